@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * libgpudl: image classification networks on video frames.
+ *
+ * A GpudlModel is what a file holds. A GpudlSession is one model compiled for one device, shared by everybody in the
+ * process who asks for the same. A GpudlStream is one user of a session (one video); a GpudlRequest is one frame's way
+ * through.
+ *
+ *     g_autoptr(GpudlModel) model = gpudl_model_load("net.bin", NULL, &error);
+ *     g_autoptr(GpudlSession) session = gpudl_session_acquire(model, &config, NULL, &error);
+ *     g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+ *     g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
+ *     if (gpudl_request_submit(request, &frame, &preproc, &error) && gpudl_request_wait(request, &error))
+ *         n = gpudl_request_top_k(request, 0, 5, 0.f, top);
+ *
+ * All functions are thread-safe across objects; one object other than a model or a session is used by one thread at a
+ * time, but for gpudl_request_cancel() and the completion callback. Nothing here prints, exits or aborts.
+ */
+#ifndef GPUDL_H
+#define GPUDL_H
+
+#include <gio/gio.h>
+#include <glib.h>
+
+#ifdef GPUDL_COMPILATION
+#include "kernels/frame.h"
+#define GPUDL_API __attribute__((visibility("default"))) extern
+#else
+#include <gpudl/frame.h>
+#define GPUDL_API extern
+#endif
+
+G_BEGIN_DECLS
+
+/** Error domain of the whole library. */
+#define GPUDL_ERROR (gpudl_error_quark())
+GPUDL_API GQuark gpudl_error_quark(void);
+
+typedef enum {
+    GPUDL_ERROR_FAILED = 0,       /* anything else */
+    GPUDL_ERROR_NOT_FOUND,        /* a file is not there */
+    GPUDL_ERROR_OPEN_READ,        /* a file is there but can't be read (permission, directory, I/O) */
+    GPUDL_ERROR_WRITE,            /* a file can't be written */
+    GPUDL_ERROR_FORMAT,           /* malformed: not a model, damaged, truncated, inconsistent */
+    GPUDL_ERROR_UNSUPPORTED,      /* well-formed, but something in it is not implemented */
+    GPUDL_ERROR_LIMIT,            /* larger than a stated limit */
+    GPUDL_ERROR_INVALID_ARGUMENT, /* a parameter is out of range or options contradict each other */
+    GPUDL_ERROR_BACKEND,          /* a backend module or a library it needs is missing or of the wrong version */
+    GPUDL_ERROR_NO_DEVICE,        /* the backend is there, the device or its driver is not */
+    GPUDL_ERROR_NO_MEMORY,        /* of the device or the host */
+    GPUDL_ERROR_DEVICE,           /* the device failed while running; the session is dead */
+    GPUDL_ERROR_CANCELLED
+} GpudlError;
+
+/** Version of the library, "major.minor.micro". */
+GPUDL_API const gchar *gpudl_version(void);
+
+/** Arithmetic of the network. AUTO: fp16 on CUDA, fp32 elsewhere. */
+typedef enum {
+    GPUDL_PRECISION_AUTO = 0,
+    GPUDL_PRECISION_FP32,
+    GPUDL_PRECISION_TF32,
+    GPUDL_PRECISION_FP16,
+    GPUDL_PRECISION_BF16,
+    GPUDL_PRECISION_INT8,
+    GPUDL_PRECISION_FP8
+} GpudlPrecision;
+
+/** What is done to the network's last values. AUTO: what the model says; a model that says nothing: softmax unless the
+ * graph ends in one (or in a sigmoid). */
+typedef enum {
+    GPUDL_ACTIVATION_AUTO = 0,
+    GPUDL_ACTIVATION_NONE,
+    GPUDL_ACTIVATION_SOFTMAX,
+    GPUDL_ACTIVATION_SIGMOID
+} GpudlActivation;
+
+/** "fp32" and so on; parse returns FALSE for a name it does not know. */
+GPUDL_API const gchar *gpudl_precision_name(GpudlPrecision precision);
+GPUDL_API gboolean gpudl_precision_parse(const gchar *name, GpudlPrecision *precision);
+GPUDL_API const gchar *gpudl_activation_name(GpudlActivation activation);
+GPUDL_API gboolean gpudl_activation_parse(const gchar *name, GpudlActivation *activation);
+
+/* ---- models ------------------------------------------------------------------------------------------------------ */
+
+/** An immutable, reference-counted model: graph, pre-processing, labels. */
+typedef struct _GpudlModel GpudlModel;
+
+GPUDL_API GpudlModel *gpudl_model_ref(GpudlModel *model);
+GPUDL_API void gpudl_model_unref(GpudlModel *model);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlModel, gpudl_model_unref)
+
+/** Name of the model (from the file, else the file's base name); never NULL. */
+GPUDL_API const gchar *gpudl_model_get_name(GpudlModel *model);
+/** 64 lower-case hex digits: SHA-256 of a net.bin's sections, or of another file's bytes. Never NULL. */
+GPUDL_API const gchar *gpudl_model_get_id(GpudlModel *model);
+/** The model's own pre-processing, everything resolved (no AUTO in it). */
+GPUDL_API const GpudlPreproc *gpudl_model_get_preproc(GpudlModel *model);
+/** Number of outputs (heads), at least 1; name and number of values of each. */
+GPUDL_API guint gpudl_model_get_n_heads(GpudlModel *model);
+GPUDL_API const gchar *gpudl_model_get_head_name(GpudlModel *model, guint head);
+GPUDL_API guint gpudl_model_get_n_classes(GpudlModel *model, guint head);
+/** Embedded label of a class of head 0, UTF-8, or NULL if the model has none. */
+GPUDL_API const gchar *gpudl_model_get_label(GpudlModel *model, guint id);
+/** What AUTO means for this model; never AUTO. */
+GPUDL_API GpudlActivation gpudl_model_get_activation(GpudlModel *model);
+/** FALSE if the model holds for batch 1 alone; *reason (may be NULL) is then set to why, owned by the model. */
+GPUDL_API gboolean gpudl_model_get_symbolic_batch(GpudlModel *model, const gchar **reason);
+/** Multiply-accumulates per frame, number of parameters. */
+GPUDL_API guint64 gpudl_model_get_macs(GpudlModel *model);
+GPUDL_API guint64 gpudl_model_get_parameters(GpudlModel *model);
+
+/** Reads a labels file: one label a line, UTF-8, BOM and CRLF accepted, trailing empty lines dropped; lines of the form
+ * "nNNNNNNNN name" (WordNet ids) lose the id. NULL-terminated vector, *n_labels may be NULL. Errors: NOT_FOUND,
+ * OPEN_READ, FORMAT (not UTF-8, no lines), LIMIT. */
+GPUDL_API gchar **gpudl_labels_read(const gchar *path, guint *n_labels, GError **error);
+
+/* ---- sessions ---------------------------------------------------------------------------------------------------- */
+
+/** What to compile for. Two equal configurations of one model share one session. Zero-filled means: all defaults. */
+typedef struct {
+    const gchar *backend; /* "auto" (also NULL), "cuda", "cpu", "ref" */
+    GpudlPrecision precision;
+    GpudlActivation activation;
+    gint cuda_device_id;   /* < 0: first; CUDA only. Note that 0 names the first device */
+    gpointer cuda_context; /* CUcontext or NULL: the device's primary one */
+    guint cpu_threads;     /* workers of the CPU backend; 0: one per core the process may use */
+    guint batch_size;      /* largest batch; 0: the backend's choice; the CPU runs 1 */
+    gboolean deterministic;
+    guint64 memory_limit; /* bytes on the device, 0: none */
+} GpudlSessionConfig;
+
+typedef struct _GpudlSession GpudlSession;
+
+/**
+ * Finds or makes the session for this model and configuration. Compiles without holding any global lock; a second
+ * caller for the same waits for the first and shares its outcome. Blocks until ready or cancelled (CANCELLED). Errors:
+ * BACKEND, NO_DEVICE, NO_MEMORY, UNSUPPORTED, INVALID_ARGUMENT. Returns a reference.
+ */
+GPUDL_API GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig *config,
+                                              GCancellable *cancellable, GError **error);
+GPUDL_API GpudlSession *gpudl_session_ref(GpudlSession *session);
+/** The last reference joins the session's threads and frees the device. No request of it may be unfinished. */
+GPUDL_API void gpudl_session_unref(GpudlSession *session);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlSession, gpudl_session_unref)
+
+GPUDL_API GpudlModel *gpudl_session_get_model(GpudlSession *session);
+/** "cpu", "cuda", "ref": never "auto"; and one line for people: device, library and version. */
+GPUDL_API const gchar *gpudl_session_get_backend(GpudlSession *session);
+GPUDL_API const gchar *gpudl_session_get_device_name(GpudlSession *session);
+GPUDL_API GpudlPrecision gpudl_session_get_precision(GpudlSession *session);
+/** Frames that run at once (workers, or slots x batch), and the largest batch. */
+GPUDL_API guint gpudl_session_get_parallelism(GpudlSession *session);
+GPUDL_API guint gpudl_session_get_max_batch(GpudlSession *session);
+/** Longest time of one run of the largest batch seen at warm-up, ns: what a frame has to wait at least. */
+GPUDL_API guint64 gpudl_session_get_run_time(GpudlSession *session);
+/** Bytes of weights and of work memory (all workers). */
+GPUDL_API guint64 gpudl_session_get_memory(GpudlSession *session, guint64 *weights, guint64 *workspace);
+/** TRUE if frames in this kind of memory are taken. */
+GPUDL_API gboolean gpudl_session_accepts_memory(GpudlSession *session, GpudlMemoryKind memory);
+
+/** Backends built in or found, for diagnostics: NULL-terminated, caller frees with g_strfreev. With *reasons (may be
+ * NULL; same length, freed alike) "" for a usable one or why it can't be used. */
+GPUDL_API gchar **gpudl_backends_list(gchar ***reasons);
+
+/* ---- streams and requests ---------------------------------------------------------------------------------------- */
+
+/** One source of frames. Sessions serve their streams round-robin, frames of one stream oldest first. */
+typedef struct _GpudlStream GpudlStream;
+
+/** Holds a reference on the session. */
+GPUDL_API GpudlStream *gpudl_stream_new(GpudlSession *session);
+/** All its requests must have been freed. */
+GPUDL_API void gpudl_stream_free(GpudlStream *stream);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlStream, gpudl_stream_free)
+
+/** One class with its score. */
+typedef struct {
+    guint32 id;
+    float confidence;
+} GpudlClass;
+
+/** Times of one finished request, ns of g_get_monotonic_time() x 1000. */
+typedef struct {
+    gint64 submitted, started, finished;
+    guint32 batch; /* frames of the run it was part of */
+} GpudlTiming;
+
+typedef struct _GpudlRequest GpudlRequest;
+
+/** Called once per submitted request, from a session's thread, when it is done, failed or cancelled: no lock is held.
+ * Must not block and must not free the request. */
+typedef void (*GpudlRequestFunc)(GpudlRequest *request, gpointer user_data);
+
+/** A reusable request with its result's memory: submit, wait, read, submit again. Allocates here, never later. */
+GPUDL_API GpudlRequest *gpudl_request_new(GpudlStream *stream);
+/** The request must not be under way. */
+GPUDL_API void gpudl_request_free(GpudlRequest *request);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlRequest, gpudl_request_free)
+
+GPUDL_API void gpudl_request_set_callback(GpudlRequest *request, GpudlRequestFunc func, gpointer user_data);
+
+/**
+ * Queues a frame; returns at once. frame and preproc are copied, the pixels are not: they stay valid and unchanged
+ * until the request is done. preproc NULL: the model's own. Errors, with nothing queued: INVALID_ARGUMENT (frame or
+ * preproc out of range, memory kind the session does not take, other input size than the network's), DEVICE (session
+ * dead).
+ */
+GPUDL_API gboolean gpudl_request_submit(GpudlRequest *request, const GpudlFrame *frame, const GpudlPreproc *preproc,
+                                        GError **error);
+
+/** The same for values made by the caller: float32 [channels][height][width], valid until the request is done. */
+GPUDL_API gboolean gpudl_request_submit_tensor(GpudlRequest *request, const float *values, GError **error);
+
+/** Takes a queued request out of the queue (it finishes as CANCELLED); one that runs already finishes as it would.
+ * Never blocks. May be called from any thread. */
+GPUDL_API void gpudl_request_cancel(GpudlRequest *request);
+
+/** Blocks until the request is done; FALSE with its error (DEVICE, CANCELLED, ...) if it failed. May be called again.
+ */
+GPUDL_API gboolean gpudl_request_wait(GpudlRequest *request, GError **error);
+
+/** TRUE if not under way: never submitted, or finished. */
+GPUDL_API gboolean gpudl_request_is_done(GpudlRequest *request);
+
+/** All scores of a head after the activation, gpudl_model_get_n_classes() floats, class id = index. Valid until the
+ * next submit; NULL if the last run failed. */
+GPUDL_API const float *gpudl_request_get_scores(GpudlRequest *request, guint head);
+
+/** The best k (0: all) classes of a head with confidence >= threshold, descending, equal ones by lower id first; writes
+ * at most k, or n_classes for 0, entries to out. Returns how many. */
+GPUDL_API guint gpudl_request_top_k(GpudlRequest *request, guint head, guint k, float threshold, GpudlClass *out);
+
+GPUDL_API const GpudlTiming *gpudl_request_get_timing(GpudlRequest *request);
+
+/* ---- pre-processing helpers -------------------------------------------------------------------------------------- */
+
+/** NULL if all is in range, else what is wrong (static text). */
+GPUDL_API const gchar *gpudl_preproc_check(const GpudlPreproc *preproc);
+GPUDL_API const gchar *gpudl_frame_check(const GpudlFrame *frame);
+
+G_END_DECLS
+#endif

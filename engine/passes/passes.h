@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Rewrites. Each pass takes a sorted graph inferred at batch 1, leaves it sorted and inferred, keeps its inputs and
+ * outputs (count, order, names, shapes), and adds to *n_changed what it rewrote. FALSE with error only on internal
+ * failure or lack of memory: a pattern that does not fit is left alone.
+ */
+#ifndef GPUDL_ENGINE_PASSES_H
+#define GPUDL_ENGINE_PASSES_H
+
+#include <gio/gio.h>
+
+#include "engine/graph/graph.h"
+
+G_BEGIN_DECLS
+
+typedef gboolean (*GpudlPass)(GpudlGraph *graph, guint *n_changed, GError **error);
+
+typedef struct {
+    const gchar *name;
+    GpudlPass run;
+    const gchar *purpose; /* one line, for listings */
+} GpudlPassInfo;
+
+/** All passes in the order gpudl_passes_run() takes them; ends with name NULL. */
+const GpudlPassInfo *gpudl_passes_list(void);
+
+/** The whole pipeline, repeated until nothing changes (at most 8 rounds). Works in place. */
+gboolean gpudl_passes_run(GpudlGraph *graph, GError **error);
+
+/**
+ * Makes dimension 0 of the input symbolic: rewrites constants that carry the exported batch (RESHAPE, EXPAND, SLICE
+ * attributes), then proves it: shapes at N=2 have every output's dimension 0 doubled, and a reference run at N=2 of two
+ * different random inputs equals two runs at N=1 (within 1e-6 of the range). Sets graph->symbolic_batch, or batch_reason (naming the node)
+ * and leaves the graph as it was. Leaves the graph inferred at batch 1. FALSE only on internal failure or cancellation.
+ */
+gboolean gpudl_graph_prove_batch(GpudlGraph *graph, GCancellable *cancellable, GError **error);
+
+G_END_DECLS
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "types.h"
+
+#include <math.h>
+
+static const struct {
+    size_t size;
+    const char *name;
+} dtypes[GPUDL_DTYPE_LAST + 1] = {
+    [GPUDL_DTYPE_NONE] = {0, "none"},     [GPUDL_DTYPE_F32] = {4, "float32"}, [GPUDL_DTYPE_F16] = {2, "float16"},
+    [GPUDL_DTYPE_BF16] = {2, "bfloat16"}, [GPUDL_DTYPE_F64] = {8, "float64"}, [GPUDL_DTYPE_I8] = {1, "int8"},
+    [GPUDL_DTYPE_U8] = {1, "uint8"},      [GPUDL_DTYPE_I16] = {2, "int16"},   [GPUDL_DTYPE_U16] = {2, "uint16"},
+    [GPUDL_DTYPE_I32] = {4, "int32"},     [GPUDL_DTYPE_U32] = {4, "uint32"},  [GPUDL_DTYPE_I64] = {8, "int64"},
+    [GPUDL_DTYPE_U64] = {8, "uint64"},    [GPUDL_DTYPE_BOOL] = {1, "bool"},
+};
+
+size_t gpudl_dtype_size(GpudlDType dtype)
+{
+    return (unsigned)dtype <= GPUDL_DTYPE_LAST ? dtypes[dtype].size : 0;
+}
+
+const char *gpudl_dtype_name(GpudlDType dtype)
+{
+    return (unsigned)dtype <= GPUDL_DTYPE_LAST ? dtypes[dtype].name : "unknown";
+}
+
+int64_t gpudl_shape_elements(const GpudlShape *shape)
+{
+    int64_t n = 1;
+
+    for (int i = 0; i < shape->rank; i++)
+        if (shape->dims[i] < 0 || __builtin_mul_overflow(n, shape->dims[i], &n))
+            return -1;
+    return n;
+}
+
+int gpudl_shape_equal(const GpudlShape *a, const GpudlShape *b)
+{
+    if (a->rank != b->rank)
+        return 0;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dims[i] != b->dims[i])
+            return 0;
+    return 1;
+}
+
+static double clamp(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+double gpudl_activate(const GpudlAct *act, double x)
+{
+    switch (act->kind) {
+    case GPUDL_ACT_NONE:
+        break;
+    case GPUDL_ACT_RELU:
+        return x < 0 ? 0 : x;
+    case GPUDL_ACT_CLIP:
+        return clamp(x, act->alpha, act->beta);
+    case GPUDL_ACT_LEAKY_RELU:
+        return x < 0 ? act->alpha * x : x;
+    case GPUDL_ACT_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case GPUDL_ACT_SILU:
+        return x / (1 + exp(-x));
+    case GPUDL_ACT_HARD_SIGMOID:
+        return clamp(act->alpha * x + act->beta, 0, 1);
+    case GPUDL_ACT_HARD_SWISH:
+        return x * clamp(x / 6 + 0.5, 0, 1);
+    case GPUDL_ACT_TANH:
+        return tanh(x);
+    }
+    return x;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * From a file to a model. What a file is, is told by its content, never by its name.
+ */
+#ifndef GPUDL_IMPORT_H
+#define GPUDL_IMPORT_H
+
+#ifdef GPUDL_COMPILATION
+#include "engine/gpudl.h"
+#else
+#include <gpudl/gpudl.h>
+#endif
+
+G_BEGIN_DECLS
+
+/** Things a file may leave open. Zero-filled: nothing is said. Strings and arrays are read during the call only. */
+typedef struct {
+    gint input_height, input_width; /* for files with a free input size; 0: the file's */
+    const gchar *const *labels;     /* NULL-terminated; replaces embedded ones */
+    const GpudlPreproc *preproc;    /* fields set as flagged below override the file's; width, height are ignored */
+    guint preproc_set;              /* GPUDL_SET_* bits */
+    GpudlActivation activation;     /* AUTO: the file's, else by the graph */
+} GpudlImportOptions;
+
+enum {
+    GPUDL_SET_MEAN = 1 << 0,
+    GPUDL_SET_STD = 1 << 1,
+    GPUDL_SET_PIXEL_SCALE = 1 << 2,
+    GPUDL_SET_CHANNEL_ORDER = 1 << 3,
+    GPUDL_SET_RESIZE_MODE = 1 << 4,
+    GPUDL_SET_CROP_FRACTION = 1 << 5,
+    GPUDL_SET_SCALE_METHOD = 1 << 6,
+    GPUDL_SET_PAD_COLOR = 1 << 7
+};
+
+/**
+ * Loads a net.bin, or imports an .onnx, and rewrites the graph for running. options may be NULL.
+ * Errors: NOT_FOUND, OPEN_READ, FORMAT, UNSUPPORTED, LIMIT; each message begins with the path.
+ */
+GPUDL_API GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *options, GError **error);
+
+/** Called now and then by long conversions: 0..1 done and what is being done. May be NULL. */
+typedef void (*GpudlProgressFunc)(double done, const gchar *what, gpointer user_data);
+
+/** Outcome of comparing the rewritten graph on a backend with the graph as imported on the reference backend. */
+typedef struct {
+    double max_difference, rms_difference, range; /* absolute, over all inputs; range = max - min of the reference */
+    guint n_inputs;
+} GpudlParity;
+
+/**
+ * Converts a model file to net.bin at path_out (atomically replaced).
+ * 8 random inputs and, if given, golden_frame are run through the graph as imported on the reference backend and
+ * through the rewritten graph on backend ("cpu", "ref", ...); a difference above 1e-3 of the output's range refuses
+ * (FAILED, nothing is written). expect (may be NULL): float32 values, n_expect of them, that golden_frame has to give
+ * before the activation, from the framework the model came from; compared alike. The golden sample (golden_frame's or
+ * the first random one's) is stored.
+ */
+GPUDL_API gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const GpudlImportOptions *options,
+                                       const gchar *backend, const GpudlFrame *golden_frame, const gchar *golden_name,
+                                       const float *expect, gsize n_expect, GpudlProgressFunc progress,
+                                       gpointer user_data, GpudlParity *parity, GError **error);
+
+/** Writes a model as it is to a net.bin. Errors: WRITE, LIMIT. */
+GPUDL_API gboolean gpudl_model_save(GpudlModel *model, const gchar *path, GError **error);
+
+/** What is inside, for listings: JSON text (objects "model", "input", "outputs", "preprocessing", "layers" if asked).
+ */
+GPUDL_API gchar *gpudl_model_describe(GpudlModel *model, gboolean layers);
+
+G_END_DECLS
+#endif

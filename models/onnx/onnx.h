@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * ONNX (opset 7 to the newest) into a graph, literally: no fusing, no folding beyond what shapes need.
+ */
+#ifndef GPUDL_MODELS_ONNX_H
+#define GPUDL_MODELS_ONNX_H
+
+#include "engine/gpudl.h"
+#include "engine/graph/graph.h"
+
+G_BEGIN_DECLS
+
+/** What the file says of itself; strings owned, NULL where absent. */
+typedef struct {
+    gchar *producer;     /* "pytorch 2.1" */
+    gchar *graph_name;
+    gchar *doc;
+    gint64 ir_version, opset;
+    GHashTable *metadata; /* metadata_props: gchar* -> gchar* */
+} GpudlOnnxInfo;
+
+void gpudl_onnx_info_clear(GpudlOnnxInfo *info);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlOnnxInfo, gpudl_onnx_info_clear)
+
+typedef struct {
+    gint input_height, input_width; /* for free spatial dimensions; 0: an error names them */
+    /** Inputs whose value is known: name -> GpudlOnnxValue*; they become constants. May be NULL. */
+    GHashTable *values;
+    const gchar *directory; /* where external data files lie, or NULL: external data is refused */
+} GpudlOnnxOptions;
+
+typedef struct {
+    GpudlDType dtype;
+    GpudlShape shape;
+    GBytes *data;
+} GpudlOnnxValue;
+
+/** TRUE if the bytes look like an ONNX ModelProto (field tags of its first fields), cheaply. */
+gboolean gpudl_onnx_sniff(const guint8 *data, gsize size);
+
+/**
+ * Imports; the result is sorted and inferred with the batch as exported (a free batch becomes 1). A free spatial
+ * dimension that options do not give is FORMAT. What can't be taken is UNSUPPORTED naming node, operator, opset and what is
+ * missing. info may be NULL.
+ */
+GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error);
+
+G_END_DECLS
+#endif
