@@ -1,0 +1,27 @@
+# Thin: every target is a script that installs what is missing, builds and does its job.
+
+help:
+	@echo 'make demo              classify photographs and a video, leave pictures of the result in build/demo'
+	@echo 'make demo INPUT=...    the same on any file, /dev/video0 or rtsp:// address'
+	@echo 'make check             build and run every test, also under sanitizers and valgrind'
+	@echo 'make bench             measure this machine: ours against ONNX Runtime'
+	@echo 'make gpu-check         the tests that need an NVIDIA GPU; without one they fail'
+	@echo 'make gpu-bench         measurements on an NVIDIA GPU'
+	@echo 'To install: meson setup build && meson install -C build'
+
+demo:
+	@scripts/demo "$(INPUT)"
+
+check:
+	@scripts/check
+
+bench:
+	@scripts/bench
+
+gpu-check:
+	@scripts/gpu-check
+
+gpu-bench:
+	@scripts/bench --backend cuda
+
+.PHONY: help demo check bench gpu-check gpu-bench
