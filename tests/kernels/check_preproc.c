@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The reference of pre-processing against cases worked by hand and against Pillow's filters. */
+#include <glib.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/preproc_parts.h"
+#include "tests/kernels/data/preproc_golden.h"
+
+static GpudlPreproc plain(int width, int height, GpudlScaleMethod method)
+{
+    return (GpudlPreproc){.width = width,
+                          .height = height,
+                          .channels = 3,
+                          .channel_order = GPUDL_CHANNELS_RGB,
+                          .resize_mode = GPUDL_RESIZE_STRETCH,
+                          .scale_method = method,
+                          .crop_fraction = 1.f,
+                          .pixel_scale = 1.f,
+                          .std = {1.f, 1.f, 1.f}};
+}
+
+static GpudlFrame packed(GpudlPixelFormat format, const void *pixels, int width, int height, int stride)
+{
+    return (GpudlFrame){.format = format,
+                        .width = width,
+                        .height = height,
+                        .planes = {pixels},
+                        .strides = {stride},
+                        .range = GPUDL_RANGE_FULL};
+}
+
+static void assert_values(const GpudlFrame *frame, const GpudlPreproc *pp, const double *expected, int n)
+{
+    g_autofree float *got = g_new(float, (gsize)pp->channels * pp->width * pp->height);
+
+    g_assert_cmpint(pp->channels * pp->width * pp->height, ==, n);
+    g_assert_cmpint(gpudl_preproc_ref(frame, pp, got), ==, 0);
+    for (int i = 0; i < n; i++)
+        if (!(fabs(got[i] - expected[i]) <= 1e-4 + 1e-6 * fabs(expected[i])))
+            g_error("value %d: found %.6f, expected %.6f", i, got[i], expected[i]);
+}
+
+static void test_layout(void)
+{
+    static const struct {
+        GpudlPixelFormat format;
+        const char *name;
+        int planes, bytes[3], rows[3];
+    } cases[] = {
+        {GPUDL_PIXEL_NV12, "NV12", 2, {5, 6}, {3, 2}},
+        {GPUDL_PIXEL_NV21, "NV21", 2, {5, 6}, {3, 2}},
+        {GPUDL_PIXEL_I420, "I420", 3, {5, 3, 3}, {3, 2, 2}},
+        {GPUDL_PIXEL_YV12, "YV12", 3, {5, 3, 3}, {3, 2, 2}},
+        {GPUDL_PIXEL_Y42B, "Y42B", 3, {5, 3, 3}, {3, 3, 3}},
+        {GPUDL_PIXEL_Y444, "Y444", 3, {5, 5, 5}, {3, 3, 3}},
+        {GPUDL_PIXEL_YUY2, "YUY2", 1, {12}, {3}},
+        {GPUDL_PIXEL_UYVY, "UYVY", 1, {12}, {3}},
+        {GPUDL_PIXEL_RGB, "RGB", 1, {15}, {3}},
+        {GPUDL_PIXEL_XBGR, "xBGR", 1, {20}, {3}},
+        {GPUDL_PIXEL_RGBX, "RGBx", 1, {20}, {3}},
+        {GPUDL_PIXEL_RGBP, "RGBP", 3, {5, 5, 5}, {3, 3, 3}},
+        {GPUDL_PIXEL_GBR, "GBR", 3, {5, 5, 5}, {3, 3, 3}},
+        {GPUDL_PIXEL_GRAY8, "GRAY8", 1, {5}, {3}},
+    };
+    int32_t bytes[4], rows[4];
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_assert_cmpstr(gpudl_pixel_format_name(cases[i].format), ==, cases[i].name);
+        g_assert_cmpint(gpudl_pixel_format_layout(cases[i].format, 5, 3, bytes, rows), ==, cases[i].planes);
+        for (int p = 0; p < cases[i].planes; p++) {
+            g_assert_cmpint(bytes[p], ==, cases[i].bytes[p]);
+            g_assert_cmpint(rows[p], ==, cases[i].rows[p]);
+        }
+    }
+    g_assert_null(gpudl_pixel_format_name(GPUDL_PIXEL_UNKNOWN));
+    g_assert_null(gpudl_pixel_format_name(GPUDL_PIXEL_LAST + 1));
+    g_assert_cmpint(gpudl_pixel_format_layout(GPUDL_PIXEL_UNKNOWN, 5, 3, bytes, rows), ==, 0);
+    g_assert_cmpint(gpudl_pixel_format_layout(GPUDL_PIXEL_RGB, 0, 3, bytes, rows), ==, 0);
+}
+
+static void assert_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, const double src[4], const int dst[4])
+{
+    GpudlPreprocGeometry g;
+
+    g_assert_cmpint(gpudl_preproc_geometry(frame, pp, &g), ==, 0);
+    g_assert_cmpfloat_with_epsilon(g.src_x, src[0], 1e-6);
+    g_assert_cmpfloat_with_epsilon(g.src_y, src[1], 1e-6);
+    g_assert_cmpfloat_with_epsilon(g.src_width, src[2], 1e-6);
+    g_assert_cmpfloat_with_epsilon(g.src_height, src[3], 1e-6);
+    g_assert_cmpint(g.dst_x, ==, dst[0]);
+    g_assert_cmpint(g.dst_y, ==, dst[1]);
+    g_assert_cmpint(g.dst_width, ==, dst[2]);
+    g_assert_cmpint(g.dst_height, ==, dst[3]);
+}
+
+static void test_geometry(void)
+{
+    GpudlFrame frame = packed(GPUDL_PIXEL_GRAY8, "", 640, 480, 640);
+    GpudlPreproc pp = plain(224, 224, GPUDL_SCALE_BILINEAR);
+    GpudlPreprocGeometry g;
+
+    assert_geometry(&frame, &pp, (double[]){0, 0, 640, 480}, (int[]){0, 0, 224, 224});
+    pp.resize_mode = GPUDL_RESIZE_LETTERBOX; /* scale .35: 224 x 168, 28 rows above and below */
+    assert_geometry(&frame, &pp, (double[]){0, 0, 640, 480}, (int[]){0, 28, 224, 168});
+    pp.resize_mode = GPUDL_RESIZE_CENTER_CROP; /* 480 lines become 256, 224 of them are 420 */
+    pp.crop_fraction = 0.875f;
+    assert_geometry(&frame, &pp, (double[]){110, 30, 420, 420}, (int[]){0, 0, 224, 224});
+    /* anamorphic 16:9 in 720 x 576: shown 1024 x 576 */
+    frame.width = 720;
+    frame.height = 576;
+    frame.par_n = 64;
+    frame.par_d = 45;
+    assert_geometry(&frame, &pp, (double[]){182.8125, 36, 354.375, 504}, (int[]){0, 0, 224, 224});
+    pp.resize_mode = GPUDL_RESIZE_LETTERBOX;
+    assert_geometry(&frame, &pp, (double[]){0, 0, 720, 576}, (int[]){0, 49, 224, 126});
+    /* the crop rectangle takes the frame's place */
+    frame.crop_x = 100;
+    frame.crop_y = 50;
+    frame.crop_width = 90;
+    frame.crop_height = 128;
+    assert_geometry(&frame, &pp, (double[]){100, 50, 90, 128}, (int[]){0, 0, 224, 224});
+    /* a line stays visible */
+    frame.crop_width = 720;
+    frame.crop_height = 1;
+    frame.crop_x = 0;
+    assert_geometry(&frame, &pp, (double[]){0, 50, 720, 1}, (int[]){0, 111, 224, 1});
+    pp.width = 0;
+    g_assert_cmpint(gpudl_preproc_geometry(&frame, &pp, &g), ==, -1);
+}
+
+static void test_filters(void)
+{
+    static const guint8 row[4] = {10, 50, 90, 250};
+    GpudlFrame frame = packed(GPUDL_PIXEL_GRAY8, row, 4, 1, 4);
+    GpudlPreproc pp = plain(2, 1, GPUDL_SCALE_NEAREST);
+
+    pp.channels = 1;
+    pp.channel_order = GPUDL_CHANNELS_GRAY;
+    /* centres 1 and 3 fall into pixels 1 and 3 */
+    assert_values(&frame, &pp, (double[]){50, 250}, 2);
+    pp.scale_method = GPUDL_SCALE_AREA;
+    assert_values(&frame, &pp, (double[]){30, 170}, 2);
+    /* triangle of support 2 round 1: pixels at distance .5 .5 1.5 weigh .75 .75 .25, the one before is not there */
+    pp.scale_method = GPUDL_SCALE_BILINEAR;
+    assert_values(&frame, &pp, (double[]){(.75 * 60 + .25 * 90) / 1.75, (.25 * 50 + .75 * 340) / 1.75}, 2);
+    /* growing: destination 1 of 8 lies at .75, between the centres .5 and 1.5 */
+    pp.width = 8;
+    assert_values(&frame, &pp, (double[]){10, 20, 40, 60, 80, 130, 210, 250}, 8);
+    pp.scale_method = GPUDL_SCALE_NEAREST;
+    assert_values(&frame, &pp, (double[]){10, 10, 50, 50, 90, 90, 250, 250}, 8);
+    /* Keys at distances 1.25 .25 .75 1.75: -.0703125 .8671875 .2265625 -.0234375 */
+    pp.scale_method = GPUDL_SCALE_BICUBIC;
+    pp.width = 8;
+    {
+        float got[8];
+
+        g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+        g_assert_cmpfloat_with_epsilon(got[3], .2265625 * 90 + .8671875 * 50 - .0703125 * 10 - .0234375 * 250, 1e-4);
+    }
+}
+
+static void test_crop_hides_the_rest(void)
+{
+    static const guint8 row[6] = {255, 255, 40, 60, 255, 255};
+    GpudlFrame frame = packed(GPUDL_PIXEL_GRAY8, row, 6, 1, 6);
+    GpudlPreproc pp = plain(4, 1, GPUDL_SCALE_BILINEAR);
+
+    pp.channels = 1;
+    pp.channel_order = GPUDL_CHANNELS_GRAY;
+    frame.crop_x = 2;
+    frame.crop_width = 2;
+    frame.crop_height = 1;
+    assert_values(&frame, &pp, (double[]){40, 45, 55, 60}, 4);
+}
+
+static void test_chroma_site(void)
+{
+    static const guint8 y[8] = {100, 100, 100, 100, 100, 100, 100, 100}, cb[2] = {128, 128}, cr[2] = {128, 168};
+    GpudlFrame frame = {.format = GPUDL_PIXEL_I420,
+                        .width = 4,
+                        .height = 2,
+                        .planes = {y, cb, cr},
+                        .strides = {4, 2, 2},
+                        .range = GPUDL_RANGE_FULL,
+                        .chroma_site = GPUDL_CHROMA_H_COSITED};
+    GpudlPreproc pp = plain(4, 1, GPUDL_SCALE_BILINEAR);
+    float got[12];
+
+    /* on the first of the pair: Cr 0 at pixel 0, half at 1, 40 at 2 and, nothing being beyond, at 3 */
+    g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+    for (int i = 0; i < 4; i++)
+        g_assert_cmpfloat_with_epsilon(got[i], 100 + 1.402 * ((double[]){0, 20, 40, 40})[i], 1e-3);
+    frame.chroma_site = GPUDL_CHROMA_CENTERED;
+    g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+    for (int i = 0; i < 4; i++)
+        g_assert_cmpfloat_with_epsilon(got[i], 100 + 1.402 * ((double[]){0, 10, 30, 40})[i], 1e-3);
+    /* pixels 1 and 2: both chroma samples cover them */
+    frame.crop_x = 1;
+    frame.crop_width = 2;
+    frame.crop_height = 2;
+    pp.width = 2;
+    g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+    g_assert_cmpfloat_with_epsilon(got[0], 100 + 1.402 * 10, 1e-3);
+    g_assert_cmpfloat_with_epsilon(got[1], 100 + 1.402 * 30, 1e-3);
+    /* pixels 2 and 3: only the second does */
+    frame.crop_x = 2;
+    g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+    g_assert_cmpfloat_with_epsilon(got[0], 100 + 1.402 * 40, 1e-3);
+}
+
+static void test_matrices(void)
+{
+    /* YCbCr of red, green, blue, white, black by the definition of each standard, in limited range, and back */
+    static const double weights[][2] = {{.299, .114}, {.2126, .0722}, {.2627, .0593}, {.30, .11}, {.212, .087}};
+    static const double colors[][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {1, 1, 1}, {0, 0, 0}, {.2, .6, .4}};
+
+    for (int m = 0; m <= GPUDL_MATRIX_LAST; m++) {
+        for (int range = 0; range < 2; range++) {
+            for (gsize i = 0; i < G_N_ELEMENTS(colors); i++) {
+                double r = colors[i][0], g = colors[i][1], b = colors[i][2];
+                double luma = weights[m][0] * r + (1 - weights[m][0] - weights[m][1]) * g + weights[m][1] * b;
+                double cb = (b - luma) / (2 - 2 * weights[m][1]), cr = (r - luma) / (2 - 2 * weights[m][0]);
+                guint8 yuv[3] = {(guint8)lround(range ? 255 * luma : 16 + 219 * luma),
+                                 (guint8)lround(fmin(128 + (range ? 255 : 224) * cb, 255)),
+                                 (guint8)lround(fmin(128 + (range ? 255 : 224) * cr, 255))};
+                GpudlFrame frame = {.format = GPUDL_PIXEL_Y444,
+                                    .width = 1,
+                                    .height = 1,
+                                    .planes = {&yuv[0], &yuv[1], &yuv[2]},
+                                    .strides = {1, 1, 1},
+                                    .matrix = m,
+                                    .range = range};
+                GpudlPreproc pp = plain(1, 1, GPUDL_SCALE_BILINEAR);
+                float got[3];
+
+                g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+                for (int c = 0; c < 3; c++) /* three roundings to bytes, times 255/219 and 2 (1 - Kb) */
+                    g_assert_cmpfloat_with_epsilon(got[c], 255 * colors[i][c], 2.0);
+                pp.channels = 1;
+                pp.channel_order = GPUDL_CHANNELS_GRAY;
+                g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+                g_assert_cmpfloat_with_epsilon(got[0], 255 * luma, 0.6);
+            }
+        }
+    }
+}
+
+static void test_every_packing_gives_the_same_color(void)
+{
+    static const struct {
+        GpudlPixelFormat format;
+        guint8 bytes[4];
+    } cases[] = {
+        {GPUDL_PIXEL_RGB, {10, 20, 30}},     {GPUDL_PIXEL_BGR, {30, 20, 10}},     {GPUDL_PIXEL_RGBA, {10, 20, 30, 9}},
+        {GPUDL_PIXEL_BGRA, {30, 20, 10, 9}}, {GPUDL_PIXEL_ARGB, {9, 10, 20, 30}}, {GPUDL_PIXEL_ABGR, {9, 30, 20, 10}},
+        {GPUDL_PIXEL_RGBX, {10, 20, 30, 9}}, {GPUDL_PIXEL_BGRX, {30, 20, 10, 9}}, {GPUDL_PIXEL_XRGB, {9, 10, 20, 30}},
+        {GPUDL_PIXEL_XBGR, {9, 30, 20, 10}}, {GPUDL_PIXEL_RGBP, {10, 20, 30}},    {GPUDL_PIXEL_BGRP, {30, 20, 10}},
+        {GPUDL_PIXEL_GBR, {20, 30, 10}},
+    };
+    GpudlPreproc pp = plain(1, 1, GPUDL_SCALE_BILINEAR);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        GpudlFrame frame = packed(cases[i].format, cases[i].bytes, 1, 1, 4);
+
+        for (int p = 1; p < 3; p++)
+            frame.planes[p] = cases[i].bytes + p;
+        assert_values(&frame, &pp, (double[]){10, 20, 30}, 3);
+        pp.channel_order = GPUDL_CHANNELS_BGR;
+        assert_values(&frame, &pp, (double[]){30, 20, 10}, 3);
+        pp.channels = 1;
+        pp.channel_order = GPUDL_CHANNELS_GRAY;
+        assert_values(&frame, &pp, (double[]){.299 * 10 + .587 * 20 + .114 * 30}, 1);
+        pp = plain(1, 1, GPUDL_SCALE_BILINEAR);
+    }
+    {
+        /* two pixels of one chroma pair each, in limited range: luma 126 and 235, colourless */
+        static const guint8 yuy2[4] = {126, 128, 235, 128}, uyvy[4] = {128, 126, 128, 235};
+        static const guint8 y[2] = {126, 235}, c[2] = {128, 128};
+        double a = (126 - 16) * 255.0 / 219;
+        const double expected[6] = {a, 255, a, 255, a, 255};
+        GpudlFrame frame = packed(GPUDL_PIXEL_YUY2, yuy2, 2, 1, 4);
+
+        pp.width = 2;
+        frame.range = GPUDL_RANGE_LIMITED;
+        assert_values(&frame, &pp, expected, 6);
+        frame.format = GPUDL_PIXEL_UYVY;
+        frame.planes[0] = uyvy;
+        assert_values(&frame, &pp, expected, 6);
+        frame.planes[0] = y;
+        frame.planes[1] = frame.planes[2] = c;
+        for (GpudlPixelFormat f = GPUDL_PIXEL_NV12; f <= GPUDL_PIXEL_Y444; f++) {
+            frame.format = f;
+            frame.strides[1] = frame.strides[2] = 2;
+            assert_values(&frame, &pp, expected, 6);
+        }
+    }
+}
+
+static void test_chroma_planes_have_their_names(void)
+{
+    /* Cb 128, Cr 228 at full range: red far above, blue not */
+    static const guint8 y = 100, cb = 128, cr = 228, uv[2] = {128, 228}, vu[2] = {228, 128};
+    GpudlPreproc pp = plain(1, 1, GPUDL_SCALE_BILINEAR);
+    const double expected[3] = {100 + 140.2, 100 - 100 * 2 * .299 * .701 / .587, 100};
+    GpudlFrame frame = {.width = 1,
+                        .height = 1,
+                        .planes = {&y, &cb, &cr},
+                        .strides = {1, 2, 2},
+                        .range = GPUDL_RANGE_FULL,
+                        .format = GPUDL_PIXEL_I420};
+
+    assert_values(&frame, &pp, expected, 3);
+    frame.format = GPUDL_PIXEL_YV12;
+    frame.planes[1] = &cr;
+    frame.planes[2] = &cb;
+    assert_values(&frame, &pp, expected, 3);
+    frame.format = GPUDL_PIXEL_NV12;
+    frame.planes[1] = uv;
+    assert_values(&frame, &pp, expected, 3);
+    frame.format = GPUDL_PIXEL_NV21;
+    frame.planes[1] = vu;
+    assert_values(&frame, &pp, expected, 3);
+}
+
+static void test_normalisation_and_padding(void)
+{
+    static const guint8 pixels[6] = {51, 102, 153, 51, 102, 153};
+    GpudlFrame frame = packed(GPUDL_PIXEL_RGB, pixels, 2, 1, 6);
+    GpudlPreproc pp = plain(2, 3, GPUDL_SCALE_BILINEAR);
+
+    pp.resize_mode = GPUDL_RESIZE_LETTERBOX;
+    pp.pad_color = 0xff8000;
+    pp.channel_order = GPUDL_CHANNELS_BGR;
+    pp.pixel_scale = 255.f;
+    pp.mean[0] = .1f; /* of blue */
+    pp.mean[1] = .2f;
+    pp.mean[2] = .3f;
+    pp.std[0] = .5f;
+    pp.std[1] = .25f;
+    pp.std[2] = 2.f;
+    {
+        double b = (.6 - .1) / .5, g = (.4 - .2) / .25, r = (.2 - .3) / 2;
+        double pb = -.1 / .5, pg = (128 / 255. - .2) / .25, pr = (1 - .3) / 2;
+
+        assert_values(&frame, &pp, (double[]){pb, pb, b, b, pb, pb, pg, pg, g, g, pg, pg, pr, pr, r, r, pr, pr}, 18);
+    }
+}
+
+static void test_refuses(void)
+{
+    static const guint8 pixels[64] = {0};
+    GpudlFrame good = packed(GPUDL_PIXEL_RGB, pixels, 4, 4, 12), frame;
+    GpudlPreproc fine = plain(2, 2, GPUDL_SCALE_BILINEAR), pp;
+    float dst[12] = {7};
+
+    g_assert_null(gpudl_preproc_fault(&good, &fine));
+#define REFUSED(what, field, value)                                                                                    \
+    frame = good;                                                                                                      \
+    pp = fine;                                                                                                         \
+    what.field = value;                                                                                                \
+    g_assert_nonnull(gpudl_preproc_fault(&frame, &pp));                                                                \
+    g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, dst), ==, -1);
+    REFUSED(frame, format, GPUDL_PIXEL_UNKNOWN)
+    REFUSED(frame, format, GPUDL_PIXEL_LAST + 1)
+    REFUSED(frame, memory, GPUDL_MEMORY_CUDA)
+    REFUSED(frame, width, 0)
+    REFUSED(frame, height, -1)
+    REFUSED(frame, planes[0], NULL)
+    REFUSED(frame, strides[0], 11)
+    REFUSED(frame, matrix, GPUDL_MATRIX_LAST + 1)
+    REFUSED(frame, crop_width, 5)
+    REFUSED(frame, par_n, -1)
+    REFUSED(pp, channels, 2)
+    REFUSED(pp, channel_order, GPUDL_CHANNELS_GRAY)
+    REFUSED(pp, resize_mode, GPUDL_RESIZE_AUTO)
+    REFUSED(pp, scale_method, GPUDL_SCALE_AUTO)
+    REFUSED(pp, std[2], 0.f)
+    REFUSED(pp, pixel_scale, 0.f)
+    REFUSED(pp, mean[1], NAN)
+    g_assert_cmpfloat(dst[0], ==, 7.f);
+}
+
+static void test_pillow(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(golden_cases); i++) {
+        const GoldenCase *c = &golden_cases[i];
+        g_autofree guint8 *pixels = g_malloc((gsize)c->width * c->height * 3);
+        g_autofree float *got = g_new(float, (gsize)c->dst_width * c->dst_height * 3);
+        GpudlFrame frame = packed(GPUDL_PIXEL_RGB, pixels, c->width, c->height, 3 * c->width);
+        GpudlPreproc pp = plain(c->dst_width, c->dst_height, c->method);
+        guint32 state = 12345;
+
+        for (int k = 0; k < c->width * c->height * 3; k++) {
+            state = state * 1664525u + 1013904223u;
+            pixels[k] = 64 + (state >> 25);
+        }
+        frame.crop_x = c->crop_x;
+        frame.crop_y = c->crop_y;
+        frame.crop_width = c->crop_width;
+        frame.crop_height = c->crop_height;
+        if (c->crop_fraction > 0.f) {
+            pp.resize_mode = GPUDL_RESIZE_CENTER_CROP;
+            pp.crop_fraction = c->crop_fraction;
+        }
+        g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+        for (int k = 0; k < c->dst_width * c->dst_height * 3; k++) {
+            double exact = CLAMP(golden_exact[c->first + k], 0.f, 255.f);
+
+            if (!(fabs(got[k] - exact) <= 1e-3)) /* Pillow's mode F keeps float32 between its two passes */
+                g_error("case %zu, value %d: found %.5f, Pillow %.5f", i, k, got[k], exact);
+            /* Pillow rounds to bytes after each of its two passes; the picture keeps clear of its clamping there */
+            if (!(fabs(got[k] - golden_integer[c->first + k]) <= 1.5))
+                g_error("case %zu, value %d: found %.5f, Pillow in bytes %d", i, k, got[k],
+                        golden_integer[c->first + k]);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/kernels/preproc/layout", test_layout);
+    g_test_add_func("/kernels/preproc/geometry", test_geometry);
+    g_test_add_func("/kernels/preproc/filters", test_filters);
+    g_test_add_func("/kernels/preproc/crop-hides-the-rest", test_crop_hides_the_rest);
+    g_test_add_func("/kernels/preproc/chroma-site", test_chroma_site);
+    g_test_add_func("/kernels/preproc/matrices", test_matrices);
+    g_test_add_func("/kernels/preproc/every-packing-gives-the-same-color", test_every_packing_gives_the_same_color);
+    g_test_add_func("/kernels/preproc/chroma-planes-have-their-names", test_chroma_planes_have_their_names);
+    g_test_add_func("/kernels/preproc/normalisation-and-padding", test_normalisation_and_padding);
+    g_test_add_func("/kernels/preproc/refuses", test_refuses);
+    g_test_add_func("/kernels/preproc/pillow", test_pillow);
+    return g_test_run();
+}
