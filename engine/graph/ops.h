@@ -17,7 +17,7 @@ typedef enum {
     GPUDL_ATTR_LONGS,  /* gint64[count] */
     GPUDL_ATTR_FLOAT,  /* float */
     GPUDL_ATTR_DOUBLE, /* double */
-    GPUDL_ATTR_ACT     /* GpudlAct: kind in min..max, written as int + two floats */
+    GPUDL_ATTR_ACT     /* GpudlAct: kind in min..max, written as int + two floats; of CLIP alpha <= beta */
 } GpudlAttrType;
 
 /** One attribute: where it lies in GpudlAttrs and what values it may have. */
@@ -47,6 +47,13 @@ const GpudlOpInfo *gpudl_op_info(GpudlOp op);
 
 /** Row by name, or NULL. */
 const GpudlOpInfo *gpudl_op_find(const gchar *name);
+
+/**
+ * Checks what a row says of a node: number of inputs and outputs, which inputs may be absent (those from min_inputs on,
+ * unless any number is taken), attribute ranges (elements of an array up to the used ones), floats that are no number.
+ * FORMAT naming node, operator and attribute. gpudl_graph_infer() calls it for every node.
+ */
+gboolean gpudl_op_check(const GpudlNode *node, GError **error);
 
 G_END_DECLS
 #endif
