@@ -30,8 +30,9 @@ gboolean gpudl_passes_run(GpudlGraph *graph, GError **error);
 /**
  * Makes dimension 0 of the input symbolic: rewrites constants that carry the exported batch (RESHAPE, EXPAND, SLICE
  * attributes), then proves it: shapes at N=2 have every output's dimension 0 doubled, and a reference run at N=2 of two
- * different random inputs equals two runs at N=1 (within 1e-6 of the range). Sets graph->symbolic_batch, or batch_reason (naming the node)
- * and leaves the graph as it was. Leaves the graph inferred at batch 1. FALSE only on internal failure or cancellation.
+ * different random inputs equals two runs at N=1 (within 1e-6 of the range). Sets graph->symbolic_batch, or
+ * batch_reason (naming the node) and leaves the graph as it was. Leaves the graph inferred at batch 1. FALSE only on
+ * internal failure or cancellation.
  */
 gboolean gpudl_graph_prove_batch(GpudlGraph *graph, GCancellable *cancellable, GError **error);
 

@@ -12,7 +12,7 @@ G_BEGIN_DECLS
 
 /** What the file says of itself; strings owned, NULL where absent. */
 typedef struct {
-    gchar *producer;     /* "pytorch 2.1" */
+    gchar *producer; /* "pytorch 2.1" */
     gchar *graph_name;
     gchar *doc;
     gint64 ir_version, opset;
@@ -40,8 +40,8 @@ gboolean gpudl_onnx_sniff(const guint8 *data, gsize size);
 
 /**
  * Imports; the result is sorted and inferred with the batch as exported (a free batch becomes 1). A free spatial
- * dimension that options do not give is FORMAT. What can't be taken is UNSUPPORTED naming node, operator, opset and what is
- * missing. info may be NULL.
+ * dimension that options do not give is FORMAT. What can't be taken is UNSUPPORTED naming node, operator, opset and
+ * what is missing. info may be NULL.
  */
 GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error);
 
