@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* gpudl convert: a model file to net.bin, checked against the graph as it was imported. */
+#include <glib/gstdio.h>
+#include <stdio.h>
+
+#include "models/gpudl-import.h"
+#include "tools/command.h"
+#include "tools/media.h"
+#include "tools/npy.h"
+#include "tools/progress.h"
+
+#define NAME "convert"
+
+typedef struct {
+    /* options as given */
+    gchar *output, *labels, *mean, *std, *scale, *channel_order, *resize_mode, *crop_fraction, *scale_method;
+    gchar *pad_color, *input_size, *expect, *golden, *backend, *activation;
+    gchar **arguments;
+    /* what they mean */
+    GpudlImportOptions import;
+    GpudlPreproc preproc;
+} Convert;
+
+static const NamedValue channel_orders[] = {
+    {"rgb", GPUDL_CHANNELS_RGB}, {"bgr", GPUDL_CHANNELS_BGR}, {"gray", GPUDL_CHANNELS_GRAY}, {NULL, 0}};
+static const NamedValue resize_modes[] = {{"stretch", GPUDL_RESIZE_STRETCH},
+                                          {"letterbox", GPUDL_RESIZE_LETTERBOX},
+                                          {"center-crop", GPUDL_RESIZE_CENTER_CROP},
+                                          {NULL, 0}};
+static const NamedValue scale_methods[] = {{"nearest", GPUDL_SCALE_NEAREST},
+                                           {"bilinear", GPUDL_SCALE_BILINEAR},
+                                           {"bicubic", GPUDL_SCALE_BICUBIC},
+                                           {"area", GPUDL_SCALE_AREA},
+                                           {NULL, 0}};
+
+static void clean_up(Convert *c)
+{
+    gchar *texts[] = {c->output,        c->labels,      c->mean,          c->std,          c->scale,
+                      c->channel_order, c->resize_mode, c->crop_fraction, c->scale_method, c->pad_color,
+                      c->input_size,    c->expect,      c->golden,        c->backend,      c->activation};
+
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(texts[i]);
+    g_strfreev(c->arguments);
+}
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+static gboolean read_normalisation(Convert *c, GError **error)
+{
+    double number;
+
+    if (c->mean != NULL) {
+        if (!parse_three("mean", c->mean, c->preproc.mean, NULL, error))
+            return FALSE;
+        c->import.preproc_set |= GPUDL_SET_MEAN;
+    }
+    if (c->std != NULL) {
+        if (!parse_three("std", c->std, c->preproc.std, NULL, error))
+            return FALSE;
+        for (guint i = 0; i < 3; i++) {
+            if (c->preproc.std[i] == 0.0f) {
+                g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                            "--std: found '%s', expected numbers other than 0", c->std);
+                return FALSE;
+            }
+        }
+        c->import.preproc_set |= GPUDL_SET_STD;
+    }
+    if (c->scale != NULL) {
+        if (!parse_number("scale", c->scale, 1e-6, 65536.0, &number, error))
+            return FALSE;
+        c->preproc.pixel_scale = (float)number;
+        c->import.preproc_set |= GPUDL_SET_PIXEL_SCALE;
+    }
+    return TRUE;
+}
+
+static gboolean read_geometry(Convert *c, GError **error)
+{
+    double number;
+    int value;
+
+    if (c->channel_order != NULL) {
+        if (!parse_name("channel-order", c->channel_order, channel_orders, &value, error))
+            return FALSE;
+        c->preproc.channel_order = (GpudlChannelOrder)value;
+        c->import.preproc_set |= GPUDL_SET_CHANNEL_ORDER;
+    }
+    if (c->resize_mode != NULL) {
+        if (!parse_name("resize-mode", c->resize_mode, resize_modes, &value, error))
+            return FALSE;
+        c->preproc.resize_mode = (GpudlResizeMode)value;
+        c->import.preproc_set |= GPUDL_SET_RESIZE_MODE;
+    }
+    if (c->scale_method != NULL) {
+        if (!parse_name("scale-method", c->scale_method, scale_methods, &value, error))
+            return FALSE;
+        c->preproc.scale_method = (GpudlScaleMethod)value;
+        c->import.preproc_set |= GPUDL_SET_SCALE_METHOD;
+    }
+    if (c->crop_fraction != NULL) {
+        if (!parse_number("crop-fraction", c->crop_fraction, 0.01, 1.0, &number, error))
+            return FALSE;
+        c->preproc.crop_fraction = (float)number;
+        c->import.preproc_set |= GPUDL_SET_CROP_FRACTION;
+    }
+    if (c->pad_color != NULL) {
+        if (!parse_color("pad-color", c->pad_color, &c->preproc.pad_color, error))
+            return FALSE;
+        c->import.preproc_set |= GPUDL_SET_PAD_COLOR;
+    }
+    return c->input_size == NULL ||
+           parse_size("input-size", c->input_size, &c->import.input_height, &c->import.input_width, error);
+}
+
+static int check_options(Convert *c)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (c->arguments == NULL)
+        return say_usage(NAME, "no model file given");
+    if (c->arguments[1] != NULL)
+        return say_usage(NAME, "one model file at a time; found '%s' as well", c->arguments[1]);
+    if (c->output == NULL)
+        return say_usage(NAME, "-o FILE is missing: where the net.bin goes");
+    if (c->expect != NULL && c->golden == NULL)
+        return say_usage(NAME, "--expect needs --golden: the picture that gives these values");
+    if (c->activation != NULL && !gpudl_activation_parse(c->activation, &c->import.activation))
+        return say_usage(NAME, "--activation: found '%s', expected auto, none, softmax or sigmoid", c->activation);
+    if (!read_normalisation(c, &error) || !read_geometry(c, &error))
+        return say_usage(NAME, "%s", error->message);
+    c->import.preproc = &c->preproc;
+    return -1;
+}
+
+/* ---- the work ---------------------------------------------------------------------------------------------------- */
+
+static void on_progress(double done, const gchar *what, gpointer user_data)
+{
+    progress_update(done, what);
+}
+
+static void print_outcome(const Convert *c, const GpudlParity *parity)
+{
+    g_autoptr(GpudlModel) model = gpudl_model_load(c->output, NULL, NULL);
+    GStatBuf st;
+
+    printf("%s", c->output);
+    if (model != NULL)
+        printf(": %s, %u classes", gpudl_model_get_name(model), gpudl_model_get_n_classes(model, 0));
+    if (g_stat(c->output, &st) == 0)
+        printf(", %.1f MB", (double)st.st_size / 1e6);
+    printf("\nchecked on %s against the graph as imported, %u inputs: max difference %.3g, rms %.3g, range %.4g\n",
+           c->backend != NULL ? c->backend : "cpu", parity->n_inputs, parity->max_difference, parity->rms_difference,
+           parity->range);
+    if (parity->range > 0.0)
+        printf("that is %.2g of the range at most; up to 1e-3 is taken\n", parity->max_difference / parity->range);
+}
+
+static gboolean convert(Convert *c, GError **error)
+{
+    g_auto(GStrv) labels = NULL;
+    g_autofree float *expect = NULL;
+    g_autoptr(GpudlMedia) media = NULL;
+    g_autoptr(GpudlMediaFrame) picture = NULL;
+    g_autofree gchar *golden_name = NULL;
+    GpudlParity parity = {0};
+    gsize n_expect = 0;
+    gboolean done;
+
+    if (c->labels != NULL && (labels = gpudl_labels_read(c->labels, NULL, error)) == NULL)
+        return FALSE;
+    c->import.labels = (const gchar *const *)labels;
+    if (c->expect != NULL && (expect = gpudl_npy_read(c->expect, &n_expect, error)) == NULL)
+        return FALSE;
+    if (c->golden != NULL) {
+        media = gpudl_media_open(c->golden, GPUDL_PIXEL_UNKNOWN, error);
+        picture = media != NULL ? gpudl_media_next(media, error) : NULL;
+        if (picture == NULL)
+            return FALSE;
+        golden_name = g_path_get_basename(c->golden);
+    }
+    progress_start();
+    done = gpudl_model_convert(c->arguments[0], c->output, &c->import, c->backend != NULL ? c->backend : "cpu",
+                               picture != NULL ? &picture->frame : NULL, golden_name, expect, n_expect, on_progress,
+                               NULL, &parity, error);
+    progress_wipe();
+    if (done)
+        print_outcome(c, &parity);
+    return done;
+}
+
+int cmd_convert(int argc, char **argv)
+{
+    Convert c = {0};
+    g_autoptr(GError) error = NULL;
+    int status;
+    const GOptionEntry entries[] = {
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &c.output,
+         "The net.bin to write (replaced at once, when all is well)", "FILE"},
+        {"labels", 0, 0, G_OPTION_ARG_FILENAME, &c.labels, "Labels to embed, one a line", "FILE"},
+        {"mean", 0, 0, G_OPTION_ARG_STRING, &c.mean, "Subtracted, in the order of the network's channels", "A,B,C"},
+        {"std", 0, 0, G_OPTION_ARG_STRING, &c.std, "Divided by, after the mean", "A,B,C"},
+        {"scale", 0, 0, G_OPTION_ARG_STRING, &c.scale,
+         "Pixels are divided by this first: 255 for networks that want 0..1, 1 for 0..255", "S"},
+        {"channel-order", 0, 0, G_OPTION_ARG_STRING, &c.channel_order, "rgb, bgr or gray", "ORDER"},
+        {"resize-mode", 0, 0, G_OPTION_ARG_STRING, &c.resize_mode, "stretch, letterbox or center-crop", "MODE"},
+        {"crop-fraction", 0, 0, G_OPTION_ARG_STRING, &c.crop_fraction,
+         "For center-crop: the short side becomes input / F before the crop", "F"},
+        {"scale-method", 0, 0, G_OPTION_ARG_STRING, &c.scale_method, "nearest, bilinear, bicubic or area", "METHOD"},
+        {"pad-color", 0, 0, G_OPTION_ARG_STRING, &c.pad_color, "For letterbox", "RRGGBB"},
+        {"input-size", 0, 0, G_OPTION_ARG_STRING, &c.input_size, "For files with a free input size", "HxW"},
+        {"activation", 0, 0, G_OPTION_ARG_STRING, &c.activation, "auto, none, softmax or sigmoid", "A"},
+        {"golden", 0, 0, G_OPTION_ARG_FILENAME, &c.golden, "Picture to compare with too, stored as the golden sample",
+         "PICTURE"},
+        {"expect", 0, 0, G_OPTION_ARG_FILENAME, &c.expect,
+         "What the picture has to give before the activation (float32 or float64)", "F.npy"},
+        {"backend", 0, 0, G_OPTION_ARG_STRING, &c.backend, "Where the result is checked (default cpu)", "B"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &c.arguments, NULL, NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+
+    status = parse_options(&argc, &argv, entries, "MODEL -o NET.BIN",
+                           "Makes a net.bin of a model file. The network sees (pixel / scale - mean) / std; what no\n"
+                           "option says is taken from the file.\n\n"
+                           "The rewritten graph runs 8 random inputs, and the golden picture, on the backend and is\n"
+                           "compared with the graph as imported on the reference backend. A difference above 1e-3 of\n"
+                           "the output's range refuses: nothing is written.");
+    if (status < 0)
+        status = check_options(&c);
+    if (status < 0) {
+        status = convert(&c, &error) ? EXIT_OK : EXIT_FAILED;
+        if (status != EXIT_OK)
+            say_error(NAME, "%s", error->message);
+    }
+    clean_up(&c);
+    return finish_stdout(NAME, status);
+}

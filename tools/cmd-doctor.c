@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* gpudl doctor: what is installed, what works, what is missing and how to get it. */
+#include <gmodule.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gpudl-config.h"
+#include "tools/command.h"
+#include "tools/media.h"
+
+#define NAME "doctor"
+
+static void print_heading(const gchar *text)
+{
+    printf("\n%s\n", text);
+}
+
+/* One line: a mark, what it is about, what is to be said about it. */
+static void print_finding(gboolean ok, const gchar *what, const gchar *detail)
+{
+    printf("  %-8s%-26s%s\n", ok ? "ok" : "missing", what, detail != NULL ? detail : "");
+}
+
+/* ---- this machine ------------------------------------------------------------------------------------------------ */
+
+/* Value of the first "key : value" line of /proc/cpuinfo, or NULL. */
+static gchar *cpuinfo(const gchar *text, const gchar *key)
+{
+    g_autofree gchar *pattern = g_strdup_printf("^%s\\s*:\\s*(.*)$", key);
+    g_autoptr(GRegex) regex = g_regex_new(pattern, G_REGEX_MULTILINE, 0, NULL);
+    g_autoptr(GMatchInfo) match = NULL;
+
+    if (!g_regex_match(regex, text, 0, &match))
+        return NULL;
+    return g_match_info_fetch(match, 1);
+}
+
+/* Those that change how fast networks run here; x86 names, then Arm names, as Linux spells them. */
+static const gchar *const telling_features[] = {
+    "sse4_1",   "avx",      "avx2",  "fma",     "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16",
+    "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16",    "sve",         "sve2",
+};
+
+static void check_machine(void)
+{
+    g_autofree gchar *text = NULL, *name = NULL, *flags = NULL;
+    g_autoptr(GString) features = g_string_new(NULL);
+    g_auto(GStrv) words = NULL;
+
+    print_heading("Machine");
+    if (g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL)) {
+        name = cpuinfo(text, "model name");
+        flags = cpuinfo(text, "flags");
+        if (flags == NULL)
+            flags = cpuinfo(text, "Features");
+    }
+    words = g_strsplit(flags != NULL ? flags : "", " ", -1);
+    for (guint i = 0; i < G_N_ELEMENTS(telling_features); i++)
+        if (g_strv_contains((const gchar *const *)words, telling_features[i]))
+            g_string_append_printf(features, "%s%s", features->len > 0 ? " " : "", telling_features[i]);
+    printf("  %-34s%s\n", "processor", name != NULL ? name : "unknown");
+    printf("  %-34s%u\n", "cores this process may use", g_get_num_processors());
+    printf("  %-34s%s\n", "instructions", features->len > 0 ? features->str : "unknown");
+}
+
+static void check_nvidia(void)
+{
+    g_autofree gchar *text = NULL;
+    GModule *cuda = g_module_open("libcuda.so.1", G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+    gboolean driver = g_file_get_contents("/proc/driver/nvidia/version", &text, NULL, NULL);
+
+    if (driver)
+        text[strcspn(text, "\n")] = '\0';
+    print_finding(driver, "NVIDIA driver",
+                  driver ? text : "only for the CUDA backend: a GPU and its driver (nvidia-driver, Debian non-free)");
+    print_finding(cuda != NULL, "libcuda.so.1",
+                  cuda != NULL ? "loads" : "only for the CUDA backend: comes with the driver (libcuda1, Debian)");
+    if (cuda != NULL)
+        g_module_close(cuda);
+}
+
+/* ---- libgpudl ---------------------------------------------------------------------------------------------------- */
+
+/* TRUE if a backend that backend=auto may take is usable: "ref" is for checks and never taken by itself. */
+static gboolean check_backends(void)
+{
+    g_auto(GStrv) reasons = NULL;
+    g_auto(GStrv) names = gpudl_backends_list(&reasons);
+    gboolean usable = FALSE;
+
+    print_heading("Backends");
+    for (guint i = 0; names[i] != NULL; i++) {
+        gboolean ok = reasons[i][0] == '\0', ref = strcmp(names[i], "ref") == 0;
+
+        print_finding(ok, names[i],
+                      !ok   ? reasons[i]
+                      : ref ? "slow and exact, for checks; taken only when asked for"
+                            : "usable");
+        usable = usable || (ok && !ref);
+    }
+    return usable;
+}
+
+/* ---- GStreamer --------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const gchar *what, *caps;
+} decoders[] = {
+    {"JPEG pictures", "image/jpeg"},
+    {"PNG pictures", "image/png"},
+    {"AVI files", "video/x-msvideo"},
+    {"MP4 files", "video/quicktime"},
+    {"Matroska and WebM files", "video/x-matroska"},
+    {"H.264 video", "video/x-h264, stream-format=byte-stream, alignment=au"},
+    {"H.265 video", "video/x-h265, stream-format=byte-stream, alignment=au"},
+    {"VP8 video", "video/x-vp8"},
+    {"MPEG-4 video", "video/mpeg, mpegversion=4, systemstream=false"},
+};
+
+static const struct {
+    const gchar *element, *package;
+} helpers[] = {
+    {"uridecodebin", "gstreamer1.0-plugins-base"},
+    {"videoconvert", "gstreamer1.0-plugins-base"},
+    {"overlaycomposition", "gstreamer1.0-plugins-base"},
+    {"appsink", "gstreamer1.0-plugins-base"},
+    {"videoflip", "gstreamer1.0-plugins-good"},
+    {"v4l2src", "gstreamer1.0-plugins-good"},
+    {"rtspsrc", "gstreamer1.0-plugins-good"},
+    {"autovideosink", "gstreamer1.0-plugins-good"},
+};
+
+static void check_plugin(void)
+{
+    static const gchar *const elements[] = {"gpudlinfer", "gpudloverlay"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(elements); i++) {
+        g_autofree gchar *version = NULL, *file = NULL, *detail = NULL;
+        gboolean ok = gpudl_media_has_element(elements[i], &version, &file);
+
+        if (ok && g_strcmp0(version, gpudl_version()) != 0)
+            detail = g_strdup_printf("version %s, but this is %s (%s)", version, gpudl_version(), file);
+        else if (ok)
+            detail = g_strdup_printf("version %s (%s)", version, file);
+        else
+            detail = g_strdup("plugin gpudl is not found: install it, or set GST_PLUGIN_PATH to the folder of "
+                              "libgstgpudl.so (in a build tree: meson devenv)");
+        print_finding(ok, elements[i], detail);
+    }
+}
+
+static void check_decoders(void)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(decoders); i++) {
+        g_autofree gchar *name = NULL, *caps_name = NULL, *detail = NULL;
+        gboolean ok = gpudl_media_has_decoder(decoders[i].caps, &name);
+
+        caps_name = g_strndup(decoders[i].caps, strcspn(decoders[i].caps, ","));
+        if (!ok)
+            detail = g_strdup_printf("install %s (Debian)", gpudl_media_package_for(caps_name));
+        print_finding(ok, decoders[i].what, ok ? name : detail);
+    }
+}
+
+static void check_gstreamer(void)
+{
+    g_autoptr(GError) error = NULL;
+    const gchar *version = gpudl_media_version(&error);
+
+    print_heading("GStreamer");
+    if (version == NULL) {
+        print_finding(FALSE, "GStreamer", error->message);
+        return;
+    }
+    print_finding(TRUE, "core", version);
+    check_plugin();
+    for (guint i = 0; i < G_N_ELEMENTS(helpers); i++) {
+        g_autofree gchar *detail = g_strdup_printf("install %s (Debian)", helpers[i].package);
+        gboolean ok = gpudl_media_has_element(helpers[i].element, NULL, NULL);
+
+        print_finding(ok, helpers[i].element, ok ? NULL : detail);
+    }
+    print_finding(HAVE_ANALYTICS, "analytics metadata",
+                  HAVE_ANALYTICS ? "GstAnalyticsClsMtd is attached as well"
+                                 : "this build attaches GpudlClassificationMeta only; GstAnalyticsClsMtd needs "
+                                   "GStreamer 1.24 when building");
+    print_heading("What can be decoded");
+    check_decoders();
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+    const GOptionEntry entries[] = {G_OPTION_ENTRY_NULL};
+    gboolean usable;
+    int status = parse_options(&argc, &argv, entries, NULL,
+                               "Says what is installed, what works, what is missing and how to get it.\n"
+                               "The exit code is 0 if there is a backend to run on, else 1.");
+
+    if (status >= 0)
+        return status;
+    if (argc > 1)
+        return say_usage(NAME, "takes no arguments; found '%s'", argv[1]);
+    printf("gpudl %s\n", gpudl_version());
+    check_machine();
+    usable = check_backends();
+    check_nvidia();
+    check_gstreamer();
+    printf("\n%s\n", usable ? "gpudl can run here." : "gpudl can't run here: no backend is usable (see Backends).");
+    return finish_stdout(NAME, usable ? EXIT_OK : EXIT_FAILED);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* gpudl info: what is inside a model file. The library describes it as JSON; the readable form is made of that, so
+ * that both always say the same. */
+#include <json-glib/json-glib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "models/gpudl-import.h"
+#include "tools/command.h"
+
+#define NAME "info"
+#define KEY_WIDTH 18
+#define MAX_COLUMN 48
+
+/* "input_height" reads "input height" */
+static gchar *spoken(const gchar *key)
+{
+    gchar *text = g_strdup(key);
+
+    g_strdelimit(text, "_-", ' ');
+    return text;
+}
+
+static void append_grouped(GString *out, gint64 value)
+{
+    g_autofree gchar *digits = g_strdup_printf("%" G_GINT64_FORMAT, value);
+    gsize n = strlen(digits), sign = digits[0] == '-' ? 1 : 0;
+
+    for (gsize i = 0; i < n; i++) {
+        if (i > sign && (n - i) % 3 == 0)
+            g_string_append_c(out, ',');
+        g_string_append_c(out, digits[i]);
+    }
+}
+
+/* Large counts and sizes are read with a unit; everything else as it is. */
+static void append_integer(GString *out, const gchar *key, gint64 value)
+{
+    gboolean bytes = key != NULL && (g_str_has_suffix(key, "bytes") || g_str_has_prefix(key, "bytes"));
+    double v = (double)value;
+
+    if (bytes && value >= 1000) {
+        g_string_append_printf(out,
+                               v >= 1e9   ? "%.2f GB"
+                               : v >= 1e6 ? "%.1f MB"
+                                          : "%.1f kB",
+                               v >= 1e9   ? v / 1e9
+                               : v >= 1e6 ? v / 1e6
+                                          : v / 1e3);
+    } else if (bytes) {
+        g_string_append_printf(out, "%" G_GINT64_FORMAT " bytes", value);
+    } else {
+        append_grouped(out, value);
+        if (key != NULL && strcmp(key, "macs") == 0 && value >= 1000000)
+            g_string_append_printf(out, " (%.3g G)", v / 1e9);
+    }
+}
+
+static void append_value(GString *out, const gchar *key, JsonNode *node);
+
+/* Integers are dimensions unless the key says otherwise: "1x3x224x224"; other values "a, b, c". */
+static void append_list(GString *out, const gchar *key, JsonArray *array)
+{
+    guint n = json_array_get_length(array);
+    gboolean dims = n > 0;
+
+    for (guint i = 0; i < n && dims; i++) {
+        JsonNode *item = json_array_get_element(array, i);
+
+        dims = JSON_NODE_HOLDS_VALUE(item) && json_node_get_value_type(item) == G_TYPE_INT64;
+    }
+    dims = dims && key != NULL && (strstr(key, "shape") != NULL || strstr(key, "dims") != NULL);
+    for (guint i = 0; i < n; i++) {
+        if (i > 0)
+            g_string_append(out, dims ? "x" : ", ");
+        if (dims)
+            g_string_append_printf(out, "%" G_GINT64_FORMAT, json_array_get_int_element(array, i));
+        else
+            append_value(out, key, json_array_get_element(array, i));
+    }
+}
+
+static void append_value(GString *out, const gchar *key, JsonNode *node)
+{
+    if (JSON_NODE_HOLDS_NULL(node)) {
+        g_string_append_c(out, '-');
+    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
+        append_list(out, key, json_node_get_array(node));
+    } else if (JSON_NODE_HOLDS_OBJECT(node)) {
+        g_autoptr(GList) members = json_object_get_members(json_node_get_object(node));
+
+        for (GList *l = members; l != NULL; l = l->next) {
+            g_autofree gchar *name = spoken(l->data);
+
+            g_string_append_printf(out, "%s%s ", l == members ? "" : ", ", name);
+            append_value(out, l->data, json_object_get_member(json_node_get_object(node), l->data));
+        }
+    } else if (json_node_get_value_type(node) == G_TYPE_INT64) {
+        append_integer(out, key, json_node_get_int(node));
+    } else if (json_node_get_value_type(node) == G_TYPE_DOUBLE) {
+        g_string_append_printf(out, "%g", json_node_get_double(node));
+    } else if (json_node_get_value_type(node) == G_TYPE_BOOLEAN) {
+        g_string_append(out, json_node_get_boolean(node) ? "yes" : "no");
+    } else {
+        g_string_append(out, json_node_get_string(node));
+    }
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------------------ */
+
+static glong width_of(const gchar *text)
+{
+    return g_utf8_validate(text, -1, NULL) ? g_utf8_strlen(text, -1) : (glong)strlen(text);
+}
+
+static void append_padded(GString *out, const gchar *text, glong width, gboolean right)
+{
+    glong blanks = MAX(width - width_of(text), 0);
+
+    if (right)
+        g_string_append_printf(out, "%*s", (int)blanks, "");
+    g_string_append(out, text);
+    if (!right)
+        g_string_append_printf(out, "%*s", (int)blanks, "");
+}
+
+static gboolean is_number(JsonNode *node)
+{
+    return node != NULL && JSON_NODE_HOLDS_VALUE(node) &&
+           (json_node_get_value_type(node) == G_TYPE_INT64 || json_node_get_value_type(node) == G_TYPE_DOUBLE);
+}
+
+/* Every key of any row is a column, in the order met. */
+static GPtrArray *columns_of(JsonArray *rows)
+{
+    GPtrArray *columns = g_ptr_array_new();
+
+    for (guint i = 0; i < json_array_get_length(rows); i++) {
+        g_autoptr(GList) members = json_object_get_members(json_array_get_object_element(rows, i));
+
+        for (GList *l = members; l != NULL; l = l->next)
+            if (!g_ptr_array_find_with_equal_func(columns, l->data, g_str_equal, NULL))
+                g_ptr_array_add(columns, l->data); /* owned by the tree */
+    }
+    return columns;
+}
+
+static void append_table(GString *out, JsonArray *rows)
+{
+    g_autoptr(GPtrArray) columns = columns_of(rows);
+    guint n = json_array_get_length(rows);
+    g_autofree glong *widths = g_new0(glong, columns->len + 1);
+    g_autofree gboolean *right = g_new0(gboolean, columns->len + 1);
+    g_autoptr(GPtrArray) cells = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint c = 0; c < columns->len; c++) {
+        gchar *heading = spoken(columns->pdata[c]);
+
+        widths[c] = width_of(heading);
+        right[c] = TRUE;
+        g_ptr_array_add(cells, heading);
+    }
+    for (guint r = 0; r < n; r++) {
+        for (guint c = 0; c < columns->len; c++) {
+            JsonNode *node = json_object_get_member(json_array_get_object_element(rows, r), columns->pdata[c]);
+            GString *cell = g_string_new(NULL);
+
+            if (node != NULL)
+                append_value(cell, columns->pdata[c], node);
+            right[c] = right[c] && (node == NULL || is_number(node));
+            widths[c] = MIN(MAX(widths[c], width_of(cell->str)), MAX_COLUMN);
+            g_ptr_array_add(cells, g_string_free(cell, FALSE));
+        }
+    }
+    for (guint i = 0; i < cells->len; i++) {
+        guint c = i % columns->len;
+
+        g_string_append(out, "  ");
+        append_padded(out, cells->pdata[i], c + 1 == columns->len && !right[c] ? 0 : widths[c], right[c]);
+        if (c + 1 == columns->len)
+            g_string_append_c(out, '\n');
+    }
+}
+
+static gboolean is_table(JsonNode *node)
+{
+    JsonArray *array = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+
+    if (array == NULL || json_array_get_length(array) == 0)
+        return FALSE;
+    for (guint i = 0; i < json_array_get_length(array); i++)
+        if (!JSON_NODE_HOLDS_OBJECT(json_array_get_element(array, i)))
+            return FALSE;
+    return TRUE;
+}
+
+static void append_section(GString *out, const gchar *key, JsonNode *node)
+{
+    g_autofree gchar *heading = spoken(key);
+
+    if (out->len > 0)
+        g_string_append_c(out, '\n');
+    heading[0] = g_ascii_toupper(heading[0]);
+    g_string_append_printf(out, "%s\n", heading);
+    if (is_table(node)) {
+        append_table(out, json_node_get_array(node));
+    } else if (JSON_NODE_HOLDS_OBJECT(node)) {
+        JsonObject *object = json_node_get_object(node);
+        g_autoptr(GList) members = json_object_get_members(object);
+
+        for (GList *l = members; l != NULL; l = l->next) {
+            g_autofree gchar *name = spoken(l->data);
+
+            g_string_append(out, "  ");
+            append_padded(out, name, KEY_WIDTH, FALSE);
+            append_value(out, l->data, json_object_get_member(object, l->data));
+            g_string_append_c(out, '\n');
+        }
+    } else {
+        g_string_append(out, "  ");
+        append_value(out, key, node);
+        g_string_append_c(out, '\n');
+    }
+}
+
+static gboolean print_readable(const gchar *json, GError **error)
+{
+    g_autoptr(JsonParser) parser = json_parser_new_immutable();
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_autoptr(GList) sections = NULL;
+    JsonObject *root;
+
+    if (!json_parser_load_from_data(parser, json, -1, error))
+        return FALSE;
+    root = json_node_get_object(json_parser_get_root(parser));
+    sections = json_object_get_members(root);
+    for (GList *l = sections; l != NULL; l = l->next)
+        append_section(out, l->data, json_object_get_member(root, l->data));
+    fputs(out->str, stdout);
+    return TRUE;
+}
+
+static int show(const gchar *path, gboolean json, gboolean layers)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, &error);
+    g_autofree gchar *text = model != NULL ? gpudl_model_describe(model, layers) : NULL;
+
+    if (text != NULL && json)
+        printf("%s%s", text, g_str_has_suffix(text, "\n") ? "" : "\n");
+    if (text == NULL || (!json && !print_readable(text, &error))) {
+        say_error(NAME, "%s", error->message);
+        return EXIT_FAILED;
+    }
+    return EXIT_OK;
+}
+
+int cmd_info(int argc, char **argv)
+{
+    gboolean json = FALSE, layers = FALSE;
+    g_auto(GStrv) arguments = NULL;
+    int status;
+    const GOptionEntry entries[] = {
+        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "As JSON", NULL},
+        {"layers", 0, 0, G_OPTION_ARG_NONE, &layers, "Every layer as well", NULL},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+
+    status = parse_options(&argc, &argv, entries, "MODEL",
+                           "Shows what is inside a net.bin or an .onnx: input, pre-processing, outputs, labels,\n"
+                           "parameters, multiply-accumulates, memory, where it comes from.");
+    if (status >= 0)
+        return status;
+    if (arguments == NULL)
+        return say_usage(NAME, "no model given");
+    if (arguments[1] != NULL)
+        return say_usage(NAME, "one model at a time; found '%s' as well", arguments[1]);
+    return finish_stdout(NAME, show(arguments[0], json, layers));
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* gpudl run: pictures and videos through one session, several frames under way, results in order. */
+#include <stdio.h>
+#include <string.h>
+
+#include "models/gpudl-import.h"
+#include "tools/command.h"
+#include "tools/media.h"
+#include "tools/results.h"
+
+#define NAME "run"
+/* decoded frames beyond those that run: the decoder works ahead of a worker that gets free */
+#define AHEAD 2
+#define MAX_SLOTS 256
+
+/* One file of the command line; slots point to it until their result is out. */
+typedef struct {
+    const gchar *path;
+    guint64 n_frames; /* decoded so far; 1 at the end: a picture */
+} Source;
+
+typedef struct {
+    GpudlRequest *request;
+    GpudlMediaFrame *frame; /* NULL: free */
+    Source *source;
+} Slot;
+
+typedef struct {
+    /* options */
+    gboolean json;
+    gint top_k, threads;
+    gdouble threshold;
+    gchar *backend, *precision, *labels_file;
+    gchar **arguments;
+    /* state */
+    GpudlModel *model;
+    GpudlSession *session;
+    GpudlStream *stream;
+    gchar **labels;
+    gboolean probability, dead;
+    guint n_failed;
+    Slot *slots;
+    guint n_slots, first, n_busy; /* ring: the oldest frame is at first */
+    GpudlClass *classes;
+    guint n_classes;
+    GString *text;
+} Run;
+
+/* ---- setting up -------------------------------------------------------------------------------------------------- */
+
+static gboolean load_labels(Run *run, GError **error)
+{
+    guint n;
+
+    if (run->labels_file == NULL)
+        return TRUE;
+    run->labels = gpudl_labels_read(run->labels_file, &n, error);
+    if (run->labels == NULL)
+        return FALSE;
+    if (n == run->n_classes)
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: has %u labels, expected %u, the classes of %s",
+                run->labels_file, n, run->n_classes, gpudl_model_get_name(run->model));
+    return FALSE;
+}
+
+static gboolean set_up(Run *run, GError **error)
+{
+    GpudlSessionConfig config = {.backend = run->backend, .cuda_device_id = -1, .cpu_threads = (guint)run->threads};
+
+    if (run->precision != NULL)
+        gpudl_precision_parse(run->precision, &config.precision); /* checked with the options */
+    run->model = gpudl_model_load(run->arguments[0], NULL, error);
+    if (run->model == NULL)
+        return FALSE;
+    run->n_classes = gpudl_model_get_n_classes(run->model, 0);
+    if (!load_labels(run, error))
+        return FALSE;
+    run->session = gpudl_session_acquire(run->model, &config, NULL, error);
+    if (run->session == NULL)
+        return FALSE;
+    run->stream = gpudl_stream_new(run->session);
+    run->probability = gpudl_model_get_activation(run->model) != GPUDL_ACTIVATION_NONE;
+    run->n_slots = MIN(gpudl_session_get_parallelism(run->session) + AHEAD, MAX_SLOTS);
+    run->slots = g_new0(Slot, run->n_slots);
+    for (guint i = 0; i < run->n_slots; i++)
+        run->slots[i].request = gpudl_request_new(run->stream);
+    run->classes = g_new(GpudlClass, run->n_classes);
+    run->text = g_string_new(NULL);
+    if (gpudl_model_get_n_heads(run->model) > 1 && !run->json)
+        say_error(NAME, "note: %s has %u outputs; the first, %s, is shown", run->arguments[0],
+                  gpudl_model_get_n_heads(run->model), gpudl_model_get_head_name(run->model, 0));
+    return TRUE;
+}
+
+static void clean_up(Run *run)
+{
+    for (guint i = 0; i < run->n_slots; i++) {
+        gpudl_media_frame_free(run->slots[i].frame);
+        gpudl_request_free(run->slots[i].request);
+    }
+    g_free(run->slots);
+    g_clear_pointer(&run->stream, gpudl_stream_free);
+    g_clear_pointer(&run->session, gpudl_session_unref);
+    g_clear_pointer(&run->model, gpudl_model_unref);
+    g_strfreev(run->labels);
+    g_strfreev(run->arguments);
+    g_free(run->backend);
+    g_free(run->precision);
+    g_free(run->labels_file);
+    g_free(run->classes);
+    if (run->text != NULL)
+        g_string_free(run->text, TRUE);
+}
+
+/* ---- results ----------------------------------------------------------------------------------------------------- */
+
+/* A picture: its name, then a line per class. */
+static void append_picture(Run *run, const gchar *path, guint n)
+{
+    gchar room[16];
+
+    g_string_append_printf(run->text, "%s\n", path);
+    if (n == 0)
+        g_string_append(run->text, "  nothing above the threshold\n");
+    for (guint i = 0; i < n; i++) {
+        g_string_append(run->text, "  ");
+        results_append_confidence(run->text, run->classes[i].confidence, run->probability);
+        g_string_append_printf(run->text, "  %4u  %s\n", run->classes[i].id,
+                               results_label(run->model, run->labels, run->classes[i].id, room));
+    }
+}
+
+/* A video's frame: one line. */
+static void append_video_frame(Run *run, const Slot *slot, guint n)
+{
+    gint64 ms = slot->frame->pts / 1000000;
+    gchar room[16];
+
+    g_string_append_printf(run->text, "%s #%-5" G_GUINT64_FORMAT, slot->source->path, slot->frame->number);
+    if (slot->frame->pts >= 0)
+        g_string_append_printf(run->text, " %d:%02d:%02d.%03d", (int)(ms / 3600000), (int)(ms / 60000 % 60),
+                               (int)(ms / 1000 % 60), (int)(ms % 1000));
+    for (guint i = 0; i < n; i++) {
+        g_string_append(run->text, i == 0 ? "  " : ",  ");
+        results_append_confidence(run->text, run->classes[i].confidence, run->probability);
+        g_string_append_printf(run->text, " %s (%u)", results_label(run->model, run->labels, run->classes[i].id, room),
+                               run->classes[i].id);
+    }
+    g_string_append(run->text, n == 0 ? "  nothing above the threshold\n" : "\n");
+}
+
+/* Waits for the oldest frame, prints it, frees its slot. */
+static void finish_oldest(Run *run)
+{
+    Slot *slot = &run->slots[run->first];
+    g_autoptr(GError) error = NULL;
+    gboolean video = slot->source->n_frames > 1;
+    guint k = run->top_k >= 0 ? (guint)run->top_k : video && !run->json ? 1 : 5;
+
+    if (gpudl_request_wait(slot->request, &error)) {
+        guint n = gpudl_request_top_k(slot->request, 0, MIN(k, run->n_classes), (float)run->threshold, run->classes);
+
+        g_string_truncate(run->text, 0);
+        if (run->json) {
+            results_append_json(run->text, slot->source->path, slot->frame->number, slot->frame->pts, run->model,
+                                run->labels, run->classes, n);
+            g_string_append_c(run->text, '\n');
+        } else if (video) {
+            append_video_frame(run, slot, n);
+        } else {
+            append_picture(run, slot->source->path, n);
+        }
+        fputs(run->text->str, stdout);
+        if (video)
+            fflush(stdout); /* whoever reads the lines gets each when it is known */
+    } else {
+        say_error(NAME, "%s: frame %" G_GUINT64_FORMAT ": %s", slot->source->path, slot->frame->number, error->message);
+        run->n_failed++;
+        run->dead = run->dead || g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
+    }
+    g_clear_pointer(&slot->frame, gpudl_media_frame_free);
+    run->first = (run->first + 1) % run->n_slots;
+    run->n_busy--;
+}
+
+static void finish_all(Run *run)
+{
+    while (run->n_busy > 0)
+        finish_oldest(run);
+}
+
+/* What went before comes out before the error. */
+static void fail_file(Run *run, const GError *error)
+{
+    finish_all(run);
+    say_error(NAME, "%s", error->message);
+    run->n_failed++;
+}
+
+/* Takes the frame over in any case. */
+static gboolean submit(Run *run, Source *source, GpudlMediaFrame *frame, GError **error)
+{
+    Slot *slot = &run->slots[(run->first + run->n_busy) % run->n_slots];
+
+    if (!gpudl_request_submit(slot->request, &frame->frame, NULL, error)) {
+        g_prefix_error(error, "%s: frame %" G_GUINT64_FORMAT ": ", source->path, frame->number);
+        gpudl_media_frame_free(frame);
+        return FALSE;
+    }
+    slot->frame = frame;
+    slot->source = source;
+    run->n_busy++;
+    return TRUE;
+}
+
+static void run_file(Run *run, Source *source)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlMedia) media = gpudl_media_open(source->path, GPUDL_PIXEL_UNKNOWN, &error);
+    GpudlMediaFrame *frame;
+
+    while (media != NULL && !run->dead && !ferror(stdout) && (frame = gpudl_media_next(media, &error)) != NULL) {
+        source->n_frames++;
+        if (run->n_busy == run->n_slots)
+            finish_oldest(run);
+        if (!submit(run, source, frame, &error))
+            break;
+    }
+    if (error != NULL)
+        fail_file(run, error);
+}
+
+static int run_files(Run *run)
+{
+    guint n_files = g_strv_length(run->arguments) - 1;
+    g_autofree Source *sources = g_new0(Source, n_files);
+
+    for (guint i = 0; i < n_files && !run->dead && !ferror(stdout); i++) {
+        sources[i].path = run->arguments[i + 1];
+        run_file(run, &sources[i]);
+    }
+    finish_all(run);
+    return run->n_failed > 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+static int check_options(Run *run)
+{
+    GpudlPrecision precision;
+
+    if (run->arguments == NULL || run->arguments[1] == NULL)
+        return say_usage(NAME, run->arguments == NULL ? "no model given" : "no picture or video given");
+    if (run->top_k < -1)
+        return say_usage(NAME, "--top-k: found %d, expected 0 (all classes) or more", run->top_k);
+    if (run->threads < 0 || run->threads > 1024)
+        return say_usage(NAME, "--threads: found %d, expected 0 (one per core) to 1024", run->threads);
+    if (!(run->threshold >= 0.0 && run->threshold <= 1.0))
+        return say_usage(NAME, "--threshold: found %g, expected 0 to 1", run->threshold);
+    if (run->precision != NULL && !gpudl_precision_parse(run->precision, &precision))
+        return say_usage(NAME, "--precision: found '%s', expected auto, fp32, tf32, fp16, bf16, int8 or fp8",
+                         run->precision);
+    return -1;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    Run run = {.top_k = -1};
+    g_autoptr(GError) error = NULL;
+    int status;
+    const GOptionEntry entries[] = {
+        {"json", 0, 0, G_OPTION_ARG_NONE, &run.json, "One JSON object a line", NULL},
+        {"top-k", 'k', 0, G_OPTION_ARG_INT, &run.top_k,
+         "Best classes to show, 0: all (default 5; 1 per frame of a video in the readable form)", "K"},
+        {"threshold", 0, 0, G_OPTION_ARG_DOUBLE, &run.threshold, "Leave out classes below this, 0 to 1", "T"},
+        {"labels-file", 0, 0, G_OPTION_ARG_FILENAME, &run.labels_file, "Labels, one a line, in place of the model's",
+         "FILE"},
+        {"backend", 0, 0, G_OPTION_ARG_STRING, &run.backend, "auto, cuda, cpu or ref (default auto)", "B"},
+        {"precision", 0, 0, G_OPTION_ARG_STRING, &run.precision, "auto, fp32, tf32, fp16, bf16, int8 or fp8", "P"},
+        {"threads", 0, 0, G_OPTION_ARG_INT, &run.threads, "CPU threads, 0: one per core (default)", "N"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &run.arguments, NULL, NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+
+    status = parse_options(&argc, &argv, entries, "MODEL FILE...",
+                           "Classifies pictures and every frame of videos. MODEL is a net.bin or an .onnx; a FILE may\n"
+                           "also be a URI that GStreamer can open. Directories are not taken: name the files.\n\n"
+                           "With --json each line is\n"
+                           "{\"file\", \"frame\", \"pts\", \"results\": [{\"id\", \"label\", \"confidence\"}]}\n"
+                           "with frame counted from 0 and pts in ns, or null where the file has none.\n\n"
+                           "A file that can't be read is reported, the others go on, and the exit code is 1.");
+    if (status < 0)
+        status = check_options(&run);
+    if (status < 0 && !set_up(&run, &error)) {
+        say_error(NAME, "%s", error->message);
+        status = EXIT_FAILED;
+    }
+    if (status < 0)
+        status = run_files(&run);
+    clean_up(&run);
+    return finish_stdout(NAME, status);
+}

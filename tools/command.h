@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * What the subcommands of gpudl share: the table's row, the way options are read and errors are said.
+ */
+#ifndef GPUDL_TOOLS_COMMAND_H
+#define GPUDL_TOOLS_COMMAND_H
+
+#include "engine/gpudl.h"
+
+G_BEGIN_DECLS
+
+/** Exit codes of every subcommand. */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/** One subcommand. argv[0] is its name; run returns an exit code. */
+typedef struct {
+    const gchar *name;
+    const gchar *summary;
+    int (*run)(int argc, char **argv);
+} Command;
+
+int cmd_convert(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+
+/** Says "gpudl: COMMAND: message" on stderr; a progress line standing there is wiped first. */
+void say_error(const gchar *command, const gchar *format, ...) G_GNUC_PRINTF(2, 3);
+
+/** The same with where to find help behind it; returns EXIT_USAGE. */
+int say_usage(const gchar *command, const gchar *format, ...) G_GNUC_PRINTF(2, 3);
+
+/**
+ * Reads the options of a subcommand. arguments ("MODEL FILE...") and description are for --help, which is printed to
+ * stdout. Returns -1 to go on, else the exit code: an unknown option or a bad value is EXIT_USAGE and said on stderr.
+ */
+int parse_options(int *argc, char ***argv, const GOptionEntry *entries, const gchar *arguments,
+                  const gchar *description);
+
+/** Ends a subcommand: what could not be written to stdout (full disk, closed pipe) turns EXIT_OK into EXIT_FAILED. */
+int finish_stdout(const gchar *command, int status);
+
+/* ---- values of options; each returns FALSE with INVALID_ARGUMENT that names the option and what it wants ----------
+ */
+
+/** "0.485,0.456,0.406" or one number for all three; n_values (may be NULL) is 1 or 3. Finite numbers only. */
+gboolean parse_three(const gchar *option, const gchar *text, float values[3], guint *n_values, GError **error);
+/** A finite number within low..high. */
+gboolean parse_number(const gchar *option, const gchar *text, double low, double high, double *value, GError **error);
+/** "HxW", each 1..4096. */
+gboolean parse_size(const gchar *option, const gchar *text, gint *height, gint *width, GError **error);
+/** "RRGGBB", hexadecimal, with or without a leading # or 0x. */
+gboolean parse_color(const gchar *option, const gchar *text, guint32 *color, GError **error);
+
+/** A name and the number it stands for; tables end in {NULL, 0}. */
+typedef struct {
+    const gchar *name;
+    int value;
+} NamedValue;
+gboolean parse_name(const gchar *option, const gchar *text, const NamedValue *table, int *value, GError **error);
+
+G_END_DECLS
+#endif
