@@ -46,7 +46,8 @@ int gpudl_shape_equal(const GpudlShape *a, const GpudlShape *b)
 
 static double clamp(double x, double low, double high)
 {
-    return x < low ? low : x > high ? high : x;
+    x = x < low ? low : x;
+    return x > high ? high : x; /* last: where low > high, high it is, as ONNX has it */
 }
 
 double gpudl_activate(const GpudlAct *act, double x)
