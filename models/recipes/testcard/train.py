@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 LABELS = (HERE / "labels.txt").read_text().split()
 SIDE = 64
 TRAIN_SIZES = [(64, 64), (96, 72), (128, 96), (160, 120), (224, 224), (320, 240), (352, 288), (640, 360), (1280, 720),
-               (1600, 900), (2560, 1440)]
+               (1600, 900), (2048, 1152)]
 TRAIN_FORMATS = ["I420", "RGB", "YUY2"]
 HELD_OUT_SIZES = [(100, 76), (176, 144), (240, 180), (400, 300), (640, 480), (854, 480), (1920, 1080)]
 HELD_OUT_FORMATS = ["NV12", "BGRx", "Y444"]
@@ -108,7 +108,7 @@ def measure(net, pictures, truth, generator=None):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--frames", type=int, default=6, help="frames of each pattern, size and format")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
