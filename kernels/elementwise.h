@@ -31,7 +31,7 @@ typedef enum {
 } GpudlUnaryOp;
 
 /**
- * y = op(x): equal shapes, equal types. act is read for ACTIVATION and ELU, else may be NULL.
+ * y = op(x): equal shapes, equal types; y may be x itself. act is read for ACTIVATION and ELU, else may be NULL.
  * GPUDL_KERNEL_DTYPE for a type that the operation does not take.
  */
 typedef int GpudlUnaryFunc(GpudlUnaryOp op, const GpudlAct *act, const GpudlTensorView *x, const GpudlTensorView *y,

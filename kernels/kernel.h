@@ -4,7 +4,8 @@
  *
  * - Tensors are GpudlTensorView: dense, row-major, last dimension fastest. The caller owns all memory and gives outputs
  *   their dtype and shape; a kernel checks that they fit and writes each output element exactly once, nothing beside.
- *   Outputs do not overlap inputs. Data need not be aligned to its element size. Nothing is allocated.
+ *   Outputs do not overlap inputs, unless the family says that it works in place. Data need not be aligned to its
+ * element size. Nothing is allocated.
  * - A tensor without elements is valid everywhere; its data is never touched and may be NULL.
  * - References: float32, float16, bfloat16 and float64 compute in double and round once, to nearest even, when stored.
  *   Integers (bool counts as one) compute in 64 bits and wrap around to the type. Only data movement takes any mixture.

@@ -16,7 +16,7 @@ typedef enum { GPUDL_SOFTMAX = 0, GPUDL_LOG_SOFTMAX } GpudlSoftmaxKind;
 /**
  * y = exp(x - max) / s, or x - max - log(s), s the sum of exp(x - max) over the group.
  *
- * x, y     equal shapes of rank 1 or more (flatten: also 0), one float type, else GPUDL_KERNEL_DTYPE
+ * x, y     equal shapes of rank 1 or more (flatten: also 0), one float type, else GPUDL_KERNEL_DTYPE; may be one memory
  * axis     0 .. rank - 1 (flatten: .. rank): the elements along it form a group
  * flatten  nonzero: all dimensions from axis on form a group (ONNX before opset 13)
  *
