@@ -16,7 +16,8 @@ typedef struct {
     gchar *graph_name;
     gchar *doc;
     gint64 ir_version, opset;
-    GHashTable *metadata; /* metadata_props: gchar* -> gchar* */
+    GHashTable *metadata;   /* metadata_props: gchar* -> gchar* */
+    gchar *external_digest; /* SHA-256 of all values read from other files; NULL if there were none */
 } GpudlOnnxInfo;
 
 void gpudl_onnx_info_clear(GpudlOnnxInfo *info);

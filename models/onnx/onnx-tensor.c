@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* TensorProto: element types, the three ways its values can lie (raw, typed fields, another file). */
+#define _XOPEN_SOURCE 700 /* realpath, pread, O_CLOEXEC, O_NOFOLLOW */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/limits.h"
+#include "models/wire.h"
+#include "onnx-internal.h"
+
+/* raw_data is little-endian and taken as it lies */
+G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN);
+
+static const struct {
+    const gchar *name;
+    GpudlDType dtype;
+} types[] = {
+    [ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED] = {"undefined", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT] = {"float32", GPUDL_DTYPE_F32},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT8] = {"uint8", GPUDL_DTYPE_U8},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__INT8] = {"int8", GPUDL_DTYPE_I8},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT16] = {"uint16", GPUDL_DTYPE_U16},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__INT16] = {"int16", GPUDL_DTYPE_I16},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__INT32] = {"int32", GPUDL_DTYPE_I32},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__INT64] = {"int64", GPUDL_DTYPE_I64},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__STRING] = {"string", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__BOOL] = {"bool", GPUDL_DTYPE_BOOL},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16] = {"float16", GPUDL_DTYPE_F16},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE] = {"float64", GPUDL_DTYPE_F64},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT32] = {"uint32", GPUDL_DTYPE_U32},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT64] = {"uint64", GPUDL_DTYPE_U64},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__COMPLEX64] = {"complex64", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__COMPLEX128] = {"complex128", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16] = {"bfloat16", GPUDL_DTYPE_BF16},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E4M3FN] = {"float8e4m3fn", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E4M3FNUZ] = {"float8e4m3fnuz", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E5M2] = {"float8e5m2", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E5M2FNUZ] = {"float8e5m2fnuz", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT4] = {"uint4", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__INT4] = {"int4", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT4E2M1] = {"float4e2m1", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E8M0] = {"float8e8m0", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT2] = {"uint2", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__INT2] = {"int2", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E2M3] = {"float6e2m3", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E3M2] = {"float6e3m2", GPUDL_DTYPE_NONE},
+};
+
+GpudlDType onnx_dtype(gint32 data_type)
+{
+    return data_type > 0 && (guint)data_type < G_N_ELEMENTS(types) ? types[data_type].dtype : GPUDL_DTYPE_NONE;
+}
+
+const gchar *onnx_dtype_name(gint32 data_type)
+{
+    return data_type >= 0 && (guint)data_type < G_N_ELEMENTS(types) ? types[data_type].name : "unknown";
+}
+
+static gboolean fail(const gchar *what, GpudlError code, GError **error, const gchar *format, ...) G_GNUC_PRINTF(4, 5);
+
+static gboolean fail(const gchar *what, GpudlError code, GError **error, const gchar *format, ...)
+{
+    g_autofree gchar *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, GPUDL_ERROR, code, "%s: %s", what, text);
+    return FALSE;
+}
+
+static gboolean read_shape(const Onnx__TensorProto *proto, const gchar *what, GpudlDType dtype, GpudlShape *shape,
+                           gsize *bytes, GError **error)
+{
+    gint64 n;
+
+    if (proto->n_dims > GPUDL_MAX_RANK)
+        return fail(what, GPUDL_ERROR_UNSUPPORTED, error, "rank %" G_GSIZE_FORMAT ", at most %d is taken",
+                    proto->n_dims, GPUDL_MAX_RANK);
+    *shape = (GpudlShape){.rank = (gint32)proto->n_dims};
+    for (gsize i = 0; i < proto->n_dims; i++) {
+        if (proto->dims[i] < 0)
+            return fail(what, GPUDL_ERROR_FORMAT, error, "dimension %" G_GSIZE_FORMAT " is %" G_GINT64_FORMAT, i,
+                        proto->dims[i]);
+        shape->dims[i] = proto->dims[i];
+    }
+    n = gpudl_shape_elements(shape);
+    if (n < 0 || n > GPUDL_LIMIT_TENSOR_BYTES / (gint64)gpudl_dtype_size(dtype))
+        return fail(what, GPUDL_ERROR_LIMIT, error, "larger than %" G_GINT64_FORMAT " bytes",
+                    (gint64)GPUDL_LIMIT_TENSOR_BYTES);
+    *bytes = (gsize)n * gpudl_dtype_size(dtype);
+    return TRUE;
+}
+
+/* ---- typed fields ------------------------------------------------------------------------------------------------ */
+
+/* Smallest and largest value that int32_data may hold for a narrow type; 16-bit floats lie in it as their bits. */
+static void narrow_range(GpudlDType dtype, gint32 *low, gint32 *high)
+{
+    switch (dtype) {
+    case GPUDL_DTYPE_I8:
+        *low = G_MININT8, *high = G_MAXINT8;
+        break;
+    case GPUDL_DTYPE_U8:
+        *low = 0, *high = G_MAXUINT8;
+        break;
+    case GPUDL_DTYPE_I16:
+        *low = G_MININT16, *high = G_MAXINT16;
+        break;
+    case GPUDL_DTYPE_BOOL:
+        *low = 0, *high = 1;
+        break;
+    default: /* U16, F16, BF16 */
+        *low = 0, *high = G_MAXUINT16;
+        break;
+    }
+}
+
+static gboolean copy_narrow(const Onnx__TensorProto *proto, const gchar *what, GpudlDType dtype, guint8 *out,
+                            GError **error)
+{
+    const gsize size = gpudl_dtype_size(dtype);
+    gint32 low, high;
+
+    narrow_range(dtype, &low, &high);
+    for (gsize i = 0; i < proto->n_int32_data; i++) {
+        const gint32 value = proto->int32_data[i];
+
+        if (value < low || value > high)
+            return fail(what, GPUDL_ERROR_FORMAT, error,
+                        "value %" G_GSIZE_FORMAT " is %d, a %s is %d to %d in this field", i, value,
+                        gpudl_dtype_name(dtype), low, high);
+        memcpy(out + i * size, &value, size); /* little-endian: the low bytes come first */
+    }
+    return TRUE;
+}
+
+static gboolean copy_uint32(const Onnx__TensorProto *proto, const gchar *what, guint8 *out, GError **error)
+{
+    for (gsize i = 0; i < proto->n_uint64_data; i++) {
+        const guint32 value = (guint32)proto->uint64_data[i];
+
+        if (proto->uint64_data[i] > G_MAXUINT32)
+            return fail(what, GPUDL_ERROR_FORMAT, error,
+                        "value %" G_GSIZE_FORMAT " is %" G_GUINT64_FORMAT ": no uint32", i, proto->uint64_data[i]);
+        memcpy(out + i * 4, &value, 4);
+    }
+    return TRUE;
+}
+
+static gboolean read_typed(const Onnx__TensorProto *proto, const gchar *what, GpudlDType dtype, gsize bytes,
+                           GBytes **data, GError **error)
+{
+    const gsize n = bytes / gpudl_dtype_size(dtype);
+    g_autofree guint8 *out = NULL;
+    gconstpointer source = NULL;
+    gsize found;
+
+    switch (dtype) {
+    case GPUDL_DTYPE_F32:
+        source = proto->float_data, found = proto->n_float_data;
+        break;
+    case GPUDL_DTYPE_F64:
+        source = proto->double_data, found = proto->n_double_data;
+        break;
+    case GPUDL_DTYPE_I64:
+        source = proto->int64_data, found = proto->n_int64_data;
+        break;
+    case GPUDL_DTYPE_U64:
+        source = proto->uint64_data, found = proto->n_uint64_data;
+        break;
+    case GPUDL_DTYPE_U32:
+        found = proto->n_uint64_data;
+        break;
+    case GPUDL_DTYPE_I32:
+        source = proto->int32_data, found = proto->n_int32_data;
+        break;
+    default:
+        found = proto->n_int32_data;
+        break;
+    }
+    if (found != n)
+        return fail(what, GPUDL_ERROR_FORMAT, error,
+                    "%" G_GSIZE_FORMAT " values of %s, the shape says %" G_GSIZE_FORMAT, found, gpudl_dtype_name(dtype),
+                    n);
+    out = g_try_malloc(MAX(bytes, 1));
+    if (out == NULL)
+        return fail(what, GPUDL_ERROR_NO_MEMORY, error, "no memory for %" G_GSIZE_FORMAT " bytes", bytes);
+    if (source != NULL)
+        memcpy(out, source, bytes);
+    else if (dtype == GPUDL_DTYPE_U32 && !copy_uint32(proto, what, out, error))
+        return FALSE;
+    else if (dtype != GPUDL_DTYPE_U32 && n > 0 && !copy_narrow(proto, what, dtype, out, error))
+        return FALSE;
+    *data = g_bytes_new_take(g_steal_pointer(&out), bytes);
+    return TRUE;
+}
+
+static gsize typed_values(const Onnx__TensorProto *proto)
+{
+    return proto->n_float_data + proto->n_int32_data + proto->n_int64_data + proto->n_double_data +
+           proto->n_uint64_data;
+}
+
+/* ---- external data ----------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const gchar *location;
+    guint64 offset, length;
+    gboolean has_length;
+} External;
+
+static gboolean read_external_entries(const Onnx__TensorProto *proto, const gchar *what, External *external,
+                                      GError **error)
+{
+    for (gsize i = 0; i < proto->n_external_data; i++) {
+        const Onnx__StringStringEntryProto *entry = proto->external_data[i];
+        const gboolean is_length = g_strcmp0(entry->key, "length") == 0;
+
+        if (g_strcmp0(entry->key, "location") == 0) {
+            external->location = entry->value;
+        } else if (is_length || g_strcmp0(entry->key, "offset") == 0) {
+            guint64 *number = is_length ? &external->length : &external->offset;
+
+            if (entry->value == NULL || !g_ascii_string_to_unsigned(entry->value, 10, 0, G_MAXINT64, number, NULL))
+                return fail(what, GPUDL_ERROR_FORMAT, error, "external data: %s is '%s', expected a number", entry->key,
+                            entry->value != NULL ? entry->value : "");
+            external->has_length |= is_length;
+        }
+    }
+    if (external->location == NULL || external->location[0] == '\0')
+        return fail(what, GPUDL_ERROR_FORMAT, error, "external data without a location");
+    return TRUE;
+}
+
+/* Opens a file that must lie in the model's directory or below it, also after its links are followed. */
+static gint open_external(const gchar *directory, const gchar *location, const gchar *what, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(location, "/", -1);
+    g_autofree gchar *path = NULL;
+    char *real_directory = NULL, *real_path = NULL;
+    struct stat st;
+    gint fd = -1;
+
+    if (directory == NULL) {
+        fail(what, GPUDL_ERROR_UNSUPPORTED, error, "its data lies in the file '%s', which can't be read from here",
+             location);
+        return -1;
+    }
+    if (g_path_is_absolute(location) || strchr(location, '\\') != NULL ||
+        g_strv_contains((const gchar *const *)parts, "..")) {
+        fail(what, GPUDL_ERROR_FORMAT, error,
+             "external data '%s': the path must be relative and stay in the model's directory", location);
+        return -1;
+    }
+    path = g_build_filename(directory, location, NULL);
+    real_directory = realpath(directory, NULL);
+    real_path = realpath(path, NULL);
+    if (real_directory == NULL || real_path == NULL) {
+        const gint saved = errno;
+
+        fail(what, saved == ENOENT ? GPUDL_ERROR_NOT_FOUND : GPUDL_ERROR_OPEN_READ, error, "external data '%s': %s",
+             location, g_strerror(saved));
+    } else if (!g_str_has_prefix(real_path, real_directory) ||
+               (real_path[strlen(real_directory)] != '/' && strcmp(real_directory, "/") != 0)) {
+        fail(what, GPUDL_ERROR_FORMAT, error, "external data '%s': it leads out of the model's directory", location);
+    } else if ((fd = open(real_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)) < 0) {
+        fail(what, GPUDL_ERROR_OPEN_READ, error, "external data '%s': %s", location, g_strerror(errno));
+    } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        fail(what, GPUDL_ERROR_OPEN_READ, error, "external data '%s' is no regular file", location);
+        close(fd);
+        fd = -1;
+    }
+    free(real_directory);
+    free(real_path);
+    return fd;
+}
+
+static gboolean read_at(gint fd, guint8 *out, gsize size, guint64 offset)
+{
+    gsize done = 0;
+
+    while (done < size) {
+        const gssize n = pread(fd, out + done, size - done, (off_t)(offset + done));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return FALSE;
+        done += (gsize)n;
+    }
+    return TRUE;
+}
+
+static gboolean read_external(OnnxImport *import, const Onnx__TensorProto *proto, const gchar *what, gsize bytes,
+                              GBytes **data, GError **error)
+{
+    External external = {0};
+    g_autofree guint8 *out = NULL;
+    struct stat st;
+    gboolean ok;
+    gint fd;
+
+    if (!read_external_entries(proto, what, &external, error))
+        return FALSE;
+    if (external.has_length && external.length != bytes)
+        return fail(what, GPUDL_ERROR_FORMAT, error,
+                    "external data '%s': %" G_GUINT64_FORMAT " bytes, the shape says %" G_GSIZE_FORMAT,
+                    external.location, external.length, bytes);
+    import->external_bytes += bytes;
+    if (import->external_bytes > GPUDL_LIMIT_FILE_BYTES)
+        return fail(what, GPUDL_ERROR_LIMIT, error, "external data of more than %" G_GUINT64_FORMAT " bytes",
+                    GPUDL_LIMIT_FILE_BYTES);
+    fd = open_external(import->options != NULL ? import->options->directory : NULL, external.location, what, error);
+    if (fd < 0)
+        return FALSE;
+    if (fstat(fd, &st) != 0 || (guint64)st.st_size < external.offset || (guint64)st.st_size - external.offset < bytes) {
+        close(fd);
+        return fail(what, GPUDL_ERROR_FORMAT, error,
+                    "external data '%s': %" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT
+                    " of a file of %" G_GINT64_FORMAT,
+                    external.location, bytes, external.offset, (gint64)st.st_size);
+    }
+    out = g_try_malloc(MAX(bytes, 1));
+    ok = out != NULL && read_at(fd, out, bytes, external.offset);
+    close(fd);
+    if (out == NULL)
+        return fail(what, GPUDL_ERROR_NO_MEMORY, error, "no memory for %" G_GSIZE_FORMAT " bytes", bytes);
+    if (!ok)
+        return fail(what, GPUDL_ERROR_OPEN_READ, error, "external data '%s' can't be read", external.location);
+    if (import->external == NULL)
+        import->external = g_checksum_new(G_CHECKSUM_SHA256);
+    g_checksum_update(import->external, out, (gssize)bytes);
+    *data = g_bytes_new_take(g_steal_pointer(&out), bytes);
+    return TRUE;
+}
+
+/* ---- all together ------------------------------------------------------------------------------------------------ */
+
+/* A raw bool is a byte; kernels expect 0 or 1. */
+static GBytes *normalise_bools(GBytes *data)
+{
+    gsize size;
+    guint8 *bytes = g_bytes_unref_to_data(data, &size);
+
+    for (gsize i = 0; i < size; i++)
+        bytes[i] = bytes[i] != 0;
+    return g_bytes_new_take(bytes, size);
+}
+
+gboolean onnx_tensor_read(OnnxImport *import, Onnx__TensorProto *proto, const gchar *what, GpudlDType *dtype,
+                          GpudlShape *shape, GBytes **data, GError **error)
+{
+    gsize bytes = 0;
+
+    *dtype = onnx_dtype(proto->data_type);
+    if (*dtype == GPUDL_DTYPE_NONE)
+        return fail(what, proto->data_type == 0 ? GPUDL_ERROR_FORMAT : GPUDL_ERROR_UNSUPPORTED, error,
+                    "element type %d (%s) is not taken", proto->data_type, onnx_dtype_name(proto->data_type));
+    if (proto->segment != NULL)
+        return fail(what, GPUDL_ERROR_UNSUPPORTED, error, "a tensor in segments");
+    if (!read_shape(proto, what, *dtype, shape, &bytes, error))
+        return FALSE;
+    if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL) {
+        if (!read_external(import, proto, what, bytes, data, error))
+            return FALSE;
+    } else if (proto->has_raw_data && (proto->raw_data.len > 0 || typed_values(proto) == 0)) {
+        if (proto->raw_data.len != bytes)
+            return fail(what, GPUDL_ERROR_FORMAT, error,
+                        "%" G_GSIZE_FORMAT " bytes of data, the shape says %" G_GSIZE_FORMAT, proto->raw_data.len,
+                        bytes);
+        *data = gpudl_wire_steal_bytes(&proto->raw_data);
+    } else if (!read_typed(proto, what, *dtype, bytes, data, error)) {
+        return FALSE;
+    }
+    if (*dtype == GPUDL_DTYPE_BOOL)
+        *data = normalise_bools(*data);
+    return TRUE;
+}

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a ModelProto to a graph: opsets, inputs, initializers, and the nodes one after the other through the table. */
+#include "models/onnx/onnx.h"
+
+#include <string.h>
+
+#include "engine/limits.h"
+#include "models/wire.h"
+#include "onnx-internal.h"
+
+void gpudl_onnx_info_clear(GpudlOnnxInfo *info)
+{
+    g_free(info->producer);
+    g_free(info->graph_name);
+    g_free(info->doc);
+    g_free(info->external_digest);
+    if (info->metadata != NULL)
+        g_hash_table_unref(info->metadata);
+    memset(info, 0, sizeof *info);
+}
+
+static gboolean fail(GpudlError code, GError **error, const gchar *format, ...) G_GNUC_PRINTF(3, 4);
+
+static gboolean fail(GpudlError code, GError **error, const gchar *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    if (error != NULL)
+        *error = g_error_new_valist(GPUDL_ERROR, (gint)code, format, args);
+    va_end(args);
+    return FALSE;
+}
+
+/* ---- what it is -------------------------------------------------------------------------------------------------- */
+
+/* Reads a varint of at most 10 bytes; FALSE at the end of the data or if it is longer. */
+static gboolean sniff_varint(const guint8 *data, gsize size, gsize *pos, guint64 *value)
+{
+    *value = 0;
+    for (guint i = 0; i < 10 && *pos < size; i++) {
+        const guint8 byte = data[(*pos)++];
+
+        *value |= (guint64)(byte & 0x7f) << (7 * i);
+        if (!(byte & 0x80))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* The first fields must be ModelProto's with their wire types, and its version or its graph be among them. A length
+ * past the end still looks like ONNX: a cut file deserves to be called one. */
+gboolean gpudl_onnx_sniff(const guint8 *data, gsize size)
+{
+    gboolean seen = FALSE;
+    gsize pos = 0;
+
+    for (guint i = 0; i < 16 && pos < size; i++) {
+        const ProtobufCFieldDescriptor *field;
+        guint64 tag, value;
+
+        if (!sniff_varint(data, size, &pos, &tag) || tag >> 3 > G_MAXINT16)
+            return FALSE;
+        field = protobuf_c_message_descriptor_get_field(&onnx__model_proto__descriptor, (unsigned)(tag >> 3));
+        if (field == NULL || (tag & 7) != (field->type == PROTOBUF_C_TYPE_INT64 ? 0u : 2u))
+            return FALSE;
+        seen = seen || strcmp(field->name, "ir_version") == 0 || strcmp(field->name, "graph") == 0;
+        if (!sniff_varint(data, size, &pos, &value))
+            return seen && pos == size;
+        if (strcmp(field->name, "ir_version") == 0 && (value == 0 || value > 1000))
+            return FALSE;
+        if (field->type != PROTOBUF_C_TYPE_INT64) {
+            if (value > size - pos)
+                return seen;
+            pos += value;
+        }
+    }
+    return seen;
+}
+
+/* ---- names and values -------------------------------------------------------------------------------------------- */
+
+static gboolean check_name(const gchar *what, const gchar *name, GError **error)
+{
+    const gsize length = name != NULL ? strlen(name) : 0;
+
+    if (length == 0)
+        return fail(GPUDL_ERROR_FORMAT, error, "%s without a name", what);
+    if (length > GPUDL_LIMIT_NAME_BYTES)
+        return fail(GPUDL_ERROR_LIMIT, error, "%s has a name of %" G_GSIZE_FORMAT " bytes, at most %u are taken", what,
+                    length, GPUDL_LIMIT_NAME_BYTES);
+    if (!g_utf8_validate(name, (gssize)length, NULL))
+        return fail(GPUDL_ERROR_FORMAT, error, "%s has a name that is not UTF-8", what);
+    return TRUE;
+}
+
+/* Gives a tensor its name; each name once. */
+static gboolean define(OnnxImport *import, const gchar *name, GpudlTensor *tensor, GError **error)
+{
+    if (g_hash_table_contains(import->values, name))
+        return fail(GPUDL_ERROR_FORMAT, error, "the name '%s' is defined twice", name);
+    g_hash_table_insert(import->values, g_strdup(name), tensor);
+    return TRUE;
+}
+
+static gboolean add_constant(OnnxImport *import, const gchar *name, GpudlDType dtype, const GpudlShape *shape,
+                             GBytes *data, GError **error)
+{
+    GpudlTensor *tensor = gpudl_graph_add_constant(import->graph, name, dtype, shape, data, error);
+
+    return tensor != NULL && define(import, name, tensor, error);
+}
+
+static gboolean import_initializers(OnnxImport *import, const Onnx__GraphProto *graph, GError **error)
+{
+    if (graph->n_initializer > GPUDL_LIMIT_TENSORS)
+        return fail(GPUDL_ERROR_LIMIT, error, "%" G_GSIZE_FORMAT " initializers, at most %u are taken",
+                    graph->n_initializer, GPUDL_LIMIT_TENSORS);
+    if (graph->n_sparse_initializer > 0)
+        return fail(GPUDL_ERROR_UNSUPPORTED, error, "sparse initializers are not taken");
+    for (gsize i = 0; i < graph->n_initializer; i++) {
+        Onnx__TensorProto *proto = graph->initializer[i];
+        g_autofree gchar *what = NULL;
+        g_autoptr(GBytes) data = NULL;
+        GpudlDType dtype;
+        GpudlShape shape;
+
+        if (!check_name("an initializer", proto->name, error))
+            return FALSE;
+        what = g_strdup_printf("initializer '%s'", proto->name);
+        if (!onnx_tensor_read(import, proto, what, &dtype, &shape, &data, error) ||
+            !add_constant(import, proto->name, dtype, &shape, data, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* ---- inputs ------------------------------------------------------------------------------------------------------ */
+
+/* What the file says of a dimension: its extent, or 0 for a free one. */
+static gint64 dimension(const Onnx__TensorShapeProto__Dimension *dim)
+{
+    if (dim->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE || dim->dim_value < 0)
+        return 0;
+    return dim->dim_value;
+}
+
+static gboolean is_channels(gint64 n)
+{
+    return n == 1 || n == 3;
+}
+
+/* Sets height and width from the options where they are free, or checks them where they are not. */
+static gboolean apply_size(const OnnxImport *import, const gchar *name, GpudlShape *shape, GError **error)
+{
+    const gboolean channels_last = !is_channels(shape->dims[1]) && is_channels(shape->dims[3]);
+    const gint first = channels_last ? 1 : 2;
+    const gint wanted[2] = {import->options != NULL ? import->options->input_height : 0,
+                            import->options != NULL ? import->options->input_width : 0};
+
+    for (gint i = 0; i < 2; i++) {
+        gint64 *extent = &shape->dims[first + i];
+
+        if (wanted[i] == 0)
+            continue;
+        if (wanted[i] < 0 || wanted[i] > GPUDL_LIMIT_INPUT_SIDE)
+            return fail(GPUDL_ERROR_INVALID_ARGUMENT, error, "an input %s of %d, expected 1 to %d",
+                        i == 0 ? "height" : "width", wanted[i], GPUDL_LIMIT_INPUT_SIDE);
+        if (*extent != 0 && *extent != wanted[i])
+            return fail(GPUDL_ERROR_INVALID_ARGUMENT, error,
+                        "input '%s' has a fixed %s of %" G_GINT64_FORMAT ", it can't be %d", name,
+                        i == 0 ? "height" : "width", *extent, wanted[i]);
+        *extent = wanted[i];
+    }
+    return TRUE;
+}
+
+static gboolean read_input_shape(const OnnxImport *import, const gchar *name, const Onnx__TensorShapeProto *proto,
+                                 GpudlShape *shape, GError **error)
+{
+    *shape = (GpudlShape){0};
+    if (proto == NULL)
+        return fail(GPUDL_ERROR_FORMAT, error, "input '%s' has no shape", name);
+    if (proto->n_dim > GPUDL_MAX_RANK)
+        return fail(GPUDL_ERROR_UNSUPPORTED, error, "input '%s' has rank %" G_GSIZE_FORMAT ", at most %d is taken",
+                    name, proto->n_dim, GPUDL_MAX_RANK);
+    shape->rank = (gint32)proto->n_dim;
+    for (gint i = 0; i < shape->rank; i++)
+        shape->dims[i] = dimension(proto->dim[i]);
+    if (shape->rank == 4 && !apply_size(import, name, shape, error))
+        return FALSE;
+    for (gint i = 0; i < shape->rank; i++) {
+        const gboolean named = proto->dim[i]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+
+        if (i == 0 && shape->dims[i] == 0)
+            shape->dims[i] = 1;
+        if (shape->dims[i] == 0)
+            return fail(GPUDL_ERROR_FORMAT, error,
+                        "dimension %d%s%s%s of input '%s' is free; the input's height and width can be given, nothing "
+                        "else",
+                        i, named ? " ('" : "", named ? proto->dim[i]->dim_param : "", named ? "')" : "", name);
+    }
+    return TRUE;
+}
+
+static gboolean import_input(OnnxImport *import, const Onnx__ValueInfoProto *proto, GError **error)
+{
+    const GpudlOnnxValue *value = NULL;
+    GpudlDType dtype;
+    GpudlShape shape;
+
+    if (!check_name("an input", proto->name, error))
+        return FALSE;
+    if (g_hash_table_contains(import->values, proto->name))
+        return TRUE; /* the default of an initializer: files of IR version 3 list them as inputs, too */
+    if (import->options != NULL && import->options->values != NULL)
+        value = g_hash_table_lookup(import->options->values, proto->name);
+    if (value != NULL)
+        return add_constant(import, proto->name, value->dtype, &value->shape, value->data, error);
+    if (proto->type == NULL || proto->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+        return fail(GPUDL_ERROR_UNSUPPORTED, error, "input '%s' is no tensor", proto->name);
+    dtype = onnx_dtype(proto->type->tensor_type->elem_type);
+    if (dtype == GPUDL_DTYPE_NONE)
+        return fail(GPUDL_ERROR_UNSUPPORTED, error, "input '%s' is %s, which is not taken", proto->name,
+                    onnx_dtype_name(proto->type->tensor_type->elem_type));
+    if (!read_input_shape(import, proto->name, proto->type->tensor_type->shape, &shape, error))
+        return FALSE;
+    return define(import, proto->name, gpudl_graph_add_input(import->graph, proto->name, dtype, &shape), error);
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------------------------- */
+
+/* The type letter that a row's list gives to an attribute, or 0. */
+static gchar attribute_type(const gchar *list, const gchar *name)
+{
+    const gsize length = strlen(name);
+
+    for (const gchar *p = list; p != NULL && *p != '\0'; p = strchr(p, ' ')) {
+        p += *p == ' ';
+        if (strncmp(p, name, length) == 0 && p[length] == ':')
+            return p[length + 1];
+    }
+    return 0;
+}
+
+/* TRUE if the attribute holds a value of the type; files before IR version 2 do not say which they hold. */
+static gboolean attribute_is(const Onnx__AttributeProto *attr, gchar type)
+{
+    const gint said = attr->has_type ? (gint)attr->type : 0;
+
+    switch (type) {
+    case 'i':
+        return said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT || (said == 0 && attr->has_i);
+    case 'f':
+        return said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT || (said == 0 && attr->has_f);
+    case 's':
+        return (said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING || said == 0) && attr->has_s;
+    case 't':
+        return (said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR || said == 0) && attr->t != NULL;
+    case 'I':
+        return said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS || (said == 0 && attr->n_ints > 0);
+    default: /* F */
+        return said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS || (said == 0 && attr->n_floats > 0);
+    }
+}
+
+static gboolean check_attributes(const OnnxNode *node, GError **error)
+{
+    if (node->proto->n_attribute > 32)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%" G_GSIZE_FORMAT " attributes", node->proto->n_attribute);
+    for (gsize i = 0; i < node->proto->n_attribute; i++) {
+        const Onnx__AttributeProto *attr = node->proto->attribute[i];
+        g_autofree gchar *name = attr->name != NULL ? g_utf8_make_valid(attr->name, -1) : g_strdup("");
+        const gchar type = attribute_type(node->row->attributes, name);
+
+        if (type == 0)
+            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "attribute '%s' is not known", name);
+        if (attr->ref_attr_name != NULL && attr->ref_attr_name[0] != '\0')
+            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "attribute '%s' refers to a function's outside of one",
+                             name);
+        if (!attribute_is(attr, type))
+            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "attribute '%s' has another type than the operator's",
+                             name);
+        for (gsize k = 0; k < i; k++)
+            if (strcmp(node->proto->attribute[k]->name, name) == 0)
+                return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "attribute '%s' is there twice", name);
+    }
+    return TRUE;
+}
+
+static gboolean collect_inputs(OnnxNode *node, GError **error)
+{
+    const Onnx__NodeProto *proto = node->proto;
+    gsize n = proto->n_input;
+
+    while (n > 0 && proto->input[n - 1][0] == '\0')
+        n--;
+    if (n < node->row->min_inputs || n > node->row->max_inputs)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%" G_GSIZE_FORMAT " inputs, expected %s%u", n,
+                         node->row->max_inputs == node->row->min_inputs ? ""
+                         : n < node->row->min_inputs                    ? "at least "
+                                                                        : "at most ",
+                         n < node->row->min_inputs ? node->row->min_inputs : node->row->max_inputs);
+    if (n > GPUDL_LIMIT_TENSORS)
+        return onnx_fail(node, GPUDL_ERROR_LIMIT, error, "%" G_GSIZE_FORMAT " inputs", n);
+    node->n_inputs = (guint)n;
+    node->inputs = g_new0(GpudlTensor *, n + 1);
+    for (guint i = 0; i < n; i++) {
+        const gboolean absent = proto->input[i][0] == '\0';
+
+        if (absent && (i < node->row->min_inputs || node->row->max_inputs == G_MAXUINT))
+            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "input %u is missing", i);
+        if (absent)
+            continue;
+        node->inputs[i] = g_hash_table_lookup(node->import->values, proto->input[i]);
+        if (node->inputs[i] == NULL) {
+            g_autofree gchar *name = g_utf8_make_valid(proto->input[i], -1);
+
+            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "input %u, '%s', is made by no node before it", i, name);
+        }
+    }
+    return TRUE;
+}
+
+static gboolean define_outputs(OnnxNode *node, GError **error)
+{
+    for (guint i = 0; i < node->n_outputs; i++) {
+        const gchar *name = onnx_output_name(node, i);
+
+        if (name == NULL || (node->outputs[i] == NULL && !onnx_output_used(node, i)))
+            continue;
+        if (node->outputs[i] == NULL)
+            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "its output %u is used, which is not computed", i);
+        if (!define(node->import, name, node->outputs[i], error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean map_node(OnnxNode *node, GError **error)
+{
+    const Onnx__NodeProto *proto = node->proto;
+
+    if (proto->n_output < 1 || proto->n_output > node->row->max_outputs)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%" G_GSIZE_FORMAT " outputs, expected 1 to %u",
+                         proto->n_output, node->row->max_outputs);
+    node->n_outputs = (guint)proto->n_output;
+    node->outputs = g_new0(GpudlTensor *, node->n_outputs);
+    for (guint i = 0; i < node->n_outputs; i++)
+        if (proto->output[i][0] != '\0' && !check_name("an output", proto->output[i], error))
+            return FALSE;
+    return check_attributes(node, error) && collect_inputs(node, error) && node->row->map(node, error) &&
+           define_outputs(node, error);
+}
+
+/* The row of a node, or why there is none. */
+static const OnnxOp *find_row(const OnnxImport *import, const Onnx__ModelProto *model, const Onnx__NodeProto *proto,
+                              const gchar *name, GError **error)
+{
+    g_autofree gchar *type = proto->op_type != NULL ? g_utf8_make_valid(proto->op_type, -1) : g_strdup("");
+    g_autofree gchar *domain = proto->domain != NULL ? g_utf8_make_valid(proto->domain, -1) : g_strdup("");
+    const OnnxOp *row;
+    gboolean known;
+
+    for (gsize i = 0; i < model->n_functions; i++) {
+        if (g_strcmp0(model->functions[i]->name, type) == 0 &&
+            g_strcmp0(model->functions[i]->domain != NULL ? model->functions[i]->domain : "", domain) == 0) {
+            fail(GPUDL_ERROR_UNSUPPORTED, error, "node '%s' (%s%s%s): functions of the file are not taken", name,
+                 domain, domain[0] != '\0' ? "." : "", type);
+            return NULL;
+        }
+    }
+    if (domain[0] != '\0' && strcmp(domain, "ai.onnx") != 0) {
+        fail(GPUDL_ERROR_UNSUPPORTED, error, "node '%s' (%s.%s): operators of this domain are not taken", name, domain,
+             type);
+        return NULL;
+    }
+    row = onnx_op_find(type, import->opset, &known);
+    if (row == NULL)
+        fail(known ? GPUDL_ERROR_FORMAT : GPUDL_ERROR_UNSUPPORTED, error,
+             "node '%s' (%s, opset %" G_GINT64_FORMAT "): %s", name, type, import->opset,
+             known ? "the operator does not exist in this opset" : "this operator is not taken");
+    return row;
+}
+
+static gboolean import_node(OnnxImport *import, const Onnx__ModelProto *model, gsize index, GError **error)
+{
+    const Onnx__NodeProto *proto = model->graph->node[index];
+    OnnxNode node = {.import = import, .proto = proto};
+    gboolean ok = FALSE;
+
+    if (proto->name != NULL && proto->name[0] != '\0') {
+        if (!check_name("a node", proto->name, error))
+            return FALSE;
+        node.name = g_strdup(proto->name);
+    } else {
+        g_autofree gchar *type = proto->op_type != NULL ? g_utf8_make_valid(proto->op_type, 64) : g_strdup("node");
+
+        node.name = g_strdup_printf("%.64s_%" G_GSIZE_FORMAT, type, index);
+    }
+    node.row = find_row(import, model, proto, node.name, error);
+    ok = node.row != NULL && map_node(&node, error);
+    g_free(node.inputs);
+    g_free(node.outputs);
+    g_free(node.name);
+    return ok;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static gboolean read_opset(OnnxImport *import, const Onnx__ModelProto *model, GError **error)
+{
+    gboolean found = FALSE;
+
+    for (gsize i = 0; i < model->n_opset_import; i++) {
+        const Onnx__OperatorSetIdProto *set = model->opset_import[i];
+
+        if (set->domain != NULL && set->domain[0] != '\0' && strcmp(set->domain, "ai.onnx") != 0)
+            continue;
+        if (found && set->version != import->opset)
+            return fail(GPUDL_ERROR_FORMAT, error, "two opsets, %" G_GINT64_FORMAT " and %" G_GINT64_FORMAT,
+                        import->opset, set->version);
+        found = TRUE;
+        import->opset = set->version;
+    }
+    if (!found)
+        return fail(GPUDL_ERROR_FORMAT, error, "the file does not say its opset");
+    if (import->opset < ONNX_OPSET_OLDEST || import->opset > ONNX_OPSET_NEWEST)
+        return fail(GPUDL_ERROR_UNSUPPORTED, error, "opset %" G_GINT64_FORMAT ", %d to %d are taken", import->opset,
+                    ONNX_OPSET_OLDEST, ONNX_OPSET_NEWEST);
+    return TRUE;
+}
+
+static void collect_used_names(OnnxImport *import, const Onnx__GraphProto *graph)
+{
+    for (gsize i = 0; i < graph->n_node; i++)
+        for (gsize k = 0; k < graph->node[i]->n_input; k++)
+            if (graph->node[i]->input[k][0] != '\0')
+                g_hash_table_add(import->used_names, graph->node[i]->input[k]);
+    for (gsize i = 0; i < graph->n_output; i++)
+        if (graph->output[i]->name != NULL)
+            g_hash_table_add(import->used_names, graph->output[i]->name);
+}
+
+static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, GError **error)
+{
+    const Onnx__GraphProto *graph = model->graph;
+
+    if (graph == NULL)
+        return fail(GPUDL_ERROR_FORMAT, error, "the file holds no graph");
+    if (!read_opset(import, model, error))
+        return FALSE;
+    if (graph->n_node > GPUDL_LIMIT_NODES)
+        return fail(GPUDL_ERROR_LIMIT, error, "%" G_GSIZE_FORMAT " nodes, at most %u are taken", graph->n_node,
+                    GPUDL_LIMIT_NODES);
+    if (graph->n_output < 1)
+        return fail(GPUDL_ERROR_FORMAT, error, "the graph has no outputs");
+    collect_used_names(import, graph);
+    if (!import_initializers(import, graph, error))
+        return FALSE;
+    for (gsize i = 0; i < graph->n_input; i++)
+        if (!import_input(import, graph->input[i], error))
+            return FALSE;
+    for (gsize i = 0; i < graph->n_node; i++)
+        if (!import_node(import, model, i, error))
+            return FALSE;
+    for (gsize i = 0; i < graph->n_output; i++) {
+        GpudlTensor *tensor;
+
+        if (!check_name("an output", graph->output[i]->name, error))
+            return FALSE;
+        tensor = g_hash_table_lookup(import->values, graph->output[i]->name);
+        if (tensor == NULL)
+            return fail(GPUDL_ERROR_FORMAT, error, "output '%s' is made by no node", graph->output[i]->name);
+        gpudl_graph_add_output(import->graph, tensor);
+    }
+    gpudl_graph_remove_dead(import->graph);
+    return gpudl_graph_sort(import->graph, error) && gpudl_graph_infer(import->graph, 0, error);
+}
+
+static gchar *text_or_null(const gchar *text)
+{
+    return text != NULL && text[0] != '\0' ? g_utf8_make_valid(text, -1) : NULL;
+}
+
+static void fill_info(const OnnxImport *import, const Onnx__ModelProto *model, GpudlOnnxInfo *info)
+{
+    g_autofree gchar *name = text_or_null(model->producer_name), *version = text_or_null(model->producer_version);
+
+    if (name != NULL)
+        info->producer = version != NULL ? g_strdup_printf("%s %s", name, version) : g_steal_pointer(&name);
+    info->graph_name = text_or_null(model->graph->name);
+    info->doc = text_or_null(model->doc_string);
+    info->ir_version = model->ir_version;
+    info->opset = import->opset;
+    info->external_digest = import->external != NULL ? g_strdup(g_checksum_get_string(import->external)) : NULL;
+    info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    for (gsize i = 0; i < model->n_metadata_props; i++) {
+        const Onnx__StringStringEntryProto *entry = model->metadata_props[i];
+
+        if (entry->key != NULL && entry->value != NULL)
+            g_hash_table_insert(info->metadata, g_utf8_make_valid(entry->key, -1), g_utf8_make_valid(entry->value, -1));
+    }
+}
+
+GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error)
+{
+    g_autoptr(GpudlWireMessage) message = NULL;
+    const Onnx__ModelProto *model;
+    OnnxImport import = {.options = options};
+    gboolean ok;
+    gsize size;
+    const guint8 *data = g_bytes_get_data(file, &size);
+
+    message = gpudl_wire_unpack(&onnx__model_proto__descriptor, data, size, error);
+    if (message == NULL)
+        return NULL;
+    model = (const Onnx__ModelProto *)gpudl_wire_message_get(message);
+    import.graph = gpudl_graph_new();
+    import.values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    import.used_names = g_hash_table_new(g_str_hash, g_str_equal);
+    import.computable = g_hash_table_new(NULL, NULL);
+    import.folded = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_bytes_unref);
+    ok = import_graph(&import, model, error);
+    if (ok && info != NULL)
+        fill_info(&import, model, info);
+    g_hash_table_unref(import.values);
+    g_hash_table_unref(import.used_names);
+    g_hash_table_unref(import.computable);
+    g_hash_table_unref(import.folded);
+    g_clear_pointer(&import.external, g_checksum_free);
+    if (!ok)
+        g_clear_pointer(&import.graph, gpudl_graph_free);
+    return import.graph;
+}
