@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A camera: live picture with its labels in a window, or the labels alone as text.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+usage() {
+    echo "Usage: camera.sh [OPTION...] [DEVICE]"
+    echo "Shows what the camera DEVICE (default /dev/video0) sees, with its labels, in a window."
+    echo "Without a display the labels are printed as messages instead."
+    common_usage
+}
+
+device=
+while [ $# -gt 0 ]; do
+    common_option "$@"
+    if [ "$shifted" -gt 0 ]; then
+        shift "$shifted"
+        continue
+    fi
+    case $1 in
+    -*) usage_error "unknown option $1" ;;
+    *)
+        [ -z "$device" ] || usage_error "one camera at a time"
+        device=$1
+        ;;
+    esac
+    shift
+done
+device=${device:-/dev/video0}
+
+enter_environment --model="$model" --backend="$backend" "$device"
+[ -e "$device" ] || fail "$device: no such camera"
+need_elements v4l2src decodebin videoconvert gpudlinfer gpudloverlay
+find_model
+# leaky: a frame that comes while the network is busy is dropped rather than shown late
+queue=(queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0)
+if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+    run v4l2src device="$device" ! decodebin ! videoconvert ! "${queue[@]}" ! \
+        gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! autovideosink sync=false
+else
+    run -m v4l2src device="$device" ! decodebin ! videoconvert ! "${queue[@]}" ! \
+        gpudlinfer model="$model" backend="$backend" top-k=1 post-messages=all ! fakesink
+fi

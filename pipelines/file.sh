@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A video file: labels drawn on it, written to another video file.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+usage() {
+    echo "Usage: file.sh [OPTION...] VIDEO [OUTPUT]"
+    echo "Writes VIDEO (a file or a URI) with its labels to OUTPUT (default: annotated.webm, or .avi without vp8enc)."
+    common_usage
+}
+
+files=()
+while [ $# -gt 0 ]; do
+    common_option "$@"
+    if [ "$shifted" -gt 0 ]; then
+        shift "$shifted"
+    else
+        case $1 in
+        -*) usage_error "unknown option $1" ;;
+        *)
+            files+=("$1")
+            shift
+            ;;
+        esac
+    fi
+done
+[ ${#files[@]} -ge 1 ] || usage_error "no video given"
+[ ${#files[@]} -le 2 ] || usage_error "one video and one output at a time"
+
+enter_environment --model="$model" --backend="$backend" "${files[@]}"
+need_elements uridecodebin videoconvert gpudlinfer gpudloverlay
+find_model
+find_encoder
+uri=$(to_uri "${files[0]}")
+output=${files[1]:-annotated$suffix}
+case $output in
+*"$suffix") ;;
+*) usage_error "$output: the output's name has to end in $suffix, which is what can be written here" ;;
+esac
+run -e uridecodebin uri="$uri" ! videoconvert ! gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! \
+    videoconvert ! "${encoder[@]}" ! filesink location="$output"

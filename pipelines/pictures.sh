@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Pictures: what each shows, as text.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+usage() {
+    echo "Usage: pictures.sh [OPTION...] PICTURE..."
+    echo "Prints the three likeliest classes of each picture."
+    common_usage
+}
+
+files=()
+while [ $# -gt 0 ]; do
+    common_option "$@"
+    if [ "$shifted" -gt 0 ]; then
+        shift "$shifted"
+    else
+        case $1 in
+        -*) usage_error "unknown option $1" ;;
+        *)
+            files+=("$1")
+            shift
+            ;;
+        esac
+    fi
+done
+[ ${#files[@]} -ge 1 ] || usage_error "no picture given"
+
+enter_environment --model="$model" --backend="$backend" "${files[@]}"
+find_model
+gpudl=$build/tools/gpudl
+[ -x "$gpudl" ] || gpudl=$(command -v gpudl) || fail "gpudl is neither built nor installed"
+exec "$gpudl" run --top-k 3 --backend "$backend" "$model" "${files[@]}"

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/demo/annotate.h"
+
+#include <glib-unix.h>
+#include <gst/gst.h>
+#include <signal.h>
+#include <string.h>
+
+#define META_NAME "GpudlClassificationMeta"
+
+static const VideoEncoder exact_encoders[] = {
+    {".avi", "video/x-raw,format=I420 ! jpegenc quality=92 ! avimux", {"jpegenc", "avimux"}},
+    {".mkv", "video/x-raw,format=I420 ! jpegenc quality=92 ! matroskamux", {"jpegenc", "matroskamux"}},
+    {".ogv", "theoraenc quality=60 ! oggmux", {"theoraenc", "oggmux"}},
+};
+
+static const VideoEncoder shown_encoders[] = {
+    {".webm",
+     "vp8enc deadline=1 cpu-used=8 threads=2 target-bitrate=2500000 keyframe-max-dist=50 ! webmmux",
+     {"vp8enc", "webmmux"}},
+    {".ogv", "theoraenc quality=48 ! oggmux", {"theoraenc", "oggmux"}},
+    {".avi", "video/x-raw,format=I420 ! jpegenc quality=85 ! avimux", {"jpegenc", "avimux"}},
+};
+
+static gboolean has_element(const gchar *name)
+{
+    g_autoptr(GstElementFactory) factory = gst_element_factory_find(name);
+
+    return factory != NULL;
+}
+
+const VideoEncoder *video_encoder_find(VideoEncoderUse use, GError **error)
+{
+    const VideoEncoder *table = use == VIDEO_ENCODER_EXACT ? exact_encoders : shown_encoders;
+    guint n = use == VIDEO_ENCODER_EXACT ? G_N_ELEMENTS(exact_encoders) : G_N_ELEMENTS(shown_encoders);
+
+    gst_init(NULL, NULL);
+    for (guint i = 0; i < n; i++)
+        if (has_element(table[i].elements[0]) && has_element(table[i].elements[1]))
+            return &table[i];
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND,
+                "GStreamer has no encoder to write a video with: install gstreamer1.0-plugins-good (Debian)");
+    return NULL;
+}
+
+/* ---- what is on the frames --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const AnnotateJob *job;
+    AnnotateCounts *counts;
+    GstElement *pipeline;
+    GMainLoop *loop;
+    GError *error;
+    guint64 n_classified;
+    gboolean interrupted;
+} Run;
+
+static void read_classes(GstBuffer *buffer, SeenFrame *frame)
+{
+    GstCustomMeta *meta = gst_buffer_get_custom_meta(buffer, META_NAME);
+    const GstStructure *s = meta != NULL ? gst_custom_meta_get_structure(meta) : NULL;
+    const GValue *ids = s != NULL ? gst_structure_get_value(s, "ids") : NULL;
+    const GValue *labels = s != NULL ? gst_structure_get_value(s, "labels") : NULL;
+    const GValue *confidences = s != NULL ? gst_structure_get_value(s, "confidences") : NULL;
+
+    if (ids == NULL || labels == NULL || confidences == NULL)
+        return;
+    frame->n_classes = MIN(gst_value_array_get_size(ids), (guint)G_N_ELEMENTS(frame->classes));
+    frame->n_classes = MIN(frame->n_classes, gst_value_array_get_size(labels));
+    frame->n_classes = MIN(frame->n_classes, gst_value_array_get_size(confidences));
+    for (guint i = 0; i < frame->n_classes; i++) {
+        frame->classes[i].id = (guint32)g_value_get_int(gst_value_array_get_value(ids, i));
+        frame->classes[i].label = g_value_get_string(gst_value_array_get_value(labels, i));
+        frame->classes[i].confidence = g_value_get_double(gst_value_array_get_value(confidences, i));
+    }
+}
+
+static GstPadProbeReturn on_classified(GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
+{
+    Run *run = user_data;
+    GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER(info);
+    SeenFrame frame = {.number = run->n_classified++,
+                       .pts = GST_BUFFER_PTS_IS_VALID(buffer) ? (gint64)GST_BUFFER_PTS(buffer) : -1};
+
+    read_classes(buffer, &frame);
+    run->counts->n_labelled += frame.n_classes > 0;
+    if (run->job->seen != NULL)
+        run->job->seen(&frame, run->job->user_data);
+    return GST_PAD_PROBE_OK;
+}
+
+static GstPadProbeReturn on_in(GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
+{
+    Run *run = user_data;
+
+    run->counts->n_in++;
+    return GST_PAD_PROBE_OK;
+}
+
+static GstPadProbeReturn on_out(GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
+{
+    Run *run = user_data;
+
+    run->counts->n_out++;
+    return GST_PAD_PROBE_OK;
+}
+
+static gboolean add_probe(Run *run, const gchar *element_name, const gchar *pad_name, GstPadProbeCallback func)
+{
+    g_autoptr(GstElement) element = gst_bin_get_by_name(GST_BIN(run->pipeline), element_name);
+    g_autoptr(GstPad) pad = element != NULL ? gst_element_get_static_pad(element, pad_name) : NULL;
+
+    return pad != NULL && gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, func, run, NULL) != 0;
+}
+
+/* ---- the pipeline ------------------------------------------------------------------------------------------------ */
+
+static gchar *quoted(const gchar *text)
+{
+    return text[strcspn(text, " \t\"'\\!;()<>$&")] == '\0' ? g_strdup(text) : g_shell_quote(text);
+}
+
+static gchar *describe_source(const gchar *input)
+{
+    g_autofree gchar *name = quoted(input);
+
+    if (g_str_has_prefix(input, "/dev/"))
+        return g_strdup_printf("v4l2src device=%s ! decodebin", name);
+    if (strstr(input, "://") != NULL)
+        return g_strdup_printf("uridecodebin uri=%s", name);
+    return g_strdup_printf("filesrc location=%s ! decodebin", name);
+}
+
+/* For the shell and for gst_parse_launch() alike. */
+static gchar *describe(const AnnotateJob *job, GError **error)
+{
+    g_autofree gchar *source = describe_source(job->input), *model = quoted(job->model);
+    g_autofree gchar *backend = job->backend != NULL ? g_strdup_printf(" backend=%s", job->backend) : g_strdup("");
+    g_autofree gchar *output = job->output != NULL ? quoted(job->output) : NULL;
+    g_autofree gchar *tail = NULL;
+
+    if (job->output == NULL) {
+        tail = g_strdup_printf("%sautovideosink", job->still ? "imagefreeze ! videoconvert ! " : "");
+    } else if (job->still) {
+        tail = g_strdup_printf("pngenc ! filesink location=%s", output);
+    } else {
+        const VideoEncoder *encoder = video_encoder_find(VIDEO_ENCODER_SHOWN, error);
+
+        if (encoder == NULL)
+            return NULL;
+        tail = g_strdup_printf("%s ! filesink location=%s", encoder->description, output);
+    }
+    return g_strdup_printf(
+        "%s ! videoconvert ! gpudlinfer name=infer model=%s%s ! gpudloverlay name=overlay ! videoconvert ! %s", source,
+        model, backend, tail);
+}
+
+static gboolean on_message(GstBus *bus, GstMessage *message, gpointer user_data)
+{
+    Run *run = user_data;
+
+    if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) {
+        g_autoptr(GError) reason = NULL;
+        g_autofree gchar *debug = NULL;
+
+        gst_message_parse_error(message, &reason, &debug);
+        if (run->error == NULL)
+            run->error = g_error_new(GPUDL_ERROR, GPUDL_ERROR_FAILED, "%s: %s", run->job->input, reason->message);
+        g_main_loop_quit(run->loop);
+    } else if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS) {
+        g_main_loop_quit(run->loop);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+/* The first Ctrl-C ends the stream, so that the file gets its end; the second one stops at once. */
+static gboolean on_interrupt(gpointer user_data)
+{
+    Run *run = user_data;
+
+    if (run->interrupted)
+        g_main_loop_quit(run->loop);
+    else
+        gst_element_send_event(run->pipeline, gst_event_new_eos());
+    run->interrupted = TRUE;
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean play(Run *run, GError **error)
+{
+    g_autoptr(GstBus) bus = gst_element_get_bus(run->pipeline);
+    guint interrupt;
+
+    if (!add_probe(run, "infer", "sink", on_in) || !add_probe(run, "infer", "src", on_classified) ||
+        !add_probe(run, "overlay", "src", on_out)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "%s: the pipeline has no pads to watch", run->job->input);
+        return FALSE;
+    }
+    run->loop = g_main_loop_new(NULL, FALSE);
+    gst_bus_add_watch(bus, on_message, run);
+    interrupt = g_unix_signal_add(SIGINT, on_interrupt, run);
+    gst_element_set_state(run->pipeline, GST_STATE_PLAYING);
+    g_main_loop_run(run->loop);
+    gst_element_set_state(run->pipeline, GST_STATE_NULL);
+    g_source_remove(interrupt);
+    gst_bus_remove_watch(bus);
+    g_main_loop_unref(run->loop);
+    if (run->error != NULL) {
+        g_propagate_error(error, run->error);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean annotate_run(const AnnotateJob *job, AnnotateCounts *counts, gchar **text, GError **error)
+{
+    Run run = {.job = job, .counts = counts};
+    g_autofree gchar *description = NULL;
+    g_autoptr(GError) reason = NULL;
+    gboolean done;
+
+    gst_init(NULL, NULL);
+    memset(counts, 0, sizeof *counts);
+    description = describe(job, error);
+    if (text != NULL)
+        *text = g_strdup(description);
+    if (description == NULL)
+        return FALSE;
+    run.pipeline = gst_parse_launch_full(description, NULL, GST_PARSE_FLAG_FATAL_ERRORS, &reason);
+    if (run.pipeline == NULL) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND, "%s; 'gpudl doctor' says what to install",
+                    reason->message);
+        return FALSE;
+    }
+    gst_object_ref_sink(run.pipeline);
+    done = play(&run, error);
+    gst_object_unref(run.pipeline);
+    return done;
+}
