@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Sourced by the scripts beside it: finds gpudlinfer, the model and what they all say.
 

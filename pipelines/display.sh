@@ -44,6 +44,6 @@ find_model
 if [ -n "$video" ]; then
     source=(uridecodebin uri="$(to_uri "$video")")
 else
-    source=(videotestsrc num-buffers=300 ! video/x-raw,width=640,height=480,framerate=30/1)
+    source=(videotestsrc num-buffers=300 ! "video/x-raw,width=640,height=480,framerate=30/1")
 fi
 run "${source[@]}" ! videoconvert ! gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! "$sink"
