@@ -121,7 +121,7 @@ GpudlTensor *gpudl_graph_add_constant_f32(GpudlGraph *graph, const gchar *name, 
     return tensor;
 }
 
-static void set_default_attrs(GpudlOp op, GpudlAttrs *attrs)
+void gpudl_attrs_init(GpudlAttrs *attrs, GpudlOp op)
 {
     memset(attrs, 0, sizeof(*attrs));
     switch (op) {
@@ -148,7 +148,7 @@ GpudlNode *gpudl_graph_add_node(GpudlGraph *graph, GpudlOp op, const gchar *name
     node->graph = graph;
     node->op = op;
     node->name = g_strdup(name != NULL ? name : "");
-    set_default_attrs(op, &node->attrs);
+    gpudl_attrs_init(&node->attrs, op);
     node->n_inputs = n_inputs;
     node->inputs = g_new0(GpudlTensor *, n_inputs);
     for (guint i = 0; i < n_inputs; i++)
@@ -543,10 +543,16 @@ gboolean gpudl_graph_infer(GpudlGraph *graph, gint64 batch, GError **error)
 
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
 
-static guint64 node_macs(const GpudlNode *node)
+guint64 gpudl_node_macs(const GpudlNode *node)
 {
-    const GpudlShape *a = &node->inputs[0]->shape, *w = &node->inputs[1]->shape;
-    guint64 outputs = (guint64)gpudl_shape_elements(&node->outputs[0]->shape);
+    const GpudlShape *a, *w;
+    guint64 outputs;
+
+    if (node->op != GPUDL_OP_CONV && node->op != GPUDL_OP_GEMM && node->op != GPUDL_OP_MATMUL)
+        return 0;
+    a = &node->inputs[0]->shape;
+    w = &node->inputs[1]->shape;
+    outputs = (guint64)gpudl_shape_elements(&node->outputs[0]->shape);
 
     switch (node->op) {
     case GPUDL_OP_CONV:
@@ -562,14 +568,9 @@ guint64 gpudl_graph_macs(const GpudlGraph *graph)
 {
     guint64 sum = 0;
 
-    for (guint i = 0; i < graph->nodes->len; i++) {
-        const GpudlNode *node = graph->nodes->pdata[i];
-
-        if (node->op != GPUDL_OP_CONV && node->op != GPUDL_OP_GEMM && node->op != GPUDL_OP_MATMUL)
-            continue;
-        if (__builtin_add_overflow(sum, node_macs(node), &sum))
+    for (guint i = 0; i < graph->nodes->len; i++)
+        if (__builtin_add_overflow(sum, gpudl_node_macs(graph->nodes->pdata[i]), &sum))
             return G_MAXUINT64;
-    }
     return sum;
 }
 

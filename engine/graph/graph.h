@@ -74,9 +74,11 @@ GpudlTensor *gpudl_graph_add_constant(GpudlGraph *graph, const gchar *name, Gpud
 GpudlTensor *gpudl_graph_add_constant_f32(GpudlGraph *graph, const gchar *name, const float *values, const gint64 *dims,
                                           gint rank);
 
+/** Default attributes: zero, but windows: 1s, group 1; gemm: alpha = beta = 1. */
+void gpudl_attrs_init(GpudlAttrs *attrs, GpudlOp op);
+
 /**
- * Appends a node with default attributes (zero, but windows: 1s, group 1; gemm alpha = beta = 1) and n_outputs new
- * output tensors called output_names[i] (NULL array or entry: "<name>:i"). inputs are stored as given, NULL for absent.
+ * Appends a node with default attributes (gpudl_attrs_init()) and n_outputs new output tensors called output_names[i] (NULL array or entry: "<name>:i"). inputs are stored as given, NULL for absent.
  * Arity is checked by gpudl_graph_validate() and gpudl_graph_infer(), not here. Never NULL.
  */
 GpudlNode *gpudl_graph_add_node(GpudlGraph *graph, GpudlOp op, const gchar *name, GpudlTensor *const *inputs,
@@ -111,6 +113,7 @@ gboolean gpudl_graph_infer(GpudlGraph *graph, gint64 batch, GError **error);
 
 /** Multiply-accumulates of one inference at the batch last inferred (CONV, GEMM, MATMUL), and elements of all
  * constants. */
+guint64 gpudl_node_macs(const GpudlNode *node); /* of one node; 0 for other operators */
 guint64 gpudl_graph_macs(const GpudlGraph *graph);
 guint64 gpudl_graph_parameters(const GpudlGraph *graph);
 

@@ -28,11 +28,15 @@ const GpudlPassInfo *gpudl_passes_list(void);
 gboolean gpudl_passes_run(GpudlGraph *graph, GError **error);
 
 /**
- * Makes dimension 0 of the input symbolic: rewrites constants that carry the exported batch (RESHAPE, EXPAND, SLICE
- * attributes), then proves it: shapes at N=2 have every output's dimension 0 doubled, and a reference run at N=2 of two
- * different random inputs equals two runs at N=1 (within 1e-6 of the range). Sets graph->symbolic_batch, or
- * batch_reason (naming the node) and leaves the graph as it was. Leaves the graph inferred at batch 1. FALSE only on
- * internal failure or cancellation.
+ * Makes dimension 0 of the inputs symbolic. Takes a sorted graph inferred at the batch it was exported with, before the
+ * other passes. Rewrites constants that carry the exported batch (RESHAPE, EXPAND, SLICE attributes), then proves it:
+ * at N=2 every output's dimension 0 has doubled, and every output holds the frames along dimension 0, each frame
+ * depending on its own alone. The second is followed through the graph operator by operator; where that cannot tell, a
+ * reference run at N=2 of two different random inputs must equal two runs at N=1 (within 1e-6 of the range).
+ *
+ * Sets graph->symbolic_batch and leaves the graph inferred at batch 1. Else sets batch_reason (naming the node) and
+ * leaves the graph as it was, inferred at the exported batch: graph->batch then says whether it can be run with batch 1
+ * at all. FALSE only on internal failure or cancellation.
  */
 gboolean gpudl_graph_prove_batch(GpudlGraph *graph, GCancellable *cancellable, GError **error);
 

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Nodes that nobody reads, and nodes that give back what they got. */
+#include "rewrite.h"
+
+/* A reshape that leaves the shape alone at this batch leaves it alone at every one: doubling dimension 0 gives the same
+ * doubling, or cannot be (then dimension 0 is not the batch). [N, 1, C] to {1, -1, C} is why this is looked at. */
+static gboolean reshape_is_void(const GpudlNode *node)
+{
+    const GpudlShapeAttrs *attrs = &node->attrs.shape;
+    const GpudlShape *x = &node->inputs[0]->shape;
+
+    if (!gpudl_shape_equal(x, &node->outputs[0]->shape))
+        return FALSE;
+    for (int i = 1; i < attrs->rank; i++)
+        if (attrs->dims[i] == -1 && attrs->dims[0] > 0)
+            return !node->graph->symbolic_batch;
+    return TRUE;
+}
+
+static gboolean binary_is_void(const GpudlNode *node)
+{
+    GpudlTensor *x;
+    double value;
+    guint x_index;
+
+    if (!gpudl_match_scalar(node, &x, &value, &x_index))
+        return FALSE;
+    switch (node->op) {
+    case GPUDL_OP_ADD:
+        return value == 0 && node->attrs.binary.act.kind == GPUDL_ACT_NONE;
+    case GPUDL_OP_SUB:
+        return value == 0 && x_index == 0 && node->attrs.binary.act.kind == GPUDL_ACT_NONE;
+    case GPUDL_OP_MUL:
+        return value == 1 && node->attrs.binary.act.kind == GPUDL_ACT_NONE;
+    default:
+        return value == 1 && x_index == 0;
+    }
+}
+
+/* The input that the node's output equals, or NULL. */
+static GpudlTensor *same_as(const GpudlNode *node)
+{
+    const GpudlShape *out = &node->outputs[0]->shape;
+    GpudlTensor *x = node->n_inputs > 0 ? node->inputs[0] : NULL;
+    gboolean equal = x != NULL && gpudl_shape_equal(&x->shape, out);
+
+    switch (node->op) {
+    case GPUDL_OP_IDENTITY:
+        return x;
+    case GPUDL_OP_CONCAT:
+        return node->n_inputs == 1 ? x : NULL;
+    case GPUDL_OP_SPLIT:
+        return node->n_outputs == 1 ? x : NULL;
+    case GPUDL_OP_CAST:
+        return x->dtype == node->outputs[0]->dtype ? x : NULL;
+    case GPUDL_OP_RESHAPE:
+        return reshape_is_void(node) ? x : NULL;
+    case GPUDL_OP_EXPAND:
+        return equal ? x : NULL;
+    case GPUDL_OP_TRANSPOSE:
+        for (int i = 0; i < out->rank; i++)
+            if (node->attrs.transpose.perm[i] != i)
+                return NULL;
+        return x;
+    case GPUDL_OP_SLICE: /* a step of -1 turns round */
+        for (int i = 0; i < out->rank; i++)
+            if (node->attrs.slice.step[i] != 1)
+                return NULL;
+        return equal ? x : NULL;
+    case GPUDL_OP_PAD:
+        for (int i = 0; i < out->rank; i++)
+            if (node->attrs.pad.begin[i] != 0 || node->attrs.pad.end[i] != 0)
+                return NULL;
+        return x;
+    case GPUDL_OP_ADD:
+    case GPUDL_OP_SUB:
+    case GPUDL_OP_MUL:
+    case GPUDL_OP_DIV:
+    case GPUDL_OP_POW:
+        if (!binary_is_void(node))
+            return NULL;
+        return gpudl_tensor_is_constant(x) ? node->inputs[1] : x;
+    default:
+        return NULL;
+    }
+}
+
+/* A graph output keeps its tensor, for its name: then the tensor before it must give way, and can if it is a node's and
+ * no graph output itself. */
+static gboolean take_over(GpudlRewrite *rw, GpudlTensor **map, GpudlNode *node, GpudlTensor *x)
+{
+    GpudlTensor *out = node->outputs[0];
+
+    if (x->producer == NULL || g_ptr_array_find(rw->graph->outputs, x, NULL))
+        return FALSE;
+    x->producer->outputs[x->output_index] = out;
+    node->outputs[0] = x;
+    out->producer = x->producer;
+    out->output_index = x->output_index;
+    x->producer = node;
+    x->output_index = 0;
+    map[x->id] = out;
+    /* nodes before this one have read x already */
+    gpudl_graph_replace_uses(rw->graph, x, out);
+    return TRUE;
+}
+
+gboolean gpudl_pass_clean(GpudlGraph *graph, guint *n_changed, GError **error)
+{
+    g_autofree GpudlTensor **map = g_new0(GpudlTensor *, graph->tensors->len);
+    GpudlRewrite rw;
+
+    *n_changed += gpudl_graph_remove_dead(graph);
+    gpudl_rewrite_begin(&rw, graph);
+    for (guint i = 0; i < rw.n_nodes; i++) {
+        GpudlNode *node = graph->nodes->pdata[i];
+        GpudlTensor *x;
+
+        for (guint k = 0; k < node->n_inputs; k++)
+            while (node->inputs[k] != NULL && map[node->inputs[k]->id] != NULL)
+                node->inputs[k] = map[node->inputs[k]->id];
+        x = same_as(node);
+        if (x == NULL)
+            continue;
+        if (!g_ptr_array_find(graph->outputs, node->outputs[0], NULL))
+            map[node->outputs[0]->id] = x;
+        else if (!take_over(&rw, map, node, x))
+            continue;
+        rw.changed++;
+    }
+    return gpudl_rewrite_finish(&rw, n_changed, error);
+}

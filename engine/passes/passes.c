@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "passes.h"
+
+#include "rewrite.h"
+
+#define MOST_ROUNDS 8
+
+/* Activations come before affine, which would take the +3 of a hard swish into the weights before it; residuals before
+ * fused activations, which would bar the convolution from taking one. */
+static const GpudlPassInfo passes[] = {
+    {"widen", gpudl_pass_widen, "half floats become float32"},
+    {"clean", gpudl_pass_clean, "drops what nobody reads and what changes nothing"},
+    {"fold", gpudl_pass_fold, "computes what depends on constants alone"},
+    {"move", gpudl_pass_move, "merges transposes and reshapes that follow each other"},
+    {"activations", gpudl_pass_activations, "recognises activations written in parts"},
+    {"gemm", gpudl_pass_gemm, "products with constant matrices become fully connected layers"},
+    {"pool", gpudl_pass_pool, "reductions over height and width become global pools"},
+    {"affine", gpudl_pass_affine, "folds batch norms, scales and shifts into weights or each other"},
+    {"pad", gpudl_pass_pad, "padding becomes part of the window operation behind it"},
+    {"residual", gpudl_pass_residual, "sums become an input of the convolution before them"},
+    {"fuse-act", gpudl_pass_fuse_act, "activations become part of the node before them"},
+    {NULL, NULL, NULL},
+};
+
+const GpudlPassInfo *gpudl_passes_list(void)
+{
+    return passes;
+}
+
+/* The bytes of constants that rewrites have replaced would else stay as long as the graph. */
+static void drop_unread_constants(GpudlGraph *graph)
+{
+    g_autofree guint8 *read = g_new0(guint8, graph->tensors->len + 1);
+
+    for (guint i = 0; i < graph->nodes->len; i++) {
+        const GpudlNode *node = graph->nodes->pdata[i];
+
+        for (guint k = 0; k < node->n_inputs; k++)
+            if (node->inputs[k] != NULL)
+                read[node->inputs[k]->id] = TRUE;
+    }
+    for (guint i = 0; i < graph->outputs->len; i++)
+        read[((GpudlTensor *)graph->outputs->pdata[i])->id] = TRUE;
+    for (guint i = 0; i < graph->tensors->len; i++) {
+        GpudlTensor *tensor = graph->tensors->pdata[i];
+
+        if (!read[tensor->id])
+            g_clear_pointer(&tensor->data, g_bytes_unref);
+    }
+}
+
+gboolean gpudl_passes_run(GpudlGraph *graph, GError **error)
+{
+    for (guint round = 0; round < MOST_ROUNDS; round++) {
+        guint changed = 0;
+
+        for (const GpudlPassInfo *pass = passes; pass->name != NULL; pass++) {
+            if (!pass->run(graph, &changed, error)) {
+                g_prefix_error(error, "pass %s: ", pass->name);
+                return FALSE;
+            }
+        }
+        if (changed == 0)
+            break;
+    }
+    drop_unread_constants(graph);
+    return TRUE;
+}

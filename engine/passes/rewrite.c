@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "rewrite.h"
+
+#include <math.h>
+#include <string.h>
+
+static guint *uses_of(GpudlRewrite *rw, const GpudlTensor *tensor)
+{
+    if (tensor->id >= rw->uses->len)
+        g_array_set_size(rw->uses, tensor->id + 1);
+    return &g_array_index(rw->uses, guint, tensor->id);
+}
+
+void gpudl_rewrite_begin(GpudlRewrite *rw, GpudlGraph *graph)
+{
+    memset(rw, 0, sizeof(*rw));
+    rw->graph = graph;
+    rw->n_nodes = graph->nodes->len;
+    rw->uses = g_array_sized_new(FALSE, TRUE, sizeof(guint), graph->tensors->len);
+    g_array_set_size(rw->uses, graph->tensors->len);
+    for (guint i = 0; i < graph->nodes->len; i++) {
+        GpudlNode *node = graph->nodes->pdata[i];
+
+        for (guint k = 0; k < node->n_inputs; k++)
+            if (node->inputs[k] != NULL)
+                ++*uses_of(rw, node->inputs[k]);
+    }
+    for (guint i = 0; i < graph->outputs->len; i++)
+        ++*uses_of(rw, graph->outputs->pdata[i]);
+}
+
+gboolean gpudl_rewrite_finish(GpudlRewrite *rw, guint *n_changed, GError **error)
+{
+    gboolean ok = TRUE;
+
+    if (rw->changed > 0) {
+        gpudl_graph_remove_dead(rw->graph);
+        ok = (!rw->unsorted || gpudl_graph_sort(rw->graph, error)) &&
+             gpudl_graph_infer(rw->graph, rw->graph->batch, error);
+        *n_changed += rw->changed;
+    }
+    g_clear_pointer(&rw->uses, g_array_unref);
+    return ok;
+}
+
+guint gpudl_rewrite_uses(const GpudlRewrite *rw, const GpudlTensor *tensor)
+{
+    return tensor->id < rw->uses->len ? g_array_index(rw->uses, guint, tensor->id) : 0;
+}
+
+GpudlNode *gpudl_rewrite_sole(const GpudlRewrite *rw, const GpudlTensor *tensor, GpudlOp op)
+{
+    if (tensor == NULL || tensor->producer == NULL || tensor->producer->op != op || gpudl_rewrite_uses(rw, tensor) != 1)
+        return NULL;
+    return tensor->producer;
+}
+
+/* Takes a use away; nodes that thereby die read nothing any more. */
+static void release(GpudlRewrite *rw, GpudlTensor *tensor)
+{
+    g_autoptr(GPtrArray) released = g_ptr_array_new();
+
+    g_ptr_array_add(released, tensor);
+    while (released->len > 0) {
+        GpudlTensor *t = g_ptr_array_steal_index_fast(released, released->len - 1);
+        guint left = 0;
+
+        if (--*uses_of(rw, t) > 0 || t->producer == NULL)
+            continue;
+        for (guint k = 0; k < t->producer->n_outputs; k++)
+            left += gpudl_rewrite_uses(rw, t->producer->outputs[k]);
+        if (left > 0)
+            continue;
+        for (guint k = 0; k < t->producer->n_inputs; k++)
+            if (t->producer->inputs[k] != NULL)
+                g_ptr_array_add(released, t->producer->inputs[k]);
+    }
+}
+
+void gpudl_rewrite_become(GpudlRewrite *rw, GpudlNode *node, GpudlOp op, const gchar *name, const GpudlAttrs *attrs,
+                          GpudlTensor *const *inputs, guint n_inputs)
+{
+    GpudlTensor **old = node->inputs, **neu = g_new0(GpudlTensor *, n_inputs);
+    guint n_old = node->n_inputs;
+    GpudlAttrs copy;
+
+    if (attrs != NULL)
+        copy = *attrs;
+    else
+        gpudl_attrs_init(&copy, op);
+    for (guint i = 0; i < n_inputs; i++) {
+        neu[i] = inputs[i];
+        if (neu[i] != NULL)
+            ++*uses_of(rw, neu[i]);
+    }
+    node->op = op;
+    node->attrs = copy;
+    node->inputs = neu;
+    node->n_inputs = n_inputs;
+    for (guint i = 0; i < n_old; i++)
+        if (old[i] != NULL)
+            release(rw, old[i]);
+    g_free(old);
+    if (name != NULL && name != node->name) {
+        gchar *kept = g_strdup(name);
+
+        g_free(node->name);
+        node->name = kept;
+    }
+    rw->changed++;
+}
+
+GpudlNode *gpudl_rewrite_add(GpudlRewrite *rw, GpudlOp op, const gchar *name, GpudlTensor *const *inputs,
+                             guint n_inputs)
+{
+    GpudlNode *node = gpudl_graph_add_node(rw->graph, op, name, inputs, n_inputs, NULL, 1);
+
+    for (guint i = 0; i < n_inputs; i++)
+        if (inputs[i] != NULL)
+            ++*uses_of(rw, inputs[i]);
+    rw->unsorted = TRUE;
+    return node;
+}
+
+/* ---- constants --------------------------------------------------------------------------------------------------- */
+
+double *gpudl_constant_doubles(const GpudlTensor *tensor)
+{
+    const guint8 *data;
+    double *values;
+    gsize bytes;
+
+    if (!gpudl_tensor_is_constant(tensor) || tensor->dtype != GPUDL_DTYPE_F32)
+        return NULL;
+    data = g_bytes_get_data(tensor->data, &bytes);
+    values = g_new(double, bytes / sizeof(float) + 1);
+    for (gsize i = 0; i < bytes / sizeof(float); i++) {
+        float value;
+
+        memcpy(&value, data + i * sizeof(float), sizeof(value));
+        values[i] = value;
+    }
+    return values;
+}
+
+gboolean gpudl_constant_scalar(const GpudlTensor *tensor, double *value)
+{
+    float single;
+
+    if (!gpudl_tensor_is_constant(tensor) || tensor->dtype != GPUDL_DTYPE_F32 ||
+        gpudl_shape_elements(&tensor->shape) != 1)
+        return FALSE;
+    memcpy(&single, g_bytes_get_data(tensor->data, NULL), sizeof(single));
+    *value = single;
+    return TRUE;
+}
+
+double *gpudl_constant_channels(const GpudlTensor *tensor, const GpudlShape *x)
+{
+    const GpudlShape *c = &tensor->shape;
+    double *values, *channels;
+    gboolean single;
+
+    if (!gpudl_tensor_is_constant(tensor) || x->rank < 2 || c->rank > x->rank)
+        return NULL;
+    for (int i = 0; i < c->rank; i++) {
+        int axis = x->rank - c->rank + i;
+
+        if (c->dims[i] != 1 && (axis != 1 || c->dims[i] != x->dims[1]))
+            return NULL;
+    }
+    values = gpudl_constant_doubles(tensor);
+    if (values == NULL)
+        return NULL;
+    single = gpudl_shape_elements(c) == 1;
+    channels = g_new(double, x->dims[1]);
+    for (gint64 i = 0; i < x->dims[1]; i++)
+        channels[i] = values[single ? 0 : i];
+    g_free(values);
+    return channels;
+}
+
+GpudlTensor *gpudl_constant_from_doubles(GpudlGraph *graph, const gchar *name, const double *values,
+                                         const GpudlShape *shape)
+{
+    gint64 n = gpudl_shape_elements(shape);
+    g_autofree float *floats = g_new(float, n);
+
+    for (gint64 i = 0; i < n; i++) {
+        floats[i] = (float)values[i];
+        if (!isfinite(floats[i]))
+            return NULL;
+    }
+    return gpudl_graph_add_constant_f32(graph, name, floats, shape->dims, shape->rank);
+}
+
+gboolean gpudl_match_scalar(const GpudlNode *node, GpudlTensor **x, double *value, guint *x_index)
+{
+    if (node->n_inputs != 2)
+        return FALSE;
+    for (guint i = 0; i < 2; i++) {
+        if (gpudl_constant_scalar(node->inputs[1 - i], value) && !gpudl_tensor_is_constant(node->inputs[i]) &&
+            gpudl_shape_equal(&node->inputs[i]->shape, &node->outputs[0]->shape)) {
+            *x = node->inputs[i];
+            *x_index = i;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* ---- activations ------------------------------------------------------------------------------------------------- */
+
+GpudlAct *gpudl_node_act(GpudlNode *node)
+{
+    switch (node->op) {
+    case GPUDL_OP_CONV:
+        return &node->attrs.window.act;
+    case GPUDL_OP_GEMM:
+        return &node->attrs.gemm.act;
+    case GPUDL_OP_ADD:
+    case GPUDL_OP_SUB:
+    case GPUDL_OP_MUL:
+        return &node->attrs.binary.act;
+    case GPUDL_OP_ACTIVATION:
+        return &node->attrs.unary.act;
+    default:
+        return NULL;
+    }
+}
+
+static gboolean as_interval(const GpudlAct *act, float *low, float *high)
+{
+    *low = act->kind == GPUDL_ACT_CLIP ? act->alpha : 0.f;
+    *high = act->kind == GPUDL_ACT_CLIP ? act->beta : INFINITY;
+    return act->kind == GPUDL_ACT_CLIP || act->kind == GPUDL_ACT_RELU;
+}
+
+gboolean gpudl_act_compose(const GpudlAct *inner, const GpudlAct *outer, GpudlAct *both)
+{
+    float low, high, inner_low, inner_high;
+
+    if (!as_interval(inner, &inner_low, &inner_high) || !as_interval(outer, &low, &high))
+        return FALSE;
+    low = CLAMP(inner_low, low, high);
+    high = CLAMP(inner_high, low, high);
+    if (low == 0.f && isinf(high))
+        *both = (GpudlAct){.kind = GPUDL_ACT_RELU};
+    else
+        *both = (GpudlAct){GPUDL_ACT_CLIP, low, high};
+    return TRUE;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * What the passes share. A pass visits the nodes in order and looks backwards from each: the last node of a pattern
+ * becomes the new operation (gpudl_rewrite_become()), in its place and with its output tensor, so that order, readers
+ * and graph outputs stay as they are; what lies before it dies by having no readers.
+ */
+#ifndef GPUDL_ENGINE_REWRITE_H
+#define GPUDL_ENGINE_REWRITE_H
+
+#include "engine/gpudl.h"
+#include "engine/graph/graph.h"
+#include "passes.h"
+
+G_BEGIN_DECLS
+
+typedef struct {
+    GpudlGraph *graph;
+    GArray *uses;      /* guint by tensor id: as node input and as graph output */
+    guint n_nodes;     /* nodes when the pass began; added ones come behind and are not visited */
+    guint changed;     /* rewritten so far */
+    gboolean unsorted; /* nodes were added */
+} GpudlRewrite;
+
+/** Counts the uses. End with gpudl_rewrite_finish(), always. */
+void gpudl_rewrite_begin(GpudlRewrite *rw, GpudlGraph *graph);
+
+/** Removes the dead, sorts and infers if anything changed; adds to *n_changed. */
+gboolean gpudl_rewrite_finish(GpudlRewrite *rw, guint *n_changed, GError **error);
+
+guint gpudl_rewrite_uses(const GpudlRewrite *rw, const GpudlTensor *tensor);
+
+/** The tensor's producer if it is of this operator and the tensor has no other use than the caller's; else NULL. NULL
+ * for NULL. */
+GpudlNode *gpudl_rewrite_sole(const GpudlRewrite *rw, const GpudlTensor *tensor, GpudlOp op);
+
+/** Turns a node into another operation with the same outputs. attrs NULL: the operator's defaults. name: copied; NULL
+ * keeps the old one. inputs may be the node's own array. Counts as one change. */
+void gpudl_rewrite_become(GpudlRewrite *rw, GpudlNode *node, GpudlOp op, const gchar *name, const GpudlAttrs *attrs,
+                          GpudlTensor *const *inputs, guint n_inputs);
+
+/** Adds a node with one output, whose type and shape the caller sets if it reads them before the pass ends. */
+GpudlNode *gpudl_rewrite_add(GpudlRewrite *rw, GpudlOp op, const gchar *name, GpudlTensor *const *inputs,
+                             guint n_inputs);
+
+/* ---- constants --------------------------------------------------------------------------------------------------- */
+
+/** Values of a float32 constant as doubles (data need not be aligned), or NULL if it is none. Free with g_free(). */
+double *gpudl_constant_doubles(const GpudlTensor *tensor);
+
+/** TRUE and the value if the tensor is a float32 constant of one element. */
+gboolean gpudl_constant_scalar(const GpudlTensor *tensor, double *value);
+
+/** The constant as one value per channel (dimension 1) of x when it broadcasts onto x along no other axis and does not
+ * change x's shape; NULL otherwise. x has rank 2 or more. Free with g_free(). */
+double *gpudl_constant_channels(const GpudlTensor *tensor, const GpudlShape *x);
+
+/** Adds a float32 constant of these doubles, or NULL if one is not finite as float. */
+GpudlTensor *gpudl_constant_from_doubles(GpudlGraph *graph, const gchar *name, const double *values,
+                                         const GpudlShape *shape);
+
+/** One of the two inputs of a binary node is a one-element float32 constant and the output has the other's shape: TRUE,
+ * that other tensor, the value, and which input (0 or 1) the tensor is. */
+gboolean gpudl_match_scalar(const GpudlNode *node, GpudlTensor **x, double *value, guint *x_index);
+
+/* ---- activations ------------------------------------------------------------------------------------------------- */
+
+/** The activation a node carries or is; NULL if its operator has none. */
+GpudlAct *gpudl_node_act(GpudlNode *node);
+
+/** outer(inner(x)) as one activation: FALSE if there is none. Knows RELU and CLIP. */
+gboolean gpudl_act_compose(const GpudlAct *inner, const GpudlAct *outer, GpudlAct *both);
+
+/* ---- the passes; GpudlPass each ---------------------------------------------------------------------------------- */
+
+gboolean gpudl_pass_clean(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_widen(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_fold(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_move(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_activations(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_gemm(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_pool(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_affine(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_pad(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_residual(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_fuse_act(GpudlGraph *graph, guint *n_changed, GError **error);
+
+G_END_DECLS
+#endif
