@@ -78,8 +78,9 @@ GpudlTensor *gpudl_graph_add_constant_f32(GpudlGraph *graph, const gchar *name, 
 void gpudl_attrs_init(GpudlAttrs *attrs, GpudlOp op);
 
 /**
- * Appends a node with default attributes (gpudl_attrs_init()) and n_outputs new output tensors called output_names[i] (NULL array or entry: "<name>:i"). inputs are stored as given, NULL for absent.
- * Arity is checked by gpudl_graph_validate() and gpudl_graph_infer(), not here. Never NULL.
+ * Appends a node with default attributes (gpudl_attrs_init()) and n_outputs new output tensors called output_names[i]
+ * (NULL array or entry: "<name>:i"). inputs are stored as given, NULL for absent. Arity is checked by
+ * gpudl_graph_validate() and gpudl_graph_infer(), not here. Never NULL.
  */
 GpudlNode *gpudl_graph_add_node(GpudlGraph *graph, GpudlOp op, const gchar *name, GpudlTensor *const *inputs,
                                 guint n_inputs, const gchar *const *output_names, guint n_outputs);
