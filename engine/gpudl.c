@@ -3,7 +3,7 @@
 
 #include "gpudl-config.h"
 
-G_DEFINE_QUARK(gpudl - error - quark, gpudl_error)
+G_DEFINE_QUARK(gpudl_error, gpudl_error)
 
 static const gchar *const precisions[] = {"auto", "fp32", "tf32", "fp16", "bf16", "int8", "fp8"};
 static const gchar *const activations[] = {"auto", "none", "softmax", "sigmoid"};

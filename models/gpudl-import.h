@@ -64,7 +64,8 @@ GPUDL_API gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_o
 /** Writes a model as it is to a net.bin. Errors: WRITE, LIMIT. */
 GPUDL_API gboolean gpudl_model_save(GpudlModel *model, const gchar *path, GError **error);
 
-/** What is inside, for listings: JSON text (objects "model", "input", "outputs", "preprocessing", "layers" if asked).
+/** What is inside, for listings: JSON text (object "model", arrays "inputs" and "outputs", object "preprocessing",
+ * array "layers" if asked; sizes and counts as integers).
  */
 GPUDL_API gchar *gpudl_model_describe(GpudlModel *model, gboolean layers);
 

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/model.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/limits.h"
+#include "engine/session.h"
+
+static GpudlPreproc default_preproc(const GpudlShape *input)
+{
+    return (GpudlPreproc){
+        .width = (gint32)input->dims[3],
+        .height = (gint32)input->dims[2],
+        .channels = (gint32)input->dims[1],
+        .channel_order = input->dims[1] == 1 ? GPUDL_CHANNELS_GRAY : GPUDL_CHANNELS_RGB,
+        .resize_mode = GPUDL_RESIZE_STRETCH,
+        .scale_method = GPUDL_SCALE_BILINEAR,
+        .crop_fraction = 1,
+        .pixel_scale = 255,
+        .std = {1, 1, 1},
+    };
+}
+
+static gboolean check_input(const GpudlGraph *graph, const gchar *name, GError **error)
+{
+    const GpudlTensor *input;
+    g_autofree gchar *shape = NULL;
+
+    if (graph->inputs->len != 1) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "model '%s' has %u inputs, expected one: the picture",
+                    name, graph->inputs->len);
+        return FALSE;
+    }
+    input = graph->inputs->pdata[0];
+    shape = gpudl_shape_to_string(&input->shape);
+    if (input->dtype != GPUDL_DTYPE_F32 || input->shape.rank != 4 ||
+        (input->shape.dims[1] != 1 && input->shape.dims[1] != 3)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "model '%s': input '%s' is %s %s, expected float32 N x 1 or 3 x height x width", name, input->name,
+                    gpudl_dtype_name(input->dtype), shape);
+        return FALSE;
+    }
+    if (input->shape.dims[2] < 1 || input->shape.dims[3] < 1 || input->shape.dims[2] > GPUDL_LIMIT_INPUT_SIDE ||
+        input->shape.dims[3] > GPUDL_LIMIT_INPUT_SIDE) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT, "model '%s': input '%s' is %s, sides of 1..%d are taken",
+                    name, input->name, shape, GPUDL_LIMIT_INPUT_SIDE);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean check_outputs(const GpudlGraph *graph, const gchar *name, GError **error)
+{
+    if (graph->outputs->len == 0) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "model '%s' has no output", name);
+        return FALSE;
+    }
+    for (guint i = 0; i < graph->outputs->len; i++) {
+        const GpudlTensor *output = graph->outputs->pdata[i];
+        gint64 n = gpudl_shape_elements(&output->shape);
+
+        if (output->dtype != GPUDL_DTYPE_F32 || n < 1 || n > GPUDL_LIMIT_LABELS) {
+            g_autofree gchar *shape = gpudl_shape_to_string(&output->shape);
+
+            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                        "model '%s': output '%s' is %s %s, expected the float32 scores of 1..%u classes", name,
+                        output->name, gpudl_dtype_name(output->dtype), shape, GPUDL_LIMIT_LABELS);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+gboolean gpudl_graph_ends_in(const GpudlGraph *graph, GpudlActivation *activation)
+{
+    const GpudlTensor *tensor = graph->outputs->pdata[0];
+    const GpudlNode *node;
+    GpudlActKind act = GPUDL_ACT_NONE;
+
+    while ((node = tensor->producer) && (node->op == GPUDL_OP_RESHAPE || node->op == GPUDL_OP_IDENTITY))
+        tensor = node->inputs[0];
+    if (!node)
+        return FALSE;
+    if (node->op == GPUDL_OP_SOFTMAX) {
+        *activation = GPUDL_ACTIVATION_SOFTMAX;
+        return TRUE;
+    }
+    if (node->op == GPUDL_OP_ACTIVATION)
+        act = node->attrs.unary.act.kind;
+    else if (node->op == GPUDL_OP_GEMM)
+        act = node->attrs.gemm.act.kind;
+    else if (node->op == GPUDL_OP_CONV)
+        act = node->attrs.window.act.kind;
+    if (act != GPUDL_ACT_SIGMOID)
+        return FALSE;
+    *activation = GPUDL_ACTIVATION_SIGMOID;
+    return TRUE;
+}
+
+GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPreproc *preproc, GError **error)
+{
+    const GpudlTensor *input;
+    GpudlActivation ends_in;
+    GpudlModel *model;
+
+    if (!gpudl_graph_infer(graph, 1, error) || !check_input(graph, name, error) || !check_outputs(graph, name, error)) {
+        gpudl_graph_free(graph);
+        return NULL;
+    }
+    input = graph->inputs->pdata[0];
+    model = g_new0(GpudlModel, 1);
+    g_atomic_ref_count_init(&model->refs);
+    model->name = g_strdup(name);
+    model->graph = graph;
+    model->preproc = preproc ? *preproc : default_preproc(&input->shape);
+    model->preproc_known = preproc != NULL;
+    model->activation = gpudl_graph_ends_in(graph, &ends_in) ? GPUDL_ACTIVATION_NONE : GPUDL_ACTIVATION_SOFTMAX;
+    if (model->preproc.channels != input->shape.dims[1] || model->preproc.height != input->shape.dims[2] ||
+        model->preproc.width != input->shape.dims[3]) {
+        g_autofree gchar *shape = gpudl_shape_to_string(&input->shape);
+
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+                    "model '%s': pre-processing makes %dx%dx%d (channels, height, width), the input '%s' is %s", name,
+                    model->preproc.channels, model->preproc.height, model->preproc.width, input->name, shape);
+        gpudl_model_unref(model);
+        return NULL;
+    }
+    return model;
+}
+
+GpudlModel *gpudl_model_ref(GpudlModel *model)
+{
+    g_atomic_ref_count_inc(&model->refs);
+    return model;
+}
+
+void gpudl_model_unref(GpudlModel *model)
+{
+    if (!model || !g_atomic_ref_count_dec(&model->refs))
+        return;
+    gpudl_graph_free(model->graph);
+    g_strfreev(model->labels);
+    gpudl_golden_free(model->golden);
+    g_free(model->source_file);
+    g_free(model->source_format);
+    g_free(model->producer);
+    g_free(model->licence);
+    g_free(model->converted_by);
+    g_free(model->name);
+    g_free(model);
+}
+
+void gpudl_golden_free(GpudlGolden *golden)
+{
+    if (!golden)
+        return;
+    g_free(golden->description);
+    g_clear_pointer(&golden->input, g_bytes_unref);
+    g_clear_pointer(&golden->output, g_bytes_unref);
+    g_free(golden);
+}
+
+gboolean gpudl_model_set_labels(GpudlModel *model, const gchar *const *labels, GError **error)
+{
+    guint n = labels ? g_strv_length((gchar **)labels) : 0;
+
+    if (n != 0 && n != gpudl_model_get_n_classes(model, 0)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%u labels for model '%s', which has %u classes", n,
+                    model->name, gpudl_model_get_n_classes(model, 0));
+        return FALSE;
+    }
+    g_strfreev(model->labels);
+    model->labels = n ? g_strdupv((gchar **)labels) : NULL;
+    model->n_labels = n;
+    return TRUE;
+}
+
+const gchar *gpudl_model_get_name(GpudlModel *model)
+{
+    return model->name;
+}
+
+const gchar *gpudl_model_get_id(GpudlModel *model)
+{
+    return model->id;
+}
+
+const GpudlPreproc *gpudl_model_get_preproc(GpudlModel *model)
+{
+    return &model->preproc;
+}
+
+guint gpudl_model_get_n_heads(GpudlModel *model)
+{
+    return model->graph->outputs->len;
+}
+
+const gchar *gpudl_model_get_head_name(GpudlModel *model, guint head)
+{
+    g_return_val_if_fail(head < model->graph->outputs->len, NULL);
+    return ((GpudlTensor *)model->graph->outputs->pdata[head])->name;
+}
+
+guint gpudl_model_get_n_classes(GpudlModel *model, guint head)
+{
+    g_return_val_if_fail(head < model->graph->outputs->len, 0);
+    return (guint)gpudl_shape_elements(&((GpudlTensor *)model->graph->outputs->pdata[head])->shape);
+}
+
+const gchar *gpudl_model_get_label(GpudlModel *model, guint id)
+{
+    return id < model->n_labels ? model->labels[id] : NULL;
+}
+
+GpudlActivation gpudl_model_get_activation(GpudlModel *model)
+{
+    return model->activation;
+}
+
+gboolean gpudl_model_get_symbolic_batch(GpudlModel *model, const gchar **reason)
+{
+    if (reason)
+        *reason = model->graph->symbolic_batch ? NULL : model->graph->batch_reason;
+    return model->graph->symbolic_batch;
+}
+
+guint64 gpudl_model_get_macs(GpudlModel *model)
+{
+    return gpudl_graph_macs(model->graph);
+}
+
+guint64 gpudl_model_get_parameters(GpudlModel *model)
+{
+    return gpudl_graph_parameters(model->graph);
+}
+
+const gchar *gpudl_preproc_check(const GpudlPreproc *pp)
+{
+    if (pp->width < 1 || pp->height < 1 || pp->width > GPUDL_LIMIT_INPUT_SIDE || pp->height > GPUDL_LIMIT_INPUT_SIDE)
+        return "input sides must be 1..4096 pixels";
+    if (pp->channels != 1 && pp->channels != 3)
+        return "there must be 1 or 3 channels";
+    if (pp->channel_order < GPUDL_CHANNELS_RGB || pp->channel_order > GPUDL_CHANNELS_GRAY ||
+        (pp->channel_order == GPUDL_CHANNELS_GRAY) != (pp->channels == 1))
+        return "channel order must be rgb or bgr for 3 channels, gray for one";
+    if (pp->resize_mode < GPUDL_RESIZE_STRETCH || pp->resize_mode > GPUDL_RESIZE_CENTER_CROP)
+        return "unknown resize mode";
+    if (pp->scale_method < GPUDL_SCALE_NEAREST || pp->scale_method > GPUDL_SCALE_AREA)
+        return "unknown scale method";
+    if (!(pp->crop_fraction > 0 && pp->crop_fraction <= 1))
+        return "crop fraction must be above 0 and at most 1";
+    if (pp->pad_color > 0xffffff)
+        return "pad color must be 0x000000..0xffffff";
+    if (!(pp->pixel_scale > 0 && isfinite(pp->pixel_scale)))
+        return "pixel scale must be a positive number";
+    for (gint c = 0; c < pp->channels; c++) {
+        if (!isfinite(pp->mean[c]))
+            return "means must be numbers";
+        if (!isfinite(pp->std[c]) || fabsf(pp->std[c]) < 1e-20f)
+            return "standard deviations must be numbers other than 0";
+    }
+    return NULL;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/gpudl.h"
+
+#define CONSTANT_ALIGNMENT 64u
+
+struct _GpudlPlanner {
+    GMutex lock;
+    GpudlGraph *graph; /* re-inferred for each new batch, under the lock */
+    gchar *model_id;
+    GHashTable *plans;      /* gint64 batch (boxed) -> GpudlPlan* */
+    GPtrArray *aligned;     /* copies of constants that were not aligned */
+    GHashTable *aligned_of; /* tensor id + 1 -> copy */
+};
+
+/* ---- placing ----------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    guint index;
+    guint64 size;
+} Block;
+
+static int by_size(const void *a, const void *b)
+{
+    const Block *x = a, *y = b;
+
+    if (x->size != y->size)
+        return x->size > y->size ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+/* Largest first; each at the lowest offset where nothing placed and alive at the same time lies: within a few percent
+ * of the optimum on networks, and deterministic. placed is kept in the order of offsets. */
+guint64 gpudl_place(guint n, const guint64 *sizes, const gint32 *first, const gint32 *last, guint64 alignment,
+                    guint64 *offsets)
+{
+    g_autofree Block *order = g_new(Block, MAX(n, 1));
+    g_autofree guint *placed = g_new(guint, MAX(n, 1));
+    guint n_placed = 0, n_order = 0;
+    guint64 total = 0;
+
+    for (guint i = 0; i < n; i++) {
+        offsets[i] = 0;
+        if (sizes[i] > G_MAXUINT64 / 4)
+            return G_MAXUINT64;
+        if (sizes[i] > 0)
+            order[n_order++] = (Block){i, (sizes[i] + alignment - 1) / alignment * alignment};
+    }
+    qsort(order, n_order, sizeof *order, by_size);
+    for (guint i = 0; i < n_order; i++) {
+        const Block *block = &order[i];
+        guint64 at = 0;
+        guint where;
+
+        for (guint j = 0; j < n_placed; j++) {
+            guint other = placed[j];
+            guint64 end = offsets[other] + (sizes[other] + alignment - 1) / alignment * alignment;
+
+            if (last[other] < first[block->index] || first[other] > last[block->index])
+                continue;
+            if (offsets[other] >= at && offsets[other] - at >= block->size)
+                break;
+            at = MAX(at, end);
+        }
+        if (at > G_MAXUINT64 / 2 - block->size)
+            return G_MAXUINT64;
+        offsets[block->index] = at;
+        total = MAX(total, at + block->size);
+        for (where = n_placed; where > 0 && offsets[placed[where - 1]] > at; where--)
+            placed[where] = placed[where - 1];
+        placed[where] = block->index;
+        n_placed++;
+    }
+    return total;
+}
+
+/* ---- plans ------------------------------------------------------------------------------------------------------- */
+
+static void free_plan(gpointer data)
+{
+    GpudlPlan *plan = data;
+
+    for (guint i = 0; i < plan->n_nodes; i++) {
+        g_free((gpointer)plan->nodes[i].inputs);
+        g_free((gpointer)plan->nodes[i].outputs);
+    }
+    g_free((gpointer)plan->nodes);
+    g_free((gpointer)plan->tensors);
+    g_free((gpointer)plan->inputs);
+    g_free((gpointer)plan->outputs);
+    g_free(plan);
+}
+
+GpudlPlanner *gpudl_planner_new(const GpudlGraph *graph, const gchar *model_id)
+{
+    GpudlPlanner *planner = g_new0(GpudlPlanner, 1);
+
+    g_mutex_init(&planner->lock);
+    planner->graph = gpudl_graph_copy(graph);
+    planner->model_id = g_strdup(model_id);
+    planner->plans = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, free_plan);
+    planner->aligned = g_ptr_array_new_with_free_func(g_aligned_free);
+    planner->aligned_of = g_hash_table_new(NULL, NULL);
+    return planner;
+}
+
+void gpudl_planner_free(GpudlPlanner *planner)
+{
+    if (!planner)
+        return;
+    g_hash_table_unref(planner->plans);
+    g_hash_table_unref(planner->aligned_of);
+    g_ptr_array_unref(planner->aligned);
+    gpudl_graph_free(planner->graph);
+    g_free(planner->model_id);
+    g_mutex_clear(&planner->lock);
+    g_free(planner);
+}
+
+/* Constants read from a net.bin are aligned; those that passes have made may not be. One copy serves all batches. */
+static const void *aligned_data(GpudlPlanner *planner, const GpudlTensor *tensor)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(tensor->data, &size);
+    gpointer key = GUINT_TO_POINTER(tensor->id + 1);
+    void *copy;
+
+    if ((guintptr)data % CONSTANT_ALIGNMENT == 0)
+        return data;
+    copy = g_hash_table_lookup(planner->aligned_of, key);
+    if (!copy) {
+        copy = g_aligned_alloc(1, MAX(size, 1), CONSTANT_ALIGNMENT);
+        memcpy(copy, data, size);
+        g_ptr_array_add(planner->aligned, copy);
+        g_hash_table_insert(planner->aligned_of, key, copy);
+    }
+    return copy;
+}
+
+static void fill_tensors(GpudlPlanner *planner, GpudlPlanTensor *tensors)
+{
+    const GpudlGraph *graph = planner->graph;
+
+    for (guint i = 0; i < graph->tensors->len; i++) {
+        const GpudlTensor *from = graph->tensors->pdata[i];
+        GpudlPlanTensor *to = &tensors[i];
+
+        to->name = from->name;
+        to->kind = from->data ? GPUDL_PLAN_CONSTANT : from->producer ? GPUDL_PLAN_VALUE : GPUDL_PLAN_INPUT;
+        to->dtype = from->dtype;
+        to->shape = from->shape;
+        to->data = from->data ? aligned_data(planner, from) : NULL;
+        to->bytes = (guint64)gpudl_shape_elements(&from->shape) * gpudl_dtype_size(from->dtype);
+        to->first_node = to->last_node = -1;
+    }
+}
+
+static const gint32 *tensor_ids(GpudlTensor *const *tensors, guint n)
+{
+    gint32 *ids = g_new(gint32, MAX(n, 1));
+
+    for (guint i = 0; i < n; i++)
+        ids[i] = tensors[i] ? (gint32)tensors[i]->id : -1;
+    return ids;
+}
+
+static void fill_nodes(const GpudlGraph *graph, GpudlPlanNode *nodes, GpudlPlanTensor *tensors)
+{
+    for (guint i = 0; i < graph->nodes->len; i++) {
+        const GpudlNode *from = graph->nodes->pdata[i];
+        GpudlPlanNode *to = &nodes[i];
+
+        to->op = from->op;
+        to->name = from->name;
+        to->attrs = &from->attrs;
+        to->n_inputs = from->n_inputs;
+        to->n_outputs = from->n_outputs;
+        to->inputs = tensor_ids(from->inputs, from->n_inputs);
+        to->outputs = tensor_ids(from->outputs, from->n_outputs);
+        for (guint j = 0; j < from->n_inputs; j++) {
+            if (from->inputs[j]) {
+                tensors[from->inputs[j]->id].last_node = (gint32)i;
+                tensors[from->inputs[j]->id].n_uses++;
+            }
+        }
+        for (guint j = 0; j < from->n_outputs; j++)
+            tensors[from->outputs[j]->id].first_node = tensors[from->outputs[j]->id].last_node = (gint32)i;
+    }
+    for (guint i = 0; i < graph->outputs->len; i++) {
+        const GpudlTensor *output = graph->outputs->pdata[i];
+
+        tensors[output->id].last_node = (gint32)graph->nodes->len;
+        tensors[output->id].n_uses++;
+    }
+}
+
+static GpudlPlan *make_plan(GpudlPlanner *planner, gint64 batch)
+{
+    const GpudlGraph *graph = planner->graph;
+    GpudlPlan *plan = g_new0(GpudlPlan, 1);
+    GpudlPlanTensor *tensors = g_new0(GpudlPlanTensor, graph->tensors->len);
+    GpudlPlanNode *nodes = g_new0(GpudlPlanNode, MAX(graph->nodes->len, 1));
+
+    fill_tensors(planner, tensors);
+    fill_nodes(graph, nodes, tensors);
+    plan->struct_size = sizeof *plan;
+    plan->batch = batch;
+    plan->n_tensors = graph->tensors->len;
+    plan->n_nodes = graph->nodes->len;
+    plan->n_inputs = graph->inputs->len;
+    plan->n_outputs = graph->outputs->len;
+    plan->tensors = tensors;
+    plan->nodes = nodes;
+    plan->inputs = tensor_ids((GpudlTensor *const *)graph->inputs->pdata, graph->inputs->len);
+    plan->outputs = tensor_ids((GpudlTensor *const *)graph->outputs->pdata, graph->outputs->len);
+    plan->model_id = planner->model_id;
+    return plan;
+}
+
+const GpudlPlan *gpudl_planner_get(GpudlPlanner *planner, gint64 batch, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&planner->lock);
+    GpudlPlan *plan = g_hash_table_lookup(planner->plans, &batch);
+
+    if (plan)
+        return plan;
+    if (batch != 1 && !planner->graph->symbolic_batch) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "the model holds for batch 1 only, batch %" G_GINT64_FORMAT " was asked for: %s", batch,
+                    planner->graph->batch_reason ? planner->graph->batch_reason : "never proven for more");
+        return NULL;
+    }
+    if (!gpudl_graph_infer(planner->graph, batch, error))
+        return NULL;
+    plan = make_plan(planner, batch);
+    g_hash_table_insert(planner->plans, g_memdup2(&batch, sizeof batch), plan);
+    return plan;
+}

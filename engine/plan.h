@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Flat plans of one model for backends, one per batch, made on demand and kept.
+ */
+#ifndef GPUDL_ENGINE_PLAN_H
+#define GPUDL_ENGINE_PLAN_H
+
+#include "engine/backend.h"
+#include "engine/graph/graph.h"
+
+G_BEGIN_DECLS
+
+typedef struct _GpudlPlanner GpudlPlanner;
+
+/** Copies the graph (constants are shared). model_id is copied. Thread-safe from here on. */
+GpudlPlanner *gpudl_planner_new(const GpudlGraph *graph, const gchar *model_id);
+void gpudl_planner_free(GpudlPlanner *planner);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlPlanner, gpudl_planner_free)
+
+/** Plan for a batch; valid until the planner goes. UNSUPPORTED for a batch other than 1 of a model not proven for it.
+ */
+const GpudlPlan *gpudl_planner_get(GpudlPlanner *planner, gint64 batch, GError **error);
+
+/** GpudlHost.place: see there. */
+guint64 gpudl_place(guint n, const guint64 *sizes, const gint32 *first, const gint32 *last, guint64 alignment,
+                    guint64 *offsets);
+
+G_END_DECLS
+#endif

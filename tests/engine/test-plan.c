@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Placing by lifetime, and plans per batch. */
+#include <string.h>
+
+#include "engine/gpudl.h"
+#include "engine/plan.h"
+
+static void test_nothing_alive_overlaps(void)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(7);
+
+    for (guint round = 0; round < 200; round++) {
+        enum { MAX_N = 60 };
+        guint n = (guint)g_rand_int_range(rand, 1, MAX_N);
+        guint64 sizes[MAX_N], offsets[MAX_N], total, live_most = 0;
+        gint32 first[MAX_N], last[MAX_N];
+
+        for (guint i = 0; i < n; i++) {
+            sizes[i] = (guint64)g_rand_int_range(rand, 0, 5000);
+            first[i] = g_rand_int_range(rand, -1, 40);
+            last[i] = first[i] + g_rand_int_range(rand, 0, 10);
+        }
+        total = gpudl_place(n, sizes, first, last, 64, offsets);
+        for (guint i = 0; i < n; i++) {
+            g_assert_cmpuint(offsets[i] % 64, ==, 0);
+            g_assert_cmpuint(offsets[i] + sizes[i], <=, total);
+            for (guint j = 0; j < i; j++) {
+                gboolean together = first[i] <= last[j] && first[j] <= last[i];
+
+                if (together && sizes[i] && sizes[j])
+                    g_assert_true(offsets[i] + sizes[i] <= offsets[j] || offsets[j] + sizes[j] <= offsets[i]);
+            }
+        }
+        for (gint32 t = -1; t < 50; t++) {
+            guint64 live = 0;
+
+            for (guint i = 0; i < n; i++)
+                if (first[i] <= t && t <= last[i])
+                    live += (sizes[i] + 63) / 64 * 64;
+            live_most = MAX(live_most, live);
+        }
+        g_assert_cmpuint(total, >=, live_most);
+        g_assert_cmpuint(total, <=, live_most * 3 / 2); /* not far from the least possible */
+    }
+}
+
+static void test_a_chain_needs_two_blocks(void)
+{
+    guint64 sizes[10], offsets[10];
+    gint32 first[10], last[10];
+
+    for (gint32 i = 0; i < 10; i++) {
+        sizes[i] = 640;
+        first[i] = i - 1;
+        last[i] = i;
+    }
+    g_assert_cmpuint(gpudl_place(10, sizes, first, last, 64, offsets), ==, 2 * 640);
+}
+
+static void test_overflow_is_told(void)
+{
+    guint64 sizes[2] = {G_MAXUINT64 - 3, 8}, offsets[2];
+    gint32 first[2] = {0, 0}, last[2] = {0, 0};
+
+    g_assert_true(gpudl_place(2, sizes, first, last, 64, offsets) == G_MAXUINT64);
+}
+
+static GpudlGraph *make_graph(void)
+{
+    GpudlGraph *graph = gpudl_graph_new();
+    guint8 *unaligned = g_malloc(4 * sizeof(float) + 4);
+    float values[4] = {1, 2, 3, 4};
+    g_autoptr(GBytes) whole = g_bytes_new_take(unaligned, 4 * sizeof(float) + 4);
+    g_autoptr(GBytes) part = g_bytes_new_from_bytes(whole, 4, 4 * sizeof(float));
+    GpudlTensor *x = gpudl_graph_add_input(graph, "x", GPUDL_DTYPE_F32, &(GpudlShape){2, {1, 4}});
+    GpudlTensor *c, *in[2];
+    GpudlNode *add, *relu;
+
+    memcpy(unaligned + 4, values, sizeof values);
+    c = gpudl_graph_add_constant(graph, "c", GPUDL_DTYPE_F32, &(GpudlShape){1, {4}}, part, NULL);
+    in[0] = x;
+    in[1] = c;
+    add = gpudl_graph_add_node(graph, GPUDL_OP_ADD, "add", in, 2, NULL, 1);
+    relu = gpudl_graph_add_node(graph, GPUDL_OP_ACTIVATION, "relu", add->outputs, 1, NULL, 1);
+    relu->attrs.unary.act.kind = GPUDL_ACT_RELU;
+    gpudl_graph_add_output(graph, relu->outputs[0]);
+    g_assert_true(gpudl_graph_sort(graph, NULL));
+    g_assert_true(gpudl_graph_infer(graph, 1, NULL));
+    return graph;
+}
+
+static void test_plan_tells_lifetimes_and_aligns_constants(void)
+{
+    g_autoptr(GpudlGraph) graph = make_graph();
+    g_autoptr(GpudlPlanner) planner = gpudl_planner_new(graph, "id");
+    const GpudlPlan *plan = gpudl_planner_get(planner, 1, NULL);
+    const GpudlPlanTensor *x, *sum, *out, *c;
+
+    g_assert_nonnull(plan);
+    g_assert_cmpuint(plan->n_nodes, ==, 2);
+    g_assert_cmpstr(plan->model_id, ==, "id");
+    x = &plan->tensors[plan->inputs[0]];
+    c = &plan->tensors[plan->nodes[0].inputs[1]];
+    sum = &plan->tensors[plan->nodes[0].outputs[0]];
+    out = &plan->tensors[plan->outputs[0]];
+    g_assert_cmpint(x->kind, ==, GPUDL_PLAN_INPUT);
+    g_assert_cmpint(x->first_node, ==, -1);
+    g_assert_cmpint(x->last_node, ==, 0);
+    g_assert_cmpint(sum->first_node, ==, 0);
+    g_assert_cmpint(sum->last_node, ==, 1);
+    g_assert_cmpint(sum->n_uses, ==, 1);
+    g_assert_cmpint(out->last_node, ==, 2);
+    g_assert_cmpuint(out->bytes, ==, 16);
+    g_assert_cmpint(c->kind, ==, GPUDL_PLAN_CONSTANT);
+    g_assert_cmpuint((guintptr)c->data % 64, ==, 0);
+    g_assert_cmpfloat(((const float *)c->data)[3], ==, 4);
+}
+
+static void test_other_batches_need_the_proof(void)
+{
+    g_autoptr(GpudlGraph) graph = make_graph();
+    g_autoptr(GpudlPlanner) unproven = gpudl_planner_new(graph, ""), proven = NULL;
+    g_autoptr(GError) error = NULL;
+    const GpudlPlan *one, *eight;
+
+    g_assert_null(gpudl_planner_get(unproven, 8, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED);
+    graph->symbolic_batch = TRUE;
+    proven = gpudl_planner_new(graph, "");
+    eight = gpudl_planner_get(proven, 8, NULL);
+    one = gpudl_planner_get(proven, 1, NULL);
+    g_assert_cmpint(eight->tensors[eight->outputs[0]].shape.dims[0], ==, 8);
+    g_assert_cmpint(one->tensors[one->outputs[0]].shape.dims[0], ==, 1);
+    g_assert_true(gpudl_planner_get(proven, 8, NULL) == eight);
+    g_assert_true(eight->tensors[eight->nodes[0].inputs[1]].data == one->tensors[one->nodes[0].inputs[1]].data);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/plan/place/nothing-alive-overlaps", test_nothing_alive_overlaps);
+    g_test_add_func("/plan/place/a-chain-needs-two-blocks", test_a_chain_needs_two_blocks);
+    g_test_add_func("/plan/place/overflow-is-told", test_overflow_is_told);
+    g_test_add_func("/plan/lifetimes-and-alignment", test_plan_tells_lifetimes_and_aligns_constants);
+    g_test_add_func("/plan/other-batches-need-the-proof", test_other_batches_need_the_proof);
+    return g_test_run();
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sessions, streams and requests over a fake backend, synchronous ("cpu") and asynchronous ("cuda"). */
+#include <math.h>
+#include <string.h>
+
+#include "engine/model.h"
+#include "engine/session.h"
+
+#define N_CLASSES 16
+
+static const gchar *const backends[] = {"cpu", "cuda"};
+
+static GpudlModel *make_model(void)
+{
+    g_autoptr(GError) error = NULL;
+    GpudlGraph *graph = gpudl_graph_new();
+    GpudlShape shape = {4, {1, 1, 4, 4}};
+    GpudlTensor *input = gpudl_graph_add_input(graph, "in", GPUDL_DTYPE_F32, &shape);
+    GpudlNode *node = gpudl_graph_add_node(graph, GPUDL_OP_RESHAPE, "flat", &input, 1, NULL, 1);
+    GpudlModel *model;
+
+    node->attrs.shape = (GpudlShapeAttrs){.rank = 2, .dims = {0, -1}};
+    gpudl_graph_add_output(graph, node->outputs[0]);
+    model = gpudl_model_new(graph, "flat", NULL, &error);
+    g_assert_no_error(error);
+    return model;
+}
+
+static GpudlSession *acquire(GpudlModel *model, const gchar *backend)
+{
+    g_autoptr(GError) error = NULL;
+    GpudlSessionConfig config = {.backend = backend, .cuda_device_id = -1};
+    GpudlSession *session = gpudl_session_acquire(model, &config, NULL, &error);
+
+    g_assert_no_error(error);
+    return session;
+}
+
+static void test_shared(gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = make_model(), other = make_model();
+    GpudlSession *a = acquire(model, data), *b = acquire(model, data), *c = acquire(other, data);
+
+    g_assert_true(a == b);
+    g_assert_true(a != c); /* no id: another object is another model */
+    g_assert_cmpstr(gpudl_session_get_backend(a), ==, data);
+    g_assert_cmpstr(gpudl_session_get_device_name(a), ==, "fake");
+    gpudl_session_unref(a);
+    g_assert_cmpstr(gpudl_session_get_backend(b), ==, data);
+    gpudl_session_unref(b);
+    gpudl_session_unref(c);
+}
+
+static void test_results_do_not_mix(gconstpointer data)
+{
+    enum { N_STREAMS = 3, N = 40 };
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GpudlSession) session = acquire(model, data);
+    GpudlStream *streams[N_STREAMS];
+    GpudlRequest *requests[N_STREAMS][N];
+    float values[N_STREAMS][N][N_CLASSES];
+    guint biggest = 0;
+
+    for (guint s = 0; s < N_STREAMS; s++)
+        streams[s] = gpudl_stream_new(session);
+    for (guint i = 0; i < N; i++) {
+        for (guint s = 0; s < N_STREAMS; s++) {
+            for (guint v = 0; v < N_CLASSES; v++)
+                values[s][i][v] = v == 0 ? 300 : (float)(s * 10000 + i * 100 + v);
+            requests[s][i] = gpudl_request_new(streams[s]);
+            g_assert_true(gpudl_request_submit_tensor(requests[s][i], values[s][i], NULL));
+        }
+    }
+    for (guint s = 0; s < N_STREAMS; s++) {
+        for (guint i = 0; i < N; i++) {
+            g_autoptr(GError) error = NULL;
+
+            gpudl_request_wait(requests[s][i], &error);
+            g_assert_no_error(error);
+            g_assert_cmpmem(gpudl_request_get_scores(requests[s][i], 0), sizeof values[s][i], values[s][i],
+                            sizeof values[s][i]);
+            biggest = MAX(biggest, gpudl_request_get_timing(requests[s][i])->batch);
+            if (i > 0) /* oldest first within a stream */
+                g_assert_cmpint(gpudl_request_get_timing(requests[s][i])->started, >=,
+                                gpudl_request_get_timing(requests[s][i - 1])->started);
+            g_assert_cmpint(gpudl_request_get_timing(requests[s][i])->finished, >=,
+                            gpudl_request_get_timing(requests[s][i])->submitted);
+        }
+    }
+    g_assert_cmpuint(biggest, ==, gpudl_session_get_max_batch(session));
+    for (guint s = 0; s < N_STREAMS; s++) {
+        for (guint i = 0; i < N; i++)
+            gpudl_request_free(requests[s][i]);
+        gpudl_stream_free(streams[s]);
+    }
+}
+
+static void test_streams_take_turns(gconstpointer data)
+{
+    enum { N = 20 };
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GpudlSession) session = acquire(model, data);
+    GpudlStream *busy = gpudl_stream_new(session), *late = gpudl_stream_new(session);
+    GpudlRequest *requests[N], *one = gpudl_request_new(late);
+    float values[N_CLASSES] = {2000 - 1}; /* about 2 ms each */
+
+    for (guint i = 0; i < N; i++) {
+        requests[i] = gpudl_request_new(busy);
+        g_assert_true(gpudl_request_submit_tensor(requests[i], values, NULL));
+    }
+    g_assert_true(gpudl_request_submit_tensor(one, values, NULL));
+    g_assert_true(gpudl_request_wait(one, NULL));
+    for (guint i = 0; i < N; i++)
+        g_assert_true(gpudl_request_wait(requests[i], NULL));
+    /* it came last and did not wait for the long queue of the other */
+    g_assert_cmpint(gpudl_request_get_timing(one)->started, <=, gpudl_request_get_timing(requests[N - 1])->started);
+    g_assert_cmpint(gpudl_request_get_timing(one)->finished, <, gpudl_request_get_timing(requests[N - 1])->finished);
+    for (guint i = 0; i < N; i++)
+        gpudl_request_free(requests[i]);
+    gpudl_request_free(one);
+    gpudl_stream_free(busy);
+    gpudl_stream_free(late);
+}
+
+static void count_call(GpudlRequest *request, gpointer data)
+{
+    g_assert_true(gpudl_request_is_done(request));
+    g_atomic_int_inc((gint *)data);
+}
+
+static void test_cancelled_requests_are_told_once(gconstpointer data)
+{
+    enum { N = 30 };
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GpudlSession) session = acquire(model, data);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    GpudlRequest *requests[N];
+    float values[N_CLASSES] = {5000 - 1};
+    guint n_cancelled = 0;
+    gint calls = 0;
+
+    for (guint i = 0; i < N; i++) {
+        requests[i] = gpudl_request_new(stream);
+        gpudl_request_set_callback(requests[i], count_call, &calls);
+        g_assert_true(gpudl_request_submit_tensor(requests[i], values, NULL));
+    }
+    for (guint i = 0; i < N; i++)
+        gpudl_request_cancel(requests[i]);
+    for (guint i = 0; i < N; i++) {
+        g_autoptr(GError) error = NULL;
+
+        if (!gpudl_request_wait(requests[i], &error)) {
+            g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED);
+            g_assert_null(gpudl_request_get_scores(requests[i], 0));
+            n_cancelled++;
+        }
+    }
+    g_assert_cmpuint(n_cancelled, >=, N - 12); /* 2 slots of at most 4 ran already, and what was taken meanwhile */
+    for (guint i = 0; i < N; i++)
+        gpudl_request_free(requests[i]); /* waits for the callbacks */
+    g_assert_cmpint(calls, ==, N);
+}
+
+static void test_failed_run_fails_its_requests_only(gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GpudlSession) session = acquire(model, data);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
+    g_autoptr(GError) error = NULL;
+    float values[N_CLASSES] = {1000};
+
+    g_assert_true(gpudl_request_submit_tensor(request, values, NULL));
+    g_assert_false(gpudl_request_wait(request, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED);
+    g_assert_nonnull(strstr(error->message, "asked to fail"));
+    values[0] = 1;
+    g_assert_true(gpudl_request_submit_tensor(request, values, NULL));
+    g_assert_true(gpudl_request_wait(request, NULL));
+}
+
+static void test_dead_device_ends_the_session(gconstpointer data)
+{
+    enum { N = 10 };
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GpudlSession) session = acquire(model, data);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    GpudlRequest *requests[N];
+    float die[N_CLASSES] = {2000}, slow[N_CLASSES] = {5000 - 1};
+    guint n_dead = 0;
+    gint calls = 0;
+
+    for (guint i = 0; i < N; i++) {
+        requests[i] = gpudl_request_new(stream);
+        gpudl_request_set_callback(requests[i], count_call, &calls);
+        /* may be refused already */
+        if (!gpudl_request_submit_tensor(requests[i], i == 0 ? die : slow, NULL))
+            g_atomic_int_inc(&calls);
+    }
+    for (guint i = 0; i < N; i++) {
+        g_autoptr(GError) error = NULL;
+
+        if (!gpudl_request_wait(requests[i], &error) && g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE))
+            n_dead++;
+    }
+    g_assert_cmpuint(n_dead, >=, 1);
+    {
+        g_autoptr(GError) error = NULL;
+        GpudlSession *fresh = acquire(model, data);
+
+        g_assert_false(gpudl_request_submit_tensor(requests[0], slow, &error));
+        g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
+        g_assert_true(fresh != session); /* the dead one is found no more */
+        gpudl_session_unref(fresh);
+    }
+    for (guint i = 0; i < N; i++)
+        gpudl_request_free(requests[i]);
+    g_assert_cmpint(calls, ==, N);
+}
+
+static void test_bad_frames_are_refused(gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GpudlSession) session = acquire(model, data);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
+    guint8 pixels[64] = {42};
+    GpudlFrame good = {.format = GPUDL_PIXEL_GRAY8, .width = 8, .height = 8, .planes = {pixels}, .strides = {8}};
+    GpudlPreproc pp = *gpudl_model_get_preproc(model);
+    GpudlFrame bad;
+    const struct {
+        GpudlFrame frame;
+        const gchar *text;
+    } cases[] = {
+        {(bad = good, bad.width = 0, bad), "sides"},
+        {(bad = good, bad.height = 40000, bad), "sides"},
+        {(bad = good, bad.format = (GpudlPixelFormat)99, bad), "format"},
+        {(bad = good, bad.planes[0] = NULL, bad), "address"},
+        {(bad = good, bad.strides[0] = 7, bad), "stride"},
+        {(bad = good, bad.crop_width = 9, bad.crop_height = 1, bad), "crop"},
+        {(bad = good, bad.crop_width = 8, bad.crop_height = 8, bad.crop_x = 1, bad), "crop"},
+        {(bad = good, bad.par_n = -1, bad), "aspect"},
+        {(bad = good, bad.memory = GPUDL_MEMORY_CUDA, bad), "memory"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(gpudl_request_submit(request, &cases[i].frame, NULL, &error));
+        g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+        g_test_message("%s", error->message);
+        g_assert_nonnull(strstr(error->message, cases[i].text));
+    }
+    pp.width = 5;
+    g_assert_false(gpudl_request_submit(request, &good, &pp, NULL));
+    pp = *gpudl_model_get_preproc(model);
+    pp.std[0] = 0;
+    g_assert_false(gpudl_request_submit(request, &good, &pp, NULL));
+    g_assert_true(gpudl_request_submit(request, &good, NULL, NULL));
+    g_assert_true(gpudl_request_wait(request, NULL));
+    g_assert_cmpfloat(gpudl_request_get_scores(request, 0)[3], ==, 42);
+}
+
+static void test_top_k(gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GpudlSession) session = acquire(model, data);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
+    float values[N_CLASSES] = {1, 5, 3, 5, NAN, 4};
+    GpudlClass top[N_CLASSES];
+
+    g_assert_cmpuint(gpudl_request_top_k(request, 0, 3, 0, top), ==, 0); /* nothing ran yet */
+    g_assert_true(gpudl_request_submit_tensor(request, values, NULL));
+    g_assert_true(gpudl_request_wait(request, NULL));
+    g_assert_cmpuint(gpudl_request_top_k(request, 0, 3, 0, top), ==, 3);
+    g_assert_cmpuint(top[0].id, ==, 1); /* equal ones by lower id */
+    g_assert_cmpuint(top[1].id, ==, 3);
+    g_assert_cmpuint(top[2].id, ==, 5);
+    g_assert_cmpfloat(top[2].confidence, ==, 4);
+    g_assert_cmpuint(gpudl_request_top_k(request, 0, 5, 3.5f, top), ==, 3);
+    g_assert_cmpuint(gpudl_request_top_k(request, 0, 0, 0, top), ==, N_CLASSES - 1); /* NaN is above no threshold */
+    g_assert_cmpuint(gpudl_request_top_k(request, 0, 1000, 10, top), ==, 0);
+}
+
+typedef struct {
+    GpudlModel *model;
+    const gchar *backend;
+    GCancellable *cancellable;
+    GpudlSession *session;
+    GError *error;
+} Loader;
+
+static gpointer load_slowly(gpointer data)
+{
+    Loader *loader = data;
+    GpudlSessionConfig config = {.backend = loader->backend, .cuda_device_id = -1, .deterministic = TRUE};
+
+    loader->session = gpudl_session_acquire(loader->model, &config, loader->cancellable, &loader->error);
+    return NULL;
+}
+
+static void test_loading_can_be_cancelled_by_one_of_two(gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    Loader first = {model, data, cancellable, NULL, NULL}, second = {model, data, NULL, NULL, NULL};
+    GThread *a = g_thread_new("first", load_slowly, &first), *b;
+
+    g_usleep(20000);
+    b = g_thread_new("second", load_slowly, &second);
+    g_usleep(20000);
+    g_cancellable_cancel(cancellable);
+    g_thread_join(a);
+    g_assert_error(first.error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED);
+    g_assert_null(first.session);
+    g_thread_join(b); /* takes over and loads on its own */
+    g_assert_no_error(second.error);
+    g_assert_nonnull(second.session);
+    gpudl_session_unref(second.session);
+    g_clear_error(&first.error);
+}
+
+static void check_refused(GpudlModel *model, const GpudlSessionConfig *config, GpudlError code, const gchar *text)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(gpudl_session_acquire(model, config, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, (gint)code);
+    g_test_message("%s", error->message);
+    g_assert_nonnull(strstr(error->message, text));
+}
+
+static void test_bad_configurations_are_refused(void)
+{
+    g_autoptr(GpudlModel) model = make_model();
+
+    check_refused(model, &(GpudlSessionConfig){.backend = "tpu"}, GPUDL_ERROR_INVALID_ARGUMENT, "tpu");
+    check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .cuda_device_id = 3}, GPUDL_ERROR_NO_DEVICE,
+                  "device 3 of 1");
+    check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .precision = GPUDL_PRECISION_FP8},
+                  GPUDL_ERROR_UNSUPPORTED, "fp8");
+    check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .memory_limit = 1}, GPUDL_ERROR_NO_MEMORY,
+                  "1 is allowed");
+    /* a failed load leaves nothing behind */
+    gpudl_session_unref(acquire(model, "cpu"));
+}
+
+static void test_auto_takes_cuda_first(void)
+{
+    g_autoptr(GpudlModel) model = make_model();
+    GpudlSession *session = acquire(model, NULL);
+
+    g_assert_cmpstr(gpudl_session_get_backend(session), ==, "cuda");
+    gpudl_session_unref(session);
+}
+
+static void test_missing_module_lists_what_was_tried(void)
+{
+    if (g_test_subprocess()) {
+        g_autoptr(GpudlModel) model = make_model();
+
+        g_setenv("GPUDL_BACKEND_PATH", "/nowhere:/no/where", TRUE);
+        check_refused(model, &(GpudlSessionConfig){.backend = "cpu"}, GPUDL_ERROR_BACKEND, "/nowhere/gpudl-cpu.so");
+        check_refused(model, &(GpudlSessionConfig){.backend = "cpu"}, GPUDL_ERROR_BACKEND, "/no/where/gpudl-cpu.so");
+        check_refused(model, &(GpudlSessionConfig){.backend = "auto"}, GPUDL_ERROR_BACKEND, "gpudl-cuda.so");
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+}
+
+static void add(const gchar *name, GTestDataFunc func)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(backends); i++) {
+        g_autofree gchar *path = g_strdup_printf("/session/%s/%s", backends[i], name);
+
+        g_test_add_data_func(path, backends[i], func);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("shared-by-configuration", test_shared);
+    add("results-do-not-mix", test_results_do_not_mix);
+    add("streams-take-turns", test_streams_take_turns);
+    add("cancelled-requests-are-told-once", test_cancelled_requests_are_told_once);
+    add("failed-run-fails-its-requests-only", test_failed_run_fails_its_requests_only);
+    add("dead-device-ends-the-session", test_dead_device_ends_the_session);
+    add("bad-frames-are-refused", test_bad_frames_are_refused);
+    add("top-k", test_top_k);
+    add("loading-can-be-cancelled-by-one-of-two", test_loading_can_be_cancelled_by_one_of_two);
+    g_test_add_func("/session/bad-configurations-are-refused", test_bad_configurations_are_refused);
+    g_test_add_func("/session/auto-takes-cuda-first", test_auto_takes_cuda_first);
+    g_test_add_func("/session/missing-module-lists-what-was-tried", test_missing_module_lists_what_was_tried);
+    return g_test_run();
+}
