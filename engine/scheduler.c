@@ -115,6 +115,16 @@ static void finish(GpudlSession *session, GpudlExecution *execution, GpudlStatus
 
     if (status != GPUDL_STATUS_OK)
         gpudl_set_fault(&error, status, fault, session->backend->name);
+    if (status == GPUDL_STATUS_DEVICE) {
+        /* first of all: whoever learns of it may acquire again at once, and must not find this session */
+        g_mutex_unlock(&session->lock);
+        gpudl_session_unlist(session);
+        g_mutex_lock(&session->lock);
+        if (!session->dead) {
+            session->dead = g_error_copy(error);
+            fail_queued(session);
+        }
+    }
     for (guint i = 0; i < n; i++) {
         GpudlRequest *request = execution->requests[i];
 
@@ -126,13 +136,6 @@ static void finish(GpudlSession *session, GpudlExecution *execution, GpudlStatus
         else
             execution->requests[i] = NULL;
         g_cond_broadcast(&request->done);
-    }
-    if (status == GPUDL_STATUS_DEVICE && !session->dead) {
-        session->dead = g_error_copy(error);
-        fail_queued(session);
-        g_mutex_unlock(&session->lock);
-        gpudl_session_unlist(session);
-        g_mutex_lock(&session->lock);
     }
     for (guint i = 0; i < n; i++)
         if (execution->requests[i])
