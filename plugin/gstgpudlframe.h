@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * A GstBuffer as the engine sees it. The only file that maps buffers.
+ */
+#ifndef __GST_GPUDL_FRAME_H__
+#define __GST_GPUDL_FRAME_H__
+
+#include <gst/video/video.h>
+
+#include "engine/gpudl.h"
+
+G_BEGIN_DECLS
+
+/** Formats in the pads' templates: those that GpudlPixelFormat has. */
+#define GST_GPUDL_FRAME_FORMATS "{ NV12, NV21, I420, YV12, Y42B, Y444, YUY2, " \
+    "UYVY, RGB, BGR, RGBA, BGRA, ARGB, ABGR, RGBx, BGRx, xRGB, xBGR, RGBP, "   \
+    "BGRP, GBR, GRAY8 }"
+
+/** Longest side of a frame, pixels. */
+#define GST_GPUDL_FRAME_MAX_SIDE 32768
+
+/** One mapped buffer. */
+typedef struct
+{
+  GstVideoFrame video;
+  gboolean mapped;
+  GpudlFrame frame;             /* describes the mapping; valid while mapped */
+  gdouble region[4];            /* x, y, width, height looked at, in 0..1 */
+} GstGpudlFrame;
+
+/** GPUDL_PIXEL_UNKNOWN for a format that is not in the list. */
+GpudlPixelFormat gst_gpudl_frame_format (GstVideoFormat format);
+
+/**
+ * gst_gpudl_frame_map:
+ * @frame: not mapped
+ * @info: of the caps
+ * @buffer: kept alive by the caller until gst_gpudl_frame_unmap(); no
+ *   reference is taken, so that a buffer with one owner stays writable
+ *
+ * Maps for reading and describes what lies there. A GstVideoMeta's strides and
+ * offsets and a GstVideoCropMeta's rectangle count. FALSE with
+ * GPUDL_ERROR_FORMAT if the buffer does not hold such a frame.
+ */
+gboolean gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
+    GstBuffer * buffer, GError ** error);
+
+/** Does nothing if not mapped. */
+void gst_gpudl_frame_unmap (GstGpudlFrame * frame);
+
+G_END_DECLS
+
+#endif /* __GST_GPUDL_FRAME_H__ */

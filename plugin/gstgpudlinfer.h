@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef __GST_GPUDL_INFER_H__
+#define __GST_GPUDL_INFER_H__
+
+#include <gst/base/gstbasetransform.h>
+#include <gst/video/video.h>
+
+#include "gstgpudlfifo.h"
+#include "gstgpudllabels.h"
+#include "gstgpudlmeta.h"
+#include "gstgpudlsettings.h"
+#include "gstgpudlstats.h"
+
+G_BEGIN_DECLS
+
+#define GST_TYPE_GPUDL_INFER (gst_gpudl_infer_get_type ())
+G_DECLARE_FINAL_TYPE (GstGpudlInfer, gst_gpudl_infer, GST, GPUDL_INFER,
+    GstBaseTransform)
+
+struct _GstGpudlInfer
+{
+  GstBaseTransform parent;
+
+  /* under the object lock */
+  GstGpudlSettings settings;
+  GpudlModel *model;            /* all from start() to stop() */
+  GpudlSession *session;
+  gchar *model_name;
+  gchar *model_path;
+  GstGpudlLabels **labels;      /* one for each head */
+  guint n_heads;
+  guint depth;
+  GstClockTime latency;         /* what the LATENCY query adds to min */
+  GstClockTime frame_duration;  /* of the caps; GST_CLOCK_TIME_NONE: unknown */
+  gboolean live;                /* upstream's last answer */
+
+  /* between start() and stop() */
+  GpudlStream *stream;
+  GpudlPreproc preproc;         /* what requests get; sink streaming thread */
+  guint preproc_serial, labels_serial;  /* of the settings in use */
+  GpudlClass *best;             /* room for one head's result; source pad's task */
+  GstGpudlClass *classes;
+
+  /* sink pad's streaming thread */
+  GstVideoInfo info;
+  gboolean interlace_told;      /* one INFO from start() to stop() */
+  gboolean discont;             /* a buffer was dropped since the last one */
+
+  GstPadActivateModeFunction base_src_activate_mode;
+  GstSegment segment;           /* of what is in the FIFO; changed when empty */
+  gint failed;                  /* atomic: an error message has been posted */
+  GstGpudlFifo fifo;
+  GstGpudlStats stats;
+};
+
+GST_ELEMENT_REGISTER_DECLARE (gpudlinfer);
+
+G_END_DECLS
+
+#endif /* __GST_GPUDL_INFER_H__ */

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * What a buffer carries: the GstCustomMeta "GpudlClassificationMeta", and from
+ * GStreamer 1.24 a GstAnalyticsClsMtd as well. The only file that knows metas.
+ *
+ * Fields of the custom meta: v (int, 1), model, model-hash (string), labels
+ * (array of string), ids (array of int), confidences (array of double,
+ * descending), fresh (boolean), source-pts, age (uint64, ns; G_MAXUINT64 for no
+ * time), region (array of 4 double: x, y, width, height in 0..1), and head
+ * (string) where a network has several outputs; then a buffer carries one meta
+ * for each, in the network's order.
+ */
+#ifndef __GST_GPUDL_META_H__
+#define __GST_GPUDL_META_H__
+
+#include <gst/gst.h>
+
+G_BEGIN_DECLS
+
+#define GST_GPUDL_CLASSIFICATION_META_NAME "GpudlClassificationMeta"
+#define GST_GPUDL_CLASSIFICATION_META_VERSION 1
+
+/** One class. */
+typedef struct
+{
+  const gchar *label;           /* never NULL */
+  GQuark quark;                 /* of the label; 0 where it was read back */
+  guint32 id;
+  gfloat confidence;
+} GstGpudlClass;
+
+/** One classification of one frame by one output of a network. */
+typedef struct
+{
+  const gchar *model, *model_hash;
+  const gchar *head;            /* NULL: the network has one output */
+  const GstGpudlClass *classes; /* best first */
+  guint n_classes;
+  gboolean fresh;               /* made of this very frame */
+  GstClockTime source_pts;      /* of the frame it was made of */
+  GstClockTime age;             /* this frame's time minus that frame's */
+  gdouble region[4];
+} GstGpudlClassification;
+
+/** Registers the meta; cheap after the first time. From any thread. */
+void gst_gpudl_meta_register (void);
+
+/**
+ * gst_gpudl_meta_attach:
+ * @buffer: writable
+ *
+ * Strings other than the labels are copied; labels have to be interned, they
+ * are referred to for ever. The first head's result goes into the analytics
+ * meta, where that exists.
+ */
+void gst_gpudl_meta_attach (GstBuffer * buffer,
+    const GstGpudlClassification * classification);
+
+/**
+ * gst_gpudl_meta_read:
+ * @buffer: a buffer
+ * @index: which of its classifications, 0 the first
+ *
+ * Returns: (transfer full) (nullable): the classification, %NULL if there are
+ * not that many or it is of a version this code does not know. Free with
+ * gst_gpudl_classification_free(); its strings are its own.
+ */
+GstGpudlClassification *gst_gpudl_meta_read (GstBuffer * buffer, guint index);
+
+void gst_gpudl_classification_free (GstGpudlClassification * classification);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (GstGpudlClassification,
+    gst_gpudl_classification_free)
+
+/** The same for the analytics meta; nothing where that does not exist.
+ * gstgpudlanalytics.c or its stub. */
+void gst_gpudl_analytics_attach (GstBuffer * buffer,
+    const GstGpudlClassification * classification);
+
+G_END_DECLS
+
+#endif /* __GST_GPUDL_META_H__ */

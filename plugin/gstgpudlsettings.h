@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * The writable properties of gpudlinfer: their types, ranges and values, and
+ * what they make of a model's pre-processing.
+ */
+#ifndef __GST_GPUDL_SETTINGS_H__
+#define __GST_GPUDL_SETTINGS_H__
+
+#include <gst/gst.h>
+
+#include "engine/gpudl.h"
+
+G_BEGIN_DECLS
+
+/** Frames that async-depth allows at most. */
+#define GST_GPUDL_MAX_DEPTH 16
+
+/** Value of the backend property; the enumeration's nicks are the names that
+ * gpudl_session_acquire() takes. */
+typedef enum
+{
+  GST_GPUDL_BACKEND_AUTO,
+  GST_GPUDL_BACKEND_CUDA,
+  GST_GPUDL_BACKEND_CPU,
+  GST_GPUDL_BACKEND_REF
+} GstGpudlBackend;
+
+typedef enum
+{
+  GST_GPUDL_POST_MESSAGES_NONE,
+  GST_GPUDL_POST_MESSAGES_ALL
+} GstGpudlPostMessages;
+
+#define GST_TYPE_GPUDL_BACKEND (gst_gpudl_backend_get_type ())
+#define GST_TYPE_GPUDL_PRECISION (gst_gpudl_precision_get_type ())
+#define GST_TYPE_GPUDL_ACTIVATION (gst_gpudl_activation_get_type ())
+#define GST_TYPE_GPUDL_RESIZE_MODE (gst_gpudl_resize_mode_get_type ())
+#define GST_TYPE_GPUDL_SCALE_METHOD (gst_gpudl_scale_method_get_type ())
+#define GST_TYPE_GPUDL_CHANNEL_ORDER (gst_gpudl_channel_order_get_type ())
+#define GST_TYPE_GPUDL_POST_MESSAGES (gst_gpudl_post_messages_get_type ())
+GType gst_gpudl_backend_get_type (void);
+GType gst_gpudl_precision_get_type (void);
+GType gst_gpudl_activation_get_type (void);
+GType gst_gpudl_resize_mode_get_type (void);
+GType gst_gpudl_scale_method_get_type (void);
+GType gst_gpudl_channel_order_get_type (void);
+GType gst_gpudl_post_messages_get_type (void);
+
+/** Property ids of gpudlinfer. The settings' come first. */
+enum
+{
+  GST_GPUDL_PROP_MODEL = 1,
+  GST_GPUDL_PROP_LABELS_FILE,
+  GST_GPUDL_PROP_BACKEND,
+  GST_GPUDL_PROP_PRECISION,
+  GST_GPUDL_PROP_CPU_THREADS,
+  GST_GPUDL_PROP_TOP_K,
+  GST_GPUDL_PROP_THRESHOLD,
+  GST_GPUDL_PROP_ACTIVATION,
+  GST_GPUDL_PROP_RESIZE_MODE,
+  GST_GPUDL_PROP_CROP_FRACTION,
+  GST_GPUDL_PROP_PAD_COLOR,
+  GST_GPUDL_PROP_SCALE_METHOD,
+  GST_GPUDL_PROP_MEAN,
+  GST_GPUDL_PROP_STD,
+  GST_GPUDL_PROP_PIXEL_SCALE,
+  GST_GPUDL_PROP_CHANNEL_ORDER,
+  GST_GPUDL_PROP_ASYNC_DEPTH,
+  GST_GPUDL_PROP_BATCH_SIZE,
+  GST_GPUDL_PROP_POST_MESSAGES,
+  GST_GPUDL_PROP_LAST_SETTING = GST_GPUDL_PROP_POST_MESSAGES
+};
+
+/** Values as the application gave them; the owner guards them by its object
+ * lock. */
+typedef struct
+{
+  gchar *model;
+  gchar *labels_file;
+  GstGpudlBackend backend;
+  GpudlPrecision precision;
+  guint cpu_threads;
+  guint top_k;
+  gfloat threshold;
+  GpudlActivation activation;
+  GpudlResizeMode resize_mode;
+  gfloat crop_fraction;
+  guint pad_color;
+  gboolean pad_color_set;       /* FALSE: the model's own colour */
+  GpudlScaleMethod scale_method;
+  GArray *mean, *std;           /* gdouble; empty: the model's */
+  gdouble pixel_scale;
+  GpudlChannelOrder channel_order;
+  guint async_depth;
+  guint batch_size;
+  GstGpudlPostMessages post_messages;
+
+  guint preproc_serial;         /* counts changes of what the pixels go through */
+  guint labels_serial;          /* counts changes of labels_file */
+} GstGpudlSettings;
+
+/** Sets the defaults. */
+void gst_gpudl_settings_init (GstGpudlSettings * settings);
+void gst_gpudl_settings_clear (GstGpudlSettings * settings);
+
+/** Installs the properties and marks their enumerations as plugin API. */
+void gst_gpudl_settings_install (GObjectClass * klass);
+
+/** FALSE if the id is not one of the settings'. The owner holds its lock. */
+gboolean gst_gpudl_settings_set (GstGpudlSettings * settings, guint prop_id,
+    const GValue * value);
+gboolean gst_gpudl_settings_get (const GstGpudlSettings * settings,
+    guint prop_id, GValue * value);
+
+/** The name that gpudl_session_acquire() takes; static. */
+const gchar *gst_gpudl_backend_name (GstGpudlBackend backend);
+
+/**
+ * gst_gpudl_settings_resolve:
+ * @model: the model's own pre-processing
+ * @preproc: (out): the model's with everything that is set in its place
+ *
+ * FALSE with GPUDL_ERROR_INVALID_ARGUMENT if the settings contradict the
+ * network or each other.
+ */
+gboolean gst_gpudl_settings_resolve (const GstGpudlSettings * settings,
+    const GpudlPreproc * model, GpudlPreproc * preproc, GError ** error);
+
+G_END_DECLS
+
+#endif /* __GST_GPUDL_SETTINGS_H__ */

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Counters and latencies of one element. All calls are thread-safe.
+ */
+#ifndef __GST_GPUDL_STATS_H__
+#define __GST_GPUDL_STATS_H__
+
+#include <gst/gst.h>
+
+G_BEGIN_DECLS
+
+/** Frames that the latencies are taken over. */
+#define GST_GPUDL_STATS_WINDOW 256
+
+/** The ways of a frame that are timed. */
+typedef enum
+{
+  GST_GPUDL_LATENCY_QUEUE,      /* handed to the session until it runs */
+  GST_GPUDL_LATENCY_INFER,      /* pre-processing and network */
+  GST_GPUDL_LATENCY_TOTAL,      /* buffer received until it is ready to be pushed */
+  GST_GPUDL_LATENCY_ANSWER,     /* handed to the session until done; not listed */
+  GST_GPUDL_N_LATENCIES
+} GstGpudlLatency;
+
+typedef struct
+{
+  GMutex lock;
+  guint64 frames, inferences, errors;
+  guint n;                      /* filled entries of the window */
+  guint next;
+  guint64 window[GST_GPUDL_N_LATENCIES][GST_GPUDL_STATS_WINDOW];        /* ns */
+} GstGpudlStats;
+
+void gst_gpudl_stats_init (GstGpudlStats * stats);
+void gst_gpudl_stats_clear (GstGpudlStats * stats);
+void gst_gpudl_stats_reset (GstGpudlStats * stats);
+
+/** A buffer came in; a request failed. */
+void gst_gpudl_stats_frame (GstGpudlStats * stats);
+void gst_gpudl_stats_error (GstGpudlStats * stats);
+
+/** An inference was finished. TRUE once each time the window has been filled
+ * anew. */
+gboolean gst_gpudl_stats_inference (GstGpudlStats * stats,
+    const guint64 latencies[GST_GPUDL_N_LATENCIES]);
+
+/** 95 of 100 frames of the window took no longer, ns; 0 without frames. */
+guint64 gst_gpudl_stats_p95 (GstGpudlStats * stats, GstGpudlLatency latency);
+
+/**
+ * gst_gpudl_stats_to_structure:
+ *
+ * Returns: (transfer full): "gpudlinfer-stats" with frames, inferences, errors
+ * (uint64), in-flight (uint), and of the last frames queue-, infer- and
+ * total-latency-avg, -min, -max, -p50, -p95 (uint64, ns).
+ */
+GstStructure *gst_gpudl_stats_to_structure (GstGpudlStats * stats,
+    guint in_flight);
+
+G_END_DECLS
+
+#endif /* __GST_GPUDL_STATS_H__ */
