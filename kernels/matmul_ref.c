@@ -47,13 +47,14 @@ static int split_output(const GpudlShape *y, int has_m, int has_n, const Product
     return 0;
 }
 
-/** Lays one operand's batch dimensions over the walk, whose strides then count elements. */
-static int broadcast_batch(GpudlWalk *walk, int o, const GpudlShape *shape, int64_t matrix)
+/** Lays one operand's batch dimensions over the walk, whose strides then count elements. -1 if they do not broadcast.
+ */
+static int lay_batch(GpudlWalk *walk, int o, const GpudlShape *operand, int64_t matrix)
 {
-    GpudlShape batch = {.rank = shape->rank > 2 ? shape->rank - 2 : 0};
+    GpudlShape batch = {.rank = operand->rank > 2 ? operand->rank - 2 : 0};
 
     for (int i = 0; i < batch.rank; i++)
-        batch.dims[i] = shape->dims[i];
+        batch.dims[i] = operand->dims[i];
     if (gpudl_walk_broadcast(walk, o, &batch) < 0)
         return -1;
     for (int i = 0; i < walk->rank; i++)
@@ -67,6 +68,7 @@ int gpudl_matmul_ref(const GpudlTensorView *a, const GpudlTensorView *b, const G
     const GpudlShape *as = &a->shape, *bs = &b->shape;
     const int a_matrix = as->rank > 1, b_matrix = bs->rank > 1;
     Product p = {.act = act, .y = y->data};
+    int64_t y_first = 0;
     GpudlShape batch;
     GpudlWalk walk;
     int last;
@@ -90,9 +92,8 @@ int gpudl_matmul_ref(const GpudlTensorView *a, const GpudlTensorView *b, const G
         split_output(&y->shape, a_matrix, b_matrix, &p, &batch) < 0)
         return GPUDL_KERNEL_SHAPE;
 
-    if (gpudl_walk_begin(&walk, &batch, 3) < 0 || broadcast_batch(&walk, 0, as, p.rows * p.m.k) < 0 ||
-        broadcast_batch(&walk, 1, bs, p.m.k * p.columns) < 0 ||
-        broadcast_batch(&walk, 2, &batch, p.rows * p.columns) < 0)
+    if (gpudl_walk_begin(&walk, &batch, 2) < 0 || lay_batch(&walk, 0, as, p.rows * p.m.k) < 0 ||
+        lay_batch(&walk, 1, bs, p.m.k * p.columns) < 0)
         return GPUDL_KERNEL_SHAPE;
     if (walk.elements == 0)
         return GPUDL_KERNEL_OK;
@@ -101,7 +102,8 @@ int gpudl_matmul_ref(const GpudlTensorView *a, const GpudlTensorView *b, const G
         for (int64_t i = 0; i < walk.dims[last]; i++) {
             p.m.a_first = walk.offset[0] + i * walk.strides[0][last];
             p.m.b_first = walk.offset[1] + i * walk.strides[1][last];
-            one_matrix(&p, walk.offset[2] + i * walk.strides[2][last]);
+            one_matrix(&p, y_first);
+            y_first += p.rows * p.columns;
         }
     } while (gpudl_walk_next(&walk));
     return GPUDL_KERNEL_OK;
