@@ -80,11 +80,6 @@ gboolean gpudl_infer_binary(GpudlNode *node, GError **error)
         if (!gpudl_check_act(node, &node->attrs.binary.act, error))
             return FALSE;
         break;
-    case GPUDL_OP_MOD:
-        if (!node->attrs.binary.fmod && (GPUDL_TYPES(dtype) & GPUDL_TYPES_FLOAT))
-            return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error, "%s needs fmod 1, found 0",
-                                   gpudl_dtype_name(dtype));
-        break;
     default:
         break;
     }

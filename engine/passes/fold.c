@@ -103,5 +103,5 @@ gboolean gpudl_pass_fold(GpudlGraph *graph, guint *n_changed, GError **error)
     }
     gpudl_graph_remove_dead(graph);
     *n_changed += changed;
-    return changed == 0 || gpudl_graph_infer(graph, graph->batch, error);
+    return changed == 0 || gpudl_graph_infer(graph, 0, error);
 }

@@ -35,8 +35,7 @@ gboolean gpudl_rewrite_finish(GpudlRewrite *rw, guint *n_changed, GError **error
 
     if (rw->changed > 0) {
         gpudl_graph_remove_dead(rw->graph);
-        ok = (!rw->unsorted || gpudl_graph_sort(rw->graph, error)) &&
-             gpudl_graph_infer(rw->graph, rw->graph->batch, error);
+        ok = (!rw->unsorted || gpudl_graph_sort(rw->graph, error)) && gpudl_graph_infer(rw->graph, 0, error);
         *n_changed += rw->changed;
     }
     g_clear_pointer(&rw->uses, g_array_unref);

@@ -55,5 +55,5 @@ gboolean gpudl_pass_widen(GpudlGraph *graph, guint *n_changed, GError **error)
         changed++;
     }
     *n_changed += changed;
-    return changed == 0 || gpudl_graph_infer(graph, graph->batch, error);
+    return changed == 0 || gpudl_graph_infer(graph, 0, error);
 }
