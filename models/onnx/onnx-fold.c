@@ -219,8 +219,8 @@ void onnx_store_number(GpudlDType dtype, gpointer data, gsize index, double valu
     case GPUDL_DTYPE_U32:
         integer = to_integer(value, 0, G_MAXUINT32);
         break;
-    default: /* U64: importers' constants are small */
-        integer = to_integer(value, 0, G_MAXINT64);
+    default: /* U64; the largest one by its bits, numbers between are not asked for */
+        integer = value > (double)G_MAXINT64 ? -1 : to_integer(value, 0, G_MAXINT64);
         break;
     }
     memcpy(at, &integer, gpudl_dtype_size(dtype)); /* little-endian: the low bytes come first */

@@ -51,6 +51,7 @@ typedef struct {
     GHashTable *used_names; /* set of gchar*, not owned: names that some node or the graph's outputs read */
     GHashTable *computable; /* set of GpudlTensor*: node outputs that depend on constants alone */
     GHashTable *folded;     /* GpudlTensor* -> GBytes*: values computed so far */
+    gboolean size_chosen;   /* a free height or width came from the options */
     guint64 folded_bytes;
     guint64 external_bytes;
     GChecksum *external; /* of all external data read, or NULL if there was none */

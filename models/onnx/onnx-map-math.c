@@ -6,6 +6,12 @@
 
 #include "onnx-internal.h"
 
+static gboolean is_float(GpudlDType dtype)
+{
+    return dtype == GPUDL_DTYPE_F32 || dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_BF16 ||
+           dtype == GPUDL_DTYPE_F64;
+}
+
 /* Operators that are one of ours, with no attributes. */
 gboolean onnx_map_direct(OnnxNode *node, GError **error)
 {
@@ -16,6 +22,9 @@ gboolean onnx_map_mod(OnnxNode *node, GError **error)
 {
     GpudlAttrs attrs = {.binary.fmod = onnx_attr_int(node, "fmod", 0) != 0};
 
+    if (!attrs.binary.fmod && is_float(node->inputs[0]->dtype) && node->import->opset < 28)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%s needs fmod = 1 before opset 28",
+                         gpudl_dtype_name(node->inputs[0]->dtype));
     return onnx_emit_output(node, GPUDL_OP_MOD, &attrs, node->inputs, 2, error);
 }
 
@@ -89,12 +98,6 @@ gboolean onnx_map_celu(OnnxNode *node, GError **error)
         return FALSE;
     node->outputs[0] = onnx_binary(node, GPUDL_OP_MUL, elu, alpha, onnx_output_name(node, 0), error);
     return node->outputs[0] != NULL;
-}
-
-static gboolean is_float(GpudlDType dtype)
-{
-    return dtype == GPUDL_DTYPE_F32 || dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_BF16 ||
-           dtype == GPUDL_DTYPE_F64;
 }
 
 /* Bounds that are known numbers of a float network make an activation; other bounds are Max and Min nodes. */
@@ -371,6 +374,65 @@ static gboolean read_reduce(OnnxNode *node, GpudlAttrs *attrs, gboolean *nothing
     return TRUE;
 }
 
+/* Shape after a reduction; *empty: there is nothing under some output to take a maximum of. */
+static GpudlShape reduced_shape(const GpudlShape *x, const GpudlReduceAttrs *attrs, gboolean *empty)
+{
+    GpudlShape out = {0};
+
+    *empty = FALSE;
+    for (gint i = 0; i < x->rank; i++) {
+        gboolean reduced = attrs->n_axes == 0;
+
+        for (gint k = 0; k < attrs->n_axes; k++)
+            reduced = reduced || attrs->axes[k] == i;
+        *empty = *empty || (reduced && x->dims[i] == 0);
+        if (!reduced)
+            out.dims[out.rank++] = x->dims[i];
+        else if (attrs->keepdims)
+            out.dims[out.rank++] = 1;
+    }
+    return out;
+}
+
+/* What a maximum (or minimum) of nothing is: the least (or greatest) number there is. */
+static double bound(GpudlDType dtype, gboolean greatest)
+{
+    switch (dtype) {
+    case GPUDL_DTYPE_BOOL:
+        return greatest;
+    case GPUDL_DTYPE_F16:
+    case GPUDL_DTYPE_BF16:
+    case GPUDL_DTYPE_F32:
+    case GPUDL_DTYPE_F64:
+        return greatest ? (double)INFINITY : (double)-INFINITY;
+    default: /* integers are saturated to their own bounds */
+        return greatest ? 1e30 : -1e30;
+    }
+}
+
+/* A maximum or minimum; of bools by way of integers, of nothing a constant. */
+static GpudlTensor *emit_extreme(OnnxNode *node, GpudlOp op, const GpudlAttrs *attrs, GpudlTensor *x,
+                                 const gchar *output, GError **error)
+{
+    const GpudlDType dtype = x->dtype;
+    gboolean empty;
+    const GpudlShape shape = reduced_shape(&x->shape, &attrs->reduce, &empty);
+    GpudlAttrs fill = {.shape.rank = shape.rank};
+
+    if (empty) {
+        for (gint i = 0; i < shape.rank; i++)
+            fill.shape.dims[i] = shape.dims[i];
+        x = onnx_constant_scalar(node, dtype, bound(dtype, op == GPUDL_OP_REDUCE_MIN), error);
+        return x != NULL ? onnx_emit(node, GPUDL_OP_EXPAND, &fill, &x, 1, output, error) : NULL;
+    }
+    if (dtype != GPUDL_DTYPE_BOOL)
+        return onnx_emit(node, op, attrs, &x, 1, output, error);
+    if ((x = emit_cast(node, x, GPUDL_DTYPE_I32, NULL, error)) == NULL ||
+        (x = onnx_emit(node, op, attrs, &x, 1, NULL, error)) == NULL)
+        return NULL;
+    return emit_cast(node, x, dtype, output, error);
+}
+
 /* Reduces x as the node says with op; where it reduces nothing, an Identity. */
 static GpudlTensor *emit_reduce(OnnxNode *node, GpudlOp op, GpudlTensor *x, const gchar *output, GError **error)
 {
@@ -381,6 +443,8 @@ static GpudlTensor *emit_reduce(OnnxNode *node, GpudlOp op, GpudlTensor *x, cons
         return NULL;
     if (nothing)
         return onnx_unary(node, GPUDL_OP_IDENTITY, x, output, error);
+    if (op == GPUDL_OP_REDUCE_MAX || op == GPUDL_OP_REDUCE_MIN)
+        return emit_extreme(node, op, &attrs, x, output, error);
     return onnx_emit(node, op, &attrs, &x, 1, output, error);
 }
 
@@ -448,7 +512,7 @@ static GpudlTensor *emit_peak(OnnxNode *node, GpudlTensor *x, const GpudlAttrs *
 {
     GpudlTensor *peak, *low, *high;
 
-    if ((peak = onnx_emit(node, GPUDL_OP_REDUCE_MAX, attrs, &x, 1, NULL, error)) == NULL ||
+    if ((peak = emit_extreme(node, GPUDL_OP_REDUCE_MAX, attrs, x, NULL, error)) == NULL ||
         (low = onnx_constant_scalar(node, x->dtype, -largest(x->dtype), error)) == NULL ||
         (high = onnx_constant_scalar(node, x->dtype, largest(x->dtype), error)) == NULL ||
         (peak = onnx_binary(node, GPUDL_OP_MAX, peak, low, NULL, error)) == NULL)

@@ -151,7 +151,7 @@ static gboolean is_channels(gint64 n)
 }
 
 /* Sets height and width from the options where they are free, or checks them where they are not. */
-static gboolean apply_size(const OnnxImport *import, const gchar *name, GpudlShape *shape, GError **error)
+static gboolean apply_size(OnnxImport *import, const gchar *name, GpudlShape *shape, GError **error)
 {
     const gboolean channels_last = !is_channels(shape->dims[1]) && is_channels(shape->dims[3]);
     const gint first = channels_last ? 1 : 2;
@@ -170,12 +170,13 @@ static gboolean apply_size(const OnnxImport *import, const gchar *name, GpudlSha
             return fail(GPUDL_ERROR_INVALID_ARGUMENT, error,
                         "input '%s' has a fixed %s of %" G_GINT64_FORMAT ", it can't be %d", name,
                         i == 0 ? "height" : "width", *extent, wanted[i]);
+        import->size_chosen = import->size_chosen || *extent == 0;
         *extent = wanted[i];
     }
     return TRUE;
 }
 
-static gboolean read_input_shape(const OnnxImport *import, const gchar *name, const Onnx__TensorShapeProto *proto,
+static gboolean read_input_shape(OnnxImport *import, const gchar *name, const Onnx__TensorShapeProto *proto,
                                  GpudlShape *shape, GError **error)
 {
     *shape = (GpudlShape){0};
@@ -394,7 +395,7 @@ static gboolean import_node(OnnxImport *import, const Onnx__ModelProto *model, g
             return FALSE;
         node.name = g_strdup(proto->name);
     } else {
-        g_autofree gchar *type = proto->op_type != NULL ? g_utf8_make_valid(proto->op_type, 64) : g_strdup("node");
+        g_autofree gchar *type = proto->op_type != NULL ? g_utf8_make_valid(proto->op_type, -1) : g_strdup("node");
 
         node.name = g_strdup_printf("%.64s_%" G_GSIZE_FORMAT, type, index);
     }
@@ -493,6 +494,7 @@ static void fill_info(const OnnxImport *import, const Onnx__ModelProto *model, G
     info->doc = text_or_null(model->doc_string);
     info->ir_version = model->ir_version;
     info->opset = import->opset;
+    info->size_chosen = import->size_chosen;
     info->external_digest = import->external != NULL ? g_strdup(g_checksum_get_string(import->external)) : NULL;
     info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     for (gsize i = 0; i < model->n_metadata_props; i++) {

@@ -18,6 +18,7 @@ typedef struct {
     gint64 ir_version, opset;
     GHashTable *metadata;   /* metadata_props: gchar* -> gchar* */
     gchar *external_digest; /* SHA-256 of all values read from other files; NULL if there were none */
+    gboolean size_chosen;   /* the input's height or width is free in the file and came from the options */
 } GpudlOnnxInfo;
 
 void gpudl_onnx_info_clear(GpudlOnnxInfo *info);
