@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Runs ONNX models on tensors, for the scripts beside it.
+ *
+ *     onnx-run --list-ops             names of all operators the importer takes, one a line
+ *     onnx-run [--backend NAME]       reads cases from standard input, one a line, fields separated by tabs:
+ *                                     MODEL OUT-PREFIX [INPUT.pb ...]
+ *
+ * Each case is imported and run twice: the graph as imported ("literal") and as rewritten by the passes ("rewritten").
+ * INPUT.pb are TensorProto files in the order of the model's inputs. Outputs go to OUT-PREFIX.literal.N.pb and
+ * OUT-PREFIX.rewritten.N.pb. For each case one line is printed:
+ *
+ *     ok TAB n_outputs TAB which inputs became constants (none, integers, all)
+ *     error TAB stage (import, literal, rewrite, rewritten) TAB code TAB message
+ *
+ * An input whose value decides shapes (a Reshape's target, axes) cannot be an input of a graph here, so the import is
+ * tried with no input as a constant, then with the integer vectors, then with all.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/gpudl.h"
+#include "engine/passes/passes.h"
+#include "engine/ref/ref.h"
+#include "models/onnx/onnx-internal.h"
+#include "models/onnx/onnx.h"
+#include "models/wire.h"
+
+/* ---- backends ---------------------------------------------------------------------------------------------------- */
+
+/** Runs a sorted, inferred graph on dense inputs; one GBytes per output, free with g_ptr_array_unref(). */
+typedef GPtrArray *(*RunFunc)(const GpudlGraph *graph, GBytes *const *inputs, GError **error);
+
+static GPtrArray *run_ref(const GpudlGraph *graph, GBytes *const *inputs, GError **error)
+{
+    return gpudl_ref_run(graph, inputs, NULL, error);
+}
+
+static const struct {
+    const gchar *name;
+    RunFunc run;
+} backends[] = {{"ref", run_ref}};
+
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+
+static void value_free(gpointer data)
+{
+    GpudlOnnxValue *value = data;
+
+    if (value == NULL)
+        return;
+    g_bytes_unref(value->data);
+    g_free(value);
+}
+
+static GpudlOnnxValue *value_read(const gchar *path, GError **error)
+{
+    g_autoptr(GpudlWireMessage) message = NULL;
+    g_autofree gchar *content = NULL;
+    GpudlOnnxValue *value = g_new0(GpudlOnnxValue, 1);
+    OnnxImport import = {0};
+    gsize size;
+
+    if (g_file_get_contents(path, &content, &size, error) &&
+        (message = gpudl_wire_unpack(&onnx__tensor_proto__descriptor, (const guint8 *)content, size, error)) != NULL &&
+        onnx_tensor_read(&import, (Onnx__TensorProto *)gpudl_wire_message_get(message), path, &value->dtype,
+                         &value->shape, &value->data, error))
+        return value;
+    g_free(value);
+    return NULL;
+}
+
+static gboolean value_write(const gchar *path, const GpudlTensor *tensor, GBytes *data, GError **error)
+{
+    Onnx__TensorProto proto = ONNX__TENSOR_PROTO__INIT;
+    g_autofree guint8 *packed = NULL;
+    gint64 dims[GPUDL_MAX_RANK];
+    gsize size;
+
+    for (gint i = 0; i < tensor->shape.rank; i++)
+        dims[i] = tensor->shape.dims[i];
+    proto.n_dims = (size_t)tensor->shape.rank;
+    proto.dims = dims;
+    proto.has_data_type = TRUE;
+    while (onnx_dtype(proto.data_type) != tensor->dtype)
+        proto.data_type++;
+    proto.has_raw_data = TRUE;
+    proto.raw_data.data = (guint8 *)g_bytes_get_data(data, &proto.raw_data.len);
+    packed = g_malloc(onnx__tensor_proto__get_packed_size(&proto));
+    size = onnx__tensor_proto__pack(&proto, packed);
+    return g_file_set_contents_full(path, (const gchar *)packed, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0644, error);
+}
+
+/* ---- one case ---------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    GBytes *file;
+    gchar *directory, *prefix;
+    GPtrArray *names;  /* of the inputs that have a value */
+    GPtrArray *values; /* GpudlOnnxValue* */
+    const gchar *constants, *stage;
+    guint n_outputs;
+} Case;
+
+/* Names of the model's inputs that are no initializers, in order. */
+static gboolean read_names(Case *self, GError **error)
+{
+    g_autoptr(GpudlWireMessage) message = NULL;
+    const Onnx__GraphProto *graph;
+    gsize size;
+    const guint8 *data = g_bytes_get_data(self->file, &size);
+
+    message = gpudl_wire_unpack(&onnx__model_proto__descriptor, data, size, error);
+    if (message == NULL)
+        return FALSE;
+    graph = ((Onnx__ModelProto *)gpudl_wire_message_get(message))->graph;
+    for (gsize i = 0; graph != NULL && i < graph->n_input; i++) {
+        gboolean initialized = FALSE;
+
+        for (gsize k = 0; k < graph->n_initializer; k++)
+            initialized = initialized || g_strcmp0(graph->initializer[k]->name, graph->input[i]->name) == 0;
+        if (!initialized)
+            g_ptr_array_add(self->names, g_strdup(graph->input[i]->name));
+    }
+    return TRUE;
+}
+
+static gboolean becomes_constant(const GpudlOnnxValue *value, guint attempt)
+{
+    const gboolean integers =
+        value->dtype == GPUDL_DTYPE_I64 || value->dtype == GPUDL_DTYPE_I32 || value->dtype == GPUDL_DTYPE_BOOL;
+
+    /* a graph's input is never empty */
+    return attempt == 2 || gpudl_shape_elements(&value->shape) == 0 ||
+           (attempt == 1 && integers && value->shape.rank <= 1);
+}
+
+static GpudlGraph *import_case(Case *self, GError **error)
+{
+    static const gchar *const attempts[] = {"none", "integers", "all"};
+    GpudlGraph *graph = NULL;
+
+    for (guint i = 0; graph == NULL && i < G_N_ELEMENTS(attempts); i++) {
+        g_autoptr(GHashTable) values = g_hash_table_new(g_str_hash, g_str_equal);
+        const GpudlOnnxOptions options = {.values = values, .directory = self->directory};
+
+        for (guint k = 0; k < self->values->len && k < self->names->len; k++)
+            if (becomes_constant(self->values->pdata[k], i))
+                g_hash_table_insert(values, self->names->pdata[k], self->values->pdata[k]);
+        g_clear_error(error);
+        self->constants = attempts[i];
+        graph = gpudl_onnx_import(self->file, &options, NULL, error);
+    }
+    return graph;
+}
+
+/* The value in the type that the graph's input has: rewriting widens halves to float32. NULL if it does not fit. */
+static GBytes *input_bytes(const GpudlOnnxValue *value, const GpudlTensor *input)
+{
+    const gint64 n = gpudl_shape_elements(&input->shape);
+    gpointer wide;
+
+    if (value == NULL || !gpudl_shape_equal(&value->shape, &input->shape))
+        return NULL;
+    if (value->dtype == input->dtype)
+        return g_bytes_ref(value->data);
+    if (input->dtype != GPUDL_DTYPE_F32 || (value->dtype != GPUDL_DTYPE_F16 && value->dtype != GPUDL_DTYPE_BF16))
+        return NULL;
+    wide = g_new(float, n + 1);
+    for (gint64 i = 0; i < n; i++)
+        onnx_store_number(GPUDL_DTYPE_F32, wide, (gsize)i,
+                          onnx_number(value->dtype, g_bytes_get_data(value->data, NULL), (gsize)i));
+    return g_bytes_new_take(wide, (gsize)n * sizeof(float));
+}
+
+static gboolean run_graph(Case *self, const GpudlGraph *graph, RunFunc run, GError **error)
+{
+    g_autoptr(GPtrArray) inputs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    g_autoptr(GPtrArray) outputs = NULL;
+
+    for (guint i = 0; i < graph->inputs->len; i++) {
+        const GpudlTensor *input = graph->inputs->pdata[i];
+        const GpudlOnnxValue *value = NULL;
+        GBytes *bytes;
+
+        for (guint k = 0; k < self->names->len && k < self->values->len; k++)
+            if (strcmp(self->names->pdata[k], input->name) == 0)
+                value = self->values->pdata[k];
+        bytes = input_bytes(value, input);
+        if (bytes == NULL) {
+            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "no value, or one of another type, for input '%s'",
+                        input->name);
+            return FALSE;
+        }
+        g_ptr_array_add(inputs, bytes);
+    }
+    outputs = run(graph, (GBytes *const *)inputs->pdata, error);
+    if (outputs == NULL)
+        return FALSE;
+    self->n_outputs = graph->outputs->len;
+    for (guint i = 0; i < outputs->len; i++) {
+        g_autofree gchar *path = g_strdup_printf("%s.%s.%u.pb", self->prefix, self->stage, i);
+
+        if (!value_write(path, graph->outputs->pdata[i], outputs->pdata[i], error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean run_case(Case *self, gchar **fields, RunFunc run, GError **error)
+{
+    g_autoptr(GpudlGraph) graph = NULL;
+    gchar *content;
+    gsize size;
+
+    self->stage = "import";
+    self->prefix = fields[1];
+    self->directory = g_path_get_dirname(fields[0]);
+    if (!g_file_get_contents(fields[0], &content, &size, error))
+        return FALSE;
+    self->file = g_bytes_new_take(content, size);
+    for (guint i = 2; fields[i] != NULL; i++) {
+        GpudlOnnxValue *value = value_read(fields[i], error);
+
+        if (value == NULL)
+            return FALSE;
+        g_ptr_array_add(self->values, value);
+    }
+    if (!read_names(self, error))
+        return FALSE;
+    graph = import_case(self, error);
+    if (graph == NULL)
+        return FALSE;
+    g_clear_pointer(&self->file, g_bytes_unref);
+    self->stage = "literal";
+    if (!run_graph(self, graph, run, error))
+        return FALSE;
+    self->stage = "rewrite";
+    if (!gpudl_passes_run(graph, error))
+        return FALSE;
+    self->stage = "rewritten";
+    return run_graph(self, graph, run, error);
+}
+
+static void print_case(gchar **fields, RunFunc run)
+{
+    g_autoptr(GError) error = NULL;
+    Case self = {.names = g_ptr_array_new_with_free_func(g_free), .values = g_ptr_array_new_with_free_func(value_free)};
+
+    if (run_case(&self, fields, run, &error)) {
+        g_print("ok\t%u\t%s\n", self.n_outputs, self.constants);
+    } else {
+        g_strdelimit(error->message, "\t\n", ' ');
+        g_print("error\t%s\t%d\t%s\n", self.stage, error->code, error->message);
+    }
+    fflush(stdout);
+    g_ptr_array_unref(self.names);
+    g_ptr_array_unref(self.values);
+    g_clear_pointer(&self.file, g_bytes_unref);
+    g_free(self.directory);
+}
+
+/* ---- program ----------------------------------------------------------------------------------------------------- */
+
+static void list_ops(void)
+{
+    const gchar *last = "";
+    guint n;
+    const OnnxOp *ops = onnx_ops(&n);
+
+    for (guint i = 0; i < n; i++) {
+        if (strcmp(ops[i].name, last) != 0)
+            g_print("%s\n", ops[i].name);
+        last = ops[i].name;
+    }
+}
+
+static gint usage(void)
+{
+    g_printerr("usage: onnx-run --list-ops | onnx-run [--backend NAME] < cases\n");
+    return 2;
+}
+
+gint main(gint argc, gchar **argv)
+{
+    const gchar *backend = "ref";
+    RunFunc run = NULL;
+    g_autoptr(GIOChannel) in = NULL;
+    gchar *line;
+
+    if (argc == 2 && strcmp(argv[1], "--list-ops") == 0) {
+        list_ops();
+        return 0;
+    }
+    if (argc == 3 && strcmp(argv[1], "--backend") == 0)
+        backend = argv[2];
+    else if (argc != 1)
+        return usage();
+    for (guint i = 0; i < G_N_ELEMENTS(backends); i++)
+        if (strcmp(backends[i].name, backend) == 0)
+            run = backends[i].run;
+    if (run == NULL) {
+        g_printerr("onnx-run: no backend '%s'\n", backend);
+        return 2;
+    }
+    in = g_io_channel_unix_new(0);
+    while (g_io_channel_read_line(in, &line, NULL, NULL, NULL) == G_IO_STATUS_NORMAL) {
+        g_auto(GStrv) fields = g_strsplit(g_strstrip(line), "\t", -1);
+
+        if (g_strv_length(fields) < 2)
+            return usage();
+        print_case(fields, run);
+        g_free(line);
+    }
+    return 0;
+}
