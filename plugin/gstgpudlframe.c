@@ -87,7 +87,8 @@ frame_chroma_site (const GstVideoInfo * info)
   const GstVideoChromaSite site = GST_VIDEO_INFO_CHROMA_SITE (info);
   GpudlChromaSite out = GPUDL_CHROMA_CENTERED;
 
-  /* H.264's and MPEG-2's default, what most sources mean that say nothing */
+  /* caps that say "unknown"; where they say nothing, GstVideoInfo has a value.
+   * This one is H.264's and MPEG-2's default. */
   if (site == GST_VIDEO_CHROMA_SITE_UNKNOWN)
     return GPUDL_CHROMA_H_COSITED;
   if (site & GST_VIDEO_CHROMA_SITE_H_COSITED)

@@ -125,18 +125,19 @@ plugin_test_teardown (GstHarness * h)
 }
 
 GstMessage *
-plugin_test_message (GstHarness * h, GstMessageType types)
+plugin_test_message (GstElement * element, GstMessageType types)
 {
-  g_autoptr (GstBus) bus = gst_element_get_bus (h->element);
+  g_autoptr (GstBus) bus = gst_element_get_bus (element);
 
   return gst_bus_timed_pop_filtered (bus, GST_SECOND, types);
 }
 
 void
-plugin_test_one_error (GstHarness * h, GQuark domain, gint code)
+plugin_test_one_error (GstElement * element, GQuark domain, gint code)
 {
-  g_autoptr (GstBus) bus = gst_element_get_bus (h->element);
-  g_autoptr (GstMessage) message = plugin_test_message (h, GST_MESSAGE_ERROR);
+  g_autoptr (GstBus) bus = gst_element_get_bus (element);
+  g_autoptr (GstMessage) message =
+      plugin_test_message (element, GST_MESSAGE_ERROR);
   g_autoptr (GstMessage) second = NULL;
   g_autoptr (GError) error = NULL;
   g_autofree gchar *debug = NULL;

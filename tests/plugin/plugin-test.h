@@ -32,10 +32,10 @@ GstHarness *plugin_test_harness(GstElement *element, const gchar *caps);
 void plugin_test_teardown(GstHarness *h);
 
 /** Takes the next message of these types off the element's bus, waiting up to a second; NULL: none. */
-GstMessage *plugin_test_message(GstHarness *h, GstMessageType types);
+GstMessage *plugin_test_message(GstElement *element, GstMessageType types);
 
 /** Exactly one error is on the bus, with this domain and code; and nothing else of the kind comes. */
-void plugin_test_one_error(GstHarness *h, GQuark domain, gint code);
+void plugin_test_one_error(GstElement *element, GQuark domain, gint code);
 
 /** Bytes all of one value; pts n frames of 20 ms. */
 GstBuffer *plugin_test_frame(gsize size, guint8 value, guint n);

@@ -491,7 +491,7 @@ test_eos_after_bad_result (void)
   push (h, 0);
   g_usleep (20 * 1000);
   gst_harness_push_event (h, gst_event_new_eos ());
-  plugin_test_one_error (h, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED);
+  plugin_test_one_error (h->element, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED);
   plugin_test_teardown (h);
 }
 
@@ -516,7 +516,7 @@ check_engine_failure (gboolean at_submit, GpudlError code, GQuark domain,
   g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 0, 0)),
       ==, GST_FLOW_ERROR);
   gst_harness_push_event (h, gst_event_new_eos ());
-  plugin_test_one_error (h, domain, gst_code);
+  plugin_test_one_error (h->element, domain, gst_code);
   g_assert_cmpuint (gst_harness_buffers_received (h), <=, 2);
   g_object_get (h->element, "stats", &stats, NULL);
   g_assert_true (gst_structure_get_uint64 (stats, "errors", &errors));
@@ -551,7 +551,8 @@ test_too_small_buffer (void)
   h = new_harness (2);
   g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE - 1, 0,
               0)), ==, GST_FLOW_ERROR);
-  plugin_test_one_error (h, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE);
+  plugin_test_one_error (h->element, GST_STREAM_ERROR,
+      GST_STREAM_ERROR_WRONG_TYPE);
   plugin_test_teardown (h);
 }
 
@@ -777,7 +778,8 @@ test_failure_stays_with_its_element (void)
   fake_gpudl.fail_code = GPUDL_ERROR_FAILED;
   fake_gpudl_unlock ();
   push (h[0], 0);
-  plugin_test_one_error (h[0], GST_LIBRARY_ERROR, GST_LIBRARY_ERROR_FAILED);
+  plugin_test_one_error (h[0]->element, GST_LIBRARY_ERROR,
+      GST_LIBRARY_ERROR_FAILED);
   push (h[1], 5);
   pull (h[1], 5);
   plugin_test_teardown (h[0]);

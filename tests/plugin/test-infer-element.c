@@ -1,0 +1,969 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * gpudlinfer as an element: properties, errors, caps, queries, labels, messages and statistics.
+ */
+#include "fake-gpudl.h"
+#include "plugin-test.h"
+#include "plugin/gstgpudlinfer.h"
+#include "plugin/gstgpudloverlay.h"
+
+#include <string.h>
+
+#define GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
+#define GRAY_SIZE 16
+
+static const gchar *model_path;
+
+/* Settings as in gst-launch; the model is set. */
+static GstHarness *
+new_harness (const gchar * first, const gchar * second)
+{
+  GstElement *element =
+      plugin_test_element ("gpudlinfer", first, first ? second : NULL, NULL);
+
+  g_object_set (element, "model", model_path, NULL);
+  return plugin_test_harness (element, GRAY);
+}
+
+static GstGpudlClassification *
+classify (GstHarness * h, guint8 value)
+{
+  g_autoptr (GstBuffer) buffer = NULL;
+  GstGpudlClassification *c;
+
+  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, value,
+              0)), ==, GST_FLOW_OK);
+  buffer = gst_harness_pull (h);
+  c = gst_gpudl_meta_read (buffer, 0);
+  g_assert_nonnull (c);
+  return c;
+}
+
+/* ---- properties --------------------------------------------------------- */
+
+typedef struct
+{
+  const gchar *name, *value;    /* default, as GStreamer writes it; NULL: none */
+  GParamFlags mutability;
+} Property;
+
+static const Property infer_properties[] = {
+  {"model", NULL, GST_PARAM_MUTABLE_READY},
+  {"labels-file", NULL, GST_PARAM_MUTABLE_PLAYING},
+  {"backend", "auto", GST_PARAM_MUTABLE_READY},
+  {"precision", "auto", GST_PARAM_MUTABLE_READY},
+  {"cpu-threads", "0", GST_PARAM_MUTABLE_READY},
+  {"top-k", "5", GST_PARAM_MUTABLE_PLAYING},
+  {"threshold", "0", GST_PARAM_MUTABLE_PLAYING},
+  {"activation", "auto", GST_PARAM_MUTABLE_READY},
+  {"resize-mode", "auto", GST_PARAM_MUTABLE_PLAYING},
+  {"crop-fraction", "0", GST_PARAM_MUTABLE_PLAYING},
+  {"pad-color", "0", GST_PARAM_MUTABLE_PLAYING},
+  {"scale-method", "auto", GST_PARAM_MUTABLE_PLAYING},
+  {"mean", "<  >", GST_PARAM_MUTABLE_READY},
+  {"std", "<  >", GST_PARAM_MUTABLE_READY},
+  {"pixel-scale", "0", GST_PARAM_MUTABLE_READY},
+  {"channel-order", "auto", GST_PARAM_MUTABLE_READY},
+  {"async-depth", "0", GST_PARAM_MUTABLE_READY},
+  {"batch-size", "0", GST_PARAM_MUTABLE_READY},
+  {"post-messages", "none", GST_PARAM_MUTABLE_PLAYING},
+  {"stats", NULL, 0},
+  {"model-info", NULL, 0},
+};
+
+static const Property overlay_properties[] = {
+  {"position", "top-left", GST_PARAM_MUTABLE_PLAYING},
+  {"size", "0.050000000000000003", GST_PARAM_MUTABLE_PLAYING},
+  {"count", "3", GST_PARAM_MUTABLE_PLAYING},
+};
+
+static void
+check_property (GObject * object, const Property * property)
+{
+  const GParamFlags both = GST_PARAM_MUTABLE_READY | GST_PARAM_MUTABLE_PLAYING;
+  GParamSpec *spec = g_object_class_find_property (G_OBJECT_GET_CLASS (object),
+      property->name);
+  g_autofree gchar *text = NULL;
+  GValue value = G_VALUE_INIT;
+
+  g_assert_nonnull (spec);
+  g_assert_cmpuint (strlen (g_param_spec_get_nick (spec)), >=, 3);
+  g_assert_cmpuint (strlen (g_param_spec_get_blurb (spec)), >=, 10);
+  g_assert_cmpuint (spec->flags & both, ==, property->mutability);
+  g_assert_cmpint (!!(spec->flags & G_PARAM_WRITABLE), ==,
+      property->mutability != 0);
+
+  if (property->mutability == 0)
+    return;
+  g_value_init (&value, spec->value_type);
+  g_object_get_property (object, property->name, &value);
+  if (G_IS_PARAM_SPEC_ENUM (spec)) {
+    const GEnumValue *nick =
+        g_enum_get_value (G_ENUM_CLASS (g_type_class_peek (spec->value_type)),
+        g_value_get_enum (&value));
+
+    text = g_strdup (nick->value_nick);
+  } else if (!G_VALUE_HOLDS_STRING (&value)
+      || g_value_get_string (&value) != NULL) {
+    text = gst_value_serialize (&value);
+  }
+  g_assert_cmpstr (text, ==, property->value);
+  /* and what the object has is what the spec says */
+  if (!GST_VALUE_HOLDS_ARRAY (&value))
+    g_assert_true (g_param_value_defaults (spec, &value));
+  g_value_unset (&value);
+}
+
+static void
+check_properties (const gchar * factory, const Property * properties, guint n)
+{
+  GstElement *element = plugin_test_element (factory, NULL);
+  g_autofree GParamSpec **specs = NULL;
+  guint n_specs, own = 0;
+
+  gst_object_ref_sink (element);
+  for (guint i = 0; i < n; i++)
+    check_property (G_OBJECT (element), &properties[i]);
+  specs = g_object_class_list_properties (G_OBJECT_GET_CLASS (element),
+      &n_specs);
+  for (guint i = 0; i < n_specs; i++)
+    own += specs[i]->owner_type == G_OBJECT_TYPE (element);
+  g_assert_cmpuint (own, ==, n);        /* none that this table does not know */
+  gst_object_unref (element);
+}
+
+static void
+test_properties (void)
+{
+  fake_gpudl_reset ();
+  check_properties ("gpudlinfer", infer_properties,
+      G_N_ELEMENTS (infer_properties));
+  check_properties ("gpudloverlay", overlay_properties,
+      G_N_ELEMENTS (overlay_properties));
+}
+
+static void
+test_factory (void)
+{
+  static const gchar *const names[] = { "gpudlinfer", "gpudloverlay" };
+  static const gchar *const klasses[] =
+      { "Filter/Analyzer/Video", "Filter/Editor/Video" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autoptr (GstElementFactory) factory = gst_element_factory_find (names[i]);
+    const GList *templates;
+
+    g_assert_nonnull (factory);
+    g_assert_cmpstr (gst_element_factory_get_metadata (factory,
+            GST_ELEMENT_METADATA_KLASS), ==, klasses[i]);
+    g_assert_cmpuint (gst_element_factory_get_num_pad_templates (factory), ==,
+        2);
+    templates = gst_element_factory_get_static_pad_templates (factory);
+    for (; templates != NULL; templates = templates->next) {
+      GstStaticPadTemplate *template = templates->data;
+
+      g_assert_cmpint (template->presence, ==, GST_PAD_ALWAYS);
+      g_assert_cmpstr (template->name_template, ==,
+          template->direction == GST_PAD_SINK ? "sink" : "src");
+    }
+  }
+}
+
+/* Integers in an array count as numbers, on every version of GStreamer. */
+static void
+test_arrays_from_launch (void)
+{
+  static const struct
+  {
+    const gchar *text;
+    gdouble values[3];
+    guint n;
+  } cases[] = {
+    {"<0.485,0.456,0.406>", {0.485, 0.456, 0.406}, 3},
+    {"<127,116,104>", {127, 116, 104}, 3},
+    {"<0.5,1,0>", {0.5, 1, 0}, 3},
+    {"<127.5>", {127.5}, 1},
+  };
+
+  fake_gpudl_reset ();
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree gchar *line = g_strdup_printf ("gpudlinfer mean=%s",
+        cases[i].text);
+    g_autoptr (GError) error = NULL;
+    GstElement *element = gst_parse_launch (line, &error);
+    GValue value = G_VALUE_INIT;
+
+    g_assert_no_error (error);
+    gst_object_ref_sink (element);
+    g_value_init (&value, GST_TYPE_ARRAY);
+    g_object_get_property (G_OBJECT (element), "mean", &value);
+    g_assert_cmpuint (gst_value_array_get_size (&value), ==, cases[i].n);
+    for (guint j = 0; j < cases[i].n; j++)
+      g_assert_cmpfloat (g_value_get_double (gst_value_array_get_value (&value,
+                  j)), ==, cases[i].values[j]);
+    g_value_unset (&value);
+    gst_object_unref (element);
+  }
+}
+
+static void
+test_array_of_strings_is_refused (void)
+{
+  GstElement *element = plugin_test_element ("gpudlinfer", "mean=<1,2,3>",
+      NULL);
+  GValue value = G_VALUE_INIT;
+
+  gst_object_ref_sink (element);
+  g_test_expect_message (NULL, G_LOG_LEVEL_WARNING, "*'mean'*entry 0*");
+  gst_util_set_object_arg (G_OBJECT (element), "mean", "<one,two,three>");
+  g_test_assert_expected_messages ();
+  g_value_init (&value, GST_TYPE_ARRAY);
+  g_object_get_property (G_OBJECT (element), "mean", &value);
+  g_assert_cmpfloat (g_value_get_double (gst_value_array_get_value (&value, 2)),
+      ==, 3);
+  g_value_unset (&value);
+  gst_object_unref (element);
+}
+
+/* ---- errors ------------------------------------------------------------- */
+
+/* An element with a bus that has been asked to start. */
+static GstBus *
+start (GstElement * element, GstStateChangeReturn expected)
+{
+  GstBus *bus = gst_bus_new ();
+
+  gst_object_ref_sink (element);
+  gst_element_set_bus (element, bus);
+  g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==,
+      expected);
+  return bus;
+}
+
+static void
+finish (GstElement * element, GstBus * bus)
+{
+  gst_element_set_state (element, GST_STATE_NULL);
+  gst_object_unref (element);
+  gst_bus_set_flushing (bus, TRUE);
+  gst_object_unref (bus);
+}
+
+/* Start fails with one error; made right, the same element starts. */
+static void
+check_start_error (GstElement * element, GQuark domain, gint code)
+{
+  GstBus *bus = start (element, GST_STATE_CHANGE_FAILURE);
+
+  plugin_test_one_error (element, domain, code);
+  g_assert_cmpint (fake_gpudl.models + fake_gpudl.sessions +
+      fake_gpudl.streams + fake_gpudl.requests, ==, 0);
+
+  fake_gpudl.load_error = fake_gpudl.acquire_error = FAKE_GPUDL_NO_ERROR;
+  g_object_set (element, "model", model_path, "labels-file", NULL, NULL);
+  gst_util_set_object_arg (G_OBJECT (element), "mean", "<>");
+  gst_util_set_object_arg (G_OBJECT (element), "std", "<>");
+  gst_util_set_object_arg (G_OBJECT (element), "channel-order", "auto");
+  g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==,
+      GST_STATE_CHANGE_SUCCESS);
+  g_assert_cmpint (fake_gpudl.sessions, ==, 1);
+  g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR));
+  finish (element, bus);
+}
+
+static void
+test_model_file_errors (void)
+{
+  const gchar *corrupt = plugin_test_file ("corrupt.bin", "this is no model");
+  const gchar *empty = plugin_test_file ("empty.bin", "");
+  const struct
+  {
+    const gchar *path;
+    GQuark domain;
+    gint code;
+  } cases[] = {
+    {NULL, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS},
+    {"", GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS},
+    {plugin_test_missing (), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND},
+    {plugin_test_folder (), GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_READ},
+    {corrupt, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE},
+    {empty, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    GstElement *element = plugin_test_element ("gpudlinfer", NULL);
+
+    fake_gpudl_reset ();
+    g_object_set (element, "model", cases[i].path, NULL);
+    check_start_error (element, cases[i].domain, cases[i].code);
+  }
+}
+
+static void
+test_engine_errors (void)
+{
+  const struct
+  {
+    GpudlError error;
+    GQuark domain;
+    gint code;
+  } cases[] = {
+    {GPUDL_ERROR_FAILED, GST_LIBRARY_ERROR, GST_LIBRARY_ERROR_FAILED},
+    {GPUDL_ERROR_NOT_FOUND, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND},
+    {GPUDL_ERROR_OPEN_READ, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_READ},
+    {GPUDL_ERROR_FORMAT, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE},
+    {GPUDL_ERROR_UNSUPPORTED, GST_STREAM_ERROR,
+        GST_STREAM_ERROR_NOT_IMPLEMENTED},
+    {GPUDL_ERROR_LIMIT, GST_STREAM_ERROR, GST_STREAM_ERROR_NOT_IMPLEMENTED},
+    {GPUDL_ERROR_INVALID_ARGUMENT, GST_RESOURCE_ERROR,
+        GST_RESOURCE_ERROR_SETTINGS},
+    {GPUDL_ERROR_BACKEND, GST_LIBRARY_ERROR, GST_LIBRARY_ERROR_INIT},
+    {GPUDL_ERROR_NO_DEVICE, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND},
+    {GPUDL_ERROR_NO_MEMORY, GST_RESOURCE_ERROR,
+        GST_RESOURCE_ERROR_NO_SPACE_LEFT},
+    {GPUDL_ERROR_DEVICE, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    for (guint acquire = 0; acquire < 2; acquire++) {
+      GstElement *element = plugin_test_element ("gpudlinfer", NULL);
+
+      fake_gpudl_reset ();
+      *(acquire ? &fake_gpudl.acquire_error : &fake_gpudl.load_error) =
+          cases[i].error;
+      g_object_set (element, "model", model_path, NULL);
+      check_start_error (element, cases[i].domain, cases[i].code);
+    }
+  }
+}
+
+static void
+test_contradicting_settings (void)
+{
+  static const gchar *const settings[] = {
+    "mean=<1,2>", "std=<1,2,3,4>", "std=<1,0,1>", "channel-order=gray"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (settings); i++) {
+    GstElement *element = plugin_test_element ("gpudlinfer", settings[i], NULL);
+
+    fake_gpudl_reset ();
+    g_object_set (element, "model", model_path, NULL);
+    check_start_error (element, GST_RESOURCE_ERROR,
+        GST_RESOURCE_ERROR_SETTINGS);
+  }
+}
+
+static GstProgressType
+next_progress (GstElement * element)
+{
+  g_autoptr (GstMessage) message = plugin_test_message (element,
+      GST_MESSAGE_PROGRESS);
+  GstProgressType type;
+
+  g_assert_nonnull (message);
+  gst_message_parse_progress (message, &type, NULL, NULL);
+  return type;
+}
+
+static void
+test_progress (void)
+{
+  GstElement *element = plugin_test_element ("gpudlinfer", NULL);
+  GstBus *bus;
+
+  fake_gpudl_reset ();
+  fake_gpudl.load_error = GPUDL_ERROR_FORMAT;
+  g_object_set (element, "model", model_path, NULL);
+  bus = start (element, GST_STATE_CHANGE_FAILURE);
+  g_assert_cmpint (next_progress (element), ==, GST_PROGRESS_TYPE_START);
+  g_assert_cmpint (next_progress (element), ==, GST_PROGRESS_TYPE_ERROR);
+  fake_gpudl.load_error = FAKE_GPUDL_NO_ERROR;
+  g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==,
+      GST_STATE_CHANGE_SUCCESS);
+  g_assert_cmpint (next_progress (element), ==, GST_PROGRESS_TYPE_START);
+  g_assert_cmpint (next_progress (element), ==, GST_PROGRESS_TYPE_COMPLETE);
+  finish (element, bus);
+}
+
+static void
+test_session_settings (void)
+{
+  GstElement *element = plugin_test_element ("gpudlinfer", "backend=ref",
+      "precision=bf16", "activation=sigmoid", "cpu-threads=3", "batch-size=7",
+      NULL);
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  g_object_set (element, "model", model_path, NULL);
+  h = plugin_test_harness (element, NULL);
+  g_assert_cmpstr (fake_gpudl.last_config.backend, ==, "ref");
+  g_assert_cmpint (fake_gpudl.last_config.precision, ==, GPUDL_PRECISION_BF16);
+  g_assert_cmpint (fake_gpudl.last_config.activation, ==,
+      GPUDL_ACTIVATION_SIGMOID);
+  g_assert_cmpuint (fake_gpudl.last_config.cpu_threads, ==, 3);
+  g_assert_cmpuint (fake_gpudl.last_config.batch_size, ==, 7);
+  g_assert_cmpint (fake_gpudl.last_config.cuda_device_id, <, 0);
+  plugin_test_teardown (h);
+}
+
+/* ---- caps --------------------------------------------------------------- */
+
+static void
+test_refused_caps (void)
+{
+  static const gchar *const refused[] = {
+    "video/x-raw,format=GRAY16_LE,width=4,height=4,framerate=1/1",
+    "video/x-raw,format=AYUV,width=4,height=4,framerate=1/1",
+    "video/x-raw,format=GRAY8,width=32769,height=4,framerate=1/1",
+    "video/x-raw,format=GRAY8,width=4,height=32769,framerate=1/1",
+    "video/x-raw(memory:GLMemory),format=RGBA,width=4,height=4,framerate=1/1",
+    "video/x-raw,format=GRAY8,width=4,height=4,framerate=1/1,"
+        "interlace-mode=fields",
+    "video/x-raw(format:Interlaced),format=GRAY8,width=4,height=4,"
+        "framerate=1/1,interlace-mode=alternate",
+    "image/jpeg,width=4,height=4,framerate=1/1",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (refused); i++) {
+    g_autoptr (GstCaps) caps = gst_caps_from_string (refused[i]);
+    g_autoptr (GstBus) bus = NULL;
+    GstElement *element = plugin_test_element ("gpudlinfer", NULL);
+    GstSegment segment;
+    GstHarness *h;
+
+    fake_gpudl_reset ();
+    g_object_set (element, "model", model_path, NULL);
+    h = plugin_test_harness (element, NULL);
+    gst_segment_init (&segment, GST_FORMAT_TIME);
+    gst_harness_push_event (h, gst_event_new_stream_start ("test"));
+    gst_harness_push_event (h, gst_event_new_caps (caps));
+    gst_harness_push_event (h, gst_event_new_segment (&segment));
+    g_assert_cmpint (gst_harness_push (h, plugin_test_frame (65536, 0, 0)), ==,
+        GST_FLOW_NOT_NEGOTIATED);
+    /* a negotiation failure, not an error of the element */
+    bus = gst_element_get_bus (element);
+    g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR));
+    plugin_test_teardown (h);
+  }
+}
+
+static void
+test_interlaced_is_told_once (void)
+{
+  g_autoptr (GstGpudlClassification) c = NULL;
+  g_autoptr (GstMessage) message = NULL;
+  g_autoptr (GstBus) bus = NULL;
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  h = new_harness (NULL, NULL);
+  gst_harness_set_src_caps_str (h, GRAY ",interlace-mode=interleaved");
+  message = plugin_test_message (h->element, GST_MESSAGE_INFO);
+  g_assert_nonnull (message);
+  gst_harness_set_src_caps_str (h, GRAY ",interlace-mode=mixed");
+  bus = gst_element_get_bus (h->element);
+  g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_INFO));
+  c = classify (h, 3);
+  g_assert_cmpuint (c->classes[0].id, ==, 3);
+  plugin_test_teardown (h);
+}
+
+/* ---- queries ------------------------------------------------------------ */
+
+static GstClockTime upstream_max;
+
+static gboolean
+upstream_query (GstPad * pad, GstObject * parent, GstQuery * query)
+{
+  if (GST_QUERY_TYPE (query) != GST_QUERY_LATENCY)
+    return gst_pad_query_default (pad, parent, query);
+  gst_query_set_latency (query, TRUE, 5 * GST_MSECOND, upstream_max);
+  return TRUE;
+}
+
+static void
+query_latency (GstHarness * h, GstClockTime * min, GstClockTime * max)
+{
+  g_autoptr (GstQuery) query = gst_query_new_latency ();
+  gboolean live;
+
+  g_assert_true (gst_pad_peer_query (h->sinkpad, query));
+  gst_query_parse_latency (query, &live, min, max);
+  g_assert_true (live);
+}
+
+static void
+test_latency (void)
+{
+  GstClockTime min, max;
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  fake_gpudl.run_time = 10 * GST_MSECOND;
+  h = new_harness ("async-depth=4", NULL);
+  gst_pad_set_query_function (h->srcpad, upstream_query);
+
+  upstream_max = GST_CLOCK_TIME_NONE;
+  query_latency (h, &min, &max);
+  g_assert_cmpuint (min, ==, (5 + 2 * 10) * GST_MSECOND);
+  g_assert_cmpuint (max, ==, GST_CLOCK_TIME_NONE);
+
+  /* four frames of 20 ms can be held: room, not delay */
+  upstream_max = 7 * GST_MSECOND;
+  query_latency (h, &min, &max);
+  g_assert_cmpuint (min, ==, (5 + 2 * 10) * GST_MSECOND);
+  g_assert_cmpuint (max, ==, (7 + 2 * 10 + 4 * 20) * GST_MSECOND);
+
+  gst_harness_set_src_caps_str (h,
+      "video/x-raw,format=GRAY8,width=4,height=4,framerate=0/1");
+  query_latency (h, &min, &max);
+  g_assert_cmpuint (max, ==, (7 + 2 * 10) * GST_MSECOND);
+  plugin_test_teardown (h);
+}
+
+static guint
+drop_latency_messages (GstHarness * h)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (h->element);
+  GstMessage *message;
+  guint n = 0;
+
+  while ((message = gst_bus_pop_filtered (bus, GST_MESSAGE_LATENCY)) != NULL) {
+    gst_message_unref (message);
+    n++;
+  }
+  return n;
+}
+
+static void
+test_latency_message (void)
+{
+  GstClockTime min, max;
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  fake_gpudl.run_time = GST_MSECOND / 2;
+  fake_gpudl.delay_us = 2000;
+  h = new_harness ("async-depth=1", NULL);
+  gst_pad_set_query_function (h->srcpad, upstream_query);
+  upstream_max = GST_CLOCK_TIME_NONE;
+  g_assert_cmpuint (drop_latency_messages (h), >=, 1);  /* from the start */
+  gst_harness_set_src_caps_str (h, GRAY);
+  g_assert_cmpuint (drop_latency_messages (h), ==, 0);  /* nothing new */
+  gst_harness_set_src_caps_str (h,
+      "video/x-raw,format=GRAY8,width=4,height=4,framerate=25/1");
+  g_assert_cmpuint (drop_latency_messages (h), ==, 1);
+
+  query_latency (h, &min, &max);
+  g_assert_cmpuint (min, ==, 6 * GST_MSECOND);
+  for (guint i = 0; i < GST_GPUDL_STATS_WINDOW; i++) {
+    g_autoptr (GstGpudlClassification) c = classify (h, i);
+  }
+  g_assert_cmpuint (drop_latency_messages (h), ==, 1);
+  query_latency (h, &min, &max);
+  g_assert_cmpuint (min, >=, 7 * GST_MSECOND);
+  plugin_test_teardown (h);
+}
+
+static gboolean downstream_answers;
+
+static gboolean
+downstream_query (GstPad * pad, GstObject * parent, GstQuery * query)
+{
+  if (GST_QUERY_TYPE (query) != GST_QUERY_ALLOCATION)
+    return gst_pad_query_default (pad, parent, query);
+  if (!downstream_answers)
+    return FALSE;
+  gst_query_add_allocation_pool (query, NULL, 64, 2, 5);
+  gst_query_add_allocation_pool (query, NULL, 32, 1, 0);
+  gst_query_add_allocation_meta (query, GST_VIDEO_CROP_META_API_TYPE, NULL);
+  return TRUE;
+}
+
+static void
+check_pool (GstQuery * query, guint index, guint size, guint min, guint max)
+{
+  guint found_size, found_min, found_max;
+
+  gst_query_parse_nth_allocation_pool (query, index, NULL, &found_size,
+      &found_min, &found_max);
+  g_assert_cmpuint (found_size, ==, size);
+  g_assert_cmpuint (found_min, ==, min);
+  g_assert_cmpuint (found_max, ==, max);
+}
+
+static void
+test_allocation (void)
+{
+  g_autoptr (GstCaps) caps = gst_caps_from_string (GRAY);
+  g_autoptr (GstQuery) query = gst_query_new_allocation (caps, TRUE);
+  g_autoptr (GstQuery) unanswered = gst_query_new_allocation (caps, TRUE);
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  h = new_harness ("async-depth=3", NULL);
+  gst_pad_set_query_function (h->sinkpad, downstream_query);
+
+  downstream_answers = TRUE;
+  g_assert_true (gst_pad_peer_query (h->srcpad, query));
+  g_assert_cmpuint (gst_query_get_n_allocation_pools (query), ==, 2);
+  check_pool (query, 0, 64, 2 + 3, 5 + 3);
+  check_pool (query, 1, 32, 1 + 3, 0);
+  /* what downstream can take, and nothing on its behalf */
+  g_assert_true (gst_query_find_allocation_meta (query,
+          GST_VIDEO_CROP_META_API_TYPE, NULL));
+  g_assert_false (gst_query_find_allocation_meta (query,
+          GST_VIDEO_META_API_TYPE, NULL));
+
+  downstream_answers = FALSE;
+  g_assert_false (gst_pad_peer_query (h->srcpad, unanswered));
+  g_assert_cmpuint (gst_query_get_n_allocation_pools (unanswered), ==, 0);
+  plugin_test_teardown (h);
+}
+
+static gpointer
+release (gpointer data)
+{
+  fake_gpudl_set_hold (FALSE);
+  return NULL;
+}
+
+static void
+test_drain_query (void)
+{
+  g_autoptr (GstQuery) query = gst_query_new_drain ();
+  GThread *later;
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  fake_gpudl.hold = TRUE;
+  h = new_harness ("async-depth=4", NULL);
+  for (guint i = 0; i < 3; i++)
+    gst_harness_push (h, plugin_test_frame (GRAY_SIZE, i, i));
+  later = plugin_test_later (release, NULL);
+  gst_pad_peer_query (h->srcpad, query);
+  g_assert_cmpuint (gst_harness_buffers_received (h), ==, 3);
+  g_thread_join (later);
+  plugin_test_teardown (h);
+}
+
+static void
+test_scheduling_query (void)
+{
+  g_autoptr (GstQuery) query = gst_query_new_scheduling ();
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  h = new_harness (NULL, NULL);
+  g_assert_true (gst_pad_peer_query (h->sinkpad, query));
+  g_assert_true (gst_query_has_scheduling_mode (query, GST_PAD_MODE_PUSH));
+  g_assert_false (gst_query_has_scheduling_mode (query, GST_PAD_MODE_PULL));
+  plugin_test_teardown (h);
+}
+
+/* ---- results ------------------------------------------------------------ */
+
+static void
+test_top_k_and_threshold (void)
+{
+  static const struct
+  {
+    guint top_k;
+    gfloat threshold;
+    guint n;
+  } cases[] = { {5, 0, 5}, {1, 0, 1}, {0, 0, 10}, {100, 0, 10},
+  {0, 0.75f, 3}, {2, 0.75f, 2}, {0, 1, 1}
+  };
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  h = new_harness (NULL, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GstGpudlClassification) c = NULL;
+
+    g_object_set (h->element, "top-k", cases[i].top_k, "threshold",
+        cases[i].threshold, NULL);
+    c = classify (h, 7);
+    g_assert_cmpuint (c->n_classes, ==, cases[i].n);
+    for (guint j = 0; j < c->n_classes; j++) {
+      g_assert_cmpuint (c->classes[j].id, ==, (7 + j) % 10);
+      g_assert_cmpfloat_with_epsilon (c->classes[j].confidence, 1 - j * 0.1,
+          1e-6);
+    }
+  }
+  plugin_test_teardown (h);
+}
+
+static void
+check_label (GstHarness * h, const gchar * label)
+{
+  g_autoptr (GstGpudlClassification) c = classify (h, 3);
+
+  g_assert_cmpuint (c->classes[0].id, ==, 3);
+  g_assert_cmpstr (c->classes[0].label, ==, label);
+}
+
+static void
+test_labels (void)
+{
+  const gchar *path = plugin_test_file ("labels.txt",
+      "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
+  const gchar *few = plugin_test_file ("few.txt", "a\nb\n");
+  g_autoptr (GstBus) bus = NULL;
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  h = new_harness (NULL, NULL);
+  check_label (h, "3");
+  g_object_set (h->element, "labels-file", path, NULL);
+  check_label (h, "d");
+  bus = gst_element_get_bus (h->element);
+  g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING));
+
+  /* a wrong file later is a warning, and nothing changes */
+  for (guint i = 0; i < 2; i++) {
+    g_autoptr (GstMessage) warning = NULL;
+    g_autoptr (GError) error = NULL;
+
+    g_object_set (h->element, "labels-file", i == 0 ? few :
+        plugin_test_missing (), NULL);
+    check_label (h, "d");
+    warning = plugin_test_message (h->element, GST_MESSAGE_WARNING);
+    g_assert_nonnull (warning);
+    gst_message_parse_warning (warning, &error, NULL);
+    g_assert_true (g_error_matches (error, GST_RESOURCE_ERROR, i == 0 ?
+            GST_RESOURCE_ERROR_SETTINGS : GST_RESOURCE_ERROR_NOT_FOUND));
+    check_label (h, "d");
+    g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING));
+  }
+  g_object_set (h->element, "labels-file", NULL, NULL);
+  check_label (h, "3");
+  plugin_test_teardown (h);
+
+  fake_gpudl_reset ();
+  fake_gpudl.labels = TRUE;
+  h = new_harness (NULL, NULL);
+  check_label (h, "label 3");
+  plugin_test_teardown (h);
+}
+
+static void
+test_labels_errors_at_start (void)
+{
+  const gchar *few = plugin_test_file ("few2.txt", "a\nb\n");
+  GstElement *element = plugin_test_element ("gpudlinfer", NULL);
+
+  fake_gpudl_reset ();
+  g_object_set (element, "model", model_path, "labels-file", few, NULL);
+  check_start_error (element, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS);
+
+  element = plugin_test_element ("gpudlinfer", NULL);
+  g_object_set (element, "model", model_path, "labels-file",
+      plugin_test_missing (), NULL);
+  fake_gpudl_reset ();
+  check_start_error (element, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND);
+}
+
+static void
+check_uint64 (const GstStructure * structure, const gchar * field,
+    guint64 expected)
+{
+  guint64 value;
+
+  g_assert_true (gst_structure_get_uint64 (structure, field, &value));
+  g_assert_cmpuint (value, ==, expected);
+}
+
+static void
+test_messages (void)
+{
+  g_autoptr (GstMessage) message = NULL;
+  g_autoptr (GstBus) bus = NULL;
+  const GstStructure *structure;
+  const GValue *results;
+  GstSegment segment;
+  GstHarness *h;
+  gdouble confidence;
+  gint id;
+
+  fake_gpudl_reset ();
+  fake_gpudl.labels = TRUE;
+  h = new_harness ("post-messages=all", "top-k=2");
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  segment.start = 20 * GST_MSECOND;
+  segment.time = 40 * GST_MSECOND;
+  segment.base = GST_SECOND;
+  g_assert_true (gst_harness_push_event (h, gst_event_new_segment (&segment)));
+  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 2)),
+      ==, GST_FLOW_OK);
+  message = plugin_test_message (h->element, GST_MESSAGE_ELEMENT);
+  g_assert_nonnull (message);
+  structure = gst_message_get_structure (message);
+  g_assert_true (gst_structure_has_name (structure, "gpudlinfer-result"));
+  check_uint64 (structure, "timestamp", 40 * GST_MSECOND);
+  check_uint64 (structure, "stream-time", 60 * GST_MSECOND);
+  check_uint64 (structure, "running-time", GST_SECOND + 20 * GST_MSECOND);
+  check_uint64 (structure, "duration", 20 * GST_MSECOND);
+  g_assert_cmpstr (gst_structure_get_string (structure, "label"), ==,
+      "label 4");
+  g_assert_true (gst_structure_get_int (structure, "id", &id));
+  g_assert_cmpint (id, ==, 4);
+  g_assert_true (gst_structure_get_double (structure, "confidence",
+          &confidence));
+  g_assert_cmpfloat (confidence, ==, 1);
+  g_assert_cmpstr (gst_structure_get_string (structure, "model"), ==,
+      "net.bin");
+
+  results = gst_structure_get_value (structure, "results");
+  g_assert_cmpuint (gst_value_list_get_size (results), ==, 2);
+  structure = gst_value_get_structure (gst_value_list_get_value (results, 1));
+  g_assert_cmpstr (gst_structure_get_string (structure, "label"), ==,
+      "label 5");
+  g_assert_true (gst_structure_get_int (structure, "id", &id));
+  g_assert_cmpint (id, ==, 5);
+
+  /* and none when not asked for */
+  gst_buffer_unref (gst_harness_pull (h));
+  g_object_set (h->element, "post-messages", 0, NULL);
+  gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 3));
+  gst_buffer_unref (gst_harness_pull (h));
+  bus = gst_element_get_bus (h->element);
+  g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_ELEMENT));
+  plugin_test_teardown (h);
+}
+
+static void
+test_heads (void)
+{
+  g_autoptr (GstBuffer) buffer = NULL;
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  fake_gpudl.n_heads = 2;
+  h = new_harness ("post-messages=all", NULL);
+  gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 0));
+  buffer = gst_harness_pull (h);
+  for (guint i = 0; i < 2; i++) {
+    g_autoptr (GstGpudlClassification) c = gst_gpudl_meta_read (buffer, i);
+    g_autoptr (GstMessage) message = plugin_test_message (h->element,
+        GST_MESSAGE_ELEMENT);
+
+    g_assert_nonnull (c);
+    g_assert_cmpstr (c->head, ==, i == 0 ? "first" : "second");
+    g_assert_cmpuint (c->classes[0].id, ==, 4 + i);
+    g_assert_nonnull (message);
+    g_assert_cmpstr (gst_structure_get_string (gst_message_get_structure
+            (message), "head"), ==, c->head);
+  }
+  g_assert_null (gst_gpudl_meta_read (buffer, 2));
+  plugin_test_teardown (h);
+}
+
+static void
+test_stats (void)
+{
+  static const gchar *const names[] = { "queue", "infer", "total" };
+  g_autoptr (GstStructure) stats = NULL;
+  GstHarness *h;
+
+  fake_gpudl_reset ();
+  fake_gpudl.delay_us = 1000;
+  h = new_harness ("async-depth=2", NULL);
+  for (guint i = 0; i < 20; i++)
+    gst_harness_push (h, plugin_test_frame (GRAY_SIZE, i, i));
+  g_assert_true (gst_harness_push_event (h, gst_event_new_gap (0, 1)));
+  g_object_get (h->element, "stats", &stats, NULL);
+  g_assert_true (gst_structure_has_name (stats, "gpudlinfer-stats"));
+  check_uint64 (stats, "frames", 20);
+  check_uint64 (stats, "inferences", 20);
+  check_uint64 (stats, "errors", 0);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    static const gchar *const fields[] = { "min", "p50", "p95", "max", "avg" };
+    guint64 values[5];
+
+    for (guint j = 0; j < 5; j++) {
+      g_autofree gchar *field = g_strdup_printf ("%s-latency-%s", names[i],
+          fields[j]);
+
+      g_assert_true (gst_structure_get_uint64 (stats, field, &values[j]));
+    }
+    g_assert_cmpuint (values[0], <=, values[1]);
+    g_assert_cmpuint (values[1], <=, values[2]);
+    g_assert_cmpuint (values[2], <=, values[3]);
+    g_assert_cmpuint (values[0], <=, values[4]);
+    g_assert_cmpuint (values[4], <=, values[3]);
+    if (i > 0)
+      g_assert_cmpuint (values[0], >=, GST_MSECOND);
+    g_assert_cmpuint (values[3], <, 10 * GST_SECOND);
+  }
+
+  /* counted from each start */
+  gst_element_set_state (h->element, GST_STATE_READY);
+  gst_element_set_state (h->element, GST_STATE_PAUSED);
+  g_clear_pointer (&stats, gst_structure_free);
+  g_object_get (h->element, "stats", &stats, NULL);
+  check_uint64 (stats, "frames", 0);
+  check_uint64 (stats, "total-latency-max", 0);
+  plugin_test_teardown (h);
+}
+
+static void
+test_model_info (void)
+{
+  g_autoptr (GstStructure) info = NULL;
+  GstHarness *h;
+  gint width;
+
+  fake_gpudl_reset ();
+  h = new_harness (NULL, NULL);
+  g_object_get (h->element, "model-info", &info, NULL);
+  g_assert_nonnull (info);
+  g_assert_cmpstr (gst_structure_get_string (info, "location"), ==, model_path);
+  g_assert_cmpstr (gst_structure_get_string (info, "name"), ==, "net.bin");
+  g_assert_cmpstr (gst_structure_get_string (info, "backend"), ==, "cpu");
+  g_assert_cmpstr (gst_structure_get_string (info, "precision"), ==, "fp32");
+  g_assert_cmpuint (strlen (gst_structure_get_string (info, "hash")), ==, 64);
+  g_assert_true (gst_structure_get_int (info, "input-width", &width));
+  g_assert_cmpint (width, ==, 32);
+  g_clear_pointer (&info, gst_structure_free);
+  gst_element_set_state (h->element, GST_STATE_READY);
+  g_object_get (h->element, "model-info", &info, NULL);
+  g_assert_null (info);
+  plugin_test_teardown (h);
+}
+
+int
+main (int argc, char **argv)
+{
+  plugin_test_init (&argc, &argv);
+  GST_ELEMENT_REGISTER (gpudlinfer, NULL);
+  GST_ELEMENT_REGISTER (gpudloverlay, NULL);
+  model_path = plugin_test_file ("net.bin", FAKE_GPUDL_MAGIC);
+
+#define ADD(name, func) g_test_add_func ("/element/" name, func)
+  ADD ("properties-have-texts-defaults-and-mutability", test_properties);
+  ADD ("factories-have-klass-and-templates", test_factory);
+  ADD ("arrays-take-integers-and-fractions", test_arrays_from_launch);
+  ADD ("arrays-of-strings-are-refused-whole", test_array_of_strings_is_refused);
+  ADD ("model-file-errors-are-one-message-each", test_model_file_errors);
+  ADD ("engine-errors-are-one-message-each", test_engine_errors);
+  ADD ("contradicting-settings-are-one-error", test_contradicting_settings);
+  ADD ("progress-says-start-and-how-it-ended", test_progress);
+  ADD ("session-gets-the-settings", test_session_settings);
+  ADD ("caps-that-can-not-be-taken-are-refused", test_refused_caps);
+  ADD ("interlaced-is-told-once", test_interlaced_is_told_once);
+  ADD ("latency-query-adds-depth-to-max-only", test_latency);
+  ADD ("latency-message-when-it-changes", test_latency_message);
+  ADD ("allocation-query-is-proxied-with-more-buffers", test_allocation);
+  ADD ("drain-query-waits-for-frames", test_drain_query);
+  ADD ("scheduling-query-offers-push-only", test_scheduling_query);
+  ADD ("top-k-and-threshold-change-in-playing", test_top_k_and_threshold);
+  ADD ("labels-from-model-file-and-number", test_labels);
+  ADD ("labels-file-errors-at-start", test_labels_errors_at_start);
+  ADD ("messages-carry-times-and-all-results", test_messages);
+  ADD ("each-head-has-its-metadata-and-message", test_heads);
+  ADD ("stats-count-and-time", test_stats);
+  ADD ("model-info-while-a-model-is-loaded", test_model_info);
+  return plugin_test_run ();
+}
