@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Converting, saving, loading and describing, on a model whose answer is arithmetic: scores are the means of R, G and
+ * B. */
+#include <math.h>
+#include <string.h>
+
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+
+#include "engine/model.h"
+#include "engine/modelfile/modelfile.h"
+#include "models/gpudl-import.h"
+
+typedef struct {
+    gchar *dir, *in, *out;
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = NULL;
+    GpudlGraph *graph = gpudl_graph_new();
+    GpudlTensor *x = gpudl_graph_add_input(graph, "x", GPUDL_DTYPE_F32, &(GpudlShape){4, {1, 3, 6, 6}});
+    GpudlNode *pool = gpudl_graph_add_node(graph, GPUDL_OP_GLOBAL_AVERAGE_POOL, "pool", &x, 1, NULL, 1);
+    GpudlNode *flat = gpudl_graph_add_node(graph, GPUDL_OP_RESHAPE, "flat", pool->outputs, 1, NULL, 1);
+
+    flat->attrs.shape = (GpudlShapeAttrs){.rank = 2, .dims = {0, -1}};
+    gpudl_graph_add_output(graph, flat->outputs[0]);
+    model = gpudl_model_new(graph, "means", NULL, &error);
+    g_assert_no_error(error);
+    f->dir = g_dir_make_tmp("gpudl-XXXXXX", NULL);
+    f->in = g_build_filename(f->dir, "in.bin", NULL);
+    f->out = g_build_filename(f->dir, "out.bin", NULL);
+    g_assert_true(gpudl_model_save(model, f->in, &error));
+    g_assert_no_error(error);
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    g_unlink(f->in);
+    g_unlink(f->out);
+    g_assert_cmpint(g_rmdir(f->dir), ==, 0); /* no half-written file is left */
+    g_free(f->in);
+    g_free(f->out);
+    g_free(f->dir);
+}
+
+static GpudlFrame red_frame(void)
+{
+    static guint8 pixels[6 * 18];
+
+    for (guint i = 0; i < sizeof pixels; i++)
+        pixels[i] = i % 3 == 0 ? 255 : i % 3 == 1 ? 51 : 0;
+    return (GpudlFrame){.format = GPUDL_PIXEL_RGB,
+                        .width = 6,
+                        .height = 6,
+                        .planes = {pixels},
+                        .strides = {18},
+                        .range = GPUDL_RANGE_FULL};
+}
+
+static void count_progress(double done, const gchar *what, gpointer data)
+{
+    double *last = data;
+
+    g_assert_nonnull(what);
+    g_assert_cmpfloat(done, >=, *last);
+    g_assert_cmpfloat(done, <=, 1);
+    *last = done;
+}
+
+static void test_convert_keeps_what_it_was_told(Fixture *f, gconstpointer data)
+{
+    static const gchar *const labels[] = {"red", "green", "blue", NULL};
+    const float expect[] = {1.f, 0.2f, 0.f};
+    GpudlPreproc pp = {.mean = {0, 0, 0}, .std = {1, 1, 1}, .resize_mode = GPUDL_RESIZE_LETTERBOX};
+    GpudlImportOptions options = {.labels = labels,
+                                  .preproc = &pp,
+                                  .preproc_set = GPUDL_SET_MEAN | GPUDL_SET_RESIZE_MODE,
+                                  .activation = GPUDL_ACTIVATION_NONE};
+    GpudlFrame frame = red_frame();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = NULL;
+    GpudlParity parity;
+    double done = 0;
+
+    gpudl_model_convert(f->in, f->out, &options, "ref", &frame, "red.png", expect, 3, count_progress, &done, &parity,
+                        &error);
+    g_assert_no_error(error);
+    g_assert_cmpfloat(done, >, 0.5);
+    g_assert_cmpuint(parity.n_inputs, ==, 9);
+    g_assert_cmpfloat(parity.max_difference, <=, 1e-6);
+    g_assert_cmpfloat(parity.rms_difference, <=, parity.max_difference);
+    g_assert_cmpfloat(parity.range, >, 0.1);
+    model = gpudl_model_load(f->out, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(gpudl_model_get_label(model, 2), ==, "blue");
+    g_assert_cmpint(gpudl_model_get_preproc(model)->resize_mode, ==, GPUDL_RESIZE_LETTERBOX);
+    g_assert_cmpint(gpudl_model_get_activation(model), ==, GPUDL_ACTIVATION_NONE);
+    g_assert_cmpstr(model->golden->description, ==, "picture red.png");
+    g_assert_cmpfloat_with_epsilon(((const float *)g_bytes_get_data(model->golden->output, NULL))[1], 0.2f, 1e-6f);
+}
+
+static void test_wrong_expectation_is_refused(Fixture *f, gconstpointer data)
+{
+    const float expect[] = {0.f, 0.2f, 1.f};
+    GpudlFrame frame = red_frame();
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(
+        gpudl_model_convert(f->in, f->out, NULL, "ref", &frame, "red.png", expect, 3, NULL, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED);
+    g_test_message("%s", error->message);
+    g_assert_false(g_file_test(f->out, G_FILE_TEST_EXISTS));
+    g_clear_error(&error);
+    g_assert_false(
+        gpudl_model_convert(f->in, f->out, NULL, "ref", &frame, "red.png", expect, 2, NULL, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+}
+
+static void test_without_picture_a_random_sample_is_kept(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = NULL;
+
+    gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, NULL, &error);
+    g_assert_no_error(error);
+    model = gpudl_model_load(f->out, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(model->golden);
+    g_assert_cmpuint(g_bytes_get_size(model->golden->input), ==, 3 * 36 * sizeof(float));
+}
+
+static void test_unwritable_place_is_told(Fixture *f, gconstpointer data)
+{
+    g_autofree gchar *path = g_build_filename(f->dir, "no", "where.bin", NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(gpudl_model_convert(f->in, path, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE);
+    g_assert_true(g_str_has_prefix(error->message, path));
+}
+
+static void test_describe_is_json(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = gpudl_model_load(f->in, NULL, &error);
+    g_autofree gchar *text = gpudl_model_describe(model, TRUE);
+    g_autoptr(JsonNode) root = json_from_string(text, &error);
+    JsonObject *object, *about;
+
+    g_assert_no_error(error);
+    object = json_node_get_object(root);
+    about = json_object_get_object_member(object, "model");
+    g_assert_cmpstr(json_object_get_string_member(about, "name"), ==, "means");
+    g_assert_cmpint(json_object_get_int_member(about, "parameters"), ==, 0);
+    g_assert_cmpint(json_object_get_int_member(about, "work_bytes"), >=, 3 * 36 * 4);
+    g_assert_cmpuint(json_array_get_length(json_object_get_array_member(object, "inputs")), ==, 1);
+    g_assert_cmpuint(json_array_get_length(json_object_get_array_member(object, "layers")), ==, 2);
+    g_assert_cmpint(json_object_get_int_member(json_object_get_object_member(object, "preprocessing"), "width"), ==, 6);
+}
+
+static void add(const gchar *name, void (*func)(Fixture *, gconstpointer))
+{
+    g_test_add(name, Fixture, NULL, set_up, func, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("/convert/keeps-what-it-was-told", test_convert_keeps_what_it_was_told);
+    add("/convert/wrong-expectation-is-refused", test_wrong_expectation_is_refused);
+    add("/convert/without-picture-a-random-sample-is-kept", test_without_picture_a_random_sample_is_kept);
+    add("/convert/unwritable-place-is-told", test_unwritable_place_is_told);
+    add("/describe/is-json", test_describe_is_json);
+    return g_test_run();
+}
