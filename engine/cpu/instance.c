@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+
+static void *value_data(const CpuInstance *instance, int32_t value)
+{
+    const CpuBlock *block = &instance->program->blocks[instance->program->values[value].block];
+
+    return block->constant != NULL ? block->constant : instance->workspace + block->offset;
+}
+
+static int make_memories(const CpuShared *shared, CpuInstance *instance)
+{
+    const CpuProgram *p = instance->program;
+    dnnl_exec_arg_t *arg = instance->args;
+
+    for (uint32_t i = 0; i < p->n_values; i++) {
+        if (p->values[i].md == NULL)
+            continue;
+        instance->memories[i] = dnn_memory(shared->dnn, p->values[i].md, value_data(instance, (int32_t)i));
+        if (instance->memories[i] == NULL)
+            return 0;
+    }
+    for (uint32_t i = 0; i < p->n_steps; i++)
+        for (uint32_t k = 0; k < p->steps[i].n_args; k++, arg++)
+            *arg = (dnnl_exec_arg_t){p->steps[i].args[k].arg, instance->memories[p->steps[i].args[k].value]};
+    return 1;
+}
+
+CpuInstance *cpu_instance_new(const CpuShared *shared, const CpuProgram *program)
+{
+    CpuInstance *instance = calloc(1, sizeof *instance);
+    uint64_t bytes = (program->work_bytes / CPU_ALIGNMENT + 1) * CPU_ALIGNMENT;
+    size_t n_args = 0, n_views = 1;
+
+    if (instance == NULL)
+        return NULL;
+    instance->program = program;
+    for (uint32_t i = 0; i < program->n_steps; i++) {
+        const CpuCall *call = program->steps[i].call;
+
+        n_args += program->steps[i].n_args;
+        if (call != NULL && call->n_inputs + call->n_outputs > n_views)
+            n_views = call->n_inputs + call->n_outputs;
+    }
+    instance->workspace = aligned_alloc(CPU_ALIGNMENT, bytes);
+    instance->memories = calloc(program->n_values + 1, sizeof *instance->memories);
+    instance->args = calloc(n_args + 1, sizeof *instance->args);
+    instance->views = calloc(n_views, sizeof *instance->views);
+    instance->inputs = calloc(n_views, sizeof *instance->inputs);
+    if (instance->workspace == NULL || instance->memories == NULL || instance->args == NULL ||
+        instance->views == NULL || instance->inputs == NULL)
+        goto fail;
+    memset(instance->workspace, 0, bytes); /* the pages are there before the first frame */
+    if (dnnl_stream_create(&instance->stream, shared->dnn, dnnl_stream_default_flags) != dnnl_success ||
+        !make_memories(shared, instance))
+        goto fail;
+    return instance;
+fail:
+    cpu_instance_free(instance);
+    return NULL;
+}
+
+void cpu_instance_free(CpuInstance *instance)
+{
+    if (instance == NULL)
+        return;
+    if (instance->memories != NULL)
+        for (uint32_t i = 0; i < instance->program->n_values; i++)
+            if (instance->memories[i] != NULL)
+                dnnl_memory_destroy(instance->memories[i]);
+    if (instance->stream != NULL)
+        dnnl_stream_destroy(instance->stream);
+    free(instance->memories);
+    free(instance->args);
+    free(instance->views);
+    free(instance->inputs);
+    free(instance->workspace);
+    free(instance);
+}
+
+void *cpu_instance_input(const CpuInstance *instance, uint32_t i)
+{
+    return value_data(instance, instance->program->input_values[i]);
+}
+
+const void *cpu_instance_output(const CpuInstance *instance, uint32_t i)
+{
+    return value_data(instance, instance->program->output_values[i]);
+}
+
+static int run_call(const CpuInstance *instance, const CpuCall *call)
+{
+    uint32_t n = call->n_inputs + call->n_outputs;
+
+    for (uint32_t i = 0; i < n; i++) {
+        instance->views[i] = call->views[i];
+        if (call->values[i] >= 0)
+            instance->views[i].data = value_data(instance, call->values[i]);
+    }
+    return cpu_call_run(call, instance->views, instance->inputs);
+}
+
+GpudlStatus cpu_instance_run(const CpuInstance *instance, GpudlFault *fault)
+{
+    const CpuProgram *p = instance->program;
+    const dnnl_exec_arg_t *args = instance->args;
+
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        const CpuStep *step = &p->steps[i];
+        const char *node = p->plan->nodes[step->node].name;
+
+        if (step->call != NULL) {
+            int status = run_call(instance, step->call);
+
+            if (status != 0) {
+                snprintf(fault->message, sizeof fault->message, "node '%s': %s", node, cpu_call_status_text(status));
+                return GPUDL_STATUS_FAILED;
+            }
+        } else {
+            dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
+
+            if (status != dnnl_success) {
+                snprintf(fault->message, sizeof fault->message, "node '%s': oneDNN status %d from %s", node,
+                         (int)status, step->what);
+                return GPUDL_STATUS_FAILED;
+            }
+            args += step->n_args;
+        }
+    }
+    return dnnl_stream_wait(instance->stream) == dnnl_success ? GPUDL_STATUS_OK : GPUDL_STATUS_FAILED;
+}

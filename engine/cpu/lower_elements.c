@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Element by element, and softmax. */
+#include "program.h"
+
+/* In place where nobody else reads the input. */
+static int32_t output_over(CpuCompiler *c, const GpudlPlanNode *node, int32_t src)
+{
+    DnnMd md = dnn_md_copy(cpu_value_md(c, src));
+
+    return cpu_may_overwrite(c, src) ? cpu_define_alias(c, node->outputs[0], md, src)
+                                     : cpu_define(c, node->outputs[0], md);
+}
+
+static int lower_eltwise(CpuCompiler *c, const GpudlPlanNode *node, const DnnEltwise *ops, int n)
+{
+    int32_t src = cpu_use(c, node->inputs[0], NULL), dst = -1;
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+
+    for (int i = 0; i < n && src >= 0; i++) {
+        dnnl_primitive_desc_t pd = dnn_eltwise(c->shared->dnn, attr, &ops[i], cpu_value_md(c, src));
+
+        if (pd == NULL && i == 0)
+            break;
+        if (i == 0)
+            dst = output_over(c, node, src);
+        cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, i == 0 ? src : dst}, {DNNL_ARG_DST, dst}});
+    }
+    dnnl_primitive_attr_destroy(attr);
+    return dst >= 0;
+}
+
+int cpu_lower_activation(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    DnnEltwise ops[2];
+    int n = dnn_activation(&((const GpudlAttrs *)node->attrs)->unary.act, ops);
+
+    return n == 0 ? cpu_lower_identity(c, node) : lower_eltwise(c, node, ops, n);
+}
+
+int cpu_lower_unary(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    DnnEltwise op = {dnnl_eltwise_abs, 0.f, 0.f};
+
+    switch (node->op) {
+    case GPUDL_OP_ELU:
+        op = (DnnEltwise){dnnl_eltwise_elu, ((const GpudlAttrs *)node->attrs)->unary.act.alpha, 0.f};
+        break;
+    case GPUDL_OP_NEG:
+        op = (DnnEltwise){dnnl_eltwise_linear, -1.f, 0.f};
+        break;
+    case GPUDL_OP_EXP:
+        op.alg = dnnl_eltwise_exp;
+        break;
+    case GPUDL_OP_LOG:
+        op.alg = dnnl_eltwise_log;
+        break;
+    case GPUDL_OP_SQRT:
+        op.alg = dnnl_eltwise_sqrt;
+        break;
+    default: /* ABS, as set */
+        break;
+    }
+    return lower_eltwise(c, node, &op, 1);
+}
+
+/* ---- two inputs -------------------------------------------------------------------------------------------------- */
+
+static dnnl_alg_kind_t binary_kind(int32_t op)
+{
+    return op == GPUDL_OP_ADD   ? dnnl_binary_add
+           : op == GPUDL_OP_SUB ? dnnl_binary_sub
+           : op == GPUDL_OP_MUL ? dnnl_binary_mul
+                                : dnnl_binary_div;
+}
+
+/* A value with ones in front of its dimensions, up to rank. A blocked one has the rank already. */
+static int32_t raise_rank(CpuCompiler *c, int32_t tensor, int rank)
+{
+    const GpudlShape *shape = &cpu_tensor(c, tensor)->shape;
+    int64_t dims[GPUDL_MAX_RANK];
+
+    if (shape->rank == rank)
+        return cpu_use(c, tensor, NULL);
+    for (int i = 0; i < rank; i++)
+        dims[i] = i < rank - shape->rank ? 1 : shape->dims[i - (rank - shape->rank)];
+    return cpu_view(c, dnn_md_plain(rank, dims), cpu_use_plain(c, tensor));
+}
+
+/* The second operand in the first one's kind of layout: oneDNN's fast loops want both alike. */
+static int32_t match_layout(CpuCompiler *c, int32_t tensor, DnnMdRef full, int rank)
+{
+    const GpudlShape *shape = &cpu_tensor(c, tensor)->shape;
+    DnnMd like;
+    int32_t value;
+
+    if (shape->rank != rank)
+        return raise_rank(c, tensor, rank);
+    like = dnn_md_like(full, shape->dims);
+    value = cpu_use(c, tensor, like);
+    dnn_md_free(like);
+    return value;
+}
+
+int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlBinaryAttrs *attrs = &((const GpudlAttrs *)node->attrs)->binary;
+    const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
+    int32_t a = node->inputs[0], b = node->inputs[1], left, right, dst;
+    int commutes = node->op == GPUDL_OP_ADD || node->op == GPUDL_OP_MUL;
+    const DnnPost post = {0, node->op == GPUDL_OP_DIV ? (GpudlAct){GPUDL_ACT_NONE, 0.f, 0.f} : attrs->act};
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t pd;
+
+    if (commutes && (!gpudl_shape_equal(&cpu_tensor(c, a)->shape, y) ||
+                     (cpu_is_constant(c, a) && gpudl_shape_equal(&cpu_tensor(c, b)->shape, y)))) {
+        a = node->inputs[1];
+        b = node->inputs[0];
+    }
+    if (!gpudl_shape_equal(&cpu_tensor(c, a)->shape, y))
+        return 0;
+    left = cpu_use(c, a, NULL);
+    if (left < 0)
+        return 0;
+    right = match_layout(c, b, cpu_value_md(c, left), y->rank);
+    if (right < 0)
+        return 0;
+    attr = dnn_attr(&post);
+    pd = dnn_binary(c->shared->dnn, attr, binary_kind(node->op), cpu_value_md(c, left), cpu_value_md(c, right),
+                    cpu_value_md(c, left));
+    dnnl_primitive_attr_destroy(attr);
+    if (pd == NULL)
+        return 0;
+    dst = cpu_same_memory(c, left, right) ? cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, left)))
+                                          : output_over(c, node, left);
+    cpu_step(c, pd, 3, (const CpuArg[]){{DNNL_ARG_SRC_0, left}, {DNNL_ARG_SRC_1, right}, {DNNL_ARG_DST, dst}});
+    return 1;
+}
+
+/* ---- softmax ----------------------------------------------------------------------------------------------------- */
+
+int cpu_lower_softmax(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlAxisAttrs *attrs = &((const GpudlAttrs *)node->attrs)->axis;
+    const GpudlShape *shape = &cpu_tensor(c, node->inputs[0])->shape;
+    int64_t dims[3] = {1, 1, 1};
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t pd;
+    int32_t src, dst;
+    DnnMd md;
+
+    /* as [before][axis][behind], row-major */
+    for (int i = 0; i < shape->rank; i++)
+        dims[i < attrs->axis ? 0 : i == attrs->axis || attrs->flatten ? 1 : 2] *= shape->dims[i];
+    md = dnn_md_plain(3, dims);
+    attr = dnn_attr(NULL);
+    pd = md != NULL ? dnn_softmax(c->shared->dnn, attr, node->op == GPUDL_OP_LOG_SOFTMAX, md, 1) : NULL;
+    dnnl_primitive_attr_destroy(attr);
+    if (pd != NULL) {
+        src = cpu_view(c, dnn_md_copy(md), cpu_use_plain(c, node->inputs[0]));
+        dst = cpu_view(c, dnn_md_copy(md), cpu_define(c, node->outputs[0], dnn_md_plain(shape->rank, shape->dims)));
+        cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+    }
+    dnn_md_free(md);
+    return pd != NULL;
+}

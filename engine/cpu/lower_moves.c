@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Data movement: views where nothing has to move, else oneDNN's reorders and concatenations. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+
+int cpu_lower_identity(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    int32_t value = cpu_use(c, node->inputs[0], NULL);
+    DnnMdRef md = value >= 0 ? cpu_value_md(c, value) : NULL;
+
+    if (value >= 0)
+        cpu_define_alias(c, node->outputs[0], md != NULL ? dnn_md_copy(md) : NULL, value);
+    return 1;
+}
+
+/* ---- channel shuffle --------------------------------------------------------------------------------------------- */
+
+/* The only node that reads a tensor, or -1. */
+static int32_t only_reader(const CpuCompiler *c, int32_t tensor)
+{
+    if (cpu_tensor(c, tensor)->n_uses != 1)
+        return -1;
+    for (int32_t i = c->node + 1; i < (int32_t)c->plan->n_nodes; i++)
+        for (uint32_t k = 0; k < c->plan->nodes[i].n_inputs; k++)
+            if (c->plan->nodes[i].inputs[k] == tensor)
+                return i;
+    return -1;
+}
+
+/* Reshape n, c, h, w to n, g, c/g, h, w (or n, g, c/g, h w); Transpose of 1 and 2; Reshape back: a permutation of
+ * channels that leaves every other thing alone. Returns the last of the three nodes, -1 if it is anything else. */
+static int32_t find_shuffle(const CpuCompiler *c, const GpudlPlanNode *node, int64_t *size)
+{
+    const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape, *split = &cpu_tensor(c, node->outputs[0])->shape;
+    int32_t second = only_reader(c, node->outputs[0]), third;
+    const GpudlTransposeAttrs *attrs;
+
+    if (second < 0 || c->plan->nodes[second].op != GPUDL_OP_TRANSPOSE || x->rank < 3 || split->rank < 3 ||
+        split->dims[0] != x->dims[0] || split->dims[1] * split->dims[2] != x->dims[1])
+        return -1;
+    attrs = &((const GpudlAttrs *)c->plan->nodes[second].attrs)->transpose;
+    for (int i = 0; i < split->rank; i++)
+        if (attrs->perm[i] != (i == 1 ? 2 : i == 2 ? 1 : i))
+            return -1;
+    third = only_reader(c, c->plan->nodes[second].outputs[0]);
+    if (third < 0 || c->plan->nodes[third].op != GPUDL_OP_RESHAPE ||
+        !gpudl_shape_equal(x, &cpu_tensor(c, c->plan->nodes[third].outputs[0])->shape))
+        return -1;
+    *size = split->dims[2];
+    return third;
+}
+
+static int lower_shuffle(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    int64_t size;
+    int32_t last = cpu_is_f32(c, node->inputs[0]) ? find_shuffle(c, node, &size) : -1;
+    int32_t src = last >= 0 ? cpu_use(c, node->inputs[0], NULL) : -1, dst, middle;
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t pd;
+
+    if (src < 0)
+        return 0;
+    attr = dnn_attr(NULL);
+    pd = dnn_shuffle(c->shared->dnn, attr, cpu_value_md(c, src), 1, size);
+    dnnl_primitive_attr_destroy(attr);
+    if (pd == NULL)
+        return 0;
+    middle = only_reader(c, node->outputs[0]);
+    c->done[middle] = c->done[last] = 1;
+    dst = cpu_define(c, c->plan->nodes[last].outputs[0], dnn_md_copy(cpu_value_md(c, src)));
+    cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+    return 1;
+}
+
+/* ---- views ------------------------------------------------------------------------------------------------------- */
+
+int cpu_lower_reshape(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlShape *shape = &cpu_tensor(c, node->outputs[0])->shape;
+    DnnMd md = NULL;
+
+    if (lower_shuffle(c, node))
+        return 1;
+    if (cpu_is_f32(c, node->outputs[0]))
+        md = dnn_md_plain(shape->rank, shape->dims);
+    else if (cpu_tensor(c, node->outputs[0])->dtype == GPUDL_DTYPE_F32 && cpu_is_f32(c, node->inputs[0]))
+        md = NULL; /* to a scalar, which oneDNN does not know */
+    cpu_define_alias(c, node->outputs[0], md, cpu_use_plain(c, node->inputs[0]));
+    return 1;
+}
+
+/* A copy from one layout to another of the same dimensions; what oneDNN can't copy leaves the node to the reference. */
+static int try_copy(CpuCompiler *c, DnnMd from_md, int32_t from, int32_t tensor, DnnMd to_md)
+{
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    dnnl_primitive_desc_t pd =
+        from_md != NULL && to_md != NULL ? dnn_reorder(c->shared->dnn, attr, from_md, to_md) : NULL;
+    int32_t view, dst;
+
+    dnnl_primitive_attr_destroy(attr);
+    if (pd == NULL) {
+        dnn_md_free(from_md);
+        dnn_md_free(to_md);
+        return 0;
+    }
+    view = cpu_view(c, from_md, from);
+    dst = cpu_define(c, tensor, to_md);
+    cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_FROM, view}, {DNNL_ARG_TO, dst}});
+    return 1;
+}
+
+int cpu_lower_transpose(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlTransposeAttrs *attrs = &((const GpudlAttrs *)node->attrs)->transpose;
+    const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape, *y = &cpu_tensor(c, node->outputs[0])->shape;
+    int64_t x_strides[GPUDL_MAX_RANK], strides[GPUDL_MAX_RANK], stride = 1;
+
+    for (int i = x->rank - 1; i >= 0; i--) {
+        x_strides[i] = stride;
+        stride *= x->dims[i];
+    }
+    for (int i = 0; i < x->rank; i++)
+        strides[i] = x_strides[attrs->perm[i]];
+    return try_copy(c, dnn_md_strides(y->rank, y->dims, strides), cpu_use_plain(c, node->inputs[0]), node->outputs[0],
+                    dnn_md_plain(y->rank, y->dims));
+}
+
+/* A box of the input as a tensor of its own: in the input's layout if the box does not cut its blocks, else by way of
+ * the plain one. */
+static int copy_box(CpuCompiler *c, int32_t input, int32_t output, const int64_t *offsets)
+{
+    const GpudlShape *y = &cpu_tensor(c, output)->shape;
+    int32_t src = cpu_use(c, input, NULL);
+    DnnMdRef md = src >= 0 ? cpu_value_md(c, src) : NULL;
+    DnnMd box = md != NULL ? dnn_md_box(md, y->dims, offsets) : NULL, dense = NULL;
+
+    if (box != NULL)
+        dense = dnn_md_like(md, y->dims);
+    if (dense != NULL && try_copy(c, box, src, output, dense))
+        return 1;
+    if (dense == NULL)
+        dnn_md_free(box);
+    src = cpu_use_plain(c, input);
+    if (src < 0)
+        return 0;
+    return try_copy(c, dnn_md_box(cpu_value_md(c, src), y->dims, offsets), src, output, dnn_md_plain(y->rank, y->dims));
+}
+
+int cpu_lower_split(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlAxisAttrs *attrs = &((const GpudlAttrs *)node->attrs)->axis;
+    int64_t offsets[GPUDL_MAX_RANK] = {0};
+
+    for (uint32_t i = 0; i < node->n_outputs; i++) {
+        if (!copy_box(c, node->inputs[0], node->outputs[i], offsets))
+            cpu_fail(c, GPUDL_STATUS_UNSUPPORTED, "node '%s': oneDNN can't copy piece %u of the split", node->name, i);
+        offsets[attrs->axis] += cpu_tensor(c, node->outputs[i])->shape.dims[attrs->axis];
+    }
+    return 1;
+}
+
+int cpu_lower_slice(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlSliceAttrs *attrs = &((const GpudlAttrs *)node->attrs)->slice;
+    const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape;
+    int64_t offsets[GPUDL_MAX_RANK];
+
+    for (int i = 0; i < x->rank; i++) {
+        int64_t start = attrs->start[i] < 0 ? attrs->start[i] + x->dims[i] : attrs->start[i];
+
+        if (attrs->step[i] != 1)
+            return 0;
+        offsets[i] = start < 0 ? 0 : start > x->dims[i] ? x->dims[i] : start;
+    }
+    return copy_box(c, node->inputs[0], node->outputs[0], offsets);
+}
+
+/* ---- concatenation ----------------------------------------------------------------------------------------------- */
+
+/* In the layout that most of the bytes have already; oneDNN's fast loop needs whole blocks of every piece but the last,
+ * where it has none the plain layout is faster than its general loop. */
+static int32_t leading_input(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    int32_t best = -1;
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        int32_t value = cpu_use(c, node->inputs[i], NULL);
+
+        if (value >= 0 && cpu_tensor(c, node->inputs[i])->bytes > most) {
+            most = cpu_tensor(c, node->inputs[i])->bytes;
+            best = value;
+        }
+    }
+    return best;
+}
+
+int cpu_lower_concat(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
+    int axis = ((const GpudlAttrs *)node->attrs)->axis.axis;
+    int32_t leading = leading_input(c, node);
+    CpuArg *args = calloc(node->n_inputs + 1, sizeof *args);
+    DnnMdRef *mds = calloc(node->n_inputs, sizeof *mds);
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    DnnMd dst = leading >= 0 ? dnn_md_like(cpu_value_md(c, leading), y->dims) : NULL;
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (args != NULL && mds != NULL && attr != NULL && dst != NULL) {
+        for (uint32_t i = 0; i < node->n_inputs; i++) {
+            DnnMd like = dnn_md_like(dst, cpu_tensor(c, node->inputs[i])->shape.dims);
+
+            args[i] = (CpuArg){DNNL_ARG_MULTIPLE_SRC + (int)i, cpu_use(c, node->inputs[i], like)};
+            dnn_md_free(like);
+            mds[i] = args[i].value >= 0 ? cpu_value_md(c, args[i].value) : NULL;
+        }
+        if (c->status == GPUDL_STATUS_OK)
+            pd = dnn_concat(c->shared->dnn, attr, dst, (int)node->n_inputs, axis, mds);
+    }
+    if (pd != NULL) {
+        args[node->n_inputs] = (CpuArg){DNNL_ARG_DST, cpu_define(c, node->outputs[0], dnn_md_copy(dst))};
+        cpu_step(c, pd, node->n_inputs + 1, args);
+    }
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
+    dnn_md_free(dst);
+    free(mds);
+    free(args);
+    return pd != NULL;
+}

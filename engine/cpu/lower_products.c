@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sums of products: convolution, Gemm, MatMul. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+
+#define ARG_NONE (-1)
+
+/* Ways that one constant can be seen; see cpu_use_packed_as(). */
+enum { PART_GROUPS = -2, PART_ROWS = -3, PART_COLUMNS = -4 };
+
+/* ---- convolution ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int n;
+    int64_t strides[GPUDL_MAX_SPATIAL], dilates[GPUDL_MAX_SPATIAL];
+    int64_t pad_l[GPUDL_MAX_SPATIAL], pad_r[GPUDL_MAX_SPATIAL];
+    int unusual;
+} Window;
+
+/* Pads that crop, and windows that see nothing but padding, are not oneDNN's: its generated code goes wrong there. */
+static Window conv_window(const GpudlWindowAttrs *attrs, const GpudlShape *x, const GpudlShape *y)
+{
+    Window w = {.n = attrs->n_spatial};
+    int skip = GPUDL_MAX_SPATIAL - attrs->n_spatial;
+
+    for (int i = 0; i < w.n; i++) {
+        int64_t extent;
+
+        w.strides[i] = attrs->stride[skip + i];
+        w.dilates[i] = attrs->dilation[skip + i] - 1;
+        w.pad_l[i] = attrs->pad_begin[skip + i];
+        w.pad_r[i] = attrs->pad_end[skip + i];
+        extent = (attrs->kernel[skip + i] - 1) * (int64_t)attrs->dilation[skip + i] + 1;
+        w.unusual |= w.pad_l[i] < 0 || w.pad_r[i] < 0 || w.pad_l[i] >= extent ||
+                     (y->dims[2 + i] - 1) * w.strides[i] - w.pad_l[i] >= x->dims[2 + i];
+    }
+    return w;
+}
+
+/* Weights [k][c / group][taps...] as oneDNN names them: with the groups in front where there are several. */
+static int conv_weight_dims(const GpudlShape *shape, int64_t group, int64_t dims[GPUDL_MAX_RANK])
+{
+    if (group == 1) {
+        memcpy(dims, shape->dims, (size_t)shape->rank * sizeof *dims);
+        return shape->rank;
+    }
+    dims[0] = group;
+    dims[1] = shape->dims[0] / group;
+    memcpy(dims + 2, shape->dims + 1, (size_t)(shape->rank - 1) * sizeof *dims);
+    return shape->rank + 1;
+}
+
+static DnnMd any_md(CpuCompiler *c, int32_t tensor)
+{
+    const GpudlShape *shape = &cpu_tensor(c, tensor)->shape;
+
+    return dnn_md_tag(shape->rank, shape->dims, dnnl_format_tag_any);
+}
+
+static int is_optimised(dnnl_primitive_desc_t pd)
+{
+    const char *name = dnn_pd_name(pd);
+
+    return strncmp(name, "jit", 3) == 0 || strncmp(name, "brg", 3) == 0;
+}
+
+typedef struct {
+    DnnMd weights, bias, dst;
+    Window window;
+    dnnl_primitive_attr_t attr;
+} ConvParts;
+
+static dnnl_primitive_desc_t describe_conv(CpuCompiler *c, const ConvParts *parts, DnnMdRef src)
+{
+    return dnn_convolution(c->shared->dnn, parts->attr, src, parts->weights, parts->bias, parts->dst,
+                           parts->window.strides, parts->window.dilates, parts->window.pad_l, parts->window.pad_r);
+}
+
+/* The input's own layout where oneDNN is fast with it, else the layout that oneDNN wants: a reorder is dearer than the
+ * difference between two fast implementations. */
+static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *node, const ConvParts *parts)
+{
+    DnnMdRef now = cpu_value_md(c, cpu_use(c, node->inputs[0], NULL));
+    DnnMd any = any_md(c, node->inputs[0]);
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (now != NULL && !dnn_md_is_plain(now)) {
+        pd = describe_conv(c, parts, now);
+        if (pd != NULL && !is_optimised(pd)) {
+            dnnl_primitive_desc_destroy(pd);
+            pd = NULL;
+        }
+    }
+    if (pd == NULL && any != NULL)
+        pd = describe_conv(c, parts, any);
+    dnn_md_free(any);
+    return pd;
+}
+
+/* Where the result goes: onto the residual, in place if nobody else reads it, else onto a copy of it. */
+static int32_t conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t src, int32_t residual, DnnMdRef md)
+{
+    int32_t from, to;
+
+    if (residual < 0)
+        return cpu_define(c, node->outputs[0], dnn_md_copy(md));
+    from = cpu_use(c, residual, NULL);
+    if (from >= 0 && !cpu_same_memory(c, from, src) && cpu_may_overwrite(c, from) &&
+        dnn_md_equal(cpu_value_md(c, from), md))
+        return cpu_define_alias(c, node->outputs[0], dnn_md_copy(md), from);
+    to = cpu_define(c, node->outputs[0], dnn_md_copy(md));
+    cpu_copy(c, from, to);
+    return to;
+}
+
+/* Weights in the layout that the primitive wants. A constant is packed once; anything else is reordered each time. */
+static int32_t conv_weights(CpuCompiler *c, int32_t tensor, int ndims, const int64_t *dims, DnnMdRef want)
+{
+    DnnMd plain = dnn_md_plain(ndims, dims);
+    int32_t value = cpu_use_plain(c, tensor), result = ARG_NONE;
+
+    if (ndims == cpu_tensor(c, tensor)->shape.rank) {
+        result = cpu_use(c, tensor, want);
+    } else if (!cpu_is_constant(c, tensor)) {
+        value = cpu_view(c, dnn_md_copy(plain), value);
+        result = cpu_temporary(c, dnn_md_copy(want));
+        cpu_copy(c, value, result);
+    } else {
+        result = cpu_use_packed_as(c, tensor, PART_GROUPS, plain, want);
+    }
+    dnn_md_free(plain);
+    return result;
+}
+
+int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
+    int32_t bias = node->n_inputs > 2 ? node->inputs[2] : -1, residual = node->n_inputs > 3 ? node->inputs[3] : -1;
+    const DnnPost post = {residual >= 0, attrs->act};
+    ConvParts parts = {
+        .window = conv_window(attrs, &cpu_tensor(c, node->inputs[0])->shape, &cpu_tensor(c, node->outputs[0])->shape)};
+    int64_t weight_dims[GPUDL_MAX_RANK + 1];
+    int ndims = conv_weight_dims(&cpu_tensor(c, node->inputs[1])->shape, attrs->group, weight_dims);
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (!parts.window.unusual && attrs->n_spatial >= 1) {
+        parts.weights = dnn_md_tag(ndims, weight_dims, dnnl_format_tag_any);
+        parts.bias = bias >= 0 ? dnn_md_plain(1, cpu_tensor(c, bias)->shape.dims) : NULL;
+        parts.dst = any_md(c, node->outputs[0]);
+        parts.attr = dnn_attr(&post);
+        if (parts.weights != NULL && parts.dst != NULL && parts.attr != NULL)
+            pd = choose_conv(c, node, &parts);
+    }
+    if (pd != NULL) {
+        DnnMdRef src_md = dnn_pd_md(pd, dnnl_query_src_md, 0);
+        int32_t src = cpu_use(c, node->inputs[0], src_md);
+        int32_t weights = conv_weights(c, node->inputs[1], ndims, weight_dims, dnn_pd_md(pd, dnnl_query_weights_md, 0));
+        int32_t bias_value = bias >= 0 ? cpu_use_plain(c, bias) : ARG_NONE;
+        int32_t dst = conv_output(c, node, src, residual, dnn_pd_md(pd, dnnl_query_dst_md, 0));
+        const CpuArg args[] = {
+            {DNNL_ARG_SRC, src}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dst}, {DNNL_ARG_BIAS, bias_value}};
+
+        cpu_step(c, pd, bias >= 0 ? 4 : 3, args);
+    }
+    if (parts.attr != NULL)
+        dnnl_primitive_attr_destroy(parts.attr);
+    dnn_md_free(parts.weights);
+    dnn_md_free(parts.bias);
+    dnn_md_free(parts.dst);
+    return pd != NULL;
+}
+
+/* ---- matrices ---------------------------------------------------------------------------------------------------- */
+
+/* c of Gemm as one value per column: a scalar or [n] or [1][n], constant; scaled by beta. NULL if it is none of these.
+ */
+static float *gemm_bias(CpuCompiler *c, int32_t tensor, float beta, int64_t n)
+{
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+    int64_t elements = gpudl_shape_elements(&t->shape);
+    int fits = cpu_is_constant(c, tensor) && (elements == 1 || elements == n) &&
+               (elements == 1 || t->shape.dims[t->shape.rank - 1] == n);
+    float *bias = fits ? aligned_alloc(CPU_ALIGNMENT, ((size_t)n * sizeof(float) + 63) / 64 * 64) : NULL;
+
+    for (int64_t i = 0; bias != NULL && i < n; i++)
+        bias[i] = beta * ((const float *)t->data)[elements == 1 ? 0 : i];
+    return bias;
+}
+
+static float *scaled(const float *values, int64_t n, float factor)
+{
+    float *result = aligned_alloc(CPU_ALIGNMENT, ((size_t)n * sizeof(float) + 63) / 64 * 64);
+
+    for (int64_t i = 0; result != NULL && i < n; i++)
+        result[i] = factor * values[i];
+    return result;
+}
+
+/* y[m][n] = act(x[m][k] w + bias): w is constant, [n][k] (by_rows) or [k][n]; scaled by factor. */
+static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, int32_t w, int by_rows, float factor,
+                               int32_t bias, float beta, const GpudlAct *act)
+{
+    const int64_t *x_dims = cpu_tensor(c, node->inputs[0])->shape.dims;
+    const int64_t *y_dims = cpu_tensor(c, node->outputs[0])->shape.dims;
+    int64_t n = y_dims[1], k = x_dims[1];
+    const int64_t w_dims[2] = {n, k};
+    const DnnPost post = {0, *act};
+    dnnl_primitive_attr_t attr = dnn_attr(&post);
+    DnnMd stored = dnn_md_tag(2, w_dims, by_rows ? dnnl_ab : dnnl_ba), any = dnn_md_tag(2, w_dims, dnnl_format_tag_any);
+    DnnMd x = dnn_md_plain(2, x_dims), y = dnn_md_plain(2, y_dims), bias_md = dnn_md_plain(1, &n);
+    float *bias_values = bias >= 0 ? gemm_bias(c, bias, beta, n) : NULL;
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (bias < 0 || bias_values != NULL)
+        pd = dnn_inner_product(c->shared->dnn, attr, x, any, bias >= 0 ? bias_md : NULL, y);
+    if (pd != NULL) {
+        DnnMdRef want = dnn_pd_md(pd, dnnl_query_weights_md, 0);
+        int32_t src = cpu_use(c, node->inputs[0], x), weights, bias_value = ARG_NONE, dst;
+
+        if (factor == 1.f) {
+            weights = cpu_use_packed_as(c, w, by_rows ? PART_ROWS : PART_COLUMNS, stored, want);
+        } else {
+            weights = cpu_find_constant(c, 1, stored);
+            if (weights < 0)
+                weights = cpu_constant(c, 1, dnn_md_copy(stored), scaled(cpu_tensor(c, w)->data, n * k, factor),
+                                       (uint64_t)(n * k) * sizeof(float));
+            if (!dnn_md_equal(stored, want)) {
+                int32_t packed = cpu_temporary(c, dnn_md_copy(want));
+
+                cpu_copy(c, weights, packed);
+                weights = packed;
+            }
+        }
+        if (bias_values != NULL) {
+            bias_value = cpu_find_constant(c, 0, bias_md);
+            if (bias_value < 0) {
+                bias_value = cpu_constant(c, 0, dnn_md_copy(bias_md), bias_values, (uint64_t)n * sizeof(float));
+                bias_values = NULL;
+            }
+        }
+        dst = cpu_define(c, node->outputs[0], dnn_md_copy(y));
+        cpu_step(
+            c, pd, bias >= 0 ? 4 : 3,
+            (const CpuArg[]){
+                {DNNL_ARG_SRC, src}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dst}, {DNNL_ARG_BIAS, bias_value}});
+    }
+    free(bias_values);
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
+    dnn_md_free(stored);
+    dnn_md_free(any);
+    dnn_md_free(x);
+    dnn_md_free(y);
+    dnn_md_free(bias_md);
+    return pd != NULL;
+}
+
+int cpu_lower_gemm(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlGemmAttrs *attrs = &((const GpudlAttrs *)node->attrs)->gemm;
+    int32_t bias = node->n_inputs > 2 && attrs->beta != 0.f ? node->inputs[2] : -1;
+
+    if (attrs->trans_a || !cpu_is_constant(c, node->inputs[1]))
+        return 0;
+    return lower_inner_product(c, node, node->inputs[1], attrs->trans_b, attrs->alpha, bias, attrs->beta, &attrs->act);
+}
+
+/* Ranks are made equal with ones in front; a vector gets its row or column. */
+static int matmul_dims(const GpudlShape *a, const GpudlShape *b, const GpudlShape *y, int64_t dims[3][GPUDL_MAX_RANK])
+{
+    int rank = a->rank > b->rank ? a->rank : b->rank;
+
+    if (a->rank < 2 || b->rank < 2 || y->rank != rank)
+        return 0;
+    for (int i = 0; i < rank; i++) {
+        dims[0][i] = i < rank - a->rank ? 1 : a->dims[i - (rank - a->rank)];
+        dims[1][i] = i < rank - b->rank ? 1 : b->dims[i - (rank - b->rank)];
+        dims[2][i] = y->dims[i];
+    }
+    return rank;
+}
+
+int cpu_lower_matmul(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    static const GpudlAct none = {GPUDL_ACT_NONE, 0.f, 0.f};
+    const GpudlShape *a = &cpu_tensor(c, node->inputs[0])->shape, *b = &cpu_tensor(c, node->inputs[1])->shape;
+    int64_t dims[3][GPUDL_MAX_RANK];
+    int rank = matmul_dims(a, b, &cpu_tensor(c, node->outputs[0])->shape, dims);
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t pd;
+    DnnMd md[3];
+
+    if (rank == 0)
+        return 0;
+    if (rank == 2 && cpu_is_constant(c, node->inputs[1]))
+        return lower_inner_product(c, node, node->inputs[1], 0, 1.f, -1, 0.f, &none);
+    attr = dnn_attr(NULL);
+    for (int i = 0; i < 3; i++)
+        md[i] = dnn_md_plain(rank, dims[i]);
+    pd = dnn_matmul(c->shared->dnn, attr, md[0], md[1], md[2]);
+    if (pd != NULL) {
+        int32_t left = cpu_view(c, dnn_md_copy(md[0]), cpu_use_plain(c, node->inputs[0]));
+        int32_t right = cpu_view(c, dnn_md_copy(md[1]), cpu_use_plain(c, node->inputs[1]));
+        int32_t dst = cpu_define(c, node->outputs[0], dnn_md_copy(md[2]));
+
+        cpu_step(c, pd, 3, (const CpuArg[]){{DNNL_ARG_SRC, left}, {DNNL_ARG_WEIGHTS, right}, {DNNL_ARG_DST, dst}});
+    }
+    dnnl_primitive_attr_destroy(attr);
+    for (int i = 0; i < 3; i++)
+        dnn_md_free(md[i]);
+    return pd != NULL;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Pools, local response normalisation, batch normalisation that could not be folded. */
+#include "program.h"
+
+typedef struct {
+    int n;
+    int64_t kernel[GPUDL_MAX_SPATIAL], strides[GPUDL_MAX_SPATIAL], dilates[GPUDL_MAX_SPATIAL];
+    int64_t pad_l[GPUDL_MAX_SPATIAL], pad_r[GPUDL_MAX_SPATIAL];
+} Window;
+
+/* FALSE where oneDNN means something else than the graph: crops, windows that hang over the padded input and count
+ * padding, windows that lie in the padding alone. */
+static int pool_window(const GpudlWindowAttrs *attrs, const GpudlShape *x, const GpudlShape *y, int count_pad,
+                       Window *w)
+{
+    int skip = GPUDL_MAX_SPATIAL - attrs->n_spatial;
+
+    w->n = attrs->n_spatial;
+    for (int i = 0; i < w->n; i++) {
+        int64_t extent, needed;
+
+        w->kernel[i] = attrs->kernel[skip + i];
+        w->strides[i] = attrs->stride[skip + i];
+        w->dilates[i] = attrs->dilation[skip + i] - 1;
+        w->pad_l[i] = attrs->pad_begin[skip + i];
+        w->pad_r[i] = attrs->pad_end[skip + i];
+        extent = (w->kernel[i] - 1) * (w->dilates[i] + 1) + 1;
+        /* oneDNN derives the output's size from the pads: rounding up means more padding at the end */
+        needed = (y->dims[2 + i] - 1) * w->strides[i] + extent - x->dims[2 + i] - w->pad_l[i];
+        if (needed > w->pad_r[i]) {
+            if (count_pad)
+                return 0;
+            w->pad_r[i] = needed;
+        }
+        if (w->pad_l[i] < 0 || w->pad_r[i] < 0 || w->pad_l[i] >= w->kernel[i] || w->pad_r[i] >= w->kernel[i] ||
+            (w->dilates[i] > 0 && (w->pad_l[i] > 0 || w->pad_r[i] > 0)))
+            return 0;
+    }
+    return w->n >= 1;
+}
+
+/* A mean that drops its dimensions: what was computed with them is seen without. */
+static void drop_dims(CpuCompiler *c, int32_t tensor, int32_t kept, const int64_t *dims)
+{
+    const GpudlShape *out = &cpu_tensor(c, tensor)->shape;
+    DnnMdRef md = kept >= 0 ? cpu_value_md(c, kept) : NULL;
+    int32_t plain = kept;
+
+    if (md != NULL && !dnn_md_is_plain(md)) {
+        plain = cpu_temporary(c, dnn_md_plain(dnn_md_ndims(md), dims));
+        cpu_copy(c, kept, plain);
+    }
+    cpu_define_alias(c, tensor, dnn_md_plain(out->rank, out->dims), plain);
+}
+
+static int lower_pool(CpuCompiler *c, const GpudlPlanNode *node, dnnl_alg_kind_t alg, const Window *w,
+                      const int64_t *y_dims)
+{
+    int32_t src = cpu_use(c, node->inputs[0], NULL), dst;
+    int rank = cpu_tensor(c, node->inputs[0])->shape.rank;
+    int same_rank = cpu_tensor(c, node->outputs[0])->shape.rank == rank;
+    DnnMdRef src_md = src >= 0 ? cpu_value_md(c, src) : NULL;
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    DnnMd any = dnn_md_tag(rank, y_dims, dnnl_format_tag_any), md;
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (src_md != NULL && any != NULL && attr != NULL)
+        pd = dnn_pooling(c->shared->dnn, attr, alg, src_md, any, w->strides, w->kernel, w->dilates, w->pad_l, w->pad_r);
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
+    dnn_md_free(any);
+    if (pd == NULL)
+        return 0;
+    md = dnn_md_copy(dnn_pd_md(pd, dnnl_query_dst_md, 0));
+    dst = same_rank ? cpu_define(c, node->outputs[0], md) : cpu_temporary(c, md);
+    cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+    if (!same_rank)
+        drop_dims(c, node->outputs[0], dst, y_dims);
+    return 1;
+}
+
+int cpu_lower_pool(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
+    const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
+    int count_pad = node->op == GPUDL_OP_AVERAGE_POOL && attrs->count_include_pad;
+    dnnl_alg_kind_t alg = node->op == GPUDL_OP_MAX_POOL ? dnnl_pooling_max
+                          : count_pad                   ? dnnl_pooling_avg_include_padding
+                                                        : dnnl_pooling_avg_exclude_padding;
+    Window w;
+
+    if (node->n_outputs != 1 || !pool_window(attrs, &cpu_tensor(c, node->inputs[0])->shape, y, count_pad, &w))
+        return 0;
+    return lower_pool(c, node, alg, &w, y->dims);
+}
+
+/* One window as large as the picture. */
+static int lower_whole(CpuCompiler *c, const GpudlPlanNode *node, dnnl_alg_kind_t alg)
+{
+    const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape;
+    int64_t y_dims[GPUDL_MAX_RANK];
+    Window w = {.n = x->rank - 2};
+
+    if (x->rank < 3 || x->rank > 2 + GPUDL_MAX_SPATIAL)
+        return 0;
+    y_dims[0] = x->dims[0];
+    y_dims[1] = x->dims[1];
+    for (int i = 0; i < w.n; i++) {
+        w.kernel[i] = x->dims[2 + i];
+        w.strides[i] = 1;
+        y_dims[2 + i] = 1;
+    }
+    return lower_pool(c, node, alg, &w, y_dims);
+}
+
+int cpu_lower_global_pool(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    return lower_whole(c, node,
+                       node->op == GPUDL_OP_GLOBAL_MAX_POOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding);
+}
+
+/* The mean over exactly the spatial dimensions is a pool. */
+int cpu_lower_reduce_mean(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlReduceAttrs *attrs = &((const GpudlAttrs *)node->attrs)->reduce;
+    int rank = cpu_tensor(c, node->inputs[0])->shape.rank;
+    unsigned seen = 0, wanted = 0;
+
+    for (int i = 2; i < rank; i++)
+        wanted |= 1u << i;
+    for (int i = 0; i < attrs->n_axes; i++)
+        seen |= 1u << attrs->axes[i];
+    return wanted != 0 && seen == wanted && lower_whole(c, node, dnnl_pooling_avg_exclude_padding);
+}
+
+/* One operation of one input over the input's own layout. pd is taken over. */
+static int same_layout(CpuCompiler *c, const GpudlPlanNode *node, dnnl_primitive_desc_t pd, int32_t src)
+{
+    int32_t dst;
+
+    if (pd == NULL)
+        return 0;
+    dst = cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, src)));
+    cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+    return 1;
+}
+
+int cpu_lower_lrn(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlLrnAttrs *attrs = &((const GpudlAttrs *)node->attrs)->lrn;
+    int32_t src = cpu_use(c, node->inputs[0], NULL);
+    dnnl_primitive_attr_t attr;
+    int done;
+
+    if (attrs->size % 2 == 0 || src < 0) /* an even window leans to one side, to which one differs */
+        return 0;
+    attr = dnn_attr(NULL);
+    done = same_layout(
+        c, node,
+        dnn_lrn(c->shared->dnn, attr, cpu_value_md(c, src), attrs->size, attrs->alpha, attrs->beta, attrs->bias), src);
+    dnnl_primitive_attr_destroy(attr);
+    return done;
+}
+
+/* The activation node that alone reads a node's only output, or NULL. It comes later in the list: fusing it is right
+ * because nothing else sees the value between. */
+static int32_t following_relu(const CpuCompiler *c, const GpudlPlanNode *node)
+{
+    int32_t y = node->outputs[0];
+
+    if (cpu_tensor(c, y)->n_uses != 1)
+        return -1;
+    for (int32_t i = c->node + 1; i < (int32_t)c->plan->n_nodes; i++) {
+        const GpudlPlanNode *next = &c->plan->nodes[i];
+
+        for (uint32_t k = 0; k < next->n_inputs; k++) {
+            if (next->inputs[k] == y)
+                return next->op == GPUDL_OP_ACTIVATION &&
+                               ((const GpudlAttrs *)next->attrs)->unary.act.kind == GPUDL_ACT_RELU
+                           ? i
+                           : -1;
+        }
+    }
+    return -1;
+}
+
+int cpu_lower_batch_norm(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlBatchNormAttrs *attrs = &((const GpudlAttrs *)node->attrs)->batch_norm;
+    int32_t src = cpu_use(c, node->inputs[0], NULL), relu = following_relu(c, node), dst, output = node->outputs[0];
+    DnnMdRef md = src >= 0 ? cpu_value_md(c, src) : NULL;
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t pd;
+
+    if (md == NULL || cpu_tensor(c, node->inputs[0])->shape.rank < 2 || node->n_outputs != 1)
+        return 0;
+    attr = dnn_attr(NULL);
+    pd = dnn_batch_norm(c->shared->dnn, attr, md, attrs->epsilon, relu >= 0);
+    dnnl_primitive_attr_destroy(attr);
+    if (pd == NULL)
+        return 0;
+    if (relu >= 0) {
+        c->done[relu] = 1;
+        output = c->plan->nodes[relu].outputs[0];
+    }
+    dst = cpu_may_overwrite(c, src) ? cpu_define_alias(c, output, dnn_md_copy(md), src)
+                                    : cpu_define(c, output, dnn_md_copy(md));
+    cpu_step(c, pd, 6,
+             (const CpuArg[]){{DNNL_ARG_SRC, src},
+                              {DNNL_ARG_SCALE, cpu_use_plain(c, node->inputs[1])},
+                              {DNNL_ARG_SHIFT, cpu_use_plain(c, node->inputs[2])},
+                              {DNNL_ARG_MEAN, cpu_use_plain(c, node->inputs[3])},
+                              {DNNL_ARG_VARIANCE, cpu_use_plain(c, node->inputs[4])},
+                              {DNNL_ARG_DST, dst}});
+    return 1;
+}

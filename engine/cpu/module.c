@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The module "cpu": workers of one thread each on shared weights. */
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/gpudl.h"
+#include "kernels/cast.h"
+#include "kernels/elementwise.h"
+#include "kernels/softmax.h"
+#include "preproc.h"
+#include "program.h"
+
+/* A slot's instance of one batch's program. The one of batch 1 is made at open and comes first. */
+typedef struct Bound Bound;
+struct Bound {
+    Bound *next;
+    CpuInstance *instance;
+};
+
+typedef struct {
+    CpuPreproc *preproc;
+    Bound *bound;
+} Slot;
+
+typedef struct Compiled Compiled;
+struct Compiled {
+    Compiled *next;
+    CpuProgram *program;
+};
+
+typedef struct {
+    GpudlOpenParams params;
+    CpuShared shared;
+    pthread_mutex_t lock; /* compiled, shared */
+    Compiled *compiled;
+    uint32_t n_slots;
+    Slot *slots;
+} Engine;
+
+__attribute__((format(printf, 3, 4))) static GpudlStatus fail(GpudlFault *fault, GpudlStatus status, const char *format,
+                                                              ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(fault->message, sizeof fault->message, format, args);
+    va_end(args);
+    return status;
+}
+
+/* One OpenMP thread from here on in this thread: primitives are made for as many as there are, and run on as many.
+ * Returns what to give back to leave_single(), so that a caller's own OpenMP code keeps its threads. */
+static int enter_single(void)
+{
+    int before = omp_get_max_threads();
+
+    if (before != 1)
+        omp_set_num_threads(1);
+    return before;
+}
+
+static void leave_single(int before)
+{
+    if (before != 1)
+        omp_set_num_threads(before);
+}
+
+static uint32_t usable_cores(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return (uint32_t)CPU_COUNT(&set);
+    return 1;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- programs ---------------------------------------------------------------------------------------------------- */
+
+/* The program of a batch, compiled on first demand. */
+static const CpuProgram *program_for(Engine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+{
+    CpuProgram *program = NULL;
+
+    pthread_mutex_lock(&engine->lock);
+    for (Compiled *c = engine->compiled; c != NULL && program == NULL; c = c->next)
+        if (c->program->plan->batch == batch)
+            program = c->program;
+    if (program == NULL) {
+        const GpudlPlan *plan = engine->shared.host->plan(engine->shared.host->host, batch, fault);
+        Compiled *entry = calloc(1, sizeof *entry);
+
+        *status = plan == NULL ? GPUDL_STATUS_UNSUPPORTED : GPUDL_STATUS_OK; /* the host has written why */
+        if (plan != NULL && entry == NULL)
+            *status = fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        if (*status == GPUDL_STATUS_OK)
+            program = cpu_program_new(&engine->shared, plan, status, fault);
+        if (program != NULL) {
+            *entry = (Compiled){engine->compiled, program};
+            engine->compiled = entry;
+        } else {
+            free(entry);
+        }
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return program;
+}
+
+/* The slot's own memory for a batch; kept. */
+static CpuInstance *instance_for(Engine *engine, Slot *slot, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+{
+    const CpuProgram *program;
+    Bound *bound;
+
+    for (bound = slot->bound; bound != NULL; bound = bound->next)
+        if (bound->instance->program->plan->batch == batch)
+            return bound->instance;
+    program = program_for(engine, batch, status, fault);
+    if (program == NULL)
+        return NULL;
+    bound = calloc(1, sizeof *bound);
+    if (bound != NULL)
+        bound->instance = cpu_instance_new(&engine->shared, program);
+    if (bound == NULL || bound->instance == NULL) {
+        free(bound);
+        *status = fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for a workspace of %llu bytes",
+                       (unsigned long long)program->work_bytes);
+        return NULL;
+    }
+    if (slot->bound == NULL) {
+        slot->bound = bound;
+    } else {
+        bound->next = slot->bound->next;
+        slot->bound->next = bound;
+    }
+    return bound->instance;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+static GpudlStatus cpu_probe(int32_t device_id, GpudlFault *fault)
+{
+    const dnnl_version_t *version = dnnl_version();
+
+    if (version->major != DNNL_VERSION_MAJOR)
+        return fail(fault, GPUDL_STATUS_BACKEND,
+                    "oneDNN %d.%d is loaded, the module was built for %d.x: install libdnnl%d", version->major,
+                    version->minor, DNNL_VERSION_MAJOR, DNNL_VERSION_MAJOR);
+    return GPUDL_STATUS_OK;
+}
+
+static const char *precision_text(int32_t precision)
+{
+    static const char *const names[] = {"auto", "fp32", "tf32", "fp16", "bf16", "int8", "fp8"};
+
+    return precision >= 0 && precision < (int32_t)(sizeof names / sizeof names[0]) ? names[precision] : "unknown";
+}
+
+static GpudlStatus check_params(const GpudlHost *host, const GpudlOpenParams *params, GpudlFault *fault)
+{
+    if (host->abi_version != GPUDL_BACKEND_ABI)
+        return fail(fault, GPUDL_STATUS_BACKEND, "host speaks backend interface %u, expected %u", host->abi_version,
+                    GPUDL_BACKEND_ABI);
+    if (params->precision != GPUDL_PRECISION_AUTO && params->precision != GPUDL_PRECISION_FP32)
+        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "backend cpu can't do precision %s; it can do fp32",
+                    precision_text(params->precision));
+    if (params->batch_size > 1)
+        return fail(fault, GPUDL_STATUS_UNSUPPORTED,
+                    "backend cpu can't do batches of %u; each worker runs 1 frame at a time", params->batch_size);
+    if (params->activation != GPUDL_ACTIVATION_NONE && params->activation != GPUDL_ACTIVATION_SOFTMAX &&
+        params->activation != GPUDL_ACTIVATION_SIGMOID)
+        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "activation %d, expected none, softmax or sigmoid",
+                    params->activation);
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus check_input(const GpudlPlan *plan, const GpudlOpenParams *p, GpudlFault *fault)
+{
+    const GpudlPlanTensor *input;
+
+    if (plan->n_inputs != 1)
+        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "the network has %u inputs, expected 1", plan->n_inputs);
+    input = &plan->tensors[plan->inputs[0]];
+    if (input->dtype != GPUDL_DTYPE_F32 || input->shape.rank != 4 || input->shape.dims[0] != 1 ||
+        input->shape.dims[1] != p->input_channels || input->shape.dims[2] != p->input_height ||
+        input->shape.dims[3] != p->input_width)
+        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "input '%s' is %s of rank %d, expected float32 1x%dx%dx%d",
+                    input->name, gpudl_dtype_name(input->dtype), input->shape.rank, p->input_channels, p->input_height,
+                    p->input_width);
+    return GPUDL_STATUS_OK;
+}
+
+static void cpu_close(void *data)
+{
+    Engine *engine = data;
+
+    for (uint32_t i = 0; i < engine->n_slots && engine->slots != NULL; i++) {
+        for (Bound *bound = engine->slots[i].bound; bound != NULL;) {
+            Bound *next = bound->next;
+
+            cpu_instance_free(bound->instance);
+            free(bound);
+            bound = next;
+        }
+        cpu_preproc_free(engine->slots[i].preproc);
+    }
+    free(engine->slots);
+    for (Compiled *c = engine->compiled; c != NULL;) {
+        Compiled *next = c->next;
+
+        cpu_program_free(c->program);
+        free(c);
+        c = next;
+    }
+    cpu_packed_free(engine->shared.packed);
+    if (engine->shared.stream != NULL)
+        dnnl_stream_destroy(engine->shared.stream);
+    if (engine->shared.dnn != NULL)
+        dnnl_engine_destroy(engine->shared.dnn);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+/* Runs every slot twice on zeros: code and memory are warm, and the second time is what a frame has to wait for. */
+static GpudlStatus warm_up(Engine *engine, uint64_t *longest, GpudlFault *fault)
+{
+    GpudlStatus status = GPUDL_STATUS_OK;
+
+    *longest = 0;
+    for (uint32_t i = 0; i < engine->n_slots && status == GPUDL_STATUS_OK; i++) {
+        CpuInstance *instance = engine->slots[i].bound->instance;
+        uint64_t start;
+
+        status = cpu_instance_run(instance, fault);
+        start = now_ns();
+        if (status == GPUDL_STATUS_OK)
+            status = cpu_instance_run(instance, fault);
+        if (now_ns() - start > *longest)
+            *longest = now_ns() - start;
+        if (status == GPUDL_STATUS_OK && engine->shared.host->cancelled(engine->shared.host->host))
+            status = fail(fault, GPUDL_STATUS_FAILED, "cancelled");
+    }
+    return status;
+}
+
+static GpudlStatus make_slots(Engine *engine, const CpuProgram *program, GpudlFault *fault)
+{
+    GpudlStatus status = GPUDL_STATUS_OK;
+    uint64_t limit = engine->params.memory_limit;
+
+    if (limit > 0 &&
+        (program->weight_bytes > limit || program->work_bytes > (limit - program->weight_bytes) / engine->n_slots))
+        return fail(fault, GPUDL_STATUS_NO_MEMORY,
+                    "weights of %llu bytes and %u workspaces of %llu bytes are more than the memory limit of %llu",
+                    (unsigned long long)program->weight_bytes, engine->n_slots, (unsigned long long)program->work_bytes,
+                    (unsigned long long)limit);
+    engine->slots = calloc(engine->n_slots, sizeof *engine->slots);
+    for (uint32_t i = 0; i < engine->n_slots && engine->slots != NULL && status == GPUDL_STATUS_OK; i++) {
+        engine->slots[i].preproc = cpu_preproc_new(cpu_preproc_best());
+        if (engine->slots[i].preproc == NULL)
+            status = fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for worker %u", i);
+        else
+            instance_for(engine, &engine->slots[i], 1, &status, fault);
+    }
+    return engine->slots != NULL ? status
+                                 : fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for %u workers", engine->n_slots);
+}
+
+static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault *fault)
+{
+    GpudlStatus status = GPUDL_STATUS_OK;
+    const CpuProgram *program;
+    uint64_t run_time = 0;
+
+    if (dnnl_engine_create(&engine->shared.dnn, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&engine->shared.stream, engine->shared.dnn, dnnl_stream_default_flags) != dnnl_success)
+        return fail(fault, GPUDL_STATUS_BACKEND, "oneDNN could not make its engine");
+    program = program_for(engine, 1, &status, fault);
+    if (program == NULL)
+        return status;
+    status = check_input(program->plan, &engine->params, fault);
+    if (status == GPUDL_STATUS_OK)
+        status = make_slots(engine, program, fault);
+    if (status == GPUDL_STATUS_OK)
+        status = warm_up(engine, &run_time, fault);
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    info->n_slots = engine->n_slots;
+    info->max_batch = 1;
+    info->precision = GPUDL_PRECISION_FP32;
+    info->weight_bytes = program->weight_bytes;
+    info->work_bytes = program->work_bytes * engine->n_slots;
+    info->run_time_ns = run_time;
+    info->memory_kinds = 1u << GPUDL_MEMORY_HOST;
+    snprintf(info->device_name, sizeof info->device_name, "CPU, oneDNN %d.%d.%d, %u worker%s, pixels by %s",
+             dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch, engine->n_slots,
+             engine->n_slots == 1 ? "" : "s", cpu_preproc_isa_name(cpu_preproc_best()));
+    return status;
+}
+
+static GpudlStatus cpu_open(const GpudlHost *host, const GpudlOpenParams *params, void **result, GpudlEngineInfo *info,
+                            GpudlFault *fault)
+{
+    GpudlStatus status = check_params(host, params, fault);
+    Engine *engine;
+    int threads;
+
+    if (status == GPUDL_STATUS_OK)
+        status = cpu_probe(params->device_id, fault);
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    engine = calloc(1, sizeof *engine);
+    if (engine == NULL)
+        return fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
+    pthread_mutex_init(&engine->lock, NULL);
+    engine->params = *params;
+    engine->shared.host = host;
+    engine->n_slots = params->threads != 0 ? params->threads : usable_cores();
+    threads = enter_single();
+    status = open_single(engine, info, fault);
+    leave_single(threads);
+    if (status != GPUDL_STATUS_OK)
+        cpu_close(engine);
+    else
+        *result = engine;
+    return status;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+
+static GpudlStatus find_slot(Engine *engine, uint32_t slot, Slot **found, GpudlFault *fault)
+{
+    if (slot >= engine->n_slots)
+        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "slot %u, expected less than %u", slot, engine->n_slots);
+    *found = &engine->slots[slot];
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus preprocess(const Engine *engine, const Slot *slot, const GpudlFrame *frame,
+                              const GpudlPreproc *preproc, float *dst, GpudlFault *fault)
+{
+    const GpudlOpenParams *p = &engine->params;
+    const char *wrong;
+
+    if (preproc->channels != p->input_channels || preproc->height != p->input_height ||
+        preproc->width != p->input_width)
+        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "pre-processing makes %dx%dx%d, the network takes %dx%dx%d",
+                    preproc->channels, preproc->height, preproc->width, p->input_channels, p->input_height,
+                    p->input_width);
+    wrong = cpu_preproc_run(slot->preproc, frame, preproc, dst);
+    if (wrong != NULL)
+        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "frame of %dx%d: %s", frame->width, frame->height, wrong);
+    return GPUDL_STATUS_OK;
+}
+
+/* A head's values as float32, the activation over all of them. */
+static int write_head(const GpudlPlanTensor *head, const void *values, int32_t activation, float *out)
+{
+    static const GpudlAct sigmoid = {GPUDL_ACT_SIGMOID, 0, 0};
+    const GpudlShape flat = {.rank = 1, .dims = {gpudl_shape_elements(&head->shape)}};
+    const GpudlTensorView from = {head->dtype, flat, (void *)values}, to = {GPUDL_DTYPE_F32, flat, out};
+    int status = GPUDL_KERNEL_OK;
+
+    if (head->dtype == GPUDL_DTYPE_F32)
+        memcpy(out, values, (size_t)flat.dims[0] * sizeof(float));
+    else
+        status = gpudl_cast_ref(&from, &to, NULL);
+    if (status != GPUDL_KERNEL_OK || activation == GPUDL_ACTIVATION_NONE)
+        return status;
+    if (activation == GPUDL_ACTIVATION_SOFTMAX)
+        return gpudl_softmax_ref(GPUDL_SOFTMAX, &to, 0, 0, &to, NULL);
+    return gpudl_unary_ref(GPUDL_UNARY_ACTIVATION, &sigmoid, &to, &to, NULL);
+}
+
+static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, GpudlFault *fault)
+{
+    const CpuInstance *instance = slot->bound->instance;
+    const GpudlPlan *plan = instance->program->plan;
+    GpudlStatus status = GPUDL_STATUS_OK;
+
+    if (job->frame != NULL)
+        status = preprocess(engine, slot, job->frame, job->preproc, cpu_instance_input(instance, 0), fault);
+    else
+        memcpy(cpu_instance_input(instance, 0), job->values, plan->tensors[plan->inputs[0]].bytes);
+    if (status == GPUDL_STATUS_OK)
+        status = cpu_instance_run(instance, fault);
+    for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++) {
+        const GpudlPlanTensor *head = &plan->tensors[plan->outputs[i]];
+        int written = write_head(head, cpu_instance_output(instance, i), engine->params.activation, job->outputs[i]);
+
+        if (written != GPUDL_KERNEL_OK)
+            status =
+                fail(fault, GPUDL_STATUS_UNSUPPORTED, "output '%s': %s", head->name, gpudl_kernel_status_text(written));
+    }
+    return status;
+}
+
+static GpudlStatus cpu_submit(void *data, uint32_t slot, const GpudlJob *jobs, uint32_t n, GpudlFault *fault)
+{
+    Slot *found = NULL;
+    GpudlStatus status = find_slot(data, slot, &found, fault);
+    int threads;
+
+    if (status == GPUDL_STATUS_OK && n != 1)
+        status = fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "%u jobs, expected 1", n);
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    threads = enter_single();
+    status = run_job(data, found, jobs, fault);
+    leave_single(threads);
+    return status;
+}
+
+static GpudlStatus cpu_wait(void *data, uint32_t slot, GpudlFault *fault)
+{
+    Slot *found = NULL;
+
+    return find_slot(data, slot, &found, fault); /* submit() has done the work */
+}
+
+static GpudlStatus run_whole(const CpuInstance *instance, const void *const *inputs, void *const *outputs,
+                             GpudlFault *fault)
+{
+    const GpudlPlan *plan = instance->program->plan;
+    GpudlStatus status;
+
+    for (uint32_t i = 0; i < plan->n_inputs; i++)
+        if (plan->tensors[plan->inputs[i]].bytes > 0)
+            memcpy(cpu_instance_input(instance, i), inputs[i], plan->tensors[plan->inputs[i]].bytes);
+    status = cpu_instance_run(instance, fault);
+    for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++)
+        if (plan->tensors[plan->outputs[i]].bytes > 0)
+            memcpy(outputs[i], cpu_instance_output(instance, i), plan->tensors[plan->outputs[i]].bytes);
+    return status;
+}
+
+static GpudlStatus cpu_run_tensors(void *data, uint32_t slot, int64_t batch, const void *const *inputs,
+                                   void *const *outputs, GpudlFault *fault)
+{
+    Slot *found = NULL;
+    GpudlStatus status = find_slot(data, slot, &found, fault);
+    const CpuInstance *instance;
+    int threads;
+
+    if (status == GPUDL_STATUS_OK && batch < 1)
+        status = fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "batch %lld, expected 1 or more", (long long)batch);
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    threads = enter_single();
+    instance = instance_for(data, found, batch, &status, fault);
+    if (instance != NULL)
+        status = run_whole(instance, inputs, outputs, fault);
+    leave_single(threads);
+    return status;
+}
+
+static GpudlStatus cpu_run_preproc(void *data, uint32_t slot, const GpudlFrame *frame, const GpudlPreproc *preproc,
+                                   float *dst, GpudlFault *fault)
+{
+    Slot *found = NULL;
+    GpudlStatus status = find_slot(data, slot, &found, fault);
+
+    return status == GPUDL_STATUS_OK ? preprocess(data, found, frame, preproc, dst, fault) : status;
+}
+
+__attribute__((visibility("default"))) const GpudlBackend *gpudl_backend_entry(uint32_t abi_version);
+
+const GpudlBackend *gpudl_backend_entry(uint32_t abi_version)
+{
+    static const GpudlBackend backend = {
+        .abi_version = GPUDL_BACKEND_ABI,
+        .struct_size = sizeof(GpudlBackend),
+        .name = "cpu",
+        .flags = 0,
+        .precisions = 1u << GPUDL_PRECISION_FP32,
+        .probe = cpu_probe,
+        .open = cpu_open,
+        .close = cpu_close,
+        .submit = cpu_submit,
+        .wait = cpu_wait,
+        .run_tensors = cpu_run_tensors,
+        .run_preproc = cpu_run_preproc,
+    };
+
+    return abi_version == GPUDL_BACKEND_ABI ? &backend : NULL;
+}
