@@ -253,7 +253,7 @@ static gboolean judge(Conversion *c, GpudlParity *parity, GError **error)
 /* The file's graph as it is; a net.bin's own graph is both sides. */
 static gboolean load_original(Conversion *c, const gchar *path, const GpudlImportOptions *options, GError **error)
 {
-    g_autoptr(GBytes) head = gpudl_file_read(path, error);
+    g_autoptr(GBytes) head = gpudl_file_read(path, NULL, error);
     gsize size;
     const guint8 *data;
 

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#define _XOPEN_SOURCE 700 /* st_mtim, O_CLOEXEC */
 #include "models/import.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "engine/limits.h"
 #include "engine/model.h"
@@ -27,76 +23,17 @@ static void file_clear(File *file)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(File, file_clear)
 
-static gboolean fail_errno(gint code, GError **error)
-{
-    g_set_error(error, GPUDL_ERROR, code == ENOENT || code == ENOTDIR ? GPUDL_ERROR_NOT_FOUND : GPUDL_ERROR_OPEN_READ,
-                "%s", g_strerror(code));
-    return FALSE;
-}
-
-static gboolean check_stat(const struct stat *st, GError **error)
-{
-    if (!S_ISREG(st->st_mode))
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "it is %s, expected a model file",
-                    S_ISDIR(st->st_mode) ? "a directory" : "no regular file");
-    else if (st->st_size == 0)
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "the file is empty");
-    else if ((guint64)st->st_size > GPUDL_LIMIT_FILE_BYTES)
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
-                    "%" G_GINT64_FORMAT " bytes, model files of at most %" G_GUINT64_FORMAT " are taken",
-                    (gint64)st->st_size, GPUDL_LIMIT_FILE_BYTES);
-    else
-        return TRUE;
-    return FALSE;
-}
-
-/* Reads to the end of the file or of the size it had; *size becomes what was there. */
-static gint read_all(gint fd, guint8 *out, gsize *size)
-{
-    gsize done = 0;
-
-    while (done < *size) {
-        const gssize n = read(fd, out + done, *size - done);
-
-        if (n < 0 && errno != EINTR)
-            return errno;
-        if (n == 0)
-            break;
-        done += n > 0 ? (gsize)n : 0;
-    }
-    *size = done;
-    return 0;
-}
-
 static gboolean file_read(const gchar *path, File *file, GError **error)
 {
-    /* not blocking: a FIFO without a writer must not hang whoever names it */
-    const gint fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    guint8 *data = NULL;
-    gint code;
-    gsize size;
+    file->bytes = gpudl_file_read(path, &file->st, error);
+    return file->bytes != NULL;
+}
 
-    if (fd < 0)
-        return fail_errno(errno, error);
-    if (fstat(fd, &file->st) != 0) {
-        code = errno;
-        close(fd);
-        return fail_errno(code, error);
-    }
-    if (!check_stat(&file->st, error)) {
-        close(fd);
-        return FALSE;
-    }
-    size = (gsize)file->st.st_size;
-    data = g_try_malloc(size);
-    code = data != NULL ? read_all(fd, data, &size) : 0;
-    close(fd);
-    if (data == NULL) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "no memory for its %" G_GSIZE_FORMAT " bytes", size);
-        return FALSE;
-    }
-    file->bytes = g_bytes_new_take(data, size);
-    return code == 0 || fail_errno(code, error);
+/* Readers that name the file themselves need no second time. */
+static void name_file(GError **error, const gchar *path)
+{
+    if (error != NULL && !g_str_has_prefix((*error)->message, path))
+        g_prefix_error(error, "%s: ", path);
 }
 
 /* ---- what a file is ---------------------------------------------------------------------------------------------- */
@@ -284,7 +221,7 @@ gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options
     else
         *unrewritten = import_onnx(g_steal_pointer(&file.bytes), path, options, info, error);
     if (*unrewritten == NULL)
-        g_prefix_error(error, "%s: ", path);
+        name_file(error, path);
     return *unrewritten != NULL;
 }
 
@@ -394,9 +331,7 @@ GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *option
         model = load_onnx(&file, path, options, &local);
     if (model != NULL && apply_options(model, options, &local))
         return g_steal_pointer(&model);
-    /* readers that name the file themselves need no second time */
-    if (!g_str_has_prefix(local->message, path))
-        g_prefix_error(&local, "%s: ", path);
+    name_file(&local, path);
     g_propagate_error(error, local);
     return NULL;
 }

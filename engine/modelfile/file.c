@@ -65,7 +65,7 @@ static gboolean check_kind(const gchar *path, const struct stat *st, GError **er
     return TRUE;
 }
 
-GBytes *gpudl_file_read(const gchar *path, GError **error)
+GBytes *gpudl_file_read(const gchar *path, struct stat *st_out, GError **error)
 {
     struct stat st;
     void *data = NULL;
@@ -96,6 +96,8 @@ GBytes *gpudl_file_read(const gchar *path, GError **error)
     if (!read_all(fd, path, data, size, error))
         goto fail;
     close(fd);
+    if (st_out)
+        *st_out = st;
     return g_bytes_new_with_free_func(data, size, free, data);
 
 fail:

@@ -5,6 +5,8 @@
 #ifndef GPUDL_ENGINE_MODELFILE_H
 #define GPUDL_ENGINE_MODELFILE_H
 
+#include <sys/stat.h>
+
 #include "engine/model.h"
 
 G_BEGIN_DECLS
@@ -38,8 +40,9 @@ GpudlModel *gpudl_modelfile_read(GBytes *file, const gchar *path, GError **error
 GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error);
 
 /** Reads a file of at most GPUDL_LIMIT_FILE_BYTES into memory aligned to 64 bytes. NOT_FOUND, OPEN_READ (also a
- * directory or a device), FORMAT (empty), LIMIT, NO_MEMORY; messages begin with the path. */
-GBytes *gpudl_file_read(const gchar *path, GError **error);
+ * directory or a device), FORMAT (empty), LIMIT, NO_MEMORY; messages begin with the path. st (may be NULL) gets what
+ * tells one version of the file from another. */
+GBytes *gpudl_file_read(const gchar *path, struct stat *st, GError **error);
 
 G_END_DECLS
 #endif

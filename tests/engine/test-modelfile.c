@@ -283,7 +283,7 @@ static void test_other_version_says_so(void)
 static void assert_file_error(const gchar *path, GpudlError code)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GBytes) bytes = gpudl_file_read(path, &error);
+    g_autoptr(GBytes) bytes = gpudl_file_read(path, NULL, &error);
 
     g_assert_null(bytes);
     g_assert_error(error, GPUDL_ERROR, (gint)code);
