@@ -396,8 +396,9 @@ static gboolean import_node(OnnxImport *import, const Onnx__ModelProto *model, g
         node.name = g_strdup(proto->name);
     } else {
         g_autofree gchar *type = proto->op_type != NULL ? g_utf8_make_valid(proto->op_type, -1) : g_strdup("node");
+        g_autofree gchar *beginning = g_utf8_substring(type, 0, MIN(g_utf8_strlen(type, -1), 64));
 
-        node.name = g_strdup_printf("%.64s_%" G_GSIZE_FORMAT, type, index);
+        node.name = g_strdup_printf("%s_%" G_GSIZE_FORMAT, beginning, index);
     }
     node.row = find_row(import, model, proto, node.name, error);
     ok = node.row != NULL && map_node(&node, error);
