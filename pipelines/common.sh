@@ -28,7 +28,8 @@ enter_environment() { # enter_environment "$@": runs the script again inside the
 need_elements() { # need_elements NAME...: all have to be there
     command -v gst-launch-1.0 >/dev/null || fail "gst-launch-1.0 is missing: install gstreamer1.0-tools (Debian)"
     for element in "$@"; do
-        gst-inspect-1.0 --exists "$element" ||
+        # not --exists: that wants plugins of GStreamer's own version
+        gst-inspect-1.0 "$element" >/dev/null 2>&1 ||
             fail "GStreamer's element $element is missing; 'gpudl doctor' says what to install"
     done
 }

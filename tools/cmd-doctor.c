@@ -21,6 +21,12 @@ static void print_finding(gboolean ok, const gchar *what, const gchar *detail)
     printf("  %-8s%-26s%s\n", ok ? "ok" : "missing", what, detail != NULL ? detail : "");
 }
 
+/* The same for what nobody has to have. */
+static void print_optional(gboolean there, const gchar *what, const gchar *detail)
+{
+    printf("  %-8s%-26s%s\n", there ? "ok" : "-", what, detail);
+}
+
 /* ---- this machine ------------------------------------------------------------------------------------------------ */
 
 /* Value of the first "key : value" line of /proc/cpuinfo, or NULL. */
@@ -71,10 +77,10 @@ static void check_nvidia(void)
 
     if (driver)
         text[strcspn(text, "\n")] = '\0';
-    print_finding(driver, "NVIDIA driver",
-                  driver ? text : "only for the CUDA backend: a GPU and its driver (nvidia-driver, Debian non-free)");
-    print_finding(cuda != NULL, "libcuda.so.1",
-                  cuda != NULL ? "loads" : "only for the CUDA backend: comes with the driver (libcuda1, Debian)");
+    print_optional(driver, "NVIDIA driver",
+                   driver ? text : "not here; only the CUDA backend needs it (nvidia-driver, Debian non-free)");
+    print_optional(cuda != NULL, "libcuda.so.1",
+                   cuda != NULL ? "loads" : "not here; comes with the driver (libcuda1, Debian non-free)");
     if (cuda != NULL)
         g_module_close(cuda);
 }
@@ -113,7 +119,7 @@ static const struct {
     {"Matroska and WebM files", "video/x-matroska"},
     {"H.264 video", "video/x-h264, stream-format=byte-stream, alignment=au"},
     {"H.265 video", "video/x-h265, stream-format=byte-stream, alignment=au"},
-    {"VP8 video", "video/x-vp8"},
+    {"VP8 video", "video/x-vp8, codec-alpha=(boolean)false"},
     {"MPEG-4 video", "video/mpeg, mpegversion=4, systemstream=false"},
 };
 
@@ -180,10 +186,10 @@ static void check_gstreamer(void)
 
         print_finding(ok, helpers[i].element, ok ? NULL : detail);
     }
-    print_finding(HAVE_ANALYTICS, "analytics metadata",
-                  HAVE_ANALYTICS ? "GstAnalyticsClsMtd is attached as well"
-                                 : "this build attaches GpudlClassificationMeta only; GstAnalyticsClsMtd needs "
-                                   "GStreamer 1.24 when building");
+    print_optional(HAVE_ANALYTICS, "analytics metadata",
+                   HAVE_ANALYTICS ? "GstAnalyticsClsMtd is attached as well"
+                                  : "this build attaches GpudlClassificationMeta only; GstAnalyticsClsMtd needs "
+                                    "GStreamer 1.24 when building");
     print_heading("What can be decoded");
     check_decoders();
 }

@@ -72,7 +72,9 @@ int finish_stdout(const gchar *command, int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    say_error(command, "output can't be written: %s", g_strerror(errno));
+    /* whoever closed the pipe ("| head") knows that it did */
+    if (errno != EPIPE)
+        say_error(command, "output can't be written: %s", g_strerror(errno));
     return EXIT_FAILED;
 }
 

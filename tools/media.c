@@ -15,6 +15,7 @@
 #define MAX_QUEUED 4
 /* EXIF comes among the first segments of a JPEG file, each below 64 kB */
 #define EXIF_SEARCH_BYTES (256 * 1024)
+#define COLLECTING_DECODER "gdkpixbufdec"
 
 struct _GpudlMedia {
     gchar *location, *uri;
@@ -95,8 +96,14 @@ static gboolean ensure_gstreamer(GError **error)
 {
     g_autoptr(GError) reason = NULL;
 
-    if (gst_init_check(NULL, NULL, &reason))
+    if (gst_init_check(NULL, NULL, &reason)) {
+        g_autoptr(GstPluginFeature) collecting = gst_registry_lookup_feature(gst_registry_get(), COLLECTING_DECODER);
+
+        /* its rank is none: decodebin would never try it; this changes it for this process alone */
+        if (collecting != NULL && gst_plugin_feature_get_rank(collecting) < GST_RANK_MARGINAL)
+            gst_plugin_feature_set_rank(collecting, GST_RANK_MARGINAL);
         return TRUE;
+    }
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND, "GStreamer can't be started: %s",
                 reason != NULL ? reason->message : "no reason given");
     return FALSE;
@@ -265,6 +272,22 @@ static void on_pad(GstElement *source, GstPad *pad, gpointer user_data)
     g_mutex_unlock(&self->lock);
 }
 
+/* decodebin feeds decoders of whole pictures a file's 4 kB blocks where no parser stands before them, and libav's take
+ * each block for a picture: they fail on every file larger than that. gdkpixbufdec collects the blocks, so it goes
+ * before them. The values are GstAutoplugSelectResult's, which no header has. */
+static gint on_autoplug_select(GstElement *source, GstPad *pad, GstCaps *caps, GstElementFactory *factory,
+                               gpointer user_data)
+{
+    enum { TRY = 0, SKIP = 2 };
+    g_autoptr(GstElementFactory) collecting = gst_element_factory_find(COLLECTING_DECODER);
+
+    if (collecting != NULL && g_str_has_prefix(GST_OBJECT_NAME(factory), "avdec_") &&
+        g_str_has_prefix(gst_structure_get_name(gst_caps_get_structure(caps, 0)), "image/") &&
+        gst_element_factory_can_sink_any_caps(collecting, caps))
+        return SKIP;
+    return TRY;
+}
+
 static void on_no_more_pads(GstElement *source, gpointer user_data)
 {
     GpudlMedia *self = user_data;
@@ -379,6 +402,7 @@ static gboolean build(GpudlMedia *self, GError **error)
     gst_app_sink_set_callbacks(GST_APP_SINK(self->sink), &callbacks, self, NULL);
     gst_element_link(tail, self->sink);
     g_signal_connect(source, "pad-added", G_CALLBACK(on_pad), self);
+    g_signal_connect(source, "autoplug-select", G_CALLBACK(on_autoplug_select), self);
     g_signal_connect(source, "no-more-pads", G_CALLBACK(on_no_more_pads), self);
     pad = gst_element_get_static_pad(self->head, "sink");
     gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_event, self, NULL);

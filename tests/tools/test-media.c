@@ -68,7 +68,7 @@ static guint count_frames(Fixture *f, GpudlPixelFormat *format)
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlMedia) media = gpudl_media_open(f->path, GPUDL_PIXEL_UNKNOWN, &error);
     GpudlMediaFrame *frame;
-    gint64 last = -1;
+    gint64 last = -2; /* -1: a picture without a time */
     guint n = 0;
 
     g_assert_no_error(error);
@@ -138,6 +138,18 @@ static void deep_pictures_are_converted(Fixture *f, gconstpointer data)
 
     if (make_media(f, "videotestsrc num-buffers=1 ! video/x-raw,format=GRAY16_BE,width=16,height=16 ! pngenc"))
         g_assert_cmpuint(count_frames(f, &format), ==, 1);
+}
+
+/* Larger than the 4 kB that sources read at a time. */
+static void bitmaps_are_read_whole(Fixture *f, gconstpointer data)
+{
+    GpudlPixelFormat format;
+
+    if (gpudl_media_has_element("gdkpixbufdec", NULL, NULL) &&
+        make_media(f, "videotestsrc num-buffers=1 ! video/x-raw,width=100,height=100 ! videoconvert ! avenc_bmp"))
+        g_assert_cmpuint(count_frames(f, &format), ==, 1);
+    else
+        g_test_skip("needs gdkpixbufdec and avenc_bmp");
 }
 
 static void every_frame_of_a_video_comes_in_order(Fixture *f, gconstpointer data)
@@ -280,6 +292,7 @@ int main(int argc, char **argv)
     ADD(png_pixels_arrive_as_they_are);
     ADD(a_format_can_be_asked_for);
     ADD(deep_pictures_are_converted);
+    ADD(bitmaps_are_read_whole);
     ADD(every_frame_of_a_video_comes_in_order);
     ADD(sound_is_left_alone);
     ADD(orientation_in_exif_is_applied);

@@ -9,8 +9,8 @@
 #define META_NAME "GpudlClassificationMeta"
 
 static const VideoEncoder exact_encoders[] = {
-    {".avi", "video/x-raw,format=I420 ! jpegenc quality=92 ! avimux", {"jpegenc", "avimux"}},
-    {".mkv", "video/x-raw,format=I420 ! jpegenc quality=92 ! matroskamux", {"jpegenc", "matroskamux"}},
+    {".avi", "video/x-raw,format=I420 ! jpegenc quality=88 ! avimux", {"jpegenc", "avimux"}},
+    {".mkv", "video/x-raw,format=I420 ! jpegenc quality=88 ! matroskamux", {"jpegenc", "matroskamux"}},
     {".ogv", "theoraenc quality=60 ! oggmux", {"theoraenc", "oggmux"}},
 };
 
@@ -41,6 +41,26 @@ const VideoEncoder *video_encoder_find(VideoEncoderUse use, GError **error)
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND,
                 "GStreamer has no encoder to write a video with: install gstreamer1.0-plugins-good (Debian)");
     return NULL;
+}
+
+gboolean window_check(gboolean *there, GError **error)
+{
+    static const gchar *const sinks[] = {"glimagesink", "xvimagesink", "ximagesink", "waylandsink"};
+    const gchar *x11 = g_getenv("DISPLAY"), *wayland = g_getenv("WAYLAND_DISPLAY");
+
+    gst_init(NULL, NULL);
+    *there = (x11 != NULL && x11[0] != '\0') || (wayland != NULL && wayland[0] != '\0');
+    for (guint i = 0; *there && i < G_N_ELEMENTS(sinks); i++) {
+        /* Wayland's can't do X11 */
+        if (has_element(sinks[i]) && (strcmp(sinks[i], "waylandsink") != 0 || wayland != NULL))
+            return TRUE;
+    }
+    if (!*there)
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND,
+                "there is a display, but GStreamer has nothing to open a window with: install gstreamer1.0-x or "
+                "gstreamer1.0-gl (Debian), or unset DISPLAY and WAYLAND_DISPLAY to write a file");
+    return FALSE;
 }
 
 /* ---- what is on the frames --------------------------------------------------------------------------------------- */
@@ -115,14 +135,31 @@ static gboolean add_probe(Run *run, const gchar *element_name, const gchar *pad_
 
 /* ---- the pipeline ------------------------------------------------------------------------------------------------ */
 
-static gchar *quoted(const gchar *text)
+/* Descriptions come in two spellings: one that gst_parse_launch() reads, with names by which the probes find their
+ * elements, and one to type after gst-launch-1.0 in a shell. */
+typedef enum { FOR_PARSER, FOR_SHELL } Spelling;
+
+static gchar *quoted(const gchar *text, Spelling spelling)
 {
-    return text[strcspn(text, " \t\"'\\!;()<>$&")] == '\0' ? g_strdup(text) : g_shell_quote(text);
+    g_autoptr(GString) out = NULL;
+
+    if (text[strcspn(text, " \t\n\"'\\!;()<>$&*?`#~|=")] == '\0')
+        return g_strdup(text);
+    if (spelling == FOR_SHELL)
+        return g_shell_quote(text);
+    out = g_string_new("\"");
+    for (const gchar *p = text; *p != '\0'; p++) {
+        if (*p == '"' || *p == '\\')
+            g_string_append_c(out, '\\');
+        g_string_append_c(out, *p);
+    }
+    g_string_append_c(out, '"');
+    return g_strdup(out->str);
 }
 
-static gchar *describe_source(const gchar *input)
+static gchar *describe_source(const gchar *input, Spelling spelling)
 {
-    g_autofree gchar *name = quoted(input);
+    g_autofree gchar *name = quoted(input, spelling);
 
     if (g_str_has_prefix(input, "/dev/"))
         return g_strdup_printf("v4l2src device=%s ! decodebin", name);
@@ -131,12 +168,11 @@ static gchar *describe_source(const gchar *input)
     return g_strdup_printf("filesrc location=%s ! decodebin", name);
 }
 
-/* For the shell and for gst_parse_launch() alike. */
-static gchar *describe(const AnnotateJob *job, GError **error)
+static gchar *describe(const AnnotateJob *job, Spelling spelling, GError **error)
 {
-    g_autofree gchar *source = describe_source(job->input), *model = quoted(job->model);
+    g_autofree gchar *source = describe_source(job->input, spelling), *model = quoted(job->model, spelling);
     g_autofree gchar *backend = job->backend != NULL ? g_strdup_printf(" backend=%s", job->backend) : g_strdup("");
-    g_autofree gchar *output = job->output != NULL ? quoted(job->output) : NULL;
+    g_autofree gchar *output = job->output != NULL ? quoted(job->output, spelling) : NULL;
     g_autofree gchar *tail = NULL;
 
     if (job->output == NULL) {
@@ -150,9 +186,9 @@ static gchar *describe(const AnnotateJob *job, GError **error)
             return NULL;
         tail = g_strdup_printf("%s ! filesink location=%s", encoder->description, output);
     }
-    return g_strdup_printf(
-        "%s ! videoconvert ! gpudlinfer name=infer model=%s%s ! gpudloverlay name=overlay ! videoconvert ! %s", source,
-        model, backend, tail);
+    return g_strdup_printf("%s ! videoconvert ! gpudlinfer%s model=%s%s ! gpudloverlay%s ! videoconvert ! %s", source,
+                           spelling == FOR_PARSER ? " name=infer" : "", model, backend,
+                           spelling == FOR_PARSER ? " name=overlay" : "", tail);
 }
 
 static gboolean on_message(GstBus *bus, GstMessage *message, gpointer user_data)
@@ -221,11 +257,11 @@ gboolean annotate_run(const AnnotateJob *job, AnnotateCounts *counts, gchar **te
 
     gst_init(NULL, NULL);
     memset(counts, 0, sizeof *counts);
-    description = describe(job, error);
-    if (text != NULL)
-        *text = g_strdup(description);
+    description = describe(job, FOR_PARSER, error);
     if (description == NULL)
         return FALSE;
+    if (text != NULL)
+        *text = describe(job, FOR_SHELL, NULL);
     run.pipeline = gst_parse_launch_full(description, NULL, GST_PARSE_FLAG_FATAL_ERRORS, &reason);
     if (run.pipeline == NULL) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND, "%s; 'gpudl doctor' says what to install",

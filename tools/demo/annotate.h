@@ -25,6 +25,13 @@ typedef enum {
 /** The best one installed; static. NULL with BACKEND if none is. */
 const VideoEncoder *video_encoder_find(VideoEncoderUse use, GError **error);
 
+/**
+ * TRUE if a window can be opened: *there says whether a display is (environment variables DISPLAY, WAYLAND_DISPLAY).
+ * BACKEND if one is but no element that opens windows on it: without them autovideosink takes sinks that need the bare
+ * screen, and those fail in ways of their own.
+ */
+gboolean window_check(gboolean *there, GError **error);
+
 /** One class as attached to a frame. The label belongs to the metadata. */
 typedef struct {
     guint32 id;
@@ -60,7 +67,7 @@ typedef struct {
 
 /**
  * Runs until the end of the input, or until the window is closed or SIGINT comes (the file is finished properly then).
- * *text (may be NULL, freed by the caller) is the pipeline as gst-launch-1.0 takes it, set in any case.
+ * *text (may be NULL, freed by the caller) is the pipeline as gst-launch-1.0 takes it.
  * Errors: BACKEND (an element is missing: the message says what to install), FAILED with the pipeline's own message.
  */
 gboolean annotate_run(const AnnotateJob *job, AnnotateCounts *counts, gchar **text, GError **error);

@@ -26,6 +26,15 @@ static void say_error(const gchar *text)
     g_printerr("gpudl-demo: %s\n", text);
 }
 
+/* Exactly width characters, cut or filled up; printf counts bytes. Freed by the caller. */
+static gchar *fit(const gchar *text, glong width)
+{
+    glong n = g_utf8_strlen(text, -1);
+    g_autofree gchar *cut = g_utf8_substring(text, 0, MIN(n, n > width ? width - 1 : width));
+
+    return n > width ? g_strconcat(cut, "\xe2\x80\xa6", NULL) : g_strdup_printf("%s%*s", cut, (int)(width - n), "");
+}
+
 /* ---- photographs ------------------------------------------------------------------------------------------------- */
 
 static gboolean classify(GpudlRequest *request, GpudlModel *model, Photo *photo, GError **error)
@@ -54,11 +63,12 @@ static guint classify_all(Demo *demo, GPtrArray *photos, GpudlSession *session)
     g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
     guint right = 0;
 
-    printf("\n%-22s %-36s %-32s confidence\n", "photograph", "expected", "seen");
+    printf("\n%-20s  %-36s  %-32s  confidence\n", "photograph", "expected", "seen");
     for (guint i = 0; i < photos->len; i++) {
         Photo *photo = photos->pdata[i];
         g_autoptr(GError) error = NULL;
-        g_autofree gchar *seen = NULL;
+        g_autofree gchar *name = fit(photo->name, 20), *truth = fit(photo->truth, 36);
+        g_autofree gchar *label = NULL, *seen = NULL;
         gboolean ok = classify(request, demo->model, photo, &error) && photo_is_right(photo, photo->id);
 
         right += ok;
@@ -66,9 +76,9 @@ static guint classify_all(Demo *demo, GPtrArray *photos, GpudlSession *session)
             say_error(error->message);
             continue;
         }
-        seen = g_strdup_printf("%.24s (%u)", photo->label, photo->id);
-        printf("%-22s %-36s %-32s %6.1f %%   %s\n", photo->name, photo->truth, seen, 100.0 * photo->confidence,
-               ok ? "ok" : "WRONG");
+        label = g_strdup_printf("%s (%u)", photo->label, photo->id);
+        seen = fit(label, 32);
+        printf("%s  %s  %s  %6.1f %%   %s\n", name, truth, seen, 100.0 * photo->confidence, ok ? "ok" : "WRONG");
         fflush(stdout);
     }
     printf("%u of %u right\n", right, photos->len);
@@ -90,6 +100,7 @@ static void finish_shot(Watch *watch)
 {
     const Photo *photo = watch->shots->pdata[watch->shot];
     guint best = 0, most = 0;
+    g_autofree gchar *name = NULL, *label = NULL;
     GHashTableIter iter;
     gpointer id, n;
     gboolean ok;
@@ -103,14 +114,12 @@ static void finish_shot(Watch *watch)
     }
     ok = most > 0 && photo_is_right(photo, best);
     watch->right += ok;
-    if (most == 0)
-        printf("shot %2u of %u  %-22s no frame of it carries a label   WRONG\n", watch->shot + 1, watch->shots->len,
-               photo->name);
-    else
-        printf("shot %2u of %u  %-22s %-28.28s %2u of %u frames, %5.1f %% on average   %s\n", watch->shot + 1,
-               watch->shots->len, photo->name,
-               (const gchar *)g_hash_table_lookup(watch->labels, GUINT_TO_POINTER(best)), most, watch->n_frames,
-               100.0 * *(double *)g_hash_table_lookup(watch->sums, GUINT_TO_POINTER(best)) / most, ok ? "ok" : "WRONG");
+    name = fit(photo->name, 20);
+    label = fit(most > 0 ? g_hash_table_lookup(watch->labels, GUINT_TO_POINTER(best)) : "no label", 28);
+    printf("shot %2u of %u  %s  %s  %2u of %u frames, %5.1f %% on average   %s\n", watch->shot + 1, watch->shots->len,
+           name, label, most, watch->n_frames,
+           most > 0 ? 100.0 * *(double *)g_hash_table_lookup(watch->sums, GUINT_TO_POINTER(best)) / most : 0.0,
+           ok ? "ok" : "WRONG");
     fflush(stdout);
     g_hash_table_remove_all(watch->votes);
     g_hash_table_remove_all(watch->labels);
@@ -275,14 +284,14 @@ static gboolean is_still(const gchar *input, gboolean *still, GError **error)
 
 static int show_input(Demo *demo)
 {
-    gboolean window = g_getenv("DISPLAY") != NULL || g_getenv("WAYLAND_DISPLAY") != NULL, still;
+    gboolean window, still;
     Changes changes = {0};
     g_autofree gchar *output = NULL, *text = NULL, *name = NULL;
     g_autoptr(GError) error = NULL;
     AnnotateCounts counts;
     AnnotateJob job;
 
-    if (!is_still(demo->input, &still, &error)) {
+    if (!window_check(&window, &error) || !is_still(demo->input, &still, &error)) {
         say_error(error->message);
         return EXIT_FAILED;
     }
@@ -402,15 +411,16 @@ int main(int argc, char **argv)
 {
     Demo demo = {0};
     g_autoptr(GError) error = NULL;
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    int status = EXIT_USAGE;
+    g_autoptr(GOptionContext) context = g_option_context_new("MODEL [MANIFEST]");
+    g_auto(GStrv) arguments = NULL;
+    guint n_arguments;
+    int status;
     const GOptionEntry entries[] = {
-        {"model", 'm', 0, G_OPTION_ARG_FILENAME, &demo.model_path, "Model, a net.bin", "FILE"},
-        {"manifest", 0, 0, G_OPTION_ARG_FILENAME, &demo.manifest_path, "List of photographs with their truth", "FILE"},
         {"input", 'i', 0, G_OPTION_ARG_FILENAME, &demo.input,
          "In place of the photographs: a file, /dev/video0, rtsp://...", "INPUT"},
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &demo.output, "Folder for what is made (default .)", "DIR"},
         {"backend", 0, 0, G_OPTION_ARG_STRING, &demo.backend, "auto, cuda, cpu or ref (default auto)", "B"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL},
         G_OPTION_ENTRY_NULL,
     };
 
@@ -418,17 +428,23 @@ int main(int argc, char **argv)
     setlocale(LC_NUMERIC, "C");
     g_option_context_set_summary(context,
                                  "Shows gpudlinfer at work: photographs, a film made of them, a street video.\n"
+                                 "MANIFEST lists photographs and what they show, as JSON.\n"
                                  "Exit code 1 if fewer than 7 of 8 are right or a frame has no label.");
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, &error))
+    if (!g_option_context_parse(context, &argc, &argv, &error)) {
         say_error(error->message);
-    else if (argc > 1 || demo.model_path == NULL || (demo.input == NULL) == (demo.manifest_path == NULL))
-        say_error("needs --model and either --manifest or --input; see --help");
-    else {
-        if (demo.output == NULL)
-            demo.output = g_strdup(".");
-        status = run_demo(&demo);
+        return EXIT_USAGE;
     }
+    n_arguments = arguments != NULL ? g_strv_length(arguments) : 0;
+    if (n_arguments != (demo.input != NULL ? 1 : 2)) {
+        say_error("expected MODEL and a MANIFEST, or MODEL and --input; see --help");
+        return EXIT_USAGE;
+    }
+    demo.model_path = g_strdup(arguments[0]);
+    demo.manifest_path = g_strdup(arguments[1]);
+    if (demo.output == NULL)
+        demo.output = g_strdup(".");
+    status = run_demo(&demo);
     g_clear_pointer(&demo.model, gpudl_model_unref);
     g_free(demo.model_path);
     g_free(demo.manifest_path);

@@ -113,7 +113,8 @@ Manifest *manifest_read(const gchar *path, GError **error)
                     : g_error_matches(reason, G_FILE_ERROR, G_FILE_ERROR_NOENT) ? GPUDL_ERROR_NOT_FOUND
                                                                                 : GPUDL_ERROR_OPEN_READ;
 
-        g_set_error(error, GPUDL_ERROR, code, "%s: %s", path, reason->message);
+        g_set_error(error, GPUDL_ERROR, code, "%s: %s", path,
+                    code == GPUDL_ERROR_NOT_FOUND ? "no such file" : reason->message);
         return NULL;
     }
     root = json_parser_get_root(parser);

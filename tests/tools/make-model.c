@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writes a net.bin whose answers are known by arithmetic: three classes, the mean of each channel times 10, softmax.
+ * A red picture is class 0 with 1 / (1 + 2 exp(-10)) = 0.99991. */
+#include <stdio.h>
+
+#include "engine/graph/graph.h"
+#include "engine/model.h"
+#include "models/gpudl-import.h"
+
+static GpudlModel *make_model(gboolean labels, GError **error)
+{
+    static const float weights[9] = {10.0f, 0.0f, 0.0f, 0.0f, 10.0f, 0.0f, 0.0f, 0.0f, 10.0f};
+    static const gint64 weight_dims[4] = {3, 3, 1, 1};
+    static const gchar *const names[] = {"red", "green \"grass\"", "bl\xc3\xa4ulich", NULL};
+    const GpudlShape shape = {.rank = 4, .dims = {1, 3, 8, 8}};
+    GpudlGraph *graph = gpudl_graph_new();
+    GpudlTensor *input = gpudl_graph_add_input(graph, "input", GPUDL_DTYPE_F32, &shape), *inputs[2];
+    GpudlNode *pool = gpudl_graph_add_node(graph, GPUDL_OP_GLOBAL_AVERAGE_POOL, "mean", &input, 1, NULL, 1);
+    GpudlNode *conv;
+    GpudlModel *model;
+
+    inputs[0] = pool->outputs[0];
+    inputs[1] = gpudl_graph_add_constant_f32(graph, "weights", weights, weight_dims, 4);
+    conv = gpudl_graph_add_node(graph, GPUDL_OP_CONV, "times-ten", inputs, 2, NULL, 1);
+    conv->attrs.window.n_spatial = 2;
+    gpudl_graph_add_output(graph, conv->outputs[0]);
+    graph->symbolic_batch = TRUE;
+    if (!gpudl_graph_sort(graph, error) || !gpudl_graph_infer(graph, 1, error)) {
+        gpudl_graph_free(graph);
+        return NULL;
+    }
+    model = gpudl_model_new(graph, "three colours", NULL, error);
+    if (model != NULL && labels && !gpudl_model_set_labels(model, names, error))
+        g_clear_pointer(&model, gpudl_model_unref);
+    return model;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = NULL;
+
+    if (argc < 2)
+        return 2;
+    model = make_model(argc == 2, &error);
+    if (model == NULL || !gpudl_model_save(model, argv[1], &error)) {
+        fprintf(stderr, "make-model: %s\n", error->message);
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""test-cli.py GPUDL MAKE-MODEL: the gpudl command as a user meets it: options, exit codes, output, errors."""
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+GPUDL, MAKE_MODEL = sys.argv[1:3]
+COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+tests = []
+
+
+def test(function):
+    tests.append(function)
+    return function
+
+
+def gpudl(*args, backend="ref", **options):
+    """Runs gpudl; ref is used where a backend can be named, so that the answers do not depend on this machine."""
+    args = [str(a) for a in args]
+    if args and args[0] == "run" and backend and "--help" not in args:
+        args.insert(1, f"--backend={backend}")
+    return subprocess.run([GPUDL, *args], capture_output=True, text=True, timeout=60, **options)
+
+
+def check(condition, text=""):
+    if not condition:
+        raise AssertionError(text)
+
+
+def check_run(result, code, stderr_starts=None):
+    check(result.returncode == code,
+          f"exit code {result.returncode}, expected {code}; stderr: {result.stderr}; stdout: {result.stdout}")
+    if stderr_starts is None:
+        check(result.stderr == "", f"stderr: {result.stderr}")
+    else:
+        check(result.stderr.startswith(stderr_starts), f"stderr: {result.stderr}, expected {stderr_starts}...")
+
+
+def write_png(path, rgb, size=16):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = (b"\0" + bytes(rgb) * size) * size
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
+                     + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def write_y4m(path, frames):
+    """A video without any encoder: frames are (Y, Cb, Cr) of 16x16 pictures."""
+    with open(path, "wb") as file:
+        file.write(b"YUV4MPEG2 W16 H16 F25:1 Ip A1:1 C420jpeg\n")
+        for y, cb, cr in frames:
+            file.write(b"FRAME\n" + bytes([y]) * 256 + bytes([cb]) * 64 + bytes([cr]) * 64)
+
+
+@test
+def help_is_everywhere(dir):
+    for args in ["--help"], ["-h"], ["help"]:
+        result = gpudl(*args)
+        check_run(result, 0)
+        for command in "convert", "info", "run", "doctor":
+            check(f"\n  {command} " in result.stdout, result.stdout)
+    for command in "convert", "info", "run", "doctor":
+        for args in [command, "--help"], [command, "-h"], ["help", command]:
+            result = gpudl(*args, backend=None)
+            check_run(result, 0)
+            check(result.stdout.startswith(f"Usage:\n  gpudl {command} "), result.stdout)
+
+
+@test
+def version_is_told(dir):
+    result = gpudl("--version")
+    check_run(result, 0)
+    check(result.stdout.startswith("gpudl ") and result.stdout.count("\n") == 1, result.stdout)
+
+
+@test
+def wrong_usage_is_exit_code_2(dir):
+    check(gpudl().returncode == 2)
+    for args, says in [
+        (["nonsense"], "gpudl: unknown command 'nonsense'"),
+        (["--nonsense"], "gpudl: unknown option '--nonsense'"),
+        (["help", "nonsense"], "gpudl: unknown command 'nonsense'"),
+        (["run", "--nonsense", "m", "f"], "gpudl: run: Unknown option --nonsense"),
+        (["run"], "gpudl: run: no model given"),
+        (["run", "m"], "gpudl: run: no picture or video given"),
+        (["run", "--top-k", "-3", "m", "f"], "gpudl: run: --top-k: found -3"),
+        (["run", "--top-k", "many", "m", "f"], "gpudl: run: "),
+        (["run", "--threshold", "1.5", "m", "f"], "gpudl: run: --threshold: found 1.5"),
+        (["run", "--threads", "-1", "m", "f"], "gpudl: run: --threads: found -1"),
+        (["run", "--precision", "fp7", "m", "f"], "gpudl: run: --precision: found 'fp7'"),
+        (["info"], "gpudl: info: no model given"),
+        (["info", "a", "b"], "gpudl: info: one model at a time; found 'b'"),
+        (["info", "--nonsense"], "gpudl: info: Unknown option"),
+        (["doctor", "x"], "gpudl: doctor: takes no arguments; found 'x'"),
+        (["convert"], "gpudl: convert: no model file given"),
+        (["convert", "m"], "gpudl: convert: -o FILE is missing"),
+        (["convert", "m", "n", "-o", "x"], "gpudl: convert: one model file at a time; found 'n'"),
+        (["convert", "m", "-o", "x", "--mean", "1,2"], "gpudl: convert: --mean: found '1,2'"),
+        (["convert", "m", "-o", "x", "--std", "1,0,1"], "gpudl: convert: --std: found '1,0,1'"),
+        (["convert", "m", "-o", "x", "--scale", "0"], "gpudl: convert: --scale: found '0'"),
+        (["convert", "m", "-o", "x", "--channel-order", "gbr"], "gpudl: convert: --channel-order: found 'gbr'"),
+        (["convert", "m", "-o", "x", "--resize-mode", "zoom"], "gpudl: convert: --resize-mode: found 'zoom'"),
+        (["convert", "m", "-o", "x", "--scale-method", "x"], "gpudl: convert: --scale-method: found 'x'"),
+        (["convert", "m", "-o", "x", "--crop-fraction", "2"], "gpudl: convert: --crop-fraction: found '2'"),
+        (["convert", "m", "-o", "x", "--pad-color", "red"], "gpudl: convert: --pad-color: found 'red'"),
+        (["convert", "m", "-o", "x", "--input-size", "224"], "gpudl: convert: --input-size: found '224'"),
+        (["convert", "m", "-o", "x", "--activation", "relu"], "gpudl: convert: --activation: found 'relu'"),
+        (["convert", "m", "-o", "x", "--expect", "e.npy"], "gpudl: convert: --expect needs --golden"),
+    ]:
+        result = gpudl(*args, backend=None)
+        check_run(result, 2, says)
+        check(result.stdout == "" and "--help'" in result.stderr, f"{args}: {result.stdout}{result.stderr}")
+
+
+@test
+def pictures_are_classified(dir):
+    for i, color in enumerate(COLORS):
+        result = gpudl("run", "--json", dir / "net.bin", dir / f"{color}.png")
+        check_run(result, 0)
+        line = json.loads(result.stdout)
+        check(list(line) == ["file", "frame", "pts", "results"], line)
+        check(line["file"] == str(dir / f"{color}.png") and line["frame"] == 0, line)
+        check([list(r) for r in line["results"]] == [["id", "label", "confidence"]] * 3, line)
+        check(line["results"][0]["id"] == i, line)
+        check(abs(line["results"][0]["confidence"] - 0.9999092) < 1e-5, line)
+        check(abs(sum(r["confidence"] for r in line["results"]) - 1) < 1e-5, line)
+    check(line["results"][0]["label"] == "bl\u00e4ulich", line)
+
+
+@test
+def the_readable_form_names_the_class(dir):
+    result = gpudl("run", dir / "net.bin", dir / "red.png")
+    check_run(result, 0)
+    lines = result.stdout.splitlines()
+    check(lines[0] == str(dir / "red.png") and len(lines) == 4, result.stdout)
+    check(lines[1].split() == ["100.0", "%", "0", "red"], result.stdout)
+
+
+@test
+def every_frame_of_a_video_is_a_line_in_order(dir):
+    red, blue = (76, 85, 255), (29, 255, 107)
+    write_y4m(dir / "v.y4m", [red, blue] * 20)
+    result = gpudl("run", "--json", "--top-k", "1", dir / "net.bin", dir / "v.y4m", dir / "red.png")
+    check_run(result, 0)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    check([line["frame"] for line in lines] == [*range(40), 0], lines)
+    check([line["results"][0]["id"] for line in lines] == [0, 2] * 20 + [0], lines)
+    check([line["pts"] for line in lines[:40]] == [40000000 * i for i in range(40)], lines)
+    check(all(len(line["results"]) == 1 for line in lines))
+    readable = gpudl("run", dir / "net.bin", dir / "v.y4m").stdout.splitlines()
+    check(len(readable) == 40 and "#39" in readable[39] and "0:00:01.560" in readable[39], readable)
+
+
+@test
+def top_k_and_threshold_choose(dir):
+    def results(*args):
+        result = gpudl("run", "--json", *args, dir / "net.bin", dir / "red.png")
+        check_run(result, 0)
+        return json.loads(result.stdout)["results"]
+
+    check(len(results("--top-k=0")) == 3)
+    check(len(results("--top-k=2")) == 2)
+    check(len(results("-k", "99")) == 3)
+    check([r["id"] for r in results("--threshold=0.5")] == [0])
+    check(results("--threshold=1") == [])
+
+
+@test
+def a_failing_file_does_not_stop_the_others(dir):
+    (dir / "text.png").write_text("not a picture at all")
+    result = gpudl("run", "--json", dir / "net.bin", dir / "red.png", dir / "none.png", dir / "text.png", dir,
+                   dir / "blue.png")
+    check_run(result, 1, f"gpudl: run: {dir}/none.png: no such file\n")
+    errors = result.stderr.splitlines()
+    check(len(errors) == 3, errors)
+    check(errors[1] == f"gpudl: run: {dir}/text.png: not a picture or video", errors)
+    check(errors[2] == f"gpudl: run: {dir}: is a directory, not a picture or video", errors)
+    check([json.loads(line)["results"][0]["id"] for line in result.stdout.splitlines()] == [0, 2], result.stdout)
+
+
+@test
+def labels_can_be_replaced(dir):
+    (dir / "own.txt").write_text("rot\ngr\u00fcn\nblau\n")
+    (dir / "two.txt").write_text("a\nb\n")
+    result = gpudl("run", "--json", "--labels-file", dir / "own.txt", dir / "net.bin", dir / "green.png")
+    check(json.loads(result.stdout)["results"][0]["label"] == "gr\u00fcn", result.stdout)
+    result = gpudl("run", "--labels-file", dir / "two.txt", dir / "net.bin", dir / "green.png")
+    check_run(result, 1, f"gpudl: run: {dir}/two.txt: has 2 labels, expected 3")
+    result = gpudl("run", "--json", dir / "unlabelled.bin", dir / "green.png")
+    check(json.loads(result.stdout)["results"][0]["label"] == "1", result.stdout)
+
+
+@test
+def odd_file_names_make_valid_json(dir):
+    for name in [b'a "quoted" \\ name.png', b"new\nline.png", b"latin1-\xe9.png", b"#%20 percent.png"]:
+        path = os.path.join(os.fsencode(dir), name)
+        write_png(Path(os.fsdecode(path)), COLORS["red"])
+        done = subprocess.run([GPUDL, "run", "--json", "--backend=ref", dir / "net.bin", path], capture_output=True)
+        check(done.returncode == 0, done.stderr)
+        line = json.loads(done.stdout.decode("utf-8"))
+        check(line["file"] == path.decode("utf-8", "replace") and line["results"][0]["id"] == 0, line)
+
+
+@test
+def bad_models_are_one_error(dir):
+    (dir / "empty.bin").write_bytes(b"")
+    (dir / "text.bin").write_text("hello")
+    (dir / "cut.bin").write_bytes((dir / "net.bin").read_bytes()[:200])
+    for name in "none.bin", "empty.bin", "text.bin", "cut.bin", ".":
+        for args in ["run", dir / name, dir / "red.png"], ["info", dir / name], \
+                ["convert", dir / name, "-o", dir / "out.bin", "--backend=ref"]:
+            result = gpudl(*args)
+            check_run(result, 1, f"gpudl: {args[0]}: {dir / name}")
+            check(result.stderr.count("\n") == 1 and result.stdout == "", result.stderr + result.stdout)
+    check(not (dir / "out.bin").exists())
+
+
+@test
+def an_unknown_backend_is_refused(dir):
+    check_run(gpudl("run", dir / "net.bin", dir / "red.png", backend="abacus"), 1, "gpudl: run: ")
+
+
+@test
+def info_tells_what_is_inside(dir):
+    result = gpudl("info", "--json", "--layers", dir / "net.bin")
+    check_run(result, 0)
+    told = json.loads(result.stdout)
+    check(told["model"]["name"] == "three colours" and told["model"]["parameters"] == 9, told)
+    check(told["inputs"][0]["shape"] == [1, 3, 8, 8] and len(told["layers"]) >= 2, told)
+    check("layers" not in json.loads(gpudl("info", "--json", dir / "net.bin").stdout))
+    readable = gpudl("info", "--layers", dir / "net.bin")
+    check_run(readable, 0)
+    for text in "three colours", "1x3x8x8", "times-ten", told["model"]["id"]:
+        check(text in readable.stdout, readable.stdout)
+    check("Layers" in readable.stdout and "Layers" not in gpudl("info", dir / "net.bin").stdout)
+
+
+@test
+def output_that_cannot_be_written_is_a_failure(dir):
+    if not os.path.exists("/dev/full"):
+        return
+    with open("/dev/full", "w") as full:
+        for args in ["run", "--backend=ref", dir / "net.bin", dir / "red.png"], ["info", dir / "net.bin"], ["--help"]:
+            done = subprocess.run([GPUDL, *args], stdout=full, stderr=subprocess.PIPE, text=True)
+            check(done.returncode == 1 and "output can't be written" in done.stderr, f"{args}: {done.stderr}")
+
+
+@test
+def a_closed_pipe_is_no_complaint(dir):
+    write_y4m(dir / "long.y4m", [(76, 85, 255)] * 500)
+    done = subprocess.run(f"'{GPUDL}' run --json --backend=ref '{dir}/net.bin' '{dir}/long.y4m' | head -n 1", shell=True,
+                          capture_output=True, text=True, timeout=60)
+    check(json.loads(done.stdout)["frame"] == 0 and done.stderr == "", done.stderr)
+
+
+@test
+def doctor_tells_what_is_there(dir):
+    result = gpudl("doctor")
+    check(result.returncode in (0, 1), result.stderr)
+    for text in "Backends", "ref", "GStreamer", "gpudlinfer", "JPEG pictures", "H.264 video", "NVIDIA driver":
+        check(text in result.stdout, result.stdout)
+    cpu = [line.split() for line in result.stdout.splitlines() if line.split()[1:2] == ["cpu"]]
+    usable = any(line[0] == "ok" for line in cpu) or " cuda " in result.stdout and "ok      cuda" in result.stdout
+    check(result.returncode == (0 if usable else 1), result.stdout)
+
+
+@test
+def doctor_fails_without_a_backend(dir):
+    result = gpudl("doctor", env={**os.environ, "GPUDL_BACKEND_PATH": str(dir)})
+    check_run(result, 1)
+    check("no backend is usable" in result.stdout, result.stdout)
+
+
+def main():
+    failed = 0
+    print(f"1..{len(tests)}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="gpudl cli ") as name:
+        dir = Path(name)
+        subprocess.run([MAKE_MODEL, dir / "net.bin"], check=True)
+        subprocess.run([MAKE_MODEL, dir / "unlabelled.bin", "unlabelled"], check=True)
+        for color, rgb in COLORS.items():
+            write_png(dir / f"{color}.png", rgb)
+        for i, function in enumerate(tests, 1):
+            try:
+                function(dir)
+                print(f"ok {i} - {function.__name__}", flush=True)
+            except Exception as problem:
+                failed += 1
+                print(f"not ok {i} - {function.__name__}")
+                for line in f"{type(problem).__name__}: {problem}".splitlines():
+                    print(f"# {line}", flush=True)
+    return failed > 0
+
+
+sys.exit(main())

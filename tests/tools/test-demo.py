@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""test-demo.py GPUDL-DEMO MAKE-MODEL: the demo on a network and pictures whose answers are known by arithmetic."""
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+DEMO, MAKE_MODEL = sys.argv[1:3]
+COLORS = {"red": (220, 30, 20), "green": (20, 200, 40), "blue": (30, 10, 210)}
+tests = []
+
+
+def test(function):
+    tests.append(function)
+    return function
+
+
+def demo(*args):
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    return subprocess.run([DEMO, "--backend=ref", *map(str, args)], capture_output=True, text=True, timeout=120, env=env)
+
+
+def check(condition, text=""):
+    if not condition:
+        raise AssertionError(text)
+
+
+def write_png(path, rgb, size=64):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
+                     + chunk(b"IDAT", zlib.compress((b"\0" + bytes(rgb) * size) * size)) + chunk(b"IEND", b""))
+
+
+def write_manifest(path, photos, **more):
+    path.write_text(json.dumps({"photographs": photos, **more}))
+
+
+def photos(**wrong):
+    return [{"file": f"{color}.png", "ids": [wrong.get(color, i)], "truth": color} for i, color in enumerate(COLORS)]
+
+
+@test
+def all_right_is_success(dir):
+    write_manifest(dir / "good.json", photos(), video={"file": "street.y4m"})
+    with open(dir / "street.y4m", "wb") as file:
+        file.write(b"YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C420jpeg\n")
+        for _ in range(20):
+            file.write(b"FRAME\n" + bytes([76]) * 3072 + bytes([85]) * 768 + bytes([255]) * 768)
+    (dir / "out").mkdir()
+    result = demo("--output", dir / "out", dir / "net.bin", dir / "good.json")
+    check(result.returncode == 0, result.stdout + result.stderr)
+    check(result.stderr == "", result.stderr)
+    lines = result.stdout.splitlines()
+    check("3 of 3 photographs right, 3 of 3 shots right, 170 of 170 frames labelled" in lines, result.stdout)
+    check(sum(line.startswith("shot ") and "50 of 50 frames" in line and line.endswith("ok") for line in lines) == 3,
+          result.stdout)
+    check(any(line.startswith("0:00:00.000  red (0)") for line in lines), result.stdout)
+    for line in lines[lines.index("Look at:") + 1:]:
+        check(os.path.getsize(line.strip()) > 1000, line)
+    check((dir / "out" / "contact-sheet.png").read_bytes().startswith(b"\x89PNG"))
+
+
+@test
+def a_wrong_answer_too_many_is_a_failure(dir):
+    write_manifest(dir / "bad.json", photos(blue=1))
+    result = demo("--output", dir / "out", dir / "net.bin", dir / "bad.json")
+    check(result.returncode == 1, result.stdout + result.stderr)
+    check("2 of 3 photographs right, 2 of 3 shots right, 150 of 150 frames labelled: FAILED" in result.stdout,
+          result.stdout)
+    check(result.stdout.count("WRONG") == 2, result.stdout)
+
+
+@test
+def a_photograph_that_is_not_there_is_named(dir):
+    write_manifest(dir / "gone.json", photos()[:2] + [{"file": "gone.png", "ids": [0], "truth": "nothing"}])
+    result = demo("--output", dir / "out", dir / "net.bin", dir / "gone.json")
+    check(result.returncode == 1 and f"gpudl-demo: {dir}/gone.png: no such file\n" in result.stderr, result.stderr)
+    check("2 of 3 photographs right, 2 of 2 shots right" in result.stdout, result.stdout)
+
+
+@test
+def bad_manifests_are_one_error(dir):
+    for text, says in [
+        ("", ""),
+        ("[]", "lists no photographs"),
+        ('{"photographs": []}', "lists no photographs"),
+        ('{"photographs": [{"file": "red.png", "truth": "red"}]}', "photograph 0: expected"),
+        ('{"photographs": [{"file": 7, "ids": [0], "truth": "red"}]}', "photograph 0: expected"),
+        ('{"photographs": [{"file": "red.png", "ids": ["0"], "truth": "red"}]}', "photograph 0: expected"),
+    ]:
+        (dir / "m.json").write_text(text)
+        result = demo("--output", dir / "out", dir / "net.bin", dir / "m.json")
+        check(result.returncode == 1 and result.stderr.startswith(f"gpudl-demo: {dir}/m.json: {says}"), result.stderr)
+
+
+@test
+def any_picture_or_video_can_be_shown(dir):
+    result = demo("--output", dir / "out", "--input", dir / "red.png", dir / "net.bin")
+    check(result.returncode == 0, result.stderr)
+    check(any(line.startswith("red (0) ") for line in result.stdout.splitlines()), result.stdout)
+    check((dir / "out" / "annotated.png").read_bytes().startswith(b"\x89PNG"))
+    result = demo("--output", dir / "out", "--input", dir / "street.y4m", dir / "net.bin")
+    check(result.returncode == 0 and "20 of 20 frames labelled" in result.stdout, result.stdout + result.stderr)
+    result = demo("--output", dir / "out", "--input", dir / "none", dir / "net.bin")
+    check(result.returncode == 1 and result.stderr == f"gpudl-demo: {dir}/none: no such file\n", result.stderr)
+
+
+@test
+def wrong_usage_is_exit_code_2(dir):
+    for args in [], [dir / "net.bin"], ["--nonsense"], ["--input", "x"], ["--input", "x", "a", "b"]:
+        check(demo(*args).returncode == 2, args)
+    check(demo("--help").returncode == 0)
+
+
+def main():
+    failed = 0
+    print(f"1..{len(tests)}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="gpudl demo ") as name:
+        dir = Path(name)
+        subprocess.run([MAKE_MODEL, dir / "net.bin"], check=True)
+        for color, rgb in COLORS.items():
+            write_png(dir / f"{color}.png", rgb)
+        for i, function in enumerate(tests, 1):
+            try:
+                function(dir)
+                print(f"ok {i} - {function.__name__}", flush=True)
+            except Exception as problem:
+                failed += 1
+                print(f"not ok {i} - {function.__name__}")
+                for line in f"{type(problem).__name__}: {problem}".splitlines():
+                    print(f"# {line}", flush=True)
+    return failed > 0
+
+
+sys.exit(main())
