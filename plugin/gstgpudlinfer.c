@@ -33,9 +33,7 @@
  *
  * Since: 0.1
  */
-#ifdef HAVE_CONFIG_H
 #include "gpudl-config.h"
-#endif
 
 #include "gstgpudlinfer.h"
 

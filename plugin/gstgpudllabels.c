@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifdef HAVE_CONFIG_H
 #include "gpudl-config.h"
-#endif
 
 #include "gstgpudllabels.h"
 

@@ -17,9 +17,7 @@
  *
  * Since: 0.1
  */
-#ifdef HAVE_CONFIG_H
 #include "gpudl-config.h"
-#endif
 
 #include "gstgpudloverlay.h"
 

@@ -3,9 +3,7 @@
  * Registers the types and nothing else: this runs in gst-plugin-scanner, on
  * machines without model, GPU or backend module.
  */
-#ifdef HAVE_CONFIG_H
 #include "gpudl-config.h"
-#endif
 
 #include "gstgpudlinfer.h"
 #include "gstgpudloverlay.h"
