@@ -374,6 +374,17 @@ void check_equal_int(const CheckTensor *got, const gint64 *expected)
     }
 }
 
+void check_fail(const gchar *format, ...)
+{
+    va_list args;
+
+    g_string_append(description, ": ");
+    va_start(args, format);
+    append(format, args);
+    va_end(args);
+    g_error("%s", description->str);
+}
+
 void check_status(int status, int expected)
 {
     if (status != expected)

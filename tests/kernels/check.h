@@ -78,6 +78,8 @@ GpudlShape check_narrowed(const GpudlShape *shape);
 void check_close(const CheckTensor *got, const double *expected, double slack);
 /** Fails unless each element is that integer, wrapped to the type. */
 void check_equal_int(const CheckTensor *got, const gint64 *expected);
+/** Fails with the case and this text. */
+void check_fail(const gchar *format, ...) G_GNUC_PRINTF(1, 2) G_GNUC_NORETURN;
 /** Fails unless status is expected. */
 void check_status(int status, int expected);
 

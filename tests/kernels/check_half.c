@@ -39,6 +39,7 @@ static void test_all_patterns(gconstpointer user_data)
 {
     const Format *f = user_data;
 
+    check_case(0, "%s", f->name);
     for (guint bits = 0; bits <= 0xffff; bits++) {
         double expected = defined_value(f, (guint16)bits);
         float wide = f->widen((guint16)bits);
@@ -50,7 +51,7 @@ static void test_all_patterns(gconstpointer user_data)
             continue;
         }
         if (wide != expected || !signbit(wide) != !signbit(expected))
-            g_error("%s 0x%04x: found %.9g, expected %.9g", f->name, bits, wide, expected);
+            check_fail("%s 0x%04x: found %.9g, expected %.9g", f->name, bits, wide, expected);
         g_assert_cmphex(f->from_f32(wide), ==, bits);
         g_assert_cmphex(f->from_f64(wide), ==, bits);
     }
@@ -76,7 +77,7 @@ static void check_rounding(const Format *f, double value)
     double expected = nearest(f, value), got = f->widen(f->from_f64(value));
 
     if (got != expected || !signbit(got) != !signbit(value))
-        g_error("%s of %.17g: found %.17g, expected %.17g", f->name, value, got, expected);
+        check_fail("%s of %.17g: found %.17g, expected %.17g", f->name, value, got, expected);
     if ((float)value == value)
         g_assert_cmphex(f->from_f32((float)value), ==, f->from_f64(value));
 }
