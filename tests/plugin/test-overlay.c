@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * gpudloverlay: draws where and what it is told, only when it has to, and nothing without a classification.
+ */
+#include "plugin-test.h"
+#include "plugin/gstgpudloverlay.h"
+
+#include <string.h>
+
+#define WIDTH 320
+#define HEIGHT 240
+#define RGB "video/x-raw,format=RGB,width=320,height=240,framerate=25/1"
+
+static GstHarness *
+new_harness (const gchar * caps, const gchar * first, const gchar * second,
+    gboolean attaches)
+{
+  GstElement *element = plugin_test_element ("gpudloverlay", first,
+      first ? second : NULL, NULL);
+  GstHarness *h = plugin_test_harness (element, NULL);
+
+  if (attaches)                 /* as a sink that composes by itself */
+    gst_harness_add_propose_allocation_meta (h,
+        GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE, NULL);
+  gst_harness_set_src_caps_str (h, caps);
+  return h;
+}
+
+/* A frame of grey bytes with n classes: the first is certain as told, each other one half as much as the one before. */
+static GstBuffer *
+frame (gsize size, guint n, const gchar * label, gfloat confidence)
+{
+  GstBuffer *buffer = plugin_test_frame (size, 100, 0);
+  GstGpudlClass classes[20] = { {0,}, };
+  const GstGpudlClassification c = {
+    .model = "m",.model_hash = "h",.classes = classes,.n_classes = n,
+    .fresh = TRUE,.region = {0, 0, 1, 1}
+  };
+
+  g_assert_cmpuint (n, <=, G_N_ELEMENTS (classes));
+  for (guint i = 0; i < n; i++) {
+    classes[i].label = g_intern_string (label);
+    classes[i].quark = g_quark_from_string (label);
+    classes[i].id = i;
+    classes[i].confidence = confidence / (1 << i);
+  }
+  gst_gpudl_meta_attach (buffer, &c);
+  return buffer;
+}
+
+static GstBuffer *
+pass (GstHarness * h, GstBuffer * buffer)
+{
+  GstBuffer *out;
+
+  g_assert_cmpint (gst_harness_push (h, buffer), ==, GST_FLOW_OK);
+  out = gst_harness_pull (h);
+  g_assert_nonnull (out);
+  return out;
+}
+
+/* Bounding box of what is not grey any more, and how much of it is green. */
+typedef struct
+{
+  gint left, top, right, bottom;
+  guint changed, green;
+} Drawn;
+
+static Drawn
+look (GstBuffer * buffer)
+{
+  Drawn drawn = { WIDTH, HEIGHT, -1, -1, 0, 0 };
+  GstMapInfo map;
+
+  g_assert_true (gst_buffer_map (buffer, &map, GST_MAP_READ));
+  g_assert_cmpuint (map.size, ==, WIDTH * HEIGHT * 3);
+  for (gint y = 0; y < HEIGHT; y++) {
+    for (gint x = 0; x < WIDTH; x++) {
+      const guint8 *p = map.data + (y * WIDTH + x) * 3;
+
+      if (p[0] == 100 && p[1] == 100 && p[2] == 100)
+        continue;
+      drawn.changed++;
+      drawn.green += p[1] > 150 && p[0] < 120 && p[2] < 120;
+      drawn.left = MIN (drawn.left, x);
+      drawn.right = MAX (drawn.right, x);
+      drawn.top = MIN (drawn.top, y);
+      drawn.bottom = MAX (drawn.bottom, y);
+    }
+  }
+  gst_buffer_unmap (buffer, &map);
+  return drawn;
+}
+
+static Drawn
+draw (const gchar * first, const gchar * second, guint n, const gchar * label,
+    gfloat confidence)
+{
+  GstHarness *h = new_harness (RGB, first, second, FALSE);
+  g_autoptr (GstBuffer) out =
+      pass (h, frame (WIDTH * HEIGHT * 3, n, label, confidence));
+  const Drawn drawn = look (out);
+
+  plugin_test_teardown (h);
+  return drawn;
+}
+
+static void
+test_nothing_without_meta (void)
+{
+  GstHarness *h = new_harness (RGB, NULL, NULL, FALSE);
+  GstBuffer *in = plugin_test_frame (WIDTH * HEIGHT * 3, 100, 0);
+  g_autoptr (GstBuffer) out = pass (h, in);
+  g_autoptr (GstBuffer) empty = NULL;
+
+  g_assert_true (out == in);
+  g_assert_cmpuint (look (out).changed, ==, 0);
+  empty = pass (h, frame (WIDTH * HEIGHT * 3, 0, "", 0));
+  g_assert_cmpuint (look (empty).changed, ==, 0);
+  plugin_test_teardown (h);
+}
+
+static void
+test_positions (void)
+{
+  static const struct
+  {
+    const gchar *position;
+    gboolean right, bottom;
+  } cases[] = { {"position=top-left", FALSE, FALSE},
+  {"position=top-right", TRUE, FALSE}, {"position=bottom-left", FALSE, TRUE},
+  {"position=bottom-right", TRUE, TRUE}
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    const Drawn drawn = draw (cases[i].position, NULL, 2, "cat", 0.5);
+
+    if (cases[i].right) {
+      g_assert_cmpint (drawn.right, ==, WIDTH - 1);
+      g_assert_cmpint (drawn.left, >, WIDTH / 3);
+    } else {
+      g_assert_cmpint (drawn.left, ==, 0);
+      g_assert_cmpint (drawn.right, <, WIDTH * 2 / 3);
+    }
+    if (cases[i].bottom) {
+      g_assert_cmpint (drawn.bottom, ==, HEIGHT - 1);
+      g_assert_cmpint (drawn.top, >, HEIGHT / 2);
+    } else {
+      g_assert_cmpint (drawn.top, ==, 0);
+      g_assert_cmpint (drawn.bottom, <, HEIGHT / 2);
+    }
+  }
+}
+
+static void
+test_bar_length (void)
+{
+  const guint full = draw ("count=1", NULL, 1, "cat", 1).green;
+  const guint half = draw ("count=1", NULL, 1, "cat", 0.5).green;
+  const guint none = draw ("count=1", NULL, 1, "cat", 0).green;
+
+  g_assert_cmpuint (none, ==, 0);
+  g_assert_cmpuint (full, >, 50);
+  g_assert_cmpfloat_with_epsilon (half / (gdouble) full, 0.5, 0.1);
+}
+
+static void
+test_count_and_size (void)
+{
+  const gint one = draw ("count=1", NULL, 5, "cat", 1).bottom;
+  const gint three = draw ("count=3", NULL, 5, "cat", 1).bottom;
+  const gint fewer = draw ("count=20", NULL, 3, "cat", 1).bottom;
+  const gint large = draw ("count=1", "size=0.2", 5, "cat", 1).bottom;
+
+  g_assert_cmpint (three, >, 2 * one - one / 2);
+  g_assert_cmpint (fewer, ==, three);   /* no more than there are */
+  g_assert_cmpint (large, >=, 2 * one);
+}
+
+static void
+test_text_shows (void)
+{
+  /* a wide label makes a wider box, one that is too wide is cut */
+  const Drawn narrow = draw ("count=1", NULL, 1, "i", 1);
+  const Drawn wide = draw ("count=1", NULL, 1, "mmmmmmmm", 1);
+  const Drawn cut = draw ("count=1", NULL, 1,
+      "a label that goes on and on and on and on and on and on and on and on "
+      "and on and on and on and on and on and on and on and on", 1);
+
+  g_assert_cmpint (wide.right, >, narrow.right + 20);
+  g_assert_cmpint (cut.right, >, wide.right);
+  g_assert_cmpint (cut.right, <, WIDTH - 1);
+  g_assert_cmpint (cut.bottom, ==, narrow.bottom);
+}
+
+/* ---- caching ------------------------------------------------------------ */
+
+static GstVideoOverlayComposition *
+composition (GstBuffer * buffer)
+{
+  GstVideoOverlayCompositionMeta *meta =
+      gst_buffer_get_video_overlay_composition_meta (buffer);
+
+  g_assert_nonnull (meta);
+  return gst_video_overlay_composition_ref (meta->overlay);
+}
+
+/* Sequence number of what is attached to a frame. */
+static guint
+drawing (GstHarness * h, const gchar * label, gfloat confidence)
+{
+  g_autoptr (GstBuffer) out =
+      pass (h, frame (WIDTH * HEIGHT * 3, 1, label, confidence));
+  GstVideoOverlayComposition *attached = composition (out);
+  const guint seqnum = gst_video_overlay_composition_get_seqnum (attached);
+
+  gst_video_overlay_composition_unref (attached);
+  return seqnum;
+}
+
+static void
+test_redrawn_only_on_change (void)
+{
+  GstHarness *h = new_harness (RGB, NULL, NULL, TRUE);
+  const guint first = drawing (h, "cat", 0.5);
+  guint now;
+
+  g_assert_cmpuint (drawing (h, "cat", 0.5), ==, first);
+  /* below the last digit shown */
+  g_assert_cmpuint (drawing (h, "cat", 0.5003), ==, first);
+  now = drawing (h, "cat", 0.52);
+  g_assert_cmpuint (now, !=, first);
+  g_assert_cmpuint (drawing (h, "cat", 0.52), ==, now);
+  g_assert_cmpuint (drawing (h, "dog", 0.52), !=, now);
+  now = drawing (h, "dog", 0.52);
+
+  g_object_set (h->element, "position", GST_GPUDL_OVERLAY_BOTTOM_LEFT, NULL);
+  g_assert_cmpuint (drawing (h, "dog", 0.52), !=, now);
+  now = drawing (h, "dog", 0.52);
+  g_object_set (h->element, "size", 0.1, NULL);
+  g_assert_cmpuint (drawing (h, "dog", 0.52), !=, now);
+  now = drawing (h, "dog", 0.52);
+  gst_harness_set_src_caps_str (h,
+      "video/x-raw,format=RGB,width=240,height=320,framerate=25/1");
+  g_assert_cmpuint (drawing (h, "dog", 0.52), !=, now);
+  plugin_test_teardown (h);
+}
+
+static void
+test_attached_not_drawn (void)
+{
+  GstHarness *h = new_harness (RGB, NULL, NULL, TRUE);
+  g_autoptr (GstBuffer) out = pass (h, frame (WIDTH * HEIGHT * 3, 2, "cat", 1));
+
+  gst_video_overlay_composition_unref (composition (out));
+  g_assert_cmpuint (look (out).changed, ==, 0);
+  plugin_test_teardown (h);
+}
+
+static void
+test_pixel_aspect_ratio (void)
+{
+  static const gchar *const caps[] = { RGB ",pixel-aspect-ratio=1/1",
+    RGB ",pixel-aspect-ratio=2/1"
+  };
+  guint width[2], height[2];
+
+  for (guint i = 0; i < 2; i++) {
+    GstHarness *h = new_harness (caps[i], NULL, NULL, TRUE);
+    g_autoptr (GstBuffer) out =
+        pass (h, frame (WIDTH * HEIGHT * 3, 1, "cat", 1));
+    GstVideoOverlayComposition *attached = composition (out);
+
+    g_assert_true (gst_video_overlay_rectangle_get_render_rectangle
+        (gst_video_overlay_composition_get_rectangle (attached, 0), NULL, NULL,
+            &width[i], &height[i]));
+    gst_video_overlay_composition_unref (attached);
+    plugin_test_teardown (h);
+  }
+  g_assert_cmpuint (height[1], ==, height[0]);
+  g_assert_cmpfloat_with_epsilon (width[1] / (gdouble) width[0], 0.5, 0.02);
+}
+
+/* ---- formats and sizes -------------------------------------------------- */
+
+static void
+test_formats (void)
+{
+  static const gchar *const names[] = { "NV12", "I420", "YUY2", "Y444", "BGRA",
+    "xRGB", "GRAY8", "P010_10LE", "I420_10LE", "ARGB64", "v210", "RGB16"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autofree gchar *caps =
+        g_strdup_printf
+        ("video/x-raw,format=%s,width=%d,height=%d,framerate=1/1", names[i],
+        WIDTH, HEIGHT);
+    g_autoptr (GstBuffer) plain = NULL;
+    g_autoptr (GstBuffer) out = NULL;
+    GstVideoInfo info;
+    GstMapInfo map;
+    GstHarness *h;
+
+    g_assert_true (gst_video_info_set_format (&info,
+            gst_video_format_from_string (names[i]), WIDTH, HEIGHT));
+    plain = plugin_test_frame (info.size, 100, 0);
+    h = new_harness (caps, NULL, NULL, FALSE);
+    out = pass (h, frame (info.size, 3, "cat", 0.7));
+    g_assert_true (gst_buffer_map (plain, &map, GST_MAP_READ));
+    g_assert_cmpint (gst_buffer_memcmp (out, 0, map.data, map.size), !=, 0);
+    /* the other half of the picture is as it was; in planes, the luma's */
+    g_assert_cmpint (gst_buffer_memcmp (out, info.stride[0] * (HEIGHT / 2 + 8),
+            map.data, info.stride[0] * (HEIGHT / 2 - 8)), ==, 0);
+    gst_buffer_unmap (plain, &map);
+    plugin_test_teardown (h);
+  }
+}
+
+static void
+test_small_frames (void)
+{
+  static const gint sizes[][2] = { {1, 1}, {2, 2}, {7, 3}, {16, 16}, {3, 200} };
+  static const gchar *const positions[] = { "position=top-left",
+    "position=bottom-right"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes) * 2; i++) {
+    g_autofree gchar *caps =
+        g_strdup_printf
+        ("video/x-raw,format=I420,width=%d,height=%d,framerate=1/1",
+        sizes[i / 2][0], sizes[i / 2][1]);
+    GstHarness *h = new_harness (caps, positions[i % 2], NULL, FALSE);
+    GstVideoInfo info;
+
+    g_assert_true (gst_video_info_set_format (&info, GST_VIDEO_FORMAT_I420,
+            sizes[i / 2][0], sizes[i / 2][1]));
+    gst_buffer_unref (pass (h, frame (info.size, 3, "a longer label", 0.9)));
+    plugin_test_teardown (h);
+  }
+}
+
+static void
+test_state_cycles (void)
+{
+  GstElement *element = plugin_test_element ("gpudloverlay", NULL);
+  GstHarness *h = plugin_test_harness (element, RGB);
+
+  for (guint i = 0; i < 5; i++) {
+    gst_buffer_unref (pass (h, frame (WIDTH * HEIGHT * 3, 3, "cat", 0.1 * i)));
+    gst_element_set_state (element, i % 2 ? GST_STATE_NULL : GST_STATE_READY);
+    gst_harness_play (h);
+    gst_harness_set_src_caps_str (h, RGB);
+  }
+  plugin_test_teardown (h);
+}
+
+int
+main (int argc, char **argv)
+{
+  plugin_test_init (&argc, &argv);
+  GST_ELEMENT_REGISTER (gpudloverlay, NULL);
+  if (!gst_element_factory_find ("overlaycomposition")) {
+    g_print ("1..0 # SKIP no element overlaycomposition\n");
+    return 77;
+  }
+
+#define ADD(name, func) g_test_add_func ("/overlay/" name, func)
+  ADD ("frames-without-classification-pass", test_nothing_without_meta);
+  ADD ("draws-in-the-corner-asked-for-only", test_positions);
+  ADD ("bar-is-as-long-as-the-confidence", test_bar_length);
+  ADD ("count-and-size-change-the-height", test_count_and_size);
+  ADD ("label-is-drawn-and-cut-when-too-long", test_text_shows);
+  ADD ("drawn-anew-only-when-text-or-size-changes",
+      test_redrawn_only_on_change);
+  ADD ("attached-where-downstream-composes", test_attached_not_drawn);
+  ADD ("narrow-pixels-make-a-wide-drawing", test_pixel_aspect_ratio);
+  ADD ("draws-on-every-kind-of-format", test_formats);
+  ADD ("frames-smaller-than-the-drawing", test_small_frames);
+  ADD ("state-cycles-draw-again", test_state_cycles);
+  return plugin_test_run ();
+}
