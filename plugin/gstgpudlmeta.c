@@ -11,8 +11,10 @@ gst_gpudl_meta_register (void)
   static const gchar *tags[] = { NULL };
 
   if (g_once_init_enter (&once)) {
-    gst_meta_register_custom (GST_GPUDL_CLASSIFICATION_META_NAME, tags, NULL,
-        NULL, NULL);
+    /* another copy of this file, in an application, may have been first */
+    if (gst_meta_get_info (GST_GPUDL_CLASSIFICATION_META_NAME) == NULL)
+      gst_meta_register_custom (GST_GPUDL_CLASSIFICATION_META_NAME, tags, NULL,
+          NULL, NULL);
     g_once_init_leave (&once, 1);
   }
 }
