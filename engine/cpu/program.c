@@ -67,7 +67,7 @@ static int32_t add_block(CpuCompiler *c, void *constant, uint64_t bytes, int32_t
 
     if (c->status != GPUDL_STATUS_OK || !grow(c, &p->blocks, p->n_blocks, &c->block_room, sizeof *p->blocks))
         return -1;
-    p->blocks[p->n_blocks] = (CpuBlock){constant, bytes, 0, (int32_t)p->n_steps, (int32_t)p->n_steps, pending};
+    p->blocks[p->n_blocks] = (CpuBlock){constant, bytes, 0, (int32_t)p->n_steps, (int32_t)p->n_steps, pending, 0};
     return (int32_t)p->n_blocks++;
 }
 
@@ -388,6 +388,7 @@ static void touch(CpuCompiler *c, int32_t value)
     CpuBlock *block = &c->program->blocks[c->program->values[value].block];
     int32_t step = (int32_t)c->program->n_steps - 1;
 
+    block->used = 1;
     if (block->last < step)
         block->last = step;
 }
@@ -611,10 +612,10 @@ static uint64_t count_weights(const CpuProgram *p)
 
     for (uint32_t i = 0; i < p->n_blocks; i++) {
         const CpuBlock *block = &p->blocks[i];
-        int again = block->constant == NULL;
+        int again = block->constant == NULL || !block->used;
 
         for (uint32_t k = i + 1; k < p->n_blocks && !again; k++)
-            again = p->blocks[k].constant == block->constant;
+            again = p->blocks[k].constant == block->constant && p->blocks[k].used;
         bytes += again ? 0 : block->bytes;
     }
     return bytes;

@@ -20,6 +20,7 @@ typedef struct {
     uint64_t bytes, offset;
     int32_t first, last; /* steps */
     int32_t pending;     /* uses by nodes to come, and by the outside */
+    int32_t used;        /* by a step */
 } CpuBlock;
 
 typedef struct {
