@@ -102,7 +102,8 @@ test_formats (void)
 static void
 test_colours (void)
 {
-  /* without both colorimetry and chroma-site, GstVideoInfo takes jpeg for SD */
+  /* what caps without a chroma-site mean differs between releases of GStreamer:
+   * the site counts where it is said */
   static const struct
   {
     const gchar *caps;
@@ -111,7 +112,7 @@ test_colours (void)
     GpudlChromaSite site;
     gint par_n, par_d;
   } cases[] = {
-    {"format=NV12,width=8,height=8,colorimetry=bt601",
+    {"format=NV12,width=8,height=8,colorimetry=bt601,chroma-site=mpeg2",
         GPUDL_MATRIX_BT601, GPUDL_RANGE_LIMITED, GPUDL_CHROMA_H_COSITED, 1, 1},
     {"format=NV12,width=8,height=8,colorimetry=bt709,chroma-site=jpeg",
         GPUDL_MATRIX_BT709, GPUDL_RANGE_LIMITED, GPUDL_CHROMA_CENTERED, 1, 1},
@@ -145,7 +146,8 @@ test_colours (void)
     gst_buffer_unref (pass (h, plugin_test_frame (info.size, 0, 0)));
     if (frame->format == GPUDL_PIXEL_NV12) {
       g_assert_cmpint (frame->matrix, ==, cases[i].matrix);
-      g_assert_cmpint (frame->chroma_site, ==, cases[i].site);
+      if (strstr (cases[i].caps, "chroma-site") != NULL)
+        g_assert_cmpint (frame->chroma_site, ==, cases[i].site);
     }
     g_assert_cmpint (frame->range, ==, cases[i].range);
     g_assert_cmpint (frame->par_n, ==, cases[i].par_n);
