@@ -60,9 +60,9 @@ gboolean gpudl_passes_run(GpudlGraph *graph, GError **error)
                 return FALSE;
             }
         }
+        drop_unread_constants(graph);
         if (changed == 0)
             break;
     }
-    drop_unread_constants(graph);
     return TRUE;
 }
