@@ -41,7 +41,11 @@ static void name_file(GError **error, const gchar *path)
 static gboolean is_text(const guint8 *data, gsize size)
 {
     const gsize n = MIN(size, 512);
+    const gchar *end;
 
+    /* a character may be cut where we stop looking */
+    if (!g_utf8_validate_len((const gchar *)data, n, &end) && (n == size || end + 4 <= (const gchar *)data + n))
+        return FALSE;
     for (gsize i = 0; i < n; i++)
         if (data[i] < 32 && data[i] != '\t' && data[i] != '\n' && data[i] != '\r')
             return FALSE;
