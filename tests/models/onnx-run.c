@@ -11,7 +11,10 @@
  * OUT-PREFIX.rewritten.N.pb. For each case one line is printed:
  *
  *     ok TAB n_outputs TAB which inputs became constants (none, integers, all)
- *     error TAB stage (import, literal, rewrite, rewritten) TAB code TAB message
+ *     error TAB stage (import, batch, literal, rewrite, rewritten) TAB code TAB message
+ *
+ * An input that is larger in dimension 0 than the file says is a batch: the graph's batch is proven first, and both
+ * graphs run at that batch.
  *
  * An input whose value decides shapes (a Reshape's target, axes) cannot be an input of a graph here, so the import is
  * tried with no input as a constant, then with the integer vectors, then with all.
@@ -100,6 +103,7 @@ typedef struct {
     GPtrArray *values; /* GpudlOnnxValue* */
     const gchar *constants, *stage;
     guint n_outputs;
+    gint64 batch; /* to infer both graphs at; 0: the file's own shapes */
 } Case;
 
 /* Names of the model's inputs that are no initializers, in order. */
@@ -207,6 +211,23 @@ static gboolean run_graph(Case *self, const GpudlGraph *graph, RunFunc run, GErr
     return TRUE;
 }
 
+/* Sets self->batch if the one input's value says another batch than the graph; the graph has to hold for it. */
+static gboolean prove_batch(Case *self, GpudlGraph *graph, GError **error)
+{
+    const GpudlTensor *input = graph->inputs->len == 1 ? graph->inputs->pdata[0] : NULL;
+    const GpudlOnnxValue *value = self->values->len == 1 ? self->values->pdata[0] : NULL;
+
+    if (input == NULL || value == NULL || value->shape.rank < 1 || value->shape.dims[0] == input->shape.dims[0])
+        return TRUE;
+    self->batch = value->shape.dims[0];
+    if (!gpudl_graph_prove_batch(graph, NULL, error))
+        return FALSE;
+    if (!graph->symbolic_batch)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "the graph holds for batch 1 alone: %s",
+                    graph->batch_reason);
+    return graph->symbolic_batch;
+}
+
 static gboolean run_case(Case *self, gchar **fields, RunFunc run, GError **error)
 {
     g_autoptr(GpudlGraph) graph = NULL;
@@ -232,14 +253,17 @@ static gboolean run_case(Case *self, gchar **fields, RunFunc run, GError **error
     if (graph == NULL)
         return FALSE;
     g_clear_pointer(&self->file, g_bytes_unref);
+    self->stage = "batch";
+    if (!prove_batch(self, graph, error))
+        return FALSE;
     self->stage = "literal";
-    if (!run_graph(self, graph, run, error))
+    if (!gpudl_graph_infer(graph, self->batch, error) || !run_graph(self, graph, run, error))
         return FALSE;
     self->stage = "rewrite";
-    if (!gpudl_passes_run(graph, error))
+    if (!gpudl_graph_infer(graph, self->batch != 0 ? 1 : 0, error) || !gpudl_passes_run(graph, error))
         return FALSE;
     self->stage = "rewritten";
-    return run_graph(self, graph, run, error);
+    return gpudl_graph_infer(graph, self->batch, error) && run_graph(self, graph, run, error);
 }
 
 static void print_case(gchar **fields, RunFunc run)

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Loading a model file: what it is told to be by its content, errors with their codes, identity, options. */
+#define _XOPEN_SOURCE 700 /* mkfifo */
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <glib/gstdio.h>
+
+#include "engine/model.h"
+#include "engine/ref/ref.h"
+#include "models/import.h"
+#include "tests/models/onnx-writer.h"
+
+static const OnnxText net = {13, "x:f32:Nx3x2x4", NULL, "GlobalAveragePool x -> p; Flatten p -> y", "y"};
+static const OnnxText net_last = {13, "x:f32:1x2x4x3", NULL, "ReduceMean x -> y {axes=1,2 keepdims=0}", "y"};
+static const OnnxText net_free = {13, "x:f32:Nx3xhxw", NULL, "GlobalAveragePool x -> p; Flatten p -> y", "y"};
+
+typedef struct {
+    gchar *directory;
+    GPtrArray *paths;
+} Fixture;
+
+static void set_up(Fixture *self, gconstpointer data)
+{
+    self->directory = g_dir_make_tmp("gpudl-import-XXXXXX", NULL);
+    self->paths = g_ptr_array_new_with_free_func(g_free);
+}
+
+static void tear_down(Fixture *self, gconstpointer data)
+{
+    for (guint i = 0; i < self->paths->len; i++)
+        g_unlink(self->paths->pdata[i]);
+    g_rmdir(self->directory);
+    g_ptr_array_unref(self->paths);
+    g_free(self->directory);
+}
+
+/* A path in the test's folder, removed at the end; owned by the fixture. */
+static const gchar *path_for(Fixture *self, const gchar *name)
+{
+    g_ptr_array_add(self->paths, g_build_filename(self->directory, name, NULL));
+    return self->paths->pdata[self->paths->len - 1];
+}
+
+static const gchar *write_bytes(Fixture *self, const gchar *name, gconstpointer data, gsize size)
+{
+    const gchar *path = path_for(self, name);
+
+    g_assert_true(g_file_set_contents(path, data, (gssize)size, NULL));
+    return path;
+}
+
+static const gchar *write_net(Fixture *self, const gchar *name, const OnnxText *text)
+{
+    g_autoptr(GByteArray) bytes = onnx_write(text);
+
+    return write_bytes(self, name, bytes->data, bytes->len);
+}
+
+static void expect(const gchar *path, const GpudlImportOptions *options, GpudlError code, const gchar *says)
+{
+    g_autoptr(GError) error = NULL;
+    GpudlModel *model = gpudl_model_load(path, options, &error);
+
+    g_assert_null(model);
+    g_assert_error(error, GPUDL_ERROR, (gint)code);
+    g_assert_true(g_str_has_prefix(error->message, path));
+    if (strstr(error->message, says) == NULL)
+        g_error("'%s' does not say '%s'", error->message, says);
+}
+
+static void test_load(Fixture *self, gconstpointer data)
+{
+    const gchar *path = write_net(self, "my.net.onnx", &net);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, &error);
+    g_autofree gchar *content = NULL, *digest = NULL;
+    const GpudlPreproc *preproc;
+    gsize size;
+
+    g_assert_no_error(error);
+    g_assert_cmpstr(gpudl_model_get_name(model), ==, "my.net");
+    g_assert_true(g_file_get_contents(path, &content, &size, NULL));
+    digest = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)content, size);
+    g_assert_cmpstr(gpudl_model_get_id(model), ==, digest);
+    g_assert_cmpuint(gpudl_model_get_n_classes(model, 0), ==, 3);
+    g_assert_true(gpudl_model_get_symbolic_batch(model, NULL));
+    preproc = gpudl_model_get_preproc(model);
+    g_assert_cmpint(preproc->height, ==, 2);
+    g_assert_cmpint(preproc->width, ==, 4);
+    g_assert_cmpstr(model->source_file, ==, "my.net.onnx");
+    g_assert_cmpstr(model->source_format, ==, "ONNX, opset 13");
+    g_assert_cmpstr(model->producer, ==, "test");
+}
+
+/* The name says nothing: what a file is, is told by its content. */
+static void test_content(Fixture *self, gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = gpudl_model_load(write_net(self, "net.bin", &net), NULL, NULL);
+
+    g_assert_nonnull(model);
+    g_assert_cmpstr(model->source_format, ==, "ONNX, opset 13");
+}
+
+static void test_unreadable(Fixture *self, gconstpointer data)
+{
+    const gchar *fifo = path_for(self, "fifo.onnx"), *secret;
+
+    expect(path_for(self, "none.onnx"), NULL, GPUDL_ERROR_NOT_FOUND, "No such file");
+    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, "is a directory");
+    expect(write_bytes(self, "empty.onnx", "", 0), NULL, GPUDL_ERROR_FORMAT, "empty");
+    g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+    expect(fifo, NULL, GPUDL_ERROR_OPEN_READ, "not a regular file");
+    secret = write_net(self, "secret.onnx", &net);
+    g_assert_cmpint(g_chmod(secret, 0), ==, 0);
+    if (geteuid() != 0) /* root reads it all the same */
+        expect(secret, NULL, GPUDL_ERROR_OPEN_READ, "Permission denied");
+}
+
+static void test_foreign(Fixture *self, gconstpointer data)
+{
+    static const struct {
+        const gchar *data;
+        gsize size;
+        const gchar *says;
+    } rows[] = {
+        {"PK\3\4\x14\0\0\0\0\0\0\0", 12, "a ZIP archive (PyTorch's"},
+        {"\x80\x02\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8", 12, "a Python pickle"},
+        {"\x89HDF\r\n\x1a\n\0\0\0\0", 12, "an HDF5 file"},
+        {"\x1c\0\0\0TFL3\0\0\0\0", 12, "a TensorFlow Lite model"},
+        {"name: \"LeNet\"\nlayer {\n", 22, "a text file"},
+        {"\x0a\x10"
+         "abcdefghijklmnop\x12\x02\x0a\x00",
+         22, "a protobuf message that is not ONNX"},
+        {"\x89PNG\r\n\x1a\n\0\0\0\0", 12, "a PNG picture"},
+        {"\x10\0\0\0\0\0\0\0{\"a\":{}}", 16, "a safetensors file"},
+        {"\xde\xad\xbe\xef\0\0\0\0", 8, "something unknown"},
+        {"\xde", 1, "something unknown"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const gchar *path = write_bytes(self, "foreign.onnx", rows[i].data, rows[i].size);
+
+        expect(path, NULL, GPUDL_ERROR_FORMAT, rows[i].says);
+        expect(path, NULL, GPUDL_ERROR_FORMAT, "expected a net.bin or an ONNX file");
+    }
+}
+
+static void test_damaged(Fixture *self, gconstpointer data)
+{
+    g_autoptr(GByteArray) bytes = onnx_write(&net);
+
+    expect(write_bytes(self, "cut.onnx", bytes->data, bytes->len - 10), NULL, GPUDL_ERROR_FORMAT, "byte ");
+}
+
+static void test_options(Fixture *self, gconstpointer data)
+{
+    const gchar *path = write_net(self, "net.onnx", &net);
+    static const gchar *const labels[] = {"a", "b", "c", NULL}, *const few[] = {"a", NULL};
+    GpudlPreproc preproc = {
+        .mean = {1, 2, 3}, .std = {1, 0, 1}, .pixel_scale = 1, .channel_order = GPUDL_CHANNELS_BGR, .width = 99};
+    GpudlImportOptions options = {.labels = labels,
+                                  .preproc = &preproc,
+                                  .preproc_set = GPUDL_SET_MEAN | GPUDL_SET_CHANNEL_ORDER | GPUDL_SET_PIXEL_SCALE,
+                                  .activation = GPUDL_ACTIVATION_SIGMOID};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, &options, &error), plain = NULL;
+
+    g_assert_no_error(error);
+    g_assert_cmpstr(gpudl_model_get_label(model, 2), ==, "c");
+    g_assert_cmpint(gpudl_model_get_activation(model), ==, GPUDL_ACTIVATION_SIGMOID);
+    g_assert_true(model->preproc_known);
+    g_assert_cmpfloat(model->preproc.mean[1], ==, 2);
+    g_assert_cmpfloat(model->preproc.std[1], ==, 1); /* not among those set */
+    g_assert_cmpint(model->preproc.channel_order, ==, GPUDL_CHANNELS_BGR);
+    g_assert_cmpint(model->preproc.width, ==, 4);
+    plain = gpudl_model_load(path, NULL, &error);
+    g_assert_false(plain->preproc_known);
+    g_assert_cmpint(gpudl_model_get_activation(plain), ==, GPUDL_ACTIVATION_SOFTMAX);
+    options.labels = few;
+    expect(path, &options, GPUDL_ERROR_FORMAT, "1 labels");
+    options.labels = NULL;
+    options.preproc_set |= GPUDL_SET_STD;
+    expect(path, &options, GPUDL_ERROR_INVALID_ARGUMENT, "pre-processing: ");
+}
+
+static void test_size(Fixture *self, gconstpointer data)
+{
+    const gchar *path = write_net(self, "free.onnx", &net_free), *fixed = write_net(self, "net.onnx", &net);
+    const GpudlImportOptions small = {.input_height = 8, .input_width = 8},
+                             large = {.input_height = 16, .input_width = 8};
+    const GpudlImportOptions own = {.input_height = 2, .input_width = 4};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) a = gpudl_model_load(path, &small, &error), b = gpudl_model_load(path, &large, &error);
+    g_autoptr(GpudlModel) c = gpudl_model_load(fixed, &own, &error), d = gpudl_model_load(fixed, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpint(gpudl_model_get_preproc(b)->height, ==, 16);
+    /* two sizes are two networks; a size that the file has anyway is not another one */
+    g_assert_cmpstr(gpudl_model_get_id(a), !=, gpudl_model_get_id(b));
+    g_assert_cmpstr(gpudl_model_get_id(c), ==, gpudl_model_get_id(d));
+    expect(path, NULL, GPUDL_ERROR_FORMAT, "dimension 2 ('h') of input 'x' is free");
+    expect(fixed, &small, GPUDL_ERROR_INVALID_ARGUMENT, "fixed height of 2, it can't be 8");
+}
+
+/* Channels last: the graph wants them first, and computes the same. */
+static void test_channels_last(Fixture *self, gconstpointer data)
+{
+    const gchar *path = write_net(self, "last.onnx", &net_last);
+    g_autoptr(GpudlGraph) graph = NULL;
+    g_autoptr(GPtrArray) outputs = NULL;
+    g_autoptr(GBytes) input = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree gchar *shape = NULL;
+    float values[24], found[3];
+
+    g_assert_true(gpudl_import_graph(path, NULL, &graph, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(graph->inputs->len, ==, 1);
+    shape = gpudl_shape_to_string(&((GpudlTensor *)graph->inputs->pdata[0])->shape);
+    g_assert_cmpstr(shape, ==, "1x3x2x4");
+    g_assert_cmpstr(((GpudlTensor *)graph->inputs->pdata[0])->name, ==, "x");
+    for (gint i = 0; i < 24; i++)
+        values[i] = (float)(i / 8); /* plane c holds c */
+    input = g_bytes_new(values, sizeof values);
+    outputs = gpudl_ref_run(graph, &input, NULL, &error);
+    g_assert_no_error(error);
+    memcpy(found, g_bytes_get_data(outputs->pdata[0], NULL), sizeof found);
+    for (gint c = 0; c < 3; c++)
+        g_assert_cmpfloat(found[c], ==, c);
+}
+
+/* A file that changes is another model, though its digest was remembered. */
+static void test_changed(Fixture *self, gconstpointer data)
+{
+    const gchar *path = write_net(self, "net.onnx", &net);
+    g_autoptr(GpudlModel) first = gpudl_model_load(path, NULL, NULL), again = gpudl_model_load(path, NULL, NULL);
+    g_autoptr(GpudlModel) changed = NULL;
+
+    write_net(self, "net.onnx", &net_last);
+    changed = gpudl_model_load(path, NULL, NULL);
+    g_assert_cmpstr(gpudl_model_get_id(first), ==, gpudl_model_get_id(again));
+    g_assert_cmpstr(gpudl_model_get_id(first), !=, gpudl_model_get_id(changed));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const gchar *name;
+        void (*run)(Fixture *self, gconstpointer data);
+    } tests[] = {{"load", test_load},
+                 {"content", test_content},
+                 {"unreadable", test_unreadable},
+                 {"foreign", test_foreign},
+                 {"damaged", test_damaged},
+                 {"options", test_options},
+                 {"size", test_size},
+                 {"channels-last", test_channels_last},
+                 {"changed", test_changed}};
+
+    g_test_init(&argc, &argv, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree gchar *path = g_strdup_printf("/import/%s", tests[i].name);
+
+        g_test_add(path, Fixture, NULL, set_up, tests[i].run, tear_down);
+    }
+    return g_test_run();
+}
