@@ -55,9 +55,6 @@ gboolean mostly_right(guint right, guint total);
 /** First frame of a picture file, as an RGB24 surface that the caller destroys. Errors as gpudl_media_open(). */
 cairo_surface_t *picture_load(const gchar *path, GError **error);
 
-/** Draws a frame of the film: t in 0..1 is the place within the shot; shot picks the direction of the move. */
-void film_draw(cairo_t *cr, cairo_surface_t *picture, guint shot, double t);
-
 /**
  * Writes the film of all photographs that have a picture to base plus a suffix by the encoder found (*path, freed by
  * the caller). Errors: BACKEND (no encoder: the message says what to install), WRITE.

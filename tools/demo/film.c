@@ -34,40 +34,72 @@ cairo_surface_t *picture_load(const gchar *path, GError **error)
 
 /* ---- drawing ----------------------------------------------------------------------------------------------------- */
 
-void film_draw(cairo_t *cr, cairo_surface_t *picture, guint shot, double t)
-{
-    double w = cairo_image_surface_get_width(picture), h = cairo_image_surface_get_height(picture);
-    double eased = t * t * (3.0 - 2.0 * t); /* starts and stops softly */
-    double forth = shot % 2 == 0 ? eased : 1.0 - eased;
-    double scale = MAX(FILM_WIDTH / w, FILM_HEIGHT / h) * (1.0 + 0.15 * forth);
-    double along = 0.35 + 0.3 * (shot % 4 < 2 ? eased : 1.0 - eased);
+/* What a shot is drawn from. */
+typedef struct {
+    cairo_surface_t *sharp; /* not much larger than the film: quick, and free of the shimmer of strong shrinking */
+    cairo_surface_t *blur;  /* a few pixels that, enlarged, fill what a narrow picture leaves of the frame */
+} ShotPictures;
 
+#define BLUR_SIZE 12
+
+static void paint_scaled(cairo_t *cr, cairo_surface_t *surface, double scale_x, double scale_y, cairo_filter_t filter)
+{
     cairo_save(cr);
-    cairo_translate(cr, (FILM_WIDTH - w * scale) * along, (FILM_HEIGHT - h * scale) * (0.55 - 0.1 * eased));
-    cairo_scale(cr, scale, scale);
-    cairo_set_source_surface(cr, picture, 0.0, 0.0);
+    cairo_scale(cr, scale_x, scale_y);
+    cairo_set_source_surface(cr, surface, 0.0, 0.0);
     cairo_pattern_set_extend(cairo_get_source(cr), CAIRO_EXTEND_PAD);
-    cairo_pattern_set_filter(cairo_get_source(cr), CAIRO_FILTER_GOOD);
-    cairo_paint(cr);
+    cairo_pattern_set_filter(cairo_get_source(cr), filter);
+    cairo_rectangle(cr, 0.0, 0.0, cairo_image_surface_get_width(surface), cairo_image_surface_get_height(surface));
+    cairo_fill(cr);
     cairo_restore(cr);
 }
 
-/* Moves are drawn from a copy not much larger than the film: quick, and free of the shimmer of strong shrinking. */
-static cairo_surface_t *shrink(cairo_surface_t *picture)
+static cairo_surface_t *resized(cairo_surface_t *picture, int width, int height)
 {
-    double w = cairo_image_surface_get_width(picture), h = cairo_image_surface_get_height(picture);
-    double scale = MIN(1.3 * MAX(FILM_WIDTH / w, FILM_HEIGHT / h), 1.0);
-    cairo_surface_t *small =
-        cairo_image_surface_create(CAIRO_FORMAT_RGB24, MAX((int)(w * scale), 1), MAX((int)(h * scale), 1));
-    cairo_t *cr = cairo_create(small);
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+    cairo_t *cr = cairo_create(surface);
 
-    cairo_scale(cr, cairo_image_surface_get_width(small) / w, cairo_image_surface_get_height(small) / h);
-    cairo_set_source_surface(cr, picture, 0.0, 0.0);
-    cairo_pattern_set_extend(cairo_get_source(cr), CAIRO_EXTEND_PAD);
-    cairo_pattern_set_filter(cairo_get_source(cr), CAIRO_FILTER_BEST);
-    cairo_paint(cr);
+    paint_scaled(cr, picture, (double)width / cairo_image_surface_get_width(picture),
+                 (double)height / cairo_image_surface_get_height(picture), CAIRO_FILTER_BEST);
     cairo_destroy(cr);
-    return small;
+    return surface;
+}
+
+static ShotPictures prepare_shot(cairo_surface_t *picture)
+{
+    int w = cairo_image_surface_get_width(picture), h = cairo_image_surface_get_height(picture);
+    double scale = MIN(1.3 * FILM_HEIGHT / MIN(w, h), 1.0);
+
+    return (ShotPictures){.sharp = resized(picture, MAX((int)(w * scale), 1), MAX((int)(h * scale), 1)),
+                          .blur = resized(picture, BLUR_SIZE, BLUR_SIZE)};
+}
+
+static void clear_shot(ShotPictures *pictures)
+{
+    cairo_surface_destroy(pictures->sharp);
+    cairo_surface_destroy(pictures->blur);
+}
+
+/* The short side fills the frame's height, a little more while zooming in; along the long side the view moves. shot
+ * picks the directions, t in 0..1 is the place within the shot. */
+static void draw_frame(cairo_t *cr, const ShotPictures *pictures, guint shot, double t)
+{
+    double w = cairo_image_surface_get_width(pictures->sharp), h = cairo_image_surface_get_height(pictures->sharp);
+    double eased = t * t * (3.0 - 2.0 * t); /* starts and stops softly */
+    double forth = shot % 2 == 0 ? eased : 1.0 - eased;
+    double scale = FILM_HEIGHT / MIN(w, h) * (1.0 + 0.12 * forth);
+    double along = 0.35 + 0.3 * (shot % 4 < 2 ? eased : 1.0 - eased);
+    double x = (FILM_WIDTH - w * scale) * along, y = (FILM_HEIGHT - h * scale) * (0.55 - 0.1 * eased);
+
+    if (w * scale < FILM_WIDTH) {
+        paint_scaled(cr, pictures->blur, (double)FILM_WIDTH / BLUR_SIZE, (double)FILM_HEIGHT / BLUR_SIZE,
+                     CAIRO_FILTER_BILINEAR);
+        cairo_set_source_rgba(cr, 0.0, 0.0, 0.0, 0.35);
+        cairo_paint(cr);
+        x = (FILM_WIDTH - w * scale) / 2.0;
+    }
+    cairo_translate(cr, x, y);
+    paint_scaled(cr, pictures->sharp, scale, scale, CAIRO_FILTER_GOOD);
 }
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
@@ -75,7 +107,7 @@ static cairo_surface_t *shrink(cairo_surface_t *picture)
 static gboolean push_shot(GstAppSrc *source, cairo_surface_t *picture, guint shot, guint64 *n_frames)
 {
     const gsize stride = FILM_WIDTH * 4;
-    cairo_surface_t *small = shrink(picture);
+    ShotPictures pictures = prepare_shot(picture);
     gboolean ok = TRUE;
 
     for (guint i = 0; i < SHOT_FRAMES && ok; i++) {
@@ -91,7 +123,7 @@ static gboolean push_shot(GstAppSrc *source, cairo_surface_t *picture, guint sho
         }
         frame = cairo_image_surface_create_for_data(map.data, CAIRO_FORMAT_RGB24, FILM_WIDTH, FILM_HEIGHT, (int)stride);
         cr = cairo_create(frame);
-        film_draw(cr, small, shot, (double)i / (SHOT_FRAMES - 1));
+        draw_frame(cr, &pictures, shot, (double)i / (SHOT_FRAMES - 1));
         cairo_destroy(cr);
         cairo_surface_destroy(frame);
         gst_buffer_unmap(buffer, &map);
@@ -100,7 +132,7 @@ static gboolean push_shot(GstAppSrc *source, cairo_surface_t *picture, guint sho
         (*n_frames)++;
         ok = gst_app_src_push_buffer(source, buffer) == GST_FLOW_OK;
     }
-    cairo_surface_destroy(small);
+    clear_shot(&pictures);
     return ok;
 }
 

@@ -85,6 +85,15 @@ static guint classify_all(Demo *demo, GPtrArray *photos, GpudlSession *session)
     return right;
 }
 
+static guint count_pictures(GPtrArray *photos)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < photos->len; i++)
+        n += ((Photo *)photos->pdata[i])->picture != NULL;
+    return n;
+}
+
 /* ---- the film ---------------------------------------------------------------------------------------------------- */
 
 /* Votes of the shot that is being watched. */
@@ -219,7 +228,7 @@ typedef struct {
 } Changes;
 
 /* A class has to be first for this many frames before it is said: no flicker between two of the same likelihood. */
-#define STEADY_FRAMES 5
+#define STEADY_FRAMES 10
 
 static void print_seen(const SeenFrame *frame, guint n)
 {
@@ -361,6 +370,10 @@ static int show_all(Demo *demo, GpudlSession *session)
         return EXIT_FAILED;
     }
     right = classify_all(demo, manifest->photos, session);
+    if (count_pictures(manifest->photos) == 0) {
+        say_error("none of the photographs can be read");
+        return EXIT_FAILED;
+    }
     title = g_strdup_printf("%u of %u photographs right", right, manifest->photos->len);
     subtitle = g_strdup_printf("%s, %u classes, on %s", gpudl_model_get_name(demo->model),
                                gpudl_model_get_n_classes(demo->model, 0), demo->device);
@@ -376,7 +389,7 @@ static int show_all(Demo *demo, GpudlSession *session)
     if (manifest->video != NULL && g_file_test(manifest->video, G_FILE_TEST_EXISTS)) {
         Changes changes = {0};
 
-        printf("\nA street video, what it shows whenever that changes:\n");
+        printf("\nA street video, truth not known; what is seen whenever that changes:\n");
         street_ok = annotate(demo, manifest->video, street, on_any_frame, &changes, 0);
     } else {
         g_clear_pointer(&street, g_free);

@@ -55,6 +55,11 @@ static JsonArray *get_array(JsonObject *object, const gchar *key)
     return node != NULL && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
 }
 
+static gchar *beside(const gchar *folder, const gchar *file)
+{
+    return g_path_is_absolute(file) ? g_strdup(file) : g_build_filename(folder, file, NULL);
+}
+
 static Photo *read_photo(JsonNode *node, const gchar *folder)
 {
     JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
@@ -67,7 +72,7 @@ static Photo *read_photo(JsonNode *node, const gchar *folder)
         return NULL;
     photo = g_new0(Photo, 1);
     photo->name = g_path_get_basename(file);
-    photo->path = g_build_filename(folder, file, NULL);
+    photo->path = beside(folder, file);
     photo->truth = g_strdup(truth);
     photo->n_ids = json_array_get_length(ids);
     photo->ids = g_new(guint32, photo->n_ids);
@@ -129,7 +134,7 @@ Manifest *manifest_read(const gchar *path, GError **error)
     if (video != NULL && JSON_NODE_HOLDS_OBJECT(video)) {
         const gchar *file = get_string(json_node_get_object(video), "file");
 
-        manifest->video = file != NULL ? g_build_filename(folder, file, NULL) : NULL;
+        manifest->video = file != NULL ? beside(folder, file) : NULL;
     }
     return g_steal_pointer(&manifest);
 }
