@@ -12,7 +12,7 @@ typedef struct {
     int64_t lowest; /* integers: where a maximum starts */
 } Pool;
 
-/** Taps first <= r < end of one window along one dimension.  */
+/** Taps first <= r < end of one window along one dimension; tap r reads position origin + r * dilation. */
 typedef struct {
     int64_t first, end, origin, dilation;
 } Taps;
