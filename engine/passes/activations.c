@@ -45,6 +45,10 @@ static gboolean match_factor(const GpudlNode *node, GpudlTensor **x, double *fac
     return isfinite(*factor);
 }
 
+/* Lines and factors in parts are a few nodes long; a longer chain, walked from each of its nodes, would take for ever.
+ */
+#define MOST_PARTS 8
+
 /* Walks back over sole scalings: *tensor becomes their input, *factor is multiplied by all of them. */
 static void peel_factors(const GpudlRewrite *rw, GpudlTensor **tensor, double *factor)
 {
@@ -52,7 +56,10 @@ static void peel_factors(const GpudlRewrite *rw, GpudlTensor **tensor, double *f
     GpudlTensor *x;
     double one;
 
-    while ((node = sole_of(rw, *tensor, GPUDL_OP_MUL, GPUDL_OP_DIV)) != NULL && match_factor(node, &x, &one)) {
+    for (guint i = 0; i < MOST_PARTS; i++) {
+        node = sole_of(rw, *tensor, GPUDL_OP_MUL, GPUDL_OP_DIV);
+        if (node == NULL || !match_factor(node, &x, &one))
+            return;
         *factor *= one;
         *tensor = x;
     }
@@ -64,7 +71,7 @@ static void peel_line(const GpudlRewrite *rw, GpudlTensor *tensor, Ramp *ramp)
     ramp->x = tensor;
     ramp->inner = 1;
     ramp->offset = 0;
-    for (;;) {
+    for (guint i = 0; i < MOST_PARTS; i++) {
         GpudlNode *node = sole_of(rw, ramp->x, GPUDL_OP_ADD, GPUDL_OP_SUB);
         GpudlTensor *x;
         double value;
@@ -170,15 +177,14 @@ static gboolean find_gate(GpudlRewrite *rw, GpudlNode *node)
 static gboolean find_hard_sigmoid(GpudlRewrite *rw, GpudlNode *node)
 {
     GpudlNode *clip = node;
-    double factor = 1, one;
+    double factor = 1;
     GpudlTensor *x;
     Ramp ramp;
 
     if (node->op != GPUDL_OP_ACTIVATION) {
         if (!match_factor(node, &x, &factor))
             return FALSE;
-        while ((clip = sole_of(rw, x, GPUDL_OP_MUL, GPUDL_OP_DIV)) != NULL && match_factor(clip, &x, &one))
-            factor *= one;
+        peel_factors(rw, &x, &factor);
         clip = gpudl_rewrite_sole(rw, x, GPUDL_OP_ACTIVATION);
     }
     if (clip == NULL || clip->attrs.unary.act.kind != GPUDL_ACT_CLIP || clip->attrs.unary.act.alpha != 0 ||

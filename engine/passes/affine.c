@@ -8,22 +8,8 @@
 
 #include "rewrite.h"
 
-typedef struct {
-    GpudlTensor *x;
-    gint64 channels;
-    double *scale, *shift;
-    GpudlAct act; /* behind it */
-} Affine;
-
-static void affine_clear(Affine *a)
-{
-    g_free(a->scale);
-    g_free(a->shift);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Affine, affine_clear)
-
 /* A variance that is negative, or not a number, has no root: the node is left to do what it does. */
-static gboolean read_batch_norm(const GpudlNode *node, Affine *a)
+static gboolean read_batch_norm(const GpudlNode *node, GpudlAffine *a)
 {
     g_autofree double *scale = gpudl_constant_doubles(node->inputs[1]);
     g_autofree double *bias = gpudl_constant_doubles(node->inputs[2]);
@@ -44,7 +30,7 @@ static gboolean read_batch_norm(const GpudlNode *node, Affine *a)
     return TRUE;
 }
 
-static gboolean read_binary(const GpudlNode *node, Affine *a)
+static gboolean read_binary(const GpudlNode *node, GpudlAffine *a)
 {
     guint constant = gpudl_tensor_is_constant(node->inputs[1]) ? 1 : 0;
     g_autofree double *values = NULL;
@@ -82,7 +68,13 @@ static gboolean read_binary(const GpudlNode *node, Affine *a)
     return TRUE;
 }
 
-static gboolean read_affine(const GpudlNode *node, Affine *a)
+void gpudl_affine_clear(GpudlAffine *a)
+{
+    g_free(a->scale);
+    g_free(a->shift);
+}
+
+gboolean gpudl_affine_read(const GpudlNode *node, GpudlAffine *a)
 {
     const GpudlShape *out = &node->outputs[0]->shape;
     gboolean known;
@@ -112,7 +104,7 @@ static double *read_bias(const GpudlNode *node, gint64 channels)
     return gpudl_constant_channels(bias, &row);
 }
 
-static gboolean fold_into_conv(GpudlRewrite *rw, GpudlNode *node, GpudlNode *conv, const Affine *a)
+static gboolean fold_into_conv(GpudlRewrite *rw, GpudlNode *node, GpudlNode *conv, const GpudlAffine *a)
 {
     g_autofree double *weights = gpudl_constant_doubles(conv->inputs[1]), *bias = read_bias(conv, a->channels);
     g_autofree gchar *bias_name = g_strdup_printf("%s.bias", conv->name);
@@ -138,7 +130,7 @@ static gboolean fold_into_conv(GpudlRewrite *rw, GpudlNode *node, GpudlNode *con
     return TRUE;
 }
 
-static gboolean fold_into_gemm(GpudlRewrite *rw, GpudlNode *node, GpudlNode *gemm, const Affine *a)
+static gboolean fold_into_gemm(GpudlRewrite *rw, GpudlNode *node, GpudlNode *gemm, const GpudlAffine *a)
 {
     g_autofree double *weights = gpudl_constant_doubles(gemm->inputs[1]), *bias = read_bias(gemm, a->channels);
     g_autofree gchar *bias_name = g_strdup_printf("%s.bias", gemm->name);
@@ -164,41 +156,46 @@ static gboolean fold_into_gemm(GpudlRewrite *rw, GpudlNode *node, GpudlNode *gem
     return TRUE;
 }
 
-/* y = (x * first.scale + first.shift) * second.scale + second.shift as a BATCH_NORM of mean 0, variance 1. */
-static gboolean collapse(GpudlRewrite *rw, GpudlNode *node, GpudlNode *before, const Affine *second)
+gboolean gpudl_affine_become(GpudlRewrite *rw, GpudlNode *node, const gchar *name, GpudlTensor *x, const double *scale,
+                             const double *shift, gint64 channels)
 {
-    g_auto(Affine) first = {0};
-    g_autofree double *zeros = NULL, *ones = NULL;
-    GpudlShape shape = {1, {second->channels}};
-    GpudlTensor *inputs[5];
+    GpudlShape shape = {1, {channels}};
+    g_autofree double *zeros = g_new0(double, channels + 1), *ones = g_new0(double, channels + 1);
+    GpudlTensor *inputs[5] = {x};
 
-    if (second->act.kind != GPUDL_ACT_NONE || !read_affine(before, &first) || first.act.kind != GPUDL_ACT_NONE ||
+    for (gint64 c = 0; c < channels; c++)
+        ones[c] = 1;
+    inputs[1] = gpudl_constant_from_doubles(rw->graph, "scale", scale, &shape);
+    inputs[2] = gpudl_constant_from_doubles(rw->graph, "shift", shift, &shape);
+    if (inputs[1] == NULL || inputs[2] == NULL)
+        return FALSE;
+    inputs[3] = gpudl_constant_from_doubles(rw->graph, "mean", zeros, &shape);
+    inputs[4] = gpudl_constant_from_doubles(rw->graph, "variance", ones, &shape);
+    gpudl_rewrite_become(rw, node, GPUDL_OP_BATCH_NORM, name, NULL, inputs, 5);
+    return TRUE;
+}
+
+/* y = (x * first.scale + first.shift) * second.scale + second.shift */
+static gboolean collapse(GpudlRewrite *rw, GpudlNode *node, GpudlNode *before, const GpudlAffine *second)
+{
+    g_auto(GpudlAffine) first = {0};
+
+    if (second->act.kind != GPUDL_ACT_NONE || !gpudl_affine_read(before, &first) || first.act.kind != GPUDL_ACT_NONE ||
         first.channels != second->channels)
         return FALSE;
-    zeros = g_new0(double, second->channels + 1);
-    ones = g_new0(double, second->channels + 1);
     for (gint64 c = 0; c < second->channels; c++) {
-        ones[c] = 1;
         first.scale[c] *= second->scale[c];
         first.shift[c] = first.shift[c] * second->scale[c] + second->shift[c];
     }
-    inputs[0] = first.x;
-    inputs[1] = gpudl_constant_from_doubles(rw->graph, "scale", first.scale, &shape);
-    inputs[2] = gpudl_constant_from_doubles(rw->graph, "shift", first.shift, &shape);
-    inputs[3] = gpudl_constant_from_doubles(rw->graph, "mean", zeros, &shape);
-    inputs[4] = gpudl_constant_from_doubles(rw->graph, "variance", ones, &shape);
-    if (inputs[1] == NULL || inputs[2] == NULL)
-        return FALSE;
-    gpudl_rewrite_become(rw, node, GPUDL_OP_BATCH_NORM, before->name, NULL, inputs, 5);
-    return TRUE;
+    return gpudl_affine_become(rw, node, before->name, first.x, first.scale, first.shift, second->channels);
 }
 
 static void fold(GpudlRewrite *rw, GpudlNode *node)
 {
-    g_auto(Affine) a = {0};
+    g_auto(GpudlAffine) a = {0};
     GpudlNode *before;
 
-    if (!read_affine(node, &a) || a.channels == 0)
+    if (!gpudl_affine_read(node, &a) || a.channels == 0)
         return;
     before = a.x->producer;
     if (before == NULL || gpudl_rewrite_sole(rw, a.x, before->op) == NULL)

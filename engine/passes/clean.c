@@ -85,13 +85,25 @@ static GpudlTensor *same_as(const GpudlNode *node)
     }
 }
 
+typedef struct {
+    GpudlTensor **now; /* by tensor id: what is read in its stead, or NULL */
+    guint8 *is_output; /* by tensor id: is a graph output */
+} Clean;
+
+static void redirect(const Clean *clean, GpudlNode *node)
+{
+    for (guint k = 0; k < node->n_inputs; k++)
+        while (node->inputs[k] != NULL && clean->now[node->inputs[k]->id] != NULL)
+            node->inputs[k] = clean->now[node->inputs[k]->id];
+}
+
 /* A graph output keeps its tensor, for its name: then the tensor before it must give way, and can if it is a node's and
  * no graph output itself. */
-static gboolean take_over(GpudlRewrite *rw, GpudlTensor **map, GpudlNode *node, GpudlTensor *x)
+static gboolean take_over(const Clean *clean, GpudlNode *node, GpudlTensor *x)
 {
     GpudlTensor *out = node->outputs[0];
 
-    if (x->producer == NULL || g_ptr_array_find(rw->graph->outputs, x, NULL))
+    if (x->producer == NULL || clean->is_output[x->id])
         return FALSE;
     x->producer->outputs[x->output_index] = out;
     node->outputs[0] = x;
@@ -99,34 +111,37 @@ static gboolean take_over(GpudlRewrite *rw, GpudlTensor **map, GpudlNode *node, 
     out->output_index = x->output_index;
     x->producer = node;
     x->output_index = 0;
-    map[x->id] = out;
-    /* nodes before this one have read x already */
-    gpudl_graph_replace_uses(rw->graph, x, out);
+    clean->now[x->id] = out;
     return TRUE;
 }
 
 gboolean gpudl_pass_clean(GpudlGraph *graph, guint *n_changed, GError **error)
 {
-    g_autofree GpudlTensor **map = g_new0(GpudlTensor *, graph->tensors->len);
-    GpudlRewrite rw;
+    g_autofree GpudlTensor **now = g_new0(GpudlTensor *, graph->tensors->len + 1);
+    g_autofree guint8 *is_output = g_new0(guint8, graph->tensors->len + 1);
+    Clean clean = {now, is_output};
+    guint changed = gpudl_graph_remove_dead(graph);
 
-    *n_changed += gpudl_graph_remove_dead(graph);
-    gpudl_rewrite_begin(&rw, graph);
-    for (guint i = 0; i < rw.n_nodes; i++) {
+    for (guint i = 0; i < graph->outputs->len; i++)
+        is_output[((GpudlTensor *)graph->outputs->pdata[i])->id] = TRUE;
+    for (guint i = 0; i < graph->nodes->len; i++) {
         GpudlNode *node = graph->nodes->pdata[i];
         GpudlTensor *x;
 
-        for (guint k = 0; k < node->n_inputs; k++)
-            while (node->inputs[k] != NULL && map[node->inputs[k]->id] != NULL)
-                node->inputs[k] = map[node->inputs[k]->id];
+        redirect(&clean, node);
         x = same_as(node);
         if (x == NULL)
             continue;
-        if (!g_ptr_array_find(graph->outputs, node->outputs[0], NULL))
-            map[node->outputs[0]->id] = x;
-        else if (!take_over(&rw, map, node, x))
+        if (!is_output[node->outputs[0]->id])
+            now[node->outputs[0]->id] = x;
+        else if (!take_over(&clean, node, x))
             continue;
-        rw.changed++;
+        changed++;
     }
-    return gpudl_rewrite_finish(&rw, n_changed, error);
+    /* what gave way to an output may have had readers before */
+    for (guint i = 0; i < graph->nodes->len; i++)
+        redirect(&clean, graph->nodes->pdata[i]);
+    gpudl_graph_remove_dead(graph);
+    *n_changed += changed;
+    return changed == 0 || gpudl_graph_infer(graph, graph->batch, error);
 }

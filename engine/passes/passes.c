@@ -16,6 +16,7 @@ static const GpudlPassInfo passes[] = {
     {"gemm", gpudl_pass_gemm, "products with constant matrices become fully connected layers"},
     {"pool", gpudl_pass_pool, "reductions over height and width become global pools"},
     {"affine", gpudl_pass_affine, "folds batch norms, scales and shifts into weights or each other"},
+    {"channels", gpudl_pass_channels, "channels scaled one by one become one batch norm"},
     {"pad", gpudl_pass_pad, "padding becomes part of the window operation behind it"},
     {"residual", gpudl_pass_residual, "sums become an input of the convolution before them"},
     {"fuse-act", gpudl_pass_fuse_act, "activations become part of the node before them"},

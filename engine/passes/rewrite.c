@@ -54,7 +54,8 @@ GpudlNode *gpudl_rewrite_sole(const GpudlRewrite *rw, const GpudlTensor *tensor,
     return tensor->producer;
 }
 
-/* Takes a use away; nodes that thereby die read nothing any more. */
+/* Takes a use away; nodes that thereby die read nothing any more, and constants let go of their bytes: a chain of
+ * rewrites would else hold each step's. */
 static void release(GpudlRewrite *rw, GpudlTensor *tensor)
 {
     g_autoptr(GPtrArray) released = g_ptr_array_new();
@@ -64,7 +65,10 @@ static void release(GpudlRewrite *rw, GpudlTensor *tensor)
         GpudlTensor *t = g_ptr_array_steal_index_fast(released, released->len - 1);
         guint left = 0;
 
-        if (--*uses_of(rw, t) > 0 || t->producer == NULL)
+        if (--*uses_of(rw, t) > 0)
+            continue;
+        g_clear_pointer(&t->data, g_bytes_unref);
+        if (t->producer == NULL)
             continue;
         for (guint k = 0; k < t->producer->n_outputs; k++)
             left += gpudl_rewrite_uses(rw, t->producer->outputs[k]);

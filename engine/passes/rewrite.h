@@ -70,6 +70,27 @@ GpudlAct *gpudl_node_act(GpudlNode *node);
 /** outer(inner(x)) as one activation: FALSE if there is none. Knows RELU and CLIP. */
 gboolean gpudl_act_compose(const GpudlAct *inner, const GpudlAct *outer, GpudlAct *both);
 
+/* ---- scales and shifts ------------------------------------------------------------------------------------------- */
+
+/** y = act(x * scale + shift), one scale and shift per channel (dimension 1). */
+typedef struct {
+    GpudlTensor *x;
+    gint64 channels;
+    double *scale, *shift;
+    GpudlAct act;
+} GpudlAffine;
+
+void gpudl_affine_clear(GpudlAffine *a);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlAffine, gpudl_affine_clear)
+
+/** Reads a BATCH_NORM, or an ADD, SUB, MUL, DIV with a constant of one value per channel, on float32 of rank 2 or more
+ * into a zeroed struct. FALSE if the node is none or a number is not finite; clear it in any case. */
+gboolean gpudl_affine_read(const GpudlNode *node, GpudlAffine *a);
+
+/** Turns a node into a BATCH_NORM of mean 0, variance 1; FALSE, and nothing done, if a value does not fit a float. */
+gboolean gpudl_affine_become(GpudlRewrite *rw, GpudlNode *node, const gchar *name, GpudlTensor *x, const double *scale,
+                             const double *shift, gint64 channels);
+
 /* ---- the passes; GpudlPass each ---------------------------------------------------------------------------------- */
 
 gboolean gpudl_pass_clean(GpudlGraph *graph, guint *n_changed, GError **error);
@@ -80,6 +101,7 @@ gboolean gpudl_pass_activations(GpudlGraph *graph, guint *n_changed, GError **er
 gboolean gpudl_pass_gemm(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_pool(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_affine(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_channels(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_pad(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_residual(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_fuse_act(GpudlGraph *graph, guint *n_changed, GError **error);

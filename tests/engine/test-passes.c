@@ -551,6 +551,72 @@ static void test_affine_collapse(void)
     check(&b, NULL, "BatchNorm:1 Activation:1");
 }
 
+static GpudlTensor *channel(Builder *b, GpudlTensor *x, gint64 index, gboolean reshape)
+{
+    GpudlShape shape = {reshape ? 0 : 1, {1}};
+    g_autoptr(GBytes) data = g_bytes_new(&index, sizeof(index));
+    GpudlTensor *i = gpudl_graph_add_constant(b->graph, "i", GPUDL_DTYPE_I64, &shape, data, NULL);
+    GpudlTensor *y = builder_node(b, GPUDL_OP_GATHER, x, i);
+
+    y->producer->attrs.axis.axis = 1;
+    return reshape ? builder_reshape(b, y, "0x1x6x5") : y;
+}
+
+static GpudlTensor *channel_slice(Builder *b, GpudlTensor *x, gint64 start, gint64 end)
+{
+    GpudlTensor *y = builder_node(b, GPUDL_OP_SLICE, x, NULL);
+
+    y->producer->attrs.slice =
+        (GpudlSliceAttrs){4, {0, start, 0, 0}, {G_MAXINT64, end, G_MAXINT64, G_MAXINT64}, {1, 1, 1, 1}};
+    return y;
+}
+
+static GpudlTensor *concat(Builder *b, GpudlTensor *const *pieces, guint n)
+{
+    GpudlNode *node = gpudl_graph_add_node(b->graph, GPUDL_OP_CONCAT, "concat", pieces, n, NULL, 1);
+
+    node->attrs.axis.axis = 1;
+    return node->outputs[0];
+}
+
+/* The input transform of torchvision's GoogLeNet, and the same by slices. */
+static void test_channels(void)
+{
+    BUILD(b);
+    GpudlTensor *x = builder_input(&b, "1x4x6x5"), *pieces[3];
+
+    for (guint i = 0; i < 2; i++) {
+        pieces[0] = scalar_op(&b, GPUDL_OP_ADD, scalar_op(&b, GPUDL_OP_MUL, channel(&b, x, 0, i == 0), 0.5), 0.25);
+        pieces[1] = scalar_op(&b, GPUDL_OP_MUL, channel(&b, x, -3, i == 0), 3);
+        pieces[2] = builder_batch_norm(&b, channel_slice(&b, x, 2, i == 0 ? G_MAXINT64 : 4), 2);
+        builder_output(&b, concat(&b, pieces, 3));
+    }
+    builder_output(&b, builder_node(&b, GPUDL_OP_ABS, x, NULL));
+    check(&b, NULL, "BatchNorm:2 Abs:1");
+}
+
+static void test_channels_kept(void)
+{
+    BUILD(b);
+    GpudlTensor *x = builder_input(&b, "1x4x6x5"), *z = builder_input(&b, "1x4x6x5"), *pieces[2];
+
+    /* other order; one missing; of two tensors; one read by others */
+    pieces[0] = scalar_op(&b, GPUDL_OP_MUL, channel_slice(&b, x, 2, 4), 2);
+    pieces[1] = channel_slice(&b, x, 0, 2);
+    builder_output(&b, concat(&b, pieces, 2));
+    pieces[0] = scalar_op(&b, GPUDL_OP_MUL, channel_slice(&b, x, 0, 2), 2);
+    pieces[1] = channel(&b, x, 2, FALSE);
+    builder_output(&b, concat(&b, pieces, 2));
+    pieces[0] = scalar_op(&b, GPUDL_OP_MUL, channel_slice(&b, x, 0, 2), 2);
+    pieces[1] = channel_slice(&b, z, 2, 4);
+    builder_output(&b, concat(&b, pieces, 2));
+    pieces[0] = scalar_op(&b, GPUDL_OP_MUL, channel_slice(&b, x, 0, 2), 2);
+    pieces[1] = channel_slice(&b, x, 2, 4);
+    builder_output(&b, concat(&b, pieces, 2));
+    builder_output(&b, pieces[0]);
+    check(&b, "channels", "Mul:4 Concat:4 Slice:7 Gather:1");
+}
+
 static void test_affine_kept(void)
 {
     BUILD(b);
@@ -732,7 +798,7 @@ static void test_list(void)
         g_assert_nonnull(pass->run);
         g_assert_nonnull(pass->purpose);
     }
-    g_assert_cmpuint(n, ==, 11);
+    g_assert_cmpuint(n, ==, 12);
 }
 
 int main(int argc, char **argv)
@@ -764,6 +830,8 @@ int main(int argc, char **argv)
     g_test_add_func("/passes/affine/chain", test_affine_chain);
     g_test_add_func("/passes/affine/gemm", test_affine_gemm);
     g_test_add_func("/passes/affine/collapse", test_affine_collapse);
+    g_test_add_func("/passes/channels/joins", test_channels);
+    g_test_add_func("/passes/channels/keeps", test_channels_kept);
     g_test_add_func("/passes/affine/keeps", test_affine_kept);
     g_test_add_func("/passes/affine/bad-numbers", test_affine_bad_numbers);
     g_test_add_func("/passes/residual/fuses", test_residual);
