@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""test-cli.py GPUDL MAKE-MODEL: the gpudl command as a user meets it: options, exit codes, output, errors."""
+"""test-cli.py GPUDL MAKE-MODEL TESTCARD: the gpudl command as a user meets it: options, exit codes, output, errors."""
 import json
 import os
 import struct
@@ -10,7 +10,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-GPUDL, MAKE_MODEL = sys.argv[1:3]
+GPUDL, MAKE_MODEL, TESTCARD = *sys.argv[1:3], Path(sys.argv[3])
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 tests = []
 
@@ -225,6 +225,65 @@ def bad_models_are_one_error(dir):
 @test
 def an_unknown_backend_is_refused(dir):
     check_run(gpudl("run", dir / "net.bin", dir / "red.png", backend="abacus"), 1, "gpudl: run: ")
+
+
+def write_npy(path, values):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({len(values)},), }}"
+    header += " " * (117 - len(header)) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+                     + struct.pack(f"<{len(values)}f", *values))
+
+
+@test
+def convert_proves_and_writes(dir):
+    result = gpudl("convert", TESTCARD / "testcard.onnx", "-o", dir / "card.bin", "--backend", "ref", "--labels",
+                   TESTCARD / "labels.txt", "--golden", dir / "red.png", "--activation", "none")
+    check_run(result, 0)
+    check(result.stdout.startswith(f"{dir}/card.bin: testcard, 19 classes, "), result.stdout)
+    check(", 9 inputs: max difference " in result.stdout, result.stdout)
+    line = json.loads(gpudl("run", "--json", "-k", "0", dir / "card.bin", dir / "red.png").stdout)
+    check(line["results"][0]["label"] == "red" and len(line["results"]) == 19, line)
+    told = json.loads(gpudl("info", "--json", dir / "card.bin").stdout)
+    check("red.png" in told["model"]["golden"] and told["model"]["activation"] == "none", told)
+
+
+@test
+def convert_takes_and_refuses_expected_values(dir):
+    def convert(values, name):
+        write_npy(dir / "expect.npy", values)
+        return gpudl("convert", TESTCARD / "testcard.onnx", "-o", dir / name, "--backend", "ref", "--golden",
+                     dir / "red.png", "--expect", dir / "expect.npy")
+
+    line = json.loads(gpudl("run", "--json", "-k", "0", dir / "card.bin", dir / "red.png").stdout)
+    right = [r["confidence"] for r in sorted(line["results"], key=lambda r: r["id"])]
+    check_run(convert(right, "right.bin"), 0)
+    for wrong in right[::-1], right[:-1], right + [0.0]:
+        check_run(convert(wrong, "wrong.bin"), 1, "gpudl: convert: ")
+    check((dir / "right.bin").exists() and not (dir / "wrong.bin").exists())
+
+
+@test
+def convert_options_reach_the_model(dir):
+    result = gpudl("convert", TESTCARD / "testcard.onnx", "-o", dir / "o.bin", "--backend", "ref", "--mean", "0.1,0.2,0.3",
+                   "--std", "2", "--scale", "1", "--channel-order", "bgr", "--resize-mode", "letterbox",
+                   "--scale-method", "area", "--crop-fraction", "0.5", "--pad-color", "102030")
+    check_run(result, 0)
+    told = json.loads(gpudl("info", "--json", dir / "o.bin").stdout)["preprocessing"]
+    for key, value in {"mean": [0.1, 0.2, 0.3], "std": [2, 2, 2], "pixel_scale": 1, "channel_order": "bgr",
+                       "resize_mode": "letterbox", "scale_method": "area", "crop_fraction": 0.5,
+                       "pad_color": "0x102030"}.items():
+        check(told[key] == value, f"{key}: {told[key]}, expected {value}")
+
+
+@test
+def convert_does_not_leave_half_a_file(dir):
+    result = gpudl("convert", TESTCARD / "testcard.onnx", "-o", dir / "none" / "x.bin", "--backend", "ref")
+    check_run(result, 1, "gpudl: convert: ")
+    check("none/x.bin" in result.stderr, result.stderr)
+    result = gpudl("convert", TESTCARD / "testcard.onnx", "-o", dir / "x.bin", "--backend", "ref", "--labels",
+                   dir / "two.txt")
+    check_run(result, 1, "gpudl: convert: ")
+    check("2" in result.stderr and "19" in result.stderr and not (dir / "x.bin").exists(), result.stderr)
 
 
 @test
