@@ -41,7 +41,7 @@
 #include <string.h>
 
 #include "gstgpudlerror.h"
-#include "models/gpudl-import.h"
+#include "gstgpudlmessage.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_gpudl_infer_debug);
 #define GST_CAT_DEFAULT gst_gpudl_infer_debug
@@ -90,25 +90,24 @@ gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error, const gchar * doing)
 static void
 gst_gpudl_infer_unload (GstGpudlInfer * self)
 {
-  g_autoptr (GpudlSession) session = NULL;
-  g_autoptr (GpudlModel) model = NULL;
+  GstGpudlLabels **labels;
+  GstGpudlEngine engine;
 
   gst_gpudl_fifo_close (&self->fifo);
-  g_clear_pointer (&self->stream, gpudl_stream_free);
   g_clear_pointer (&self->best, g_free);
   g_clear_pointer (&self->classes, g_free);
 
   GST_OBJECT_LOCK (self);
-  session = g_steal_pointer (&self->session);
-  model = g_steal_pointer (&self->model);
-  for (guint i = 0; i < self->n_heads; i++)
-    g_clear_pointer (&self->labels[i], gst_gpudl_labels_unref);
-  g_clear_pointer (&self->labels, g_free);
-  g_clear_pointer (&self->model_name, g_free);
-  g_clear_pointer (&self->model_path, g_free);
-  self->n_heads = 0;
+  engine = self->engine;
+  memset (&self->engine, 0, sizeof (self->engine));
+  labels = g_steal_pointer (&self->labels);
   self->latency = 0;
   GST_OBJECT_UNLOCK (self);
+
+  for (guint i = 0; labels != NULL && i < engine.n_heads; i++)
+    g_clear_pointer (&labels[i], gst_gpudl_labels_unref);
+  g_free (labels);
+  gst_gpudl_engine_close (&engine);
 }
 
 static gboolean
@@ -119,7 +118,7 @@ gst_gpudl_infer_apply_preproc (GstGpudlInfer * self, GError ** error)
   GST_OBJECT_LOCK (self);
   self->preproc_serial = self->settings.preproc_serial;
   ok = gst_gpudl_settings_resolve (&self->settings,
-      gpudl_model_get_preproc (self->model), &self->preproc, error);
+      gpudl_model_get_preproc (self->engine.model), &self->preproc, error);
   GST_OBJECT_UNLOCK (self);
   return ok;
 }
@@ -127,6 +126,7 @@ gst_gpudl_infer_apply_preproc (GstGpudlInfer * self, GError ** error)
 static gboolean
 gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error)
 {
+  GpudlModel *model = self->engine.model;
   g_autofree gchar *path = NULL;
   GstGpudlLabels *labels;
 
@@ -137,9 +137,9 @@ gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error)
 
   if (path != NULL)
     labels = gst_gpudl_labels_new_from_file (path,
-        gpudl_model_get_n_classes (self->model, 0), error);
+        gpudl_model_get_n_classes (model, 0), error);
   else
-    labels = gst_gpudl_labels_new_embedded (self->model, 0);
+    labels = gst_gpudl_labels_new_embedded (model, 0);
   if (labels == NULL)
     return FALSE;
 
@@ -150,80 +150,38 @@ gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error)
   return TRUE;
 }
 
+/* What fails leaves things for gst_gpudl_infer_unload(). */
 static gboolean
-gst_gpudl_infer_acquire (GstGpudlInfer * self, const gchar * path,
+gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
     GError ** error)
 {
   GpudlSessionConfig config = { 0, };
-  GpudlSession *session;
-  GpudlModel *model;
-
-  model = gpudl_model_load (path, NULL, error);
-  if (model == NULL)
-    return FALSE;
+  GstGpudlEngine engine = { 0, };
+  GstGpudlLabels **labels;
+  guint depth;
 
   GST_OBJECT_LOCK (self);
-  self->model_name = g_strdup (gpudl_model_get_name (model));
-  self->model_path = g_strdup (path);
-  self->model = model;
-  config.backend = gst_gpudl_backend_name (self->settings.backend);
-  config.precision = self->settings.precision;
-  config.activation = self->settings.activation;
-  config.cpu_threads = self->settings.cpu_threads;
-  config.batch_size = self->settings.batch_size;
-  config.cuda_device_id = -1;
-  GST_OBJECT_UNLOCK (self);
-
-  session = gpudl_session_acquire (model, &config, NULL, error);
-  if (session == NULL)
-    return FALSE;
-
-  /* elements that share a session share its model: ours may go */
-  GST_OBJECT_LOCK (self);
-  self->session = session;
-  self->model = gpudl_model_ref (gpudl_session_get_model (session));
-  GST_OBJECT_UNLOCK (self);
-  gpudl_model_unref (model);
-  return TRUE;
-}
-
-static gboolean
-gst_gpudl_infer_prepare (GstGpudlInfer * self, GError ** error)
-{
-  guint n_classes = 0, depth;
-
-  GST_OBJECT_LOCK (self);
-  self->n_heads = gpudl_model_get_n_heads (self->model);
-  self->labels = g_new0 (GstGpudlLabels *, self->n_heads);
+  gst_gpudl_settings_get_config (&self->settings, &config);
   depth = self->settings.async_depth;
   GST_OBJECT_UNLOCK (self);
+  if (!gst_gpudl_engine_open (&engine, location, &config, depth, error))
+    return FALSE;
 
-  for (guint i = 0; i < self->n_heads; i++) {
-    if (i > 0)
-      self->labels[i] = gst_gpudl_labels_new_embedded (self->model, i);
-    n_classes = MAX (n_classes, gpudl_model_get_n_classes (self->model, i));
-  }
+  labels = g_new0 (GstGpudlLabels *, engine.n_heads);
+  for (guint i = 1; i < engine.n_heads; i++)
+    labels[i] = gst_gpudl_labels_new_embedded (engine.model, i);
+  self->best = g_new (GpudlClass, engine.max_classes);
+  self->classes = g_new (GstGpudlClass, engine.max_classes);
+  GST_OBJECT_LOCK (self);
+  self->engine = engine;
+  self->labels = labels;
+  self->latency = RUNS_PER_FRAME * gpudl_session_get_run_time (engine.session);
+  GST_OBJECT_UNLOCK (self);
+
   if (!gst_gpudl_infer_apply_labels (self, error)
       || !gst_gpudl_infer_apply_preproc (self, error))
     return FALSE;
-  if (!gpudl_session_accepts_memory (self->session, GPUDL_MEMORY_HOST)) {
-    g_set_error (error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-        "backend %s does not take frames in system memory",
-        gpudl_session_get_backend (self->session));
-    return FALSE;
-  }
-
-  if (depth == 0)
-    depth = g_str_equal (gpudl_session_get_backend (self->session), "cuda") ?
-        2 : gpudl_session_get_parallelism (self->session) + 1;
-  self->best = g_new (GpudlClass, n_classes);
-  self->classes = g_new (GstGpudlClass, n_classes);
-  self->stream = gpudl_stream_new (self->session);
-  GST_OBJECT_LOCK (self);
-  self->depth = MIN (depth, GST_GPUDL_MAX_DEPTH);
-  self->latency = RUNS_PER_FRAME * gpudl_session_get_run_time (self->session);
-  GST_OBJECT_UNLOCK (self);
-  gst_gpudl_fifo_open (&self->fifo, self->depth, self->stream);
+  gst_gpudl_fifo_open (&self->fifo, engine.depth, engine.stream);
   return TRUE;
 }
 
@@ -259,8 +217,7 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
 
   gst_gpudl_infer_progress (self, GST_PROGRESS_TYPE_START,
       _("Loading the model"));
-  if (!gst_gpudl_infer_acquire (self, path, &error)
-      || !gst_gpudl_infer_prepare (self, &error)) {
+  if (!gst_gpudl_infer_load (self, path, &error)) {
     gst_gpudl_infer_progress (self, GST_PROGRESS_TYPE_ERROR,
         _("Loading the model failed"));
     doing = g_strdup_printf ("loading the model %s", path);
@@ -271,8 +228,8 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
   gst_gpudl_infer_progress (self, GST_PROGRESS_TYPE_COMPLETE,
       _("The model is ready"));
   GST_INFO_OBJECT (self, "model %s on %s, %u frames in flight",
-      self->model_name, gpudl_session_get_device_name (self->session),
-      self->depth);
+      self->engine.name, gpudl_session_get_device_name (self->engine.session),
+      self->engine.depth);
 
   g_object_notify (G_OBJECT (self), "model-info");
   if (self->latency > 0)
@@ -356,8 +313,8 @@ gst_gpudl_infer_propose_allocation (GstBaseTransform * trans,
     guint size, min, max;
 
     gst_query_parse_nth_allocation_pool (query, i, &pool, &size, &min, &max);
-    gst_query_set_nth_allocation_pool (query, i, pool, size, min + self->depth,
-        max == 0 ? 0 : max + self->depth);
+    gst_query_set_nth_allocation_pool (query, i, pool, size,
+        min + self->engine.depth, max == 0 ? 0 : max + self->engine.depth);
     gst_clear_object (&pool);
   }
   return TRUE;
@@ -366,51 +323,12 @@ gst_gpudl_infer_propose_allocation (GstBaseTransform * trans,
 /* ---- source pad's task: out of the element ------------------------------ */
 
 static void
-gst_gpudl_infer_post_result (GstGpudlInfer * self, GstBuffer * buffer,
-    const GstGpudlClassification * c)
-{
-  const GstClockTime pts = GST_BUFFER_PTS (buffer);
-  GstStructure *structure = gst_structure_new ("gpudlinfer-result",
-      "timestamp", G_TYPE_UINT64, pts,
-      "stream-time", G_TYPE_UINT64,
-      gst_segment_to_stream_time (&self->segment, GST_FORMAT_TIME, pts),
-      "running-time", G_TYPE_UINT64,
-      gst_segment_to_running_time (&self->segment, GST_FORMAT_TIME, pts),
-      "duration", G_TYPE_UINT64, GST_BUFFER_DURATION (buffer),
-      "model", G_TYPE_STRING, c->model, NULL);
-  GValue results = G_VALUE_INIT;
-
-  if (c->head != NULL)
-    gst_structure_set (structure, "head", G_TYPE_STRING, c->head, NULL);
-  if (c->n_classes > 0)
-    gst_structure_set (structure, "label", G_TYPE_STRING, c->classes[0].label,
-        "id", G_TYPE_INT, (gint) c->classes[0].id,
-        "confidence", G_TYPE_DOUBLE, (gdouble) c->classes[0].confidence, NULL);
-
-  gst_value_list_init (&results, c->n_classes);
-  for (guint i = 0; i < c->n_classes; i++) {
-    GValue value = G_VALUE_INIT;
-
-    g_value_init (&value, GST_TYPE_STRUCTURE);
-    g_value_take_boxed (&value, gst_structure_new ("result",
-            "label", G_TYPE_STRING, c->classes[i].label,
-            "id", G_TYPE_INT, (gint) c->classes[i].id,
-            "confidence", G_TYPE_DOUBLE, (gdouble) c->classes[i].confidence,
-            NULL));
-    gst_value_list_append_and_take_value (&results, &value);
-  }
-  gst_structure_take_value (structure, "results", &results);
-  gst_element_post_message (GST_ELEMENT (self),
-      gst_message_new_element (GST_OBJECT (self), structure));
-}
-
-static void
 gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlItem * item,
     GstBuffer * buffer)
 {
   GstGpudlClassification c = {
-    .model = self->model_name,
-    .model_hash = gpudl_model_get_id (self->model),
+    .model = self->engine.name,
+    .model_hash = gpudl_model_get_id (self->engine.model),
     .classes = self->classes,
     .fresh = TRUE,
     .source_pts = GST_BUFFER_PTS (buffer),
@@ -429,16 +347,17 @@ gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlItem * item,
   GST_OBJECT_UNLOCK (self);
 
   memcpy (c.region, item->frame.region, sizeof (c.region));
-  for (guint head = 0; head < self->n_heads; head++) {
-    const guint n_classes = gpudl_model_get_n_classes (self->model, head);
+  for (guint head = 0; head < self->engine.n_heads; head++) {
+    const guint n_classes =
+        gpudl_model_get_n_classes (self->engine.model, head);
     g_autoptr (GstGpudlLabels) labels = NULL;
 
     GST_OBJECT_LOCK (self);
     labels = gst_gpudl_labels_ref (self->labels[head]);
     GST_OBJECT_UNLOCK (self);
 
-    if (self->n_heads > 1)
-      c.head = gpudl_model_get_head_name (self->model, head);
+    if (self->engine.n_heads > 1)
+      c.head = gpudl_model_get_head_name (self->engine.model, head);
     c.n_classes = gpudl_request_top_k (item->request, head,
         MIN (top_k, n_classes), threshold, self->best);
     for (guint i = 0; i < c.n_classes; i++) {
@@ -451,7 +370,9 @@ gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlItem * item,
     }
     gst_gpudl_meta_attach (buffer, &c);
     if (post)
-      gst_gpudl_infer_post_result (self, buffer, &c);
+      gst_element_post_message (GST_ELEMENT (self),
+          gst_gpudl_message_new (GST_OBJECT (self), buffer, &self->segment,
+              &c));
   }
 }
 
@@ -765,7 +686,7 @@ gst_gpudl_infer_query_latency (GstGpudlInfer * self, GstQuery * query)
   self->live = live;
   latency = self->latency;
   duration = self->frame_duration;
-  depth = self->depth;
+  depth = self->engine.depth;
   GST_OBJECT_UNLOCK (self);
 
   /* What is held back is not waited for: the depth is room, not delay. */
@@ -825,54 +746,6 @@ gst_gpudl_infer_src_activate_mode (GstPad * pad, GstObject * parent,
       && self->base_src_activate_mode (pad, parent, mode, active);
 }
 
-static GstStructure *
-gst_gpudl_infer_get_model_info (GstGpudlInfer * self)
-{
-  g_autoptr (GpudlSession) session = NULL;
-  g_autofree gchar *path = NULL, *name = NULL;
-  const GpudlPreproc *preproc;
-  guint64 weights, workspace;
-  GstStructure *structure;
-  GpudlModel *model;
-  guint depth;
-
-  GST_OBJECT_LOCK (self);
-  if (self->session != NULL) {
-    session = gpudl_session_ref (self->session);
-    path = g_strdup (self->model_path);
-    name = g_strdup (self->model_name);
-  }
-  depth = self->depth;
-  GST_OBJECT_UNLOCK (self);
-  if (session == NULL)
-    return NULL;
-
-  model = gpudl_session_get_model (session);
-  preproc = gpudl_model_get_preproc (model);
-  gpudl_session_get_memory (session, &weights, &workspace);
-  structure = gst_structure_new ("gpudlinfer-model-info",
-      "location", G_TYPE_STRING, path, "name", G_TYPE_STRING, name,
-      "hash", G_TYPE_STRING, gpudl_model_get_id (model),
-      "input-width", G_TYPE_INT, preproc->width,
-      "input-height", G_TYPE_INT, preproc->height,
-      "input-channels", G_TYPE_INT, preproc->channels,
-      "heads", G_TYPE_UINT, gpudl_model_get_n_heads (model),
-      "classes", G_TYPE_UINT, gpudl_model_get_n_classes (model, 0),
-      "has-labels", G_TYPE_BOOLEAN, gpudl_model_get_label (model, 0) != NULL,
-      "parameters", G_TYPE_UINT64, gpudl_model_get_parameters (model),
-      "macs", G_TYPE_UINT64, gpudl_model_get_macs (model),
-      "backend", G_TYPE_STRING, gpudl_session_get_backend (session),
-      "device", G_TYPE_STRING, gpudl_session_get_device_name (session),
-      "precision", G_TYPE_STRING,
-      gpudl_precision_name (gpudl_session_get_precision (session)),
-      "max-batch", G_TYPE_UINT, gpudl_session_get_max_batch (session),
-      "parallelism", G_TYPE_UINT, gpudl_session_get_parallelism (session),
-      "async-depth", G_TYPE_UINT, depth,
-      "weight-bytes", G_TYPE_UINT64, weights,
-      "workspace-bytes", G_TYPE_UINT64, workspace, NULL);
-  return structure;
-}
-
 static void
 gst_gpudl_infer_set_property (GObject * object, guint prop_id,
     const GValue * value, GParamSpec * pspec)
@@ -900,7 +773,9 @@ gst_gpudl_infer_get_property (GObject * object, guint prop_id, GValue * value,
               gst_gpudl_fifo_get_count (&self->fifo)));
       return;
     case PROP_MODEL_INFO:
-      g_value_take_boxed (value, gst_gpudl_infer_get_model_info (self));
+      GST_OBJECT_LOCK (self);
+      g_value_take_boxed (value, gst_gpudl_engine_describe (&self->engine));
+      GST_OBJECT_UNLOCK (self);
       return;
     default:
       break;

@@ -5,6 +5,7 @@
 #include <gst/base/gstbasetransform.h>
 #include <gst/video/video.h>
 
+#include "gstgpudlengine.h"
 #include "gstgpudlfifo.h"
 #include "gstgpudllabels.h"
 #include "gstgpudlmeta.h"
@@ -23,19 +24,13 @@ struct _GstGpudlInfer
 
   /* under the object lock */
   GstGpudlSettings settings;
-  GpudlModel *model;            /* all from start() to stop() */
-  GpudlSession *session;
-  gchar *model_name;
-  gchar *model_path;
+  GstGpudlEngine engine;        /* changes in start() and stop() only */
   GstGpudlLabels **labels;      /* one for each head */
-  guint n_heads;
-  guint depth;
   GstClockTime latency;         /* what the LATENCY query adds to min */
   GstClockTime frame_duration;  /* of the caps; GST_CLOCK_TIME_NONE: unknown */
   gboolean live;                /* upstream's last answer */
 
   /* between start() and stop() */
-  GpudlStream *stream;
   GpudlPreproc preproc;         /* what requests get; sink streaming thread */
   guint preproc_serial, labels_serial;  /* of the settings in use */
   GpudlClass *best;             /* room for one head's result; source pad's task */

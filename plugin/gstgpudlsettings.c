@@ -81,12 +81,19 @@ DEFINE_ENUM (gst_gpudl_post_messages_get_type, "GstGpudlPostMessages",
         "all"})
 /* *INDENT-ON* */
 
-const gchar *
-gst_gpudl_backend_name (GstGpudlBackend backend)
+void
+gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
+    GpudlSessionConfig * config)
 {
-  static const gchar *const names[] = { "auto", "cuda", "cpu", "ref" };
+  static const gchar *const backends[] = { "auto", "cuda", "cpu", "ref" };
 
-  return names[backend];
+  memset (config, 0, sizeof (*config));
+  config->backend = backends[settings->backend];
+  config->precision = settings->precision;
+  config->activation = settings->activation;
+  config->cpu_threads = settings->cpu_threads;
+  config->batch_size = settings->batch_size;
+  config->cuda_device_id = -1;
 }
 
 void

@@ -112,8 +112,9 @@ gboolean gst_gpudl_settings_set (GstGpudlSettings * settings, guint prop_id,
 gboolean gst_gpudl_settings_get (const GstGpudlSettings * settings,
     guint prop_id, GValue * value);
 
-/** The name that gpudl_session_acquire() takes; static. */
-const gchar *gst_gpudl_backend_name (GstGpudlBackend backend);
+/** What gpudl_session_acquire() is asked for; strings are static. */
+void gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
+    GpudlSessionConfig * config);
 
 /**
  * gst_gpudl_settings_resolve:

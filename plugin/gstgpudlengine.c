@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifdef HAVE_CONFIG_H
+#include "gpudl-config.h"
+#endif
+
+#include "gstgpudlengine.h"
+
+#include <string.h>
+
+#include "gstgpudlsettings.h"
+#include "models/gpudl-import.h"
+
+/* Two batches hide the copies of a GPU; the CPU computes as many frames as it
+ * has workers and needs one more that waits or is being pushed. */
+static guint
+default_depth (GpudlSession * session)
+{
+  if (g_str_equal (gpudl_session_get_backend (session), "cuda"))
+    return 2;
+  return gpudl_session_get_parallelism (session) + 1;
+}
+
+gboolean
+gst_gpudl_engine_open (GstGpudlEngine * engine, const gchar * location,
+    const GpudlSessionConfig * config, guint depth, GError ** error)
+{
+  g_autoptr (GpudlSession) session = NULL;
+  g_autoptr (GpudlModel) model = NULL;
+
+  model = gpudl_model_load (location, NULL, error);
+  if (model == NULL)
+    return FALSE;
+  session = gpudl_session_acquire (model, config, NULL, error);
+  if (session == NULL)
+    return FALSE;
+  if (!gpudl_session_accepts_memory (session, GPUDL_MEMORY_HOST)) {
+    g_set_error (error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+        "backend %s does not take frames in system memory",
+        gpudl_session_get_backend (session));
+    return FALSE;
+  }
+
+  if (depth == 0)
+    depth = default_depth (session);
+  engine->depth = MIN (depth, GST_GPUDL_MAX_DEPTH);
+  engine->location = g_strdup (location);
+  engine->name = g_strdup (gpudl_model_get_name (model));
+  /* elements that share a session share its model: the one just read may go */
+  engine->model = gpudl_model_ref (gpudl_session_get_model (session));
+  engine->n_heads = gpudl_model_get_n_heads (engine->model);
+  for (guint i = 0; i < engine->n_heads; i++)
+    engine->max_classes = MAX (engine->max_classes,
+        gpudl_model_get_n_classes (engine->model, i));
+  engine->stream = gpudl_stream_new (session);
+  engine->session = g_steal_pointer (&session);
+  return TRUE;
+}
+
+void
+gst_gpudl_engine_close (GstGpudlEngine * engine)
+{
+  g_clear_pointer (&engine->stream, gpudl_stream_free);
+  g_clear_pointer (&engine->session, gpudl_session_unref);
+  g_clear_pointer (&engine->model, gpudl_model_unref);
+  g_clear_pointer (&engine->location, g_free);
+  g_clear_pointer (&engine->name, g_free);
+  memset (engine, 0, sizeof (*engine));
+}
+
+GstStructure *
+gst_gpudl_engine_describe (const GstGpudlEngine * engine)
+{
+  GpudlSession *session = engine->session;
+  GpudlModel *model = engine->model;
+  const GpudlPreproc *preproc;
+  guint64 weights, workspace;
+
+  if (model == NULL)
+    return NULL;
+  preproc = gpudl_model_get_preproc (model);
+  gpudl_session_get_memory (session, &weights, &workspace);
+  return gst_structure_new ("gpudlinfer-model-info",
+      "location", G_TYPE_STRING, engine->location,
+      "name", G_TYPE_STRING, engine->name,
+      "hash", G_TYPE_STRING, gpudl_model_get_id (model),
+      "input-width", G_TYPE_INT, preproc->width,
+      "input-height", G_TYPE_INT, preproc->height,
+      "input-channels", G_TYPE_INT, preproc->channels,
+      "heads", G_TYPE_UINT, engine->n_heads,
+      "classes", G_TYPE_UINT, gpudl_model_get_n_classes (model, 0),
+      "has-labels", G_TYPE_BOOLEAN, gpudl_model_get_label (model, 0) != NULL,
+      "parameters", G_TYPE_UINT64, gpudl_model_get_parameters (model),
+      "macs", G_TYPE_UINT64, gpudl_model_get_macs (model),
+      "backend", G_TYPE_STRING, gpudl_session_get_backend (session),
+      "device", G_TYPE_STRING, gpudl_session_get_device_name (session),
+      "precision", G_TYPE_STRING,
+      gpudl_precision_name (gpudl_session_get_precision (session)),
+      "max-batch", G_TYPE_UINT, gpudl_session_get_max_batch (session),
+      "parallelism", G_TYPE_UINT, gpudl_session_get_parallelism (session),
+      "async-depth", G_TYPE_UINT, engine->depth,
+      "weight-bytes", G_TYPE_UINT64, weights,
+      "workspace-bytes", G_TYPE_UINT64, workspace, NULL);
+}
