@@ -41,7 +41,6 @@
 #include <string.h>
 
 #include "gstgpudlerror.h"
-#include "gstgpudlmessage.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_gpudl_infer_debug);
 #define GST_CAT_DEFAULT gst_gpudl_infer_debug
@@ -90,23 +89,15 @@ gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error, const gchar * doing)
 static void
 gst_gpudl_infer_unload (GstGpudlInfer * self)
 {
-  GstGpudlLabels **labels;
   GstGpudlEngine engine;
 
   gst_gpudl_fifo_close (&self->fifo);
-  g_clear_pointer (&self->best, g_free);
-  g_clear_pointer (&self->classes, g_free);
-
+  gst_gpudl_result_close (&self->result);
   GST_OBJECT_LOCK (self);
   engine = self->engine;
   memset (&self->engine, 0, sizeof (self->engine));
-  labels = g_steal_pointer (&self->labels);
   self->latency = 0;
   GST_OBJECT_UNLOCK (self);
-
-  for (guint i = 0; labels != NULL && i < engine.n_heads; i++)
-    g_clear_pointer (&labels[i], gst_gpudl_labels_unref);
-  g_free (labels);
   gst_gpudl_engine_close (&engine);
 }
 
@@ -126,28 +117,14 @@ gst_gpudl_infer_apply_preproc (GstGpudlInfer * self, GError ** error)
 static gboolean
 gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error)
 {
-  GpudlModel *model = self->engine.model;
   g_autofree gchar *path = NULL;
-  GstGpudlLabels *labels;
 
   GST_OBJECT_LOCK (self);
   self->labels_serial = self->settings.labels_serial;
   path = g_strdup (self->settings.labels_file);
   GST_OBJECT_UNLOCK (self);
-
-  if (path != NULL)
-    labels = gst_gpudl_labels_new_from_file (path,
-        gpudl_model_get_n_classes (model, 0), error);
-  else
-    labels = gst_gpudl_labels_new_embedded (model, 0);
-  if (labels == NULL)
-    return FALSE;
-
-  GST_OBJECT_LOCK (self);
-  g_clear_pointer (&self->labels[0], gst_gpudl_labels_unref);
-  self->labels[0] = labels;
-  GST_OBJECT_UNLOCK (self);
-  return TRUE;
+  return gst_gpudl_result_set_labels (&self->result, &self->engine, path,
+      error);
 }
 
 /* What fails leaves things for gst_gpudl_infer_unload(). */
@@ -157,7 +134,6 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
 {
   GpudlSessionConfig config = { 0, };
   GstGpudlEngine engine = { 0, };
-  GstGpudlLabels **labels;
   guint depth;
 
   GST_OBJECT_LOCK (self);
@@ -167,17 +143,11 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
   if (!gst_gpudl_engine_open (&engine, location, &config, depth, error))
     return FALSE;
 
-  labels = g_new0 (GstGpudlLabels *, engine.n_heads);
-  for (guint i = 1; i < engine.n_heads; i++)
-    labels[i] = gst_gpudl_labels_new_embedded (engine.model, i);
-  self->best = g_new (GpudlClass, engine.max_classes);
-  self->classes = g_new (GstGpudlClass, engine.max_classes);
   GST_OBJECT_LOCK (self);
   self->engine = engine;
-  self->labels = labels;
   self->latency = RUNS_PER_FRAME * gpudl_session_get_run_time (engine.session);
   GST_OBJECT_UNLOCK (self);
-
+  gst_gpudl_result_open (&self->result, &engine);
   if (!gst_gpudl_infer_apply_labels (self, error)
       || !gst_gpudl_infer_apply_preproc (self, error))
     return FALSE;
@@ -326,54 +296,19 @@ static void
 gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlItem * item,
     GstBuffer * buffer)
 {
-  GstGpudlClassification c = {
-    .model = self->engine.name,
-    .model_hash = gpudl_model_get_id (self->engine.model),
-    .classes = self->classes,
-    .fresh = TRUE,
-    .source_pts = GST_BUFFER_PTS (buffer),
-    .age = 0,
-  };
-  gboolean post;
   gfloat threshold;
+  gboolean post;
   guint top_k;
 
   GST_OBJECT_LOCK (self);
   top_k = self->settings.top_k;
-  /* 0 leaves nothing out, not even the negative values of activation none */
-  threshold = self->settings.threshold > 0 ?
-      self->settings.threshold : -G_MAXFLOAT;
+  threshold = self->settings.threshold;
   post = self->settings.post_messages == GST_GPUDL_POST_MESSAGES_ALL;
   GST_OBJECT_UNLOCK (self);
 
-  memcpy (c.region, item->frame.region, sizeof (c.region));
-  for (guint head = 0; head < self->engine.n_heads; head++) {
-    const guint n_classes =
-        gpudl_model_get_n_classes (self->engine.model, head);
-    g_autoptr (GstGpudlLabels) labels = NULL;
-
-    GST_OBJECT_LOCK (self);
-    labels = gst_gpudl_labels_ref (self->labels[head]);
-    GST_OBJECT_UNLOCK (self);
-
-    if (self->engine.n_heads > 1)
-      c.head = gpudl_model_get_head_name (self->engine.model, head);
-    c.n_classes = gpudl_request_top_k (item->request, head,
-        MIN (top_k, n_classes), threshold, self->best);
-    for (guint i = 0; i < c.n_classes; i++) {
-      GstGpudlClass *class = &self->classes[i];
-
-      class->id = self->best[i].id;
-      class->confidence = self->best[i].confidence;
-      class->quark = gst_gpudl_labels_get (labels, class->id);
-      class->label = g_quark_to_string (class->quark);
-    }
-    gst_gpudl_meta_attach (buffer, &c);
-    if (post)
-      gst_element_post_message (GST_ELEMENT (self),
-          gst_gpudl_message_new (GST_OBJECT (self), buffer, &self->segment,
-              &c));
-  }
+  gst_gpudl_result_attach (&self->result, &self->engine, item->request,
+      item->frame.region, top_k, threshold, buffer,
+      post ? GST_ELEMENT (self) : NULL, &self->segment);
 }
 
 /* Warm-up measures an idle machine. Where frames of a live source keep taking
@@ -794,6 +729,7 @@ gst_gpudl_infer_finalize (GObject * object)
 
   gst_gpudl_settings_clear (&self->settings);
   gst_gpudl_fifo_clear (&self->fifo);
+  gst_gpudl_result_clear (&self->result);
   gst_gpudl_stats_clear (&self->stats);
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
@@ -805,6 +741,7 @@ gst_gpudl_infer_init (GstGpudlInfer * self)
 
   gst_gpudl_settings_init (&self->settings);
   gst_gpudl_fifo_init (&self->fifo);
+  gst_gpudl_result_init (&self->result);
   gst_gpudl_stats_init (&self->stats);
   gst_segment_init (&self->segment, GST_FORMAT_UNDEFINED);
   self->frame_duration = GST_CLOCK_TIME_NONE;

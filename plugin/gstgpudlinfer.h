@@ -7,8 +7,7 @@
 
 #include "gstgpudlengine.h"
 #include "gstgpudlfifo.h"
-#include "gstgpudllabels.h"
-#include "gstgpudlmeta.h"
+#include "gstgpudlresult.h"
 #include "gstgpudlsettings.h"
 #include "gstgpudlstats.h"
 
@@ -25,7 +24,6 @@ struct _GstGpudlInfer
   /* under the object lock */
   GstGpudlSettings settings;
   GstGpudlEngine engine;        /* changes in start() and stop() only */
-  GstGpudlLabels **labels;      /* one for each head */
   GstClockTime latency;         /* what the LATENCY query adds to min */
   GstClockTime frame_duration;  /* of the caps; GST_CLOCK_TIME_NONE: unknown */
   gboolean live;                /* upstream's last answer */
@@ -33,8 +31,7 @@ struct _GstGpudlInfer
   /* between start() and stop() */
   GpudlPreproc preproc;         /* what requests get; sink streaming thread */
   guint preproc_serial, labels_serial;  /* of the settings in use */
-  GpudlClass *best;             /* room for one head's result; source pad's task */
-  GstGpudlClass *classes;
+  GstGpudlResult result;
 
   /* sink pad's streaming thread */
   GstVideoInfo info;

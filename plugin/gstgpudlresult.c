@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifdef HAVE_CONFIG_H
+#include "gpudl-config.h"
+#endif
+
+#include "gstgpudlresult.h"
+
+#include <string.h>
+
+void
+gst_gpudl_result_init (GstGpudlResult * result)
+{
+  memset (result, 0, sizeof (*result));
+  g_mutex_init (&result->lock);
+}
+
+void
+gst_gpudl_result_clear (GstGpudlResult * result)
+{
+  g_assert (result->labels == NULL);
+  g_mutex_clear (&result->lock);
+}
+
+void
+gst_gpudl_result_open (GstGpudlResult * result, const GstGpudlEngine * engine)
+{
+  result->n_heads = engine->n_heads;
+  result->labels = g_new0 (GstGpudlLabels *, engine->n_heads);
+  for (guint i = 0; i < engine->n_heads; i++)
+    result->labels[i] = gst_gpudl_labels_new_embedded (engine->model, i);
+  result->best = g_new (GpudlClass, engine->max_classes);
+  result->classes = g_new (GstGpudlClass, engine->max_classes);
+}
+
+void
+gst_gpudl_result_close (GstGpudlResult * result)
+{
+  for (guint i = 0; i < result->n_heads; i++)
+    gst_gpudl_labels_unref (result->labels[i]);
+  result->n_heads = 0;
+  g_clear_pointer (&result->labels, g_free);
+  g_clear_pointer (&result->best, g_free);
+  g_clear_pointer (&result->classes, g_free);
+}
+
+gboolean
+gst_gpudl_result_set_labels (GstGpudlResult * result,
+    const GstGpudlEngine * engine, const gchar * path, GError ** error)
+{
+  GstGpudlLabels *labels, *old;
+
+  if (path != NULL)
+    labels = gst_gpudl_labels_new_from_file (path,
+        gpudl_model_get_n_classes (engine->model, 0), error);
+  else
+    labels = gst_gpudl_labels_new_embedded (engine->model, 0);
+  if (labels == NULL)
+    return FALSE;
+
+  g_mutex_lock (&result->lock);
+  old = result->labels[0];
+  result->labels[0] = labels;
+  g_mutex_unlock (&result->lock);
+  gst_gpudl_labels_unref (old);
+  return TRUE;
+}
+
+/* The best classes of a head into result->classes; returns how many. */
+static guint
+rank (GstGpudlResult * result, const GstGpudlEngine * engine,
+    GpudlRequest * request, guint head, guint top_k, gfloat threshold)
+{
+  const guint n_classes = gpudl_model_get_n_classes (engine->model, head);
+  g_autoptr (GstGpudlLabels) labels = NULL;
+  guint n;
+
+  g_mutex_lock (&result->lock);
+  labels = gst_gpudl_labels_ref (result->labels[head]);
+  g_mutex_unlock (&result->lock);
+
+  n = gpudl_request_top_k (request, head, MIN (top_k, n_classes),
+      threshold > 0 ? threshold : -G_MAXFLOAT, result->best);
+  for (guint i = 0; i < n; i++) {
+    GstGpudlClass *class = &result->classes[i];
+
+    class->id = result->best[i].id;
+    class->confidence = result->best[i].confidence;
+    class->quark = gst_gpudl_labels_get (labels, class->id);
+    class->label = g_quark_to_string (class->quark);
+  }
+  return n;
+}
+
+void
+gst_gpudl_result_attach (GstGpudlResult * result,
+    const GstGpudlEngine * engine, GpudlRequest * request,
+    const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
+    GstElement * poster, const GstSegment * segment)
+{
+  GstGpudlClassification c = {
+    .model = engine->name,
+    .model_hash = gpudl_model_get_id (engine->model),
+    .classes = result->classes,
+    .fresh = TRUE,
+    .source_pts = GST_BUFFER_PTS (buffer),
+    .age = 0,
+  };
+
+  memcpy (c.region, region, sizeof (c.region));
+  for (guint head = 0; head < engine->n_heads; head++) {
+    if (engine->n_heads > 1)
+      c.head = gpudl_model_get_head_name (engine->model, head);
+    c.n_classes = rank (result, engine, request, head, top_k, threshold);
+    gst_gpudl_meta_attach (buffer, &c);
+    if (poster != NULL)
+      gst_element_post_message (poster,
+          gst_gpudl_result_message_new (GST_OBJECT (poster), buffer, segment,
+              &c));
+  }
+}
+
+/* ---- messages ----------------------------------------------------------- */
+
+static void
+set_class (GstStructure * structure, const GstGpudlClass * class)
+{
+  gst_structure_set (structure, "label", G_TYPE_STRING, class->label,
+      "id", G_TYPE_INT, (gint) class->id,
+      "confidence", G_TYPE_DOUBLE, (gdouble) class->confidence, NULL);
+}
+
+GstMessage *
+gst_gpudl_result_message_new (GstObject * source, GstBuffer * buffer,
+    const GstSegment * segment, const GstGpudlClassification * classification)
+{
+  const GstGpudlClassification *c = classification;
+  const GstClockTime pts = GST_BUFFER_PTS (buffer);
+  GstClockTime stream_time = GST_CLOCK_TIME_NONE;
+  GstClockTime running_time = GST_CLOCK_TIME_NONE;
+  GValue results = G_VALUE_INIT;
+  GstStructure *structure;
+
+  if (segment->format == GST_FORMAT_TIME && GST_CLOCK_TIME_IS_VALID (pts)) {
+    stream_time = gst_segment_to_stream_time (segment, GST_FORMAT_TIME, pts);
+    running_time = gst_segment_to_running_time (segment, GST_FORMAT_TIME, pts);
+  }
+  structure = gst_structure_new ("gpudlinfer-result",
+      "timestamp", G_TYPE_UINT64, pts,
+      "stream-time", G_TYPE_UINT64, stream_time,
+      "running-time", G_TYPE_UINT64, running_time,
+      "duration", G_TYPE_UINT64, GST_BUFFER_DURATION (buffer),
+      "model", G_TYPE_STRING, c->model, NULL);
+  if (c->head != NULL)
+    gst_structure_set (structure, "head", G_TYPE_STRING, c->head, NULL);
+  if (c->n_classes > 0)
+    set_class (structure, &c->classes[0]);
+
+  gst_value_list_init (&results, c->n_classes);
+  for (guint i = 0; i < c->n_classes; i++) {
+    GstStructure *result = gst_structure_new_empty ("result");
+    GValue value = G_VALUE_INIT;
+
+    set_class (result, &c->classes[i]);
+    g_value_init (&value, GST_TYPE_STRUCTURE);
+    g_value_take_boxed (&value, result);
+    gst_value_list_append_and_take_value (&results, &value);
+  }
+  gst_structure_take_value (structure, "results", &results);
+  return gst_message_new_element (source, structure);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * From a finished request to what others see of it: metadata and messages.
+ */
+#ifndef __GST_GPUDL_RESULT_H__
+#define __GST_GPUDL_RESULT_H__
+
+#include <gst/gst.h>
+
+#include "gstgpudlengine.h"
+#include "gstgpudllabels.h"
+#include "gstgpudlmeta.h"
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  GMutex lock;                  /* for labels */
+  GstGpudlLabels **labels;      /* one for each head */
+  guint n_heads;
+  GpudlClass *best;             /* room for the largest head's classes */
+  GstGpudlClass *classes;
+} GstGpudlResult;
+
+void gst_gpudl_result_init (GstGpudlResult * result);
+void gst_gpudl_result_clear (GstGpudlResult * result);
+
+/** Makes room for an engine's answers, with the model's own labels; close() is
+ * allowed when nothing is open. */
+void gst_gpudl_result_open (GstGpudlResult * result,
+    const GstGpudlEngine * engine);
+void gst_gpudl_result_close (GstGpudlResult * result);
+
+/** Takes the first head's labels from a file, or from the model if path is NULL.
+ * After a failure they are as before. From any thread. Errors:
+ * gst_gpudl_labels_new_from_file()'s. */
+gboolean gst_gpudl_result_set_labels (GstGpudlResult * result,
+    const GstGpudlEngine * engine, const gchar * path, GError ** error);
+
+/**
+ * gst_gpudl_result_attach:
+ * @request: finished well
+ * @region: x, y, width, height of what was looked at, in 0..1
+ * @top_k: classes at most, 0: all
+ * @threshold: smallest confidence, 0: all, negative values too
+ * @buffer: writable
+ * @poster: (nullable): posts a message for each head as well
+ * @segment: the buffer's, for the message's times
+ *
+ * One metadata for each head. By one thread at a time.
+ */
+void gst_gpudl_result_attach (GstGpudlResult * result,
+    const GstGpudlEngine * engine, GpudlRequest * request,
+    const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
+    GstElement * poster, const GstSegment * segment);
+
+/**
+ * gst_gpudl_result_message_new:
+ *
+ * The element message "gpudlinfer-result": timestamp, stream-time,
+ * running-time, duration (uint64, ns), model (string), head (string, where a
+ * network has several); label (string), id (int), confidence (double) of the
+ * best class, absent if there is none; results, a list of structures with
+ * label, id and confidence, best first.
+ *
+ * Returns: (transfer full): the message
+ */
+GstMessage *gst_gpudl_result_message_new (GstObject * source,
+    GstBuffer * buffer, const GstSegment * segment,
+    const GstGpudlClassification * classification);
+
+G_END_DECLS
+
+#endif /* __GST_GPUDL_RESULT_H__ */
