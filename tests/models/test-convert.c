@@ -10,6 +10,7 @@
 #include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
 #include "models/gpudl-import.h"
+#include "tests/models/onnx-writer.h"
 
 typedef struct {
     gchar *dir, *in, *out;
@@ -131,6 +132,27 @@ static void test_without_picture_a_random_sample_is_kept(Fixture *f, gconstpoint
     g_assert_cmpuint(g_bytes_get_size(model->golden->input), ==, 3 * 36 * sizeof(float));
 }
 
+/* In float16 adding 1024 leaves one bit of the fraction, in float32 thirteen: the file's half floats are storage, and
+ * the two sides of the comparison both compute in float32. */
+static void test_half_floats_are_compared_as_float32(Fixture *f, gconstpointer data)
+{
+    const OnnxText text = {.opset = 17,
+                           .inputs = "x:f16:1x3x4x4",
+                           .constants = "large:f16:1=1024",
+                           .nodes = "Add x large -> up; Sub up large -> back; GlobalAveragePool back -> pool; "
+                                    "Flatten pool -> y",
+                           .outputs = "y"};
+    g_autoptr(GByteArray) bytes = onnx_write(&text);
+    g_autoptr(GError) error = NULL;
+    GpudlParity parity;
+
+    g_assert_true(g_file_set_contents(f->in, (const gchar *)bytes->data, (gssize)bytes->len, &error));
+    gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, &parity, &error);
+    g_assert_no_error(error);
+    g_assert_cmpfloat(parity.range, >, 0.1);
+    g_assert_cmpfloat(parity.max_difference, <, 1e-5 * parity.range);
+}
+
 static void test_unwritable_place_is_told(Fixture *f, gconstpointer data)
 {
     g_autofree gchar *path = g_build_filename(f->dir, "no", "where.bin", NULL);
@@ -171,6 +193,7 @@ int main(int argc, char **argv)
     add("/convert/keeps-what-it-was-told", test_convert_keeps_what_it_was_told);
     add("/convert/wrong-expectation-is-refused", test_wrong_expectation_is_refused);
     add("/convert/without-picture-a-random-sample-is-kept", test_without_picture_a_random_sample_is_kept);
+    add("/convert/half-floats-are-compared-as-float32", test_half_floats_are_compared_as_float32);
     add("/convert/unwritable-place-is-told", test_unwritable_place_is_told);
     add("/describe/is-json", test_describe_is_json);
     return g_test_run();
