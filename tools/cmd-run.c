@@ -37,7 +37,9 @@ typedef struct {
     GpudlSession *session;
     GpudlStream *stream;
     gchar **labels;
-    gboolean probability, dead;
+    GpudlActivation activation;
+    gboolean probability; /* of the frame that is being printed */
+    gboolean dead;
     guint n_failed;
     Slot *slots;
     guint n_slots, first, n_busy; /* ring: the oldest frame is at first */
@@ -80,13 +82,14 @@ static gboolean set_up(Run *run, GError **error)
     if (run->session == NULL)
         return FALSE;
     run->stream = gpudl_stream_new(run->session);
-    run->probability = gpudl_model_get_activation(run->model) != GPUDL_ACTIVATION_NONE;
+    run->activation = gpudl_model_get_activation(run->model);
     run->n_slots = MIN(gpudl_session_get_parallelism(run->session) + AHEAD, MAX_SLOTS);
     run->slots = g_new0(Slot, run->n_slots);
     for (guint i = 0; i < run->n_slots; i++)
         run->slots[i].request = gpudl_request_new(run->stream);
     run->classes = g_new(GpudlClass, run->n_classes);
     run->text = g_string_new(NULL);
+    note_unknown_pixels(NAME, run->arguments[0], run->model);
     if (gpudl_model_get_n_heads(run->model) > 1 && !run->json)
         say_error(NAME, "note: %s has %u outputs; the first, %s, is shown", run->arguments[0],
                   gpudl_model_get_n_heads(run->model), gpudl_model_get_head_name(run->model, 0));
@@ -150,6 +153,19 @@ static void append_video_frame(Run *run, const Slot *slot, guint n)
     g_string_append(run->text, n == 0 ? "  nothing above the threshold\n" : "\n");
 }
 
+/* Whether scores read as percentages: a graph that ends in a softmax of its own counts as one without activation. */
+static gboolean are_probabilities(Run *run, GpudlRequest *request)
+{
+    const float *scores = gpudl_request_get_scores(request, 0);
+
+    if (run->activation != GPUDL_ACTIVATION_NONE)
+        return TRUE;
+    for (guint i = 0; i < run->n_classes; i++)
+        if (!(scores[i] >= 0.0f && scores[i] <= 1.0f))
+            return FALSE;
+    return TRUE;
+}
+
 /* Waits for the oldest frame, prints it, frees its slot. */
 static void finish_oldest(Run *run)
 {
@@ -161,6 +177,7 @@ static void finish_oldest(Run *run)
     if (gpudl_request_wait(slot->request, &error)) {
         guint n = gpudl_request_top_k(slot->request, 0, MIN(k, run->n_classes), (float)run->threshold, run->classes);
 
+        run->probability = are_probabilities(run, slot->request);
         g_string_truncate(run->text, 0);
         if (run->json) {
             results_append_json(run->text, slot->source->path, slot->frame->number, slot->frame->pts, run->model,

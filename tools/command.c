@@ -2,11 +2,13 @@
 #include "tools/command.h"
 
 #include <errno.h>
+#include <json-glib/json-glib.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/limits.h"
+#include "models/gpudl-import.h"
 #include "tools/progress.h"
 
 static void say(const gchar *command, const gchar *format, va_list args)
@@ -37,6 +39,23 @@ int say_usage(const gchar *command, const gchar *format, ...)
     va_end(args);
     g_printerr("Try 'gpudl%s%s --help'.\n", command != NULL ? " " : "", command != NULL ? command : "");
     return EXIT_USAGE;
+}
+
+void note_unknown_pixels(const gchar *command, const gchar *path, GpudlModel *model)
+{
+    g_autofree gchar *text = gpudl_model_describe(model, FALSE);
+    g_autoptr(JsonNode) root = json_from_string(text, NULL);
+    JsonNode *section = root != NULL && JSON_NODE_HOLDS_OBJECT(root)
+                            ? json_object_get_member(json_node_get_object(root), "preprocessing")
+                            : NULL;
+
+    if (section == NULL || !JSON_NODE_HOLDS_OBJECT(section) ||
+        json_object_get_boolean_member_with_default(json_node_get_object(section), "known", TRUE))
+        return;
+    say_error(command,
+              "note: nothing says how %s wants its pixels; assumed is RGB within 0 and 1, the whole picture stretched. "
+              "'gpudl convert' with --mean, --std, --scale and so on writes down what is right",
+              path);
 }
 
 int parse_options(int *argc, char ***argv, const GOptionEntry *entries, const gchar *arguments,

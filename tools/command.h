@@ -30,6 +30,9 @@ void say_error(const gchar *command, const gchar *format, ...) G_GNUC_PRINTF(2, 
 /** The same with where to find help behind it; returns EXIT_USAGE. */
 int say_usage(const gchar *command, const gchar *format, ...) G_GNUC_PRINTF(2, 3);
 
+/** Says on stderr when nothing in the model tells how it wants its pixels: its answers are then a guess. */
+void note_unknown_pixels(const gchar *command, const gchar *path, GpudlModel *model);
+
 /**
  * Reads the options of a subcommand. arguments ("MODEL FILE...") and description are for --help, which is printed to
  * stdout. Returns -1 to go on, else the exit code: an unknown option or a bad value is EXIT_USAGE and said on stderr.

@@ -121,7 +121,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="gpudl-pipelines-") as name:
         dir = Path(name)
         subprocess.run([BUILD / "tools" / "gpudl", "convert", TESTCARD / "testcard.onnx", "-o", dir / "net.bin",
-                        "--labels", TESTCARD / "labels.txt", "--backend", "ref"], check=True, stdout=subprocess.DEVNULL)
+                        "--labels", TESTCARD / "labels.txt", "--scale", "255", "--backend", "ref"], check=True, stdout=subprocess.DEVNULL)
         launch(f"videotestsrc num-buffers=30 ! video/x-raw,width=128,height=96,framerate=25/1 ! jpegenc ! avimux ! "
                f"filesink location={dir}/smpte.avi")
         launch(f"videotestsrc num-buffers=1 pattern=snow ! video/x-raw,width=128,height=96 ! pngenc ! "

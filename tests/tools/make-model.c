@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes a net.bin whose answers are known by arithmetic: three classes, the mean of each channel times 10, softmax.
- * A red picture is class 0 with 1 / (1 + 2 exp(-10)) = 0.99991. */
+ * With a second argument: without labels, and without a word about its pixels. A red picture is class 0 with 1 / (1 + 2
+ * exp(-10)) = 0.99991. */
 #include <stdio.h>
 
 #include "engine/graph/graph.h"
 #include "engine/model.h"
 #include "models/gpudl-import.h"
 
-static GpudlModel *make_model(gboolean labels, GError **error)
+static GpudlModel *make_model(gboolean bare, GError **error)
 {
     static const float weights[9] = {10.0f, 0.0f, 0.0f, 0.0f, 10.0f, 0.0f, 0.0f, 0.0f, 10.0f};
     static const gint64 weight_dims[4] = {3, 3, 1, 1};
     static const gchar *const names[] = {"red", "green \"grass\"", "bl\xc3\xa4ulich", NULL};
+    /* what the library assumes as well, but said */
+    const GpudlPreproc said = {.width = 8,
+                               .height = 8,
+                               .channels = 3,
+                               .channel_order = GPUDL_CHANNELS_RGB,
+                               .resize_mode = GPUDL_RESIZE_STRETCH,
+                               .scale_method = GPUDL_SCALE_BILINEAR,
+                               .crop_fraction = 1.0f,
+                               .pixel_scale = 255.0f,
+                               .std = {1.0f, 1.0f, 1.0f}};
     const GpudlShape shape = {.rank = 4, .dims = {1, 3, 8, 8}};
     GpudlGraph *graph = gpudl_graph_new();
     GpudlTensor *input = gpudl_graph_add_input(graph, "input", GPUDL_DTYPE_F32, &shape), *inputs[2];
@@ -29,8 +40,8 @@ static GpudlModel *make_model(gboolean labels, GError **error)
         gpudl_graph_free(graph);
         return NULL;
     }
-    model = gpudl_model_new(graph, "three colours", NULL, error);
-    if (model != NULL && labels && !gpudl_model_set_labels(model, names, error))
+    model = gpudl_model_new(graph, "three colours", bare ? NULL : &said, error);
+    if (model != NULL && !bare && !gpudl_model_set_labels(model, names, error))
         g_clear_pointer(&model, gpudl_model_unref);
     return model;
 }
@@ -42,7 +53,7 @@ int main(int argc, char **argv)
 
     if (argc < 2)
         return 2;
-    model = make_model(argc == 2, &error);
+    model = make_model(argc > 2, &error);
     if (model == NULL || !gpudl_model_save(model, argv[1], &error)) {
         fprintf(stderr, "make-model: %s\n", error->message);
         return 1;

@@ -193,7 +193,12 @@ def labels_can_be_replaced(dir):
     check(json.loads(result.stdout)["results"][0]["label"] == "gr\u00fcn", result.stdout)
     result = gpudl("run", "--labels-file", dir / "two.txt", dir / "net.bin", dir / "green.png")
     check_run(result, 1, f"gpudl: run: {dir}/two.txt: has 2 labels, expected 3")
-    result = gpudl("run", "--json", dir / "unlabelled.bin", dir / "green.png")
+
+
+@test
+def what_a_bare_model_lacks_is_said(dir):
+    result = gpudl("run", "--json", dir / "bare.bin", dir / "green.png")
+    check_run(result, 0, f"gpudl: run: note: nothing says how {dir}/bare.bin wants its pixels")
     check(json.loads(result.stdout)["results"][0]["label"] == "1", result.stdout)
 
 
@@ -343,7 +348,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="gpudl cli ") as name:
         dir = Path(name)
         subprocess.run([MAKE_MODEL, dir / "net.bin"], check=True)
-        subprocess.run([MAKE_MODEL, dir / "unlabelled.bin", "unlabelled"], check=True)
+        subprocess.run([MAKE_MODEL, dir / "bare.bin", "bare"], check=True)
         for color, rgb in COLORS.items():
             write_png(dir / f"{color}.png", rgb)
         for i, function in enumerate(tests, 1):
