@@ -19,9 +19,9 @@ bench:
 	@scripts/bench
 
 gpu-check:
-	@scripts/gpu-check
+	@scripts/gpu check
 
 gpu-bench:
-	@scripts/bench --backend cuda
+	@scripts/gpu bench
 
 .PHONY: help demo check bench gpu-check gpu-bench

@@ -322,7 +322,8 @@ GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error)
 
     file = g_malloc0(total);
     memcpy(file + GPUDL_FILE_HEADER_BYTES, packed, model_size);
-    memcpy(file + weights_at, w.weights->data, w.weights->len);
+    if (w.weights->len > 0)
+        memcpy(file + weights_at, w.weights->data, w.weights->len);
     memcpy(file + GPUDL_FILE_AT_MAGIC, GPUDL_FILE_MAGIC, 8);
     put_u32(file + GPUDL_FILE_AT_VERSION, GPUDL_FILE_VERSION);
     put_u32(file + GPUDL_FILE_AT_HEADER, GPUDL_FILE_HEADER_BYTES);
