@@ -143,5 +143,5 @@ gboolean gpudl_pass_clean(GpudlGraph *graph, guint *n_changed, GError **error)
         redirect(&clean, graph->nodes->pdata[i]);
     gpudl_graph_remove_dead(graph);
     *n_changed += changed;
-    return changed == 0 || gpudl_graph_infer(graph, graph->batch, error);
+    return changed == 0 || gpudl_graph_infer(graph, 0, error);
 }
