@@ -264,8 +264,10 @@ gboolean onnx_map_flatten(OnnxNode *node, GError **error)
                          x->shape.rank);
     if (axis < 0)
         axis += x->shape.rank;
+    /* of an empty tensor the other dimensions may be anything */
     for (gint i = (gint)axis; i < x->shape.rank; i++)
-        tail *= x->shape.dims[i];
+        if (__builtin_mul_overflow(tail, (gint64)x->shape.dims[i], &tail))
+            return onnx_fail(node, GPUDL_ERROR_LIMIT, error, "more elements than can be counted");
     if (axis == 0) {
         dims[0] = 1;
     } else if (axis > 1 || tail == 0) {

@@ -88,6 +88,11 @@ static gboolean read_shape(const Onnx__TensorProto *proto, const gchar *what, Gp
         if (proto->dims[i] < 0)
             return fail(what, GPUDL_ERROR_FORMAT, error, "dimension %" G_GSIZE_FORMAT " is %" G_GINT64_FORMAT, i,
                         proto->dims[i]);
+        /* also of an empty tensor: what computes with its shape need not fear overflow */
+        if (proto->dims[i] > GPUDL_LIMIT_TENSOR_BYTES)
+            return fail(what, GPUDL_ERROR_LIMIT, error,
+                        "dimension %" G_GSIZE_FORMAT " is %" G_GINT64_FORMAT ", at most %" G_GINT64_FORMAT " is taken",
+                        i, proto->dims[i], (gint64)GPUDL_LIMIT_TENSOR_BYTES);
         shape->dims[i] = proto->dims[i];
     }
     n = gpudl_shape_elements(shape);

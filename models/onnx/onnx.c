@@ -200,6 +200,10 @@ static gboolean read_input_shape(OnnxImport *import, const gchar *name, const On
                         "dimension %d%s%s%s of input '%s' is free; the input's height and width can be given, nothing "
                         "else",
                         i, named ? " ('" : "", named ? proto->dim[i]->dim_param : "", named ? "')" : "", name);
+        if (shape->dims[i] > GPUDL_LIMIT_TENSOR_BYTES)
+            return fail(GPUDL_ERROR_LIMIT, error,
+                        "dimension %d of input '%s' is %" G_GINT64_FORMAT ", at most %" G_GINT64_FORMAT " is taken", i,
+                        name, (gint64)shape->dims[i], (gint64)GPUDL_LIMIT_TENSOR_BYTES);
     }
     return TRUE;
 }

@@ -25,7 +25,7 @@ parser.add_argument("onnx_run")
 parser.add_argument("build")
 parser.add_argument("--backend", default="ref")
 parser.add_argument("nets", nargs="*", metavar="NET", default=NETS)
-options = parser.parse_args()
+options = parser.parse_intermixed_args()
 references.enter(options.build)
 
 import numpy as np
@@ -60,7 +60,7 @@ def onnxruntime_logits(model, pictures):
 
 
 def compare(tap, name, prefix, expected):
-    for stage in ("literal", "rewritten"):
+    for stage in references.stages(options.backend):
         stored = TensorProto.FromString(pathlib.Path(f"{prefix}.{stage}.0.pb").read_bytes())
         found = numpy_helper.to_array(stored)
         if found.shape != expected.shape:

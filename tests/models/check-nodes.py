@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""usage: check-nodes.py ONNX-RUN BUILD [--backend NAME] [--only TEXT] [--keep]
+"""usage: check-nodes.py ONNX-RUN BUILD [--only TEXT] [--keep]
 
 The node cases of the onnx package (onnx.backend.test) for every operator the importer takes: single operators, and
 those functions written out in operators that are all taken. Each case's outputs, of the graph as imported and of the
@@ -28,7 +28,6 @@ import references
 parser = argparse.ArgumentParser()
 parser.add_argument("onnx_run")
 parser.add_argument("build")
-parser.add_argument("--backend", default="ref")
 parser.add_argument("--only", default="")
 parser.add_argument("--keep", action="store_true")
 options = parser.parse_args()
@@ -155,7 +154,7 @@ for number, case in enumerate(cases):
 
 tap = references.Tap()
 table = collections.defaultdict(collections.Counter)
-for number, (case, answer) in enumerate(zip(cases, references.run_cases(options.onnx_run, lines, options.backend))):
+for number, (case, answer) in enumerate(zip(cases, references.run_cases(options.onnx_run, lines))):
     why, detail = excuse(case), ""
     counts = table[operator_of(case, taken)]
     counts["cases"] += 1

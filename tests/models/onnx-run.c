@@ -7,6 +7,7 @@
  *                                     MODEL OUT-PREFIX [INPUT.pb ...]
  *
  * Each case is imported and run twice: the graph as imported ("literal") and as rewritten by the passes ("rewritten").
+ * Another backend than the reference ("ref", the default) runs the rewritten graph alone, of a network of one picture.
  * INPUT.pb are TensorProto files in the order of the model's inputs. Outputs go to OUT-PREFIX.literal.N.pb and
  * OUT-PREFIX.rewritten.N.pb. For each case one line is printed:
  *
@@ -25,24 +26,90 @@
 #include "engine/gpudl.h"
 #include "engine/passes/passes.h"
 #include "engine/ref/ref.h"
+#include "engine/session.h"
 #include "models/onnx/onnx-internal.h"
 #include "models/onnx/onnx.h"
 #include "models/wire.h"
 
 /* ---- backends ---------------------------------------------------------------------------------------------------- */
 
-/** Runs a sorted, inferred graph on dense inputs; one GBytes per output, free with g_ptr_array_unref(). */
-typedef GPtrArray *(*RunFunc)(const GpudlGraph *graph, GBytes *const *inputs, GError **error);
-
-static GPtrArray *run_ref(const GpudlGraph *graph, GBytes *const *inputs, GError **error)
+static const GpudlPlan *host_plan(void *host, int64_t batch, GpudlFault *fault)
 {
-    return gpudl_ref_run(graph, inputs, NULL, error);
+    g_autoptr(GError) error = NULL;
+    const GpudlPlan *plan = gpudl_planner_get(host, batch, &error);
+
+    if (plan == NULL)
+        g_strlcpy(fault->message, error->message, sizeof fault->message);
+    return plan;
 }
 
-static const struct {
-    const gchar *name;
-    RunFunc run;
-} backends[] = {{"ref", run_ref}};
+static uint64_t host_place(void *host, uint32_t n, const uint64_t *sizes, const int32_t *first, const int32_t *last,
+                           uint64_t alignment, uint64_t *offsets)
+{
+    return gpudl_place(n, sizes, first, last, alignment, offsets);
+}
+
+static void host_log(void *host, GpudlLogLevel level, const char *message)
+{
+}
+
+static int host_cancelled(void *host)
+{
+    return 0;
+}
+
+/* Through the contract of the modules: networks of one picture, as they take them. */
+static GPtrArray *run_module(const gchar *name, const GpudlGraph *graph, GBytes *const *inputs, GError **error)
+{
+    const GpudlBackend *backend = gpudl_backend_find(name, -1, error);
+    const GpudlTensor *input = graph->inputs->len == 1 ? graph->inputs->pdata[0] : NULL;
+    g_autoptr(GPtrArray) outputs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    g_autoptr(GpudlPlanner) planner = gpudl_planner_new(graph, "0");
+    g_autofree void **results = g_new0(void *, graph->outputs->len + 1);
+    const GpudlHost host = {GPUDL_BACKEND_ABI, sizeof host, planner, host_plan, host_place, host_log, host_cancelled};
+    GpudlOpenParams params = {.struct_size = sizeof params, .activation = GPUDL_ACTIVATION_NONE, .device_id = -1};
+    GpudlEngineInfo info = {0};
+    GpudlFault fault = {0};
+    GpudlStatus status;
+    void *engine = NULL;
+    gconstpointer values;
+
+    if (backend == NULL)
+        return NULL;
+    if (input == NULL || input->shape.rank != 4) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "backend %s runs networks of one picture", name);
+        return NULL;
+    }
+    params.threads = 1;
+    params.input_channels = (gint32)input->shape.dims[1];
+    params.input_height = (gint32)input->shape.dims[2];
+    params.input_width = (gint32)input->shape.dims[3];
+    for (guint i = 0; i < graph->outputs->len; i++) {
+        const GpudlTensor *output = graph->outputs->pdata[i];
+        const gsize size = (gsize)gpudl_shape_elements(&output->shape) * gpudl_dtype_size(output->dtype);
+
+        results[i] = g_malloc0(size + 1);
+        g_ptr_array_add(outputs, g_bytes_new_take(results[i], size));
+    }
+    values = g_bytes_get_data(inputs[0], NULL);
+    status = backend->open(&host, &params, &engine, &info, &fault);
+    if (status == GPUDL_STATUS_OK)
+        status = backend->run_tensors(engine, 0, graph->batch, &values, results, &fault);
+    if (engine != NULL)
+        backend->close(engine);
+    if (status == GPUDL_STATUS_OK)
+        return g_steal_pointer(&outputs);
+    gpudl_set_fault(error, status, &fault, name);
+    return NULL;
+}
+
+/* Runs a sorted, inferred graph on dense inputs; one GBytes per output, free with g_ptr_array_unref(). */
+static GPtrArray *run(const gchar *backend, const GpudlGraph *graph, GBytes *const *inputs, GError **error)
+{
+    if (strcmp(backend, "ref") == 0) /* any graph, not through the contract */
+        return gpudl_ref_run(graph, inputs, NULL, error);
+    return run_module(backend, graph, inputs, error);
+}
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
@@ -177,7 +244,7 @@ static GBytes *input_bytes(const GpudlOnnxValue *value, const GpudlTensor *input
     return g_bytes_new_take(wide, (gsize)n * sizeof(float));
 }
 
-static gboolean run_graph(Case *self, const GpudlGraph *graph, RunFunc run, GError **error)
+static gboolean run_graph(Case *self, const GpudlGraph *graph, const gchar *backend, GError **error)
 {
     g_autoptr(GPtrArray) inputs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     g_autoptr(GPtrArray) outputs = NULL;
@@ -198,7 +265,7 @@ static gboolean run_graph(Case *self, const GpudlGraph *graph, RunFunc run, GErr
         }
         g_ptr_array_add(inputs, bytes);
     }
-    outputs = run(graph, (GBytes *const *)inputs->pdata, error);
+    outputs = run(backend, graph, (GBytes *const *)inputs->pdata, error);
     if (outputs == NULL)
         return FALSE;
     self->n_outputs = graph->outputs->len;
@@ -228,7 +295,7 @@ static gboolean prove_batch(Case *self, GpudlGraph *graph, GError **error)
     return graph->symbolic_batch;
 }
 
-static gboolean run_case(Case *self, gchar **fields, RunFunc run, GError **error)
+static gboolean run_case(Case *self, gchar **fields, const gchar *backend, GError **error)
 {
     g_autoptr(GpudlGraph) graph = NULL;
     gchar *content;
@@ -257,21 +324,22 @@ static gboolean run_case(Case *self, gchar **fields, RunFunc run, GError **error
     if (!prove_batch(self, graph, error))
         return FALSE;
     self->stage = "literal";
-    if (!gpudl_graph_infer(graph, self->batch, error) || !run_graph(self, graph, run, error))
+    if (strcmp(backend, "ref") == 0 &&
+        (!gpudl_graph_infer(graph, self->batch, error) || !run_graph(self, graph, backend, error)))
         return FALSE;
     self->stage = "rewrite";
     if (!gpudl_graph_infer(graph, self->batch != 0 ? 1 : 0, error) || !gpudl_passes_run(graph, error))
         return FALSE;
     self->stage = "rewritten";
-    return gpudl_graph_infer(graph, self->batch, error) && run_graph(self, graph, run, error);
+    return gpudl_graph_infer(graph, self->batch, error) && run_graph(self, graph, backend, error);
 }
 
-static void print_case(gchar **fields, RunFunc run)
+static void print_case(gchar **fields, const gchar *backend)
 {
     g_autoptr(GError) error = NULL;
     Case self = {.names = g_ptr_array_new_with_free_func(g_free), .values = g_ptr_array_new_with_free_func(value_free)};
 
-    if (run_case(&self, fields, run, &error)) {
+    if (run_case(&self, fields, backend, &error)) {
         g_print("ok\t%u\t%s\n", self.n_outputs, self.constants);
     } else {
         g_strdelimit(error->message, "\t\n", ' ');
@@ -308,7 +376,6 @@ static gint usage(void)
 gint main(gint argc, gchar **argv)
 {
     const gchar *backend = "ref";
-    RunFunc run = NULL;
     g_autoptr(GIOChannel) in = NULL;
     gchar *line;
 
@@ -320,20 +387,13 @@ gint main(gint argc, gchar **argv)
         backend = argv[2];
     else if (argc != 1)
         return usage();
-    for (guint i = 0; i < G_N_ELEMENTS(backends); i++)
-        if (strcmp(backends[i].name, backend) == 0)
-            run = backends[i].run;
-    if (run == NULL) {
-        g_printerr("onnx-run: no backend '%s'\n", backend);
-        return 2;
-    }
     in = g_io_channel_unix_new(0);
     while (g_io_channel_read_line(in, &line, NULL, NULL, NULL) == G_IO_STATUS_NORMAL) {
         g_auto(GStrv) fields = g_strsplit(g_strstrip(line), "\t", -1);
 
         if (g_strv_length(fields) < 2)
             return usage();
-        print_case(fields, run);
+        print_case(fields, backend);
         g_free(line);
     }
     return 0;

@@ -48,6 +48,11 @@ class Tap:
         sys.exit(1 if self.failed else 0)
 
 
+def stages(backend):
+    """Which graphs onnx-run runs on a backend."""
+    return ("literal", "rewritten") if backend == "ref" else ("rewritten",)
+
+
 def run_cases(onnx_run, cases, backend="ref", timeout=None):
     """Runs cases, (model, output prefix, [input.pb]) each, in one process; yields what onnx-run said of each, split.
     A case that kills the process is ("error", "crash", ...), and the rest goes on in another one."""
