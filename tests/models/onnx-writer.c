@@ -132,15 +132,15 @@ GByteArray *onnx_write_constant(const gchar *text)
     g_auto(GStrv) values = words(halves[1], ",");
     const guint type = find_type(parts[1]), n_values = g_strv_length(values);
     GByteArray *tensor = g_byte_array_new(), *raw = g_byte_array_new();
-    gint64 n = 1;
+    guint64 n = 1; /* may wrap: tests ask for impossible shapes, too, but without values */
 
     for (guint i = 0; dims[i] != NULL; i++) {
         pb_int(tensor, 1, g_ascii_strtoll(dims[i], NULL, 10));
-        n *= g_ascii_strtoll(dims[i], NULL, 10);
+        n *= (guint64)g_ascii_strtoll(dims[i], NULL, 10);
     }
     pb_int(tensor, 2, types[type].number);
     pb_string(tensor, 8, parts[0]);
-    for (gint64 i = 0; n_values > 0 && i < n; i++)
+    for (guint64 i = 0; n_values > 0 && i < n; i++)
         append_value(raw, type, values[n_values == 1 ? 0 : i]);
     pb_message(tensor, 9, raw);
     return tensor;

@@ -708,6 +708,33 @@ static void test_flips(void)
     }
 }
 
+/* Every model above with a few bytes changed: what imports has to run, too, as far as it is small. */
+static void test_mutations(void)
+{
+    const guint rounds = g_test_slow() ? 3000 : 30;
+
+    for (guint i = 0; i < G_N_ELEMENTS(good) * rounds; i++) {
+        GByteArray *model = onnx_write(&good[i / rounds].text);
+        g_autoptr(GBytes) file = NULL;
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GpudlGraph) graph = NULL;
+
+        for (gint k = g_test_rand_int_range(1, 4); k > 0; k--)
+            model->data[g_test_rand_int_range(0, (gint)model->len)] = (guint8)g_test_rand_int_range(0, 256);
+        file = g_byte_array_free_to_bytes(model);
+        graph = gpudl_onnx_import(file, NULL, NULL, &error);
+        g_assert_true((graph == NULL) == (error != NULL));
+        if (graph != NULL && graph->inputs->len == 1 &&
+            gpudl_shape_elements(&((GpudlTensor *)graph->inputs->pdata[0])->shape) < 4096 &&
+            gpudl_shape_elements(&((GpudlTensor *)graph->outputs->pdata[0])->shape) < 4096) {
+            g_autoptr(GBytes) input = counting(graph->inputs->pdata[0]);
+            g_autoptr(GPtrArray) outputs = gpudl_ref_run(graph, &input, NULL, &error);
+
+            g_assert_true((outputs == NULL) == (error != NULL));
+        }
+    }
+}
+
 /* A chain of shape arithmetic as long as a graph may be: computed without recursion. */
 static void test_long_chain(void)
 {
@@ -801,6 +828,7 @@ int main(int argc, char **argv)
     g_test_add_func("/onnx/external", test_external);
     g_test_add_func("/onnx/truncation", test_truncation);
     g_test_add_func("/onnx/flips", test_flips);
+    g_test_add_func("/onnx/mutations", test_mutations);
     g_test_add_func("/onnx/long-chain", test_long_chain);
     g_test_add_func("/onnx/too-many-nodes", test_too_many_nodes);
     g_test_add_func("/onnx/sniff", test_sniff);
