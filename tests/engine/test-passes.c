@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "builder.h"
+#include "engine/limits.h"
 #include "engine/passes/passes.h"
 
 /* Runs one pass (or, with NULL, all) on the builder's graph and compares the results; returns the nodes left. */
@@ -789,6 +790,45 @@ static void test_whole(void)
     g_assert_cmpuint(n_constants, ==, 8);
 }
 
+/* As many nodes as a graph may have, in a row: each pass walks it a few times, not once from every node, and does not
+ * recurse. */
+static void test_longest_chains(void)
+{
+    for (guint form = 0; form < 6; form++) {
+        BUILD(b);
+        GpudlTensor *x = builder_input(&b, "1x2x2x3"), *y = x;
+        g_autoptr(GError) error = NULL;
+        gint64 start;
+
+        for (guint i = 0; i < GPUDL_LIMIT_NODES - (form == 5 ? 1 : 0); i++) {
+            if (form == 0) {
+                y = builder_node(&b, GPUDL_OP_IDENTITY, y, NULL);
+            } else if (form == 1) {
+                y = scalar_op(&b, i % 2 ? GPUDL_OP_MUL : GPUDL_OP_ADD, y, i % 2 ? 1.001 : -0.001);
+            } else if (form == 2) {
+                y = builder_act(&b, y, GPUDL_ACT_CLIP, -1, 1);
+            } else if (form == 3) {
+                y = builder_transpose(&b, y, "0x1x3x2");
+            } else if (form == 4) {
+                y = builder_node(&b, GPUDL_OP_ABS, y, NULL);
+                builder_output(&b, builder_node(&b, GPUDL_OP_IDENTITY, y, NULL));
+                i++;
+            } else {
+                y = builder_node(&b, GPUDL_OP_NEG, i == 0 ? builder_random(&b, "1x2x2x3", -1, 1) : y, NULL);
+            }
+        }
+        builder_output(&b, form == 5 ? builder_node(&b, GPUDL_OP_ADD, x, y) : y);
+        g_assert_true(gpudl_graph_infer(b.graph, 1, &error));
+        start = g_get_monotonic_time();
+        g_assert_true(gpudl_graph_prove_batch(b.graph, NULL, &error));
+        g_assert_true(gpudl_passes_run(b.graph, &error));
+        g_assert_no_error(error);
+        g_test_message("chain %u: %u nodes left, %.2f s", form, b.graph->nodes->len,
+                       (double)(g_get_monotonic_time() - start) / 1e6);
+        g_assert_cmpuint(b.graph->nodes->len, <=, form == 4 ? GPUDL_LIMIT_NODES / 2 + 1 : 1);
+    }
+}
+
 static void test_list(void)
 {
     const GpudlPassInfo *pass = gpudl_passes_list();
@@ -839,5 +879,6 @@ int main(int argc, char **argv)
     g_test_add_func("/passes/fuse-act/fuses", test_fuse_act);
     g_test_add_func("/passes/fuse-act/keeps", test_fuse_act_kept);
     g_test_add_func("/passes/whole", test_whole);
+    g_test_add_func("/passes/longest-chains", test_longest_chains);
     return g_test_run();
 }
