@@ -237,9 +237,11 @@ static gboolean load_original(Conversion *c, const gchar *path, const GpudlImpor
         c->original = gpudl_graph_copy(c->model->graph);
         return gpudl_graph_sort(c->original, error) && gpudl_graph_infer(c->original, 1, error);
     }
-    /* Values stored as half floats are the same in float32, but the sums are not: rounded to a half after every node
-     * they alone are off by more than a wrong rewrite might be. */
-    return gpudl_import_graph(path, options, &c->original, NULL, error) && gpudl_graph_infer(c->original, 1, error) &&
+    /* As imported, but for two things. The batch it was exported with: it is to run frame by frame. And values stored
+     * as half floats are the same in float32, but the sums are not: rounded to a half after every node they alone are
+     * off by more than a wrong rewrite might be. */
+    return gpudl_import_graph(path, options, &c->original, NULL, error) &&
+           gpudl_graph_prove_batch(c->original, NULL, error) && gpudl_graph_infer(c->original, 1, error) &&
            gpudl_pass_widen(c->original, &widened, error);
 }
 

@@ -246,7 +246,15 @@ static GpudlModel *load_onnx(File *file, const gchar *path, const GpudlImportOpt
     g_autoptr(GpudlGraph) graph = import_onnx(g_steal_pointer(&file->bytes), path, options, &info, error);
     g_autoptr(GpudlModel) model = NULL;
 
-    if (graph == NULL || !gpudl_graph_prove_batch(graph, NULL, error) || !gpudl_passes_run(graph, error))
+    if (graph == NULL || !gpudl_graph_prove_batch(graph, NULL, error))
+        return NULL;
+    if (graph->batch != 1) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "exported with batch %" G_GINT64_FORMAT ", and cannot run one frame at a time: %s", graph->batch,
+                    graph->batch_reason);
+        return NULL;
+    }
+    if (!gpudl_passes_run(graph, error))
         return NULL;
     model = gpudl_model_new(g_steal_pointer(&graph), name, NULL, error);
     if (model == NULL)

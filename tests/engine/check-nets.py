@@ -4,8 +4,8 @@
 
     check-nets.py NET-NODES
 
-Debian's python3-torchvision builds the nets with random weights (batch norms too: as they are made, mean 0, variance 1, a
-folding mistake would hide) and exports them as they are, unfolded. Without it: a skip.
+Debian's python3-torchvision builds the nets with random weights (batch norms too: as they are made, mean 0, variance 1,
+a folding mistake would hide) and exports them as they are, unfolded. Without it: a skip.
 """
 import os
 import subprocess
@@ -13,14 +13,16 @@ import sys
 import tempfile
 import warnings
 
-# net: nodes after the rewrites, convolutions with an activation, with a residual. Squeeze and excite leaves one
-# GlobalAveragePool and one Mul a block; DenseNet's norms stand before their convolutions and cannot be folded.
+# net (and @ the batch it is exported with): nodes after the rewrites, convolutions with an activation, with a residual.
+# Squeeze and excite leaves one GlobalAveragePool and one Mul a block; DenseNet's norms stand before their convolutions
+# and cannot be folded.
+SHUFFLE = ("Conv:56 Gemm:1 MaxPool:1 GlobalAveragePool:1 Reshape:33 Transpose:16 Concat:16 Slice:26", 37, 0)
 EXPECTED = {
     "mobilenet_v2": ("Conv:52 Gemm:1 GlobalAveragePool:1 Reshape:1", 35, 10),
     "mobilenet_v3_small": ("Conv:52 Gemm:2 GlobalAveragePool:10 Mul:9 Reshape:1", 41, 6),
     "efficientnet_b0": ("Conv:81 Gemm:1 GlobalAveragePool:17 Mul:16 Reshape:1", 65, 9),
-    "shufflenet_v2_x1_0": (
-        "Conv:56 Gemm:1 MaxPool:1 GlobalAveragePool:1 Reshape:33 Transpose:16 Concat:16 Slice:26", 37, 0),
+    "shufflenet_v2_x1_0": SHUFFLE,
+    "shufflenet_v2_x1_0@4": SHUFFLE,
     "regnet_y_400mf": ("Conv:85 Gemm:1 GlobalAveragePool:17 Mul:16 Reshape:1", 81, 16),
     "resnet50": ("Conv:53 Gemm:1 MaxPool:1 GlobalAveragePool:1 Reshape:1", 49, 16),
     "googlenet": ("Conv:57 Gemm:1 MaxPool:13 GlobalAveragePool:1 Reshape:1 Concat:9", 57, 0),
@@ -54,11 +56,12 @@ def randomise(net):
 
 def export(name, path):
     torch.manual_seed(1)
+    name, _, batch = name.partition("@")
     options = {"init_weights": True, "aux_logits": False} if name == "googlenet" else {}
     net = getattr(torchvision.models, name)(**options)
     randomise(net)
-    torch.onnx.export(net.eval(), torch.randn(1, 3, 224, 224), path, opset_version=13, do_constant_folding=False,
-                      training=torch.onnx.TrainingMode.PRESERVE)
+    torch.onnx.export(net.eval(), torch.randn(int(batch or 1), 3, 224, 224), path, opset_version=13,
+                      do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE)
 
 
 def check(name, line):
