@@ -29,8 +29,8 @@ typedef struct {
     gint since, until;
     guint min_inputs, max_inputs; /* max G_MAXUINT: any number */
     guint max_outputs;
-    /** Names and types of the attributes, "axis:i perm:I": i int, f float, s string, t tensor, I ints, F floats, G
-     * graph; others are refused. */
+    /** Names and types of the attributes, "axis:i perm:I": i int, f float, s string, t tensor, I ints, F floats; others
+     * are refused. */
     const gchar *attributes;
     OnnxMapFunc map;
     GpudlOp op; /* for mappings that serve several operators */
@@ -145,8 +145,7 @@ GpudlTensor *onnx_constant_ints(OnnxNode *node, const gchar *name, const gint64 
 /** A scalar of the given number type, rounded to it. */
 GpudlTensor *onnx_constant_scalar(OnnxNode *node, GpudlDType dtype, double value, GError **error);
 
-/** RESHAPE to dims as attrs.shape means them, or an empty constant where `dims` says a true extent of 0 (empty TRUE).
- */
+/** RESHAPE to dims as attrs.shape means them. */
 GpudlTensor *onnx_reshape(OnnxNode *node, GpudlTensor *x, const gint64 *dims, gint rank, const gchar *output,
                           GError **error);
 
@@ -213,7 +212,7 @@ ONNX_MAP(reduce_l2);
 ONNX_MAP(reduce_sum_square);
 ONNX_MAP(reduce_log_sum);
 ONNX_MAP(reduce_log_sum_exp);
-/* onnx-map-shape.c: data movement and shape arithmetic */
+/* onnx-map-constant.c: constants and shape arithmetic */
 ONNX_MAP(identity);
 ONNX_MAP(dropout);
 ONNX_MAP(constant);
@@ -221,6 +220,7 @@ ONNX_MAP(constant_of_shape);
 ONNX_MAP(shape);
 ONNX_MAP(size);
 ONNX_MAP(range);
+/* onnx-map-shape.c: data movement */
 ONNX_MAP(reshape);
 ONNX_MAP(flatten);
 ONNX_MAP(squeeze);
