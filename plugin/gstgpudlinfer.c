@@ -54,10 +54,11 @@ enum
   PROP_MODEL_INFO
 };
 
+/* No framerate: the base class would add one to caps that have none, and they
+ * would not leave as they came. */
 #define TEMPLATE_CAPS "video/x-raw, format = (string) " GST_GPUDL_FRAME_FORMATS \
     ", width = (int) [ 1, " G_STRINGIFY (GST_GPUDL_FRAME_MAX_SIDE) " ]"          \
-    ", height = (int) [ 1, " G_STRINGIFY (GST_GPUDL_FRAME_MAX_SIDE) " ]"         \
-    ", framerate = (fraction) [ 0/1, MAX ]"
+    ", height = (int) [ 1, " G_STRINGIFY (GST_GPUDL_FRAME_MAX_SIDE) " ]"
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink",
     GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (TEMPLATE_CAPS));

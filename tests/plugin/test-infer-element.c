@@ -449,6 +449,31 @@ test_refused_caps (void)
 }
 
 static void
+test_caps_leave_as_they_came (void)
+{
+  static const gchar *const texts[] = {
+    "video/x-raw,format=GRAY8,width=4,height=4",
+    "video/x-raw,format=I420,width=1,height=32768,framerate=0/1",
+    "video/x-raw,format=NV12,width=32768,height=1,framerate=30/1,"
+        "pixel-aspect-ratio=4/3,colorimetry=bt709,chroma-site=mpeg2,"
+        "interlace-mode=mixed,multiview-mode=mono,any-field=1",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++) {
+    g_autoptr (GstCaps) caps = gst_caps_from_string (texts[i]);
+    g_autoptr (GstCaps) out = NULL;
+    GstHarness *h;
+
+    fake_gpudl_reset ();
+    h = new_harness (NULL, NULL);
+    gst_harness_set_src_caps_str (h, texts[i]);
+    out = gst_pad_get_current_caps (h->sinkpad);
+    g_assert_true (gst_caps_is_strictly_equal (out, caps));
+    plugin_test_teardown (h);
+  }
+}
+
+static void
 test_interlaced_is_told_once (void)
 {
   g_autoptr (GstGpudlClassification) c = NULL;
@@ -952,6 +977,7 @@ main (int argc, char **argv)
   ADD ("progress-says-start-and-how-it-ended", test_progress);
   ADD ("session-gets-the-settings", test_session_settings);
   ADD ("caps-that-can-not-be-taken-are-refused", test_refused_caps);
+  ADD ("caps-leave-as-they-came", test_caps_leave_as_they_came);
   ADD ("interlaced-is-told-once", test_interlaced_is_told_once);
   ADD ("latency-query-adds-depth-to-max-only", test_latency);
   ADD ("latency-message-when-it-changes", test_latency_message);

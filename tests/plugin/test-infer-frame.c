@@ -164,6 +164,7 @@ test_padded_strides (void)
   const GpudlFrame *frame = &fake_gpudl.last_frame;
   g_autoptr (GstGpudlClassification) c = NULL;
   g_autoptr (GstBuffer) out = NULL;
+  const guint8 *base;
   GstBuffer *buffer;
   GstMapInfo map;
   GstHarness *h;
@@ -175,10 +176,11 @@ test_padded_strides (void)
   gst_buffer_add_video_meta_full (buffer, GST_VIDEO_FRAME_FLAG_NONE,
       GST_VIDEO_FORMAT_NV12, 9, 6, 2, offsets, strides);
   gst_buffer_map (buffer, &map, GST_MAP_READ);
+  base = map.data;
   gst_buffer_unmap (buffer, &map);
   out = pass (h, buffer);
-  g_assert_true (frame->planes[0] == map.data + 64);
-  g_assert_true (frame->planes[1] == map.data + 64 + 48 * 6);
+  g_assert_true (frame->planes[0] == base + 64);
+  g_assert_true (frame->planes[1] == base + 64 + 48 * 6);
   g_assert_cmpint (frame->strides[0], ==, 48);
   g_assert_cmpint (frame->strides[1], ==, 40);
   c = gst_gpudl_meta_read (out, 0);
