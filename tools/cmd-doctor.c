@@ -18,7 +18,10 @@ static void print_heading(const gchar *text)
 /* One line: a mark, what it is about, what is to be said about it. */
 static void print_finding(gboolean ok, const gchar *what, const gchar *detail)
 {
-    printf("  %-8s%-26s%s\n", ok ? "ok" : "missing", what, detail != NULL ? detail : "");
+    if (detail != NULL)
+        printf("  %-8s%-26s%s\n", ok ? "ok" : "missing", what, detail);
+    else
+        printf("  %-8s%s\n", ok ? "ok" : "missing", what);
 }
 
 /* The same for what nobody has to have. */
