@@ -191,7 +191,7 @@ static void bench_format(CpuPreproc *preproc, GpudlPixelFormat format, int width
     for (guint i = 0; i < G_N_ELEMENTS(ms) + 2; i++) { /* two to warm up */
         gint64 start = now_ns();
 
-        if (cpu_preproc_run(preproc, &frame, &pp, dst) != NULL)
+        if (cpu_preproc_run(preproc, &frame, &pp, CPU_PREPROC_INTERLEAVED, dst) != NULL)
             g_error("pre-processing refuses its frame");
         if (i >= 2)
             ms[i - 2] = (now_ns() - start) * 1e-6;

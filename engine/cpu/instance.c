@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "preproc.h"
 #include "program.h"
 
 static void *value_data(const CpuInstance *instance, int32_t value)
@@ -87,6 +88,26 @@ void *cpu_instance_input(const CpuInstance *instance, uint32_t i)
     return value_data(instance, instance->program->input_values[i]);
 }
 
+void cpu_instance_set_input(const CpuInstance *instance, uint32_t i, const void *values)
+{
+    const GpudlPlan *plan = instance->program->plan;
+    const GpudlPlanTensor *t = &plan->tensors[plan->inputs[i]];
+    float *dst = cpu_instance_input(instance, i);
+
+    if (i == 0 && instance->program->input_interleaved) {
+        int64_t n = t->shape.dims[2] * t->shape.dims[3];
+
+        for (int64_t b = 0; b < t->shape.dims[0]; b++) {
+            const float *picture = (const float *)values + 3 * n * b;
+            const float *const planes[3] = {picture, picture + n, picture + 2 * n};
+
+            cpu_preproc_interleave(planes, n, dst + 3 * n * b);
+        }
+    } else if (t->bytes > 0) {
+        memcpy(dst, values, t->bytes);
+    }
+}
+
 const void *cpu_instance_output(const CpuInstance *instance, uint32_t i)
 {
     return value_data(instance, instance->program->output_values[i]);
@@ -120,7 +141,7 @@ GpudlStatus cpu_instance_run(const CpuInstance *instance, GpudlFault *fault)
                 snprintf(fault->message, sizeof fault->message, "node '%s': %s", node, cpu_call_status_text(status));
                 return GPUDL_STATUS_FAILED;
             }
-        } else {
+        } else if (step->primitive != NULL) {
             dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
 
             if (status != dnnl_success) {

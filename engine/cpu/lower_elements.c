@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Element by element, and softmax. */
+#include <string.h>
+
 #include "program.h"
 
 /* In place where nobody else reads the input. */
@@ -101,15 +103,56 @@ static int32_t match_layout(CpuCompiler *c, int32_t tensor, DnnMdRef full, int r
     return value;
 }
 
+typedef struct {
+    int32_t left, right;
+    dnnl_primitive_desc_t pd;
+} Operands;
+
+/* Both operands in one layout: the first one's own, or want. */
+static Operands describe_binary(CpuCompiler *c, const GpudlPlanNode *node, int32_t a, int32_t b, DnnMdRef want)
+{
+    int rank = cpu_tensor(c, node->outputs[0])->shape.rank;
+    Operands o = {cpu_use(c, a, want), -1, NULL};
+    dnnl_primitive_attr_t attr;
+
+    if (o.left >= 0)
+        o.right = match_layout(c, b, cpu_value_md(c, o.left), rank);
+    if (o.right < 0)
+        return o;
+    attr = dnn_attr(NULL);
+    o.pd = dnn_binary(c->shared->dnn, attr, binary_kind(node->op), cpu_value_md(c, o.left), cpu_value_md(c, o.right),
+                      cpu_value_md(c, o.left));
+    dnnl_primitive_attr_destroy(attr);
+    return o;
+}
+
+/* Channels last where the first operand's own layout will not do: oneDNN has only its general loop for it (a gate per
+ * channel on blocks of 8), which takes a hundred times as long as the copy; or it has blocks that are not full, which
+ * 2.6.3 with AVX2 computes wrongly. */
+static Operands choose_binary(CpuCompiler *c, const GpudlPlanNode *node, int32_t a, int32_t b)
+{
+    const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
+    Operands o = describe_binary(c, node, a, b, NULL);
+    DnnMd other;
+
+    if (o.pd == NULL || y->rank < 3 ||
+        (strncmp(dnn_pd_name(o.pd), "ref", 3) != 0 &&
+         dnn_md_bytes(cpu_value_md(c, o.left)) == (uint64_t)gpudl_shape_elements(y) * sizeof(float)))
+        return o;
+    other = y->rank == 4 ? dnn_md_tag(4, y->dims, dnnl_acdb) : dnn_md_plain(y->rank, y->dims);
+    dnnl_primitive_desc_destroy(o.pd);
+    o = describe_binary(c, node, a, b, other);
+    dnn_md_free(other);
+    return o;
+}
+
 int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlBinaryAttrs *attrs = &((const GpudlAttrs *)node->attrs)->binary;
     const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
-    int32_t a = node->inputs[0], b = node->inputs[1], left, right, dst;
+    int32_t a = node->inputs[0], b = node->inputs[1], dst;
     int commutes = node->op == GPUDL_OP_ADD || node->op == GPUDL_OP_MUL;
-    const DnnPost post = {0, node->op == GPUDL_OP_DIV ? (GpudlAct){GPUDL_ACT_NONE, 0.f, 0.f} : attrs->act};
-    dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
+    Operands o;
 
     if (commutes && (!gpudl_shape_equal(&cpu_tensor(c, a)->shape, y) ||
                      (cpu_is_constant(c, a) && gpudl_shape_equal(&cpu_tensor(c, b)->shape, y)))) {
@@ -118,21 +161,14 @@ int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
     }
     if (!gpudl_shape_equal(&cpu_tensor(c, a)->shape, y))
         return 0;
-    left = cpu_use(c, a, NULL);
-    if (left < 0)
+    o = choose_binary(c, node, a, b);
+    if (o.pd == NULL)
         return 0;
-    right = match_layout(c, b, cpu_value_md(c, left), y->rank);
-    if (right < 0)
-        return 0;
-    attr = dnn_attr(&post);
-    pd = dnn_binary(c->shared->dnn, attr, binary_kind(node->op), cpu_value_md(c, left), cpu_value_md(c, right),
-                    cpu_value_md(c, left));
-    dnnl_primitive_attr_destroy(attr);
-    if (pd == NULL)
-        return 0;
-    dst = cpu_same_memory(c, left, right) ? cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, left)))
-                                          : output_over(c, node, left);
-    cpu_step(c, pd, 3, (const CpuArg[]){{DNNL_ARG_SRC_0, left}, {DNNL_ARG_SRC_1, right}, {DNNL_ARG_DST, dst}});
+    dst = cpu_same_memory(c, o.left, o.right) ? cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, o.left)))
+                                              : output_over(c, node, o.left);
+    cpu_step(c, o.pd, 3, (const CpuArg[]){{DNNL_ARG_SRC_0, o.left}, {DNNL_ARG_SRC_1, o.right}, {DNNL_ARG_DST, dst}});
+    if (node->op != GPUDL_OP_DIV)
+        cpu_apply_activation(c, &attrs->act, dst);
     return 1;
 }
 

@@ -59,11 +59,14 @@ static DnnMd any_md(CpuCompiler *c, int32_t tensor)
     return dnn_md_tag(shape->rank, shape->dims, dnnl_format_tag_any);
 }
 
-static int is_optimised(dnnl_primitive_desc_t pd)
+/* How good an implementation is, by its name: loops of the widest vectors, of others, general code. */
+static int quality(dnnl_primitive_desc_t pd)
 {
-    const char *name = dnn_pd_name(pd);
+    const char *name = pd != NULL ? dnn_pd_name(pd) : "";
 
-    return strncmp(name, "jit", 3) == 0 || strncmp(name, "brg", 3) == 0;
+    if (strncmp(name, "jit", 3) != 0 && strncmp(name, "brg", 3) != 0)
+        return pd != NULL;
+    return strstr(name, "avx512") != NULL ? 3 : 2;
 }
 
 typedef struct {
@@ -78,25 +81,26 @@ static dnnl_primitive_desc_t describe_conv(CpuCompiler *c, const ConvParts *part
                            parts->window.strides, parts->window.dilates, parts->window.pad_l, parts->window.pad_r);
 }
 
-/* The input's own layout where oneDNN is fast with it, else the layout that oneDNN wants: a reorder is dearer than the
- * difference between two fast implementations. */
+/* The input's own layout where oneDNN is as good with it as with the one it would rather have: a reorder is dearer than
+ * the difference between two fast implementations. */
 static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *node, const ConvParts *parts)
 {
-    DnnMdRef now = cpu_value_md(c, cpu_use(c, node->inputs[0], NULL));
+    int32_t value = cpu_use(c, node->inputs[0], NULL);
+    DnnMdRef now = value >= 0 ? cpu_value_md(c, value) : NULL;
     DnnMd any = any_md(c, node->inputs[0]);
-    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_desc_t wanted = any != NULL ? describe_conv(c, parts, any) : NULL, own = NULL;
 
-    if (now != NULL && !dnn_md_is_plain(now)) {
-        pd = describe_conv(c, parts, now);
-        if (pd != NULL && !is_optimised(pd)) {
-            dnnl_primitive_desc_destroy(pd);
-            pd = NULL;
-        }
-    }
-    if (pd == NULL && any != NULL)
-        pd = describe_conv(c, parts, any);
     dnn_md_free(any);
-    return pd;
+    if (now != NULL && !dnn_md_is_plain(now))
+        own = describe_conv(c, parts, now);
+    if (own != NULL && quality(own) >= quality(wanted)) {
+        if (wanted != NULL)
+            dnnl_primitive_desc_destroy(wanted);
+        return own;
+    }
+    if (own != NULL)
+        dnnl_primitive_desc_destroy(own);
+    return wanted;
 }
 
 /* Where the result goes: onto the residual, in place if nobody else reads it, else onto a copy of it. */

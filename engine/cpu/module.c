@@ -350,7 +350,7 @@ static GpudlStatus find_slot(Engine *engine, uint32_t slot, Slot **found, GpudlF
 }
 
 static GpudlStatus preprocess(const Engine *engine, const Slot *slot, const GpudlFrame *frame,
-                              const GpudlPreproc *preproc, float *dst, GpudlFault *fault)
+                              const GpudlPreproc *preproc, CpuPreprocLayout layout, float *dst, GpudlFault *fault)
 {
     const GpudlOpenParams *p = &engine->params;
     const char *wrong;
@@ -360,7 +360,7 @@ static GpudlStatus preprocess(const Engine *engine, const Slot *slot, const Gpud
         return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "pre-processing makes %dx%dx%d, the network takes %dx%dx%d",
                     preproc->channels, preproc->height, preproc->width, p->input_channels, p->input_height,
                     p->input_width);
-    wrong = cpu_preproc_run(slot->preproc, frame, preproc, dst);
+    wrong = cpu_preproc_run(slot->preproc, frame, preproc, layout, dst);
     if (wrong != NULL)
         return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "frame of %dx%d: %s", frame->width, frame->height, wrong);
     return GPUDL_STATUS_OK;
@@ -392,9 +392,11 @@ static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, Gpud
     GpudlStatus status = GPUDL_STATUS_OK;
 
     if (job->frame != NULL)
-        status = preprocess(engine, slot, job->frame, job->preproc, cpu_instance_input(instance, 0), fault);
+        status = preprocess(engine, slot, job->frame, job->preproc,
+                            instance->program->input_interleaved ? CPU_PREPROC_INTERLEAVED : CPU_PREPROC_PLANAR,
+                            cpu_instance_input(instance, 0), fault);
     else
-        memcpy(cpu_instance_input(instance, 0), job->values, plan->tensors[plan->inputs[0]].bytes);
+        cpu_instance_set_input(instance, 0, job->values);
     if (status == GPUDL_STATUS_OK)
         status = cpu_instance_run(instance, fault);
     for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++) {
@@ -438,8 +440,7 @@ static GpudlStatus run_whole(const CpuInstance *instance, const void *const *inp
     GpudlStatus status;
 
     for (uint32_t i = 0; i < plan->n_inputs; i++)
-        if (plan->tensors[plan->inputs[i]].bytes > 0)
-            memcpy(cpu_instance_input(instance, i), inputs[i], plan->tensors[plan->inputs[i]].bytes);
+        cpu_instance_set_input(instance, i, inputs[i]);
     status = cpu_instance_run(instance, fault);
     for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++)
         if (plan->tensors[plan->outputs[i]].bytes > 0)
@@ -473,7 +474,7 @@ static GpudlStatus cpu_run_preproc(void *data, uint32_t slot, const GpudlFrame *
     Slot *found = NULL;
     GpudlStatus status = find_slot(data, slot, &found, fault);
 
-    return status == GPUDL_STATUS_OK ? preprocess(data, found, frame, preproc, dst, fault) : status;
+    return status == GPUDL_STATUS_OK ? preprocess(data, found, frame, preproc, CPU_PREPROC_PLANAR, dst, fault) : status;
 }
 
 __attribute__((visibility("default"))) const GpudlBackend *gpudl_backend_entry(uint32_t abi_version);

@@ -45,6 +45,7 @@ typedef struct {
     int32_t n_rows, n_columns;
     RowPass rows[3];
     ColumnPass columns[3];
+    float *triple; /* three rows of the destination, before they are interleaved */
 } Tables;
 
 struct CpuPreproc {
@@ -100,6 +101,7 @@ static void clear_tables(Tables *tables)
         free(tables->columns[i].weights);
         free(tables->columns[i].out);
     }
+    free(tables->triple);
     memset(tables, 0, sizeof *tables);
 }
 
@@ -276,6 +278,9 @@ static int make_tables(const GpudlFrame *frame, const GpudlPreproc *pp, Tables *
         most[pass->rows - tables->rows] =
             pass->k > most[pass->rows - tables->rows] ? pass->k : most[pass->rows - tables->rows];
     }
+    tables->triple = aligned_zeroed(3 * (size_t)tables->geometry.dst_width, sizeof(float));
+    if (tables->triple == NULL)
+        return -1;
     for (int32_t r = 0; r < tables->n_rows; r++) {
         tables->rows[r].row = aligned_zeroed((size_t)tables->rows[r].n + most[r] + CPU_PREPROC_SLACK, sizeof(float));
         if (tables->rows[r].row == NULL)
@@ -352,44 +357,84 @@ static void pad_channel(const GpudlPreproc *pp, const GpudlPreprocGeometry *g, f
     fill(channel + (size_t)below * pp->width, (int64_t)(pp->height - below) * pp->width, value);
 }
 
-const char *cpu_preproc_run(CpuPreproc *self, const GpudlFrame *frame, const GpudlPreproc *pp, float *dst)
+/* The same for triples: rows above and below, and what lies beside. */
+static void pad_triples(const GpudlPreproc *pp, const GpudlPreprocGeometry *g, const float pad[3], float *dst)
+{
+    for (int32_t y = 0; y < pp->height; y++) {
+        int inside = y >= g->dst_y && y < g->dst_y + g->dst_height;
+        float *row = dst + (size_t)y * pp->width * 3;
+
+        for (int32_t x = 0; x < pp->width; x++) {
+            if (inside && x == g->dst_x)
+                x += g->dst_width;
+            for (int c = 0; c < 3 && x < pp->width; c++)
+                row[3 * (size_t)x + c] = pad[c];
+        }
+    }
+}
+
+void cpu_preproc_interleave(const float *const planes[3], int64_t n, float *dst)
+{
+    const float *a = planes[0], *b = planes[1], *c = planes[2];
+
+    for (int64_t i = 0; i < n; i++) {
+        dst[3 * i] = a[i];
+        dst[3 * i + 1] = b[i];
+        dst[3 * i + 2] = c[i];
+    }
+}
+
+/* Row y of the destination rectangle: components resampled, into tables->columns[].out. */
+static void resample_row(const CpuPreprocKernels *kernels, const Tables *tables, const GpudlFrame *frame, int32_t y)
+{
+    for (int32_t r = 0; r < tables->n_rows; r++) {
+        const RowPass *pass = &tables->rows[r];
+        ptrdiff_t stride = frame->strides[pass->plane];
+        const uint8_t *src = (const uint8_t *)frame->planes[pass->plane] + pass->first[y] * stride + pass->begin;
+
+        kernels->vertical(src, stride, pass->weights + (size_t)y * pass->n_weights, pass->count[y], pass->n,
+                          pass->gains[y], pass->row);
+    }
+    for (int32_t k = 0; k < tables->n_columns; k++) {
+        const ColumnPass *pass = &tables->columns[k];
+
+        kernels->horizontal(pass->rows->row, pass->first, pass->weights, pass->k, tables->geometry.dst_width,
+                            pass->out);
+    }
+}
+
+const char *cpu_preproc_run(CpuPreproc *self, const GpudlFrame *frame, const GpudlPreproc *pp, CpuPreprocLayout layout,
+                            float *dst)
 {
     const char *fault = gpudl_preproc_fault(frame, pp);
-    const CpuPreprocKernels *kernels = self->kernels;
     const float *in[3] = {NULL};
-    Tables *tables;
+    const GpudlPreprocGeometry *g;
+    const Tables *tables;
     size_t plane = (size_t)pp->width * pp->height;
+    int triples = layout == CPU_PREPROC_INTERLEAVED && pp->channels == 3;
 
     if (fault != NULL)
         return fault;
     tables = find_tables(self, frame, pp);
     if (tables == NULL)
         return "no memory for the resampling tables";
+    g = &tables->geometry;
     for (int32_t k = 0; k < tables->n_columns; k++)
         in[k] = tables->columns[k].out;
-    for (int32_t c = 0; c < pp->channels; c++)
-        pad_channel(pp, &tables->geometry, tables->pad[c], dst + c * plane);
-    for (int32_t y = 0; y < tables->geometry.dst_height; y++) {
-        size_t at = (size_t)(tables->geometry.dst_y + y) * pp->width + tables->geometry.dst_x;
+    if (triples)
+        pad_triples(pp, g, tables->pad, dst);
+    for (int32_t c = 0; c < pp->channels && !triples; c++)
+        pad_channel(pp, g, tables->pad[c], dst + c * plane);
+    for (int32_t y = 0; y < g->dst_height; y++) {
+        size_t at = (size_t)(g->dst_y + y) * pp->width + g->dst_x;
         float *out[3] = {NULL};
 
-        for (int32_t r = 0; r < tables->n_rows; r++) {
-            const RowPass *pass = &tables->rows[r];
-            ptrdiff_t stride = frame->strides[pass->plane];
-            const uint8_t *src = (const uint8_t *)frame->planes[pass->plane] + pass->first[y] * stride + pass->begin;
-
-            kernels->vertical(src, stride, pass->weights + (size_t)y * pass->n_weights, pass->count[y], pass->n,
-                              pass->gains[y], pass->row);
-        }
-        for (int32_t k = 0; k < tables->n_columns; k++) {
-            const ColumnPass *pass = &tables->columns[k];
-
-            kernels->horizontal(pass->rows->row, pass->first, pass->weights, pass->k, tables->geometry.dst_width,
-                                pass->out);
-        }
+        resample_row(self->kernels, tables, frame, y);
         for (int32_t c = 0; c < pp->channels; c++)
-            out[c] = dst + c * plane + at;
-        kernels->color(&tables->color, in, tables->geometry.dst_width, out);
+            out[c] = triples ? tables->triple + (size_t)c * g->dst_width : dst + c * plane + at;
+        self->kernels->color(&tables->color, in, g->dst_width, out);
+        if (triples)
+            cpu_preproc_interleave((const float *const *)out, g->dst_width, dst + 3 * at);
     }
     return NULL;
 }

@@ -31,10 +31,20 @@ const char *cpu_preproc_isa_name(CpuPreprocIsa isa);
 CpuPreproc *cpu_preproc_new(CpuPreprocIsa isa);
 void cpu_preproc_free(CpuPreproc *self);
 
+/** Order of the values of dst; the same for one channel. */
+typedef enum {
+    CPU_PREPROC_PLANAR = 0, /* [channels][height][width] */
+    CPU_PREPROC_INTERLEAVED /* [height][width][channels] */
+} CpuPreprocLayout;
+
 /**
- * Fills dst, float32 [channels][height][width], dense. Allocates only when the geometry (frame's format, size, crop,
+ * Fills dst, float32, dense. Allocates only when the geometry (frame's format, size, crop,
  * colour, pp) is none of the last 8. Returns NULL, or what is wrong (static text; nothing is written then).
  */
-const char *cpu_preproc_run(CpuPreproc *self, const GpudlFrame *frame, const GpudlPreproc *pp, float *dst);
+const char *cpu_preproc_run(CpuPreproc *self, const GpudlFrame *frame, const GpudlPreproc *pp, CpuPreprocLayout layout,
+                            float *dst);
+
+/** Three planes of n values as n triples. */
+void cpu_preproc_interleave(const float *const planes[3], int64_t n, float *dst);
 
 #endif

@@ -578,6 +578,49 @@ static void release_inputs(CpuCompiler *c, const GpudlPlanNode *node)
     }
 }
 
+/* Where the network's input is only ever read by the reorder to channels last that the stem wants, the reorder goes:
+ * the input is written that way at once. */
+static void interleave_input(CpuCompiler *c)
+{
+    CpuProgram *p = c->program;
+    const GpudlPlanTensor *t = c->plan->n_inputs > 0 ? cpu_tensor(c, c->plan->inputs[0]) : NULL;
+    int32_t planar = t != NULL ? p->input_values[0] : -1, other = planar >= 0 ? c->next_value[planar] : -1;
+    CpuStep *reorder = NULL;
+    DnnMd last;
+    int wanted;
+
+    if (other < 0 || !cpu_is_f32(c, c->plan->inputs[0]) || t->shape.rank != 4 || t->shape.dims[1] != 3)
+        return;
+    last = dnn_md_tag(4, t->shape.dims, dnnl_acdb);
+    wanted = last != NULL && dnn_md_equal(last, cpu_value_md(c, other));
+    dnn_md_free(last);
+    for (uint32_t i = 0; i < p->n_steps && wanted; i++) {
+        CpuStep *step = &p->steps[i];
+
+        for (uint32_t k = 0; k < step->n_args && wanted; k++) {
+            if (!cpu_same_memory(c, step->args[k].value, planar))
+                continue;
+            wanted =
+                reorder == NULL && step->n_args == 2 && step->args[0].value == planar && step->args[1].value == other;
+            reorder = step;
+        }
+        for (uint32_t k = 0; step->call != NULL && k < step->call->n_inputs; k++)
+            wanted = wanted && !cpu_same_memory(c, step->call->values[k], planar);
+    }
+    for (uint32_t i = 0; i < c->plan->n_outputs; i++)
+        wanted = wanted && !cpu_same_memory(c, p->output_values[i], planar);
+    if (!wanted || reorder == NULL)
+        return;
+    dnnl_primitive_destroy(reorder->primitive);
+    reorder->primitive = NULL;
+    reorder->n_args = 0;
+    reorder->what = "nothing: the input is written so";
+    p->input_values[0] = other;
+    p->input_interleaved = 1;
+    p->blocks[p->values[other].block].first = 0;
+    p->blocks[p->values[planar].block].bytes = 0;
+}
+
 static void place_blocks(CpuCompiler *c)
 {
     CpuProgram *p = c->program;
@@ -657,6 +700,8 @@ static void compile(CpuCompiler *c)
         if (p->output_values[i] >= 0)
             p->blocks[p->values[p->output_values[i]].block].last = INT32_MAX;
     }
+    if (c->status == GPUDL_STATUS_OK)
+        interleave_input(c);
     for (uint32_t i = 0; i < p->n_blocks; i++)
         if (p->blocks[i].last > (int32_t)p->n_steps)
             p->blocks[i].last = (int32_t)p->n_steps;

@@ -59,6 +59,7 @@ typedef struct {
     CpuBlock *blocks;
     CpuValue *values;
     int32_t *input_values, *output_values; /* dense, one per plan input and output */
+    int input_interleaved;                 /* the first input wants its three channels interleaved, not planar */
     uint64_t work_bytes, weight_bytes;     /* weights: constants that steps read, packed or the model's own */
 } CpuProgram;
 
@@ -101,8 +102,10 @@ typedef struct {
 CpuInstance *cpu_instance_new(const CpuShared *shared, const CpuProgram *program);
 void cpu_instance_free(CpuInstance *instance);
 
-/** Address of an input (to be written) or output (to be read), dense. */
+/** Address of an input (to be written; the first in the program's layout) or output (to be read), dense. */
 void *cpu_instance_input(const CpuInstance *instance, uint32_t i);
+/** Copies dense, planar values into an input, whatever its layout. */
+void cpu_instance_set_input(const CpuInstance *instance, uint32_t i, const void *values);
 const void *cpu_instance_output(const CpuInstance *instance, uint32_t i);
 
 /** Runs all steps on the calling thread, whose OpenMP threads must be 1. */

@@ -147,6 +147,26 @@ static double compare(const Case *c, const float *got, const float *expected)
     return worst;
 }
 
+/* The same bits with the channels interleaved, and nothing beside them. */
+static gboolean interleaved_equals(CpuPreproc *preproc, const Case *c, const float *planar)
+{
+    gsize plane = (gsize)c->pp.width * c->pp.height, channels = (gsize)c->pp.channels;
+    g_autofree float *got = g_new(float, plane *channels + 1);
+
+    got[plane * channels] = GUARD_VALUE;
+    g_assert_null(cpu_preproc_run(preproc, &c->frame, &c->pp, CPU_PREPROC_INTERLEAVED, got));
+    for (gsize i = 0; i < plane * channels; i++) {
+        if (got[i] != planar[i % channels * plane + i / channels]) {
+            g_autofree gchar *text = case_text(c);
+
+            g_test_message("interleaved value %zu: found %.6f, planar %.6f: %s", i, got[i],
+                           planar[i % channels * plane + i / channels], text);
+            return FALSE;
+        }
+    }
+    return got[plane * channels] == GUARD_VALUE;
+}
+
 /* One bit per pair of values of two dimensions; all must have been met. */
 enum { D_FORMAT, D_MATRIX, D_RANGE, D_SITE, D_CROP, D_ORDER, D_MODE, D_METHOD, D_N };
 static const int dimension_sizes[D_N] = {GPUDL_PIXEL_LAST, 5, 2, 4, 2, 3, 3, 4};
@@ -194,9 +214,11 @@ static void test_against_reference(gconstpointer data)
         for (gsize k = 0; k < n + 2 * GUARD; k++)
             got[k] = GUARD_VALUE;
         g_assert_cmpint(gpudl_preproc_ref(&c.frame, &c.pp, expected), ==, 0);
-        fault = cpu_preproc_run(preproc, &c.frame, &c.pp, got + GUARD);
+        fault = cpu_preproc_run(preproc, &c.frame, &c.pp, CPU_PREPROC_PLANAR, got + GUARD);
         g_assert_cmpstr(fault, ==, NULL);
         difference = compare(&c, got + GUARD, expected);
+        if (!interleaved_equals(preproc, &c, got + GUARD))
+            difference = INFINITY;
         case_clear(&c);
         if (isinf(difference)) {
             g_test_fail();
@@ -241,7 +263,7 @@ static void test_tables_follow_the_frame(void)
         for (guint k = 0; k < G_N_ELEMENTS(got); k++)
             got[k] = GUARD_VALUE;
         g_assert_cmpint(gpudl_preproc_ref(&c->frame, &c->pp, expected), ==, 0);
-        g_assert_cmpstr(cpu_preproc_run(preproc, &c->frame, &c->pp, got + GUARD), ==, NULL);
+        g_assert_cmpstr(cpu_preproc_run(preproc, &c->frame, &c->pp, CPU_PREPROC_PLANAR, got + GUARD), ==, NULL);
         g_assert_cmpfloat(compare(c, got + GUARD, expected), <, 1.0);
     }
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
@@ -258,13 +280,13 @@ static void test_refuses_what_the_reference_refuses(void)
     GpudlFrame frame = {.format = GPUDL_PIXEL_RGB, .width = 1, .height = 1, .planes = {pixel}, .strides = {3}};
     GpudlPreproc pp = {1, 1, 3, GPUDL_CHANNELS_RGB, GPUDL_RESIZE_AUTO, GPUDL_SCALE_AREA, 1, 0, 1, {0}, {1, 1, 1}};
 
-    g_assert_nonnull(cpu_preproc_run(preproc, &frame, &pp, dst));
+    g_assert_nonnull(cpu_preproc_run(preproc, &frame, &pp, CPU_PREPROC_PLANAR, dst));
     pp.resize_mode = GPUDL_RESIZE_STRETCH;
     frame.memory = GPUDL_MEMORY_CUDA;
-    g_assert_nonnull(cpu_preproc_run(preproc, &frame, &pp, dst));
+    g_assert_nonnull(cpu_preproc_run(preproc, &frame, &pp, CPU_PREPROC_PLANAR, dst));
     g_assert_cmpfloat(dst[0], ==, 7.f);
     frame.memory = GPUDL_MEMORY_HOST;
-    g_assert_null(cpu_preproc_run(preproc, &frame, &pp, dst));
+    g_assert_null(cpu_preproc_run(preproc, &frame, &pp, CPU_PREPROC_PLANAR, dst));
     cpu_preproc_free(preproc);
 }
 

@@ -183,7 +183,8 @@ compare (CpuPreproc * preproc, const FormatPair * pair, guint matrix,
     frame.planes[p] = GST_VIDEO_FRAME_PLANE_DATA (&mapped, p);
     frame.strides[p] = GST_VIDEO_FRAME_PLANE_STRIDE (&mapped, p);
   }
-  g_assert_cmpstr (cpu_preproc_run (preproc, &frame, &pp, ours), ==, NULL);
+  g_assert_cmpstr (cpu_preproc_run (preproc, &frame, &pp, CPU_PREPROC_PLANAR,
+          ours), ==, NULL);
   gst_video_frame_unmap (&mapped);
   for (int exact = 0; exact < 2; exact++) {
     g_autoptr (GstSample) sample =
