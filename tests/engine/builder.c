@@ -2,14 +2,15 @@
 #include "builder.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "engine/graph/ops.h"
+#include "engine/passes/passes.h"
 #include "engine/ref/ref.h"
 
-void builder_init(Builder *b)
+Builder builder_new(void)
 {
-    b->graph = gpudl_graph_new();
-    b->rand = g_rand_new_with_seed(7);
+    return (Builder){gpudl_graph_new(), g_rand_new_with_seed(7)};
 }
 
 void builder_clear(Builder *b)
@@ -161,6 +162,16 @@ GpudlTensor *builder_pool(Builder *b, GpudlOp op, GpudlTensor *x, gint kernel, g
     return out;
 }
 
+GpudlTensor *builder_scalar_op(Builder *b, GpudlOp op, GpudlTensor *x, double value)
+{
+    return builder_node(b, op, x, builder_scalar(b, value));
+}
+
+GpudlTensor *builder_clip6(Builder *b, GpudlTensor *x)
+{
+    return builder_act(b, builder_scalar_op(b, GPUDL_OP_ADD, x, 3), GPUDL_ACT_CLIP, 0, 6);
+}
+
 void builder_output(Builder *b, GpudlTensor *x)
 {
     gpudl_graph_add_output(b->graph, x);
@@ -240,4 +251,36 @@ double graph_difference(const GpudlGraph *a, const GpudlGraph *b, guint32 seed)
     /* a range of nothing would make any comparison pass */
     g_assert_cmpfloat(high - low, >, 1e-3);
     return most / (high - low);
+}
+
+void builder_check(Builder *b, const gchar *pass, const gchar *expected)
+{
+    g_autoptr(GpudlGraph) before = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree gchar *found = NULL;
+    const GpudlPassInfo *info = gpudl_passes_list();
+    guint changed = 0, again = 0;
+
+    while (pass != NULL && info->name != NULL && strcmp(info->name, pass) != 0)
+        info++;
+    g_assert_nonnull(info->name);
+    g_assert_true(gpudl_graph_infer(b->graph, 1, &error));
+    g_assert_no_error(error);
+    before = gpudl_graph_copy(b->graph);
+    g_assert_true(pass == NULL ? gpudl_passes_run(b->graph, &error) : info->run(b->graph, &changed, &error));
+    g_assert_no_error(error);
+    found = graph_histogram(b->graph);
+    g_assert_cmpstr(found, ==, expected);
+    g_assert_cmpuint(before->outputs->len, ==, b->graph->outputs->len);
+    for (guint i = 0; i < before->outputs->len; i++) {
+        const GpudlTensor *x = before->outputs->pdata[i], *y = b->graph->outputs->pdata[i];
+
+        g_assert_cmpstr(x->name, ==, y->name);
+        g_assert_true(gpudl_shape_equal(&x->shape, &y->shape));
+    }
+    g_assert_cmpfloat(graph_difference(before, b->graph, 3), <=, 1e-5);
+    /* sorted and inferred, and a second time changes nothing */
+    g_assert_true(gpudl_graph_infer(b->graph, 0, &error));
+    g_assert_true(pass == NULL || info->run(b->graph, &again, &error));
+    g_assert_cmpuint(again, ==, 0);
 }

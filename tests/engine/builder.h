@@ -14,7 +14,8 @@ typedef struct {
     GRand *rand;
 } Builder;
 
-void builder_init(Builder *b);
+/** An empty graph. */
+Builder builder_new(void);
 void builder_clear(Builder *b);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Builder, builder_clear)
 
@@ -51,6 +52,12 @@ GpudlTensor *builder_pad(Builder *b, GpudlTensor *x, const gchar *begin, const g
 /** 2-D pool with a square window. */
 GpudlTensor *builder_pool(Builder *b, GpudlOp op, GpudlTensor *x, gint kernel, gint stride, gint pad);
 
+/** x op value; op is ADD, SUB, MUL, DIV, MIN, MAX, PRELU. */
+GpudlTensor *builder_scalar_op(Builder *b, GpudlOp op, GpudlTensor *x, double value);
+
+/** clip(x + 3, 0, 6): what hard sigmoid and hard swish are made of. */
+GpudlTensor *builder_clip6(Builder *b, GpudlTensor *x);
+
 /** Marks an output. */
 void builder_output(Builder *b, GpudlTensor *x);
 
@@ -63,6 +70,13 @@ GpudlNode *graph_first(const GpudlGraph *graph, GpudlOp op);
 
 /** Runs both on the same random input at the batch they are inferred at; largest difference by range of the first's. */
 double graph_difference(const GpudlGraph *a, const GpudlGraph *b, guint32 seed);
+
+/**
+ * Runs one pass by name (or, with NULL, all) on the builder's graph at batch 1. Asserts that the nodes are then as
+ * expected (graph_histogram()), outputs keep names and shapes, results differ by less than 1e-5 of the range, and that
+ * the pass finds nothing more to do.
+ */
+void builder_check(Builder *b, const gchar *pass, const gchar *expected);
 
 G_END_DECLS
 #endif

@@ -8,10 +8,6 @@
 #include "engine/passes/passes.h"
 #include "engine/ref/ref.h"
 
-#define BUILD(name)                                                                                                    \
-    g_auto(Builder) name = {0};                                                                                        \
-    builder_init(&name)
-
 /* Frames of the input one by one and all together give the same. Independent of the code under test. */
 static void check_frames(GpudlGraph *graph, gint64 batch)
 {
@@ -106,7 +102,7 @@ static void test_literal_reshape(void)
     static const gchar *const forms[] = {"1x-1", "1x4", "0x-1", "-1x4", "0x0"};
 
     for (guint i = 0; i < G_N_ELEMENTS(forms); i++) {
-        BUILD(b);
+        g_auto(Builder) b = builder_new();
         GpudlTensor *x = builder_conv(&b, builder_input(&b, "1x3x6x6"), 3, 4, 3, TRUE);
 
         x = builder_pool(&b, GPUDL_OP_GLOBAL_AVERAGE_POOL, x, 1, 1, 0);
@@ -121,7 +117,7 @@ static void test_literal_reshape(void)
 /* A model exported with four frames at a time. */
 static void test_exported_with_four(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_conv(&b, builder_input(&b, "4x3x6x6"), 3, 4, 3, TRUE), *y;
 
     y = builder_node(&b, GPUDL_OP_SLICE, x, NULL);
@@ -137,7 +133,7 @@ static void test_exported_with_four(void)
 /* ShuffleNet's channel shuffle, as literal 5-D reshapes. */
 static void test_shuffle(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_conv(&b, builder_input(&b, "1x3x6x6"), 3, 8, 3, TRUE), *y;
 
     x = builder_reshape(&b, x, "1x2x4x6x6");
@@ -154,7 +150,7 @@ static void test_shuffle(void)
 /* What the rules cannot tell is run: the batch goes through another dimension and comes back. */
 static void test_proven_by_running(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_input(&b, "1x4x6x6");
 
     x = builder_transpose(&b, x, "1x0x2x3");
@@ -167,7 +163,7 @@ static void test_proven_by_running(void)
 
 static void test_merged_and_back(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_input(&b, "1x4x6x6");
 
     x = builder_reshape(&b, x, "-1x36"); /* frames x channels rows */
@@ -181,7 +177,7 @@ static void test_merged_and_back(void)
 /* Softmax over the frames: shapes fit, values do not. */
 static void test_mixing_frames(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_input(&b, "1x4x6x6");
 
     x = builder_node(&b, GPUDL_OP_SOFTMAX, builder_node(&b, GPUDL_OP_NEG, x, NULL), NULL);
@@ -193,7 +189,7 @@ static void test_mixing_frames(void)
 /* The mean over all frames, taken from each. */
 static void test_mean_over_frames(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_input(&b, "1x4x6x6"), *y = builder_node(&b, GPUDL_OP_REDUCE_MEAN, x, NULL);
 
     y->producer->attrs.reduce = (GpudlReduceAttrs){1, {0}, 1};
@@ -203,7 +199,7 @@ static void test_mean_over_frames(void)
 
 static void test_batch_dropped(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_reshape(&b, builder_input(&b, "1x4x6x6"), "144");
 
     builder_output(&b, builder_node(&b, GPUDL_OP_ABS, x, NULL));
@@ -212,7 +208,7 @@ static void test_batch_dropped(void)
 
 static void test_output_without_batch(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_reshape(&b, builder_input(&b, "1x4x6x6"), "2x-1");
 
     builder_output(&b, builder_node(&b, GPUDL_OP_ABS, x, NULL));
@@ -221,7 +217,7 @@ static void test_output_without_batch(void)
 
 static void test_output_without_input(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
 
     builder_input(&b, "1x4");
     builder_output(&b, builder_node(&b, GPUDL_OP_ABS, builder_random(&b, "1x4", 0, 1), NULL));
@@ -230,7 +226,7 @@ static void test_output_without_input(void)
 
 static void test_first_frame_only(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_input(&b, "4x6"), *y = builder_node(&b, GPUDL_OP_SLICE, x, NULL);
 
     y->producer->attrs.slice = (GpudlSliceAttrs){2, {0, 0}, {1, G_MAXINT64}, {1, 1}};
@@ -240,7 +236,7 @@ static void test_first_frame_only(void)
 
 static void test_four_cannot_be_one(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_input(&b, "4x6");
 
     builder_output(&b, builder_node(&b, GPUDL_OP_MUL, x, builder_random(&b, "4x6", -1, 1)));
@@ -250,7 +246,7 @@ static void test_four_cannot_be_one(void)
 
 static void test_inputs_differ(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_input(&b, "2x6"), *y = builder_input(&b, "1x6");
 
     builder_output(&b, builder_node(&b, GPUDL_OP_ADD, x, y));
@@ -259,7 +255,7 @@ static void test_inputs_differ(void)
 
 static void test_cancelled(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_node(&b, GPUDL_OP_SOFTMAX, builder_input(&b, "1x6"), NULL);
     g_autoptr(GCancellable) cancellable = g_cancellable_new();
     g_autoptr(GError) error = NULL;
@@ -276,7 +272,7 @@ static void test_cancelled(void)
 /* A reshape that does nothing to one frame, and turns round several: it must stay. */
 static void test_void_at_one_only(void)
 {
-    BUILD(b);
+    g_auto(Builder) b = builder_new();
     GpudlTensor *x = builder_input(&b, "1x1x6");
 
     x = builder_transpose(&b, builder_node(&b, GPUDL_OP_ABS, x, NULL), "1x0x2");
