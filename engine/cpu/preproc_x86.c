@@ -111,13 +111,15 @@ AVX2 static void color_avx2(const CpuPreprocColor *t, const float *const in[3], 
 {
     int32_t i = 0;
 
-    if (t->n_in == 3) {
-        for (; i + 8 <= n; i += 8) {
-            __m256 v[3] = {_mm256_loadu_ps(in[0] + i), _mm256_loadu_ps(in[1] + i), _mm256_loadu_ps(in[2] + i)};
+    for (; i + 8 <= n; i += 8) {
+        __m256 v[3] = {_mm256_loadu_ps(in[0] + i), _mm256_setzero_ps(), _mm256_setzero_ps()};
 
-            for (int32_t c = 0; c < t->n_out; c++)
-                _mm256_storeu_ps(out[c] + i, color_avx2_8(t, c, v));
+        if (t->n_in == 3) {
+            v[1] = _mm256_loadu_ps(in[1] + i);
+            v[2] = _mm256_loadu_ps(in[2] + i);
         }
+        for (int32_t c = 0; c < t->n_out; c++)
+            _mm256_storeu_ps(out[c] + i, color_avx2_8(t, c, v));
     }
     if (i < n) {
         const float *const rest_in[3] = {in[0] + i, in[1] != NULL ? in[1] + i : NULL, in[2] != NULL ? in[2] + i : NULL};
