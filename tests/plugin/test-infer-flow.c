@@ -725,6 +725,68 @@ test_property_changes_in_playing (void)
   gst_object_unref (pipeline);
 }
 
+/* With qos on, the base class drops late buffers; what follows says so. */
+static void
+test_discont_after_qos_drop (void)
+{
+  g_autoptr (GstBuffer) first = NULL;
+  g_autoptr (GstBuffer) second = NULL;
+  GstHarness *h;
+
+  setup ();
+  h = new_harness (2);
+  g_object_set (h->element, "qos", TRUE, NULL);
+  push (h, 0);
+  first = gst_harness_pull (h);
+  g_assert_false (GST_BUFFER_FLAG_IS_SET (first, GST_BUFFER_FLAG_DISCONT));
+  g_assert_true (gst_harness_push_upstream_event (h,
+          gst_event_new_qos (GST_QOS_TYPE_UNDERFLOW, 1.0, GST_SECOND, 0)));
+  push (h, 1);                  /* a second too late */
+  push (h, 150);
+  second = gst_harness_pull (h);
+  check_frame (second, 150);
+  g_assert_true (GST_BUFFER_FLAG_IS_SET (second, GST_BUFFER_FLAG_DISCONT));
+  g_assert_cmpuint (gst_harness_buffers_received (h), ==, 2);
+  plugin_test_teardown (h);
+}
+
+static gpointer
+read_structures (gpointer data)
+{
+  GstElement *element = data;
+
+  while (!g_object_get_data (G_OBJECT (element), "enough")) {
+    g_autoptr (GstStructure) stats = NULL;
+    g_autoptr (GstStructure) info = NULL;
+
+    g_object_get (element, "stats", &stats, "model-info", &info, NULL);
+    g_assert_nonnull (stats);
+    g_usleep (100);
+  }
+  return NULL;
+}
+
+static void
+test_structures_at_any_time (void)
+{
+  g_autoptr (GstElement) infer = NULL;
+  GstElement *pipeline;
+  GThread *reader;
+
+  setup ();
+  pipeline = new_pipeline ("videotestsrc", "fakesink");
+  infer = gst_bin_get_by_name (GST_BIN (pipeline), "infer");
+  reader = g_thread_new ("reader", read_structures, infer);
+  for (guint i = 0; i < 10; i++) {
+    set_state (pipeline, GST_STATE_PLAYING);
+    g_usleep (2000);
+    set_state (pipeline, GST_STATE_NULL);
+  }
+  g_object_set_data (G_OBJECT (infer), "enough", pipeline);
+  g_thread_join (reader);
+  gst_object_unref (pipeline);
+}
+
 /* ---- several elements ---------------------------------------------------------------------------------------------*/
 
 static void
@@ -832,6 +894,10 @@ main (int argc, char **argv)
       test_shutdown_while_sink_waits);
   g_test_add_func ("/flow/property-changes-in-playing",
       test_property_changes_in_playing);
+  g_test_add_func ("/flow/discont-after-a-qos-drop",
+      test_discont_after_qos_drop);
+  g_test_add_func ("/flow/stats-and-model-info-are-read-at-any-time",
+      test_structures_at_any_time);
   g_test_add_func ("/flow/elements-share-a-session-and-end-in-any-order",
       test_shared_session);
   g_test_add_func ("/flow/failed-run-fails-only-its-element",
