@@ -522,8 +522,27 @@ check_engine_failure (gboolean at_submit, GpudlError code, GQuark domain,
   g_assert_true (gst_structure_get_uint64 (stats, "errors", &errors));
   g_assert_cmpuint (errors, ==, 1);
 
-  /* stopped and started again it works */
+  /* flushed it works again, and what fails then is said again */
+  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_start ()));
+  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
+  restart (h);
+  while (gst_harness_buffers_in_queue (h) > 0)
+    gst_buffer_unref (gst_harness_pull (h));
+  push (h, 77);
+  pull (h, 77);
+  fake_gpudl_lock ();
+  *(at_submit ? &fake_gpudl.fail_submit_at : &fake_gpudl.fail_run_at) =
+      fake_gpudl.submits + 1;
+  fake_gpudl_unlock ();
+  g_assert_cmpint (push_until_told (h, 3), ==, GST_FLOW_ERROR);
+  plugin_test_one_error (h->element, domain, gst_code);
+
+  /* so it does stopped and started */
   gst_element_set_state (h->element, GST_STATE_NULL);
+  gst_harness_play (h);
+  gst_harness_set_src_caps_str (h, GRAY);
+  push (h, 78);
+  pull (h, 78);
   plugin_test_teardown (h);
 }
 
