@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/media-hold.h"
+
 /* decoded frames waiting in the appsink; more would only hold memory */
 #define MAX_QUEUED 4
 /* EXIF comes among the first segments of a JPEG file, each below 64 kB */
@@ -382,6 +384,7 @@ static gboolean build(GpudlMedia *self, GError **error)
 
     tear_down(self);
     self->pipeline = gst_object_ref_sink(gst_pipeline_new(NULL));
+    gpudl_media_hold_pullers(self->pipeline);
     source = make_element(self, "uridecodebin", error);
     self->head = tail = source != NULL ? make_element(self, "videoconvert", error) : NULL;
     if (tail != NULL && self->turned != GST_VIDEO_ORIENTATION_IDENTITY) {

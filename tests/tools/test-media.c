@@ -4,6 +4,7 @@
 #include <gst/gst.h>
 #include <string.h>
 
+#include "puller.h"
 #include "tools/media.h"
 
 typedef struct {
@@ -285,6 +286,20 @@ static void a_missing_decoder_is_named_with_its_package(Fixture *f, gconstpointe
     gst_plugin_feature_list_free(all);
 }
 
+/* decodebin exposes the pad after the decoder's thread has started: no frame may be lost, and nothing may wait for ever
+ */
+static void decoders_that_pull_wait_until_they_are_linked(Fixture *f, gconstpointer data)
+{
+    static const gchar content[] = PULLER_MAGIC "abcde";
+    GpudlPixelFormat format;
+
+    gst_init(NULL, NULL);
+    puller_register();
+    g_assert_true(g_file_set_contents(f->path, content, sizeof(content) - 1, NULL));
+    g_assert_cmpuint(count_frames(f, &format), ==, 5);
+    g_assert_cmpint(format, ==, GPUDL_PIXEL_GRAY8);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -301,5 +316,6 @@ int main(int argc, char **argv)
     ADD(files_that_are_no_media_are_refused);
     ADD(a_picture_cut_short_is_refused);
     ADD(a_missing_decoder_is_named_with_its_package);
+    ADD(decoders_that_pull_wait_until_they_are_linked);
     return g_test_run();
 }
