@@ -46,10 +46,12 @@ typedef void (*GpudlProgressFunc)(double done, const gchar *what, gpointer user_
 typedef struct {
     double max_difference, rms_difference, range; /* absolute, over all inputs; range = max - min of the reference */
     guint n_inputs;
+    gboolean widened;  /* the file has half floats: both sides were computed in float32 */
+    gchar backend[16]; /* that ran the rewritten graph: what "auto" stood for */
 } GpudlParity;
 
 /**
- * Converts a model file to net.bin at path_out (atomically replaced).
+ * Converts a model file to net.bin at path_out (atomically replaced; only a regular file ever is).
  * 8 random inputs and, if given, golden_frame are run through the graph as imported on the reference backend and
  * through the rewritten graph on backend ("cpu", "ref", ...); a difference above 1e-3 of the output's range refuses
  * (FAILED, nothing is written). expect (may be NULL): float32 values, n_expect of them, that golden_frame has to give

@@ -122,8 +122,10 @@ static int check_options(Convert *c)
         return say_usage(NAME, "no model file given");
     if (c->arguments[1] != NULL)
         return say_usage(NAME, "one model file at a time; found '%s' as well", c->arguments[1]);
-    if (c->output == NULL)
+    if (c->output == NULL || c->output[0] == '\0')
         return say_usage(NAME, "-o FILE is missing: where the net.bin goes");
+    if (!check_backend(c->backend))
+        return say_usage(NAME, "--backend: found '%s', expected %s", c->backend, BACKENDS);
     if (c->expect != NULL && c->golden == NULL)
         return say_usage(NAME, "--expect needs --golden: the picture that gives these values");
     if (c->activation != NULL && !gpudl_activation_parse(c->activation, &c->import.activation))
@@ -152,10 +154,11 @@ static void print_outcome(const Convert *c, const GpudlParity *parity)
     if (g_stat(c->output, &st) == 0)
         printf(", %.1f MB", (double)st.st_size / 1e6);
     printf("\nchecked on %s against the graph as imported, %u inputs: max difference %.3g, rms %.3g, range %.4g\n",
-           c->backend != NULL ? c->backend : "cpu", parity->n_inputs, parity->max_difference, parity->rms_difference,
-           parity->range);
+           parity->backend, parity->n_inputs, parity->max_difference, parity->rms_difference, parity->range);
     if (parity->range > 0.0)
         printf("that is %.2g of the range at most; up to 1e-3 is taken\n", parity->max_difference / parity->range);
+    if (parity->widened)
+        printf("the file's half floats are kept as float32, and both sides were computed so\n");
 }
 
 static gboolean convert(Convert *c, GError **error)

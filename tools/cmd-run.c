@@ -275,6 +275,8 @@ static int check_options(Run *run)
         return say_usage(NAME, "--threads: found %d, expected 0 (one per core) to 1024", run->threads);
     if (!(run->threshold >= 0.0 && run->threshold <= 1.0))
         return say_usage(NAME, "--threshold: found %g, expected 0 to 1", run->threshold);
+    if (!check_backend(run->backend))
+        return say_usage(NAME, "--backend: found '%s', expected %s", run->backend, BACKENDS);
     if (run->precision != NULL && !gpudl_precision_parse(run->precision, &precision))
         return say_usage(NAME, "--precision: found '%s', expected auto, fp32, tf32, fp16, bf16, int8 or fp8",
                          run->precision);

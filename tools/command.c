@@ -178,6 +178,13 @@ gboolean parse_color(const gchar *option, const gchar *text, guint32 *color, GEr
     return TRUE;
 }
 
+gboolean check_backend(const gchar *name)
+{
+    static const gchar *const names[] = {"auto", "cuda", "cpu", "ref", NULL};
+
+    return name == NULL || g_strv_contains(names, name);
+}
+
 gboolean parse_name(const gchar *option, const gchar *text, const NamedValue *table, int *value, GError **error)
 {
     g_autoptr(GString) wanted = g_string_new(NULL);

@@ -55,6 +55,10 @@ gboolean parse_size(const gchar *option, const gchar *text, gint *height, gint *
 /** "RRGGBB", hexadecimal, with or without a leading # or 0x. */
 gboolean parse_color(const gchar *option, const gchar *text, guint32 *color, GError **error);
 
+/** Whether there can be a backend of this name; NULL: none was asked for. */
+#define BACKENDS "auto, cuda, cpu or ref"
+gboolean check_backend(const gchar *name);
+
 /** A name and the number it stands for; tables end in {NULL, 0}. */
 typedef struct {
     const gchar *name;

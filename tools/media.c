@@ -130,6 +130,11 @@ static gchar *location_to_uri(const gchar *location, GError **error)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: is a directory, not a picture or video", location);
         return NULL;
     }
+    /* one that nobody writes to would be waited for for ever, and what was read of it can't be read again */
+    if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: is a pipe, expected a file or a URI", location);
+        return NULL;
+    }
     if (S_ISREG(st.st_mode) && st.st_size == 0) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: is empty", location);
         return NULL;

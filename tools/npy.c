@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/npy.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* NumPy's "lib/format.py" describes the format: magic, version, header length, header (a Python dict literal padded
  * with blanks), data. */
@@ -93,7 +95,12 @@ static gboolean parse_header(const gchar *path, const gchar *header, gsize *valu
 static gboolean read_file(const gchar *path, gchar **data, gsize *size, GError **error)
 {
     g_autoptr(GError) reason = NULL;
+    GStatBuf st;
 
+    /* a pipe might be waited for for ever, a device has no end */
+    if (g_stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return fail(error, GPUDL_ERROR_OPEN_READ, path, "is %s, expected a .npy file",
+                    S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
     if (g_file_get_contents(path, data, size, &reason))
         return TRUE;
     return fail(
