@@ -39,17 +39,14 @@ def enter(build):
 
 def export(build, name):
     """torchvision's network as an ONNX file, made once; None and a line saying why if it can't be."""
-    folder = build / "bench" / "nets"
-    path = folder / f"{name}.onnx"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        made = subprocess.run(["/usr/bin/python3", HERE.parent / "tests" / "models" / "export-nets.py", folder, name],
-                              capture_output=True, text=True)
-        if made.returncode != 0 or not path.exists():
-            reason = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
-            print(f"{name}: left out, torchvision's export failed: {reason}")
-            return None
-    return path
+    folder = build / "nets"
+    made = subprocess.run(["/usr/bin/python3", HERE.parent / "tests" / "models" / "export-nets.py", folder, name],
+                          capture_output=True, text=True)
+    if made.returncode != 0:
+        reason = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
+        print(f"{name}: left out, torchvision's export failed: {reason}")
+        return None
+    return folder / name / f"{name}.onnx"
 
 
 class Ours:

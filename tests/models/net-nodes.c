@@ -9,9 +9,9 @@
  */
 #include <stdio.h>
 
-#include "builder.h"
 #include "engine/passes/passes.h"
 #include "models/onnx/onnx.h"
+#include "tests/engine/builder.h"
 
 static gboolean examine(const gchar *path, GError **error)
 {
