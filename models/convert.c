@@ -338,7 +338,7 @@ gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const 
 {
     g_auto(Conversion) c = {.progress = progress,
                             .user_data = user_data,
-                            .n_steps = N_RANDOM + 4,
+                            .n_steps = N_RANDOM + (golden_frame ? 4 : 3),
                             .low = G_MAXDOUBLE,
                             .high = -G_MAXDOUBLE};
 
