@@ -33,6 +33,7 @@ struct _GpudlMedia {
     gboolean ended, linked;
     GstVideoOrientationMethod turn; /* how the stream's tags want it turned */
     GError *failure;                /* first error of the pipeline, as GStreamer words it */
+    gboolean decoding;              /* a decoder of pictures was found for something in it */
     gboolean recognised;            /* it comes from a parser or decoder: the type of the content was known */
     gchar *missing_name;            /* what has no decoder, for people, and its caps name */
     gchar *missing_caps;
@@ -287,11 +288,18 @@ static gint on_autoplug_select(GstElement *source, GstPad *pad, GstCaps *caps, G
 {
     enum { TRY = 0, SKIP = 2 };
     g_autoptr(GstElementFactory) collecting = gst_element_factory_find(COLLECTING_DECODER);
+    GpudlMedia *self = user_data;
 
     if (collecting != NULL && g_str_has_prefix(GST_OBJECT_NAME(factory), "avdec_") &&
         g_str_has_prefix(gst_structure_get_name(gst_caps_get_structure(caps, 0)), "image/") &&
         gst_element_factory_can_sink_any_caps(collecting, caps))
         return SKIP;
+    if (gst_element_factory_list_is_type(factory, GST_ELEMENT_FACTORY_TYPE_DECODER) &&
+        !gst_element_factory_list_is_type(factory, GST_ELEMENT_FACTORY_TYPE_MEDIA_AUDIO)) {
+        g_mutex_lock(&self->lock);
+        self->decoding = TRUE;
+        g_mutex_unlock(&self->lock);
+    }
     return TRY;
 }
 
@@ -370,7 +378,7 @@ static void tear_down(GpudlMedia *self)
     gst_clear_object(&self->pipeline);
     self->head = self->sink = NULL;
     self->n_queued = 0;
-    self->ended = self->linked = self->recognised = FALSE;
+    self->ended = self->linked = self->decoding = self->recognised = FALSE;
     g_clear_error(&self->failure);
     g_clear_pointer(&self->missing_name, g_free);
     g_clear_pointer(&self->missing_caps, g_free);
@@ -438,6 +446,12 @@ static void say_missing(GpudlMedia *self, GError **error)
                     package != NULL ? " (Debian)" : "");
 }
 
+static void say_damaged(GpudlMedia *self, GError **error)
+{
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: damaged or cut short: nothing in it can be decoded",
+                self->location);
+}
+
 /* Under the lock. Always sets an error. */
 static void say_failure(GpudlMedia *self, GError **error)
 {
@@ -445,6 +459,8 @@ static void say_failure(GpudlMedia *self, GError **error)
 
     if (self->n_frames == 0 && self->missing_name != NULL)
         say_missing(self, error);
+    else if (self->n_frames == 0 && self->decoding && (f == NULL || f->domain == GST_STREAM_ERROR))
+        say_damaged(self, error);
     else if (f == NULL || g_error_matches(f, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN) ||
              g_error_matches(f, GST_STREAM_ERROR, GST_STREAM_ERROR_CODEC_NOT_FOUND))
         /* what could be missing for sound was not noted */
@@ -457,8 +473,7 @@ static void say_failure(GpudlMedia *self, GError **error)
     else if (f->domain == GST_RESOURCE_ERROR)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: %s", self->location, f->message);
     else if (self->n_frames == 0 && f->domain == GST_STREAM_ERROR)
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: damaged or cut short: nothing in it can be decoded",
-                    self->location);
+        say_damaged(self, error);
     else if (self->n_frames == 0)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: can't be decoded: %s", self->location, f->message);
     else
