@@ -60,6 +60,53 @@ test_same_as_custom_meta (void)
   plugin_test_teardown (h);
 }
 
+/* Overlays read index 0 alone: the best one has to stand there. */
+static void
+test_best_first (void)
+{
+  GstHarness *h = new_harness ();
+  g_autoptr (GstBuffer) out = NULL;
+  GstAnalyticsClsMtd mtd;
+
+  gst_harness_push (h, plugin_test_frame (16, 4, 0));
+  out = gst_harness_pull (h);
+  g_assert_cmpuint (count_classifications (out, &mtd), ==, 1);
+  g_assert_cmpstr (g_quark_to_string (gst_analytics_cls_mtd_get_quark (&mtd,
+              0)), ==, "label 4");
+  for (guint i = 1; i < 3; i++)
+    g_assert_cmpfloat (gst_analytics_cls_mtd_get_level (&mtd, i), <,
+        gst_analytics_cls_mtd_get_level (&mtd, i - 1));
+  g_assert_cmpint (gst_analytics_cls_mtd_get_index_by_quark (&mtd,
+          g_quark_from_string ("label 4")), ==, 0);
+  plugin_test_teardown (h);
+}
+
+static void
+test_survives_conversion (void)
+{
+  g_autofree gchar *line = g_strdup_printf ("videotestsrc num-buffers=1 ! "
+      "video/x-raw,format=I420,width=64,height=48 ! gpudlinfer model=%s ! "
+      "videoconvert ! videoscale ! video/x-raw,format=RGB,width=20,height=20 ! "
+      "fakesink name=sink", model_path);
+  g_autoptr (GstElement) pipeline = NULL, sink = NULL;
+  g_autoptr (GstSample) sample = NULL;
+  GstAnalyticsClsMtd mtd;
+
+  fake_gpudl_reset ();
+  pipeline = gst_parse_launch (line, NULL);
+  g_assert_nonnull (pipeline);
+  gst_element_set_state (pipeline, GST_STATE_PAUSED);
+  g_assert_cmpint (gst_element_get_state (pipeline, NULL, NULL,
+          10 * GST_SECOND), ==, GST_STATE_CHANGE_SUCCESS);
+  sink = gst_bin_get_by_name (GST_BIN (pipeline), "sink");
+  g_object_get (sink, "last-sample", &sample, NULL);
+  g_assert_nonnull (sample);
+  g_assert_cmpuint (count_classifications (gst_sample_get_buffer (sample),
+          &mtd), ==, 1);
+  g_assert_cmpuint (gst_analytics_cls_mtd_get_length (&mtd), ==, 5);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+}
+
 static void
 test_joins_what_is_there (void)
 {
@@ -105,6 +152,8 @@ main (int argc, char **argv)
 
 #define ADD(name, func) g_test_add_func ("/analytics/" name, func)
   ADD ("says-what-the-custom-meta-says", test_same_as_custom_meta);
+  ADD ("best-class-first", test_best_first);
+  ADD ("survives-convert-and-scale", test_survives_conversion);
   ADD ("joins-the-relations-of-other-elements", test_joins_what_is_there);
   ADD ("none-on-frames-that-are-not-classified", test_none_without_classes);
   return plugin_test_run ();
