@@ -4,6 +4,7 @@ help:
 	@echo 'make demo              classify photographs and a video, leave pictures of the result in build/demo'
 	@echo 'make demo INPUT=...    the same on any file, /dev/video0 or rtsp:// address'
 	@echo 'make check             build and run every test, also under sanitizers and valgrind'
+	@echo 'make compat            build and test in Debian 13 and sid, as roots in build/compat (needs root, downloads 1 GB)'
 	@echo 'make bench             measure this machine: ours against ONNX Runtime'
 	@echo 'make gpu-check         the tests that need an NVIDIA GPU; without one they fail'
 	@echo 'make gpu-bench         measurements on an NVIDIA GPU'
@@ -15,6 +16,9 @@ demo:
 check:
 	@scripts/check
 
+compat:
+	@scripts/compat
+
 bench:
 	@scripts/bench
 
@@ -24,4 +28,4 @@ gpu-check:
 gpu-bench:
 	@scripts/gpu bench
 
-.PHONY: help demo check bench gpu-check gpu-bench
+.PHONY: help demo check compat bench gpu-check gpu-bench
