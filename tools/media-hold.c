@@ -70,23 +70,48 @@ static void hold(Holder *holder, GstElement *element)
     gst_clear_object(&h.pad);
 }
 
-static void on_element_added(GstBin *pipeline, GstBin *bin, GstElement *element, gpointer user_data)
+static gboolean is_typefind(GstElement *element)
 {
     GstElementFactory *factory = gst_element_get_factory(element);
+
+    return factory != NULL && g_str_equal(GST_OBJECT_NAME(factory), "typefind");
+}
+
+static void watch(GObject *bin, GstElement *typefind)
+{
+    Holder *holder = g_new0(Holder, 1);
+
+    g_mutex_init(&holder->lock);
+    holder->held = g_array_new(FALSE, FALSE, sizeof(Held));
+    g_object_set_data_full(bin, holder_key, holder, holder_free);
+    g_signal_connect_after(typefind, "have-type", G_CALLBACK(on_type_told), holder);
+}
+
+static void on_element_added(GstBin *pipeline, GstBin *bin, GstElement *element, gpointer user_data)
+{
     Holder *holder = g_object_get_data(G_OBJECT(bin), holder_key);
 
-    if (holder != NULL) {
+    if (holder != NULL)
         hold(holder, element);
-    } else if (factory != NULL && g_str_equal(GST_OBJECT_NAME(factory), "typefind")) {
-        holder = g_new0(Holder, 1);
-        g_mutex_init(&holder->lock);
-        holder->held = g_array_new(FALSE, FALSE, sizeof(Held));
-        g_object_set_data_full(G_OBJECT(bin), holder_key, holder, holder_free);
-        g_signal_connect_after(element, "have-type", G_CALLBACK(on_type_told), holder);
-    }
+    else if (is_typefind(element))
+        watch(G_OBJECT(bin), element);
+}
+
+/* A decodebin that is there already has its typefind. */
+static void on_element_there(const GValue *value, gpointer user_data)
+{
+    GstElement *element = g_value_get_object(value);
+    g_autoptr(GstObject) bin = gst_object_get_parent(GST_OBJECT(element));
+
+    if (bin != NULL && is_typefind(element))
+        watch(G_OBJECT(bin), element);
 }
 
 void gpudl_media_hold_pullers(GstElement *pipeline)
 {
+    GstIterator *there = gst_bin_iterate_recurse(GST_BIN(pipeline));
+
+    gst_iterator_foreach(there, on_element_there, NULL);
+    gst_iterator_free(there);
     g_signal_connect(pipeline, "deep-element-added", G_CALLBACK(on_element_added), NULL);
 }

@@ -16,7 +16,8 @@ G_BEGIN_DECLS
  * from GStreamer 1.28 on) can push its first frame in between: it gets "not linked", gives up, decodebin drops its
  * error, and the pipeline waits for ever.
  *
- * To be called before the pipeline leaves the state NULL; lasts as long as the pipeline.
+ * To be called before the pipeline leaves the state NULL. Serves its first start: one that is stopped and started again
+ * is not held.
  */
 void gpudl_media_hold_pullers(GstElement *pipeline);
 

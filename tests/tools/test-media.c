@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "puller.h"
+#include "tools/media-hold.h"
 #include "tools/media.h"
 
 typedef struct {
@@ -300,6 +301,27 @@ static void decoders_that_pull_wait_until_they_are_linked(Fixture *f, gconstpoin
     g_assert_cmpint(format, ==, GPUDL_PIXEL_GRAY8);
 }
 
+static void a_decodebin_that_is_there_is_held_too(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GstElement) pipeline = NULL, source = NULL;
+    g_autoptr(GstBus) bus = NULL;
+    g_autoptr(GstMessage) message = NULL;
+
+    gst_init(NULL, NULL);
+    puller_register();
+    g_assert_true(g_file_set_contents(f->path, PULLER_MAGIC "abc", -1, NULL));
+    pipeline = gst_object_ref_sink(gst_parse_launch("filesrc name=from ! decodebin ! fakesink", NULL));
+    source = gst_bin_get_by_name(GST_BIN(pipeline), "from");
+    g_object_set(source, "location", f->path, NULL);
+    gpudl_media_hold_pullers(pipeline);
+    bus = gst_element_get_bus(pipeline);
+    gst_element_set_state(pipeline, GST_STATE_PLAYING);
+    message = gst_bus_timed_pop_filtered(bus, 20 * GST_SECOND, GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
+    g_assert_nonnull(message);
+    g_assert_cmpstr(GST_MESSAGE_TYPE_NAME(message), ==, "eos");
+    gst_element_set_state(pipeline, GST_STATE_NULL);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -317,5 +339,6 @@ int main(int argc, char **argv)
     ADD(a_picture_cut_short_is_refused);
     ADD(a_missing_decoder_is_named_with_its_package);
     ADD(decoders_that_pull_wait_until_they_are_linked);
+    ADD(a_decodebin_that_is_there_is_held_too);
     return g_test_run();
 }

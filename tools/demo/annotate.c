@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "tools/media-hold.h"
+
 #define META_NAME "GpudlClassificationMeta"
 
 static const VideoEncoder exact_encoders[] = {
@@ -269,6 +271,7 @@ gboolean annotate_run(const AnnotateJob *job, AnnotateCounts *counts, gchar **te
         return FALSE;
     }
     gst_object_ref_sink(run.pipeline);
+    gpudl_media_hold_pullers(run.pipeline);
     done = play(&run, error);
     gst_object_unref(run.pipeline);
     return done;
