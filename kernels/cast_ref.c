@@ -25,13 +25,33 @@ static double sticky_double(uint64_t magnitude, int negative)
     return negative ? -value : value;
 }
 
-static void from_integers(const GpudlTensorView *x, const GpudlTensorView *y, int64_t first, int64_t n)
+static int is_float(GpudlDType dtype)
+{
+    return gpudl_ref_is_float(dtype) || gpudl_is_narrow_float(dtype);
+}
+
+static void store(const GpudlTensorView *y, const GpudlCastRule *rule, int64_t first, int64_t n, const double *value)
+{
+    uint8_t *out = (uint8_t *)y->data + first;
+
+    if (y->dtype == GPUDL_DTYPE_F8E8M0)
+        for (int64_t i = 0; i < n; i++)
+            out[i] = gpudl_f64_to_e8m0(value[i], rule->saturate, rule->round);
+    else if (gpudl_is_narrow_float(y->dtype))
+        for (int64_t i = 0; i < n; i++)
+            out[i] = gpudl_f64_to_narrow(y->dtype, value[i], rule->saturate);
+    else
+        gpudl_ref_store_f64(y->dtype, y->data, first, 1, n, value);
+}
+
+static void from_integers(const GpudlTensorView *x, const GpudlTensorView *y, const GpudlCastRule *rule, int64_t first,
+                          int64_t n)
 {
     int64_t whole[GPUDL_REF_BLOCK];
     double value[GPUDL_REF_BLOCK];
 
     gpudl_ref_load_i64(x->dtype, x->data, first, 1, n, whole);
-    if (!gpudl_ref_is_float(y->dtype)) {
+    if (!is_float(y->dtype)) {
         gpudl_ref_store_i64(y->dtype, y->data, first, 1, n, whole);
         return;
     }
@@ -44,14 +64,17 @@ static void from_integers(const GpudlTensorView *x, const GpudlTensorView *y, in
             value[i] = sticky_double(negative ? 0 - (uint64_t)whole[i] : (uint64_t)whole[i], negative);
         }
     }
-    gpudl_ref_store_f64(y->dtype, y->data, first, 1, n, value);
+    store(y, rule, first, n, value);
 }
 
-int gpudl_cast_ref(const GpudlTensorView *x, const GpudlTensorView *y, GpudlKernelStream stream)
+int gpudl_cast_ref(const GpudlTensorView *x, const GpudlTensorView *y, const GpudlCastRule *rule,
+                   GpudlKernelStream stream)
 {
+    static const GpudlCastRule usual = {1, GPUDL_ROUND_UP};
     int64_t total = gpudl_shape_elements(&x->shape);
 
     (void)stream;
+    rule = rule != NULL ? rule : &usual;
     if (!gpudl_dtype_size(x->dtype) || !gpudl_dtype_size(y->dtype))
         return GPUDL_KERNEL_DTYPE;
     if (total < 0 || !gpudl_shape_equal(&x->shape, &y->shape))
@@ -59,13 +82,13 @@ int gpudl_cast_ref(const GpudlTensorView *x, const GpudlTensorView *y, GpudlKern
     for (int64_t i = 0; i < total; i += GPUDL_REF_BLOCK) {
         int64_t n = gpudl_ref_min(GPUDL_REF_BLOCK, total - i);
 
-        if (gpudl_ref_is_float(x->dtype)) {
+        if (is_float(x->dtype)) {
             double value[GPUDL_REF_BLOCK];
 
             gpudl_ref_load_f64(x->dtype, x->data, i, 1, n, value);
-            gpudl_ref_store_f64(y->dtype, y->data, i, 1, n, value);
+            store(y, rule, i, n, value);
         } else {
-            from_integers(x, y, i, n);
+            from_integers(x, y, rule, i, n);
         }
     }
     return GPUDL_KERNEL_OK;

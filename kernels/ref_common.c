@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "half.h"
+#include "narrow.h"
 
 const char *gpudl_kernel_status_text(int status)
 {
@@ -114,6 +115,16 @@ static inline void write_bf16(char *p, double v)
             out[i] = read_##name(p + i * stride * (size));                                                             \
     break
 
+static void load_narrow(GpudlDType dtype, const char *p, int64_t stride, int64_t n, double *out)
+{
+    if (gpudl_is_narrow_float(dtype))
+        for (int64_t i = 0; i < n; i++)
+            out[i] = (double)gpudl_narrow_to_f32(dtype, (uint8_t)p[i * stride]);
+    else if (gpudl_is_narrow_integer(dtype))
+        for (int64_t i = 0; i < n; i++)
+            out[i] = gpudl_narrow_to_int(dtype, (uint8_t)p[i * stride]);
+}
+
 void gpudl_ref_load_f64(GpudlDType dtype, const void *base, int64_t index, int64_t stride, int64_t n, double *out)
 {
     const char *p = (const char *)base + index * (int64_t)gpudl_dtype_size(dtype);
@@ -145,7 +156,8 @@ void gpudl_ref_load_f64(GpudlDType dtype, const void *base, int64_t index, int64
         LOAD(u64, 8);
     case GPUDL_DTYPE_BOOL:
         LOAD(bool, 1);
-    case GPUDL_DTYPE_NONE:
+    default:
+        load_narrow(dtype, p, stride, n, out);
         break;
     }
 }
@@ -173,6 +185,9 @@ void gpudl_ref_load_i64(GpudlDType dtype, const void *base, int64_t index, int64
     case GPUDL_DTYPE_BOOL:
         LOAD(bool, 1);
     default:
+        if (gpudl_is_narrow_integer(dtype))
+            for (int64_t i = 0; i < n; i++)
+                out[i] = gpudl_narrow_to_int(dtype, (uint8_t)p[i * stride]);
         break;
     }
 }
@@ -216,6 +231,16 @@ static inline uint64_t to_unsigned64(double v)
         write_##name(p + i * stride * (size), convert);                                                                \
     break
 
+static void store_narrow(GpudlDType dtype, char *p, int64_t stride, int64_t n, const double *in)
+{
+    if (gpudl_is_narrow_float(dtype))
+        for (int64_t i = 0; i < n; i++)
+            p[i * stride] = (char)gpudl_f64_to_narrow(dtype, in[i], 1);
+    else if (gpudl_is_narrow_integer(dtype))
+        for (int64_t i = 0; i < n; i++)
+            p[i * stride] = (char)gpudl_int_to_narrow(dtype, to_integer(in[i], INT64_MIN, INT64_MAX));
+}
+
 void gpudl_ref_store_f64(GpudlDType dtype, void *base, int64_t index, int64_t stride, int64_t n, const double *in)
 {
     char *p = (char *)base + index * (int64_t)gpudl_dtype_size(dtype);
@@ -247,7 +272,8 @@ void gpudl_ref_store_f64(GpudlDType dtype, void *base, int64_t index, int64_t st
         STORE(u64, 8, to_unsigned64(in[i]));
     case GPUDL_DTYPE_BOOL:
         STORE(u8, 1, in[i] != 0);
-    case GPUDL_DTYPE_NONE:
+    default:
+        store_narrow(dtype, p, stride, n, in);
         break;
     }
 }
@@ -272,6 +298,9 @@ void gpudl_ref_store_i64(GpudlDType dtype, void *base, int64_t index, int64_t st
     case GPUDL_DTYPE_BOOL:
         STORE(u8, 1, in[i] != 0);
     default:
+        if (gpudl_is_narrow_integer(dtype))
+            for (int64_t i = 0; i < n; i++)
+                p[i * stride] = (char)gpudl_int_to_narrow(dtype, in[i]);
         break;
     }
 }

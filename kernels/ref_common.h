@@ -13,8 +13,9 @@
 /** Elements of one block; 2 kB as double, a few of them stay in the first cache. */
 #define GPUDL_REF_BLOCK 256
 
+/** Types that are computed with: float32, float16, bfloat16, float64. */
 int gpudl_ref_is_float(GpudlDType dtype);
-/** Integers of all widths, and bool. */
+/** Types that are computed with: integers of 8 bits and more, and bool. */
 int gpudl_ref_is_integer(GpudlDType dtype);
 
 /** Smallest and largest value of an integer type; for uint64 the bits of the largest. */
@@ -27,11 +28,11 @@ void gpudl_ref_load_f64(GpudlDType dtype, const void *base, int64_t index, int64
 void gpudl_ref_gather_f64(GpudlDType dtype, const void *base, int64_t index, const int64_t *offsets, int64_t n,
                           double *out);
 
-/** base[index + i * stride] = in[i], rounded once; to integers: truncated, then clamped to the type; NaN is 0; to bool:
- * not 0, so NaN is 1. */
+/** base[index + i * stride] = in[i], rounded once; to integers: truncated, then clamped to the type, those of 4 and 2
+ * bits wrapped around instead; NaN is 0; to bool: not 0, so NaN is 1; to floats of 8 bits and less: saturated. */
 void gpudl_ref_store_f64(GpudlDType dtype, void *base, int64_t index, int64_t stride, int64_t n, const double *in);
 
-/** The same for integers; uint64 as its bits; float types are not taken. Stores wrap around; bool: not 0. */
+/** The same for integers; uint64 as its bits; no float types. Stores wrap around; bool: not 0. */
 void gpudl_ref_load_i64(GpudlDType dtype, const void *base, int64_t index, int64_t stride, int64_t n, int64_t *out);
 void gpudl_ref_store_i64(GpudlDType dtype, void *base, int64_t index, int64_t stride, int64_t n, const int64_t *in);
 

@@ -7,16 +7,50 @@ static const struct {
     size_t size;
     const char *name;
 } dtypes[GPUDL_DTYPE_LAST + 1] = {
-    [GPUDL_DTYPE_NONE] = {0, "none"},     [GPUDL_DTYPE_F32] = {4, "float32"}, [GPUDL_DTYPE_F16] = {2, "float16"},
-    [GPUDL_DTYPE_BF16] = {2, "bfloat16"}, [GPUDL_DTYPE_F64] = {8, "float64"}, [GPUDL_DTYPE_I8] = {1, "int8"},
-    [GPUDL_DTYPE_U8] = {1, "uint8"},      [GPUDL_DTYPE_I16] = {2, "int16"},   [GPUDL_DTYPE_U16] = {2, "uint16"},
-    [GPUDL_DTYPE_I32] = {4, "int32"},     [GPUDL_DTYPE_U32] = {4, "uint32"},  [GPUDL_DTYPE_I64] = {8, "int64"},
-    [GPUDL_DTYPE_U64] = {8, "uint64"},    [GPUDL_DTYPE_BOOL] = {1, "bool"},
+    [GPUDL_DTYPE_NONE] = {0, "none"},
+    [GPUDL_DTYPE_F32] = {4, "float32"},
+    [GPUDL_DTYPE_F16] = {2, "float16"},
+    [GPUDL_DTYPE_BF16] = {2, "bfloat16"},
+    [GPUDL_DTYPE_F64] = {8, "float64"},
+    [GPUDL_DTYPE_I8] = {1, "int8"},
+    [GPUDL_DTYPE_U8] = {1, "uint8"},
+    [GPUDL_DTYPE_I16] = {2, "int16"},
+    [GPUDL_DTYPE_U16] = {2, "uint16"},
+    [GPUDL_DTYPE_I32] = {4, "int32"},
+    [GPUDL_DTYPE_U32] = {4, "uint32"},
+    [GPUDL_DTYPE_I64] = {8, "int64"},
+    [GPUDL_DTYPE_U64] = {8, "uint64"},
+    [GPUDL_DTYPE_BOOL] = {1, "bool"},
+    [GPUDL_DTYPE_F8E4M3FN] = {1, "float8e4m3fn"},
+    [GPUDL_DTYPE_F8E4M3FNUZ] = {1, "float8e4m3fnuz"},
+    [GPUDL_DTYPE_F8E5M2] = {1, "float8e5m2"},
+    [GPUDL_DTYPE_F8E5M2FNUZ] = {1, "float8e5m2fnuz"},
+    [GPUDL_DTYPE_F8E8M0] = {1, "float8e8m0"},
+    [GPUDL_DTYPE_F4E2M1] = {1, "float4e2m1"},
+    [GPUDL_DTYPE_I4] = {1, "int4"},
+    [GPUDL_DTYPE_U4] = {1, "uint4"},
+    [GPUDL_DTYPE_I2] = {1, "int2"},
+    [GPUDL_DTYPE_U2] = {1, "uint2"},
 };
 
 size_t gpudl_dtype_size(GpudlDType dtype)
 {
     return (unsigned)dtype <= GPUDL_DTYPE_LAST ? dtypes[dtype].size : 0;
+}
+
+size_t gpudl_dtype_file_bits(GpudlDType dtype)
+{
+    switch (dtype) {
+    case GPUDL_DTYPE_F4E2M1:
+    case GPUDL_DTYPE_I4:
+    case GPUDL_DTYPE_U4:
+        return 4;
+    case GPUDL_DTYPE_I2:
+    case GPUDL_DTYPE_U2:
+        return 2;
+    default:
+        return 8 * gpudl_dtype_size(dtype);
+    }
 }
 
 const char *gpudl_dtype_name(GpudlDType dtype)

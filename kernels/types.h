@@ -33,7 +33,20 @@ typedef enum {
     GPUDL_DTYPE_I64 = 11,
     GPUDL_DTYPE_U64 = 12,
     GPUDL_DTYPE_BOOL = 13, /* one byte, 0 or 1 */
-    GPUDL_DTYPE_LAST = GPUDL_DTYPE_BOOL
+    /* Storage types, converted and moved but not computed with; layouts in narrow.h. In memory, and in net.bin, each
+     * element has a byte of its own. Those of fewer bits lie in its low bits, signed integers with their sign in the
+     * others; readers ignore what lies above the type's bits. Files of other formats pack them: importers unpack. */
+    GPUDL_DTYPE_F8E4M3FN = 14,
+    GPUDL_DTYPE_F8E4M3FNUZ = 15,
+    GPUDL_DTYPE_F8E5M2 = 16,
+    GPUDL_DTYPE_F8E5M2FNUZ = 17,
+    GPUDL_DTYPE_F8E8M0 = 18, /* powers of two, no sign */
+    GPUDL_DTYPE_F4E2M1 = 19,
+    GPUDL_DTYPE_I4 = 20,
+    GPUDL_DTYPE_U4 = 21,
+    GPUDL_DTYPE_I2 = 22,
+    GPUDL_DTYPE_U2 = 23,
+    GPUDL_DTYPE_LAST = GPUDL_DTYPE_U2
 } GpudlDType;
 
 /** Shape of a dense tensor, outermost dimension first (N, C, H, W for images). rank 0 is a scalar. */
@@ -72,6 +85,9 @@ typedef struct {
 
 /** Bytes of one element; 0 for GPUDL_DTYPE_NONE and unknown values. */
 size_t gpudl_dtype_size(GpudlDType dtype);
+
+/** Bits of one element where a file packs them: 4 or 2 for the types below a byte, else 8 times the size. */
+size_t gpudl_dtype_file_bits(GpudlDType dtype);
 
 /** Name as used in messages and listings: "float32", "int64", ...; "none" or "unknown" otherwise. */
 const char *gpudl_dtype_name(GpudlDType dtype);

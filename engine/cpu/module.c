@@ -377,7 +377,7 @@ static int write_head(const GpudlPlanTensor *head, const void *values, int32_t a
     if (head->dtype == GPUDL_DTYPE_F32)
         memcpy(out, values, (size_t)flat.dims[0] * sizeof(float));
     else
-        status = gpudl_cast_ref(&from, &to, NULL);
+        status = gpudl_cast_ref(&from, &to, NULL, NULL);
     if (status != GPUDL_KERNEL_OK || activation == GPUDL_ACTIVATION_NONE)
         return status;
     if (activation == GPUDL_ACTIVATION_SOFTMAX)

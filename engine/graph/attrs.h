@@ -123,7 +123,9 @@ typedef struct {
 } GpudlUnaryAttrs;
 
 typedef struct {
-    int32_t to; /* GpudlDType */
+    int32_t to;       /* GpudlDType */
+    int32_t saturate; /* to floats of 8 bits: too large becomes the largest number, not infinity or NaN */
+    int32_t round;    /* to float8e8m0: GpudlRound of kernels/narrow.h */
 } GpudlCastAttrs;
 
 typedef struct {

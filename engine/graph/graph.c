@@ -135,6 +135,9 @@ void gpudl_attrs_init(GpudlAttrs *attrs, GpudlOp op)
     case GPUDL_OP_GEMM:
         attrs->gemm.alpha = attrs->gemm.beta = 1.f;
         break;
+    case GPUDL_OP_CAST:
+        attrs->cast.saturate = 1;
+        break;
     default:
         break;
     }

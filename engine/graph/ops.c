@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/narrow.h"
 #include "shape.h"
 
 /* ---- attributes -------------------------------------------------------------------------------------------------- */
@@ -69,7 +70,9 @@ static const GpudlAttrSpec lrn_attrs[] = {INT("size", lrn.size, 1, MAX_EXTENT), 
 static const GpudlAttrSpec batch_norm_attrs[] = {FLOAT("epsilon", batch_norm.epsilon), END};
 static const GpudlAttrSpec activation_attrs[] = {ACT("act", unary.act, GPUDL_ACT_RELU), END};
 static const GpudlAttrSpec elu_attrs[] = {FLOAT("alpha", unary.act.alpha), END};
-static const GpudlAttrSpec cast_attrs[] = {INT("to", cast.to, GPUDL_DTYPE_F32, GPUDL_DTYPE_LAST), END};
+static const GpudlAttrSpec cast_attrs[] = {INT("to", cast.to, GPUDL_DTYPE_F32, GPUDL_DTYPE_LAST),
+                                           BOOL("saturate", cast.saturate),
+                                           INT("round", cast.round, 0, GPUDL_ROUND_LAST), END};
 static const GpudlAttrSpec sum_attrs[] = {ACT("act", binary.act, 0), END};
 static const GpudlAttrSpec mod_attrs[] = {BOOL("fmod", binary.fmod), END};
 static const GpudlAttrSpec softmax_attrs[] = {INT("axis", axis.axis, 0, GPUDL_MAX_RANK - 1),

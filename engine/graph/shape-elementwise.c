@@ -60,7 +60,7 @@ gboolean gpudl_infer_binary(GpudlNode *node, GError **error)
 
     switch (node->op) {
     case GPUDL_OP_EQUAL:
-        types = GPUDL_TYPES_ALL;
+        types = GPUDL_TYPES_NUMBER | GPUDL_TYPES_BOOL;
         dtype = GPUDL_DTYPE_BOOL;
         break;
     case GPUDL_OP_LESS:

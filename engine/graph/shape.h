@@ -28,7 +28,10 @@ gboolean gpudl_node_fail(const GpudlNode *node, GpudlError code, GError **error,
      GPUDL_TYPES(GPUDL_DTYPE_U64))
 #define GPUDL_TYPES_NUMBER (GPUDL_TYPES_FLOAT | GPUDL_TYPES_SIGNED | GPUDL_TYPES_UNSIGNED)
 #define GPUDL_TYPES_BOOL GPUDL_TYPES(GPUDL_DTYPE_BOOL)
-#define GPUDL_TYPES_ALL (GPUDL_TYPES_NUMBER | GPUDL_TYPES_BOOL)
+/** Converted and moved, not computed with. */
+#define GPUDL_TYPES_STORAGE                                                                                            \
+    ((GPUDL_TYPES(GPUDL_DTYPE_LAST) - GPUDL_TYPES(GPUDL_DTYPE_F8E4M3FN)) | GPUDL_TYPES(GPUDL_DTYPE_LAST))
+#define GPUDL_TYPES_ALL (GPUDL_TYPES_NUMBER | GPUDL_TYPES_BOOL | GPUDL_TYPES_STORAGE)
 
 /** FORMAT unless input i's type is in the set; expected: how the set is called in the message ("a float type"). */
 gboolean gpudl_check_type(const GpudlNode *node, guint i, guint types, const gchar *expected, GError **error);

@@ -265,7 +265,7 @@ static int write_head(const GpudlTensorView *head, gint32 activation, float *out
     static const GpudlAct sigmoid = {GPUDL_ACT_SIGMOID, 0, 0};
     GpudlShape flat = {.rank = 1, .dims = {gpudl_shape_elements(&head->shape)}};
     GpudlTensorView from = {head->dtype, flat, head->data}, to = {GPUDL_DTYPE_F32, flat, out};
-    int status = gpudl_cast_ref(&from, &to, NULL);
+    int status = gpudl_cast_ref(&from, &to, NULL, NULL);
 
     if (status != GPUDL_KERNEL_OK || activation == GPUDL_ACTIVATION_NONE)
         return status;

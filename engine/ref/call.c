@@ -114,7 +114,10 @@ static int eval_where(const Call *c, int kind)
 
 static int eval_cast(const Call *c, int kind)
 {
-    return gpudl_cast_ref(c->in[0], c->out, NULL);
+    const GpudlCastAttrs *attrs = &c->attrs->cast;
+    const GpudlCastRule rule = {attrs->saturate, (GpudlRound)attrs->round};
+
+    return gpudl_cast_ref(c->in[0], c->out, &rule, NULL);
 }
 
 static int eval_softmax(const Call *c, int kind)

@@ -9,6 +9,7 @@
 #include "engine/graph/ops.h"
 #include "engine/ref/ref.h"
 #include "kernels/half.h"
+#include "kernels/narrow.h"
 #include "onnx-internal.h"
 
 /* Shape arithmetic is a few numbers; a file that computes with more at load time wants to keep us busy. */
@@ -161,7 +162,9 @@ double onnx_number(GpudlDType dtype, gconstpointer data, gsize index)
     case GPUDL_DTYPE_U64:
         return (double)v.u64;
     default:
-        return NAN;
+        if (gpudl_is_narrow_float(dtype))
+            return (double)gpudl_narrow_to_f32(dtype, v.u8);
+        return gpudl_is_narrow_integer(dtype) ? gpudl_narrow_to_int(dtype, v.u8) : NAN;
     }
 }
 
@@ -183,6 +186,10 @@ void onnx_store_number(GpudlDType dtype, gpointer data, gsize index, double valu
     guint16 half;
     gint64 integer;
 
+    if (gpudl_is_narrow_float(dtype)) {
+        *at = gpudl_f64_to_narrow(dtype, value, TRUE);
+        return;
+    }
     switch (dtype) {
     case GPUDL_DTYPE_F32:
         memcpy(at, &f32, 4);
@@ -212,6 +219,18 @@ void onnx_store_number(GpudlDType dtype, gpointer data, gsize index, double valu
         break;
     case GPUDL_DTYPE_BOOL:
         integer = value != 0;
+        break;
+    case GPUDL_DTYPE_I4:
+        integer = to_integer(value, -8, 7);
+        break;
+    case GPUDL_DTYPE_U4:
+        integer = to_integer(value, 0, 15);
+        break;
+    case GPUDL_DTYPE_I2:
+        integer = to_integer(value, -2, 1);
+        break;
+    case GPUDL_DTYPE_U2:
+        integer = to_integer(value, 0, 3);
         break;
     case GPUDL_DTYPE_U16:
         integer = to_integer(value, 0, G_MAXUINT16);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/narrow.h"
 #include "onnx-internal.h"
 
 static gboolean is_float(GpudlDType dtype)
@@ -247,9 +248,24 @@ gboolean onnx_map_thresholded_relu(OnnxNode *node, GError **error)
 
 static GpudlTensor *emit_cast(OnnxNode *node, GpudlTensor *x, GpudlDType to, const gchar *output, GError **error)
 {
-    GpudlAttrs attrs = {.cast.to = (gint32)to};
+    GpudlAttrs attrs = {.cast = {.to = (gint32)to, .saturate = 1}};
 
     return onnx_emit(node, GPUDL_OP_CAST, &attrs, &x, 1, output, error);
+}
+
+/* What Cast and CastLike share: saturate, round_mode. */
+static gboolean map_cast(OnnxNode *node, GpudlDType to, GError **error)
+{
+    static const gchar *const rounds[] = {
+        [GPUDL_ROUND_UP] = "up", [GPUDL_ROUND_DOWN] = "down", [GPUDL_ROUND_NEAREST] = "nearest"};
+    GpudlAttrs attrs = {.cast = {.to = (gint32)to, .saturate = onnx_attr_int(node, "saturate", 1) != 0}};
+    g_autofree gchar *round = onnx_attr_string(node, "round_mode");
+
+    while (round != NULL && strcmp(rounds[attrs.cast.round], round) != 0)
+        if (++attrs.cast.round > GPUDL_ROUND_LAST)
+            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "round_mode is '%s', expected up, down or nearest",
+                             round);
+    return onnx_emit_output(node, GPUDL_OP_CAST, &attrs, node->inputs, 1, error);
 }
 
 gboolean onnx_map_cast(OnnxNode *node, GError **error)
@@ -260,14 +276,12 @@ gboolean onnx_map_cast(OnnxNode *node, GError **error)
     if (dtype == GPUDL_DTYPE_NONE)
         return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "to element type %" G_GINT64_FORMAT " (%s)", to,
                          to >= 0 && to <= G_MAXINT32 ? onnx_dtype_name((gint32)to) : "unknown");
-    node->outputs[0] = emit_cast(node, node->inputs[0], dtype, onnx_output_name(node, 0), error);
-    return node->outputs[0] != NULL;
+    return map_cast(node, dtype, error);
 }
 
 gboolean onnx_map_cast_like(OnnxNode *node, GError **error)
 {
-    node->outputs[0] = emit_cast(node, node->inputs[0], node->inputs[1]->dtype, onnx_output_name(node, 0), error);
-    return node->outputs[0] != NULL;
+    return map_cast(node, node->inputs[1]->dtype, error);
 }
 
 /* The exponent may have another type than the base; the result has the base's. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/limits.h"
+#include "kernels/narrow.h"
 #include "models/wire.h"
 #include "onnx-internal.h"
 
@@ -37,16 +38,16 @@ static const struct {
     [ONNX__TENSOR_PROTO__DATA_TYPE__COMPLEX64] = {"complex64", GPUDL_DTYPE_NONE},
     [ONNX__TENSOR_PROTO__DATA_TYPE__COMPLEX128] = {"complex128", GPUDL_DTYPE_NONE},
     [ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16] = {"bfloat16", GPUDL_DTYPE_BF16},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E4M3FN] = {"float8e4m3fn", GPUDL_DTYPE_NONE},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E4M3FNUZ] = {"float8e4m3fnuz", GPUDL_DTYPE_NONE},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E5M2] = {"float8e5m2", GPUDL_DTYPE_NONE},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E5M2FNUZ] = {"float8e5m2fnuz", GPUDL_DTYPE_NONE},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT4] = {"uint4", GPUDL_DTYPE_NONE},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__INT4] = {"int4", GPUDL_DTYPE_NONE},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT4E2M1] = {"float4e2m1", GPUDL_DTYPE_NONE},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E8M0] = {"float8e8m0", GPUDL_DTYPE_NONE},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT2] = {"uint2", GPUDL_DTYPE_NONE},
-    [ONNX__TENSOR_PROTO__DATA_TYPE__INT2] = {"int2", GPUDL_DTYPE_NONE},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E4M3FN] = {"float8e4m3fn", GPUDL_DTYPE_F8E4M3FN},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E4M3FNUZ] = {"float8e4m3fnuz", GPUDL_DTYPE_F8E4M3FNUZ},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E5M2] = {"float8e5m2", GPUDL_DTYPE_F8E5M2},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E5M2FNUZ] = {"float8e5m2fnuz", GPUDL_DTYPE_F8E5M2FNUZ},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT4] = {"uint4", GPUDL_DTYPE_U4},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__INT4] = {"int4", GPUDL_DTYPE_I4},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT4E2M1] = {"float4e2m1", GPUDL_DTYPE_F4E2M1},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT8E8M0] = {"float8e8m0", GPUDL_DTYPE_F8E8M0},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__UINT2] = {"uint2", GPUDL_DTYPE_U2},
+    [ONNX__TENSOR_PROTO__DATA_TYPE__INT2] = {"int2", GPUDL_DTYPE_I2},
     [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E2M3] = {"float6e2m3", GPUDL_DTYPE_NONE},
     [ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E3M2] = {"float6e3m2", GPUDL_DTYPE_NONE},
 };
@@ -121,8 +122,13 @@ static void narrow_range(GpudlDType dtype, gint32 *low, gint32 *high)
     case GPUDL_DTYPE_BOOL:
         *low = 0, *high = 1;
         break;
-    default: /* U16, F16, BF16 */
+    case GPUDL_DTYPE_U16:
+    case GPUDL_DTYPE_F16:
+    case GPUDL_DTYPE_BF16:
         *low = 0, *high = G_MAXUINT16;
+        break;
+    default: /* a byte: one code, or several of less than 8 bits */
+        *low = 0, *high = G_MAXUINT8;
         break;
     }
 }
@@ -348,6 +354,26 @@ static gboolean read_external(OnnxImport *import, const Onnx__TensorProto *proto
 
 /* ---- all together ------------------------------------------------------------------------------------------------ */
 
+/* Elements of 4 and 2 bits, the first in the lowest bits of a byte, to one a byte; takes packed, NULL with error. */
+static GBytes *unpack(GBytes *packed, const gchar *what, GpudlDType dtype, gsize n, GError **error)
+{
+    const guint bits = (guint)gpudl_dtype_file_bits(dtype), mask = (1u << bits) - 1;
+    const guint8 *in = g_bytes_get_data(packed, NULL);
+    guint8 *out = g_try_malloc(MAX(n, 1));
+
+    for (gsize i = 0; out != NULL && i < n; i++) {
+        const guint code = in[i * bits / 8] >> (i * bits % 8) & mask;
+
+        out[i] = gpudl_is_narrow_integer(dtype) ? gpudl_int_to_narrow(dtype, (gint64)code) : (guint8)code;
+    }
+    g_bytes_unref(packed);
+    if (out == NULL) {
+        fail(what, GPUDL_ERROR_NO_MEMORY, error, "no memory for %" G_GSIZE_FORMAT " bytes", n);
+        return NULL;
+    }
+    return g_bytes_new_take(out, n);
+}
+
 /* A raw bool is a byte; kernels expect 0 or 1. */
 static GBytes *normalise_bools(GBytes *data)
 {
@@ -362,7 +388,7 @@ static GBytes *normalise_bools(GBytes *data)
 gboolean onnx_tensor_read(OnnxImport *import, Onnx__TensorProto *proto, const gchar *what, GpudlDType *dtype,
                           GpudlShape *shape, GBytes **data, GError **error)
 {
-    gsize bytes = 0;
+    gsize bytes = 0, elements;
 
     *dtype = onnx_dtype(proto->data_type);
     if (*dtype == GPUDL_DTYPE_NONE)
@@ -372,6 +398,9 @@ gboolean onnx_tensor_read(OnnxImport *import, Onnx__TensorProto *proto, const gc
         return fail(what, GPUDL_ERROR_UNSUPPORTED, error, "a tensor in segments");
     if (!read_shape(proto, what, *dtype, shape, &bytes, error))
         return FALSE;
+    elements = bytes / gpudl_dtype_size(*dtype);
+    if (gpudl_dtype_file_bits(*dtype) < 8)
+        bytes = (elements * gpudl_dtype_file_bits(*dtype) + 7) / 8; /* as they lie in the file */
     if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL) {
         if (!read_external(import, proto, what, bytes, data, error))
             return FALSE;
@@ -386,5 +415,7 @@ gboolean onnx_tensor_read(OnnxImport *import, Onnx__TensorProto *proto, const gc
     }
     if (*dtype == GPUDL_DTYPE_BOOL)
         *data = normalise_bools(*data);
-    return TRUE;
+    if (gpudl_dtype_file_bits(*dtype) < 8)
+        *data = unpack(*data, what, *dtype, elements, error);
+    return *data != NULL;
 }

@@ -155,8 +155,15 @@ static const Case cases[] = {
     GOOD(CAST, "f32:2x3", "to=11", "i64:2x3"),
     GOOD(CAST, "bool:", "to=2", "f16:"),
     BAD(CAST, "f32:2", "to=0", "to is 0"),
-    BAD(CAST, "f32:2", "to=14", "to is 14"),
+    GOOD(CAST, "f32:2x3", "to=14 saturate=0", "e4m3fn:2x3"),
+    GOOD(CAST, "i2:2x3", "to=18 round=2", "e8m0:2x3"),
+    GOOD(CAST, "e8m0:2x3", "to=19", "e2m1:2x3"),
+    BAD(CAST, "f32:2", "to=24", "to is 24"),
+    BAD(CAST, "f32:2", "to=14 saturate=2", "saturate is 2"),
+    BAD(CAST, "f32:2", "to=18 round=3", "round is 3"),
     GOOD(ADD, "f32:4x1x3 f32:2x1", "act=1:0:0", "f32:4x2x3"),
+    BAD(ADD, "e4m3fn:2 e4m3fn:2", "", "is float8e4m3fn, expected a number type"),
+    BAD(ADD, "i4:2 i4:2", "", "is int4, expected a number type"),
     GOOD(ADD, "i64: i64:5", "", "i64:5"),
     GOOD(ADD, "f32:0 f32:1", "", "f32:0"),
     BAD(ADD, "f32:2x3 f32:2", "", "2x3 and input 1, 'x1', of 2 do not broadcast"),
@@ -186,6 +193,7 @@ static const Case cases[] = {
     GOOD(EQUAL, "i64:2x1 i64:3", "", "bool:2x3"),
     GOOD(EQUAL, "bool:2 bool:2", "", "bool:2"),
     BAD(EQUAL, "bool:2 i64:2", "", "is int64, expected bool"),
+    BAD(EQUAL, "u4:2 u4:2", "", "is uint4, expected a number type"),
     GOOD(LESS, "f32:2 f32:", "", "bool:2"),
     BAD(LESS, "bool:2 bool:2", "", "is bool"),
     GOOD(LESS_OR_EQUAL, "f32:2 f32:", "", "bool:2"),
@@ -297,11 +305,13 @@ static const Case cases[] = {
     BAD(GATHER, "f32:5 i64:2", "axis=1", "axis 1 of an input of rank 1"),
     BAD_CODE(GATHER, "f32:1x1x1x1 i64:1x1x1x1", "axis=0", "rank 7", UNSUPPORTED),
     GOOD(IDENTITY, "bool:2x3", "", "bool:2x3"),
+    GOOD(IDENTITY, "i4:2x3", "", "i4:2x3"),
     BAD(IDENTITY, "f32:1 f32:1", "", "2 inputs"),
 };
 
 static const gchar *const dtype_names[GPUDL_DTYPE_LAST + 1] = {
-    "none", "f32", "f16", "bf16", "f64", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64", "bool",
+    "none", "f32",  "f16",    "bf16",     "f64",  "i8",       "u8",   "i16",  "u16", "i32", "u32", "i64",
+    "u64",  "bool", "e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0", "e2m1", "i4",  "u4",  "i2",  "u2",
 };
 
 static GpudlDType parse_tensor(const gchar *text, GpudlShape *shape)
@@ -384,7 +394,7 @@ static GpudlNode *build(GpudlGraph *graph, const Case *c)
             tensors[i] = gpudl_graph_add_constant(graph, name, dtype, &shape, nothing, NULL);
         }
     }
-    if (c->op == GPUDL_OP_SPLIT && c->outputs != NULL) {
+    if (c->outputs != NULL) {
         g_auto(GStrv) outputs = g_strsplit(c->outputs, " ", -1);
 
         n_outputs = g_strv_length(outputs);

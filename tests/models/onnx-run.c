@@ -140,10 +140,25 @@ static GpudlOnnxValue *value_read(const gchar *path, GError **error)
     return NULL;
 }
 
+/* Elements below a byte as ONNX packs them: the first in the lowest bits. */
+static guint8 *pack_elements(GpudlDType dtype, GBytes *data, gsize *size)
+{
+    const guint bits = (guint)gpudl_dtype_file_bits(dtype);
+    const guint8 *codes = g_bytes_get_data(data, NULL);
+    const gsize n = g_bytes_get_size(data);
+    guint8 *packed;
+
+    *size = (n * bits + 7) / 8;
+    packed = g_malloc0(*size + 1);
+    for (gsize i = 0; i < n; i++)
+        packed[i * bits / 8] |= (guint8)((codes[i] & ((1u << bits) - 1)) << (i * bits % 8));
+    return packed;
+}
+
 static gboolean value_write(const gchar *path, const GpudlTensor *tensor, GBytes *data, GError **error)
 {
     Onnx__TensorProto proto = ONNX__TENSOR_PROTO__INIT;
-    g_autofree guint8 *packed = NULL;
+    g_autofree guint8 *packed = NULL, *elements = NULL;
     gint64 dims[GPUDL_MAX_RANK];
     gsize size;
 
@@ -156,6 +171,8 @@ static gboolean value_write(const gchar *path, const GpudlTensor *tensor, GBytes
         proto.data_type++;
     proto.has_raw_data = TRUE;
     proto.raw_data.data = (guint8 *)g_bytes_get_data(data, &proto.raw_data.len);
+    if (gpudl_dtype_file_bits(tensor->dtype) < 8)
+        proto.raw_data.data = elements = pack_elements(tensor->dtype, data, &proto.raw_data.len);
     packed = g_malloc(onnx__tensor_proto__get_packed_size(&proto));
     size = onnx__tensor_proto__pack(&proto, packed);
     return g_file_set_contents_full(path, (const gchar *)packed, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0644, error);

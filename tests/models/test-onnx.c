@@ -294,10 +294,22 @@ static const Bad bad[] = {
     {"no-shape", {13, "x:f32", NULL, "Relu x -> y", "y"}, GPUDL_ERROR_FORMAT, "input 'x' has no shape"},
     {"rank-7", {13, "x:f32:1x1x1x1x1x1x1", NULL, "Relu x -> y", "y"}, GPUDL_ERROR_UNSUPPORTED, "has rank 7, at most 6"},
     {"string-input", {13, "x:str:2", NULL, "Identity x -> y", "y"}, GPUDL_ERROR_UNSUPPORTED, "input 'x' is string"},
-    {"float8-constant",
-     {13, "x:f32:2", "w:f8:2=1", "Add x w -> y", "y"},
+    {"float6-constant",
+     {13, "x:f32:2", "w:f6:2=1", "Add x w -> y", "y"},
      GPUDL_ERROR_UNSUPPORTED,
-     "initializer 'w': element type 17 (float8e4m3fn) is not taken"},
+     "initializer 'w': element type 27 (float6e2m3) is not taken"},
+    {"float8-arithmetic",
+     {25, "x:f8:2", NULL, "Add x x -> y", "y"},
+     GPUDL_ERROR_FORMAT,
+     "input 0, 'x', is float8e4m3fn, expected a number type"},
+    {"cast-round-mode",
+     {25, "x:f32:2", NULL, "Cast x -> y {to=24 round_mode=even}", "y"},
+     GPUDL_ERROR_FORMAT,
+     "round_mode is 'even', expected up, down or nearest"},
+    {"cast-to-float6",
+     {25, "x:f32:2", NULL, "Cast x -> y {to=28}", "y"},
+     GPUDL_ERROR_UNSUPPORTED,
+     "to element type 28 (float6e3m2)"},
     {"constant-size",
      {13, "x:f32:2", "w:f32:2", "Add x w -> y", "y"},
      GPUDL_ERROR_FORMAT,
@@ -576,6 +588,82 @@ static void test_typed_data(void)
     }
 }
 
+/* Elements below a byte, packed, in each of the fields they may lie in; and with bytes too few and too many. */
+static void test_packed_data(void)
+{
+    static const struct {
+        gint type; /* ONNX's */
+        gsize n, n_bytes;
+        guint8 bytes[3]; /* what lies above the last element is no zero */
+        double values[5];
+    } rows[] = {
+        {22, 5, 3, {0x8f, 0x70, 0xf1}, {-1, -8, 0, 7, 1}},
+        {21, 5, 3, {0x8f, 0x70, 0xf1}, {15, 8, 0, 7, 1}},
+        {23, 3, 2, {0xa7, 0xf1}, {6, -1, .5}},
+        {25, 5, 2, {0xe4, 0xfe}, {0, 1, 2, 3, 2}},
+        {26, 5, 2, {0xe4, 0xfe}, {0, 1, -2, -1, -2}},
+        {17, 3, 3, {0x38, 0xc4, 0x7e}, {1, -3, 448}},
+        {24, 3, 3, {0x7f, 0x80, 0x00}, {1, 2, 0x1p-127}},
+    };
+
+    for (guint r = 0; r < G_N_ELEMENTS(rows) * 6; r++) {
+        const guint row = r / 6;
+        const gboolean typed = r % 2 != 0;
+        const gsize n_bytes = rows[row].n_bytes + r / 2 % 3 - 1;
+        GByteArray *tensor = g_byte_array_new(), *graph = g_byte_array_new(), *output = g_byte_array_new();
+        g_autoptr(GBytes) file = NULL;
+        g_autoptr(GpudlGraph) imported = NULL;
+        g_autoptr(GError) error = NULL;
+        const guint8 bytes[4] = {rows[row].bytes[0], rows[row].bytes[1], rows[row].bytes[2]};
+        const GpudlTensor *constant;
+
+        pb_int(tensor, 1, (gint64)rows[row].n);
+        pb_int(tensor, 2, rows[row].type);
+        pb_string(tensor, 8, "w");
+        for (guint i = 0; typed && i < n_bytes; i++)
+            pb_int(tensor, 5, bytes[i]);
+        if (!typed)
+            pb_data(tensor, 9, bytes, n_bytes);
+        pb_message(graph, 5, tensor);
+        pb_string(output, 1, "w");
+        pb_message(graph, 12, output);
+        file = g_byte_array_free_to_bytes(onnx_write_model(25, graph));
+        imported = gpudl_onnx_import(file, NULL, NULL, &error);
+        if (n_bytes != rows[row].n_bytes) {
+            g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+            g_assert_nonnull(strstr(error->message, "the shape says"));
+            continue;
+        }
+        g_assert_no_error(error);
+        constant = imported->outputs->pdata[0];
+        g_assert_cmpuint(g_bytes_get_size(constant->data), ==, rows[row].n);
+        for (guint i = 0; i < rows[row].n; i++)
+            g_assert_cmpfloat(onnx_number(constant->dtype, g_bytes_get_data(constant->data, NULL), i), ==,
+                              rows[row].values[i]);
+    }
+}
+
+static void test_store_narrow(void)
+{
+    static const struct {
+        GpudlDType dtype;
+        double value, expected;
+    } rows[] = {
+        {GPUDL_DTYPE_I4, -9, -8},         {GPUDL_DTYPE_I4, 6.6, 7},     {GPUDL_DTYPE_U4, 99, 15},
+        {GPUDL_DTYPE_I2, 2, 1},           {GPUDL_DTYPE_U2, -1, 0},      {GPUDL_DTYPE_F8E4M3FN, 1e9, 448},
+        {GPUDL_DTYPE_F8E5M2FNUZ, -3, -3}, {GPUDL_DTYPE_F4E2M1, 2.6, 3}, {GPUDL_DTYPE_F8E8M0, 3, 4},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        guint8 codes[3] = {0xaa, 0xaa, 0xaa};
+
+        onnx_store_number(rows[i].dtype, codes, 1, rows[i].value);
+        g_assert_cmpfloat(onnx_number(rows[i].dtype, codes, 1), ==, rows[i].expected);
+        g_assert_cmphex(codes[0], ==, 0xaa);
+        g_assert_cmphex(codes[2], ==, 0xaa);
+    }
+}
+
 /* ---- external data ----------------------------------------------------------------------------------------------- */
 
 static gboolean import_external(const gchar *directory, const gchar *location, const gchar *offset, const gchar *length,
@@ -825,6 +913,8 @@ int main(int argc, char **argv)
     g_test_add_func("/onnx/info", test_info);
     g_test_add_func("/onnx/input-size", test_input_size);
     g_test_add_func("/onnx/typed-data", test_typed_data);
+    g_test_add_func("/onnx/packed-data", test_packed_data);
+    g_test_add_func("/onnx/store-narrow", test_store_narrow);
     g_test_add_func("/onnx/external", test_external);
     g_test_add_func("/onnx/truncation", test_truncation);
     g_test_add_func("/onnx/flips", test_flips);
