@@ -34,6 +34,20 @@ typedef int GpudlPoolFunc(GpudlPoolKind kind, const GpudlTensorView *x, const Gp
 GpudlPoolFunc gpudl_pool_ref;
 
 /**
+ * Where each maximum of GPUDL_POOL_MAX lies: the index of its element in the whole of x, the first of equal ones (of
+ * several NaNs the first). ONNX MaxPool's second output; column_major is its storage_order: within a channel the first
+ * spatial dimension is the fastest one, batch and channel count as ever.
+ *
+ * indices  int64 of y's shape; a window without any tap inside gives -1
+ *
+ * Types of x as for the maximum. Statuses as there.
+ */
+typedef int GpudlPoolIndicesFunc(const GpudlTensorView *x, const GpudlWindow *window, int column_major,
+                                 const GpudlTensorView *indices, GpudlKernelStream stream);
+
+GpudlPoolIndicesFunc gpudl_pool_indices_ref;
+
+/**
  * The same over all spatial positions of each channel: x [n][c][...] of rank 2 or more, y [n][c][1...]. kind is
  * GPUDL_POOL_MAX or GPUDL_POOL_AVERAGE. An empty plane averages to NaN.
  */

@@ -100,16 +100,24 @@ static void pool_one(const Pool *pool, int64_t plane, const Taps t[GPUDL_MAX_SPA
     gpudl_ref_store_f64(y->dtype, y->data, index, 1, 1, &value);
 }
 
+/** Position of a plane's output i. */
+static void locate(const Pool *pool, int64_t i, int64_t p[GPUDL_MAX_SPATIAL])
+{
+    p[0] = i / pool->out[2] / pool->out[1];
+    p[1] = i / pool->out[2] % pool->out[1];
+    p[2] = i % pool->out[2];
+}
+
 static void pool_plane(const Pool *pool, const GpudlWindow *w, int64_t plane, const GpudlTensorView *y)
 {
     const int64_t out_size = pool->out[0] * pool->out[1] * pool->out[2];
 
     for (int64_t i = 0; i < out_size; i++) {
-        const int64_t p[GPUDL_MAX_SPATIAL] = {i / pool->out[2] / pool->out[1], i / pool->out[2] % pool->out[1],
-                                              i % pool->out[2]};
+        int64_t p[GPUDL_MAX_SPATIAL];
         Taps taps[GPUDL_MAX_SPATIAL];
         double divisor = 1;
 
+        locate(pool, i, p);
         for (int d = 0; d < GPUDL_MAX_SPATIAL; d++) {
             Taps counted;
 
@@ -122,6 +130,43 @@ static void pool_plane(const Pool *pool, const GpudlWindow *w, int64_t plane, co
     }
 }
 
+/** Index of the window's first greatest element in row-major order, -1 if it has none. */
+static int64_t find_maximum(const Pool *pool, int64_t plane, const Taps t[GPUDL_MAX_SPATIAL])
+{
+    const GpudlTensorView *x = pool->x;
+    const int is_float = gpudl_ref_is_float(x->dtype);
+    const uint64_t flip = x->dtype == GPUDL_DTYPE_U64 ? UINT64_C(1) << 63 : 0;
+    double value = 0, v = 0;
+    int64_t whole = 0, n = 0, found = -1;
+
+    for (int64_t r0 = t[0].first; r0 < t[0].end; r0++) {
+        int64_t i0 = plane * pool->in[0] + t[0].origin + r0 * t[0].dilation;
+
+        for (int64_t r1 = t[1].first; r1 < t[1].end; r1++) {
+            int64_t i1 = i0 * pool->in[1] + t[1].origin + r1 * t[1].dilation;
+
+            for (int64_t r2 = t[2].first; r2 < t[2].end; r2++) {
+                int64_t i2 = i1 * pool->in[2] + t[2].origin + r2 * t[2].dilation;
+                int greater;
+
+                if (is_float) {
+                    gpudl_ref_load_f64(x->dtype, x->data, i2, 1, 1, &v);
+                    greater = v > value || (isnan(v) && !isnan(value));
+                } else {
+                    gpudl_ref_load_i64(x->dtype, x->data, i2, 1, 1, &n);
+                    greater = (int64_t)((uint64_t)n ^ flip) > (int64_t)((uint64_t)whole ^ flip);
+                }
+                if (found < 0 || greater) {
+                    value = v;
+                    whole = n;
+                    found = i2;
+                }
+            }
+        }
+    }
+    return found;
+}
+
 static int check_window(const GpudlWindow *w, const GpudlShape *x, const GpudlShape *y)
 {
     if (w->n_spatial < 1 || w->n_spatial > GPUDL_MAX_SPATIAL || x->rank != w->n_spatial + 2 || y->rank != x->rank ||
@@ -131,6 +176,16 @@ static int check_window(const GpudlWindow *w, const GpudlShape *x, const GpudlSh
         if (w->kernel[i] < 1 || w->stride[i] < 1 || w->dilation[i] < 1)
             return GPUDL_KERNEL_SHAPE;
     return GPUDL_KERNEL_OK;
+}
+
+static void read_extents(Pool *pool, const GpudlWindow *window, const GpudlShape *y)
+{
+    for (int i = 0; i < GPUDL_MAX_SPATIAL; i++) {
+        int from = i - (GPUDL_MAX_SPATIAL - window->n_spatial);
+
+        pool->in[i] = from < 0 ? 1 : pool->x->shape.dims[2 + from];
+        pool->out[i] = from < 0 ? 1 : y->dims[2 + from];
+    }
 }
 
 int gpudl_pool_ref(GpudlPoolKind kind, const GpudlTensorView *x, const GpudlWindow *window, const GpudlTensorView *y,
@@ -145,15 +200,48 @@ int gpudl_pool_ref(GpudlPoolKind kind, const GpudlTensorView *x, const GpudlWind
         return GPUDL_KERNEL_DTYPE;
     if (check_window(window, &x->shape, &y->shape) != GPUDL_KERNEL_OK)
         return GPUDL_KERNEL_SHAPE;
-    for (int i = 0; i < GPUDL_MAX_SPATIAL; i++) {
-        int from = i - (GPUDL_MAX_SPATIAL - window->n_spatial);
-
-        pool.in[i] = from < 0 ? 1 : x->shape.dims[2 + from];
-        pool.out[i] = from < 0 ? 1 : y->shape.dims[2 + from];
-    }
+    read_extents(&pool, window, &y->shape);
     gpudl_ref_integer_range(x->dtype, &pool.lowest, &high);
     for (int64_t plane = 0; plane < x->shape.dims[0] * x->shape.dims[1]; plane++)
         pool_plane(&pool, window, plane, y);
+    return GPUDL_KERNEL_OK;
+}
+
+/** A row-major index within all planes of x, counted with the first spatial dimension fastest in its plane. */
+static int64_t to_column_major(const Pool *pool, int64_t index)
+{
+    const int64_t size = pool->in[0] * pool->in[1] * pool->in[2], at = index % size;
+    const int64_t i0 = at / pool->in[2] / pool->in[1], i1 = at / pool->in[2] % pool->in[1], i2 = at % pool->in[2];
+
+    return index - at + i0 + pool->in[0] * (i1 + pool->in[1] * i2);
+}
+
+int gpudl_pool_indices_ref(const GpudlTensorView *x, const GpudlWindow *window, int column_major,
+                           const GpudlTensorView *indices, GpudlKernelStream stream)
+{
+    Pool pool = {.kind = GPUDL_POOL_MAX, .x = x};
+    int64_t out_size, total;
+
+    (void)stream;
+    if (indices->dtype != GPUDL_DTYPE_I64 || (!gpudl_ref_is_float(x->dtype) && !gpudl_ref_is_integer(x->dtype)))
+        return GPUDL_KERNEL_DTYPE;
+    if (check_window(window, &x->shape, &indices->shape) != GPUDL_KERNEL_OK)
+        return GPUDL_KERNEL_SHAPE;
+    read_extents(&pool, window, &indices->shape);
+    out_size = pool.out[0] * pool.out[1] * pool.out[2];
+    total = x->shape.dims[0] * x->shape.dims[1] * out_size;
+    for (int64_t i = 0; i < total; i++) {
+        int64_t p[GPUDL_MAX_SPATIAL], index;
+        Taps taps[GPUDL_MAX_SPATIAL];
+
+        locate(&pool, i % out_size, p);
+        for (int d = 0; d < GPUDL_MAX_SPATIAL; d++)
+            taps[d] = find_taps(window, d, p[d], 0, pool.in[d]);
+        index = find_maximum(&pool, i / out_size, taps);
+        if (column_major && index >= 0)
+            index = to_column_major(&pool, index);
+        gpudl_ref_store_i64(GPUDL_DTYPE_I64, indices->data, i, 1, 1, &index);
+    }
     return GPUDL_KERNEL_OK;
 }
 

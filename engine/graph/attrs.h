@@ -19,7 +19,7 @@ typedef enum {
     GPUDL_OP_GEMM,   /* a, b [, c]: alpha a' b' + beta c, rank 2 */
     GPUDL_OP_MATMUL, /* a, b: numpy matmul, rank 1..6 */
     /* windows */
-    GPUDL_OP_MAX_POOL,
+    GPUDL_OP_MAX_POOL, /* outputs: y [, indices into all of x, int64] */
     GPUDL_OP_AVERAGE_POOL,
     GPUDL_OP_GLOBAL_MAX_POOL,
     GPUDL_OP_GLOBAL_AVERAGE_POOL,
@@ -101,6 +101,7 @@ typedef struct {
     int32_t ceil_mode;         /* pools: round the output size up */
     int32_t count_include_pad; /* AVERAGE_POOL */
     GpudlAct act;              /* CONV: applied after bias and residual */
+    int32_t column_major;      /* MAX_POOL's indices: first spatial dimension fastest, ONNX's storage_order */
 } GpudlWindowAttrs;
 
 typedef struct {

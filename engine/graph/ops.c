@@ -59,7 +59,8 @@
 
 static const GpudlAttrSpec conv_attrs[] = {WINDOW, INT("group", window.group, 1, G_MAXINT32), ACT("act", window.act, 0),
                                            END};
-static const GpudlAttrSpec max_pool_attrs[] = {WINDOW, BOOL("ceil_mode", window.ceil_mode), END};
+static const GpudlAttrSpec max_pool_attrs[] = {WINDOW, BOOL("ceil_mode", window.ceil_mode),
+                                               BOOL("column_major", window.column_major), END};
 static const GpudlAttrSpec average_pool_attrs[] = {WINDOW, BOOL("ceil_mode", window.ceil_mode),
                                                    BOOL("count_include_pad", window.count_include_pad), END};
 static const GpudlAttrSpec gemm_attrs[] = {BOOL("trans_a", gemm.trans_a), BOOL("trans_b", gemm.trans_b),
@@ -124,7 +125,7 @@ static const GpudlOpInfo ops[GPUDL_OP_LAST + 1] = {
     ROW(CONV, "Conv", 2, 4, conv_attrs, gpudl_infer_conv),
     ROW(GEMM, "Gemm", 2, 3, gemm_attrs, gpudl_infer_gemm),
     ROW(MATMUL, "MatMul", 2, 2, NULL, gpudl_infer_matmul),
-    ROW(MAX_POOL, "MaxPool", 1, 1, max_pool_attrs, gpudl_infer_pool),
+    [GPUDL_OP_MAX_POOL] = {GPUDL_OP_MAX_POOL, "MaxPool", 1, 1, 1, 2, max_pool_attrs, gpudl_infer_pool},
     ROW(AVERAGE_POOL, "AveragePool", 1, 1, average_pool_attrs, gpudl_infer_pool),
     ROW(GLOBAL_MAX_POOL, "GlobalMaxPool", 1, 1, NULL, gpudl_infer_global_pool),
     ROW(GLOBAL_AVERAGE_POOL, "GlobalAveragePool", 1, 1, NULL, gpudl_infer_global_pool),

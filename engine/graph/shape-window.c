@@ -110,11 +110,17 @@ gboolean gpudl_infer_conv(GpudlNode *node, GError **error)
 
 gboolean gpudl_infer_pool(GpudlNode *node, GError **error)
 {
+    const gboolean max = node->op == GPUDL_OP_MAX_POOL;
     GpudlShape out = node->inputs[0]->shape;
 
-    if (!gpudl_check_type(node, 0, GPUDL_TYPES_FLOAT, FLOAT_TEXT, error) || !check_window(node, error) ||
-        !window_output(node, TRUE, &out, error))
+    if (!gpudl_check_type(node, 0, max ? GPUDL_TYPES_NUMBER : GPUDL_TYPES_FLOAT, max ? "a number type" : FLOAT_TEXT,
+                          error) ||
+        !check_window(node, error) || !window_output(node, TRUE, &out, error))
         return FALSE;
+    if (node->n_outputs > 1) {
+        node->outputs[1]->dtype = GPUDL_DTYPE_I64;
+        node->outputs[1]->shape = out;
+    }
     return gpudl_set_output(node, node->inputs[0]->dtype, &out);
 }
 

@@ -31,8 +31,8 @@ static gboolean means_the_same(const GpudlNode *node, const GpudlNode *pad)
     switch (node->op) {
     case GPUDL_OP_CONV:
         return value == 0;
-    case GPUDL_OP_MAX_POOL:
-        return node->attrs.window.ceil_mode == 0 &&
+    case GPUDL_OP_MAX_POOL: /* its indices count what the padding adds */
+        return node->n_outputs == 1 && node->attrs.window.ceil_mode == 0 &&
                (value == -INFINITY || (value == 0 && is_not_negative(pad->inputs[0])));
     default:
         /* the zeros of the PAD are counted in the mean; ceil_mode's last windows count what lies inside alone */

@@ -30,12 +30,15 @@ static void reduce_to_pool(GpudlRewrite *rw, GpudlNode *node, GpudlOp pool)
     gpudl_rewrite_become(rw, node, GPUDL_OP_RESHAPE, NULL, &reshape, added->outputs, 1);
 }
 
-/* One window, as large as the input. */
+/* One window, as large as the input, of which the value alone is asked. */
 static gboolean sees_all(const GpudlNode *node)
 {
     const GpudlWindowAttrs *w = &node->attrs.window;
     const GpudlShape *x = &node->inputs[0]->shape;
 
+    /* the global pools give no indices and take no integers */
+    if (node->n_outputs > 1 || node->inputs[0]->dtype != GPUDL_DTYPE_F32)
+        return FALSE;
     for (int i = 2; i < x->rank; i++) {
         int s = GPUDL_MAX_SPATIAL - w->n_spatial + i - 2;
 

@@ -63,10 +63,14 @@ static int eval_matmul(const Call *c, int kind)
 static int eval_pool(const Call *c, int kind)
 {
     const GpudlWindow window = window_of(&c->attrs->window);
+    int status;
 
     if (kind == GPUDL_POOL_AVERAGE && c->attrs->window.count_include_pad)
         kind = GPUDL_POOL_AVERAGE_PAD;
-    return gpudl_pool_ref((GpudlPoolKind)kind, c->in[0], &window, c->out, NULL);
+    status = gpudl_pool_ref((GpudlPoolKind)kind, c->in[0], &window, c->out, NULL);
+    if (status != GPUDL_KERNEL_OK || c->n_out < 2)
+        return status;
+    return gpudl_pool_indices_ref(c->in[0], &window, c->attrs->window.column_major, &c->out[1], NULL);
 }
 
 static int eval_global_pool(const Call *c, int kind)

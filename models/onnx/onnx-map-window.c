@@ -154,15 +154,24 @@ gboolean onnx_map_conv(OnnxNode *node, GError **error)
 
 gboolean onnx_map_pool(OnnxNode *node, GError **error)
 {
+    const gchar *names[2] = {onnx_output_name(node, 0), onnx_output_name(node, 1)};
     GpudlAttrs attrs = {0};
+    GpudlNode *added;
 
-    if (onnx_output_used(node, 1))
-        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "its second output, the indices, is used");
     attrs.window.ceil_mode = onnx_attr_int(node, "ceil_mode", 0) != 0;
     attrs.window.count_include_pad = onnx_attr_int(node, "count_include_pad", 0) != 0;
     if (!read_window(node, &node->inputs[0]->shape, FALSE, &attrs.window, error))
         return FALSE;
-    return onnx_emit_output(node, node->row->op, &attrs, node->inputs, 1, error);
+    if (!onnx_output_used(node, 1))
+        return onnx_emit_output(node, node->row->op, &attrs, node->inputs, 1, error);
+    attrs.window.column_major = onnx_attr_int(node, "storage_order", 0) != 0;
+    added = gpudl_graph_add_node(node->import->graph, node->row->op, node->name, node->inputs, 1, names, 2);
+    added->attrs = attrs;
+    if (!onnx_infer(node, added, error))
+        return FALSE;
+    for (guint i = 0; i < 2; i++)
+        node->outputs[i] = added->outputs[i];
+    return TRUE;
 }
 
 gboolean onnx_map_gemm(OnnxNode *node, GError **error)

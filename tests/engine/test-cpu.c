@@ -611,11 +611,13 @@ static void test_reference_kernels_in_between(void)
     Net net = net_new(rand, 3, 6, 7);
     GpudlAttrs pad = {.pad = {4, GPUDL_PAD_REFLECT, {0, 0, 1, 2}, {0, 0, 2, 1}, 0}}, cast = {.cast = {GPUDL_DTYPE_I32}};
     GpudlAttrs back = {.cast = {GPUDL_DTYPE_F32}}, axis = {.axis = {.axis = 1}};
+    GpudlAttrs narrow = {.cast = {GPUDL_DTYPE_F8E4M3FN, 1, 0}}, perm = {.transpose = {4, {0, 2, 3, 1}}};
     static const gint64 indices[] = {3, 0, -1};
     g_autoptr(GBytes) bytes = g_bytes_new_static(indices, sizeof indices);
+    const GpudlAttrs pool = window(2, 2, 1, 0, 1);
     GpudlTensor *order =
         gpudl_graph_add_constant(net.graph, "order", GPUDL_DTYPE_I64, &(GpudlShape){1, {3}}, bytes, NULL);
-    GpudlTensor *x = conv(&net, net_input(&net), 18, 3, NULL, no_act), *y, *less;
+    GpudlTensor *x = conv(&net, net_input(&net), 18, 3, NULL, no_act), *y, *less, *maxima[2];
 
     y = apply(&net, GPUDL_OP_PAD, &pad, x);
     y = conv(&net, y, 16, 3, NULL, no_act);
@@ -624,6 +626,13 @@ static void test_reference_kernels_in_between(void)
     y = apply(&net, GPUDL_OP_WHERE, NULL, less, y, apply(&net, GPUDL_OP_FLOOR, NULL, y));
     gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_CAST, &back, apply(&net, GPUDL_OP_CAST, &cast, y)));
     gpudl_graph_add_output(net.graph, conv(&net, y, 20, 1, NULL, no_act));
+    apply_n(&net, GPUDL_OP_MAX_POOL, &pool, 1, &y, 2, maxima);
+    gpudl_graph_add_output(net.graph, conv(&net, maxima[0], 8, 1, NULL, no_act));
+    gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_CAST, &back, maxima[1]));
+    y = apply(&net, GPUDL_OP_MAX_POOL, &pool, apply(&net, GPUDL_OP_CAST, &cast, x));
+    gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_CAST, &back, y));
+    y = apply(&net, GPUDL_OP_TRANSPOSE, &perm, apply(&net, GPUDL_OP_CAST, &narrow, x));
+    gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_CAST, &back, y));
     check(&net, 2);
     g_rand_free(rand);
 }

@@ -110,6 +110,33 @@ static void test_pad_kept(void)
     builder_check(&b, "pad", "Conv:4 MaxPool:1 AveragePool:3 Pad:8");
 }
 
+/* A MaxPool whose indices are read, and one of integers, stay as they are. */
+static void test_max_pool_kept(void)
+{
+    for (guint i = 0; i < 2; i++) {
+        g_auto(Builder) b = builder_new();
+        GpudlTensor *x = builder_input(&b, "1x3x6x6"), *y;
+        GpudlTensor *padded = i == 0 ? builder_pad(&b, x, "0x0x1x0", "0x0x0x1", -INFINITY) : x;
+        GpudlNode *pool = gpudl_graph_add_node(b.graph, GPUDL_OP_MAX_POOL, "pool", &padded, 1, NULL, 2);
+
+        pool->attrs.window.n_spatial = 2;
+        for (int d = 1; d < GPUDL_MAX_SPATIAL; d++)
+            pool->attrs.window.kernel[d] = i == 0 ? 3 : 6;
+        builder_output(&b, pool->outputs[0]);
+        y = builder_node(&b, GPUDL_OP_CAST, pool->outputs[1], NULL);
+        y->producer->attrs.cast.to = GPUDL_DTYPE_F32;
+        builder_output(&b, y);
+        if (i == 1) {
+            y = builder_node(&b, GPUDL_OP_CAST, x, NULL);
+            y->producer->attrs.cast.to = GPUDL_DTYPE_I8;
+            y = builder_node(&b, GPUDL_OP_CAST, builder_pool(&b, GPUDL_OP_MAX_POOL, y, 6, 1, 0), NULL);
+            y->producer->attrs.cast.to = GPUDL_DTYPE_F32;
+            builder_output(&b, y);
+        }
+        builder_check(&b, i == 0 ? "pad" : "pool", i == 0 ? "MaxPool:1 Cast:1 Pad:1" : "MaxPool:2 Cast:3");
+    }
+}
+
 /* ---- affine ------------------------------------------------------------------------------------------------------ */
 
 static void test_batch_norm(void)
@@ -459,6 +486,7 @@ int main(int argc, char **argv)
     g_test_add_func("/passes/pool/keeps", test_pool_kept);
     g_test_add_func("/passes/pad/folds", test_pad);
     g_test_add_func("/passes/pad/keeps", test_pad_kept);
+    g_test_add_func("/passes/pool/keeps-max-pool", test_max_pool_kept);
     g_test_add_func("/passes/affine/batch-norm", test_batch_norm);
     g_test_add_func("/passes/affine/chain", test_affine_chain);
     g_test_add_func("/passes/affine/gemm", test_affine_gemm);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pooling against cases worked by hand (ONNX's and PyTorch's documented rules) and a walk over the padded input. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/pool.h"
 #include "tests/kernels/check.h"
@@ -187,6 +188,94 @@ static void test_integers(void)
     }
 }
 
+static void assert_indices(gint64 h, gint64 w, const double *values, const GpudlWindow *window, GpudlShape out,
+                           int column_major, const gint64 *expected)
+{
+    static const GpudlDType types[] = {GPUDL_DTYPE_F32, GPUDL_DTYPE_F16, GPUDL_DTYPE_F64};
+
+    for (guint i = 0; i < G_N_ELEMENTS(types); i++) {
+        g_autoptr(CheckTensor) x = check_tensor_of(types[i], CHECK_SHAPE(1, 2, h, w), values);
+        g_autoptr(CheckTensor) y = check_tensor(GPUDL_DTYPE_I64, out);
+
+        check_status(gpudl_pool_indices_ref(&x->view, window, column_major, &y->view, NULL), GPUDL_KERNEL_OK);
+        check_equal_int(y, expected);
+    }
+}
+
+static void test_indices_by_hand(void)
+{
+    const double v[] = {1, 5, 3, 2, 4, 6, /* */ 7, 7, 7, -INFINITY, -INFINITY, NAN};
+    const GpudlWindow w = {2, {1, 2, 2}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}, {1, 1, 1}};
+    const GpudlWindow padded = {2, {1, 2, 2}, {1, 2, 3}, {0, 1, 1}, {0, 1, 0}, {1, 1, 1}};
+    const GpudlWindow alone = {2, {1, 1, 1}, {1, 1, 1}, {0, 0, 1}, {0, 0, 0}, {1, 1, 1}};
+
+    check_case(0, "rows of 3: the first of equals, NaN before all");
+    assert_indices(2, 3, v, &w, CHECK_SHAPE(1, 2, 1, 2), 0, (gint64[]){1, 5, 6, 11});
+    check_case(1, "columns of 2");
+    assert_indices(2, 3, v, &w, CHECK_SHAPE(1, 2, 1, 2), 1, (gint64[]){2, 5, 6, 11});
+    check_case(2, "padding is not counted");
+    assert_indices(2, 3, v, &padded, CHECK_SHAPE(1, 2, 2, 1), 0, (gint64[]){0, 3, 6, 9});
+    check_case(3, "padding alone");
+    assert_indices(2, 1, (double[]){3, 4, 5, 6}, &alone, CHECK_SHAPE(1, 2, 2, 2), 0,
+                   (gint64[]){-1, 0, -1, 1, -1, 2, -1, 3});
+}
+
+/** Indices against their definition: the maximum lies there, inside the window's rows, and none before it. */
+static void test_indices_random(void)
+{
+    for (guint number = 0; number < 100; number++) {
+        const GpudlDType dtype = number % 2 ? check_integer_type() : check_float_type();
+        GpudlShape xs = {5, {2, 2, 1 + number % 4, 3 + number % 5, 4}}, ys = xs;
+        GpudlWindow w = {3, {1, 2, 2}, {1, 1, 2}, {0, 0, 0}, {0, 0, 0}, {1, 2, 1}};
+        g_autoptr(CheckTensor) x = NULL, y = NULL, row = NULL, column = NULL;
+        const gint64 size = xs.dims[2] * xs.dims[3] * xs.dims[4];
+
+        check_case(number, "%s", gpudl_dtype_name(dtype));
+        ys.dims[3] = xs.dims[3] - 2;
+        ys.dims[4] = 2;
+        x = check_tensor_random(dtype, xs, -2, 2);
+        y = check_tensor(dtype, ys);
+        row = check_tensor(GPUDL_DTYPE_I64, ys);
+        column = check_tensor(GPUDL_DTYPE_I64, ys);
+        check_status(gpudl_pool_ref(GPUDL_POOL_MAX, &x->view, &w, &y->view, NULL), GPUDL_KERNEL_OK);
+        check_status(gpudl_pool_indices_ref(&x->view, &w, 0, &row->view, NULL), GPUDL_KERNEL_OK);
+        check_status(gpudl_pool_indices_ref(&x->view, &w, 1, &column->view, NULL), GPUDL_KERNEL_OK);
+        for (gint64 i = 0; i < check_elements(y); i++) {
+            const gint64 index = check_get_int(row, i);
+            gint64 at[GPUDL_MAX_RANK], to[GPUDL_MAX_RANK];
+
+            g_assert_cmpint(index, >=, 0);
+            g_assert_cmpint(index, <, check_elements(x));
+            check_unravel(&xs, index, at);
+            check_unravel(&ys, i, to);
+            for (int d = 0; d < 3; d++)
+                g_assert_cmpint(at[d], ==, to[d]);
+            g_assert_true(at[3] == to[3] || at[3] == to[3] + 2);
+            g_assert_true(at[4] == 2 * to[4] || at[4] == 2 * to[4] + 1);
+            if (memcmp((guint8 *)x->view.data + (gsize)index * gpudl_dtype_size(dtype),
+                       (guint8 *)y->view.data + (gsize)i * gpudl_dtype_size(dtype), gpudl_dtype_size(dtype)) != 0)
+                check_fail("output %d: element %d is no maximum", (int)i, (int)index);
+            g_assert_cmpint(check_get_int(column, i), ==,
+                            index / size * size + at[2] + xs.dims[2] * (at[3] + xs.dims[3] * at[4]));
+        }
+    }
+}
+
+static void test_indices_statuses(void)
+{
+    const GpudlWindow w = window_1d(2, 2, 0, 0);
+    g_autoptr(CheckTensor) x = check_tensor(GPUDL_DTYPE_F32, CHECK_SHAPE(1, 1, 4));
+    g_autoptr(CheckTensor) narrow = check_tensor(GPUDL_DTYPE_F8E5M2, CHECK_SHAPE(1, 1, 4));
+    g_autoptr(CheckTensor) y = check_tensor(GPUDL_DTYPE_I64, CHECK_SHAPE(1, 1, 2));
+    g_autoptr(CheckTensor) short_indices = check_tensor(GPUDL_DTYPE_I32, CHECK_SHAPE(1, 1, 2));
+    g_autoptr(CheckTensor) channels = check_tensor(GPUDL_DTYPE_I64, CHECK_SHAPE(1, 2, 2));
+
+    check_case(0, "refused");
+    check_status(gpudl_pool_indices_ref(&x->view, &w, 0, &short_indices->view, NULL), GPUDL_KERNEL_DTYPE);
+    check_status(gpudl_pool_indices_ref(&narrow->view, &w, 0, &y->view, NULL), GPUDL_KERNEL_DTYPE);
+    check_status(gpudl_pool_indices_ref(&x->view, &w, 0, &channels->view, NULL), GPUDL_KERNEL_SHAPE);
+}
+
 static void test_global(void)
 {
     g_autoptr(CheckTensor) x =
@@ -222,6 +311,9 @@ int main(int argc, char **argv)
     g_test_add_func("/pool/by-hand", test_by_hand);
     g_test_add_func("/pool/extremes", test_extremes);
     g_test_add_func("/pool/integers", test_integers);
+    g_test_add_func("/pool/indices/by-hand", test_indices_by_hand);
+    g_test_add_func("/pool/indices/random", test_indices_random);
+    g_test_add_func("/pool/indices/statuses", test_indices_statuses);
     g_test_add_func("/pool/global", test_global);
     g_test_add_data_func("/pool/random/1d", GINT_TO_POINTER(1), test_random);
     g_test_add_data_func("/pool/random/2d", GINT_TO_POINTER(2), test_random);
