@@ -19,9 +19,14 @@ struct _GpudlPlanner {
 
 /* ---- placing ----------------------------------------------------------------------------------------------------- */
 
+/* Up to here the time of placing, which grows with the square, is not felt. */
+#define MOST_PLACED_BEST 8192u
+
 typedef struct {
     guint index;
-    guint64 size;
+    guint64 size; /* rounded up */
+    guint64 at;
+    gint32 first, last;
 } Block;
 
 static int by_size(const void *a, const void *b)
@@ -33,48 +38,118 @@ static int by_size(const void *a, const void *b)
     return x->index < y->index ? -1 : 1;
 }
 
+static int by_first(const void *a, const void *b)
+{
+    const Block *x = a, *y = b;
+
+    if (x->first != y->first)
+        return x->first < y->first ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+static int by_last(const void *a, const void *b)
+{
+    const Block *x = *(const Block *const *)a, *y = *(const Block *const *)b;
+
+    if (x->last != y->last)
+        return x->last < y->last ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
 /* Largest first; each at the lowest offset where nothing placed and alive at the same time lies: within a few percent
  * of the optimum on networks, and deterministic. placed is kept in the order of offsets. */
+static guint64 place_best(Block *blocks, guint n)
+{
+    g_autofree const Block **placed = g_new(const Block *, n + 1);
+    guint64 total = 0;
+
+    qsort(blocks, n, sizeof *blocks, by_size);
+    for (guint i = 0; i < n; i++) {
+        Block *block = &blocks[i];
+        guint where;
+
+        for (guint j = 0; j < i; j++) {
+            const Block *other = placed[j];
+
+            if (other->last < block->first || other->first > block->last)
+                continue;
+            if (other->at >= block->at && other->at - block->at >= block->size)
+                break;
+            block->at = MAX(block->at, other->at + other->size);
+        }
+        if (block->at > G_MAXUINT64 / 2 - block->size)
+            return G_MAXUINT64;
+        total = MAX(total, block->at + block->size);
+        for (where = i; where > 0 && placed[where - 1]->at > block->at; where--)
+            placed[where] = placed[where - 1];
+        placed[where] = block;
+    }
+    return total;
+}
+
+/* In the order of time, each where one of the same size has died, else above all. Sizes are rounded up to steps of at
+ * most an eighth, so that there are few different ones. */
+static guint64 place_quickly(Block *blocks, guint n, guint64 alignment)
+{
+    g_autoptr(GHashTable) dead = g_hash_table_new(g_int64_hash, g_int64_equal); /* size -> its last dead Block */
+    g_autofree Block **ends = g_new(Block *, n + 1);
+    g_autofree Block **below = g_new0(Block *, n + 1); /* by index in blocks: the one that died before it */
+    guint64 total = 0;
+    guint n_dead = 0;
+
+    qsort(blocks, n, sizeof *blocks, by_first);
+    for (guint i = 0; i < n; i++) {
+        guint64 step = alignment;
+
+        while (step <= blocks[i].size / 16)
+            step *= 2;
+        blocks[i].size = (blocks[i].size + step - 1) / step * step;
+        ends[i] = &blocks[i];
+    }
+    qsort(ends, n, sizeof *ends, by_last);
+    for (guint i = 0; i < n; i++) {
+        Block *block = &blocks[i], *reused;
+
+        for (; n_dead < i && ends[n_dead]->last < block->first; n_dead++) {
+            below[ends[n_dead] - blocks] = g_hash_table_lookup(dead, &ends[n_dead]->size);
+            g_hash_table_replace(dead, &ends[n_dead]->size, ends[n_dead]);
+        }
+        reused = g_hash_table_lookup(dead, &block->size);
+        if (reused) {
+            Block *next = below[reused - blocks];
+
+            if (next)
+                g_hash_table_replace(dead, &next->size, next);
+            else
+                g_hash_table_remove(dead, &block->size);
+            block->at = reused->at;
+        } else if (total > G_MAXUINT64 / 2 - block->size) {
+            return G_MAXUINT64;
+        } else {
+            block->at = total;
+            total += block->size;
+        }
+    }
+    return total;
+}
+
 guint64 gpudl_place(guint n, const guint64 *sizes, const gint32 *first, const gint32 *last, guint64 alignment,
                     guint64 *offsets)
 {
-    g_autofree Block *order = g_new(Block, MAX(n, 1));
-    g_autofree guint *placed = g_new(guint, MAX(n, 1));
-    guint n_placed = 0, n_order = 0;
-    guint64 total = 0;
+    g_autofree Block *blocks = g_new(Block, (gsize)n + 1);
+    guint n_blocks = 0;
+    guint64 total;
 
     for (guint i = 0; i < n; i++) {
         offsets[i] = 0;
         if (sizes[i] > G_MAXUINT64 / 4)
             return G_MAXUINT64;
         if (sizes[i] > 0)
-            order[n_order++] = (Block){i, (sizes[i] + alignment - 1) / alignment * alignment};
+            blocks[n_blocks++] = (Block){i, (sizes[i] + alignment - 1) / alignment * alignment, 0, first[i], last[i]};
     }
-    qsort(order, n_order, sizeof *order, by_size);
-    for (guint i = 0; i < n_order; i++) {
-        const Block *block = &order[i];
-        guint64 at = 0;
-        guint where;
-
-        for (guint j = 0; j < n_placed; j++) {
-            guint other = placed[j];
-            guint64 end = offsets[other] + (sizes[other] + alignment - 1) / alignment * alignment;
-
-            if (last[other] < first[block->index] || first[other] > last[block->index])
-                continue;
-            if (offsets[other] >= at && offsets[other] - at >= block->size)
-                break;
-            at = MAX(at, end);
-        }
-        if (at > G_MAXUINT64 / 2 - block->size)
-            return G_MAXUINT64;
-        offsets[block->index] = at;
-        total = MAX(total, at + block->size);
-        for (where = n_placed; where > 0 && offsets[placed[where - 1]] > at; where--)
-            placed[where] = placed[where - 1];
-        placed[where] = block->index;
-        n_placed++;
-    }
+    total = n_blocks <= MOST_PLACED_BEST ? place_best(blocks, n_blocks) : place_quickly(blocks, n_blocks, alignment);
+    for (guint i = 0; i < n_blocks; i++)
+        offsets[blocks[i].index] = blocks[i].at;
     return total;
 }
 
@@ -228,6 +303,11 @@ const GpudlPlan *gpudl_planner_get(GpudlPlanner *planner, gint64 batch, GError *
 
     if (plan)
         return plan;
+    if (batch < 1) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                    "a plan for batch %" G_GINT64_FORMAT " was asked for, expected 1 or more", batch);
+        return NULL;
+    }
     if (batch != 1 && !planner->graph->symbolic_batch) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
                     "the model holds for batch 1 only, batch %" G_GINT64_FORMAT " was asked for: %s", batch,

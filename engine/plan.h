@@ -17,11 +17,11 @@ GpudlPlanner *gpudl_planner_new(const GpudlGraph *graph, const gchar *model_id);
 void gpudl_planner_free(GpudlPlanner *planner);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlPlanner, gpudl_planner_free)
 
-/** Plan for a batch; valid until the planner goes. UNSUPPORTED for a batch other than 1 of a model not proven for it.
- */
+/** Plan for a batch; valid until the planner goes. INVALID_ARGUMENT for a batch below 1, UNSUPPORTED for another than 1
+ * of a model not proven for it, LIMIT where a tensor of this batch is too large. */
 const GpudlPlan *gpudl_planner_get(GpudlPlanner *planner, gint64 batch, GError **error);
 
-/** GpudlHost.place: see there. */
+/** GpudlHost.place: see there. Beyond some thousand blocks the time taken counts more than the last bytes. */
 guint64 gpudl_place(guint n, const guint64 *sizes, const gint32 *first, const gint32 *last, guint64 alignment,
                     guint64 *offsets);
 

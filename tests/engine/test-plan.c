@@ -5,6 +5,64 @@
 #include "engine/gpudl.h"
 #include "engine/plan.h"
 
+/* Checks all pairs, which come in the order of first. Returns the bytes that are needed at least. */
+static guint64 check_placed(guint n, const guint64 *sizes, const gint32 *first, const gint32 *last,
+                            const guint64 *offsets, guint64 total, gint32 n_nodes)
+{
+    g_autofree guint64 *live = g_new0(guint64, (gsize)n_nodes + 2);
+    guint64 most = 0;
+
+    for (guint i = 0; i < n; i++) {
+        g_assert_cmpuint(offsets[i] % 64, ==, 0);
+        g_assert_cmpuint(offsets[i] + sizes[i], <=, total);
+        for (gint32 t = first[i]; t <= last[i]; t++)
+            live[t + 1] += (sizes[i] + 63) / 64 * 64;
+        for (guint j = i + 1; j < n && first[j] <= last[i]; j++)
+            if (sizes[i] && sizes[j])
+                g_assert_true(offsets[i] + sizes[i] <= offsets[j] || offsets[j] + sizes[j] <= offsets[i]);
+    }
+    for (gint32 t = -1; t <= n_nodes; t++)
+        most = MAX(most, live[t + 1]);
+    return most;
+}
+
+/* The most tensors that a graph may have, in the shapes that are worst for one who places them. */
+static void test_very_many_are_placed_soon(void)
+{
+    enum { N = 262144, N_NODES = 65536 };
+    g_autofree guint64 *sizes = g_new(guint64, N), *offsets = g_new(guint64, N);
+    g_autofree gint32 *first = g_new(gint32, N), *last = g_new(gint32, N);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(3);
+    gint64 begin = g_get_monotonic_time();
+    guint64 total, least;
+
+    for (guint i = 0; i < N; i++) {
+        first[i] = (gint32)(i / 4) - 1;
+        last[i] = first[i] + g_rand_int_range(rand, 0, 20);
+        last[i] = MIN(last[i], N_NODES);
+        sizes[i] = (guint64)g_rand_int_range(rand, 0, 100000);
+    }
+    total = gpudl_place(N, sizes, first, last, 64, offsets);
+    least = check_placed(N, sizes, first, last, offsets, total, N_NODES);
+    g_test_message("random: %.2f of the least", (double)total / least);
+    g_assert_cmpuint(total, <=, 4 * least);
+
+    for (guint i = 0; i < N; i++) {
+        first[i] = (gint32)i - 1;
+        last[i] = (gint32)i;
+        sizes[i] = 602112;
+    }
+    total = gpudl_place(N, sizes, first, last, 64, offsets);
+    g_assert_cmpuint(total, <=, check_placed(N, sizes, first, last, offsets, total, N) * 9 / 8);
+
+    for (guint i = 0; i < N; i++) {
+        last[i] = N;
+        sizes[i] = 64;
+    }
+    g_assert_cmpuint(gpudl_place(N, sizes, first, last, 64, offsets), ==, 64 * (guint64)N);
+    g_assert_cmpint(g_get_monotonic_time() - begin, <, 30 * G_USEC_PER_SEC); /* it took hours by pairs */
+}
+
 static void test_nothing_alive_overlaps(void)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(7);
@@ -12,35 +70,18 @@ static void test_nothing_alive_overlaps(void)
     for (guint round = 0; round < 200; round++) {
         enum { MAX_N = 60 };
         guint n = (guint)g_rand_int_range(rand, 1, MAX_N);
-        guint64 sizes[MAX_N], offsets[MAX_N], total, live_most = 0;
+        guint64 sizes[MAX_N], offsets[MAX_N], total, least;
         gint32 first[MAX_N], last[MAX_N];
 
         for (guint i = 0; i < n; i++) {
             sizes[i] = (guint64)g_rand_int_range(rand, 0, 5000);
-            first[i] = g_rand_int_range(rand, -1, 40);
+            first[i] = (gint32)(40 * i / n) - 1;
             last[i] = first[i] + g_rand_int_range(rand, 0, 10);
         }
         total = gpudl_place(n, sizes, first, last, 64, offsets);
-        for (guint i = 0; i < n; i++) {
-            g_assert_cmpuint(offsets[i] % 64, ==, 0);
-            g_assert_cmpuint(offsets[i] + sizes[i], <=, total);
-            for (guint j = 0; j < i; j++) {
-                gboolean together = first[i] <= last[j] && first[j] <= last[i];
-
-                if (together && sizes[i] && sizes[j])
-                    g_assert_true(offsets[i] + sizes[i] <= offsets[j] || offsets[j] + sizes[j] <= offsets[i]);
-            }
-        }
-        for (gint32 t = -1; t < 50; t++) {
-            guint64 live = 0;
-
-            for (guint i = 0; i < n; i++)
-                if (first[i] <= t && t <= last[i])
-                    live += (sizes[i] + 63) / 64 * 64;
-            live_most = MAX(live_most, live);
-        }
-        g_assert_cmpuint(total, >=, live_most);
-        g_assert_cmpuint(total, <=, live_most * 3 / 2); /* not far from the least possible */
+        least = check_placed(n, sizes, first, last, offsets, total, 50);
+        g_assert_cmpuint(total, >=, least);
+        g_assert_cmpuint(total, <=, least * 3 / 2);
     }
 }
 
@@ -132,6 +173,14 @@ static void test_other_batches_need_the_proof(void)
     g_assert_cmpint(eight->tensors[eight->outputs[0]].shape.dims[0], ==, 8);
     g_assert_cmpint(one->tensors[one->outputs[0]].shape.dims[0], ==, 1);
     g_assert_true(gpudl_planner_get(proven, 8, NULL) == eight);
+    for (gint64 batch = -1; batch <= 0; batch++) {
+        g_clear_error(&error);
+        g_assert_null(gpudl_planner_get(proven, batch, &error));
+        g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+    }
+    g_clear_error(&error);
+    g_assert_null(gpudl_planner_get(proven, G_GINT64_CONSTANT(1) << 40, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT);
     g_assert_true(eight->tensors[eight->nodes[0].inputs[1]].data == one->tensors[one->nodes[0].inputs[1]].data);
 }
 
@@ -139,6 +188,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/plan/place/nothing-alive-overlaps", test_nothing_alive_overlaps);
+    g_test_add_func("/plan/place/very-many-are-placed-soon", test_very_many_are_placed_soon);
     g_test_add_func("/plan/place/a-chain-needs-two-blocks", test_a_chain_needs_two_blocks);
     g_test_add_func("/plan/place/overflow-is-told", test_overflow_is_told);
     g_test_add_func("/plan/lifetimes-and-alignment", test_plan_tells_lifetimes_and_aligns_constants);
