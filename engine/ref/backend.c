@@ -128,7 +128,7 @@ static GpudlStatus runner_new(const GpudlHost *host, gint64 batch, guint64 limit
 
     runner->plan = host->plan(host->host, batch, fault);
     if (runner->plan == NULL)
-        return GPUDL_STATUS_FAILED; /* the host has written why */
+        return GPUDL_STATUS_UNSUPPORTED; /* the model does not hold for this batch; the host has written why */
     status = place_values(runner, host, limit, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
@@ -137,7 +137,8 @@ static GpudlStatus runner_new(const GpudlHost *host, gint64 batch, guint64 limit
     return GPUDL_STATUS_OK;
 }
 
-static GpudlStatus run_nodes(const Runner *runner, GpudlFault *fault)
+/** host: asked between nodes whether to give up; NULL: nobody is. */
+static GpudlStatus run_nodes(const Runner *runner, const GpudlHost *host, GpudlFault *fault)
 {
     const GpudlTensorView **inputs = runner->inputs;
     GpudlTensorView *outputs = runner->outputs;
@@ -146,6 +147,8 @@ static GpudlStatus run_nodes(const Runner *runner, GpudlFault *fault)
         const GpudlPlanNode *node = &runner->plan->nodes[i];
         g_autoptr(GError) error = NULL;
 
+        if (host && host->cancelled(host->host))
+            return fail(fault, GPUDL_STATUS_FAILED, "cancelled before node \"%s\"", node->name);
         if (!gpudl_ref_eval((GpudlOp)node->op, node->name, node->attrs, inputs, node->n_inputs, outputs,
                             node->n_outputs, &error))
             return fail(fault,
@@ -197,6 +200,20 @@ static GpudlStatus check_input(const Engine *engine, GpudlFault *fault)
     return GPUDL_STATUS_OK;
 }
 
+/** One run on zeros: tells how long a frame takes, and of operators without a kernel before the first frame. */
+static GpudlStatus warm_up(const Engine *engine, guint64 *run_time_ns, GpudlFault *fault)
+{
+    const Runner *runner = engine->runner;
+    const gint32 input = runner->plan->inputs[0];
+    const gint64 begin = g_get_monotonic_time();
+    GpudlStatus status;
+
+    memset(runner->views[input].data, 0, runner->plan->tensors[input].bytes);
+    status = run_nodes(runner, engine->host, fault);
+    *run_time_ns = (guint64)MAX(g_get_monotonic_time() - begin, 1) * 1000;
+    return status;
+}
+
 static GpudlStatus ref_open(const GpudlHost *host, const GpudlOpenParams *params, void **result, GpudlEngineInfo *info,
                             GpudlFault *fault)
 {
@@ -225,6 +242,8 @@ static GpudlStatus ref_open(const GpudlHost *host, const GpudlOpenParams *params
     status = runner_new(host, 1, params->memory_limit, &engine->runner, fault);
     if (status == GPUDL_STATUS_OK)
         status = check_input(engine, fault);
+    if (status == GPUDL_STATUS_OK)
+        status = warm_up(engine, &info->run_time_ns, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
 
@@ -233,7 +252,6 @@ static GpudlStatus ref_open(const GpudlHost *host, const GpudlOpenParams *params
     info->precision = GPUDL_PRECISION_FP32;
     info->weight_bytes = engine->runner->weight_bytes;
     info->work_bytes = engine->runner->work_bytes;
-    info->run_time_ns = 0;
     info->memory_kinds = 1u << GPUDL_MEMORY_HOST;
     g_strlcpy(info->device_name, "reference (scalar code, sums in double)", sizeof(info->device_name));
     *result = g_steal_pointer(&engine);
@@ -286,7 +304,7 @@ static GpudlStatus run_job(const Engine *engine, const GpudlJob *job, GpudlFault
     else
         memcpy(input->data, job->values, (gsize)gpudl_shape_elements(&input->shape) * sizeof(float));
     if (status == GPUDL_STATUS_OK)
-        status = run_nodes(runner, fault);
+        status = run_nodes(runner, NULL, fault);
     for (guint i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++) {
         int written = write_head(&runner->views[plan->outputs[i]], engine->params.activation, job->outputs[i]);
 
@@ -326,7 +344,7 @@ static GpudlStatus run_whole(const Runner *runner, const void *const *inputs, vo
     for (guint i = 0; i < plan->n_inputs; i++)
         if (plan->tensors[plan->inputs[i]].bytes > 0)
             memcpy(runner->views[plan->inputs[i]].data, inputs[i], plan->tensors[plan->inputs[i]].bytes);
-    status = run_nodes(runner, fault);
+    status = run_nodes(runner, NULL, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
     for (guint i = 0; i < plan->n_outputs; i++)

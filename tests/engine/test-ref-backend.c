@@ -24,7 +24,7 @@ typedef struct {
     GpudlHost table;
     GpudlGraph *graph;
     TestPlan plans[5]; /* by batch */
-    gboolean cancelled;
+    guint asked, cancel_at; /* which question whether it is cancelled gets the first yes; 0: none */
     guint64 placed; /* bytes that place() asked for last */
 } TestHost;
 
@@ -127,7 +127,9 @@ static void host_log(void *data, GpudlLogLevel level, const char *message)
 
 static int host_cancelled(void *data)
 {
-    return ((TestHost *)data)->cancelled;
+    TestHost *host = data;
+
+    return ++host->asked >= host->cancel_at && host->cancel_at > 0;
 }
 
 /** Three planes are averaged to three values; head 0: those times 2, head 1: their square roots as float16. */
@@ -295,6 +297,7 @@ static void test_tensors(void)
             x[n][i] = planes[i] * (float)(n + 1) * (float)(n + 1);
     host_init(&host);
     g_assert_cmpint(backend->open(&host.table, &params, &engine, &info, &fault), ==, GPUDL_STATUS_OK);
+    g_assert_cmpuint(info.run_time_ns, >, 0);
     for (int batch = 1; batch <= 3; batch += 2) {
         g_assert_cmpint(backend->run_tensors(engine, 0, batch, inputs, outputs, &fault), ==, GPUDL_STATUS_OK);
         /* no activation here; float16 0x4000 is 2, 0x4400 is 4, 0x4600 is 6 */
@@ -306,7 +309,7 @@ static void test_tensors(void)
             g_assert_cmphex(roots[n][2], ==, 0);
         }
     }
-    g_assert_cmpint(backend->run_tensors(engine, 0, 99, inputs, outputs, &fault), ==, GPUDL_STATUS_FAILED);
+    g_assert_cmpint(backend->run_tensors(engine, 0, 99, inputs, outputs, &fault), ==, GPUDL_STATUS_UNSUPPORTED);
     g_assert_cmpstr(fault.message, ==, "no plan for so many");
     g_assert_cmpint(backend->run_tensors(engine, 0, 0, inputs, outputs, &fault), ==, GPUDL_STATUS_INVALID_ARGUMENT);
     g_assert_cmpint(backend->run_tensors(engine, 1, 1, inputs, outputs, &fault), ==, GPUDL_STATUS_INVALID_ARGUMENT);
@@ -348,8 +351,14 @@ static void test_open_refuses(void)
     params = good;
     params.memory_limit = 16;
     assert_refused(&host, &params, GPUDL_STATUS_NO_MEMORY, "limit of 16");
-    host.cancelled = TRUE;
+    host.asked = 0;
+    host.cancel_at = 1;
     assert_refused(&host, &good, GPUDL_STATUS_FAILED, "cancelled");
+    host.asked = 0;
+    host.cancel_at = 4;
+    assert_refused(&host, &good, GPUDL_STATUS_FAILED, "cancelled before node \"double\"");
+    g_assert_cmpuint(host.asked, ==, 4); /* it did not go on */
+    host.cancel_at = 0;
     host.table.abi_version = 77;
     assert_refused(&host, &good, GPUDL_STATUS_BACKEND, "77");
     gpudl_graph_free(host.graph);
