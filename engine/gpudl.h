@@ -134,8 +134,9 @@ typedef struct _GpudlSession GpudlSession;
 
 /**
  * Finds or makes the session for this model and configuration. Compiles without holding any global lock; a second
- * caller for the same waits for the first and shares its outcome. Blocks until ready or cancelled (CANCELLED). Errors:
- * BACKEND, NO_DEVICE, NO_MEMORY, UNSUPPORTED, INVALID_ARGUMENT. Returns a reference.
+ * caller for the same waits for the first and shares its outcome, unless the first gives up: then it loads on its own.
+ * Blocks until ready or cancelled (CANCELLED). config NULL: all defaults. Errors: BACKEND, NO_DEVICE, NO_MEMORY,
+ * UNSUPPORTED, INVALID_ARGUMENT, LIMIT (more than 16 outputs). Returns a reference.
  */
 GPUDL_API GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig *config,
                                               GCancellable *cancellable, GError **error);
@@ -198,18 +199,22 @@ GPUDL_API GpudlRequest *gpudl_request_new(GpudlStream *stream);
 GPUDL_API void gpudl_request_free(GpudlRequest *request);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlRequest, gpudl_request_free)
 
+/** Sets who is told; NULL: nobody. Not while the request is under way. gpudl_request_wait() may return before the
+ * callback is called: a user of both submits again from one place only. gpudl_request_free() waits for a callback that
+ * is due. */
 GPUDL_API void gpudl_request_set_callback(GpudlRequest *request, GpudlRequestFunc func, gpointer user_data);
 
 /**
  * Queues a frame; returns at once. frame and preproc are copied, the pixels are not: they stay valid and unchanged
  * until the request is done. preproc NULL: the model's own. Errors, with nothing queued: INVALID_ARGUMENT (frame or
- * preproc out of range, memory kind the session does not take, other input size than the network's), DEVICE (session
- * dead).
+ * preproc out of range, memory kind the session does not take, other input size than the network's, request under way),
+ * DEVICE (session dead).
  */
 GPUDL_API gboolean gpudl_request_submit(GpudlRequest *request, const GpudlFrame *frame, const GpudlPreproc *preproc,
                                         GError **error);
 
-/** The same for values made by the caller: float32 [channels][height][width], valid until the request is done. */
+/** The same for values made by the caller: float32 [channels][height][width], valid until the request is done. Errors:
+ * INVALID_ARGUMENT (NULL, or the request is under way), DEVICE. */
 GPUDL_API gboolean gpudl_request_submit_tensor(GpudlRequest *request, const float *values, GError **error);
 
 /** Takes a queued request out of the queue (it finishes as CANCELLED); one that runs already finishes as it would.
@@ -227,8 +232,8 @@ GPUDL_API gboolean gpudl_request_is_done(GpudlRequest *request);
  * next submit; NULL if the last run failed. */
 GPUDL_API const float *gpudl_request_get_scores(GpudlRequest *request, guint head);
 
-/** The best k (0: all) classes of a head with confidence >= threshold, descending, equal ones by lower id first; writes
- * at most k, or n_classes for 0, entries to out. Returns how many. */
+/** The best k (0: all) classes of a head with confidence >= threshold (NaN never is), descending, equal ones by lower
+ * id first; writes at most k, or n_classes for 0, entries to out. Returns how many. */
 GPUDL_API guint gpudl_request_top_k(GpudlRequest *request, guint head, guint k, float threshold, GpudlClass *out);
 
 GPUDL_API const GpudlTiming *gpudl_request_get_timing(GpudlRequest *request);

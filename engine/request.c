@@ -75,8 +75,12 @@ void gpudl_request_free(GpudlRequest *request)
 
 void gpudl_request_set_callback(GpudlRequest *request, GpudlRequestFunc func, gpointer user_data)
 {
+    GpudlSession *session = request->stream->session;
+
+    g_mutex_lock(&session->lock);
     request->func = func;
     request->user_data = user_data;
+    g_mutex_unlock(&session->lock);
 }
 
 /* ---- submitting -------------------------------------------------------------------------------------------------- */
@@ -176,6 +180,10 @@ gboolean gpudl_request_submit(GpudlRequest *request, const GpudlFrame *frame, co
 
 gboolean gpudl_request_submit_tensor(GpudlRequest *request, const float *values, GError **error)
 {
+    if (!values) {
+        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "no values were given");
+        return FALSE;
+    }
     return submit(request, NULL, NULL, values, error);
 }
 
@@ -230,11 +238,9 @@ const GpudlTiming *gpudl_request_get_timing(GpudlRequest *request)
     return &request->timing;
 }
 
-/* NaN is below everything, so that it never hides a class. */
+/* Of two that are above a threshold, which no NaN is. */
 static gboolean better(GpudlClass a, GpudlClass b)
 {
-    if (isnan(a.confidence) || isnan(b.confidence))
-        return isnan(a.confidence) == isnan(b.confidence) ? a.id < b.id : isnan(b.confidence);
     return a.confidence != b.confidence ? a.confidence > b.confidence : a.id < b.id;
 }
 

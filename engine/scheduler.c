@@ -50,9 +50,11 @@ static void call_back(GpudlSession *session, GpudlRequest *request)
     GpudlRequestFunc func = request->func;
     gpointer user_data = request->user_data;
 
-    g_mutex_unlock(&session->lock);
-    func(request, user_data);
-    g_mutex_lock(&session->lock);
+    if (func) {
+        g_mutex_unlock(&session->lock);
+        func(request, user_data);
+        g_mutex_lock(&session->lock);
+    }
     if (--request->callbacks == 0)
         g_cond_broadcast(&request->done);
 }
@@ -115,15 +117,11 @@ static void finish(GpudlSession *session, GpudlExecution *execution, GpudlStatus
 
     if (status != GPUDL_STATUS_OK)
         gpudl_set_fault(&error, status, fault, session->backend->name);
-    if (status == GPUDL_STATUS_DEVICE) {
-        /* first of all: whoever learns of it may acquire again at once, and must not find this session */
-        g_mutex_unlock(&session->lock);
+    if (status == GPUDL_STATUS_DEVICE && !session->dead) {
+        /* under one lock: whoever learns of it may acquire again at once, and must not find this session */
+        session->dead = g_error_copy(error);
         gpudl_session_unlist(session);
-        g_mutex_lock(&session->lock);
-        if (!session->dead) {
-            session->dead = g_error_copy(error);
-            fail_queued(session);
-        }
+        fail_queued(session);
     }
     for (guint i = 0; i < n; i++) {
         GpudlRequest *request = execution->requests[i];
@@ -157,8 +155,7 @@ static gpointer worker(gpointer data)
         if (take_batch(session, execution) == 0) {
             if (session->quit)
                 break;
-            if (g_queue_is_empty(&session->cancelled))
-                g_cond_wait(&session->work, &session->lock);
+            g_cond_wait(&session->work, &session->lock);
             continue;
         }
         g_mutex_unlock(&session->lock);
@@ -186,8 +183,7 @@ static gpointer submitter(gpointer data)
         if (g_queue_is_empty(&session->ready) || g_queue_is_empty(&session->free_slots)) {
             if (session->quit && g_queue_is_empty(&session->ready))
                 break;
-            if (g_queue_is_empty(&session->cancelled))
-                g_cond_wait(&session->work, &session->lock);
+            g_cond_wait(&session->work, &session->lock);
             continue;
         }
         execution = g_queue_pop_head(&session->free_slots);
@@ -223,9 +219,15 @@ static gpointer completer(gpointer data)
             g_cond_wait(&session->in_flight_work, &session->lock);
             continue;
         }
-        g_mutex_unlock(&session->lock);
-        status = session->backend->wait(session->engine, execution->slot, &fault);
-        g_mutex_lock(&session->lock);
+        if (session->dead) {
+            /* nothing but close() may follow */
+            status = GPUDL_STATUS_DEVICE;
+            g_strlcpy(fault.message, "the device has failed before", sizeof fault.message);
+        } else {
+            g_mutex_unlock(&session->lock);
+            status = session->backend->wait(session->engine, execution->slot, &fault);
+            g_mutex_lock(&session->lock);
+        }
         finish(session, execution, status, &fault);
         g_queue_push_tail(&session->free_slots, execution);
         g_cond_signal(&session->work);
@@ -234,8 +236,36 @@ static gpointer completer(gpointer data)
     return NULL;
 }
 
-void gpudl_scheduler_start(GpudlSession *session)
+/* GLib's plain call aborts the process when the system has no more threads. */
+static gboolean add_thread(GpudlSession *session, const gchar *name, GThreadFunc func, gpointer data, GError **error)
 {
+    g_autoptr(GError) reason = NULL;
+    GThread *thread = g_thread_try_new(name, func, data, &reason);
+
+    if (!thread) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "thread %u of a session can't be started: %s",
+                    session->threads->len + 1, reason->message);
+        return FALSE;
+    }
+    g_ptr_array_add(session->threads, thread);
+    return TRUE;
+}
+
+static gboolean add_worker(GpudlSession *session, GpudlExecution *execution, GError **error)
+{
+    gpointer *data = g_new(gpointer, 2);
+
+    data[0] = execution;
+    data[1] = session;
+    if (add_thread(session, "gpudl-worker", worker, data, error))
+        return TRUE;
+    g_free(data);
+    return FALSE;
+}
+
+gboolean gpudl_scheduler_start(GpudlSession *session, GError **error)
+{
+    gboolean is_async = (session->backend->flags & GPUDL_BACKEND_ASYNC) != 0;
     guint n = session->info.n_slots;
 
     session->executions = g_new0(GpudlExecution, n);
@@ -246,20 +276,13 @@ void gpudl_scheduler_start(GpudlSession *session)
         execution->slot = i;
         execution->requests = g_new0(GpudlRequest *, session->info.max_batch);
         execution->jobs = g_new0(GpudlJob, session->info.max_batch);
-        if (session->backend->flags & GPUDL_BACKEND_ASYNC) {
+        if (is_async)
             g_queue_push_tail(&session->free_slots, execution);
-        } else {
-            gpointer *data = g_new(gpointer, 2);
-
-            data[0] = execution;
-            data[1] = session;
-            g_ptr_array_add(session->threads, g_thread_new("gpudl-worker", worker, data));
-        }
+        else if (!add_worker(session, execution, error))
+            return FALSE;
     }
-    if (session->backend->flags & GPUDL_BACKEND_ASYNC) {
-        g_ptr_array_add(session->threads, g_thread_new("gpudl-submit", submitter, session));
-        g_ptr_array_add(session->threads, g_thread_new("gpudl-complete", completer, session));
-    }
+    return !is_async || (add_thread(session, "gpudl-submit", submitter, session, error) &&
+                         add_thread(session, "gpudl-complete", completer, session, error));
 }
 
 void gpudl_scheduler_stop(GpudlSession *session)

@@ -105,8 +105,7 @@ static gboolean open_engine(GpudlSession *session, GError **error)
                     session->info.n_slots, session->info.max_batch);
         return FALSE;
     }
-    gpudl_scheduler_start(session);
-    return TRUE;
+    return gpudl_scheduler_start(session, error);
 }
 
 static GpudlSession *session_new(GpudlModel *model, const GpudlSessionConfig *config, const GpudlBackend *backend,
@@ -168,9 +167,10 @@ static gchar *make_key(GpudlModel *model, const GpudlSessionConfig *config, cons
     g_autofree gchar *id = model->id[0] ? g_strdup(model->id) : g_strdup_printf("%p", (gpointer)model);
     GpudlActivation activation = config->activation == GPUDL_ACTIVATION_AUTO ? model->activation : config->activation;
 
-    return g_strdup_printf("%s|%s|%d|%p|%d|%u|%u|%d|%d|%" G_GUINT64_FORMAT, id, backend->name, config->cuda_device_id,
-                           config->cuda_context, config->precision, config->batch_size, config->cpu_threads, activation,
-                           config->deterministic, config->memory_limit);
+    /* two ways to say the first device, and any number but 0 for TRUE */
+    return g_strdup_printf("%s|%s|%d|%p|%d|%u|%u|%d|%d|%" G_GUINT64_FORMAT, id, backend->name,
+                           MAX(config->cuda_device_id, 0), config->cuda_context, config->precision, config->batch_size,
+                           config->cpu_threads, activation, config->deterministic != FALSE, config->memory_limit);
 }
 
 static void unlist_locked(GpudlSession *session)

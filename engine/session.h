@@ -25,7 +25,7 @@ typedef enum {
 
 struct _GpudlRequest {
     GpudlStream *stream;
-    GList link;              /* in stream->queue or session->cancelled; link.data is the request */
+    GList link;              /* in stream->queue; link.data is the request */
     GpudlRequestState state; /* under session->lock, as all of the below while QUEUED or RUNNING */
     gboolean has_frame;
     GpudlFrame frame;
@@ -59,7 +59,7 @@ typedef struct {
 typedef enum { GPUDL_SESSION_LOADING = 0, GPUDL_SESSION_READY, GPUDL_SESSION_FAILED } GpudlSessionState;
 
 struct _GpudlSession {
-    /* registry.c; under its lock */
+    /* session.c; under the registry's lock */
     guint refs;
     gchar *key;
     gboolean listed;
@@ -90,8 +90,9 @@ struct _GpudlSession {
     GError *dead; /* DEVICE: nothing runs any more */
 };
 
-/** Starts the session's threads; engine and info are there. */
-void gpudl_scheduler_start(GpudlSession *session);
+/** Starts the session's threads; engine and info are there. NO_MEMORY if the system has no thread left; then, too,
+ * gpudl_scheduler_stop() cleans up. */
+gboolean gpudl_scheduler_start(GpudlSession *session, GError **error);
 /** Joins them; no request may be queued or running. */
 void gpudl_scheduler_stop(GpudlSession *session);
 /** Queues a request in state QUEUED; under the lock. */
@@ -99,11 +100,12 @@ void gpudl_scheduler_queue(GpudlSession *session, GpudlRequest *request);
 /** Takes a QUEUED request out and finishes it as CANCELLED; under the lock. */
 void gpudl_scheduler_cancel(GpudlSession *session, GpudlRequest *request);
 
-/** Takes a session whose device failed out of the registry, so that the next acquire makes a new one. */
+/** Takes a session whose device failed out of the registry, so that the next acquire makes a new one. The session's
+ * lock may be held: it comes before the registry's. */
 void gpudl_session_unlist(GpudlSession *session);
 
-/** Finds a backend by name, or for "auto"/NULL the first usable of cuda, cpu. Modules stay loaded. BACKEND, NO_DEVICE.
- */
+/** Finds a backend by name, or for "auto"/NULL the first usable of cuda, cpu. Modules stay loaded. INVALID_ARGUMENT for
+ * an unknown name, BACKEND, or what the module's probe says (NO_DEVICE). */
 const GpudlBackend *gpudl_backend_find(const gchar *name, gint device_id, GError **error);
 
 /** GError of a module's fault; prefix is put before the message. */
