@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "engine/limits.h"
-#include "engine/session.h"
+#include "engine/passes/rewrite.h"
 
 static GpudlPreproc default_preproc(const GpudlShape *input)
 {
@@ -75,8 +75,8 @@ static gboolean check_outputs(const GpudlGraph *graph, const gchar *name, GError
 gboolean gpudl_graph_ends_in(const GpudlGraph *graph, GpudlActivation *activation)
 {
     const GpudlTensor *tensor = graph->outputs->pdata[0];
-    const GpudlNode *node;
-    GpudlActKind act = GPUDL_ACT_NONE;
+    const GpudlAct *act;
+    GpudlNode *node;
 
     while ((node = tensor->producer) && (node->op == GPUDL_OP_RESHAPE || node->op == GPUDL_OP_IDENTITY))
         tensor = node->inputs[0];
@@ -86,13 +86,8 @@ gboolean gpudl_graph_ends_in(const GpudlGraph *graph, GpudlActivation *activatio
         *activation = GPUDL_ACTIVATION_SOFTMAX;
         return TRUE;
     }
-    if (node->op == GPUDL_OP_ACTIVATION)
-        act = node->attrs.unary.act.kind;
-    else if (node->op == GPUDL_OP_GEMM)
-        act = node->attrs.gemm.act.kind;
-    else if (node->op == GPUDL_OP_CONV)
-        act = node->attrs.window.act.kind;
-    if (act != GPUDL_ACT_SIGMOID)
+    act = gpudl_node_act(node);
+    if (!act || act->kind != GPUDL_ACT_SIGMOID)
         return FALSE;
     *activation = GPUDL_ACTIVATION_SIGMOID;
     return TRUE;
