@@ -124,7 +124,7 @@ typedef struct {
     GpudlActivation activation;
     gint cuda_device_id;   /* < 0: first; CUDA only. Note that 0 names the first device */
     gpointer cuda_context; /* CUcontext or NULL: the device's primary one */
-    guint cpu_threads;     /* workers of the CPU backend; 0: one per core the process may use */
+    guint cpu_threads;     /* workers of the CPU backend, at most 1024; 0: one per core the process may use */
     guint batch_size;      /* largest batch; 0: the backend's choice; the CPU runs 1 */
     gboolean deterministic;
     guint64 memory_limit; /* bytes on the device, 0: none */

@@ -25,19 +25,13 @@ static const gchar *skip_wordnet_id(const gchar *line)
 
 static gchar *read_text(const gchar *path, GError **error)
 {
-    g_autoptr(GBytes) bytes = gpudl_file_read(path, NULL, error);
+    g_autoptr(GBytes) bytes = gpudl_file_read_up_to(path, LABELS_FILE_LIMIT, NULL, error);
     const gchar *text;
     gsize size;
 
     if (!bytes)
         return NULL;
     text = g_bytes_get_data(bytes, &size);
-    if (size > LABELS_FILE_LIMIT) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
-                    "%s: labels file has %" G_GSIZE_FORMAT " bytes, at most %u are taken", path, size,
-                    LABELS_FILE_LIMIT);
-        return NULL;
-    }
     if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
         text += 3;
         size -= 3;
@@ -58,20 +52,17 @@ gchar **gpudl_labels_read(const gchar *path, guint *n_labels, GError **error)
 
     if (!text)
         return NULL;
-    lines = g_strsplit(text, "\n", -1);
+    /* one piece more than is taken: what comes after the limit is not cut up */
+    lines = g_strsplit(g_strchomp(text), "\n", GPUDL_LIMIT_LABELS + 1);
     n = g_strv_length(lines);
-    for (guint i = 0; i < n; i++)
-        g_strchomp(lines[i]);
-    while (n > 0 && lines[n - 1][0] == '\0')
-        n--;
     if (n == 0 || n > GPUDL_LIMIT_LABELS) {
-        g_set_error(error, GPUDL_ERROR, n ? GPUDL_ERROR_LIMIT : GPUDL_ERROR_FORMAT, "%s: %u labels, expected 1..%u",
-                    path, n, GPUDL_LIMIT_LABELS);
+        g_set_error(error, GPUDL_ERROR, n ? GPUDL_ERROR_LIMIT : GPUDL_ERROR_FORMAT, "%s: %s labels, expected 1..%u",
+                    path, n ? "too many" : "no", GPUDL_LIMIT_LABELS);
         return NULL;
     }
     labels = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < n; i++) {
-        const gchar *label = skip_wordnet_id(lines[i]);
+        const gchar *label = skip_wordnet_id(g_strchomp(lines[i]));
 
         if (strlen(label) > GPUDL_LIMIT_NAME_BYTES) {
             g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT, "%s: line %u has more than %u bytes", path, i + 1,

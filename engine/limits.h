@@ -13,6 +13,7 @@
 #define GPUDL_LIMIT_LABELS 65536u
 #define GPUDL_LIMIT_NESTING 64u      /* messages within messages of a protobuf file */
 #define GPUDL_LIMIT_INPUT_SIDE 4096  /* pixels, network input */
+#define GPUDL_LIMIT_THREADS 1024u    /* workers of one session */
 #define GPUDL_LIMIT_FRAME_SIDE 32768 /* pixels, video frame */
 
 #endif

@@ -65,6 +65,11 @@ static gboolean check_config(GpudlModel *model, const GpudlSessionConfig *config
                     backend->name, gpudl_precision_name(config->precision), can->str);
         return FALSE;
     }
+    if (config->cpu_threads > GPUDL_LIMIT_THREADS) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "%u threads were asked for, at most %u are made",
+                    config->cpu_threads, GPUDL_LIMIT_THREADS);
+        return FALSE;
+    }
     if (gpudl_model_get_n_heads(model) > GPUDL_MAX_HEADS) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT, "model '%s' has %u outputs, at most %d are taken",
                     model->name, gpudl_model_get_n_heads(model), GPUDL_MAX_HEADS);

@@ -42,10 +42,10 @@ static gboolean read_all(int fd, const gchar *path, guint8 *data, gsize size, GE
     return TRUE;
 }
 
-static gboolean check_kind(const gchar *path, const struct stat *st, GError **error)
+static gboolean check_kind(const gchar *path, const struct stat *st, guint64 limit, GError **error)
 {
     if (S_ISDIR(st->st_mode)) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: is a directory, expected a model file", path);
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: is a directory, expected a file", path);
         return FALSE;
     }
     if (!S_ISREG(st->st_mode)) {
@@ -53,19 +53,19 @@ static gboolean check_kind(const gchar *path, const struct stat *st, GError **er
         return FALSE;
     }
     if (st->st_size == 0) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: the file is empty, expected a model", path);
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: the file is empty", path);
         return FALSE;
     }
-    if ((guint64)st->st_size > GPUDL_LIMIT_FILE_BYTES) {
+    if ((guint64)st->st_size > limit) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
                     "%s: file has %" G_GUINT64_FORMAT " bytes, at most %" G_GUINT64_FORMAT " are taken", path,
-                    (guint64)st->st_size, GPUDL_LIMIT_FILE_BYTES);
+                    (guint64)st->st_size, limit);
         return FALSE;
     }
     return TRUE;
 }
 
-GBytes *gpudl_file_read(const gchar *path, struct stat *st_out, GError **error)
+GBytes *gpudl_file_read_up_to(const gchar *path, guint64 limit, struct stat *st_out, GError **error)
 {
     struct stat st;
     void *data = NULL;
@@ -84,7 +84,7 @@ GBytes *gpudl_file_read(const gchar *path, struct stat *st_out, GError **error)
         set_open_error(path, errno, error);
         goto fail;
     }
-    if (!check_kind(path, &st, error))
+    if (!check_kind(path, &st, limit, error))
         goto fail;
     size = (gsize)st.st_size;
     if (posix_memalign(&data, GPUDL_FILE_ALIGNMENT, size) != 0) {
@@ -104,4 +104,9 @@ fail:
     free(data);
     close(fd);
     return NULL;
+}
+
+GBytes *gpudl_file_read(const gchar *path, struct stat *st, GError **error)
+{
+    return gpudl_file_read_up_to(path, GPUDL_LIMIT_FILE_BYTES, st, error);
 }

@@ -26,6 +26,8 @@ enum {
     GPUDL_FILE_AT_CHECK = 120    /* uint64: XXH3-64 of bytes 0..119 */
 };
 #define GPUDL_FILE_SECTION_BYTES 32u
+/** The MODEL section describes; anything larger than this is no description. */
+#define GPUDL_FILE_MODEL_LIMIT (64u << 20)
 
 /** TRUE if the bytes begin as a net.bin does. */
 gboolean gpudl_modelfile_sniff(const guint8 *data, gsize size);
@@ -43,6 +45,8 @@ GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error);
  * directory or a device), FORMAT (empty), LIMIT, NO_MEMORY; messages begin with the path. st (may be NULL) gets what
  * tells one version of the file from another. */
 GBytes *gpudl_file_read(const gchar *path, struct stat *st, GError **error);
+/** The same with another limit, in bytes. */
+GBytes *gpudl_file_read_up_to(const gchar *path, guint64 limit, struct stat *st, GError **error);
 
 G_END_DECLS
 #endif

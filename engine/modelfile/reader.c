@@ -9,11 +9,11 @@
 #include "engine/limits.h"
 #include "model.pb-c.h"
 
-/* The MODEL section describes; anything larger than this is not a description. */
-#define MODEL_SECTION_LIMIT (64u << 20)
 /* protobuf-c turns a two-byte empty message into a struct of some hundred bytes: bound what a section may become. */
 #define UNPACK_LIMIT_PER_BYTE 64u
 #define UNPACK_LIMIT_BASE (1u << 20)
+#define UNPACK_LIMIT_MOST (1u << 30)
+#define BLOCK_OVERHEAD 16u /* of malloc, which counts where labels are empty */
 
 typedef struct {
     const gchar *path;
@@ -117,9 +117,9 @@ static gboolean read_header(Reader *r, GError **error)
                     get_u64(r->data + GPUDL_FILE_AT_SIZE));
     if (!read_section(r, 0, GPUDL_FILE_HEADER_BYTES, error))
         return FALSE;
-    if (r->section_size[0] > MODEL_SECTION_LIMIT)
+    if (r->section_size[0] > GPUDL_FILE_MODEL_LIMIT)
         return fail(r, error, GPUDL_ERROR_LIMIT, "section MODEL has %" G_GSIZE_FORMAT " bytes, at most %u are taken",
-                    r->section_size[0], MODEL_SECTION_LIMIT);
+                    r->section_size[0], GPUDL_FILE_MODEL_LIMIT);
     model_end = r->section_at[0] + r->section_size[0];
     if (!read_section(r, 1, model_end + (-model_end % GPUDL_FILE_ALIGNMENT), error))
         return FALSE;
@@ -139,9 +139,9 @@ static void *budget_alloc(void *data, size_t size)
 {
     Budget *budget = data;
 
-    if (size > budget->left)
+    if (size > budget->left || budget->left - size < BLOCK_OVERHEAD)
         return NULL;
-    budget->left -= size;
+    budget->left -= size + BLOCK_OVERHEAD;
     return g_try_malloc(size);
 }
 
@@ -576,7 +576,7 @@ GpudlModel *gpudl_modelfile_read(GBytes *file, const gchar *path, GError **error
     r.data = g_bytes_get_data(file, &r.size);
     if (!read_header(&r, error))
         return NULL;
-    budget.left = r.section_size[0] * UNPACK_LIMIT_PER_BYTE + UNPACK_LIMIT_BASE;
+    budget.left = MIN(r.section_size[0] * UNPACK_LIMIT_PER_BYTE + UNPACK_LIMIT_BASE, UNPACK_LIMIT_MOST);
     message = gpudl__v1__model__unpack(&allocator, r.section_size[0], r.data + r.section_at[0]);
     if (!message) {
         fail(&r, error, GPUDL_ERROR_FORMAT,

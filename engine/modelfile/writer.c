@@ -297,6 +297,9 @@ static guint64 weights_needed(const GpudlModel *model)
         if (tensor->data)
             total += g_bytes_get_size(tensor->data) + GPUDL_FILE_ALIGNMENT;
     }
+    if (model->golden)
+        total +=
+            g_bytes_get_size(model->golden->input) + g_bytes_get_size(model->golden->output) + 2 * GPUDL_FILE_ALIGNMENT;
     return total;
 }
 
@@ -319,6 +322,13 @@ GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error)
     packed = pack_model(&w, &model_size);
     weights_at = GPUDL_FILE_HEADER_BYTES + model_size + (-model_size % GPUDL_FILE_ALIGNMENT);
     total = weights_at + w.weights->len;
+    if (model_size > GPUDL_FILE_MODEL_LIMIT || total > GPUDL_LIMIT_FILE_BYTES) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
+                    "model '%s' needs a description of %" G_GSIZE_FORMAT " bytes in a file of %" G_GSIZE_FORMAT
+                    ", at most %u and %" G_GUINT64_FORMAT " can be read",
+                    model->name, model_size, total, GPUDL_FILE_MODEL_LIMIT, GPUDL_LIMIT_FILE_BYTES);
+        goto out;
+    }
 
     file = g_malloc0(total);
     memcpy(file + GPUDL_FILE_HEADER_BYTES, packed, model_size);

@@ -366,6 +366,8 @@ static void test_bad_configurations_are_refused(void)
                   "device 3 of 1");
     check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .precision = GPUDL_PRECISION_FP8},
                   GPUDL_ERROR_UNSUPPORTED, "fp8");
+    check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .cpu_threads = 1025}, GPUDL_ERROR_INVALID_ARGUMENT,
+                  "at most 1024");
     check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .memory_limit = 1}, GPUDL_ERROR_NO_MEMORY,
                   "1 is allowed");
     /* a failed load leaves nothing behind */
