@@ -23,9 +23,9 @@ typedef struct {
 typedef struct {
     GpudlHost table;
     GpudlGraph *graph;
-    TestPlan plans[5]; /* by batch */
+    TestPlan plans[5];      /* by batch */
     guint asked, cancel_at; /* which question whether it is cancelled gets the first yes; 0: none */
-    guint64 placed; /* bytes that place() asked for last */
+    guint64 placed;         /* bytes that place() asked for last */
 } TestHost;
 
 static void fill_plan(TestPlan *t, GpudlGraph *graph, gint64 batch)
