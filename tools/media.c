@@ -35,6 +35,7 @@ struct _GpudlMedia {
     GError *failure;                /* first error of the pipeline, as GStreamer words it */
     gboolean decoding;              /* a decoder of pictures was found for something in it */
     gboolean recognised;            /* it comes from a parser or decoder: the type of the content was known */
+    gboolean unreachable;           /* it comes from a source that is no file: what it says is about the network */
     gchar *missing_name;            /* what has no decoder, for people, and its caps name */
     gchar *missing_caps;
 };
@@ -189,10 +190,12 @@ static void note_failure(GpudlMedia *self, GError *failure, GstObject *source)
     g_mutex_lock(&self->lock);
     if (klass != NULL && (strstr(klass, "Parser") != NULL || strstr(klass, "Decoder") != NULL))
         self->recognised = TRUE;
-    if (self->failure == NULL)
+    if (self->failure == NULL) {
         self->failure = failure;
-    else
+        self->unreachable = klass != NULL && strstr(klass, "Source") != NULL && !g_str_has_prefix(self->uri, "file:");
+    } else {
         g_error_free(failure);
+    }
     g_cond_broadcast(&self->changed);
     g_mutex_unlock(&self->lock);
 }
@@ -378,7 +381,7 @@ static void tear_down(GpudlMedia *self)
     gst_clear_object(&self->pipeline);
     self->head = self->sink = NULL;
     self->n_queued = 0;
-    self->ended = self->linked = self->decoding = self->recognised = FALSE;
+    self->ended = self->linked = self->decoding = self->recognised = self->unreachable = FALSE;
     g_clear_error(&self->failure);
     g_clear_pointer(&self->missing_name, g_free);
     g_clear_pointer(&self->missing_caps, g_free);
@@ -472,6 +475,9 @@ static void say_failure(GpudlMedia *self, GError **error)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FOUND, "%s: %s", self->location, f->message);
     else if (f->domain == GST_RESOURCE_ERROR)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: %s", self->location, f->message);
+    else if (self->n_frames == 0 && self->unreachable)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: nothing comes from there: %s", self->location,
+                    f->message);
     else if (self->n_frames == 0 && f->domain == GST_STREAM_ERROR)
         say_damaged(self, error);
     else if (self->n_frames == 0)
