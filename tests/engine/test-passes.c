@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Passes that clean up and recognise, each alone on little graphs: what becomes of them, what must be left alone, and
  * that results stay. */
+#include <math.h>
 #include <string.h>
 
 #include "builder.h"
 #include "engine/gpudl.h"
 #include "engine/passes/passes.h"
+#include "engine/ref/ref.h"
+#include "kernels/half.h"
 
 /* ---- clean, move --------------------------------------------------------------------------------------------------
  */
@@ -133,6 +136,69 @@ static void test_widen(void)
     g_assert_cmpint(w->dtype, ==, GPUDL_DTYPE_F32);
     g_assert_cmpmem(g_bytes_get_data(w->data, NULL), g_bytes_get_size(w->data), expected, sizeof(expected));
     builder_check(&b, NULL, "Mul:2");
+}
+
+static GpudlTensor *half_constant(Builder *b, const gchar *name, const GpudlShape *shape, guint32 seed, GError **error)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+    guint16 halves[64];
+    g_autoptr(GBytes) bytes = NULL;
+    gint64 n = gpudl_shape_elements(shape);
+
+    g_assert_cmpint(n, <=, G_N_ELEMENTS(halves));
+    for (gint64 i = 0; i < n; i++)
+        halves[i] = gpudl_f32_to_f16((float)g_rand_double_range(rand, -1, 1));
+    bytes = g_bytes_new(halves, (gsize)n * sizeof(guint16));
+    return gpudl_graph_add_constant(b->graph, name, GPUDL_DTYPE_F16, shape, bytes, error);
+}
+
+/* The only rewrite that convert applies to both sides of its comparison: what it computes is compared here. */
+static void test_widen_computes_alike(void)
+{
+    g_auto(Builder) b = builder_new();
+    const GpudlShape shape = {4, {1, 3, 4, 4}}, weights = {4, {5, 3, 1, 1}}, row = {2, {5, 6}};
+    GpudlTensor *x = gpudl_graph_add_input(b.graph, "x", GPUDL_DTYPE_F16, &shape), *y;
+    g_autoptr(GpudlGraph) half = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) in = NULL, wide_in = NULL;
+    g_autoptr(GPtrArray) outs = NULL, wide_outs = NULL;
+    g_autoptr(GRand) rand = g_rand_new_with_seed(7);
+    guint16 pixels[48];
+    float wide_pixels[48];
+    const guint16 *found;
+    const float *wide;
+    guint changed = 0;
+
+    y = builder_node(&b, GPUDL_OP_CONV, x, half_constant(&b, "w", &weights, 1, &error));
+    y->producer->attrs.window =
+        (GpudlWindowAttrs){.n_spatial = 2, .group = 1, .kernel = {1, 1, 1}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
+    y = builder_node(&b, GPUDL_OP_GLOBAL_AVERAGE_POOL, y, NULL);
+    y = builder_reshape(&b, y, "0x-1");
+    y = builder_node(&b, GPUDL_OP_MATMUL, y, half_constant(&b, "m", &row, 2, &error));
+    builder_output(&b, y);
+    g_assert_true(gpudl_graph_infer(b.graph, 1, &error));
+    half = gpudl_graph_copy(b.graph);
+    g_assert_true(gpudl_passes_list()->run(b.graph, &changed, &error));
+    g_assert_cmpuint(changed, >, 0);
+    g_assert_true(gpudl_graph_infer(half, 1, &error));
+    for (guint i = 0; i < G_N_ELEMENTS(pixels); i++) {
+        pixels[i] = gpudl_f32_to_f16((float)g_rand_double_range(rand, -1, 1));
+        wide_pixels[i] = gpudl_f16_to_f32(pixels[i]);
+    }
+    in = g_bytes_new(pixels, sizeof pixels);
+    wide_in = g_bytes_new(wide_pixels, sizeof wide_pixels);
+    outs = gpudl_ref_run(half, &in, NULL, &error);
+    g_assert_no_error(error);
+    wide_outs = gpudl_ref_run(b.graph, &wide_in, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(g_bytes_get_size(outs->pdata[0]), ==, 6 * sizeof(guint16));
+    g_assert_cmpuint(g_bytes_get_size(wide_outs->pdata[0]), ==, 6 * sizeof(float));
+    found = g_bytes_get_data(outs->pdata[0], NULL);
+    wide = g_bytes_get_data(wide_outs->pdata[0], NULL);
+    /* three roundings to 11 bits of values below 2, then five products */
+    for (guint i = 0; i < 6; i++)
+        g_assert_cmpfloat_with_epsilon(gpudl_f16_to_f32(found[i]), wide[i], 5e-3f);
+    g_assert_cmpfloat(fabsf(wide[0] - wide[1]), >, 2e-2f); /* there is something to compare */
 }
 
 static void test_fold(void)
@@ -344,6 +410,7 @@ int main(int argc, char **argv)
     g_test_add_func("/passes/move/merges", test_move);
     g_test_add_func("/passes/move/keeps", test_move_keeps);
     g_test_add_func("/passes/widen", test_widen);
+    g_test_add_func("/passes/widen-computes-alike", test_widen_computes_alike);
     g_test_add_func("/passes/fold/computes", test_fold);
     g_test_add_func("/passes/fold/limits", test_fold_limits);
     g_test_add_func("/passes/fold/error", test_fold_error);
