@@ -31,6 +31,7 @@ device=${device:-/dev/video0}
 
 enter_environment --model="$model" --backend="$backend" "$device"
 [ -e "$device" ] || fail "$device: no such camera"
+[ -c "$device" ] || fail "$device: is no camera but a file; file.sh and pictures.sh take these"
 need_elements v4l2src decodebin videoconvert gpudlinfer gpudloverlay
 find_model
 # leaky: a frame that comes while the network is busy is dropped rather than shown late

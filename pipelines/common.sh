@@ -34,9 +34,13 @@ need_elements() { # need_elements NAME...: all have to be there
     done
 }
 
-find_model() { # sets $model from the option, $GPUDL_MODEL or the demo's
+find_model() { # sets $model from the option, $GPUDL_MODEL or the demo's; what is to run it has to have a known name
     model=${model:-${GPUDL_MODEL:-$build/demo/efficientnet-lite0.bin}}
     [ -e "$model" ] || fail "$model: no such model; name one with --model, or run 'make demo' once"
+    case $backend in
+    auto | cuda | cpu | ref) ;;
+    *) usage_error "--backend: found '$backend', expected auto, cuda, cpu or ref" ;;
+    esac
 }
 
 to_uri() { # to_uri FILE-OR-URI

@@ -103,6 +103,8 @@ def what_is_missing_is_said_in_one_line(dir):
         (["pictures.sh"], 2, "no picture given"),
         (["json-lines.sh"], 2, "no picture or video given"),
         (["camera.sh", *net(dir), "/dev/video-none"], 1, "/dev/video-none: no such camera"),
+        (["camera.sh", *net(dir), dir / "smpte.avi"], 1, f"{dir}/smpte.avi: is no camera but a file"),
+        (["file.sh", *net(dir), "--backend", "abacus", dir / "smpte.avi"], 2, "--backend: found 'abacus'"),
         (["rtsp.sh"], 2, "no address given"),
         (["rtsp.sh", "http://x"], 2, "http://x: expected an address"),
         (["rtsp.sh", "--latency", "soon", "rtsp://x"], 2, "--latency: found 'soon'"),
