@@ -7,7 +7,7 @@
 
 #include "engine/limits.h"
 #include "engine/model.h"
-#include "engine/session.h"
+#include "engine/session/session.h"
 
 static void test_names_and_back(void)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "engine/model.h"
-#include "engine/session.h"
+#include "engine/session/session.h"
 
 enum { N_CLASSES = 16, N_USERS = 6, N_REQUESTS = 8, N_ROUNDS = 12, N_STEPS = 150 };
 

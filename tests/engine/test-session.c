@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "engine/model.h"
-#include "engine/session.h"
+#include "engine/session/session.h"
 
 #define N_CLASSES 16
 

@@ -26,7 +26,7 @@
 #include "engine/gpudl.h"
 #include "engine/passes/passes.h"
 #include "engine/ref/ref.h"
-#include "engine/session.h"
+#include "engine/session/session.h"
 #include "models/onnx/onnx-internal.h"
 #include "models/onnx/onnx.h"
 #include "models/wire.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "engine/limits.h"
-#include "engine/session.h"
+#include "engine/session/session.h"
 #include "kernels/preproc.h"
 
 GpudlStream *gpudl_stream_new(GpudlSession *session)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Life of sessions: the registry of those that are alive, loading, the last reference. */
-#include "engine/session.h"
+#include "engine/session/session.h"
 
 #include <string.h>
 

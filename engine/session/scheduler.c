@@ -8,7 +8,7 @@
  *
  * The session's lock guards queues and request states; it is never held while a backend or a callback runs.
  */
-#include "engine/session.h"
+#include "engine/session/session.h"
 
 static void set_ready(GpudlSession *session, GpudlStream *stream)
 {

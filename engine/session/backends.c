@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/ref/ref.h"
-#include "engine/session.h"
+#include "engine/session/session.h"
 #include "gpudl-config.h"
 
 static const gchar *const module_names[] = {"cuda", "cpu"}; /* the order of "auto" */

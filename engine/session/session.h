@@ -3,8 +3,8 @@
  * Inside of sessions, streams and requests: what session.c (life), scheduler.c (threads and queues) and request.c (one
  * frame) share. Not installed.
  */
-#ifndef GPUDL_ENGINE_SESSION_H
-#define GPUDL_ENGINE_SESSION_H
+#ifndef GPUDL_ENGINE_SESSION_SESSION_H
+#define GPUDL_ENGINE_SESSION_SESSION_H
 
 #include "engine/backend.h"
 #include "engine/gpudl.h"
