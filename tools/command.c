@@ -2,6 +2,7 @@
 #include "tools/command.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <json-glib/json-glib.h>
 #include <math.h>
 #include <stdio.h>
@@ -87,13 +88,24 @@ int parse_options(int *argc, char ***argv, const GOptionEntry *entries, const gc
     return -1;
 }
 
+/* A pipe whose reader has gone ("| head"). errno does not tell: the write that failed may be long ago. */
+static gboolean is_closed_pipe(FILE *file)
+{
+    struct pollfd fd = {.fd = fileno(file), .events = POLLOUT};
+
+    return poll(&fd, 1, 0) == 1 && (fd.revents & POLLERR) != 0;
+}
+
 int finish_stdout(const gchar *command, int status)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    gboolean flushed = fflush(stdout) == 0;
+    int reason = errno;
+
+    if (flushed && !ferror(stdout))
         return status;
-    /* whoever closed the pipe ("| head") knows that it did */
-    if (errno != EPIPE)
-        say_error(command, "output can't be written: %s", g_strerror(errno));
+    /* whoever closed the pipe knows that it did */
+    if (!is_closed_pipe(stdout))
+        say_error(command, "output can't be written%s%s", flushed ? "" : ": ", flushed ? "" : g_strerror(reason));
     return EXIT_FAILED;
 }
 
