@@ -33,7 +33,8 @@ static int fail(const GError *error)
 static GpudlSession *open_session(const char *path, guint threads, GError **error)
 {
     g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, error);
-    const GpudlSessionConfig config = {.backend = "cpu", .cuda_device_id = -1, .cpu_threads = threads};
+    const GpudlSessionConfig config = {
+        .struct_size = sizeof config, .backend = "cpu", .cuda_device_id = -1, .cpu_threads = threads};
 
     return model != NULL ? gpudl_session_acquire(model, &config, NULL, error) : NULL;
 }
@@ -80,7 +81,7 @@ static int bench_net(const char *path, guint threads)
 
     if (session == NULL)
         return fail(error);
-    stream = gpudl_stream_new(session);
+    stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     values = random_input(gpudl_model_get_preproc(gpudl_session_get_model(session)));
     for (guint i = 0; i < threads; i++)
         requests[i] = gpudl_request_new(stream);
@@ -109,7 +110,11 @@ static void frame_init(GpudlFrame *frame, GpudlPixelFormat format, int width, in
     gint32 bytes[4], rows[4];
     int planes = gpudl_pixel_format_layout(format, width, height, bytes, rows);
 
-    *frame = (GpudlFrame){.format = format, .width = width, .height = height, .chroma_site = GPUDL_CHROMA_H_COSITED};
+    *frame = (GpudlFrame){.struct_size = sizeof *frame,
+                          .format = format,
+                          .width = width,
+                          .height = height,
+                          .chroma_site = GPUDL_CHROMA_H_COSITED};
     for (int p = 0; p < planes; p++) {
         guint8 *data = g_malloc((gsize)bytes[p] * rows[p]);
 
@@ -148,7 +153,7 @@ static int bench_live(const char *path, int seconds)
 
     if (session == NULL)
         return fail(error);
-    stream = gpudl_stream_new(session);
+    stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     request = gpudl_request_new(stream);
     frame_init(&frame, GPUDL_PIXEL_I420, 768, 576);
     before = processor_seconds();
@@ -181,8 +186,18 @@ static int compare_doubles(const void *a, const void *b)
 
 static void bench_format(CpuPreproc *preproc, GpudlPixelFormat format, int width, int height)
 {
-    const GpudlPreproc pp = {224, 224, 3,   GPUDL_CHANNELS_RGB,       GPUDL_RESIZE_STRETCH,    GPUDL_SCALE_BILINEAR,
-                             1,   0,   255, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
+    const GpudlPreproc pp = {sizeof pp,
+                             224,
+                             224,
+                             3,
+                             GPUDL_CHANNELS_RGB,
+                             GPUDL_RESIZE_STRETCH,
+                             GPUDL_SCALE_BILINEAR,
+                             1,
+                             0,
+                             255,
+                             {0.485f, 0.456f, 0.406f},
+                             {0.229f, 0.224f, 0.225f}};
     g_autofree float *dst = g_new(float, 3 * 224 * 224);
     double ms[41];
     GpudlFrame frame;

@@ -2,19 +2,28 @@
 /**
  * libgpudl: image classification networks on video frames.
  *
- * A GpudlModel is what a file holds. A GpudlSession is one model compiled for one device, shared by everybody in the
- * process who asks for the same. A GpudlStream is one user of a session (one video); a GpudlRequest is one frame's way
- * through.
+ * A GpudlModel is what a file holds. A GpudlDevice is where networks run. A GpudlSession is one model compiled for one
+ * device, shared by everybody in the process who asks for the same. A GpudlStream is one user of a session (one video);
+ * a GpudlRequest is one frame's way through.
  *
  *     g_autoptr(GpudlModel) model = gpudl_model_load("net.bin", NULL, &error);
- *     g_autoptr(GpudlSession) session = gpudl_session_acquire(model, &config, NULL, &error);
- *     g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+ *     g_autoptr(GpudlSession) session = gpudl_session_acquire(model, NULL, NULL, &error);
+ *     g_autoptr(GpudlStream) stream = gpudl_stream_new(session, model);
  *     g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
  *     if (gpudl_request_submit(request, &frame, &preproc, &error) && gpudl_request_wait(request, &error))
  *         n = gpudl_request_top_k(request, 0, 5, 0.f, top);
  *
  * All functions are thread-safe across objects; one object other than a model or a session is used by one thread at a
  * time, but for gpudl_request_cancel() and the completion callback. Nothing here prints, exits or aborts.
+ *
+ * Structs that callers fill (GpudlFrame, GpudlPreproc, GpudlSessionConfig, GpudlImportOptions) begin with struct_size,
+ * to be set to sizeof of the struct as the caller knows it, so that they can grow: a caller built with an older header
+ * gets the defaults of newer fields; a newer caller that sets fields which this library does not know is refused,
+ * INVALID_ARGUMENT. 0 stands for the fields of version 0.1. Structs that callers read by pointer (GpudlTiming) grow at
+ * their ends.
+ *
+ * After fork() a child can acquire and load anew; what it has inherited is the parent's: submitting to it fails
+ * (DEVICE), freeing it does nothing.
  */
 #ifndef GPUDL_H
 #define GPUDL_H
@@ -23,10 +32,12 @@
 #include <glib.h>
 
 #ifdef GPUDL_COMPILATION
+#include "engine/settings.h"
 #include "kernels/frame.h"
 #define GPUDL_API __attribute__((visibility("default"))) extern
 #else
 #include <gpudl/frame.h>
+#include <gpudl/settings.h>
 #define GPUDL_API extern
 #endif
 
@@ -54,26 +65,6 @@ typedef enum {
 
 /** Version of the library, "major.minor.micro". */
 GPUDL_API const gchar *gpudl_version(void);
-
-/** Arithmetic of the network. AUTO: fp16 on CUDA, fp32 elsewhere. */
-typedef enum {
-    GPUDL_PRECISION_AUTO = 0,
-    GPUDL_PRECISION_FP32,
-    GPUDL_PRECISION_TF32,
-    GPUDL_PRECISION_FP16,
-    GPUDL_PRECISION_BF16,
-    GPUDL_PRECISION_INT8,
-    GPUDL_PRECISION_FP8
-} GpudlPrecision;
-
-/** What is done to the network's last values. AUTO: what the model says; a model that says nothing: softmax unless the
- * graph ends in one (or in a sigmoid). */
-typedef enum {
-    GPUDL_ACTIVATION_AUTO = 0,
-    GPUDL_ACTIVATION_NONE,
-    GPUDL_ACTIVATION_SOFTMAX,
-    GPUDL_ACTIVATION_SIGMOID
-} GpudlActivation;
 
 /** "fp32" and so on; parse returns FALSE for a name it does not know. */
 GPUDL_API const gchar *gpudl_precision_name(GpudlPrecision precision);
@@ -115,19 +106,83 @@ GPUDL_API guint64 gpudl_model_get_parameters(GpudlModel *model);
  * OPEN_READ, FORMAT (not UTF-8, no lines), LIMIT. */
 GPUDL_API gchar **gpudl_labels_read(const gchar *path, guint *n_labels, GError **error);
 
+/* ---- devices ----------------------------------------------------------------------------------------------------- */
+
+/**
+ * A place to run on: one device of one backend, and there one context. Reference-counted, one object in the process for
+ * the same place. It outlives the sessions on it and every block of its memory.
+ */
+typedef struct _GpudlDevice GpudlDevice;
+
+/**
+ * Finds or opens a device. backend as in GpudlSessionConfig; id < 0: the first. context: a CUcontext, or NULL for the
+ * device's primary one (also where the backend has no contexts); another device's context is INVALID_ARGUMENT.
+ * context has to stay alive as long as the object: owner is what keeps it so, and release(owner) is called once, on any
+ * thread, when it is not needed any more; also on failure, and at once if the object exists already with an owner of
+ * its own. release NULL: the caller sees to it. Errors: INVALID_ARGUMENT, BACKEND, NO_DEVICE, NO_MEMORY.
+ */
+GPUDL_API GpudlDevice *gpudl_device_acquire(const gchar *backend, gint id, gpointer context, GDestroyNotify release,
+                                            gpointer owner, GError **error);
+GPUDL_API GpudlDevice *gpudl_device_ref(GpudlDevice *device);
+GPUDL_API void gpudl_device_unref(GpudlDevice *device);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlDevice, gpudl_device_unref)
+
+/** "cpu", "cuda", "ref"; number; the context, NULL where the backend has none. */
+GPUDL_API const gchar *gpudl_device_get_backend(GpudlDevice *device);
+GPUDL_API gint gpudl_device_get_id(GpudlDevice *device);
+GPUDL_API gpointer gpudl_device_get_context(GpudlDevice *device);
+
+/** TRUE if the device has memory of its own to reach from the host: gpudl_device_alloc_host() works. */
+GPUDL_API gboolean gpudl_device_has_host_memory(GpudlDevice *device);
+/**
+ * Memory of the host that the device reads fast (pinned), for frames (GPUDL_MEMORY_HOST_PINNED); aligned to align, a
+ * power of 2. Each block holds a reference on the device. Slow: keep blocks, do not allocate per frame. Errors:
+ * UNSUPPORTED (the backend has none), NO_MEMORY, DEVICE.
+ */
+GPUDL_API gpointer gpudl_device_alloc_host(GpudlDevice *device, gsize bytes, gsize align, GError **error);
+GPUDL_API void gpudl_device_free_host(GpudlDevice *device, gpointer data);
+
+/** What a backend can run on. Read by pointer, grows at its end. */
+typedef struct {
+    gint id;
+    gchar *name;
+    gchar *address;                          /* "0000:65:00.0", or "" */
+    guint64 memory_bytes, free_bytes;        /* 0: not known */
+    gint capability_major, capability_minor; /* 0, 0: has none */
+} GpudlDeviceInfo;
+
+GPUDL_API void gpudl_device_info_free(GpudlDeviceInfo *info);
+/** The devices of a backend ("auto" and NULL: of the one that auto means), as an array of GpudlDeviceInfo, empty if
+ * there is none; the caller unrefs it. Errors: INVALID_ARGUMENT, BACKEND, NO_DEVICE (no driver). */
+GPUDL_API GPtrArray *gpudl_devices_list(const gchar *backend, GError **error);
+
 /* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
-/** What to compile for. Two equal configurations of one model share one session. Zero-filled means: all defaults. */
+/** Called now and then by what takes long: 0..1 done and what is being done. On the calling thread. */
+typedef void (*GpudlProgressFunc)(double done, const gchar *what, gpointer user_data);
+
+/**
+ * What to compile for. Configurations of one model that come to the same share one session: what was left open is
+ * resolved first. Zero-filled means: all defaults.
+ */
 typedef struct {
+    guint32 struct_size;
     const gchar *backend; /* "auto" (also NULL), "cuda", "cpu", "ref" */
+    GpudlDevice *device;  /* or NULL: by backend and cuda_device_id, which are ignored otherwise */
     GpudlPrecision precision;
     GpudlActivation activation;
-    gint cuda_device_id;   /* < 0: first; CUDA only. Note that 0 names the first device */
-    gpointer cuda_context; /* CUcontext or NULL: the device's primary one */
-    guint cpu_threads;     /* workers of the CPU backend, at most 1024; 0: one per core the process may use */
-    guint batch_size;      /* largest batch; 0: the backend's choice; the CPU runs 1 */
+    gint cuda_device_id; /* < 0: first; CUDA only. Note that 0 names the first device */
+    guint cpu_threads;   /* workers of the CPU backend, at most 1024; 0: one per core the process may use */
+    guint batch_size;    /* largest batch; 0: the backend's choice; the CPU runs 1 */
     gboolean deterministic;
-    guint64 memory_limit; /* bytes on the device, 0: none */
+    guint64 memory_limit; /* bytes of weights and work memory, 0: none */
+    GpudlAutotune autotune;
+    const gchar
+        *cache_dir; /* where backends keep what they measured; NULL: the user's cache folder/gpudl; "": nowhere */
+    gint priority;  /* of the work on a GPU; 0: normal, higher: sooner */
+    guint64 device_timeout;     /* ns after which a device that does not answer is given up; 0: 10 s */
+    GpudlProgressFunc progress; /* told while loading, or NULL */
+    gpointer progress_data;
 } GpudlSessionConfig;
 
 typedef struct _GpudlSession GpudlSession;
@@ -145,7 +200,9 @@ GPUDL_API GpudlSession *gpudl_session_ref(GpudlSession *session);
 GPUDL_API void gpudl_session_unref(GpudlSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlSession, gpudl_session_unref)
 
+/** The model that it was loaded from. */
 GPUDL_API GpudlModel *gpudl_session_get_model(GpudlSession *session);
+GPUDL_API GpudlDevice *gpudl_session_get_device(GpudlSession *session);
 /** "cpu", "cuda", "ref": never "auto"; and one line for people: device, library and version. */
 GPUDL_API const gchar *gpudl_session_get_backend(GpudlSession *session);
 GPUDL_API const gchar *gpudl_session_get_device_name(GpudlSession *session);
@@ -153,12 +210,28 @@ GPUDL_API GpudlPrecision gpudl_session_get_precision(GpudlSession *session);
 /** Frames that run at once (workers, or slots x batch), and the largest batch. */
 GPUDL_API guint gpudl_session_get_parallelism(GpudlSession *session);
 GPUDL_API guint gpudl_session_get_max_batch(GpudlSession *session);
-/** Longest time of one run of the largest batch seen at warm-up, ns: what a frame has to wait at least. */
+/** Frames of one stream to keep under way so that the device is never idle, at least 1. */
+GPUDL_API guint gpudl_session_get_depth(GpudlSession *session);
+/** Longest time of one run of the largest batch as last measured, ns: what a frame has to wait at least. May change
+ * while a backend tunes. */
 GPUDL_API guint64 gpudl_session_get_run_time(GpudlSession *session);
 /** Bytes of weights and of work memory (all workers). */
 GPUDL_API guint64 gpudl_session_get_memory(GpudlSession *session, guint64 *weights, guint64 *workspace);
 /** TRUE if frames in this kind of memory are taken. */
 GPUDL_API gboolean gpudl_session_accepts_memory(GpudlSession *session, GpudlMemoryKind memory);
+
+/** One step of a network as it runs. Read by pointer, grows at its end; strings belong to the session. */
+typedef struct {
+    const gchar *node, *op; /* the first node of the step: name and operator */
+    guint n_nodes;          /* that it computes */
+    const gchar *implementation;
+    guint64 ns;           /* median of the runs */
+    guint64 bytes, flops; /* moved and computed; 0: not known */
+} GpudlProfileStep;
+
+/** Times the steps of one batch, runs (at least 1) times each, between other executions: an array of GpudlProfileStep,
+ * the caller unrefs it. Blocks. Errors: UNSUPPORTED, INVALID_ARGUMENT, DEVICE. */
+GPUDL_API GArray *gpudl_session_profile(GpudlSession *session, guint batch, guint runs, GError **error);
 
 /** Backends built in or found, for diagnostics: NULL-terminated, caller frees with g_strfreev. With *reasons (may be
  * NULL; same length, freed alike) "" for a usable one or why it can't be used. */
@@ -169,8 +242,11 @@ GPUDL_API gchar **gpudl_backends_list(gchar ***reasons);
 /** One source of frames. Sessions serve their streams round-robin, frames of one stream oldest first. */
 typedef struct _GpudlStream GpudlStream;
 
-/** Holds a reference on the session. */
-GPUDL_API GpudlStream *gpudl_stream_new(GpudlSession *session);
+/**
+ * model is whose pre-processing counts where a request brings none: the one the session was acquired for. It may be
+ * another object than the session's own (same file, other options), not another network. Holds references on both.
+ */
+GPUDL_API GpudlStream *gpudl_stream_new(GpudlSession *session, GpudlModel *model);
 /** All its requests must have been freed. */
 GPUDL_API void gpudl_stream_free(GpudlStream *stream);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlStream, gpudl_stream_free)
@@ -181,7 +257,7 @@ typedef struct {
     float confidence;
 } GpudlClass;
 
-/** Times of one finished request, ns of g_get_monotonic_time() x 1000. */
+/** Times of one finished request, ns of g_get_monotonic_time() x 1000. Read by pointer, grows at its end. */
 typedef struct {
     gint64 submitted, started, finished;
     guint32 batch; /* frames of the run it was part of */
@@ -193,9 +269,10 @@ typedef struct _GpudlRequest GpudlRequest;
  * Must not block and must not free the request. */
 typedef void (*GpudlRequestFunc)(GpudlRequest *request, gpointer user_data);
 
-/** A reusable request with its result's memory: submit, wait, read, submit again. Allocates here, never later. */
+/** A reusable request with its result's memory: submit, wait, read, submit again. Allocates here; a backend that stages
+ * frames allocates at the first frame of a size. */
 GPUDL_API GpudlRequest *gpudl_request_new(GpudlStream *stream);
-/** The request must not be under way. */
+/** The request must not be under way. One that is lost is given up with all its memory. */
 GPUDL_API void gpudl_request_free(GpudlRequest *request);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlRequest, gpudl_request_free)
 
@@ -205,10 +282,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlRequest, gpudl_request_free)
 GPUDL_API void gpudl_request_set_callback(GpudlRequest *request, GpudlRequestFunc func, gpointer user_data);
 
 /**
- * Queues a frame; returns at once. frame and preproc are copied, the pixels are not: they stay valid and unchanged
- * until the request is done. preproc NULL: the model's own. Errors, with nothing queued: INVALID_ARGUMENT (frame or
- * preproc out of range, memory kind the session does not take, other input size than the network's, request under way),
- * DEVICE (session dead).
+ * Queues a frame. frame and preproc are copied, the pixels are not: they stay valid and unchanged until the request is
+ * done, and so do cuda_stream and cuda_context. May copy a frame in host memory to where a GPU reads it; does not wait
+ * for a device. preproc NULL: the stream's model's own. Errors, with nothing queued: INVALID_ARGUMENT (frame or preproc
+ * out of range, memory kind the session does not take, other input size than the network's, request under way),
+ * NO_MEMORY (for staging), DEVICE (session dead, or the parent process' one).
  */
 GPUDL_API gboolean gpudl_request_submit(GpudlRequest *request, const GpudlFrame *frame, const GpudlPreproc *preproc,
                                         GError **error);
@@ -224,6 +302,12 @@ GPUDL_API void gpudl_request_cancel(GpudlRequest *request);
 /** Blocks until the request is done; FALSE with its error (DEVICE, CANCELLED, ...) if it failed. May be called again.
  */
 GPUDL_API gboolean gpudl_request_wait(GpudlRequest *request, GError **error);
+
+/**
+ * TRUE after a run that failed with DEVICE because the device never answered: it may still read the frame, so the
+ * pixels must neither be changed nor freed, ever. Their owner drops them without giving the memory back.
+ */
+GPUDL_API gboolean gpudl_request_is_lost(GpudlRequest *request);
 
 /** TRUE if not under way: never submitted, or finished. */
 GPUDL_API gboolean gpudl_request_is_done(GpudlRequest *request);

@@ -10,6 +10,7 @@
 static GpudlPreproc default_preproc(const GpudlShape *input)
 {
     return (GpudlPreproc){
+        .struct_size = sizeof(GpudlPreproc),
         .width = (gint32)input->dims[3],
         .height = (gint32)input->dims[2],
         .channels = (gint32)input->dims[1],
@@ -109,6 +110,7 @@ GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPre
     model->name = g_strdup(name);
     model->graph = graph;
     model->preproc = preproc ? *preproc : default_preproc(&input->shape);
+    model->preproc.struct_size = sizeof model->preproc;
     model->preproc_known = preproc != NULL;
     model->activation = gpudl_graph_ends_in(graph, &ends_in) ? GPUDL_ACTIVATION_NONE : GPUDL_ACTIVATION_SOFTMAX;
     if (model->preproc.channels != input->shape.dims[1] || model->preproc.height != input->shape.dims[2] ||

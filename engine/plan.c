@@ -282,7 +282,6 @@ static GpudlPlan *make_plan(GpudlPlanner *planner, gint64 batch)
 
     fill_tensors(planner, tensors);
     fill_nodes(graph, nodes, tensors);
-    plan->struct_size = sizeof *plan;
     plan->batch = batch;
     plan->n_tensors = graph->tensors->len;
     plan->n_nodes = graph->nodes->len;
@@ -292,7 +291,7 @@ static GpudlPlan *make_plan(GpudlPlanner *planner, gint64 batch)
     plan->nodes = nodes;
     plan->inputs = tensor_ids((GpudlTensor *const *)graph->inputs->pdata, graph->inputs->len);
     plan->outputs = tensor_ids((GpudlTensor *const *)graph->outputs->pdata, graph->outputs->len);
-    plan->model_id = planner->model_id;
+    plan->content = planner->model_id;
     return plan;
 }
 

@@ -65,11 +65,18 @@ typedef enum {
 } GpudlChromaSite;
 
 /** Where a frame's bytes are. */
-typedef enum { GPUDL_MEMORY_HOST = 0, GPUDL_MEMORY_CUDA = 1 } GpudlMemoryKind;
+typedef enum {
+    GPUDL_MEMORY_HOST = 0,
+    GPUDL_MEMORY_CUDA = 1,
+    GPUDL_MEMORY_HOST_PINNED =
+        2, /* host memory of gpudl_device_alloc_host(), which the session's device reads itself */
+    GPUDL_MEMORY_LAST = GPUDL_MEMORY_HOST_PINNED
+} GpudlMemoryKind;
 
-/** A frame, described where it lies; whoever fills it keeps the pixels alive and unchanged until the request is done.
- */
+/** A frame, described where it lies. Whoever fills it keeps the pixels, cuda_stream and cuda_context alive, and the
+ * pixels unchanged, until the request is done. */
 typedef struct {
+    uint32_t struct_size; /* sizeof(GpudlFrame); 0: the fields of version 0.1, which are those down to cuda_context */
     GpudlMemoryKind memory;
     GpudlPixelFormat format;
     int32_t width, height; /* pixels, at least 1 */
@@ -115,6 +122,7 @@ typedef enum {
  * value = (pixel / pixel_scale - mean[c]) / std[c], pixel in 0..255 after conversion to full-range RGB or luma.
  */
 typedef struct {
+    uint32_t struct_size;  /* sizeof(GpudlPreproc); 0: the fields of version 0.1, which are those down to std */
     int32_t width, height; /* of the network's input */
     int32_t channels;      /* 1 or 3 */
     GpudlChannelOrder channel_order;

@@ -271,6 +271,7 @@ static gboolean load_original(Conversion *c, const gchar *path, const GpudlImpor
 static gboolean open_session(Conversion *c, const gchar *backend, GError **error)
 {
     GpudlSessionConfig config = {
+        .struct_size = sizeof config,
         .backend = backend,
         .activation = GPUDL_ACTIVATION_NONE,
         .cuda_device_id = -1,
@@ -280,7 +281,7 @@ static gboolean open_session(Conversion *c, const gchar *backend, GError **error
     c->session = gpudl_session_acquire(c->model, &config, NULL, error);
     if (!c->session)
         return FALSE;
-    c->stream = gpudl_stream_new(c->session);
+    c->stream = gpudl_stream_new(c->session, c->model);
     c->request = gpudl_request_new(c->stream);
     return TRUE;
 }

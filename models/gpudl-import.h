@@ -15,6 +15,7 @@ G_BEGIN_DECLS
 
 /** Things a file may leave open. Zero-filled: nothing is said. Strings and arrays are read during the call only. */
 typedef struct {
+    guint32 struct_size;            /* sizeof(GpudlImportOptions); 0: the fields of version 0.1, down to activation */
     gint input_height, input_width; /* for files with a free input size; 0: the file's */
     const gchar *const *labels;     /* NULL-terminated; replaces embedded ones */
     const GpudlPreproc *preproc;    /* fields set as flagged below override the file's; width, height are ignored */
@@ -38,9 +39,6 @@ enum {
  * Errors: NOT_FOUND, OPEN_READ, FORMAT, UNSUPPORTED, LIMIT; each message begins with the path.
  */
 GPUDL_API GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *options, GError **error);
-
-/** Called now and then by long conversions: 0..1 done and what is being done. May be NULL. */
-typedef void (*GpudlProgressFunc)(double done, const gchar *what, gpointer user_data);
 
 /** Outcome of comparing the rewritten graph on a backend with the graph as imported on the reference backend. */
 typedef struct {

@@ -51,7 +51,7 @@ gst_gpudl_engine_open (GstGpudlEngine * engine, const gchar * location,
   for (guint i = 0; i < engine->n_heads; i++)
     engine->max_classes = MAX (engine->max_classes,
         gpudl_model_get_n_classes (engine->model, i));
-  engine->stream = gpudl_stream_new (session);
+  engine->stream = gpudl_stream_new (session, engine->model);
   engine->session = g_steal_pointer (&session);
   return TRUE;
 }

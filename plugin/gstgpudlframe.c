@@ -146,6 +146,7 @@ gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
 
   /* format and size from the mapping: a GstVideoMeta may differ from the caps */
   memset (out, 0, sizeof (*out));
+  out->struct_size = sizeof (*out);
   out->memory = GPUDL_MEMORY_HOST;
   out->format = gst_gpudl_frame_format (GST_VIDEO_FRAME_FORMAT (video));
   out->width = GST_VIDEO_FRAME_WIDTH (video);

@@ -88,6 +88,7 @@ gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
   static const gchar *const backends[] = { "auto", "cuda", "cpu", "ref" };
 
   memset (config, 0, sizeof (*config));
+  config->struct_size = sizeof (*config);
   config->backend = backends[settings->backend];
   config->precision = settings->precision;
   config->activation = settings->activation;

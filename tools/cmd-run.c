@@ -68,7 +68,10 @@ static gboolean load_labels(Run *run, GError **error)
 
 static gboolean set_up(Run *run, GError **error)
 {
-    GpudlSessionConfig config = {.backend = run->backend, .cuda_device_id = -1, .cpu_threads = (guint)run->threads};
+    GpudlSessionConfig config = {.struct_size = sizeof config,
+                                 .backend = run->backend,
+                                 .cuda_device_id = -1,
+                                 .cpu_threads = (guint)run->threads};
 
     if (run->precision != NULL)
         gpudl_precision_parse(run->precision, &config.precision); /* checked with the options */
@@ -81,7 +84,7 @@ static gboolean set_up(Run *run, GError **error)
     run->session = gpudl_session_acquire(run->model, &config, NULL, error);
     if (run->session == NULL)
         return FALSE;
-    run->stream = gpudl_stream_new(run->session);
+    run->stream = gpudl_stream_new(run->session, run->model);
     run->activation = gpudl_model_get_activation(run->model);
     run->n_slots = MIN(gpudl_session_get_parallelism(run->session) + AHEAD, MAX_SLOTS);
     run->slots = g_new0(Slot, run->n_slots);

@@ -2,9 +2,9 @@
 #include "tools/command.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <json-glib/json-glib.h>
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 

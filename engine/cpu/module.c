@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "engine/gpudl.h"
+#include "engine/interface.h"
+#include "engine/settings.h"
 #include "kernels/cast.h"
 #include "kernels/elementwise.h"
 #include "kernels/softmax.h"
@@ -169,11 +171,29 @@ static const char *precision_text(int32_t precision)
     return precision >= 0 && precision < (int32_t)(sizeof names / sizeof names[0]) ? names[precision] : "unknown";
 }
 
-static GpudlStatus check_params(const GpudlHost *host, const GpudlOpenParams *params, GpudlFault *fault)
+/* One device: the processor. */
+static GpudlStatus cpu_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, GpudlFault *fault)
 {
-    if (host->abi_version != GPUDL_BACKEND_ABI)
-        return fail(fault, GPUDL_STATUS_BACKEND, "host speaks backend interface %u, expected %u", host->abi_version,
-                    GPUDL_BACKEND_ABI);
+    char line[256];
+    FILE *file;
+
+    *n = 1;
+    if (room < 1)
+        return GPUDL_STATUS_OK;
+    *out = (GpudlBackendDevice){.name = "CPU"};
+    out->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    out->free_bytes = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    file = fopen("/proc/cpuinfo", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "model name : %127[^\n]", out->name) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus cpu_resolve(void *device, GpudlOpenParams *params, GpudlFault *fault)
+{
     if (params->precision != GPUDL_PRECISION_AUTO && params->precision != GPUDL_PRECISION_FP32)
         return fail(fault, GPUDL_STATUS_UNSUPPORTED, "backend cpu can't do precision %s; it can do fp32",
                     precision_text(params->precision));
@@ -184,6 +204,14 @@ static GpudlStatus check_params(const GpudlHost *host, const GpudlOpenParams *pa
         params->activation != GPUDL_ACTIVATION_SIGMOID)
         return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "activation %d, expected none, softmax or sigmoid",
                     params->activation);
+    params->precision = GPUDL_PRECISION_FP32;
+    params->batch_size = 1;
+    if (params->threads == 0)
+        params->threads = usable_cores();
+    params->deterministic = 0; /* the same frame gives the same values in any case */
+    params->autotune = 0;
+    params->priority = 0;
+    params->memory_limit = 0; /* nothing is chosen by it */
     return GPUDL_STATUS_OK;
 }
 
@@ -300,6 +328,10 @@ static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault
         return status;
     info->n_slots = engine->n_slots;
     info->max_batch = 1;
+    info->n_buckets = 1;
+    info->buckets[0] = 1;
+    info->bucket_ns[0] = run_time;
+    info->depth = engine->n_slots + 1; /* each worker has one, and one waits or is being pushed on */
     info->precision = GPUDL_PRECISION_FP32;
     info->weight_bytes = program->weight_bytes;
     info->work_bytes = program->work_bytes * engine->n_slots;
@@ -311,15 +343,16 @@ static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault
     return status;
 }
 
-static GpudlStatus cpu_open(const GpudlHost *host, const GpudlOpenParams *params, void **result, GpudlEngineInfo *info,
-                            GpudlFault *fault)
+static GpudlStatus cpu_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **result,
+                            GpudlEngineInfo *info, GpudlFault *fault)
 {
-    GpudlStatus status = check_params(host, params, fault);
+    GpudlOpenParams resolved = *params;
+    GpudlStatus status = cpu_resolve(device, &resolved, fault);
     Engine *engine;
     int threads;
 
     if (status == GPUDL_STATUS_OK)
-        status = cpu_probe(params->device_id, fault);
+        status = cpu_probe(-1, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
     engine = calloc(1, sizeof *engine);
@@ -327,8 +360,9 @@ static GpudlStatus cpu_open(const GpudlHost *host, const GpudlOpenParams *params
         return fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
     pthread_mutex_init(&engine->lock, NULL);
     engine->params = *params;
+    engine->params.cache_dir = NULL;
     engine->shared.host = host;
-    engine->n_slots = params->threads != 0 ? params->threads : usable_cores();
+    engine->n_slots = resolved.threads;
     threads = enter_single();
     status = open_single(engine, info, fault);
     leave_single(threads);
@@ -426,7 +460,7 @@ static GpudlStatus cpu_submit(void *data, uint32_t slot, const GpudlJob *jobs, u
     return status;
 }
 
-static GpudlStatus cpu_wait(void *data, uint32_t slot, GpudlFault *fault)
+static GpudlStatus cpu_wait(void *data, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault)
 {
     Slot *found = NULL;
 
@@ -477,17 +511,20 @@ static GpudlStatus cpu_run_preproc(void *data, uint32_t slot, const GpudlFrame *
     return status == GPUDL_STATUS_OK ? preprocess(data, found, frame, preproc, CPU_PREPROC_PLANAR, dst, fault) : status;
 }
 
-__attribute__((visibility("default"))) const GpudlBackend *gpudl_backend_entry(uint32_t abi_version);
+__attribute__((visibility("default"))) const GpudlBackend *gpudl_backend_entry(uint32_t abi_version,
+                                                                               const char *interface);
 
-const GpudlBackend *gpudl_backend_entry(uint32_t abi_version)
+const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interface)
 {
     static const GpudlBackend backend = {
         .abi_version = GPUDL_BACKEND_ABI,
-        .struct_size = sizeof(GpudlBackend),
+        .interface = GPUDL_BACKEND_INTERFACE,
         .name = "cpu",
         .flags = 0,
         .precisions = 1u << GPUDL_PRECISION_FP32,
         .probe = cpu_probe,
+        .devices = cpu_devices,
+        .resolve = cpu_resolve,
         .open = cpu_open,
         .close = cpu_close,
         .submit = cpu_submit,
@@ -496,5 +533,5 @@ const GpudlBackend *gpudl_backend_entry(uint32_t abi_version)
         .run_preproc = cpu_run_preproc,
     };
 
-    return abi_version == GPUDL_BACKEND_ABI ? &backend : NULL;
+    return abi_version == GPUDL_BACKEND_ABI && strcmp(interface, GPUDL_BACKEND_INTERFACE) == 0 ? &backend : NULL;
 }

@@ -445,7 +445,8 @@ static gboolean read_preprocessing(Reader *r, const Gpudl__V1__Preprocessing *p,
                     "preprocessing: input %ux%u with %u channels, %" G_GSIZE_FORMAT " means and %" G_GSIZE_FORMAT
                     " deviations; expected sides up to %d, 1 or 3 channels and as many of each",
                     p->width, p->height, p->channels, p->n_mean, p->n_std, GPUDL_LIMIT_INPUT_SIDE);
-    *pp = (GpudlPreproc){.width = (gint32)p->width,
+    *pp = (GpudlPreproc){.struct_size = sizeof *pp,
+                         .width = (gint32)p->width,
                          .height = (gint32)p->height,
                          .channels = (gint32)p->channels,
                          .channel_order = (GpudlChannelOrder)p->channel_order,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/gpudl.h"
+#include "engine/interface.h"
 #include "kernels/cast.h"
 #include "kernels/elementwise.h"
 #include "kernels/preproc.h"
@@ -214,15 +215,16 @@ static GpudlStatus warm_up(const Engine *engine, guint64 *run_time_ns, GpudlFaul
     return status;
 }
 
-static GpudlStatus ref_open(const GpudlHost *host, const GpudlOpenParams *params, void **result, GpudlEngineInfo *info,
-                            GpudlFault *fault)
+static GpudlStatus ref_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, GpudlFault *fault)
 {
-    g_autoptr(Engine) engine = NULL;
-    GpudlStatus status;
+    *n = 1;
+    if (room > 0)
+        *out = (GpudlBackendDevice){.name = "reference"};
+    return GPUDL_STATUS_OK;
+}
 
-    if (host->abi_version != GPUDL_BACKEND_ABI)
-        return fail(fault, GPUDL_STATUS_BACKEND, "host speaks backend interface %u, expected %u", host->abi_version,
-                    GPUDL_BACKEND_ABI);
+static GpudlStatus ref_resolve(void *device, GpudlOpenParams *params, GpudlFault *fault)
+{
     if (params->precision != GPUDL_PRECISION_AUTO && params->precision != GPUDL_PRECISION_FP32)
         return fail(fault, GPUDL_STATUS_UNSUPPORTED, "backend ref can't do precision %s; it can do fp32",
                     gpudl_precision_name((GpudlPrecision)params->precision));
@@ -233,12 +235,32 @@ static GpudlStatus ref_open(const GpudlHost *host, const GpudlOpenParams *params
         params->activation != GPUDL_ACTIVATION_SIGMOID)
         return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "activation %s, expected none, softmax or sigmoid",
                     gpudl_activation_name((GpudlActivation)params->activation));
+    params->precision = GPUDL_PRECISION_FP32;
+    params->batch_size = 1;
+    params->threads = 1;
+    params->deterministic = 0; /* it always is */
+    params->autotune = 0;
+    params->priority = 0;
+    params->memory_limit = 0; /* nothing is chosen by it */
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus ref_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **result,
+                            GpudlEngineInfo *info, GpudlFault *fault)
+{
+    g_autoptr(Engine) engine = NULL;
+    GpudlOpenParams resolved = *params;
+    GpudlStatus status = ref_resolve(device, &resolved, fault);
+
+    if (status != GPUDL_STATUS_OK)
+        return status;
     if (host->cancelled(host->host))
         return fail(fault, GPUDL_STATUS_FAILED, "cancelled");
 
     engine = g_new0(Engine, 1);
     engine->host = host;
     engine->params = *params;
+    engine->params.cache_dir = NULL;
     status = runner_new(host, 1, params->memory_limit, &engine->runner, fault);
     if (status == GPUDL_STATUS_OK)
         status = check_input(engine, fault);
@@ -249,6 +271,10 @@ static GpudlStatus ref_open(const GpudlHost *host, const GpudlOpenParams *params
 
     info->n_slots = 1;
     info->max_batch = 1;
+    info->n_buckets = 1;
+    info->buckets[0] = 1;
+    info->bucket_ns[0] = info->run_time_ns;
+    info->depth = 2; /* one runs, and one waits or is being pushed on */
     info->precision = GPUDL_PRECISION_FP32;
     info->weight_bytes = engine->runner->weight_bytes;
     info->work_bytes = engine->runner->work_bytes;
@@ -331,7 +357,7 @@ static GpudlStatus ref_submit(void *data, uint32_t slot, const GpudlJob *jobs, u
     return status == GPUDL_STATUS_OK ? run_job(data, jobs, fault) : status;
 }
 
-static GpudlStatus ref_wait(void *data, uint32_t slot, GpudlFault *fault)
+static GpudlStatus ref_wait(void *data, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault)
 {
     return check_slot(slot, fault);
 }
@@ -382,11 +408,13 @@ const GpudlBackend *gpudl_ref_backend(void)
 {
     static const GpudlBackend backend = {
         .abi_version = GPUDL_BACKEND_ABI,
-        .struct_size = sizeof(GpudlBackend),
+        .interface = GPUDL_BACKEND_INTERFACE,
         .name = "ref",
         .flags = 0,
         .precisions = 1u << GPUDL_PRECISION_FP32,
         .probe = ref_probe,
+        .devices = ref_devices,
+        .resolve = ref_resolve,
         .open = ref_open,
         .close = ref_close,
         .submit = ref_submit,

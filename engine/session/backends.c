@@ -5,13 +5,15 @@
 #include <gmodule.h>
 #include <string.h>
 
+#include "engine/interface.h"
+#include "engine/process.h"
 #include "engine/ref/ref.h"
 #include "engine/session/session.h"
 #include "gpudl-config.h"
 
 static const gchar *const module_names[] = {"cuda", "cpu"}; /* the order of "auto" */
 
-static GMutex modules_lock;
+static GMutex modules_lock; /* a leaf; a module is opened under it, its functions are called without */
 static const GpudlBackend *modules[G_N_ELEMENTS(module_names)]; /* opened ones; a failure is tried again */
 
 static const struct {
@@ -64,12 +66,27 @@ static GPtrArray *search_path(void)
     return folders;
 }
 
+/* NULL, or what is missing (static text). */
+static const gchar *check_table(const GpudlBackend *b)
+{
+    if (b->abi_version != GPUDL_BACKEND_ABI || g_strcmp0(b->interface, GPUDL_BACKEND_INTERFACE) != 0)
+        return "is of another version of the backend interface";
+    if (!b->name || !b->probe || !b->devices || !b->resolve || !b->open || !b->close || !b->submit || !b->wait ||
+        !b->run_tensors || !b->run_preproc)
+        return "lacks a function of the backend interface";
+    if (!b->device_open != !b->device_close || !b->device_open != !b->host_alloc || !b->device_open != !b->host_free ||
+        !b->stage != !b->unstage || !b->stage != !b->ticket_free)
+        return "has one function of a group of the backend interface, and not the others";
+    return NULL;
+}
+
 static const GpudlBackend *open_module(const gchar *file, GString *tried)
 {
     GModule *module = NULL;
     GpudlBackendEntry entry = NULL;
     gpointer symbol = NULL;
     const GpudlBackend *backend;
+    const gchar *wrong;
 
     if (!g_file_test(file, G_FILE_TEST_EXISTS)) {
         g_string_append_printf(tried, "%s%s: not there", tried->len ? "; " : "", file);
@@ -82,10 +99,12 @@ static const GpudlBackend *open_module(const gchar *file, GString *tried)
     }
     /* ISO C has no cast from object to function pointer */
     memcpy(&entry, &symbol, sizeof entry);
-    backend = entry(GPUDL_BACKEND_ABI);
-    if (!backend || backend->abi_version != GPUDL_BACKEND_ABI || backend->struct_size < sizeof *backend) {
-        g_string_append_printf(tried, "%s%s: speaks another version of the backend interface, expected %u",
-                               tried->len ? "; " : "", file, GPUDL_BACKEND_ABI);
+    backend = entry(GPUDL_BACKEND_ABI, GPUDL_BACKEND_INTERFACE);
+    wrong = backend ? check_table(backend) : "is of another version of the backend interface";
+    if (wrong) {
+        g_string_append_printf(tried, "%s%s: %s; it has to be built together with this libgpudl (%s, interface %u %s)",
+                               tried->len ? "; " : "", file, wrong, gpudl_version(), GPUDL_BACKEND_ABI,
+                               GPUDL_BACKEND_INTERFACE);
         goto fail;
     }
     g_module_make_resident(module);
@@ -97,12 +116,23 @@ fail:
     return NULL;
 }
 
+/* The modules stay what they are in a child: nothing to forget. */
+static void forget_nothing(void)
+{
+}
+
 static const GpudlBackend *load(guint index, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&modules_lock);
+    static gsize once;
+    g_autoptr(GMutexLocker) locker = NULL;
     g_autoptr(GPtrArray) folders = NULL;
     g_autoptr(GString) tried = NULL;
 
+    if (g_once_init_enter(&once)) {
+        gpudl_process_guard(&modules_lock, forget_nothing);
+        g_once_init_leave(&once, 1);
+    }
+    locker = g_mutex_locker_new(&modules_lock);
     if (modules[index])
         return modules[index];
     folders = search_path();

@@ -5,13 +5,48 @@
 
 #include "engine/limits.h"
 #include "engine/session/session.h"
+#include "engine/structs.h"
 #include "kernels/preproc.h"
 
-GpudlStream *gpudl_stream_new(GpudlSession *session)
+/* What has no threads here, or a lock that nobody will let go. */
+static gboolean is_inherited(const GpudlRequest *request)
 {
-    GpudlStream *stream = g_new0(GpudlStream, 1);
+    return gpudl_session_is_inherited(request->stream->session);
+}
 
+static gboolean fail_inherited(GError **error)
+{
+    g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE,
+                        "the session belongs to the process that forked this one: acquire one here");
+    return FALSE;
+}
+
+static gboolean is_under_way(const GpudlRequest *request)
+{
+    return request->state != GPUDL_REQUEST_IDLE && request->state != GPUDL_REQUEST_DONE;
+}
+
+static gboolean is_same_network(GpudlModel *a, GpudlModel *b)
+{
+    if (a == b)
+        return TRUE;
+    if (a->preproc.width != b->preproc.width || a->preproc.height != b->preproc.height ||
+        a->preproc.channels != b->preproc.channels || gpudl_model_get_n_heads(a) != gpudl_model_get_n_heads(b))
+        return FALSE;
+    for (guint i = 0; i < gpudl_model_get_n_heads(a); i++)
+        if (gpudl_model_get_n_classes(a, i) != gpudl_model_get_n_classes(b, i))
+            return FALSE;
+    return TRUE;
+}
+
+GpudlStream *gpudl_stream_new(GpudlSession *session, GpudlModel *model)
+{
+    GpudlStream *stream;
+
+    g_return_val_if_fail(is_same_network(session->model, model), NULL);
+    stream = g_new0(GpudlStream, 1);
     stream->session = gpudl_session_ref(session);
+    stream->model = gpudl_model_ref(model);
     g_queue_init(&stream->queue);
     stream->ready_link.data = stream;
     return stream;
@@ -19,10 +54,18 @@ GpudlStream *gpudl_stream_new(GpudlSession *session)
 
 void gpudl_stream_free(GpudlStream *stream)
 {
+    guint n_requests;
+
     if (!stream)
         return;
-    g_return_if_fail(stream->n_requests == 0);
+    if (!gpudl_session_is_inherited(stream->session)) {
+        g_mutex_lock(&stream->session->lock);
+        n_requests = stream->n_requests;
+        g_mutex_unlock(&stream->session->lock);
+        g_return_if_fail(n_requests == 0);
+    }
     gpudl_session_unref(stream->session);
+    gpudl_model_unref(stream->model);
     g_free(stream);
 }
 
@@ -52,11 +95,11 @@ void gpudl_request_free(GpudlRequest *request)
 {
     GpudlSession *session;
 
-    if (!request)
+    if (!request || is_inherited(request))
         return;
     session = request->stream->session;
     g_mutex_lock(&session->lock);
-    if (request->state == GPUDL_REQUEST_QUEUED || request->state == GPUDL_REQUEST_RUNNING) {
+    if (is_under_way(request)) {
         g_mutex_unlock(&session->lock);
         g_critical("a request was freed that is still under way");
         return;
@@ -65,6 +108,10 @@ void gpudl_request_free(GpudlRequest *request)
         g_cond_wait(&request->done, &session->lock);
     request->stream->n_requests--;
     g_mutex_unlock(&session->lock);
+    if (request->held)
+        return;
+    if (request->ticket)
+        session->backend->ticket_free(session->engine, request->ticket);
     for (guint i = 0; i < session->n_heads; i++)
         g_free(request->outputs[i]);
     g_clear_error(&request->error);
@@ -85,14 +132,14 @@ void gpudl_request_set_callback(GpudlRequest *request, GpudlRequestFunc func, gp
 
 /* ---- submitting -------------------------------------------------------------------------------------------------- */
 
-const gchar *gpudl_frame_check(const GpudlFrame *frame)
+static const gchar *check_pixels(const GpudlFrame *frame)
 {
     gint32 row_bytes[4] = {0}, rows[4] = {0};
 
     if (frame->width < 1 || frame->height < 1 || frame->width > GPUDL_LIMIT_FRAME_SIDE ||
         frame->height > GPUDL_LIMIT_FRAME_SIDE)
         return "frame sides must be 1..32768 pixels";
-    if (frame->memory != GPUDL_MEMORY_HOST && frame->memory != GPUDL_MEMORY_CUDA)
+    if ((guint)frame->memory > GPUDL_MEMORY_LAST)
         return "unknown kind of memory";
     if (gpudl_pixel_format_layout(frame->format, frame->width, frame->height, row_bytes, rows) <= 0)
         return "unknown pixel format";
@@ -115,10 +162,20 @@ const gchar *gpudl_frame_check(const GpudlFrame *frame)
     return NULL;
 }
 
+const gchar *gpudl_frame_check(const GpudlFrame *frame)
+{
+    GpudlFrame known;
+
+    if (!gpudl_struct_take(&known, sizeof known, frame, GPUDL_FRAME_FIRST_SIZE, "GpudlFrame", NULL))
+        return "struct_size is not sizeof(GpudlFrame)";
+    return check_pixels(&known);
+}
+
 static gboolean check_frame(GpudlSession *session, const GpudlFrame *frame, const GpudlPreproc *pp, GError **error)
 {
+    static const gchar *const memories[] = {"system", "CUDA", "pinned"};
     const GpudlPreproc *own = &session->model->preproc;
-    const gchar *wrong = gpudl_frame_check(frame);
+    const gchar *wrong = check_pixels(frame);
 
     if (!wrong)
         wrong = gpudl_preproc_check(pp);
@@ -132,68 +189,158 @@ static gboolean check_frame(GpudlSession *session, const GpudlFrame *frame, cons
                     pp->height, pp->width, own->channels, own->height, own->width);
         return FALSE;
     }
-    if (!(session->info.memory_kinds & (1u << frame->memory))) {
+    if (!gpudl_session_accepts_memory(session, frame->memory)) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "backend '%s' takes no frames in %s memory",
-                    session->backend->name, frame->memory == GPUDL_MEMORY_CUDA ? "CUDA" : "system");
+                    session->backend->name, memories[frame->memory]);
         return FALSE;
     }
     return TRUE;
 }
 
-/* What is left to do is the same for frames and values. */
-static gboolean submit(GpudlRequest *request, const GpudlFrame *frame, const GpudlPreproc *pp, const float *values,
-                       GError **error)
+/* From the owner's hands: it is STAGING, or still the owner's with an error. Under the lock. */
+static gboolean begin(GpudlSession *session, GpudlRequest *request, GError **error)
+{
+    if (is_under_way(request)) {
+        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "the request is still under way");
+        return FALSE;
+    }
+    if (session->dead) {
+        g_propagate_error(error, g_error_copy(session->dead));
+        return FALSE;
+    }
+    g_clear_error(&request->error);
+    request->cancelled = FALSE;
+    request->state = GPUDL_REQUEST_STAGING;
+    request->timing = (GpudlTiming){.submitted = g_get_monotonic_time() * 1000};
+    return TRUE;
+}
+
+/* The lock is not held. */
+static gboolean stage(GpudlSession *session, GpudlRequest *request, GError **error)
+{
+    GpudlFault fault = {""};
+    GpudlStatus status;
+
+    if (!session->backend->stage)
+        return TRUE;
+    status = session->backend->stage(session->engine, &request->ticket, request->has_frame ? &request->frame : NULL,
+                                     request->values, &fault);
+    request->staged = status == GPUDL_STATUS_OK;
+    if (request->staged)
+        return TRUE;
+    gpudl_set_fault(error, status, &fault, session->backend->name);
+    if (status == GPUDL_STATUS_DEVICE) {
+        GError *death = NULL;
+
+        gpudl_set_fault(&death, status, &fault, session->backend->name);
+        g_mutex_lock(&session->lock);
+        gpudl_scheduler_die(session, death);
+        g_mutex_unlock(&session->lock);
+    }
+    return FALSE;
+}
+
+/* Back to the owner, not queued: what went wrong while it was being staged. Under the lock, which is let go
+ * meanwhile. */
+static void give_back(GpudlSession *session, GpudlRequest *request, const GError *error)
+{
+    if (request->staged) {
+        g_mutex_unlock(&session->lock);
+        session->backend->unstage(session->engine, request->ticket);
+        request->staged = FALSE;
+        g_mutex_lock(&session->lock);
+    }
+    request->error = g_error_copy(error);
+    request->state = GPUDL_REQUEST_DONE;
+    g_cond_broadcast(&request->done);
+}
+
+/* What request->frame, preproc and values say is put on its way. */
+static gboolean submit(GpudlRequest *request, GError **error)
 {
     GpudlSession *session = request->stream->session;
-    gboolean queued = FALSE;
+    GError *failure = NULL;
+    gboolean staged = stage(session, request, &failure);
 
     g_mutex_lock(&session->lock);
-    if (request->state == GPUDL_REQUEST_QUEUED || request->state == GPUDL_REQUEST_RUNNING) {
-        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "the request is still under way");
-    } else if (session->dead) {
-        g_propagate_error(error, g_error_copy(session->dead));
-    } else {
-        request->has_frame = frame != NULL;
-        if (frame) {
-            request->frame = *frame;
-            request->preproc = *pp;
-        }
-        request->values = values;
-        g_clear_error(&request->error);
-        request->state = GPUDL_REQUEST_QUEUED;
-        request->timing = (GpudlTiming){.submitted = g_get_monotonic_time() * 1000};
+    if (staged && session->dead)
+        failure = g_error_copy(session->dead);
+    if (failure)
+        give_back(session, request, failure);
+    else if (request->cancelled)
+        gpudl_scheduler_withdraw(session, request,
+                                 g_error_new_literal(GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "the request was cancelled"));
+    else
         gpudl_scheduler_queue(session, request);
-        queued = TRUE;
-    }
     g_mutex_unlock(&session->lock);
-    return queued;
+    if (!failure)
+        return TRUE;
+    g_propagate_error(error, failure);
+    return FALSE;
 }
 
 gboolean gpudl_request_submit(GpudlRequest *request, const GpudlFrame *frame, const GpudlPreproc *preproc,
                               GError **error)
 {
     GpudlSession *session = request->stream->session;
-    const GpudlPreproc *pp = preproc ? preproc : &session->model->preproc;
+    GpudlFrame known_frame;
+    GpudlPreproc known_preproc;
 
-    return check_frame(session, frame, pp, error) && submit(request, frame, pp, NULL, error);
+    if (gpudl_session_is_inherited(session))
+        return fail_inherited(error);
+    if (!preproc)
+        preproc = &request->stream->model->preproc;
+    if (!gpudl_struct_take(&known_frame, sizeof known_frame, frame, GPUDL_FRAME_FIRST_SIZE, "GpudlFrame", error) ||
+        !gpudl_struct_take(&known_preproc, sizeof known_preproc, preproc, GPUDL_PREPROC_FIRST_SIZE, "GpudlPreproc",
+                           error) ||
+        !check_frame(session, &known_frame, &known_preproc, error))
+        return FALSE;
+    g_mutex_lock(&session->lock);
+    if (!begin(session, request, error)) {
+        g_mutex_unlock(&session->lock);
+        return FALSE;
+    }
+    request->has_frame = TRUE;
+    request->frame = known_frame;
+    request->preproc = known_preproc;
+    request->values = NULL;
+    g_mutex_unlock(&session->lock);
+    return submit(request, error);
 }
 
 gboolean gpudl_request_submit_tensor(GpudlRequest *request, const float *values, GError **error)
 {
+    GpudlSession *session = request->stream->session;
+
     if (!values) {
         g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "no values were given");
         return FALSE;
     }
-    return submit(request, NULL, NULL, values, error);
+    if (gpudl_session_is_inherited(session))
+        return fail_inherited(error);
+    g_mutex_lock(&session->lock);
+    if (!begin(session, request, error)) {
+        g_mutex_unlock(&session->lock);
+        return FALSE;
+    }
+    request->has_frame = FALSE;
+    request->values = values;
+    g_mutex_unlock(&session->lock);
+    return submit(request, error);
 }
 
 void gpudl_request_cancel(GpudlRequest *request)
 {
     GpudlSession *session = request->stream->session;
 
+    if (is_inherited(request))
+        return;
     g_mutex_lock(&session->lock);
-    if (request->state == GPUDL_REQUEST_QUEUED)
-        gpudl_scheduler_cancel(session, request);
+    if (request->state == GPUDL_REQUEST_STAGING)
+        request->cancelled = TRUE;
+    else if (request->state == GPUDL_REQUEST_QUEUED)
+        gpudl_scheduler_withdraw(session, request,
+                                 g_error_new_literal(GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "the request was cancelled"));
     g_mutex_unlock(&session->lock);
 }
 
@@ -202,8 +349,10 @@ gboolean gpudl_request_wait(GpudlRequest *request, GError **error)
     GpudlSession *session = request->stream->session;
     gboolean good;
 
+    if (is_inherited(request))
+        return fail_inherited(error);
     g_mutex_lock(&session->lock);
-    while (request->state == GPUDL_REQUEST_QUEUED || request->state == GPUDL_REQUEST_RUNNING)
+    while (is_under_way(request))
         g_cond_wait(&request->done, &session->lock);
     good = request->error == NULL;
     if (!good)
@@ -212,13 +361,28 @@ gboolean gpudl_request_wait(GpudlRequest *request, GError **error)
     return good;
 }
 
+gboolean gpudl_request_is_lost(GpudlRequest *request)
+{
+    GpudlSession *session = request->stream->session;
+    gboolean lost;
+
+    if (is_inherited(request))
+        return FALSE;
+    g_mutex_lock(&session->lock);
+    lost = request->lost;
+    g_mutex_unlock(&session->lock);
+    return lost;
+}
+
 gboolean gpudl_request_is_done(GpudlRequest *request)
 {
     GpudlSession *session = request->stream->session;
     gboolean done;
 
+    if (is_inherited(request))
+        return TRUE;
     g_mutex_lock(&session->lock);
-    done = request->state == GPUDL_REQUEST_IDLE || request->state == GPUDL_REQUEST_DONE;
+    done = !is_under_way(request);
     g_mutex_unlock(&session->lock);
     return done;
 }
@@ -227,10 +391,17 @@ gboolean gpudl_request_is_done(GpudlRequest *request)
 
 const float *gpudl_request_get_scores(GpudlRequest *request, guint head)
 {
-    g_return_val_if_fail(head < request->stream->session->n_heads, NULL);
-    if (request->state != GPUDL_REQUEST_DONE || request->error)
+    GpudlSession *session = request->stream->session;
+    const float *scores = NULL;
+
+    g_return_val_if_fail(head < session->n_heads, NULL);
+    if (is_inherited(request))
         return NULL;
-    return request->outputs[head];
+    g_mutex_lock(&session->lock);
+    if (request->state == GPUDL_REQUEST_DONE && !request->error)
+        scores = request->outputs[head];
+    g_mutex_unlock(&session->lock);
+    return scores;
 }
 
 const GpudlTiming *gpudl_request_get_timing(GpudlRequest *request)

@@ -4,55 +4,28 @@
 
 #include <string.h>
 
+#include "engine/graph/ops.h"
 #include "engine/limits.h"
+#include "engine/process.h"
+#include "engine/structs.h"
+
+/* A GPU's driver gives up a kernel after some seconds where it drives a display, and not at all elsewhere. */
+#define DEFAULT_TIMEOUT_NS (10 * G_GUINT64_CONSTANT(1000000000))
 
 static GMutex registry_lock;
 static GCond registry_changed; /* some session left LOADING, or some waiter was cancelled */
 static GHashTable *registry;   /* key -> GpudlSession*, no reference */
-
-/* ---- what a module may call -------------------------------------------------------------------------------------- */
-
-static const GpudlPlan *host_plan(void *host, int64_t batch, GpudlFault *fault)
-{
-    GpudlSession *session = host;
-    g_autoptr(GError) error = NULL;
-    const GpudlPlan *plan = gpudl_planner_get(session->planner, batch, &error);
-
-    if (!plan)
-        g_strlcpy(fault->message, error->message, sizeof fault->message);
-    return plan;
-}
-
-static uint64_t host_place(void *host, uint32_t n, const uint64_t *sizes, const int32_t *first, const int32_t *last,
-                           uint64_t alignment, uint64_t *offsets)
-{
-    return gpudl_place(n, (const guint64 *)sizes, first, last, alignment, (guint64 *)offsets);
-}
-
-static void host_log(void *host, GpudlLogLevel level, const char *message)
-{
-    GpudlSession *session = host;
-    static const GLogLevelFlags levels[] = {G_LOG_LEVEL_DEBUG, G_LOG_LEVEL_INFO, G_LOG_LEVEL_MESSAGE};
-
-    /* MESSAGE, not WARNING: a host that makes warnings fatal must not die of a slow kernel */
-    g_log("gpudl", levels[MIN((guint)level, G_N_ELEMENTS(levels) - 1)], "%s: %s", session->backend->name, message);
-}
-
-static int host_cancelled(void *host)
-{
-    GpudlSession *session = host;
-
-    return session->cancellable && g_cancellable_is_cancelled(session->cancellable);
-}
 
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
 static gboolean check_config(GpudlModel *model, const GpudlSessionConfig *config, const GpudlBackend *backend,
                              GError **error)
 {
-    if ((guint)config->precision > GPUDL_PRECISION_FP8 || (guint)config->activation > GPUDL_ACTIVATION_SIGMOID) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "precision %d or activation %d is unknown",
-                    config->precision, config->activation);
+    if ((guint)config->precision > GPUDL_PRECISION_FP8 || (guint)config->activation > GPUDL_ACTIVATION_SIGMOID ||
+        (guint)config->autotune > GPUDL_AUTOTUNE_FULL) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                    "precision %d, activation %d or autotune %d is unknown", config->precision, config->activation,
+                    config->autotune);
         return FALSE;
     }
     if (config->precision != GPUDL_PRECISION_AUTO && !(backend->precisions & (1u << config->precision))) {
@@ -78,25 +51,87 @@ static gboolean check_config(GpudlModel *model, const GpudlSessionConfig *config
     return TRUE;
 }
 
-static gboolean open_engine(GpudlSession *session, GError **error)
+/* Everything that a session is made from but its model and device. The strings are the caller's. */
+typedef struct {
+    GpudlOpenParams params; /* resolved; memory_limit 0: a limit of this one's own is in limit */
+    guint64 limit;
+    gchar *cache_dir;
+    const GpudlSessionConfig *config;
+} Wanted;
+
+static void wanted_clear(Wanted *wanted)
+{
+    g_free(wanted->cache_dir);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Wanted, wanted_clear)
+
+static gboolean resolve(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config, Wanted *wanted,
+                        GError **error)
 {
     GpudlFault fault = {""};
     GpudlStatus status;
+
+    if (!config->cache_dir)
+        wanted->cache_dir = g_build_filename(g_get_user_cache_dir(), "gpudl", NULL);
+    else if (config->cache_dir[0])
+        wanted->cache_dir = g_strdup(config->cache_dir);
+    wanted->config = config;
+    wanted->limit = config->memory_limit;
+    wanted->params = (GpudlOpenParams){
+        .precision = config->precision,
+        .activation = config->activation == GPUDL_ACTIVATION_AUTO ? model->activation : config->activation,
+        .threads = config->cpu_threads,
+        .batch_size = config->batch_size,
+        .deterministic = config->deterministic != FALSE,
+        .autotune = config->autotune,
+        .priority = config->priority,
+        .memory_limit = config->memory_limit,
+        .input_channels = model->preproc.channels,
+        .input_height = model->preproc.height,
+        .input_width = model->preproc.width,
+        .cache_dir = wanted->cache_dir,
+    };
+    status = device->backend->resolve(device->handle, &wanted->params, &fault);
+    if (status != GPUDL_STATUS_OK) {
+        g_autofree gchar *prefix =
+            g_strdup_printf("backend '%s' refuses model '%s'", device->backend->name, model->name);
+
+        gpudl_set_fault(error, status, &fault, prefix);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean check_limit(const GpudlEngineInfo *info, const Wanted *wanted, const gchar *prefix, GError **error)
+{
+    if (wanted->limit == 0 ||
+        (info->weight_bytes <= wanted->limit && info->work_bytes <= wanted->limit - info->weight_bytes))
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY,
+                "%s: weights of %" G_GUINT64_FORMAT " and work memory of %" G_GUINT64_FORMAT
+                " bytes are more than the memory limit of %" G_GUINT64_FORMAT,
+                prefix, info->weight_bytes, info->work_bytes, wanted->limit);
+    return FALSE;
+}
+
+static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError **error)
+{
+    GpudlFault fault = {""};
+    GpudlStatus status;
+    GpudlOpenParams params = session->params;
+    const gchar *wrong;
     g_autofree gchar *prefix =
         g_strdup_printf("backend '%s' refuses model '%s'", session->backend->name, session->model->name);
 
     session->planner = gpudl_planner_new(session->model->graph, session->model->id);
     session->n_heads = gpudl_model_get_n_heads(session->model);
-    session->host = (GpudlHost){
-        .abi_version = GPUDL_BACKEND_ABI,
-        .struct_size = sizeof(GpudlHost),
-        .host = session,
-        .plan = host_plan,
-        .place = host_place,
-        .log = host_log,
-        .cancelled = host_cancelled,
-    };
-    status = session->backend->open(&session->host, &session->params, &session->engine, &session->info, &fault);
+    gpudl_host_init(&session->host, session);
+    params.memory_limit = wanted->limit;
+    g_atomic_int_set(&session->loading, TRUE);
+    status = session->backend->open(session->device->handle, &session->host, &params, &session->engine, &session->info,
+                                    &fault);
+    g_atomic_int_set(&session->loading, FALSE);
     if (status != GPUDL_STATUS_OK) {
         session->engine = NULL;
         if (!g_cancellable_set_error_if_cancelled(session->cancellable, NULL))
@@ -105,60 +140,74 @@ static gboolean open_engine(GpudlSession *session, GError **error)
             g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "loading was cancelled");
         return FALSE;
     }
-    if (session->info.n_slots < 1 || session->info.max_batch < 1) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND, "%s: %u slots for batches of %u", prefix,
-                    session->info.n_slots, session->info.max_batch);
+    session->params.cache_dir = NULL; /* was the caller's */
+    wrong = gpudl_batches_check(&session->info);
+    if (wrong) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND, "%s: its engine has %s (%u slots, batches of %u)", prefix,
+                    wrong, session->info.n_slots, session->info.max_batch);
         return FALSE;
     }
-    return gpudl_scheduler_start(session, error);
+    session->n_slots = session->info.n_slots;
+    session->max_batch = session->info.max_batch;
+    session->memory_kinds = session->info.memory_kinds;
+    gpudl_batches_set(&session->batches, &session->info);
+    return check_limit(&session->info, wanted, prefix, error) && gpudl_scheduler_start(session, error);
 }
 
-static GpudlSession *session_new(GpudlModel *model, const GpudlSessionConfig *config, const GpudlBackend *backend,
-                                 const gchar *key)
+static GpudlSession *session_new(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, const gchar *key,
+                                 GCancellable *cancellable)
 {
     GpudlSession *session = g_new0(GpudlSession, 1);
 
     session->refs = 1;
     session->key = g_strdup(key);
     session->model = gpudl_model_ref(model);
-    session->backend = backend;
+    session->device = gpudl_device_ref(device);
+    session->backend = device->backend;
+    session->params = wanted->params;
+    session->timeout_ns = wanted->config->device_timeout ? wanted->config->device_timeout : DEFAULT_TIMEOUT_NS;
+    session->generation = gpudl_process_generation();
+    session->cancellable = cancellable ? g_object_ref(cancellable) : NULL;
+    session->progress = wanted->config->progress;
+    session->progress_data = wanted->config->progress_data;
     g_mutex_init(&session->lock);
     g_cond_init(&session->work);
     g_cond_init(&session->in_flight_work);
+    g_cond_init(&session->errand_done);
+    g_cond_init(&session->thread_ended);
     g_queue_init(&session->ready);
     g_queue_init(&session->cancelled);
     g_queue_init(&session->in_flight);
     g_queue_init(&session->free_slots);
-    session->params = (GpudlOpenParams){
-        .struct_size = sizeof(GpudlOpenParams),
-        .precision = config->precision,
-        .activation = config->activation == GPUDL_ACTIVATION_AUTO ? model->activation : config->activation,
-        .device_id = config->cuda_device_id,
-        .context = config->cuda_context,
-        .threads = config->cpu_threads,
-        .batch_size = config->batch_size,
-        .deterministic = config->deterministic,
-        .memory_limit = config->memory_limit,
-        .input_channels = model->preproc.channels,
-        .input_height = model->preproc.height,
-        .input_width = model->preproc.width,
-    };
+    g_queue_init(&session->errands);
     return session;
+}
+
+gboolean gpudl_session_is_inherited(const GpudlSession *session)
+{
+    return session->generation != gpudl_process_generation();
 }
 
 static void session_destroy(GpudlSession *session)
 {
-    gpudl_scheduler_stop(session);
+    /* a module that hangs, or a parent process, goes on using what it was given */
+    if (gpudl_session_is_inherited(session) || !gpudl_scheduler_stop(session))
+        return;
     if (session->engine)
         session->backend->close(session->engine);
     gpudl_planner_free(session->planner);
     gpudl_model_unref(session->model);
+    gpudl_device_unref(session->device);
+    gpudl_batches_clear(&session->batches);
+    g_clear_object(&session->cancellable);
     g_clear_error(&session->load_error);
     g_clear_error(&session->dead);
     g_queue_clear(&session->cancelled);
     g_queue_clear(&session->in_flight);
     g_cond_clear(&session->work);
     g_cond_clear(&session->in_flight_work);
+    g_cond_clear(&session->errand_done);
+    g_cond_clear(&session->thread_ended);
     g_mutex_clear(&session->lock);
     g_free(session->key);
     g_free(session);
@@ -166,16 +215,40 @@ static void session_destroy(GpudlSession *session)
 
 /* ---- registry ---------------------------------------------------------------------------------------------------- */
 
-/* A model without an id was made by the caller and is shared only as the same object. */
-static gchar *make_key(GpudlModel *model, const GpudlSessionConfig *config, const GpudlBackend *backend)
+/* A model without an id was made by the caller and is shared only as the same object. Whatever the id says, models of
+ * other sizes are other models. */
+static gchar *make_key(GpudlModel *model, GpudlDevice *device, const GpudlOpenParams *p)
 {
-    g_autofree gchar *id = model->id[0] ? g_strdup(model->id) : g_strdup_printf("%p", (gpointer)model);
-    GpudlActivation activation = config->activation == GPUDL_ACTIVATION_AUTO ? model->activation : config->activation;
+    g_autoptr(GString) key = g_string_new(NULL);
 
-    /* two ways to say the first device, and any number but 0 for TRUE */
-    return g_strdup_printf("%s|%s|%d|%p|%d|%u|%u|%d|%d|%" G_GUINT64_FORMAT, id, backend->name,
-                           MAX(config->cuda_device_id, 0), config->cuda_context, config->precision, config->batch_size,
-                           config->cpu_threads, activation, config->deterministic != FALSE, config->memory_limit);
+    if (model->id[0])
+        g_string_append(key, model->id);
+    else
+        g_string_append_printf(key, "%p", (gpointer)model);
+    for (guint i = 0; i < gpudl_model_get_n_heads(model); i++)
+        g_string_append_printf(key, "/%u", gpudl_model_get_n_classes(model, i));
+    g_string_append_printf(key, "|%dx%dx%d|%p|%d|%d|%u|%u|%d|%d|%d|%" G_GUINT64_FORMAT, p->input_channels,
+                           p->input_height, p->input_width, (gpointer)device, p->precision, p->activation, p->threads,
+                           p->batch_size, p->deterministic, p->autotune, p->priority, p->memory_limit);
+    return g_string_free(g_steal_pointer(&key), FALSE);
+}
+
+static void forget_sessions(void)
+{
+    registry = NULL;
+}
+
+static void lock_registry(void)
+{
+    static gsize once;
+
+    if (g_once_init_enter(&once)) {
+        gpudl_process_guard(&registry_lock, forget_sessions);
+        g_once_init_leave(&once, 1);
+    }
+    g_mutex_lock(&registry_lock);
+    if (!registry)
+        registry = g_hash_table_new(g_str_hash, g_str_equal);
 }
 
 static void unlist_locked(GpudlSession *session)
@@ -188,14 +261,14 @@ static void unlist_locked(GpudlSession *session)
 
 void gpudl_session_unlist(GpudlSession *session)
 {
-    g_mutex_lock(&registry_lock);
+    lock_registry();
     unlist_locked(session);
     g_mutex_unlock(&registry_lock);
 }
 
 GpudlSession *gpudl_session_ref(GpudlSession *session)
 {
-    g_mutex_lock(&registry_lock);
+    lock_registry();
     session->refs++;
     g_mutex_unlock(&registry_lock);
     return session;
@@ -205,7 +278,7 @@ void gpudl_session_unref(GpudlSession *session)
 {
     if (!session)
         return;
-    g_mutex_lock(&registry_lock);
+    lock_registry();
     if (--session->refs > 0) {
         g_mutex_unlock(&registry_lock);
         return;
@@ -217,7 +290,7 @@ void gpudl_session_unref(GpudlSession *session)
 
 static void wake_waiters(GCancellable *cancellable, gpointer data)
 {
-    g_mutex_lock(&registry_lock);
+    lock_registry();
     g_cond_broadcast(&registry_changed);
     g_mutex_unlock(&registry_lock);
 }
@@ -234,15 +307,12 @@ static gboolean wait_loaded(GpudlSession *session, GCancellable *cancellable)
 }
 
 /* The caller has put the session into the registry as LOADING and holds a reference. */
-static gboolean load(GpudlSession *session, GCancellable *cancellable, GError **error)
+static gboolean load(GpudlSession *session, const Wanted *wanted, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    gboolean good;
+    gboolean good = open_engine(session, wanted, &failure);
 
-    session->cancellable = cancellable;
-    good = open_engine(session, &failure);
-    session->cancellable = NULL;
-    g_mutex_lock(&registry_lock);
+    lock_registry();
     session->state = good ? GPUDL_SESSION_READY : GPUDL_SESSION_FAILED;
     if (!good) {
         session->load_error = g_error_copy(failure);
@@ -256,22 +326,22 @@ static gboolean load(GpudlSession *session, GCancellable *cancellable, GError **
 }
 
 /* Finds the key's session or lists a new one, which the caller then has to load. */
-static GpudlSession *find_or_list(GpudlModel *model, const GpudlSessionConfig *config, const GpudlBackend *backend,
-                                  const gchar *key, gboolean *is_new)
+static GpudlSession *find_or_list(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, const gchar *key,
+                                  GCancellable *cancellable, gboolean *is_new)
 {
     GpudlSession *session;
 
-    if (!registry)
-        registry = g_hash_table_new(g_str_hash, g_str_equal);
+    lock_registry();
     session = g_hash_table_lookup(registry, key);
     *is_new = session == NULL;
     if (session) {
         session->refs++;
-        return session;
+    } else {
+        session = session_new(model, device, wanted, key, cancellable);
+        session->listed = TRUE;
+        g_hash_table_insert(registry, session->key, session);
     }
-    session = session_new(model, config, backend, key);
-    session->listed = TRUE;
-    g_hash_table_insert(registry, session->key, session);
+    g_mutex_unlock(&registry_lock);
     return session;
 }
 
@@ -283,7 +353,7 @@ static gboolean join_loading(GpudlSession *session, GCancellable *cancellable, g
     /* connect outside the lock: a cancellable already cancelled calls at once */
     if (cancellable)
         handler = g_cancellable_connect(cancellable, G_CALLBACK(wake_waiters), NULL, NULL);
-    g_mutex_lock(&registry_lock);
+    lock_registry();
     waited = wait_loaded(session, cancellable);
     good = waited && session->state == GPUDL_SESSION_READY;
     /* who loaded gave up, we did not */
@@ -298,27 +368,32 @@ static gboolean join_loading(GpudlSession *session, GCancellable *cancellable, g
     return good;
 }
 
-GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig *config, GCancellable *cancellable,
-                                    GError **error)
+/* A session found may be larger than this caller allows. */
+static gboolean join(GpudlSession *session, const Wanted *wanted, GCancellable *cancellable, gboolean *again,
+                     GError **error)
 {
-    static const GpudlSessionConfig defaults = {.cuda_device_id = -1};
-    const GpudlBackend *backend;
-    g_autofree gchar *key = NULL;
+    g_autofree gchar *prefix =
+        g_strdup_printf("backend '%s' refuses model '%s'", session->backend->name, session->model->name);
+    GpudlEngineInfo info;
 
-    if (!config)
-        config = &defaults;
-    backend = gpudl_backend_find(config->backend, config->cuda_device_id, error);
-    if (!backend || !check_config(model, config, backend, error))
-        return NULL;
-    key = make_key(model, config, backend);
+    if (!join_loading(session, cancellable, again, error))
+        return FALSE;
+    g_mutex_lock(&session->lock);
+    info = session->info;
+    g_mutex_unlock(&session->lock);
+    return check_limit(&info, wanted, prefix, error);
+}
+
+static GpudlSession *acquire(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, GCancellable *cancellable,
+                             GError **error)
+{
+    g_autofree gchar *key = make_key(model, device, &wanted->params);
+
     for (;;) {
         gboolean is_new, again = FALSE;
-        GpudlSession *session;
+        GpudlSession *session = find_or_list(model, device, wanted, key, cancellable, &is_new);
 
-        g_mutex_lock(&registry_lock);
-        session = find_or_list(model, config, backend, key, &is_new);
-        g_mutex_unlock(&registry_lock);
-        if (is_new ? load(session, cancellable, error) : join_loading(session, cancellable, &again, error))
+        if (is_new ? load(session, wanted, error) : join(session, wanted, cancellable, &again, error))
             return session;
         gpudl_session_unref(session);
         if (!again)
@@ -326,11 +401,50 @@ GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig 
     }
 }
 
+static GpudlDevice *find_device(const GpudlSessionConfig *config, GError **error)
+{
+    const GpudlBackend *backend;
+
+    if (config->device && config->backend && strcmp(config->backend, "auto") != 0 &&
+        strcmp(config->backend, config->device->backend->name) != 0) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                    "backend '%s' was asked for, with a device of backend '%s'", config->backend,
+                    config->device->backend->name);
+        return NULL;
+    }
+    if (config->device)
+        return gpudl_device_ref(config->device);
+    backend = gpudl_backend_find(config->backend, config->cuda_device_id, error);
+    return backend ? gpudl_device_open(backend, config->cuda_device_id, error) : NULL;
+}
+
+GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig *given, GCancellable *cancellable,
+                                    GError **error)
+{
+    GpudlSessionConfig config = {.cuda_device_id = -1};
+    g_autoptr(GpudlDevice) device = NULL;
+    g_auto(Wanted) wanted = {.limit = 0};
+
+    if (given && !gpudl_struct_take(&config, sizeof config, given, GPUDL_SIZE_TO(GpudlSessionConfig, progress_data),
+                                    "GpudlSessionConfig", error))
+        return NULL;
+    device = find_device(&config, error);
+    if (!device || !check_config(model, &config, device->backend, error) ||
+        !resolve(model, device, &config, &wanted, error))
+        return NULL;
+    return acquire(model, device, &wanted, cancellable, error);
+}
+
 /* ---- what it is -------------------------------------------------------------------------------------------------- */
 
 GpudlModel *gpudl_session_get_model(GpudlSession *session)
 {
     return session->model;
+}
+
+GpudlDevice *gpudl_session_get_device(GpudlSession *session)
+{
+    return session->device;
 }
 
 const gchar *gpudl_session_get_backend(GpudlSession *session)
@@ -350,29 +464,113 @@ GpudlPrecision gpudl_session_get_precision(GpudlSession *session)
 
 guint gpudl_session_get_parallelism(GpudlSession *session)
 {
-    return session->info.n_slots * session->info.max_batch;
+    return session->n_slots * session->max_batch;
 }
 
 guint gpudl_session_get_max_batch(GpudlSession *session)
 {
-    return session->info.max_batch;
+    return session->max_batch;
+}
+
+guint gpudl_session_get_depth(GpudlSession *session)
+{
+    guint depth;
+
+    g_mutex_lock(&session->lock);
+    depth = session->info.depth;
+    g_mutex_unlock(&session->lock);
+    return depth ? depth : gpudl_session_get_parallelism(session);
 }
 
 guint64 gpudl_session_get_run_time(GpudlSession *session)
 {
-    return session->info.run_time_ns;
+    guint64 run_time;
+
+    g_mutex_lock(&session->lock);
+    run_time = session->info.run_time_ns;
+    g_mutex_unlock(&session->lock);
+    return run_time;
 }
 
 guint64 gpudl_session_get_memory(GpudlSession *session, guint64 *weights, guint64 *workspace)
 {
+    guint64 weight_bytes, work_bytes;
+
+    g_mutex_lock(&session->lock);
+    weight_bytes = session->info.weight_bytes;
+    work_bytes = session->info.work_bytes;
+    g_mutex_unlock(&session->lock);
     if (weights)
-        *weights = session->info.weight_bytes;
+        *weights = weight_bytes;
     if (workspace)
-        *workspace = session->info.work_bytes;
-    return session->info.weight_bytes + session->info.work_bytes;
+        *workspace = work_bytes;
+    return weight_bytes + work_bytes;
 }
 
 gboolean gpudl_session_accepts_memory(GpudlSession *session, GpudlMemoryKind memory)
 {
-    return (guint)memory < 32 && (session->info.memory_kinds & (1u << memory)) != 0;
+    return (guint)memory <= GPUDL_MEMORY_LAST && (session->memory_kinds & (1u << memory)) != 0;
+}
+
+/* ---- profile ----------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    guint batch, runs;
+    GArray *steps;
+} Profile;
+
+static GpudlStatus run_profile(GpudlSession *session, guint32 slot, gpointer data, GpudlFault *fault)
+{
+    const GpudlPlan *plan = session->host.plan(session, ((Profile *)data)->batch, fault);
+    const GpudlProfileRow *rows = NULL;
+    Profile *profile = data;
+    uint32_t n_rows = 0;
+    GpudlStatus status;
+
+    if (!plan)
+        return GPUDL_STATUS_UNSUPPORTED;
+    status = session->backend->profile(session->engine, slot, profile->batch, profile->runs, &rows, &n_rows, fault);
+    for (guint i = 0; i < n_rows && status == GPUDL_STATUS_OK; i++) {
+        const GpudlPlanNode *node;
+        GpudlProfileStep step;
+
+        if (rows[i].node < 0 || rows[i].last_node < rows[i].node || rows[i].last_node >= (gint64)plan->n_nodes) {
+            g_snprintf(fault->message, sizeof fault->message, "row %u is of nodes %d to %d, expected 0 to %u", i,
+                       rows[i].node, rows[i].last_node, plan->n_nodes - 1);
+            return GPUDL_STATUS_BACKEND;
+        }
+        node = &plan->nodes[rows[i].node];
+        step = (GpudlProfileStep){
+            .node = node->name,
+            .op = gpudl_op_info((GpudlOp)node->op)->name,
+            .n_nodes = (guint)(rows[i].last_node - rows[i].node) + 1,
+            .implementation = rows[i].implementation,
+            .ns = rows[i].ns,
+            .bytes = rows[i].bytes,
+            .flops = rows[i].flops,
+        };
+        g_array_append_val(profile->steps, step);
+    }
+    return status;
+}
+
+GArray *gpudl_session_profile(GpudlSession *session, guint batch, guint runs, GError **error)
+{
+    Profile profile = {.batch = batch, .runs = runs};
+
+    if (!session->backend->profile) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "backend '%s' can't time its steps",
+                    session->backend->name);
+        return NULL;
+    }
+    if (batch < 1 || runs < 1) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                    "a profile of batch %u in %u runs was asked for, expected at least 1 of each", batch, runs);
+        return NULL;
+    }
+    profile.steps = g_array_new(FALSE, FALSE, sizeof(GpudlProfileStep));
+    if (gpudl_scheduler_run(session, run_profile, &profile, error))
+        return profile.steps;
+    g_array_unref(profile.steps);
+    return NULL;
 }

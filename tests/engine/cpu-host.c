@@ -3,6 +3,8 @@
 
 #include <gmodule.h>
 
+#include "engine/interface.h"
+
 static const GpudlPlan *host_plan(void *data, int64_t batch, GpudlFault *fault)
 {
     CpuHost *self = data;
@@ -31,6 +33,15 @@ static int host_cancelled(void *data)
     return 0;
 }
 
+static GpudlStatus host_hold_constants(void *data, GpudlFault *fault)
+{
+    return GPUDL_STATUS_OK;
+}
+
+static void host_release_constants(void *data)
+{
+}
+
 CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params)
 {
     CpuHost *self = g_new0(CpuHost, 1);
@@ -43,16 +54,21 @@ CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params)
     if (module == NULL || !g_module_symbol(module, GPUDL_BACKEND_ENTRY, &entry))
         g_error("%s: %s", path, g_module_error());
     g_module_make_resident(module);
-    self->backend = ((GpudlBackendEntry)entry)(GPUDL_BACKEND_ABI);
+    self->backend = ((GpudlBackendEntry)entry)(GPUDL_BACKEND_ABI, GPUDL_BACKEND_INTERFACE);
     g_assert_nonnull(self->backend);
     self->planner = gpudl_planner_new(graph, "0");
-    self->host =
-        (GpudlHost){GPUDL_BACKEND_ABI, sizeof self->host, self, host_plan, host_place, host_log, host_cancelled};
-    all.struct_size = sizeof all;
+    self->host = (GpudlHost){.host = self,
+                             .plan = host_plan,
+                             .hold_constants = host_hold_constants,
+                             .release_constants = host_release_constants,
+                             .place = host_place,
+                             .log = host_log,
+                             .cancelled = host_cancelled,
+                             .closing = host_cancelled};
     all.input_channels = (gint)input->shape.dims[1];
     all.input_height = (gint)input->shape.dims[2];
     all.input_width = (gint)input->shape.dims[3];
-    self->status = self->backend->open(&self->host, &all, &self->engine, &self->info, &self->fault);
+    self->status = self->backend->open(NULL, &self->host, &all, &self->engine, &self->info, &self->fault);
     return self;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "engine/backend.h"
+#include "engine/interface.h"
 
 #define N_SLOTS 2
 #define MAX_BATCH (FAKE_ASYNC ? 4 : 1)
@@ -35,8 +36,22 @@ static GpudlStatus probe(int32_t device_id, GpudlFault *fault)
     return GPUDL_STATUS_OK;
 }
 
-static GpudlStatus fake_open(const GpudlHost *host, const GpudlOpenParams *params, void **engine, GpudlEngineInfo *info,
-                             GpudlFault *fault)
+static GpudlStatus fake_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, GpudlFault *fault)
+{
+    *n = 1;
+    if (room > 0)
+        *out = (GpudlBackendDevice){.name = "fake"};
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus fake_resolve(void *device, GpudlOpenParams *params, GpudlFault *fault)
+{
+    params->precision = 1;
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus fake_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **engine,
+                             GpudlEngineInfo *info, GpudlFault *fault)
 {
     Engine *e;
 
@@ -103,7 +118,7 @@ static GpudlStatus fake_submit(void *engine, uint32_t slot, const GpudlJob *jobs
     return GPUDL_STATUS_OK;
 }
 
-static GpudlStatus fake_wait(void *engine, uint32_t slot, GpudlFault *fault)
+static GpudlStatus fake_wait(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault)
 {
     Engine *e = engine;
 
@@ -124,17 +139,20 @@ static GpudlStatus run_preproc(void *engine, uint32_t slot, const GpudlFrame *fr
     return GPUDL_STATUS_UNSUPPORTED;
 }
 
-__attribute__((visibility("default"))) const GpudlBackend *gpudl_backend_entry(uint32_t abi_version);
+__attribute__((visibility("default"))) const GpudlBackend *gpudl_backend_entry(uint32_t abi_version,
+                                                                               const char *interface);
 
-const GpudlBackend *gpudl_backend_entry(uint32_t abi_version)
+const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interface)
 {
     static const GpudlBackend backend = {
         .abi_version = GPUDL_BACKEND_ABI,
-        .struct_size = sizeof backend,
+        .interface = GPUDL_BACKEND_INTERFACE,
         .name = FAKE_ASYNC ? "cuda" : "cpu",
         .flags = FAKE_ASYNC ? GPUDL_BACKEND_ASYNC : 0,
         .precisions = 1u << 1,
         .probe = probe,
+        .devices = fake_devices,
+        .resolve = fake_resolve,
         .open = fake_open,
         .close = fake_close,
         .submit = fake_submit,
@@ -143,5 +161,5 @@ const GpudlBackend *gpudl_backend_entry(uint32_t abi_version)
         .run_preproc = run_preproc,
     };
 
-    return abi_version == GPUDL_BACKEND_ABI ? &backend : NULL;
+    return abi_version == GPUDL_BACKEND_ABI && strcmp(interface, GPUDL_BACKEND_INTERFACE) == 0 ? &backend : NULL;
 }

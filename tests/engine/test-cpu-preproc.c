@@ -278,7 +278,8 @@ static void test_refuses_what_the_reference_refuses(void)
     guint8 pixel[3] = {1, 2, 3};
     float dst[3] = {7, 7, 7};
     GpudlFrame frame = {.format = GPUDL_PIXEL_RGB, .width = 1, .height = 1, .planes = {pixel}, .strides = {3}};
-    GpudlPreproc pp = {1, 1, 3, GPUDL_CHANNELS_RGB, GPUDL_RESIZE_AUTO, GPUDL_SCALE_AREA, 1, 0, 1, {0}, {1, 1, 1}};
+    GpudlPreproc pp = {sizeof pp, 1, 1, 3,   GPUDL_CHANNELS_RGB, GPUDL_RESIZE_AUTO, GPUDL_SCALE_AREA,
+                       1,         0, 1, {0}, {1, 1, 1}};
 
     g_assert_nonnull(cpu_preproc_run(preproc, &frame, &pp, CPU_PREPROC_PLANAR, dst));
     pp.resize_mode = GPUDL_RESIZE_STRETCH;

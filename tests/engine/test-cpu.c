@@ -796,8 +796,8 @@ static void test_a_frame_goes_all_the_way(void)
     g_autoptr(CpuHost) host = cpu_host_open(net.graph, &params);
     guint8 pixels[20 * 30 * 3];
     GpudlFrame frame = {.format = GPUDL_PIXEL_RGB, .width = 30, .height = 20, .planes = {pixels}, .strides = {90}};
-    GpudlPreproc pp = {16, 16,  3,   GPUDL_CHANNELS_RGB, GPUDL_RESIZE_STRETCH, GPUDL_SCALE_BILINEAR, 1,
-                       0,  255, {0}, {1, 1, 1}};
+    GpudlPreproc pp = {sizeof pp, 16, 16,  3,   GPUDL_CHANNELS_RGB, GPUDL_RESIZE_STRETCH, GPUDL_SCALE_BILINEAR,
+                       1,         0,  255, {0}, {1, 1, 1}};
     float input[3 * 16 * 16], logits[10], scores[10], *const heads[] = {scores};
     const void *const whole_in[] = {input};
     void *const whole_out[] = {logits};
@@ -807,7 +807,7 @@ static void test_a_frame_goes_all_the_way(void)
     for (gsize i = 0; i < sizeof pixels; i++)
         pixels[i] = (guint8)g_rand_int(rand);
     g_assert_cmpint(host->backend->submit(host->engine, 0, &job, 1, &fault), ==, GPUDL_STATUS_OK);
-    g_assert_cmpint(host->backend->wait(host->engine, 0, &fault), ==, GPUDL_STATUS_OK);
+    g_assert_cmpint(host->backend->wait(host->engine, 0, G_MAXUINT64, &fault), ==, GPUDL_STATUS_OK);
     g_assert_cmpint(host->backend->run_preproc(host->engine, 0, &frame, &pp, input, &fault), ==, GPUDL_STATUS_OK);
     g_assert_cmpint(host->backend->run_tensors(host->engine, 0, 1, whole_in, whole_out, &fault), ==, GPUDL_STATUS_OK);
     for (int i = 0; i < 10; i++)

@@ -139,7 +139,7 @@ static void test_plan_tells_lifetimes_and_aligns_constants(void)
 
     g_assert_nonnull(plan);
     g_assert_cmpuint(plan->n_nodes, ==, 2);
-    g_assert_cmpstr(plan->model_id, ==, "id");
+    g_assert_cmpstr(plan->content, ==, "id");
     x = &plan->tensors[plan->inputs[0]];
     c = &plan->tensors[plan->nodes[0].inputs[1]];
     sum = &plan->tensors[plan->nodes[0].outputs[0]];

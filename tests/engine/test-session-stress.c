@@ -132,7 +132,7 @@ static gint submit_at_random(Round *round, GRand *rand)
 
 static void use_session(GpudlSession *session, GRand *rand)
 {
-    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     Round round = {.stop = 0};
     GThread *canceller;
     gint taken;

@@ -85,7 +85,7 @@ static void test_results_do_not_mix(gconstpointer data)
     guint biggest = 0;
 
     for (guint s = 0; s < N_STREAMS; s++)
-        streams[s] = gpudl_stream_new(session);
+        streams[s] = gpudl_stream_new(session, gpudl_session_get_model(session));
     for (guint i = 0; i < N; i++) {
         for (guint s = 0; s < N_STREAMS; s++) {
             for (guint v = 0; v < N_CLASSES; v++)
@@ -123,7 +123,8 @@ static void test_streams_take_turns(gconstpointer data)
     enum { N = 20 };
     g_autoptr(GpudlModel) model = make_model();
     g_autoptr(GpudlSession) session = acquire(model, data);
-    GpudlStream *busy = gpudl_stream_new(session), *late = gpudl_stream_new(session);
+    GpudlStream *busy = gpudl_stream_new(session, gpudl_session_get_model(session)),
+                *late = gpudl_stream_new(session, gpudl_session_get_model(session));
     GpudlRequest *requests[N], *one = gpudl_request_new(late);
     float values[N_CLASSES] = {2000 - 1}; /* about 2 ms each */
 
@@ -156,7 +157,7 @@ static void test_cancelled_requests_are_told_once(gconstpointer data)
     enum { N = 30 };
     g_autoptr(GpudlModel) model = make_model();
     g_autoptr(GpudlSession) session = acquire(model, data);
-    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     GpudlRequest *requests[N];
     float values[N_CLASSES] = {5000 - 1};
     guint n_cancelled = 0;
@@ -188,7 +189,7 @@ static void test_failed_run_fails_its_requests_only(gconstpointer data)
 {
     g_autoptr(GpudlModel) model = make_model();
     g_autoptr(GpudlSession) session = acquire(model, data);
-    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
     g_autoptr(GError) error = NULL;
     float values[N_CLASSES] = {1000};
@@ -207,7 +208,7 @@ static void test_dead_device_ends_the_session(gconstpointer data)
     enum { N = 10 };
     g_autoptr(GpudlModel) model = make_model();
     g_autoptr(GpudlSession) session = acquire(model, data);
-    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     GpudlRequest *requests[N];
     float die[N_CLASSES] = {2000}, slow[N_CLASSES] = {5000 - 1};
     guint n_dead = 0;
@@ -245,7 +246,7 @@ static void test_bad_frames_are_refused(gconstpointer data)
 {
     g_autoptr(GpudlModel) model = make_model();
     g_autoptr(GpudlSession) session = acquire(model, data);
-    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
     guint8 pixels[64] = {42};
     GpudlFrame good = {.format = GPUDL_PIXEL_GRAY8, .width = 8, .height = 8, .planes = {pixels}, .strides = {8}};
@@ -291,7 +292,7 @@ static void test_top_k(gconstpointer data)
 {
     g_autoptr(GpudlModel) model = make_model();
     g_autoptr(GpudlSession) session = acquire(model, data);
-    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
     float values[N_CLASSES] = {1, 5, 3, 5, NAN, 4};
     GpudlClass top[N_CLASSES];

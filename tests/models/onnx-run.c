@@ -58,6 +58,15 @@ static int host_cancelled(void *host)
     return 0;
 }
 
+static GpudlStatus host_hold_constants(void *host, GpudlFault *fault)
+{
+    return GPUDL_STATUS_OK;
+}
+
+static void host_release_constants(void *host)
+{
+}
+
 /* Through the contract of the modules: networks of one picture, as they take them. */
 static GPtrArray *run_module(const gchar *name, const GpudlGraph *graph, GBytes *const *inputs, GError **error)
 {
@@ -66,8 +75,14 @@ static GPtrArray *run_module(const gchar *name, const GpudlGraph *graph, GBytes 
     g_autoptr(GPtrArray) outputs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     g_autoptr(GpudlPlanner) planner = gpudl_planner_new(graph, "0");
     g_autofree void **results = g_new0(void *, graph->outputs->len + 1);
-    const GpudlHost host = {GPUDL_BACKEND_ABI, sizeof host, planner, host_plan, host_place, host_log, host_cancelled};
-    GpudlOpenParams params = {.struct_size = sizeof params, .activation = GPUDL_ACTIVATION_NONE, .device_id = -1};
+    const GpudlHost host = {.host = planner,
+                            .plan = host_plan,
+                            .hold_constants = host_hold_constants,
+                            .release_constants = host_release_constants,
+                            .place = host_place,
+                            .log = host_log,
+                            .cancelled = host_cancelled};
+    GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE};
     GpudlEngineInfo info = {0};
     GpudlFault fault = {0};
     GpudlStatus status;
@@ -92,7 +107,7 @@ static GPtrArray *run_module(const gchar *name, const GpudlGraph *graph, GBytes 
         g_ptr_array_add(outputs, g_bytes_new_take(results[i], size));
     }
     values = g_bytes_get_data(inputs[0], NULL);
-    status = backend->open(&host, &params, &engine, &info, &fault);
+    status = backend->open(NULL, &host, &params, &engine, &info, &fault);
     if (status == GPUDL_STATUS_OK)
         status = backend->run_tensors(engine, 0, graph->batch, &values, results, &fault);
     if (engine != NULL)

@@ -449,7 +449,7 @@ gpudl_session_accepts_memory (GpudlSession * session, GpudlMemoryKind memory)
 /* ---- streams and requests ---------------------------------------------------------------------------------------- */
 
 GpudlStream *
-gpudl_stream_new (GpudlSession * session)
+gpudl_stream_new (GpudlSession * session, GpudlModel * model)
 {
   GpudlStream *stream = g_new0 (GpudlStream, 1);
 

@@ -152,7 +152,8 @@ compare (CpuPreproc * preproc, const FormatPair * pair, guint matrix,
     gboolean full, int width, int height, int out_width, int out_height)
 {
   const GpudlPreproc pp = {
-    out_width, out_height, 3, GPUDL_CHANNELS_RGB, GPUDL_RESIZE_STRETCH,
+    sizeof (pp), out_width, out_height, 3, GPUDL_CHANNELS_RGB,
+    GPUDL_RESIZE_STRETCH,
     GPUDL_SCALE_BILINEAR, 1, 0, 1, {0}, {1, 1, 1}
   };
   g_autofree float *ours = g_new (float, (gsize) 3 * out_width * out_height);

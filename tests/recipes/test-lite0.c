@@ -87,7 +87,7 @@ static void test_logits(gconstpointer user_data)
         return;
     }
     g_autoptr(GpudlSession) session = acquire(onnx, backend);
-    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     for (guint i = 0; i < G_N_ELEMENTS(photographs); i++)
         compare(stream, data, photographs[i]);
 }

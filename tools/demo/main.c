@@ -59,7 +59,7 @@ static gboolean classify(GpudlRequest *request, GpudlModel *model, Photo *photo,
 
 static guint classify_all(Demo *demo, GPtrArray *photos, GpudlSession *session)
 {
-    g_autoptr(GpudlStream) stream = gpudl_stream_new(session);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
     g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
     guint right = 0;
 
@@ -402,7 +402,7 @@ static int show_all(Demo *demo, GpudlSession *session)
 
 static int run_demo(Demo *demo)
 {
-    GpudlSessionConfig config = {.backend = demo->backend, .cuda_device_id = -1};
+    GpudlSessionConfig config = {.struct_size = sizeof config, .backend = demo->backend, .cuda_device_id = -1};
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlSession) session = NULL;
 

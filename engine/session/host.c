@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a module may call. */
+#include <string.h>
+
+#include "engine/session/session.h"
+
+static const GpudlPlan *host_plan(void *host, int64_t batch, GpudlFault *fault)
+{
+    GpudlSession *session = host;
+    g_autoptr(GError) error = NULL;
+    const GpudlPlan *plan = gpudl_planner_get(session->planner, batch, &error);
+
+    if (!plan)
+        g_strlcpy(fault->message, error->message, sizeof fault->message);
+    return plan;
+}
+
+/* Constants are readable for as long as the planner lives. */
+static GpudlStatus host_hold_constants(void *host, GpudlFault *fault)
+{
+    return GPUDL_STATUS_OK;
+}
+
+static void host_release_constants(void *host)
+{
+}
+
+static uint64_t host_place(void *host, uint32_t n, const uint64_t *sizes, const int32_t *first, const int32_t *last,
+                           uint64_t alignment, uint64_t *offsets)
+{
+    return gpudl_place(n, (const guint64 *)sizes, first, last, alignment, (guint64 *)offsets);
+}
+
+static void host_log(void *host, GpudlLogLevel level, const char *message)
+{
+    GpudlSession *session = host;
+    static const GLogLevelFlags levels[] = {G_LOG_LEVEL_DEBUG, G_LOG_LEVEL_INFO, G_LOG_LEVEL_MESSAGE};
+
+    /* MESSAGE, not WARNING: a host that makes warnings fatal must not die of a slow kernel */
+    g_log("gpudl", levels[MIN((guint)level, G_N_ELEMENTS(levels) - 1)], "%s: %s", session->backend->name, message);
+}
+
+static int host_cancelled(void *host)
+{
+    GpudlSession *session = host;
+
+    return g_atomic_int_get(&session->loading) && session->cancellable &&
+           g_cancellable_is_cancelled(session->cancellable);
+}
+
+static int host_closing(void *host)
+{
+    GpudlSession *session = host;
+
+    return g_atomic_int_get(&session->closing);
+}
+
+static void host_changed(void *host, const GpudlEngineInfo *info)
+{
+    GpudlSession *session = host;
+    const gchar *wrong = gpudl_batches_check(info);
+
+    g_mutex_lock(&session->lock);
+    if (!wrong && (info->n_slots != session->n_slots || info->max_batch != session->max_batch))
+        wrong = "another number of slots, or another largest batch";
+    if (!wrong) {
+        session->info = *info;
+        gpudl_batches_set(&session->batches, info);
+    }
+    g_mutex_unlock(&session->lock);
+    if (wrong)
+        g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: a change of the engine is ignored: %s", session->backend->name, wrong);
+}
+
+static void host_progress(void *host, double done, const char *what)
+{
+    GpudlSession *session = host;
+
+    if (session->progress && g_atomic_int_get(&session->loading))
+        session->progress(CLAMP(done, 0, 1), what, session->progress_data);
+}
+
+void gpudl_host_init(GpudlHost *host, GpudlSession *session)
+{
+    *host = (GpudlHost){
+        .host = session,
+        .plan = host_plan,
+        .hold_constants = host_hold_constants,
+        .release_constants = host_release_constants,
+        .place = host_place,
+        .log = host_log,
+        .cancelled = host_cancelled,
+        .closing = host_closing,
+        .changed = host_changed,
+        .progress = host_progress,
+    };
+}

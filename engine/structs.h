@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Structs that callers fill and that grow: each begins with its size as the caller knows it. Not installed.
+ */
+#ifndef GPUDL_ENGINE_STRUCTS_H
+#define GPUDL_ENGINE_STRUCTS_H
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/** Size of a struct whose last field is this one. */
+#define GPUDL_SIZE_TO(type, last) (offsetof(type, last) + sizeof(((type *)0)->last))
+
+/**
+ * Copies a caller's struct of struct_size bytes (its first field; 0: first_size) to one of size bytes: fields that the
+ * caller does not know are 0. INVALID_ARGUMENT naming the struct if it is shorter than first_size, or longer than size
+ * with something set in what is beyond.
+ */
+gboolean gpudl_struct_take(gpointer to, gsize size, gconstpointer from, gsize first_size, const gchar *name,
+                           GError **error);
+
+#define GPUDL_FRAME_FIRST_SIZE GPUDL_SIZE_TO(GpudlFrame, cuda_context)
+#define GPUDL_PREPROC_FIRST_SIZE GPUDL_SIZE_TO(GpudlPreproc, std)
+
+G_END_DECLS
+#endif
