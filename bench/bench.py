@@ -20,9 +20,8 @@ import subprocess
 import sys
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-NETS = ["mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x1_0", "mobilenet_v3_small", "efficientnet_b0", "mnasnet1_0",
-        "resnet18", "resnet50", "googlenet", "densenet121", "regnet_y_400mf", "alexnet", "vgg16"]
+from figures import ratios, summary
+from programs import HERE, NETS, Program, ProgramFailed, busy_seconds, export, own_seconds, processor_name, table
 
 
 def enter(build):
@@ -35,41 +34,6 @@ def enter(build):
                                              capture_output=True).returncode != 0:
         sys.exit(f"bench: no ONNX Runtime in {venv}: scripts/venv references makes it")
     os.execv(python, [str(python), "-W", "ignore", *sys.argv])
-
-
-def export(build, name):
-    """torchvision's network as an ONNX file, made once; None and a line saying why if it can't be."""
-    folder = build / "nets"
-    made = subprocess.run(["/usr/bin/python3", HERE.parent / "tests" / "models" / "export-nets.py", folder, name],
-                          capture_output=True, text=True)
-    if made.returncode != 0:
-        reason = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
-        print(f"{name}: left out, torchvision's export failed: {reason}")
-        return None
-    return folder / name / f"{name}.onnx"
-
-
-class Ours:
-    def __init__(self, build, model, threads):
-        environment = dict(os.environ, GPUDL_BACKEND_PATH=str(build / "engine" / "cpu"))
-        self.process = subprocess.Popen([build / "bench" / "bench-cpu", "net", model, str(threads)], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        self.device = json.loads(self.answer())["ready"]
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("bench-cpu ended, its message is above")
-        return line
-
-    def run(self, frames):
-        self.process.stdin.write(f"{frames}\n")
-        self.process.stdin.flush()
-        return json.loads(self.answer())["ns"] * 1e-6 / frames
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
 
 
 class OnnxRuntime:
@@ -95,28 +59,8 @@ class OnnxRuntime:
         del self.session
 
 
-def busy_seconds():
-    """Processor time of the whole machine, not idle and not waiting for disks."""
-    fields = [int(v) for v in open("/proc/stat").readline().split()[1:9]]
-    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
-
-
-def own_seconds(pids):
-    total = 0
-    for pid in pids:
-        fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
-
-
-def summary(values):
-    ordered = sorted(values)
-    return {"median_ms": statistics.median(ordered), "min_ms": ordered[0],
-            "spread_ms": ordered[-1 - len(ordered) // 10] - ordered[len(ordered) // 10]}
-
-
 def bench_net(build, name, model, threads, rounds):
-    ours, theirs = Ours(build, model, threads), OnnxRuntime(model, threads)
+    ours, theirs = Program(build, model, threads), OnnxRuntime(model, threads)
     pids = [os.getpid(), ours.process.pid]
     ours.run(2)
     frames = max(2 * threads, min(60, int(300 / theirs.run(2))))  # about 0.3 s a turn
@@ -124,23 +68,16 @@ def bench_net(build, name, model, threads, rounds):
     samples = {"ours": [], "ort": []}
     for i in range(rounds):
         for key in (("ours", "ort"), ("ort", "ours"))[i % 2]:
-            samples[key].append((ours if key == "ours" else theirs).run(frames))
+            samples[key].append(ours.run(frames)["wall"] if key == "ours" else theirs.run(frames))
     wall = time.monotonic() - start
     others = max(0, (busy_seconds() - busy) - (own_seconds(pids) - own)) / wall
     result = {"net": name, "threads": threads, "rounds": rounds, "frames_a_round": frames,
               "ours": summary(samples["ours"]), "ort": summary(samples["ort"]),
-              "ratio": statistics.median(b / a for a, b in zip(samples["ours"], samples["ort"])),
+              "ratio": statistics.median(ratios(samples["ours"], samples["ort"])),
               "others_cores": others, "device": ours.device}
     ours.close()
     theirs.close()
     return result
-
-
-def table(rows):
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))))
-    print()
 
 
 def bench_nets(build, names, threads, rounds):
@@ -189,11 +126,9 @@ def bench_live(build, seconds):
 
 
 def machine():
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-                 platform.processor())
     commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     import onnxruntime
-    return {"date": datetime.datetime.now().isoformat(timespec="seconds"), "processor": model,
+    return {"date": datetime.datetime.now().isoformat(timespec="seconds"), "processor": processor_name(),
             "cores": len(os.sched_getaffinity(0)), "system": platform.platform(),
             "commit": commit.stdout.strip(), "onnxruntime": onnxruntime.__version__}
 
@@ -213,7 +148,10 @@ report = {"machine": machine()}
 print("{processor}, {cores} cores, commit {commit}, ONNX Runtime {onnxruntime}, {date}\n".format(**report["machine"]))
 report["preproc"] = bench_preproc(arguments.build)
 report["live"] = bench_live(arguments.build, arguments.seconds)
-report["nets"] = bench_nets(arguments.build, [n for n in arguments.nets.split(",") if n],
-                            [int(n) for n in arguments.threads.split(",")], arguments.rounds)
+try:
+    report["nets"] = bench_nets(arguments.build, [n for n in arguments.nets.split(",") if n],
+                                [int(n) for n in arguments.threads.split(",")], arguments.rounds)
+except ProgramFailed as error:
+    sys.exit(f"bench: {error}")
 if arguments.json:
     arguments.json.write_text(json.dumps(report, indent=1) + "\n")
