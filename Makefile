@@ -6,6 +6,7 @@ help:
 	@echo 'make check             build and run every test, also under sanitizers and valgrind'
 	@echo 'make compat            build and test in Debian 13 and sid, as roots in build/compat (needs root, downloads 1 GB)'
 	@echo 'make bench             measure this machine: ours against ONNX Runtime'
+	@echo 'make bench AGAINST=... the same against a build folder or a git revision of this project; fails if slower'
 	@echo 'make gpu-check         the tests that need an NVIDIA GPU; without one they fail'
 	@echo 'make gpu-bench         measurements on an NVIDIA GPU'
 	@echo 'To install: meson setup build && meson install -C build'
@@ -20,7 +21,7 @@ compat:
 	@scripts/compat
 
 bench:
-	@scripts/bench
+	@scripts/bench $(if $(AGAINST),--against '$(AGAINST)')
 
 gpu-check:
 	@scripts/gpu check

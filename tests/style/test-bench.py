@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The statistics of the measurements, by hand; bench/against.py on a pair of programs that take the time they are told:
+who runs when, which of two measurements decides, what a build that fails means. Nothing here is timed."""
+import contextlib
+import io
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import types
+
+BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
+sys.path.insert(0, str(BENCH))
+sys.dont_write_bytecode = True
+import against as comparison
+import figures
+import programs
+
+# One start of the program reads one line of its plan: "warm-up, round, round, ..." in ms a frame, the last of them for
+# all further rounds, or "die"; the last line is for all further starts. Each run is logged.
+FAKE = """#!{python}
+import json, pathlib, sys
+here = pathlib.Path(__file__).resolve().parent
+plan = (here / "plan").read_text().splitlines()
+started = here / "started"
+count = int(started.read_text()) if started.exists() else 0
+started.write_text(str(count + 1))
+times = plan[min(count, len(plan) - 1)]
+if times == "die" or sys.argv[1] != "net" or here / "refused" == pathlib.Path(sys.argv[2]):
+    sys.exit("no such luck")
+times = [float(t) for t in times.split(",")]
+print(json.dumps({{"ready": "fake"}}), flush=True)
+for run, line in enumerate(sys.stdin):
+    with open(here.parents[1] / "log", "a") as log:
+        log.write(here.parent.name + ("-warm" if run == 0 else "") + "\\n")
+    ms = times[min(run, len(times) - 1)]
+    if ms == 0:
+        sys.exit("gone in the middle")
+    print(json.dumps({{"frames": int(line), "ns": round(int(line) * ms * 1e6)}}), flush=True)
+"""
+
+
+def against(ours, theirs, *arguments, nets=("net.onnx",), refused=None):
+    """Exit status, output's lines, the report, who ran in which order."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name).resolve()
+        for side, plan in (("ours", ours), ("theirs", theirs)):
+            program = folder / side / "bench" / "bench-cpu"
+            program.parent.mkdir(parents=True)
+            if plan is not None:
+                program.write_text(FAKE.format(python=sys.executable))
+                program.chmod(0o755)
+                (program.parent / "plan").write_text("\n".join(plan))
+        models = [str(folder / refused / "bench" / "refused") if net == "refused" else f"{folder}/{net}" for net in nets]
+        report = folder / "report.json"
+        ran = subprocess.run([sys.executable, BENCH / "against.py", folder / "ours", folder / "theirs", "--json", report,
+                              "--threads", "1", "--nets", ",".join(models), *arguments], capture_output=True, text=True)
+        log = (folder / "log").read_text().split() if (folder / "log").exists() else []
+        return (ran.returncode, ran.stdout.splitlines() + ran.stderr.splitlines(),
+                json.loads(report.read_text()) if report.exists() else None, log, ran.stdout.splitlines())
+
+
+def same(a, b):
+    return math.isclose(a, b, rel_tol=1e-6)
+
+
+def check_summary():
+    values = [5, 1, 2, 3, 4, 6, 7, 8, 9, 100]
+    got = figures.summary(values)
+    assert got == {"median_ms": 5.5, "min_ms": 1, "spread_ms": 7}, got
+    assert figures.summary([3, 1, 2]) == {"median_ms": 2, "min_ms": 1, "spread_ms": 2}
+
+
+def check_ratio():
+    # the medians' quotient would be 2 / 3
+    rounds = [{"ours": {"wall": o, "processor": p}, "theirs": {"wall": t, "processor": 6}}
+              for o, t, p in ((1, 2, 1), (3, 2, 2), (4, 9, 3))]
+    wall, processor = figures.compare(rounds, "wall"), figures.compare(rounds, "processor")
+    assert wall == {"ours_ms": 3, "theirs_ms": 2, "ratio": 2, "least": 2 / 3, "largest": 2.25}, wall
+    assert processor == {"ours_ms": 2, "theirs_ms": 6, "ratio": 3, "least": 2, "largest": 6}, processor
+    try:
+        figures.ratios([1, 2], [1])
+    except ValueError:
+        return
+    assert False, "a round without its other half was left out silently"
+
+
+def check_differences():
+    ours = {"build": "a", "commit": "1", "buildtype": "release", "compiler": "gcc 12"}
+    assert programs.differences(ours, {**ours, "build": "b", "commit": "2"}) == []
+    told = programs.differences(ours, {**ours, "buildtype": "debug"})
+    assert told == ["buildtype: ours release, theirs debug"], told
+
+
+def check_turns():
+    status, out, report, log, stdout = against(["1,2"], ["1,2"], "--rounds", "7")
+    assert status == 0 and stdout[-1] == "no net slower than 0.98 by median", out
+    first, second = ["ours", "theirs"], ["theirs", "ours"]
+    warm = ["ours-warm", "theirs-warm"]
+    assert log == warm + first + second + first + second + first + warm[::-1] + second + first, log
+    assert report["nets"][0]["first"]["frames_a_turn"] == 300
+
+
+def check_sides():
+    status, out, report, _, _ = against(["1,2,4,4"], ["1,4,4,12"], "--rounds", "3")
+    wall = report["nets"][0]["decides"]["wall"]
+    assert status == 0 and same(wall["ratio"], 2) and same(wall["least"], 1) and same(wall["largest"], 3), wall
+    assert same(wall["ours_ms"], 4) and same(wall["theirs_ms"], 4), wall
+    assert all(r[side]["processor"] >= 0 for r in report["nets"][0]["first"]["rounds"] for side in ("ours", "theirs"))
+    assert any(line.split()[:6] == ["net", "1", "3", "4.00", "4.00", "2.000"] for line in out), out
+
+
+def check_noise():
+    status, out, report, log, stdout = against(["1,2", "1,1"], ["1,1"], "--rounds", "2")
+    net = report["nets"][0]
+    assert status == 0 and stdout[-1] == "no net slower than 0.98 by median", out
+    assert same(net["first"]["wall"]["ratio"], 0.5) and same(net["decides"]["wall"]["ratio"], 1), net
+    assert len(net["first"]["rounds"]) == 2 and len(net["decides"]["rounds"]) == 6
+    assert any(line.startswith("  again ") for line in out), out
+
+
+def check_slower():
+    status, out, _, _, stdout = against(["1,1.05"], ["1,1"], "--rounds", "2")
+    assert status == 1 and stdout[-1] == "1 slower than 0.98 by median, 0 failed, of 1", out
+    assert "net, 1 thread: slower, twice: 0.952, then 0.952" in out, out
+
+
+def check_floor():
+    assert against(["1,1.05"], ["1,1"], "--rounds", "2", "--floor", "0.95")[0] == 0
+    status, _, report, _, _ = against(["1,1"], ["1,1"], "--rounds", "2", "--floor", "1.01")
+    assert status == 1 and len(report["nets"][0]["decides"]["rounds"]) == 6
+
+
+def check_clock():
+    """Ours is slower by processor time only, which no program can be told to take."""
+    sides = []
+    for key, processor in (("ours", 2), ("theirs", 1)):
+        side = types.SimpleNamespace(key=key, start=lambda model, threads: 1, close=lambda: None,
+                                     program=types.SimpleNamespace(process=types.SimpleNamespace(pid=os.getpid())),
+                                     run=lambda frames, processor=processor: {"wall": 1, "processor": processor})
+        sides.append(side)
+    for by, rounds, status in (("wall", 2, 0), ("processor", 6, 1)):
+        result = comparison.bench_net(sides, "net", "model", 1, types.SimpleNamespace(by=by, rounds=2, floor=.98))
+        assert len(result["decides"]["rounds"]) == rounds, (by, result)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert comparison.verdict([result], by, .98) == status, (by, out.getvalue())
+
+
+def check_ours_fails():
+    status, out, _, _, stdout = against(["1,1"], ["1,1"], "--rounds", "1", nets=("net.onnx", "refused"), refused="ours")
+    assert status == 1 and stdout[-1] == "0 slower than 0.98 by median, 1 failed, of 2", out
+    assert any(line.startswith("refused, 1 thread: ours doesn't run it: ") for line in out), out
+
+
+def check_theirs_fails():
+    status, out, _, _, stdout = against(["1,1"], ["1,1"], "--rounds", "1", nets=("net.onnx", "refused"), refused="theirs")
+    assert status == 0 and stdout[-1] == "no net slower than 0.98 by median", out
+    assert any(line.startswith("refused, 1 thread: left out, theirs doesn't run it: ") for line in out), out
+
+
+def check_nothing_measured():
+    status, out, _, _, stdout = against(["1,1"], ["die"], "--rounds", "1")
+    assert status == 1 and stdout[-1] == "no net was measured", out
+
+
+def check_dies_later():
+    status, out, _, _, stdout = against(["1,1,0"], ["1,1"], "--rounds", "3")
+    assert status == 1 and any("ours doesn't run it" in line and "exit status 1" in line for line in out), out
+
+
+def check_no_build():
+    status, out, report, log, _ = against(["1,1"], None)
+    assert status == 2 and report is None and log == [], out
+    assert any("no bench/bench-cpu in it" in line for line in out), out
+
+
+def main():
+    cases = [(name.removeprefix("check_").replace("_", " "), case) for name, case in globals().items()
+             if name.startswith("check_")]
+    failed = 0
+    print(f"1..{len(cases)}")
+    for number, (name, case) in enumerate(cases, 1):
+        try:
+            case()
+            print(f"ok {number} {name}")
+        except Exception as error:
+            failed += 1
+            print(f"not ok {number} {name}")
+            print("".join(f"# {type(error).__name__}: {line}\n" for line in str(error).splitlines() or ["here"]), end="")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
