@@ -17,6 +17,7 @@ BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 sys.dont_write_bytecode = True
 import against as comparison
+import elements
 import figures
 import programs
 
@@ -87,6 +88,20 @@ def check_ratio():
     except ValueError:
         return
     assert False, "a round without its other half was left out silently"
+
+
+def check_memory():
+    assert figures.further(70, 380, 32) == 10
+    assert figures.steady([100, 100.5, 101]) and not figures.steady([100, 100.5, 101.1])
+
+
+def check_playing():
+    line = ('Got message #53 from element "{}" (state-changed): GstMessageStateChanged, old-state=(GstState)paused, '
+            "new-state=(GstState){}, pending-state=(GstState){};\n")
+    assert elements.plays(line.format("pipeline0", "playing", "void-pending"))
+    for other in (("fakesink0", "playing", "void-pending"), ("pipeline0", "paused", "void-pending"),
+                  ("pipeline0", "playing", "paused")):
+        assert not elements.plays(line.format(*other)), other
 
 
 def check_differences():
