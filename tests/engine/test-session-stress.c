@@ -5,6 +5,7 @@
 
 #include "engine/model.h"
 #include "engine/session/session.h"
+#include "tests/fake/fake.h"
 
 enum { N_CLASSES = 16, N_USERS = 6, N_REQUESTS = 8, N_ROUNDS = 12, N_STEPS = 150 };
 
@@ -68,12 +69,11 @@ static GpudlSession *acquire(const User *user, GRand *rand)
 {
     g_autoptr(GCancellable) cancellable = g_cancellable_new();
     g_autoptr(GError) error = NULL;
-    GpudlSessionConfig config = {.backend = user->backend, .memory_limit = (guint64)g_rand_int_range(rand, 1, 4)};
+    GpudlSessionConfig config = {.backend = user->backend, .memory_limit = (guint64)g_rand_int_range(rand, 999, 1003)};
     GThread *canceller = NULL;
     GpudlSession *session;
 
     if (g_rand_int_range(rand, 0, 4) == 0) {
-        config.deterministic = TRUE;
         canceller = g_thread_new("cancel", cancel_later, cancellable);
     }
     session = gpudl_session_acquire(user->model, &config, cancellable, &error);
@@ -83,7 +83,7 @@ static GpudlSession *acquire(const User *user, GRand *rand)
         return session;
     if (!canceller || !g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED)) {
         g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY);
-        g_assert_cmpuint(config.memory_limit, ==, 1);
+        g_assert_cmpuint(config.memory_limit, ==, 999);
     }
     return NULL;
 }
@@ -117,7 +117,7 @@ static gint submit_at_random(Round *round, GRand *rand)
         wait_and_check(round, i);
         for (guint v = 0; v < N_CLASSES; v++)
             round->values[i][v] = (float)g_rand_int_range(rand, 0, 100000);
-        round->values[i][0] = what == 0 ? 2000 : what < 20 ? 1000 : (float)g_rand_int_range(rand, 1, 300);
+        round->values[i][0] = what == 0 ? FAKE_DIES : what < 20 ? FAKE_FAILS : (float)g_rand_int_range(rand, 1, 300);
         round->submitted[i] = gpudl_request_submit_tensor(round->requests[i], round->values[i], &error);
         if (!round->submitted[i]) {
             g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
@@ -169,6 +169,11 @@ static void test_everything_at_once(gconstpointer backend)
     g_autoptr(GpudlModel) model = make_model();
     GThread *threads[N_USERS];
     User users[N_USERS];
+    Fake *fake = fake_get(backend);
+
+    fake->reset();
+    FAKE_SET(fake, is.limit_matters, 1);
+    FAKE_SET(fake, is.open_us, 5000);
 
     for (guint i = 0; i < N_USERS; i++) {
         users[i] = (User){backend, model, i};
