@@ -165,6 +165,7 @@ static GpudlSession *session_new(GpudlModel *model, GpudlDevice *device, const W
     session->device = gpudl_device_ref(device);
     session->backend = device->backend;
     session->params = wanted->params;
+    session->limit = wanted->limit;
     session->timeout_ns = wanted->config->device_timeout ? wanted->config->device_timeout : DEFAULT_TIMEOUT_NS;
     session->generation = gpudl_process_generation();
     session->cancellable = cancellable ? g_object_ref(cancellable) : NULL;
@@ -345,7 +346,17 @@ static GpudlSession *find_or_list(GpudlModel *model, GpudlDevice *device, const 
     return session;
 }
 
-static gboolean join_loading(GpudlSession *session, GCancellable *cancellable, gboolean *again, GError **error)
+/* Who loaded gave up, or allowed another amount of memory: what comes of it says nothing to others. Under the
+ * registry's lock. */
+static gboolean failed_alone(const GpudlSession *session, const Wanted *wanted)
+{
+    return g_error_matches(session->load_error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED) ||
+           (session->limit != wanted->limit &&
+            g_error_matches(session->load_error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY));
+}
+
+static gboolean join_loading(GpudlSession *session, const Wanted *wanted, GCancellable *cancellable, gboolean *again,
+                             GError **error)
 {
     gulong handler = 0;
     gboolean waited, good;
@@ -356,8 +367,7 @@ static gboolean join_loading(GpudlSession *session, GCancellable *cancellable, g
     lock_registry();
     waited = wait_loaded(session, cancellable);
     good = waited && session->state == GPUDL_SESSION_READY;
-    /* who loaded gave up, we did not */
-    *again = waited && !good && g_error_matches(session->load_error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED);
+    *again = waited && !good && failed_alone(session, wanted);
     if (waited && !good && !*again)
         g_propagate_error(error, g_error_copy(session->load_error));
     g_mutex_unlock(&registry_lock);
@@ -376,7 +386,7 @@ static gboolean join(GpudlSession *session, const Wanted *wanted, GCancellable *
         g_strdup_printf("backend '%s' refuses model '%s'", session->backend->name, session->model->name);
     GpudlEngineInfo info;
 
-    if (!join_loading(session, cancellable, again, error))
+    if (!join_loading(session, wanted, cancellable, again, error))
         return FALSE;
     g_mutex_lock(&session->lock);
     info = session->info;

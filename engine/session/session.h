@@ -104,6 +104,7 @@ struct _GpudlSession {
     GpudlHost host;
     const GpudlBackend *backend;
     GpudlOpenParams params; /* resolved */
+    guint64 limit;          /* of memory, of who loads it */
     guint64 timeout_ns;
     guint generation;          /* of the process that made it */
     gint loading;              /* atomic: open() runs */
