@@ -545,7 +545,6 @@ static gboolean await_threads(GpudlSession *session)
     gboolean ended;
 
     g_mutex_lock(&session->lock);
-    g_atomic_int_set(&session->closing, TRUE);
     session->quit = TRUE;
     g_cond_broadcast(&session->work);
     g_cond_broadcast(&session->in_flight_work);
@@ -562,6 +561,7 @@ gboolean gpudl_scheduler_stop(GpudlSession *session)
 {
     gboolean ended;
 
+    g_atomic_int_set(&session->closing, TRUE); /* the module's threads know without waiting for a lock */
     if (!session->threads)
         return TRUE;
     ended = await_threads(session);
