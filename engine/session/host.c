@@ -55,21 +55,68 @@ static int host_closing(void *host)
     return g_atomic_int_get(&session->closing);
 }
 
+static void ignore_change(const GpudlSession *session, const gchar *wrong)
+{
+    g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: a change of the engine is ignored: %s", session->backend->name, wrong);
+}
+
+/* Takes what may change over. NULL, or what is wrong. Under the lock. */
+static const gchar *change(GpudlSession *session, const GpudlEngineInfo *info)
+{
+    const gchar *wrong = gpudl_batches_check(info);
+    GpudlEngineInfo *now = &session->info;
+
+    if (!wrong && (info->n_slots != session->n_slots || info->max_batch != session->max_batch))
+        wrong = "another number of slots, or another largest batch";
+    if (wrong)
+        return wrong;
+    /* the rest is read without the lock */
+    now->n_buckets = info->n_buckets;
+    memcpy(now->buckets, info->buckets, sizeof now->buckets);
+    memcpy(now->bucket_ns, info->bucket_ns, sizeof now->bucket_ns);
+    now->depth = info->depth;
+    now->weight_bytes = info->weight_bytes;
+    now->work_bytes = info->work_bytes;
+    now->run_time_ns = info->run_time_ns;
+    gpudl_batches_set(&session->batches, now);
+    return NULL;
+}
+
 static void host_changed(void *host, const GpudlEngineInfo *info)
 {
     GpudlSession *session = host;
-    const gchar *wrong = gpudl_batches_check(info);
+    const gchar *wrong = NULL;
 
     g_mutex_lock(&session->lock);
-    if (!wrong && (info->n_slots != session->n_slots || info->max_batch != session->max_batch))
-        wrong = "another number of slots, or another largest batch";
-    if (!wrong) {
-        session->info = *info;
-        gpudl_batches_set(&session->batches, info);
+    if (session->opened) {
+        wrong = change(session, info);
+    } else { /* a thread of the module's was quicker than the return of open() */
+        session->early = TRUE;
+        session->tuned = *info;
     }
     g_mutex_unlock(&session->lock);
     if (wrong)
-        g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: a change of the engine is ignored: %s", session->backend->name, wrong);
+        ignore_change(session, wrong);
+}
+
+const gchar *gpudl_host_opened(GpudlSession *session, const GpudlEngineInfo *info)
+{
+    const gchar *wrong = gpudl_batches_check(info), *wrong_change = NULL;
+
+    g_mutex_lock(&session->lock);
+    session->info = *info;
+    session->n_slots = info->n_slots;
+    session->max_batch = info->max_batch;
+    session->memory_kinds = info->memory_kinds;
+    if (!wrong)
+        gpudl_batches_set(&session->batches, info);
+    if (!wrong && session->early)
+        wrong_change = change(session, &session->tuned);
+    session->opened = wrong == NULL;
+    g_mutex_unlock(&session->lock);
+    if (wrong_change)
+        ignore_change(session, wrong_change);
+    return wrong;
 }
 
 static void host_progress(void *host, double done, const char *what)

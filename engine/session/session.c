@@ -120,6 +120,7 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError 
     GpudlFault fault = {""};
     GpudlStatus status;
     GpudlOpenParams params = session->params;
+    GpudlEngineInfo info = {0};
     const gchar *wrong;
     g_autofree gchar *prefix =
         g_strdup_printf("backend '%s' refuses model '%s'", session->backend->name, session->model->name);
@@ -129,8 +130,7 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError 
     gpudl_host_init(&session->host, session);
     params.memory_limit = wanted->limit;
     g_atomic_int_set(&session->loading, TRUE);
-    status = session->backend->open(session->device->handle, &session->host, &params, &session->engine, &session->info,
-                                    &fault);
+    status = session->backend->open(session->device->handle, &session->host, &params, &session->engine, &info, &fault);
     g_atomic_int_set(&session->loading, FALSE);
     if (status != GPUDL_STATUS_OK) {
         session->engine = NULL;
@@ -141,17 +141,13 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError 
         return FALSE;
     }
     session->params.cache_dir = NULL; /* was the caller's */
-    wrong = gpudl_batches_check(&session->info);
+    wrong = gpudl_host_opened(session, &info);
     if (wrong) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND, "%s: its engine has %s (%u slots, batches of %u)", prefix,
-                    wrong, session->info.n_slots, session->info.max_batch);
+                    wrong, info.n_slots, info.max_batch);
         return FALSE;
     }
-    session->n_slots = session->info.n_slots;
-    session->max_batch = session->info.max_batch;
-    session->memory_kinds = session->info.memory_kinds;
-    gpudl_batches_set(&session->batches, &session->info);
-    return check_limit(&session->info, wanted, prefix, error) && gpudl_scheduler_start(session, error);
+    return check_limit(&info, wanted, prefix, error) && gpudl_scheduler_start(session, error);
 }
 
 static GpudlSession *session_new(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, const gchar *key,

@@ -120,8 +120,11 @@ struct _GpudlSession {
     guint memory_kinds;
     GPtrArray *threads; /* GThread* */
 
-    GMutex lock; /* all below */
-    GpudlEngineInfo info;
+    GMutex lock;          /* all below */
+    gboolean opened;      /* info and batches are there */
+    gboolean early;       /* changed() came before: tuned is what it said */
+    GpudlEngineInfo info; /* what changed() leaves alone is fixed once it is READY */
+    GpudlEngineInfo tuned;
     GpudlBatches batches;
     GCond work; /* something to take, a slot free, or quit */
     GCond in_flight_work;
@@ -146,6 +149,9 @@ struct _GpudlSession {
 gboolean gpudl_session_is_inherited(const GpudlSession *session);
 
 /* host.c */
+/** Takes over what open() has said, and what changed() has said already. NULL, or what is wrong with it (static text).
+ */
+const gchar *gpudl_host_opened(GpudlSession *session, const GpudlEngineInfo *info);
 /** The table that the session's engine gets. */
 void gpudl_host_init(GpudlHost *host, GpudlSession *session);
 
