@@ -3,48 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/model.h"
-#include "engine/session/session.h"
-#include "tests/fake/fake.h"
-
-#define N_CLASSES 16
-
-static const gchar *const backends[] = {"cpu", "cuda"};
-
-/* The control of the module that a test is about, as it is at first. */
-static Fake *reset(const gchar *backend)
-{
-    Fake *fake = fake_get(backend);
-
-    fake->reset();
-    return fake;
-}
-
-static GpudlModel *make_model(void)
-{
-    g_autoptr(GError) error = NULL;
-    GpudlGraph *graph = gpudl_graph_new();
-    GpudlShape shape = {4, {1, 1, 4, 4}};
-    GpudlTensor *input = gpudl_graph_add_input(graph, "in", GPUDL_DTYPE_F32, &shape);
-    GpudlNode *node = gpudl_graph_add_node(graph, GPUDL_OP_RESHAPE, "flat", &input, 1, NULL, 1);
-    GpudlModel *model;
-
-    node->attrs.shape = (GpudlShapeAttrs){.rank = 2, .dims = {0, -1}};
-    gpudl_graph_add_output(graph, node->outputs[0]);
-    model = gpudl_model_new(graph, "flat", NULL, &error);
-    g_assert_no_error(error);
-    return model;
-}
-
-static GpudlSession *acquire(GpudlModel *model, const gchar *backend)
-{
-    g_autoptr(GError) error = NULL;
-    GpudlSessionConfig config = {.backend = backend, .cuda_device_id = -1};
-    GpudlSession *session = gpudl_session_acquire(model, &config, NULL, &error);
-
-    g_assert_no_error(error);
-    return session;
-}
+#include "session-test.h"
 
 static void test_shared(gconstpointer data)
 {
@@ -63,7 +22,7 @@ static void test_shared(gconstpointer data)
 
 static void test_defaults_are_one_configuration(gconstpointer data)
 {
-    Fake *fake = reset(data);
+    Fake *fake = fake_begin(data);
     g_autoptr(GpudlModel) model = make_model();
     GpudlSessionConfig config = {.backend = data};
     GpudlSession *first, *zero, *other;
@@ -258,7 +217,7 @@ static void test_dead_device_ends_the_session(gconstpointer data)
 
 static void test_bad_frames_are_refused(gconstpointer data)
 {
-    Fake *fake = reset(data);
+    Fake *fake = fake_begin(data);
     g_autoptr(GpudlModel) model = make_model();
     g_autoptr(GpudlSession) session = (FAKE_SET(fake, is.memory_kinds, 1u << GPUDL_MEMORY_HOST), acquire(model, data));
     g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
@@ -325,58 +284,6 @@ static void test_top_k(gconstpointer data)
     g_assert_cmpuint(gpudl_request_top_k(request, 0, 1000, 10, top), ==, 0);
 }
 
-typedef struct {
-    GpudlModel *model;
-    const gchar *backend;
-    GCancellable *cancellable;
-    GpudlSession *session;
-    GError *error;
-} Loader;
-
-static gpointer load_slowly(gpointer data)
-{
-    Loader *loader = data;
-    GpudlSessionConfig config = {.backend = loader->backend, .cuda_device_id = -1};
-
-    loader->session = gpudl_session_acquire(loader->model, &config, loader->cancellable, &loader->error);
-    return NULL;
-}
-
-static void test_loading_can_be_cancelled_by_one_of_two(gconstpointer data)
-{
-    g_autoptr(GpudlModel) model = make_model();
-    g_autoptr(GCancellable) cancellable = g_cancellable_new();
-    Fake *fake = reset(data);
-    Loader first = {model, data, cancellable, NULL, NULL}, second = {model, data, NULL, NULL, NULL};
-    GThread *a, *b;
-
-    FAKE_SET(fake, is.open_us, 1000000);
-    a = g_thread_new("first", load_slowly, &first);
-
-    g_usleep(20000);
-    b = g_thread_new("second", load_slowly, &second);
-    g_usleep(20000);
-    g_cancellable_cancel(cancellable);
-    g_thread_join(a);
-    g_assert_error(first.error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED);
-    g_assert_null(first.session);
-    g_thread_join(b); /* takes over and loads on its own */
-    g_assert_no_error(second.error);
-    g_assert_nonnull(second.session);
-    gpudl_session_unref(second.session);
-    g_clear_error(&first.error);
-}
-
-static void check_refused(GpudlModel *model, const GpudlSessionConfig *config, GpudlError code, const gchar *text)
-{
-    g_autoptr(GError) error = NULL;
-
-    g_assert_null(gpudl_session_acquire(model, config, NULL, &error));
-    g_assert_error(error, GPUDL_ERROR, (gint)code);
-    g_test_message("%s", error->message);
-    g_assert_nonnull(strstr(error->message, text));
-}
-
 static void test_bad_configurations_are_refused(void)
 {
     g_autoptr(GpudlModel) model = make_model();
@@ -418,28 +325,18 @@ static void test_missing_module_lists_what_was_tried(void)
     g_test_trap_assert_passed();
 }
 
-static void add(const gchar *name, GTestDataFunc func)
-{
-    for (guint i = 0; i < G_N_ELEMENTS(backends); i++) {
-        g_autofree gchar *path = g_strdup_printf("/session/%s/%s", backends[i], name);
-
-        g_test_add_data_func(path, backends[i], func);
-    }
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    add("shared-by-configuration", test_shared);
-    add("defaults-are-one-configuration", test_defaults_are_one_configuration);
-    add("results-do-not-mix", test_results_do_not_mix);
-    add("streams-take-turns", test_streams_take_turns);
-    add("cancelled-requests-are-told-once", test_cancelled_requests_are_told_once);
-    add("failed-run-fails-its-requests-only", test_failed_run_fails_its_requests_only);
-    add("dead-device-ends-the-session", test_dead_device_ends_the_session);
-    add("bad-frames-are-refused", test_bad_frames_are_refused);
-    add("top-k", test_top_k);
-    add("loading-can-be-cancelled-by-one-of-two", test_loading_can_be_cancelled_by_one_of_two);
+    add_for_both("/session", "shared-by-configuration", test_shared);
+    add_for_both("/session", "defaults-are-one-configuration", test_defaults_are_one_configuration);
+    add_for_both("/session", "results-do-not-mix", test_results_do_not_mix);
+    add_for_both("/session", "streams-take-turns", test_streams_take_turns);
+    add_for_both("/session", "cancelled-requests-are-told-once", test_cancelled_requests_are_told_once);
+    add_for_both("/session", "failed-run-fails-its-requests-only", test_failed_run_fails_its_requests_only);
+    add_for_both("/session", "dead-device-ends-the-session", test_dead_device_ends_the_session);
+    add_for_both("/session", "bad-frames-are-refused", test_bad_frames_are_refused);
+    add_for_both("/session", "top-k", test_top_k);
     g_test_add_func("/session/bad-configurations-are-refused", test_bad_configurations_are_refused);
     g_test_add_func("/session/auto-takes-cuda-first", test_auto_takes_cuda_first);
     g_test_add_func("/session/missing-module-lists-what-was-tried", test_missing_module_lists_what_was_tried);

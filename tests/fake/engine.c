@@ -157,10 +157,8 @@ static int take_time(const GpudlHost *host, uint32_t us)
     return !host->cancelled(host->host);
 }
 
-static GpudlStatus check_open_locked(const FakeDevice *device, const GpudlOpenParams *params, GpudlFault *fault)
+static void check_open_locked(const FakeDevice *device, const GpudlOpenParams *params)
 {
-    const uint64_t bytes = fake.is.weight_bytes + fake.is.work_bytes;
-
     if (!device != !fake.table->device_open)
         fake_violation("open() %s a device", device ? "with" : "without");
     if (params->precision == GPUDL_PRECISION_AUTO || params->batch_size == 0 || (!FAKE_ASYNC && params->threads == 0))
@@ -171,6 +169,12 @@ static GpudlStatus check_open_locked(const FakeDevice *device, const GpudlOpenPa
     snprintf(fake.seen.last_cache_dir, sizeof fake.seen.last_cache_dir, "%s",
              params->cache_dir ? params->cache_dir : "");
     fake.seen.last_open.cache_dir = params->cache_dir ? fake.seen.last_cache_dir : NULL;
+}
+
+static GpudlStatus fate_of_open_locked(const GpudlOpenParams *params, GpudlFault *fault)
+{
+    const uint64_t bytes = fake.is.weight_bytes + fake.is.work_bytes;
+
     if (fake.does.open_status != GPUDL_STATUS_OK)
         return fake_fail(fault, fake.does.open_status, "asked to refuse");
     if (params->memory_limit != 0 && params->memory_limit < bytes)
@@ -201,16 +205,22 @@ GpudlStatus fake_open(void *device, const GpudlHost *host, const GpudlOpenParams
 {
     FakeEngine *engine;
     GpudlStatus status;
+    int cancelled;
     uint32_t us;
 
     pthread_mutex_lock(&fake.lock);
-    status = check_open_locked(device, params, fault);
+    check_open_locked(device, params);
     us = fake.is.open_us;
+    fake.seen.loading++;
+    pthread_cond_broadcast(&fake.changed);
+    pthread_mutex_unlock(&fake.lock);
+    cancelled = !take_time(host, us);
+    pthread_mutex_lock(&fake.lock);
+    fake.seen.loading--;
+    status = cancelled ? fake_fail(fault, GPUDL_STATUS_FAILED, "cancelled") : fate_of_open_locked(params, fault);
     pthread_mutex_unlock(&fake.lock);
     if (status != GPUDL_STATUS_OK)
         return status;
-    if (!take_time(host, us))
-        return fake_fail(fault, GPUDL_STATUS_FAILED, "cancelled");
 
     engine = calloc(1, sizeof *engine);
     engine->device = device;
@@ -379,12 +389,12 @@ GpudlStatus fake_profile(void *data, uint32_t slot, int64_t batch, uint32_t runs
     const uint32_t n = engine->plan->n_nodes;
     GpudlStatus status;
 
-    if (batch < 1 || batch > engine->info.max_batch || runs < 1)
+    if (batch < 1 || runs < 1)
         fake_violation("profile() of batch %lld in %u runs", (long long)batch, runs);
     usleep(1000);
     pthread_mutex_lock(&fake.lock);
     fake.seen.profiles++;
-    status = fake.does.profile_status;
+    status = batch > engine->info.max_batch ? GPUDL_STATUS_INVALID_ARGUMENT : fake.does.profile_status;
     free(engine->rows);
     engine->rows = calloc(n, sizeof *engine->rows);
     for (uint32_t i = 0; i < n; i++)

@@ -63,7 +63,7 @@ typedef struct {
     uint32_t die;                    /* the next execution to end, or now if any is held, says DEVICE */
     uint32_t hang;                   /* executions submitted from now on never end */
     uint32_t hang_submit, hang_idle; /* the call does not return until it is 0 again */
-    uint32_t slow_stage_us;
+    uint32_t slow_stage_us, slow_unstage_us;
 
     GpudlStatus fail_status; /* of the following; GPUDL_STATUS_FAILED */
     uint32_t fail_stage_at;  /* the how manieth stage() */
@@ -98,6 +98,7 @@ typedef struct {
 
     /* now */
     uint32_t engines, devices, blocks, tickets;
+    uint32_t loading;   /* open() is under way */
     uint32_t staged;    /* requests between stage() and unstage(): queued or running */
     uint32_t running;   /* jobs between the beginning of submit() and the end of wait() */
     uint32_t under_way; /* executions likewise */

@@ -138,6 +138,7 @@ void fake_unstage(void *data, void *where)
 {
     FakeEngine *engine = data;
     FakeTicket *ticket = where;
+    uint32_t us;
 
     pthread_mutex_lock(&fake.lock);
     if (!ticket || ticket->magic != MAGIC || ticket->engine != engine || engine->closed)
@@ -151,8 +152,11 @@ void fake_unstage(void *data, void *where)
         memset(ticket->pixels, 0xdd, ticket->room); /* what comes after it sees rubbish */
     fake.seen.unstages++;
     fake.seen.staged--;
+    us = fake.does.slow_unstage_us;
     pthread_cond_broadcast(&fake.changed);
     pthread_mutex_unlock(&fake.lock);
+    if (us > 0)
+        usleep(us);
 }
 
 void fake_ticket_free(void *data, void *where)
