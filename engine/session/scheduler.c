@@ -281,6 +281,20 @@ static void end_thread(GpudlSession *session)
     g_mutex_unlock(&session->lock);
 }
 
+/* TIMEOUT without asking if another slot timed out meanwhile: then wait() is not called any more. Under the lock, which
+ * is let go meanwhile. */
+static GpudlStatus wait_beside_others(GpudlSession *session, const GpudlExecution *execution, GpudlFault *fault)
+{
+    GpudlStatus status;
+
+    if (session->abandoned)
+        return GPUDL_STATUS_TIMEOUT;
+    g_mutex_unlock(&session->lock);
+    status = session->backend->wait(session->engine, execution->slot, session->timeout_ns, fault);
+    g_mutex_lock(&session->lock);
+    return status;
+}
+
 static gpointer worker(gpointer data)
 {
     GpudlExecution *execution = ((gpointer *)data)[0];
@@ -294,11 +308,11 @@ static gpointer worker(gpointer data)
         GpudlStatus status;
 
         call_back_cancelled(session);
-        if (!g_queue_is_empty(&session->errands)) {
+        if (!session->dead && !g_queue_is_empty(&session->errands)) {
             run_errand(session, execution->slot);
             continue;
         }
-        if (take_batch(session, execution) == 0) {
+        if (session->dead || take_batch(session, execution) == 0) { /* dead: what is queued is being failed */
             if (session->quit)
                 break;
             g_cond_wait(&session->work, &session->lock);
@@ -306,9 +320,9 @@ static gpointer worker(gpointer data)
         }
         g_mutex_unlock(&session->lock);
         status = session->backend->submit(session->engine, execution->slot, execution->jobs, execution->n, &fault);
-        if (status == GPUDL_STATUS_OK)
-            status = session->backend->wait(session->engine, execution->slot, session->timeout_ns, &fault);
         g_mutex_lock(&session->lock);
+        if (status == GPUDL_STATUS_OK)
+            status = wait_beside_others(session, execution, &fault);
         if (status == GPUDL_STATUS_TIMEOUT)
             abandon(session, execution);
         else
