@@ -116,6 +116,8 @@ typedef struct {
     FakeContext primary[FAKE_MAX_DEVICES]; /* what context NULL means */
     /** What the host has got, or will get: functions may be taken out while nothing of the module is in use. */
     GpudlBackend *table;
+    /** Everything that the module can, for what a test puts in. */
+    const GpudlBackend *whole;
     /** What the module says it was built with. */
     const char *interface;
 

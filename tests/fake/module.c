@@ -44,6 +44,7 @@ static uint64_t random_state;
 Fake fake = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .table = &table,
+    .whole = &whole_table,
     .interface = GPUDL_BACKEND_INTERFACE,
     .reset = reset,
     .change = change,
