@@ -16,40 +16,45 @@ const gchar *gpudl_batches_check(const GpudlEngineInfo *info)
     return NULL;
 }
 
-/* The smallest bucket that holds n; the last one for more. */
-static guint holds(const GpudlEngineInfo *info, guint n)
+/* Times of executions of 1.. frames: of the smallest bucket that holds them. NULL if one was not measured. */
+static guint64 *make_times(const GpudlEngineInfo *info, guint max)
 {
-    guint i = 0;
+    guint64 *times = g_new0(guint64, (gsize)max + 1);
 
-    while (i + 1 < info->n_buckets && info->buckets[i] < n)
-        i++;
-    return i;
+    for (guint n = 1, i = 0; n <= max; n++) {
+        if (n > info->buckets[i])
+            i++;
+        times[n] = info->bucket_ns[i];
+        if (times[n] == 0) {
+            g_free(times);
+            return NULL;
+        }
+    }
+    return times;
 }
 
 /*
  * soonest[n] is the least time in which n frames can be done, one execution after the other; what is taken first of n
- * is the largest execution of such a way, since then most frames are done first. Where times are missing there is
- * nothing to compare: everything goes into the smallest bucket that holds it.
+ * is the largest execution of such a way, since then most frames are done first. That need not fill a bucket: as times
+ * are measured, a larger bucket may be the quicker one. Where times are missing there is nothing to compare: everything
+ * goes into the smallest bucket that holds it.
  */
 void gpudl_batches_set(GpudlBatches *batches, const GpudlEngineInfo *info)
 {
     guint max = info->n_buckets > 0 ? info->buckets[info->n_buckets - 1] : info->max_batch;
     g_autofree guint64 *soonest = g_new0(guint64, (gsize)max + 1);
-    gboolean measured = info->n_buckets > 0;
+    g_autofree guint64 *times = info->n_buckets > 0 ? make_times(info, max) : NULL;
 
-    for (guint i = 0; i < info->n_buckets; i++)
-        measured = measured && info->bucket_ns[i] > 0;
     g_free(batches->take);
     batches->max = max;
     batches->take = g_new0(guint, (gsize)max + 1);
     for (guint n = 1; n <= max; n++) {
         batches->take[n] = n;
-        if (!measured)
+        if (!times)
             continue;
         soonest[n] = G_MAXUINT64;
-        for (guint i = 0; i <= holds(info, n); i++) {
-            guint taken = MIN(info->buckets[i], n);
-            guint64 time = info->bucket_ns[i] + soonest[n - taken];
+        for (guint taken = 1; taken <= n; taken++) {
+            guint64 time = times[taken] + soonest[n - taken];
 
             if (time <= soonest[n]) { /* of equal ones the larger */
                 soonest[n] = time;
