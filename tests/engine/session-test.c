@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "engine/passes/passes.h"
+
 GpudlModel *make_model_of(guint side, guint heads)
 {
     g_autoptr(GError) error = NULL;
@@ -21,6 +23,11 @@ GpudlModel *make_model_of(guint side, guint heads)
         node->attrs.shape = (GpudlShapeAttrs){.rank = 2, .dims = {0, -1}};
         gpudl_graph_add_output(graph, node->outputs[0]);
     }
+    gpudl_graph_infer(graph, 1, &error);
+    g_assert_no_error(error);
+    gpudl_graph_prove_batch(graph, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_true(graph->symbolic_batch);
     model = gpudl_model_new(graph, "flat", NULL, &error);
     g_assert_no_error(error);
     return model;
