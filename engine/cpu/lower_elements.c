@@ -2,7 +2,7 @@
 /* Element by element, and softmax. */
 #include <string.h>
 
-#include "program.h"
+#include "lower.h"
 
 /* In place where nobody else reads the input. */
 static int32_t output_over(CpuCompiler *c, const GpudlPlanNode *node, int32_t src)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "program.h"
+#include "lower.h"
 
 int cpu_lower_identity(CpuCompiler *c, const GpudlPlanNode *node)
 {

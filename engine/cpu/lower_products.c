@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "program.h"
+#include "lower.h"
 
 #define ARG_NONE (-1)
 

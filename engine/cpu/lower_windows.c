@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pools, local response normalisation, batch normalisation that could not be folded. */
-#include "program.h"
+#include "lower.h"
 
 typedef struct {
     int n;

@@ -10,13 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "compile.h"
 #include "engine/interface.h"
 #include "engine/settings.h"
 #include "kernels/cast.h"
 #include "kernels/elementwise.h"
 #include "kernels/softmax.h"
 #include "preproc.h"
-#include "program.h"
 
 /* A slot's instance of one batch's program. The one of batch 1 is made at open and comes first. */
 typedef struct Bound Bound;
@@ -135,7 +135,7 @@ static CpuInstance *instance_for(Engine *engine, Slot *slot, int64_t batch, Gpud
         return NULL;
     bound = calloc(1, sizeof *bound);
     if (bound != NULL)
-        bound->instance = cpu_instance_new(&engine->shared, program);
+        bound->instance = cpu_instance_new(engine->shared.dnn, program);
     if (bound == NULL || bound->instance == NULL) {
         free(bound);
         *status = fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for a workspace of %llu bytes",

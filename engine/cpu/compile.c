@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "compile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lower.h"
+
+static CpuLower *const lowering[GPUDL_OP_LAST + 1] = {
+    [GPUDL_OP_CONV] = cpu_lower_conv,
+    [GPUDL_OP_GEMM] = cpu_lower_gemm,
+    [GPUDL_OP_MATMUL] = cpu_lower_matmul,
+    [GPUDL_OP_MAX_POOL] = cpu_lower_pool,
+    [GPUDL_OP_AVERAGE_POOL] = cpu_lower_pool,
+    [GPUDL_OP_GLOBAL_MAX_POOL] = cpu_lower_global_pool,
+    [GPUDL_OP_GLOBAL_AVERAGE_POOL] = cpu_lower_global_pool,
+    [GPUDL_OP_LRN] = cpu_lower_lrn,
+    [GPUDL_OP_BATCH_NORM] = cpu_lower_batch_norm,
+    [GPUDL_OP_ACTIVATION] = cpu_lower_activation,
+    [GPUDL_OP_ELU] = cpu_lower_unary,
+    [GPUDL_OP_ABS] = cpu_lower_unary,
+    [GPUDL_OP_NEG] = cpu_lower_unary,
+    [GPUDL_OP_EXP] = cpu_lower_unary,
+    [GPUDL_OP_LOG] = cpu_lower_unary,
+    [GPUDL_OP_SQRT] = cpu_lower_unary,
+    [GPUDL_OP_ADD] = cpu_lower_binary,
+    [GPUDL_OP_SUB] = cpu_lower_binary,
+    [GPUDL_OP_MUL] = cpu_lower_binary,
+    [GPUDL_OP_DIV] = cpu_lower_binary,
+    [GPUDL_OP_SOFTMAX] = cpu_lower_softmax,
+    [GPUDL_OP_LOG_SOFTMAX] = cpu_lower_softmax,
+    [GPUDL_OP_REDUCE_MEAN] = cpu_lower_reduce_mean,
+    [GPUDL_OP_RESHAPE] = cpu_lower_reshape,
+    [GPUDL_OP_IDENTITY] = cpu_lower_identity,
+    [GPUDL_OP_TRANSPOSE] = cpu_lower_transpose,
+    [GPUDL_OP_CONCAT] = cpu_lower_concat,
+    [GPUDL_OP_SPLIT] = cpu_lower_split,
+    [GPUDL_OP_SLICE] = cpu_lower_slice,
+};
+
+static int all_f32(const CpuCompiler *c, const GpudlPlanNode *node)
+{
+    for (uint32_t i = 0; i < node->n_inputs; i++)
+        if (node->inputs[i] >= 0 && !cpu_is_f32(c, node->inputs[i]))
+            return 0;
+    for (uint32_t i = 0; i < node->n_outputs; i++)
+        if (!cpu_is_f32(c, node->outputs[i]))
+            return 0;
+    return 1;
+}
+
+static void lower_node(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    int any_dtype = node->op == GPUDL_OP_RESHAPE || node->op == GPUDL_OP_IDENTITY;
+    CpuLower *lower = node->op >= 0 && node->op <= GPUDL_OP_LAST ? lowering[node->op] : NULL;
+
+    if (c->done[c->node])
+        return;
+    if (lower != NULL && (any_dtype || all_f32(c, node)) && lower(c, node))
+        return;
+    if (cpu_call_supported(node))
+        cpu_call(c);
+    else
+        cpu_fail(c, GPUDL_STATUS_UNSUPPORTED, "node '%s': the CPU backend does not know operator %d", node->name,
+                 node->op);
+}
+
+/* The node has read its inputs: what is read by nobody else may be overwritten from the next node on. */
+static void release_inputs(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        int32_t tensor = node->inputs[i];
+
+        if (tensor < 0)
+            continue;
+        c->remaining[tensor]--;
+        for (int32_t v = c->tensor_values[tensor]; v >= 0; v = c->next_value[v])
+            c->program->blocks[c->program->values[v].block].pending--;
+    }
+}
+
+/* Where the network's input is only ever read by the reorder to channels last that the stem wants, the reorder goes:
+ * the input is written that way at once. */
+static void interleave_input(CpuCompiler *c)
+{
+    CpuProgram *p = c->program;
+    const GpudlPlanTensor *t = c->plan->n_inputs > 0 ? cpu_tensor(c, c->plan->inputs[0]) : NULL;
+    int32_t planar = t != NULL ? p->input_values[0] : -1, other = planar >= 0 ? c->next_value[planar] : -1;
+    CpuStep *reorder = NULL;
+    DnnMd last;
+    int wanted;
+
+    if (other < 0 || !cpu_is_f32(c, c->plan->inputs[0]) || t->shape.rank != 4 || t->shape.dims[1] != 3)
+        return;
+    last = dnn_md_tag(4, t->shape.dims, dnnl_acdb);
+    wanted = last != NULL && dnn_md_equal(last, cpu_value_md(c, other));
+    dnn_md_free(last);
+    for (uint32_t i = 0; i < p->n_steps && wanted; i++) {
+        CpuStep *step = &p->steps[i];
+
+        for (uint32_t k = 0; k < step->n_args && wanted; k++) {
+            if (!cpu_same_memory(c, step->args[k].value, planar))
+                continue;
+            wanted =
+                reorder == NULL && step->n_args == 2 && step->args[0].value == planar && step->args[1].value == other;
+            reorder = step;
+        }
+        for (uint32_t k = 0; step->call != NULL && k < step->call->n_inputs; k++)
+            wanted = wanted && !cpu_same_memory(c, step->call->values[k], planar);
+    }
+    for (uint32_t i = 0; i < c->plan->n_outputs; i++)
+        wanted = wanted && !cpu_same_memory(c, p->output_values[i], planar);
+    if (!wanted || reorder == NULL)
+        return;
+    dnnl_primitive_destroy(reorder->primitive);
+    reorder->primitive = NULL;
+    reorder->n_args = 0;
+    reorder->what = "nothing: the input is written so";
+    p->input_values[0] = other;
+    p->input_interleaved = 1;
+    p->blocks[p->values[other].block].first = 0;
+    p->blocks[p->values[planar].block].bytes = 0;
+}
+
+static void place_blocks(CpuCompiler *c)
+{
+    CpuProgram *p = c->program;
+    uint64_t *sizes = calloc(p->n_blocks + 1, sizeof *sizes), *offsets = calloc(p->n_blocks + 1, sizeof *offsets);
+    int32_t *first = calloc(p->n_blocks + 1, sizeof *first), *last = calloc(p->n_blocks + 1, sizeof *last);
+
+    if (sizes == NULL || offsets == NULL || first == NULL || last == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    } else {
+        for (uint32_t i = 0; i < p->n_blocks; i++) {
+            sizes[i] = p->blocks[i].constant != NULL ? 0 : p->blocks[i].bytes;
+            first[i] = p->blocks[i].first;
+            last[i] = p->blocks[i].last;
+        }
+        p->work_bytes =
+            c->shared->host->place(c->shared->host->host, p->n_blocks, sizes, first, last, CPU_ALIGNMENT, offsets);
+        if (p->work_bytes > SIZE_MAX / 2)
+            cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "the network's work memory is larger than memory can be");
+        for (uint32_t i = 0; i < p->n_blocks; i++)
+            p->blocks[i].offset = offsets[i];
+    }
+    free(sizes);
+    free(offsets);
+    free(first);
+    free(last);
+}
+
+/* Values of one constant may have several blocks; the last one that was added counts. */
+static uint64_t count_weights(const CpuProgram *p)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < p->n_blocks; i++) {
+        const CpuBlock *block = &p->blocks[i];
+        int again = block->constant == NULL || !block->used;
+
+        for (uint32_t k = i + 1; k < p->n_blocks && !again; k++)
+            again = p->blocks[k].constant == block->constant && p->blocks[k].used;
+        bytes += again ? 0 : block->bytes;
+    }
+    return bytes;
+}
+
+static void log_program(const CpuCompiler *c)
+{
+    const GpudlHost *host = c->shared->host;
+    char line[512];
+
+    for (uint32_t i = 0; i < c->program->n_steps; i++) {
+        const CpuStep *step = &c->program->steps[i];
+
+        snprintf(line, sizeof line, "step %u: %s by %s", i, c->plan->nodes[step->node].name, step->what);
+        host->log(host->host, GPUDL_LOG_DEBUG, line);
+    }
+}
+
+static void compile(CpuCompiler *c)
+{
+    const GpudlPlan *plan = c->plan;
+    CpuProgram *p = c->program;
+
+    for (uint32_t i = 0; i < plan->n_tensors; i++) {
+        c->tensor_values[i] = -1;
+        c->remaining[i] = plan->tensors[i].n_uses;
+    }
+    for (uint32_t i = 0; i < plan->n_inputs; i++)
+        p->input_values[i] = cpu_define(c, plan->inputs[i], cpu_plain_md(c, plan->inputs[i]));
+    for (uint32_t i = 0; i < plan->n_nodes && c->status == GPUDL_STATUS_OK; i++) {
+        c->node = (int32_t)i;
+        lower_node(c, &plan->nodes[i]);
+        release_inputs(c, &plan->nodes[i]);
+        if (c->shared->host->cancelled(c->shared->host->host))
+            cpu_fail(c, GPUDL_STATUS_FAILED, "cancelled");
+    }
+    for (uint32_t i = 0; i < plan->n_outputs && c->status == GPUDL_STATUS_OK; i++) {
+        p->output_values[i] = cpu_use_plain(c, plan->outputs[i]);
+        if (p->output_values[i] >= 0)
+            p->blocks[p->values[p->output_values[i]].block].last = INT32_MAX;
+    }
+    if (c->status == GPUDL_STATUS_OK)
+        interleave_input(c);
+    for (uint32_t i = 0; i < p->n_blocks; i++)
+        if (p->blocks[i].last > (int32_t)p->n_steps)
+            p->blocks[i].last = (int32_t)p->n_steps;
+    if (c->status == GPUDL_STATUS_OK)
+        place_blocks(c);
+    p->weight_bytes = count_weights(p);
+    if (c->status == GPUDL_STATUS_OK)
+        log_program(c);
+}
+
+CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault)
+{
+    CpuCompiler c = {.shared = shared, .plan = plan, .status = GPUDL_STATUS_OK, .fault = fault};
+    CpuProgram *p = calloc(1, sizeof *p);
+
+    c.program = p;
+    c.tensor_values = calloc(plan->n_tensors + 1, sizeof(int32_t));
+    c.remaining = calloc(plan->n_tensors + 1, sizeof(int32_t));
+    c.done = calloc(plan->n_nodes + 1, 1);
+    if (p != NULL) {
+        p->plan = plan;
+        p->input_values = calloc(plan->n_inputs + 1, sizeof(int32_t));
+        p->output_values = calloc(plan->n_outputs + 1, sizeof(int32_t));
+    }
+    if (p == NULL || c.tensor_values == NULL || c.remaining == NULL || c.done == NULL || p->input_values == NULL ||
+        p->output_values == NULL)
+        cpu_fail(&c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    else
+        compile(&c);
+    free(c.tensor_values);
+    free(c.remaining);
+    free(c.done);
+    free(c.next_value);
+    free(c.value_tensor);
+    *status = c.status;
+    if (c.status != GPUDL_STATUS_OK) {
+        cpu_program_free(p);
+        return NULL;
+    }
+    return p;
+}

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lower.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- small parts ------------------------------------------------------------------------------------------------- */
+
+void cpu_fail(CpuCompiler *c, GpudlStatus status, const char *format, ...)
+{
+    va_list args;
+
+    if (c->status != GPUDL_STATUS_OK)
+        return;
+    c->status = status;
+    va_start(args, format);
+    vsnprintf(c->fault->message, sizeof c->fault->message, format, args);
+    va_end(args);
+}
+
+/* Room for one more in an array of n; room is doubled. */
+static int grow(CpuCompiler *c, void *array, uint32_t n, uint32_t *room, size_t size)
+{
+    void **where = array;
+    uint32_t wanted = *room != 0 ? *room * 2 : 64;
+    void *larger;
+
+    if (n < *room)
+        return 1;
+    larger = realloc(*where, wanted * size);
+    if (larger == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return 0;
+    }
+    *where = larger;
+    *room = wanted;
+    return 1;
+}
+
+const GpudlPlanTensor *cpu_tensor(const CpuCompiler *c, int32_t tensor)
+{
+    return &c->plan->tensors[tensor];
+}
+
+int cpu_is_f32(const CpuCompiler *c, int32_t tensor)
+{
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+
+    return t->dtype == GPUDL_DTYPE_F32 && t->shape.rank >= 1 && t->bytes > 0;
+}
+
+int cpu_is_constant(const CpuCompiler *c, int32_t tensor)
+{
+    return cpu_tensor(c, tensor)->kind == GPUDL_PLAN_CONSTANT && cpu_is_f32(c, tensor);
+}
+
+DnnMdRef cpu_value_md(const CpuCompiler *c, int32_t value)
+{
+    return c->program->values[value].md;
+}
+
+static int32_t add_block(CpuCompiler *c, void *constant, uint64_t bytes, int32_t pending)
+{
+    CpuProgram *p = c->program;
+
+    if (c->status != GPUDL_STATUS_OK || !grow(c, &p->blocks, p->n_blocks, &c->block_room, sizeof *p->blocks))
+        return -1;
+    p->blocks[p->n_blocks] = (CpuBlock){constant, bytes, 0, (int32_t)p->n_steps, (int32_t)p->n_steps, pending, 0};
+    return (int32_t)p->n_blocks++;
+}
+
+/* Takes md over. tensor -1: belongs to none. */
+static int32_t add_value(CpuCompiler *c, DnnMd md, int32_t block, int32_t tensor)
+{
+    CpuProgram *p = c->program;
+    uint32_t room = c->value_room;
+    int32_t *last;
+
+    if (c->status == GPUDL_STATUS_OK && block >= 0 &&
+        grow(c, &p->values, p->n_values, &c->value_room, sizeof *p->values)) {
+        if (c->value_room != room) {
+            int32_t *next = realloc(c->next_value, c->value_room * sizeof *next);
+            int32_t *owner = next != NULL ? realloc(c->value_tensor, c->value_room * sizeof *owner) : NULL;
+
+            c->next_value = next != NULL ? next : c->next_value;
+            c->value_tensor = owner != NULL ? owner : c->value_tensor;
+            if (owner == NULL)
+                cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        }
+    }
+    if (c->status != GPUDL_STATUS_OK || block < 0) {
+        dnn_md_free(md);
+        return -1;
+    }
+    p->values[p->n_values] = (CpuValue){md, block};
+    c->next_value[p->n_values] = -1;
+    c->value_tensor[p->n_values] = tensor;
+    if (tensor >= 0) {
+        last = &c->tensor_values[tensor];
+        while (*last >= 0)
+            last = &c->next_value[*last];
+        *last = (int32_t)p->n_values;
+    }
+    return (int32_t)p->n_values++;
+}
+
+DnnMd cpu_plain_md(CpuCompiler *c, int32_t tensor)
+{
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+    DnnMd md;
+
+    if (!cpu_is_f32(c, tensor))
+        return NULL;
+    md = dnn_md_plain(t->shape.rank, t->shape.dims);
+    if (md == NULL)
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "tensor '%s': oneDNN has no layout for it", t->name);
+    return md;
+}
+
+/* ---- constants --------------------------------------------------------------------------------------------------- */
+
+/* Takes data over also on failure. */
+static CpuPacked *keep(CpuCompiler *c, int32_t owner, int32_t part, DnnMdRef md, void *data, uint64_t bytes)
+{
+    CpuPacked *packed = cpu_packed_add(c->shared, owner, part, md, data, bytes);
+
+    if (packed == NULL)
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for packed weights");
+    return packed;
+}
+
+/* The packed form of a constant: found, or made now. */
+static CpuPacked *pack(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef stored, DnnMdRef want)
+{
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+    CpuPacked *packed = cpu_packed_find(c->shared, tensor, part, want);
+    uint64_t bytes = dnn_md_bytes(want);
+    void *data;
+
+    if (packed != NULL || c->status != GPUDL_STATUS_OK)
+        return packed;
+    data = cpu_aligned_bytes(bytes);
+    if (data == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for %llu bytes of packed weights '%s'",
+                 (unsigned long long)bytes, t->name);
+        return NULL;
+    }
+    if (!cpu_reorder_now(c->shared, stored, t->data, want, data)) {
+        free(data);
+        cpu_fail(c, GPUDL_STATUS_BACKEND, "oneDNN can't reorder constant '%s'", t->name);
+        return NULL;
+    }
+    return keep(c, tensor, part, want, data, bytes);
+}
+
+int32_t cpu_use_packed_as(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef stored, DnnMdRef want)
+{
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+    CpuPacked *packed;
+
+    if (c->status != GPUDL_STATUS_OK)
+        return -1;
+    if (dnn_md_equal(stored, want)) /* the model's own bytes will do */
+        return add_value(c, dnn_md_copy(want), add_block(c, (void *)t->data, t->bytes, 1), -1);
+    packed = pack(c, tensor, part, stored, want);
+    if (packed == NULL)
+        return -1;
+    return add_value(c, dnn_md_copy(want), add_block(c, packed->data, packed->bytes, 1), -1);
+}
+
+static int32_t use_packed(CpuCompiler *c, int32_t tensor, DnnMdRef want)
+{
+    CpuPacked *packed = pack(c, tensor, -1, cpu_value_md(c, c->tensor_values[tensor]), want);
+
+    if (packed == NULL)
+        return -1;
+    return add_value(c, dnn_md_copy(want), add_block(c, packed->data, packed->bytes, 1), tensor);
+}
+
+int32_t cpu_constant(CpuCompiler *c, int32_t part, DnnMd md, void *data, uint64_t bytes)
+{
+    CpuPacked *packed;
+
+    if (data == NULL)
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for a constant of node '%s'", c->plan->nodes[c->node].name);
+    if (c->status != GPUDL_STATUS_OK) {
+        free(data);
+        dnn_md_free(md);
+        return -1;
+    }
+    packed = keep(c, (int32_t)c->plan->n_tensors + c->node, part, md, data, bytes);
+    if (packed == NULL) {
+        dnn_md_free(md);
+        return -1;
+    }
+    return add_value(c, md, add_block(c, packed->data, bytes, 1), -1);
+}
+
+int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md)
+{
+    CpuPacked *packed = cpu_packed_find(c->shared, (int32_t)c->plan->n_tensors + c->node, part, md);
+
+    if (packed == NULL)
+        return -1;
+    return add_value(c, md != NULL ? dnn_md_copy(md) : NULL, add_block(c, packed->data, packed->bytes, 1), -1);
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+int32_t cpu_use(CpuCompiler *c, int32_t tensor, DnnMdRef want)
+{
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+    int32_t value, copy;
+
+    if (c->status != GPUDL_STATUS_OK)
+        return -1;
+    if (c->tensor_values[tensor] < 0) {
+        if (t->kind != GPUDL_PLAN_CONSTANT) {
+            cpu_fail(c, GPUDL_STATUS_FAILED, "plan: tensor '%s' is read before it is written", t->name);
+            return -1;
+        }
+        add_value(c, cpu_plain_md(c, tensor), add_block(c, (void *)t->data, t->bytes, 1), tensor);
+    }
+    value = c->tensor_values[tensor];
+    if (want == NULL || value < 0)
+        return value;
+    for (int32_t v = value; v >= 0; v = c->next_value[v])
+        if (cpu_value_md(c, v) != NULL && dnn_md_equal(cpu_value_md(c, v), want))
+            return v;
+    if (t->kind == GPUDL_PLAN_CONSTANT)
+        return use_packed(c, tensor, want);
+    copy = add_value(c, dnn_md_copy(want), add_block(c, NULL, dnn_md_bytes(want), c->remaining[tensor]), tensor);
+    cpu_copy(c, value, copy);
+    return copy;
+}
+
+int32_t cpu_use_plain(CpuCompiler *c, int32_t tensor)
+{
+    DnnMd want = cpu_plain_md(c, tensor);
+    int32_t value = cpu_use(c, tensor, want);
+
+    dnn_md_free(want);
+    return value;
+}
+
+int32_t cpu_define(CpuCompiler *c, int32_t tensor, DnnMd md)
+{
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+    uint64_t bytes = md != NULL ? dnn_md_bytes(md) : t->bytes;
+
+    return add_value(c, md, add_block(c, NULL, bytes, t->n_uses), tensor);
+}
+
+int32_t cpu_define_alias(CpuCompiler *c, int32_t tensor, DnnMd md, int32_t value)
+{
+    if (c->status != GPUDL_STATUS_OK || value < 0) {
+        dnn_md_free(md);
+        return -1;
+    }
+    c->program->blocks[c->program->values[value].block].pending += cpu_tensor(c, tensor)->n_uses;
+    return add_value(c, md, c->program->values[value].block, tensor);
+}
+
+int32_t cpu_view(CpuCompiler *c, DnnMd md, int32_t value)
+{
+    if (c->status != GPUDL_STATUS_OK || value < 0) {
+        dnn_md_free(md);
+        return -1;
+    }
+    return add_value(c, md, c->program->values[value].block, -1);
+}
+
+int32_t cpu_temporary(CpuCompiler *c, DnnMd md)
+{
+    return add_value(c, md, md != NULL ? add_block(c, NULL, dnn_md_bytes(md), 0) : -1, -1);
+}
+
+int cpu_same_memory(const CpuCompiler *c, int32_t a, int32_t b)
+{
+    return a >= 0 && b >= 0 && c->program->values[a].block == c->program->values[b].block;
+}
+
+int cpu_may_overwrite(const CpuCompiler *c, int32_t value)
+{
+    const GpudlPlanNode *node = &c->plan->nodes[c->node];
+    const CpuBlock *block;
+    int32_t own = 0;
+
+    if (c->status != GPUDL_STATUS_OK || value < 0)
+        return 0;
+    block = &c->program->blocks[c->program->values[value].block];
+    if (block->constant != NULL)
+        return 0;
+    for (uint32_t i = 0; i < node->n_inputs; i++)
+        if (node->inputs[i] >= 0)
+            for (int32_t v = c->tensor_values[node->inputs[i]]; v >= 0; v = c->next_value[v])
+                own += c->program->values[v].block == c->program->values[value].block;
+    return block->pending <= own;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
+static CpuStep *add_step(CpuCompiler *c)
+{
+    CpuProgram *p = c->program;
+
+    if (c->status != GPUDL_STATUS_OK || !grow(c, &p->steps, p->n_steps, &c->step_room, sizeof *p->steps))
+        return NULL;
+    p->steps[p->n_steps] = (CpuStep){.node = c->node};
+    return &p->steps[p->n_steps++];
+}
+
+static void touch(CpuCompiler *c, int32_t value)
+{
+    CpuBlock *block = &c->program->blocks[c->program->values[value].block];
+    int32_t step = (int32_t)c->program->n_steps - 1;
+
+    block->used = 1;
+    if (block->last < step)
+        block->last = step;
+}
+
+void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg *args)
+{
+    DnnMdRef scratch = pd != NULL ? dnn_pd_md(pd, dnnl_query_scratchpad_md, 0) : NULL;
+    size_t scratch_bytes = scratch != NULL ? dnn_md_bytes(scratch) : 0;
+    int32_t scratch_value = -1;
+    CpuStep *step = NULL;
+
+    if (c->status == GPUDL_STATUS_OK && pd == NULL)
+        cpu_fail(c, GPUDL_STATUS_BACKEND, "node '%s': oneDNN has no implementation", c->plan->nodes[c->node].name);
+    for (uint32_t i = 0; i < n; i++)
+        if (args[i].value < 0)
+            cpu_fail(c, GPUDL_STATUS_FAILED, "node '%s': an operand is missing", c->plan->nodes[c->node].name);
+    if (scratch_bytes > 0)
+        scratch_value = cpu_temporary(c, dnn_md_copy(scratch));
+    step = add_step(c);
+    if (step != NULL) {
+        step->args = calloc(n + 1, sizeof *step->args);
+        if (step->args == NULL || dnnl_primitive_create(&step->primitive, pd) != dnnl_success) {
+            cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "node '%s': oneDNN could not make %s", c->plan->nodes[c->node].name,
+                     dnn_pd_name(pd));
+        } else {
+            const_dnnl_primitive_desc_t kept = NULL;
+
+            memcpy(step->args, args, n * sizeof *args);
+            step->n_args = n;
+            if (scratch_value >= 0)
+                step->args[step->n_args++] = (CpuArg){DNNL_ARG_SCRATCHPAD, scratch_value};
+            for (uint32_t i = 0; i < step->n_args; i++)
+                touch(c, step->args[i].value);
+            if (dnnl_primitive_get_primitive_desc(step->primitive, &kept) == dnnl_success)
+                step->what = dnn_pd_name((dnnl_primitive_desc_t)kept);
+        }
+    }
+    if (pd != NULL)
+        dnnl_primitive_desc_destroy(pd);
+}
+
+void cpu_copy(CpuCompiler *c, int32_t from, int32_t to)
+{
+    const CpuArg args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    dnnl_primitive_attr_t attr = from >= 0 && to >= 0 ? dnn_attr(NULL) : NULL;
+
+    if (attr == NULL)
+        return;
+    cpu_step(c, dnn_reorder(c->shared->dnn, attr, cpu_value_md(c, from), cpu_value_md(c, to)), 2, args);
+    dnnl_primitive_attr_destroy(attr);
+}
+
+void cpu_apply_activation(CpuCompiler *c, const GpudlAct *act, int32_t value)
+{
+    DnnEltwise ops[2];
+    int n = dnn_activation(act, ops);
+
+    for (int i = 0; i < n && value >= 0; i++) {
+        const CpuArg args[] = {{DNNL_ARG_SRC, value}, {DNNL_ARG_DST, value}};
+        dnnl_primitive_attr_t attr = dnn_attr(NULL);
+
+        cpu_step(c, dnn_eltwise(c->shared->dnn, attr, &ops[i], cpu_value_md(c, value)), 2, args);
+        dnnl_primitive_attr_destroy(attr);
+    }
+}
+
+static void fill_view(CpuCompiler *c, CpuCall *call, uint32_t i, int32_t tensor, int32_t value)
+{
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+
+    call->views[i] = (GpudlTensorView){t->dtype, t->shape, NULL};
+    call->values[i] = value;
+}
+
+void cpu_call(CpuCompiler *c)
+{
+    const GpudlPlanNode *node = &c->plan->nodes[c->node];
+    uint32_t n = node->n_inputs + node->n_outputs;
+    CpuCall *call = calloc(1, sizeof *call);
+    CpuStep *step;
+
+    if (call != NULL) {
+        call->views = calloc(n, sizeof *call->views);
+        call->values = calloc(n, sizeof *call->values);
+    }
+    if (call == NULL || call->views == NULL || call->values == NULL)
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    for (uint32_t i = 0; i < node->n_inputs && c->status == GPUDL_STATUS_OK; i++) {
+        call->values[i] = -1;
+        if (node->inputs[i] >= 0)
+            fill_view(c, call, i, node->inputs[i], cpu_use_plain(c, node->inputs[i]));
+    }
+    for (uint32_t i = 0; i < node->n_outputs && c->status == GPUDL_STATUS_OK; i++)
+        fill_view(c, call, node->n_inputs + i, node->outputs[i],
+                  cpu_define(c, node->outputs[i], cpu_plain_md(c, node->outputs[i])));
+    step = add_step(c);
+    if (step == NULL) {
+        if (call != NULL) {
+            free(call->views);
+            free(call->values);
+        }
+        free(call);
+        return;
+    }
+    call->node = node;
+    call->n_inputs = node->n_inputs;
+    call->n_outputs = node->n_outputs;
+    step->call = call;
+    step->what = "reference kernel";
+    for (uint32_t i = 0; i < n; i++)
+        if (call->values[i] >= 0)
+            touch(c, call->values[i]);
+}

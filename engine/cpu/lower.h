@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * The lowering of operators: what lower_*.c say of a node, and the state of the compilation they say it to.
+ */
+#ifndef GPUDL_ENGINE_CPU_LOWER_H
+#define GPUDL_ENGINE_CPU_LOWER_H
+
+#include "packed.h"
+#include "program.h"
+
+/** State of one compilation. After a failure every function does nothing and returns -1 or NULL: lowering code checks
+ * once, at its end. */
+typedef struct {
+    CpuShared *shared;
+    const GpudlPlan *plan;
+    CpuProgram *program;
+    int32_t node;
+    int32_t *tensor_values; /* first value of each tensor, -1: none yet */
+    int32_t *next_value;    /* per value: the tensor's next one, -1 */
+    int32_t *value_tensor;  /* per value */
+    int32_t *remaining;     /* per tensor: uses to come, this node's included */
+    uint8_t *done;          /* per node: already part of another's lowering */
+    uint32_t value_room, step_room, block_room;
+    GpudlStatus status;
+    GpudlFault *fault;
+} CpuCompiler;
+
+/** Fails the compilation once; the first message stays. */
+__attribute__((format(printf, 3, 4))) void cpu_fail(CpuCompiler *c, GpudlStatus status, const char *format, ...);
+
+/** The tensor as it lies now, or in layout want, for which a reorder is added once. */
+int32_t cpu_use(CpuCompiler *c, int32_t tensor, DnnMdRef want);
+int32_t cpu_use_plain(CpuCompiler *c, int32_t tensor);
+/** A constant tensor seen in another shape (stored: a layout of its bytes, e.g. with groups split off or transposed)
+ * and packed into want; part tells several such views of one tensor apart. */
+int32_t cpu_use_packed_as(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef stored, DnnMdRef want);
+/** Row-major; NULL for what oneDNN does not know (other types, scalars). Of the caller. */
+DnnMd cpu_plain_md(CpuCompiler *c, int32_t tensor);
+DnnMdRef cpu_value_md(const CpuCompiler *c, int32_t value);
+
+/** Gives a tensor its memory in a layout (taken over; NULL: dense in its dtype). */
+int32_t cpu_define(CpuCompiler *c, int32_t tensor, DnnMd md);
+/** Gives a tensor a layout (taken over) on another value's memory. */
+int32_t cpu_define_alias(CpuCompiler *c, int32_t tensor, DnnMd md, int32_t value);
+/** Another view (taken over) of a value's memory, belonging to no tensor. */
+int32_t cpu_view(CpuCompiler *c, DnnMd md, int32_t value);
+/** Memory for this node alone. */
+int32_t cpu_temporary(CpuCompiler *c, DnnMd md);
+/** TRUE if nobody but this node reads the value's memory from now on, so it may be overwritten. */
+int cpu_may_overwrite(const CpuCompiler *c, int32_t value);
+
+/** TRUE if two values lie in one block. */
+int cpu_same_memory(const CpuCompiler *c, int32_t a, int32_t b);
+
+/** A constant made at compile time: data (malloc'd, CPU_ALIGNMENT; taken over) is kept for part of this node. */
+int32_t cpu_constant(CpuCompiler *c, int32_t part, DnnMd md, void *data, uint64_t bytes);
+/** Looks one up that an earlier batch's program made; -1 if there is none. md is not taken. */
+int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md);
+
+/** Adds a primitive (pd is taken over and destroyed) with n (argument, value) pairs; its scratchpad is placed. */
+void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg *args);
+/** Copies a value into another layout of the same dimensions. */
+void cpu_copy(CpuCompiler *c, int32_t from, int32_t to);
+/** Runs the node's operator by its reference kernel. */
+void cpu_call(CpuCompiler *c);
+
+/** The plan's tensor; and TRUE if it is constant float32, TRUE if float32 of rank 1 or more. */
+const GpudlPlanTensor *cpu_tensor(const CpuCompiler *c, int32_t tensor);
+int cpu_is_constant(const CpuCompiler *c, int32_t tensor);
+int cpu_is_f32(const CpuCompiler *c, int32_t tensor);
+
+/** Lowers one node by oneDNN; FALSE, having added nothing, if it can't: the reference kernel then takes it. */
+typedef int CpuLower(CpuCompiler *c, const GpudlPlanNode *node);
+CpuLower cpu_lower_conv, cpu_lower_gemm, cpu_lower_matmul;
+CpuLower cpu_lower_pool, cpu_lower_global_pool, cpu_lower_lrn, cpu_lower_batch_norm, cpu_lower_reduce_mean;
+CpuLower cpu_lower_activation, cpu_lower_unary, cpu_lower_binary, cpu_lower_softmax;
+CpuLower cpu_lower_reshape, cpu_lower_identity, cpu_lower_transpose, cpu_lower_concat, cpu_lower_split, cpu_lower_slice;
+
+/** Adds an activation over a value, in place if it is the last step of the node's output. */
+void cpu_apply_activation(CpuCompiler *c, const GpudlAct *act, int32_t value);
+
+#endif
