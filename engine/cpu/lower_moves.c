@@ -179,6 +179,9 @@ int cpu_lower_slice(CpuCompiler *c, const GpudlPlanNode *node)
 
 /* ---- concatenation ----------------------------------------------------------------------------------------------- */
 
+/* oneDNN numbers a primitive's arguments; from here on the sources' numbers mean something else. */
+#define MOST_SOURCES (DNNL_ARG_MULTIPLE_DST - DNNL_ARG_MULTIPLE_SRC)
+
 /* In the layout that most of the bytes have already; oneDNN's fast loop needs whole blocks of every piece but the last,
  * where it has none the plain layout is faster than its general loop. */
 static int32_t leading_input(CpuCompiler *c, const GpudlPlanNode *node)
@@ -201,13 +204,19 @@ int cpu_lower_concat(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
     int axis = ((const GpudlAttrs *)node->attrs)->axis.axis;
-    int32_t leading = leading_input(c, node);
-    CpuArg *args = calloc(node->n_inputs + 1, sizeof *args);
-    DnnMdRef *mds = calloc(node->n_inputs, sizeof *mds);
-    dnnl_primitive_attr_t attr = dnn_attr(NULL);
-    DnnMd dst = leading >= 0 ? dnn_md_like(cpu_value_md(c, leading), y->dims) : NULL;
+    int32_t leading = node->n_inputs <= MOST_SOURCES ? leading_input(c, node) : -1;
+    CpuArg *args;
+    DnnMdRef *mds;
+    dnnl_primitive_attr_t attr;
+    DnnMd dst;
     dnnl_primitive_desc_t pd = NULL;
 
+    if (leading < 0)
+        return 0;
+    args = calloc(node->n_inputs + 1, sizeof *args);
+    mds = calloc(node->n_inputs, sizeof *mds);
+    attr = dnn_attr(NULL);
+    dst = dnn_md_like(cpu_value_md(c, leading), y->dims);
     if (args != NULL && mds != NULL && attr != NULL && dst != NULL) {
         for (uint32_t i = 0; i < node->n_inputs; i++) {
             DnnMd like = dnn_md_like(dst, cpu_tensor(c, node->inputs[i])->shape.dims);

@@ -580,6 +580,28 @@ static void test_moves(void)
     g_rand_free(rand);
 }
 
+/* More pieces than oneDNN has numbers for. */
+static void test_wide_concat(void)
+{
+    static const guint widths[] = {1024, 1025, 3100};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(widths); i++) {
+        GRand *rand = g_rand_new_with_seed(17);
+        Net net = net_new(rand, 3, 2, 2);
+        GpudlAttrs axis = {.axis = {.axis = 1}};
+        g_autofree GpudlTensor **pieces = g_new(GpudlTensor *, widths[i]);
+        GpudlTensor *values[3] = {net_input(&net), conv(&net, net_input(&net), 8, 1, NULL, no_act)};
+
+        values[2] = apply(&net, GPUDL_OP_ABS, NULL, values[1]);
+        for (guint k = 0; k < widths[i]; k++)
+            pieces[k] = values[g_rand_int_range(rand, 0, 3)];
+        apply_n(&net, GPUDL_OP_CONCAT, &axis, widths[i], pieces, 1, pieces);
+        gpudl_graph_add_output(net.graph, pieces[0]);
+        check(&net, 2);
+        g_rand_free(rand);
+    }
+}
+
 /* Reshape, Transpose, Reshape as ShuffleNet has it, and the same with the middle seen by another. */
 static void test_channel_shuffle(void)
 {
@@ -882,6 +904,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/products", test_products);
     g_test_add_func("/cpu/softmax", test_softmax);
     g_test_add_func("/cpu/moves", test_moves);
+    g_test_add_func("/cpu/wide-concat", test_wide_concat);
     g_test_add_func("/cpu/channel-shuffle", test_channel_shuffle);
     g_test_add_func("/cpu/reference-kernels-in-between", test_reference_kernels_in_between);
     g_test_add_func("/cpu/random-nets", test_random_nets);
