@@ -149,19 +149,13 @@ static void place_blocks(CpuCompiler *c)
     free(last);
 }
 
-/* Values of one constant may have several blocks; the last one that was added counts. */
 static uint64_t count_weights(const CpuProgram *p)
 {
     uint64_t bytes = 0;
 
-    for (uint32_t i = 0; i < p->n_blocks; i++) {
-        const CpuBlock *block = &p->blocks[i];
-        int again = block->constant == NULL || !block->used;
-
-        for (uint32_t k = i + 1; k < p->n_blocks && !again; k++)
-            again = p->blocks[k].constant == block->constant && p->blocks[k].used;
-        bytes += again ? 0 : block->bytes;
-    }
+    for (uint32_t i = 0; i < p->n_blocks; i++)
+        if (p->blocks[i].constant != NULL && p->blocks[i].used)
+            bytes += p->blocks[i].bytes;
     return bytes;
 }
 
@@ -184,9 +178,13 @@ static void compile(CpuCompiler *c)
     CpuProgram *p = c->program;
 
     for (uint32_t i = 0; i < plan->n_tensors; i++) {
-        c->tensor_values[i] = -1;
+        c->tensor_values[i] = c->raw_blocks[i] = c->readers[i] = -1;
         c->remaining[i] = plan->tensors[i].n_uses;
     }
+    for (uint32_t i = 0; i < plan->n_nodes; i++)
+        for (uint32_t k = 0; k < plan->nodes[i].n_inputs; k++)
+            if (plan->nodes[i].inputs[k] >= 0)
+                c->readers[plan->nodes[i].inputs[k]] = (int32_t)i;
     for (uint32_t i = 0; i < plan->n_inputs; i++)
         p->input_values[i] = cpu_define(c, plan->inputs[i], cpu_plain_md(c, plan->inputs[i]));
     for (uint32_t i = 0; i < plan->n_nodes && c->status == GPUDL_STATUS_OK; i++) {
@@ -219,16 +217,19 @@ CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, GpudlStatu
     CpuProgram *p = calloc(1, sizeof *p);
 
     c.program = p;
+    shared->compilations++;
     c.tensor_values = calloc(plan->n_tensors + 1, sizeof(int32_t));
     c.remaining = calloc(plan->n_tensors + 1, sizeof(int32_t));
+    c.raw_blocks = calloc(plan->n_tensors + 1, sizeof(int32_t));
+    c.readers = calloc(plan->n_tensors + 1, sizeof(int32_t));
     c.done = calloc(plan->n_nodes + 1, 1);
     if (p != NULL) {
         p->plan = plan;
         p->input_values = calloc(plan->n_inputs + 1, sizeof(int32_t));
         p->output_values = calloc(plan->n_outputs + 1, sizeof(int32_t));
     }
-    if (p == NULL || c.tensor_values == NULL || c.remaining == NULL || c.done == NULL || p->input_values == NULL ||
-        p->output_values == NULL)
+    if (p == NULL || c.tensor_values == NULL || c.remaining == NULL || c.raw_blocks == NULL || c.readers == NULL ||
+        c.done == NULL || p->input_values == NULL || p->output_values == NULL)
         cpu_fail(&c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     else
         compile(&c);
@@ -236,7 +237,8 @@ CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, GpudlStatu
     free(c.remaining);
     free(c.done);
     free(c.next_value);
-    free(c.value_tensor);
+    free(c.raw_blocks);
+    free(c.readers);
     *status = c.status;
     if (c.status != GPUDL_STATUS_OK) {
         cpu_program_free(p);

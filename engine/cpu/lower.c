@@ -56,6 +56,11 @@ int cpu_is_constant(const CpuCompiler *c, int32_t tensor)
     return cpu_tensor(c, tensor)->kind == GPUDL_PLAN_CONSTANT && cpu_is_f32(c, tensor);
 }
 
+int32_t cpu_only_reader(const CpuCompiler *c, int32_t tensor)
+{
+    return cpu_tensor(c, tensor)->n_uses == 1 ? c->readers[tensor] : -1;
+}
+
 DnnMdRef cpu_value_md(const CpuCompiler *c, int32_t value)
 {
     return c->program->values[value].md;
@@ -71,7 +76,8 @@ static int32_t add_block(CpuCompiler *c, void *constant, uint64_t bytes, int32_t
     return (int32_t)p->n_blocks++;
 }
 
-/* Takes md over. tensor -1: belongs to none. */
+/* Takes md over. tensor -1: belongs to none. A tensor's values are a short list: each has another of the few layouts
+ * that oneDNN knows for a shape. */
 static int32_t add_value(CpuCompiler *c, DnnMd md, int32_t block, int32_t tensor)
 {
     CpuProgram *p = c->program;
@@ -82,11 +88,9 @@ static int32_t add_value(CpuCompiler *c, DnnMd md, int32_t block, int32_t tensor
         grow(c, &p->values, p->n_values, &c->value_room, sizeof *p->values)) {
         if (c->value_room != room) {
             int32_t *next = realloc(c->next_value, c->value_room * sizeof *next);
-            int32_t *owner = next != NULL ? realloc(c->value_tensor, c->value_room * sizeof *owner) : NULL;
 
             c->next_value = next != NULL ? next : c->next_value;
-            c->value_tensor = owner != NULL ? owner : c->value_tensor;
-            if (owner == NULL)
+            if (next == NULL)
                 cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         }
     }
@@ -96,7 +100,6 @@ static int32_t add_value(CpuCompiler *c, DnnMd md, int32_t block, int32_t tensor
     }
     p->values[p->n_values] = (CpuValue){md, block};
     c->next_value[p->n_values] = -1;
-    c->value_tensor[p->n_values] = tensor;
     if (tensor >= 0) {
         last = &c->tensor_values[tensor];
         while (*last >= 0)
@@ -124,18 +127,38 @@ DnnMd cpu_plain_md(CpuCompiler *c, int32_t tensor)
 /* Takes data over also on failure. */
 static CpuPacked *keep(CpuCompiler *c, int32_t owner, int32_t part, DnnMdRef md, void *data, uint64_t bytes)
 {
-    CpuPacked *packed = cpu_packed_add(c->shared, owner, part, md, data, bytes);
+    CpuPacked *packed = cpu_packed_add(&c->shared->packed, owner, part, md, data, bytes);
 
     if (packed == NULL)
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for packed weights");
     return packed;
 }
 
+/* A constant has one block in a program, however many values lie on it. */
+static int32_t packed_block(CpuCompiler *c, CpuPacked *packed)
+{
+    if (packed != NULL && packed->compilation != c->shared->compilations) {
+        packed->block = add_block(c, packed->data, packed->bytes, 1);
+        packed->compilation = c->shared->compilations;
+    }
+    return packed != NULL ? packed->block : -1;
+}
+
+/* The same for the model's own bytes. */
+static int32_t raw_block(CpuCompiler *c, int32_t tensor)
+{
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+
+    if (c->raw_blocks[tensor] < 0)
+        c->raw_blocks[tensor] = add_block(c, (void *)t->data, t->bytes, 1);
+    return c->raw_blocks[tensor];
+}
+
 /* The packed form of a constant: found, or made now. */
 static CpuPacked *pack(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef stored, DnnMdRef want)
 {
     const GpudlPlanTensor *t = cpu_tensor(c, tensor);
-    CpuPacked *packed = cpu_packed_find(c->shared, tensor, part, want);
+    CpuPacked *packed = cpu_packed_find(&c->shared->packed, tensor, part, want);
     uint64_t bytes = dnn_md_bytes(want);
     void *data;
 
@@ -157,26 +180,18 @@ static CpuPacked *pack(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef st
 
 int32_t cpu_use_packed_as(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef stored, DnnMdRef want)
 {
-    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
-    CpuPacked *packed;
-
     if (c->status != GPUDL_STATUS_OK)
         return -1;
     if (dnn_md_equal(stored, want)) /* the model's own bytes will do */
-        return add_value(c, dnn_md_copy(want), add_block(c, (void *)t->data, t->bytes, 1), -1);
-    packed = pack(c, tensor, part, stored, want);
-    if (packed == NULL)
-        return -1;
-    return add_value(c, dnn_md_copy(want), add_block(c, packed->data, packed->bytes, 1), -1);
+        return add_value(c, dnn_md_copy(want), raw_block(c, tensor), -1);
+    return add_value(c, dnn_md_copy(want), packed_block(c, pack(c, tensor, part, stored, want)), -1);
 }
 
 static int32_t use_packed(CpuCompiler *c, int32_t tensor, DnnMdRef want)
 {
     CpuPacked *packed = pack(c, tensor, -1, cpu_value_md(c, c->tensor_values[tensor]), want);
 
-    if (packed == NULL)
-        return -1;
-    return add_value(c, dnn_md_copy(want), add_block(c, packed->data, packed->bytes, 1), tensor);
+    return add_value(c, dnn_md_copy(want), packed_block(c, packed), tensor);
 }
 
 int32_t cpu_constant(CpuCompiler *c, int32_t part, DnnMd md, void *data, uint64_t bytes)
@@ -191,20 +206,16 @@ int32_t cpu_constant(CpuCompiler *c, int32_t part, DnnMd md, void *data, uint64_
         return -1;
     }
     packed = keep(c, (int32_t)c->plan->n_tensors + c->node, part, md, data, bytes);
-    if (packed == NULL) {
-        dnn_md_free(md);
-        return -1;
-    }
-    return add_value(c, md, add_block(c, packed->data, bytes, 1), -1);
+    return add_value(c, md, packed_block(c, packed), -1);
 }
 
 int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md)
 {
-    CpuPacked *packed = cpu_packed_find(c->shared, (int32_t)c->plan->n_tensors + c->node, part, md);
+    CpuPacked *packed = cpu_packed_find(&c->shared->packed, (int32_t)c->plan->n_tensors + c->node, part, md);
 
     if (packed == NULL)
         return -1;
-    return add_value(c, md != NULL ? dnn_md_copy(md) : NULL, add_block(c, packed->data, packed->bytes, 1), -1);
+    return add_value(c, md != NULL ? dnn_md_copy(md) : NULL, packed_block(c, packed), -1);
 }
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
@@ -221,7 +232,7 @@ int32_t cpu_use(CpuCompiler *c, int32_t tensor, DnnMdRef want)
             cpu_fail(c, GPUDL_STATUS_FAILED, "plan: tensor '%s' is read before it is written", t->name);
             return -1;
         }
-        add_value(c, cpu_plain_md(c, tensor), add_block(c, (void *)t->data, t->bytes, 1), tensor);
+        add_value(c, cpu_plain_md(c, tensor), raw_block(c, tensor), tensor);
     }
     value = c->tensor_values[tensor];
     if (want == NULL || value < 0)

@@ -17,7 +17,8 @@ typedef struct {
     int32_t node;
     int32_t *tensor_values; /* first value of each tensor, -1: none yet */
     int32_t *next_value;    /* per value: the tensor's next one, -1 */
-    int32_t *value_tensor;  /* per value */
+    int32_t *raw_blocks;    /* per constant tensor: the block of the model's own bytes, -1 */
+    int32_t *readers;       /* per tensor: the last node that reads it, -1 */
     int32_t *remaining;     /* per tensor: uses to come, this node's included */
     uint8_t *done;          /* per node: already part of another's lowering */
     uint32_t value_room, step_room, block_room;
@@ -68,6 +69,8 @@ void cpu_call(CpuCompiler *c);
 const GpudlPlanTensor *cpu_tensor(const CpuCompiler *c, int32_t tensor);
 int cpu_is_constant(const CpuCompiler *c, int32_t tensor);
 int cpu_is_f32(const CpuCompiler *c, int32_t tensor);
+/** The only node that reads a tensor; -1 if there are more, or the outside does. */
+int32_t cpu_only_reader(const CpuCompiler *c, int32_t tensor);
 
 /** Lowers one node by oneDNN; FALSE, having added nothing, if it can't: the reference kernel then takes it. */
 typedef int CpuLower(CpuCompiler *c, const GpudlPlanNode *node);

@@ -17,24 +17,12 @@ int cpu_lower_identity(CpuCompiler *c, const GpudlPlanNode *node)
 
 /* ---- channel shuffle --------------------------------------------------------------------------------------------- */
 
-/* The only node that reads a tensor, or -1. */
-static int32_t only_reader(const CpuCompiler *c, int32_t tensor)
-{
-    if (cpu_tensor(c, tensor)->n_uses != 1)
-        return -1;
-    for (int32_t i = c->node + 1; i < (int32_t)c->plan->n_nodes; i++)
-        for (uint32_t k = 0; k < c->plan->nodes[i].n_inputs; k++)
-            if (c->plan->nodes[i].inputs[k] == tensor)
-                return i;
-    return -1;
-}
-
 /* Reshape n, c, h, w to n, g, c/g, h, w (or n, g, c/g, h w); Transpose of 1 and 2; Reshape back: a permutation of
  * channels that leaves every other thing alone. Returns the last of the three nodes, -1 if it is anything else. */
 static int32_t find_shuffle(const CpuCompiler *c, const GpudlPlanNode *node, int64_t *size)
 {
     const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape, *split = &cpu_tensor(c, node->outputs[0])->shape;
-    int32_t second = only_reader(c, node->outputs[0]), third;
+    int32_t second = cpu_only_reader(c, node->outputs[0]), third;
     const GpudlTransposeAttrs *attrs;
 
     if (second < 0 || c->plan->nodes[second].op != GPUDL_OP_TRANSPOSE || x->rank < 3 || split->rank < 3 ||
@@ -44,7 +32,7 @@ static int32_t find_shuffle(const CpuCompiler *c, const GpudlPlanNode *node, int
     for (int i = 0; i < split->rank; i++)
         if (attrs->perm[i] != (i == 1 ? 2 : i == 2 ? 1 : i))
             return -1;
-    third = only_reader(c, c->plan->nodes[second].outputs[0]);
+    third = cpu_only_reader(c, c->plan->nodes[second].outputs[0]);
     if (third < 0 || c->plan->nodes[third].op != GPUDL_OP_RESHAPE ||
         !gpudl_shape_equal(x, &cpu_tensor(c, c->plan->nodes[third].outputs[0])->shape))
         return -1;
@@ -67,7 +55,7 @@ static int lower_shuffle(CpuCompiler *c, const GpudlPlanNode *node)
     dnnl_primitive_attr_destroy(attr);
     if (pd == NULL)
         return 0;
-    middle = only_reader(c, node->outputs[0]);
+    middle = cpu_only_reader(c, node->outputs[0]);
     c->done[middle] = c->done[last] = 1;
     dst = cpu_define(c, c->plan->nodes[last].outputs[0], dnn_md_copy(cpu_value_md(c, src)));
     cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});

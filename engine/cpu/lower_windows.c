@@ -162,26 +162,17 @@ int cpu_lower_lrn(CpuCompiler *c, const GpudlPlanNode *node)
     return done;
 }
 
-/* The activation node that alone reads a node's only output, or NULL. It comes later in the list: fusing it is right
- * because nothing else sees the value between. */
+/* The ReLU that alone reads a node's output, or -1. It comes later in the list: fusing it is right because nothing else
+ * sees the value between. */
 static int32_t following_relu(const CpuCompiler *c, const GpudlPlanNode *node)
 {
-    int32_t y = node->outputs[0];
+    int32_t reader = cpu_only_reader(c, node->outputs[0]);
+    const GpudlPlanNode *next = reader >= 0 ? &c->plan->nodes[reader] : NULL;
 
-    if (cpu_tensor(c, y)->n_uses != 1)
-        return -1;
-    for (int32_t i = c->node + 1; i < (int32_t)c->plan->n_nodes; i++) {
-        const GpudlPlanNode *next = &c->plan->nodes[i];
-
-        for (uint32_t k = 0; k < next->n_inputs; k++) {
-            if (next->inputs[k] == y)
-                return next->op == GPUDL_OP_ACTIVATION &&
-                               ((const GpudlAttrs *)next->attrs)->unary.act.kind == GPUDL_ACT_RELU
-                           ? i
-                           : -1;
-        }
-    }
-    return -1;
+    return next != NULL && next->op == GPUDL_OP_ACTIVATION &&
+                   ((const GpudlAttrs *)next->attrs)->unary.act.kind == GPUDL_ACT_RELU
+               ? reader
+               : -1;
 }
 
 int cpu_lower_batch_norm(CpuCompiler *c, const GpudlPlanNode *node)

@@ -253,7 +253,7 @@ static void cpu_close(void *data)
         free(c);
         c = next;
     }
-    cpu_packed_free(engine->shared.packed);
+    cpu_packed_clear(&engine->shared.packed);
     if (engine->shared.stream != NULL)
         dnnl_stream_destroy(engine->shared.stream);
     if (engine->shared.dnn != NULL)
@@ -272,14 +272,12 @@ static GpudlStatus warm_up(Engine *engine, uint64_t *longest, GpudlFault *fault)
         CpuInstance *instance = engine->slots[i].bound->instance;
         uint64_t start;
 
-        status = cpu_instance_run(instance, fault);
+        status = cpu_instance_run(instance, engine->shared.host, fault);
         start = now_ns();
         if (status == GPUDL_STATUS_OK)
-            status = cpu_instance_run(instance, fault);
+            status = cpu_instance_run(instance, engine->shared.host, fault);
         if (now_ns() - start > *longest)
             *longest = now_ns() - start;
-        if (status == GPUDL_STATUS_OK && engine->shared.host->cancelled(engine->shared.host->host))
-            status = fail(fault, GPUDL_STATUS_FAILED, "cancelled");
     }
     return status;
 }
@@ -300,6 +298,8 @@ static GpudlStatus make_slots(Engine *engine, const CpuProgram *program, GpudlFa
         engine->slots[i].preproc = cpu_preproc_new(cpu_preproc_best());
         if (engine->slots[i].preproc == NULL)
             status = fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for worker %u", i);
+        else if (engine->shared.host->cancelled(engine->shared.host->host))
+            status = fail(fault, GPUDL_STATUS_FAILED, "cancelled before worker %u", i);
         else
             instance_for(engine, &engine->slots[i], 1, &status, fault);
     }
@@ -432,7 +432,7 @@ static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, Gpud
     else
         cpu_instance_set_input(instance, 0, job->values);
     if (status == GPUDL_STATUS_OK)
-        status = cpu_instance_run(instance, fault);
+        status = cpu_instance_run(instance, NULL, fault);
     for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++) {
         const GpudlPlanTensor *head = &plan->tensors[plan->outputs[i]];
         int written = write_head(head, cpu_instance_output(instance, i), engine->params.activation, job->outputs[i]);
@@ -475,7 +475,7 @@ static GpudlStatus run_whole(const CpuInstance *instance, const void *const *inp
 
     for (uint32_t i = 0; i < plan->n_inputs; i++)
         cpu_instance_set_input(instance, i, inputs[i]);
-    status = cpu_instance_run(instance, fault);
+    status = cpu_instance_run(instance, NULL, fault);
     for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++)
         if (plan->tensors[plan->outputs[i]].bytes > 0)
             memcpy(outputs[i], cpu_instance_output(instance, i), plan->tensors[plan->outputs[i]].bytes);

@@ -6,19 +6,53 @@
 
 #include "program.h"
 
-CpuPacked *cpu_packed_find(const CpuShared *shared, int32_t owner, int32_t part, DnnMdRef md)
+static uint32_t bucket_of(const CpuPackedTable *table, int32_t owner, int32_t part)
 {
-    for (CpuPacked *p = shared->packed; p != NULL; p = p->next)
+    uint32_t hash = ((uint32_t)owner * 31 + (uint32_t)part) * 2654435761u; /* 2^32 over the golden ratio */
+
+    return (hash ^ hash >> 16) & (table->n_buckets - 1);
+}
+
+/* Room for one more with at most one entry a bucket on average; 0 if there is no memory. */
+static int make_room(CpuPackedTable *table)
+{
+    CpuPackedTable larger = {NULL, table->n_buckets != 0 ? table->n_buckets * 2 : 64, table->n};
+
+    if (table->n < table->n_buckets)
+        return 1;
+    larger.buckets = calloc(larger.n_buckets, sizeof *larger.buckets);
+    if (larger.buckets == NULL)
+        return 0;
+    for (uint32_t i = 0; i < table->n_buckets; i++) {
+        for (CpuPacked *p = table->buckets[i], *next; p != NULL; p = next) {
+            CpuPacked **bucket = &larger.buckets[bucket_of(&larger, p->owner, p->part)];
+
+            next = p->next;
+            p->next = *bucket;
+            *bucket = p;
+        }
+    }
+    free(table->buckets);
+    *table = larger;
+    return 1;
+}
+
+CpuPacked *cpu_packed_find(const CpuPackedTable *table, int32_t owner, int32_t part, DnnMdRef md)
+{
+    CpuPacked *p = table->n > 0 ? table->buckets[bucket_of(table, owner, part)] : NULL;
+
+    for (; p != NULL; p = p->next)
         if (p->owner == owner && p->part == part &&
             (md == NULL ? p->md == NULL : p->md != NULL && dnn_md_equal(p->md, md)))
             return p;
     return NULL;
 }
 
-CpuPacked *cpu_packed_add(CpuShared *shared, int32_t owner, int32_t part, DnnMdRef md, void *data, uint64_t bytes)
+CpuPacked *cpu_packed_add(CpuPackedTable *table, int32_t owner, int32_t part, DnnMdRef md, void *data, uint64_t bytes)
 {
-    CpuPacked *packed = calloc(1, sizeof *packed);
+    CpuPacked *packed = make_room(table) ? calloc(1, sizeof *packed) : NULL;
     DnnMd copy = md != NULL ? dnn_md_copy(md) : NULL;
+    CpuPacked **bucket;
 
     if (packed == NULL || (md != NULL && copy == NULL)) {
         free(packed);
@@ -26,22 +60,25 @@ CpuPacked *cpu_packed_add(CpuShared *shared, int32_t owner, int32_t part, DnnMdR
         dnn_md_free(copy);
         return NULL;
     }
-    *packed = (CpuPacked){shared->packed, owner, part, copy, bytes, data};
-    shared->packed = packed;
-    shared->packed_bytes += bytes;
+    bucket = &table->buckets[bucket_of(table, owner, part)];
+    *packed = (CpuPacked){.next = *bucket, .owner = owner, .part = part, .md = copy, .bytes = bytes, .data = data};
+    *bucket = packed;
+    table->n++;
     return packed;
 }
 
-void cpu_packed_free(CpuPacked *packed)
+void cpu_packed_clear(CpuPackedTable *table)
 {
-    while (packed != NULL) {
-        CpuPacked *next = packed->next;
-
-        dnn_md_free(packed->md);
-        free(packed->data);
-        free(packed);
-        packed = next;
+    for (uint32_t i = 0; i < table->n_buckets; i++) {
+        for (CpuPacked *p = table->buckets[i], *next; p != NULL; p = next) {
+            next = p->next;
+            dnn_md_free(p->md);
+            free(p->data);
+            free(p);
+        }
     }
+    free(table->buckets);
+    *table = (CpuPackedTable){0};
 }
 
 void *cpu_aligned_bytes(uint64_t bytes)

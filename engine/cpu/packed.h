@@ -11,27 +11,34 @@
 
 typedef struct CpuPacked CpuPacked;
 struct CpuPacked {
-    CpuPacked *next;
+    CpuPacked *next;     /* in the same bucket */
     int32_t owner, part; /* plan tensor or node (owner), which of its constants */
     DnnMd md;            /* NULL: raw */
     uint64_t bytes;
     void *data;
+    uint32_t compilation; /* the last one that used it, */
+    int32_t block;        /* and its block there */
 };
+
+/** All of them, found by owner and part: a constant has a few layouts, a network may have tens of thousands. */
+typedef struct {
+    CpuPacked **buckets;
+    uint32_t n_buckets, n; /* n_buckets: 0 or a power of 2 */
+} CpuPackedTable;
 
 typedef struct {
     const GpudlHost *host;
     dnnl_engine_t dnn;
     dnnl_stream_t stream; /* of the compiling thread */
-    CpuPacked *packed;
-    uint64_t packed_bytes;
+    CpuPackedTable packed;
+    uint32_t compilations; /* begun so far */
 } CpuShared;
 
 /** NULL if there is none. */
-CpuPacked *cpu_packed_find(const CpuShared *shared, int32_t owner, int32_t part, DnnMdRef md);
+CpuPacked *cpu_packed_find(const CpuPackedTable *table, int32_t owner, int32_t part, DnnMdRef md);
 /** Keeps data (malloc'd, CPU_ALIGNMENT; taken over, also on failure). md is copied. NULL if there is no memory. */
-CpuPacked *cpu_packed_add(CpuShared *shared, int32_t owner, int32_t part, DnnMdRef md, void *data, uint64_t bytes);
-/** Frees the whole list. */
-void cpu_packed_free(CpuPacked *packed);
+CpuPacked *cpu_packed_add(CpuPackedTable *table, int32_t owner, int32_t part, DnnMdRef md, void *data, uint64_t bytes);
+void cpu_packed_clear(CpuPackedTable *table);
 
 /** Zeros; NULL if there is no memory. */
 void *cpu_aligned_bytes(uint64_t bytes);

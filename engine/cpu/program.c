@@ -151,7 +151,7 @@ static int run_call(const CpuInstance *instance, const CpuCall *call)
     return cpu_call_run(call, instance->views, instance->inputs);
 }
 
-GpudlStatus cpu_instance_run(const CpuInstance *instance, GpudlFault *fault)
+GpudlStatus cpu_instance_run(const CpuInstance *instance, const GpudlHost *host, GpudlFault *fault)
 {
     const CpuProgram *p = instance->program;
     const dnnl_exec_arg_t *args = instance->args;
@@ -160,6 +160,10 @@ GpudlStatus cpu_instance_run(const CpuInstance *instance, GpudlFault *fault)
         const CpuStep *step = &p->steps[i];
         const char *node = p->plan->nodes[step->node].name;
 
+        if (host != NULL && host->cancelled(host->host)) {
+            snprintf(fault->message, sizeof fault->message, "cancelled before node '%s'", node);
+            return GPUDL_STATUS_FAILED;
+        }
         if (step->call != NULL) {
             int status = run_call(instance, step->call);
 

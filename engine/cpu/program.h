@@ -87,8 +87,9 @@ void *cpu_instance_input(const CpuInstance *instance, uint32_t i);
 void cpu_instance_set_input(const CpuInstance *instance, uint32_t i, const void *values);
 const void *cpu_instance_output(const CpuInstance *instance, uint32_t i);
 
-/** Runs all steps on the calling thread, whose OpenMP threads must be 1. */
-GpudlStatus cpu_instance_run(const CpuInstance *instance, GpudlFault *fault);
+/** Runs all steps on the calling thread, whose OpenMP threads must be 1. host: asked between steps whether to give up,
+ * NULL: nobody is. */
+GpudlStatus cpu_instance_run(const CpuInstance *instance, const GpudlHost *host, GpudlFault *fault);
 
 /* fallback.c */
 /** Nonzero if the node's operator has a reference kernel. */

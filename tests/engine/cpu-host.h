@@ -9,7 +9,9 @@
 #include "engine/graph/graph.h"
 #include "engine/plan.h"
 
-typedef struct {
+typedef struct CpuHost CpuHost;
+
+struct CpuHost {
     const GpudlBackend *backend;
     GpudlPlanner *planner;
     GpudlHost host;
@@ -17,10 +19,25 @@ typedef struct {
     void *engine;
     GpudlStatus status; /* of open() */
     GpudlFault fault;
-} CpuHost;
 
-/** Opens the graph (copied) on module gpudl-cpu.so in GPUDL_BACKEND_PATH; input sizes are the graph's. params' own
- * fields count otherwise. status and fault say how it went; engine is NULL after a failure. */
+    /* What a test may set before cpu_host_start(). Called on whatever thread the module calls from. */
+    int (*cancelled)(CpuHost *host, guint nth);   /* the answer to the nth question, from 1; NULL: never */
+    void (*planned)(CpuHost *host, gint64 batch); /* in plan(), before it answers; NULL: nothing */
+    gpointer data;                                /* for these */
+
+    /* What the module has done; atomic. */
+    gint questions; /* whether it is cancelled */
+    gint plans, places;
+    gint steps;     /* of the programs that it has logged */
+    gint64 host_ns; /* processor time of the opening thread spent in plan() and place() by open() */
+};
+
+/** A host for the graph (copied), not opened yet. */
+CpuHost *cpu_host_new(const GpudlGraph *graph);
+/** Opens the graph on module gpudl-cpu.so in GPUDL_BACKEND_PATH; input sizes are the graph's, params' own fields count
+ * otherwise. status and fault say how it went; engine is NULL after a failure. */
+void cpu_host_start(CpuHost *host, const GpudlOpenParams *params);
+/** Both. */
 CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params);
 void cpu_host_close(CpuHost *host);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CpuHost, cpu_host_close)

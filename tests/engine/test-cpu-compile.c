@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opening on the CPU module: its time grows with the network, and it can be given up at any point. */
+#include <string.h>
+#include <time.h>
+
+#include "engine/gpudl.h"
+#include "tests/engine/builder.h"
+#include "tests/engine/cpu-host.h"
+
+static const GpudlOpenParams one_worker = {.activation = GPUDL_ACTIVATION_NONE, .threads = 1};
+
+static gint64 thread_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * G_GINT64_CONSTANT(1000000000) + t.tv_nsec;
+}
+
+/* ---- growth ------------------------------------------------------------------------------------------------------ */
+
+/* A chain of nodes the reference kernels do, each with a constant of its own. */
+static GpudlTensor *chain_maxima(Builder *b, GpudlTensor *x, guint n)
+{
+    for (guint i = 0; i < n; i++)
+        x = builder_node(b, GPUDL_OP_MAX, x, builder_random(b, "1", -1, 1));
+    return x;
+}
+
+/* A chain of primitives, each with packed weights of its own. */
+static GpudlTensor *chain_convs(Builder *b, GpudlTensor *x, guint n)
+{
+    for (guint i = 0; i < n; i++)
+        x = builder_conv(b, x, 3, 3, 1, FALSE);
+    return x;
+}
+
+/* Each value's only reader is half the network away. */
+static GpudlTensor *far_readers(Builder *b, GpudlTensor *x, guint n)
+{
+    g_autofree GpudlTensor **values = g_new(GpudlTensor *, n);
+
+    for (guint i = 0; i < n; i++)
+        values[i] = builder_reshape(b, x, "0x1x3x2x2");
+    x = values[0];
+    for (guint i = 1; i < n; i++)
+        x = builder_node(b, GPUDL_OP_MAX, x, values[i]);
+    return x;
+}
+
+/* One constant read by all. */
+static GpudlTensor *one_constant(Builder *b, GpudlTensor *x, guint n)
+{
+    GpudlTensor *c = builder_random(b, "1x3x1x1", -1, 1);
+
+    for (guint i = 0; i < n; i++)
+        x = builder_node(b, GPUDL_OP_ADD, x, c);
+    return x;
+}
+
+/* A node with as many inputs. */
+static GpudlTensor *wide_concat(Builder *b, GpudlTensor *x, guint n)
+{
+    g_autofree GpudlTensor **values = g_new(GpudlTensor *, n);
+    GpudlNode *node;
+
+    for (guint i = 0; i < n; i++)
+        values[i] = builder_node(b, GPUDL_OP_ABS, x, NULL);
+    node = gpudl_graph_add_node(b->graph, GPUDL_OP_CONCAT, "join", values, n, NULL, 1);
+    node->attrs.axis.axis = 1;
+    return node->outputs[0];
+}
+
+typedef struct {
+    const gchar *name;
+    GpudlTensor *(*build)(Builder *b, GpudlTensor *x, guint n);
+    guint n;
+} Growth;
+
+static const Growth growths[] = {
+    {"maxima", chain_maxima, 30000},       {"convolutions", chain_convs, 15000}, {"far-readers", far_readers, 15000},
+    {"one-constant", one_constant, 15000}, {"wide-concat", wide_concat, 15000},
+};
+
+static void build(Builder *b, const Growth *growth, guint n)
+{
+    g_autoptr(GError) error = NULL;
+
+    builder_output(b, growth->build(b, builder_input(b, "1x3x2x2"), n));
+    gpudl_graph_infer(b->graph, 1, &error);
+    g_assert_no_error(error);
+}
+
+/* Processor time that the module takes to open, without the host's part. */
+static gint64 module_ns(const Growth *growth, guint n)
+{
+    g_auto(Builder) b = builder_new();
+    g_autoptr(CpuHost) host = NULL;
+    gint64 start;
+
+    build(&b, growth, n);
+    host = cpu_host_new(b.graph);
+    start = thread_ns();
+    cpu_host_start(host, &one_worker);
+    start = thread_ns() - start - host->host_ns;
+    g_assert_cmpstr(host->fault.message, ==, "");
+    g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
+    return start;
+}
+
+/* Twice the network takes twice the time, and three times it is let take; a quadratic part takes four. */
+static void test_growth(gconstpointer data)
+{
+    const Growth *growth = data;
+    gint64 once = G_MAXINT64, twice = G_MAXINT64;
+
+    for (guint i = 0; i < 5 && (i == 0 || twice > 3 * once); i++) {
+        once = MIN(once, module_ns(growth, growth->n));
+        twice = MIN(twice, module_ns(growth, 2 * growth->n));
+    }
+    g_test_message("%u: %.3f s, %u: %.3f s", growth->n, once / 1e9, 2 * growth->n, twice / 1e9);
+    g_assert_cmpint(twice, <=, 3 * once);
+}
+
+/* ---- giving up --------------------------------------------------------------------------------------------------- */
+
+static int from_nth(CpuHost *host, guint nth)
+{
+    return nth >= GPOINTER_TO_UINT(host->data);
+}
+
+/* Whichever question is the first to be answered with yes, nothing is computed after it. */
+static void test_given_up_at_every_question(void)
+{
+    g_auto(Builder) b = builder_new();
+    guint n_questions, n_steps;
+
+    build(&b, &growths[1], 12);
+    {
+        g_autoptr(CpuHost) host = cpu_host_open(b.graph, &one_worker);
+
+        g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
+        n_questions = (guint)host->questions;
+        n_steps = (guint)host->steps;
+    }
+    /* between all nodes and between all steps of both warm-up runs */
+    g_assert_cmpuint(n_steps, >=, 12);
+    g_assert_cmpuint(n_questions, >=, 12 + 2 * n_steps);
+    for (guint i = 1; i <= n_questions; i++) {
+        g_autoptr(CpuHost) host = cpu_host_new(b.graph);
+
+        host->cancelled = from_nth;
+        host->data = GUINT_TO_POINTER(i);
+        cpu_host_start(host, &one_worker);
+        g_assert_cmpint(host->status, ==, GPUDL_STATUS_FAILED);
+        g_assert_null(host->engine);
+        g_assert_nonnull(strstr(host->fault.message, "cancelled"));
+        g_assert_cmpint(host->questions, ==, (gint)i);
+    }
+}
+
+typedef struct {
+    CpuHost *host;
+    gint cancelled; /* atomic */
+    gint64 at;
+} Flag;
+
+static int ask_flag(CpuHost *host, guint nth)
+{
+    return g_atomic_int_get(&((Flag *)host->data)->cancelled);
+}
+
+/* All nodes have been lowered and their memory is being placed. */
+static gpointer raise_flag(gpointer data)
+{
+    Flag *flag = data;
+
+    while (g_atomic_int_get(&flag->host->places) == 0)
+        g_usleep(100);
+    flag->at = g_get_monotonic_time();
+    g_atomic_int_set(&flag->cancelled, 1);
+    return NULL;
+}
+
+static void test_given_up_by_another_thread(void)
+{
+    g_auto(Builder) b = builder_new();
+    g_autoptr(CpuHost) host = NULL;
+    Flag flag = {0};
+    GThread *thread;
+    gint64 end;
+
+    build(&b, &growths[0], 60000);
+    host = cpu_host_new(b.graph);
+    host->cancelled = ask_flag;
+    host->data = &flag;
+    flag.host = host;
+    thread = g_thread_new("cancel", raise_flag, &flag);
+    cpu_host_start(host, &one_worker);
+    end = g_get_monotonic_time();
+    g_thread_join(thread);
+    g_assert_cmpint(host->status, ==, GPUDL_STATUS_FAILED);
+    g_assert_cmpint(end - flag.at, <, G_USEC_PER_SEC / 2);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(growths); i++) {
+        g_autofree gchar *path = g_strdup_printf("/cpu-compile/time-grows-with-the-network/%s", growths[i].name);
+
+        g_test_add_data_func(path, &growths[i], test_growth);
+    }
+    g_test_add_func("/cpu-compile/given-up-at-every-question", test_given_up_at_every_question);
+    g_test_add_func("/cpu-compile/given-up-by-another-thread", test_given_up_by_another_thread);
+    return g_test_run();
+}
