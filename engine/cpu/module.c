@@ -2,7 +2,6 @@
 /* The module "cpu": workers of one thread each on shared weights. */
 #include <omp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,9 @@
 #include <unistd.h>
 
 #include "compile.h"
+#include "cores.h"
 #include "engine/interface.h"
+#include "engine/limits.h"
 #include "engine/settings.h"
 #include "kernels/cast.h"
 #include "kernels/elementwise.h"
@@ -73,13 +74,12 @@ static void leave_single(int before)
         omp_set_num_threads(before);
 }
 
-static uint32_t usable_cores(void)
+/* One per processor that may be kept busy. */
+static uint32_t usable_workers(void)
 {
-    cpu_set_t set;
+    uint32_t cores = cpu_cores_usable();
 
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return (uint32_t)CPU_COUNT(&set);
-    return 1;
+    return cores < GPUDL_LIMIT_THREADS ? cores : GPUDL_LIMIT_THREADS;
 }
 
 static uint64_t now_ns(void)
@@ -207,7 +207,7 @@ static GpudlStatus cpu_resolve(void *device, GpudlOpenParams *params, GpudlFault
     params->precision = GPUDL_PRECISION_FP32;
     params->batch_size = 1;
     if (params->threads == 0)
-        params->threads = usable_cores();
+        params->threads = usable_workers();
     params->deterministic = 0; /* the same frame gives the same values in any case */
     params->autotune = 0;
     params->priority = 0;
