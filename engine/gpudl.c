@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/gpudl.h"
 
+#include "engine/names.h"
 #include "gpudl-config.h"
 
 G_DEFINE_QUARK(gpudl_error, gpudl_error)
 
-static const gchar *const precisions[] = {"auto", "fp32", "tf32", "fp16", "bf16", "int8", "fp8"};
-static const gchar *const activations[] = {"auto", "none", "softmax", "sigmoid"};
+static const gchar *const precisions[] = GPUDL_PRECISION_NAMES;
+static const gchar *const activations[] = GPUDL_ACTIVATION_NAMES;
 
 const gchar *gpudl_version(void)
 {

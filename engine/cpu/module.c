@@ -2,22 +2,18 @@
 /* The module "cpu": workers of one thread each on shared weights. */
 #include <omp.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "compile.h"
 #include "cores.h"
 #include "engine/interface.h"
 #include "engine/limits.h"
-#include "engine/settings.h"
-#include "kernels/cast.h"
-#include "kernels/elementwise.h"
-#include "kernels/softmax.h"
+#include "engine/module.h"
 #include "preproc.h"
+
+#define CPU_PRECISIONS (1u << GPUDL_PRECISION_FP32)
 
 /* A slot's instance of one batch's program. The one of batch 1 is made at open and comes first. */
 typedef struct Bound Bound;
@@ -46,17 +42,6 @@ typedef struct {
     Slot *slots;
 } Engine;
 
-__attribute__((format(printf, 3, 4))) static GpudlStatus fail(GpudlFault *fault, GpudlStatus status, const char *format,
-                                                              ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(fault->message, sizeof fault->message, format, args);
-    va_end(args);
-    return status;
-}
-
 /* One OpenMP thread from here on in this thread: primitives are made for as many as there are, and run on as many.
  * Returns what to give back to leave_single(), so that a caller's own OpenMP code keeps its threads. */
 static int enter_single(void)
@@ -82,14 +67,6 @@ static uint32_t usable_workers(void)
     return cores < GPUDL_LIMIT_THREADS ? cores : GPUDL_LIMIT_THREADS;
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* ---- programs ---------------------------------------------------------------------------------------------------- */
 
 /* The program of a batch, compiled on first demand. */
@@ -107,7 +84,7 @@ static const CpuProgram *program_for(Engine *engine, int64_t batch, GpudlStatus 
 
         *status = plan == NULL ? GPUDL_STATUS_UNSUPPORTED : GPUDL_STATUS_OK; /* the host has written why */
         if (plan != NULL && entry == NULL)
-            *status = fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+            *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         if (*status == GPUDL_STATUS_OK)
             program = cpu_program_new(&engine->shared, plan, status, fault);
         if (program != NULL) {
@@ -138,8 +115,8 @@ static CpuInstance *instance_for(Engine *engine, Slot *slot, int64_t batch, Gpud
         bound->instance = cpu_instance_new(engine->shared.dnn, program);
     if (bound == NULL || bound->instance == NULL) {
         free(bound);
-        *status = fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for a workspace of %llu bytes",
-                       (unsigned long long)program->work_bytes);
+        *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for a workspace of %llu bytes",
+                                    (unsigned long long)program->work_bytes);
         return NULL;
     }
     if (slot->bound == NULL) {
@@ -158,17 +135,10 @@ static GpudlStatus cpu_probe(int32_t device_id, GpudlFault *fault)
     const dnnl_version_t *version = dnnl_version();
 
     if (version->major != DNNL_VERSION_MAJOR)
-        return fail(fault, GPUDL_STATUS_BACKEND,
-                    "oneDNN %d.%d is loaded, the module was built for %d.x: install libdnnl%d", version->major,
-                    version->minor, DNNL_VERSION_MAJOR, DNNL_VERSION_MAJOR);
+        return gpudl_module_fail(fault, GPUDL_STATUS_BACKEND,
+                                 "oneDNN %d.%d is loaded, the module was built for %d.x: install libdnnl%d",
+                                 version->major, version->minor, DNNL_VERSION_MAJOR, DNNL_VERSION_MAJOR);
     return GPUDL_STATUS_OK;
-}
-
-static const char *precision_text(int32_t precision)
-{
-    static const char *const names[] = {"auto", "fp32", "tf32", "fp16", "bf16", "int8", "fp8"};
-
-    return precision >= 0 && precision < (int32_t)(sizeof names / sizeof names[0]) ? names[precision] : "unknown";
 }
 
 /* One device: the processor. */
@@ -194,40 +164,17 @@ static GpudlStatus cpu_devices(GpudlBackendDevice *out, uint32_t room, uint32_t 
 
 static GpudlStatus cpu_resolve(void *device, GpudlOpenParams *params, GpudlFault *fault)
 {
-    if (params->precision != GPUDL_PRECISION_AUTO && params->precision != GPUDL_PRECISION_FP32)
-        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "backend cpu can't do precision %s; it can do fp32",
-                    precision_text(params->precision));
-    if (params->batch_size > 1)
-        return fail(fault, GPUDL_STATUS_UNSUPPORTED,
-                    "backend cpu can't do batches of %u; each worker runs 1 frame at a time", params->batch_size);
-    if (params->activation != GPUDL_ACTIVATION_NONE && params->activation != GPUDL_ACTIVATION_SOFTMAX &&
-        params->activation != GPUDL_ACTIVATION_SIGMOID)
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "activation %d, expected none, softmax or sigmoid",
-                    params->activation);
-    params->precision = GPUDL_PRECISION_FP32;
-    params->batch_size = 1;
+    static const GpudlModuleAbility can = {"cpu", CPU_PRECISIONS, GPUDL_PRECISION_FP32, 1, 1};
+    GpudlStatus status = gpudl_module_resolve(&can, params, fault);
+
+    if (status != GPUDL_STATUS_OK)
+        return status;
     if (params->threads == 0)
         params->threads = usable_workers();
     params->deterministic = 0; /* the same frame gives the same values in any case */
     params->autotune = 0;
     params->priority = 0;
     params->memory_limit = 0; /* nothing is chosen by it */
-    return GPUDL_STATUS_OK;
-}
-
-static GpudlStatus check_input(const GpudlPlan *plan, const GpudlOpenParams *p, GpudlFault *fault)
-{
-    const GpudlPlanTensor *input;
-
-    if (plan->n_inputs != 1)
-        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "the network has %u inputs, expected 1", plan->n_inputs);
-    input = &plan->tensors[plan->inputs[0]];
-    if (input->dtype != GPUDL_DTYPE_F32 || input->shape.rank != 4 || input->shape.dims[0] != 1 ||
-        input->shape.dims[1] != p->input_channels || input->shape.dims[2] != p->input_height ||
-        input->shape.dims[3] != p->input_width)
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "input '%s' is %s of rank %d, expected float32 1x%dx%dx%d",
-                    input->name, gpudl_dtype_name(input->dtype), input->shape.rank, p->input_channels, p->input_height,
-                    p->input_width);
     return GPUDL_STATUS_OK;
 }
 
@@ -270,41 +217,39 @@ static GpudlStatus warm_up(Engine *engine, uint64_t *longest, GpudlFault *fault)
     *longest = 0;
     for (uint32_t i = 0; i < engine->n_slots && status == GPUDL_STATUS_OK; i++) {
         CpuInstance *instance = engine->slots[i].bound->instance;
-        uint64_t start;
+        uint64_t taken;
 
         status = cpu_instance_run(instance, engine->shared.host, fault);
-        start = now_ns();
+        taken = gpudl_module_now_ns();
         if (status == GPUDL_STATUS_OK)
             status = cpu_instance_run(instance, engine->shared.host, fault);
-        if (now_ns() - start > *longest)
-            *longest = now_ns() - start;
+        taken = gpudl_module_now_ns() - taken;
+        if (taken > *longest)
+            *longest = taken;
     }
     return status;
 }
 
 static GpudlStatus make_slots(Engine *engine, const CpuProgram *program, GpudlFault *fault)
 {
-    GpudlStatus status = GPUDL_STATUS_OK;
-    uint64_t limit = engine->params.memory_limit;
+    GpudlStatus status = gpudl_module_check_memory(engine->params.memory_limit, program->weight_bytes, engine->n_slots,
+                                                   program->work_bytes, fault);
 
-    if (limit > 0 &&
-        (program->weight_bytes > limit || program->work_bytes > (limit - program->weight_bytes) / engine->n_slots))
-        return fail(fault, GPUDL_STATUS_NO_MEMORY,
-                    "weights of %llu bytes and %u workspaces of %llu bytes are more than the memory limit of %llu",
-                    (unsigned long long)program->weight_bytes, engine->n_slots, (unsigned long long)program->work_bytes,
-                    (unsigned long long)limit);
+    if (status != GPUDL_STATUS_OK)
+        return status;
     engine->slots = calloc(engine->n_slots, sizeof *engine->slots);
     for (uint32_t i = 0; i < engine->n_slots && engine->slots != NULL && status == GPUDL_STATUS_OK; i++) {
         engine->slots[i].preproc = cpu_preproc_new(cpu_preproc_best());
         if (engine->slots[i].preproc == NULL)
-            status = fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for worker %u", i);
+            status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for worker %u", i);
         else if (engine->shared.host->cancelled(engine->shared.host->host))
-            status = fail(fault, GPUDL_STATUS_FAILED, "cancelled before worker %u", i);
+            status = gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled before worker %u", i);
         else
             instance_for(engine, &engine->slots[i], 1, &status, fault);
     }
-    return engine->slots != NULL ? status
-                                 : fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for %u workers", engine->n_slots);
+    return engine->slots != NULL
+               ? status
+               : gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for %u workers", engine->n_slots);
 }
 
 static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault *fault)
@@ -315,11 +260,11 @@ static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault
 
     if (dnnl_engine_create(&engine->shared.dnn, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&engine->shared.stream, engine->shared.dnn, dnnl_stream_default_flags) != dnnl_success)
-        return fail(fault, GPUDL_STATUS_BACKEND, "oneDNN could not make its engine");
+        return gpudl_module_fail(fault, GPUDL_STATUS_BACKEND, "oneDNN could not make its engine");
     program = program_for(engine, 1, &status, fault);
     if (program == NULL)
         return status;
-    status = check_input(program->plan, &engine->params, fault);
+    status = gpudl_module_check_input(program->plan, &engine->params, fault);
     if (status == GPUDL_STATUS_OK)
         status = make_slots(engine, program, fault);
     if (status == GPUDL_STATUS_OK)
@@ -346,23 +291,20 @@ static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault
 static GpudlStatus cpu_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **result,
                             GpudlEngineInfo *info, GpudlFault *fault)
 {
-    GpudlOpenParams resolved = *params;
-    GpudlStatus status = cpu_resolve(device, &resolved, fault);
+    GpudlStatus status = cpu_probe(-1, fault);
     Engine *engine;
     int threads;
 
-    if (status == GPUDL_STATUS_OK)
-        status = cpu_probe(-1, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
     engine = calloc(1, sizeof *engine);
     if (engine == NULL)
-        return fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
     pthread_mutex_init(&engine->lock, NULL);
     engine->params = *params;
     engine->params.cache_dir = NULL;
     engine->shared.host = host;
-    engine->n_slots = resolved.threads;
+    engine->n_slots = params->threads;
     threads = enter_single();
     status = open_single(engine, info, fault);
     leave_single(threads);
@@ -375,48 +317,14 @@ static GpudlStatus cpu_open(void *device, const GpudlHost *host, const GpudlOpen
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
-static GpudlStatus find_slot(Engine *engine, uint32_t slot, Slot **found, GpudlFault *fault)
+static GpudlStatus preprocess(const Slot *slot, const GpudlFrame *frame, const GpudlPreproc *preproc,
+                              CpuPreprocLayout layout, float *dst, GpudlFault *fault)
 {
-    if (slot >= engine->n_slots)
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "slot %u, expected less than %u", slot, engine->n_slots);
-    *found = &engine->slots[slot];
-    return GPUDL_STATUS_OK;
-}
+    const char *wrong = cpu_preproc_run(slot->preproc, frame, preproc, layout, dst);
 
-static GpudlStatus preprocess(const Engine *engine, const Slot *slot, const GpudlFrame *frame,
-                              const GpudlPreproc *preproc, CpuPreprocLayout layout, float *dst, GpudlFault *fault)
-{
-    const GpudlOpenParams *p = &engine->params;
-    const char *wrong;
-
-    if (preproc->channels != p->input_channels || preproc->height != p->input_height ||
-        preproc->width != p->input_width)
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "pre-processing makes %dx%dx%d, the network takes %dx%dx%d",
-                    preproc->channels, preproc->height, preproc->width, p->input_channels, p->input_height,
-                    p->input_width);
-    wrong = cpu_preproc_run(slot->preproc, frame, preproc, layout, dst);
-    if (wrong != NULL)
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "frame of %dx%d: %s", frame->width, frame->height, wrong);
-    return GPUDL_STATUS_OK;
-}
-
-/* A head's values as float32, the activation over all of them. */
-static int write_head(const GpudlPlanTensor *head, const void *values, int32_t activation, float *out)
-{
-    static const GpudlAct sigmoid = {GPUDL_ACT_SIGMOID, 0, 0};
-    const GpudlShape flat = {.rank = 1, .dims = {gpudl_shape_elements(&head->shape)}};
-    const GpudlTensorView from = {head->dtype, flat, (void *)values}, to = {GPUDL_DTYPE_F32, flat, out};
-    int status = GPUDL_KERNEL_OK;
-
-    if (head->dtype == GPUDL_DTYPE_F32)
-        memcpy(out, values, (size_t)flat.dims[0] * sizeof(float));
-    else
-        status = gpudl_cast_ref(&from, &to, NULL, NULL);
-    if (status != GPUDL_KERNEL_OK || activation == GPUDL_ACTIVATION_NONE)
-        return status;
-    if (activation == GPUDL_ACTIVATION_SOFTMAX)
-        return gpudl_softmax_ref(GPUDL_SOFTMAX, &to, 0, 0, &to, NULL);
-    return gpudl_unary_ref(GPUDL_UNARY_ACTIVATION, &sigmoid, &to, &to, NULL);
+    return wrong == NULL ? GPUDL_STATUS_OK
+                         : gpudl_module_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "frame of %dx%d: %s", frame->width,
+                                             frame->height, wrong);
 }
 
 static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, GpudlFault *fault)
@@ -426,45 +334,39 @@ static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, Gpud
     GpudlStatus status = GPUDL_STATUS_OK;
 
     if (job->frame != NULL)
-        status = preprocess(engine, slot, job->frame, job->preproc,
+        status = preprocess(slot, job->frame, job->preproc,
                             instance->program->input_interleaved ? CPU_PREPROC_INTERLEAVED : CPU_PREPROC_PLANAR,
                             cpu_instance_input(instance, 0), fault);
     else
         cpu_instance_set_input(instance, 0, job->values);
     if (status == GPUDL_STATUS_OK)
         status = cpu_instance_run(instance, NULL, fault);
-    for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++) {
-        const GpudlPlanTensor *head = &plan->tensors[plan->outputs[i]];
-        int written = write_head(head, cpu_instance_output(instance, i), engine->params.activation, job->outputs[i]);
-
-        if (written != GPUDL_KERNEL_OK)
-            status =
-                fail(fault, GPUDL_STATUS_UNSUPPORTED, "output '%s': %s", head->name, gpudl_kernel_status_text(written));
-    }
+    for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++)
+        status = gpudl_module_write_head(&plan->tensors[plan->outputs[i]], cpu_instance_output(instance, i),
+                                         engine->params.activation, job->outputs[i], fault);
     return status;
 }
 
 static GpudlStatus cpu_submit(void *data, uint32_t slot, const GpudlJob *jobs, uint32_t n, GpudlFault *fault)
 {
-    Slot *found = NULL;
-    GpudlStatus status = find_slot(data, slot, &found, fault);
+    Engine *engine = data;
+    GpudlStatus status = gpudl_module_check_slot(slot, engine->n_slots, fault);
     int threads;
 
-    if (status == GPUDL_STATUS_OK && n != 1)
-        status = fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "%u jobs, expected 1", n);
+    if (status == GPUDL_STATUS_OK)
+        status = gpudl_module_check_jobs(n, 1, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
     threads = enter_single();
-    status = run_job(data, found, jobs, fault);
+    status = run_job(engine, &engine->slots[slot], jobs, fault);
     leave_single(threads);
     return status;
 }
 
+/* submit() has done the work. */
 static GpudlStatus cpu_wait(void *data, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault)
 {
-    Slot *found = NULL;
-
-    return find_slot(data, slot, &found, fault); /* submit() has done the work */
+    return gpudl_module_check_slot(slot, ((Engine *)data)->n_slots, fault);
 }
 
 static GpudlStatus run_whole(const CpuInstance *instance, const void *const *inputs, void *const *outputs,
@@ -477,25 +379,24 @@ static GpudlStatus run_whole(const CpuInstance *instance, const void *const *inp
         cpu_instance_set_input(instance, i, inputs[i]);
     status = cpu_instance_run(instance, NULL, fault);
     for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++)
-        if (plan->tensors[plan->outputs[i]].bytes > 0)
-            memcpy(outputs[i], cpu_instance_output(instance, i), plan->tensors[plan->outputs[i]].bytes);
+        gpudl_module_copy(&plan->tensors[plan->outputs[i]], outputs[i], cpu_instance_output(instance, i));
     return status;
 }
 
 static GpudlStatus cpu_run_tensors(void *data, uint32_t slot, int64_t batch, const void *const *inputs,
                                    void *const *outputs, GpudlFault *fault)
 {
-    Slot *found = NULL;
-    GpudlStatus status = find_slot(data, slot, &found, fault);
+    Engine *engine = data;
+    GpudlStatus status = gpudl_module_check_slot(slot, engine->n_slots, fault);
     const CpuInstance *instance;
     int threads;
 
-    if (status == GPUDL_STATUS_OK && batch < 1)
-        status = fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "batch %lld, expected 1 or more", (long long)batch);
+    if (status == GPUDL_STATUS_OK)
+        status = gpudl_module_check_batch(batch, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
     threads = enter_single();
-    instance = instance_for(data, found, batch, &status, fault);
+    instance = instance_for(engine, &engine->slots[slot], batch, &status, fault);
     if (instance != NULL)
         status = run_whole(instance, inputs, outputs, fault);
     leave_single(threads);
@@ -505,10 +406,11 @@ static GpudlStatus cpu_run_tensors(void *data, uint32_t slot, int64_t batch, con
 static GpudlStatus cpu_run_preproc(void *data, uint32_t slot, const GpudlFrame *frame, const GpudlPreproc *preproc,
                                    float *dst, GpudlFault *fault)
 {
-    Slot *found = NULL;
-    GpudlStatus status = find_slot(data, slot, &found, fault);
+    Engine *engine = data;
+    GpudlStatus status = gpudl_module_check_slot(slot, engine->n_slots, fault);
 
-    return status == GPUDL_STATUS_OK ? preprocess(data, found, frame, preproc, CPU_PREPROC_PLANAR, dst, fault) : status;
+    return status == GPUDL_STATUS_OK ? preprocess(&engine->slots[slot], frame, preproc, CPU_PREPROC_PLANAR, dst, fault)
+                                     : status;
 }
 
 __attribute__((visibility("default"))) const GpudlBackend *gpudl_backend_entry(uint32_t abi_version,
@@ -521,7 +423,7 @@ const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interf
         .interface = GPUDL_BACKEND_INTERFACE,
         .name = "cpu",
         .flags = 0,
-        .precisions = 1u << GPUDL_PRECISION_FP32,
+        .precisions = CPU_PRECISIONS,
         .probe = cpu_probe,
         .devices = cpu_devices,
         .resolve = cpu_resolve,
@@ -533,5 +435,5 @@ const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interf
         .run_preproc = cpu_run_preproc,
     };
 
-    return abi_version == GPUDL_BACKEND_ABI && strcmp(interface, GPUDL_BACKEND_INTERFACE) == 0 ? &backend : NULL;
+    return gpudl_module_table(&backend, abi_version, interface);
 }

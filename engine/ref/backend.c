@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdarg.h>
 #include <string.h>
 
 #include "engine/gpudl.h"
 #include "engine/interface.h"
-#include "kernels/cast.h"
-#include "kernels/elementwise.h"
+#include "engine/module.h"
 #include "kernels/preproc.h"
-#include "kernels/softmax.h"
 #include "ref.h"
 
 #define ALIGNMENT 64
+#define REF_PRECISIONS (1u << GPUDL_PRECISION_FP32)
 
 /** A plan with memory under it: everything gpudl_ref_eval() wants lies ready, so that a run allocates nothing. */
 typedef struct {
@@ -28,17 +26,6 @@ typedef struct {
     GpudlOpenParams params;
     Runner *runner; /* batch 1 */
 } Engine;
-
-G_GNUC_PRINTF(3, 4)
-static GpudlStatus fail(GpudlFault *fault, GpudlStatus status, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    g_vsnprintf(fault->message, sizeof(fault->message), format, args);
-    va_end(args);
-    return status;
-}
 
 /* ---- runner ------------------------------------------------------------------------------------------------------ */
 
@@ -61,6 +48,7 @@ static GpudlStatus place_values(Runner *runner, const GpudlHost *host, guint64 l
     g_autofree gint32 *lives = g_new0(gint32, 2 * (gsize)plan->n_tensors + 1);
     guint64 *sizes = numbers, *offsets = numbers + plan->n_tensors;
     gint32 *first = lives, *last = lives + plan->n_tensors;
+    GpudlStatus status;
 
     for (guint i = 0; i < plan->n_tensors; i++) {
         const GpudlPlanTensor *tensor = &plan->tensors[i];
@@ -74,17 +62,15 @@ static GpudlStatus place_values(Runner *runner, const GpudlHost *host, guint64 l
     }
     runner->work_bytes = host->place(host->host, plan->n_tensors, sizes, first, last, ALIGNMENT, offsets);
     if (runner->work_bytes >= G_MAXSIZE - ALIGNMENT)
-        return fail(fault, GPUDL_STATUS_NO_MEMORY, "the values of batch %" G_GINT64_FORMAT " need too much memory",
-                    plan->batch);
-    if (limit > 0 && (runner->weight_bytes > limit || runner->work_bytes > limit - runner->weight_bytes))
-        return fail(fault, GPUDL_STATUS_NO_MEMORY,
-                    "weights of %" G_GUINT64_FORMAT " and values of %" G_GUINT64_FORMAT
-                    " bytes are more than the memory limit of %" G_GUINT64_FORMAT,
-                    runner->weight_bytes, runner->work_bytes, limit);
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY,
+                                 "the values of batch %" G_GINT64_FORMAT " need too much memory", plan->batch);
+    status = gpudl_module_check_memory(limit, runner->weight_bytes, 1, runner->work_bytes, fault);
+    if (status != GPUDL_STATUS_OK)
+        return status;
     runner->memory = g_try_malloc(runner->work_bytes + ALIGNMENT);
     if (runner->memory == NULL)
-        return fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for values of %" G_GUINT64_FORMAT " bytes",
-                    runner->work_bytes);
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for values of %" G_GUINT64_FORMAT " bytes",
+                                 runner->work_bytes);
     runner->work = (guint8 *)runner->memory + (ALIGNMENT - (guintptr)runner->memory % ALIGNMENT) % ALIGNMENT;
 
     runner->views = g_new0(GpudlTensorView, plan->n_tensors + 1);
@@ -149,13 +135,14 @@ static GpudlStatus run_nodes(const Runner *runner, const GpudlHost *host, GpudlF
         g_autoptr(GError) error = NULL;
 
         if (host && host->cancelled(host->host))
-            return fail(fault, GPUDL_STATUS_FAILED, "cancelled before node \"%s\"", node->name);
+            return gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled before node \"%s\"", node->name);
         if (!gpudl_ref_eval((GpudlOp)node->op, node->name, node->attrs, inputs, node->n_inputs, outputs,
                             node->n_outputs, &error))
-            return fail(fault,
-                        g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED) ? GPUDL_STATUS_UNSUPPORTED
-                                                                                     : GPUDL_STATUS_FAILED,
-                        "%s", error->message);
+            return gpudl_module_fail(fault,
+                                     g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED)
+                                         ? GPUDL_STATUS_UNSUPPORTED
+                                         : GPUDL_STATUS_FAILED,
+                                     "%s", error->message);
         inputs += node->n_inputs;
         outputs += node->n_outputs;
     }
@@ -179,39 +166,17 @@ static void ref_close(void *data)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Engine, ref_close)
 
-/** What frames need: one float32 input [1][channels][height][width] as the session says it. */
-static GpudlStatus check_input(const Engine *engine, GpudlFault *fault)
-{
-    const GpudlOpenParams *p = &engine->params;
-    const GpudlPlan *plan = engine->runner->plan;
-    const GpudlPlanTensor *input;
-
-    if (plan->n_inputs != 1)
-        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "the network has %u inputs, expected 1", plan->n_inputs);
-    input = &plan->tensors[plan->inputs[0]];
-    if (input->dtype != GPUDL_DTYPE_F32 || input->shape.rank != 4 || input->shape.dims[0] != 1 ||
-        input->shape.dims[1] != p->input_channels || input->shape.dims[2] != p->input_height ||
-        input->shape.dims[3] != p->input_width) {
-        g_autofree gchar *shape = gpudl_shape_to_string(&input->shape);
-
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "input \"%s\" is %s %s, expected float32 1x%dx%dx%d",
-                    input->name, gpudl_dtype_name(input->dtype), shape, p->input_channels, p->input_height,
-                    p->input_width);
-    }
-    return GPUDL_STATUS_OK;
-}
-
 /** One run on zeros: tells how long a frame takes, and of operators without a kernel before the first frame. */
 static GpudlStatus warm_up(const Engine *engine, guint64 *run_time_ns, GpudlFault *fault)
 {
     const Runner *runner = engine->runner;
     const gint32 input = runner->plan->inputs[0];
-    const gint64 begin = g_get_monotonic_time();
+    const guint64 begin = gpudl_module_now_ns();
     GpudlStatus status;
 
     memset(runner->views[input].data, 0, runner->plan->tensors[input].bytes);
     status = run_nodes(runner, engine->host, fault);
-    *run_time_ns = (guint64)MAX(g_get_monotonic_time() - begin, 1) * 1000;
+    *run_time_ns = MAX(gpudl_module_now_ns() - begin, 1);
     return status;
 }
 
@@ -225,18 +190,11 @@ static GpudlStatus ref_devices(GpudlBackendDevice *out, uint32_t room, uint32_t 
 
 static GpudlStatus ref_resolve(void *device, GpudlOpenParams *params, GpudlFault *fault)
 {
-    if (params->precision != GPUDL_PRECISION_AUTO && params->precision != GPUDL_PRECISION_FP32)
-        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "backend ref can't do precision %s; it can do fp32",
-                    gpudl_precision_name((GpudlPrecision)params->precision));
-    if (params->batch_size > 1)
-        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "backend ref can't do batches of %u; it runs 1 frame at a time",
-                    params->batch_size);
-    if (params->activation != GPUDL_ACTIVATION_NONE && params->activation != GPUDL_ACTIVATION_SOFTMAX &&
-        params->activation != GPUDL_ACTIVATION_SIGMOID)
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "activation %s, expected none, softmax or sigmoid",
-                    gpudl_activation_name((GpudlActivation)params->activation));
-    params->precision = GPUDL_PRECISION_FP32;
-    params->batch_size = 1;
+    static const GpudlModuleAbility can = {"ref", REF_PRECISIONS, GPUDL_PRECISION_FP32, 1, 1};
+    GpudlStatus status = gpudl_module_resolve(&can, params, fault);
+
+    if (status != GPUDL_STATUS_OK)
+        return status;
     params->threads = 1;
     params->deterministic = 0; /* it always is */
     params->autotune = 0;
@@ -249,13 +207,10 @@ static GpudlStatus ref_open(void *device, const GpudlHost *host, const GpudlOpen
                             GpudlEngineInfo *info, GpudlFault *fault)
 {
     g_autoptr(Engine) engine = NULL;
-    GpudlOpenParams resolved = *params;
-    GpudlStatus status = ref_resolve(device, &resolved, fault);
+    GpudlStatus status;
 
-    if (status != GPUDL_STATUS_OK)
-        return status;
     if (host->cancelled(host->host))
-        return fail(fault, GPUDL_STATUS_FAILED, "cancelled");
+        return gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled");
 
     engine = g_new0(Engine, 1);
     engine->host = host;
@@ -263,7 +218,7 @@ static GpudlStatus ref_open(void *device, const GpudlHost *host, const GpudlOpen
     engine->params.cache_dir = NULL;
     status = runner_new(host, 1, params->memory_limit, &engine->runner, fault);
     if (status == GPUDL_STATUS_OK)
-        status = check_input(engine, fault);
+        status = gpudl_module_check_input(engine->runner->plan, &engine->params, fault);
     if (status == GPUDL_STATUS_OK)
         status = warm_up(engine, &info->run_time_ns, fault);
     if (status != GPUDL_STATUS_OK)
@@ -284,38 +239,15 @@ static GpudlStatus ref_open(void *device, const GpudlHost *host, const GpudlOpen
     return GPUDL_STATUS_OK;
 }
 
-static GpudlStatus preprocess(const Engine *engine, const GpudlFrame *frame, const GpudlPreproc *preproc, float *dst,
-                              GpudlFault *fault)
+static GpudlStatus preprocess(const GpudlFrame *frame, const GpudlPreproc *preproc, float *dst, GpudlFault *fault)
 {
-    const GpudlOpenParams *p = &engine->params;
+    const char *format = gpudl_pixel_format_name(frame->format);
 
-    if (frame->memory != GPUDL_MEMORY_HOST)
-        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "backend ref takes frames in host memory only");
-    if (preproc->channels != p->input_channels || preproc->height != p->input_height ||
-        preproc->width != p->input_width)
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "pre-processing makes %dx%dx%d, the network takes %dx%dx%d",
-                    preproc->channels, preproc->height, preproc->width, p->input_channels, p->input_height,
-                    p->input_width);
     if (gpudl_preproc_ref(frame, preproc, dst) != 0)
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "frame (%s, %dx%d) or pre-processing is out of range",
-                    gpudl_pixel_format_name(frame->format) ? gpudl_pixel_format_name(frame->format) : "unknown format",
-                    frame->width, frame->height);
+        return gpudl_module_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT,
+                                 "frame (%s, %dx%d) or pre-processing is out of range",
+                                 format ? format : "unknown format", frame->width, frame->height);
     return GPUDL_STATUS_OK;
-}
-
-/** A head's values as float32, the activation over all of them. */
-static int write_head(const GpudlTensorView *head, gint32 activation, float *out)
-{
-    static const GpudlAct sigmoid = {GPUDL_ACT_SIGMOID, 0, 0};
-    GpudlShape flat = {.rank = 1, .dims = {gpudl_shape_elements(&head->shape)}};
-    GpudlTensorView from = {head->dtype, flat, head->data}, to = {GPUDL_DTYPE_F32, flat, out};
-    int status = gpudl_cast_ref(&from, &to, NULL, NULL);
-
-    if (status != GPUDL_KERNEL_OK || activation == GPUDL_ACTIVATION_NONE)
-        return status;
-    if (activation == GPUDL_ACTIVATION_SOFTMAX)
-        return gpudl_softmax_ref(GPUDL_SOFTMAX, &to, 0, 0, &to, NULL);
-    return gpudl_unary_ref(GPUDL_UNARY_ACTIVATION, &sigmoid, &to, &to, NULL);
 }
 
 static GpudlStatus run_job(const Engine *engine, const GpudlJob *job, GpudlFault *fault)
@@ -326,40 +258,29 @@ static GpudlStatus run_job(const Engine *engine, const GpudlJob *job, GpudlFault
     GpudlStatus status = GPUDL_STATUS_OK;
 
     if (job->frame)
-        status = preprocess(engine, job->frame, job->preproc, input->data, fault);
+        status = preprocess(job->frame, job->preproc, input->data, fault);
     else
-        memcpy(input->data, job->values, (gsize)gpudl_shape_elements(&input->shape) * sizeof(float));
+        gpudl_module_copy(&plan->tensors[plan->inputs[0]], input->data, job->values);
     if (status == GPUDL_STATUS_OK)
         status = run_nodes(runner, NULL, fault);
-    for (guint i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++) {
-        int written = write_head(&runner->views[plan->outputs[i]], engine->params.activation, job->outputs[i]);
-
-        if (written != GPUDL_KERNEL_OK)
-            status = fail(fault, GPUDL_STATUS_UNSUPPORTED, "output \"%s\": %s", plan->tensors[plan->outputs[i]].name,
-                          gpudl_kernel_status_text(written));
-    }
+    for (guint i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++)
+        status = gpudl_module_write_head(&plan->tensors[plan->outputs[i]], runner->views[plan->outputs[i]].data,
+                                         engine->params.activation, job->outputs[i], fault);
     return status;
-}
-
-static GpudlStatus check_slot(uint32_t slot, GpudlFault *fault)
-{
-    if (slot != 0)
-        return fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "slot %u, expected 0: backend ref has one", slot);
-    return GPUDL_STATUS_OK;
 }
 
 static GpudlStatus ref_submit(void *data, uint32_t slot, const GpudlJob *jobs, uint32_t n, GpudlFault *fault)
 {
-    GpudlStatus status = check_slot(slot, fault);
+    GpudlStatus status = gpudl_module_check_slot(slot, 1, fault);
 
-    if (status == GPUDL_STATUS_OK && n != 1)
-        status = fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "%u jobs, expected 1", n);
+    if (status == GPUDL_STATUS_OK)
+        status = gpudl_module_check_jobs(n, 1, fault);
     return status == GPUDL_STATUS_OK ? run_job(data, jobs, fault) : status;
 }
 
 static GpudlStatus ref_wait(void *data, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault)
 {
-    return check_slot(slot, fault);
+    return gpudl_module_check_slot(slot, 1, fault);
 }
 
 static GpudlStatus run_whole(const Runner *runner, const void *const *inputs, void *const *outputs, GpudlFault *fault)
@@ -368,14 +289,12 @@ static GpudlStatus run_whole(const Runner *runner, const void *const *inputs, vo
     GpudlStatus status;
 
     for (guint i = 0; i < plan->n_inputs; i++)
-        if (plan->tensors[plan->inputs[i]].bytes > 0)
-            memcpy(runner->views[plan->inputs[i]].data, inputs[i], plan->tensors[plan->inputs[i]].bytes);
+        gpudl_module_copy(&plan->tensors[plan->inputs[i]], runner->views[plan->inputs[i]].data, inputs[i]);
     status = run_nodes(runner, NULL, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
     for (guint i = 0; i < plan->n_outputs; i++)
-        if (plan->tensors[plan->outputs[i]].bytes > 0)
-            memcpy(outputs[i], runner->views[plan->outputs[i]].data, plan->tensors[plan->outputs[i]].bytes);
+        gpudl_module_copy(&plan->tensors[plan->outputs[i]], outputs[i], runner->views[plan->outputs[i]].data);
     return GPUDL_STATUS_OK;
 }
 
@@ -384,10 +303,10 @@ static GpudlStatus ref_run_tensors(void *data, uint32_t slot, int64_t batch, con
 {
     const Engine *engine = data;
     g_autoptr(Runner) larger = NULL;
-    GpudlStatus status = check_slot(slot, fault);
+    GpudlStatus status = gpudl_module_check_slot(slot, 1, fault);
 
-    if (status == GPUDL_STATUS_OK && batch < 1)
-        status = fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "batch %" G_GINT64_FORMAT ", expected 1 or more", batch);
+    if (status == GPUDL_STATUS_OK)
+        status = gpudl_module_check_batch(batch, fault);
     /* for checks, now and then: its memory is not kept */
     if (status == GPUDL_STATUS_OK && batch != 1)
         status = runner_new(engine->host, batch, engine->params.memory_limit, &larger, fault);
@@ -399,9 +318,9 @@ static GpudlStatus ref_run_tensors(void *data, uint32_t slot, int64_t batch, con
 static GpudlStatus ref_run_preproc(void *data, uint32_t slot, const GpudlFrame *frame, const GpudlPreproc *preproc,
                                    float *dst, GpudlFault *fault)
 {
-    GpudlStatus status = check_slot(slot, fault);
+    GpudlStatus status = gpudl_module_check_slot(slot, 1, fault);
 
-    return status == GPUDL_STATUS_OK ? preprocess(data, frame, preproc, dst, fault) : status;
+    return status == GPUDL_STATUS_OK ? preprocess(frame, preproc, dst, fault) : status;
 }
 
 const GpudlBackend *gpudl_ref_backend(void)
@@ -411,7 +330,7 @@ const GpudlBackend *gpudl_ref_backend(void)
         .interface = GPUDL_BACKEND_INTERFACE,
         .name = "ref",
         .flags = 0,
-        .precisions = 1u << GPUDL_PRECISION_FP32,
+        .precisions = REF_PRECISIONS,
         .probe = ref_probe,
         .devices = ref_devices,
         .resolve = ref_resolve,

@@ -112,7 +112,10 @@ void cpu_host_start(CpuHost *self, const GpudlOpenParams *params)
     all.input_channels = (gint)input->dims[1];
     all.input_height = (gint)input->dims[2];
     all.input_width = (gint)input->dims[3];
-    self->status = self->backend->open(NULL, &self->host, &all, &self->engine, &self->info, &self->fault);
+    self->status = self->backend->resolve(NULL, &all, &self->fault);
+    all.memory_limit = params->memory_limit; /* the host's own affair */
+    if (self->status == GPUDL_STATUS_OK)
+        self->status = self->backend->open(NULL, &self->host, &all, &self->engine, &self->info, &self->fault);
 }
 
 CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params)

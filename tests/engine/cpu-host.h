@@ -34,8 +34,8 @@ struct CpuHost {
 
 /** A host for the graph (copied), not opened yet. */
 CpuHost *cpu_host_new(const GpudlGraph *graph);
-/** Opens the graph on module gpudl-cpu.so in GPUDL_BACKEND_PATH; input sizes are the graph's, params' own fields count
- * otherwise. status and fault say how it went; engine is NULL after a failure. */
+/** Resolves params and opens the graph on module gpudl-cpu.so in GPUDL_BACKEND_PATH; input sizes are the graph's,
+ * params' own fields count otherwise. status and fault say how it went; engine is NULL after a failure. */
 void cpu_host_start(CpuHost *host, const GpudlOpenParams *params);
 /** Both. */
 CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params);
