@@ -196,8 +196,10 @@ static void compile(CpuCompiler *c)
     }
     for (uint32_t i = 0; i < plan->n_outputs && c->status == GPUDL_STATUS_OK; i++) {
         p->output_values[i] = cpu_use_plain(c, plan->outputs[i]);
-        if (p->output_values[i] >= 0)
+        if (p->output_values[i] >= 0) {
             p->blocks[p->values[p->output_values[i]].block].last = INT32_MAX;
+            p->blocks[p->values[p->output_values[i]].block].used = 1;
+        }
     }
     if (c->status == GPUDL_STATUS_OK)
         interleave_input(c);
@@ -206,6 +208,8 @@ static void compile(CpuCompiler *c)
             p->blocks[i].last = (int32_t)p->n_steps;
     if (c->status == GPUDL_STATUS_OK)
         place_blocks(c);
+    for (uint32_t i = 0; i < plan->n_tensors; i++)
+        cpu_keep_raw(c, (int32_t)i);
     p->weight_bytes = count_weights(p);
     if (c->status == GPUDL_STATUS_OK)
         log_program(c);

@@ -6,7 +6,8 @@
 #include "packed.h"
 #include "program.h"
 
-/** Compiles a plan; the calling thread's OpenMP threads must be 1. NULL with *fault and *status. */
+/** Compiles a plan, whose constants are readable now and need not be afterwards; the calling thread's OpenMP threads
+ * must be 1. NULL with *fault and *status. */
 CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault);
 
 #endif

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Which of a tensor's packed forms; operators have others for tensors seen in another shape, and for constants of
+ * nodes. */
+enum { PART_RAW = 0, PART_LAYOUT = -1 };
+
 /* ---- small parts ------------------------------------------------------------------------------------------------- */
 
 void cpu_fail(CpuCompiler *c, GpudlStatus status, const char *format, ...)
@@ -144,7 +148,7 @@ static int32_t packed_block(CpuCompiler *c, CpuPacked *packed)
     return packed != NULL ? packed->block : -1;
 }
 
-/* The same for the model's own bytes. */
+/* The same for the model's own bytes, which cpu_keep_raw() copies at last, if it is them that steps read. */
 static int32_t raw_block(CpuCompiler *c, int32_t tensor)
 {
     const GpudlPlanTensor *t = cpu_tensor(c, tensor);
@@ -152,6 +156,28 @@ static int32_t raw_block(CpuCompiler *c, int32_t tensor)
     if (c->raw_blocks[tensor] < 0)
         c->raw_blocks[tensor] = add_block(c, (void *)t->data, t->bytes, 1);
     return c->raw_blocks[tensor];
+}
+
+void cpu_keep_raw(CpuCompiler *c, int32_t tensor)
+{
+    CpuBlock *block = c->raw_blocks[tensor] >= 0 ? &c->program->blocks[c->raw_blocks[tensor]] : NULL;
+    CpuPacked *packed;
+
+    if (block == NULL || !block->used || c->status != GPUDL_STATUS_OK)
+        return;
+    packed = cpu_packed_find(&c->shared->packed, tensor, PART_RAW, NULL);
+    if (packed == NULL) {
+        void *data = cpu_aligned_bytes(block->bytes);
+
+        if (data != NULL && block->bytes > 0)
+            memcpy(data, block->constant, block->bytes);
+        packed = data != NULL ? cpu_packed_add(&c->shared->packed, tensor, PART_RAW, NULL, data, block->bytes) : NULL;
+    }
+    if (packed == NULL)
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for %llu bytes of weights '%s'",
+                 (unsigned long long)block->bytes, cpu_tensor(c, tensor)->name);
+    else
+        block->constant = packed->data;
 }
 
 /* The packed form of a constant: found, or made now. */
@@ -189,7 +215,7 @@ int32_t cpu_use_packed_as(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef
 
 static int32_t use_packed(CpuCompiler *c, int32_t tensor, DnnMdRef want)
 {
-    CpuPacked *packed = pack(c, tensor, -1, cpu_value_md(c, c->tensor_values[tensor]), want);
+    CpuPacked *packed = pack(c, tensor, PART_LAYOUT, cpu_value_md(c, c->tensor_values[tensor]), want);
 
     return add_value(c, dnn_md_copy(want), packed_block(c, packed), tensor);
 }

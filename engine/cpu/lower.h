@@ -72,6 +72,9 @@ int cpu_is_f32(const CpuCompiler *c, int32_t tensor);
 /** The only node that reads a tensor; -1 if there are more, or the outside does. */
 int32_t cpu_only_reader(const CpuCompiler *c, int32_t tensor);
 
+/** At the end: a constant that steps read as it lies in the plan gets memory of the engine's, for the plan's goes. */
+void cpu_keep_raw(CpuCompiler *c, int32_t tensor);
+
 /** Lowers one node by oneDNN; FALSE, having added nothing, if it can't: the reference kernel then takes it. */
 typedef int CpuLower(CpuCompiler *c, const GpudlPlanNode *node);
 CpuLower cpu_lower_conv, cpu_lower_gemm, cpu_lower_matmul;

@@ -69,9 +69,32 @@ static uint32_t usable_workers(void)
 
 /* ---- programs ---------------------------------------------------------------------------------------------------- */
 
+/* Compiles for a batch and lists the program. Under the lock, with constants held. */
+static CpuProgram *compile(Engine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+{
+    const GpudlPlan *plan = engine->shared.host->plan(engine->shared.host->host, batch, fault);
+    Compiled *entry = plan != NULL ? calloc(1, sizeof *entry) : NULL;
+
+    if (plan == NULL) /* the host has written why */
+        *status = GPUDL_STATUS_UNSUPPORTED;
+    else if (entry == NULL)
+        *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    if (entry == NULL)
+        return NULL;
+    entry->program = cpu_program_new(&engine->shared, plan, status, fault);
+    if (entry->program == NULL) {
+        free(entry);
+        return NULL;
+    }
+    entry->next = engine->compiled;
+    engine->compiled = entry;
+    return entry->program;
+}
+
 /* The program of a batch, compiled on first demand. */
 static const CpuProgram *program_for(Engine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
 {
+    const GpudlHost *host = engine->shared.host;
     CpuProgram *program = NULL;
 
     pthread_mutex_lock(&engine->lock);
@@ -79,19 +102,10 @@ static const CpuProgram *program_for(Engine *engine, int64_t batch, GpudlStatus 
         if (c->program->plan->batch == batch)
             program = c->program;
     if (program == NULL) {
-        const GpudlPlan *plan = engine->shared.host->plan(engine->shared.host->host, batch, fault);
-        Compiled *entry = calloc(1, sizeof *entry);
-
-        *status = plan == NULL ? GPUDL_STATUS_UNSUPPORTED : GPUDL_STATUS_OK; /* the host has written why */
-        if (plan != NULL && entry == NULL)
-            *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
-        if (*status == GPUDL_STATUS_OK)
-            program = cpu_program_new(&engine->shared, plan, status, fault);
-        if (program != NULL) {
-            *entry = (Compiled){engine->compiled, program};
-            engine->compiled = entry;
-        } else {
-            free(entry);
+        *status = host->hold_constants(host->host, fault);
+        if (*status == GPUDL_STATUS_OK) {
+            program = compile(engine, batch, status, fault);
+            host->release_constants(host->host);
         }
     }
     pthread_mutex_unlock(&engine->lock);

@@ -20,7 +20,7 @@ typedef struct {
     uint64_t bytes, offset;
     int32_t first, last; /* steps */
     int32_t pending;     /* uses by nodes to come, and by the outside */
-    int32_t used;        /* by a step */
+    int32_t used;        /* by a step or as an output */
 } CpuBlock;
 
 typedef struct {
@@ -60,7 +60,7 @@ typedef struct {
     CpuValue *values;
     int32_t *input_values, *output_values; /* dense, one per plan input and output */
     int input_interleaved;                 /* the first input wants its three channels interleaved, not planar */
-    uint64_t work_bytes, weight_bytes;     /* weights: constants that steps read, packed or the model's own */
+    uint64_t work_bytes, weight_bytes;     /* weights: constants that steps read */
 } CpuProgram;
 
 /** Takes NULL. */

@@ -25,6 +25,7 @@ typedef struct {
     const GpudlHost *host;
     GpudlOpenParams params;
     Runner *runner; /* batch 1 */
+    gboolean holds; /* constants: they are read where the host has them, from open() to close() */
 } Engine;
 
 /* ---- runner ------------------------------------------------------------------------------------------------------ */
@@ -161,6 +162,8 @@ static void ref_close(void *data)
     Engine *engine = data;
 
     g_clear_pointer(&engine->runner, runner_free);
+    if (engine->holds)
+        engine->host->release_constants(engine->host->host);
     g_free(engine);
 }
 
@@ -216,7 +219,10 @@ static GpudlStatus ref_open(void *device, const GpudlHost *host, const GpudlOpen
     engine->host = host;
     engine->params = *params;
     engine->params.cache_dir = NULL;
-    status = runner_new(host, 1, params->memory_limit, &engine->runner, fault);
+    status = host->hold_constants(host->host, fault);
+    engine->holds = status == GPUDL_STATUS_OK;
+    if (status == GPUDL_STATUS_OK)
+        status = runner_new(host, 1, params->memory_limit, &engine->runner, fault);
     if (status == GPUDL_STATUS_OK)
         status = gpudl_module_check_input(engine->runner->plan, &engine->params, fault);
     if (status == GPUDL_STATUS_OK)

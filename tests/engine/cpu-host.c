@@ -2,6 +2,7 @@
 #include "cpu-host.h"
 
 #include <gmodule.h>
+#include <string.h>
 #include <time.h>
 
 #include "engine/interface.h"
@@ -14,6 +15,71 @@ static gint64 thread_ns(void)
     return t.tv_sec * G_GINT64_CONSTANT(1000000000) + t.tv_nsec;
 }
 
+/* ---- constants --------------------------------------------------------------------------------------------------- */
+
+/* Under the lock: gives a plan's constants the memory that can be seen now. */
+static void show_constants(CpuHost *self, const GpudlPlan *plan)
+{
+    GpudlPlanTensor *tensors = (GpudlPlanTensor *)plan->tensors; /* the planner's, which made them on the heap */
+
+    for (guint i = 0; i < plan->n_tensors; i++) {
+        if (tensors[i].kind != GPUDL_PLAN_CONSTANT)
+            continue;
+        if (self->holds > 0 && self->copies->pdata[i] == NULL) {
+            self->copies->pdata[i] = g_aligned_alloc(1, MAX(tensors[i].bytes, 1), 64);
+            memcpy(self->copies->pdata[i], self->originals->pdata[i], tensors[i].bytes);
+        } else if (self->holds == 0 && self->copies->pdata[i] != NULL) {
+            memset(self->copies->pdata[i], 0xff, tensors[i].bytes);
+            g_aligned_free(self->copies->pdata[i]);
+            self->copies->pdata[i] = NULL;
+        }
+        tensors[i].data = self->copies->pdata[i];
+    }
+}
+
+static void see_plan(CpuHost *self, const GpudlPlan *plan)
+{
+    g_mutex_lock(&self->lock);
+    if (!g_ptr_array_find(self->seen_plans, plan, NULL)) {
+        g_ptr_array_set_size(self->originals, (gint)plan->n_tensors);
+        g_ptr_array_set_size(self->copies, (gint)plan->n_tensors);
+        for (guint i = 0; i < plan->n_tensors; i++)
+            self->originals->pdata[i] = (gpointer)plan->tensors[i].data;
+        g_ptr_array_add(self->seen_plans, (gpointer)plan);
+        show_constants(self, plan);
+    }
+    g_mutex_unlock(&self->lock);
+}
+
+static void change_holds(CpuHost *self, gint by)
+{
+    g_mutex_lock(&self->lock);
+    self->holds += by;
+    g_assert_cmpint(self->holds, >=, 0);
+    for (guint i = 0; i < self->seen_plans->len; i++)
+        show_constants(self, self->seen_plans->pdata[i]);
+    g_mutex_unlock(&self->lock);
+}
+
+static GpudlStatus host_hold_constants(void *data, GpudlFault *fault)
+{
+    CpuHost *self = data;
+
+    if (self->no_constants) {
+        g_strlcpy(fault->message, "the model's file is gone", sizeof fault->message);
+        return GPUDL_STATUS_FAILED;
+    }
+    change_holds(self, 1);
+    return GPUDL_STATUS_OK;
+}
+
+static void host_release_constants(void *data)
+{
+    change_holds(data, -1);
+}
+
+/* ---- others ------------------------------------------------------------------------------------------------------ */
+
 static const GpudlPlan *host_plan(void *data, int64_t batch, GpudlFault *fault)
 {
     CpuHost *self = data;
@@ -25,7 +91,9 @@ static const GpudlPlan *host_plan(void *data, int64_t batch, GpudlFault *fault)
     if (self->planned != NULL)
         self->planned(self, batch);
     plan = gpudl_planner_get(self->planner, batch, &error);
-    if (plan == NULL)
+    if (plan != NULL)
+        see_plan(self, plan);
+    else
         g_strlcpy(fault->message, error->message, sizeof fault->message);
     if (self->engine == NULL)
         self->host_ns += thread_ns() - start;
@@ -70,15 +138,6 @@ static int host_closing(void *data)
     return 0;
 }
 
-static GpudlStatus host_hold_constants(void *data, GpudlFault *fault)
-{
-    return GPUDL_STATUS_OK;
-}
-
-static void host_release_constants(void *data)
-{
-}
-
 CpuHost *cpu_host_new(const GpudlGraph *graph)
 {
     CpuHost *self = g_new0(CpuHost, 1);
@@ -92,6 +151,10 @@ CpuHost *cpu_host_new(const GpudlGraph *graph)
     self->backend = ((GpudlBackendEntry)entry)(GPUDL_BACKEND_ABI, GPUDL_BACKEND_INTERFACE);
     g_assert_nonnull(self->backend);
     self->planner = gpudl_planner_new(graph, "0");
+    g_mutex_init(&self->lock);
+    self->seen_plans = g_ptr_array_new();
+    self->originals = g_ptr_array_new();
+    self->copies = g_ptr_array_new();
     self->host = (GpudlHost){.host = self,
                              .plan = host_plan,
                              .hold_constants = host_hold_constants,
@@ -114,8 +177,18 @@ void cpu_host_start(CpuHost *self, const GpudlOpenParams *params)
     all.input_width = (gint)input->dims[3];
     self->status = self->backend->resolve(NULL, &all, &self->fault);
     all.memory_limit = params->memory_limit; /* the host's own affair */
-    if (self->status == GPUDL_STATUS_OK)
+    if (self->status == GPUDL_STATUS_OK) {
+        gint64 start = thread_ns();
+
+        see_plan(self, plan);
+        change_holds(self, 1);
+        self->host_ns += thread_ns() - start;
         self->status = self->backend->open(NULL, &self->host, &all, &self->engine, &self->info, &self->fault);
+        start = thread_ns();
+        change_holds(self, -1);
+        self->host_ns += thread_ns() - start;
+        g_assert_cmpint(self->holds, ==, 0);
+    }
 }
 
 CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params)
@@ -131,5 +204,9 @@ void cpu_host_close(CpuHost *self)
     if (self->engine != NULL)
         self->backend->close(self->engine);
     gpudl_planner_free(self->planner);
+    g_ptr_array_unref(self->seen_plans);
+    g_ptr_array_unref(self->originals);
+    g_ptr_array_unref(self->copies);
+    g_mutex_clear(&self->lock);
     g_free(self);
 }

@@ -25,6 +25,14 @@ struct CpuHost {
     void (*planned)(CpuHost *host, gint64 batch); /* in plan(), before it answers; NULL: nothing */
     gpointer data;                                /* for these */
 
+    /* Constants: the module sees copies, which are spoilt and freed as soon as nobody holds them. */
+    GMutex lock;
+    gint holds;
+    GPtrArray *seen_plans; /* GpudlPlan* */
+    GPtrArray *originals;  /* by tensor index: the planner's data, or NULL */
+    GPtrArray *copies;     /* likewise: what is to be seen now */
+    gboolean no_constants; /* hold_constants() fails */
+
     /* What the module has done; atomic. */
     gint questions; /* whether it is cancelled */
     gint plans, places;

@@ -26,6 +26,8 @@ typedef struct {
     TestPlan plans[5];      /* by batch */
     guint asked, cancel_at; /* which question whether it is cancelled gets the first yes; 0: none */
     guint64 placed;         /* bytes that place() asked for last */
+    gint holds;             /* of constants */
+    gboolean no_constants;  /* they can't be had */
 } TestHost;
 
 static void fill_plan(TestPlan *t, GpudlGraph *graph, gint64 batch)
@@ -150,13 +152,23 @@ static GpudlGraph *make_graph(void)
     return graph;
 }
 
-static GpudlStatus host_hold_constants(void *host, GpudlFault *fault)
+static GpudlStatus host_hold_constants(void *data, GpudlFault *fault)
 {
+    TestHost *host = data;
+
+    if (host->no_constants) {
+        g_strlcpy(fault->message, "the model's file is gone", sizeof(fault->message));
+        return GPUDL_STATUS_FAILED;
+    }
+    host->holds++;
     return GPUDL_STATUS_OK;
 }
 
-static void host_release_constants(void *host)
+static void host_release_constants(void *data)
 {
+    TestHost *host = data;
+
+    g_assert_cmpint(--host->holds, >=, 0);
 }
 
 static void host_init(TestHost *host)
@@ -279,7 +291,10 @@ static void test_frame(void)
     job.frame = &narrow;
     g_assert_cmpint(backend->submit(engine, 0, &job, 1, &fault), ==, GPUDL_STATUS_INVALID_ARGUMENT);
     g_assert_nonnull(strstr(fault.message, "2x2"));
+    /* it reads them where they are, until the end */
+    g_assert_cmpint(host.holds, ==, 1);
     backend->close(engine);
+    g_assert_cmpint(host.holds, ==, 0);
     gpudl_graph_free(host.graph);
 }
 
@@ -335,6 +350,7 @@ static void assert_refused(TestHost *host, const GpudlOpenParams *params, GpudlS
         got = gpudl_ref_backend()->open(NULL, &host->table, &resolved, &engine, &info, &fault);
     g_assert_cmpint(got, ==, status);
     g_assert_null(engine);
+    g_assert_cmpint(host->holds, ==, 0);
     if (!strstr(fault.message, text))
         g_error("\"%s\" does not say \"%s\"", fault.message, text);
 }
@@ -368,6 +384,9 @@ static void test_open_refuses(void)
     host.cancel_at = 4;
     assert_refused(&host, &good, GPUDL_STATUS_FAILED, "cancelled before node \"double\"");
     g_assert_cmpuint(host.asked, ==, 4); /* it did not go on */
+    host.cancel_at = 0;
+    host.no_constants = TRUE;
+    assert_refused(&host, &good, GPUDL_STATUS_FAILED, "file is gone");
     gpudl_graph_free(host.graph);
 }
 
