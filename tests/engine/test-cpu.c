@@ -580,6 +580,21 @@ static void test_moves(void)
     g_rand_free(rand);
 }
 
+/* Constants that no step reads: as an output, and seen in other ways by outputs. */
+static void test_constant_outputs(void)
+{
+    GRand *rand = g_rand_new_with_seed(18);
+    Net net = net_new(rand, 3, 2, 2);
+    GpudlAttrs flat = {.shape = {.rank = 1, .dims = {-1}}};
+
+    gpudl_graph_add_output(net.graph, constant(&net, 2, (gint64[]){2, 3}));
+    gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_IDENTITY, NULL, constant(&net, 2, (gint64[]){4, 5})));
+    gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_RESHAPE, &flat, constant(&net, 2, (gint64[]){3, 5})));
+    gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_ABS, NULL, net_input(&net)));
+    check(&net, 1);
+    g_rand_free(rand);
+}
+
 /* More pieces than oneDNN has numbers for. */
 static void test_wide_concat(void)
 {
@@ -742,152 +757,6 @@ static void test_random_nets(void)
     }
 }
 
-/* A small classifier for what follows. */
-static Net classifier(GRand *rand)
-{
-    Net net = net_new(rand, 3, 16, 16);
-    GpudlAttrs flat = {.shape = {.rank = 2, .dims = {0, -1}}}, gemm = {.gemm = {0, 1, 1, 1, no_act}};
-    GpudlAttrs pool = window(2, 2, 2, 0, 1);
-    const GpudlAct relu = {GPUDL_ACT_RELU, 0, 0};
-    GpudlTensor *x = conv(&net, net_input(&net), 24, 3, NULL, relu), *y;
-
-    x = apply(&net, GPUDL_OP_MAX_POOL, &pool, x);
-    y = conv(&net, x, 24, 3, x, relu);
-    y = apply(&net, GPUDL_OP_RESHAPE, &flat, apply(&net, GPUDL_OP_GLOBAL_AVERAGE_POOL, NULL, y));
-    gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_GEMM, &gemm, y, constant(&net, 2, (gint64[]){10, 24}),
-                                            constant(&net, 1, (gint64[]){10})));
-    return net;
-}
-
-typedef struct {
-    CpuHost *host;
-    guint slot;
-    float (*inputs)[3 * 16 * 16];
-    float outputs[16][10];
-} Worker;
-
-static gpointer run_worker(gpointer data)
-{
-    Worker *worker = data;
-
-    for (guint turn = 0; turn < 20; turn++) {
-        for (guint i = 0; i < 16; i++) {
-            float *const out[] = {worker->outputs[i]};
-            GpudlJob job = {.values = worker->inputs[i], .outputs = out};
-            GpudlFault fault;
-
-            if (worker->host->backend->submit(worker->host->engine, worker->slot, &job, 1, &fault) != GPUDL_STATUS_OK)
-                g_error("submit: %s", fault.message);
-        }
-    }
-    return NULL;
-}
-
-static void test_slots_give_the_same_bits(void)
-{
-    GRand *rand = g_rand_new_with_seed(11);
-    Net net = classifier(rand);
-    GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_SOFTMAX, .threads = 3};
-    g_autoptr(CpuHost) host = cpu_host_open(net.graph, &params);
-    float inputs[16][3 * 16 * 16];
-    Worker workers[4];
-    GThread *threads[3];
-
-    g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
-    g_assert_cmpuint(host->info.n_slots, ==, 3);
-    for (int i = 0; i < 16; i++)
-        fill_random(rand, inputs[i], G_N_ELEMENTS(inputs[i]));
-    for (guint i = 0; i < 4; i++)
-        workers[i] = (Worker){host, i % 3, inputs, {{0}}};
-    run_worker(&workers[3]);
-    for (guint i = 0; i < 3; i++)
-        threads[i] = g_thread_new("worker", run_worker, &workers[i]);
-    for (guint i = 0; i < 3; i++) {
-        g_thread_join(threads[i]);
-        g_assert_cmpmem(workers[i].outputs, sizeof workers[i].outputs, workers[3].outputs, sizeof workers[3].outputs);
-    }
-    gpudl_graph_free(net.graph);
-    g_rand_free(rand);
-}
-
-static void test_a_frame_goes_all_the_way(void)
-{
-    GRand *rand = g_rand_new_with_seed(12);
-    Net net = classifier(rand);
-    GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_SIGMOID, .threads = 1};
-    g_autoptr(CpuHost) host = cpu_host_open(net.graph, &params);
-    guint8 pixels[20 * 30 * 3];
-    GpudlFrame frame = {.format = GPUDL_PIXEL_RGB, .width = 30, .height = 20, .planes = {pixels}, .strides = {90}};
-    GpudlPreproc pp = {sizeof pp, 16, 16,  3,   GPUDL_CHANNELS_RGB, GPUDL_RESIZE_STRETCH, GPUDL_SCALE_BILINEAR,
-                       1,         0,  255, {0}, {1, 1, 1}};
-    float input[3 * 16 * 16], logits[10], scores[10], *const heads[] = {scores};
-    const void *const whole_in[] = {input};
-    void *const whole_out[] = {logits};
-    GpudlJob job = {.frame = &frame, .preproc = &pp, .outputs = heads};
-    GpudlFault fault;
-
-    for (gsize i = 0; i < sizeof pixels; i++)
-        pixels[i] = (guint8)g_rand_int(rand);
-    g_assert_cmpint(host->backend->submit(host->engine, 0, &job, 1, &fault), ==, GPUDL_STATUS_OK);
-    g_assert_cmpint(host->backend->wait(host->engine, 0, G_MAXUINT64, &fault), ==, GPUDL_STATUS_OK);
-    g_assert_cmpint(host->backend->run_preproc(host->engine, 0, &frame, &pp, input, &fault), ==, GPUDL_STATUS_OK);
-    g_assert_cmpint(host->backend->run_tensors(host->engine, 0, 1, whole_in, whole_out, &fault), ==, GPUDL_STATUS_OK);
-    for (int i = 0; i < 10; i++)
-        g_assert_cmpfloat_with_epsilon(scores[i], 1 / (1 + exp(-(double)logits[i])), 1e-6);
-    /* what a worker can't take is one message each */
-    g_assert_cmpint(host->backend->submit(host->engine, 1, &job, 1, &fault), ==, GPUDL_STATUS_INVALID_ARGUMENT);
-    g_assert_nonnull(strstr(fault.message, "slot 1"));
-    g_assert_cmpint(host->backend->submit(host->engine, 0, &job, 2, &fault), ==, GPUDL_STATUS_INVALID_ARGUMENT);
-    frame.strides[0] = 89;
-    g_assert_cmpint(host->backend->submit(host->engine, 0, &job, 1, &fault), ==, GPUDL_STATUS_INVALID_ARGUMENT);
-    g_assert_cmpint(host->backend->run_tensors(host->engine, 0, 2, whole_in, whole_out, &fault), ==,
-                    GPUDL_STATUS_UNSUPPORTED);
-    gpudl_graph_free(net.graph);
-    g_rand_free(rand);
-}
-
-static void test_refuses(void)
-{
-    GRand *rand = g_rand_new_with_seed(13);
-    Net net = classifier(rand);
-    const GpudlOpenParams fine = {.activation = GPUDL_ACTIVATION_NONE, .threads = 2};
-    const struct {
-        GpudlOpenParams params;
-        GpudlStatus status;
-        const char *text;
-    } cases[] = {
-        {{.precision = GPUDL_PRECISION_FP16}, GPUDL_STATUS_UNSUPPORTED, "fp16; it can do fp32"},
-        {{.activation = GPUDL_ACTIVATION_NONE, .batch_size = 4}, GPUDL_STATUS_UNSUPPORTED, "batches of 4"},
-        {{.activation = GPUDL_ACTIVATION_AUTO}, GPUDL_STATUS_INVALID_ARGUMENT, "activation"},
-        {{.activation = GPUDL_ACTIVATION_NONE, .memory_limit = 1000}, GPUDL_STATUS_NO_MEMORY, "limit of 1000"},
-    };
-
-    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autoptr(CpuHost) host = cpu_host_open(net.graph, &cases[i].params);
-
-        g_assert_cmpint(host->status, ==, cases[i].status);
-        g_assert_nonnull(strstr(host->fault.message, cases[i].text));
-        g_assert_null(host->engine);
-    }
-    {
-        g_autoptr(CpuHost) host = cpu_host_open(net.graph, &fine);
-        GpudlOpenParams exact = fine;
-        g_autoptr(CpuHost) again = NULL, less = NULL;
-
-        g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
-        g_assert_cmpuint(host->info.weight_bytes, >=, (24 * 27 + 24 * 24 * 9 + 240) * 4);
-        g_assert_cmpuint(host->info.run_time_ns, >, 0);
-        exact.memory_limit = host->info.weight_bytes + host->info.work_bytes;
-        again = cpu_host_open(net.graph, &exact);
-        g_assert_cmpint(again->status, ==, GPUDL_STATUS_OK);
-        exact.memory_limit--;
-        less = cpu_host_open(net.graph, &exact);
-        g_assert_cmpint(less->status, ==, GPUDL_STATUS_NO_MEMORY);
-    }
-    gpudl_graph_free(net.graph);
-    g_rand_free(rand);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -900,12 +769,10 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/products", test_products);
     g_test_add_func("/cpu/softmax", test_softmax);
     g_test_add_func("/cpu/moves", test_moves);
+    g_test_add_func("/cpu/constant-outputs", test_constant_outputs);
     g_test_add_func("/cpu/wide-concat", test_wide_concat);
     g_test_add_func("/cpu/channel-shuffle", test_channel_shuffle);
     g_test_add_func("/cpu/reference-kernels-in-between", test_reference_kernels_in_between);
     g_test_add_func("/cpu/random-nets", test_random_nets);
-    g_test_add_func("/cpu/slots-give-the-same-bits", test_slots_give_the_same_bits);
-    g_test_add_func("/cpu/a-frame-goes-all-the-way", test_a_frame_goes_all_the_way);
-    g_test_add_func("/cpu/refuses", test_refuses);
     return g_test_run();
 }
