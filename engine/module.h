@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "engine/backend.h"
+#include "engine/graph/macs.h"
 #include "engine/names.h"
 #include "kernels/cast.h"
 #include "kernels/elementwise.h"
@@ -158,6 +159,51 @@ static inline GpudlStatus gpudl_module_check_batch(int64_t batch, GpudlFault *fa
     return batch >= 1 ? GPUDL_STATUS_OK
                       : gpudl_module_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "batch %lld, expected 1 or more",
                                           (long long)batch);
+}
+
+/* ---- profiles ---------------------------------------------------------------------------------------------------- */
+
+/** Arithmetic operations of a node, for GpudlProfileRow.flops: a multiply-accumulate is two, functions count as one;
+ * 0 for what moves only. */
+static inline uint64_t gpudl_module_flops(const GpudlPlan *plan, int32_t index)
+{
+    const GpudlPlanNode *node = &plan->nodes[index];
+    const GpudlAttrs *attrs = (const GpudlAttrs *)node->attrs;
+    const GpudlShape *x = node->n_inputs > 0 && node->inputs[0] >= 0 ? &plan->tensors[node->inputs[0]].shape : NULL;
+    const GpudlShape *w = node->n_inputs > 1 && node->inputs[1] >= 0 ? &plan->tensors[node->inputs[1]].shape : NULL;
+    const GpudlShape *y = &plan->tensors[node->outputs[0]].shape;
+    uint64_t n = (uint64_t)gpudl_shape_elements(y);
+
+    if (node->op >= GPUDL_OP_RESHAPE || x == NULL)
+        return 0;
+    switch (node->op) {
+    case GPUDL_OP_CONV:
+    case GPUDL_OP_GEMM:
+    case GPUDL_OP_MATMUL:
+        return w != NULL ? 2 * gpudl_macs(node->op, attrs, x, w, y) : 0;
+    case GPUDL_OP_MAX_POOL:
+    case GPUDL_OP_AVERAGE_POOL:
+        for (int i = 0; i < GPUDL_MAX_SPATIAL; i++)
+            n *= (uint64_t)attrs->window.kernel[i];
+        return n;
+    case GPUDL_OP_GLOBAL_MAX_POOL:
+    case GPUDL_OP_GLOBAL_AVERAGE_POOL:
+    case GPUDL_OP_REDUCE_MEAN:
+    case GPUDL_OP_REDUCE_SUM:
+    case GPUDL_OP_REDUCE_MAX:
+    case GPUDL_OP_REDUCE_MIN:
+    case GPUDL_OP_REDUCE_PROD:
+        return (uint64_t)gpudl_shape_elements(x);
+    case GPUDL_OP_LRN:
+        return 2 * n * (uint64_t)attrs->lrn.size;
+    case GPUDL_OP_BATCH_NORM:
+        return 2 * n;
+    case GPUDL_OP_SOFTMAX:
+    case GPUDL_OP_LOG_SOFTMAX: /* exponent, sum, quotient */
+        return 3 * n;
+    default: /* element by element */
+        return n;
+    }
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */

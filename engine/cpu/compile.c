@@ -188,7 +188,7 @@ static void compile(CpuCompiler *c)
     for (uint32_t i = 0; i < plan->n_inputs; i++)
         p->input_values[i] = cpu_define(c, plan->inputs[i], cpu_plain_md(c, plan->inputs[i]));
     for (uint32_t i = 0; i < plan->n_nodes && c->status == GPUDL_STATUS_OK; i++) {
-        c->node = (int32_t)i;
+        c->node = c->last_node = (int32_t)i;
         lower_node(c, &plan->nodes[i]);
         release_inputs(c, &plan->nodes[i]);
         if (c->shared->host->cancelled(c->shared->host->host))

@@ -107,6 +107,17 @@ const char *dnn_pd_name(dnnl_primitive_desc_t pd)
     return name;
 }
 
+dnnl_primitive_kind_t dnn_primitive_kind(dnnl_primitive_t primitive)
+{
+    dnnl_primitive_kind_t kind = dnnl_undefined_primitive;
+    const_dnnl_primitive_desc_t pd = NULL;
+
+    if (primitive == NULL || dnnl_primitive_get_primitive_desc(primitive, &pd) != dnnl_success ||
+        dnnl_primitive_desc_query(pd, dnnl_query_primitive_kind, 0, &kind) != dnnl_success)
+        return dnnl_undefined_primitive;
+    return kind;
+}
+
 DnnMdRef dnn_pd_md(dnnl_primitive_desc_t pd, dnnl_query_t what, int index)
 {
     return dnnl_primitive_desc_query_md(pd, what, index);

@@ -92,6 +92,9 @@ DnnMdRef dnn_pd_md(dnnl_primitive_desc_t pd, dnnl_query_t what, int index);
 /** Name of the implementation: "jit:avx512_common". */
 const char *dnn_pd_name(dnnl_primitive_desc_t pd);
 
+/** dnnl_undefined_primitive for NULL. */
+dnnl_primitive_kind_t dnn_primitive_kind(dnnl_primitive_t primitive);
+
 /** Memory object over the caller's bytes. */
 dnnl_memory_t dnn_memory(dnnl_engine_t engine, DnnMdRef md, void *data);
 

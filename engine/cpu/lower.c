@@ -65,6 +65,13 @@ int32_t cpu_only_reader(const CpuCompiler *c, int32_t tensor)
     return cpu_tensor(c, tensor)->n_uses == 1 ? c->readers[tensor] : -1;
 }
 
+void cpu_cover(CpuCompiler *c, int32_t node)
+{
+    c->done[node] = 1;
+    if (c->last_node < node)
+        c->last_node = node;
+}
+
 DnnMdRef cpu_value_md(const CpuCompiler *c, int32_t value)
 {
     return c->program->values[value].md;
@@ -345,7 +352,7 @@ static CpuStep *add_step(CpuCompiler *c)
 
     if (c->status != GPUDL_STATUS_OK || !grow(c, &p->steps, p->n_steps, &c->step_room, sizeof *p->steps))
         return NULL;
-    p->steps[p->n_steps] = (CpuStep){.node = c->node};
+    p->steps[p->n_steps] = (CpuStep){.node = c->node, .last_node = c->last_node, .what = ""};
     return &p->steps[p->n_steps++];
 }
 
@@ -357,6 +364,21 @@ static void touch(CpuCompiler *c, int32_t value)
     block->used = 1;
     if (block->last < step)
         block->last = step;
+}
+
+/* A node may have reorders besides its own step: their names say what they are. */
+static void name_reorder(CpuCompiler *c, CpuStep *step)
+{
+    const char format[] = "reorder %s";
+    size_t size = sizeof format + strlen(step->what);
+
+    step->label = malloc(size);
+    if (step->label == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return;
+    }
+    snprintf(step->label, size, format, step->what);
+    step->what = step->label;
 }
 
 void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg *args)
@@ -390,6 +412,8 @@ void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg
                 touch(c, step->args[i].value);
             if (dnnl_primitive_get_primitive_desc(step->primitive, &kept) == dnnl_success)
                 step->what = dnn_pd_name((dnnl_primitive_desc_t)kept);
+            if (dnn_primitive_kind(step->primitive) == dnnl_reorder)
+                name_reorder(c, step);
         }
     }
     if (pd != NULL)

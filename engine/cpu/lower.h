@@ -14,13 +14,13 @@ typedef struct {
     CpuShared *shared;
     const GpudlPlan *plan;
     CpuProgram *program;
-    int32_t node;
-    int32_t *tensor_values; /* first value of each tensor, -1: none yet */
-    int32_t *next_value;    /* per value: the tensor's next one, -1 */
-    int32_t *raw_blocks;    /* per constant tensor: the block of the model's own bytes, -1 */
-    int32_t *readers;       /* per tensor: the last node that reads it, -1 */
-    int32_t *remaining;     /* per tensor: uses to come, this node's included */
-    uint8_t *done;          /* per node: already part of another's lowering */
+    int32_t node, last_node; /* being lowered; the last of those that its steps compute */
+    int32_t *tensor_values;  /* first value of each tensor, -1: none yet */
+    int32_t *next_value;     /* per value: the tensor's next one, -1 */
+    int32_t *raw_blocks;     /* per constant tensor: the block of the model's own bytes, -1 */
+    int32_t *readers;        /* per tensor: the last node that reads it, -1 */
+    int32_t *remaining;      /* per tensor: uses to come, this node's included */
+    uint8_t *done;           /* per node: already part of another's lowering */
     uint32_t value_room, step_room, block_room;
     GpudlStatus status;
     GpudlFault *fault;
@@ -74,6 +74,9 @@ int32_t cpu_only_reader(const CpuCompiler *c, int32_t tensor);
 
 /** At the end: a constant that steps read as it lies in the plan gets memory of the engine's, for the plan's goes. */
 void cpu_keep_raw(CpuCompiler *c, int32_t tensor);
+
+/** A later node becomes part of this one's lowering, whose next step computes it. */
+void cpu_cover(CpuCompiler *c, int32_t node);
 
 /** Lowers one node by oneDNN; FALSE, having added nothing, if it can't: the reference kernel then takes it. */
 typedef int CpuLower(CpuCompiler *c, const GpudlPlanNode *node);

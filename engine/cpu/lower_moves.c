@@ -56,7 +56,8 @@ static int lower_shuffle(CpuCompiler *c, const GpudlPlanNode *node)
     if (pd == NULL)
         return 0;
     middle = cpu_only_reader(c, node->outputs[0]);
-    c->done[middle] = c->done[last] = 1;
+    cpu_cover(c, middle);
+    cpu_cover(c, last);
     dst = cpu_define(c, c->plan->nodes[last].outputs[0], dnn_md_copy(cpu_value_md(c, src)));
     cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
     return 1;

@@ -191,7 +191,7 @@ int cpu_lower_batch_norm(CpuCompiler *c, const GpudlPlanNode *node)
     if (pd == NULL)
         return 0;
     if (relu >= 0) {
-        c->done[relu] = 1;
+        cpu_cover(c, relu);
         output = c->plan->nodes[relu].outputs[0];
     }
     dst = cpu_may_overwrite(c, src) ? cpu_define_alias(c, output, dnn_md_copy(md), src)

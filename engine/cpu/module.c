@@ -20,6 +20,7 @@ typedef struct Bound Bound;
 struct Bound {
     Bound *next;
     CpuInstance *instance;
+    GpudlProfileRow *rows; /* of the last profile; made at the first */
 };
 
 typedef struct {
@@ -113,14 +114,14 @@ static const CpuProgram *program_for(Engine *engine, int64_t batch, GpudlStatus 
 }
 
 /* The slot's own memory for a batch; kept. */
-static CpuInstance *instance_for(Engine *engine, Slot *slot, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+static Bound *bound_for(Engine *engine, Slot *slot, int64_t batch, GpudlStatus *status, GpudlFault *fault)
 {
     const CpuProgram *program;
     Bound *bound;
 
     for (bound = slot->bound; bound != NULL; bound = bound->next)
         if (bound->instance->program->plan->batch == batch)
-            return bound->instance;
+            return bound;
     program = program_for(engine, batch, status, fault);
     if (program == NULL)
         return NULL;
@@ -139,7 +140,7 @@ static CpuInstance *instance_for(Engine *engine, Slot *slot, int64_t batch, Gpud
         bound->next = slot->bound->next;
         slot->bound->next = bound;
     }
-    return bound->instance;
+    return bound;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -201,6 +202,7 @@ static void cpu_close(void *data)
             Bound *next = bound->next;
 
             cpu_instance_free(bound->instance);
+            free(bound->rows);
             free(bound);
             bound = next;
         }
@@ -259,7 +261,7 @@ static GpudlStatus make_slots(Engine *engine, const CpuProgram *program, GpudlFa
         else if (engine->shared.host->cancelled(engine->shared.host->host))
             status = gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled before worker %u", i);
         else
-            instance_for(engine, &engine->slots[i], 1, &status, fault);
+            bound_for(engine, &engine->slots[i], 1, &status, fault);
     }
     return engine->slots != NULL
                ? status
@@ -402,7 +404,7 @@ static GpudlStatus cpu_run_tensors(void *data, uint32_t slot, int64_t batch, con
 {
     Engine *engine = data;
     GpudlStatus status = gpudl_module_check_slot(slot, engine->n_slots, fault);
-    const CpuInstance *instance;
+    const Bound *bound;
     int threads;
 
     if (status == GPUDL_STATUS_OK)
@@ -410,9 +412,38 @@ static GpudlStatus cpu_run_tensors(void *data, uint32_t slot, int64_t batch, con
     if (status != GPUDL_STATUS_OK)
         return status;
     threads = enter_single();
-    instance = instance_for(engine, &engine->slots[slot], batch, &status, fault);
-    if (instance != NULL)
-        status = run_whole(instance, inputs, outputs, fault);
+    bound = bound_for(engine, &engine->slots[slot], batch, &status, fault);
+    if (bound != NULL)
+        status = run_whole(bound->instance, inputs, outputs, fault);
+    leave_single(threads);
+    return status;
+}
+
+static GpudlStatus cpu_profile(void *data, uint32_t slot, int64_t batch, uint32_t runs, const GpudlProfileRow **rows,
+                               uint32_t *n_rows, GpudlFault *fault)
+{
+    Engine *engine = data;
+    GpudlStatus status = gpudl_module_check_slot(slot, engine->n_slots, fault);
+    Bound *bound;
+    int threads;
+
+    if (status == GPUDL_STATUS_OK)
+        status = gpudl_module_check_batch(batch, fault);
+    if (status == GPUDL_STATUS_OK && runs < 1)
+        status = gpudl_module_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "%u runs, expected 1 or more", runs);
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    threads = enter_single();
+    bound = bound_for(engine, &engine->slots[slot], batch, &status, fault);
+    if (bound != NULL && bound->rows == NULL) {
+        bound->rows = calloc((size_t)bound->instance->program->n_steps + 1, sizeof *bound->rows);
+        if (bound->rows == NULL)
+            status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the profile");
+    }
+    if (status == GPUDL_STATUS_OK)
+        status = cpu_instance_profile(bound->instance, runs, bound->rows, n_rows, fault);
+    if (status == GPUDL_STATUS_OK)
+        *rows = bound->rows;
     leave_single(threads);
     return status;
 }
@@ -445,6 +476,7 @@ const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interf
         .close = cpu_close,
         .submit = cpu_submit,
         .wait = cpu_wait,
+        .profile = cpu_profile,
         .run_tensors = cpu_run_tensors,
         .run_preproc = cpu_run_preproc,
     };

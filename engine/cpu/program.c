@@ -21,6 +21,7 @@ void cpu_program_free(CpuProgram *p)
             free(step->call);
         }
         free(step->args);
+        free(step->label);
     }
     for (uint32_t i = 0; i < p->n_values; i++)
         dnn_md_free(p->values[i].md);
@@ -151,6 +152,30 @@ static int run_call(const CpuInstance *instance, const CpuCall *call)
     return cpu_call_run(call, instance->views, instance->inputs);
 }
 
+GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *step, const dnnl_exec_arg_t *args,
+                                  GpudlFault *fault)
+{
+    const char *node = instance->program->plan->nodes[step->node].name;
+
+    if (step->call != NULL) {
+        int status = run_call(instance, step->call);
+
+        if (status != 0) {
+            snprintf(fault->message, sizeof fault->message, "node '%s': %s", node, cpu_call_status_text(status));
+            return GPUDL_STATUS_FAILED;
+        }
+    } else if (step->primitive != NULL) {
+        dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
+
+        if (status != dnnl_success) {
+            snprintf(fault->message, sizeof fault->message, "node '%s': oneDNN status %d from %s", node, (int)status,
+                     step->what);
+            return GPUDL_STATUS_FAILED;
+        }
+    }
+    return GPUDL_STATUS_OK;
+}
+
 GpudlStatus cpu_instance_run(const CpuInstance *instance, const GpudlHost *host, GpudlFault *fault)
 {
     const CpuProgram *p = instance->program;
@@ -158,29 +183,20 @@ GpudlStatus cpu_instance_run(const CpuInstance *instance, const GpudlHost *host,
 
     for (uint32_t i = 0; i < p->n_steps; i++) {
         const CpuStep *step = &p->steps[i];
-        const char *node = p->plan->nodes[step->node].name;
+        GpudlStatus status;
 
         if (host != NULL && host->cancelled(host->host)) {
-            snprintf(fault->message, sizeof fault->message, "cancelled before node '%s'", node);
+            snprintf(fault->message, sizeof fault->message, "cancelled before node '%s'",
+                     p->plan->nodes[step->node].name);
             return GPUDL_STATUS_FAILED;
         }
-        if (step->call != NULL) {
-            int status = run_call(instance, step->call);
-
-            if (status != 0) {
-                snprintf(fault->message, sizeof fault->message, "node '%s': %s", node, cpu_call_status_text(status));
-                return GPUDL_STATUS_FAILED;
-            }
-        } else if (step->primitive != NULL) {
-            dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
-
-            if (status != dnnl_success) {
-                snprintf(fault->message, sizeof fault->message, "node '%s': oneDNN status %d from %s", node,
-                         (int)status, step->what);
-                return GPUDL_STATUS_FAILED;
-            }
-            args += step->n_args;
-        }
+        status = cpu_instance_run_step(instance, step, args, fault);
+        if (status != GPUDL_STATUS_OK)
+            return status;
+        args += step->n_args;
     }
-    return dnnl_stream_wait(instance->stream) == dnnl_success ? GPUDL_STATUS_OK : GPUDL_STATUS_FAILED;
+    if (dnnl_stream_wait(instance->stream) == dnnl_success)
+        return GPUDL_STATUS_OK;
+    snprintf(fault->message, sizeof fault->message, "oneDNN's stream failed");
+    return GPUDL_STATUS_FAILED;
 }

@@ -40,8 +40,10 @@ typedef struct {
     uint32_t n_args;
     CpuArg *args;
     CpuCall *call;
-    int32_t node;     /* of the plan, for messages and profiles */
-    const char *what; /* implementation's name; static or the primitive's */
+    int32_t node;      /* of the plan, for messages and profiles */
+    int32_t last_node; /* that it computes as well */
+    const char *what;  /* implementation's name; static, the primitive's or label */
+    char *label;       /* or NULL */
 } CpuStep;
 
 /** An operation of the plan run by a reference kernel, on dense tensors. */
@@ -90,6 +92,15 @@ const void *cpu_instance_output(const CpuInstance *instance, uint32_t i);
 /** Runs all steps on the calling thread, whose OpenMP threads must be 1. host: asked between steps whether to give up,
  * NULL: nobody is. */
 GpudlStatus cpu_instance_run(const CpuInstance *instance, const GpudlHost *host, GpudlFault *fault);
+
+/** One step of those; args are the step's in instance->args. */
+GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *step, const dnnl_exec_arg_t *args,
+                                  GpudlFault *fault);
+
+/** Times the steps, each runs (at least 1) times, on the calling thread, whose OpenMP threads must be 1. rows has room
+ * for all steps; *n_rows are filled. */
+GpudlStatus cpu_instance_profile(const CpuInstance *instance, uint32_t runs, GpudlProfileRow *rows, uint32_t *n_rows,
+                                 GpudlFault *fault);
 
 /* fallback.c */
 /** Nonzero if the node's operator has a reference kernel. */

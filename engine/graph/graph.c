@@ -5,6 +5,7 @@
 
 #include "engine/gpudl.h"
 #include "engine/limits.h"
+#include "macs.h"
 #include "ops.h"
 #include "shape.h"
 
@@ -548,23 +549,10 @@ gboolean gpudl_graph_infer(GpudlGraph *graph, gint64 batch, GError **error)
 
 guint64 gpudl_node_macs(const GpudlNode *node)
 {
-    const GpudlShape *a, *w;
-    guint64 outputs;
-
-    if (node->op != GPUDL_OP_CONV && node->op != GPUDL_OP_GEMM && node->op != GPUDL_OP_MATMUL)
+    if (node->n_inputs < 2 || !node->inputs[0] || !node->inputs[1])
         return 0;
-    a = &node->inputs[0]->shape;
-    w = &node->inputs[1]->shape;
-    outputs = (guint64)gpudl_shape_elements(&node->outputs[0]->shape);
-
-    switch (node->op) {
-    case GPUDL_OP_CONV:
-        return outputs * (guint64)(gpudl_shape_elements(w) / w->dims[0]);
-    case GPUDL_OP_GEMM:
-        return outputs * (guint64)a->dims[node->attrs.gemm.trans_a ? 0 : 1];
-    default:
-        return outputs * (guint64)a->dims[a->rank - 1];
-    }
+    return gpudl_macs((int)node->op, &node->attrs, &node->inputs[0]->shape, &node->inputs[1]->shape,
+                      &node->outputs[0]->shape);
 }
 
 guint64 gpudl_graph_macs(const GpudlGraph *graph)

@@ -4,7 +4,9 @@
 #include <dirent.h>
 #include <math.h>
 #include <omp.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine/gpudl.h"
 #include "tests/engine/builder.h"
@@ -230,7 +232,7 @@ static gpointer run_worker(gpointer data)
 {
     Worker *worker = data;
 
-    for (guint turn = 0; turn < 20; turn++)
+    for (guint turn = 0; turn < 8; turn++)
         for (guint i = 0; i < 4; i++)
             submit_values(worker->host, worker->slot, worker->inputs[i], worker->outputs[i]);
     return NULL;
@@ -340,6 +342,191 @@ static void test_a_frame_goes_all_the_way(void)
     g_rand_free(rand);
 }
 
+/* ---- profile ----------------------------------------------------------------------------------------------------- */
+
+static int compare_times(const void *a, const void *b)
+{
+    gint64 x = *(const gint64 *)a, y = *(const gint64 *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Median of whole runs, ns. */
+static gint64 median_run(CpuHost *host, const float *input)
+{
+    const guint n = 101;
+    g_autofree gint64 *times = g_new(gint64, n);
+    float scores[N_CLASSES];
+
+    for (guint i = 0; i < n; i++) {
+        struct timespec start, end;
+
+        clock_gettime(CLOCK_MONOTONIC, &start);
+        submit_values(host, 0, input, scores);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        times[i] = (end.tv_sec - start.tv_sec) * G_GINT64_CONSTANT(1000000000) + end.tv_nsec - start.tv_nsec;
+    }
+    qsort(times, n, sizeof *times, compare_times);
+    return times[n / 2];
+}
+
+static gint64 sum_of_rows(CpuHost *host, guint runs)
+{
+    const GpudlProfileRow *rows = NULL;
+    GpudlFault fault = {""};
+    guint32 n_rows = 0;
+    gint64 sum = 0;
+
+    g_assert_cmpint(host->backend->profile(host->engine, 0, 1, runs, &rows, &n_rows, &fault), ==, GPUDL_STATUS_OK);
+    for (guint i = 0; i < n_rows; i++)
+        sum += (gint64)rows[i].ns;
+    return sum;
+}
+
+/* The steps take together what a run takes; a busy machine gets several tries. */
+static void test_profile_adds_up(void)
+{
+    g_autoptr(CpuHost) host = open_classifier(1, GPUDL_ACTIVATION_NONE);
+    float input[N_INPUT];
+    double ratio = 0;
+
+    if (g_getenv("GPUDL_TEST_VALGRIND") != NULL) {
+        g_test_skip("times mean nothing under valgrind");
+        return;
+    }
+    for (int i = 0; i < N_INPUT; i++)
+        input[i] = (float)(i % 7) - 3;
+    for (guint i = 0; i < 10 && (ratio < 0.9 || ratio > 1.1); i++) {
+        double rows = (double)sum_of_rows(host, 101), whole = (double)median_run(host, input);
+
+        ratio = rows / whole;
+        g_test_message("rows %.0f us, whole run %.0f us", rows / 1e3, whole / 1e3);
+    }
+    g_assert_cmpfloat(ratio, >=, 0.9);
+    g_assert_cmpfloat(ratio, <=, 1.1);
+}
+
+static void test_profile_rows(void)
+{
+    g_auto(Builder) b = classifier();
+    const GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE, .threads = 2};
+    g_autoptr(CpuHost) host = cpu_host_open(b.graph, &params);
+    const GpudlPlan *plan = host->host.plan(host, 1, NULL);
+    const guint64 macs = gpudl_graph_macs(b.graph);
+
+    for (gint64 batch = 1; batch <= 2; batch++) {
+        const GpudlProfileRow *rows = NULL, *again = NULL;
+        guint64 flops = 0, bytes = 0, sums = 0;
+        GpudlFault fault = {""};
+        guint32 n = 0, n_again = 0;
+        gint32 last = 0;
+        guint n_calls = 0;
+
+        g_assert_cmpint(host->backend->profile(host->engine, 1, batch, 3, &rows, &n, &fault), ==, GPUDL_STATUS_OK);
+        g_assert_cmpuint(n, >=, 6);
+        for (guint i = 0; i < n; i++) {
+            const GpudlPlanNode *node = &plan->nodes[rows[i].node];
+
+            g_assert_cmpint(rows[i].node, >=, last);
+            g_assert_cmpint(rows[i].last_node, >=, rows[i].node);
+            g_assert_cmpint(rows[i].last_node, <, (gint32)plan->n_nodes);
+            g_assert_cmpuint(strlen(rows[i].implementation), >, 2);
+            g_assert_cmpuint(rows[i].bytes, >, 0);
+            last = rows[i].node;
+            flops += rows[i].flops;
+            bytes += rows[i].bytes;
+            if (node->op == GPUDL_OP_CONV || node->op == GPUDL_OP_MATMUL)
+                sums += rows[i].flops;
+            if (node->op == GPUDL_OP_MAX) { /* out of the blocked layout first */
+                g_assert_true(g_str_has_prefix(rows[i].implementation, "reorder ") ||
+                              g_str_equal(rows[i].implementation, "reference kernel"));
+                n_calls += g_str_equal(rows[i].implementation, "reference kernel");
+            }
+        }
+        g_assert_cmpuint(n_calls, ==, 1);
+        /* sums of products are counted exactly, the rest is small; each weight and value is moved at least once */
+        g_assert_cmpuint(sums, ==, 2 * macs * (guint64)batch);
+        g_assert_cmpuint(flops, >, sums);
+        g_assert_cmpuint(flops, <, sums * 11 / 10);
+        g_assert_cmpuint(bytes, >, host->info.weight_bytes + (guint64)batch * 4 * (N_INPUT + 2 * 24 * SIDE * SIDE));
+        g_assert_cmpuint(bytes, <, host->info.weight_bytes + (guint64)batch * 4 * 20 * 24 * SIDE * SIDE);
+        g_assert_cmpint(host->backend->profile(host->engine, 1, batch, 1, &again, &n_again, &fault), ==,
+                        GPUDL_STATUS_OK);
+        g_assert_true(again == rows); /* which stay valid */
+        g_assert_cmpuint(n_again, ==, n);
+    }
+    {
+        const GpudlProfileRow *rows = NULL;
+        GpudlFault fault = {""};
+        guint32 n = 0;
+
+        g_assert_cmpint(host->backend->profile(host->engine, 2, 1, 1, &rows, &n, &fault), ==,
+                        GPUDL_STATUS_INVALID_ARGUMENT);
+        g_assert_cmpint(host->backend->profile(host->engine, 0, 0, 1, &rows, &n, &fault), ==,
+                        GPUDL_STATUS_INVALID_ARGUMENT);
+        g_assert_cmpint(host->backend->profile(host->engine, 0, 1, 0, &rows, &n, &fault), ==,
+                        GPUDL_STATUS_INVALID_ARGUMENT);
+    }
+}
+
+/* What a step computes of several nodes is one row. */
+static void test_profile_names_all_nodes_of_a_step(void)
+{
+    g_auto(Builder) b = builder_new();
+    GpudlTensor *x = builder_input(&b, "1x3x8x8");
+    const GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE, .threads = 1};
+    const GpudlProfileRow *rows = NULL;
+    g_autoptr(CpuHost) host = NULL;
+    g_autoptr(GError) error = NULL;
+    GpudlFault fault = {""};
+    guint32 n = 0;
+
+    x = builder_act(&b, builder_batch_norm(&b, x, 3), GPUDL_ACT_RELU, 0, 0);
+    builder_output(&b, builder_node(&b, GPUDL_OP_ABS, x, NULL));
+    gpudl_graph_infer(b.graph, 1, &error);
+    g_assert_no_error(error);
+    host = cpu_host_open(b.graph, &params);
+    g_assert_cmpint(host->backend->profile(host->engine, 0, 1, 1, &rows, &n, &fault), ==, GPUDL_STATUS_OK);
+    g_assert_cmpuint(n, ==, 2);
+    g_assert_cmpint(rows[0].node, ==, 0);
+    g_assert_cmpint(rows[0].last_node, ==, 1);
+    g_assert_cmpuint(rows[0].flops, ==, 3 * 3 * 8 * 8);
+    g_assert_cmpint(rows[1].node, ==, 2);
+    g_assert_cmpint(rows[1].last_node, ==, 2);
+    g_assert_cmpuint(rows[1].bytes, ==, 2 * 4 * 3 * 8 * 8);
+}
+
+/* A residual is read from where the result goes: those bytes move twice. */
+static void test_profile_counts_residuals(void)
+{
+    g_auto(Builder) b = builder_new();
+    GpudlTensor *x = builder_input(&b, "1x16x8x8");
+    GpudlTensor *inputs[] = {x, builder_random(&b, "16x16x1x1", -1, 1), builder_random(&b, "16", -1, 1),
+                             builder_node(&b, GPUDL_OP_ABS, x, NULL)};
+    const GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE, .threads = 1};
+    const GpudlProfileRow *rows = NULL;
+    g_autoptr(CpuHost) host = NULL;
+    g_autoptr(GError) error = NULL;
+    GpudlFault fault = {""};
+    GpudlNode *conv;
+    guint32 n = 0;
+
+    conv = gpudl_graph_add_node(b.graph, GPUDL_OP_CONV, "conv", inputs, 4, NULL, 1);
+    conv->attrs.window.n_spatial = 2;
+    builder_output(&b, conv->outputs[0]);
+    gpudl_graph_infer(b.graph, 1, &error);
+    g_assert_no_error(error);
+    host = cpu_host_open(b.graph, &params);
+    g_assert_cmpint(host->backend->profile(host->engine, 0, 1, 1, &rows, &n, &fault), ==, GPUDL_STATUS_OK);
+    for (guint i = 0; i < n; i++) {
+        if (rows[i].flops != 2 * 16 * 16 * 64)
+            continue;
+        g_assert_cmpuint(rows[i].bytes, ==, 4 * (3 * 16 * 64 + 16 * 16 + 16));
+        return;
+    }
+    g_assert_not_reached();
+}
+
 /* ---- programs of other batches ----------------------------------------------------------------------------------- */
 
 /* Time for all who ask for the same to ask at once. */
@@ -433,6 +620,10 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-engine/slots-give-the-same-bits", test_slots_give_the_same_bits);
     g_test_add_func("/cpu-engine/each-worker-is-one-thread", test_each_worker_is_one_thread);
     g_test_add_func("/cpu-engine/a-frame-goes-all-the-way", test_a_frame_goes_all_the_way);
+    g_test_add_func("/cpu-engine/profile-adds-up", test_profile_adds_up);
+    g_test_add_func("/cpu-engine/profile-rows", test_profile_rows);
+    g_test_add_func("/cpu-engine/profile-names-all-nodes-of-a-step", test_profile_names_all_nodes_of_a_step);
+    g_test_add_func("/cpu-engine/profile-counts-residuals", test_profile_counts_residuals);
     g_test_add_func("/cpu-engine/slots-share-the-program-of-a-batch", test_slots_share_the_program_of_a_batch);
     g_test_add_func("/cpu-engine/another-batch-holds-constants-while-it-compiles",
                     test_another_batch_holds_constants_while_it_compiles);

@@ -174,6 +174,43 @@ static void test_heads(void)
     }
 }
 
+static guint64 flops(gint op, const GpudlAttrs *attrs, GpudlShape x, GpudlShape w, GpudlShape y)
+{
+    const GpudlPlanTensor tensors[] = {{.shape = x}, {.shape = w}, {.shape = y}};
+    const int32_t inputs[] = {0, 1}, outputs[] = {2};
+    const GpudlPlanNode node = {
+        .op = op, .attrs = attrs, .n_inputs = 2, .n_outputs = 1, .inputs = inputs, .outputs = outputs};
+    const GpudlPlan plan = {.n_tensors = 3, .n_nodes = 1, .tensors = tensors, .nodes = &node};
+
+    return gpudl_module_flops(&plan, 0);
+}
+
+static void test_flops(void)
+{
+    const GpudlShape x = {4, {2, 6, 5, 4}}, y = {4, {2, 8, 3, 2}}, none = {0}, matrix = {2, {7, 9}}, rows = {2, {3, 7}};
+    GpudlAttrs attrs;
+
+    memset(&attrs, 0, sizeof attrs);
+    /* 2 groups: each output reads 3 channels of 3 x 3 */
+    attrs.window.group = 2;
+    g_assert_cmpuint(flops(GPUDL_OP_CONV, &attrs, x, (GpudlShape){4, {8, 3, 3, 3}}, y), ==, 2 * 96 * 27);
+    attrs.window.kernel[0] = 1;
+    attrs.window.kernel[1] = 3;
+    attrs.window.kernel[2] = 2;
+    g_assert_cmpuint(flops(GPUDL_OP_MAX_POOL, &attrs, x, none, y), ==, 96 * 6);
+    g_assert_cmpuint(flops(GPUDL_OP_GLOBAL_AVERAGE_POOL, &attrs, x, none, (GpudlShape){4, {2, 6, 1, 1}}), ==, 240);
+    g_assert_cmpuint(flops(GPUDL_OP_MATMUL, &attrs, rows, matrix, (GpudlShape){2, {3, 9}}), ==, 2 * 27 * 7);
+    memset(&attrs, 0, sizeof attrs);
+    attrs.gemm.trans_a = 1;
+    g_assert_cmpuint(flops(GPUDL_OP_GEMM, &attrs, (GpudlShape){2, {7, 3}}, matrix, (GpudlShape){2, {3, 9}}), ==,
+                     2 * 27 * 7);
+    g_assert_cmpuint(flops(GPUDL_OP_BATCH_NORM, &attrs, x, none, x), ==, 480);
+    g_assert_cmpuint(flops(GPUDL_OP_ADD, &attrs, x, x, x), ==, 240);
+    g_assert_cmpuint(flops(GPUDL_OP_SOFTMAX, &attrs, matrix, none, matrix), ==, 3 * 63);
+    g_assert_cmpuint(flops(GPUDL_OP_RESHAPE, &attrs, x, none, x), ==, 0);
+    g_assert_cmpuint(flops(GPUDL_OP_IDENTITY, &attrs, x, none, x), ==, 0);
+}
+
 static void test_copies(void)
 {
     const GpudlPlanTensor empty = {.bytes = 0}, two = {.bytes = 2};
@@ -194,6 +231,7 @@ int main(int argc, char **argv)
     g_test_add_func("/module/memory", test_memory);
     g_test_add_func("/module/calls", test_calls);
     g_test_add_func("/module/heads", test_heads);
+    g_test_add_func("/module/flops", test_flops);
     g_test_add_func("/module/copies", test_copies);
     return g_test_run();
 }
