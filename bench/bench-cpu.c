@@ -32,7 +32,7 @@ static int fail(const GError *error)
 
 static GpudlSession *open_session(const char *path, guint threads, GError **error)
 {
-    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, error);
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, error);
     const GpudlSessionConfig config = {
         .struct_size = sizeof config, .backend = "cpu", .cuda_device_id = -1, .cpu_threads = threads};
 

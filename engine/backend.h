@@ -108,8 +108,8 @@ typedef struct {
     const GpudlPlanNode *nodes;
     const int32_t *inputs; /* tensor indices */
     const int32_t *outputs;
-    /** 32 hex digits of what the file was verified to hold, for caches; "" for a model that came from no file. */
-    const char *content;
+    const char *content; /* tells networks apart, for caches: what the file was verified to hold, at most 64 hexadecimal
+                            digits; "" for a model that came from no file */
 } GpudlPlan;
 
 /* ---- what an engine is ------------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
  * device, shared by everybody in the process who asks for the same. A GpudlStream is one user of a session (one video);
  * a GpudlRequest is one frame's way through.
  *
- *     g_autoptr(GpudlModel) model = gpudl_model_load("net.bin", NULL, &error);
+ *     g_autoptr(GpudlModel) model = gpudl_model_load("net.bin", NULL, NULL, &error);
  *     g_autoptr(GpudlSession) session = gpudl_session_acquire(model, NULL, NULL, &error);
  *     g_autoptr(GpudlStream) stream = gpudl_stream_new(session, model);
  *     g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
@@ -83,7 +83,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlModel, gpudl_model_unref)
 
 /** Name of the model (from the file, else the file's base name); never NULL. */
 GPUDL_API const gchar *gpudl_model_get_name(GpudlModel *model);
-/** 64 lower-case hex digits: SHA-256 of a net.bin's sections, or of another file's bytes. Never NULL. */
+/** 64 lower-case hex digits: SHA-256 of a net.bin's sections, or of another file's bytes; never what a header claims.
+ * Computed of the file at the first call, which may take as long as reading it. "" for a model made in memory, and as
+ * long as the file is gone or another than the one that was loaded. Never NULL. */
 GPUDL_API const gchar *gpudl_model_get_id(GpudlModel *model);
 /** The model's own pre-processing, everything resolved (no AUTO in it). */
 GPUDL_API const GpudlPreproc *gpudl_model_get_preproc(GpudlModel *model);

@@ -25,7 +25,7 @@ static const gchar *skip_wordnet_id(const gchar *line)
 
 static gchar *read_text(const gchar *path, GError **error)
 {
-    g_autoptr(GBytes) bytes = gpudl_file_read_up_to(path, LABELS_FILE_LIMIT, NULL, error);
+    g_autoptr(GBytes) bytes = gpudl_file_read_up_to(path, LABELS_FILE_LIMIT, error);
     const gchar *text;
     gsize size;
 

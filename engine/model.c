@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/limits.h"
+#include "engine/modelfile/modelfile.h"
 #include "engine/passes/rewrite.h"
 
 static GpudlPreproc default_preproc(const GpudlShape *input)
@@ -100,13 +101,15 @@ GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPre
     GpudlActivation ends_in;
     GpudlModel *model;
 
-    if (!gpudl_graph_infer(graph, 1, error) || !check_input(graph, name, error) || !check_outputs(graph, name, error)) {
+    if (!gpudl_graph_infer(graph, 1, error) || !check_input(graph, name, error) || !check_outputs(graph, name, error) ||
+        !gpudl_constants_gather(graph, gpudl_constant_is_unaligned, NULL, error)) {
         gpudl_graph_free(graph);
         return NULL;
     }
     input = graph->inputs->pdata[0];
     model = g_new0(GpudlModel, 1);
-    g_atomic_ref_count_init(&model->refs);
+    model->refs = 1;
+    g_mutex_init(&model->lock);
     model->name = g_strdup(name);
     model->graph = graph;
     model->preproc = preproc ? *preproc : default_preproc(&input->shape);
@@ -128,25 +131,120 @@ GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPre
 
 GpudlModel *gpudl_model_ref(GpudlModel *model)
 {
-    g_atomic_ref_count_inc(&model->refs);
+    g_atomic_int_inc(&model->refs);
     return model;
+}
+
+gboolean gpudl_model_try_ref(GpudlModel *model)
+{
+    for (;;) {
+        gint refs = g_atomic_int_get(&model->refs);
+
+        if (refs == 0)
+            return FALSE;
+        if (g_atomic_int_compare_and_exchange(&model->refs, refs, refs + 1))
+            return TRUE;
+    }
 }
 
 void gpudl_model_unref(GpudlModel *model)
 {
-    if (!model || !g_atomic_ref_count_dec(&model->refs))
+    if (!model || !g_atomic_int_dec_and_test(&model->refs))
         return;
+    if (model->source) {
+        model->source->forget(model);
+        model->source->free(model->source_data);
+    }
+    gpudl_planner_free(model->planner);
     gpudl_graph_free(model->graph);
     g_strfreev(model->labels);
     gpudl_golden_free(model->golden);
+    g_clear_pointer(&model->file, g_bytes_unref);
+    g_clear_pointer(&model->pages, gpudl_pages_unref);
     g_free(model->source_file);
     g_free(model->source_format);
     g_free(model->producer);
     g_free(model->licence);
     g_free(model->converted_by);
     g_free(model->name);
+    g_mutex_clear(&model->lock);
     g_free(model);
 }
+
+/* ---- constants, plans, identity ---------------------------------------------------------------------------------- */
+
+gboolean gpudl_model_hold_cancellable(GpudlModel *model, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&model->lock);
+
+    if (model->dropped) {
+        if (!model->source->refill(model, cancellable, error))
+            return FALSE;
+        gpudl_pages_seal(model->pages);
+        model->dropped = FALSE;
+        if (model->planner)
+            gpudl_planner_set_held(model->planner, TRUE);
+    }
+    model->holds++;
+    return TRUE;
+}
+
+gboolean gpudl_model_hold(GpudlModel *model, GError **error)
+{
+    return gpudl_model_hold_cancellable(model, NULL, error);
+}
+
+void gpudl_model_release(GpudlModel *model)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&model->lock);
+
+    g_return_if_fail(model->holds > 0);
+    if (--model->holds > 0 || !model->pages)
+        return;
+    if (model->planner)
+        gpudl_planner_set_held(model->planner, FALSE);
+    gpudl_pages_drop(model->pages);
+    model->dropped = TRUE;
+}
+
+GpudlPlanner *gpudl_model_get_planner(GpudlModel *model)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&model->lock);
+
+    if (!model->planner) {
+        model->planner = gpudl_planner_new(model->graph, model->content);
+        gpudl_planner_set_held(model->planner, !model->dropped);
+    }
+    return model->planner;
+}
+
+const gchar *gpudl_model_get_id(GpudlModel *model)
+{
+    gboolean known;
+
+    if (g_atomic_int_get(&model->id_known))
+        return model->id;
+    g_mutex_lock(&model->lock);
+    known = g_atomic_int_get(&model->id_known);
+    if (!known && model->file && !model->dropped) {
+        gpudl_modelfile_hash(model->file, model->id);
+        known = TRUE;
+    } else if (!known && model->source) {
+        known = model->source->hash(model, model->id);
+    }
+    g_atomic_int_set(&model->id_known, known);
+    g_mutex_unlock(&model->lock);
+    return known ? model->id : "";
+}
+
+const gchar *gpudl_model_get_false_id(GpudlModel *model)
+{
+    const gchar *id = gpudl_model_get_id(model);
+
+    return model->claimed_id[0] && id[0] && strcmp(id, model->claimed_id) != 0 ? model->claimed_id : NULL;
+}
+
+/* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
 void gpudl_golden_free(GpudlGolden *golden)
 {
@@ -176,11 +274,6 @@ gboolean gpudl_model_set_labels(GpudlModel *model, const gchar *const *labels, G
 const gchar *gpudl_model_get_name(GpudlModel *model)
 {
     return model->name;
-}
-
-const gchar *gpudl_model_get_id(GpudlModel *model)
-{
-    return model->id;
 }
 
 const GpudlPreproc *gpudl_model_get_preproc(GpudlModel *model)

@@ -5,8 +5,10 @@
 #ifndef GPUDL_ENGINE_MODEL_H
 #define GPUDL_ENGINE_MODEL_H
 
+#include "engine/constants.h"
 #include "engine/gpudl.h"
 #include "engine/graph/graph.h"
+#include "engine/plan.h"
 
 G_BEGIN_DECLS
 
@@ -18,32 +20,82 @@ typedef struct {
     GBytes *output;     /* float32, head 0, before the activation */
 } GpudlGolden;
 
+/** Room for what identifies a network's content: 64 hexadecimal digits. */
+#define GPUDL_CONTENT_BYTES 65
+
+/** Where a model that came from a file gets from it again. Called under the model's lock; may take as long as loading.
+ */
+typedef struct {
+    /** Makes the constants readable again, the same bytes at the same addresses. FORMAT if the file is another now. */
+    gboolean (*refill)(GpudlModel *model, GCancellable *cancellable, GError **error);
+    /** Computes the id while the constants are not there; FALSE if the file is another now, or gone. */
+    gboolean (*hash)(GpudlModel *model, gchar id[65]);
+    /** No reference is left: nobody may be given one any more. Called without a lock, before anything is freed. */
+    void (*forget)(GpudlModel *model);
+    void (*free)(gpointer data);
+} GpudlModelSource;
+
 struct _GpudlModel {
-    gatomicrefcount refs;
+    gint refs; /* atomic */
     gchar *name;
-    gchar id[65];
+    gchar content[GPUDL_CONTENT_BYTES]; /* what was verified when it was read: equal ones compute the same; "": made by
+                                           the caller, the same as itself alone */
     GpudlGraph *graph;      /* rewritten, sorted, inferred at batch 1; float32 NCHW input of rank 4; owned */
     GpudlPreproc preproc;   /* resolved */
     gboolean preproc_known; /* FALSE: nothing said how the network wants its pixels; the values are defaults */
     gchar **labels;         /* NULL-terminated, or NULL; owned */
     guint n_labels;
     GpudlActivation activation; /* resolved */
-    GpudlGolden *golden;        /* or NULL; owned */
+    GpudlGolden *golden;        /* or NULL; owned; its values are readable as constants are */
     /* provenance: where it comes from; owned, NULL where unknown */
     gchar *source_file, *source_format, *producer, *licence, *converted_by;
+
+    /* The lock comes before the planner's, and is held while a file is read. */
+    GMutex lock;
+    GpudlPlanner *planner;          /* or NULL */
+    GpudlPages *pages;              /* holds the large constants and goes when nobody holds them; NULL: they stay */
+    GBytes *file;                   /* of a net.bin: all of it */
+    guint holds;                    /* gpudl_model_hold() less gpudl_model_release() */
+    gboolean dropped;               /* pages are not there */
+    gchar id[65], claimed_id[65];   /* id: valid once id_known; claimed_id: what a net.bin's header says, or "" */
+    gint id_known;                  /* atomic */
+    const GpudlModelSource *source; /* or NULL */
+    gpointer source_data;
 };
 
 /**
  * Makes a model of a graph, taking ownership of the graph also on failure. The graph must be sorted, have one float32
  * input of rank 4 (N, 1 or 3 channels, H, W) and outputs whose elements at batch 1 are the classes. name is copied.
- * preproc NULL: defaults for the input's size (rgb or gray, stretch, bilinear, x / 255). id is left empty. Errors:
- * UNSUPPORTED, LIMIT.
+ * preproc NULL: defaults for the input's size (rgb or gray, stretch, bilinear, x / 255). Constants that are not aligned
+ * to 64 bytes are moved. The content is left empty. Errors: UNSUPPORTED, LIMIT, NO_MEMORY.
  */
 GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPreproc *preproc, GError **error);
 
 /** Sets the labels (copied). A number other than the classes of head 0 is FORMAT with both numbers. NULL removes them.
  */
 gboolean gpudl_model_set_labels(GpudlModel *model, const gchar *const *labels, GError **error);
+
+/** A reference, unless the last one has gone: FALSE. The caller knows by a lock that the memory is still there. */
+gboolean gpudl_model_try_ref(GpudlModel *model);
+
+/**
+ * Makes all constants readable until gpudl_model_release(); thread-safe, and counted. A model just loaded has its
+ * constants; when the last hold of one that came from a file is released, those of more than GPUDL_SMALL_CONSTANT bytes
+ * and the golden sample go back to the system, and the next hold reads the file again. While nobody holds, reading them
+ * is a fault and the plans say NULL. Errors: those of loading, FORMAT if the file changed since, CANCELLED; on failure
+ * nothing is held.
+ */
+gboolean gpudl_model_hold(GpudlModel *model, GError **error);
+gboolean gpudl_model_hold_cancellable(GpudlModel *model, GCancellable *cancellable, GError **error);
+void gpudl_model_release(GpudlModel *model);
+
+/** The plans of this model, which are its sessions' together: made at the first call, the model's, valid as long as it.
+ */
+GpudlPlanner *gpudl_model_get_planner(GpudlModel *model);
+
+/** What a net.bin's header says of the id if it says another than gpudl_model_get_id(), as no writer does; NULL if it
+ * does not, or if the id can't be told. */
+const gchar *gpudl_model_get_false_id(GpudlModel *model);
 
 /** TRUE and the activation the graph's end already has (SOFTMAX, SIGMOID), FALSE if it ends otherwise. */
 gboolean gpudl_graph_ends_in(const GpudlGraph *graph, GpudlActivation *activation);

@@ -4,17 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/constants.h"
 #include "engine/gpudl.h"
-
-#define CONSTANT_ALIGNMENT 64u
 
 struct _GpudlPlanner {
     GMutex lock;
     GpudlGraph *graph; /* re-inferred for each new batch, under the lock */
-    gchar *model_id;
-    GHashTable *plans;      /* gint64 batch (boxed) -> GpudlPlan* */
-    GPtrArray *aligned;     /* copies of constants that were not aligned */
-    GHashTable *aligned_of; /* tensor id + 1 -> copy */
+    gchar *content;
+    GHashTable *plans; /* gint64 batch (boxed) -> GpudlPlan* */
+    gboolean held;     /* large constants can be read */
+    GError *failure;   /* of making it: what every plan gets */
 };
 
 /* ---- placing ----------------------------------------------------------------------------------------------------- */
@@ -170,16 +169,17 @@ static void free_plan(gpointer data)
     g_free(plan);
 }
 
-GpudlPlanner *gpudl_planner_new(const GpudlGraph *graph, const gchar *model_id)
+GpudlPlanner *gpudl_planner_new(const GpudlGraph *graph, const gchar *content)
 {
     GpudlPlanner *planner = g_new0(GpudlPlanner, 1);
 
     g_mutex_init(&planner->lock);
     planner->graph = gpudl_graph_copy(graph);
-    planner->model_id = g_strdup(model_id);
+    planner->content = g_strdup(content);
     planner->plans = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, free_plan);
-    planner->aligned = g_ptr_array_new_with_free_func(g_aligned_free);
-    planner->aligned_of = g_hash_table_new(NULL, NULL);
+    planner->held = TRUE;
+    /* those of a model are aligned: it saw to that */
+    gpudl_constants_gather(planner->graph, gpudl_constant_is_unaligned, NULL, &planner->failure);
     return planner;
 }
 
@@ -188,32 +188,40 @@ void gpudl_planner_free(GpudlPlanner *planner)
     if (!planner)
         return;
     g_hash_table_unref(planner->plans);
-    g_hash_table_unref(planner->aligned_of);
-    g_ptr_array_unref(planner->aligned);
     gpudl_graph_free(planner->graph);
-    g_free(planner->model_id);
+    g_free(planner->content);
+    g_clear_error(&planner->failure);
     g_mutex_clear(&planner->lock);
     g_free(planner);
 }
 
-/* Constants read from a net.bin are aligned; those that passes have made may not be. One copy serves all batches. */
-static const void *aligned_data(GpudlPlanner *planner, const GpudlTensor *tensor)
+/* What a plan shows of a tensor's data now. */
+static const void *data_of(const GpudlPlanner *planner, const GpudlTensor *tensor)
 {
-    gsize size;
-    const void *data = g_bytes_get_data(tensor->data, &size);
-    gpointer key = GUINT_TO_POINTER(tensor->id + 1);
-    void *copy;
+    if (!tensor->data || (!planner->held && gpudl_constant_is_large(tensor)))
+        return NULL;
+    return g_bytes_get_data(tensor->data, NULL);
+}
 
-    if ((guintptr)data % CONSTANT_ALIGNMENT == 0)
-        return data;
-    copy = g_hash_table_lookup(planner->aligned_of, key);
-    if (!copy) {
-        copy = g_aligned_alloc(1, MAX(size, 1), CONSTANT_ALIGNMENT);
-        memcpy(copy, data, size);
-        g_ptr_array_add(planner->aligned, copy);
-        g_hash_table_insert(planner->aligned_of, key, copy);
+void gpudl_planner_set_held(GpudlPlanner *planner, gboolean held)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_mutex_lock(&planner->lock);
+    planner->held = held;
+    g_hash_table_iter_init(&iter, planner->plans);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GpudlPlan *plan = value;
+
+        for (guint i = 0; i < plan->n_tensors; i++) {
+            const GpudlTensor *tensor = planner->graph->tensors->pdata[i];
+
+            if (gpudl_constant_is_large(tensor))
+                ((GpudlPlanTensor *)plan->tensors)[i].data = data_of(planner, tensor);
+        }
     }
-    return copy;
+    g_mutex_unlock(&planner->lock);
 }
 
 static void fill_tensors(GpudlPlanner *planner, GpudlPlanTensor *tensors)
@@ -228,7 +236,7 @@ static void fill_tensors(GpudlPlanner *planner, GpudlPlanTensor *tensors)
         to->kind = from->data ? GPUDL_PLAN_CONSTANT : from->producer ? GPUDL_PLAN_VALUE : GPUDL_PLAN_INPUT;
         to->dtype = from->dtype;
         to->shape = from->shape;
-        to->data = from->data ? aligned_data(planner, from) : NULL;
+        to->data = data_of(planner, from);
         to->bytes = (guint64)gpudl_shape_elements(&from->shape) * gpudl_dtype_size(from->dtype);
         to->first_node = to->last_node = -1;
     }
@@ -291,7 +299,7 @@ static GpudlPlan *make_plan(GpudlPlanner *planner, gint64 batch)
     plan->nodes = nodes;
     plan->inputs = tensor_ids((GpudlTensor *const *)graph->inputs->pdata, graph->inputs->len);
     plan->outputs = tensor_ids((GpudlTensor *const *)graph->outputs->pdata, graph->outputs->len);
-    plan->content = planner->model_id;
+    plan->content = planner->content;
     return plan;
 }
 
@@ -311,6 +319,10 @@ const GpudlPlan *gpudl_planner_get(GpudlPlanner *planner, gint64 batch, GError *
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
                     "the model holds for batch 1 only, batch %" G_GINT64_FORMAT " was asked for: %s", batch,
                     planner->graph->batch_reason ? planner->graph->batch_reason : "never proven for more");
+        return NULL;
+    }
+    if (planner->failure) {
+        g_propagate_error(error, g_error_copy(planner->failure));
         return NULL;
     }
     if (!gpudl_graph_infer(planner->graph, batch, error))

@@ -15,39 +15,93 @@
 #include "kernels/preproc.h"
 #include "models/gpudl-import.h"
 #include "models/import.h"
+#include "models/work.h"
 
 #define N_RANDOM 8
 #define TOLERANCE 1e-3 /* of the output's range: above fp32 reordering (1e-5), below any wrong rewrite seen */
 
+/* What comparing has shown of one output. */
 typedef struct {
-    GpudlModel *model;
+    double max, sum, low, high;
+    guint64 n_values;
+} Head;
+
+/* A conversion under way: all it needs is its own, but for the golden frame's pixels. */
+typedef struct {
+    gchar *path_in, *path_out, *backend, *golden_name;
+    GpudlImportOptions *options;
+    gboolean has_frame;
+    GpudlFrame frame; /* its pixels: read while the caller can't leave */
+    float *expect;
+    gsize n_expect;
+    GpudlProgressFunc progress;
+    gpointer user_data;
+
+    GpudlWork *work;
+    GCancellable *cancellable; /* the work's */
+    GpudlModel *model;         /* nobody else's */
+    gboolean held;
     GpudlGraph *original; /* the file's graph, inferred at batch 1 */
     GpudlSession *session;
     GpudlStream *stream;
     GpudlRequest *request;
-    GpudlProgressFunc progress;
-    gpointer user_data;
     guint n_steps, step;
-    double max, sum, low, high;
-    guint64 n_values;
+    Head *heads; /* one per output */
     guint n_inputs, n_widened;
 } Conversion;
 
-static void conversion_clear(Conversion *c)
+/* What comes of it. */
+typedef struct {
+    gboolean done;
+    GpudlParity parity;
+    GError *error;
+} Outcome;
+
+static void outcome_free(gpointer data)
 {
+    Outcome *outcome = data;
+
+    g_clear_error(&outcome->error);
+    g_free(outcome);
+}
+
+static void conversion_free(gpointer data)
+{
+    Conversion *c = data;
+
     g_clear_pointer(&c->request, gpudl_request_free);
     g_clear_pointer(&c->stream, gpudl_stream_free);
     g_clear_pointer(&c->session, gpudl_session_unref);
     g_clear_pointer(&c->original, gpudl_graph_free);
+    if (c->held)
+        gpudl_model_release(c->model);
     g_clear_pointer(&c->model, gpudl_model_unref);
+    g_clear_pointer(&c->options, gpudl_import_options_free);
+    g_free(c->path_in);
+    g_free(c->path_out);
+    g_free(c->backend);
+    g_free(c->golden_name);
+    g_free(c->expect);
+    g_free(c->heads);
+    g_free(c);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Conversion, conversion_clear)
 
+/* The caller's function is called only while the caller is there. */
 static void report(Conversion *c, const gchar *what)
 {
-    if (c->progress)
+    if (c->progress && gpudl_work_enter(c->work)) {
         c->progress(MIN(1.0, (double)c->step / c->n_steps), what, c->user_data);
+        gpudl_work_leave(c->work);
+    }
     c->step++;
+}
+
+static gboolean cancelled(Conversion *c, GError **error)
+{
+    if (!g_cancellable_is_cancelled(c->cancellable))
+        return FALSE;
+    g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "converting was cancelled");
+    return TRUE;
 }
 
 static gsize input_elements(const GpudlModel *model)
@@ -75,48 +129,70 @@ static float *random_input(const GpudlModel *model, guint32 seed)
     return values;
 }
 
-/* Output 0 of the file's graph on the reference backend, as float32 (n = the classes). */
-static float *run_original(Conversion *c, const float *values, GError **error)
+/* The outputs of the file's graph on the reference backend, each float32 with as many values as its head has classes.
+ */
+static GPtrArray *run_original(Conversion *c, const float *values, GError **error)
 {
-    const GpudlTensor *output = c->original->outputs->pdata[0];
     g_autoptr(GBytes) input = g_bytes_new(values, input_elements(c->model) * sizeof(float));
     g_autoptr(GPtrArray) outputs = NULL;
-    guint n = gpudl_model_get_n_classes(c->model, 0);
 
-    outputs = gpudl_ref_run(c->original, &input, NULL, error);
-    if (!outputs)
-        return NULL;
-    if (gpudl_shape_elements(&output->shape) != (gint64)n || output->dtype != GPUDL_DTYPE_F32) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "output '%s' has changed its shape or type by rewriting",
-                    output->name);
+    if (c->original->outputs->len != gpudl_model_get_n_heads(c->model)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "%u outputs have become %u by rewriting",
+                    c->original->outputs->len, gpudl_model_get_n_heads(c->model));
         return NULL;
     }
-    return g_memdup2(g_bytes_get_data(outputs->pdata[0], NULL), n * sizeof(float));
+    outputs = gpudl_ref_run(c->original, &input, c->cancellable, error);
+    for (guint head = 0; outputs && head < outputs->len; head++) {
+        const GpudlTensor *output = c->original->outputs->pdata[head];
+
+        if (gpudl_shape_elements(&output->shape) != (gint64)gpudl_model_get_n_classes(c->model, head) ||
+            output->dtype != GPUDL_DTYPE_F32) {
+            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED,
+                        "output '%s' has changed its shape or type by rewriting", output->name);
+            return NULL;
+        }
+    }
+    return g_steal_pointer(&outputs);
 }
 
-static gboolean compare(Conversion *c, const float *values, const float *expected, GError **error)
+static const float *values_of(GPtrArray *outputs, guint head)
 {
-    guint n = gpudl_model_get_n_classes(c->model, 0);
-    const float *scores;
+    return g_bytes_get_data(outputs->pdata[head], NULL);
+}
 
-    if (!gpudl_request_submit_tensor(c->request, values, error) || !gpudl_request_wait(c->request, error))
-        return FALSE;
-    scores = gpudl_request_get_scores(c->request, 0);
+static gboolean compare_head(Conversion *c, guint index, const float *scores, const float *expected, GError **error)
+{
+    guint n = gpudl_model_get_n_classes(c->model, index);
+    Head *head = &c->heads[index];
+
     for (guint i = 0; i < n; i++) {
         double difference = fabs((double)scores[i] - (double)expected[i]);
 
         if (!isfinite(expected[i]) || !isfinite(scores[i])) {
-            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED,
-                        "output %u of input %u is %g by the reference and %g by backend '%s': not finite", i,
-                        c->n_inputs, (double)expected[i], (double)scores[i], gpudl_session_get_backend(c->session));
+            g_set_error(
+                error, GPUDL_ERROR, GPUDL_ERROR_FAILED,
+                "value %u of output '%s' for input %u is %g by the reference and %g by backend '%s': not finite", i,
+                gpudl_model_get_head_name(c->model, index), c->n_inputs, (double)expected[i], (double)scores[i],
+                gpudl_session_get_backend(c->session));
             return FALSE;
         }
-        c->max = MAX(c->max, difference);
-        c->sum += difference * difference;
-        c->low = MIN(c->low, (double)expected[i]);
-        c->high = MAX(c->high, (double)expected[i]);
+        head->max = MAX(head->max, difference);
+        head->sum += difference * difference;
+        head->low = MIN(head->low, (double)expected[i]);
+        head->high = MAX(head->high, (double)expected[i]);
     }
-    c->n_values += n;
+    head->n_values += n;
+    return TRUE;
+}
+
+static gboolean compare(Conversion *c, const float *values, GPtrArray *expected, GError **error)
+{
+    if (cancelled(c, error) || !gpudl_request_submit_tensor(c->request, values, error) ||
+        !gpudl_request_wait(c->request, error))
+        return FALSE;
+    for (guint head = 0; head < expected->len; head++)
+        if (!compare_head(c, head, gpudl_request_get_scores(c->request, head), values_of(expected, head), error))
+            return FALSE;
     c->n_inputs++;
     return TRUE;
 }
@@ -180,105 +256,115 @@ static gboolean prove_random(Conversion *c, gboolean keep_first, GError **error)
 {
     for (guint32 seed = 1; seed <= N_RANDOM; seed++) {
         g_autofree float *values = random_input(c->model, seed);
-        g_autofree float *expected = NULL;
+        g_autoptr(GPtrArray) expected = NULL;
 
         report(c, "comparing with the reference");
         expected = run_original(c, values, error);
         if (!expected || !compare(c, values, expected, error))
             return FALSE;
         if (keep_first && seed == 1)
-            keep_golden(c, "random, seed 1", values, expected);
+            keep_golden(c, "random, seed 1", values, values_of(expected, 0));
     }
     return TRUE;
 }
 
-static gboolean prove_golden(Conversion *c, const GpudlFrame *frame, const gchar *name, const float *expect,
-                             gsize n_expect, GError **error)
+/* What the network sees of the golden picture. */
+static gboolean prepare_golden(Conversion *c, float *values, GError **error)
 {
-    g_autofree float *values = g_new(float, input_elements(c->model));
-    g_autofree float *expected = NULL;
-    g_autofree gchar *description = g_strdup_printf("picture %s", name ? name : "given");
-    const gchar *wrong = gpudl_frame_check(frame);
+    const gchar *wrong;
 
-    report(c, "comparing the golden picture");
-    if (wrong || gpudl_preproc_ref(frame, &c->model->preproc, values) != 0) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "golden picture refused: %s",
-                    wrong ? wrong : "not in host memory");
+    if (!gpudl_work_enter(c->work)) {
+        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "converting was cancelled");
         return FALSE;
     }
+    wrong = gpudl_frame_check(&c->frame);
+    if (!wrong && gpudl_preproc_ref(&c->frame, &c->model->preproc, values) != 0)
+        wrong = "not in host memory";
+    gpudl_work_leave(c->work);
+    if (wrong)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "golden picture refused: %s", wrong);
+    return wrong == NULL;
+}
+
+static gboolean prove_golden(Conversion *c, GError **error)
+{
+    g_autofree float *values = g_new(float, input_elements(c->model));
+    g_autoptr(GPtrArray) expected = NULL;
+    g_autofree gchar *description = g_strdup_printf("picture %s", c->golden_name ? c->golden_name : "given");
+
+    report(c, "comparing the golden picture");
+    if (!prepare_golden(c, values, error))
+        return FALSE;
     expected = run_original(c, values, error);
     if (!expected || !compare(c, values, expected, error))
         return FALSE;
-    if (expect && !check_expect(expected, expect, n_expect, gpudl_model_get_n_classes(c->model, 0), error))
+    if (c->expect &&
+        !check_expect(values_of(expected, 0), c->expect, c->n_expect, gpudl_model_get_n_classes(c->model, 0), error))
         return FALSE;
-    keep_golden(c, description, values, expected);
+    keep_golden(c, description, values, values_of(expected, 0));
     return TRUE;
+}
+
+static double off(const Head *head)
+{
+    return head->max > 0 ? head->max / MAX(allowed(head->low, head->high), G_MINDOUBLE) : 0;
 }
 
 static gboolean judge(Conversion *c, GpudlParity *parity, GError **error)
 {
-    if (parity)
-        *parity = (GpudlParity){
-            .max_difference = c->max,
-            .rms_difference = sqrt(c->sum / (double)MAX(c->n_values, 1)),
-            .range = c->high - c->low,
-            .n_inputs = c->n_inputs,
-            .widened = c->n_widened > 0,
-        };
-    if (parity)
-        g_strlcpy(parity->backend, gpudl_session_get_backend(c->session), sizeof parity->backend);
-    if (c->max <= allowed(c->low, c->high))
+    const gchar *backend = gpudl_session_get_backend(c->session);
+    guint worst = 0;
+    const Head *head;
+
+    for (guint i = 1; i < gpudl_model_get_n_heads(c->model); i++)
+        if (off(&c->heads[i]) > off(&c->heads[worst]))
+            worst = i;
+    head = &c->heads[worst];
+    *parity = (GpudlParity){
+        .max_difference = head->max,
+        .rms_difference = sqrt(head->sum / (double)MAX(head->n_values, 1)),
+        .range = head->high - head->low,
+        .head = worst,
+        .n_inputs = c->n_inputs,
+        .widened = c->n_widened > 0,
+    };
+    g_strlcpy(parity->backend, backend, sizeof parity->backend);
+    if (head->max <= allowed(head->low, head->high))
         return TRUE;
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED,
-                "the rewritten graph on backend '%s' differs from the file's graph on the reference by %.3g: at most "
-                "%.3g is taken for values within %g and %g",
-                gpudl_session_get_backend(c->session), c->max, allowed(c->low, c->high), c->low, c->high);
+                "output '%s' of the rewritten graph on backend '%s' differs from the file's graph on the reference by "
+                "%.3g: at most %.3g is taken for values within %g and %g",
+                gpudl_model_get_head_name(c->model, worst), backend, head->max, allowed(head->low, head->high),
+                head->low, head->high);
     return FALSE;
 }
 
-static gboolean is_modelfile(const gchar *path, gboolean *is, GError **error)
-{
-    g_autoptr(GBytes) bytes = gpudl_file_read(path, NULL, error);
-    const guint8 *data;
-    gsize size;
-
-    if (!bytes)
-        return FALSE;
-    data = g_bytes_get_data(bytes, &size);
-    *is = gpudl_modelfile_sniff(data, size);
-    return TRUE;
-}
-
 /* The file's graph as it is; a net.bin's own graph is both sides. */
-static gboolean load_original(Conversion *c, const gchar *path, const GpudlImportOptions *options, GError **error)
+static gboolean load_original(Conversion *c, GError **error)
 {
-    gboolean ours;
-
-    if (!is_modelfile(path, &ours, error))
-        return FALSE;
-    if (ours) {
+    if (c->model->file) {
         c->original = gpudl_graph_copy(c->model->graph);
         return gpudl_graph_sort(c->original, error) && gpudl_graph_infer(c->original, 1, error);
     }
     /* As imported, but for two things. The batch it was exported with: it is to run frame by frame. And values stored
      * as half floats are the same in float32, but the sums are not: rounded to a half after every node they alone are
      * off by more than a wrong rewrite might be. */
-    return gpudl_import_graph(path, options, &c->original, NULL, error) &&
-           gpudl_graph_prove_batch(c->original, NULL, error) && gpudl_graph_infer(c->original, 1, error) &&
+    return gpudl_import_graph(c->path_in, c->options, &c->original, NULL, c->cancellable, error) &&
+           gpudl_graph_prove_batch(c->original, c->cancellable, error) && gpudl_graph_infer(c->original, 1, error) &&
            gpudl_pass_widen(c->original, &c->n_widened, error);
 }
 
-static gboolean open_session(Conversion *c, const gchar *backend, GError **error)
+static gboolean open_session(Conversion *c, GError **error)
 {
     GpudlSessionConfig config = {
         .struct_size = sizeof config,
-        .backend = backend,
+        .backend = c->backend,
         .activation = GPUDL_ACTIVATION_NONE,
         .cuda_device_id = -1,
         .cpu_threads = 1,
     };
 
-    c->session = gpudl_session_acquire(c->model, &config, NULL, error);
+    c->session = gpudl_session_acquire(c->model, &config, c->cancellable, error);
     if (!c->session)
         return FALSE;
     c->stream = gpudl_stream_new(c->session, c->model);
@@ -325,44 +411,104 @@ gboolean gpudl_model_save(GpudlModel *model, const gchar *path, GError **error)
     return TRUE;
 }
 
-static gboolean prove(Conversion *c, const GpudlFrame *frame, const gchar *name, const float *expect, gsize n_expect,
-                      GpudlParity *parity, GError **error)
+static gboolean prove(Conversion *c, GpudlParity *parity, GError **error)
 {
-    return prove_random(c, frame == NULL, error) &&
-           (frame == NULL || prove_golden(c, frame, name, expect, n_expect, error)) && judge(c, parity, error);
+    c->heads = g_new0(Head, gpudl_model_get_n_heads(c->model));
+    for (guint i = 0; i < gpudl_model_get_n_heads(c->model); i++) {
+        c->heads[i].low = G_MAXDOUBLE;
+        c->heads[i].high = -G_MAXDOUBLE;
+    }
+    return prove_random(c, !c->has_frame, error) && (!c->has_frame || prove_golden(c, error)) &&
+           judge(c, parity, error);
+}
+
+/* From here on whoever cancels has to wait for the file. */
+static gboolean write_model(Conversion *c, GError **error)
+{
+    gboolean good;
+
+    report(c, "writing");
+    if (!c->model->converted_by)
+        c->model->converted_by = g_strdup_printf("gpudl %s", gpudl_version());
+    if (!gpudl_work_enter(c->work)) {
+        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "converting was cancelled");
+        return FALSE;
+    }
+    good = gpudl_model_save(c->model, c->path_out, error);
+    gpudl_work_leave(c->work);
+    return good;
+}
+
+static gboolean convert(Conversion *c, GpudlParity *parity, GError **error)
+{
+    if (!check_output(c->path_out, error))
+        return FALSE;
+    report(c, "reading the model");
+    c->model = gpudl_import_model(c->path_in, c->options, c->cancellable, error);
+    if (!c->model)
+        return FALSE;
+    c->held = gpudl_model_hold_cancellable(c->model, c->cancellable, error);
+    if (!c->held || !load_original(c, error))
+        return FALSE;
+    report(c, "compiling");
+    if (!open_session(c, error))
+        return FALSE;
+    if (!prove(c, parity, error)) {
+        g_prefix_error(error, "%s: ", c->path_in);
+        return FALSE;
+    }
+    return write_model(c, error);
+}
+
+static gpointer convert_work(GpudlWork *work, gpointer data, GError **error)
+{
+    Conversion *c = data;
+    Outcome *outcome = g_new0(Outcome, 1);
+
+    c->work = work;
+    c->cancellable = gpudl_work_get_cancellable(work);
+    outcome->done = convert(c, &outcome->parity, &outcome->error);
+    return outcome;
 }
 
 gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const GpudlImportOptions *options,
                              const gchar *backend, const GpudlFrame *golden_frame, const gchar *golden_name,
                              const float *expect, gsize n_expect, GpudlProgressFunc progress, gpointer user_data,
-                             GpudlParity *parity, GError **error)
+                             GpudlParity *parity, GCancellable *cancellable, GError **error)
 {
-    g_auto(Conversion) c = {.progress = progress,
-                            .user_data = user_data,
-                            .n_steps = N_RANDOM + (golden_frame ? 4 : 3),
-                            .low = G_MAXDOUBLE,
-                            .high = -G_MAXDOUBLE};
+    Conversion *c;
+    Outcome *outcome;
+    gboolean done;
 
     if (expect && !golden_frame) {
         g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
                             "expected values need the golden picture they belong to");
         return FALSE;
     }
-    if (!check_output(path_out, error))
-        return FALSE;
-    report(&c, "reading the model");
-    c.model = gpudl_model_load(path_in, options, error);
-    if (!c.model || !load_original(&c, path_in, options, error))
-        return FALSE;
-    report(&c, "compiling");
-    if (!open_session(&c, backend, error))
-        return FALSE;
-    if (!prove(&c, golden_frame, golden_name, expect, n_expect, parity, error)) {
+    c = g_new0(Conversion, 1);
+    c->path_in = g_strdup(path_in);
+    c->path_out = g_strdup(path_out);
+    c->options = gpudl_import_options_copy(options);
+    c->backend = g_strdup(backend);
+    c->golden_name = g_strdup(golden_name);
+    c->has_frame = golden_frame != NULL;
+    if (golden_frame)
+        c->frame = *golden_frame;
+    c->expect = g_memdup2(expect, n_expect * sizeof *expect);
+    c->n_expect = n_expect;
+    c->progress = progress;
+    c->user_data = user_data;
+    c->n_steps = N_RANDOM + (golden_frame ? 4 : 3);
+    outcome = gpudl_work_run(convert_work, c, conversion_free, outcome_free, cancellable, error);
+    if (!outcome) {
         g_prefix_error(error, "%s: ", path_in);
         return FALSE;
     }
-    report(&c, "writing");
-    if (!c.model->converted_by)
-        c.model->converted_by = g_strdup_printf("gpudl %s", gpudl_version());
-    return gpudl_model_save(c.model, path_out, error);
+    done = outcome->done;
+    if (parity)
+        *parity = outcome->parity;
+    if (outcome->error)
+        g_propagate_error(error, g_steal_pointer(&outcome->error));
+    outcome_free(outcome);
+    return done;
 }

@@ -65,8 +65,7 @@ static void add_shape(JsonBuilder *b, const GpudlTensor *tensor)
 /* Bytes of the values alive at the worst moment of one frame, float32, laid out by lifetime. */
 static gint64 work_bytes(GpudlModel *model)
 {
-    g_autoptr(GpudlPlanner) planner = gpudl_planner_new(model->graph, model->id);
-    const GpudlPlan *plan = gpudl_planner_get(planner, 1, NULL);
+    const GpudlPlan *plan = gpudl_planner_get(gpudl_model_get_planner(model), 1, NULL);
     g_autofree guint64 *sizes = NULL, *offsets = NULL;
     g_autofree gint32 *first = NULL, *last = NULL;
     guint64 total;
@@ -106,7 +105,8 @@ static void add_model(JsonBuilder *b, GpudlModel *model)
     json_builder_set_member_name(b, "model");
     json_builder_begin_object(b);
     add_string(b, "name", model->name);
-    add_string(b, "id", model->id);
+    add_string(b, "id", gpudl_model_get_id(model));
+    add_string(b, "false_id", gpudl_model_get_false_id(model));
     add_string(b, "source_file", model->source_file);
     add_string(b, "source_format", model->source_format);
     add_string(b, "producer", model->producer);

@@ -36,13 +36,21 @@ enum {
 
 /**
  * Loads a net.bin, or imports an .onnx, and rewrites the graph for running. options may be NULL.
- * Errors: NOT_FOUND, OPEN_READ, FORMAT, UNSUPPORTED, LIMIT; each message begins with the path.
+ *
+ * A file that is loaded already, unchanged and with equal options, is not read again: the live model is returned. Who
+ * asks for a file while it is being loaded waits for that. Once cancellable (may be NULL) is cancelled, CANCELLED is
+ * returned at once, whatever is under way. In a child of fork() models that the parent had are not returned.
+ * Errors: NOT_FOUND, OPEN_READ, FORMAT, UNSUPPORTED, LIMIT, NO_MEMORY, CANCELLED, of options also INVALID_ARGUMENT;
+ * each message begins with the path.
  */
-GPUDL_API GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *options, GError **error);
+GPUDL_API GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *options, GCancellable *cancellable,
+                                       GError **error);
 
 /** Outcome of comparing the rewritten graph on a backend with the graph as imported on the reference backend. */
 typedef struct {
-    double max_difference, rms_difference, range; /* absolute, over all inputs; range = max - min of the reference */
+    /* absolute, over all inputs, of the output that is furthest off for its range = max - min of the reference */
+    double max_difference, rms_difference, range;
+    guint head;
     guint n_inputs;
     gboolean widened;  /* the file has half floats: both sides were computed in float32 */
     gchar backend[16]; /* that ran the rewritten graph: what "auto" stood for */
@@ -51,15 +59,18 @@ typedef struct {
 /**
  * Converts a model file to net.bin at path_out (atomically replaced; only a regular file ever is).
  * 8 random inputs and, if given, golden_frame are run through the graph as imported on the reference backend and
- * through the rewritten graph on backend ("cpu", "ref", ...); a difference above 1e-3 of the output's range refuses
- * (FAILED, nothing is written). expect (may be NULL): float32 values, n_expect of them, that golden_frame has to give
- * before the activation, from the framework the model came from; compared alike. The golden sample (golden_frame's or
- * the first random one's) is stored.
+ * through the rewritten graph on backend ("cpu", "ref", ...); a difference above 1e-3 of the output's range in any
+ * output refuses (FAILED, nothing is written). expect (may be NULL): float32 values, n_expect of them, that
+ * golden_frame has to give for the first output before the activation, from the framework the model came from; compared
+ * alike. The golden sample (golden_frame's or the first random one's) is stored. progress may be NULL. Once cancellable
+ * (may be NULL) is cancelled, CANCELLED is returned at once, with nothing written; a file that is being written is
+ * finished first, and then it is no failure. parity (may be NULL) is filled also on FAILED.
  */
 GPUDL_API gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const GpudlImportOptions *options,
                                        const gchar *backend, const GpudlFrame *golden_frame, const gchar *golden_name,
                                        const float *expect, gsize n_expect, GpudlProgressFunc progress,
-                                       gpointer user_data, GpudlParity *parity, GError **error);
+                                       gpointer user_data, GpudlParity *parity, GCancellable *cancellable,
+                                       GError **error);
 
 /** Writes a model as it is to a net.bin. Errors: WRITE, LIMIT. */
 GPUDL_API gboolean gpudl_model_save(GpudlModel *model, const gchar *path, GError **error);

@@ -2,39 +2,11 @@
 #include "models/import.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #include "engine/limits.h"
 #include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
 #include "engine/passes/passes.h"
-
-/* ---- the file ---------------------------------------------------------------------------------------------------- */
-
-/* A file's content with what tells one version of it from another. */
-typedef struct {
-    GBytes *bytes;
-    struct stat st;
-} File;
-
-static void file_clear(File *file)
-{
-    g_clear_pointer(&file->bytes, g_bytes_unref);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(File, file_clear)
-
-static gboolean file_read(const gchar *path, File *file, GError **error)
-{
-    file->bytes = gpudl_file_read(path, &file->st, error);
-    return file->bytes != NULL;
-}
-
-/* Readers that name the file themselves need no second time. */
-static void name_file(GError **error, const gchar *path)
-{
-    if (error != NULL && !g_str_has_prefix((*error)->message, path))
-        g_prefix_error(error, "%s: ", path);
-}
 
 /* ---- what a file is ---------------------------------------------------------------------------------------------- */
 
@@ -89,66 +61,25 @@ const gchar *gpudl_import_recognise(const guint8 *data, gsize size)
     return "something unknown";
 }
 
-static gboolean fail_unknown(GBytes *bytes, GError **error)
+GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
 {
     gsize size;
     const guint8 *data = g_bytes_get_data(bytes, &size);
 
+    if (gpudl_modelfile_sniff(data, size))
+        return GPUDL_IMPORT_NET_BIN;
+    if (gpudl_onnx_sniff(data, size))
+        return GPUDL_IMPORT_ONNX;
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
                 "no model that can be read: it looks like %s, expected a net.bin or an ONNX file",
                 gpudl_import_recognise(data, size));
-    return FALSE;
+    return GPUDL_IMPORT_UNKNOWN;
 }
 
-/* ---- identity ---------------------------------------------------------------------------------------------------- */
-
-/* SHA-256 of a file's bytes, remembered for as long as the file does not change. */
-static gchar *file_digest(const File *file)
+void gpudl_import_name_file(GError **error, const gchar *path)
 {
-    static GMutex mutex;
-    static GHashTable *known;
-    const gsize size = g_bytes_get_size(file->bytes);
-    g_autofree gchar *key =
-        g_strdup_printf("%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT ":%" G_GSIZE_FORMAT ":%" G_GINT64_FORMAT ".%ld",
-                        (guint64)file->st.st_dev, (guint64)file->st.st_ino, size, (gint64)file->st.st_mtim.tv_sec,
-                        file->st.st_mtim.tv_nsec);
-    gchar *digest;
-
-    g_mutex_lock(&mutex);
-    if (known == NULL)
-        known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    digest = g_strdup(g_hash_table_lookup(known, key));
-    g_mutex_unlock(&mutex);
-    if (digest != NULL)
-        return digest;
-    digest = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, file->bytes);
-    g_mutex_lock(&mutex);
-    if (g_hash_table_size(known) >= 64)
-        g_hash_table_remove_all(known);
-    g_hash_table_insert(known, g_steal_pointer(&key), g_strdup(digest));
-    g_mutex_unlock(&mutex);
-    return digest;
-}
-
-/* What the graph was made of: the file's bytes, and, where they count, other files' bytes and the size asked for. */
-static void set_id(GpudlModel *model, const gchar *digest, const GpudlOnnxInfo *info)
-{
-    g_autoptr(GChecksum) sum = NULL;
-    g_autofree gchar *size = NULL;
-
-    if (info->external_digest == NULL && !info->size_chosen) {
-        g_strlcpy(model->id, digest, sizeof model->id);
-        return;
-    }
-    sum = g_checksum_new(G_CHECKSUM_SHA256);
-    g_checksum_update(sum, (const guchar *)digest, -1);
-    if (info->external_digest != NULL)
-        g_checksum_update(sum, (const guchar *)info->external_digest, -1);
-    if (info->size_chosen) {
-        size = g_strdup_printf("%dx%d", model->preproc.height, model->preproc.width);
-        g_checksum_update(sum, (const guchar *)size, -1);
-    }
-    g_strlcpy(model->id, g_checksum_get_string(sum), sizeof model->id);
+    if (error != NULL && *error != NULL && !g_str_has_prefix((*error)->message, path))
+        g_prefix_error(error, "%s: ", path);
 }
 
 /* ---- ONNX -------------------------------------------------------------------------------------------------------- */
@@ -177,14 +108,14 @@ static gboolean channels_first(GpudlGraph *graph, GError **error)
     return gpudl_graph_sort(graph, error) && gpudl_graph_infer(graph, 0, error);
 }
 
-/* Takes the bytes: their memory is needed while the graph is built, and not after. */
-static GpudlGraph *import_onnx(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
-                               GError **error)
+GpudlGraph *gpudl_import_onnx(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
+                              GCancellable *cancellable, GError **error)
 {
     g_autofree gchar *directory = g_path_get_dirname(path);
     const GpudlOnnxOptions onnx_options = {.input_height = options != NULL ? options->input_height : 0,
                                            .input_width = options != NULL ? options->input_width : 0,
-                                           .directory = directory};
+                                           .directory = directory,
+                                           .cancellable = cancellable};
     g_autoptr(GpudlGraph) graph = gpudl_onnx_import(bytes, &onnx_options, info, error);
 
     g_bytes_unref(bytes);
@@ -193,60 +124,12 @@ static GpudlGraph *import_onnx(GBytes *bytes, const gchar *path, const GpudlImpo
     return g_steal_pointer(&graph);
 }
 
-static gboolean is_onnx(GBytes *bytes)
+GpudlGraph *gpudl_import_rewritten(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
+                                   GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
 {
-    gsize size;
-    const guint8 *data = g_bytes_get_data(bytes, &size);
+    g_autoptr(GpudlGraph) graph = gpudl_import_onnx(bytes, path, options, info, cancellable, error);
 
-    return gpudl_onnx_sniff(data, size);
-}
-
-static gboolean is_modelfile(GBytes *bytes)
-{
-    gsize size;
-    const guint8 *data = g_bytes_get_data(bytes, &size);
-
-    return gpudl_modelfile_sniff(data, size);
-}
-
-gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options, GpudlGraph **unrewritten,
-                            GpudlOnnxInfo *info, GError **error)
-{
-    g_auto(File) file = {0};
-
-    *unrewritten = NULL;
-    if (!file_read(path, &file, error))
-        ;
-    else if (is_modelfile(file.bytes))
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                    "it is a net.bin, whose graph is rewritten already; expected an ONNX file");
-    else if (!is_onnx(file.bytes))
-        fail_unknown(file.bytes, error);
-    else
-        *unrewritten = import_onnx(g_steal_pointer(&file.bytes), path, options, info, error);
-    if (*unrewritten == NULL)
-        name_file(error, path);
-    return *unrewritten != NULL;
-}
-
-/* The file's base name without its last suffix. */
-static gchar *model_name(const gchar *path)
-{
-    gchar *name = g_path_get_basename(path), *dot = strrchr(name, '.');
-
-    if (dot != NULL && dot != name)
-        *dot = '\0';
-    return name;
-}
-
-static GpudlModel *load_onnx(File *file, const gchar *path, const GpudlImportOptions *options, GError **error)
-{
-    g_auto(GpudlOnnxInfo) info = {0};
-    g_autofree gchar *digest = file_digest(file), *name = model_name(path);
-    g_autoptr(GpudlGraph) graph = import_onnx(g_steal_pointer(&file->bytes), path, options, &info, error);
-    g_autoptr(GpudlModel) model = NULL;
-
-    if (graph == NULL || !gpudl_graph_prove_batch(graph, NULL, error))
+    if (graph == NULL || !gpudl_graph_prove_batch(graph, cancellable, error))
         return NULL;
     if (graph->batch != 1) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
@@ -254,96 +137,31 @@ static GpudlModel *load_onnx(File *file, const gchar *path, const GpudlImportOpt
                     graph->batch_reason);
         return NULL;
     }
-    if (!gpudl_passes_run(graph, error))
+    if (!gpudl_passes_run(graph, cancellable, error))
         return NULL;
-    model = gpudl_model_new(g_steal_pointer(&graph), name, NULL, error);
-    if (model == NULL)
-        return NULL;
-    set_id(model, digest, &info);
-    model->source_file = g_path_get_basename(path);
-    model->source_format = g_strdup_printf("ONNX, opset %" G_GINT64_FORMAT, info.opset);
-    model->producer = g_steal_pointer(&info.producer);
-    return g_steal_pointer(&model);
+    return g_steal_pointer(&graph);
 }
 
-/* ---- options ----------------------------------------------------------------------------------------------------- */
-
-static gboolean apply_preproc(GpudlModel *model, const GpudlPreproc *wanted, guint set, GError **error)
+gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options, GpudlGraph **unrewritten,
+                            GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
 {
-    GpudlPreproc *preproc = &model->preproc;
-    const gchar *wrong;
+    g_autoptr(GpudlPages) pages = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    GpudlImportKind kind = GPUDL_IMPORT_UNKNOWN;
 
-    if (set & GPUDL_SET_MEAN)
-        memcpy(preproc->mean, wanted->mean, sizeof preproc->mean);
-    if (set & GPUDL_SET_STD)
-        memcpy(preproc->std, wanted->std, sizeof preproc->std);
-    if (set & GPUDL_SET_PIXEL_SCALE)
-        preproc->pixel_scale = wanted->pixel_scale;
-    if (set & GPUDL_SET_CHANNEL_ORDER)
-        preproc->channel_order = wanted->channel_order;
-    if (set & GPUDL_SET_RESIZE_MODE)
-        preproc->resize_mode = wanted->resize_mode;
-    if (set & GPUDL_SET_CROP_FRACTION)
-        preproc->crop_fraction = wanted->crop_fraction;
-    if (set & GPUDL_SET_SCALE_METHOD)
-        preproc->scale_method = wanted->scale_method;
-    if (set & GPUDL_SET_PAD_COLOR)
-        preproc->pad_color = wanted->pad_color;
-    model->preproc_known =
-        model->preproc_known || (set & (GPUDL_SET_MEAN | GPUDL_SET_STD | GPUDL_SET_PIXEL_SCALE)) != 0;
-    wrong = gpudl_preproc_check(preproc);
-    if (wrong != NULL)
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "pre-processing: %s", wrong);
-    return wrong == NULL;
-}
-
-/* A net.bin's input size is fixed; asking for another one is a mistake to hear about. */
-static gboolean check_size(const GpudlModel *model, const GpudlImportOptions *options, GError **error)
-{
-    if ((options->input_height == 0 || options->input_height == model->preproc.height) &&
-        (options->input_width == 0 || options->input_width == model->preproc.width))
-        return TRUE;
-    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
-                "its input is %dx%d (height x width), it can't be %dx%d", model->preproc.height, model->preproc.width,
-                options->input_height != 0 ? options->input_height : model->preproc.height,
-                options->input_width != 0 ? options->input_width : model->preproc.width);
-    return FALSE;
-}
-
-static gboolean apply_options(GpudlModel *model, const GpudlImportOptions *options, GError **error)
-{
-    if (options == NULL)
-        return TRUE;
-    if (!check_size(model, options, error))
-        return FALSE;
-    if (options->preproc != NULL && options->preproc_set != 0 &&
-        !apply_preproc(model, options->preproc, options->preproc_set, error))
-        return FALSE;
-    if (options->labels != NULL && !gpudl_model_set_labels(model, options->labels, error))
-        return FALSE;
-    if (options->activation != GPUDL_ACTIVATION_AUTO)
-        model->activation = options->activation;
-    return TRUE;
-}
-
-GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *options, GError **error)
-{
-    g_auto(File) file = {0};
-    g_autoptr(GpudlModel) model = NULL;
-    GError *local = NULL;
-
-    g_return_val_if_fail(path != NULL, NULL);
-    if (!file_read(path, &file, &local))
-        ;
-    else if (is_modelfile(file.bytes))
-        model = gpudl_modelfile_read(file.bytes, path, &local);
-    else if (!is_onnx(file.bytes))
-        fail_unknown(file.bytes, &local);
-    else
-        model = load_onnx(&file, path, options, &local);
-    if (model != NULL && apply_options(model, options, &local))
-        return g_steal_pointer(&model);
-    name_file(&local, path);
-    g_propagate_error(error, local);
-    return NULL;
+    *unrewritten = NULL;
+    pages = gpudl_file_read_pages(path, GPUDL_LIMIT_FILE_BYTES, NULL, cancellable, error);
+    if (pages != NULL) {
+        bytes = gpudl_pages_slice(pages, 0, gpudl_pages_get_size(pages));
+        g_clear_pointer(&pages, gpudl_pages_unref);
+        kind = gpudl_import_kind(bytes, error);
+    }
+    if (kind == GPUDL_IMPORT_NET_BIN)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "it is a net.bin, whose graph is rewritten already; expected an ONNX file");
+    else if (kind == GPUDL_IMPORT_ONNX)
+        *unrewritten = gpudl_import_onnx(g_steal_pointer(&bytes), path, options, info, cancellable, error);
+    if (*unrewritten == NULL)
+        gpudl_import_name_file(error, path);
+    return *unrewritten != NULL;
 }

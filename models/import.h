@@ -11,14 +11,40 @@
 
 G_BEGIN_DECLS
 
+typedef enum { GPUDL_IMPORT_UNKNOWN = 0, GPUDL_IMPORT_NET_BIN, GPUDL_IMPORT_ONNX } GpudlImportKind;
+
+/** What a file's bytes are; UNKNOWN with FORMAT that says what they look like. */
+GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error);
+
 /**
- * Reads a model file of a framework into its graph, nothing rewritten but the input's layout: an input N x height x
- * width x (1 or 3 channels) becomes N x channels x height x width, with a Transpose behind it. Of the options the
- * input's size counts. info (may be NULL) is cleared by the caller after success. A net.bin is UNSUPPORTED here: it
- * holds a rewritten graph. Errors as gpudl_model_load()'s.
+ * Reads an ONNX file's bytes into its graph, nothing rewritten but the input's layout: an input N x height x width x (1
+ * or 3 channels) becomes N x channels x height x width, with a Transpose behind it. Takes the bytes: their memory is
+ * needed while the graph is built, and not after. Of the options the input's size counts. info (may be NULL) is cleared
+ * by the caller after success.
  */
+GpudlGraph *gpudl_import_onnx(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
+                              GCancellable *cancellable, GError **error);
+
+/** The same, proven for other batches as far as it goes, rewritten, and inferred at batch 1. The same bytes always give
+ * the same graph, with the same constants at the same ids. */
+GpudlGraph *gpudl_import_rewritten(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
+                                   GpudlOnnxInfo *info, GCancellable *cancellable, GError **error);
+
+/** gpudl_import_onnx() of a file. A net.bin is UNSUPPORTED here: it holds a rewritten graph. Errors as
+ * gpudl_model_load()'s. */
 gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options, GpudlGraph **unrewritten,
-                            GpudlOnnxInfo *info, GError **error);
+                            GpudlOnnxInfo *info, GCancellable *cancellable, GError **error);
+
+/** A model of the caller's own: as gpudl_model_load(), but never one that somebody else has. Blocks. */
+GpudlModel *gpudl_import_model(const gchar *path, const GpudlImportOptions *options, GCancellable *cancellable,
+                               GError **error);
+
+/** A deep copy; of NULL, options that say nothing. */
+GpudlImportOptions *gpudl_import_options_copy(const GpudlImportOptions *options);
+void gpudl_import_options_free(GpudlImportOptions *options);
+
+/** Puts the path before a message that does not begin with it. */
+void gpudl_import_name_file(GError **error, const gchar *path);
 
 /** "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras)": what bytes that are no model look like; static text. */
 const gchar *gpudl_import_recognise(const guint8 *data, gsize size);

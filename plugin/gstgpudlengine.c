@@ -27,7 +27,7 @@ gst_gpudl_engine_open (GstGpudlEngine * engine, const gchar * location,
   g_autoptr (GpudlSession) session = NULL;
   g_autoptr (GpudlModel) model = NULL;
 
-  model = gpudl_model_load (location, NULL, error);
+  model = gpudl_model_load (location, NULL, NULL, error);
   if (model == NULL)
     return FALSE;
   session = gpudl_session_acquire (model, config, NULL, error);
@@ -47,6 +47,7 @@ gst_gpudl_engine_open (GstGpudlEngine * engine, const gchar * location,
   engine->name = g_strdup (gpudl_model_get_name (model));
   /* elements that share a session share its model: the one just read may go */
   engine->model = gpudl_model_ref (gpudl_session_get_model (session));
+  gpudl_model_get_id (engine->model);   /* computed now: every result has it */
   engine->n_heads = gpudl_model_get_n_heads (engine->model);
   for (guint i = 0; i < engine->n_heads; i++)
     engine->max_classes = MAX (engine->max_classes,

@@ -145,7 +145,7 @@ static void on_progress(double done, const gchar *what, gpointer user_data)
 
 static void print_outcome(const Convert *c, const GpudlParity *parity)
 {
-    g_autoptr(GpudlModel) model = gpudl_model_load(c->output, NULL, NULL);
+    g_autoptr(GpudlModel) model = gpudl_model_load(c->output, NULL, NULL, NULL);
     GStatBuf st;
 
     printf("%s", c->output);
@@ -187,7 +187,7 @@ static gboolean convert(Convert *c, GError **error)
     progress_start();
     done = gpudl_model_convert(c->arguments[0], c->output, &c->import, c->backend != NULL ? c->backend : "cpu",
                                picture != NULL ? &picture->frame : NULL, golden_name, expect, n_expect, on_progress,
-                               NULL, &parity, error);
+                               NULL, &parity, NULL, error);
     progress_wipe();
     if (done)
         print_outcome(c, &parity);

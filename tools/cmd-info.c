@@ -243,7 +243,7 @@ static gboolean print_readable(const gchar *json, GError **error)
 static int show(const gchar *path, gboolean json, gboolean layers)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, &error);
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, &error);
     g_autofree gchar *text = model != NULL ? gpudl_model_describe(model, layers) : NULL;
 
     if (text != NULL && json)

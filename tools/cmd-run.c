@@ -75,7 +75,7 @@ static gboolean set_up(Run *run, GError **error)
 
     if (run->precision != NULL)
         gpudl_precision_parse(run->precision, &config.precision); /* checked with the options */
-    run->model = gpudl_model_load(run->arguments[0], NULL, error);
+    run->model = gpudl_model_load(run->arguments[0], NULL, NULL, error);
     if (run->model == NULL)
         return FALSE;
     run->n_classes = gpudl_model_get_n_classes(run->model, 0);

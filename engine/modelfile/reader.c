@@ -7,13 +7,8 @@
 
 #include "engine/graph/ops.h"
 #include "engine/limits.h"
+#include "engine/modelfile/wire.h"
 #include "model.pb-c.h"
-
-/* protobuf-c turns a two-byte empty message into a struct of some hundred bytes: bound what a section may become. */
-#define UNPACK_LIMIT_PER_BYTE 64u
-#define UNPACK_LIMIT_BASE (1u << 20)
-#define UNPACK_LIMIT_MOST (1u << 30)
-#define BLOCK_OVERHEAD 16u /* of malloc, which counts where labels are empty */
 
 typedef struct {
     const gchar *path;
@@ -21,6 +16,7 @@ typedef struct {
     const guint8 *data;
     gsize size;
     gsize section_at[2], section_size[2];
+    GCancellable *cancellable;
     GpudlGraph *graph;
     GPtrArray *tensors; /* index in the message -> GpudlTensor* */
 } Reader;
@@ -56,6 +52,12 @@ static guint64 get_u64(const guint8 *at)
     return GUINT64_FROM_LE(value);
 }
 
+static void to_hex(const guint8 *bytes, guint n, gchar *text)
+{
+    for (guint i = 0; i < n; i++)
+        g_snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+}
+
 gboolean gpudl_modelfile_sniff(const guint8 *data, gsize size)
 {
     return size >= 6 && memcmp(data, GPUDL_FILE_MAGIC, 6) == 0;
@@ -70,6 +72,7 @@ static gboolean check_zeros(Reader *r, gsize from, gsize to, GError **error)
     return TRUE;
 }
 
+/* Also verifies the checksum. */
 static gboolean read_section(Reader *r, guint number, gsize expected_at, GError **error)
 {
     static const gchar *const names[] = {"MODEL", "WEIGHTS"};
@@ -129,26 +132,7 @@ static gboolean read_header(Reader *r, GError **error)
     return check_zeros(r, model_end, r->section_at[1], error);
 }
 
-/* ---- protobuf ---------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    gsize left;
-} Budget;
-
-static void *budget_alloc(void *data, size_t size)
-{
-    Budget *budget = data;
-
-    if (size > budget->left || budget->left - size < BLOCK_OVERHEAD)
-        return NULL;
-    budget->left -= size + BLOCK_OVERHEAD;
-    return g_try_malloc(size);
-}
-
-static void budget_free(void *data, void *block)
-{
-    g_free(block);
-}
+/* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
 static gboolean check_text(Reader *r, const gchar *what, guint index, const char *s, GError **error)
 {
@@ -412,9 +396,12 @@ static gboolean read_graph(Reader *r, const Gpudl__V1__Model *m, GError **error)
         if (m->inputs[i] >= r->tensors->len || r->tensors->pdata[m->inputs[i]] != r->graph->inputs->pdata[i])
             return fail(r, error, GPUDL_ERROR_FORMAT, "input %" G_GSIZE_FORMAT " is tensor %u, which is not that input",
                         i, m->inputs[i]);
-    for (size_t i = 0; i < m->n_nodes; i++)
+    for (size_t i = 0; i < m->n_nodes; i++) {
+        if (g_cancellable_is_cancelled(r->cancellable))
+            return fail(r, error, GPUDL_ERROR_CANCELLED, "loading was cancelled");
         if (!read_node(r, m, m->nodes[i], (guint)i, error))
             return FALSE;
+    }
     for (size_t i = 0; i < m->n_outputs; i++) {
         if (m->outputs[i] >= r->tensors->len || !r->tensors->pdata[m->outputs[i]])
             return fail(r, error, GPUDL_ERROR_FORMAT, "output %" G_GSIZE_FORMAT " is tensor %u, which nobody writes", i,
@@ -561,34 +548,71 @@ static GpudlModel *build_model(Reader *r, const Gpudl__V1__Model *m, GError **er
     if (!read_labels(r, m, model, error) || !read_golden(r, m->golden, model, error) ||
         !read_provenance(r, m->provenance, model, error))
         return NULL;
-    for (guint i = 0; i < 32; i++)
-        g_snprintf(model->id + 2 * i, 3, "%02x", r->data[GPUDL_FILE_AT_ID + i]);
+    to_hex(r->data + GPUDL_FILE_AT_ID, 32, model->claimed_id);
+    model->file = g_bytes_ref(r->file);
     return g_steal_pointer(&model);
 }
 
-GpudlModel *gpudl_modelfile_read(GBytes *file, const gchar *path, GError **error)
+gboolean gpudl_modelfile_check(GBytes *file, const gchar *path, gchar content[GPUDL_CONTENT_BYTES], GError **error)
 {
     Reader r = {.path = path, .file = file};
-    Budget budget;
-    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
-    Gpudl__V1__Model *message;
-    GpudlModel *model = NULL;
 
     r.data = g_bytes_get_data(file, &r.size);
     if (!read_header(&r, error))
-        return NULL;
-    budget.left = MIN(r.section_size[0] * UNPACK_LIMIT_PER_BYTE + UNPACK_LIMIT_BASE, UNPACK_LIMIT_MOST);
-    message = gpudl__v1__model__unpack(&allocator, r.section_size[0], r.data + r.section_at[0]);
+        return FALSE;
+    for (guint i = 0; i < 2; i++)
+        to_hex(r.data + GPUDL_FILE_AT_SECTIONS + i * GPUDL_FILE_SECTION_BYTES + 16, 16, content + 32 * i);
+    return TRUE;
+}
+
+void gpudl_modelfile_hash(GBytes *file, gchar id[65])
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    const guint8 *data = g_bytes_get_data(file, NULL);
+
+    for (guint i = 0; i < 2; i++) {
+        const guint8 *entry = data + GPUDL_FILE_AT_SECTIONS + i * GPUDL_FILE_SECTION_BYTES;
+
+        g_checksum_update(sum, data + get_u64(entry), (gssize)get_u64(entry + 8));
+    }
+    g_strlcpy(id, g_checksum_get_string(sum), 65);
+}
+
+GpudlModel *gpudl_modelfile_read_checked(GBytes *file, const gchar *path, const gchar *content,
+                                         GCancellable *cancellable, GError **error)
+{
+    Reader r = {.path = path, .file = file, .cancellable = cancellable};
+    g_autoptr(GpudlWireMessage) message = NULL;
+    GpudlModel *model = NULL;
+
+    r.data = g_bytes_get_data(file, &r.size);
+    for (guint i = 0; i < 2; i++) {
+        const guint8 *entry = r.data + GPUDL_FILE_AT_SECTIONS + i * GPUDL_FILE_SECTION_BYTES;
+
+        r.section_at[i] = (gsize)get_u64(entry);
+        r.section_size[i] = (gsize)get_u64(entry + 8);
+    }
+    message = gpudl_wire_unpack(&gpudl__v1__model__descriptor, r.data + r.section_at[0], r.section_size[0], cancellable,
+                                error);
     if (!message) {
-        fail(&r, error, GPUDL_ERROR_FORMAT,
-             "section MODEL is no message of the expected kind, or expands beyond its limit");
+        g_prefix_error(error, "%s: section MODEL: ", path);
         return NULL;
     }
     r.graph = gpudl_graph_new();
     r.tensors = g_ptr_array_new();
-    model = build_model(&r, message, error);
+    model = build_model(&r, (const Gpudl__V1__Model *)gpudl_wire_message_get(message), error);
     g_ptr_array_unref(r.tensors);
     g_clear_pointer(&r.graph, gpudl_graph_free);
-    gpudl__v1__model__free_unpacked(message, &allocator);
+    if (model)
+        g_strlcpy(model->content, content, sizeof model->content);
     return model;
+}
+
+GpudlModel *gpudl_modelfile_read(GBytes *file, const gchar *path, GError **error)
+{
+    gchar content[GPUDL_CONTENT_BYTES];
+
+    if (!gpudl_modelfile_check(file, path, content, error))
+        return NULL;
+    return gpudl_modelfile_read_checked(file, path, content, NULL, error);
 }

@@ -303,7 +303,7 @@ static guint64 weights_needed(const GpudlModel *model)
     return total;
 }
 
-GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error)
+static GBytes *write_file(GpudlModel *model, GError **error)
 {
     Writer w = {model, g_ptr_array_new_with_free_func(g_free), NULL, g_hash_table_new(NULL, NULL)};
     GBytes *result = NULL;
@@ -345,7 +345,6 @@ GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error)
 
         g_checksum_update(sum, packed, (gssize)model_size);
         g_checksum_update(sum, w.weights->data, w.weights->len);
-        g_strlcpy(model->id, g_checksum_get_string(sum), sizeof model->id);
         g_checksum_get_digest(sum, file + GPUDL_FILE_AT_ID, &id_size);
     }
     check = XXH3_64bits(file, GPUDL_FILE_AT_CHECK);
@@ -358,4 +357,15 @@ out:
     g_hash_table_unref(w.index);
     g_ptr_array_unref(w.pool);
     return result;
+}
+
+GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error)
+{
+    GBytes *file;
+
+    if (!gpudl_model_hold(model, error))
+        return NULL;
+    file = write_file(model, error);
+    gpudl_model_release(model);
+    return file;
 }

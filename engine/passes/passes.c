@@ -50,12 +50,16 @@ static void drop_unread_constants(GpudlGraph *graph)
     }
 }
 
-gboolean gpudl_passes_run(GpudlGraph *graph, GError **error)
+gboolean gpudl_passes_run(GpudlGraph *graph, GCancellable *cancellable, GError **error)
 {
     for (guint round = 0; round < MOST_ROUNDS; round++) {
         guint changed = 0;
 
         for (const GpudlPassInfo *pass = passes; pass->name != NULL; pass++) {
+            if (g_cancellable_is_cancelled(cancellable)) {
+                g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "cancelled before pass %s", pass->name);
+                return FALSE;
+            }
             if (!pass->run(graph, &changed, error)) {
                 g_prefix_error(error, "pass %s: ", pass->name);
                 return FALSE;

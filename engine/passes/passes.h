@@ -24,8 +24,9 @@ typedef struct {
 /** All passes in the order gpudl_passes_run() takes them; ends with name NULL. */
 const GpudlPassInfo *gpudl_passes_list(void);
 
-/** The whole pipeline, repeated until nothing changes (at most 8 rounds). Works in place. */
-gboolean gpudl_passes_run(GpudlGraph *graph, GError **error);
+/** The whole pipeline, repeated until nothing changes (at most 8 rounds). Works in place. CANCELLED between two passes,
+ * with a graph that is of no use then, once cancellable (may be NULL) is. */
+gboolean gpudl_passes_run(GpudlGraph *graph, GCancellable *cancellable, GError **error);
 
 /**
  * Makes dimension 0 of the inputs symbolic. Takes a sorted graph inferred at the batch it was exported with, before the

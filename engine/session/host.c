@@ -15,14 +15,22 @@ static const GpudlPlan *host_plan(void *host, int64_t batch, GpudlFault *fault)
     return plan;
 }
 
-/* Constants are readable for as long as the planner lives. */
 static GpudlStatus host_hold_constants(void *host, GpudlFault *fault)
 {
-    return GPUDL_STATUS_OK;
+    GpudlSession *session = host;
+    g_autoptr(GError) error = NULL;
+
+    if (gpudl_model_hold(session->model, &error))
+        return GPUDL_STATUS_OK;
+    g_strlcpy(fault->message, error->message, sizeof fault->message);
+    return g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY) ? GPUDL_STATUS_NO_MEMORY : GPUDL_STATUS_FAILED;
 }
 
 static void host_release_constants(void *host)
 {
+    GpudlSession *session = host;
+
+    gpudl_model_release(session->model);
 }
 
 static uint64_t host_place(void *host, uint32_t n, const uint64_t *sizes, const int32_t *first, const int32_t *last,

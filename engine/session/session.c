@@ -125,13 +125,16 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError 
     g_autofree gchar *prefix =
         g_strdup_printf("backend '%s' refuses model '%s'", session->backend->name, session->model->name);
 
-    session->planner = gpudl_planner_new(session->model->graph, session->model->id);
+    if (!gpudl_model_hold_cancellable(session->model, session->cancellable, error))
+        return FALSE;
+    session->planner = gpudl_model_get_planner(session->model);
     session->n_heads = gpudl_model_get_n_heads(session->model);
     gpudl_host_init(&session->host, session);
     params.memory_limit = wanted->limit;
     g_atomic_int_set(&session->loading, TRUE);
     status = session->backend->open(session->device->handle, &session->host, &params, &session->engine, &info, &fault);
     g_atomic_int_set(&session->loading, FALSE);
+    gpudl_model_release(session->model); /* the module has what it needs */
     if (status != GPUDL_STATUS_OK) {
         session->engine = NULL;
         if (!g_cancellable_set_error_if_cancelled(session->cancellable, NULL))
@@ -192,7 +195,6 @@ static void session_destroy(GpudlSession *session)
         return;
     if (session->engine)
         session->backend->close(session->engine);
-    gpudl_planner_free(session->planner);
     gpudl_model_unref(session->model);
     gpudl_device_unref(session->device);
     gpudl_batches_clear(&session->batches);
@@ -212,14 +214,15 @@ static void session_destroy(GpudlSession *session)
 
 /* ---- registry ---------------------------------------------------------------------------------------------------- */
 
-/* A model without an id was made by the caller and is shared only as the same object. Whatever the id says, models of
- * other sizes are other models. */
+/* The content is what was verified as the model was read. A model without one was made by the caller and is shared only
+ * as the same object. Callers size inputs and results by their own model: whatever the content says, a network of other
+ * sizes is another one. */
 static gchar *make_key(GpudlModel *model, GpudlDevice *device, const GpudlOpenParams *p)
 {
     g_autoptr(GString) key = g_string_new(NULL);
 
-    if (model->id[0])
-        g_string_append(key, model->id);
+    if (model->content[0])
+        g_string_append(key, model->content);
     else
         g_string_append_printf(key, "%p", (gpointer)model);
     for (guint i = 0; i < gpudl_model_get_n_heads(model); i++)

@@ -100,7 +100,7 @@ struct _GpudlSession {
     /* fixed before open() */
     GpudlModel *model;
     GpudlDevice *device;
-    GpudlPlanner *planner;
+    GpudlPlanner *planner; /* the model's */
     GpudlHost host;
     const GpudlBackend *backend;
     GpudlOpenParams params; /* resolved */

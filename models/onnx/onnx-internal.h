@@ -11,6 +11,7 @@
 
 #include "engine/gpudl.h"
 #include "engine/graph/graph.h"
+#include "engine/modelfile/sum.h"
 #include "models/onnx/onnx.h"
 #include "models/onnx/onnx.pb-c.h"
 
@@ -54,7 +55,9 @@ typedef struct {
     gboolean size_chosen;   /* a free height or width came from the options */
     guint64 folded_bytes;
     guint64 external_bytes;
-    GChecksum *external; /* of all external data read, or NULL if there was none */
+    GArray *files, *reads;  /* GpudlOnnxFile, GpudlOnnxRead */
+    GHashTable *file_index; /* path of a file -> index + 1 */
+    GpudlSum *external;     /* of all external data read */
 } OnnxImport;
 
 /** One ONNX node being mapped. */

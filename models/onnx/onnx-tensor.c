@@ -10,9 +10,13 @@
 #include <unistd.h>
 
 #include "engine/limits.h"
+#include "engine/modelfile/wire.h"
+#include "engine/pages.h"
 #include "kernels/narrow.h"
-#include "models/wire.h"
 #include "onnx-internal.h"
+
+#define READ_BYTES ((gsize)4 << 20) /* between two looks at the cancellable */
+#define OWN_PAGES_FROM 65536u       /* bytes: such values do not go through the heap */
 
 /* raw_data is little-endian and taken as it lies */
 G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN);
@@ -250,8 +254,10 @@ static gboolean read_external_entries(const Onnx__TensorProto *proto, const gcha
     return TRUE;
 }
 
-/* Opens a file that must lie in the model's directory or below it, also after its links are followed. */
-static gint open_external(const gchar *directory, const gchar *location, const gchar *what, GError **error)
+/* Opens a file that must lie in the model's directory or below it, also after its links are followed. *path_out: where
+ * it lies then; caller frees. */
+static gint open_external(const gchar *directory, const gchar *location, const gchar *what, gchar **path_out,
+                          GError **error)
 {
     g_auto(GStrv) parts = g_strsplit(location, "/", -1);
     g_autofree gchar *path = NULL;
@@ -288,18 +294,22 @@ static gint open_external(const gchar *directory, const gchar *location, const g
         close(fd);
         fd = -1;
     }
+    if (fd >= 0)
+        *path_out = g_strdup(real_path);
     free(real_directory);
     free(real_path);
     return fd;
 }
 
-static gboolean read_at(gint fd, guint8 *out, gsize size, guint64 offset)
+static gboolean read_at(gint fd, guint8 *out, gsize size, guint64 offset, GCancellable *cancellable)
 {
     gsize done = 0;
 
     while (done < size) {
-        const gssize n = pread(fd, out + done, size - done, (off_t)(offset + done));
+        const gssize n = pread(fd, out + done, MIN(size - done, READ_BYTES), (off_t)(offset + done));
 
+        if (g_cancellable_is_cancelled(cancellable))
+            return FALSE;
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -309,11 +319,47 @@ static gboolean read_at(gint fd, guint8 *out, gsize size, guint64 offset)
     return TRUE;
 }
 
+/* Bytes still to be filled at *out; NULL: no memory. */
+static GBytes *room_for(gsize size, guint8 **out)
+{
+    g_autoptr(GpudlPages) pages = size >= OWN_PAGES_FROM ? gpudl_pages_new(size) : NULL;
+
+    *out = pages != NULL ? gpudl_pages_get_data(pages) : size < OWN_PAGES_FROM ? g_try_malloc(MAX(size, 1)) : NULL;
+    if (*out == NULL)
+        return NULL;
+    return pages != NULL ? gpudl_pages_slice(pages, 0, size) : g_bytes_new_take(*out, size);
+}
+
+/* Takes note of where values came from; takes the path. */
+static void note_read(OnnxImport *import, gchar *path, const struct stat *st, guint64 offset, gsize bytes)
+{
+    const GpudlFileVersion version = gpudl_file_version(st);
+    guint index = GPOINTER_TO_UINT(g_hash_table_lookup(import->file_index, path));
+    GpudlOnnxRead read = {.offset = offset, .bytes = bytes};
+
+    if (index == 0) {
+        const GpudlOnnxFile file = {path, version, TRUE};
+
+        g_array_append_val(import->files, file);
+        index = import->files->len;
+        g_hash_table_insert(import->file_index, path, GUINT_TO_POINTER(index));
+    } else {
+        GpudlOnnxFile *file = &g_array_index(import->files, GpudlOnnxFile, index - 1);
+
+        file->same = file->same && gpudl_file_version_equal(&file->version, &version);
+        g_free(path);
+    }
+    read.file = index - 1;
+    g_array_append_val(import->reads, read);
+}
+
 static gboolean read_external(OnnxImport *import, const Onnx__TensorProto *proto, const gchar *what, gsize bytes,
                               GBytes **data, GError **error)
 {
+    GCancellable *cancellable = import->options != NULL ? import->options->cancellable : NULL;
     External external = {0};
-    g_autofree guint8 *out = NULL;
+    g_autofree gchar *path = NULL;
+    guint8 *out = NULL;
     struct stat st;
     gboolean ok;
     gint fd;
@@ -328,7 +374,8 @@ static gboolean read_external(OnnxImport *import, const Onnx__TensorProto *proto
     if (import->external_bytes > GPUDL_LIMIT_FILE_BYTES)
         return fail(what, GPUDL_ERROR_LIMIT, error, "external data of more than %" G_GUINT64_FORMAT " bytes",
                     GPUDL_LIMIT_FILE_BYTES);
-    fd = open_external(import->options != NULL ? import->options->directory : NULL, external.location, what, error);
+    fd = open_external(import->options != NULL ? import->options->directory : NULL, external.location, what, &path,
+                       error);
     if (fd < 0)
         return FALSE;
     if (fstat(fd, &st) != 0 || (guint64)st.st_size < external.offset || (guint64)st.st_size - external.offset < bytes) {
@@ -338,17 +385,19 @@ static gboolean read_external(OnnxImport *import, const Onnx__TensorProto *proto
                     " of a file of %" G_GINT64_FORMAT,
                     external.location, bytes, external.offset, (gint64)st.st_size);
     }
-    out = g_try_malloc(MAX(bytes, 1));
-    ok = out != NULL && read_at(fd, out, bytes, external.offset);
+    *data = room_for(bytes, &out);
+    ok = out != NULL && read_at(fd, out, bytes, external.offset, cancellable);
     close(fd);
     if (out == NULL)
         return fail(what, GPUDL_ERROR_NO_MEMORY, error, "no memory for %" G_GSIZE_FORMAT " bytes", bytes);
     if (!ok)
+        g_clear_pointer(data, g_bytes_unref);
+    if (!ok && g_cancellable_is_cancelled(cancellable))
+        return fail(what, GPUDL_ERROR_CANCELLED, error, "importing was cancelled");
+    if (!ok)
         return fail(what, GPUDL_ERROR_OPEN_READ, error, "external data '%s' can't be read", external.location);
-    if (import->external == NULL)
-        import->external = g_checksum_new(G_CHECKSUM_SHA256);
-    g_checksum_update(import->external, out, (gssize)bytes);
-    *data = g_bytes_new_take(g_steal_pointer(&out), bytes);
+    gpudl_sum_add(import->external, out, bytes);
+    note_read(import, g_steal_pointer(&path), &st, external.offset, bytes);
     return TRUE;
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "engine/limits.h"
-#include "models/wire.h"
+#include "engine/modelfile/wire.h"
 #include "onnx-internal.h"
 
 void gpudl_onnx_info_clear(GpudlOnnxInfo *info)
@@ -13,7 +13,8 @@ void gpudl_onnx_info_clear(GpudlOnnxInfo *info)
     g_free(info->producer);
     g_free(info->graph_name);
     g_free(info->doc);
-    g_free(info->external_digest);
+    g_clear_pointer(&info->files, g_array_unref);
+    g_clear_pointer(&info->reads, g_array_unref);
     if (info->metadata != NULL)
         g_hash_table_unref(info->metadata);
     memset(info, 0, sizeof *info);
@@ -30,6 +31,14 @@ static gboolean fail(GpudlError code, GError **error, const gchar *format, ...)
         *error = g_error_new_valist(GPUDL_ERROR, (gint)code, format, args);
     va_end(args);
     return FALSE;
+}
+
+static gboolean stopped(const OnnxImport *import, GError **error)
+{
+    if (import->options == NULL || !g_cancellable_is_cancelled(import->options->cancellable))
+        return FALSE;
+    fail(GPUDL_ERROR_CANCELLED, error, "importing was cancelled");
+    return TRUE;
 }
 
 /* ---- what it is -------------------------------------------------------------------------------------------------- */
@@ -125,7 +134,7 @@ static gboolean import_initializers(OnnxImport *import, const Onnx__GraphProto *
         GpudlDType dtype;
         GpudlShape shape;
 
-        if (!check_name("an initializer", proto->name, error))
+        if (stopped(import, error) || !check_name("an initializer", proto->name, error))
             return FALSE;
         what = g_strdup_printf("initializer '%s'", proto->name);
         if (!onnx_tensor_read(import, proto, what, &dtype, &shape, &data, error) ||
@@ -468,7 +477,7 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
         if (!import_input(import, graph->input[i], error))
             return FALSE;
     for (gsize i = 0; i < graph->n_node; i++)
-        if (!import_node(import, model, i, error))
+        if (stopped(import, error) || !import_node(import, model, i, error))
             return FALSE;
     for (gsize i = 0; i < graph->n_output; i++) {
         GpudlTensor *tensor;
@@ -500,7 +509,10 @@ static void fill_info(const OnnxImport *import, const Onnx__ModelProto *model, G
     info->ir_version = model->ir_version;
     info->opset = import->opset;
     info->size_chosen = import->size_chosen;
-    info->external_digest = import->external != NULL ? g_strdup(g_checksum_get_string(import->external)) : NULL;
+    info->files = g_array_ref(import->files);
+    info->reads = g_array_ref(import->reads);
+    if (import->reads->len > 0)
+        gpudl_sum_get(import->external, info->external_content);
     info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     for (gsize i = 0; i < model->n_metadata_props; i++) {
         const Onnx__StringStringEntryProto *entry = model->metadata_props[i];
@@ -508,6 +520,11 @@ static void fill_info(const OnnxImport *import, const Onnx__ModelProto *model, G
         if (entry->key != NULL && entry->value != NULL)
             g_hash_table_insert(info->metadata, g_utf8_make_valid(entry->key, -1), g_utf8_make_valid(entry->value, -1));
     }
+}
+
+static void file_clear(gpointer data)
+{
+    g_free(((GpudlOnnxFile *)data)->path);
 }
 
 GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error)
@@ -519,7 +536,8 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     gsize size;
     const guint8 *data = g_bytes_get_data(file, &size);
 
-    message = gpudl_wire_unpack(&onnx__model_proto__descriptor, data, size, error);
+    message = gpudl_wire_unpack(&onnx__model_proto__descriptor, data, size,
+                                options != NULL ? options->cancellable : NULL, error);
     if (message == NULL)
         return NULL;
     model = (const Onnx__ModelProto *)gpudl_wire_message_get(message);
@@ -528,6 +546,11 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     import.used_names = g_hash_table_new(g_str_hash, g_str_equal);
     import.computable = g_hash_table_new(NULL, NULL);
     import.folded = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_bytes_unref);
+    import.files = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxFile));
+    g_array_set_clear_func(import.files, file_clear);
+    import.reads = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxRead));
+    import.file_index = g_hash_table_new(g_str_hash, g_str_equal);
+    import.external = gpudl_sum_new();
     ok = import_graph(&import, model, error);
     if (ok && info != NULL)
         fill_info(&import, model, info);
@@ -535,7 +558,10 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     g_hash_table_unref(import.used_names);
     g_hash_table_unref(import.computable);
     g_hash_table_unref(import.folded);
-    g_clear_pointer(&import.external, g_checksum_free);
+    g_hash_table_unref(import.file_index);
+    g_array_unref(import.files);
+    g_array_unref(import.reads);
+    gpudl_sum_free(import.external);
     if (!ok)
         g_clear_pointer(&import.graph, gpudl_graph_free);
     return import.graph;

@@ -7,8 +7,22 @@
 
 #include "engine/gpudl.h"
 #include "engine/graph/graph.h"
+#include "models/file-version.h"
 
 G_BEGIN_DECLS
+
+/** A file that values were read from. */
+typedef struct {
+    gchar *path; /* links followed; owned */
+    GpudlFileVersion version;
+    gboolean same; /* it had this version at every reading */
+} GpudlOnnxFile;
+
+/** One reading. */
+typedef struct {
+    guint file; /* index in the files */
+    guint64 offset, bytes;
+} GpudlOnnxRead;
 
 /** What the file says of itself; strings owned, NULL where absent. */
 typedef struct {
@@ -16,9 +30,10 @@ typedef struct {
     gchar *graph_name;
     gchar *doc;
     gint64 ir_version, opset;
-    GHashTable *metadata;   /* metadata_props: gchar* -> gchar* */
-    gchar *external_digest; /* SHA-256 of all values read from other files; NULL if there were none */
-    gboolean size_chosen;   /* the input's height or width is free in the file and came from the options */
+    GHashTable *metadata;       /* metadata_props: gchar* -> gchar* */
+    GArray *files, *reads;      /* GpudlOnnxFile, GpudlOnnxRead: of external data, in order; empty without it */
+    gchar external_content[33]; /* XXH3-128 of all that was read of them; "" without any */
+    gboolean size_chosen;       /* the input's height or width is free in the file and came from the options */
 } GpudlOnnxInfo;
 
 void gpudl_onnx_info_clear(GpudlOnnxInfo *info);
@@ -28,7 +43,8 @@ typedef struct {
     gint input_height, input_width; /* for free spatial dimensions; 0: an error names them */
     /** Inputs whose value is known: name -> GpudlOnnxValue*; they become constants. May be NULL. */
     GHashTable *values;
-    const gchar *directory; /* where external data files lie, or NULL: external data is refused */
+    const gchar *directory;    /* where external data files lie, or NULL: external data is refused */
+    GCancellable *cancellable; /* looked at between nodes, or NULL */
 } GpudlOnnxOptions;
 
 typedef struct {

@@ -267,7 +267,7 @@ void builder_check(Builder *b, const gchar *pass, const gchar *expected)
     g_assert_true(gpudl_graph_infer(b->graph, 1, &error));
     g_assert_no_error(error);
     before = gpudl_graph_copy(b->graph);
-    g_assert_true(pass == NULL ? gpudl_passes_run(b->graph, &error) : info->run(b->graph, &changed, &error));
+    g_assert_true(pass == NULL ? gpudl_passes_run(b->graph, NULL, &error) : info->run(b->graph, &changed, &error));
     g_assert_no_error(error);
     found = graph_histogram(b->graph);
     g_assert_cmpstr(found, ==, expected);

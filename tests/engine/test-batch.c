@@ -58,7 +58,7 @@ static void expect_symbolic(Builder *b)
     g_assert_cmpint(b->graph->batch, ==, 1);
     check_frames(b->graph, 3);
     /* and after the rewrites */
-    g_assert_true(gpudl_passes_run(b->graph, &error));
+    g_assert_true(gpudl_passes_run(b->graph, NULL, &error));
     g_assert_no_error(error);
     check_frames(b->graph, 3);
 }

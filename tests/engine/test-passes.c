@@ -249,7 +249,7 @@ static void test_fold_error(void)
     builder_input(&b, "1x1");
     builder_output(&b, builder_node(&b, GPUDL_OP_GATHER, builder_random(&b, "4", 0, 1), index));
     g_assert_true(gpudl_graph_infer(b.graph, 1, &error));
-    g_assert_false(gpudl_passes_run(b.graph, &error));
+    g_assert_false(gpudl_passes_run(b.graph, NULL, &error));
     g_assert_nonnull(error);
     g_assert_nonnull(strstr(error->message, "pass fold: "));
 }

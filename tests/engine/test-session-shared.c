@@ -137,7 +137,7 @@ static void test_models_of_one_id_and_other_sizes_are_not_shared(void)
 
     fake_begin("cpu");
     for (guint i = 0; i < 64; i++)
-        small->id[i] = large->id[i] = two->id[i] = same->id[i] = 'a';
+        small->content[i] = large->content[i] = two->content[i] = same->content[i] = 'a';
     session = acquire(small, "cpu");
     other = acquire(large, "cpu");
     g_assert_true(session != other);

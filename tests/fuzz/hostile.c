@@ -126,7 +126,7 @@ static HostileOutcome onnx_case(HostileSeries *series, GBytes *file)
         return HOSTILE_SAME;
     /* as gpudl_model_load() goes on: any batch, then rewriting */
     if (!gpudl_graph_infer(graph, 1, &error) || !gpudl_graph_prove_batch(graph, NULL, &error) ||
-        !gpudl_passes_run(graph, &error)) {
+        !gpudl_passes_run(graph, NULL, &error)) {
         check_error(error);
         return HOSTILE_NO_BATCH_1;
     }
@@ -225,7 +225,7 @@ GpudlGraph *hostile_testcard_graph(void)
     g_assert_no_error(error);
     g_assert_true(gpudl_graph_infer(graph, 1, &error));
     g_assert_true(gpudl_graph_prove_batch(graph, NULL, &error));
-    g_assert_true(gpudl_passes_run(graph, &error));
+    g_assert_true(gpudl_passes_run(graph, NULL, &error));
     g_assert_no_error(error);
     return graph;
 }

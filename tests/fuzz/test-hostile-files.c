@@ -22,7 +22,7 @@ static gchar *make_file(const gchar *name, const void *data, gssize size)
 static void expect_error(const gchar *path, GpudlError code)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, &error);
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, &error);
     g_assert_null(model);
     g_assert_error(error, GPUDL_ERROR, (gint)code);
     if (!g_str_has_prefix(error->message, path))

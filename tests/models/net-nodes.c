@@ -31,7 +31,7 @@ static gboolean examine(const gchar *path, GError **error)
     if (graph == NULL || !gpudl_graph_prove_batch(graph, NULL, error))
         return FALSE;
     imported = gpudl_graph_copy(graph);
-    if (!gpudl_passes_run(graph, error))
+    if (!gpudl_passes_run(graph, NULL, error))
         return FALSE;
     nodes = graph_histogram(graph);
     for (guint i = 0; i < graph->nodes->len; i++) {

@@ -24,12 +24,12 @@
 #include <string.h>
 
 #include "engine/gpudl.h"
+#include "engine/modelfile/wire.h"
 #include "engine/passes/passes.h"
 #include "engine/ref/ref.h"
 #include "engine/session/session.h"
 #include "models/onnx/onnx-internal.h"
 #include "models/onnx/onnx.h"
-#include "models/wire.h"
 
 /* ---- backends ---------------------------------------------------------------------------------------------------- */
 
@@ -147,7 +147,8 @@ static GpudlOnnxValue *value_read(const gchar *path, GError **error)
     gsize size;
 
     if (g_file_get_contents(path, &content, &size, error) &&
-        (message = gpudl_wire_unpack(&onnx__tensor_proto__descriptor, (const guint8 *)content, size, error)) != NULL &&
+        (message = gpudl_wire_unpack(&onnx__tensor_proto__descriptor, (const guint8 *)content, size, NULL, error)) !=
+            NULL &&
         onnx_tensor_read(&import, (Onnx__TensorProto *)gpudl_wire_message_get(message), path, &value->dtype,
                          &value->shape, &value->data, error))
         return value;
@@ -213,7 +214,7 @@ static gboolean read_names(Case *self, GError **error)
     gsize size;
     const guint8 *data = g_bytes_get_data(self->file, &size);
 
-    message = gpudl_wire_unpack(&onnx__model_proto__descriptor, data, size, error);
+    message = gpudl_wire_unpack(&onnx__model_proto__descriptor, data, size, NULL, error);
     if (message == NULL)
         return FALSE;
     graph = ((Onnx__ModelProto *)gpudl_wire_message_get(message))->graph;
@@ -360,7 +361,7 @@ static gboolean run_case(Case *self, gchar **fields, const gchar *backend, GErro
         (!gpudl_graph_infer(graph, self->batch, error) || !run_graph(self, graph, backend, error)))
         return FALSE;
     self->stage = "rewrite";
-    if (!gpudl_graph_infer(graph, self->batch != 0 ? 1 : 0, error) || !gpudl_passes_run(graph, error))
+    if (!gpudl_graph_infer(graph, self->batch != 0 ? 1 : 0, error) || !gpudl_passes_run(graph, NULL, error))
         return FALSE;
     self->stage = "rewritten";
     return gpudl_graph_infer(graph, self->batch, error) && run_graph(self, graph, backend, error);

@@ -86,14 +86,14 @@ static void test_convert_keeps_what_it_was_told(Fixture *f, gconstpointer data)
     double done = 0;
 
     gpudl_model_convert(f->in, f->out, &options, "ref", &frame, "red.png", expect, 3, count_progress, &done, &parity,
-                        &error);
+                        NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpfloat(done, >, 0.5);
     g_assert_cmpuint(parity.n_inputs, ==, 9);
     g_assert_cmpfloat(parity.max_difference, <=, 1e-6);
     g_assert_cmpfloat(parity.rms_difference, <=, parity.max_difference);
     g_assert_cmpfloat(parity.range, >, 0.1);
-    model = gpudl_model_load(f->out, NULL, &error);
+    model = gpudl_model_load(f->out, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpstr(gpudl_model_get_label(model, 2), ==, "blue");
     g_assert_cmpint(gpudl_model_get_preproc(model)->resize_mode, ==, GPUDL_RESIZE_LETTERBOX);
@@ -109,13 +109,13 @@ static void test_wrong_expectation_is_refused(Fixture *f, gconstpointer data)
     g_autoptr(GError) error = NULL;
 
     g_assert_false(
-        gpudl_model_convert(f->in, f->out, NULL, "ref", &frame, "red.png", expect, 3, NULL, NULL, NULL, &error));
+        gpudl_model_convert(f->in, f->out, NULL, "ref", &frame, "red.png", expect, 3, NULL, NULL, NULL, NULL, &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED);
     g_test_message("%s", error->message);
     g_assert_false(g_file_test(f->out, G_FILE_TEST_EXISTS));
     g_clear_error(&error);
     g_assert_false(
-        gpudl_model_convert(f->in, f->out, NULL, "ref", &frame, "red.png", expect, 2, NULL, NULL, NULL, &error));
+        gpudl_model_convert(f->in, f->out, NULL, "ref", &frame, "red.png", expect, 2, NULL, NULL, NULL, NULL, &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
 }
 
@@ -124,9 +124,9 @@ static void test_without_picture_a_random_sample_is_kept(Fixture *f, gconstpoint
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlModel) model = NULL;
 
-    gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, NULL, &error);
+    gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
-    model = gpudl_model_load(f->out, NULL, &error);
+    model = gpudl_model_load(f->out, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_nonnull(model->golden);
     g_assert_cmpuint(g_bytes_get_size(model->golden->input), ==, 3 * 36 * sizeof(float));
@@ -147,7 +147,7 @@ static void test_half_floats_are_compared_as_float32(Fixture *f, gconstpointer d
     GpudlParity parity;
 
     g_assert_true(g_file_set_contents(f->in, (const gchar *)bytes->data, (gssize)bytes->len, &error));
-    gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, &parity, &error);
+    gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, &parity, NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpfloat(parity.range, >, 0.1);
     g_assert_cmpfloat(parity.max_difference, <, 1e-5 * parity.range);
@@ -158,7 +158,7 @@ static void test_unwritable_place_is_told(Fixture *f, gconstpointer data)
     g_autofree gchar *path = g_build_filename(f->dir, "no", "where.bin", NULL);
     g_autoptr(GError) error = NULL;
 
-    g_assert_false(gpudl_model_convert(f->in, path, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, NULL, &error));
+    g_assert_false(gpudl_model_convert(f->in, path, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE);
     g_assert_true(g_str_has_prefix(error->message, path));
 }
@@ -166,7 +166,7 @@ static void test_unwritable_place_is_told(Fixture *f, gconstpointer data)
 static void test_describe_is_json(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlModel) model = gpudl_model_load(f->in, NULL, &error);
+    g_autoptr(GpudlModel) model = gpudl_model_load(f->in, NULL, NULL, &error);
     g_autofree gchar *text = gpudl_model_describe(model, TRUE);
     g_autoptr(JsonNode) root = json_from_string(text, &error);
     JsonObject *object, *about;

@@ -61,7 +61,7 @@ static const gchar *write_net(Fixture *self, const gchar *name, const OnnxText *
 static void expect(const gchar *path, const GpudlImportOptions *options, GpudlError code, const gchar *says)
 {
     g_autoptr(GError) error = NULL;
-    GpudlModel *model = gpudl_model_load(path, options, &error);
+    GpudlModel *model = gpudl_model_load(path, options, NULL, &error);
 
     g_assert_null(model);
     g_assert_error(error, GPUDL_ERROR, (gint)code);
@@ -74,7 +74,7 @@ static void test_load(Fixture *self, gconstpointer data)
 {
     const gchar *path = write_net(self, "my.net.onnx", &net);
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, &error);
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, &error);
     g_autofree gchar *content = NULL, *digest = NULL;
     const GpudlPreproc *preproc;
     gsize size;
@@ -97,7 +97,7 @@ static void test_load(Fixture *self, gconstpointer data)
 /* The name says nothing: what a file is, is told by its content. */
 static void test_content(Fixture *self, gconstpointer data)
 {
-    g_autoptr(GpudlModel) model = gpudl_model_load(write_net(self, "net.bin", &net), NULL, NULL);
+    g_autoptr(GpudlModel) model = gpudl_model_load(write_net(self, "net.bin", &net), NULL, NULL, NULL);
 
     g_assert_nonnull(model);
     g_assert_cmpstr(model->source_format, ==, "ONNX, opset 13");
@@ -165,7 +165,7 @@ static void test_options(Fixture *self, gconstpointer data)
                                   .preproc_set = GPUDL_SET_MEAN | GPUDL_SET_CHANNEL_ORDER | GPUDL_SET_PIXEL_SCALE,
                                   .activation = GPUDL_ACTIVATION_SIGMOID};
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlModel) model = gpudl_model_load(path, &options, &error), plain = NULL;
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, &options, NULL, &error), plain = NULL;
 
     g_assert_no_error(error);
     g_assert_cmpstr(gpudl_model_get_label(model, 2), ==, "c");
@@ -175,7 +175,7 @@ static void test_options(Fixture *self, gconstpointer data)
     g_assert_cmpfloat(model->preproc.std[1], ==, 1); /* not among those set */
     g_assert_cmpint(model->preproc.channel_order, ==, GPUDL_CHANNELS_BGR);
     g_assert_cmpint(model->preproc.width, ==, 4);
-    plain = gpudl_model_load(path, NULL, &error);
+    plain = gpudl_model_load(path, NULL, NULL, &error);
     g_assert_false(plain->preproc_known);
     g_assert_cmpint(gpudl_model_get_activation(plain), ==, GPUDL_ACTIVATION_SOFTMAX);
     options.labels = few;
@@ -192,8 +192,10 @@ static void test_size(Fixture *self, gconstpointer data)
                              large = {.input_height = 16, .input_width = 8};
     const GpudlImportOptions own = {.input_height = 2, .input_width = 4};
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlModel) a = gpudl_model_load(path, &small, &error), b = gpudl_model_load(path, &large, &error);
-    g_autoptr(GpudlModel) c = gpudl_model_load(fixed, &own, &error), d = gpudl_model_load(fixed, NULL, &error);
+    g_autoptr(GpudlModel) a = gpudl_model_load(path, &small, NULL, &error),
+                          b = gpudl_model_load(path, &large, NULL, &error);
+    g_autoptr(GpudlModel) c = gpudl_model_load(fixed, &own, NULL, &error),
+                          d = gpudl_model_load(fixed, NULL, NULL, &error);
 
     g_assert_no_error(error);
     g_assert_cmpint(gpudl_model_get_preproc(b)->height, ==, 16);
@@ -215,7 +217,7 @@ static void test_channels_last(Fixture *self, gconstpointer data)
     g_autofree gchar *shape = NULL;
     float values[24], found[3];
 
-    g_assert_true(gpudl_import_graph(path, NULL, &graph, NULL, &error));
+    g_assert_true(gpudl_import_graph(path, NULL, &graph, NULL, NULL, &error));
     g_assert_no_error(error);
     g_assert_cmpuint(graph->inputs->len, ==, 1);
     shape = gpudl_shape_to_string(&((GpudlTensor *)graph->inputs->pdata[0])->shape);
@@ -235,11 +237,12 @@ static void test_channels_last(Fixture *self, gconstpointer data)
 static void test_changed(Fixture *self, gconstpointer data)
 {
     const gchar *path = write_net(self, "net.onnx", &net);
-    g_autoptr(GpudlModel) first = gpudl_model_load(path, NULL, NULL), again = gpudl_model_load(path, NULL, NULL);
+    g_autoptr(GpudlModel) first = gpudl_model_load(path, NULL, NULL, NULL),
+                          again = gpudl_model_load(path, NULL, NULL, NULL);
     g_autoptr(GpudlModel) changed = NULL;
 
     write_net(self, "net.onnx", &net_last);
-    changed = gpudl_model_load(path, NULL, NULL);
+    changed = gpudl_model_load(path, NULL, NULL, NULL);
     g_assert_cmpstr(gpudl_model_get_id(first), ==, gpudl_model_get_id(again));
     g_assert_cmpstr(gpudl_model_get_id(first), !=, gpudl_model_get_id(changed));
 }

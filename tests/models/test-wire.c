@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "engine/gpudl.h"
+#include "engine/modelfile/wire.h"
 #include "models/onnx/onnx.pb-c.h"
-#include "models/wire.h"
 #include "tests/models/onnx-writer.h"
 
 static const OnnxText small = {13, "x:f32:1x2x3", "s:i64:2=1,-1", "Reshape x s -> y {allowzero=0}; Relu y -> z", "z"};
@@ -41,7 +41,7 @@ static void test_good(void)
     const Onnx__ModelProto *proto;
     g_autoptr(GError) error = NULL;
 
-    message = gpudl_wire_unpack(&onnx__model_proto__descriptor, model->data, model->len, &error);
+    message = gpudl_wire_unpack(&onnx__model_proto__descriptor, model->data, model->len, NULL, &error);
     g_assert_no_error(error);
     proto = (const Onnx__ModelProto *)gpudl_wire_message_get(message);
     g_assert_cmpint(proto->ir_version, ==, 8);
@@ -168,7 +168,7 @@ static void test_truncation(void)
         /* a copy of its own: a read past the end is one that valgrind and ASan see */
         g_autofree guint8 *copy = g_memdup2(model->data, n);
 
-        message = gpudl_wire_unpack(&onnx__model_proto__descriptor, copy, n, &error);
+        message = gpudl_wire_unpack(&onnx__model_proto__descriptor, copy, n, NULL, &error);
         if (message == NULL)
             g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
         else
@@ -187,7 +187,7 @@ static void test_flips(void)
         g_autofree guint8 *copy = g_memdup2(model->data, model->len);
 
         copy[bit / 8] ^= (guint8)(1u << (bit % 8));
-        message = gpudl_wire_unpack(&onnx__model_proto__descriptor, copy, model->len, &error);
+        message = gpudl_wire_unpack(&onnx__model_proto__descriptor, copy, model->len, NULL, &error);
         if (message == NULL)
             g_assert_true(g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT) ||
                           g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT));

@@ -149,7 +149,7 @@ fail (gint code, const gchar * what, GError ** error)
 
 GpudlModel *
 gpudl_model_load (const gchar * path, const GpudlImportOptions * options,
-    GError ** error)
+    GCancellable * cancellable, GError ** error)
 {
   g_autofree gchar *text = NULL;
   GpudlModel *model;

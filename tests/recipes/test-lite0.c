@@ -24,7 +24,7 @@ static GpudlSession *acquire(const gchar *onnx, const gchar *backend)
                                   .preproc_set = GPUDL_SET_MEAN | GPUDL_SET_STD | GPUDL_SET_PIXEL_SCALE |
                                                  GPUDL_SET_CHANNEL_ORDER | GPUDL_SET_RESIZE_MODE |
                                                  GPUDL_SET_SCALE_METHOD};
-    g_autoptr(GpudlModel) model = gpudl_model_load(onnx, &options, &error);
+    g_autoptr(GpudlModel) model = gpudl_model_load(onnx, &options, NULL, &error);
     g_assert_no_error(error);
     g_assert_true(gpudl_model_get_symbolic_batch(model, NULL));
     g_assert_cmpuint(gpudl_model_get_n_classes(model, 0), ==, N_CLASSES);

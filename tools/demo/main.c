@@ -406,7 +406,7 @@ static int run_demo(Demo *demo)
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlSession) session = NULL;
 
-    demo->model = gpudl_model_load(demo->model_path, NULL, &error);
+    demo->model = gpudl_model_load(demo->model_path, NULL, NULL, &error);
     if (demo->model != NULL)
         session = gpudl_session_acquire(demo->model, &config, NULL, &error);
     if (session != NULL && g_mkdir_with_parents(demo->output, 0777) != 0)

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "models/wire.h"
+#include "engine/modelfile/wire.h"
 
 #include "engine/gpudl.h"
+#include "engine/pages.h"
 
 /* protobuf-c keeps one record of this size per field while it parses a message, in arrays that double. */
 #define SCRATCH_PER_FIELD 96u
+#define BLOCK_OVERHEAD 16u    /* of one allocation; counts where strings are empty */
+#define OWN_PAGES_FROM 65536u /* bytes: such blocks come straight from the system */
+#define FIELDS_PER_LOOK 4096u /* between two looks at the cancellable */
 
 /* One message that the walk is inside of. */
 typedef struct {
@@ -23,9 +27,17 @@ typedef struct {
 struct _GpudlWireMessage {
     ProtobufCMessage *message;
     ProtobufCAllocator allocator;
-    guint64 left;      /* bytes that may still be allocated */
-    gboolean exceeded; /* the limit, not the system, refused */
+    GCancellable *cancellable; /* while unpacking */
+    guint64 left;              /* bytes that may still be allocated */
+    gboolean exceeded;         /* the limit, not the system, refused */
 };
+
+/* Lies before each block. */
+typedef struct {
+    GpudlPages *pages; /* that hold it; NULL: the heap does */
+} BlockHead;
+#define HEAP_HEAD 16u /* room for the head that keeps malloc's alignment */
+#define PAGES_HEAD 64u
 
 guint64 gpudl_wire_memory_limit(gsize size)
 {
@@ -142,7 +154,7 @@ static gboolean enter_length(Walk *walk, const ProtobufCFieldDescriptor *field, 
                     "a length of %" G_GUINT64_FORMAT " bytes where %" G_GSIZE_FORMAT " are left", length,
                     end - walk->pos);
     if (field == NULL || field->type == PROTOBUF_C_TYPE_STRING || field->type == PROTOBUF_C_TYPE_BYTES) {
-        walk->memory += length + 16;
+        walk->memory += length + BLOCK_OVERHEAD;
         walk->pos += length;
         return TRUE;
     }
@@ -153,7 +165,7 @@ static gboolean enter_length(Walk *walk, const ProtobufCFieldDescriptor *field, 
                     GPUDL_LIMIT_NESTING);
     walk->levels[walk->depth].type = field->descriptor;
     walk->levels[walk->depth].end = walk->pos + length;
-    walk->memory += walk->levels[walk->depth].type->sizeof_message + sizeof(gpointer);
+    walk->memory += walk->levels[walk->depth].type->sizeof_message + sizeof(gpointer) + BLOCK_OVERHEAD;
     walk->depth++;
     return TRUE;
 }
@@ -192,7 +204,7 @@ static gboolean check_field(Walk *walk, GError **error)
     if (field != NULL && !check_wire_type(walk, field, wire, at, error))
         return FALSE;
     walk->memory += field != NULL ? SCRATCH_PER_FIELD + sizeof(guint64)
-                                  : SCRATCH_PER_FIELD + sizeof(ProtobufCMessageUnknownField) + 16;
+                                  : SCRATCH_PER_FIELD + sizeof(ProtobufCMessageUnknownField) + BLOCK_OVERHEAD;
     switch (wire) {
     case PROTOBUF_C_WIRE_TYPE_VARINT:
         if (!read_varint(walk->data, &walk->pos, level->end, &value, &message))
@@ -223,7 +235,16 @@ static gboolean check_field(Walk *walk, GError **error)
     return TRUE;
 }
 
-gboolean gpudl_wire_check(const ProtobufCMessageDescriptor *type, const guint8 *data, gsize size, GError **error)
+static gboolean stopped(GCancellable *cancellable, GError **error)
+{
+    if (!g_cancellable_is_cancelled(cancellable))
+        return FALSE;
+    g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "reading was cancelled");
+    return TRUE;
+}
+
+static gboolean check(const ProtobufCMessageDescriptor *type, const guint8 *data, gsize size, GCancellable *cancellable,
+                      GError **error)
 {
     Walk walk = {.data = data, .memory_limit = gpudl_wire_memory_limit(size), .depth = 1};
 
@@ -233,44 +254,91 @@ gboolean gpudl_wire_check(const ProtobufCMessageDescriptor *type, const guint8 *
     while (walk.depth > 0) {
         if (walk.pos == walk.levels[walk.depth - 1].end)
             walk.depth--;
-        else if (!check_field(&walk, error))
+        else if (!check_field(&walk, error) || (walk.fields % FIELDS_PER_LOOK == 0 && stopped(cancellable, error)))
             return FALSE;
     }
     return TRUE;
+}
+
+gboolean gpudl_wire_check(const ProtobufCMessageDescriptor *type, const guint8 *data, gsize size, GError **error)
+{
+    return check(type, data, size, NULL, error);
+}
+
+static BlockHead *head_of(void *block)
+{
+    return (BlockHead *)((guint8 *)block - HEAP_HEAD);
+}
+
+/* Tensors' data comes here as one block each: what the heap has to do with it would stay in the heap. */
+static void *alloc_block(gsize size)
+{
+    GpudlPages *pages = NULL;
+    guint8 *start;
+
+    if (size > G_MAXSIZE - PAGES_HEAD)
+        return NULL;
+    if (size < OWN_PAGES_FROM) {
+        start = g_try_malloc(size + HEAP_HEAD);
+        if (start == NULL)
+            return NULL;
+        start += HEAP_HEAD;
+    } else {
+        pages = gpudl_pages_new(size + PAGES_HEAD);
+        if (pages == NULL)
+            return NULL;
+        start = gpudl_pages_get_data(pages) + PAGES_HEAD;
+    }
+    head_of(start)->pages = pages;
+    return start;
+}
+
+static void free_block(void *block)
+{
+    if (block == NULL)
+        return;
+    if (head_of(block)->pages != NULL)
+        gpudl_pages_unref(head_of(block)->pages);
+    else
+        g_free((guint8 *)block - HEAP_HEAD);
 }
 
 static void *limited_alloc(void *data, size_t size)
 {
     GpudlWireMessage *message = data;
 
-    if (size > message->left) {
+    if (size > message->left || message->left - size < BLOCK_OVERHEAD) {
         message->exceeded = TRUE;
         return NULL;
     }
-    message->left -= size;
-    return g_try_malloc(size);
+    message->left -= size + BLOCK_OVERHEAD;
+    return g_cancellable_is_cancelled(message->cancellable) ? NULL : alloc_block(size);
 }
 
 static void limited_free(void *data, void *block)
 {
-    g_free(block);
+    free_block(block);
 }
 
 GpudlWireMessage *gpudl_wire_unpack(const ProtobufCMessageDescriptor *type, const guint8 *data, gsize size,
-                                    GError **error)
+                                    GCancellable *cancellable, GError **error)
 {
     g_autoptr(GpudlWireMessage) message = NULL;
 
-    if (!gpudl_wire_check(type, data, size, error))
+    if (!check(type, data, size, cancellable, error))
         return NULL;
     message = g_new0(GpudlWireMessage, 1);
     message->allocator.alloc = limited_alloc;
     message->allocator.free = limited_free;
     message->allocator.allocator_data = message;
+    message->cancellable = cancellable;
     message->left = gpudl_wire_memory_limit(size);
     message->message = protobuf_c_message_unpack(type, &message->allocator, size, data);
+    message->cancellable = NULL;
     if (message->message != NULL)
         return g_steal_pointer(&message);
+    if (stopped(cancellable, error))
+        return NULL;
     if (message->exceeded)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
                     "unpacking %s takes more than %" G_GUINT64_FORMAT " bytes of memory", type->name,
@@ -297,7 +365,7 @@ void gpudl_wire_message_free(GpudlWireMessage *message)
 
 GBytes *gpudl_wire_steal_bytes(ProtobufCBinaryData *field)
 {
-    GBytes *bytes = g_bytes_new_take(field->data, field->len);
+    GBytes *bytes = g_bytes_new_with_free_func(field->data, field->len, free_block, field->data);
 
     field->data = NULL;
     field->len = 0;

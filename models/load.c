@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a file, with options, to a model. */
+#include <string.h>
+
+#include "engine/limits.h"
+#include "engine/model.h"
+#include "engine/modelfile/modelfile.h"
+#include "models/import.h"
+#include "models/origin.h"
+#include "models/registry.h"
+#include "models/work.h"
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+static gboolean apply_preproc(GpudlModel *model, const GpudlPreproc *wanted, guint set, GError **error)
+{
+    GpudlPreproc *preproc = &model->preproc;
+    const gchar *wrong;
+
+    if (set & GPUDL_SET_MEAN)
+        memcpy(preproc->mean, wanted->mean, sizeof preproc->mean);
+    if (set & GPUDL_SET_STD)
+        memcpy(preproc->std, wanted->std, sizeof preproc->std);
+    if (set & GPUDL_SET_PIXEL_SCALE)
+        preproc->pixel_scale = wanted->pixel_scale;
+    if (set & GPUDL_SET_CHANNEL_ORDER)
+        preproc->channel_order = wanted->channel_order;
+    if (set & GPUDL_SET_RESIZE_MODE)
+        preproc->resize_mode = wanted->resize_mode;
+    if (set & GPUDL_SET_CROP_FRACTION)
+        preproc->crop_fraction = wanted->crop_fraction;
+    if (set & GPUDL_SET_SCALE_METHOD)
+        preproc->scale_method = wanted->scale_method;
+    if (set & GPUDL_SET_PAD_COLOR)
+        preproc->pad_color = wanted->pad_color;
+    model->preproc_known =
+        model->preproc_known || (set & (GPUDL_SET_MEAN | GPUDL_SET_STD | GPUDL_SET_PIXEL_SCALE)) != 0;
+    wrong = gpudl_preproc_check(preproc);
+    if (wrong != NULL)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "pre-processing: %s", wrong);
+    return wrong == NULL;
+}
+
+/* A net.bin's input size is fixed; asking for another one is a mistake to hear about. */
+static gboolean check_size(const GpudlModel *model, const GpudlImportOptions *options, GError **error)
+{
+    if ((options->input_height == 0 || options->input_height == model->preproc.height) &&
+        (options->input_width == 0 || options->input_width == model->preproc.width))
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                "its input is %dx%d (height x width), it can't be %dx%d", model->preproc.height, model->preproc.width,
+                options->input_height != 0 ? options->input_height : model->preproc.height,
+                options->input_width != 0 ? options->input_width : model->preproc.width);
+    return FALSE;
+}
+
+static gboolean apply_options(GpudlModel *model, const GpudlImportOptions *options, GError **error)
+{
+    if (!check_size(model, options, error))
+        return FALSE;
+    if (options->preproc != NULL && options->preproc_set != 0 &&
+        !apply_preproc(model, options->preproc, options->preproc_set, error))
+        return FALSE;
+    if (options->labels != NULL && !gpudl_model_set_labels(model, options->labels, error))
+        return FALSE;
+    if (options->activation != GPUDL_ACTIVATION_AUTO)
+        model->activation = options->activation;
+    return TRUE;
+}
+
+GpudlImportOptions *gpudl_import_options_copy(const GpudlImportOptions *options)
+{
+    GpudlImportOptions *copy = g_new0(GpudlImportOptions, 1);
+
+    if (options == NULL)
+        return copy;
+    *copy = *options;
+    copy->preproc = options->preproc != NULL ? g_memdup2(options->preproc, sizeof *options->preproc) : NULL;
+    copy->labels = (const gchar *const *)g_strdupv((gchar **)options->labels);
+    return copy;
+}
+
+void gpudl_import_options_free(GpudlImportOptions *options)
+{
+    if (options == NULL)
+        return;
+    g_free((gpointer)options->preproc);
+    g_strfreev((gchar **)options->labels);
+    g_free(options);
+}
+
+/* Only what is set counts: the rest of a GpudlPreproc may hold anything. */
+static void add_preproc(GString *text, const GpudlPreproc *preproc, guint set)
+{
+    g_string_append_printf(text, " preproc %x", set);
+    for (guint i = 0; i < 3 && (set & GPUDL_SET_MEAN); i++)
+        g_string_append_printf(text, " mean %a", (double)preproc->mean[i]);
+    for (guint i = 0; i < 3 && (set & GPUDL_SET_STD); i++)
+        g_string_append_printf(text, " std %a", (double)preproc->std[i]);
+    if (set & GPUDL_SET_PIXEL_SCALE)
+        g_string_append_printf(text, " scale %a", (double)preproc->pixel_scale);
+    if (set & GPUDL_SET_CHANNEL_ORDER)
+        g_string_append_printf(text, " order %d", preproc->channel_order);
+    if (set & GPUDL_SET_RESIZE_MODE)
+        g_string_append_printf(text, " resize %d", preproc->resize_mode);
+    if (set & GPUDL_SET_CROP_FRACTION)
+        g_string_append_printf(text, " crop %a", (double)preproc->crop_fraction);
+    if (set & GPUDL_SET_SCALE_METHOD)
+        g_string_append_printf(text, " method %d", preproc->scale_method);
+    if (set & GPUDL_SET_PAD_COLOR)
+        g_string_append_printf(text, " pad %x", preproc->pad_color);
+}
+
+/* Text that is equal for equal options alone. */
+static gchar *options_text(const GpudlImportOptions *options)
+{
+    GString *text = g_string_new(NULL);
+
+    g_string_append_printf(text, "size %dx%d activation %d", options->input_height, options->input_width,
+                           options->activation);
+    if (options->preproc != NULL && options->preproc_set != 0)
+        add_preproc(text, options->preproc, options->preproc_set);
+    if (options->labels != NULL) {
+        g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+
+        for (guint i = 0; options->labels[i] != NULL; i++)
+            g_checksum_update(sum, (const guchar *)options->labels[i], (gssize)strlen(options->labels[i]) + 1);
+        g_string_append_printf(text, " labels %s", g_checksum_get_string(sum));
+    }
+    return g_string_free(text, FALSE);
+}
+
+/* ---- one load ---------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    gchar *path, *text; /* text: of the options; NULL: for the caller alone */
+    GpudlImportOptions *options;
+} Load;
+
+static Load *load_new(const gchar *path, const GpudlImportOptions *options, const gchar *text)
+{
+    Load *load = g_new0(Load, 1);
+
+    load->path = g_strdup(path);
+    load->text = g_strdup(text);
+    load->options = gpudl_import_options_copy(options);
+    return load;
+}
+
+static void load_free(gpointer data)
+{
+    Load *load = data;
+
+    g_free(load->path);
+    g_free(load->text);
+    gpudl_import_options_free(load->options);
+    g_free(load);
+}
+
+static GpudlModel *read_net_bin(const Load *load, GpudlPages *pages, GBytes *bytes, GCancellable *cancellable,
+                                GError **error)
+{
+    gchar content[GPUDL_CONTENT_BYTES];
+    g_autoptr(GpudlModel) model = NULL;
+
+    if (!gpudl_modelfile_check(bytes, load->path, content, error))
+        return NULL;
+    if (load->text != NULL && (model = gpudl_registry_find_content(load->path, load->text, content)) != NULL)
+        return g_steal_pointer(&model);
+    model = gpudl_modelfile_read_checked(bytes, load->path, content, cancellable, error);
+    if (model == NULL || !gpudl_origin_of_modelfile(model, load->path, pages, error) ||
+        !apply_options(model, load->options, error))
+        return NULL;
+    return g_steal_pointer(&model);
+}
+
+/* Takes the bytes. */
+static GpudlModel *read_onnx(const Load *load, GBytes *bytes, GCancellable *cancellable, GError **error)
+{
+    g_auto(GpudlOnnxInfo) info = {0};
+    gchar content[33];
+    g_autoptr(GpudlModel) model = NULL;
+    GpudlGraph *graph;
+
+    gpudl_origin_hash(bytes, content);
+    if (load->text != NULL && (model = gpudl_registry_find_bytes(load->path, load->text, content)) != NULL) {
+        g_bytes_unref(bytes);
+        return g_steal_pointer(&model);
+    }
+    graph = gpudl_import_rewritten(bytes, load->path, load->options, &info, cancellable, error);
+    model = graph != NULL ? gpudl_origin_make_onnx(graph, load->path, load->options, content, &info, error) : NULL;
+    if (model == NULL)
+        return NULL;
+    model->source_file = g_path_get_basename(load->path);
+    model->source_format = g_strdup_printf("ONNX, opset %" G_GINT64_FORMAT, info.opset);
+    model->producer = g_steal_pointer(&info.producer);
+    return apply_options(model, load->options, error) ? g_steal_pointer(&model) : NULL;
+}
+
+static GpudlModel *read_model(const Load *load, struct stat *st, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GpudlPages) pages = gpudl_file_read_pages(load->path, GPUDL_LIMIT_FILE_BYTES, st, cancellable, error);
+    g_autoptr(GBytes) bytes = NULL;
+
+    if (pages == NULL)
+        return NULL;
+    bytes = gpudl_pages_slice(pages, 0, gpudl_pages_get_size(pages));
+    switch (gpudl_import_kind(bytes, error)) {
+    case GPUDL_IMPORT_NET_BIN:
+        return read_net_bin(load, pages, bytes, cancellable, error);
+    case GPUDL_IMPORT_ONNX:
+        g_clear_pointer(&pages, gpudl_pages_unref); /* an ONNX file's bytes are not needed as long as its graph */
+        return read_onnx(load, g_steal_pointer(&bytes), cancellable, error);
+    default:
+        return NULL;
+    }
+}
+
+static gpointer load_work(GpudlWork *work, gpointer data, GError **error)
+{
+    const Load *load = data;
+    const gint64 now = g_get_real_time();
+    g_autoptr(GpudlLoaded) loaded = g_new0(GpudlLoaded, 1);
+    struct stat st;
+
+    loaded->model = read_model(load, &st, gpudl_work_get_cancellable(work), error);
+    if (loaded->model == NULL) {
+        gpudl_import_name_file(error, load->path);
+        return NULL;
+    }
+    loaded->version = gpudl_file_version(&st);
+    loaded->settled = gpudl_file_version_is_settled(&loaded->version, now) &&
+                      gpudl_origin_is_settled(gpudl_model_get_origin(loaded->model), now);
+    return g_steal_pointer(&loaded);
+}
+
+static void free_loaded(gpointer data)
+{
+    gpudl_loaded_free(data);
+}
+
+/* What the registry calls: the caller's options are read here, and not after. */
+typedef struct {
+    const gchar *path, *text;
+    const GpudlImportOptions *options;
+} Request;
+
+static GpudlLoaded *load_file(gpointer data, GCancellable *cancellable, GError **error)
+{
+    const Request *request = data;
+    GError *local = NULL;
+    GpudlLoaded *loaded = gpudl_work_run(load_work, load_new(request->path, request->options, request->text), load_free,
+                                         free_loaded, cancellable, &local);
+
+    if (loaded == NULL) {
+        gpudl_import_name_file(&local, request->path);
+        g_propagate_error(error, local);
+    }
+    return loaded;
+}
+
+/* ---- for callers ------------------------------------------------------------------------------------------------- */
+
+static const GpudlImportOptions no_options;
+
+GpudlModel *gpudl_import_model(const gchar *path, const GpudlImportOptions *options, GCancellable *cancellable,
+                               GError **error)
+{
+    Request request = {.path = path, .options = options != NULL ? options : &no_options};
+    g_autoptr(GpudlLoaded) loaded = load_file(&request, cancellable, error);
+
+    return loaded != NULL ? g_steal_pointer(&loaded->model) : NULL;
+}
+
+GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *options, GCancellable *cancellable,
+                             GError **error)
+{
+    g_autofree gchar *text = NULL;
+    Request request = {.path = path, .options = options != NULL ? options : &no_options};
+    GpudlModel *model;
+    GError *local = NULL;
+
+    g_return_val_if_fail(path != NULL, NULL);
+    request.text = text = options_text(request.options);
+    model = gpudl_registry_get(path, text, load_file, &request, cancellable, &local);
+    if (model == NULL) {
+        gpudl_import_name_file(&local, path);
+        g_propagate_error(error, local);
+    }
+    return model;
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "models/origin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/limits.h"
+#include "engine/modelfile/modelfile.h"
+#include "engine/modelfile/sum.h"
+#include "models/import.h"
+#include "models/registry.h"
+
+#define HASH_BYTES ((gsize)1 << 20) /* of external data, read at once */
+
+static void origin_free(gpointer data)
+{
+    GpudlOrigin *origin = data;
+
+    g_free(origin->path);
+    g_free(origin->directory);
+    g_clear_pointer(&origin->files, g_array_unref);
+    g_clear_pointer(&origin->reads, g_array_unref);
+    g_free(origin);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlOrigin, origin_free)
+
+static gchar *follow(const gchar *path)
+{
+    g_autofree gchar *directory = g_path_get_dirname(path);
+    char *real = realpath(directory, NULL);
+    gchar *copy = g_strdup(real);
+
+    free(real);
+    return copy;
+}
+
+/* ---- content ----------------------------------------------------------------------------------------------------- */
+
+void gpudl_origin_hash(GBytes *bytes, gchar text[33])
+{
+    gsize size;
+    const guint8 *data = g_bytes_get_data(bytes, &size);
+
+    gpudl_sum_of(data, size, text);
+}
+
+void gpudl_origin_content(const gchar *bytes_content, const GpudlOnnxInfo *info, const GpudlPreproc *preproc,
+                          gchar content[GPUDL_CONTENT_BYTES])
+{
+    g_autofree gchar *rest =
+        info->size_chosen ? g_strdup_printf("onnx %s %dx%d", info->external_content, preproc->height, preproc->width)
+                          : g_strdup_printf("onnx %s", info->external_content);
+
+    g_strlcpy(content, bytes_content, 33);
+    gpudl_sum_of(rest, strlen(rest), content + 32);
+}
+
+/* ---- net.bin ----------------------------------------------------------------------------------------------------- */
+
+static gboolean refill_modelfile(GpudlModel *model, GCancellable *cancellable, GError **error)
+{
+    const GpudlOrigin *origin = model->source_data;
+    gchar content[GPUDL_CONTENT_BYTES];
+
+    if (!gpudl_file_fill_pages(origin->path, model->pages, cancellable, error))
+        return FALSE;
+    if (gpudl_modelfile_check(model->file, origin->path, content, NULL) && strcmp(content, model->content) == 0)
+        return TRUE;
+    gpudl_pages_drop(model->pages);
+    gpudl_file_set_changed(origin->path, error);
+    return FALSE;
+}
+
+static GBytes *read_again(const gchar *path)
+{
+    return gpudl_file_read(path, NULL);
+}
+
+static gboolean hash_modelfile(GpudlModel *model, gchar id[65])
+{
+    const GpudlOrigin *origin = model->source_data;
+    g_autoptr(GBytes) file = read_again(origin->path);
+    gchar content[GPUDL_CONTENT_BYTES];
+
+    if (file == NULL || !gpudl_modelfile_check(file, origin->path, content, NULL) ||
+        strcmp(content, model->content) != 0)
+        return FALSE;
+    gpudl_modelfile_hash(file, id);
+    return TRUE;
+}
+
+static const GpudlModelSource modelfile_source = {
+    .refill = refill_modelfile,
+    .hash = hash_modelfile,
+    .forget = gpudl_registry_forget,
+    .free = origin_free,
+};
+
+gboolean gpudl_origin_of_modelfile(GpudlModel *model, const gchar *path, GpudlPages *pages, GError **error)
+{
+    g_autoptr(GpudlPages) small = NULL;
+    GpudlOrigin *origin;
+
+    if (!gpudl_constants_gather(model->graph, gpudl_constant_is_small, &small, error))
+        return FALSE;
+    if (small != NULL)
+        gpudl_pages_seal(small);
+    gpudl_pages_seal(pages);
+    origin = g_new0(GpudlOrigin, 1);
+    origin->path = g_canonicalize_filename(path, NULL);
+    model->pages = gpudl_pages_ref(pages);
+    model->source = &modelfile_source;
+    model->source_data = origin;
+    return TRUE;
+}
+
+/* ---- ONNX -------------------------------------------------------------------------------------------------------- */
+
+/* Copies the large constants of the same graph, imported once more, to where the model's lie. */
+static gboolean copy_constants(GpudlModel *model, const GpudlGraph *again)
+{
+    const GpudlGraph *graph = model->graph;
+
+    if (again->tensors->len < graph->tensors->len)
+        return FALSE;
+    for (guint i = 0; i < graph->tensors->len; i++) {
+        const GpudlTensor *to = graph->tensors->pdata[i], *from = again->tensors->pdata[i];
+
+        if (!gpudl_constant_is_large(to))
+            continue;
+        if (from->data == NULL || g_bytes_get_size(from->data) != g_bytes_get_size(to->data))
+            return FALSE;
+        memcpy((gpointer)g_bytes_get_data(to->data, NULL), g_bytes_get_data(from->data, NULL),
+               g_bytes_get_size(to->data));
+    }
+    return TRUE;
+}
+
+static gboolean refill_onnx(GpudlModel *model, GCancellable *cancellable, GError **error)
+{
+    const GpudlOrigin *origin = model->source_data;
+    const GpudlImportOptions options = {.input_height = origin->input_height, .input_width = origin->input_width};
+    g_autoptr(GpudlPages) pages = gpudl_file_read_pages(origin->path, GPUDL_LIMIT_FILE_BYTES, NULL, cancellable, error);
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(GpudlGraph) graph = NULL;
+    g_auto(GpudlOnnxInfo) info = {0};
+    gchar content[GPUDL_CONTENT_BYTES];
+
+    if (pages == NULL)
+        return FALSE;
+    bytes = gpudl_pages_slice(pages, 0, gpudl_pages_get_size(pages));
+    g_clear_pointer(&pages, gpudl_pages_unref);
+    gpudl_origin_hash(bytes, content);
+    if (strcmp(content, origin->bytes_content) != 0) {
+        gpudl_file_set_changed(origin->path, error);
+        return FALSE;
+    }
+    graph = gpudl_import_rewritten(g_steal_pointer(&bytes), origin->path, &options, &info, cancellable, error);
+    if (graph == NULL) {
+        gpudl_import_name_file(error, origin->path);
+        return FALSE;
+    }
+    gpudl_origin_content(origin->bytes_content, &info, &model->preproc, content);
+    if (strcmp(content, model->content) != 0) {
+        gpudl_file_set_changed(origin->path, error);
+        return FALSE;
+    }
+    if (!gpudl_pages_restore(model->pages)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "%s: no memory for its %" G_GSIZE_FORMAT " bytes",
+                    origin->path, gpudl_pages_get_size(model->pages));
+        return FALSE;
+    }
+    if (copy_constants(model, graph))
+        return TRUE;
+    gpudl_pages_drop(model->pages);
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "%s: the same file was rewritten to another graph than before",
+                origin->path);
+    return FALSE;
+}
+
+/* Adds what was read of external files to both sums. */
+static gboolean hash_external(const GpudlOrigin *origin, GChecksum *sum, GpudlSum *content)
+{
+    g_autofree guint8 *room = g_malloc(HASH_BYTES);
+
+    for (guint i = 0; i < origin->reads->len; i++) {
+        const GpudlOnnxRead *read = &g_array_index(origin->reads, GpudlOnnxRead, i);
+        const GpudlOnnxFile *file = &g_array_index(origin->files, GpudlOnnxFile, read->file);
+        const gint fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+        guint64 done = 0;
+        gssize n = 0;
+
+        while (fd >= 0 && done < read->bytes) {
+            n = pread(fd, room, MIN(read->bytes - done, HASH_BYTES), (off_t)(read->offset + done));
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n <= 0)
+                break;
+            g_checksum_update(sum, room, n);
+            gpudl_sum_add(content, room, (gsize)n);
+            done += (guint64)n;
+        }
+        if (fd >= 0)
+            close(fd);
+        if (fd < 0 || done < read->bytes)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* SHA-256 of external data; FALSE if it is not what was loaded. */
+static gboolean external_digest(const GpudlOrigin *origin, gchar digest[65])
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_autoptr(GpudlSum) content = gpudl_sum_new();
+    gchar text[33];
+    gboolean good;
+
+    good = hash_external(origin, sum, content);
+    gpudl_sum_get(content, text);
+    g_strlcpy(digest, g_checksum_get_string(sum), 65);
+    return good && strcmp(text, origin->external_content) == 0;
+}
+
+/* Of the file's bytes, and, where they count, of other files' bytes and the size asked for. */
+static gboolean hash_onnx(GpudlModel *model, gchar id[65])
+{
+    const GpudlOrigin *origin = model->source_data;
+    g_autoptr(GBytes) file = read_again(origin->path);
+    g_autoptr(GChecksum) sum = NULL;
+    g_autofree gchar *digest = NULL, *size = NULL;
+    gchar text[65];
+
+    if (file == NULL)
+        return FALSE;
+    gpudl_origin_hash(file, text);
+    if (strcmp(text, origin->bytes_content) != 0)
+        return FALSE;
+    digest = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, file);
+    if (origin->reads->len == 0 && !origin->size_chosen) {
+        g_strlcpy(id, digest, 65);
+        return TRUE;
+    }
+    sum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_checksum_update(sum, (const guchar *)digest, -1);
+    if (origin->reads->len > 0) {
+        if (!external_digest(origin, text))
+            return FALSE;
+        g_checksum_update(sum, (const guchar *)text, -1);
+    }
+    if (origin->size_chosen) {
+        size = g_strdup_printf("%dx%d", model->preproc.height, model->preproc.width);
+        g_checksum_update(sum, (const guchar *)size, -1);
+    }
+    g_strlcpy(id, g_checksum_get_string(sum), 65);
+    return TRUE;
+}
+
+static const GpudlModelSource onnx_source = {
+    .refill = refill_onnx,
+    .hash = hash_onnx,
+    .forget = gpudl_registry_forget,
+    .free = origin_free,
+};
+
+/* The file's base name without its last suffix. */
+static gchar *model_name(const gchar *path)
+{
+    gchar *name = g_path_get_basename(path), *dot = strrchr(name, '.');
+
+    if (dot != NULL && dot != name)
+        *dot = '\0';
+    return name;
+}
+
+static GpudlOrigin *onnx_origin(const gchar *path, const GpudlImportOptions *options, const gchar *bytes_content,
+                                const GpudlOnnxInfo *info)
+{
+    GpudlOrigin *origin = g_new0(GpudlOrigin, 1);
+
+    origin->path = g_canonicalize_filename(path, NULL);
+    origin->directory = info->reads->len > 0 ? follow(origin->path) : NULL;
+    origin->input_height = options != NULL ? options->input_height : 0;
+    origin->input_width = options != NULL ? options->input_width : 0;
+    g_strlcpy(origin->bytes_content, bytes_content, sizeof origin->bytes_content);
+    g_strlcpy(origin->external_content, info->external_content, sizeof origin->external_content);
+    origin->size_chosen = info->size_chosen;
+    origin->files = g_array_ref(info->files);
+    origin->reads = g_array_ref(info->reads);
+    return origin;
+}
+
+GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const GpudlImportOptions *options,
+                                   const gchar *bytes_content, const GpudlOnnxInfo *info, GError **error)
+{
+    g_autoptr(GpudlGraph) owned = graph;
+    g_autoptr(GpudlPages) small = NULL, large = NULL;
+    g_autofree gchar *name = model_name(path);
+    GpudlModel *model;
+
+    if (!gpudl_constants_gather(owned, gpudl_constant_is_small, &small, error) ||
+        !gpudl_constants_gather(owned, gpudl_constant_is_large, &large, error))
+        return NULL;
+    model = gpudl_model_new(g_steal_pointer(&owned), name, NULL, error);
+    if (model == NULL)
+        return NULL;
+    if (small != NULL)
+        gpudl_pages_seal(small);
+    if (large != NULL)
+        gpudl_pages_seal(large);
+    gpudl_origin_content(bytes_content, info, &model->preproc, model->content);
+    model->pages = g_steal_pointer(&large);
+    model->source = &onnx_source;
+    model->source_data = onnx_origin(path, options, bytes_content, info);
+    return model;
+}
+
+/* ---- versions ---------------------------------------------------------------------------------------------------- */
+
+const GpudlOrigin *gpudl_model_get_origin(const GpudlModel *model)
+{
+    return model->source != NULL ? model->source_data : NULL;
+}
+
+gboolean gpudl_origin_is_current(const GpudlOrigin *origin, const gchar *path)
+{
+    g_autofree gchar *absolute = NULL, *directory = NULL;
+
+    if (origin->reads == NULL || origin->reads->len == 0)
+        return TRUE;
+    absolute = g_canonicalize_filename(path, NULL);
+    directory = follow(absolute);
+    if (g_strcmp0(directory, origin->directory) != 0)
+        return FALSE;
+    for (guint i = 0; i < origin->files->len; i++) {
+        const GpudlOnnxFile *file = &g_array_index(origin->files, GpudlOnnxFile, i);
+        GpudlFileVersion version;
+        struct stat st;
+
+        if (lstat(file->path, &st) != 0)
+            return FALSE;
+        version = gpudl_file_version(&st);
+        if (!gpudl_file_version_equal(&version, &file->version))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean gpudl_origin_is_settled(const GpudlOrigin *origin, gint64 now)
+{
+    for (guint i = 0; origin->files != NULL && i < origin->files->len; i++) {
+        const GpudlOnnxFile *file = &g_array_index(origin->files, GpudlOnnxFile, i);
+
+        if (!file->same || !gpudl_file_version_is_settled(&file->version, now))
+            return FALSE;
+    }
+    return TRUE;
+}
