@@ -5,6 +5,7 @@
 
 #include "models/gpudl-import.h"
 #include "tools/command.h"
+#include "tools/interrupt.h"
 #include "tools/media.h"
 #include "tools/npy.h"
 #include "tools/progress.h"
@@ -168,6 +169,7 @@ static gboolean convert(Convert *c, GError **error)
     g_autoptr(GpudlMedia) media = NULL;
     g_autoptr(GpudlMediaFrame) picture = NULL;
     g_autofree gchar *golden_name = NULL;
+    g_autoptr(GCancellable) cancellable = NULL;
     GpudlParity parity = {0};
     gsize n_expect = 0;
     gboolean done;
@@ -185,9 +187,11 @@ static gboolean convert(Convert *c, GError **error)
         golden_name = g_path_get_basename(c->golden);
     }
     progress_start();
+    cancellable = interrupt_begin();
     done = gpudl_model_convert(c->arguments[0], c->output, &c->import, c->backend != NULL ? c->backend : "cpu",
                                picture != NULL ? &picture->frame : NULL, golden_name, expect, n_expect, on_progress,
-                               NULL, &parity, NULL, error);
+                               NULL, &parity, cancellable, error);
+    interrupt_end();
     progress_wipe();
     if (done)
         print_outcome(c, &parity);
@@ -234,6 +238,8 @@ int cmd_convert(int argc, char **argv)
         status = check_options(&c);
     if (status < 0) {
         status = convert(&c, &error) ? EXIT_OK : EXIT_FAILED;
+        if (g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED))
+            interrupt_exit(NAME, "nothing was written");
         if (status != EXIT_OK)
             say_error(NAME, "%s", error->message);
     }

@@ -7,6 +7,7 @@
 
 #include "models/gpudl-import.h"
 #include "tools/command.h"
+#include "tools/interrupt.h"
 
 #define NAME "info"
 #define KEY_WIDTH 18
@@ -240,12 +241,31 @@ static gboolean print_readable(const gchar *json, GError **error)
     return TRUE;
 }
 
+/* The header of a net.bin names an id that is not its content's: nobody has to trust it, but somebody wrote it. */
+static void note_false_id(const gchar *path, const gchar *json)
+{
+    g_autoptr(JsonNode) root = json_from_string(json, NULL);
+    JsonObject *model = json_object_get_object_member(json_node_get_object(root), "model");
+
+    if (json_object_has_member(model, "false_id"))
+        say_error(NAME, "note: the header of %s says id %s, its content has %s: it was not written by gpudl as it is",
+                  path, json_object_get_string_member(model, "false_id"), json_object_get_string_member(model, "id"));
+}
+
 static int show(const gchar *path, gboolean json, gboolean layers)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, &error);
-    g_autofree gchar *text = model != NULL ? gpudl_model_describe(model, layers) : NULL;
+    g_autoptr(GCancellable) cancellable = interrupt_begin();
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, cancellable, &error);
+    g_autofree gchar *text = NULL;
 
+    interrupt_end();
+    if (model != NULL)
+        text = gpudl_model_describe(model, layers);
+    if (g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED))
+        interrupt_exit(NAME, NULL);
+    if (text != NULL)
+        note_false_id(path, text);
     if (text != NULL && json)
         printf("%s%s", text, g_str_has_suffix(text, "\n") ? "" : "\n");
     if (text == NULL || (!json && !print_readable(text, &error))) {

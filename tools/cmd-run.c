@@ -5,6 +5,7 @@
 
 #include "models/gpudl-import.h"
 #include "tools/command.h"
+#include "tools/interrupt.h"
 #include "tools/media.h"
 #include "tools/results.h"
 
@@ -66,6 +67,18 @@ static gboolean load_labels(Run *run, GError **error)
     return FALSE;
 }
 
+/* What takes its time, until Ctrl-C. */
+static gboolean load(Run *run, const GpudlSessionConfig *config, GError **error)
+{
+    g_autoptr(GCancellable) cancellable = interrupt_begin();
+
+    run->model = gpudl_model_load(run->arguments[0], NULL, cancellable, error);
+    if (run->model != NULL)
+        run->session = gpudl_session_acquire(run->model, config, cancellable, error);
+    interrupt_end();
+    return run->session != NULL;
+}
+
 static gboolean set_up(Run *run, GError **error)
 {
     GpudlSessionConfig config = {.struct_size = sizeof config,
@@ -75,14 +88,10 @@ static gboolean set_up(Run *run, GError **error)
 
     if (run->precision != NULL)
         gpudl_precision_parse(run->precision, &config.precision); /* checked with the options */
-    run->model = gpudl_model_load(run->arguments[0], NULL, NULL, error);
-    if (run->model == NULL)
+    if (!load(run, &config, error))
         return FALSE;
     run->n_classes = gpudl_model_get_n_classes(run->model, 0);
     if (!load_labels(run, error))
-        return FALSE;
-    run->session = gpudl_session_acquire(run->model, &config, NULL, error);
-    if (run->session == NULL)
         return FALSE;
     run->stream = gpudl_stream_new(run->session, run->model);
     run->activation = gpudl_model_get_activation(run->model);
@@ -315,6 +324,8 @@ int cmd_run(int argc, char **argv)
     if (status < 0)
         status = check_options(&run);
     if (status < 0 && !set_up(&run, &error)) {
+        if (g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED))
+            interrupt_exit(NAME, NULL);
         say_error(NAME, "%s", error->message);
         status = EXIT_FAILED;
     }

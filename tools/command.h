@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 /** Exit codes of every subcommand. */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 /** One subcommand. argv[0] is its name; run returns an exit code. */
 typedef struct {

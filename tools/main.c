@@ -20,7 +20,7 @@ static void print_usage(FILE *to)
         fprintf(to, "  %-10s%s\n", commands[i].name, commands[i].summary);
     fputs("\n  gpudl COMMAND --help   options of a command\n"
           "  gpudl --version        version\n"
-          "\nExit codes: 0 done, 1 failed, 2 wrong usage.\n",
+          "\nExit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n",
           to);
 }
 

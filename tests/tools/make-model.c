@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes a net.bin whose answers are known by arithmetic: three classes, the mean of each channel times 10, softmax.
- * With a second argument: without labels, and without a word about its pixels. A red picture is class 0 with 1 / (1 + 2
- * exp(-10)) = 0.99991. */
+ * With a second argument: "bare": without labels, and without a word about its pixels; "forged": with an id of zeros in
+ * its header. A red picture is class 0 with 1 / (1 + 2 exp(-10)) = 0.99991. */
 #include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
 
 #include "engine/graph/graph.h"
 #include "engine/model.h"
+#include "engine/modelfile/modelfile.h"
 #include "models/gpudl-import.h"
 
 static GpudlModel *make_model(gboolean bare, GError **error)
@@ -46,15 +49,28 @@ static GpudlModel *make_model(gboolean bare, GError **error)
     return model;
 }
 
+static gboolean save_forged(GpudlModel *model, const gchar *path, GError **error)
+{
+    g_autoptr(GBytes) file = gpudl_modelfile_write(model, error);
+    g_autofree guint8 *data = g_memdup2(g_bytes_get_data(file, NULL), g_bytes_get_size(file));
+    guint64 check;
+
+    memset(data + GPUDL_FILE_AT_ID, 0, 32);
+    check = XXH3_64bits(data, GPUDL_FILE_AT_CHECK);
+    memcpy(data + GPUDL_FILE_AT_CHECK, &check, sizeof check);
+    return g_file_set_contents(path, (const gchar *)data, (gssize)g_bytes_get_size(file), error);
+}
+
 int main(int argc, char **argv)
 {
+    const gchar *kind = argc > 2 ? argv[2] : "";
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlModel) model = NULL;
 
     if (argc < 2)
         return 2;
-    model = make_model(argc > 2, &error);
-    if (model == NULL || !gpudl_model_save(model, argv[1], &error)) {
+    model = make_model(strcmp(kind, "bare") == 0, &error);
+    if (model == NULL || !(strcmp(kind, "forged") == 0 ? save_forged : gpudl_model_save)(model, argv[1], &error)) {
         fprintf(stderr, "make-model: %s\n", error->message);
         return 1;
     }

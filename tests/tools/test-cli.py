@@ -3,10 +3,12 @@
 """test-cli.py GPUDL MAKE-MODEL TESTCARD: the gpudl command as a user meets it: options, exit codes, output, errors."""
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from pathlib import Path
 
@@ -57,6 +59,33 @@ def write_y4m(path, frames):
         file.write(b"YUV4MPEG2 W16 H16 F25:1 Ip A1:1 C420jpeg\n")
         for y, cb, cr in frames:
             file.write(b"FRAME\n" + bytes([y]) * 256 + bytes([cb]) * 64 + bytes([cr]) * 64)
+
+
+def write_slow_onnx(path):
+    """A network whose batch can only be proven by running it: two transposes hide that they change nothing, and the
+    convolution takes the reference seconds."""
+    def field(number, value):
+        def varint(n):
+            return bytes([n & 0x7f | 0x80]) + varint(n >> 7) if n > 0x7f else bytes([n])
+
+        if isinstance(value, int):
+            return varint(number << 3) + varint(value)
+        value = value.encode() if isinstance(value, str) else value
+        return varint(number << 3 | 2) + varint(len(value)) + value
+
+    def node(op, inputs, output, **attributes):
+        text = b"".join(field(1, i) for i in inputs) + field(2, output) + field(4, op)
+        for name, ints in attributes.items():
+            text += field(5, field(1, name) + b"".join(field(8, i) for i in ints) + field(20, 7))
+        return field(1, text)
+
+    dims = b"".join(field(1, field(1, n)) for n in (1, 3, 512, 512))
+    weights = b"".join(field(1, n) for n in (64, 3, 7, 7)) + field(2, 1) + field(8, "w") + field(9, bytes(64 * 147 * 4))
+    graph = (node("Conv", ["x", "w"], "c", pads=(3, 3, 3, 3)) + node("GlobalAveragePool", "c", "p")
+             + node("Transpose", "p", "t", perm=(1, 0, 2, 3)) + node("Transpose", "t", "u", perm=(1, 0, 2, 3))
+             + node("Flatten", "u", "y") + field(2, "g") + field(5, weights)
+             + field(11, field(1, "x") + field(2, field(1, field(1, 1) + field(2, dims)))) + field(12, field(1, "y")))
+    path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(2, 13)))
 
 
 @test
@@ -329,6 +358,45 @@ def info_tells_what_is_inside(dir):
     for text in "three colours", "1x3x8x8", "times-ten", told["model"]["id"]:
         check(text in readable.stdout, readable.stdout)
     check("Layers" in readable.stdout and "Layers" not in gpudl("info", dir / "net.bin").stdout)
+
+
+@test
+def an_id_that_is_not_the_contents_is_told(dir):
+    true = json.loads(gpudl("info", "--json", dir / "net.bin").stdout)["model"]
+    check(len(true["id"]) == 64 and "false_id" not in true, true)
+    file = bytearray((dir / "net.bin").read_bytes())
+    check(file[24:56].hex() == true["id"], true)
+    file[24] ^= 1  # bytes 120..127 are a checksum of the header that nobody here can make: the writer's has to do
+    (dir / "forged.bin").write_bytes(file)
+    check_run(gpudl("info", dir / "forged.bin"), 1, f"gpudl: info: {dir}/forged.bin: damaged")
+    subprocess.run([MAKE_MODEL, dir / "forged.bin", "forged"], check=True)
+    result = gpudl("info", "--json", dir / "forged.bin")
+    model = json.loads(result.stdout)["model"]
+    check(model["id"] == true["id"] and model["false_id"] == "00" * 32, model)
+    check_run(result, 0, f"gpudl: info: note: the header of {dir}/forged.bin says id {'00' * 32}, its content has")
+
+
+@test
+def ctrl_c_ends_what_takes_long(dir):
+    folder = dir / "slow"
+    folder.mkdir()
+    write_slow_onnx(folder / "slow.onnx")
+    for args, says in [
+        (["info", folder / "slow.onnx"], "gpudl: info: interrupted\n"),
+        (["run", "--backend=ref", folder / "slow.onnx", dir / "red.png"], "gpudl: run: interrupted\n"),
+        (["convert", folder / "slow.onnx", "-o", folder / "out.bin", "--backend=ref"],
+         "gpudl: convert: interrupted: nothing was written\n"),
+    ]:
+        process = subprocess.Popen([GPUDL, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.7)
+        check(process.poll() is None, f"{args} has ended by itself")
+        process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        stdout, stderr = process.communicate(timeout=60)
+        check(time.monotonic() - begin < 1, f"{args} ended after {time.monotonic() - begin} s")
+        check(process.returncode == 130 and stderr == says and stdout == "",
+              f"{args}: exit code {process.returncode}, {stderr}{stdout}")
+        check([f.name for f in folder.iterdir()] == ["slow.onnx"], [*folder.iterdir()])
 
 
 @test
