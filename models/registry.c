@@ -34,25 +34,27 @@ static void entry_unref(gpointer data)
     g_free(entry);
 }
 
+/* What is known of a version of a file: that it is being loaded, else the model that it surely is, else any. */
 static Entry *find(const gchar *name, const GpudlFileVersion *version)
 {
+    Entry *found = NULL;
+
     for (guint i = 0; i < entries->len; i++) {
         Entry *entry = entries->pdata[i];
 
-        if (gpudl_file_version_equal(&entry->version, version) && strcmp(entry->name, name) == 0)
-            return entry;
+        if (!gpudl_file_version_equal(&entry->version, version) || strcmp(entry->name, name) != 0)
+            continue;
+        if (found == NULL || entry->loading || (entry->settled && !found->loading))
+            found = entry;
     }
-    return NULL;
+    return found;
 }
 
-/* Lists a file as being loaded, in place of what was known of it. */
+/* Lists a file as being loaded. What it was before stays listed: it may turn out to be the same. */
 static Entry *add(const gchar *name, const GpudlFileVersion *version)
 {
-    Entry *entry = find(name, version);
+    Entry *entry = g_new0(Entry, 1);
 
-    if (entry != NULL)
-        g_ptr_array_remove_fast(entries, entry);
-    entry = g_new0(Entry, 1);
     entry->refs = 2; /* one is the caller's */
     entry->name = g_strdup(name);
     entry->version = *version;
@@ -158,15 +160,19 @@ void gpudl_loaded_free(GpudlLoaded *loaded)
     g_free(loaded);
 }
 
-/* What was known of earlier versions of the file, where they are the same model. */
-static void remove_older(const Entry *entry)
+/* A model has just been read: what was known of the same file is old. */
+static void supersede(const Entry *entry)
 {
     for (guint i = entries->len; i-- > 0;) {
-        const Entry *other = entries->pdata[i];
+        Entry *other = entries->pdata[i];
 
-        if (other != entry && other->model == entry->model && other->version.inode == entry->version.inode &&
+        if (other == entry || other->loading)
+            continue;
+        if (other->model == entry->model && other->version.inode == entry->version.inode &&
             other->version.device == entry->version.device)
             g_ptr_array_remove_index_fast(entries, i);
+        else if (gpudl_file_version_equal(&other->version, &entry->version) && strcmp(other->name, entry->name) == 0)
+            other->settled = FALSE;
     }
 }
 
@@ -183,10 +189,10 @@ static GpudlModel *publish(Entry *entry, GpudlLoaded *loaded, const GError *fail
         entry->version = loaded->version;
         entry->settled = loaded->settled;
         entry->model = model;
-        remove_older(entry);
+        supersede(entry);
     } else {
         entry->error = g_error_copy(failure);
-        g_ptr_array_remove_fast(entries, entry); /* unless somebody has listed the file anew */
+        g_ptr_array_remove_fast(entries, entry);
     }
     g_cond_broadcast(&changed);
     entry_unref(entry);
