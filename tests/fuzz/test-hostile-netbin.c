@@ -40,6 +40,58 @@ static void seal(guint8 *data)
     put_u64(data + GPUDL_FILE_AT_CHECK, XXH3_64bits(data, GPUDL_FILE_AT_CHECK));
 }
 
+/* Right checksums, and an id that is not the content's: anybody can write that, and nobody may believe it. */
+static void seal_with_wrong_id(guint8 *data)
+{
+    seal(data);
+    for (guint i = 0; i < 32; i++)
+        data[GPUDL_FILE_AT_ID + i] ^= (guint8)(0x55 + i);
+    put_u64(data + GPUDL_FILE_AT_CHECK, XXH3_64bits(data, GPUDL_FILE_AT_CHECK));
+}
+
+static void seal_somehow(guint8 *data, gboolean right_id)
+{
+    if (right_id)
+        seal(data);
+    else
+        seal_with_wrong_id(data);
+}
+
+/* A wrong id changes nothing but that it is told. */
+static void test_wrong_id(void)
+{
+    g_autoptr(GBytes) file = hostile_testcard_netbin();
+    gsize size = g_bytes_get_size(file);
+    guint8 *data = g_memdup2(g_bytes_get_data(file, NULL), size);
+    g_autoptr(GBytes) forged = g_bytes_new_take(data, size);
+    g_autoptr(GError) error = NULL;
+    seal_with_wrong_id(data);
+    g_autoptr(GpudlModel) genuine = gpudl_modelfile_read(file, "genuine.bin", &error);
+    g_assert_no_error(error);
+    g_autoptr(GpudlModel) model = gpudl_modelfile_read(forged, "forged.bin", &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(model->content, ==, genuine->content);
+    g_assert_cmpstr(gpudl_model_get_id(model), ==, gpudl_model_get_id(genuine));
+    g_assert_cmpstr(gpudl_model_get_false_id(model), !=, NULL);
+    g_assert_cmpstr(gpudl_model_get_false_id(model), !=, gpudl_model_get_id(genuine));
+    g_assert_null(gpudl_model_get_false_id(genuine));
+    /* and the other way round: the id of another content */
+    guint64 weights = get_u64(data + GPUDL_FILE_AT_SECTIONS + GPUDL_FILE_SECTION_BYTES);
+    g_autofree guint8 *other = g_memdup2(g_bytes_get_data(file, NULL), size);
+    guint8 id[32];
+    memcpy(id, other + GPUDL_FILE_AT_ID, sizeof id);
+    other[weights] ^= 1;
+    seal(other);
+    memcpy(other + GPUDL_FILE_AT_ID, id, sizeof id);
+    put_u64(other + GPUDL_FILE_AT_CHECK, XXH3_64bits(other, GPUDL_FILE_AT_CHECK));
+    g_autoptr(GBytes) other_file = g_bytes_new(other, size);
+    g_autoptr(GpudlModel) impostor = gpudl_modelfile_read(other_file, "impostor.bin", &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(impostor->content, !=, genuine->content);
+    g_assert_cmpstr(gpudl_model_get_id(impostor), !=, gpudl_model_get_id(genuine));
+    g_assert_cmpstr(gpudl_model_get_false_id(impostor), ==, gpudl_model_get_id(genuine));
+}
+
 static void test_whole(void)
 {
     g_autoptr(GBytes) file = hostile_testcard_netbin();
@@ -107,7 +159,7 @@ static void test_sealed_bit_flips(void)
     HostileSeries series = {0};
     for (gsize i = 0; i < bytes * 8; i++) {
         data[begin + i / 8] ^= (guint8)(1u << i % 8);
-        seal(data);
+        seal_somehow(data, i % 2 == 0);
         hostile_netbin(&series, data, size, TRUE);
         data[begin + i / 8] ^= (guint8)(1u << i % 8);
     }
@@ -135,7 +187,7 @@ static void test_sealed_extremes(void)
             else
                 memmove(data + begin + at, data + begin + g_test_rand_int_range(0, (gint32)(bytes - length)), length);
         }
-        seal(data);
+        seal_somehow(data, i % 2 == 0);
         hostile_netbin(&series, data, size, TRUE);
     }
     hostile_series_report(&series, "the model section overwritten in places, sealed again");
@@ -232,6 +284,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/hostile/netbin/whole-file-works", test_whole);
+    g_test_add_func("/hostile/netbin/wrong-id", test_wrong_id);
     g_test_add_func("/hostile/netbin/truncated-at-every-byte", test_truncated);
     g_test_add_func("/hostile/netbin/bytes-behind-the-end", test_longer);
     g_test_add_func("/hostile/netbin/10000-bit-flips", test_bit_flips);
