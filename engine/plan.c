@@ -18,24 +18,36 @@ struct _GpudlPlanner {
 
 /* ---- placing ----------------------------------------------------------------------------------------------------- */
 
-/* Up to here the time of placing, which grows with the square, is not felt. */
-#define MOST_PLACED_BEST 8192u
+/*
+ * Largest first, each at the lowest offset where nothing placed and alive at the same time lies: within a few percent
+ * of the optimum on networks, and deterministic.
+ *
+ * The blocks stand in the order of their first node. Block i is alive for those behind it up to hi(i), the last that
+ * begins before it ends: i and j > i are alive together if j <= hi(i). Two trees over that order answer what has to be
+ * known of the placed ones: which are alive together with a block, and up to which offset anything is.
+ */
+
+/* Looking at all that is alive together is worth its time up to here, in comparisons: half a second, and more than any
+ * network takes. What is left then, the small ones, goes above all that is alive. */
+#define MOST_COMPARISONS (G_GUINT64_CONSTANT(1) << 26)
 
 typedef struct {
     guint index;
     guint64 size; /* rounded up */
     guint64 at;
     gint32 first, last;
+    guint hi;
 } Block;
 
-static int by_size(const void *a, const void *b)
-{
-    const Block *x = a, *y = b;
-
-    if (x->size != y->size)
-        return x->size > y->size ? -1 : 1;
-    return x->index < y->index ? -1 : 1;
-}
+typedef struct {
+    Block *blocks; /* by first node */
+    guint n, leaves;
+    gint64 *latest;      /* of a subtree: the largest hi of a placed block, -1: none */
+    guint64 *top, *over; /* of a subtree: the highest end of all that is alive in it; in all of it */
+    const Block **found; /* room for all */
+    guint n_found;
+    guint64 comparisons;
+} Placer;
 
 static int by_first(const void *a, const void *b)
 {
@@ -46,89 +58,164 @@ static int by_first(const void *a, const void *b)
     return x->index < y->index ? -1 : 1;
 }
 
-static int by_last(const void *a, const void *b)
+static int by_size(const void *a, const void *b)
 {
-    const Block *x = *(const Block *const *)a, *y = *(const Block *const *)b;
+    const Block *x = *(Block *const *)a, *y = *(Block *const *)b;
 
-    if (x->last != y->last)
-        return x->last < y->last ? -1 : 1;
+    if (x->size != y->size)
+        return x->size > y->size ? -1 : 1;
     return x->index < y->index ? -1 : 1;
 }
 
-/* Largest first; each at the lowest offset where nothing placed and alive at the same time lies: within a few percent
- * of the optimum on networks, and deterministic. placed is kept in the order of offsets. */
-static guint64 place_best(Block *blocks, guint n)
+static int by_offset(const void *a, const void *b)
 {
-    g_autofree const Block **placed = g_new(const Block *, n + 1);
-    guint64 total = 0;
+    const Block *x = *(const Block *const *)a, *y = *(const Block *const *)b;
 
-    qsort(blocks, n, sizeof *blocks, by_size);
-    for (guint i = 0; i < n; i++) {
-        Block *block = &blocks[i];
-        guint where;
-
-        for (guint j = 0; j < i; j++) {
-            const Block *other = placed[j];
-
-            if (other->last < block->first || other->first > block->last)
-                continue;
-            if (other->at >= block->at && other->at - block->at >= block->size)
-                break;
-            block->at = MAX(block->at, other->at + other->size);
-        }
-        if (block->at > G_MAXUINT64 / 2 - block->size)
-            return G_MAXUINT64;
-        total = MAX(total, block->at + block->size);
-        for (where = i; where > 0 && placed[where - 1]->at > block->at; where--)
-            placed[where] = placed[where - 1];
-        placed[where] = block;
-    }
-    return total;
+    if (x->at != y->at)
+        return x->at < y->at ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
 }
 
-/* In the order of time, each where one of the same size has died, else above all. Sizes are rounded up to steps of at
- * most an eighth, so that there are few different ones. */
-static guint64 place_quickly(Block *blocks, guint n, guint64 alignment)
+/* The placed ones among begin..end, which are a subtree's, that are alive together with a block: at most up to its hi,
+ * and not over before it. */
+static void find_alive(Placer *p, guint node, guint begin, guint end, guint block)
 {
-    g_autoptr(GHashTable) dead = g_hash_table_new(g_int64_hash, g_int64_equal); /* size -> its last dead Block */
-    g_autofree Block **ends = g_new(Block *, n + 1);
-    g_autofree Block **below = g_new0(Block *, n + 1); /* by index in blocks: the one that died before it */
-    guint64 total = 0;
-    guint n_dead = 0;
+    guint middle = begin + (end - begin) / 2;
 
+    if (begin > p->blocks[block].hi || p->latest[node] < (gint64)block)
+        return;
+    if (begin == end) {
+        p->found[p->n_found++] = &p->blocks[begin];
+        return;
+    }
+    find_alive(p, 2 * node, begin, middle, block);
+    find_alive(p, 2 * node + 1, middle + 1, end, block);
+}
+
+static guint64 find_top(const Placer *p, guint node, guint begin, guint end, guint from, guint to)
+{
+    guint middle = begin + (end - begin) / 2;
+    guint64 left, right;
+
+    if (begin > to || end < from)
+        return 0;
+    if (begin >= from && end <= to)
+        return p->top[node];
+    left = find_top(p, 2 * node, begin, middle, from, to);
+    right = find_top(p, 2 * node + 1, middle + 1, end, from, to);
+    return MAX(p->over[node], MAX(left, right));
+}
+
+static void raise_top(Placer *p, guint node, guint begin, guint end, guint from, guint to, guint64 height)
+{
+    guint middle = begin + (end - begin) / 2;
+
+    if (begin > to || end < from)
+        return;
+    p->top[node] = MAX(p->top[node], height);
+    if (begin >= from && end <= to) {
+        p->over[node] = MAX(p->over[node], height);
+        return;
+    }
+    raise_top(p, 2 * node, begin, middle, from, to, height);
+    raise_top(p, 2 * node + 1, middle + 1, end, from, to, height);
+}
+
+static void set_placed(Placer *p, guint block)
+{
+    for (guint node = 1, begin = 0, end = p->leaves - 1;;) {
+        guint middle = begin + (end - begin) / 2;
+
+        p->latest[node] = MAX(p->latest[node], (gint64)p->blocks[block].hi);
+        if (begin == end)
+            break;
+        node = 2 * node + (block > middle);
+        if (block > middle)
+            begin = middle + 1;
+        else
+            end = middle;
+    }
+    raise_top(p, 1, 0, p->leaves - 1, block, p->blocks[block].hi, p->blocks[block].at + p->blocks[block].size);
+}
+
+/* The lowest gap that is large enough between those that are alive. */
+static guint64 find_gap(Placer *p, guint block)
+{
+    guint64 at = 0, size = p->blocks[block].size;
+
+    p->n_found = 0;
+    find_alive(p, 1, 0, p->leaves - 1, block);
+    p->comparisons += (guint64)p->n_found * (g_bit_storage(p->n_found) + 1);
+    qsort(p->found, p->n_found, sizeof *p->found, by_offset);
+    for (guint i = 0; i < p->n_found; i++) {
+        const Block *other = p->found[i];
+
+        if (other->at >= at && other->at - at >= size)
+            break;
+        at = MAX(at, other->at + other->size);
+    }
+    return at;
+}
+
+static void placer_init(Placer *p, Block *blocks, guint n)
+{
     qsort(blocks, n, sizeof *blocks, by_first);
     for (guint i = 0; i < n; i++) {
-        guint64 step = alignment;
+        guint low = i, high = n - 1; /* the last block that begins before this one ends */
 
-        while (step <= blocks[i].size / 16)
-            step *= 2;
-        blocks[i].size = (blocks[i].size + step - 1) / step * step;
-        ends[i] = &blocks[i];
-    }
-    qsort(ends, n, sizeof *ends, by_last);
-    for (guint i = 0; i < n; i++) {
-        Block *block = &blocks[i], *reused;
+        while (low < high) {
+            guint middle = high - (high - low) / 2;
 
-        for (; n_dead < i && ends[n_dead]->last < block->first; n_dead++) {
-            below[ends[n_dead] - blocks] = g_hash_table_lookup(dead, &ends[n_dead]->size);
-            g_hash_table_replace(dead, &ends[n_dead]->size, ends[n_dead]);
-        }
-        reused = g_hash_table_lookup(dead, &block->size);
-        if (reused) {
-            Block *next = below[reused - blocks];
-
-            if (next)
-                g_hash_table_replace(dead, &next->size, next);
+            if (blocks[middle].first <= blocks[i].last)
+                low = middle;
             else
-                g_hash_table_remove(dead, &block->size);
-            block->at = reused->at;
-        } else if (total > G_MAXUINT64 / 2 - block->size) {
-            return G_MAXUINT64;
+                high = middle - 1;
+        }
+        blocks[i].hi = low;
+    }
+    *p = (Placer){.blocks = blocks, .n = n, .leaves = 1};
+    while (p->leaves < n)
+        p->leaves *= 2;
+    p->latest = g_new(gint64, 2 * (gsize)p->leaves);
+    p->top = g_new0(guint64, 2 * (gsize)p->leaves);
+    p->over = g_new0(guint64, 2 * (gsize)p->leaves);
+    p->found = g_new(const Block *, n);
+    for (guint i = 0; i < 2 * p->leaves; i++)
+        p->latest[i] = -1;
+}
+
+static void placer_clear(Placer *p)
+{
+    g_free(p->latest);
+    g_free(p->top);
+    g_free(p->over);
+    g_free(p->found);
+}
+
+/* G_MAXUINT64 on overflow. */
+static guint64 place_all(Block *blocks, guint n)
+{
+    g_autofree Block **order = g_new(Block *, n);
+    guint64 total = 0;
+    Placer p;
+
+    placer_init(&p, blocks, n);
+    for (guint i = 0; i < n; i++)
+        order[i] = &blocks[i];
+    qsort(order, n, sizeof *order, by_size);
+    for (guint i = 0; i < n && total != G_MAXUINT64; i++) {
+        guint block = (guint)(order[i] - blocks);
+
+        order[i]->at = p.comparisons < MOST_COMPARISONS ? find_gap(&p, block)
+                                                        : find_top(&p, 1, 0, p.leaves - 1, block, order[i]->hi);
+        if (order[i]->at > G_MAXUINT64 / 2 - order[i]->size) {
+            total = G_MAXUINT64;
         } else {
-            block->at = total;
-            total += block->size;
+            total = MAX(total, order[i]->at + order[i]->size);
+            set_placed(&p, block);
         }
     }
+    placer_clear(&p);
     return total;
 }
 
@@ -144,9 +231,10 @@ guint64 gpudl_place(guint n, const guint64 *sizes, const gint32 *first, const gi
         if (sizes[i] > G_MAXUINT64 / 4)
             return G_MAXUINT64;
         if (sizes[i] > 0)
-            blocks[n_blocks++] = (Block){i, (sizes[i] + alignment - 1) / alignment * alignment, 0, first[i], last[i]};
+            blocks[n_blocks++] =
+                (Block){i, (sizes[i] + alignment - 1) / alignment * alignment, 0, first[i], MAX(first[i], last[i]), 0};
     }
-    total = n_blocks <= MOST_PLACED_BEST ? place_best(blocks, n_blocks) : place_quickly(blocks, n_blocks, alignment);
+    total = n_blocks > 0 ? place_all(blocks, n_blocks) : 0;
     for (guint i = 0; i < n_blocks; i++)
         offsets[blocks[i].index] = blocks[i].at;
     return total;

@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 
 #include "engine/graph/ops.h"
+#include "engine/limits.h"
 #include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
 
@@ -282,6 +283,69 @@ static void test_other_version_says_so(void)
     g_assert_nonnull(strstr(error->message, "version 2"));
 }
 
+/* The MODEL section is walked before it is unpacked: a length beyond its end, and labels that would take a hundred
+ * times the file's bytes. */
+static void test_message_is_walked(void)
+{
+    static const struct {
+        guint8 begin[2];
+        gsize size;
+        const gchar *says;
+    } rows[] = {{{0x0a, 0x7f}, 64, "section MODEL: byte"}, {{0x12, 0x00}, 1 << 20, "bytes of memory"}};
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        gsize size = GPUDL_FILE_HEADER_BYTES + rows[i].size;
+        guint8 *data = g_malloc0(size);
+        const guint64 sizes[] = {size, GPUDL_FILE_HEADER_BYTES, rows[i].size, size, 0};
+        const guint at[] = {GPUDL_FILE_AT_SIZE, GPUDL_FILE_AT_SECTIONS, GPUDL_FILE_AT_SECTIONS + 8,
+                            GPUDL_FILE_AT_SECTIONS + GPUDL_FILE_SECTION_BYTES,
+                            GPUDL_FILE_AT_SECTIONS + GPUDL_FILE_SECTION_BYTES + 8};
+        g_autoptr(GBytes) file = NULL;
+        g_autoptr(GError) error = NULL;
+
+        memcpy(data, GPUDL_FILE_MAGIC, 8);
+        data[GPUDL_FILE_AT_VERSION] = GPUDL_FILE_VERSION;
+        data[GPUDL_FILE_AT_HEADER] = GPUDL_FILE_HEADER_BYTES;
+        for (guint k = 0; k < G_N_ELEMENTS(at); k++)
+            memcpy(data + at[k], &sizes[k], 8);
+        for (gsize k = GPUDL_FILE_HEADER_BYTES; k + 1 < size; k += 2)
+            memcpy(data + k, rows[i].begin, 2);
+        file = seal(data, size);
+        g_assert_null(gpudl_modelfile_read(file, "walked.bin", &error));
+        g_assert_nonnull(error);
+        if (strstr(error->message, rows[i].says) == NULL)
+            g_error("'%s' does not say '%s'", error->message, rows[i].says);
+    }
+}
+
+/* What is written can be read, however little is said of each of how many: no names, and the most nodes there may be.
+ */
+static void test_terse_ones_are_read(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = NULL, back = NULL;
+    g_autoptr(GBytes) file = NULL;
+    GpudlGraph *graph = gpudl_graph_new();
+    GpudlTensor *x = gpudl_graph_add_input(graph, "", GPUDL_DTYPE_F32, &(GpudlShape){4, {1, 1, 1, 1}}), *last = x;
+    const gchar *none = "";
+
+    for (guint i = 0; i < GPUDL_LIMIT_NODES; i++)
+        last = gpudl_graph_add_node(
+                   graph, i % 2 ? GPUDL_OP_MAX : GPUDL_OP_IDENTITY, "",
+                   (GpudlTensor *[]){last, gpudl_graph_add_constant_f32(graph, "", (float[]){1}, NULL, 0)},
+                   i % 2 ? 2 : 1, &none, 1)
+                   ->outputs[0];
+    gpudl_graph_add_output(graph, last);
+    g_assert_true(gpudl_graph_sort(graph, &error));
+    model = gpudl_model_new(graph, "", NULL, &error);
+    g_assert_no_error(error);
+    file = gpudl_modelfile_write(model, &error);
+    g_assert_no_error(error);
+    back = gpudl_modelfile_read(file, "terse.bin", &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(back->graph->nodes->len, ==, GPUDL_LIMIT_NODES);
+}
+
 static void assert_file_error(const gchar *path, GpudlError code)
 {
     g_autoptr(GError) error = NULL;
@@ -369,6 +433,8 @@ int main(int argc, char **argv)
     g_test_add_func("/modelfile/any-byte-changed", test_any_byte_changed);
     g_test_add_func("/modelfile/sealed-changes-are-errors-or-models", test_sealed_changes_are_errors_or_models);
     g_test_add_func("/modelfile/other-version-says-so", test_other_version_says_so);
+    g_test_add_func("/modelfile/message-is-walked", test_message_is_walked);
+    g_test_add_func("/modelfile/terse-ones-are-read", test_terse_ones_are_read);
     g_test_add_func("/modelfile/unreadable-files", test_unreadable_files);
     g_test_add_func("/labels/forms", test_labels);
     g_test_add_func("/labels/wrong-number", test_wrong_number_of_labels);
