@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Placing by lifetime, and plans per batch. */
 #include <string.h>
+#include <time.h>
 
 #include "engine/gpudl.h"
 #include "engine/plan.h"
@@ -26,41 +27,54 @@ static guint64 check_placed(guint n, const guint64 *sizes, const gint32 *first, 
     return most;
 }
 
+/* Seconds of processor that the test has used: others on this machine do not count. */
+static double processor(void)
+{
+    return (double)clock() / CLOCKS_PER_SEC;
+}
+
+/* Fewer under valgrind, which takes fifty times as long. */
+static guint as_many_as(guint n)
+{
+    return g_getenv("GPUDL_TEST_VALGRIND") ? n / 16 : n;
+}
+
 /* The most tensors that a graph may have, in the shapes that are worst for one who places them. */
 static void test_very_many_are_placed_soon(void)
 {
-    enum { N = 262144, N_NODES = 65536 };
-    g_autofree guint64 *sizes = g_new(guint64, N), *offsets = g_new(guint64, N);
-    g_autofree gint32 *first = g_new(gint32, N), *last = g_new(gint32, N);
+    const guint n_blocks = as_many_as(262144);
+    const gint32 n_nodes = (gint32)n_blocks / 4;
+    g_autofree guint64 *sizes = g_new(guint64, n_blocks), *offsets = g_new(guint64, n_blocks);
+    g_autofree gint32 *first = g_new(gint32, n_blocks), *last = g_new(gint32, n_blocks);
     g_autoptr(GRand) rand = g_rand_new_with_seed(3);
-    gint64 begin = g_get_monotonic_time();
+    const double begin = processor();
     guint64 total, least;
 
-    for (guint i = 0; i < N; i++) {
+    for (guint i = 0; i < n_blocks; i++) {
         first[i] = (gint32)(i / 4) - 1;
         last[i] = first[i] + g_rand_int_range(rand, 0, 20);
-        last[i] = MIN(last[i], N_NODES);
+        last[i] = MIN(last[i], n_nodes);
         sizes[i] = (guint64)g_rand_int_range(rand, 0, 100000);
     }
-    total = gpudl_place(N, sizes, first, last, 64, offsets);
-    least = check_placed(N, sizes, first, last, offsets, total, N_NODES);
+    total = gpudl_place(n_blocks, sizes, first, last, 64, offsets);
+    least = check_placed(n_blocks, sizes, first, last, offsets, total, n_nodes);
     g_test_message("random: %.2f of the least", (double)total / least);
     g_assert_cmpuint(total, <=, least * 11 / 10);
 
-    for (guint i = 0; i < N; i++) {
+    for (guint i = 0; i < n_blocks; i++) {
         first[i] = (gint32)i - 1;
         last[i] = (gint32)i;
         sizes[i] = 602112;
     }
-    total = gpudl_place(N, sizes, first, last, 64, offsets);
-    g_assert_cmpuint(total, ==, check_placed(N, sizes, first, last, offsets, total, N));
+    total = gpudl_place(n_blocks, sizes, first, last, 64, offsets);
+    g_assert_cmpuint(total, ==, check_placed(n_blocks, sizes, first, last, offsets, total, n_blocks));
 
-    for (guint i = 0; i < N; i++) {
-        last[i] = N;
+    for (guint i = 0; i < n_blocks; i++) {
+        last[i] = n_blocks;
         sizes[i] = 64;
     }
-    g_assert_cmpuint(gpudl_place(N, sizes, first, last, 64, offsets), ==, 64 * (guint64)N);
-    g_assert_cmpint(g_get_monotonic_time() - begin, <, 30 * G_USEC_PER_SEC); /* it took hours by pairs */
+    g_assert_cmpuint(gpudl_place(n_blocks, sizes, first, last, 64, offsets), ==, 64 * (guint64)n_blocks);
+    g_assert_cmpfloat(processor() - begin, <, 10); /* it took hours by pairs */
 }
 
 /* The number of blocks decides nothing about how well they are placed. */
@@ -88,14 +102,15 @@ static void test_many_are_placed_as_well_as_few(void)
 /* So dense that looking at all that is alive would take minutes: the end is not far, and nothing overlaps. */
 static void test_dense_ones_are_placed_soon(void)
 {
-    enum { N = 60000, N_NODES = 40 };
-    g_autofree guint64 *sizes = g_new(guint64, N), *offsets = g_new(guint64, N);
-    g_autofree gint32 *first = g_new(gint32, N), *last = g_new(gint32, N);
+    enum { N_NODES = 40 };
+    const guint n_blocks = as_many_as(60000);
+    g_autofree guint64 *sizes = g_new(guint64, n_blocks), *offsets = g_new(guint64, n_blocks);
+    g_autofree gint32 *first = g_new(gint32, n_blocks), *last = g_new(gint32, n_blocks);
     g_autoptr(GRand) rand = g_rand_new_with_seed(6);
-    gint64 begin = g_get_monotonic_time();
+    const double begin = processor();
     guint64 total, ends[N_NODES + 1] = {0}, least = 0;
 
-    for (guint i = 0; i < N; i++) {
+    for (guint i = 0; i < n_blocks; i++) {
         first[i] = g_rand_int_range(rand, 0, N_NODES);
         last[i] = first[i] + g_rand_int_range(rand, 0, 6);
         last[i] = MIN(last[i], N_NODES - 1);
@@ -103,15 +118,14 @@ static void test_dense_ones_are_placed_soon(void)
         for (gint32 t = first[i]; t <= last[i]; t++)
             ends[t] += sizes[i];
     }
-    total = gpudl_place(N, sizes, first, last, 64, offsets);
-    g_assert_cmpint(g_get_monotonic_time() - begin, <, 20 * G_USEC_PER_SEC);
+    total = gpudl_place(n_blocks, sizes, first, last, 64, offsets);
+    g_assert_cmpfloat(processor() - begin, <, 5);
     for (guint t = 0; t < N_NODES; t++)
         least = MAX(least, ends[t]);
-    g_test_message("%.3f of the least in %.2f s", (double)total / least,
-                   (double)(g_get_monotonic_time() - begin) / G_USEC_PER_SEC);
+    g_test_message("%.3f of the least in %.2f s", (double)total / least, processor() - begin);
     g_assert_cmpuint(total, <=, least * 2);
-    for (guint i = 0; i < N; i += 97)
-        for (guint j = 0; j < N; j++)
+    for (guint i = 0; i < n_blocks; i += 97)
+        for (guint j = 0; j < n_blocks; j++)
             if (j != i && last[i] >= first[j] && last[j] >= first[i])
                 g_assert_true(offsets[i] + sizes[i] <= offsets[j] || offsets[j] + sizes[j] <= offsets[i]);
 }
