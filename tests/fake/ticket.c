@@ -108,7 +108,7 @@ GpudlStatus fake_stage(void *data, void **where, const GpudlFrame *frame, const 
         fake.seen.tickets++;
     }
     if (status == GPUDL_STATUS_DEVICE)
-        engine->dead = 1;
+        engine->dead = engine->dead_by_stage = 1;
     pthread_cond_broadcast(&fake.changed);
     pthread_mutex_unlock(&fake.lock);
     if (us > 0)
