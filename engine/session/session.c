@@ -266,6 +266,16 @@ void gpudl_session_unlist(GpudlSession *session)
     g_mutex_unlock(&registry_lock);
 }
 
+guint gpudl_session_count(void)
+{
+    guint n;
+
+    lock_registry();
+    n = g_hash_table_size(registry);
+    g_mutex_unlock(&registry_lock);
+    return n;
+}
+
 GpudlSession *gpudl_session_ref(GpudlSession *session)
 {
     lock_registry();

@@ -179,6 +179,8 @@ gboolean gpudl_scheduler_run(GpudlSession *session,
 /** Takes a session whose device failed out of the registry, so that the next acquire makes a new one. The session's
  * lock may be held. */
 void gpudl_session_unlist(GpudlSession *session);
+/** Sessions in the registry. */
+guint gpudl_session_count(void);
 
 G_END_DECLS
 #endif
