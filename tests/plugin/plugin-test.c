@@ -168,6 +168,7 @@ record_free (gpointer data)
 
   g_string_free (record->text, TRUE);
   g_mutex_clear (&record->lock);
+  g_cond_clear (&record->more);
   g_free (record);
 }
 
@@ -198,6 +199,7 @@ record_probe (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   g_mutex_lock (&record->lock);
   if (letter != '\0')
     g_string_append_c (record->text, letter);
+  g_cond_broadcast (&record->more);
   g_mutex_unlock (&record->lock);
   return GST_PAD_PROBE_OK;
 }
@@ -209,6 +211,7 @@ plugin_test_record_new (GstHarness * h)
   g_autoptr (GstPad) pad = gst_element_get_static_pad (h->element, "src");
 
   g_mutex_init (&record->lock);
+  g_cond_init (&record->more);
   record->text = g_string_new (NULL);
   gst_pad_add_probe (pad,
       GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM |
@@ -217,11 +220,13 @@ plugin_test_record_new (GstHarness * h)
 }
 
 gchar *
-plugin_test_record_take (PluginTestRecord * record)
+plugin_test_record_take (PluginTestRecord * record, gsize letters)
 {
   gchar *text;
 
   g_mutex_lock (&record->lock);
+  while (record->text->len < letters)
+    g_cond_wait (&record->more, &record->lock);
   text = g_strdup (record->text->str);
   g_string_truncate (record->text, 0);
   g_mutex_unlock (&record->lock);

@@ -44,12 +44,13 @@ GstBuffer *plugin_test_frame(gsize size, guint8 value, guint n);
  * stop, "T" tag, "B" buffer, others not. */
 typedef struct {
     GMutex lock;
+    GCond more;
     GString *text;
 } PluginTestRecord;
 
 PluginTestRecord *plugin_test_record_new(GstHarness *h);
-/** The text so far, freed by the caller; forgets it. */
-gchar *plugin_test_record_take(PluginTestRecord *record);
+/** The text once it has so many letters, freed by the caller; forgets it. */
+gchar *plugin_test_record_take(PluginTestRecord *record, gsize letters);
 
 /** Calls a function in 20 ms in another thread; join with g_thread_join(). */
 GThread *plugin_test_later(GThreadFunc func, gpointer data);

@@ -4,7 +4,7 @@
  */
 #include <gst/analytics/analytics.h>
 
-#include "fake-gpudl.h"
+#include "plugin-fake.h"
 #include "plugin-test.h"
 #include "plugin/gstgpudlinfer.h"
 
@@ -15,8 +15,7 @@ new_harness (void)
 {
   GstElement *element = plugin_test_element ("gpudlinfer", "top-k=3", NULL);
 
-  fake_gpudl_reset ();
-  fake_gpudl.labels = TRUE;
+  plugin_fake_reset ();
   g_object_set (element, "model", model_path, NULL);
   return plugin_test_harness (element,
       "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1");
@@ -92,7 +91,7 @@ test_survives_conversion (void)
   g_autoptr (GstSample) sample = NULL;
   GstAnalyticsClsMtd mtd;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   pipeline = gst_parse_launch (line, NULL);
   g_assert_nonnull (pipeline);
   gst_element_set_state (pipeline, GST_STATE_PAUSED);
@@ -148,7 +147,8 @@ main (int argc, char **argv)
 {
   plugin_test_init (&argc, &argv);
   GST_ELEMENT_REGISTER (gpudlinfer, NULL);
-  model_path = plugin_test_file ("net.bin", FAKE_GPUDL_MAGIC);
+  plugin_fake_init ();
+  model_path = plugin_fake_model ("net.bin", 10, 1, TRUE);
 
 #define ADD(name, func) g_test_add_func ("/analytics/" name, func)
   ADD ("says-what-the-custom-meta-says", test_same_as_custom_meta);

@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
  * gpudlinfer as a part of a stream: what goes in comes out in order, once, whatever happens around it.
- * The engine is the double of fake-gpudl.h, so that every order and every failure can be had.
+ * The engine runs on a fake module, so that every order and every failure can be had; once on the synchronous one and
+ * once on the asynchronous one, which runs several frames at a time.
  */
-#include "fake-gpudl.h"
+#include "engine/model.h"
+#include "models/gpudl-import.h"
+#include "plugin-fake.h"
 #include "plugin-test.h"
 #include "plugin/gstgpudlinfer.h"
+
+#include <string.h>
 
 #define GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
 #define GRAY_SIZE 16
 
 static const gchar *model_path;
-
-static void
-setup (void)
-{
-  fake_gpudl_reset ();
-  fake_gpudl.n_classes = 256;   /* one for each value that a frame can have */
-}
 
 static GstHarness *
 new_harness (guint depth)
@@ -59,22 +57,16 @@ pull (GstHarness * h, guint n)
   check_frame (buffer, n);
 }
 
-static gpointer
-release (gpointer data)
-{
-  fake_gpudl_set_hold (FALSE);
-  return NULL;
-}
-
 static void
 test_order (void)
 {
   for (guint depth = 1; depth <= 16; depth++) {
     GstHarness *h;
 
-    setup ();
-    fake_gpudl.scramble = TRUE;
-    fake_gpudl.delay_us = 100;
+    plugin_fake_reset ();
+    fake->is.n_slots = 4;
+    fake->does.scramble = TRUE;
+    fake->does.delay_us = 100;
     h = new_harness (depth);
     for (guint i = 0; i < 48; i++)
       push (h, i);
@@ -82,8 +74,9 @@ test_order (void)
     for (guint i = 0; i < 48; i++)
       pull (h, i);
     g_assert_cmpuint (gst_harness_buffers_received (h), ==, 48);
-    g_assert_cmpuint (fake_gpudl.max_queued, <=, depth);
-    g_assert_cmpuint (fake_gpudl.runs, ==, 48);
+    g_assert_cmpuint (FAKE_SEEN (fake, max_running), <=, depth);
+    g_assert_cmpuint (FAKE_SEEN (fake, max_staged), <=, depth);
+    g_assert_cmpuint (FAKE_SEEN (fake, jobs), ==, 48);
     plugin_test_teardown (h);
   }
 }
@@ -97,33 +90,36 @@ test_depth_bounds_frames (void)
     GThread *later;
     guint in_flight;
 
-    setup ();
-    fake_gpudl.hold = TRUE;
+    plugin_fake_reset ();
+    fake->is.n_slots = 17;      /* the element alone sees to it that no more run */
+    fake->is.max_batch = 1;
+    fake->does.hold = TRUE;
     h = new_harness (depth);
     for (guint i = 0; i < depth; i++)
       push (h, i);
     g_object_get (h->element, "stats", &stats, NULL);
     g_assert_true (gst_structure_get_uint (stats, "in-flight", &in_flight));
     g_assert_cmpuint (in_flight, ==, depth);
-    fake_gpudl_wait_queued (depth);
-    later = plugin_test_later (release, NULL);
+    FAKE_AWAIT (fake, running, depth);
+    later = plugin_test_later (plugin_fake_release, NULL);
     push (h, depth);            /* waits for room */
-    g_assert_false (fake_gpudl.hold);
+    g_assert_cmpuint (fake_read (fake, &fake->does.hold), ==, FALSE);
     g_thread_join (later);
     for (guint i = 0; i <= depth; i++)
       pull (h, i);
+    g_assert_cmpuint (FAKE_SEEN (fake, max_running), ==, depth);
     plugin_test_teardown (h);
   }
 }
 
-/* async-depth 0 makes as many as the double's parallelism says, and one. */
+/* async-depth 0: two batches of a GPU; one frame for each worker of the CPU, and one. */
 static void
 test_default_depth (void)
 {
   static const struct
   {
     const gchar *backend;
-    guint parallelism, depth;
+    guint n_slots, depth;
   } cases[] = { {"cpu", 1, 2}, {"cpu", 4, 5}, {"cpu", 64, 16}, {"cuda", 8, 2} };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -131,9 +127,10 @@ test_default_depth (void)
     GstHarness *h;
     guint depth;
 
-    setup ();
-    fake_gpudl.backend = cases[i].backend;
-    fake_gpudl.parallelism = cases[i].parallelism;
+    if (!g_str_equal (cases[i].backend, fake_backend))
+      continue;
+    plugin_fake_reset ();
+    fake->is.n_slots = cases[i].n_slots;
     h = new_harness (0);
     g_object_get (h->element, "model-info", &info, NULL);
     g_assert_true (gst_structure_get_uint (info, "async-depth", &depth));
@@ -151,18 +148,18 @@ check_event_order (GstEvent * event, const gchar * expected)
   GstHarness *h;
   GThread *later;
 
-  setup ();
-  fake_gpudl.hold = TRUE;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.hold, TRUE);
   h = new_harness (4);
   record = plugin_test_record_new (h);
   for (guint i = 0; i < 3; i++)
     push (h, i);
-  later = plugin_test_later (release, NULL);
+  later = plugin_test_later (plugin_fake_release, NULL);
   g_assert_true (gst_harness_push_event (h, event));
   g_thread_join (later);
   for (guint i = 0; i < 3; i++)
     pull (h, i);
-  seen = plugin_test_record_take (record);
+  seen = plugin_test_record_take (record, strlen (expected));
   g_assert_cmpstr (seen, ==, expected);
   plugin_test_teardown (h);
 }
@@ -191,13 +188,13 @@ test_caps_change (void)
   GstHarness *h;
   GThread *later;
 
-  setup ();
-  fake_gpudl.hold = TRUE;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.hold, TRUE);
   h = new_harness (4);
   record = plugin_test_record_new (h);
   for (guint i = 0; i < 3; i++)
     push (h, i);
-  later = plugin_test_later (release, NULL);
+  later = plugin_test_later (plugin_fake_release, NULL);
   gst_harness_set_src_caps (h, g_steal_pointer (&caps));
   g_thread_join (later);
   for (guint i = 3; i < 6; i++)
@@ -205,13 +202,50 @@ test_caps_change (void)
         ==, GST_FLOW_OK);
   for (guint i = 0; i < 6; i++)
     pull (h, i);
-  seen = plugin_test_record_take (record);
+  seen = plugin_test_record_take (record, strlen ("BBBCBBB"));
   g_assert_true (g_str_has_prefix (seen, "BBBC"));
   g_assert_true (g_str_has_suffix (seen, "BBB"));
-  g_assert_cmpint (fake_gpudl.last_frame.format, ==, GPUDL_PIXEL_RGB);
-  g_assert_cmpint (fake_gpudl.last_frame.width, ==, 8);
-  g_assert_cmpint (fake_gpudl.last_frame.height, ==, 6);
-  g_assert_cmpint (fake_gpudl.last_frame.strides[0], ==, 24);
+  g_assert_cmpint (fake->seen.last_frame.format, ==, GPUDL_PIXEL_RGB);
+  g_assert_cmpint (fake->seen.last_frame.width, ==, 8);
+  g_assert_cmpint (fake->seen.last_frame.height, ==, 6);
+  g_assert_cmpint (fake->seen.last_frame.strides[0], ==, 24);
+  plugin_test_teardown (h);
+}
+
+static GstHarness *asked;
+static guint n_questions, received_before;
+
+static gboolean
+count_questions (GstPad * pad, GstObject * parent, GstQuery * query)
+{
+  if (n_questions++ == 0)
+    received_before = gst_harness_buffers_received (asked);
+  return gst_pad_query_default (pad, parent, query);
+}
+
+/* Downstream is asked about the next frame when it has those before it. */
+static void
+test_renegotiation (void)
+{
+  GThread *later;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.hold, TRUE);
+  asked = h = new_harness (4);
+  gst_pad_set_query_function (h->sinkpad, count_questions);
+  for (guint i = 0; i < 3; i++)
+    push (h, i);
+  g_assert_true (gst_harness_push_upstream_event (h,
+          gst_event_new_reconfigure ()));
+  n_questions = 0;
+  later = plugin_test_later (plugin_fake_release, NULL);
+  push (h, 3);
+  g_thread_join (later);
+  for (guint i = 0; i < 4; i++)
+    pull (h, i);
+  g_assert_cmpuint (n_questions, >, 0);
+  g_assert_cmpuint (received_before, ==, 3);
   plugin_test_teardown (h);
 }
 
@@ -224,21 +258,39 @@ restart (GstHarness * h)
   g_assert_true (gst_harness_push_event (h, gst_event_new_segment (&segment)));
 }
 
+static gpointer
+flush_start (gpointer data)
+{
+  g_assert_true (gst_harness_push_event (data, gst_event_new_flush_start ()));
+  return NULL;
+}
+
+/* A flush waits for the frame that runs; those behind it never run. */
 static void
 test_flush_levels (void)
 {
   for (guint fill = 0; fill <= 8; fill++) {
+    const guint running = MIN (fill, 1);
+    GThread *thread;
     GstHarness *h;
 
-    setup ();
-    fake_gpudl.hold = TRUE;     /* all the time: a flush does not wait for what does not run */
+    plugin_fake_reset ();
+    fake->is.n_slots = fake->is.max_batch = 1;
+    fake->does.hold = TRUE;
     h = new_harness (8);
     for (guint i = 0; i < fill; i++)
       push (h, i);
-    g_assert_true (gst_harness_push_event (h, gst_event_new_flush_start ()));
+    FAKE_AWAIT (fake, running, running);
+    thread = g_thread_new ("flush", flush_start, h);
+    if (fake->table->stage != NULL)
+      FAKE_AWAIT_EXACTLY (fake, staged, running);
+    else
+      g_usleep (20 * 1000);     /* nothing to be seen of frames that wait */
+    plugin_fake_release (NULL);
+    g_thread_join (thread);
     g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
-    g_assert_cmpuint (fake_gpudl.cancelled, ==, fill);
-    release (NULL);
+    if (fake->table->stage != NULL)
+      g_assert_cmpuint (FAKE_SEEN (fake, jobs), ==, running);
     restart (h);
     push (h, 100);
     push (h, 101);
@@ -254,11 +306,10 @@ test_flush_running (void)
 {
   GstHarness *h;
 
-  setup ();
-  fake_gpudl.delay_us = 2000;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.delay_us, 2000);
   h = new_harness (8);
   for (guint round = 0; round < 60; round++) {
-    g_autofree gchar *seen = NULL;
     const guint n = g_test_rand_int_range (0, 8);
 
     for (guint i = 0; i < n; i++)
@@ -293,23 +344,26 @@ push_blocking (gpointer data)
 static void
 test_flush_blocked_chain (void)
 {
+  GThread *thread, *flush;
   GstHarness *h;
-  GThread *thread;
   Push blocked;
 
-  setup ();
-  fake_gpudl.hold = TRUE;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.hold, TRUE);
   h = new_harness (1);
   push (h, 0);
+  FAKE_AWAIT (fake, running, 1);
   blocked = (Push) {
   h, 1};
   thread = g_thread_new ("push", push_blocking, &blocked);
   g_usleep (20 * 1000);
-  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_start ()));
+  flush = g_thread_new ("flush", flush_start, h);
+  /* while the frame before it still runs */
   g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (thread)), ==,
       GST_FLOW_FLUSHING);
+  plugin_fake_release (NULL);
+  g_thread_join (flush);
   g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
-  release (NULL);
   restart (h);
   push (h, 2);
   pull (h, 2);
@@ -331,28 +385,32 @@ test_shutdown_blocked (void)
   GThread *thread, *stop;
   Push blocked;
 
-  setup ();
-  fake_gpudl.hold = TRUE;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.hold, TRUE);
   h = new_harness (1);
   push (h, 0);
+  FAKE_AWAIT (fake, running, 1);
   blocked = (Push) {
   h, 1};
   thread = g_thread_new ("push", push_blocking, &blocked);
   stop = plugin_test_later (stop_element, h->element);
+  /* because of the shutdown: nothing ends */
   g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (thread)), ==,
       GST_FLOW_FLUSHING);
+  plugin_fake_release (NULL);
   g_thread_join (stop);
-  g_assert_cmpint (fake_gpudl.requests, ==, 0);
+  plugin_fake_check_nothing_alive ();
   plugin_test_teardown (h);
 
-  setup ();
-  fake_gpudl.hold = TRUE;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.hold, TRUE);
   h = new_harness (2);
   push (h, 0);
+  FAKE_AWAIT (fake, running, 1);
   stop = plugin_test_later (stop_element, h->element);
-  /* returns because of the shutdown: nothing runs */
   g_assert_false (gst_harness_push_event (h, gst_event_new_gap (0,
               GST_SECOND)));
+  plugin_fake_release (NULL);
   g_thread_join (stop);
   plugin_test_teardown (h);
 }
@@ -364,21 +422,21 @@ test_gap_buffers (void)
   GstBuffer *gap;
   GstHarness *h;
 
-  setup ();
-  fake_gpudl.hold = TRUE;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.hold, TRUE);
   h = new_harness (4);
   push (h, 0);
   gap = plugin_test_frame (GRAY_SIZE, 1, 1);
   GST_BUFFER_FLAG_SET (gap, GST_BUFFER_FLAG_GAP);
   g_assert_cmpint (gst_harness_push (h, gap), ==, GST_FLOW_OK);
   push (h, 2);
-  release (NULL);
+  plugin_fake_release (NULL);
   pull (h, 0);
   out = gst_harness_pull (h);
   g_assert_true (out == gap);
   g_assert_null (gst_gpudl_meta_read (out, 0));
   pull (h, 2);
-  g_assert_cmpuint (fake_gpudl.submits, ==, 2);
+  g_assert_cmpuint (FAKE_SEEN (fake, jobs), ==, 2);
   plugin_test_teardown (h);
 }
 
@@ -416,7 +474,7 @@ test_downstream_results (void)
     for (guint depth = 1; depth <= 4; depth += 3) {
       GstHarness *h;
 
-      setup ();
+      plugin_fake_reset ();
       h = new_harness (depth);
       gst_pad_set_chain_function (h->sinkpad, chain);
       chain_result = results[i];
@@ -442,7 +500,7 @@ test_downstream_eos_until_segment (void)
 {
   GstHarness *h;
 
-  setup ();
+  plugin_fake_reset ();
   h = new_harness (3);
   gst_pad_set_chain_function (h->sinkpad, chain);
   chain_result = GST_FLOW_EOS;
@@ -460,7 +518,7 @@ test_unlinked_until_relinked (void)
   g_autoptr (GstPad) src = NULL;
   GstHarness *h;
 
-  setup ();
+  plugin_fake_reset ();
   h = new_harness (3);
   src = gst_element_get_static_pad (h->element, "src");
   push (h, 0);
@@ -484,7 +542,7 @@ test_eos_after_bad_result (void)
 {
   GstHarness *h;
 
-  setup ();
+  plugin_fake_reset ();
   h = new_harness (4);
   gst_pad_set_chain_function (h->sinkpad, chain);
   chain_result = GST_FLOW_NOT_NEGOTIATED;
@@ -497,21 +555,57 @@ test_eos_after_bad_result (void)
 
 /* ---- failures of the engine ---------------------------------------------------------------------------------------*/
 
+typedef enum
+{
+  AT_STAGE,                     /* says it to who submits the frame */
+  AT_SUBMIT,                    /* before it runs */
+  AT_RUN
+} FailAt;
+
+/* The how manieth from now on fails. */
 static void
-check_engine_failure (gboolean at_submit, GpudlError code, GQuark domain,
+fail_at (FailAt at, guint n, GpudlStatus status)
+{
+  fake_lock (fake);
+  fake->does.fail_status = status;
+  switch (at) {
+    case AT_STAGE:
+      fake->does.fail_stage_at = fake->seen.stages + n;
+      break;
+    case AT_SUBMIT:
+      fake->does.fail_submit_at = fake->seen.submits + n;
+      break;
+    case AT_RUN:
+      fake->does.fail_run_at = fake->seen.submits + n;
+      break;
+  }
+  fake_unlock (fake);
+}
+
+static void
+flush (GstHarness * h)
+{
+  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_start ()));
+  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
+  restart (h);
+  while (gst_harness_buffers_in_queue (h) > 0)
+    gst_buffer_unref (gst_harness_pull (h));
+}
+
+static void
+check_engine_failure (FailAt at, GpudlStatus status, GQuark domain,
     gint gst_code)
 {
   g_autoptr (GstStructure) stats = NULL;
   guint64 errors;
   GstHarness *h;
 
-  setup ();
-  if (at_submit)
-    fake_gpudl.fail_submit_at = 3;
-  else
-    fake_gpudl.fail_run_at = 3;
-  fake_gpudl.fail_code = code;
+  plugin_fake_reset ();
+  if (at == AT_STAGE && fake->table->stage == NULL)
+    return;
+  fake->is.n_slots = fake->is.max_batch = 1;    /* frames run in their order */
   h = new_harness (2);
+  fail_at (at, 3, status);
   g_assert_cmpint (push_until_told (h, 6), ==, GST_FLOW_ERROR);
   g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 0, 0)),
       ==, GST_FLOW_ERROR);
@@ -520,45 +614,90 @@ check_engine_failure (gboolean at_submit, GpudlError code, GQuark domain,
   g_assert_cmpuint (gst_harness_buffers_received (h), <=, 2);
   g_object_get (h->element, "stats", &stats, NULL);
   g_assert_true (gst_structure_get_uint64 (stats, "errors", &errors));
-  g_assert_cmpuint (errors, ==, 1);
+  g_assert_cmpuint (errors, >=, 1);
+  /* a frame that comes meanwhile finds the device gone, too */
+  g_assert_cmpuint (errors, <=, status == GPUDL_STATUS_DEVICE ? 2 : 1);
 
-  /* flushed it works again, and what fails then is said again */
-  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_start ()));
-  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
-  restart (h);
-  while (gst_harness_buffers_in_queue (h) > 0)
-    gst_buffer_unref (gst_harness_pull (h));
-  push (h, 77);
-  pull (h, 77);
-  fake_gpudl_lock ();
-  *(at_submit ? &fake_gpudl.fail_submit_at : &fake_gpudl.fail_run_at) =
-      fake_gpudl.submits + 1;
-  fake_gpudl_unlock ();
+  /* flushed it works again, unless the device is gone; what fails then is said again */
+  flush (h);
+  if (status != GPUDL_STATUS_DEVICE) {
+    push (h, 77);
+    pull (h, 77);
+    fail_at (at, 1, status);
+  }
   g_assert_cmpint (push_until_told (h, 3), ==, GST_FLOW_ERROR);
   plugin_test_one_error (h->element, domain, gst_code);
 
-  /* so it does stopped and started */
+  /* stopped and started it works in any case */
   gst_element_set_state (h->element, GST_STATE_NULL);
+  plugin_fake_check_nothing_alive ();
   gst_harness_play (h);
   gst_harness_set_src_caps_str (h, GRAY);
   push (h, 78);
   pull (h, 78);
+  g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 2);
   plugin_test_teardown (h);
 }
 
 static void
 test_engine_failures (void)
 {
-  check_engine_failure (FALSE, GPUDL_ERROR_DEVICE, GST_STREAM_ERROR,
-      GST_STREAM_ERROR_FAILED);
-  check_engine_failure (FALSE, GPUDL_ERROR_NO_MEMORY, GST_RESOURCE_ERROR,
-      GST_RESOURCE_ERROR_NO_SPACE_LEFT);
-  check_engine_failure (FALSE, GPUDL_ERROR_FAILED, GST_LIBRARY_ERROR,
-      GST_LIBRARY_ERROR_FAILED);
-  check_engine_failure (TRUE, GPUDL_ERROR_DEVICE, GST_STREAM_ERROR,
-      GST_STREAM_ERROR_FAILED);
-  check_engine_failure (TRUE, GPUDL_ERROR_INVALID_ARGUMENT, GST_RESOURCE_ERROR,
-      GST_RESOURCE_ERROR_SETTINGS);
+  static const struct
+  {
+    GpudlStatus status;
+      GQuark (*domain) (void);
+    gint code;
+  } cases[] = {
+    {GPUDL_STATUS_FAILED, gst_library_error_quark, GST_LIBRARY_ERROR_FAILED},
+    {GPUDL_STATUS_UNSUPPORTED, gst_stream_error_quark,
+        GST_STREAM_ERROR_NOT_IMPLEMENTED},
+    {GPUDL_STATUS_INVALID_ARGUMENT, gst_resource_error_quark,
+        GST_RESOURCE_ERROR_SETTINGS},
+    {GPUDL_STATUS_BACKEND, gst_library_error_quark, GST_LIBRARY_ERROR_INIT},
+    {GPUDL_STATUS_NO_MEMORY, gst_resource_error_quark,
+        GST_RESOURCE_ERROR_NO_SPACE_LEFT},
+    {GPUDL_STATUS_DEVICE, gst_stream_error_quark, GST_STREAM_ERROR_FAILED},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    for (FailAt at = AT_STAGE; at <= AT_RUN; at++)
+      check_engine_failure (at, cases[i].status, cases[i].domain (),
+          cases[i].code);
+  }
+}
+
+/* All elements on the device fail, each with an error of its own, and all of them can be started again. */
+static void
+test_device_gone (void)
+{
+  GstHarness *h[2];
+
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.hold, TRUE);
+  for (guint i = 0; i < 2; i++)
+    h[i] = new_harness (4);
+  for (guint i = 0; i < 8; i++)
+    push (h[i % 2], i);
+  FAKE_AWAIT (fake, running, 2);
+  FAKE_SET (fake, does.die, TRUE);
+  for (guint i = 0; i < 2; i++) {
+    g_assert_cmpint (push_until_told (h[i], 4), ==, GST_FLOW_ERROR);
+    plugin_test_one_error (h[i]->element, GST_STREAM_ERROR,
+        GST_STREAM_ERROR_FAILED);
+    g_assert_cmpuint (gst_harness_buffers_received (h[i]), ==, 0);
+  }
+  FAKE_SET (fake, does.hold, FALSE);
+  for (guint i = 0; i < 2; i++) {
+    gst_element_set_state (h[i]->element, GST_STATE_NULL);
+    gst_harness_play (h[i]);
+    gst_harness_set_src_caps_str (h[i], GRAY);
+    push (h[i], 10 + i);
+    pull (h[i], 10 + i);
+  }
+  g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 2);
+  g_assert_cmpuint (FAKE_SEEN (fake, engines), ==, 1);
+  for (guint i = 0; i < 2; i++)
+    plugin_test_teardown (h[i]);
 }
 
 static void
@@ -566,7 +705,7 @@ test_too_small_buffer (void)
 {
   GstHarness *h;
 
-  setup ();
+  plugin_fake_reset ();
   h = new_harness (2);
   g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE - 1, 0,
               0)), ==, GST_FLOW_ERROR);
@@ -626,9 +765,9 @@ test_seeks (void)
 {
   GstElement *pipeline;
 
-  setup ();
-  fake_gpudl.delay_us = 500;
-  fake_gpudl.scramble = TRUE;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.delay_us, 500);
+  FAKE_SET (fake, does.scramble, TRUE);
   pipeline = new_pipeline ("videotestsrc num-buffers=200", "fakesink");
   set_state (pipeline, GST_STATE_PLAYING);
   for (guint i = 0; i < 40; i++) {
@@ -651,8 +790,8 @@ test_state_cycles (void)
   static const GstState bottoms[] = { GST_STATE_NULL, GST_STATE_READY };
   GstElement *pipeline;
 
-  setup ();
-  fake_gpudl.delay_us = 300;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.delay_us, 300);
   pipeline =
       new_pipeline ("videotestsrc",
       "tee name=t ! queue ! fakesink t. ! queue ! fakesink");
@@ -668,23 +807,27 @@ test_state_cycles (void)
     check_no_error (pipeline);
   }
   set_state (pipeline, GST_STATE_NULL);
+  plugin_fake_check_nothing_alive ();
   gst_object_unref (pipeline);
-  g_assert_cmpint (fake_gpudl.sessions, ==, 0);
 }
 
 static void
 test_state_cycles_without_model (void)
 {
+  g_autoptr (GstBus) bus = gst_bus_new ();
   GstElement *element;
 
-  setup ();
+  plugin_fake_reset ();
   element = plugin_test_element ("gpudlinfer", NULL);
   gst_object_ref_sink (element);
+  gst_element_set_bus (element, bus);
   for (guint i = 0; i < 10; i++) {
     g_assert_cmpint (gst_element_set_state (element, GST_STATE_READY), ==,
         GST_STATE_CHANGE_SUCCESS);
     g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==,
         GST_STATE_CHANGE_FAILURE);
+    plugin_test_one_error (element, GST_RESOURCE_ERROR,
+        GST_RESOURCE_ERROR_SETTINGS);
     if (i % 2 == 0)
       g_assert_cmpint (gst_element_set_state (element, GST_STATE_NULL), ==,
           GST_STATE_CHANGE_SUCCESS);
@@ -692,19 +835,21 @@ test_state_cycles_without_model (void)
   g_object_set (element, "model", model_path, NULL);
   g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==,
       GST_STATE_CHANGE_SUCCESS);
-  g_assert_cmpint (fake_gpudl.sessions, ==, 1);
+  g_assert_cmpuint (FAKE_SEEN (fake, engines), ==, 1);
   gst_element_set_state (element, GST_STATE_NULL);
+  plugin_fake_check_nothing_alive ();
+  gst_bus_set_flushing (bus, TRUE);
   gst_object_unref (element);
-  g_assert_cmpint (fake_gpudl.models, ==, 0);
 }
 
-/* The sink waits for its clock, the engine for nothing: going down still returns. */
+/* The sink waits for its clock, the engine for its device: going down still returns. */
 static void
 test_shutdown_while_sink_waits (void)
 {
   GstElement *pipeline;
+  GThread *later;
 
-  setup ();
+  plugin_fake_reset ();
   pipeline =
       new_pipeline ("videotestsrc timestamp-offset=3600000000000",
       "fakesink sync=true");
@@ -713,14 +858,16 @@ test_shutdown_while_sink_waits (void)
   set_state (pipeline, GST_STATE_NULL);
   gst_object_unref (pipeline);
 
-  setup ();
-  fake_gpudl.hold = TRUE;
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.hold, TRUE);
   pipeline = new_pipeline ("videotestsrc", "fakesink sync=true");
   gst_element_set_state (pipeline, GST_STATE_PLAYING);
-  fake_gpudl_wait_queued (2);
+  FAKE_AWAIT (fake, running, 1);
+  later = plugin_test_later (plugin_fake_release, NULL);
   set_state (pipeline, GST_STATE_NULL);
+  g_thread_join (later);
+  plugin_fake_check_nothing_alive ();
   gst_object_unref (pipeline);
-  g_assert_cmpint (fake_gpudl.requests, ==, 0);
 }
 
 static void
@@ -729,7 +876,7 @@ test_property_changes_in_playing (void)
   g_autoptr (GstElement) infer = NULL;
   GstElement *pipeline;
 
-  setup ();
+  plugin_fake_reset ();
   pipeline = new_pipeline ("videotestsrc num-buffers=300", "fakesink");
   infer = gst_bin_get_by_name (GST_BIN (pipeline), "infer");
   set_state (pipeline, GST_STATE_PLAYING);
@@ -752,7 +899,7 @@ test_discont_after_qos_drop (void)
   g_autoptr (GstBuffer) second = NULL;
   GstHarness *h;
 
-  setup ();
+  plugin_fake_reset ();
   h = new_harness (2);
   g_object_set (h->element, "qos", TRUE, NULL);
   push (h, 0);
@@ -792,7 +939,7 @@ test_structures_at_any_time (void)
   GstElement *pipeline;
   GThread *reader;
 
-  setup ();
+  plugin_fake_reset ();
   pipeline = new_pipeline ("videotestsrc", "fakesink");
   infer = gst_bin_get_by_name (GST_BIN (pipeline), "infer");
   reader = g_thread_new ("reader", read_structures, infer);
@@ -813,11 +960,12 @@ test_shared_session (void)
 {
   for (guint first = 0; first < 2; first++) {
     GstHarness *h[2];
+    GThread *thread;
 
-    setup ();
+    plugin_fake_reset ();
     h[0] = new_harness (4);
     h[1] = new_harness (4);
-    g_assert_cmpuint (fake_gpudl.sessions_made, ==, 1);
+    g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 1);
     for (guint i = 0; i < 20; i++) {
       push (h[0], i);
       push (h[1], 100 + i);
@@ -827,23 +975,104 @@ test_shared_session (void)
       pull (h[0], i);
     }
     /* a flush of one does not touch the other */
-    fake_gpudl_set_hold (TRUE);
+    FAKE_SET (fake, does.hold, TRUE);
     push (h[0], 1);
     push (h[1], 2);
-    g_assert_true (gst_harness_push_event (h[first],
-            gst_event_new_flush_start ()));
+    thread = g_thread_new ("flush", flush_start, h[first]);
+    g_usleep (10 * 1000);
+    FAKE_SET (fake, does.hold, FALSE);
+    g_thread_join (thread);
     g_assert_true (gst_harness_push_event (h[first],
             gst_event_new_flush_stop (TRUE)));
-    fake_gpudl_set_hold (FALSE);
     pull (h[1 - first], 1 - first == 0 ? 1 : 2);
 
     plugin_test_teardown (h[first]);
-    g_assert_cmpint (fake_gpudl.sessions, ==, 1);
+    g_assert_cmpuint (FAKE_SEEN (fake, engines), ==, 1);
     push (h[1 - first], 7);
     pull (h[1 - first], 7);
     plugin_test_teardown (h[1 - first]);
-    g_assert_cmpint (fake_gpudl.sessions, ==, 0);
+    plugin_fake_check_nothing_alive ();
   }
+}
+
+/* One engine for all that comes to the same once it is resolved, and another for what does not. */
+static void
+test_shared_settings (void)
+{
+  const gchar *again = plugin_fake_model ("again.bin", 256, 1, FALSE);
+  const gchar *labelled = plugin_fake_model ("labelled.bin", 256, 1, TRUE);
+  const gboolean is_cpu = g_str_equal (fake_backend, "cpu");
+  const struct
+  {
+    const gchar *model, *name, *value;
+    gboolean shared;
+  } cases[] = {
+    {model_path, "backend", fake_backend, TRUE},
+    {model_path, "precision", is_cpu ? "fp32" : "fp16", TRUE},
+    {model_path, "precision", "bf16", FALSE},
+    {model_path, "activation", "softmax", TRUE},
+    {model_path, "activation", "sigmoid", FALSE},
+    {model_path, "cpu-threads", "2", TRUE},
+    {model_path, "cpu-threads", "3", !is_cpu},
+    {model_path, "batch-size", "4", TRUE},
+    {model_path, "batch-size", "2", FALSE},
+    {model_path, "top-k", "1", TRUE},
+    {model_path, "async-depth", "3", TRUE},
+    {model_path, "resize-mode", "letterbox", TRUE},
+    {again, "top-k", "5", TRUE},
+    {labelled, "top-k", "5", FALSE},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    GstElement *element = plugin_test_element ("gpudlinfer", NULL);
+    GstHarness *h[2];
+
+    g_test_message ("%s=%s", cases[i].name, cases[i].value);
+    plugin_fake_reset ();
+    fake->is.max_batch = 4;
+    h[0] = new_harness (0);
+    g_object_set (element, "model", cases[i].model, NULL);
+    gst_util_set_object_arg (G_OBJECT (element), cases[i].name, cases[i].value);
+    h[1] = plugin_test_harness (element, GRAY);
+    for (guint j = 0; j < 2; j++) {
+      push (h[j], j);
+      pull (h[j], j);
+    }
+    g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, cases[i].shared ? 1 : 2);
+    for (guint j = 0; j < 2; j++)
+      plugin_test_teardown (h[j]);
+  }
+}
+
+static guint
+count_model_refs (void)
+{
+  const GpudlSessionConfig config = {.cuda_device_id = -1 };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GpudlModel) model = gpudl_model_load (model_path, NULL, &error);
+  g_autoptr (GpudlSession) session = NULL;
+
+  g_assert_no_error (error);
+  session = gpudl_session_acquire (model, &config, NULL, &error);
+  g_assert_no_error (error);
+  return gpudl_session_get_model (session)->refs;
+}
+
+/* Of a network read twice, one copy stays. */
+static void
+test_shared_model (void)
+{
+  GstHarness *h[2];
+  guint refs;
+
+  plugin_fake_reset ();
+  h[0] = new_harness (1);
+  refs = count_model_refs ();
+  h[1] = new_harness (1);
+  g_assert_cmpuint (count_model_refs (), >, refs);
+  g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 1);
+  plugin_test_teardown (h[0]);
+  plugin_test_teardown (h[1]);
 }
 
 static void
@@ -851,13 +1080,10 @@ test_failure_stays_with_its_element (void)
 {
   GstHarness *h[2];
 
-  setup ();
+  plugin_fake_reset ();
   h[0] = new_harness (1);
   h[1] = new_harness (1);
-  fake_gpudl_lock ();
-  fake_gpudl.fail_run_at = 1;
-  fake_gpudl.fail_code = GPUDL_ERROR_FAILED;
-  fake_gpudl_unlock ();
+  fail_at (AT_RUN, 1, GPUDL_STATUS_FAILED);
   push (h[0], 0);
   plugin_test_one_error (h[0]->element, GST_LIBRARY_ERROR,
       GST_LIBRARY_ERROR_FAILED);
@@ -872,7 +1098,8 @@ main (int argc, char **argv)
 {
   plugin_test_init (&argc, &argv);
   GST_ELEMENT_REGISTER (gpudlinfer, NULL);
-  model_path = plugin_test_file ("net.bin", FAKE_GPUDL_MAGIC);
+  plugin_fake_init ();
+  model_path = plugin_fake_model ("net.bin", 256, 1, FALSE);    /* a class for each value that a frame can have */
 
   g_test_add_func ("/flow/frames-leave-in-order-and-once-at-every-depth",
       test_order);
@@ -883,6 +1110,7 @@ main (int argc, char **argv)
   g_test_add_func ("/flow/serialized-events-wait-for-frames",
       test_serialized_events);
   g_test_add_func ("/flow/caps-change-midstream-keeps-order", test_caps_change);
+  g_test_add_func ("/flow/renegotiation-waits-for-frames", test_renegotiation);
   g_test_add_func ("/flow/flush-at-every-fill-level-drops-all-and-returns",
       test_flush_levels);
   g_test_add_func ("/flow/flush-while-requests-run-leaves-nothing",
@@ -903,6 +1131,8 @@ main (int argc, char **argv)
       test_eos_after_bad_result);
   g_test_add_func ("/flow/engine-failure-is-one-element-error",
       test_engine_failures);
+  g_test_add_func ("/flow/device-that-fails-takes-all-its-elements-along",
+      test_device_gone);
   g_test_add_func ("/flow/too-small-buffer-is-one-element-error",
       test_too_small_buffer);
   g_test_add_func ("/flow/flushing-seeks-end-in-eos", test_seeks);
@@ -919,6 +1149,10 @@ main (int argc, char **argv)
       test_structures_at_any_time);
   g_test_add_func ("/flow/elements-share-a-session-and-end-in-any-order",
       test_shared_session);
+  g_test_add_func ("/flow/settings-that-come-to-the-same-share-a-session",
+      test_shared_settings);
+  g_test_add_func ("/flow/elements-that-share-a-session-share-its-model",
+      test_shared_model);
   g_test_add_func ("/flow/failed-run-fails-only-its-element",
       test_failure_stays_with_its_element);
   return plugin_test_run ();

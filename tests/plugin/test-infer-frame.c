@@ -2,7 +2,7 @@
 /**
  * What gpudlinfer tells the engine about a buffer's pixels, and what it leaves and adds on the buffer.
  */
-#include "fake-gpudl.h"
+#include "plugin-fake.h"
 #include "plugin-test.h"
 #include "plugin/gstgpudlinfer.h"
 
@@ -62,7 +62,7 @@ test_formats (void)
     g_autofree gchar *caps =
         g_strdup_printf ("video/x-raw,format=%s,width=%d,height=%d",
         formats[f].name, sizes[s][0], sizes[s][1]);
-    const GpudlFrame *frame = &fake_gpudl.last_frame;
+    const GpudlFrame *frame = &fake->seen.last_frame;
     const guint8 *base;
     GstVideoInfo info;
     GstMapInfo map;
@@ -72,7 +72,7 @@ test_formats (void)
     gst_video_info_set_format (&info,
         gst_video_format_from_string (formats[f].name), sizes[s][0],
         sizes[s][1]);
-    fake_gpudl_reset ();
+    plugin_fake_reset ();
     h = new_harness (caps);
     buffer = plugin_test_frame (info.size, 0, 0);
     gst_buffer_map (buffer, &map, GST_MAP_READ);
@@ -127,6 +127,8 @@ test_colours (void)
         GPUDL_MATRIX_FCC, GPUDL_RANGE_LIMITED, GPUDL_CHROMA_H_COSITED, 1, 1},
     {"format=NV12,width=8,height=720,pixel-aspect-ratio=4/3",
         GPUDL_MATRIX_BT709, GPUDL_RANGE_LIMITED, GPUDL_CHROMA_H_COSITED, 4, 3},
+    {"format=NV12,width=8,height=8,chroma-site=none",
+        GPUDL_MATRIX_BT601, GPUDL_RANGE_LIMITED, GPUDL_CHROMA_CENTERED, 1, 1},
     {"format=NV12,width=8,height=480",
         GPUDL_MATRIX_BT601, GPUDL_RANGE_LIMITED, GPUDL_CHROMA_CENTERED, 1, 1},
     {"format=RGB,width=8,height=8",
@@ -136,12 +138,12 @@ test_colours (void)
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autofree gchar *text = g_strdup_printf ("video/x-raw,%s", cases[i].caps);
     g_autoptr (GstCaps) caps = gst_caps_from_string (text);
-    const GpudlFrame *frame = &fake_gpudl.last_frame;
+    const GpudlFrame *frame = &fake->seen.last_frame;
     GstVideoInfo info;
     GstHarness *h;
 
     g_assert_true (gst_video_info_from_caps (&info, caps));
-    fake_gpudl_reset ();
+    plugin_fake_reset ();
     h = new_harness (text);
     gst_buffer_unref (pass (h, plugin_test_frame (info.size, 0, 0)));
     if (frame->format == GPUDL_PIXEL_NV12) {
@@ -161,7 +163,7 @@ test_padded_strides (void)
 {
   gsize offsets[GST_VIDEO_MAX_PLANES] = { 64, 64 + 48 * 6, };
   gint strides[GST_VIDEO_MAX_PLANES] = { 48, 40, };
-  const GpudlFrame *frame = &fake_gpudl.last_frame;
+  const GpudlFrame *frame = &fake->seen.last_frame;
   g_autoptr (GstGpudlClassification) c = NULL;
   g_autoptr (GstBuffer) out = NULL;
   const guint8 *base;
@@ -169,7 +171,7 @@ test_padded_strides (void)
   GstMapInfo map;
   GstHarness *h;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   h = new_harness ("video/x-raw,format=NV12,width=9,height=6");
   buffer = plugin_test_frame (1024, 0, 0);
   gst_buffer_memset (buffer, 64, 6, 1);
@@ -204,12 +206,12 @@ cropped (guint x, guint y, guint width, guint height)
 static void
 test_crop (void)
 {
-  const GpudlFrame *frame = &fake_gpudl.last_frame;
+  const GpudlFrame *frame = &fake->seen.last_frame;
   g_autoptr (GstGpudlClassification) c = NULL;
   g_autoptr (GstBuffer) out = NULL;
   GstHarness *h;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   h = new_harness ("video/x-raw,format=GRAY8,width=16,height=8");
   out = pass (h, cropped (4, 2, 8, 4));
   g_assert_cmpint (frame->crop_x, ==, 4);
@@ -244,7 +246,7 @@ run_with (const gchar * first, const gchar * second)
       first ? second : NULL, NULL);
   GstHarness *h;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   g_object_set (element, "model", model_path, NULL);
   h = plugin_test_harness (element,
       "video/x-raw,format=GRAY8,width=4,height=4");
@@ -255,7 +257,7 @@ run_with (const gchar * first, const gchar * second)
 static void
 test_preproc (void)
 {
-  const GpudlPreproc *pp = &fake_gpudl.last_preproc;
+  const GpudlPreproc *pp = &fake->seen.last_preproc;
 
   run_with (NULL, NULL);        /* the model's */
   g_assert_cmpint (pp->resize_mode, ==, GPUDL_RESIZE_STRETCH);
@@ -282,10 +284,10 @@ test_preproc (void)
 static void
 test_preproc_in_playing (void)
 {
-  const GpudlPreproc *pp = &fake_gpudl.last_preproc;
+  const GpudlPreproc *pp = &fake->seen.last_preproc;
   GstHarness *h;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   h = new_harness ("video/x-raw,format=GRAY8,width=4,height=4");
   gst_buffer_unref (pass (h, plugin_test_frame (16, 0, 0)));
   g_assert_cmpint (pp->resize_mode, ==, GPUDL_RESIZE_STRETCH);
@@ -327,7 +329,7 @@ test_meta_fields (void)
   GstCustomMeta *meta;
   GstHarness *h;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   h = new_harness ("video/x-raw,format=GRAY8,width=4,height=4");
   out = pass (h, plugin_test_frame (16, 2, 9));
   meta = gst_buffer_get_custom_meta (out, "GpudlClassificationMeta");
@@ -354,7 +356,7 @@ test_buffer_is_the_same (void)
   g_autoptr (GstBuffer) out = NULL;
   GstHarness *h;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   h = new_harness ("video/x-raw,format=GRAY8,width=4,height=4");
   gst_buffer_unref (pass (h, plugin_test_frame (16, 1, 8)));
   GST_BUFFER_DTS (in) = 5;
@@ -385,7 +387,7 @@ test_discont_is_kept (void)
 {
   GstHarness *h;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   h = new_harness ("video/x-raw,format=GRAY8,width=4,height=4");
   for (guint i = 0; i < 4; i++) {
     GstBuffer *in = plugin_test_frame (16, 2, i);
@@ -408,7 +410,7 @@ test_no_timestamps (void)
   GstHarness *h;
   GstBuffer *in = plugin_test_frame (16, 2, 0);
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   GST_BUFFER_PTS (in) = GST_BUFFER_DURATION (in) = GST_CLOCK_TIME_NONE;
   h = new_harness ("video/x-raw,format=GRAY8,width=4,height=4");
   out = pass (h, in);
@@ -427,7 +429,7 @@ test_shared_buffer (void)
   g_autoptr (GstBuffer) out = NULL;
   GstHarness *h;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   h = new_harness ("video/x-raw,format=GRAY8,width=4,height=4");
   out = pass (h, gst_buffer_ref (in));
   g_assert_true (out != in);
@@ -453,7 +455,7 @@ test_meta_survives_conversion (void)
   g_autoptr (GstGpudlClassification) c = NULL;
   GstElement *pipeline;
 
-  fake_gpudl_reset ();
+  plugin_fake_reset ();
   pipeline = gst_parse_launch (line, NULL);
   g_assert_nonnull (pipeline);
   gst_element_set_state (pipeline, GST_STATE_PAUSED);
@@ -512,7 +514,8 @@ main (int argc, char **argv)
 {
   plugin_test_init (&argc, &argv);
   GST_ELEMENT_REGISTER (gpudlinfer, NULL);
-  model_path = plugin_test_file ("net.bin", FAKE_GPUDL_MAGIC);
+  plugin_fake_init ();
+  model_path = plugin_fake_model ("net.bin", 10, 1, FALSE);
 
 #define ADD(name, func) g_test_add_func ("/frame/" name, func)
   ADD ("every-format-has-its-planes", test_formats);

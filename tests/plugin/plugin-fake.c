@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plugin-fake.h"
+
+#include "engine/model.h"
+#include "engine/session/session.h"
+#include "models/gpudl-import.h"
+#include "plugin-test.h"
+
+#define WIDTH 32
+#define HEIGHT 24
+
+Fake *fake, *fake_other;
+const gchar *fake_backend;
+
+void
+plugin_fake_init (void)
+{
+  const gchar *asked = g_getenv ("GPUDL_TEST_BACKEND");
+
+  fake_backend = asked != NULL ? asked : "cpu";
+  fake = fake_get (fake_backend);
+  fake_other = fake_get (g_str_equal (fake_backend, "cpu") ? "cuda" : "cpu");
+}
+
+static void
+check_module (Fake * module)
+{
+  g_assert_cmpuint (FAKE_SEEN (module, engines), ==, 0);
+  g_assert_cmpuint (FAKE_SEEN (module, devices), ==, 0);
+  g_assert_cmpuint (FAKE_SEEN (module, tickets), ==, 0);
+  g_assert_cmpuint (FAKE_SEEN (module, blocks), ==, 0);
+}
+
+void
+plugin_fake_check_nothing_alive (void)
+{
+  g_assert_cmpuint (gpudl_session_count (), ==, 0);
+  check_module (fake);
+  check_module (fake_other);
+}
+
+void
+plugin_fake_reset (void)
+{
+  plugin_fake_check_nothing_alive ();
+  fake->reset ();
+  fake_other->reset ();
+  /* "auto" goes on to the next one */
+  FAKE_SET (fake_other, does.probe_status, GPUDL_STATUS_NO_DEVICE);
+}
+
+gpointer
+plugin_fake_release (gpointer data)
+{
+  FAKE_SET (fake, does.hold, FALSE);
+  return NULL;
+}
+
+/* ---- models ------------------------------------------------------------------------------------------------------ */
+
+/* Pixels in a row, of which each head takes as many as it has classes. */
+static GpudlGraph *
+make_graph (guint n_classes, guint n_heads)
+{
+  static const gchar *const names[] = { "first", "second" };
+  const GpudlShape shape = { 4, {1, 3, HEIGHT, WIDTH} };
+  GpudlGraph *graph = gpudl_graph_new ();
+  GpudlTensor *input, *flat;
+  GpudlNode *node;
+
+  input = gpudl_graph_add_input (graph, "pixels", GPUDL_DTYPE_F32, &shape);
+  node = gpudl_graph_add_node (graph, GPUDL_OP_RESHAPE, "flat", &input, 1,
+      NULL, 1);
+  node->attrs.shape.rank = 2;
+  node->attrs.shape.dims[1] = -1;
+  flat = node->outputs[0];
+  for (guint i = 0; i < n_heads; i++) {
+    const gchar *name = i < G_N_ELEMENTS (names) ? names[i] : NULL;
+    g_autofree gchar *number = g_strdup_printf ("head %u", i);
+
+    node = gpudl_graph_add_node (graph, GPUDL_OP_SLICE, number, &flat, 1,
+        &name, 1);
+    node->attrs.slice.rank = 2;
+    node->attrs.slice.start[1] = i;
+    node->attrs.slice.end[0] = G_MAXINT64;
+    node->attrs.slice.end[1] = i + n_classes;
+    node->attrs.slice.step[0] = node->attrs.slice.step[1] = 1;
+    gpudl_graph_add_output (graph, node->outputs[0]);
+  }
+  return graph;
+}
+
+const gchar *
+plugin_fake_model (const gchar * name, guint n_classes, guint n_heads,
+    gboolean labels)
+{
+  const GpudlPreproc preproc = {
+    .width = WIDTH,.height = HEIGHT,.channels = 3,
+    .channel_order = GPUDL_CHANNELS_RGB,
+    .resize_mode = GPUDL_RESIZE_STRETCH,
+    .scale_method = GPUDL_SCALE_BILINEAR,
+    .crop_fraction = 0.875f,.pad_color = 0x727272,.pixel_scale = 255,
+    .mean = {0.1f, 0.2f, 0.3f},.std = {1, 2, 3}
+  };
+  const gchar *path = plugin_test_file (name, "");
+  g_autoptr (GpudlModel) model = NULL;
+  g_autoptr (GError) error = NULL;
+
+  model = gpudl_model_new (make_graph (n_classes, n_heads), "", &preproc,
+      &error);
+  g_assert_no_error (error);
+  if (labels) {
+    g_auto (GStrv) texts = g_new0 (gchar *, n_classes + 1);
+
+    for (guint i = 0; i < n_classes; i++)
+      texts[i] = g_strdup_printf ("label %u", i);
+    gpudl_model_set_labels (model, (const gchar * const *) texts, &error);
+    g_assert_no_error (error);
+  }
+  gpudl_model_save (model, path, &error);
+  g_assert_no_error (error);
+  return path;
+}
