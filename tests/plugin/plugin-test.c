@@ -129,7 +129,7 @@ plugin_test_message (GstElement * element, GstMessageType types)
 {
   g_autoptr (GstBus) bus = gst_element_get_bus (element);
 
-  return gst_bus_timed_pop_filtered (bus, GST_SECOND, types);
+  return gst_bus_timed_pop_filtered (bus, 20 * GST_SECOND, types);
 }
 
 void

@@ -31,7 +31,7 @@ GstHarness *plugin_test_harness(GstElement *element, const gchar *caps);
 /** Ends a harness of plugin_test_harness() and what is left on its bus. */
 void plugin_test_teardown(GstHarness *h);
 
-/** Takes the next message of these types off the element's bus, waiting up to a second; NULL: none. */
+/** Takes the next message of these types off the element's bus, waiting up to 20 seconds; NULL: none. */
 GstMessage *plugin_test_message(GstElement *element, GstMessageType types);
 
 /** Exactly one error is on the bus, with this domain and code; and nothing else of the kind comes. */

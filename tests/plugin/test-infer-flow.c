@@ -265,6 +265,18 @@ flush_start (gpointer data)
   return NULL;
 }
 
+/* FLUSH_START in another thread, which lasts as long as a frame runs; downstream has it, and takes nothing more. */
+static GThread *
+begin_flush (GstHarness * h)
+{
+  PluginTestRecord *record = plugin_test_record_new (h);
+  GThread *thread = g_thread_new ("flush", flush_start, h);
+  g_autofree gchar *seen = plugin_test_record_take (record, 1);
+
+  g_assert_cmpstr (seen, ==, "<");
+  return thread;
+}
+
 /* A flush waits for the frame that runs; those behind it never run. */
 static void
 test_flush_levels (void)
@@ -281,11 +293,9 @@ test_flush_levels (void)
     for (guint i = 0; i < fill; i++)
       push (h, i);
     FAKE_AWAIT (fake, running, running);
-    thread = g_thread_new ("flush", flush_start, h);
-    if (fake->table->stage != NULL)
+    thread = begin_flush (h);
+    if (fake->table->stage != NULL)     /* without it, nothing is seen of frames that wait */
       FAKE_AWAIT_EXACTLY (fake, staged, running);
-    else
-      g_usleep (20 * 1000);     /* nothing to be seen of frames that wait */
     plugin_fake_release (NULL);
     g_thread_join (thread);
     g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
@@ -357,7 +367,7 @@ test_flush_blocked_chain (void)
   h, 1};
   thread = g_thread_new ("push", push_blocking, &blocked);
   g_usleep (20 * 1000);
-  flush = g_thread_new ("flush", flush_start, h);
+  flush = begin_flush (h);
   /* while the frame before it still runs */
   g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (thread)), ==,
       GST_FLOW_FLUSHING);
@@ -978,8 +988,7 @@ test_shared_session (void)
     FAKE_SET (fake, does.hold, TRUE);
     push (h[0], 1);
     push (h[1], 2);
-    thread = g_thread_new ("flush", flush_start, h[first]);
-    g_usleep (10 * 1000);
+    thread = begin_flush (h[first]);
     FAKE_SET (fake, does.hold, FALSE);
     g_thread_join (thread);
     g_assert_true (gst_harness_push_event (h[first],
