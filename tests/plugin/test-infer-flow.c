@@ -351,6 +351,39 @@ push_blocking (gpointer data)
           plugin_test_frame (GRAY_SIZE, push->n, push->n)));
 }
 
+/* Nor does the frame that a flush meets on its way into the engine. */
+static void
+test_flush_while_submitting (void)
+{
+  GThread *thread, *flush;
+  GstHarness *h;
+  Push late;
+
+  plugin_fake_reset ();
+  if (fake->table->stage == NULL) {
+    g_test_skip ("nothing is seen of frames that wait");
+    return;
+  }
+  fake->is.n_slots = fake->is.max_batch = 1;
+  fake->does.hold = TRUE;
+  h = new_harness (4);
+  push (h, 0);
+  FAKE_AWAIT (fake, running, 1);
+  FAKE_SET (fake, does.slow_stage_us, 20 * 1000);
+  late = (Push) {
+  h, 1};
+  thread = g_thread_new ("push", push_blocking, &late);
+  FAKE_AWAIT (fake, stages, 2);
+  flush = begin_flush (h);
+  g_thread_join (thread);
+  FAKE_AWAIT_EXACTLY (fake, staged, 1);
+  plugin_fake_release (NULL);
+  g_thread_join (flush);
+  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
+  g_assert_cmpuint (FAKE_SEEN (fake, jobs), ==, 1);
+  plugin_test_teardown (h);
+}
+
 static void
 test_flush_blocked_chain (void)
 {
@@ -1124,6 +1157,8 @@ main (int argc, char **argv)
       test_flush_levels);
   g_test_add_func ("/flow/flush-while-requests-run-leaves-nothing",
       test_flush_running);
+  g_test_add_func ("/flow/flush-drops-a-frame-that-is-being-submitted",
+      test_flush_while_submitting);
   g_test_add_func ("/flow/flush-lets-a-blocked-chain-go",
       test_flush_blocked_chain);
   g_test_add_func ("/flow/shutdown-lets-blocked-chain-and-event-go",
