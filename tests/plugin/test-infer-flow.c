@@ -505,6 +505,19 @@ push_until_told (GstHarness * h, guint depth)
   return ret;
 }
 
+/* The element does not go round and round with a result that stays. */
+static void
+await_paused_task (GstHarness * h)
+{
+  g_autoptr (GstPad) src = gst_element_get_static_pad (h->element, "src");
+  const gint64 end = g_get_monotonic_time () + 20 * G_TIME_SPAN_SECOND;
+
+  while (gst_pad_get_task_state (src) != GST_TASK_PAUSED) {
+    g_assert_cmpint (g_get_monotonic_time (), <, end);
+    g_usleep (1000);
+  }
+}
+
 static void
 test_downstream_results (void)
 {
@@ -522,6 +535,7 @@ test_downstream_results (void)
       gst_pad_set_chain_function (h->sinkpad, chain);
       chain_result = results[i];
       g_assert_cmpint (push_until_told (h, depth), ==, results[i]);
+      await_paused_task (h);
       /* and it stays so, without asking downstream again */
       chain_result = GST_FLOW_OK;
       g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 0,
