@@ -19,8 +19,9 @@
  * Structs that callers fill (GpudlFrame, GpudlPreproc, GpudlSessionConfig, GpudlImportOptions) begin with struct_size,
  * to be set to sizeof of the struct as the caller knows it, so that they can grow: a caller built with an older header
  * gets the defaults of newer fields; a newer caller that sets fields which this library does not know is refused,
- * INVALID_ARGUMENT. 0 stands for the fields of version 0.1. Structs that callers read by pointer (GpudlTiming) grow at
- * their ends.
+ * INVALID_ARGUMENT. 0 stands for the fields of version 0.1. Structs that callers have filled (GpudlParity) begin with
+ * it too: no byte beyond it is written, and fields that this library does not know are 0. Structs that callers read by
+ * pointer (GpudlTiming) grow at their ends.
  *
  * After fork() a child can acquire and load anew; what it has inherited is the parent's: submitting to it fails
  * (DEVICE), freeing it does nothing.

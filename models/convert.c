@@ -12,6 +12,7 @@
 #include "engine/modelfile/modelfile.h"
 #include "engine/passes/rewrite.h"
 #include "engine/ref/ref.h"
+#include "engine/structs.h"
 #include "kernels/preproc.h"
 #include "models/gpudl-import.h"
 #include "models/import.h"
@@ -19,6 +20,7 @@
 
 #define N_RANDOM 8
 #define TOLERANCE 1e-3 /* of the output's range: above fp32 reordering (1e-5), below any wrong rewrite seen */
+#define GPUDL_PARITY_FIRST_SIZE GPUDL_SIZE_TO(GpudlParity, backend)
 
 /* What comparing has shown of one output. */
 typedef struct {
@@ -485,6 +487,8 @@ gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const 
                             "expected values need the golden picture they belong to");
         return FALSE;
     }
+    if (parity && !gpudl_struct_has_room(parity, GPUDL_PARITY_FIRST_SIZE, "GpudlParity", error))
+        return FALSE;
     c = g_new0(Conversion, 1);
     c->path_in = g_strdup(path_in);
     c->path_out = g_strdup(path_out);
@@ -506,7 +510,7 @@ gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const 
     }
     done = outcome->done;
     if (parity)
-        *parity = outcome->parity;
+        gpudl_struct_give(parity, &outcome->parity, sizeof outcome->parity, GPUDL_PARITY_FIRST_SIZE);
     if (outcome->error)
         g_propagate_error(error, g_steal_pointer(&outcome->error));
     outcome_free(outcome);

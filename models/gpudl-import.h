@@ -46,8 +46,10 @@ enum {
 GPUDL_API GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *options, GCancellable *cancellable,
                                        GError **error);
 
-/** Outcome of comparing the rewritten graph on a backend with the graph as imported on the reference backend. */
+/** Outcome of comparing the rewritten graph on a backend with the graph as imported on the reference backend. The
+ * caller sets struct_size, the library the rest. */
 typedef struct {
+    guint32 struct_size; /* sizeof(GpudlParity); 0: down to backend */
     /* absolute, over all inputs, of the output that is furthest off for its range = max - min of the reference */
     double max_difference, rms_difference, range;
     guint head;

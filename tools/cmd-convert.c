@@ -170,7 +170,7 @@ static gboolean convert(Convert *c, GError **error)
     g_autoptr(GpudlMediaFrame) picture = NULL;
     g_autofree gchar *golden_name = NULL;
     g_autoptr(GCancellable) cancellable = NULL;
-    GpudlParity parity = {0};
+    GpudlParity parity = {.struct_size = sizeof parity};
     gsize n_expect = 0;
     gboolean done;
 

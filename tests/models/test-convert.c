@@ -82,7 +82,7 @@ static void test_convert_keeps_what_it_was_told(Fixture *f, gconstpointer data)
     GpudlFrame frame = red_frame();
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlModel) model = NULL;
-    GpudlParity parity;
+    GpudlParity parity = {.struct_size = sizeof parity};
     double done = 0;
 
     gpudl_model_convert(f->in, f->out, &options, "ref", &frame, "red.png", expect, 3, count_progress, &done, &parity,
@@ -100,6 +100,39 @@ static void test_convert_keeps_what_it_was_told(Fixture *f, gconstpointer data)
     g_assert_cmpint(gpudl_model_get_activation(model), ==, GPUDL_ACTIVATION_NONE);
     g_assert_cmpstr(model->golden->description, ==, "picture red.png");
     g_assert_cmpfloat_with_epsilon(((const float *)g_bytes_get_data(model->golden->output, NULL))[1], 0.2f, 1e-6f);
+}
+
+/* Callers of another version: one that knows less, one that knows more, one that has no version. */
+static void test_parity_is_as_large_as_the_caller_says(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    struct {
+        GpudlParity known;
+        guint8 more[32];
+    } larger;
+    GpudlParity first = {.struct_size = 0}, short_one = {.struct_size = sizeof(guint32) + 1};
+
+    memset(&larger, 0xaa, sizeof larger);
+    larger.known.struct_size = sizeof larger.known + 16;
+    gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, &larger.known, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(larger.known.n_inputs, ==, 8);
+    g_assert_cmpstr(larger.known.backend, ==, "ref");
+    g_assert_cmpuint(larger.known.struct_size, ==, sizeof larger.known + 16);
+    for (guint i = 0; i < sizeof larger.more; i++)
+        g_assert_cmphex(larger.more[i], ==, i < 16 ? 0 : 0xaa);
+
+    gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, &first, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(first.backend, ==, "ref");
+    g_assert_cmpuint(first.struct_size, ==, 0);
+
+    g_assert_cmpint(g_unlink(f->out), ==, 0);
+    g_assert_false(
+        gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, &short_one, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+    g_assert_nonnull(strstr(error->message, "GpudlParity.struct_size is 5, expected "));
+    g_assert_false(g_file_test(f->out, G_FILE_TEST_EXISTS));
 }
 
 static void test_wrong_expectation_is_refused(Fixture *f, gconstpointer data)
@@ -144,7 +177,7 @@ static void test_half_floats_are_compared_as_float32(Fixture *f, gconstpointer d
                            .outputs = "y"};
     g_autoptr(GByteArray) bytes = onnx_write(&text);
     g_autoptr(GError) error = NULL;
-    GpudlParity parity;
+    GpudlParity parity = {.struct_size = sizeof parity};
 
     g_assert_true(g_file_set_contents(f->in, (const gchar *)bytes->data, (gssize)bytes->len, &error));
     gpudl_model_convert(f->in, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, &parity, NULL, &error);
@@ -194,6 +227,7 @@ int main(int argc, char **argv)
     add("/convert/wrong-expectation-is-refused", test_wrong_expectation_is_refused);
     add("/convert/without-picture-a-random-sample-is-kept", test_without_picture_a_random_sample_is_kept);
     add("/convert/half-floats-are-compared-as-float32", test_half_floats_are_compared_as_float32);
+    add("/convert/parity-is-as-large-as-the-caller-says", test_parity_is_as_large_as_the_caller_says);
     add("/convert/unwritable-place-is-told", test_unwritable_place_is_told);
     add("/describe/is-json", test_describe_is_json);
     return g_test_run();

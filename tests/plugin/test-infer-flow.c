@@ -1105,7 +1105,8 @@ count_model_refs (void)
 {
   const GpudlSessionConfig config = {.cuda_device_id = -1 };
   g_autoptr (GError) error = NULL;
-  g_autoptr (GpudlModel) model = gpudl_model_load (model_path, NULL, &error);
+  g_autoptr (GpudlModel) model = gpudl_model_load (model_path, NULL, NULL,
+      &error);
   g_autoptr (GpudlSession) session = NULL;
 
   g_assert_no_error (error);
