@@ -6,7 +6,9 @@
 
 #include "gpudl-config.h"
 #include "tools/command.h"
+#include "tools/figures.h"
 #include "tools/media.h"
+#include "tools/table.h"
 
 #define NAME "doctor"
 
@@ -89,6 +91,63 @@ static void check_nvidia(void)
 }
 
 /* ---- libgpudl ---------------------------------------------------------------------------------------------------- */
+
+static gchar *bytes_if_known(guint64 bytes)
+{
+    return bytes > 0 ? figures_bytes(bytes) : g_strdup("-");
+}
+
+static void add_devices(Table *table, const gchar *backend, GPtrArray *devices)
+{
+    for (guint i = 0; i < devices->len; i++) {
+        const GpudlDeviceInfo *info = devices->pdata[i];
+
+        table_add(table, g_strdup(backend));
+        table_add(table, g_strdup_printf("%d", info->id));
+        table_add(table, g_strdup(info->name));
+        table_add(table, bytes_if_known(info->memory_bytes));
+        table_add(table, bytes_if_known(info->free_bytes));
+        table_add(table, g_strdup(info->address[0] != '\0' ? info->address : "-"));
+        table_add(table, info->capability_major > 0
+                             ? g_strdup_printf("%d.%d", info->capability_major, info->capability_minor)
+                             : g_strdup("-"));
+    }
+}
+
+/* What each usable backend can run on. */
+static void check_devices(void)
+{
+    static const gchar *const headings[] = {"backend", "id", "device", "memory", "free", "address", "capability"};
+    g_auto(GStrv) reasons = NULL;
+    g_auto(GStrv) names = gpudl_backends_list(&reasons);
+    g_autoptr(Table) table = table_new(G_N_ELEMENTS(headings));
+    g_autoptr(GString) text = g_string_new(NULL);
+    guint n = 0;
+
+    print_heading("Devices");
+    table_add_row(table, headings);
+    table_set_right(table, 3, TRUE);
+    table_set_right(table, 4, TRUE);
+    for (guint i = 0; names[i] != NULL; i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GPtrArray) devices = NULL;
+
+        if (reasons[i][0] != '\0' || strcmp(names[i], "ref") == 0)
+            continue;
+        devices = gpudl_devices_list(names[i], &error);
+        if (devices == NULL) {
+            print_finding(FALSE, names[i], error->message);
+            continue;
+        }
+        add_devices(table, names[i], devices);
+        n += devices->len;
+    }
+    if (n > 0)
+        table_append_to(table, text);
+    else
+        g_string_append(text, "  none\n");
+    fputs(text->str, stdout);
+}
 
 /* TRUE if a backend that backend=auto may take is usable: "ref" is for checks and never taken by itself. */
 static gboolean check_backends(void)
@@ -213,6 +272,7 @@ int cmd_doctor(int argc, char **argv)
     check_machine();
     usable = check_backends();
     check_nvidia();
+    check_devices();
     check_gstreamer();
     printf("\n%s\n", usable ? "gpudl can run here." : "gpudl can't run here: no backend is usable (see Backends).");
     return finish_stdout(NAME, usable ? EXIT_OK : EXIT_FAILED);

@@ -7,11 +7,12 @@
 
 #include "models/gpudl-import.h"
 #include "tools/command.h"
+#include "tools/figures.h"
 #include "tools/interrupt.h"
+#include "tools/table.h"
 
 #define NAME "info"
 #define KEY_WIDTH 18
-#define MAX_COLUMN 48
 
 /* "input_height" reads "input height" */
 static gchar *spoken(const gchar *key)
@@ -38,22 +39,15 @@ static void append_grouped(GString *out, gint64 value)
 static void append_integer(GString *out, const gchar *key, gint64 value)
 {
     gboolean bytes = key != NULL && (g_str_has_suffix(key, "bytes") || g_str_has_prefix(key, "bytes"));
-    double v = (double)value;
 
-    if (bytes && value >= 1000) {
-        g_string_append_printf(out,
-                               v >= 1e9   ? "%.2f GB"
-                               : v >= 1e6 ? "%.1f MB"
-                                          : "%.1f kB",
-                               v >= 1e9   ? v / 1e9
-                               : v >= 1e6 ? v / 1e6
-                                          : v / 1e3);
-    } else if (bytes) {
-        g_string_append_printf(out, "%" G_GINT64_FORMAT " bytes", value);
+    if (bytes && value >= 0) {
+        g_autofree gchar *text = figures_bytes((guint64)value);
+
+        g_string_append(out, text);
     } else {
         append_grouped(out, value);
         if (key != NULL && strcmp(key, "macs") == 0 && value >= 1000000)
-            g_string_append_printf(out, " (%.3g G)", v / 1e9);
+            g_string_append_printf(out, " (%.3g G)", (double)value / 1e9);
     }
 }
 
@@ -103,27 +97,13 @@ static void append_value(GString *out, const gchar *key, JsonNode *node)
     } else if (json_node_get_value_type(node) == G_TYPE_BOOLEAN) {
         g_string_append(out, json_node_get_boolean(node) ? "yes" : "no");
     } else {
-        g_string_append(out, json_node_get_string(node));
+        g_autofree gchar *text = table_printable(json_node_get_string(node));
+
+        g_string_append(out, text);
     }
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------------------ */
-
-static glong width_of(const gchar *text)
-{
-    return g_utf8_validate(text, -1, NULL) ? g_utf8_strlen(text, -1) : (glong)strlen(text);
-}
-
-static void append_padded(GString *out, const gchar *text, glong width, gboolean right)
-{
-    glong blanks = MAX(width - width_of(text), 0);
-
-    if (right)
-        g_string_append_printf(out, "%*s", (int)blanks, "");
-    g_string_append(out, text);
-    if (!right)
-        g_string_append_printf(out, "%*s", (int)blanks, "");
-}
 
 static gboolean is_number(JsonNode *node)
 {
@@ -149,38 +129,28 @@ static GPtrArray *columns_of(JsonArray *rows)
 static void append_table(GString *out, JsonArray *rows)
 {
     g_autoptr(GPtrArray) columns = columns_of(rows);
-    guint n = json_array_get_length(rows);
-    g_autofree glong *widths = g_new0(glong, columns->len + 1);
-    g_autofree gboolean *right = g_new0(gboolean, columns->len + 1);
-    g_autoptr(GPtrArray) cells = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(Table) table = NULL;
 
+    if (columns->len == 0)
+        return;
+    table = table_new(columns->len);
     for (guint c = 0; c < columns->len; c++) {
-        gchar *heading = spoken(columns->pdata[c]);
-
-        widths[c] = width_of(heading);
-        right[c] = TRUE;
-        g_ptr_array_add(cells, heading);
+        table_add(table, spoken(columns->pdata[c]));
+        table_set_right(table, c, TRUE);
     }
-    for (guint r = 0; r < n; r++) {
+    for (guint r = 0; r < json_array_get_length(rows); r++) {
         for (guint c = 0; c < columns->len; c++) {
             JsonNode *node = json_object_get_member(json_array_get_object_element(rows, r), columns->pdata[c]);
             GString *cell = g_string_new(NULL);
 
             if (node != NULL)
                 append_value(cell, columns->pdata[c], node);
-            right[c] = right[c] && (node == NULL || is_number(node));
-            widths[c] = MIN(MAX(widths[c], width_of(cell->str)), MAX_COLUMN);
-            g_ptr_array_add(cells, g_string_free(cell, FALSE));
+            if (node != NULL && !is_number(node))
+                table_set_right(table, c, FALSE);
+            table_add(table, g_string_free(cell, FALSE));
         }
     }
-    for (guint i = 0; i < cells->len; i++) {
-        guint c = i % columns->len;
-
-        g_string_append(out, "  ");
-        append_padded(out, cells->pdata[i], c + 1 == columns->len && !right[c] ? 0 : widths[c], right[c]);
-        if (c + 1 == columns->len)
-            g_string_append_c(out, '\n');
-    }
+    table_append_to(table, out);
 }
 
 static gboolean is_table(JsonNode *node)
@@ -213,7 +183,7 @@ static void append_section(GString *out, const gchar *key, JsonNode *node)
             g_autofree gchar *name = spoken(l->data);
 
             g_string_append(out, "  ");
-            append_padded(out, name, KEY_WIDTH, FALSE);
+            g_string_append_printf(out, "%-*s", KEY_WIDTH, name);
             append_value(out, l->data, json_object_get_member(object, l->data));
             g_string_append_c(out, '\n');
         }

@@ -11,6 +11,9 @@
 #include "engine/modelfile/modelfile.h"
 #include "models/gpudl-import.h"
 
+/* a node's name that must be shown, and neither be a page's markup nor steer a terminal */
+#define HOSTILE "</td><script>alert(\"1\")</script>&amp;'\x1b[31m"
+
 static GpudlModel *make_model(gboolean bare, GError **error)
 {
     static const float weights[9] = {10.0f, 0.0f, 0.0f, 0.0f, 10.0f, 0.0f, 0.0f, 0.0f, 10.0f};
@@ -29,7 +32,7 @@ static GpudlModel *make_model(gboolean bare, GError **error)
     const GpudlShape shape = {.rank = 4, .dims = {1, 3, 8, 8}};
     GpudlGraph *graph = gpudl_graph_new();
     GpudlTensor *input = gpudl_graph_add_input(graph, "input", GPUDL_DTYPE_F32, &shape), *inputs[2];
-    GpudlNode *pool = gpudl_graph_add_node(graph, GPUDL_OP_GLOBAL_AVERAGE_POOL, "mean", &input, 1, NULL, 1);
+    GpudlNode *pool = gpudl_graph_add_node(graph, GPUDL_OP_GLOBAL_AVERAGE_POOL, HOSTILE, &input, 1, NULL, 1);
     GpudlNode *conv;
     GpudlModel *model;
 

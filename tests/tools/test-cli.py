@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""test-cli.py GPUDL MAKE-MODEL TESTCARD: the gpudl command as a user meets it: options, exit codes, output, errors."""
+"""test-cli.py GPUDL MAKE-MODEL TESTCARD STEPS: the gpudl command as a user meets it: options, exit codes, output, errors."""
 import json
 import os
 import signal
@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 
 GPUDL, MAKE_MODEL, TESTCARD = *sys.argv[1:3], Path(sys.argv[3])
+STEPS = {**os.environ, "GPUDL_BACKEND_PATH": sys.argv[4]}  # where backends are that steps-backend.c tells all about
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 tests = []
 
@@ -426,6 +427,21 @@ def doctor_tells_what_is_there(dir):
     cpu = [line.split() for line in result.stdout.splitlines() if line.split()[1:2] == ["cpu"]]
     usable = any(line[0] == "ok" for line in cpu) or " cuda " in result.stdout and "ok      cuda" in result.stdout
     check(result.returncode == (0 if usable else 1), result.stdout)
+
+
+@test
+def doctor_lists_devices(dir):
+    lines = [line.split() for line in gpudl("doctor", env=STEPS).stdout.splitlines()]
+    check(["cpu", "0", "Stepper", "\ufffd[31mX", "80.00", "GB", "79.50", "GB", "0000:65:00.0", "9.0"] in lines, lines)
+    check(["cuda", "1", "Stepper", "Y", "-", "-", "-", "-"] in lines, lines)
+    nothing = gpudl("doctor", env={**os.environ, "GPUDL_BACKEND_PATH": str(dir)}).stdout
+    check("Devices\n  none\n" in nothing, nothing)
+
+
+@test
+def a_name_does_not_steer_the_terminal(dir):
+    shown = gpudl("info", "--layers", dir / "net.bin").stdout
+    check("\ufffd[31m" in shown and "\x1b" not in shown, shown)
 
 
 @test

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A backend whose figures are known: it computes nothing, and says of its steps what stands here. Compiled twice: "cpu"
+ * with profile(), "cuda" without.
+ *
+ * It does fp32 and fp16, batches up to 4, any number of threads, one frame in 100 us. 7 threads: the first execution
+ * fails. A profile of 1000 runs takes half a minute.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/backend.h"
+#include "engine/interface.h"
+
+#define MAX_BATCH 4
+
+typedef struct {
+    GpudlOpenParams params;
+    uint32_t n_nodes;
+    GpudlProfileRow rows[3];
+} Engine;
+
+static GpudlStatus fail(GpudlFault *fault, GpudlStatus status, const char *message)
+{
+    snprintf(fault->message, sizeof fault->message, "%s", message);
+    return status;
+}
+
+static GpudlStatus steps_probe(int32_t device_id, GpudlFault *fault)
+{
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus steps_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, GpudlFault *fault)
+{
+    *n = 2;
+    if (room > 0)
+        out[0] = (GpudlBackendDevice){.id = 0,
+                                      .name = "Stepper \x1b[31mX",
+                                      .address = "0000:65:00.0",
+                                      .memory_bytes = 80000000000,
+                                      .free_bytes = 79500000000,
+                                      .capability = {9, 0}};
+    if (room > 1)
+        out[1] = (GpudlBackendDevice){.id = 1, .name = "Stepper Y"};
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus steps_resolve(void *device, GpudlOpenParams *params, GpudlFault *fault)
+{
+    if (params->precision == GPUDL_PRECISION_AUTO)
+        params->precision = GPUDL_PRECISION_FP32;
+    if (params->precision != GPUDL_PRECISION_FP32 && params->precision != GPUDL_PRECISION_FP16)
+        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "fp32 and fp16 are all that steps can do");
+    if (params->batch_size > MAX_BATCH)
+        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "4 is the largest batch of steps");
+    if (params->batch_size == 0)
+        params->batch_size = MAX_BATCH;
+    if (params->threads == 0)
+        params->threads = 1;
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus steps_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **engine,
+                              GpudlEngineInfo *info, GpudlFault *fault)
+{
+    const GpudlPlan *plan = host->plan(host->host, 1, fault);
+    Engine *e;
+
+    if (!plan)
+        return GPUDL_STATUS_UNSUPPORTED;
+    e = calloc(1, sizeof *e);
+    e->params = *params;
+    e->n_nodes = plan->n_nodes;
+    *info = (GpudlEngineInfo){.n_slots = params->threads,
+                              .max_batch = params->batch_size,
+                              .depth = 2 * params->threads * params->batch_size,
+                              .precision = params->precision,
+                              .weight_bytes = 1000,
+                              .work_bytes = 2000 * (uint64_t)params->threads,
+                              .run_time_ns = 20000 * (uint64_t)params->batch_size,
+                              .memory_kinds = 1u << GPUDL_MEMORY_HOST,
+                              .device_name = "steps <1.0> & \"more\""};
+    *engine = e;
+    return GPUDL_STATUS_OK;
+}
+
+static void steps_close(void *engine)
+{
+    free(engine);
+}
+
+static GpudlStatus steps_submit(void *engine, uint32_t slot, const GpudlJob *jobs, uint32_t n, GpudlFault *fault)
+{
+    const Engine *e = engine;
+
+    if (e->params.threads == 7)
+        return fail(fault, GPUDL_STATUS_DEVICE, "tripped over seven");
+    usleep(100 * n);
+    for (uint32_t i = 0; i < n; i++)
+        jobs[i].outputs[0][0] = 0.0f;
+    return GPUDL_STATUS_OK;
+}
+
+static GpudlStatus steps_wait(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault)
+{
+    return GPUDL_STATUS_OK;
+}
+
+#if STEPS_PROFILE
+static GpudlStatus steps_profile(void *engine, uint32_t slot, int64_t batch, uint32_t runs,
+                                 const GpudlProfileRow **rows, uint32_t *n_rows, GpudlFault *fault)
+{
+    Engine *e = engine;
+    uint64_t n = (uint64_t)batch;
+
+    if (runs == 1000)
+        sleep(30);
+    e->rows[0] = (GpudlProfileRow){0, 0, "first </title><img src=x>", 3000 * n, 6000 * n, 0};
+    e->rows[1] = (GpudlProfileRow){1, 1, "second 'quoted'", 6000 * n, 12000 * n, 60000 * n};
+    e->rows[2] = (GpudlProfileRow){0, (int32_t)e->n_nodes - 1, "third", 1000 * n, 0, 0};
+    *rows = e->rows;
+    *n_rows = 3;
+    return GPUDL_STATUS_OK;
+}
+#else
+#define steps_profile NULL
+#endif
+
+static GpudlStatus run_tensors(void *engine, uint32_t slot, int64_t batch, const void *const *inputs,
+                               void *const *outputs, GpudlFault *fault)
+{
+    return fail(fault, GPUDL_STATUS_UNSUPPORTED, "steps computes no network");
+}
+
+static GpudlStatus run_preproc(void *engine, uint32_t slot, const GpudlFrame *frame, const GpudlPreproc *preproc,
+                               float *dst, GpudlFault *fault)
+{
+    return fail(fault, GPUDL_STATUS_UNSUPPORTED, "steps computes no picture");
+}
+
+__attribute__((visibility("default"))) const GpudlBackend *gpudl_backend_entry(uint32_t abi_version,
+                                                                               const char *interface);
+
+const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interface)
+{
+    static const GpudlBackend backend = {
+        .abi_version = GPUDL_BACKEND_ABI,
+        .interface = GPUDL_BACKEND_INTERFACE,
+        .name = STEPS_PROFILE ? "cpu" : "cuda",
+        .precisions = 1u << GPUDL_PRECISION_FP32 | 1u << GPUDL_PRECISION_FP16,
+        .probe = steps_probe,
+        .devices = steps_devices,
+        .resolve = steps_resolve,
+        .open = steps_open,
+        .close = steps_close,
+        .submit = steps_submit,
+        .wait = steps_wait,
+        .profile = steps_profile,
+        .run_tensors = run_tensors,
+        .run_preproc = run_preproc,
+    };
+
+    return abi_version == GPUDL_BACKEND_ABI && strcmp(interface, GPUDL_BACKEND_INTERFACE) == 0 ? &backend : NULL;
+}
