@@ -277,21 +277,18 @@ static int run_files(Run *run)
 
 static int check_options(Run *run)
 {
+    g_autoptr(GError) error = NULL;
     GpudlPrecision precision;
 
     if (run->arguments == NULL || run->arguments[1] == NULL)
         return say_usage(NAME, run->arguments == NULL ? "no model given" : "no picture or video given");
     if (run->top_k < -1)
         return say_usage(NAME, "--top-k: found %d, expected 0 (all classes) or more", run->top_k);
-    if (run->threads < 0 || run->threads > 1024)
-        return say_usage(NAME, "--threads: found %d, expected 0 (one per core) to 1024", run->threads);
     if (!(run->threshold >= 0.0 && run->threshold <= 1.0))
         return say_usage(NAME, "--threshold: found %g, expected 0 to 1", run->threshold);
-    if (!check_backend(run->backend))
-        return say_usage(NAME, "--backend: found '%s', expected %s", run->backend, BACKENDS);
-    if (run->precision != NULL && !gpudl_precision_parse(run->precision, &precision))
-        return say_usage(NAME, "--precision: found '%s', expected auto, fp32, tf32, fp16, bf16, int8 or fp8",
-                         run->precision);
+    if (!check_count(run->threads, THREADS, &error) || !parse_backend(run->backend, &error) ||
+        !parse_precision(run->precision, &precision, &error))
+        return say_usage(NAME, "%s", error->message);
     return -1;
 }
 

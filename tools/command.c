@@ -190,11 +190,45 @@ gboolean parse_color(const gchar *option, const gchar *text, guint32 *color, GEr
     return TRUE;
 }
 
-gboolean check_backend(const gchar *name)
+gboolean parse_backend(const gchar *name, GError **error)
 {
     static const gchar *const names[] = {"auto", "cuda", "cpu", "ref", NULL};
 
-    return name == NULL || g_strv_contains(names, name);
+    return name == NULL || g_strv_contains(names, name) || bad_value("backend", name, "auto, cuda, cpu or ref", error);
+}
+
+gboolean parse_precision(const gchar *name, GpudlPrecision *precision, GError **error)
+{
+    *precision = GPUDL_PRECISION_AUTO;
+    return name == NULL || gpudl_precision_parse(name, precision) ||
+           bad_value("precision", name, "auto, fp32, tf32, fp16, bf16, int8 or fp8", error);
+}
+
+static gchar *wanted_count(gint low, gint high, const gchar *zero)
+{
+    return g_strdup_printf("%d%s%s%s to %d", low, zero != NULL ? " (" : "", zero != NULL ? zero : "",
+                           zero != NULL ? ")" : "", high);
+}
+
+gboolean parse_count(const gchar *text, gint *value, const gchar *option, gint low, gint high, const gchar *zero,
+                     GError **error)
+{
+    g_autofree gchar *wanted = NULL;
+    gint64 number;
+
+    if (g_ascii_string_to_signed(text, 10, low, high, &number, NULL)) {
+        *value = (gint)number;
+        return TRUE;
+    }
+    wanted = wanted_count(low, high, zero);
+    return bad_value(option, text, wanted, error);
+}
+
+gboolean check_count(gint value, const gchar *option, gint low, gint high, const gchar *zero, GError **error)
+{
+    g_autofree gchar *text = g_strdup_printf("%d", value);
+
+    return parse_count(text, &value, option, low, high, zero, error);
 }
 
 gboolean parse_name(const gchar *option, const gchar *text, const NamedValue *table, int *value, GError **error)

@@ -22,6 +22,7 @@ typedef struct {
 int cmd_convert(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_profile(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /** Says "gpudl: COMMAND: message" on stderr; a progress line standing there is wiped first. */
@@ -55,9 +56,17 @@ gboolean parse_size(const gchar *option, const gchar *text, gint *height, gint *
 /** "RRGGBB", hexadecimal, with or without a leading # or 0x. */
 gboolean parse_color(const gchar *option, const gchar *text, guint32 *color, GError **error);
 
-/** Whether there can be a backend of this name; NULL: none was asked for. */
-#define BACKENDS "auto, cuda, cpu or ref"
-gboolean check_backend(const gchar *name);
+/** --backend: there can be one of this name; NULL: none was asked for. */
+gboolean parse_backend(const gchar *name, GError **error);
+/** --precision; NULL: none was asked for, AUTO. */
+gboolean parse_precision(const gchar *name, GpudlPrecision *precision, GError **error);
+/** A whole number within low..high; zero (may be NULL) says what 0 means. */
+gboolean parse_count(const gchar *text, gint *value, const gchar *option, gint low, gint high, const gchar *zero,
+                     GError **error);
+/** The same for an option that GOption has read. */
+gboolean check_count(gint value, const gchar *option, gint low, gint high, const gchar *zero, GError **error);
+/** option to zero of --threads. */
+#define THREADS "threads", 0, 1024, "one per core"
 
 /** A name and the number it stands for; tables end in {NULL, 0}. */
 typedef struct {

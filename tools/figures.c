@@ -77,7 +77,7 @@ gchar *figures_now(void)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
 
-    return g_date_time_format_iso8601(now);
+    return g_date_time_format(now, "%Y-%m-%dT%H:%M:%S%:z");
 }
 
 static gchar *as_typed(const gchar *word)

@@ -35,7 +35,7 @@ gchar *figures_rate(guint64 amount, guint64 ns);
 /** "12.3 %"; of nothing: "". */
 gchar *figures_share(guint64 part, guint64 whole);
 
-/** Now, local time with its zone: "2026-03-01T12:34:56+01". */
+/** Now, local time with its zone: "2026-03-01T12:34:56+01:00". */
 gchar *figures_now(void);
 /** A command line as a shell takes it, to be done again. */
 gchar *figures_command(gchar *const *argv);
