@@ -10,6 +10,7 @@ static const Command commands[] = {
     {"convert", "make a net.bin of a model file, checked against the original", cmd_convert},
     {"info", "what is inside a model file", cmd_info},
     {"run", "classify pictures and videos", cmd_run},
+    {"profile", "what the steps of a network take", cmd_profile},
     {"doctor", "what is installed, what works, what is missing and how to get it", cmd_doctor},
 };
 

@@ -7,42 +7,14 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import zlib
 from pathlib import Path
 
-GPUDL, MAKE_MODEL, TESTCARD = *sys.argv[1:3], Path(sys.argv[3])
-STEPS = {**os.environ, "GPUDL_BACKEND_PATH": sys.argv[4]}  # where backends are that steps-backend.c tells all about
+from cli import GPUDL, MAKE_MODEL, STEPS, TESTCARD, check, check_run, gpudl, main, test
+
+COMMANDS = "convert", "info", "run", "profile", "doctor"
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
-tests = []
-
-
-def test(function):
-    tests.append(function)
-    return function
-
-
-def gpudl(*args, backend="ref", **options):
-    """Runs gpudl; ref is used where a backend can be named, so that the answers do not depend on this machine."""
-    args = [str(a) for a in args]
-    if args and args[0] == "run" and backend and "--help" not in args:
-        args.insert(1, f"--backend={backend}")
-    return subprocess.run([GPUDL, *args], capture_output=True, text=True, timeout=60, **options)
-
-
-def check(condition, text=""):
-    if not condition:
-        raise AssertionError(text)
-
-
-def check_run(result, code, stderr_starts=None):
-    check(result.returncode == code,
-          f"exit code {result.returncode}, expected {code}; stderr: {result.stderr}; stdout: {result.stdout}")
-    if stderr_starts is None:
-        check(result.stderr == "", f"stderr: {result.stderr}")
-    else:
-        check(result.stderr.startswith(stderr_starts), f"stderr: {result.stderr}, expected {stderr_starts}...")
 
 
 def write_png(path, rgb, size=16):
@@ -94,9 +66,9 @@ def help_is_everywhere(dir):
     for args in ["--help"], ["-h"], ["help"]:
         result = gpudl(*args)
         check_run(result, 0)
-        for command in "convert", "info", "run", "doctor":
+        for command in COMMANDS:
             check(f"\n  {command} " in result.stdout, result.stdout)
-    for command in "convert", "info", "run", "doctor":
+    for command in COMMANDS:
         for args in [command, "--help"], [command, "-h"], ["help", command]:
             result = gpudl(*args, backend=None)
             check_run(result, 0)
@@ -123,7 +95,7 @@ def wrong_usage_is_exit_code_2(dir):
         (["run", "--top-k", "-3", "m", "f"], "gpudl: run: --top-k: found -3"),
         (["run", "--top-k", "many", "m", "f"], "gpudl: run: "),
         (["run", "--threshold", "1.5", "m", "f"], "gpudl: run: --threshold: found 1.5"),
-        (["run", "--threads", "-1", "m", "f"], "gpudl: run: --threads: found -1"),
+        (["run", "--threads", "-1", "m", "f"], "gpudl: run: --threads: found '-1'"),
         (["run", "--precision", "fp7", "m", "f"], "gpudl: run: --precision: found 'fp7'"),
         (["info"], "gpudl: info: no model given"),
         (["info", "a", "b"], "gpudl: info: one model at a time; found 'b'"),
@@ -451,25 +423,10 @@ def doctor_fails_without_a_backend(dir):
     check("no backend is usable" in result.stdout, result.stdout)
 
 
-def main():
-    failed = 0
-    print(f"1..{len(tests)}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="gpudl cli ") as name:
-        dir = Path(name)
-        subprocess.run([MAKE_MODEL, dir / "net.bin"], check=True)
-        subprocess.run([MAKE_MODEL, dir / "bare.bin", "bare"], check=True)
-        for color, rgb in COLORS.items():
-            write_png(dir / f"{color}.png", rgb)
-        for i, function in enumerate(tests, 1):
-            try:
-                function(dir)
-                print(f"ok {i} - {function.__name__}", flush=True)
-            except Exception as problem:
-                failed += 1
-                print(f"not ok {i} - {function.__name__}")
-                for line in f"{type(problem).__name__}: {problem}".splitlines():
-                    print(f"# {line}", flush=True)
-    return failed > 0
+def prepare(dir):
+    subprocess.run([MAKE_MODEL, dir / "bare.bin", "bare"], check=True)
+    for color, rgb in COLORS.items():
+        write_png(dir / f"{color}.png", rgb)
 
 
-sys.exit(main())
+sys.exit(main(prepare))

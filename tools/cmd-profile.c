@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* gpudl profile: what the steps of a network take, one by one. */
+#include <stdio.h>
+
+#include "models/gpudl-import.h"
+#include "tools/command.h"
+#include "tools/figures.h"
+#include "tools/interrupt.h"
+#include "tools/profile-report.h"
+#include "tools/synthetic.h"
+
+#define NAME "profile"
+#define MOST_RUNS 100000
+#define MOST_BATCH 4096
+
+typedef struct {
+    /* options as given */
+    gboolean json;
+    gint batch, runs, threads, top;
+    gchar *backend, *precision, *sort, *html;
+    gchar **arguments;
+    /* what they mean */
+    GpudlPrecision asked_precision;
+    int order;
+    /* state */
+    GpudlModel *model;
+    GpudlSession *session;
+    GArray *steps;
+} Work;
+
+static const NamedValue sorts[] = {{"run", PROFILE_BY_RUN}, {"time", PROFILE_BY_TIME}, {NULL, 0}};
+
+static void clean_up(Work *work)
+{
+    g_clear_pointer(&work->steps, g_array_unref);
+    g_clear_pointer(&work->session, gpudl_session_unref);
+    g_clear_pointer(&work->model, gpudl_model_unref);
+    g_free(work->backend);
+    g_free(work->precision);
+    g_free(work->sort);
+    g_free(work->html);
+    g_strfreev(work->arguments);
+}
+
+static int check_options(Work *work)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (work->arguments == NULL)
+        return say_usage(NAME, "no model given");
+    if (work->arguments[1] != NULL)
+        return say_usage(NAME, "one model at a time; found '%s' as well", work->arguments[1]);
+    if (work->html != NULL && work->html[0] == '\0')
+        return say_usage(NAME, "--html: found '', expected a file to write");
+    if (!parse_backend(work->backend, &error) || !parse_precision(work->precision, &work->asked_precision, &error) ||
+        !check_count(work->threads, THREADS, &error) ||
+        !check_count(work->batch, "batch", 1, MOST_BATCH, NULL, &error) ||
+        !check_count(work->runs, "runs", 1, MOST_RUNS, NULL, &error) ||
+        !check_count(work->top, "top", 0, G_MAXINT, "all", &error) ||
+        (work->sort != NULL && !parse_name("sort", work->sort, sorts, &work->order, &error)))
+        return say_usage(NAME, "%s", error->message);
+    return -1;
+}
+
+/* ---- measuring --------------------------------------------------------------------------------------------------- */
+
+static gboolean load(Work *work, GCancellable *cancellable, GError **error)
+{
+    const GpudlSessionConfig config = {.struct_size = sizeof config,
+                                       .backend = work->backend,
+                                       .precision = work->asked_precision,
+                                       .cuda_device_id = -1,
+                                       .cpu_threads = (guint)work->threads,
+                                       .batch_size = (guint)work->batch};
+
+    work->model = gpudl_model_load(work->arguments[0], NULL, cancellable, error);
+    if (work->model != NULL)
+        work->session = gpudl_session_acquire(work->model, &config, cancellable, error);
+    return work->session != NULL;
+}
+
+/* Profiling can't be stopped halfway: it has a thread of its own, and whoever is not patient leaves it. */
+typedef struct {
+    const Work *work;
+    GMutex lock;
+    GCond ended;
+    gboolean done;
+    GArray *steps;
+    GError *error;
+} Errand;
+
+static gpointer time_steps(gpointer data)
+{
+    Errand *errand = data;
+    GError *error = NULL;
+    GArray *steps =
+        gpudl_session_profile(errand->work->session, (guint)errand->work->batch, (guint)errand->work->runs, &error);
+
+    g_mutex_lock(&errand->lock);
+    errand->steps = steps;
+    errand->error = error;
+    errand->done = TRUE;
+    g_cond_signal(&errand->ended);
+    g_mutex_unlock(&errand->lock);
+    return NULL;
+}
+
+static void on_cancelled(GCancellable *cancellable, gpointer data)
+{
+    Errand *errand = data;
+
+    g_mutex_lock(&errand->lock);
+    g_cond_signal(&errand->ended);
+    g_mutex_unlock(&errand->lock);
+}
+
+/* Does not return when cancelled. */
+static gboolean profile_steps(Work *work, GCancellable *cancellable, GError **error)
+{
+    Errand errand = {.work = work};
+    GThread *thread;
+    gulong handler;
+
+    g_mutex_init(&errand.lock);
+    g_cond_init(&errand.ended);
+    thread = g_thread_try_new("profile", time_steps, &errand, error);
+    if (thread == NULL)
+        return FALSE;
+    handler = g_cancellable_connect(cancellable, G_CALLBACK(on_cancelled), &errand, NULL);
+    g_mutex_lock(&errand.lock);
+    while (!errand.done && !g_cancellable_is_cancelled(cancellable))
+        g_cond_wait(&errand.ended, &errand.lock);
+    if (!errand.done)
+        interrupt_exit(NAME, NULL);
+    g_mutex_unlock(&errand.lock);
+    g_cancellable_disconnect(cancellable, handler);
+    g_thread_join(thread);
+    g_cond_clear(&errand.ended);
+    g_mutex_clear(&errand.lock);
+    work->steps = errand.steps;
+    if (errand.error != NULL)
+        g_propagate_error(error, errand.error);
+    return work->steps != NULL;
+}
+
+/* Median time of one frame alone, from when it is taken up until its result is there. 0 with error on failure. */
+static guint64 time_frames(Work *work, GCancellable *cancellable, GError **error)
+{
+    g_autofree float *values = synthetic_tensor(work->model, error);
+    g_autofree guint64 *ns = g_new(guint64, work->runs);
+    g_autoptr(GpudlStream) stream = NULL;
+    g_autoptr(GpudlRequest) request = NULL;
+
+    if (values == NULL)
+        return 0;
+    stream = gpudl_stream_new(work->session, work->model);
+    request = gpudl_request_new(stream);
+    for (gint i = -1; i < work->runs; i++) { /* one to warm up */
+        const GpudlTiming *timing;
+
+        if (g_cancellable_set_error_if_cancelled(cancellable, error) ||
+            !gpudl_request_submit_tensor(request, values, error) || !gpudl_request_wait(request, error))
+            return 0;
+        timing = gpudl_request_get_timing(request);
+        if (i >= 0)
+            ns[i] = (guint64)MAX(timing->finished - timing->started, 1);
+    }
+    return figures_spread(ns, (gsize)work->runs).p50;
+}
+
+static gboolean time_whole(Work *work, Profile *profile, GCancellable *cancellable, GError **error)
+{
+    /* frames that come one by one do not fill a larger batch; the backend has timed it when it was loaded */
+    if (work->batch > 1) {
+        if (gpudl_session_get_max_batch(work->session) == (guint)work->batch)
+            profile->whole_ns = gpudl_session_get_run_time(work->session);
+        return TRUE;
+    }
+    profile->whole_by_frames = TRUE;
+    profile->whole_ns = time_frames(work, cancellable, error);
+    return profile->whole_ns > 0;
+}
+
+static gboolean measure(Work *work, Profile *profile, GError **error)
+{
+    g_autoptr(GCancellable) cancellable = interrupt_begin();
+    gboolean done = load(work, cancellable, error) && profile_steps(work, cancellable, error) &&
+                    time_whole(work, profile, cancellable, error);
+
+    interrupt_end();
+    return done;
+}
+
+/* ---- telling ----------------------------------------------------------------------------------------------------- */
+
+static gboolean tell(const Work *work, const Profile *profile, GError **error)
+{
+    g_autofree gchar *text = work->json ? profile_json(profile) : profile_text(profile, work->order, (guint)work->top);
+
+    if (work->html != NULL) {
+        g_autofree gchar *page = profile_html(profile);
+        g_autoptr(GError) reason = NULL;
+
+        if (!g_file_set_contents(work->html, page, -1, &reason)) {
+            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE, "%s: can't be written: %s", work->html, reason->message);
+            return FALSE;
+        }
+    }
+    fputs(text, stdout);
+    return TRUE;
+}
+
+static int run(Work *work, gchar *const *argv)
+{
+    g_autoptr(GError) error = NULL;
+    Profile profile = {.batch = (guint)work->batch, .runs = (guint)work->runs};
+    gboolean done = measure(work, &profile, &error);
+
+    if (done) {
+        report_subject_init(&profile.subject, work->model, work->arguments[0], argv);
+        profile.backend = gpudl_session_get_backend(work->session);
+        profile.device = gpudl_session_get_device_name(work->session);
+        profile.precision = gpudl_precision_name(gpudl_session_get_precision(work->session));
+        profile.steps = (const GpudlProfileStep *)(gconstpointer)work->steps->data;
+        profile.n_steps = work->steps->len;
+        done = tell(work, &profile, &error);
+        report_subject_clear(&profile.subject);
+    }
+    if (g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED) ||
+        g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        interrupt_exit(NAME, NULL);
+    if (!done)
+        say_error(NAME, "%s", error->message);
+    return done ? EXIT_OK : EXIT_FAILED;
+}
+
+static const gchar description[] =
+    "Times the steps of a network, one by one, and a whole run for comparison. A step may compute several nodes.\n"
+    "GFLOP/s and GB/s are of what a step has to compute and to move, where the backend tells.\n\n"
+    "The whole run has no pre-processing. The difference to the sum of the steps is what lies between them:\n"
+    "copying, starting, waiting, the activation.\n\n"
+    "With --json: {\"gpudl\", \"date\", \"command\", \"model\": {\"name\", \"file\", \"id\"}, \"backend\", "
+    "\"device\",\n"
+    "\"precision\", \"batch\", \"runs\", \"steps\": [{\"node\", \"nodes\", \"op\", \"implementation\", \"ns\", "
+    "\"share\", \"flops\",\n"
+    "\"bytes\"}], \"total\": {\"ns\", \"flops\", \"bytes\"}, \"whole_run_ns\", \"difference_ns\", \"whole_run_by\"}: "
+    "all steps as\n"
+    "they run, times as integers, shares within 0 and 1, null where something is not known. \"whole_run_by\" is\n"
+    "\"frames\" or, for batches above 1, \"backend\".";
+
+int cmd_profile(int argc, char **argv)
+{
+    Work work = {.batch = 1, .runs = 20};
+    g_auto(GStrv) line = g_strdupv(argv);
+    int status;
+    const GOptionEntry entries[] = {
+        {"json", 0, 0, G_OPTION_ARG_NONE, &work.json, "As JSON", NULL},
+        {"html", 0, 0, G_OPTION_ARG_FILENAME, &work.html, "Also a page with a chart, in one file", "FILE"},
+        {"sort", 0, 0, G_OPTION_ARG_STRING, &work.sort, "run (default) or time: the longest first", "ORDER"},
+        {"top", 0, 0, G_OPTION_ARG_INT, &work.top, "Only the N steps that take most, 0: all (default)", "N"},
+        {"backend", 0, 0, G_OPTION_ARG_STRING, &work.backend, "auto, cuda, cpu or ref (default auto)", "B"},
+        {"precision", 0, 0, G_OPTION_ARG_STRING, &work.precision, "auto, fp32, tf32, fp16, bf16, int8 or fp8", "P"},
+        {"batch", 0, 0, G_OPTION_ARG_INT, &work.batch, "Frames of a run (default 1)", "N"},
+        {"runs", 0, 0, G_OPTION_ARG_INT, &work.runs, "Runs that the medians are of (default 20)", "N"},
+        {"threads", 0, 0, G_OPTION_ARG_INT, &work.threads, "CPU threads, 0: one per core (default)", "N"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &work.arguments, NULL, NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+
+    status = parse_options(&argc, &argv, entries, "MODEL", description);
+    if (status < 0)
+        status = check_options(&work);
+    if (status < 0)
+        status = run(&work, line);
+    clean_up(&work);
+    return finish_stdout(NAME, status);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/profile-report.h"
+
+#include <math.h>
+
+#include "tools/figures.h"
+#include "tools/table.h"
+
+ProfileTotal profile_total(const Profile *profile)
+{
+    ProfileTotal total = {0};
+
+    for (guint i = 0; i < profile->n_steps; i++) {
+        total.ns += profile->steps[i].ns;
+        total.bytes += profile->steps[i].bytes;
+        total.flops += profile->steps[i].flops;
+    }
+    return total;
+}
+
+/* ---- order ------------------------------------------------------------------------------------------------------- */
+
+static gint by_time(gconstpointer a, gconstpointer b, gpointer data)
+{
+    const Profile *profile = data;
+    guint i = *(const guint *)a, j = *(const guint *)b;
+    guint64 x = profile->steps[i].ns, y = profile->steps[j].ns;
+
+    if (x != y)
+        return x > y ? -1 : 1;
+    return i < j ? -1 : i > j;
+}
+
+static gint by_run(gconstpointer a, gconstpointer b)
+{
+    guint i = *(const guint *)a, j = *(const guint *)b;
+
+    return i < j ? -1 : i > j;
+}
+
+GArray *profile_order(const Profile *profile, ProfileSort sort, guint top)
+{
+    GArray *order = g_array_sized_new(FALSE, FALSE, sizeof(guint), profile->n_steps);
+
+    for (guint i = 0; i < profile->n_steps; i++)
+        g_array_append_val(order, i);
+    g_array_sort_with_data(order, by_time, (gpointer)profile);
+    if (top > 0 && top < order->len)
+        g_array_set_size(order, top);
+    if (sort == PROFILE_BY_RUN)
+        g_array_sort(order, by_run);
+    return order;
+}
+
+/* ---- text -------------------------------------------------------------------------------------------------------- */
+
+static void add_figures(Table *table, const TimeUnit *unit, guint64 ns, guint64 all_ns, guint64 flops, guint64 bytes)
+{
+    table_add(table, figures_time(unit, (double)ns));
+    table_add(table, figures_share(ns, all_ns));
+    table_add(table, figures_rate(flops, ns));
+    table_add(table, figures_rate(bytes, ns));
+}
+
+static void add_step(Table *table, const Profile *profile, guint i, const TimeUnit *unit, guint64 all_ns)
+{
+    const GpudlProfileStep *step = &profile->steps[i];
+
+    table_add(table, g_strdup_printf("%u", i));
+    add_figures(table, unit, step->ns, all_ns, step->flops, step->bytes);
+    table_add(table, g_strdup(step->op));
+    table_add(table, g_strdup(step->implementation != NULL ? step->implementation : ""));
+    table_add(table,
+              step->n_nodes > 1 ? g_strdup_printf("%s (%u nodes)", step->node, step->n_nodes) : g_strdup(step->node));
+}
+
+static void append_sums(GString *out, const Profile *profile, const TimeUnit *unit, const ProfileTotal *total)
+{
+    g_autofree gchar *sum = figures_time(unit, (double)total->ns);
+    g_autofree gchar *whole = figures_time(unit, (double)profile->whole_ns);
+    g_autofree gchar *between = figures_time(unit, fabs((double)profile->whole_ns - (double)total->ns));
+
+    g_string_append_printf(out, "\n%u steps: %s %s\n", profile->n_steps, sum, unit->name);
+    if (profile->whole_ns == 0)
+        g_string_append(out, "a whole run: not measured\n");
+    else
+        g_string_append_printf(out, "a whole run: %s %s, %s %s %s than the steps%s\n", whole, unit->name, between,
+                               unit->name, profile->whole_ns >= total->ns ? "more" : "less",
+                               profile->whole_by_frames ? "" : " (as the backend measured it)");
+}
+
+gchar *profile_text(const Profile *profile, ProfileSort sort, guint top)
+{
+    const gchar *headings[] = {"step", NULL, "share", "GFLOP/s", "GB/s", "operator", "implementation", "node"};
+    g_autoptr(GArray) order = profile_order(profile, sort, top);
+    g_autoptr(Table) table = table_new(G_N_ELEMENTS(headings));
+    ProfileTotal total = profile_total(profile), left = total;
+    const TimeUnit *unit = figures_time_unit(MAX(profile->whole_ns, total.ns));
+    g_autofree gchar *name = table_printable(profile->subject.model), *device = table_printable(profile->device);
+    GString *out = g_string_new(NULL);
+
+    g_string_append_printf(out, "%s on %s, %s, batch %u, median of %u runs\n%s\n\n", name, profile->backend,
+                           profile->precision, profile->batch, profile->runs, device);
+    headings[1] = unit->name;
+    table_add_row(table, headings);
+    for (guint c = 0; c < 5; c++)
+        table_set_right(table, c, TRUE);
+    for (guint i = 0; i < order->len; i++) {
+        const GpudlProfileStep *step = &profile->steps[g_array_index(order, guint, i)];
+
+        add_step(table, profile, g_array_index(order, guint, i), unit, total.ns);
+        left.ns -= step->ns;
+        left.bytes -= step->bytes;
+        left.flops -= step->flops;
+    }
+    if (order->len < profile->n_steps) {
+        table_add(table, g_strdup(""));
+        add_figures(table, unit, left.ns, total.ns, left.flops, left.bytes);
+        table_add(table, g_strdup(""));
+        table_add(table, g_strdup(""));
+        table_add(table, g_strdup_printf("the other %u", profile->n_steps - order->len));
+    }
+    table_append_to(table, out);
+    append_sums(out, profile, unit, &total);
+    return g_string_free(out, FALSE);
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+
+static void add_json_step(JsonBuilder *builder, const GpudlProfileStep *step, guint64 all_ns)
+{
+    json_builder_begin_object(builder);
+    report_text(builder, "node", step->node);
+    report_integer(builder, "nodes", step->n_nodes);
+    report_text(builder, "op", step->op);
+    report_text(builder, "implementation", step->implementation);
+    report_integer(builder, "ns", step->ns);
+    report_number(builder, "share", all_ns > 0 ? (double)step->ns / (double)all_ns : 0.0);
+    report_known(builder, "flops", step->flops);
+    report_known(builder, "bytes", step->bytes);
+    json_builder_end_object(builder);
+}
+
+gchar *profile_json(const Profile *profile)
+{
+    ProfileTotal total = profile_total(profile);
+    JsonBuilder *builder = report_begin(&profile->subject);
+
+    report_text(builder, "backend", profile->backend);
+    report_text(builder, "device", profile->device);
+    report_text(builder, "precision", profile->precision);
+    report_integer(builder, "batch", profile->batch);
+    report_integer(builder, "runs", profile->runs);
+    json_builder_set_member_name(builder, "steps");
+    json_builder_begin_array(builder);
+    for (guint i = 0; i < profile->n_steps; i++)
+        add_json_step(builder, &profile->steps[i], total.ns);
+    json_builder_end_array(builder);
+    json_builder_set_member_name(builder, "total");
+    json_builder_begin_object(builder);
+    report_integer(builder, "ns", total.ns);
+    report_known(builder, "flops", total.flops);
+    report_known(builder, "bytes", total.bytes);
+    json_builder_end_object(builder);
+    report_known(builder, "whole_run_ns", profile->whole_ns);
+    json_builder_set_member_name(builder, "difference_ns");
+    if (profile->whole_ns > 0)
+        json_builder_add_int_value(builder, (gint64)profile->whole_ns - (gint64)total.ns);
+    else
+        json_builder_add_null_value(builder);
+    report_text(builder, "whole_run_by",
+                profile->whole_ns == 0     ? NULL
+                : profile->whole_by_frames ? "frames"
+                                           : "backend");
+    return report_end(builder);
+}
