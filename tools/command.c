@@ -231,6 +231,21 @@ gboolean check_count(gint value, const gchar *option, gint low, gint high, const
     return parse_count(text, &value, option, low, high, zero, error);
 }
 
+gchar **parse_list(const gchar *option, const gchar *text, const gchar *otherwise, guint most, GError **error)
+{
+    g_auto(GStrv) values = g_strsplit(text != NULL ? text : otherwise, ",", -1);
+    g_autofree gchar *wanted = g_strdup_printf("1 to %u values with commas between them", most);
+    guint n = g_strv_length(values);
+    gboolean good = n >= 1 && n <= most;
+
+    for (guint i = 0; i < n; i++)
+        good = good && values[i][0] != '\0';
+    if (good)
+        return g_steal_pointer(&values);
+    bad_value(option, text, wanted, error);
+    return NULL;
+}
+
 gboolean parse_name(const gchar *option, const gchar *text, const NamedValue *table, int *value, GError **error)
 {
     g_autoptr(GString) wanted = g_string_new(NULL);

@@ -23,6 +23,7 @@ int cmd_convert(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /** Says "gpudl: COMMAND: message" on stderr; a progress line standing there is wiped first. */
@@ -67,6 +68,10 @@ gboolean parse_count(const gchar *text, gint *value, const gchar *option, gint l
 gboolean check_count(gint value, const gchar *option, gint low, gint high, const gchar *zero, GError **error);
 /** option to zero of --threads. */
 #define THREADS "threads", 0, 1024, "one per core"
+/** The same of --batch where it is a choice. */
+#define BATCH "batch", 0, 4096, "the backend's choice"
+/** "a,b": its values, none of them empty, most at most; text NULL: otherwise alone. */
+gchar **parse_list(const gchar *option, const gchar *text, const gchar *otherwise, guint most, GError **error);
 
 /** A name and the number it stands for; tables end in {NULL, 0}. */
 typedef struct {

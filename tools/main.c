@@ -11,6 +11,7 @@ static const Command commands[] = {
     {"info", "what is inside a model file", cmd_info},
     {"run", "classify pictures and videos", cmd_run},
     {"profile", "what the steps of a network take", cmd_profile},
+    {"bench", "how fast a network runs", cmd_bench},
     {"doctor", "what is installed, what works, what is missing and how to get it", cmd_doctor},
 };
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cli import GPUDL, MAKE_MODEL, STEPS, TESTCARD, check, check_run, gpudl, main, test
 
-COMMANDS = "convert", "info", "run", "profile", "doctor"
+COMMANDS = "convert", "info", "run", "profile", "bench", "doctor"
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/graph/ops.h"
+#include "tools/bench.h"
 #include "tools/command.h"
 #include "tools/figures.h"
 #include "tools/profile-report.h"
@@ -236,6 +237,136 @@ static void every_operator_has_a_kind(void)
     }
 }
 
+/* ---- benches ----------------------------------------------------------------------------------------------------- */
+
+static const BenchResult three_results[] = {
+    {.asked = {.backend = "auto"},
+     .backend = (gchar *)"cpu",
+     .device = (gchar *)"a device",
+     .precision = GPUDL_PRECISION_FP32,
+     .parallelism = 2,
+     .max_batch = 1,
+     .depth = 3,
+     .weights = 1000,
+     .workspace = 2000,
+     .load_ns = 5000,
+     .frames = 50,
+     .wall_ns = 2000000000,
+     .processor_ns = 1000000000,
+     .mean_batch = 1.0,
+     .latency = {.min = 9000000, .p50 = 12000000, .p90 = 13000000, .p99 = 14000000, .max = 15000000, .mean = 12.5e6}},
+    {.asked = {.backend = "ref", .precision = GPUDL_PRECISION_FP16, .threads = 2, .batch = 4},
+     .reason = (gchar *)"it \x1b can't"},
+    {.asked = {.backend = "cpu", .threads = 1, .batch = 1},
+     .backend = (gchar *)"cpu",
+     .device = (gchar *)"a device",
+     .precision = GPUDL_PRECISION_FP32,
+     .depth = 2,
+     .frames = 1,
+     .wall_ns = 500000000,
+     .processor_ns = 7000000,
+     .mean_batch = 2.5,
+     .latency = {.min = 1, .p50 = 1, .p90 = 1, .p99 = 1, .max = 1, .mean = 1}},
+};
+
+static void bench_tells_what_was_measured_and_what_not(void)
+{
+    const ReportSubject subject = {.model = (gchar *)"net"};
+    const SyntheticSize size = {1920, 1080, GPUDL_PIXEL_NV12};
+    BenchPlan plan = {.seconds = 3, .warmup = 0.5};
+    g_autofree gchar *text = bench_text(&subject, &plan, three_results, 3);
+
+    g_assert_true(g_str_has_prefix(text, "net, values for the network, no pre-processing, 3 s each\na device\n\n"));
+    g_assert_nonnull(strstr(text,
+                            "  auto (cpu)  fp32          auto   auto      25.0  12.000  13.000  14.000  15.000     "
+                            "20.000          3         1\n"));
+    g_assert_nonnull(strstr(text, "  cpu         fp32             1      1       2.0   0.000 "));
+    g_assert_nonnull(strstr(text, "7.000          2       2.5\n"));
+    g_assert_nonnull(strstr(text, "not measured:\n"));
+    g_assert_nonnull(strstr(text, "  ref      fp16       2        4      it \357\277\275 can't\n"));
+    g_free(text);
+    plan.frames = &size;
+    text = bench_text(&subject, &plan, three_results + 1, 1);
+    g_assert_true(g_str_has_prefix(text, "net, 1920x1080 NV12, 3 s each\n\nnot measured:\n"));
+    g_free(text);
+    text = bench_text(&subject, &plan, three_results + 2, 1);
+    g_assert_null(strstr(text, "not measured"));
+}
+
+static void bench_json_is_what_was_measured(void)
+{
+    const ReportSubject subject = {.model = (gchar *)"net"};
+    const SyntheticSize size = {1920, 1080, GPUDL_PIXEL_NV12};
+    const BenchPlan plan = {.frames = &size, .seconds = 3, .warmup = 0.5};
+    g_autofree gchar *text = bench_json(&subject, &plan, three_results, 3);
+    g_autoptr(JsonNode) root = json_from_string(text, NULL);
+    JsonObject *object = json_node_get_object(root), *input = json_object_get_object_member(object, "input"), *first,
+               *second;
+    JsonArray *results = json_object_get_array_member(object, "results");
+
+    g_assert_cmpstr(json_object_get_string_member(input, "format"), ==, "NV12");
+    g_assert_cmpint(json_object_get_int_member(input, "width"), ==, 1920);
+    first = json_array_get_object_element(results, 0);
+    g_assert_cmpfloat(json_object_get_double_member(first, "frames_per_second"), ==, 25.0);
+    g_assert_cmpint(json_object_get_int_member(first, "processor_ns"), ==, 1000000000);
+    g_assert_cmpint(json_object_get_int_member(first, "work_bytes"), ==, 2000);
+    g_assert_cmpint(json_object_get_int_member(json_object_get_object_member(first, "latency_ns"), "p99"), ==,
+                    14000000);
+    second = json_array_get_object_element(results, 1);
+    g_assert_false(json_object_get_boolean_member(second, "measured"));
+    g_assert_false(json_object_has_member(second, "frames"));
+    g_assert_cmpstr(json_object_get_string_member(second, "reason"), ==, "it \x1b can't");
+    g_assert_cmpint(json_object_get_int_member(json_object_get_object_member(second, "asked"), "batch"), ==, 4);
+}
+
+static void sizes_of_frames(void)
+{
+    static const gchar *const bad[] = {
+        "",           "1920x1080",     "1920x1080:",  "1920x1080:nv12", "0x10:NV12", "10x0:NV12", "40000x10:NV12",
+        "10:10xNV12", "10x10x10:NV12", "10x10:NV12:", "axb:NV12"};
+    SyntheticSize size;
+
+    g_assert_true(synthetic_parse("input", "1920x1080:NV12", &size, NULL));
+    g_assert_cmpint(size.width, ==, 1920);
+    g_assert_cmpint(size.height, ==, 1080);
+    g_assert_cmpint(size.format, ==, GPUDL_PIXEL_NV12);
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(synthetic_parse("input", bad[i], &size, &error));
+        g_assert_true(g_str_has_prefix(error->message, "--input: found '"));
+        g_assert_nonnull(strstr(error->message, " GRAY8"));
+    }
+}
+
+/* The library takes every one of them. */
+static void frames_of_every_format(void)
+{
+    for (guint f = GPUDL_PIXEL_UNKNOWN + 1; f <= GPUDL_PIXEL_LAST; f++) {
+        const SyntheticSize size = {13, 7, (GpudlPixelFormat)f};
+        g_autoptr(GpudlFrame) frame = synthetic_frame_new(&size, NULL);
+
+        g_assert_nonnull(frame);
+        g_assert_cmpstr(gpudl_frame_check(frame), ==, NULL);
+    }
+}
+
+static void lists(void)
+{
+    static const gchar *const bad[] = {"", ",", "a,", ",a", "a,,b", "a,b,c,d"};
+    g_auto(GStrv) two = parse_list("threads", "1,2", "0", 3, NULL), none = parse_list("threads", NULL, "0", 3, NULL);
+
+    g_assert_cmpuint(g_strv_length(two), ==, 2);
+    g_assert_cmpstr(two[1], ==, "2");
+    g_assert_cmpstr(none[0], ==, "0");
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_null(parse_list("threads", bad[i], "0", 3, &error));
+        g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -249,5 +380,10 @@ int main(int argc, char **argv)
     g_test_add_func("/profile/json-adds-up", json_adds_up);
     g_test_add_func("/profile/bars-are-to-scale", bars_are_to_scale);
     g_test_add_func("/profile/every-operator-has-a-kind", every_operator_has_a_kind);
+    g_test_add_func("/bench/tells-what-was-measured-and-what-not", bench_tells_what_was_measured_and_what_not);
+    g_test_add_func("/bench/json-is-what-was-measured", bench_json_is_what_was_measured);
+    g_test_add_func("/bench/sizes-of-frames", sizes_of_frames);
+    g_test_add_func("/bench/frames-of-every-format", frames_of_every_format);
+    g_test_add_func("/bench/lists", lists);
     return g_test_run();
 }

@@ -34,6 +34,16 @@ def wrong_usage_is_exit_code_2(dir):
         (["profile", "--precision=fp7", "m"], "gpudl: profile: --precision: found 'fp7'"),
         (["profile", "--backend=abacus", "m"], "gpudl: profile: --backend: found 'abacus'"),
         (["profile", "--html=", "m"], "gpudl: profile: --html: found ''"),
+        (["bench"], "gpudl: bench: no model given"),
+        (["bench", "a", "b"], "gpudl: bench: one model at a time; found 'b'"),
+        (["bench", "--backend=cpu,abacus", "m"], "gpudl: bench: --backend: found 'abacus', expected auto, cuda, cpu or"),
+        (["bench", "--backend=cpu,", "m"], "gpudl: bench: --backend: found 'cpu,', expected 1 to 32 values"),
+        (["bench", "--precision=fp32,fp7", "m"], "gpudl: bench: --precision: found 'fp7'"),
+        (["bench", "--threads=1,-2", "m"], "gpudl: bench: --threads: found '-2', expected 0 (one per core) to 1024"),
+        (["bench", "--batch=1,x", "m"], "gpudl: bench: --batch: found 'x', expected 0 (the backend's choice) to 4096"),
+        (["bench", "--seconds=0", "m"], "gpudl: bench: --seconds: found '0', expected a number within 0.01 and 3600"),
+        (["bench", "--warmup=-1", "m"], "gpudl: bench: --warmup: found '-1'"),
+        (["bench", "--input=640x480", "m"], "gpudl: bench: --input: found '640x480', expected WIDTHxHEIGHT:FORMAT"),
     ]:
         result = gpudl(*args)
         check_run(result, 2, says)
@@ -133,6 +143,76 @@ def the_page_needs_nothing_and_shows_names_as_they_are(dir):
     check(re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", text), text)
 
 
+QUICK = "--seconds=0.1", "--warmup=0.02"
+
+
+@test
+def a_bench_measures_every_combination(dir):
+    result = steps("bench", "--json", *QUICK, "--backend=cpu,ref", "--precision=auto,fp16", "--threads=1,2",
+                   "--batch=1,4,5", dir / "net.bin")
+    check_run(result, 0)
+    told = json.loads(result.stdout)
+    check(list(told) == ["gpudl", "date", "command", "model", "input", "seconds", "warmup_seconds", "results"], told)
+    check(told["input"] == {"kind": "values"} and told["seconds"] == 0.1 and told["warmup_seconds"] == 0.02, told)
+    asked = [tuple(r["asked"].values()) for r in told["results"]]
+    check(asked == [(b, p, t, n) for b in ("cpu", "ref") for p in ("auto", "fp16") for t in (1, 2) for n in (1, 4, 5)],
+          asked)
+    for (backend, precision, threads, batch), r in zip(asked, told["results"]):
+        can = batch <= 4 if backend == "cpu" else batch == 1 and precision == "auto"
+        check(r["measured"] == can and ("reason" in r) != can, r)
+        if not can:
+            check(f"backend '{backend}'" in r["reason"] and list(r) == ["asked", "measured", "reason"], r)
+            continue
+        check(r["backend"] == backend and r["precision"] == ("fp16" if precision == "fp16" else "fp32"), r)
+        spread = r["latency_ns"]
+        check(spread["min"] <= spread["p50"] <= spread["p90"] <= spread["p99"] <= spread["max"], r)
+        check(spread["min"] <= spread["mean"] <= spread["max"] and r["frames"] >= r["depth"] >= 1, r)
+        check(abs(r["frames_per_second"] - r["frames"] * 1e9 / r["wall_ns"]) < 1e-5 * r["frames_per_second"], r)
+        check(r["wall_ns"] >= 1e8 and r["load_ns"] > 0 and r["processor_ns"] > 0, r)
+        if backend == "cpu":  # 100 us a frame
+            check((r["parallelism"], r["max_batch"], r["depth"]) == (threads * batch, batch, 2 * threads * batch), r)
+            check((r["weight_bytes"], r["work_bytes"]) == (1000, 2000 * threads), r)
+            check(r["device"] == 'steps <1.0> & "more"' and spread["min"] >= 100000, r)
+            check(r["frames"] <= r["wall_ns"] / 100000 * threads + r["depth"], r)
+            check(r["mean_batch"] == 1 if batch == 1 else 1 < r["mean_batch"] <= 4, r)
+
+
+@test
+def a_bench_of_frames_pre_processes_them(dir):
+    for input in "64x48:NV12", "7x5:RGB":
+        result = steps("bench", "--json", *QUICK, "--backend=ref", f"--input={input}", dir / "net.bin")
+        check_run(result, 0)
+        told = json.loads(result.stdout)
+        size, format = input.split(":")
+        width, height = map(int, size.split("x"))
+        check(told["input"] == {"kind": "frames", "width": width, "height": height, "format": format}, told)
+        check(told["results"][0]["measured"] and told["results"][0]["frames"] > 0, told)
+    bare = json.loads(steps("bench", "--json", *QUICK, "--backend=ref", dir / "net.bin").stdout)["results"][0]
+    large = json.loads(steps("bench", "--json", *QUICK, "--backend=ref", "--input=640x480:RGB", dir / "net.bin").stdout)
+    check(large["results"][0]["latency_ns"]["p50"] > 2 * bare["latency_ns"]["p50"], f"{bare} {large}")
+
+
+@test
+def the_readable_bench_lists_what_it_could_not(dir):
+    result = steps("bench", *QUICK, "--backend=cpu", "--batch=1,9", dir / "net.bin")
+    check_run(result, 0)
+    check(re.search(r"^  cpu +fp32 +auto +1 +\d", result.stdout, re.MULTILINE), result.stdout)
+    check(re.search(r"^not measured:\n.*\n  cpu +auto +auto +9 +backend 'cpu' refuses .*4 is the largest batch of steps$",
+                    result.stdout, re.MULTILINE), result.stdout)
+
+
+@test
+def a_bench_of_nothing_or_with_a_failure_fails(dir):
+    result = steps("bench", *QUICK, "--backend=cpu", "--batch=9", dir / "net.bin")
+    check_run(result, 1)
+    check("4 is the largest batch" in result.stdout, result.stdout)
+    result = steps("bench", "--json", *QUICK, "--backend=cpu", "--threads=1,7,2", "--batch=1", dir / "net.bin")
+    check_run(result, 1)
+    check([r.get("reason", "") for r in json.loads(result.stdout)["results"]] == ["", "cpu: tripped over seven", ""],
+          result.stdout)
+    check_run(steps("bench", dir / "none.bin"), 1, f"gpudl: bench: {dir}/none.bin: ")
+
+
 def interrupt(args, after=0.5):
     process = subprocess.Popen([GPUDL, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=STEPS)
     time.sleep(after)
@@ -149,6 +229,17 @@ def ctrl_c_ends_a_profile(dir):
     code, stdout, stderr = interrupt(["profile", "--backend=cpu", "--runs=1000", f"--html={dir}/late.html", dir / "net.bin"])
     check((code, stdout, stderr) == (130, "", "gpudl: profile: interrupted\n"), f"{code} {stdout} {stderr}")
     check(not (dir / "late.html").exists())
+
+
+@test
+def ctrl_c_ends_a_bench_and_shows_what_was_measured(dir):
+    code, stdout, stderr = interrupt(["bench", "--json", "--backend=ref,cpu", "--seconds=0.2", "--warmup=0",
+                                      "--threads=1,1,1,1,1,1,1,1,1,1", dir / "net.bin"])
+    told = json.loads(stdout)["results"]
+    check(1 <= len(told) < 20 and all(r["measured"] for r in told), stdout)
+    check((code, stderr) == (130, "gpudl: bench: interrupted: this is not all that was asked for\n"), f"{code} {stderr}")
+    code, stdout, stderr = interrupt(["bench", "--backend=cpu", "--seconds=60", dir / "net.bin"])
+    check((code, stdout, stderr) == (130, "", "gpudl: bench: interrupted\n"), f"{code} {stdout} {stderr}")
 
 
 sys.exit(main())
