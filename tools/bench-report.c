@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/bench.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 static double rate(const BenchResult *result)
 {
@@ -88,7 +89,7 @@ static void append_refused(GString *out, const BenchResult *results, guint n)
 static void append_devices(GString *out, const BenchResult *results, guint n)
 {
     for (guint i = 0; i < n; i++) {
-        g_autofree gchar *device = results[i].reason == NULL ? table_printable(results[i].device) : NULL;
+        g_autofree gchar *device = results[i].reason == NULL ? text_printable(results[i].device) : NULL;
         gboolean told = device == NULL;
 
         for (guint j = 0; j < i && !told; j++)
@@ -100,7 +101,7 @@ static void append_devices(GString *out, const BenchResult *results, guint n)
 
 gchar *bench_text(const ReportSubject *subject, const BenchPlan *plan, const BenchResult *results, guint n)
 {
-    g_autofree gchar *name = table_printable(subject->model), *input = describe_input(plan);
+    g_autofree gchar *name = text_printable(subject->model), *input = describe_input(plan);
     GString *out = g_string_new(NULL);
     guint64 slowest = 0;
     guint n_measured = 0;
@@ -169,6 +170,7 @@ static void add_json_result(JsonBuilder *builder, const BenchResult *result)
         report_integer(builder, "frames", result->frames);
         report_integer(builder, "wall_ns", result->wall_ns);
         report_integer(builder, "processor_ns", result->processor_ns);
+        report_number(builder, "processor_ns_per_frame", (double)result->processor_ns / (double)result->frames);
         report_number(builder, "frames_per_second", rate(result));
         report_number(builder, "mean_batch", result->mean_batch);
         add_json_latency(builder, &result->latency);

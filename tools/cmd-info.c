@@ -10,6 +10,7 @@
 #include "tools/figures.h"
 #include "tools/interrupt.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 #define NAME "info"
 #define KEY_WIDTH 18
@@ -97,7 +98,7 @@ static void append_value(GString *out, const gchar *key, JsonNode *node)
     } else if (json_node_get_value_type(node) == G_TYPE_BOOLEAN) {
         g_string_append(out, json_node_get_boolean(node) ? "yes" : "no");
     } else {
-        g_autofree gchar *text = table_printable(json_node_get_string(node));
+        g_autofree gchar *text = text_printable(json_node_get_string(node));
 
         g_string_append(out, text);
     }

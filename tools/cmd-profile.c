@@ -239,14 +239,11 @@ static const gchar description[] =
     "GFLOP/s and GB/s are of what a step has to compute and to move, where the backend tells.\n\n"
     "The whole run has no pre-processing. The difference to the sum of the steps is what lies between them:\n"
     "copying, starting, waiting, the activation.\n\n"
-    "With --json: {\"gpudl\", \"date\", \"command\", \"model\": {\"name\", \"file\", \"id\"}, \"backend\", "
-    "\"device\",\n"
-    "\"precision\", \"batch\", \"runs\", \"steps\": [{\"node\", \"nodes\", \"op\", \"implementation\", \"ns\", "
-    "\"share\", \"flops\",\n"
-    "\"bytes\"}], \"total\": {\"ns\", \"flops\", \"bytes\"}, \"whole_run_ns\", \"difference_ns\", \"whole_run_by\"}: "
-    "all steps as\n"
-    "they run, times as integers, shares within 0 and 1, null where something is not known. \"whole_run_by\" is\n"
-    "\"frames\" or, for batches above 1, \"backend\".";
+    "With --json one object with all steps as they run, times in ns, shares within 0 and 1, null for what is not\n"
+    "known:\n"
+    "  {gpudl, date, command, model: {name, file, id}, backend, device, precision, batch, runs,\n"
+    "   steps: [{node, nodes, op, implementation, ns, share, flops, bytes}, ...], total: {ns, flops, bytes},\n"
+    "   whole_run_ns, difference_ns, whole_run_by: \"frames\" or, for batches above 1, \"backend\"}";
 
 int cmd_profile(int argc, char **argv)
 {

@@ -133,16 +133,15 @@ static void clean_up(Run *run)
 /* A picture: its name, then a line per class. */
 static void append_picture(Run *run, const gchar *path, guint n)
 {
-    gchar room[16];
-
     g_string_append_printf(run->text, "%s\n", path);
     if (n == 0)
         g_string_append(run->text, "  nothing above the threshold\n");
     for (guint i = 0; i < n; i++) {
         g_string_append(run->text, "  ");
         results_append_confidence(run->text, run->classes[i].confidence, run->probability);
-        g_string_append_printf(run->text, "  %4u  %s\n", run->classes[i].id,
-                               results_label(run->model, run->labels, run->classes[i].id, room));
+        g_string_append_printf(run->text, "  %4u  ", run->classes[i].id);
+        results_append_label(run->text, run->model, run->labels, run->classes[i].id);
+        g_string_append_c(run->text, '\n');
     }
 }
 
@@ -150,7 +149,6 @@ static void append_picture(Run *run, const gchar *path, guint n)
 static void append_video_frame(Run *run, const Slot *slot, guint n)
 {
     gint64 ms = slot->frame->pts / 1000000;
-    gchar room[16];
 
     g_string_append_printf(run->text, "%s #%-5" G_GUINT64_FORMAT, slot->source->path, slot->frame->number);
     if (slot->frame->pts >= 0)
@@ -159,8 +157,9 @@ static void append_video_frame(Run *run, const Slot *slot, guint n)
     for (guint i = 0; i < n; i++) {
         g_string_append(run->text, i == 0 ? "  " : ",  ");
         results_append_confidence(run->text, run->classes[i].confidence, run->probability);
-        g_string_append_printf(run->text, " %s (%u)", results_label(run->model, run->labels, run->classes[i].id, room),
-                               run->classes[i].id);
+        g_string_append_c(run->text, ' ');
+        results_append_label(run->text, run->model, run->labels, run->classes[i].id);
+        g_string_append_printf(run->text, " (%u)", run->classes[i].id);
     }
     g_string_append(run->text, n == 0 ? "  nothing above the threshold\n" : "\n");
 }

@@ -11,10 +11,11 @@
 #include "engine/limits.h"
 #include "models/gpudl-import.h"
 #include "tools/progress.h"
+#include "tools/text.h"
 
 static void say(const gchar *command, const gchar *format, va_list args)
 {
-    g_autofree gchar *text = g_strdup_vprintf(format, args);
+    g_autofree gchar *message = g_strdup_vprintf(format, args), *text = text_printable_lines(message);
 
     progress_wipe();
     /* results said so far come before the error where both go to one place */

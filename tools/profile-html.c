@@ -5,7 +5,7 @@
 
 #include "tools/figures.h"
 #include "tools/profile-report.h"
-#include "tools/table.h"
+#include "tools/text.h"
 
 /* ---- operators by what they do ----------------------------------------------------------------------------------- */
 
@@ -130,7 +130,7 @@ static const gchar script[] =
 
 static void append(GString *out, const gchar *text)
 {
-    g_autofree gchar *shown = table_printable(text != NULL ? text : "");
+    g_autofree gchar *shown = text_printable(text != NULL ? text : "");
     g_autofree gchar *escaped = g_markup_escape_text(shown, -1);
 
     g_string_append(out, escaped);

@@ -5,6 +5,7 @@
 
 #include "tools/figures.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 ProfileTotal profile_total(const Profile *profile)
 {
@@ -96,7 +97,7 @@ gchar *profile_text(const Profile *profile, ProfileSort sort, guint top)
     g_autoptr(Table) table = table_new(G_N_ELEMENTS(headings));
     ProfileTotal total = profile_total(profile), left = total;
     const TimeUnit *unit = figures_time_unit(MAX(profile->whole_ns, total.ns));
-    g_autofree gchar *name = table_printable(profile->subject.model), *device = table_printable(profile->device);
+    g_autofree gchar *name = text_printable(profile->subject.model), *device = text_printable(profile->device);
     GString *out = g_string_new(NULL);
 
     g_string_append_printf(out, "%s on %s, %s, batch %u, median of %u runs\n%s\n\n", name, profile->backend,

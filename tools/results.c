@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tools/text.h"
+
 const gchar *results_label(GpudlModel *model, gchar **own, guint32 id, gchar room[16])
 {
     const gchar *label = own != NULL ? own[id] : gpudl_model_get_label(model, id);
@@ -12,6 +14,14 @@ const gchar *results_label(GpudlModel *model, gchar **own, guint32 id, gchar roo
         return label;
     g_snprintf(room, 16, "%u", id);
     return room;
+}
+
+void results_append_label(GString *out, GpudlModel *model, gchar **own, guint32 id)
+{
+    gchar room[16];
+    g_autofree gchar *text = text_printable(results_label(model, own, id, room));
+
+    g_string_append(out, text);
 }
 
 void results_append_json_string(GString *out, const gchar *text)

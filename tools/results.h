@@ -13,6 +13,9 @@ G_BEGIN_DECLS
  * bytes) then. */
 const gchar *results_label(GpudlModel *model, gchar **own, guint32 id, gchar room[16]);
 
+/** Appends it printable. */
+void results_append_label(GString *out, GpudlModel *model, gchar **own, guint32 id);
+
 /**
  * Appends one object without a newline:
  * {"file": string, "frame": number, "pts": ns or null, "results": [{"id", "label", "confidence"}]}

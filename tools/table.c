@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/table.h"
+#include "tools/text.h"
+
+#include "tools/text.h"
 
 /* a longer cell pushes the rest of its own row only */
 #define MAX_COLUMN 48
@@ -30,22 +33,9 @@ void table_set_right(Table *table, guint column, gboolean right)
     table->right[column] = right;
 }
 
-gchar *table_printable(const gchar *text)
-{
-    g_autofree gchar *valid = g_utf8_make_valid(text, -1);
-    GString *shown = g_string_new(NULL);
-
-    for (const gchar *p = valid; *p != '\0'; p = g_utf8_next_char(p)) {
-        gunichar c = g_utf8_get_char(p);
-
-        g_string_append_unichar(shown, g_unichar_iscntrl(c) ? 0xfffd : c);
-    }
-    return g_string_free(shown, FALSE);
-}
-
 void table_add(Table *table, gchar *text)
 {
-    g_ptr_array_add(table->cells, table_printable(text));
+    g_ptr_array_add(table->cells, text_printable(text));
     g_free(text);
 }
 

@@ -18,10 +18,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
 /** A column of numbers: its cells end at the same place. */
 void table_set_right(Table *table, guint column, gboolean right);
 
-/** A copy without bytes that are no UTF-8 and without control characters: U+FFFD in their places. A name from a file
- * does not steer the terminal. */
-gchar *table_printable(const gchar *text);
-
 /** The next cell, row after row; the first row is the headings. Takes text; shows it printable. */
 void table_add(Table *table, gchar *text);
 /** The next cells, as many as the table has columns: copied. NULL: an empty one. */

@@ -414,6 +414,10 @@ def doctor_lists_devices(dir):
 def a_name_does_not_steer_the_terminal(dir):
     shown = gpudl("info", "--layers", dir / "net.bin").stdout
     check("\ufffd[31m" in shown and "\x1b" not in shown, shown)
+    (dir / "steering.txt").write_text("\x1b[2J\nb\nc\n")
+    shown = gpudl("run", "--labels-file", dir / "steering.txt", dir / "net.bin", dir / "red.png").stdout
+    check("\ufffd[2J" in shown and "\x1b" not in shown, shown)
+    check_run(gpudl("info", "\x1b[2J.bin"), 1, "gpudl: info: \ufffd[2J.bin: ")
 
 
 @test

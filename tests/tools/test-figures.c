@@ -9,6 +9,7 @@
 #include "tools/figures.h"
 #include "tools/profile-report.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 static void percentiles_are_values_that_occurred(void)
 {
@@ -104,7 +105,8 @@ static void tables_hold_together(void)
     table_add(table, g_strdup("half a row"));
     table_append_to(table, out);
     g_assert_cmpstr(out->str, ==, "  a   number  last\n  \303\244\303\266       5  x\n              yy\n");
-    SAYS(table_printable("a\x1b[31m\tb\xff\x7f"), "a\357\277\275[31m\357\277\275b\357\277\275\357\277\275");
+    SAYS(text_printable_lines("a\nb\r\n"), "a\nb\357\277\275\n");
+    SAYS(text_printable("a\x1b[31m\tb\xff\x7f"), "a\357\277\275[31m\357\277\275b\357\277\275\357\277\275");
 }
 
 /* ---- profiles ---------------------------------------------------------------------------------------------------- */
@@ -309,6 +311,7 @@ static void bench_json_is_what_was_measured(void)
     first = json_array_get_object_element(results, 0);
     g_assert_cmpfloat(json_object_get_double_member(first, "frames_per_second"), ==, 25.0);
     g_assert_cmpint(json_object_get_int_member(first, "processor_ns"), ==, 1000000000);
+    g_assert_cmpfloat(json_object_get_double_member(first, "processor_ns_per_frame"), ==, 20000000.0);
     g_assert_cmpint(json_object_get_int_member(first, "work_bytes"), ==, 2000);
     g_assert_cmpint(json_object_get_int_member(json_object_get_object_member(first, "latency_ns"), "p99"), ==,
                     14000000);

@@ -213,6 +213,21 @@ def a_bench_of_nothing_or_with_a_failure_fails(dir):
     check_run(steps("bench", dir / "none.bin"), 1, f"gpudl: bench: {dir}/none.bin: ")
 
 
+def keys(value):
+    if isinstance(value, list):
+        return {k for v in value for k in keys(v)}
+    return set(value) | keys(list(value.values())) if isinstance(value, dict) else set()
+
+
+@test
+def help_names_every_key(dir):
+    for command, options in ("profile", []), ("bench", [*QUICK, "--batch=1,9", "--input=8x8:RGB"]):
+        told = json.loads(steps(command, "--json", "--backend=cpu", *options, dir / "net.bin").stdout)
+        text = gpudl(command, "--help").stdout
+        missing = [k for k in keys(told) if not re.search(rf"\b{k}\b", text)]
+        check(len(keys(told)) > 20 and not missing, f"{command} --help does not name {missing}")
+
+
 def interrupt(args, after=0.5):
     process = subprocess.Popen([GPUDL, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=STEPS)
     time.sleep(after)
