@@ -20,6 +20,7 @@ typedef struct {
     GpudlOpenParams params;
     uint32_t n_nodes;
     GpudlProfileRow rows[3];
+    char third[32];
 } Engine;
 
 static GpudlStatus fail(GpudlFault *fault, GpudlStatus status, const char *message)
@@ -118,9 +119,10 @@ static GpudlStatus steps_profile(void *engine, uint32_t slot, int64_t batch, uin
 
     if (runs == 1000)
         sleep(30);
+    snprintf(e->third, sizeof e->third, "third in %u runs", runs);
     e->rows[0] = (GpudlProfileRow){0, 0, "first </title><img src=x>", 3000 * n, 6000 * n, 0};
     e->rows[1] = (GpudlProfileRow){1, 1, "second 'quoted'", 6000 * n, 12000 * n, 60000 * n};
-    e->rows[2] = (GpudlProfileRow){0, (int32_t)e->n_nodes - 1, "third", 1000 * n, 0, 0};
+    e->rows[2] = (GpudlProfileRow){0, (int32_t)e->n_nodes - 1, e->third, 1000 * n, 0, 0};
     *rows = e->rows;
     *n_rows = 3;
     return GPUDL_STATUS_OK;
