@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* gpudl profile: what the steps of a network take, one by one. */
+#include <glib/gstdio.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "models/gpudl-import.h"
 #include "tools/command.h"
 #include "tools/figures.h"
 #include "tools/interrupt.h"
 #include "tools/profile-report.h"
+#include "tools/progress.h"
 #include "tools/synthetic.h"
 
 #define NAME "profile"
@@ -64,6 +67,11 @@ static int check_options(Work *work)
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
 
+static void on_progress(double done, const gchar *what, gpointer data)
+{
+    progress_update(done, what);
+}
+
 static gboolean load(Work *work, GCancellable *cancellable, GError **error)
 {
     const GpudlSessionConfig config = {.struct_size = sizeof config,
@@ -71,11 +79,14 @@ static gboolean load(Work *work, GCancellable *cancellable, GError **error)
                                        .precision = work->asked_precision,
                                        .cuda_device_id = -1,
                                        .cpu_threads = (guint)work->threads,
-                                       .batch_size = (guint)work->batch};
+                                       .batch_size = (guint)work->batch,
+                                       .progress = on_progress};
 
+    progress_start();
     work->model = gpudl_model_load(work->arguments[0], NULL, cancellable, error);
     if (work->model != NULL)
         work->session = gpudl_session_acquire(work->model, &config, cancellable, error);
+    progress_wipe();
     return work->session != NULL;
 }
 
@@ -193,19 +204,30 @@ static gboolean measure(Work *work, Profile *profile, GError **error)
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
 
+/* A file is replaced at once, when the page is whole; what is no file (a device, a pipe) never is. */
+static gboolean write_page(const gchar *path, const Profile *profile, GError **error)
+{
+    g_autofree gchar *page = NULL;
+    g_autoptr(GError) reason = NULL;
+    GStatBuf st;
+
+    if (g_stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE, "%s: can't be written: is not a regular file", path);
+        return FALSE;
+    }
+    page = profile_html(profile);
+    if (g_file_set_contents(path, page, -1, &reason))
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE, "%s: can't be written: %s", path, reason->message);
+    return FALSE;
+}
+
 static gboolean tell(const Work *work, const Profile *profile, GError **error)
 {
     g_autofree gchar *text = work->json ? profile_json(profile) : profile_text(profile, work->order, (guint)work->top);
 
-    if (work->html != NULL) {
-        g_autofree gchar *page = profile_html(profile);
-        g_autoptr(GError) reason = NULL;
-
-        if (!g_file_set_contents(work->html, page, -1, &reason)) {
-            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE, "%s: can't be written: %s", work->html, reason->message);
-            return FALSE;
-        }
-    }
+    if (work->html != NULL && !write_page(work->html, profile, error))
+        return FALSE;
     fputs(text, stdout);
     return TRUE;
 }

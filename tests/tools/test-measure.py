@@ -3,6 +3,7 @@
 """test-measure.py GPUDL MAKE-MODEL TESTCARD STEPS: gpudl profile and gpudl bench as a user meets them, on backends whose
 figures are known."""
 import json
+import os
 import re
 import signal
 import subprocess
@@ -96,6 +97,12 @@ def what_a_backend_cannot_profile_is_an_error(dir):
     result = steps("profile", "--backend=cpu", f"--html={dir}/none/p.html", dir / "net.bin")
     check_run(result, 1, f"gpudl: profile: {dir}/none/p.html: can't be written: ")
     check(result.stdout == "", result.stdout)
+    os.mkfifo(dir / "pipe.html")
+    (dir / "folder.html").mkdir()
+    for name in "pipe.html", "folder.html":
+        check_run(steps("profile", "--backend=cpu", f"--html={dir}/{name}", dir / "net.bin"), 1,
+                  f"gpudl: profile: {dir}/{name}: can't be written: is not a regular file\n")
+    check((dir / "pipe.html").is_fifo())
 
 
 class Page(HTMLParser):
