@@ -42,13 +42,9 @@ guint gpudl_process_generation(void)
 
 void gpudl_process_guard(GMutex *lock, void (*forget)(void))
 {
-    static gsize once;
-
-    if (g_once_init_enter(&once)) {
-        pthread_atfork(before_fork, unlock_all, in_child);
-        g_once_init_leave(&once, 1);
-    }
     g_mutex_lock(&guarded_lock);
+    if (n_guarded == 0)
+        pthread_atfork(before_fork, unlock_all, in_child);
     g_assert(n_guarded < MOST_GUARDED);
     guarded[n_guarded].lock = lock;
     guarded[n_guarded++].forget = forget;

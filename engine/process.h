@@ -15,9 +15,9 @@ guint gpudl_process_generation(void);
 
 /**
  * Keeps lock from being held by another thread when the process forks, and calls forget in the child, with the lock
- * held. For a registry's one lock, at its first use; forget must not free what may be in use in the parent's threads,
- * and takes no other lock. At fork, locks are taken in the order of registration: a registry whose lock is taken while
- * another's is held registers after it.
+ * held. For a registry's one lock, in a constructor: at its first use another thread may fork in the midst of it.
+ * forget must not free what may be in use in the parent's threads, and takes no other lock. At fork all of them are
+ * held: none may be taken while another is held.
  */
 void gpudl_process_guard(GMutex *lock, void (*forget)(void));
 

@@ -121,18 +121,17 @@ static void forget_nothing(void)
 {
 }
 
+__attribute__((constructor)) static void guard_modules(void)
+{
+    gpudl_process_guard(&modules_lock, forget_nothing);
+}
+
 static const GpudlBackend *load(guint index, GError **error)
 {
-    static gsize once;
-    g_autoptr(GMutexLocker) locker = NULL;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&modules_lock);
     g_autoptr(GPtrArray) folders = NULL;
     g_autoptr(GString) tried = NULL;
 
-    if (g_once_init_enter(&once)) {
-        gpudl_process_guard(&modules_lock, forget_nothing);
-        g_once_init_leave(&once, 1);
-    }
-    locker = g_mutex_locker_new(&modules_lock);
     if (modules[index])
         return modules[index];
     folders = search_path();

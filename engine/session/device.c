@@ -16,14 +16,13 @@ static void forget_devices(void)
     devices = NULL;
 }
 
+__attribute__((constructor)) static void guard_devices(void)
+{
+    gpudl_process_guard(&devices_lock, forget_devices);
+}
+
 static void lock_devices(void)
 {
-    static gsize once;
-
-    if (g_once_init_enter(&once)) {
-        gpudl_process_guard(&devices_lock, forget_devices);
-        g_once_init_leave(&once, 1);
-    }
     g_mutex_lock(&devices_lock);
     if (!devices)
         devices = g_ptr_array_new();

@@ -153,6 +153,7 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError 
     return check_limit(&info, wanted, prefix, error) && gpudl_scheduler_start(session, error);
 }
 
+/* Takes the device. */
 static GpudlSession *session_new(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, const gchar *key,
                                  GCancellable *cancellable)
 {
@@ -161,7 +162,7 @@ static GpudlSession *session_new(GpudlModel *model, GpudlDevice *device, const W
     session->refs = 1;
     session->key = g_strdup(key);
     session->model = gpudl_model_ref(model);
-    session->device = gpudl_device_ref(device);
+    session->device = device;
     session->backend = device->backend;
     session->params = wanted->params;
     session->limit = wanted->limit;
@@ -238,14 +239,13 @@ static void forget_sessions(void)
     registry = NULL;
 }
 
+__attribute__((constructor)) static void guard_registry(void)
+{
+    gpudl_process_guard(&registry_lock, forget_sessions);
+}
+
 static void lock_registry(void)
 {
-    static gsize once;
-
-    if (g_once_init_enter(&once)) {
-        gpudl_process_guard(&registry_lock, forget_sessions);
-        g_once_init_leave(&once, 1);
-    }
     g_mutex_lock(&registry_lock);
     if (!registry)
         registry = g_hash_table_new(g_str_hash, g_str_equal);
@@ -335,10 +335,12 @@ static gboolean load(GpudlSession *session, const Wanted *wanted, GError **error
     return good;
 }
 
-/* Finds the key's session or lists a new one, which the caller then has to load. */
+/* Finds the key's session or lists a new one, which the caller then has to load. The devices' lock is taken before the
+ * registry's, not under it: fork() takes them in another order. */
 static GpudlSession *find_or_list(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, const gchar *key,
                                   GCancellable *cancellable, gboolean *is_new)
 {
+    g_autoptr(GpudlDevice) held = gpudl_device_ref(device);
     GpudlSession *session;
 
     lock_registry();
@@ -347,7 +349,7 @@ static GpudlSession *find_or_list(GpudlModel *model, GpudlDevice *device, const 
     if (session) {
         session->refs++;
     } else {
-        session = session_new(model, device, wanted, key, cancellable);
+        session = session_new(model, g_steal_pointer(&held), wanted, key, cancellable);
         session->listed = TRUE;
         g_hash_table_insert(registry, session->key, session);
     }
