@@ -123,6 +123,15 @@ GpudlDevice *gpudl_device_acquire(const gchar *backend, gint id, gpointer contex
     return NULL;
 }
 
+gboolean gpudl_device_check(GpudlDevice *device, GError **error)
+{
+    if (device->generation == gpudl_process_generation())
+        return TRUE;
+    g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE,
+                        "the device belongs to the process that forked this one: acquire one here");
+    return FALSE;
+}
+
 GpudlDevice *gpudl_device_ref(GpudlDevice *device)
 {
     lock_devices();
@@ -189,6 +198,8 @@ gpointer gpudl_device_alloc_host(GpudlDevice *device, gsize bytes, gsize align, 
                     bytes, align);
         return NULL;
     }
+    if (!gpudl_device_check(device, error))
+        return NULL;
     status = backend->host_alloc(device->handle, bytes, align, &data, &fault);
     if (status != GPUDL_STATUS_OK) {
         g_autofree gchar *prefix =

@@ -26,6 +26,9 @@ struct _GpudlDevice {
 /** gpudl_device_acquire() for a backend found already; id < 0: the first. No context of anybody's. */
 GpudlDevice *gpudl_device_open(const GpudlBackend *backend, gint id, GError **error);
 
+/** FALSE with DEVICE if it is the parent process' one. */
+gboolean gpudl_device_check(GpudlDevice *device, GError **error);
+
 /** The device failed: the next acquire opens it anew. Locks of sessions may be held. */
 void gpudl_device_unlist(GpudlDevice *device);
 

@@ -85,6 +85,8 @@ GpudlRequest *gpudl_request_new(GpudlStream *stream)
     }
     request->sorted = g_new(GpudlClass, most);
     g_cond_init(&request->done);
+    if (gpudl_session_is_inherited(session))
+        return request;
     g_mutex_lock(&session->lock);
     stream->n_requests++;
     g_mutex_unlock(&session->lock);
@@ -124,6 +126,8 @@ void gpudl_request_set_callback(GpudlRequest *request, GpudlRequestFunc func, gp
 {
     GpudlSession *session = request->stream->session;
 
+    if (is_inherited(request))
+        return;
     g_mutex_lock(&session->lock);
     request->func = func;
     request->user_data = user_data;

@@ -389,6 +389,19 @@ static gboolean join_loading(GpudlSession *session, const Wanted *wanted, GCance
     return good;
 }
 
+/* As it is now. Nobody changes an inherited one, whose lock may be held for ever. */
+static GpudlEngineInfo get_info(GpudlSession *session)
+{
+    GpudlEngineInfo info;
+
+    if (gpudl_session_is_inherited(session))
+        return session->info;
+    g_mutex_lock(&session->lock);
+    info = session->info;
+    g_mutex_unlock(&session->lock);
+    return info;
+}
+
 /* A session found may be larger than this caller allows. */
 static gboolean join(GpudlSession *session, const Wanted *wanted, GCancellable *cancellable, gboolean *again,
                      GError **error)
@@ -399,9 +412,7 @@ static gboolean join(GpudlSession *session, const Wanted *wanted, GCancellable *
 
     if (!join_loading(session, wanted, cancellable, again, error))
         return FALSE;
-    g_mutex_lock(&session->lock);
-    info = session->info;
-    g_mutex_unlock(&session->lock);
+    info = get_info(session);
     return check_limit(&info, wanted, prefix, error);
 }
 
@@ -434,7 +445,7 @@ static GpudlDevice *find_device(const GpudlSessionConfig *config, GError **error
         return NULL;
     }
     if (config->device)
-        return gpudl_device_ref(config->device);
+        return gpudl_device_check(config->device, error) ? gpudl_device_ref(config->device) : NULL;
     backend = gpudl_backend_find(config->backend, config->cuda_device_id, error);
     return backend ? gpudl_device_open(backend, config->cuda_device_id, error) : NULL;
 }
@@ -495,37 +506,25 @@ guint gpudl_session_get_max_batch(GpudlSession *session)
 
 guint gpudl_session_get_depth(GpudlSession *session)
 {
-    guint depth;
+    guint depth = get_info(session).depth;
 
-    g_mutex_lock(&session->lock);
-    depth = session->info.depth;
-    g_mutex_unlock(&session->lock);
     return depth ? depth : gpudl_session_get_parallelism(session);
 }
 
 guint64 gpudl_session_get_run_time(GpudlSession *session)
 {
-    guint64 run_time;
-
-    g_mutex_lock(&session->lock);
-    run_time = session->info.run_time_ns;
-    g_mutex_unlock(&session->lock);
-    return run_time;
+    return get_info(session).run_time_ns;
 }
 
 guint64 gpudl_session_get_memory(GpudlSession *session, guint64 *weights, guint64 *workspace)
 {
-    guint64 weight_bytes, work_bytes;
+    GpudlEngineInfo info = get_info(session);
 
-    g_mutex_lock(&session->lock);
-    weight_bytes = session->info.weight_bytes;
-    work_bytes = session->info.work_bytes;
-    g_mutex_unlock(&session->lock);
     if (weights)
-        *weights = weight_bytes;
+        *weights = info.weight_bytes;
     if (workspace)
-        *workspace = work_bytes;
-    return weight_bytes + work_bytes;
+        *workspace = info.work_bytes;
+    return info.weight_bytes + info.work_bytes;
 }
 
 gboolean gpudl_session_accepts_memory(GpudlSession *session, GpudlMemoryKind memory)
