@@ -190,26 +190,7 @@ static void change(void)
 
 /* ---- fork -------------------------------------------------------------------------------------------------------- */
 
-static void before_fork(void)
-{
-    pthread_mutex_lock(&fake.lock);
-}
-
-static void after_fork(void)
-{
-    pthread_mutex_unlock(&fake.lock);
-}
-
-/* The parent's engines and devices are not this process' any more. */
-static void in_child(void)
-{
-    fake_engines = NULL;
-    fake.seen.engines = fake.seen.devices = fake.seen.tickets = fake.seen.blocks = 0;
-    fake.seen.staged = fake.seen.running = fake.seen.under_way = fake.seen.stuck = fake.seen.idling = 0;
-    pthread_mutex_unlock(&fake.lock);
-}
-
-__attribute__((constructor)) static void set_up(void)
+static void init_changed(void)
 {
     pthread_condattr_t attributes;
 
@@ -217,7 +198,23 @@ __attribute__((constructor)) static void set_up(void)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&fake.changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    pthread_atfork(before_fork, after_fork, in_child);
+}
+
+/* The parent's engines and devices are not this process' any more, nor are the threads that wait or hold the lock. It is
+ * not taken before fork(): the host takes its own there, in no order with it. */
+static void in_child(void)
+{
+    pthread_mutex_init(&fake.lock, NULL);
+    init_changed();
+    fake_engines = NULL;
+    fake.seen.engines = fake.seen.devices = fake.seen.tickets = fake.seen.blocks = 0;
+    fake.seen.staged = fake.seen.running = fake.seen.under_way = fake.seen.stuck = fake.seen.idling = 0;
+}
+
+__attribute__((constructor)) static void set_up(void)
+{
+    init_changed();
+    pthread_atfork(NULL, NULL, in_child);
     set_defaults();
 }
 
