@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Many threads acquire, submit, cancel, wait, fail, die and let go at random, over the fake backends. Made to be run
- * under a race detector as well; by itself it asserts that each request is told once and gets its own values. */
+ * under a race detector as well; by itself it asserts that each request is told once, gets its own values, and ends as
+ * the device says: what ended how is counted on both sides. */
 #include <string.h>
 
-#include "engine/model.h"
-#include "engine/session/session.h"
-#include "tests/fake/fake.h"
+#include "session-test.h"
 
-enum { N_CLASSES = 16, N_USERS = 6, N_REQUESTS = 8, N_ROUNDS = 12, N_STEPS = 150 };
+enum { N_USERS = 6, N_REQUESTS = 8, N_ROUNDS = 12, N_STEPS = 150 };
+
+typedef struct {
+    guint good, failed, dead, cancelled, refused;
+} Ends;
 
 typedef struct {
     const gchar *backend;
     GpudlModel *model;
     guint32 seed;
+    Ends ends;
 } User;
 
 /* What one user's session, stream and requests are for. */
@@ -20,25 +24,10 @@ typedef struct {
     GpudlRequest *requests[N_REQUESTS];
     float values[N_REQUESTS][N_CLASSES];
     gboolean submitted[N_REQUESTS];
+    Ends *ends;
     gint stop; /* atomic */
     gint told; /* atomic */
 } Round;
-
-static GpudlModel *make_model(void)
-{
-    g_autoptr(GError) error = NULL;
-    GpudlGraph *graph = gpudl_graph_new();
-    GpudlShape shape = {4, {1, 1, 4, 4}};
-    GpudlTensor *input = gpudl_graph_add_input(graph, "in", GPUDL_DTYPE_F32, &shape);
-    GpudlNode *node = gpudl_graph_add_node(graph, GPUDL_OP_RESHAPE, "flat", &input, 1, NULL, 1);
-    GpudlModel *model;
-
-    node->attrs.shape = (GpudlShapeAttrs){.rank = 2, .dims = {0, -1}};
-    gpudl_graph_add_output(graph, node->outputs[0]);
-    model = gpudl_model_new(graph, "flat", NULL, &error);
-    g_assert_no_error(error);
-    return model;
-}
 
 static void told(GpudlRequest *request, gpointer data)
 {
@@ -65,7 +54,7 @@ static gpointer cancel_later(gpointer cancellable)
 }
 
 /* Now and then a load that takes two seconds and is given up, by one of several who want it. */
-static GpudlSession *acquire(const User *user, GRand *rand)
+static GpudlSession *acquire_at_random(const User *user, GRand *rand)
 {
     g_autoptr(GCancellable) cancellable = g_cancellable_new();
     g_autoptr(GError) error = NULL;
@@ -94,13 +83,18 @@ static void wait_and_check(Round *round, guint i)
 
     if (!round->submitted[i])
         return;
-    if (gpudl_request_wait(round->requests[i], &error))
+    if (gpudl_request_wait(round->requests[i], &error)) {
         g_assert_cmpmem(gpudl_request_get_scores(round->requests[i], 0), sizeof round->values[i], round->values[i],
                         sizeof round->values[i]);
-    else
-        g_assert_true(g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED) ||
-                      g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_FAILED) ||
-                      g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE));
+        round->ends->good++;
+    } else if (g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED)) {
+        round->ends->cancelled++;
+    } else if (g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_FAILED)) {
+        round->ends->failed++;
+    } else {
+        g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
+        round->ends->dead++;
+    }
     round->submitted[i] = FALSE;
 }
 
@@ -121,6 +115,7 @@ static gint submit_at_random(Round *round, GRand *rand)
         round->submitted[i] = gpudl_request_submit_tensor(round->requests[i], round->values[i], &error);
         if (!round->submitted[i]) {
             g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
+            round->ends->refused++;
             break;
         }
         taken++;
@@ -130,10 +125,10 @@ static gint submit_at_random(Round *round, GRand *rand)
     return taken;
 }
 
-static void use_session(GpudlSession *session, GRand *rand)
+static void use_session(GpudlSession *session, GRand *rand, Ends *ends)
 {
     g_autoptr(GpudlStream) stream = gpudl_stream_new(session, gpudl_session_get_model(session));
-    Round round = {.stop = 0};
+    Round round = {.ends = ends};
     GThread *canceller;
     gint taken;
 
@@ -152,14 +147,14 @@ static void use_session(GpudlSession *session, GRand *rand)
 
 static gpointer use_sessions(gpointer data)
 {
-    const User *user = data;
+    User *user = data;
     g_autoptr(GRand) rand = g_rand_new_with_seed(user->seed);
 
     for (guint i = 0; i < N_ROUNDS; i++) {
-        g_autoptr(GpudlSession) session = acquire(user, rand);
+        g_autoptr(GpudlSession) session = acquire_at_random(user, rand);
 
         if (session)
-            use_session(session, rand);
+            use_session(session, rand, &user->ends);
     }
     return NULL;
 }
@@ -170,17 +165,43 @@ static void test_everything_at_once(gconstpointer backend)
     GThread *threads[N_USERS];
     User users[N_USERS];
     Fake *fake = fake_get(backend);
+    Ends ends = {0};
 
     fake->reset();
     FAKE_SET(fake, is.limit_matters, 1);
     FAKE_SET(fake, is.open_us, 5000);
+    FAKE_SET(fake, does.fail_submit_ppm, 2000);
+    FAKE_SET(fake, does.idle_rounds, 1000000);
 
     for (guint i = 0; i < N_USERS; i++) {
-        users[i] = (User){backend, model, i};
+        users[i] = (User){.backend = backend, .model = model, .seed = i};
         threads[i] = g_thread_new("user", use_sessions, &users[i]);
     }
-    for (guint i = 0; i < N_USERS; i++)
+    for (guint i = 0; i < N_USERS; i++) {
         g_thread_join(threads[i]);
+        ends.good += users[i].ends.good;
+        ends.failed += users[i].ends.failed;
+        ends.dead += users[i].ends.dead;
+        ends.cancelled += users[i].ends.cancelled;
+        ends.refused += users[i].ends.refused;
+    }
+    g_test_message("%u good, %u failed, %u with their device, %u cancelled, %u refused; %u runs, %u failed, %u dead",
+                   ends.good, ends.failed, ends.dead, ends.cancelled, ends.refused, fake->seen.runs, fake->seen.failed,
+                   fake->seen.died);
+    /* all that was computed was got, and nothing else; failures and deaths are the device's */
+    g_assert_cmpuint(ends.good, ==, fake->seen.jobs);
+    g_assert_cmpuint(ends.failed, >=, fake->seen.failed);
+    g_assert_cmpuint(ends.failed, <=, fake->seen.failed * 4);
+    g_assert_cmpint(ends.dead > 0, ==, fake->seen.died > 0);
+    g_assert_cmpuint(fake->seen.engines, ==, 0);
+    g_assert_cmpuint(fake->seen.opens, ==, fake->seen.closes);
+    g_assert_cmpuint(fake->seen.staged, ==, 0);
+    g_assert_cmpuint(fake->seen.tickets, ==, 0);
+    /* and each kind comes about */
+    g_assert_cmpuint(ends.good, >, 100);
+    g_assert_cmpuint(ends.failed, >, 0);
+    g_assert_cmpuint(ends.dead, >, 0);
+    g_assert_cmpuint(ends.cancelled, >, 0);
 }
 
 int main(int argc, char **argv)

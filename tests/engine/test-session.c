@@ -284,6 +284,39 @@ static void test_top_k(gconstpointer data)
     g_assert_cmpuint(gpudl_request_top_k(request, 0, 1000, 10, top), ==, 0);
 }
 
+/* The same rules for many classes, which are sorted in another way. */
+static void test_top_k_of_many(gconstpointer data)
+{
+    enum { N = 100 };
+    g_autoptr(GpudlModel) model = make_model_of(10, 2);
+    g_autoptr(GpudlSession) session = acquire(model, data);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, model);
+    g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
+    GpudlClass top[N];
+    float values[N];
+
+    for (guint i = 0; i < N; i++)
+        values[i] = (float)(i / 2); /* pairs */
+    values[7] = NAN;
+    g_assert_true(gpudl_request_submit_tensor(request, values, NULL));
+    g_assert_true(gpudl_request_wait(request, NULL));
+    for (guint k = 60; k <= N + 1; k++) { /* on both sides of where the way changes, and more than there are */
+        guint n = gpudl_request_top_k(request, 0, k, 20, top); /* at a threshold that two classes equal */
+
+        g_assert_cmpuint(n, ==, 60);
+        for (guint i = 0; i < n; i++) {
+            g_assert_cmpuint(top[i].id, ==, i % 2 == 0 ? 98 - i : 100 - i); /* of equal ones the lower first */
+            g_assert_cmpfloat(top[i].confidence, ==, values[top[i].id]);
+        }
+    }
+    g_assert_cmpuint(gpudl_request_top_k(request, 0, 0, -1, top), ==, N - 1);
+    g_assert_cmpuint(gpudl_request_top_k(request, 0, 70, 0, top), ==, 70);
+    g_assert_cmpuint(gpudl_request_top_k(request, 0, 0, 49, top), ==, 2);
+    g_assert_cmpuint(gpudl_request_top_k(request, 0, 0, 49.5f, top), ==, 0);
+    g_assert_cmpuint(gpudl_request_top_k(request, 1, 1, 0, top), ==, 1); /* the other head */
+    g_assert_cmpuint(top[0].id, ==, 97);
+}
+
 static void test_bad_configurations_are_refused(void)
 {
     g_autoptr(GpudlModel) model = make_model();
@@ -337,6 +370,7 @@ int main(int argc, char **argv)
     add_for_both("/session", "dead-device-ends-the-session", test_dead_device_ends_the_session);
     add_for_both("/session", "bad-frames-are-refused", test_bad_frames_are_refused);
     add_for_both("/session", "top-k", test_top_k);
+    add_for_both("/session", "top-k-of-many", test_top_k_of_many);
     g_test_add_func("/session/bad-configurations-are-refused", test_bad_configurations_are_refused);
     g_test_add_func("/session/auto-takes-cuda-first", test_auto_takes_cuda_first);
     g_test_add_func("/session/missing-module-lists-what-was-tried", test_missing_module_lists_what_was_tried);

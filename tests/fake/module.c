@@ -200,8 +200,8 @@ static void init_changed(void)
     pthread_condattr_destroy(&attributes);
 }
 
-/* The parent's engines and devices are not this process' any more, nor are the threads that wait or hold the lock. It is
- * not taken before fork(): the host takes its own there, in no order with it. */
+/* The parent's engines and devices are not this process' any more, nor are the threads that wait or hold the lock. It
+ * is not taken before fork(): the host takes its own there, in no order with it. */
 static void in_child(void)
 {
     pthread_mutex_init(&fake.lock, NULL);
