@@ -90,16 +90,16 @@ gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error, const gchar * doing)
 static void
 gst_gpudl_infer_unload (GstGpudlInfer * self)
 {
-  GstGpudlEngine engine;
+  GstGpudlNet net;
 
   gst_gpudl_fifo_close (&self->fifo);
   gst_gpudl_result_close (&self->result);
   GST_OBJECT_LOCK (self);
-  engine = self->engine;
-  memset (&self->engine, 0, sizeof (self->engine));
+  net = self->net;
+  memset (&self->net, 0, sizeof (self->net));
   self->latency = 0;
   GST_OBJECT_UNLOCK (self);
-  gst_gpudl_engine_close (&engine);
+  gst_gpudl_net_close (&net);
 }
 
 static gboolean
@@ -110,7 +110,7 @@ gst_gpudl_infer_apply_preproc (GstGpudlInfer * self, GError ** error)
   GST_OBJECT_LOCK (self);
   self->preproc_serial = self->settings.preproc_serial;
   ok = gst_gpudl_settings_resolve (&self->settings,
-      gpudl_model_get_preproc (self->engine.model), &self->preproc, error);
+      gpudl_model_get_preproc (self->net.model), &self->preproc, error);
   GST_OBJECT_UNLOCK (self);
   return ok;
 }
@@ -124,8 +124,7 @@ gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error)
   self->labels_serial = self->settings.labels_serial;
   path = g_strdup (self->settings.labels_file);
   GST_OBJECT_UNLOCK (self);
-  return gst_gpudl_result_set_labels (&self->result, &self->engine, path,
-      error);
+  return gst_gpudl_result_set_labels (&self->result, &self->net, path, error);
 }
 
 /* What fails leaves things for gst_gpudl_infer_unload(). */
@@ -134,25 +133,25 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
     GError ** error)
 {
   GpudlSessionConfig config = { 0, };
-  GstGpudlEngine engine = { 0, };
+  GstGpudlNet net = { 0, };
   guint depth;
 
   GST_OBJECT_LOCK (self);
   gst_gpudl_settings_get_config (&self->settings, &config);
   depth = self->settings.async_depth;
   GST_OBJECT_UNLOCK (self);
-  if (!gst_gpudl_engine_open (&engine, location, &config, depth, error))
+  if (!gst_gpudl_net_open (&net, location, &config, depth, error))
     return FALSE;
 
   GST_OBJECT_LOCK (self);
-  self->engine = engine;
-  self->latency = RUNS_PER_FRAME * gpudl_session_get_run_time (engine.session);
+  self->net = net;
+  self->latency = RUNS_PER_FRAME * gpudl_session_get_run_time (net.session);
   GST_OBJECT_UNLOCK (self);
-  gst_gpudl_result_open (&self->result, &engine);
+  gst_gpudl_result_open (&self->result, &net);
   if (!gst_gpudl_infer_apply_labels (self, error)
       || !gst_gpudl_infer_apply_preproc (self, error))
     return FALSE;
-  gst_gpudl_fifo_open (&self->fifo, engine.depth, engine.stream);
+  gst_gpudl_fifo_open (&self->fifo, net.depth, net.stream);
   return TRUE;
 }
 
@@ -199,8 +198,8 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
   gst_gpudl_infer_progress (self, GST_PROGRESS_TYPE_COMPLETE,
       _("The model is ready"));
   GST_INFO_OBJECT (self, "model %s on %s, %u frames in flight",
-      self->engine.name, gpudl_session_get_device_name (self->engine.session),
-      self->engine.depth);
+      self->net.name, gpudl_session_get_device_name (self->net.session),
+      self->net.depth);
 
   g_object_notify (G_OBJECT (self), "model-info");
   if (self->latency > 0)
@@ -285,7 +284,7 @@ gst_gpudl_infer_propose_allocation (GstBaseTransform * trans,
 
     gst_query_parse_nth_allocation_pool (query, i, &pool, &size, &min, &max);
     gst_query_set_nth_allocation_pool (query, i, pool, size,
-        min + self->engine.depth, max == 0 ? 0 : max + self->engine.depth);
+        min + self->net.depth, max == 0 ? 0 : max + self->net.depth);
     gst_clear_object (&pool);
   }
   return TRUE;
@@ -307,7 +306,7 @@ gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlItem * item,
   post = self->settings.post_messages == GST_GPUDL_POST_MESSAGES_ALL;
   GST_OBJECT_UNLOCK (self);
 
-  gst_gpudl_result_attach (&self->result, &self->engine, item->request,
+  gst_gpudl_result_attach (&self->result, &self->net, item->request,
       item->frame.region, top_k, threshold, buffer,
       post ? GST_ELEMENT (self) : NULL, &self->segment);
 }
@@ -622,7 +621,7 @@ gst_gpudl_infer_query_latency (GstGpudlInfer * self, GstQuery * query)
   self->live = live;
   latency = self->latency;
   duration = self->frame_duration;
-  depth = self->engine.depth;
+  depth = self->net.depth;
   GST_OBJECT_UNLOCK (self);
 
   /* What is held back is not waited for: the depth is room, not delay. */
@@ -710,7 +709,7 @@ gst_gpudl_infer_get_property (GObject * object, guint prop_id, GValue * value,
       return;
     case PROP_MODEL_INFO:
       GST_OBJECT_LOCK (self);
-      g_value_take_boxed (value, gst_gpudl_engine_describe (&self->engine));
+      g_value_take_boxed (value, gst_gpudl_net_describe (&self->net));
       GST_OBJECT_UNLOCK (self);
       return;
     default:

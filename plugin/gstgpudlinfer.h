@@ -5,7 +5,7 @@
 #include <gst/base/gstbasetransform.h>
 #include <gst/video/video.h>
 
-#include "gstgpudlengine.h"
+#include "gstgpudlnet.h"
 #include "gstgpudlfifo.h"
 #include "gstgpudlresult.h"
 #include "gstgpudlsettings.h"
@@ -23,7 +23,7 @@ struct _GstGpudlInfer
 
   /* under the object lock */
   GstGpudlSettings settings;
-  GstGpudlEngine engine;        /* changes in start() and stop() only */
+  GstGpudlNet net;        /* changes in start() and stop() only */
   GstClockTime latency;         /* what the LATENCY query adds to min */
   GstClockTime frame_duration;  /* of the caps; GST_CLOCK_TIME_NONE: unknown */
   gboolean live;                /* upstream's last answer */

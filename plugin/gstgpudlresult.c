@@ -22,14 +22,14 @@ gst_gpudl_result_clear (GstGpudlResult * result)
 }
 
 void
-gst_gpudl_result_open (GstGpudlResult * result, const GstGpudlEngine * engine)
+gst_gpudl_result_open (GstGpudlResult * result, const GstGpudlNet * net)
 {
-  result->n_heads = engine->n_heads;
-  result->labels = g_new0 (GstGpudlLabels *, engine->n_heads);
-  for (guint i = 0; i < engine->n_heads; i++)
-    result->labels[i] = gst_gpudl_labels_new_embedded (engine->model, i);
-  result->best = g_new (GpudlClass, engine->max_classes);
-  result->classes = g_new (GstGpudlClass, engine->max_classes);
+  result->n_heads = net->n_heads;
+  result->labels = g_new0 (GstGpudlLabels *, net->n_heads);
+  for (guint i = 0; i < net->n_heads; i++)
+    result->labels[i] = gst_gpudl_labels_new_embedded (net->model, i);
+  result->best = g_new (GpudlClass, net->max_classes);
+  result->classes = g_new (GstGpudlClass, net->max_classes);
 }
 
 void
@@ -45,15 +45,15 @@ gst_gpudl_result_close (GstGpudlResult * result)
 
 gboolean
 gst_gpudl_result_set_labels (GstGpudlResult * result,
-    const GstGpudlEngine * engine, const gchar * path, GError ** error)
+    const GstGpudlNet * net, const gchar * path, GError ** error)
 {
   GstGpudlLabels *labels, *old;
 
   if (path != NULL)
     labels = gst_gpudl_labels_new_from_file (path,
-        gpudl_model_get_n_classes (engine->model, 0), error);
+        gpudl_model_get_n_classes (net->model, 0), error);
   else
-    labels = gst_gpudl_labels_new_embedded (engine->model, 0);
+    labels = gst_gpudl_labels_new_embedded (net->model, 0);
   if (labels == NULL)
     return FALSE;
 
@@ -67,10 +67,10 @@ gst_gpudl_result_set_labels (GstGpudlResult * result,
 
 /* The best classes of a head into result->classes; returns how many. */
 static guint
-rank (GstGpudlResult * result, const GstGpudlEngine * engine,
+rank (GstGpudlResult * result, const GstGpudlNet * net,
     GpudlRequest * request, guint head, guint top_k, gfloat threshold)
 {
-  const guint n_classes = gpudl_model_get_n_classes (engine->model, head);
+  const guint n_classes = gpudl_model_get_n_classes (net->model, head);
   g_autoptr (GstGpudlLabels) labels = NULL;
   guint n;
 
@@ -93,13 +93,13 @@ rank (GstGpudlResult * result, const GstGpudlEngine * engine,
 
 void
 gst_gpudl_result_attach (GstGpudlResult * result,
-    const GstGpudlEngine * engine, GpudlRequest * request,
+    const GstGpudlNet * net, GpudlRequest * request,
     const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
     GstElement * poster, const GstSegment * segment)
 {
   GstGpudlClassification c = {
-    .model = engine->name,
-    .model_hash = gpudl_model_get_id (engine->model),
+    .model = net->name,
+    .model_hash = gpudl_model_get_id (net->model),
     .classes = result->classes,
     .fresh = TRUE,
     .source_pts = GST_BUFFER_PTS (buffer),
@@ -107,10 +107,10 @@ gst_gpudl_result_attach (GstGpudlResult * result,
   };
 
   memcpy (c.region, region, sizeof (c.region));
-  for (guint head = 0; head < engine->n_heads; head++) {
-    if (engine->n_heads > 1)
-      c.head = gpudl_model_get_head_name (engine->model, head);
-    c.n_classes = rank (result, engine, request, head, top_k, threshold);
+  for (guint head = 0; head < net->n_heads; head++) {
+    if (net->n_heads > 1)
+      c.head = gpudl_model_get_head_name (net->model, head);
+    c.n_classes = rank (result, net, request, head, top_k, threshold);
     gst_gpudl_meta_attach (buffer, &c);
     if (poster != NULL)
       gst_element_post_message (poster,

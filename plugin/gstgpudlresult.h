@@ -7,7 +7,7 @@
 
 #include <gst/gst.h>
 
-#include "gstgpudlengine.h"
+#include "gstgpudlnet.h"
 #include "gstgpudllabels.h"
 #include "gstgpudlmeta.h"
 
@@ -25,17 +25,17 @@ typedef struct
 void gst_gpudl_result_init (GstGpudlResult * result);
 void gst_gpudl_result_clear (GstGpudlResult * result);
 
-/** Makes room for an engine's answers, with the model's own labels; close() is
+/** Makes room for a network's answers, with the model's own labels; close() is
  * allowed when nothing is open. */
 void gst_gpudl_result_open (GstGpudlResult * result,
-    const GstGpudlEngine * engine);
+    const GstGpudlNet * net);
 void gst_gpudl_result_close (GstGpudlResult * result);
 
 /** Takes the first head's labels from a file, or from the model if path is NULL.
  * After a failure they are as before. From any thread. Errors:
  * gst_gpudl_labels_new_from_file()'s. */
 gboolean gst_gpudl_result_set_labels (GstGpudlResult * result,
-    const GstGpudlEngine * engine, const gchar * path, GError ** error);
+    const GstGpudlNet * net, const gchar * path, GError ** error);
 
 /**
  * gst_gpudl_result_attach:
@@ -50,7 +50,7 @@ gboolean gst_gpudl_result_set_labels (GstGpudlResult * result,
  * One metadata for each head. By one thread at a time.
  */
 void gst_gpudl_result_attach (GstGpudlResult * result,
-    const GstGpudlEngine * engine, GpudlRequest * request,
+    const GstGpudlNet * net, GpudlRequest * request,
     const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
     GstElement * poster, const GstSegment * segment);
 

@@ -3,7 +3,7 @@
 #include "gpudl-config.h"
 #endif
 
-#include "gstgpudlengine.h"
+#include "gstgpudlnet.h"
 
 #include <string.h>
 
@@ -21,7 +21,7 @@ default_depth (GpudlSession * session)
 }
 
 gboolean
-gst_gpudl_engine_open (GstGpudlEngine * engine, const gchar * location,
+gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
     const GpudlSessionConfig * config, guint depth, GError ** error)
 {
   g_autoptr (GpudlSession) session = NULL;
@@ -42,37 +42,37 @@ gst_gpudl_engine_open (GstGpudlEngine * engine, const gchar * location,
 
   if (depth == 0)
     depth = default_depth (session);
-  engine->depth = MIN (depth, GST_GPUDL_MAX_DEPTH);
-  engine->location = g_strdup (location);
-  engine->name = g_strdup (gpudl_model_get_name (model));
+  net->depth = MIN (depth, GST_GPUDL_MAX_DEPTH);
+  net->location = g_strdup (location);
+  net->name = g_strdup (gpudl_model_get_name (model));
   /* elements that share a session share its model: the one just read may go */
-  engine->model = gpudl_model_ref (gpudl_session_get_model (session));
-  gpudl_model_get_id (engine->model);   /* computed now: every result has it */
-  engine->n_heads = gpudl_model_get_n_heads (engine->model);
-  for (guint i = 0; i < engine->n_heads; i++)
-    engine->max_classes = MAX (engine->max_classes,
-        gpudl_model_get_n_classes (engine->model, i));
-  engine->stream = gpudl_stream_new (session, engine->model);
-  engine->session = g_steal_pointer (&session);
+  net->model = gpudl_model_ref (gpudl_session_get_model (session));
+  gpudl_model_get_id (net->model);      /* computed now: every result has it */
+  net->n_heads = gpudl_model_get_n_heads (net->model);
+  for (guint i = 0; i < net->n_heads; i++)
+    net->max_classes = MAX (net->max_classes,
+        gpudl_model_get_n_classes (net->model, i));
+  net->stream = gpudl_stream_new (session, net->model);
+  net->session = g_steal_pointer (&session);
   return TRUE;
 }
 
 void
-gst_gpudl_engine_close (GstGpudlEngine * engine)
+gst_gpudl_net_close (GstGpudlNet * net)
 {
-  g_clear_pointer (&engine->stream, gpudl_stream_free);
-  g_clear_pointer (&engine->session, gpudl_session_unref);
-  g_clear_pointer (&engine->model, gpudl_model_unref);
-  g_clear_pointer (&engine->location, g_free);
-  g_clear_pointer (&engine->name, g_free);
-  memset (engine, 0, sizeof (*engine));
+  g_clear_pointer (&net->stream, gpudl_stream_free);
+  g_clear_pointer (&net->session, gpudl_session_unref);
+  g_clear_pointer (&net->model, gpudl_model_unref);
+  g_clear_pointer (&net->location, g_free);
+  g_clear_pointer (&net->name, g_free);
+  memset (net, 0, sizeof (*net));
 }
 
 GstStructure *
-gst_gpudl_engine_describe (const GstGpudlEngine * engine)
+gst_gpudl_net_describe (const GstGpudlNet * net)
 {
-  GpudlSession *session = engine->session;
-  GpudlModel *model = engine->model;
+  GpudlSession *session = net->session;
+  GpudlModel *model = net->model;
   const GpudlPreproc *preproc;
   guint64 weights, workspace;
 
@@ -81,13 +81,13 @@ gst_gpudl_engine_describe (const GstGpudlEngine * engine)
   preproc = gpudl_model_get_preproc (model);
   gpudl_session_get_memory (session, &weights, &workspace);
   return gst_structure_new ("gpudlinfer-model-info",
-      "location", G_TYPE_STRING, engine->location,
-      "name", G_TYPE_STRING, engine->name,
+      "location", G_TYPE_STRING, net->location,
+      "name", G_TYPE_STRING, net->name,
       "hash", G_TYPE_STRING, gpudl_model_get_id (model),
       "input-width", G_TYPE_INT, preproc->width,
       "input-height", G_TYPE_INT, preproc->height,
       "input-channels", G_TYPE_INT, preproc->channels,
-      "heads", G_TYPE_UINT, engine->n_heads,
+      "heads", G_TYPE_UINT, net->n_heads,
       "classes", G_TYPE_UINT, gpudl_model_get_n_classes (model, 0),
       "has-labels", G_TYPE_BOOLEAN, gpudl_model_get_label (model, 0) != NULL,
       "parameters", G_TYPE_UINT64, gpudl_model_get_parameters (model),
@@ -98,7 +98,7 @@ gst_gpudl_engine_describe (const GstGpudlEngine * engine)
       gpudl_precision_name (gpudl_session_get_precision (session)),
       "max-batch", G_TYPE_UINT, gpudl_session_get_max_batch (session),
       "parallelism", G_TYPE_UINT, gpudl_session_get_parallelism (session),
-      "async-depth", G_TYPE_UINT, engine->depth,
+      "async-depth", G_TYPE_UINT, net->depth,
       "weight-bytes", G_TYPE_UINT64, weights,
       "workspace-bytes", G_TYPE_UINT64, workspace, NULL);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * What gpudlinfer has of the engine between start and stop. Nothing of it
- * changes in between.
+ * A network as gpudlinfer uses it between start and stop: the model, a session
+ * that others may share, a stream of its own. Nothing of it changes in between.
  */
-#ifndef __GST_GPUDL_ENGINE_H__
-#define __GST_GPUDL_ENGINE_H__
+#ifndef __GST_GPUDL_NET_H__
+#define __GST_GPUDL_NET_H__
 
 #include <gst/gst.h>
 
@@ -21,26 +21,26 @@ typedef struct
   guint n_heads;
   guint max_classes;            /* of the head with the most */
   guint depth;                  /* frames in flight, resolved */
-} GstGpudlEngine;
+} GstGpudlNet;
 
 /**
- * gst_gpudl_engine_open:
- * @engine: (out): zeroed; after a failure still so
+ * gst_gpudl_net_open:
+ * @net: (out): zeroed; after a failure still so
  * @location: model file
  * @depth: async-depth, 0 for the backend's own
  *
  * Loads the model and acquires a session, which may be one that other elements
  * have. Blocks. Errors: gpudl_model_load()'s and gpudl_session_acquire()'s.
  */
-gboolean gst_gpudl_engine_open (GstGpudlEngine * engine, const gchar * location,
+gboolean gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
     const GpudlSessionConfig * config, guint depth, GError ** error);
 
 /** All requests have been freed. Does nothing if nothing is open. */
-void gst_gpudl_engine_close (GstGpudlEngine * engine);
+void gst_gpudl_net_close (GstGpudlNet * net);
 
 /** The structure "gpudlinfer-model-info", NULL if nothing is open. */
-GstStructure *gst_gpudl_engine_describe (const GstGpudlEngine * engine);
+GstStructure *gst_gpudl_net_describe (const GstGpudlNet * net);
 
 G_END_DECLS
 
-#endif /* __GST_GPUDL_ENGINE_H__ */
+#endif /* __GST_GPUDL_NET_H__ */
