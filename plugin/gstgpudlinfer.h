@@ -45,6 +45,9 @@ struct _GstGpudlInfer
   GstGpudlStats stats;
 };
 
+/** For the files that implement its virtual functions. */
+const GstBaseTransformClass *gst_gpudl_infer_get_base_class (void);
+
 GST_ELEMENT_REGISTER_DECLARE (gpudlinfer);
 
 G_END_DECLS

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gpudl-config.h"
+
+#include "gstgpudlload.h"
+
+#include <string.h>
+
+#include "gstgpudlerror.h"
+
+/* A frame waits for the run that is under way, then for its own. */
+#define RUNS_PER_FRAME 2
+
+void
+gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error, const gchar * doing)
+{
+  if (g_atomic_int_compare_and_exchange (&self->failed, FALSE, TRUE))
+    gst_gpudl_element_error (GST_ELEMENT (self), error, doing);
+  else
+    g_error_free (error);
+}
+
+void
+gst_gpudl_infer_unload (GstGpudlInfer * self)
+{
+  GstGpudlNet net;
+
+  gst_gpudl_fifo_close (&self->fifo);
+  gst_gpudl_result_close (&self->result);
+  GST_OBJECT_LOCK (self);
+  net = self->net;
+  memset (&self->net, 0, sizeof (self->net));
+  self->latency = 0;
+  GST_OBJECT_UNLOCK (self);
+  gst_gpudl_net_close (&net);
+}
+
+gboolean
+gst_gpudl_infer_apply_preproc (GstGpudlInfer * self, GError ** error)
+{
+  gboolean ok;
+
+  GST_OBJECT_LOCK (self);
+  self->preproc_serial = self->settings.preproc_serial;
+  ok = gst_gpudl_settings_resolve (&self->settings,
+      gpudl_model_get_preproc (self->net.model), &self->preproc, error);
+  GST_OBJECT_UNLOCK (self);
+  return ok;
+}
+
+gboolean
+gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error)
+{
+  g_autofree gchar *path = NULL;
+
+  GST_OBJECT_LOCK (self);
+  self->labels_serial = self->settings.labels_serial;
+  path = g_strdup (self->settings.labels_file);
+  GST_OBJECT_UNLOCK (self);
+  return gst_gpudl_result_set_labels (&self->result, &self->net, path, error);
+}
+
+/* What fails leaves things for gst_gpudl_infer_unload(). */
+gboolean
+gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
+    GError ** error)
+{
+  GpudlSessionConfig config = { 0, };
+  GstGpudlNet net = { 0, };
+  guint depth;
+
+  GST_OBJECT_LOCK (self);
+  gst_gpudl_settings_get_config (&self->settings, &config);
+  depth = self->settings.async_depth;
+  GST_OBJECT_UNLOCK (self);
+  if (!gst_gpudl_net_open (&net, location, &config, depth, error))
+    return FALSE;
+
+  GST_OBJECT_LOCK (self);
+  self->net = net;
+  self->latency = RUNS_PER_FRAME * gpudl_session_get_run_time (net.session);
+  GST_OBJECT_UNLOCK (self);
+  gst_gpudl_result_open (&self->result, &net);
+  if (!gst_gpudl_infer_apply_labels (self, error)
+      || !gst_gpudl_infer_apply_preproc (self, error))
+    return FALSE;
+  gst_gpudl_fifo_open (&self->fifo, net.depth, net.stream);
+  return TRUE;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gpudl-config.h"
+
+#include "gstgpudlpush.h"
+
+#include "gstgpudlload.h"
+
+GST_DEBUG_CATEGORY_EXTERN (gst_gpudl_infer_debug);
+#define GST_CAT_DEFAULT gst_gpudl_infer_debug
+
+static void
+gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlItem * item,
+    GstBuffer * buffer)
+{
+  gfloat threshold;
+  gboolean post;
+  guint top_k;
+
+  GST_OBJECT_LOCK (self);
+  top_k = self->settings.top_k;
+  threshold = self->settings.threshold;
+  post = self->settings.post_messages == GST_GPUDL_POST_MESSAGES_ALL;
+  GST_OBJECT_UNLOCK (self);
+
+  gst_gpudl_result_attach (&self->result, &self->net, item->request,
+      item->frame.region, top_k, threshold, buffer,
+      post ? GST_ELEMENT (self) : NULL, &self->segment);
+}
+
+/* Warm-up measures an idle machine. Where frames of a live source keep taking
+ * longer, sinks have to know. Time spent waiting for downstream is not in it,
+ * so that a higher latency does not raise itself. */
+static void
+gst_gpudl_infer_update_latency (GstGpudlInfer * self)
+{
+  const GstClockTime seen =
+      gst_gpudl_stats_p95 (&self->stats, GST_GPUDL_LATENCY_ANSWER);
+  gboolean changed;
+
+  GST_OBJECT_LOCK (self);
+  changed = self->live && seen > self->latency + self->latency / 4;
+  if (changed)
+    self->latency = seen;
+  GST_OBJECT_UNLOCK (self);
+  if (changed)
+    gst_element_post_message (GST_ELEMENT (self),
+        gst_message_new_latency (GST_OBJECT (self)));
+}
+
+static void
+gst_gpudl_infer_count (GstGpudlInfer * self, const GstGpudlItem * item)
+{
+  const GpudlTiming *timing = gpudl_request_get_timing (item->request);
+  const gint64 now = g_get_monotonic_time () * 1000;
+  const guint64 latencies[GST_GPUDL_N_LATENCIES] = {
+    [GST_GPUDL_LATENCY_QUEUE] = MAX (timing->started - timing->submitted, 0),
+    [GST_GPUDL_LATENCY_INFER] = MAX (timing->finished - timing->started, 0),
+    [GST_GPUDL_LATENCY_TOTAL] = MAX (now - item->arrived * 1000, 0),
+    [GST_GPUDL_LATENCY_ANSWER] = MAX (timing->finished - timing->submitted, 0),
+  };
+
+  if (gst_gpudl_stats_inference (&self->stats, latencies))
+    gst_gpudl_infer_update_latency (self);
+}
+
+/* Waits for the item's request; its buffer with metadata comes out. */
+static GstFlowReturn
+gst_gpudl_infer_finish (GstGpudlInfer * self, GstGpudlItem * item,
+    GstBuffer ** buffer)
+{
+  GError *error = NULL;
+  gboolean ok;
+
+  *buffer = g_steal_pointer (&item->buffer);
+  if (!item->submitted)
+    return GST_FLOW_OK;
+
+  ok = gpudl_request_wait (item->request, &error);
+  item->submitted = FALSE;
+  /* a mapped buffer's memory is locked: metadata only after this */
+  gst_gpudl_frame_unmap (&item->frame);
+  if (ok) {
+    *buffer = gst_buffer_make_writable (*buffer);
+    gst_gpudl_infer_count (self, item);
+    gst_gpudl_infer_attach (self, item, *buffer);
+    return GST_FLOW_OK;
+  }
+
+  gst_clear_buffer (buffer);
+  if (gst_gpudl_fifo_is_flushing (&self->fifo)) {
+    g_error_free (error);
+    return GST_FLOW_FLUSHING;
+  }
+  gst_gpudl_stats_error (&self->stats);
+  gst_gpudl_infer_fail (self, error, "classifying a frame");
+  return GST_FLOW_ERROR;
+}
+
+void
+gst_gpudl_infer_loop (gpointer user_data)
+{
+  GstPad *pad = GST_PAD (user_data);
+  GstGpudlInfer *self = GST_GPUDL_INFER (GST_PAD_PARENT (pad));
+  GstGpudlItem *item;
+  GstBuffer *buffer;
+  GstFlowReturn ret;
+
+  if (!gst_gpudl_fifo_wait_head (&self->fifo, pad, &item))
+    return;
+  ret = gst_gpudl_infer_finish (self, item, &buffer);
+  if (ret == GST_FLOW_OK) {
+    GST_LOG_OBJECT (self, "pushing %" GST_PTR_FORMAT, buffer);
+    ret = gst_pad_push (pad, buffer);
+  }
+  gst_gpudl_fifo_pop (&self->fifo, ret);
+}
+
+gboolean
+gst_gpudl_infer_src_activate_mode (GstPad * pad, GstObject * parent,
+    GstPadMode mode, gboolean active)
+{
+  GstGpudlInfer *self = GST_GPUDL_INFER (parent);
+
+  if (mode != GST_PAD_MODE_PUSH)
+    return FALSE;
+  if (active) {
+    gst_segment_init (&self->segment, GST_FORMAT_UNDEFINED);
+    gst_gpudl_fifo_reset (&self->fifo);
+    return self->base_src_activate_mode (pad, parent, mode, active)
+        && gst_pad_start_task (pad, gst_gpudl_infer_loop, pad, NULL);
+  }
+  gst_gpudl_fifo_set_flushing (&self->fifo);
+  return gst_pad_stop_task (pad)
+      && self->base_src_activate_mode (pad, parent, mode, active);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gpudl-config.h"
+
+#include "gstgpudlsubmit.h"
+
+#include "gstgpudlerror.h"
+#include "gstgpudlload.h"
+#include "gstgpudlpush.h"
+
+/* Settings that may change in PLAYING. */
+static gboolean
+gst_gpudl_infer_refresh (GstGpudlInfer * self, GError ** error)
+{
+  gboolean labels_changed, preproc_changed;
+  GError *labels_error = NULL;
+
+  GST_OBJECT_LOCK (self);
+  labels_changed = self->labels_serial != self->settings.labels_serial;
+  preproc_changed = self->preproc_serial != self->settings.preproc_serial;
+  GST_OBJECT_UNLOCK (self);
+  /* a running stream does not die of a wrong labels file */
+  if (labels_changed && !gst_gpudl_infer_apply_labels (self, &labels_error))
+    gst_gpudl_element_warning (GST_ELEMENT (self), labels_error,
+        "changing labels-file; the labels stay as they were");
+  return !preproc_changed || gst_gpudl_infer_apply_preproc (self, error);
+}
+
+static gboolean
+gst_gpudl_infer_submit_frame (GstGpudlInfer * self, GstGpudlItem * item,
+    GError ** error)
+{
+  if (!gst_gpudl_infer_refresh (self, error)
+      || !gst_gpudl_frame_map (&item->frame, &self->info, item->buffer, error))
+    return FALSE;
+  if (!gpudl_request_submit (item->request, &item->frame.frame, &self->preproc,
+          error)) {
+    gst_gpudl_frame_unmap (&item->frame);
+    return FALSE;
+  }
+  item->submitted = TRUE;
+  return TRUE;
+}
+
+static GstFlowReturn
+gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
+{
+  const gint64 arrived = g_get_monotonic_time ();
+  GError *error = NULL;
+  GstGpudlItem *item;
+  GstFlowReturn ret;
+
+  ret = gst_gpudl_fifo_reserve (&self->fifo, &item);
+  if (ret != GST_FLOW_OK) {
+    gst_buffer_unref (buffer);
+    return ret;
+  }
+  gst_gpudl_stats_frame (&self->stats);
+  if (self->discont) {
+    buffer = gst_buffer_make_writable (buffer);
+    GST_BUFFER_FLAG_SET (buffer, GST_BUFFER_FLAG_DISCONT);
+    self->discont = FALSE;
+  }
+  item->arrived = arrived;
+  item->buffer = buffer;
+  /* nothing to be seen in a gap; it keeps its place in the order */
+  if (!GST_BUFFER_FLAG_IS_SET (buffer, GST_BUFFER_FLAG_GAP)
+      && !gst_gpudl_infer_submit_frame (self, item, &error)) {
+    gst_clear_buffer (&item->buffer);
+    gst_gpudl_stats_error (&self->stats);
+    gst_gpudl_infer_fail (self, error, "taking a frame");
+    gst_gpudl_fifo_fail (&self->fifo, GST_FLOW_ERROR);
+    return GST_FLOW_ERROR;
+  }
+  gst_gpudl_fifo_commit (&self->fifo);
+  return GST_FLOW_OK;
+}
+
+GstFlowReturn
+gst_gpudl_infer_submit_input_buffer (GstBaseTransform * trans,
+    gboolean is_discont, GstBuffer * input)
+{
+  GstGpudlInfer *self = GST_GPUDL_INFER (trans);
+  GstFlowReturn ret;
+
+  /* The parent may renegotiate, which sends events: older frames go first. */
+  if (gst_pad_needs_reconfigure (trans->srcpad)) {
+    ret = gst_gpudl_fifo_drain (&self->fifo);
+    if (ret != GST_FLOW_OK) {
+      gst_buffer_unref (input);
+      return ret;
+    }
+  }
+
+  ret =
+      gst_gpudl_infer_get_base_class ()->submit_input_buffer (trans, is_discont,
+      input);
+  if (ret != GST_FLOW_OK) {
+    /* is_discont is no help: it holds until the base class pushes something */
+    if (ret == GST_BASE_TRANSFORM_FLOW_DROPPED)
+      self->discont = TRUE;
+    return ret;
+  }
+  return gst_gpudl_infer_enqueue (self, g_steal_pointer (&trans->queued_buf));
+}
+
+/* ---- events --------------------------------------------------------------- */
+
+static void
+gst_gpudl_infer_flush_start (GstGpudlInfer * self)
+{
+  gst_gpudl_fifo_set_flushing (&self->fifo);
+  gst_pad_pause_task (GST_BASE_TRANSFORM_SRC_PAD (self));
+}
+
+/* EOS is what upstream sends when there is nothing left to return a bad result
+ * for: say it now, as queue does. */
+static void
+gst_gpudl_infer_report_flow (GstGpudlInfer * self, GstFlowReturn ret)
+{
+  if ((ret == GST_FLOW_NOT_LINKED || ret < GST_FLOW_EOS)
+      && !g_atomic_int_get (&self->failed))
+    GST_ELEMENT_FLOW_ERROR (self, ret);
+}
+
+static GstFlowReturn
+gst_gpudl_infer_serialized_event (GstGpudlInfer * self, GstEvent * event)
+{
+  const GstEventType type = GST_EVENT_TYPE (event);
+  GstFlowReturn ret;
+
+  ret = gst_gpudl_fifo_drain (&self->fifo);
+  if (ret == GST_FLOW_FLUSHING && gst_gpudl_fifo_is_flushing (&self->fifo)) {
+    gst_event_unref (event);
+    return GST_FLOW_FLUSHING;
+  }
+  if (type == GST_EVENT_STREAM_START || type == GST_EVENT_SEGMENT) {
+    /* downstream may want what comes now */
+    gst_gpudl_fifo_forgive (&self->fifo, GST_FLOW_EOS,
+        GST_BASE_TRANSFORM_SRC_PAD (self), gst_gpudl_infer_loop);
+  }
+  if (type == GST_EVENT_SEGMENT)
+    gst_event_copy_segment (event, &self->segment);
+  if (type == GST_EVENT_EOS)
+    gst_gpudl_infer_report_flow (self, ret);
+
+  if (gst_gpudl_infer_get_base_class ()->sink_event (GST_BASE_TRANSFORM (self),
+          event))
+    return GST_FLOW_OK;
+  if (gst_gpudl_fifo_is_flushing (&self->fifo))
+    return GST_FLOW_FLUSHING;
+  if (type == GST_EVENT_CAPS)
+    return GST_FLOW_NOT_NEGOTIATED;
+  ret = gst_gpudl_fifo_get_result (&self->fifo);
+  return ret == GST_FLOW_OK ? GST_FLOW_ERROR : ret;
+}
+
+GstFlowReturn
+gst_gpudl_infer_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
+{
+  GstGpudlInfer *self = GST_GPUDL_INFER (parent);
+  const GstBaseTransformClass *base = gst_gpudl_infer_get_base_class ();
+  GstPad *srcpad = GST_BASE_TRANSFORM_SRC_PAD (self);
+  gboolean ok;
+
+  switch (GST_EVENT_TYPE (event)) {
+    case GST_EVENT_FLUSH_START:
+      /* downstream first, it lets go of a push */
+      ok = base->sink_event (GST_BASE_TRANSFORM (self), event);
+      gst_gpudl_infer_flush_start (self);
+      return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
+    case GST_EVENT_FLUSH_STOP:
+      gst_gpudl_infer_flush_start (self);
+      gst_gpudl_fifo_reset (&self->fifo);
+      gst_segment_init (&self->segment, GST_FORMAT_UNDEFINED);
+      self->discont = FALSE;
+      g_atomic_int_set (&self->failed, FALSE);
+      ok = base->sink_event (GST_BASE_TRANSFORM (self), event);
+      gst_pad_start_task (srcpad, gst_gpudl_infer_loop, srcpad, NULL);
+      return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
+    default:
+      if (GST_EVENT_IS_SERIALIZED (event))
+        return gst_gpudl_infer_serialized_event (self, event);
+      ok = base->sink_event (GST_BASE_TRANSFORM (self), event);
+      return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
+  }
+}
