@@ -67,11 +67,19 @@ drop_all_locked (GstGpudlFifo * fifo)
   g_cond_broadcast (&fifo->cond);
 }
 
+/* The source pad's task takes nothing and the streaming thread adds nothing. */
+static void
+assert_idle_locked (const GstGpudlFifo * fifo)
+{
+  g_assert (!fifo->reserved && (fifo->flushing || fifo->count == 0));
+}
+
 void
 gst_gpudl_fifo_open (GstGpudlFifo * fifo, guint depth, GpudlStream * stream)
 {
   g_mutex_lock (&fifo->lock);
   g_assert (fifo->depth == 0 && depth >= 1 && depth <= GST_GPUDL_MAX_DEPTH);
+  assert_idle_locked (fifo);
   memset (fifo->items, 0, sizeof (fifo->items));
   for (guint i = 0; i < depth; i++)
     fifo->items[i].request = gpudl_request_new (stream);
@@ -84,6 +92,7 @@ void
 gst_gpudl_fifo_close (GstGpudlFifo * fifo)
 {
   g_mutex_lock (&fifo->lock);
+  assert_idle_locked (fifo);
   drop_all_locked (fifo);
   for (guint i = 0; i < fifo->depth; i++)
     g_clear_pointer (&fifo->items[i].request, gpudl_request_free);
@@ -106,7 +115,9 @@ gst_gpudl_fifo_reserve (GstGpudlFifo * fifo, GstGpudlItem ** item)
   while ((ret = result_locked (fifo)) == GST_FLOW_OK
       && fifo->count == fifo->depth)
     g_cond_wait (&fifo->cond, &fifo->lock);
-  *item = ret == GST_FLOW_OK ? nth_item (fifo, fifo->count) : NULL;
+  g_assert (!fifo->reserved);
+  fifo->reserved = ret == GST_FLOW_OK;
+  *item = fifo->reserved ? nth_item (fifo, fifo->count) : NULL;
   g_mutex_unlock (&fifo->lock);
   return ret;
 }
@@ -115,6 +126,8 @@ void
 gst_gpudl_fifo_commit (GstGpudlFifo * fifo)
 {
   g_mutex_lock (&fifo->lock);
+  g_assert (fifo->reserved);
+  fifo->reserved = FALSE;
   /* set_flushing() may have come since reserve() and not seen this one */
   if (fifo->flushing && nth_item (fifo, fifo->count)->submitted)
     gpudl_request_cancel (nth_item (fifo, fifo->count)->request);
@@ -175,6 +188,8 @@ void
 gst_gpudl_fifo_fail (GstGpudlFifo * fifo, GstFlowReturn result)
 {
   g_mutex_lock (&fifo->lock);
+  g_assert (fifo->reserved);
+  fifo->reserved = FALSE;
   if (fifo->result == GST_FLOW_OK)
     fifo->result = result;
   g_cond_broadcast (&fifo->cond);
@@ -193,14 +208,22 @@ gst_gpudl_fifo_set_flushing (GstGpudlFifo * fifo)
   g_mutex_unlock (&fifo->lock);
 }
 
-void
-gst_gpudl_fifo_reset (GstGpudlFifo * fifo)
+gboolean
+gst_gpudl_fifo_start (GstGpudlFifo * fifo, GstPad * pad, GstTaskFunction func)
 {
+  gboolean active;
+
   g_mutex_lock (&fifo->lock);
+  g_assert (!fifo->reserved);
   drop_all_locked (fifo);
-  fifo->flushing = FALSE;
-  fifo->result = GST_FLOW_OK;
+  active = gst_pad_is_active (pad);
+  if (active) {
+    fifo->flushing = FALSE;
+    fifo->result = GST_FLOW_OK;
+    gst_pad_start_task (pad, func, pad, NULL);
+  }
   g_mutex_unlock (&fifo->lock);
+  return active;
 }
 
 void

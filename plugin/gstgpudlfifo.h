@@ -32,6 +32,7 @@ typedef struct
   GstGpudlItem items[GST_GPUDL_MAX_DEPTH];      /* ring */
   guint depth, head, count;     /* count includes the item being pushed */
   gboolean busy;                /* the head is in somebody's hands */
+  gboolean reserved;            /* an append is under way */
   gboolean flushing;
   GstFlowReturn result;         /* of the last push; sticks until reset */
 } GstGpudlFifo;
@@ -41,8 +42,8 @@ void gst_gpudl_fifo_init (GstGpudlFifo * fifo);
 void gst_gpudl_fifo_clear (GstGpudlFifo * fifo);
 
 /** Makes depth (1..GST_GPUDL_MAX_DEPTH) slots with requests of this stream;
- * close() drops what is in them and frees the requests. Both with the source
- * pad's task waiting or stopped, and no append under way. */
+ * close() frees them, and does nothing when there are none. Both while flushing
+ * or empty, and with no append under way. */
 void gst_gpudl_fifo_open (GstGpudlFifo * fifo, guint depth,
     GpudlStream * stream);
 void gst_gpudl_fifo_close (GstGpudlFifo * fifo);
@@ -64,15 +65,27 @@ gboolean gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
     GstGpudlItem ** item);
 void gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result);
 
-/** Makes result stick, as if a push had returned it. */
+/** In place of commit(): gives the slot back and makes result stick, as if a
+ * push had returned it. */
 void gst_gpudl_fifo_fail (GstGpudlFifo * fifo, GstFlowReturn result);
 
 /** Lets go of all who wait, and takes back requests that do not run yet. */
 void gst_gpudl_fifo_set_flushing (GstGpudlFifo * fifo);
 
-/** Drops all items, waiting for requests that run, and takes buffers again. The
- * source pad's task is paused or stopped, and no append is under way. */
-void gst_gpudl_fifo_reset (GstGpudlFifo * fifo);
+/**
+ * gst_gpudl_fifo_start:
+ * @pad: the source pad
+ * @func: its task's function
+ *
+ * Drops all items, waiting for requests that run, takes buffers again and starts
+ * the pad's task, unless the pad is not active (any more): a flush may meet a
+ * shutdown, and a task on an inactive pad would be waited for in vain. Whoever
+ * deactivates the pad calls set_flushing() after it has become inactive and
+ * before stopping the task, so that one of both sees the other. No append is
+ * under way. FALSE: the pad is inactive, and the FIFO still flushing.
+ */
+gboolean gst_gpudl_fifo_start (GstGpudlFifo * fifo, GstPad * pad,
+    GstTaskFunction func);
 
 /** If result is this one, forgets it and wakes the pad's task up again. */
 void gst_gpudl_fifo_forgive (GstGpudlFifo * fifo, GstFlowReturn result,

@@ -125,9 +125,11 @@ gst_gpudl_infer_src_activate_mode (GstPad * pad, GstObject * parent,
     return FALSE;
   if (active) {
     gst_segment_init (&self->segment, GST_FORMAT_UNDEFINED);
-    gst_gpudl_fifo_reset (&self->fifo);
+    /* The task is made before it may run: making it posts a message, which must
+     * not happen under the FIFO's lock. */
     return self->base_src_activate_mode (pad, parent, mode, active)
-        && gst_pad_start_task (pad, gst_gpudl_infer_loop, pad, NULL);
+        && gst_pad_start_task (pad, gst_gpudl_infer_loop, pad, NULL)
+        && gst_gpudl_fifo_start (&self->fifo, pad, gst_gpudl_infer_loop);
   }
   gst_gpudl_fifo_set_flushing (&self->fifo);
   return gst_pad_stop_task (pad)

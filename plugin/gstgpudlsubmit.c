@@ -170,12 +170,12 @@ gst_gpudl_infer_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
       return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
     case GST_EVENT_FLUSH_STOP:
       gst_gpudl_infer_flush_start (self);
-      gst_gpudl_fifo_reset (&self->fifo);
-      gst_segment_init (&self->segment, GST_FORMAT_UNDEFINED);
       self->discont = FALSE;
       g_atomic_int_set (&self->failed, FALSE);
       ok = base->sink_event (GST_BASE_TRANSFORM (self), event);
-      gst_pad_start_task (srcpad, gst_gpudl_infer_loop, srcpad, NULL);
+      gst_gpudl_fifo_start (&self->fifo, srcpad, gst_gpudl_infer_loop);
+      /* nobody looks at it while the FIFO is empty */
+      gst_segment_init (&self->segment, GST_FORMAT_UNDEFINED);
       return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
     default:
       if (GST_EVENT_IS_SERIALIZED (event))
