@@ -25,43 +25,85 @@ gst_gpudl_fifo_clear (GstGpudlFifo * fifo)
 static GstGpudlItem *
 nth_item (GstGpudlFifo * fifo, guint n)
 {
-  return &fifo->items[(fifo->head + n) % fifo->depth];
+  return &fifo->items[(fifo->head + n) % (fifo->depth + GST_GPUDL_FIFO_EVENTS)];
+}
+
+static GstGpudlSlot *
+next_slot (GstGpudlFifo * fifo)
+{
+  return &fifo->slots[(fifo->first_slot + fifo->n_buffers) % fifo->depth];
 }
 
 static void
-drop_item (GstGpudlItem * item)
+append_locked (GstGpudlFifo * fifo, const GstGpudlItem * item)
 {
-  if (item->submitted) {
-    /* the engine reads the mapped pixels until it says that it is done */
-    gpudl_request_cancel (item->request);
-    gpudl_request_wait (item->request, NULL);
-    item->submitted = FALSE;
+  *nth_item (fifo, fifo->n_items) = *item;
+  fifo->n_items++;
+  fifo->n_buffers += item->slot != NULL;
+  g_cond_broadcast (&fifo->cond);
+}
+
+static void
+remove_head_locked (GstGpudlFifo * fifo)
+{
+  if (nth_item (fifo, 0)->slot != NULL) {
+    fifo->first_slot = (fifo->first_slot + 1) % fifo->depth;
+    fifo->n_buffers--;
   }
-  gst_gpudl_frame_unmap (&item->frame);
-  gst_clear_buffer (&item->buffer);
+  fifo->head = (fifo->head + 1) % (fifo->depth + GST_GPUDL_FIFO_EVENTS);
+  fifo->n_items--;
+}
+
+/* pad: takes the events that stick; NULL: nobody does. */
+static void
+drop_item (GstGpudlItem * item, GstPad * pad)
+{
+  GstGpudlSlot *slot = item->slot;
+
+  if (slot != NULL) {
+    if (slot->submitted) {
+      /* the engine reads the mapped pixels until it says that it is done */
+      gpudl_request_cancel (slot->request);
+      gpudl_request_wait (slot->request, NULL);
+      slot->submitted = FALSE;
+    }
+    gst_gpudl_frame_unmap (&slot->frame);
+    gst_clear_buffer (&item->buffer);
+  } else {
+    if (pad != NULL && GST_EVENT_IS_STICKY (item->event))
+      gst_pad_store_sticky_event (pad, item->event);
+    gst_clear_event (&item->event);
+  }
+}
+
+/* Takes back requests that do not run yet. One that is not under way takes no
+ * notice. */
+static void
+cancel_all_locked (GstGpudlFifo * fifo)
+{
+  for (guint i = 0; i < fifo->n_items; i++) {
+    if (nth_item (fifo, i)->slot != NULL)
+      gpudl_request_cancel (nth_item (fifo, i)->slot->request);
+  }
 }
 
 /* Drops all items; the lock is held, and let go of while the engine is waited
  * for. */
 static void
-drop_all_locked (GstGpudlFifo * fifo)
+drop_all_locked (GstGpudlFifo * fifo, GstPad * pad)
 {
   while (fifo->busy)
     g_cond_wait (&fifo->cond, &fifo->lock);
 
   fifo->busy = TRUE;
-  for (guint i = 0; i < fifo->count; i++) {
-    if (nth_item (fifo, i)->submitted)
-      gpudl_request_cancel (nth_item (fifo, i)->request);
-  }
-  while (fifo->count > 0) {
+  cancel_all_locked (fifo);
+  while (fifo->n_items > 0) {
     GstGpudlItem *item = nth_item (fifo, 0);
 
     g_mutex_unlock (&fifo->lock);
-    drop_item (item);
+    drop_item (item, pad);
     g_mutex_lock (&fifo->lock);
-    fifo->head = (fifo->head + 1) % fifo->depth;
-    fifo->count--;
+    remove_head_locked (fifo);
   }
   fifo->busy = FALSE;
   g_cond_broadcast (&fifo->cond);
@@ -71,19 +113,20 @@ drop_all_locked (GstGpudlFifo * fifo)
 static void
 assert_idle_locked (const GstGpudlFifo * fifo)
 {
-  g_assert (!fifo->reserved && (fifo->flushing || fifo->count == 0));
+  g_assert (!fifo->reserved && (fifo->flushing || fifo->n_items == 0));
 }
 
 void
 gst_gpudl_fifo_open (GstGpudlFifo * fifo, guint depth, GpudlStream * stream)
 {
   g_mutex_lock (&fifo->lock);
-  g_assert (fifo->depth == 0 && depth >= 1 && depth <= GST_GPUDL_MAX_DEPTH);
+  g_assert (fifo->depth == 0 && depth >= 1);
   assert_idle_locked (fifo);
-  memset (fifo->items, 0, sizeof (fifo->items));
+  fifo->items = g_new0 (GstGpudlItem, depth + GST_GPUDL_FIFO_EVENTS);
+  fifo->slots = g_new0 (GstGpudlSlot, depth);
   for (guint i = 0; i < depth; i++)
-    fifo->items[i].request = gpudl_request_new (stream);
-  fifo->head = fifo->count = 0;
+    fifo->slots[i].request = gpudl_request_new (stream);
+  fifo->head = fifo->n_items = fifo->first_slot = fifo->n_buffers = 0;
   fifo->depth = depth;
   g_mutex_unlock (&fifo->lock);
 }
@@ -93,9 +136,11 @@ gst_gpudl_fifo_close (GstGpudlFifo * fifo)
 {
   g_mutex_lock (&fifo->lock);
   assert_idle_locked (fifo);
-  drop_all_locked (fifo);
+  drop_all_locked (fifo, NULL);
   for (guint i = 0; i < fifo->depth; i++)
-    g_clear_pointer (&fifo->items[i].request, gpudl_request_free);
+    gpudl_request_free (fifo->slots[i].request);
+  g_clear_pointer (&fifo->slots, g_free);
+  g_clear_pointer (&fifo->items, g_free);
   fifo->depth = 0;
   g_mutex_unlock (&fifo->lock);
 }
@@ -107,80 +152,34 @@ result_locked (const GstGpudlFifo * fifo)
 }
 
 GstFlowReturn
-gst_gpudl_fifo_reserve (GstGpudlFifo * fifo, GstGpudlItem ** item)
+gst_gpudl_fifo_reserve (GstGpudlFifo * fifo, GstGpudlSlot ** slot)
 {
   GstFlowReturn ret;
 
   g_mutex_lock (&fifo->lock);
-  while ((ret = result_locked (fifo)) == GST_FLOW_OK
-      && fifo->count == fifo->depth)
-    g_cond_wait (&fifo->cond, &fifo->lock);
   g_assert (!fifo->reserved);
+  while ((ret = result_locked (fifo)) == GST_FLOW_OK
+      && fifo->n_buffers == fifo->depth)
+    g_cond_wait (&fifo->cond, &fifo->lock);
   fifo->reserved = ret == GST_FLOW_OK;
-  *item = fifo->reserved ? nth_item (fifo, fifo->count) : NULL;
+  *slot = fifo->reserved ? next_slot (fifo) : NULL;
   g_mutex_unlock (&fifo->lock);
   return ret;
 }
 
 void
-gst_gpudl_fifo_commit (GstGpudlFifo * fifo)
+gst_gpudl_fifo_commit (GstGpudlFifo * fifo, GstBuffer * buffer)
 {
+  GstGpudlItem item = {.buffer = buffer };
+
   g_mutex_lock (&fifo->lock);
   g_assert (fifo->reserved);
   fifo->reserved = FALSE;
+  item.slot = next_slot (fifo);
   /* set_flushing() may have come since reserve() and not seen this one */
-  if (fifo->flushing && nth_item (fifo, fifo->count)->submitted)
-    gpudl_request_cancel (nth_item (fifo, fifo->count)->request);
-  fifo->count++;
-  g_cond_broadcast (&fifo->cond);
-  g_mutex_unlock (&fifo->lock);
-}
-
-GstFlowReturn
-gst_gpudl_fifo_drain (GstGpudlFifo * fifo)
-{
-  GstFlowReturn ret;
-
-  g_mutex_lock (&fifo->lock);
-  while ((ret = result_locked (fifo)) == GST_FLOW_OK && fifo->count > 0)
-    g_cond_wait (&fifo->cond, &fifo->lock);
-  if (!fifo->flushing && ret != GST_FLOW_OK)
-    drop_all_locked (fifo);
-  g_mutex_unlock (&fifo->lock);
-  return ret;
-}
-
-gboolean
-gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
-    GstGpudlItem ** item)
-{
-  GstFlowReturn ret;
-
-  g_mutex_lock (&fifo->lock);
-  while ((ret = result_locked (fifo)) == GST_FLOW_OK
-      && (fifo->count == 0 || fifo->busy))
-    g_cond_wait (&fifo->cond, &fifo->lock);
-  if (ret == GST_FLOW_OK) {
-    fifo->busy = TRUE;
-    *item = nth_item (fifo, 0);
-  } else {
-    /* under the lock, else forgive() could start the task before this */
-    gst_pad_pause_task (pad);
-  }
-  g_mutex_unlock (&fifo->lock);
-  return ret == GST_FLOW_OK;
-}
-
-void
-gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result)
-{
-  g_mutex_lock (&fifo->lock);
-  fifo->head = (fifo->head + 1) % fifo->depth;
-  fifo->count--;
-  fifo->busy = FALSE;
-  if (result != GST_FLOW_OK && fifo->result == GST_FLOW_OK)
-    fifo->result = result;
-  g_cond_broadcast (&fifo->cond);
+  if (fifo->flushing)
+    gpudl_request_cancel (item.slot->request);
+  append_locked (fifo, &item);
   g_mutex_unlock (&fifo->lock);
 }
 
@@ -196,14 +195,76 @@ gst_gpudl_fifo_fail (GstGpudlFifo * fifo, GstFlowReturn result)
   g_mutex_unlock (&fifo->lock);
 }
 
+GstFlowReturn
+gst_gpudl_fifo_append_event (GstGpudlFifo * fifo, GstEvent * event)
+{
+  const GstGpudlItem item = {.event = event };
+  GstFlowReturn ret;
+
+  g_mutex_lock (&fifo->lock);
+  while ((ret = result_locked (fifo)) == GST_FLOW_OK
+      && fifo->n_items - fifo->n_buffers == GST_GPUDL_FIFO_EVENTS)
+    g_cond_wait (&fifo->cond, &fifo->lock);
+  if (ret == GST_FLOW_OK)
+    append_locked (fifo, &item);
+  g_mutex_unlock (&fifo->lock);
+  return ret;
+}
+
+GstFlowReturn
+gst_gpudl_fifo_drain (GstGpudlFifo * fifo, GstPad * pad)
+{
+  GstFlowReturn ret;
+
+  g_mutex_lock (&fifo->lock);
+  while ((ret = result_locked (fifo)) == GST_FLOW_OK && fifo->n_items > 0)
+    g_cond_wait (&fifo->cond, &fifo->lock);
+  if (ret != GST_FLOW_OK && ret != GST_FLOW_FLUSHING)
+    drop_all_locked (fifo, pad);
+  g_mutex_unlock (&fifo->lock);
+  return ret;
+}
+
+gboolean
+gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
+    GstGpudlItem ** item)
+{
+  GstFlowReturn ret;
+
+  g_mutex_lock (&fifo->lock);
+  while ((ret = result_locked (fifo)) == GST_FLOW_OK
+      && (fifo->n_items == 0 || fifo->busy))
+    g_cond_wait (&fifo->cond, &fifo->lock);
+  if (ret == GST_FLOW_OK) {
+    fifo->busy = TRUE;
+    fifo->forgiven = GST_FLOW_OK;
+    *item = nth_item (fifo, 0);
+  } else {
+    /* under the lock, else forgive() could start the task before this */
+    gst_pad_pause_task (pad);
+  }
+  g_mutex_unlock (&fifo->lock);
+  return ret == GST_FLOW_OK;
+}
+
+void
+gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result)
+{
+  g_mutex_lock (&fifo->lock);
+  remove_head_locked (fifo);
+  fifo->busy = FALSE;
+  if (fifo->result == GST_FLOW_OK && result != fifo->forgiven)
+    fifo->result = result;
+  g_cond_broadcast (&fifo->cond);
+  g_mutex_unlock (&fifo->lock);
+}
+
 void
 gst_gpudl_fifo_set_flushing (GstGpudlFifo * fifo)
 {
   g_mutex_lock (&fifo->lock);
   fifo->flushing = TRUE;
-  /* a request that is not under way takes no notice */
-  for (guint i = 0; i < fifo->count; i++)
-    gpudl_request_cancel (nth_item (fifo, i)->request);
+  cancel_all_locked (fifo);
   g_cond_broadcast (&fifo->cond);
   g_mutex_unlock (&fifo->lock);
 }
@@ -215,7 +276,7 @@ gst_gpudl_fifo_start (GstGpudlFifo * fifo, GstPad * pad, GstTaskFunction func)
 
   g_mutex_lock (&fifo->lock);
   g_assert (!fifo->reserved);
-  drop_all_locked (fifo);
+  drop_all_locked (fifo, pad);
   active = gst_pad_is_active (pad);
   if (active) {
     fifo->flushing = FALSE;
@@ -231,6 +292,7 @@ gst_gpudl_fifo_forgive (GstGpudlFifo * fifo, GstFlowReturn result,
     GstPad * pad, GstTaskFunction func)
 {
   g_mutex_lock (&fifo->lock);
+  fifo->forgiven = result;
   if (!fifo->flushing && fifo->result == result) {
     fifo->result = GST_FLOW_OK;
     gst_pad_start_task (pad, func, pad, NULL);
@@ -267,7 +329,7 @@ gst_gpudl_fifo_get_count (GstGpudlFifo * fifo)
   guint count;
 
   g_mutex_lock (&fifo->lock);
-  count = fifo->count;
+  count = fifo->n_buffers;
   g_mutex_unlock (&fifo->lock);
   return count;
 }

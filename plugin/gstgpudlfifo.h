@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * Buffers on their way through gpudlinfer, in order, each with its request.
+ * Buffers and serialized events on their way through gpudlinfer, in order, each
+ * buffer with a slot that has its request.
  *
  * Two threads meet here: the sink pad's streaming thread appends (reserve,
- * commit) and drains; the source pad's task takes from the head (wait_head,
- * pop). set_flushing() may come from anywhere and lets go of both.
+ * commit, append_event) and drains; the source pad's task takes from the head
+ * (wait_head, pop). set_flushing() may come from anywhere and lets go of both.
  */
 #ifndef __GST_GPUDL_FIFO_H__
 #define __GST_GPUDL_FIFO_H__
@@ -12,62 +13,91 @@
 #include <gst/gst.h>
 
 #include "gstgpudlframe.h"
-#include "gstgpudlsettings.h"
 
 G_BEGIN_DECLS
 
+/** Events that may wait at once, whatever the depth. */
+#define GST_GPUDL_FIFO_EVENTS 64
+
+/** What a buffer occupies while it is in the FIFO. */
 typedef struct
 {
-  GstBuffer *buffer;            /* NULL once it has been handed on */
   GstGpudlFrame frame;          /* mapped while the request may read it */
   GpudlRequest *request;        /* the slot's own, used again and again */
-  gboolean submitted;           /* the request is buffer's */
+  gboolean submitted;           /* the request is the buffer's */
   gint64 arrived;               /* g_get_monotonic_time(), us */
+} GstGpudlSlot;
+
+/** A buffer or an event. */
+typedef struct
+{
+  GstBuffer *buffer;            /* one of these two, NULL once handed on */
+  GstEvent *event;
+  GstGpudlSlot *slot;           /* of a buffer */
 } GstGpudlItem;
 
 typedef struct
 {
+  /* Taken before: locks of a session (requests are cancelled under it), object
+   * locks of pads and locks of their tasks. Never held while a buffer or an
+   * event is pushed or freed, a request waited for or submitted, a message
+   * posted, or a task paused by another thread than its own, which waits for the
+   * task. So nothing that holds one of those others may call in here: no
+   * request's callback, nothing under a pad's object lock. */
   GMutex lock;
   GCond cond;                   /* anything below has changed */
-  GstGpudlItem items[GST_GPUDL_MAX_DEPTH];      /* ring */
-  guint depth, head, count;     /* count includes the item being pushed */
+  GstGpudlItem *items;          /* ring of depth + GST_GPUDL_FIFO_EVENTS */
+  guint head, n_items;          /* with the item being pushed */
+  GstGpudlSlot *slots;          /* ring of depth */
+  guint depth, first_slot, n_buffers;
   gboolean busy;                /* the head is in somebody's hands */
-  gboolean reserved;            /* an append is under way */
+  gboolean reserved;            /* the slot after the last one is, too */
   gboolean flushing;
-  GstFlowReturn result;         /* of the last push; sticks until reset */
+  GstFlowReturn result;         /* of the last push; sticks until start() */
+  GstFlowReturn forgiven;       /* while busy: the result that does not stick */
 } GstGpudlFifo;
 
 /** Starts flushing and without slots. */
 void gst_gpudl_fifo_init (GstGpudlFifo * fifo);
 void gst_gpudl_fifo_clear (GstGpudlFifo * fifo);
 
-/** Makes depth (1..GST_GPUDL_MAX_DEPTH) slots with requests of this stream;
- * close() frees them, and does nothing when there are none. Both while flushing
- * or empty, and with no append under way. */
+/** Makes depth (at least 1) slots with requests of this stream; close() frees
+ * them, and does nothing when there are none. Both while flushing or empty, and
+ * with no append under way. */
 void gst_gpudl_fifo_open (GstGpudlFifo * fifo, guint depth,
     GpudlStream * stream);
 void gst_gpudl_fifo_close (GstGpudlFifo * fifo);
 
 /** Waits for a free slot. GST_FLOW_OK and the slot, which is the caller's until
- * commit(); else FLUSHING or the result that the source pad stopped with. */
+ * commit() or fail(); else FLUSHING or the result that the source pad stopped
+ * with. */
 GstFlowReturn gst_gpudl_fifo_reserve (GstGpudlFifo * fifo,
-    GstGpudlItem ** item);
-void gst_gpudl_fifo_commit (GstGpudlFifo * fifo);
+    GstGpudlSlot ** slot);
 
-/** Waits until everything has been pushed. FLUSHING leaves the items where they
- * are; after another result the items, which nobody takes any more, are
- * dropped. */
-GstFlowReturn gst_gpudl_fifo_drain (GstGpudlFifo * fifo);
+/** Appends the buffer, which it takes, with the slot. */
+void gst_gpudl_fifo_commit (GstGpudlFifo * fifo, GstBuffer * buffer);
+
+/** In place of commit(): gives the slot back and makes result stick, as if a
+ * push had returned it. */
+void gst_gpudl_fifo_fail (GstGpudlFifo * fifo, GstFlowReturn result);
+
+/** Appends an event, waiting where GST_GPUDL_FIFO_EVENTS are. It is taken with
+ * GST_FLOW_OK; other results as reserve()'s. */
+GstFlowReturn gst_gpudl_fifo_append_event (GstGpudlFifo * fifo,
+    GstEvent * event);
+
+/** Waits until everything has been pushed. FLUSHING, the FIFO's own or the
+ * result of a push, leaves the items where they are; after another result the
+ * buffers, which nobody takes any more, are dropped, and events that stick are
+ * left to the source pad for whoever is linked next. */
+GstFlowReturn gst_gpudl_fifo_drain (GstGpudlFifo * fifo, GstPad * pad);
 
 /** Waits for an item, which is the caller's until pop(). FALSE while flushing or
  * after a bad result: the pad's task has been paused then. */
 gboolean gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
     GstGpudlItem ** item);
+/** The item's buffer or event has been handed on or dropped. */
 void gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result);
-
-/** In place of commit(): gives the slot back and makes result stick, as if a
- * push had returned it. */
-void gst_gpudl_fifo_fail (GstGpudlFifo * fifo, GstFlowReturn result);
 
 /** Lets go of all who wait, and takes back requests that do not run yet. */
 void gst_gpudl_fifo_set_flushing (GstGpudlFifo * fifo);
@@ -77,22 +107,26 @@ void gst_gpudl_fifo_set_flushing (GstGpudlFifo * fifo);
  * @pad: the source pad
  * @func: its task's function
  *
- * Drops all items, waiting for requests that run, takes buffers again and starts
- * the pad's task, unless the pad is not active (any more): a flush may meet a
- * shutdown, and a task on an inactive pad would be waited for in vain. Whoever
- * deactivates the pad calls set_flushing() after it has become inactive and
- * before stopping the task, so that one of both sees the other. No append is
- * under way. FALSE: the pad is inactive, and the FIFO still flushing.
+ * Drops all items, waiting for requests that run (events that stick are left to
+ * the pad), takes buffers again and starts the pad's task, unless the pad is not
+ * active (any more): a flush may meet a shutdown, and a task on an inactive pad
+ * would be waited for in vain. Whoever deactivates the pad calls set_flushing()
+ * after it has become inactive and before stopping the task, so that one of both
+ * sees the other. No append is under way. FALSE: the pad is inactive, and the
+ * FIFO still flushing.
  */
 gboolean gst_gpudl_fifo_start (GstGpudlFifo * fifo, GstPad * pad,
     GstTaskFunction func);
 
-/** If result is this one, forgets it and wakes the pad's task up again. */
+/** If result is this one, forgets it and wakes the pad's task up again. If the
+ * push under way returns it, that does not stick: it may have begun before what
+ * is forgiven for. */
 void gst_gpudl_fifo_forgive (GstGpudlFifo * fifo, GstFlowReturn result,
     GstPad * pad, GstTaskFunction func);
 
 gboolean gst_gpudl_fifo_is_flushing (GstGpudlFifo * fifo);
 GstFlowReturn gst_gpudl_fifo_get_result (GstGpudlFifo * fifo);
+/** Buffers in it, with the one being pushed. */
 guint gst_gpudl_fifo_get_count (GstGpudlFifo * fifo);
 
 G_END_DECLS

@@ -262,7 +262,7 @@ gst_gpudl_infer_query (GstBaseTransform * trans, GstPadDirection direction,
   gboolean ok;
 
   if (direction == GST_PAD_SINK && GST_QUERY_IS_SERIALIZED (query)
-      && gst_gpudl_fifo_drain (&self->fifo) == GST_FLOW_FLUSHING)
+      && gst_gpudl_fifo_drain (&self->fifo, trans->srcpad) == GST_FLOW_FLUSHING)
     return FALSE;
   /* only push mode, whatever upstream can do */
   if (direction == GST_PAD_SRC

@@ -9,7 +9,7 @@ GST_DEBUG_CATEGORY_EXTERN (gst_gpudl_infer_debug);
 #define GST_CAT_DEFAULT gst_gpudl_infer_debug
 
 static void
-gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlItem * item,
+gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlSlot * slot,
     GstBuffer * buffer)
 {
   gfloat threshold;
@@ -22,8 +22,8 @@ gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlItem * item,
   post = self->settings.post_messages == GST_GPUDL_POST_MESSAGES_ALL;
   GST_OBJECT_UNLOCK (self);
 
-  gst_gpudl_result_attach (&self->result, &self->net, item->request,
-      item->frame.region, top_k, threshold, buffer,
+  gst_gpudl_result_attach (&self->result, &self->net, slot->request,
+      slot->frame.region, top_k, threshold, buffer,
       post ? GST_ELEMENT (self) : NULL, &self->segment);
 }
 
@@ -48,14 +48,14 @@ gst_gpudl_infer_update_latency (GstGpudlInfer * self)
 }
 
 static void
-gst_gpudl_infer_count (GstGpudlInfer * self, const GstGpudlItem * item)
+gst_gpudl_infer_count (GstGpudlInfer * self, const GstGpudlSlot * slot)
 {
-  const GpudlTiming *timing = gpudl_request_get_timing (item->request);
+  const GpudlTiming *timing = gpudl_request_get_timing (slot->request);
   const gint64 now = g_get_monotonic_time () * 1000;
   const guint64 latencies[GST_GPUDL_N_LATENCIES] = {
     [GST_GPUDL_LATENCY_QUEUE] = MAX (timing->started - timing->submitted, 0),
     [GST_GPUDL_LATENCY_INFER] = MAX (timing->finished - timing->started, 0),
-    [GST_GPUDL_LATENCY_TOTAL] = MAX (now - item->arrived * 1000, 0),
+    [GST_GPUDL_LATENCY_TOTAL] = MAX (now - slot->arrived * 1000, 0),
     [GST_GPUDL_LATENCY_ANSWER] = MAX (timing->finished - timing->submitted, 0),
   };
 
@@ -68,21 +68,22 @@ static GstFlowReturn
 gst_gpudl_infer_finish (GstGpudlInfer * self, GstGpudlItem * item,
     GstBuffer ** buffer)
 {
+  GstGpudlSlot *slot = item->slot;
   GError *error = NULL;
   gboolean ok;
 
   *buffer = g_steal_pointer (&item->buffer);
-  if (!item->submitted)
+  if (!slot->submitted)
     return GST_FLOW_OK;
 
-  ok = gpudl_request_wait (item->request, &error);
-  item->submitted = FALSE;
+  ok = gpudl_request_wait (slot->request, &error);
+  slot->submitted = FALSE;
   /* a mapped buffer's memory is locked: metadata only after this */
-  gst_gpudl_frame_unmap (&item->frame);
+  gst_gpudl_frame_unmap (&slot->frame);
   if (ok) {
     *buffer = gst_buffer_make_writable (*buffer);
-    gst_gpudl_infer_count (self, item);
-    gst_gpudl_infer_attach (self, item, *buffer);
+    gst_gpudl_infer_count (self, slot);
+    gst_gpudl_infer_attach (self, slot, *buffer);
     return GST_FLOW_OK;
   }
 
@@ -101,16 +102,23 @@ gst_gpudl_infer_loop (gpointer user_data)
 {
   GstPad *pad = GST_PAD (user_data);
   GstGpudlInfer *self = GST_GPUDL_INFER (GST_PAD_PARENT (pad));
+  GstFlowReturn ret = GST_FLOW_OK;
   GstGpudlItem *item;
   GstBuffer *buffer;
-  GstFlowReturn ret;
 
   if (!gst_gpudl_fifo_wait_head (&self->fifo, pad, &item))
     return;
-  ret = gst_gpudl_infer_finish (self, item, &buffer);
-  if (ret == GST_FLOW_OK) {
-    GST_LOG_OBJECT (self, "pushing %" GST_PTR_FORMAT, buffer);
-    ret = gst_pad_push (pad, buffer);
+  if (item->event != NULL) {
+    GST_LOG_OBJECT (self, "pushing %" GST_PTR_FORMAT, item->event);
+    /* What sticks goes again with the next buffer, whose push tells why it was
+     * not taken; the rest is for those who are there. */
+    gst_pad_push_event (pad, g_steal_pointer (&item->event));
+  } else {
+    ret = gst_gpudl_infer_finish (self, item, &buffer);
+    if (ret == GST_FLOW_OK) {
+      GST_LOG_OBJECT (self, "pushing %" GST_PTR_FORMAT, buffer);
+      ret = gst_pad_push (pad, buffer);
+    }
   }
   gst_gpudl_fifo_pop (&self->fifo, ret);
 }

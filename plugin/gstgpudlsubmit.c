@@ -26,18 +26,18 @@ gst_gpudl_infer_refresh (GstGpudlInfer * self, GError ** error)
 }
 
 static gboolean
-gst_gpudl_infer_submit_frame (GstGpudlInfer * self, GstGpudlItem * item,
-    GError ** error)
+gst_gpudl_infer_submit_frame (GstGpudlInfer * self, GstGpudlSlot * slot,
+    GstBuffer * buffer, GError ** error)
 {
   if (!gst_gpudl_infer_refresh (self, error)
-      || !gst_gpudl_frame_map (&item->frame, &self->info, item->buffer, error))
+      || !gst_gpudl_frame_map (&slot->frame, &self->info, buffer, error))
     return FALSE;
-  if (!gpudl_request_submit (item->request, &item->frame.frame, &self->preproc,
+  if (!gpudl_request_submit (slot->request, &slot->frame.frame, &self->preproc,
           error)) {
-    gst_gpudl_frame_unmap (&item->frame);
+    gst_gpudl_frame_unmap (&slot->frame);
     return FALSE;
   }
-  item->submitted = TRUE;
+  slot->submitted = TRUE;
   return TRUE;
 }
 
@@ -46,10 +46,10 @@ gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
 {
   const gint64 arrived = g_get_monotonic_time ();
   GError *error = NULL;
-  GstGpudlItem *item;
+  GstGpudlSlot *slot;
   GstFlowReturn ret;
 
-  ret = gst_gpudl_fifo_reserve (&self->fifo, &item);
+  ret = gst_gpudl_fifo_reserve (&self->fifo, &slot);
   if (ret != GST_FLOW_OK) {
     gst_buffer_unref (buffer);
     return ret;
@@ -60,18 +60,17 @@ gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
     GST_BUFFER_FLAG_SET (buffer, GST_BUFFER_FLAG_DISCONT);
     self->discont = FALSE;
   }
-  item->arrived = arrived;
-  item->buffer = buffer;
+  slot->arrived = arrived;
   /* nothing to be seen in a gap; it keeps its place in the order */
   if (!GST_BUFFER_FLAG_IS_SET (buffer, GST_BUFFER_FLAG_GAP)
-      && !gst_gpudl_infer_submit_frame (self, item, &error)) {
-    gst_clear_buffer (&item->buffer);
+      && !gst_gpudl_infer_submit_frame (self, slot, buffer, &error)) {
+    gst_buffer_unref (buffer);
     gst_gpudl_stats_error (&self->stats);
     gst_gpudl_infer_fail (self, error, "taking a frame");
     gst_gpudl_fifo_fail (&self->fifo, GST_FLOW_ERROR);
     return GST_FLOW_ERROR;
   }
-  gst_gpudl_fifo_commit (&self->fifo);
+  gst_gpudl_fifo_commit (&self->fifo, buffer);
   return GST_FLOW_OK;
 }
 
@@ -84,7 +83,7 @@ gst_gpudl_infer_submit_input_buffer (GstBaseTransform * trans,
 
   /* The parent may renegotiate, which sends events: older frames go first. */
   if (gst_pad_needs_reconfigure (trans->srcpad)) {
-    ret = gst_gpudl_fifo_drain (&self->fifo);
+    ret = gst_gpudl_fifo_drain (&self->fifo, trans->srcpad);
     if (ret != GST_FLOW_OK) {
       gst_buffer_unref (input);
       return ret;
@@ -122,36 +121,69 @@ gst_gpudl_infer_report_flow (GstGpudlInfer * self, GstFlowReturn ret)
     GST_ELEMENT_FLOW_ERROR (self, ret);
 }
 
-static GstFlowReturn
-gst_gpudl_infer_serialized_event (GstGpudlInfer * self, GstEvent * event)
+/* Most events go through the FIFO. These wait until it is empty, and have
+ * effect before their sender goes on: a new segment or stream ends what
+ * downstream's EOS has meant, caps can be refused, and EOS is the last chance to
+ * tell of a bad result. So all that is in the FIFO belongs to one segment. */
+static gboolean
+waits_for_frames (GstEventType type)
 {
-  const GstEventType type = GST_EVENT_TYPE (event);
-  GstFlowReturn ret;
+  return type == GST_EVENT_STREAM_START || type == GST_EVENT_CAPS
+      || type == GST_EVENT_SEGMENT || type == GST_EVENT_EOS;
+}
 
-  ret = gst_gpudl_fifo_drain (&self->fifo);
-  if (ret == GST_FLOW_FLUSHING && gst_gpudl_fifo_is_flushing (&self->fifo)) {
-    gst_event_unref (event);
-    return GST_FLOW_FLUSHING;
-  }
-  if (type == GST_EVENT_STREAM_START || type == GST_EVENT_SEGMENT) {
-    /* downstream may want what comes now */
-    gst_gpudl_fifo_forgive (&self->fifo, GST_FLOW_EOS,
-        GST_BASE_TRANSFORM_SRC_PAD (self), gst_gpudl_infer_loop);
-  }
-  if (type == GST_EVENT_SEGMENT)
-    gst_event_copy_segment (event, &self->segment);
-  if (type == GST_EVENT_EOS)
-    gst_gpudl_infer_report_flow (self, ret);
+/* Takes the event to downstream now: the FIFO is empty. */
+static GstFlowReturn
+gst_gpudl_infer_pass_event (GstGpudlInfer * self, GstEvent * event)
+{
+  const gboolean caps = GST_EVENT_TYPE (event) == GST_EVENT_CAPS;
+  GstFlowReturn ret;
 
   if (gst_gpudl_infer_get_base_class ()->sink_event (GST_BASE_TRANSFORM (self),
           event))
     return GST_FLOW_OK;
   if (gst_gpudl_fifo_is_flushing (&self->fifo))
     return GST_FLOW_FLUSHING;
-  if (type == GST_EVENT_CAPS)
+  if (caps)
     return GST_FLOW_NOT_NEGOTIATED;
   ret = gst_gpudl_fifo_get_result (&self->fifo);
   return ret == GST_FLOW_OK ? GST_FLOW_ERROR : ret;
+}
+
+static GstFlowReturn
+gst_gpudl_infer_serialized_event (GstGpudlInfer * self, GstEvent * event)
+{
+  GstPad *srcpad = GST_BASE_TRANSFORM_SRC_PAD (self);
+  const GstEventType type = GST_EVENT_TYPE (event);
+  GstFlowReturn ret;
+
+  if (!waits_for_frames (type)) {
+    ret = gst_gpudl_fifo_append_event (&self->fifo, event);
+    if (ret == GST_FLOW_OK)
+      return GST_FLOW_OK;
+    if (!GST_EVENT_IS_STICKY (event)) {
+      gst_event_unref (event);
+      return ret;
+    }
+  }
+  ret = gst_gpudl_fifo_drain (&self->fifo, srcpad);
+  /* Also where downstream has been shut down first. Refused, an event that
+   * sticks is sent again by its sender; passed on, it would stick to the source
+   * pad for whoever is linked next. */
+  if (ret == GST_FLOW_FLUSHING) {
+    gst_event_unref (event);
+    return GST_FLOW_FLUSHING;
+  }
+  if (type == GST_EVENT_STREAM_START || type == GST_EVENT_SEGMENT) {
+    /* downstream may want what comes now */
+    gst_gpudl_fifo_forgive (&self->fifo, GST_FLOW_EOS, srcpad,
+        gst_gpudl_infer_loop);
+  }
+  if (type == GST_EVENT_SEGMENT)
+    gst_event_copy_segment (event, &self->segment);
+  if (type == GST_EVENT_EOS)
+    gst_gpudl_infer_report_flow (self, ret);
+  return gst_gpudl_infer_pass_event (self, event);
 }
 
 GstFlowReturn
