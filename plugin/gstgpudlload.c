@@ -7,9 +7,6 @@
 
 #include "gstgpudlerror.h"
 
-/* A frame waits for the run that is under way, then for its own. */
-#define RUNS_PER_FRAME 2
-
 void
 gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error, const gchar * doing)
 {
@@ -56,7 +53,7 @@ gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error)
   self->labels_serial = self->settings.labels_serial;
   path = g_strdup (self->settings.labels_file);
   GST_OBJECT_UNLOCK (self);
-  return gst_gpudl_result_set_labels (&self->result, &self->net, path, error);
+  return gst_gpudl_result_set_labels (&self->result, path, error);
 }
 
 /* What fails leaves things for gst_gpudl_infer_unload(). */
@@ -77,9 +74,9 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
 
   GST_OBJECT_LOCK (self);
   self->net = net;
-  self->latency = RUNS_PER_FRAME * gpudl_session_get_run_time (net.session);
+  self->latency = gst_gpudl_net_get_latency (&self->net);
   GST_OBJECT_UNLOCK (self);
-  gst_gpudl_result_open (&self->result, &net);
+  gst_gpudl_result_open (&self->result, net.model, net.name);
   if (!gst_gpudl_infer_apply_labels (self, error)
       || !gst_gpudl_infer_apply_preproc (self, error))
     return FALSE;

@@ -10,15 +10,8 @@
 #include "gstgpudlsettings.h"
 #include "models/gpudl-import.h"
 
-/* Two batches hide the copies of a GPU; the CPU computes as many frames as it
- * has workers and needs one more that waits or is being pushed. */
-static guint
-default_depth (GpudlSession * session)
-{
-  if (g_str_equal (gpudl_session_get_backend (session), "cuda"))
-    return 2;
-  return gpudl_session_get_parallelism (session) + 1;
-}
+/* A frame waits for the run that is under way, then for its own. */
+#define RUNS_PER_FRAME 2
 
 gboolean
 gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
@@ -41,17 +34,13 @@ gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
   }
 
   if (depth == 0)
-    depth = default_depth (session);
+    depth = gpudl_session_get_depth (session);
   net->depth = MIN (depth, GST_GPUDL_MAX_DEPTH);
   net->location = g_strdup (location);
   net->name = g_strdup (gpudl_model_get_name (model));
   /* elements that share a session share its model: the one just read may go */
   net->model = gpudl_model_ref (gpudl_session_get_model (session));
   gpudl_model_get_id (net->model);      /* computed now: every result has it */
-  net->n_heads = gpudl_model_get_n_heads (net->model);
-  for (guint i = 0; i < net->n_heads; i++)
-    net->max_classes = MAX (net->max_classes,
-        gpudl_model_get_n_classes (net->model, i));
   net->stream = gpudl_stream_new (session, net->model);
   net->session = g_steal_pointer (&session);
   return TRUE;
@@ -66,6 +55,12 @@ gst_gpudl_net_close (GstGpudlNet * net)
   g_clear_pointer (&net->location, g_free);
   g_clear_pointer (&net->name, g_free);
   memset (net, 0, sizeof (*net));
+}
+
+GstClockTime
+gst_gpudl_net_get_latency (const GstGpudlNet * net)
+{
+  return RUNS_PER_FRAME * gpudl_session_get_run_time (net->session);
 }
 
 GstStructure *
@@ -87,7 +82,7 @@ gst_gpudl_net_describe (const GstGpudlNet * net)
       "input-width", G_TYPE_INT, preproc->width,
       "input-height", G_TYPE_INT, preproc->height,
       "input-channels", G_TYPE_INT, preproc->channels,
-      "heads", G_TYPE_UINT, net->n_heads,
+      "heads", G_TYPE_UINT, gpudl_model_get_n_heads (model),
       "classes", G_TYPE_UINT, gpudl_model_get_n_classes (model, 0),
       "has-labels", G_TYPE_BOOLEAN, gpudl_model_get_label (model, 0) != NULL,
       "parameters", G_TYPE_UINT64, gpudl_model_get_parameters (model),

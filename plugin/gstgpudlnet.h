@@ -18,8 +18,6 @@ typedef struct
   GpudlSession *session;
   GpudlStream *stream;
   gchar *location, *name;       /* the file as given; the model's own name */
-  guint n_heads;
-  guint max_classes;            /* of the head with the most */
   guint depth;                  /* frames in flight, resolved */
 } GstGpudlNet;
 
@@ -37,6 +35,10 @@ gboolean gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
 
 /** All requests have been freed. Does nothing if nothing is open. */
 void gst_gpudl_net_close (GstGpudlNet * net);
+
+/** What a frame takes by what the backend has measured until now, ns; 0: it has
+ * not. */
+GstClockTime gst_gpudl_net_get_latency (const GstGpudlNet * net);
 
 /** The structure "gpudlinfer-model-info", NULL if nothing is open. */
 GstStructure *gst_gpudl_net_describe (const GstGpudlNet * net);

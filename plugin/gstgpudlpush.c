@@ -22,25 +22,28 @@ gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlSlot * slot,
   post = self->settings.post_messages == GST_GPUDL_POST_MESSAGES_ALL;
   GST_OBJECT_UNLOCK (self);
 
-  gst_gpudl_result_attach (&self->result, &self->net, slot->request,
+  gst_gpudl_result_attach (&self->result, slot->request,
       slot->frame.region, top_k, threshold, buffer,
       post ? GST_ELEMENT (self) : NULL, &self->segment);
 }
 
-/* Warm-up measures an idle machine. Where frames of a live source keep taking
- * longer, sinks have to know. Time spent waiting for downstream is not in it,
- * so that a higher latency does not raise itself. */
+/* What the backend has measured, on an idle machine; it may measure anew while
+ * frames run. Where frames of a live source keep taking longer, sinks have to
+ * know. Time spent waiting for downstream is not in it, so that a higher latency
+ * does not raise itself. */
 static void
 gst_gpudl_infer_update_latency (GstGpudlInfer * self)
 {
   const GstClockTime seen =
       gst_gpudl_stats_p95 (&self->stats, GST_GPUDL_LATENCY_ANSWER);
+  GstClockTime latency;
   gboolean changed;
 
   GST_OBJECT_LOCK (self);
-  changed = self->live && seen > self->latency + self->latency / 4;
+  latency = MAX (seen, gst_gpudl_net_get_latency (&self->net));
+  changed = self->live && latency > self->latency + self->latency / 4;
   if (changed)
-    self->latency = seen;
+    self->latency = latency;
   GST_OBJECT_UNLOCK (self);
   if (changed)
     gst_element_post_message (GST_ELEMENT (self),

@@ -22,14 +22,21 @@ gst_gpudl_result_clear (GstGpudlResult * result)
 }
 
 void
-gst_gpudl_result_open (GstGpudlResult * result, const GstGpudlNet * net)
+gst_gpudl_result_open (GstGpudlResult * result, GpudlModel * model,
+    const gchar * name)
 {
-  result->n_heads = net->n_heads;
-  result->labels = g_new0 (GstGpudlLabels *, net->n_heads);
-  for (guint i = 0; i < net->n_heads; i++)
-    result->labels[i] = gst_gpudl_labels_new_embedded (net->model, i);
-  result->best = g_new (GpudlClass, net->max_classes);
-  result->classes = g_new (GstGpudlClass, net->max_classes);
+  guint max_classes = 0;
+
+  result->model = gpudl_model_ref (model);
+  result->name = g_strdup (name);
+  result->n_heads = gpudl_model_get_n_heads (model);
+  result->labels = g_new0 (GstGpudlLabels *, result->n_heads);
+  for (guint i = 0; i < result->n_heads; i++) {
+    result->labels[i] = gst_gpudl_labels_new_embedded (model, i);
+    max_classes = MAX (max_classes, gpudl_model_get_n_classes (model, i));
+  }
+  result->best = g_new (GpudlClass, max_classes);
+  result->classes = g_new (GstGpudlClass, max_classes);
 }
 
 void
@@ -41,19 +48,21 @@ gst_gpudl_result_close (GstGpudlResult * result)
   g_clear_pointer (&result->labels, g_free);
   g_clear_pointer (&result->best, g_free);
   g_clear_pointer (&result->classes, g_free);
+  g_clear_pointer (&result->model, gpudl_model_unref);
+  g_clear_pointer (&result->name, g_free);
 }
 
 gboolean
 gst_gpudl_result_set_labels (GstGpudlResult * result,
-    const GstGpudlNet * net, const gchar * path, GError ** error)
+    const gchar * path, GError ** error)
 {
   GstGpudlLabels *labels, *old;
 
   if (path != NULL)
     labels = gst_gpudl_labels_new_from_file (path,
-        gpudl_model_get_n_classes (net->model, 0), error);
+        gpudl_model_get_n_classes (result->model, 0), error);
   else
-    labels = gst_gpudl_labels_new_embedded (net->model, 0);
+    labels = gst_gpudl_labels_new_embedded (result->model, 0);
   if (labels == NULL)
     return FALSE;
 
@@ -67,10 +76,10 @@ gst_gpudl_result_set_labels (GstGpudlResult * result,
 
 /* The best classes of a head into result->classes; returns how many. */
 static guint
-rank (GstGpudlResult * result, const GstGpudlNet * net,
-    GpudlRequest * request, guint head, guint top_k, gfloat threshold)
+rank (GstGpudlResult * result, GpudlRequest * request, guint head, guint top_k,
+    gfloat threshold)
 {
-  const guint n_classes = gpudl_model_get_n_classes (net->model, head);
+  const guint n_classes = gpudl_model_get_n_classes (result->model, head);
   g_autoptr (GstGpudlLabels) labels = NULL;
   guint n;
 
@@ -92,14 +101,13 @@ rank (GstGpudlResult * result, const GstGpudlNet * net,
 }
 
 void
-gst_gpudl_result_attach (GstGpudlResult * result,
-    const GstGpudlNet * net, GpudlRequest * request,
+gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
     const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
     GstElement * poster, const GstSegment * segment)
 {
   GstGpudlClassification c = {
-    .model = net->name,
-    .model_hash = gpudl_model_get_id (net->model),
+    .model = result->name,
+    .model_hash = gpudl_model_get_id (result->model),
     .classes = result->classes,
     .fresh = TRUE,
     .source_pts = GST_BUFFER_PTS (buffer),
@@ -107,10 +115,10 @@ gst_gpudl_result_attach (GstGpudlResult * result,
   };
 
   memcpy (c.region, region, sizeof (c.region));
-  for (guint head = 0; head < net->n_heads; head++) {
-    if (net->n_heads > 1)
-      c.head = gpudl_model_get_head_name (net->model, head);
-    c.n_classes = rank (result, net, request, head, top_k, threshold);
+  for (guint head = 0; head < result->n_heads; head++) {
+    if (result->n_heads > 1)
+      c.head = gpudl_model_get_head_name (result->model, head);
+    c.n_classes = rank (result, request, head, top_k, threshold);
     gst_gpudl_meta_attach (buffer, &c);
     if (poster != NULL)
       gst_element_post_message (poster,

@@ -7,7 +7,6 @@
 
 #include <gst/gst.h>
 
-#include "gstgpudlnet.h"
 #include "gstgpudllabels.h"
 #include "gstgpudlmeta.h"
 
@@ -17,6 +16,8 @@ typedef struct
 {
   GMutex lock;                  /* for labels */
   GstGpudlLabels **labels;      /* one for each head */
+  GpudlModel *model;
+  gchar *name;
   guint n_heads;
   GpudlClass *best;             /* room for the largest head's classes */
   GstGpudlClass *classes;
@@ -25,17 +26,18 @@ typedef struct
 void gst_gpudl_result_init (GstGpudlResult * result);
 void gst_gpudl_result_clear (GstGpudlResult * result);
 
-/** Makes room for a network's answers, with the model's own labels; close() is
- * allowed when nothing is open. */
-void gst_gpudl_result_open (GstGpudlResult * result,
-    const GstGpudlNet * net);
+/** Makes room for the model's answers, with its own labels; they may come from
+ * any session of it. name: what it is called in them. close() is allowed when
+ * nothing is open. */
+void gst_gpudl_result_open (GstGpudlResult * result, GpudlModel * model,
+    const gchar * name);
 void gst_gpudl_result_close (GstGpudlResult * result);
 
 /** Takes the first head's labels from a file, or from the model if path is NULL.
  * After a failure they are as before. From any thread. Errors:
  * gst_gpudl_labels_new_from_file()'s. */
 gboolean gst_gpudl_result_set_labels (GstGpudlResult * result,
-    const GstGpudlNet * net, const gchar * path, GError ** error);
+    const gchar * path, GError ** error);
 
 /**
  * gst_gpudl_result_attach:
@@ -49,8 +51,7 @@ gboolean gst_gpudl_result_set_labels (GstGpudlResult * result,
  *
  * One metadata for each head. By one thread at a time.
  */
-void gst_gpudl_result_attach (GstGpudlResult * result,
-    const GstGpudlNet * net, GpudlRequest * request,
+void gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
     const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
     GstElement * poster, const GstSegment * segment);
 

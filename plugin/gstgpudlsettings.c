@@ -161,8 +161,8 @@ install_ready (GObjectClass * klass)
           GST_TYPE_GPUDL_CHANNEL_ORDER, GPUDL_CHANNELS_AUTO, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_ASYNC_DEPTH,
       g_param_spec_uint ("async-depth", "Asynchronous depth",
-          "Frames in the element at most, 1 = one after the other "
-          "(0 = 2 on CUDA, workers + 1 on the CPU)",
+          "Frames in the element at most, 1 = one after the other (0 = as many "
+          "as the backend needs to be always busy)",
           0, GST_GPUDL_MAX_DEPTH, 0, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_BATCH_SIZE,
       g_param_spec_uint ("batch-size", "Batch size",

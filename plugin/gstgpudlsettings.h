@@ -13,7 +13,7 @@
 G_BEGIN_DECLS
 
 /** Frames that async-depth allows at most. */
-#define GST_GPUDL_MAX_DEPTH 16
+#define GST_GPUDL_MAX_DEPTH 1024
 
 /** Value of the backend property; the enumeration's nicks are the names that
  * gpudl_session_acquire() takes. */

@@ -78,7 +78,7 @@ get_title (GstPad * pad)
 static void
 test_events_make_nothing_wait (void)
 {
-  for (guint depth = 1; depth <= 16; depth += 5) {
+  for (guint depth = 1; depth <= 40; depth += 13) {
     GString *expected = g_string_new (NULL);
     g_autoptr (GstStructure) stats = NULL;
     g_autofree gchar *seen = NULL;

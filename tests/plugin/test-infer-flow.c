@@ -112,33 +112,6 @@ test_depth_bounds_frames (void)
   }
 }
 
-/* async-depth 0: two batches of a GPU; one frame for each worker of the CPU, and one. */
-static void
-test_default_depth (void)
-{
-  static const struct
-  {
-    const gchar *backend;
-    guint n_slots, depth;
-  } cases[] = { {"cpu", 1, 2}, {"cpu", 4, 5}, {"cpu", 64, 16}, {"cuda", 8, 2} };
-
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (GstStructure) info = NULL;
-    GstHarness *h;
-    guint depth;
-
-    if (!g_str_equal (cases[i].backend, fake_backend))
-      continue;
-    plugin_fake_reset ();
-    fake->is.n_slots = cases[i].n_slots;
-    h = new_harness (0);
-    g_object_get (h->element, "model-info", &info, NULL);
-    g_assert_true (gst_structure_get_uint (info, "async-depth", &depth));
-    g_assert_cmpuint (depth, ==, cases[i].depth);
-    plugin_test_teardown (h);
-  }
-}
-
 /* With frames in flight, an event waits for them; what is recorded has to be expected. */
 static void
 check_event_order (GstEvent * event, const gchar * expected)
@@ -1162,8 +1135,6 @@ main (int argc, char **argv)
       test_order);
   g_test_add_func ("/flow/depth-bounds-frames-in-the-element",
       test_depth_bounds_frames);
-  g_test_add_func ("/flow/depth-0-is-2-on-cuda-and-workers-plus-1-on-cpu",
-      test_default_depth);
   g_test_add_func ("/flow/serialized-events-wait-for-frames",
       test_serialized_events);
   g_test_add_func ("/flow/caps-change-midstream-keeps-order", test_caps_change);
