@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+GST_DEBUG_CATEGORY_EXTERN (gst_gpudl_infer_debug);
+#define GST_CAT_DEFAULT gst_gpudl_infer_debug
+
 void
 gst_gpudl_fifo_init (GstGpudlFifo * fifo)
 {
@@ -54,6 +57,22 @@ remove_head_locked (GstGpudlFifo * fifo)
   fifo->n_items--;
 }
 
+gboolean
+gst_gpudl_slot_release (GstGpudlSlot * slot, GstBuffer ** buffer)
+{
+  const gboolean lost = gpudl_request_is_lost (slot->request);
+
+  slot->submitted = FALSE;
+  if (lost) {
+    GST_ERROR ("the device has not let go of %" GST_PTR_FORMAT
+        ": its memory is never given back", *buffer);
+    gst_gpudl_frame_abandon (&slot->frame);
+    *buffer = NULL;
+  }
+  gst_gpudl_frame_unmap (&slot->frame);
+  return !lost;
+}
+
 /* pad: takes the events that stick; NULL: nobody does. */
 static void
 drop_item (GstGpudlItem * item, GstPad * pad)
@@ -65,9 +84,8 @@ drop_item (GstGpudlItem * item, GstPad * pad)
       /* the engine reads the mapped pixels until it says that it is done */
       gpudl_request_cancel (slot->request);
       gpudl_request_wait (slot->request, NULL);
-      slot->submitted = FALSE;
+      gst_gpudl_slot_release (slot, &item->buffer);
     }
-    gst_gpudl_frame_unmap (&slot->frame);
     gst_clear_buffer (&item->buffer);
   } else {
     if (pad != NULL && GST_EVENT_IS_STICKY (item->event))

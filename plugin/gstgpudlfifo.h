@@ -99,6 +99,10 @@ gboolean gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
 /** The item's buffer or event has been handed on or dropped. */
 void gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result);
 
+/** The slot's request has been waited for: unmaps the buffer's frame. FALSE, with
+ * the buffer forgotten for ever, where the device may still read it. */
+gboolean gst_gpudl_slot_release (GstGpudlSlot * slot, GstBuffer ** buffer);
+
 /** Lets go of all who wait, and takes back requests that do not run yet. */
 void gst_gpudl_fifo_set_flushing (GstGpudlFifo * fifo);
 

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "gstgpudlallocator.h"
+
 static const struct
 {
   GstVideoFormat gst;
@@ -126,9 +128,28 @@ frame_crop (GstGpudlFrame * frame, GstBuffer * buffer, GError ** error)
   return TRUE;
 }
 
+/* Looks at what has been mapped: planes that lie in several memories may have
+ * been copied together. */
+static gboolean
+frame_is_pinned (GstVideoFrame * video, GpudlDevice * device)
+{
+  /* without a GstVideoMeta the buffer is mapped as a whole */
+  const guint n_maps =
+      video->meta != NULL ? GST_VIDEO_FRAME_N_PLANES (video) : 1;
+
+  for (guint i = 0; i < n_maps; i++) {
+    GstMemory *memory = video->map[i].memory;
+
+    if (memory == NULL || !gst_is_gpudl_memory (memory)
+        || gst_gpudl_memory_get_device (memory) != device)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 gboolean
 gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
-    GstBuffer * buffer, GError ** error)
+    GstBuffer * buffer, GpudlDevice * device, GError ** error)
 {
   GstVideoFrame *video = &frame->video;
   GpudlFrame *out = &frame->frame;
@@ -147,7 +168,8 @@ gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
   /* format and size from the mapping: a GstVideoMeta may differ from the caps */
   memset (out, 0, sizeof (*out));
   out->struct_size = sizeof (*out);
-  out->memory = GPUDL_MEMORY_HOST;
+  out->memory = device != NULL && frame_is_pinned (video, device) ?
+      GPUDL_MEMORY_HOST_PINNED : GPUDL_MEMORY_HOST;
   out->format = gst_gpudl_frame_format (GST_VIDEO_FRAME_FORMAT (video));
   out->width = GST_VIDEO_FRAME_WIDTH (video);
   out->height = GST_VIDEO_FRAME_HEIGHT (video);
@@ -174,5 +196,11 @@ gst_gpudl_frame_unmap (GstGpudlFrame * frame)
   if (!frame->mapped)
     return;
   gst_video_frame_unmap (&frame->video);
+  frame->mapped = FALSE;
+}
+
+void
+gst_gpudl_frame_abandon (GstGpudlFrame * frame)
+{
   frame->mapped = FALSE;
 }

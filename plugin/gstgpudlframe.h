@@ -37,16 +37,23 @@ GpudlPixelFormat gst_gpudl_frame_format (GstVideoFormat format);
  * @info: of the caps
  * @buffer: kept alive by the caller until gst_gpudl_frame_unmap(); no
  *   reference is taken, so that a buffer with one owner stays writable
+ * @device: (nullable): one that takes frames in its own pinned memory; a buffer
+ *   that lies there is described as such, another device's is any memory
  *
  * Maps for reading and describes what lies there. A GstVideoMeta's strides and
  * offsets and a GstVideoCropMeta's rectangle count. FALSE with
  * GPUDL_ERROR_FORMAT if the buffer does not hold such a frame.
  */
 gboolean gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
-    GstBuffer * buffer, GError ** error);
+    GstBuffer * buffer, GpudlDevice * device, GError ** error);
 
 /** Does nothing if not mapped. */
 void gst_gpudl_frame_unmap (GstGpudlFrame * frame);
+
+/** In place of unmap(), where the device may never have finished reading:
+ * forgets the mapping, which stays for ever. The buffer's owner forgets it,
+ * too. */
+void gst_gpudl_frame_abandon (GstGpudlFrame * frame);
 
 G_END_DECLS
 

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "gstgpudlallocator.h"
 #include "gstgpudlsettings.h"
 #include "models/gpudl-import.h"
 
@@ -42,6 +43,9 @@ gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
   net->model = gpudl_model_ref (gpudl_session_get_model (session));
   gpudl_model_get_id (net->model);      /* computed now: every result has it */
   net->stream = gpudl_stream_new (session, net->model);
+  if (gpudl_session_accepts_memory (session, GPUDL_MEMORY_HOST_PINNED))
+    net->allocator =
+        gst_gpudl_allocator_new (gpudl_session_get_device (session));
   net->session = g_steal_pointer (&session);
   return TRUE;
 }
@@ -49,12 +53,20 @@ gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
 void
 gst_gpudl_net_close (GstGpudlNet * net)
 {
+  gst_clear_object (&net->allocator);
   g_clear_pointer (&net->stream, gpudl_stream_free);
   g_clear_pointer (&net->session, gpudl_session_unref);
   g_clear_pointer (&net->model, gpudl_model_unref);
   g_clear_pointer (&net->location, g_free);
   g_clear_pointer (&net->name, g_free);
   memset (net, 0, sizeof (*net));
+}
+
+GpudlDevice *
+gst_gpudl_net_get_pinning_device (const GstGpudlNet * net)
+{
+  return net->allocator !=
+      NULL ? gpudl_session_get_device (net->session) : NULL;
 }
 
 GstClockTime

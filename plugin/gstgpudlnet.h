@@ -19,6 +19,8 @@ typedef struct
   GpudlStream *stream;
   gchar *location, *name;       /* the file as given; the model's own name */
   guint depth;                  /* frames in flight, resolved */
+  GstAllocator *allocator;      /* of memory that the device reads itself; NULL:
+                                 * any memory of the host will do */
 } GstGpudlNet;
 
 /**
@@ -35,6 +37,9 @@ gboolean gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
 
 /** All requests have been freed. Does nothing if nothing is open. */
 void gst_gpudl_net_close (GstGpudlNet * net);
+
+/** The device, if it reads its pinned memory itself; else NULL. */
+GpudlDevice *gst_gpudl_net_get_pinning_device (const GstGpudlNet * net);
 
 /** What a frame takes by what the backend has measured until now, ns; 0: it has
  * not. */

@@ -80,9 +80,8 @@ gst_gpudl_infer_finish (GstGpudlInfer * self, GstGpudlItem * item,
     return GST_FLOW_OK;
 
   ok = gpudl_request_wait (slot->request, &error);
-  slot->submitted = FALSE;
   /* a mapped buffer's memory is locked: metadata only after this */
-  gst_gpudl_frame_unmap (&slot->frame);
+  gst_gpudl_slot_release (slot, buffer);
   if (ok) {
     *buffer = gst_buffer_make_writable (*buffer);
     gst_gpudl_infer_count (self, slot);

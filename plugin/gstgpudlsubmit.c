@@ -30,7 +30,8 @@ gst_gpudl_infer_submit_frame (GstGpudlInfer * self, GstGpudlSlot * slot,
     GstBuffer * buffer, GError ** error)
 {
   if (!gst_gpudl_infer_refresh (self, error)
-      || !gst_gpudl_frame_map (&slot->frame, &self->info, buffer, error))
+      || !gst_gpudl_frame_map (&slot->frame, &self->info, buffer,
+          gst_gpudl_net_get_pinning_device (&self->net), error))
     return FALSE;
   if (!gpudl_request_submit (slot->request, &slot->frame.frame, &self->preproc,
           error)) {
