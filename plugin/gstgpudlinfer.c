@@ -39,6 +39,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "gstgpudlallocation.h"
 #include "gstgpudlload.h"
 #include "gstgpudlpush.h"
 #include "gstgpudlsubmit.h"
@@ -190,28 +191,16 @@ gst_gpudl_infer_set_caps (GstBaseTransform * trans, GstCaps * incaps,
   return TRUE;
 }
 
-/* The buffers go on downstream as they are, so downstream's wishes hold; only
- * more of them are under way at once. */
 static gboolean
 gst_gpudl_infer_propose_allocation (GstBaseTransform * trans,
     GstQuery * decide_query, GstQuery * query)
 {
   GstGpudlInfer *self = GST_GPUDL_INFER (trans);
 
-  if (!GST_BASE_TRANSFORM_CLASS (parent_class)->propose_allocation (trans,
-          decide_query, query))
-    return FALSE;
-
-  for (guint i = 0; i < gst_query_get_n_allocation_pools (query); i++) {
-    GstBufferPool *pool;
-    guint size, min, max;
-
-    gst_query_parse_nth_allocation_pool (query, i, &pool, &size, &min, &max);
-    gst_query_set_nth_allocation_pool (query, i, pool, size,
-        min + self->net.depth, max == 0 ? 0 : max + self->net.depth);
-    gst_clear_object (&pool);
-  }
-  return TRUE;
+  /* downstream's answer; without one, there are no wishes */
+  GST_BASE_TRANSFORM_CLASS (parent_class)->propose_allocation (trans,
+      decide_query, query);
+  return gst_gpudl_allocation_propose (&self->net, query);
 }
 
 /* ---- events and queries ------------------------------------------------- */

@@ -808,9 +808,12 @@ test_allocation (void)
   g_assert_false (gst_query_find_allocation_meta (query,
           GST_VIDEO_META_API_TYPE, NULL));
 
+  /* without an answer, upstream still has to know how many are held */
   downstream_answers = FALSE;
-  g_assert_false (gst_pad_peer_query (h->srcpad, unanswered));
-  g_assert_cmpuint (gst_query_get_n_allocation_pools (unanswered), ==, 0);
+  g_assert_true (gst_pad_peer_query (h->srcpad, unanswered));
+  g_assert_cmpuint (gst_query_get_n_allocation_pools (unanswered), ==, 1);
+  check_pool (unanswered, 0, GRAY_SIZE, 3 + 1, 0);
+  g_assert_cmpuint (gst_query_get_n_allocation_metas (unanswered), ==, 0);
   plugin_test_teardown (h);
 }
 

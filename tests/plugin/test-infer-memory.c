@@ -322,6 +322,266 @@ test_memory_outlives_element (void)
   plugin_fake_check_nothing_alive ();
 }
 
+/* ---- what upstream is offered ---------------------------------------------------------------------------------- */
+
+/* Downstream's answer. */
+static struct
+{
+  gboolean answers, has_pool;
+  GstAllocator *allocator;
+  GstAllocationParams *params;
+} downstream;
+
+static gboolean
+downstream_query (GstPad * pad, GstObject * parent, GstQuery * query)
+{
+  g_autoptr (GstBufferPool) pool = NULL;
+
+  if (GST_QUERY_TYPE (query) != GST_QUERY_ALLOCATION)
+    return gst_pad_query_default (pad, parent, query);
+  if (downstream.has_pool)
+    pool = gst_video_buffer_pool_new ();
+  if (downstream.answers)
+    gst_query_add_allocation_pool (query, pool, 64, 3, 0);
+  if (downstream.params != NULL)
+    gst_query_add_allocation_param (query, downstream.allocator,
+        downstream.params);
+  return downstream.answers;
+}
+
+static GstQuery *
+query_allocation (GstHarness * h, gboolean need_pool)
+{
+  g_autoptr (GstCaps) caps = gst_caps_from_string (GRAY);
+  GstQuery *query = gst_query_new_allocation (caps, need_pool);
+
+  gst_pad_set_query_function (h->sinkpad, downstream_query);
+  g_assert_true (gst_pad_peer_query (h->srcpad, query));
+  g_assert_cmpuint (gst_query_get_n_allocation_pools (query), ==, 1);
+  g_assert_cmpuint (gst_query_get_n_allocation_metas (query), ==, 0);
+  return query;
+}
+
+/* A pool of ours in the first entry: size, fewest buffers, parameters. */
+static void
+check_own_pool (GstHarness * h, GstQuery * query, guint size, guint min,
+    const GstAllocationParams * expected)
+{
+  g_autoptr (GstAllocator) allocator = NULL;
+  g_autoptr (GstBufferPool) pool = NULL;
+  g_autoptr (GstBuffer) buffer = NULL;
+  GstAllocationParams params;
+  guint found_size, found_min;
+  GstMemory *memory;
+
+  gst_query_parse_nth_allocation_param (query, 0, &allocator, &params);
+  g_assert_true (allocator == allocator_of (h));
+  g_assert_cmpuint (params.align, ==, expected->align);
+  gst_query_parse_nth_allocation_pool (query, 0, &pool, &found_size, &found_min,
+      NULL);
+  g_assert_nonnull (pool);
+  g_assert_cmpuint (found_size, ==, size);
+  g_assert_cmpuint (found_min, ==, min);
+  g_assert_true (gst_buffer_pool_set_active (pool, TRUE));
+  g_assert_cmpint (gst_buffer_pool_acquire_buffer (pool, &buffer, NULL), ==,
+      GST_FLOW_OK);
+  memory = gst_buffer_peek_memory (buffer, 0);
+  g_assert_true (gst_is_gpudl_memory (memory));
+  g_assert_cmpuint (memory->offset, ==, expected->prefix);
+  g_assert_cmpuint (memory->align & expected->align, ==, expected->align);
+  gst_clear_buffer (&buffer);
+  gst_buffer_pool_set_active (pool, FALSE);
+}
+
+static void
+test_own_pool (void)
+{
+  GstAllocationParams params, aligned;
+  GstQuery *query;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = new_harness (GRAY);
+  gst_allocation_params_init (&params);
+  memset (&downstream, 0, sizeof (downstream));
+  query = query_allocation (h, TRUE);
+  check_own_pool (h, query, GRAY_SIZE, 4 + 1, &params);
+  gst_query_unref (query);
+
+  /* downstream asks for a number, and an alignment, of any memory */
+  gst_allocation_params_init (&aligned);
+  aligned.align = 8191;
+  aligned.prefix = 32;
+  downstream.answers = TRUE;
+  downstream.params = &aligned;
+  query = query_allocation (h, TRUE);
+  check_own_pool (h, query, 64, 3 + 4, &aligned);
+  gst_query_unref (query);
+  plugin_test_teardown (h);
+}
+
+/* The entry of the query has no pool, or another one than ours; min buffers are asked for. */
+static void
+check_no_pool (GstQuery * query, gboolean other, guint min)
+{
+  g_autoptr (GstBufferPool) pool = NULL;
+  guint found;
+
+  gst_query_parse_nth_allocation_pool (query, 0, &pool, NULL, &found, NULL);
+  g_assert_cmpint (pool != NULL, ==, other);
+  g_assert_cmpuint (found, ==, min);
+}
+
+static void
+test_pool_of_downstream (void)
+{
+  g_autoptr (GstAllocator) system = gst_allocator_find (NULL);
+  g_autoptr (GstAllocator) allocator = NULL;
+  GstAllocationParams params;
+  GstQuery *query;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = new_harness (GRAY);
+  gst_allocation_params_init (&params);
+  memset (&downstream, 0, sizeof (downstream));
+  downstream.answers = downstream.has_pool = TRUE;
+  query = query_allocation (h, TRUE);
+  check_no_pool (query, TRUE, 3 + 4);
+  g_assert_cmpuint (gst_query_get_n_allocation_params (query), ==, 0);
+  gst_query_unref (query);
+
+  /* no pool, but memory of its own */
+  downstream.has_pool = FALSE;
+  downstream.allocator = system;
+  downstream.params = &params;
+  query = query_allocation (h, TRUE);
+  check_no_pool (query, FALSE, 3 + 4);
+  gst_query_parse_nth_allocation_param (query, 0, &allocator, NULL);
+  g_assert_true (allocator == system);
+  gst_clear_object (&allocator);
+  gst_query_unref (query);
+
+  /* upstream wants to know, and has a pool itself */
+  memset (&downstream, 0, sizeof (downstream));
+  query = query_allocation (h, FALSE);
+  check_no_pool (query, FALSE, 4 + 1);
+  gst_query_parse_nth_allocation_param (query, 0, &allocator, NULL);
+  g_assert_true (allocator == allocator_of (h));
+  gst_query_unref (query);
+  plugin_test_teardown (h);
+}
+
+static void
+test_no_own_memory (void)
+{
+  GstQuery *query;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  fake->is.memory_kinds = 1u << GPUDL_MEMORY_HOST;
+  h = new_harness (GRAY);
+  memset (&downstream, 0, sizeof (downstream));
+  query = query_allocation (h, TRUE);
+  check_no_pool (query, FALSE, 4 + 1);
+  g_assert_cmpuint (gst_query_get_n_allocation_params (query), ==, 0);
+  gst_query_unref (query);
+  plugin_test_teardown (h);
+}
+
+/* What a probe saw come into the element. */
+typedef struct
+{
+  guint n, pinned, min;
+  GstBuffer *kept;
+} Seen;
+
+static GstPadProbeReturn
+look (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
+{
+  GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
+  Seen *seen = user_data;
+
+  seen->n++;
+  seen->pinned += gst_is_gpudl_memory (gst_buffer_peek_memory (buffer, 0));
+  if (buffer->pool != NULL) {
+    GstStructure *config = gst_buffer_pool_get_config (buffer->pool);
+
+    gst_buffer_pool_config_get_params (config, NULL, NULL, &seen->min, NULL);
+    gst_structure_free (config);
+  }
+  if (seen->n == 5)
+    seen->kept = gst_buffer_ref (buffer);
+  return GST_PAD_PROBE_OK;
+}
+
+static void
+check_pipeline (const gchar * source, const gchar * sink)
+{
+  g_autofree gchar *line =
+      g_strdup_printf ("%s ! gpudlinfer name=infer async-depth=3 model=%s ! %s",
+      source, model_path, sink);
+  g_autoptr (GstMessage) message = NULL;
+  g_autoptr (GstElement) infer = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GstPad) pad = NULL;
+  g_autoptr (GstBus) bus = NULL;
+  GstElement *pipeline;
+  Seen seen = { 0, };
+
+  plugin_fake_reset ();
+  pipeline = gst_parse_launch (line, &error);
+  g_assert_no_error (error);
+  infer = gst_bin_get_by_name (GST_BIN (pipeline), "infer");
+  pad = gst_element_get_static_pad (infer, "sink");
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER, look, &seen, NULL);
+  bus = gst_element_get_bus (pipeline);
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  message = gst_bus_timed_pop_filtered (bus, 20 * GST_SECOND,
+      GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
+  g_assert_nonnull (message);
+  g_assert_cmpint (GST_MESSAGE_TYPE (message), ==, GST_MESSAGE_EOS);
+  g_assert_cmpuint (seen.n, ==, 20);
+  g_assert_cmpuint (seen.pinned, ==, 20);
+  g_assert_cmpuint (seen.min, >=, 3 + 1);
+  g_assert_cmpint (fake->seen.last_frame.memory, ==, GPUDL_MEMORY_HOST_PINNED);
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  g_clear_pointer (&message, gst_message_unref);
+  gst_clear_object (&pad);
+  gst_clear_object (&infer);
+  gst_object_unref (pipeline);
+
+  /* the buffer that was kept has its memory, when all else is gone */
+  g_assert_cmpuint (FAKE_SEEN (fake, engines), ==, 0);
+  g_assert_cmpuint (FAKE_SEEN (fake, devices), ==, 1);
+  g_assert_cmpuint (gst_buffer_memset (seen.kept, 0, 7, 16), ==, 16);
+  gst_buffer_unref (seen.kept);
+  plugin_fake_check_nothing_alive ();
+}
+
+static void
+test_pipelines (void)
+{
+  static const gchar *const sinks[] =
+      { "fakesink", "appsink wait-on-eos=false sync=false" };
+  static const gchar *const sources[] = {
+    "videotestsrc num-buffers=20",
+    "videotestsrc num-buffers=20 ! videoconvert ! video/x-raw,format=RGB",
+    "videotestsrc num-buffers=20 ! jpegenc ! jpegdec",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sources); i++) {
+    g_autoptr (GstElementFactory) factory =
+        gst_element_factory_find ("jpegdec");
+
+    if (strstr (sources[i], "jpegdec") != NULL && factory == NULL)
+      g_test_message ("no jpegdec: %s", sources[i]);
+    else
+      for (guint j = 0; j < G_N_ELEMENTS (sinks); j++)
+        check_pipeline (sources[i], sinks[j]);
+  }
+}
+
 /* ---- a device that never answers ------------------------------------------------------------------------------- */
 
 static gint freed;
@@ -384,6 +644,10 @@ main (int argc, char **argv)
   ADD ("frames-are-pinned-with-all-their-planes", test_kind_of_planes);
   ADD ("frames-are-not-pinned-where-that-is-not-taken", test_kind_not_taken);
   ADD ("buffers-outlive-the-element", test_memory_outlives_element);
+  ADD ("pool-of-pinned-memory-where-downstream-has-none", test_own_pool);
+  ADD ("pool-and-allocator-of-downstream-are-kept", test_pool_of_downstream);
+  ADD ("no-pool-where-any-memory-will-do", test_no_own_memory);
+  ADD ("sources-and-decoders-write-into-it", test_pipelines);
   ADD ("frames-lost-to-the-device-are-never-given-back", test_lost_frames);
   return plugin_test_run ();
 }
