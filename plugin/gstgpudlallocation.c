@@ -3,7 +3,7 @@
 
 #include "gstgpudlallocation.h"
 
-#include <gst/video/video.h>
+#include "gstgpudlframe.h"
 
 /* Adds n buffers to what each of downstream's entries asks for. TRUE if one of
  * them has a pool. */
@@ -57,14 +57,30 @@ new_pool (GstAllocator * allocator, const GstAllocationParams * params,
       g_steal_pointer (&pool) : NULL;
 }
 
-gboolean
-gst_gpudl_allocation_propose (const GstGpudlNet * net, GstQuery * query)
+/* Puts a pool into the first entry, which has none; NULL: it stays so. */
+static void
+set_pool (GstQuery * query, GstBufferPool * pool)
 {
-  const gboolean has_pool = raise_pools (query, net->depth);
+  guint size, min, max;
+  GstStructure *config;
+
+  if (pool == NULL)
+    return;
+  gst_query_parse_nth_allocation_pool (query, 0, NULL, NULL, &min, &max);
+  config = gst_buffer_pool_get_config (pool);
+  gst_buffer_pool_config_get_params (config, NULL, &size, NULL, NULL);
+  gst_structure_free (config);
+  gst_query_set_nth_allocation_pool (query, 0, pool, size, min, max);
+}
+
+gboolean
+gst_gpudl_allocation_propose (const GstGpudlNet * net, GstGpudlCuda * cuda,
+    GstQuery * query)
+{
+  gboolean has_pool = raise_pools (query, net->depth), need_pool;
   g_autoptr (GstBufferPool) pool = NULL;
-  guint size, min = net->depth + 1, max = 0;
   GstAllocationParams params;
-  gboolean need_pool;
+  guint size, min, max;
   GstVideoInfo info;
   GstCaps *caps;
 
@@ -72,15 +88,20 @@ gst_gpudl_allocation_propose (const GstGpudlNet * net, GstQuery * query)
   if (caps == NULL || !gst_video_info_from_caps (&info, caps))
     return FALSE;
   if (gst_query_get_n_allocation_pools (query) == 0)
-    gst_query_add_allocation_pool (query, NULL, info.size, min, max);
-  if (net->allocator == NULL || has_pool
-      || !add_allocator (query, net->allocator, &params) || !need_pool)
+    gst_query_add_allocation_pool (query, NULL, info.size, net->depth + 1, 0);
+  if (has_pool)
     return TRUE;
 
   gst_query_parse_nth_allocation_pool (query, 0, NULL, &size, &min, &max);
-  size = MAX (size, info.size);
-  pool = new_pool (net->allocator, &params, caps, size, min, max);
-  if (pool != NULL)
-    gst_query_set_nth_allocation_pool (query, 0, pool, size, min, max);
+  if (gst_gpudl_frame_memory_kind (caps) == GPUDL_MEMORY_CUDA) {
+    if (need_pool)
+      pool = gst_gpudl_cuda_pool_new (cuda, caps, min, max);
+  } else if (net->allocator != NULL
+      && add_allocator (query, net->allocator, &params)) {
+    if (need_pool)
+      pool = new_pool (net->allocator, &params, caps, MAX (size, info.size),
+          min, max);
+  }
+  set_pool (query, pool);
   return TRUE;
 }

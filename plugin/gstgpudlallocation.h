@@ -7,6 +7,7 @@
 
 #include <gst/gst.h>
 
+#include "cuda/gstgpudlcuda.h"
 #include "gstgpudlnet.h"
 
 G_BEGIN_DECLS
@@ -19,12 +20,13 @@ G_BEGIN_DECLS
  * allocator, its parameters, and the metas it can take, none added. Only more
  * buffers are under way at once: depth more in each of its pools, or one and
  * depth if it has none. Where it leaves the memory open and the device reads
- * memory of its own, a pool with that memory is proposed, and the allocator.
+ * memory of its own, a pool with that memory is proposed, and the allocator; for
+ * caps of CUDA memory, a pool of the element's context.
  *
  * FALSE: the query's caps are no video.
  */
 gboolean gst_gpudl_allocation_propose (const GstGpudlNet * net,
-    GstQuery * query);
+    GstGpudlCuda * cuda, GstQuery * query);
 
 G_END_DECLS
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "cuda/gstgpudlcuda.h"
 #include "gstgpudlallocator.h"
 
 static const struct
@@ -44,6 +45,17 @@ gst_gpudl_frame_format (GstVideoFormat format)
       return formats[i].gpudl;
   }
   return GPUDL_PIXEL_UNKNOWN;
+}
+
+GpudlMemoryKind
+gst_gpudl_frame_memory_kind (const GstCaps * caps)
+{
+  const gchar *feature = gst_gpudl_cuda_get_caps_feature ();
+  const GstCapsFeatures *features = gst_caps_get_features (caps, 0);
+
+  return feature != NULL && features != NULL
+      && gst_caps_features_contains (features, feature) ?
+      GPUDL_MEMORY_CUDA : GPUDL_MEMORY_HOST;
 }
 
 static GpudlMatrix
@@ -147,13 +159,10 @@ frame_is_pinned (GstVideoFrame * video, GpudlDevice * device)
   return TRUE;
 }
 
-gboolean
-gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
-    GstBuffer * buffer, GpudlDevice * device, GError ** error)
+static gboolean
+frame_map_host (GstVideoFrame * video, const GstVideoInfo * info,
+    GstBuffer * buffer, GError ** error)
 {
-  GstVideoFrame *video = &frame->video;
-  GpudlFrame *out = &frame->frame;
-
   if (!gst_video_frame_map (video, info, buffer,
           GST_MAP_READ | GST_VIDEO_FRAME_MAP_FLAG_NO_REF)) {
     g_set_error (error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
@@ -163,13 +172,31 @@ gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
         GST_VIDEO_INFO_HEIGHT (info), GST_VIDEO_INFO_SIZE (info));
     return FALSE;
   }
-  frame->mapped = TRUE;
+  return TRUE;
+}
 
-  /* format and size from the mapping: a GstVideoMeta may differ from the caps */
+gboolean
+gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
+    GstBuffer * buffer, GpudlMemoryKind kind, GpudlDevice * device,
+    GError ** error)
+{
+  GstVideoFrame *video = &frame->video;
+  GpudlFrame *out = &frame->frame;
+
   memset (out, 0, sizeof (*out));
   out->struct_size = sizeof (*out);
-  out->memory = device != NULL && frame_is_pinned (video, device) ?
-      GPUDL_MEMORY_HOST_PINNED : GPUDL_MEMORY_HOST;
+  out->memory = kind;
+  if (kind == GPUDL_MEMORY_CUDA)
+    frame->mapped = gst_gpudl_cuda_map (video, info, buffer, out, error);
+  else
+    frame->mapped = frame_map_host (video, info, buffer, error);
+  if (!frame->mapped)
+    return FALSE;
+  if (kind == GPUDL_MEMORY_HOST && device != NULL
+      && frame_is_pinned (video, device))
+    out->memory = GPUDL_MEMORY_HOST_PINNED;
+
+  /* format and size from the mapping: a GstVideoMeta may differ from the caps */
   out->format = gst_gpudl_frame_format (GST_VIDEO_FRAME_FORMAT (video));
   out->width = GST_VIDEO_FRAME_WIDTH (video);
   out->height = GST_VIDEO_FRAME_HEIGHT (video);

@@ -28,6 +28,10 @@ typedef struct
   gdouble region[4];            /* x, y, width, height looked at, in 0..1 */
 } GstGpudlFrame;
 
+/** Where buffers with these caps lie: CUDA where they have its feature and the
+ * plugin knows it, else HOST. */
+GpudlMemoryKind gst_gpudl_frame_memory_kind (const GstCaps * caps);
+
 /** GPUDL_PIXEL_UNKNOWN for a format that is not in the list. */
 GpudlPixelFormat gst_gpudl_frame_format (GstVideoFormat format);
 
@@ -37,7 +41,8 @@ GpudlPixelFormat gst_gpudl_frame_format (GstVideoFormat format);
  * @info: of the caps
  * @buffer: kept alive by the caller until gst_gpudl_frame_unmap(); no
  *   reference is taken, so that a buffer with one owner stays writable
- * @device: (nullable): one that takes frames in its own pinned memory; a buffer
+ * @kind: of the caps, gst_gpudl_frame_memory_kind()
+ * @device: (nullable): for HOST, one that takes frames in its own pinned memory; a buffer
  *   that lies there is described as such, another device's is any memory
  *
  * Maps for reading and describes what lies there. A GstVideoMeta's strides and
@@ -45,7 +50,8 @@ GpudlPixelFormat gst_gpudl_frame_format (GstVideoFormat format);
  * GPUDL_ERROR_FORMAT if the buffer does not hold such a frame.
  */
 gboolean gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
-    GstBuffer * buffer, GpudlDevice * device, GError ** error);
+    GstBuffer * buffer, GpudlMemoryKind kind, GpudlDevice * device,
+    GError ** error);
 
 /** Does nothing if not mapped. */
 void gst_gpudl_frame_unmap (GstGpudlFrame * frame);

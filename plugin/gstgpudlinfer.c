@@ -59,11 +59,6 @@ enum
     ", width = (int) [ 1, " G_STRINGIFY (GST_GPUDL_FRAME_MAX_SIDE) " ]"          \
     ", height = (int) [ 1, " G_STRINGIFY (GST_GPUDL_FRAME_MAX_SIDE) " ]"
 
-static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink",
-    GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (TEMPLATE_CAPS));
-static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src",
-    GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (TEMPLATE_CAPS));
-
 #define parent_class gst_gpudl_infer_parent_class
 G_DEFINE_TYPE_WITH_CODE (GstGpudlInfer, gst_gpudl_infer,
     GST_TYPE_BASE_TRANSFORM,
@@ -177,6 +172,7 @@ gst_gpudl_infer_set_caps (GstBaseTransform * trans, GstCaps * incaps,
       return FALSE;
   }
   self->info = info;
+  self->kind = gst_gpudl_frame_memory_kind (incaps);
 
   if (GST_VIDEO_INFO_FPS_N (&info) > 0)
     duration = gst_util_uint64_scale_ceil (GST_SECOND,
@@ -200,7 +196,7 @@ gst_gpudl_infer_propose_allocation (GstBaseTransform * trans,
   /* downstream's answer; without one, there are no wishes */
   GST_BASE_TRANSFORM_CLASS (parent_class)->propose_allocation (trans,
       decide_query, query);
-  return gst_gpudl_allocation_propose (&self->net, query);
+  return gst_gpudl_allocation_propose (&self->net, &self->cuda, query);
 }
 
 /* ---- events and queries ------------------------------------------------- */
@@ -250,6 +246,9 @@ gst_gpudl_infer_query (GstBaseTransform * trans, GstPadDirection direction,
   GstGpudlInfer *self = GST_GPUDL_INFER (trans);
   gboolean ok;
 
+  if (GST_QUERY_TYPE (query) == GST_QUERY_CONTEXT
+      && gst_gpudl_cuda_handle_query (&self->cuda, GST_ELEMENT (self), query))
+    return TRUE;
   if (direction == GST_PAD_SINK && GST_QUERY_IS_SERIALIZED (query)
       && gst_gpudl_fifo_drain (&self->fifo, trans->srcpad) == GST_FLOW_FLUSHING)
     return FALSE;
@@ -282,6 +281,66 @@ gst_gpudl_infer_transform_ip (GstBaseTransform * trans, GstBuffer * buffer)
 {
   g_assert_not_reached ();
   return GST_FLOW_ERROR;
+}
+
+/* ---- contexts --------------------------------------------------------------- */
+
+/* CUDA asked for by name is CUDA or an error. */
+static gboolean
+gst_gpudl_infer_ensure_context (GstGpudlInfer * self)
+{
+  GError *error = NULL;
+  gboolean needed;
+
+  if (!gst_gpudl_infer_may_use_cuda (self)
+      || gst_gpudl_cuda_ensure (&self->cuda, GST_ELEMENT (self), -1, &error))
+    return TRUE;
+  GST_OBJECT_LOCK (self);
+  needed = self->settings.backend == GST_GPUDL_BACKEND_CUDA;
+  GST_OBJECT_UNLOCK (self);
+  if (needed) {
+    gst_gpudl_infer_fail (self, error, "looking for a CUDA context");
+    return FALSE;
+  }
+  GST_INFO_OBJECT (self, "no CUDA context: %s", error->message);
+  g_error_free (error);
+  return TRUE;
+}
+
+static GstStateChangeReturn
+gst_gpudl_infer_change_state (GstElement * element, GstStateChange transition)
+{
+  GstGpudlInfer *self = GST_GPUDL_INFER (element);
+  GstStateChangeReturn ret;
+
+  if (transition == GST_STATE_CHANGE_NULL_TO_READY) {
+    g_atomic_int_set (&self->failed, FALSE);
+    if (!gst_gpudl_infer_ensure_context (self))
+      return GST_STATE_CHANGE_FAILURE;
+  }
+  ret = GST_ELEMENT_CLASS (parent_class)->change_state (element, transition);
+  if (transition == GST_STATE_CHANGE_READY_TO_NULL)
+    gst_gpudl_cuda_clear (&self->cuda);
+  return ret;
+}
+
+static void
+gst_gpudl_infer_set_context (GstElement * element, GstContext * context)
+{
+  gst_gpudl_cuda_set_context (&GST_GPUDL_INFER (element)->cuda, element,
+      context);
+  GST_ELEMENT_CLASS (parent_class)->set_context (element, context);
+}
+
+/* Pinned memory of another device is any memory of the host: only what lies on a
+ * device asks for that one. */
+static gboolean
+gst_gpudl_infer_get_buffer_device (GstGpudlInfer * self, GstBuffer * buffer,
+    GpudlDevice ** device, GError ** error)
+{
+  *device = NULL;
+  return self->kind != GPUDL_MEMORY_CUDA
+      || gst_gpudl_cuda_get_buffer_device (&self->cuda, buffer, device, error);
 }
 
 /* ---- object ------------------------------------------------------------- */
@@ -332,6 +391,7 @@ gst_gpudl_infer_finalize (GObject * object)
 {
   GstGpudlInfer *self = GST_GPUDL_INFER (object);
 
+  gst_gpudl_cuda_clear (&self->cuda);
   gst_gpudl_settings_clear (&self->settings);
   gst_gpudl_fifo_clear (&self->fifo);
   gst_gpudl_result_clear (&self->result);
@@ -350,6 +410,7 @@ gst_gpudl_infer_init (GstGpudlInfer * self)
   gst_gpudl_stats_init (&self->stats);
   gst_segment_init (&self->segment, GST_FORMAT_UNDEFINED);
   self->frame_duration = GST_CLOCK_TIME_NONE;
+  self->get_buffer_device = gst_gpudl_infer_get_buffer_device;
 
   gst_base_transform_set_in_place (trans, TRUE);
   gst_pad_set_event_full_function (trans->sinkpad, gst_gpudl_infer_sink_event);
@@ -374,6 +435,26 @@ gst_gpudl_infer_install_info (GObjectClass * klass)
           GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
 }
 
+/* The same on both pads; memory of a GPU first, where it is taken. */
+static void
+gst_gpudl_infer_add_templates (GstElementClass * klass)
+{
+  const gchar *feature = gst_gpudl_cuda_get_caps_feature ();
+  g_autoptr (GstCaps) caps = gst_caps_from_string (TEMPLATE_CAPS);
+
+  if (feature != NULL) {
+    GstCaps *device = gst_caps_copy (caps);
+
+    gst_caps_set_features_simple (device,
+        gst_caps_features_new (feature, NULL));
+    caps = gst_caps_merge (device, g_steal_pointer (&caps));
+  }
+  gst_element_class_add_pad_template (klass,
+      gst_pad_template_new ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, caps));
+  gst_element_class_add_pad_template (klass,
+      gst_pad_template_new ("src", GST_PAD_SRC, GST_PAD_ALWAYS, caps));
+}
+
 static void
 gst_gpudl_infer_class_init (GstGpudlInferClass * klass)
 {
@@ -392,8 +473,10 @@ gst_gpudl_infer_class_init (GstGpudlInferClass * klass)
       "Image classification", "Filter/Analyzer/Video",
       "Classifies video frames with a convolutional network and attaches the "
       "result as metadata", "The gpudlinfer developers");
-  gst_element_class_add_static_pad_template (element_class, &sink_template);
-  gst_element_class_add_static_pad_template (element_class, &src_template);
+  gst_gpudl_infer_add_templates (element_class);
+
+  element_class->change_state = gst_gpudl_infer_change_state;
+  element_class->set_context = gst_gpudl_infer_set_context;
 
   trans_class->passthrough_on_same_caps = FALSE;
   trans_class->start = gst_gpudl_infer_start;

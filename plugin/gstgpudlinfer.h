@@ -5,8 +5,9 @@
 #include <gst/base/gstbasetransform.h>
 #include <gst/video/video.h>
 
-#include "gstgpudlnet.h"
+#include "cuda/gstgpudlcuda.h"
 #include "gstgpudlfifo.h"
+#include "gstgpudlnet.h"
 #include "gstgpudlresult.h"
 #include "gstgpudlsettings.h"
 #include "gstgpudlstats.h"
@@ -23,7 +24,9 @@ struct _GstGpudlInfer
 
   /* under the object lock */
   GstGpudlSettings settings;
-  GstGpudlNet net;        /* changes in start() and stop() only */
+  /* also changed by the sink pad's streaming thread alone, between start() and
+   * stop(), while the FIFO is empty; that thread reads it without the lock */
+  GstGpudlNet net;
   GstClockTime latency;         /* what the LATENCY query adds to min */
   GstClockTime frame_duration;  /* of the caps; GST_CLOCK_TIME_NONE: unknown */
   gboolean live;                /* upstream's last answer */
@@ -33,8 +36,15 @@ struct _GstGpudlInfer
   guint preproc_serial, labels_serial;  /* of the settings in use */
   GstGpudlResult result;
 
+  GstGpudlCuda cuda;            /* from READY on */
+
   /* sink pad's streaming thread */
   GstVideoInfo info;
+  GpudlMemoryKind kind;         /* where the caps say that buffers lie */
+  /* The device that a buffer has to be read by, with a reference; NULL: the one
+   * in use will do. In its place, a test may have its own. */
+    gboolean (*get_buffer_device) (GstGpudlInfer * self, GstBuffer * buffer,
+      GpudlDevice ** device, GError ** error);
   gboolean interlace_told;      /* one INFO from start() to stop() */
   gboolean discont;             /* a buffer was dropped since the last one */
 

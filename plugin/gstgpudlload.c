@@ -7,6 +7,9 @@
 
 #include "gstgpudlerror.h"
 
+GST_DEBUG_CATEGORY_EXTERN (gst_gpudl_infer_debug);
+#define GST_CAT_DEFAULT gst_gpudl_infer_debug
+
 void
 gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error, const gchar * doing)
 {
@@ -14,6 +17,17 @@ gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error, const gchar * doing)
     gst_gpudl_element_error (GST_ELEMENT (self), error, doing);
   else
     g_error_free (error);
+}
+
+gboolean
+gst_gpudl_infer_may_use_cuda (GstGpudlInfer * self)
+{
+  GstGpudlBackend backend;
+
+  GST_OBJECT_LOCK (self);
+  backend = self->settings.backend;
+  GST_OBJECT_UNLOCK (self);
+  return backend == GST_GPUDL_BACKEND_AUTO || backend == GST_GPUDL_BACKEND_CUDA;
 }
 
 void
@@ -61,6 +75,7 @@ gboolean
 gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
     GError ** error)
 {
+  g_autoptr (GpudlDevice) device = NULL;
   GpudlSessionConfig config = { 0, };
   GstGpudlNet net = { 0, };
   guint depth;
@@ -69,6 +84,10 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
   gst_gpudl_settings_get_config (&self->settings, &config);
   depth = self->settings.async_depth;
   GST_OBJECT_UNLOCK (self);
+  if (gst_gpudl_infer_may_use_cuda (self)
+      && !gst_gpudl_cuda_get_device (&self->cuda, &device, error))
+    return FALSE;
+  config.device = device;
   if (!gst_gpudl_net_open (&net, location, &config, depth, error))
     return FALSE;
 
@@ -82,4 +101,44 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
     return FALSE;
   gst_gpudl_fifo_open (&self->fifo, net.depth, net.stream);
   return TRUE;
+}
+
+GstFlowReturn
+gst_gpudl_infer_switch (GstGpudlInfer * self, GpudlDevice * device)
+{
+  GpudlSessionConfig config = { 0, };
+  GstGpudlNet net = { 0, }, old;
+  GError *error = NULL;
+  GstFlowReturn ret;
+  guint depth;
+
+  ret = gst_gpudl_fifo_drain (&self->fifo, GST_BASE_TRANSFORM_SRC_PAD (self));
+  if (ret != GST_FLOW_OK)
+    return ret;
+  GST_INFO_OBJECT (self, "moving the network to device %d of backend %s",
+      gpudl_device_get_id (device), gpudl_device_get_backend (device));
+  GST_OBJECT_LOCK (self);
+  gst_gpudl_settings_get_config (&self->settings, &config);
+  depth = self->settings.async_depth;
+  GST_OBJECT_UNLOCK (self);
+  config.device = device;
+  if (!gst_gpudl_net_move (&net, &self->net, &config, depth, &error)) {
+    gst_gpudl_infer_fail (self, error, "moving the network to the device that "
+        "a frame lies on");
+    return GST_FLOW_ERROR;
+  }
+
+  gst_gpudl_fifo_close (&self->fifo);
+  GST_OBJECT_LOCK (self);
+  old = self->net;
+  self->net = net;
+  self->latency = MAX (self->latency, gst_gpudl_net_get_latency (&self->net));
+  GST_OBJECT_UNLOCK (self);
+  gst_gpudl_net_close (&old);
+  gst_gpudl_fifo_open (&self->fifo, net.depth, net.stream);
+
+  g_object_notify (G_OBJECT (self), "model-info");
+  gst_element_post_message (GST_ELEMENT (self),
+      gst_message_new_latency (GST_OBJECT (self)));
+  return GST_FLOW_OK;
 }

@@ -15,11 +15,26 @@ G_BEGIN_DECLS
 void gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error,
     const gchar * doing);
 
+/** The backend property leaves CUDA open, or asks for it. */
+gboolean gst_gpudl_infer_may_use_cuda (GstGpudlInfer * self);
+
 /** Loads the file with the element's settings. What fails leaves things for
  * gst_gpudl_infer_unload(), which does nothing where nothing is loaded. */
 gboolean gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
     GError ** error);
 void gst_gpudl_infer_unload (GstGpudlInfer * self);
+
+/**
+ * gst_gpudl_infer_switch:
+ * @device: where the network is to run from now on
+ *
+ * Waits for the frames under way and moves the network: sink pad's streaming
+ * thread. Blocks while it is compiled, unless somebody has it there. After a
+ * failure, which has been told, it is where it was. Returns: GST_FLOW_OK, ERROR,
+ * or what the source pad stopped with.
+ */
+GstFlowReturn gst_gpudl_infer_switch (GstGpudlInfer * self,
+    GpudlDevice * device);
 
 /** Takes what the settings say now; after a failure it is as before. */
 gboolean gst_gpudl_infer_apply_preproc (GstGpudlInfer * self, GError ** error);

@@ -14,17 +14,14 @@
 /* A frame waits for the run that is under way, then for its own. */
 #define RUNS_PER_FRAME 2
 
-gboolean
-gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
-    const GpudlSessionConfig * config, guint depth, GError ** error)
+static gboolean
+net_open (GstGpudlNet * net, GpudlModel * model, const gchar * location,
+    const gchar * name, const GpudlSessionConfig * config, guint depth,
+    GError ** error)
 {
-  g_autoptr (GpudlSession) session = NULL;
-  g_autoptr (GpudlModel) model = NULL;
+  g_autoptr (GpudlSession) session =
+      gpudl_session_acquire (model, config, NULL, error);
 
-  model = gpudl_model_load (location, NULL, NULL, error);
-  if (model == NULL)
-    return FALSE;
-  session = gpudl_session_acquire (model, config, NULL, error);
   if (session == NULL)
     return FALSE;
   if (!gpudl_session_accepts_memory (session, GPUDL_MEMORY_HOST)) {
@@ -38,7 +35,7 @@ gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
     depth = gpudl_session_get_depth (session);
   net->depth = MIN (depth, GST_GPUDL_MAX_DEPTH);
   net->location = g_strdup (location);
-  net->name = g_strdup (gpudl_model_get_name (model));
+  net->name = g_strdup (name);
   /* elements that share a session share its model: the one just read may go */
   net->model = gpudl_model_ref (gpudl_session_get_model (session));
   gpudl_model_get_id (net->model);      /* computed now: every result has it */
@@ -48,6 +45,24 @@ gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
         gst_gpudl_allocator_new (gpudl_session_get_device (session));
   net->session = g_steal_pointer (&session);
   return TRUE;
+}
+
+gboolean
+gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
+    const GpudlSessionConfig * config, guint depth, GError ** error)
+{
+  g_autoptr (GpudlModel) model = gpudl_model_load (location, NULL, NULL, error);
+
+  return model != NULL && net_open (net, model, location,
+      gpudl_model_get_name (model), config, depth, error);
+}
+
+gboolean
+gst_gpudl_net_move (GstGpudlNet * net, const GstGpudlNet * from,
+    const GpudlSessionConfig * config, guint depth, GError ** error)
+{
+  return net_open (net, from->model, from->location, from->name, config, depth,
+      error);
 }
 
 void

@@ -35,6 +35,16 @@ typedef struct
 gboolean gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
     const GpudlSessionConfig * config, guint depth, GError ** error);
 
+/**
+ * gst_gpudl_net_move:
+ * @net: (out): zeroed; after a failure still so
+ * @from: stays as it is
+ *
+ * The same network under another configuration, without reading it again.
+ */
+gboolean gst_gpudl_net_move (GstGpudlNet * net, const GstGpudlNet * from,
+    const GpudlSessionConfig * config, guint depth, GError ** error);
+
 /** All requests have been freed. Does nothing if nothing is open. */
 void gst_gpudl_net_close (GstGpudlNet * net);
 

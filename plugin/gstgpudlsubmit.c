@@ -31,7 +31,7 @@ gst_gpudl_infer_submit_frame (GstGpudlInfer * self, GstGpudlSlot * slot,
 {
   if (!gst_gpudl_infer_refresh (self, error)
       || !gst_gpudl_frame_map (&slot->frame, &self->info, buffer,
-          gst_gpudl_net_get_pinning_device (&self->net), error))
+          self->kind, gst_gpudl_net_get_pinning_device (&self->net), error))
     return FALSE;
   if (!gpudl_request_submit (slot->request, &slot->frame.frame, &self->preproc,
           error)) {
@@ -42,6 +42,22 @@ gst_gpudl_infer_submit_frame (GstGpudlInfer * self, GstGpudlSlot * slot,
   return TRUE;
 }
 
+/* Frames of a device's memory are read by that device, in their context. */
+static GstFlowReturn
+gst_gpudl_infer_follow_buffer (GstGpudlInfer * self, GstBuffer * buffer)
+{
+  g_autoptr (GpudlDevice) device = NULL;
+  GError *error = NULL;
+
+  if (!self->get_buffer_device (self, buffer, &device, &error)) {
+    gst_gpudl_infer_fail (self, error, "looking where a frame lies");
+    return GST_FLOW_ERROR;
+  }
+  if (device == NULL || device == gpudl_session_get_device (self->net.session))
+    return GST_FLOW_OK;
+  return gst_gpudl_infer_switch (self, device);
+}
+
 static GstFlowReturn
 gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
 {
@@ -50,7 +66,9 @@ gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
   GstGpudlSlot *slot;
   GstFlowReturn ret;
 
-  ret = gst_gpudl_fifo_reserve (&self->fifo, &slot);
+  ret = gst_gpudl_infer_follow_buffer (self, buffer);
+  if (ret == GST_FLOW_OK)
+    ret = gst_gpudl_fifo_reserve (&self->fifo, &slot);
   if (ret != GST_FLOW_OK) {
     gst_buffer_unref (buffer);
     return ret;

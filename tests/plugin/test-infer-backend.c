@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * What gpudlinfer makes of what its backend says: depth, times, failures. The engine is the real one, with the fake
- * module in place of a GPU.
+ * What gpudlinfer makes of what its backend says: depth, times, failures. The engine is the real one over the
+ * fake of a GPU.
  */
+#include "plugin-fake.h"
 #include "plugin-test.h"
 #include "plugin/gstgpudlinfer.h"
-#include "tests/fake/fake.h"
 
 #define GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
 #define GRAY_SIZE 16
 
 static const gchar *model_path;
-static Fake *fake;
 
 static GstHarness *
 new_harness (guint depth)
 {
-  GstElement *element = plugin_test_element ("gpudlinfer", "backend=cuda",
-      NULL);
+  GstElement *element = plugin_test_element ("gpudlinfer", NULL);
 
   g_object_set (element, "model", model_path, "async-depth", depth, NULL);
   return plugin_test_harness (element, GRAY);
@@ -55,7 +53,7 @@ test_depth_of_backend (void)
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     GstHarness *h;
 
-    fake->reset ();
+    plugin_fake_reset ();
     fake->is.depth = cases[i].says;
     fake->is.n_slots = cases[i].slots;
     fake->is.max_batch = cases[i].batch;
@@ -75,13 +73,13 @@ test_depth_of_property (void)
 {
   GstHarness *h;
 
-  fake->reset ();
+  plugin_fake_reset ();
   fake->is.depth = 3;
   h = new_harness (GST_GPUDL_MAX_DEPTH);
   g_assert_cmpuint (get_depth (h), ==, GST_GPUDL_MAX_DEPTH);
   plugin_test_teardown (h);
 
-  fake->reset ();
+  plugin_fake_reset ();
   fake->is.depth = 2 * GST_GPUDL_MAX_DEPTH;     /* a backend may want more than anybody may ask for */
   h = new_harness (0);
   g_assert_cmpuint (get_depth (h), ==, GST_GPUDL_MAX_DEPTH);
@@ -118,7 +116,7 @@ test_latency_follows_backend (void)
   g_autoptr (GstBus) bus = NULL;
   GstHarness *h;
 
-  fake->reset ();
+  plugin_fake_reset ();
   fake->is.run_time_ns = 10 * GST_MSECOND;
   h = new_harness (4);
   gst_pad_set_query_function (h->srcpad, upstream_query);
@@ -139,18 +137,241 @@ test_latency_follows_backend (void)
   plugin_test_teardown (h);
 }
 
+/* ---- devices --------------------------------------------------------------------------------------------------- */
+
+static GpudlDevice *devices[2];
+
+/* In place of the element's own: the device that the frame's number says. */
+static gboolean
+get_buffer_device (GstGpudlInfer * self, GstBuffer * buffer,
+    GpudlDevice ** device, GError ** error)
+{
+  const guint n = GST_BUFFER_PTS (buffer) / (20 * GST_MSECOND);
+
+  *device = gpudl_device_ref (devices[n / 4 % 2]);
+  return TRUE;
+}
+
+static GstHarness *
+new_harness_of_two_devices (void)
+{
+  g_autoptr (GError) error = NULL;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  fake->is.n_devices = 2;
+  for (gint i = 0; i < 2; i++) {
+    devices[i] = gpudl_device_acquire (fake_backend, i, NULL, NULL, NULL,
+        &error);
+    g_assert_no_error (error);
+  }
+  h = new_harness (4);
+  GST_GPUDL_INFER (h->element)->get_buffer_device = get_buffer_device;
+  return h;
+}
+
+static void
+drop_devices (GstHarness * h)
+{
+  plugin_test_teardown (h);
+  for (gint i = 0; i < 2; i++)
+    gpudl_device_unref (devices[i]);
+  plugin_fake_check_nothing_alive ();
+}
+
+static void
+pull (GstHarness * h, guint n)
+{
+  g_autoptr (GstBuffer) buffer = gst_harness_pull (h);
+  g_autoptr (GstGpudlClassification) c = NULL;
+
+  g_assert_nonnull (buffer);
+  g_assert_cmpuint (GST_BUFFER_PTS (buffer), ==, n * 20 * GST_MSECOND);
+  c = gst_gpudl_meta_read (buffer, 0);
+  g_assert_nonnull (c);
+  g_assert_cmpuint (c->classes[0].id, ==, n % 3);
+  g_assert_cmpstr (c->model, ==, "net.bin");
+}
+
+/* Four frames of each device in turn: in order, each read by its own, the network on one of them at a time. */
+static void
+test_switch (void)
+{
+  GstHarness *h = new_harness_of_two_devices ();
+  GstGpudlInfer *self = GST_GPUDL_INFER (h->element);
+
+  for (guint i = 0; i < 16; i++) {
+    push (h, i);
+    g_assert_cmpint (fake->seen.last_device, ==, i / 4 % 2);
+    g_assert_true (gpudl_session_get_device (self->net.session) ==
+        devices[i / 4 % 2]);
+    g_assert_cmpuint (FAKE_SEEN (fake, engines), ==, 1);
+  }
+  for (guint i = 0; i < 16; i++)
+    pull (h, i);
+  g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 4);
+  drop_devices (h);
+}
+
+/* A network that others have on the device already is shared. */
+static void
+test_switch_shares (void)
+{
+  GstHarness *h = new_harness_of_two_devices (), *other;
+
+  other = new_harness (1);
+  GST_GPUDL_INFER (other->element)->get_buffer_device = get_buffer_device;
+  push (other, 4);              /* moves to the second */
+  pull (other, 4);
+  for (guint i = 0; i < 8; i++)
+    push (h, i);
+  for (guint i = 0; i < 8; i++)
+    pull (h, i);
+  g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 2);
+  plugin_test_teardown (other);
+  drop_devices (h);
+}
+
+static gpointer
+flush (gpointer data)
+{
+  g_assert_true (gst_harness_push_event (data, gst_event_new_flush_start ()));
+  return NULL;
+}
+
+/* A switch waits for frames of the other device; a flush lets it go, and it happens with the next frame. */
+static void
+test_switch_meets_flush (void)
+{
+  GstHarness *h = new_harness_of_two_devices ();
+  GThread *flushes, *releases;
+  GstSegment segment;
+
+  FAKE_SET (fake, does.hold, 1);
+  push (h, 3);
+  FAKE_AWAIT (fake, running, 1);
+  flushes = plugin_test_later (flush, h);
+  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 4)),
+      ==, GST_FLOW_FLUSHING);
+  g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 1);
+  releases = plugin_test_later (plugin_fake_release, NULL);
+  g_thread_join (flushes);
+  g_thread_join (releases);
+  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  g_assert_true (gst_harness_push_event (h, gst_event_new_segment (&segment)));
+  push (h, 4);
+  pull (h, 4);
+  g_assert_cmpint (fake->seen.last_device, ==, 1);
+  drop_devices (h);
+}
+
+/* A device that does not take the network is one error, and the network stays where it was. */
+static void
+test_switch_fails (void)
+{
+  GstHarness *h = new_harness_of_two_devices ();
+
+  push (h, 0);
+  pull (h, 0);
+  FAKE_SET (fake, does.open_status, GPUDL_STATUS_NO_MEMORY);
+  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 4)),
+      ==, GST_FLOW_ERROR);
+  plugin_test_one_error (h->element, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_NO_SPACE_LEFT);
+  push (h, 1);
+  pull (h, 1);
+  drop_devices (h);
+}
+
+/* The network's whereabouts, asked for at any time. */
+static gpointer
+ask (gpointer data)
+{
+  GstHarness *h = data;
+
+  while (!g_object_get_data (G_OBJECT (h->element), "enough")) {
+    g_autoptr (GstStructure) info = NULL;
+    g_autoptr (GstStructure) stats = NULL;
+
+    g_object_get (h->element, "model-info", &info, "stats", &stats, NULL);
+    g_assert_nonnull (info);
+    query_latency (h);
+  }
+  return NULL;
+}
+
+static void
+test_questions_beside_switch (void)
+{
+  GstHarness *h = new_harness_of_two_devices ();
+  GThread *thread;
+
+  gst_pad_set_query_function (h->srcpad, upstream_query);
+  thread = g_thread_new ("ask", ask, h);
+  for (guint i = 0; i < 200; i++) {
+    push (h, i);
+    pull (h, i);
+  }
+  g_object_set_data (G_OBJECT (h->element), "enough", h);
+  g_thread_join (thread);
+  drop_devices (h);
+}
+
+/* ---- without CUDA ---------------------------------------------------------------------------------------------- */
+
+/* What is not built in is not offered, and said where it is asked for all the same. */
+static void
+test_no_cuda_memory (void)
+{
+  const gchar *feature = gst_gpudl_cuda_get_caps_feature ();
+  g_autoptr (GstElementFactory) factory =
+      gst_element_factory_find ("gpudlinfer");
+  const GList *templates =
+      gst_element_factory_get_static_pad_templates (factory);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GstBuffer) buffer = NULL;
+  GstGpudlFrame frame = { 0, };
+  GstVideoInfo info;
+
+  if (feature != NULL) {
+    g_test_skip ("the plugin takes CUDA memory");
+    return;
+  }
+  for (; templates != NULL; templates = templates->next) {
+    g_autoptr (GstCaps) caps = gst_static_pad_template_get_caps
+        (templates->data);
+
+    g_assert_cmpuint (gst_caps_get_size (caps), ==, 1);
+    g_assert_true (gst_caps_features_is_equal (gst_caps_get_features (caps, 0),
+            GST_CAPS_FEATURES_MEMORY_SYSTEM_MEMORY));
+  }
+  buffer = plugin_test_frame (GRAY_SIZE, 0, 0);
+  gst_video_info_set_format (&info, GST_VIDEO_FORMAT_GRAY8, 4, 4);
+  g_assert_false (gst_gpudl_frame_map (&frame, &info, buffer, GPUDL_MEMORY_CUDA,
+          NULL, &error));
+  g_assert_error (error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED);
+  gst_gpudl_frame_unmap (&frame);
+}
+
 int
 main (int argc, char **argv)
 {
   plugin_test_init (&argc, &argv);
   GST_ELEMENT_REGISTER (gpudlinfer, NULL);
-  model_path = g_getenv ("GPUDL_TEST_MODEL");
-  g_assert_nonnull (model_path);
-  fake = fake_get ("cuda");
+  plugin_fake_init ();
+  model_path = plugin_fake_model ("net.bin", 3, 1, FALSE);
 
 #define ADD(name, func) g_test_add_func ("/backend/" name, func)
   ADD ("its-depth-is-the-default", test_depth_of_backend);
   ADD ("depth-is-bounded-by-the-property", test_depth_of_property);
   ADD ("latency-follows-what-it-measures", test_latency_follows_backend);
+  ADD ("network-follows-frames-to-their-device", test_switch);
+  ADD ("network-on-the-other-device-is-shared", test_switch_shares);
+  ADD ("switch-waits-for-frames-and-a-flush-ends-that",
+      test_switch_meets_flush);
+  ADD ("switch-that-fails-is-one-error", test_switch_fails);
+  ADD ("switch-beside-questions", test_questions_beside_switch);
+  ADD ("cuda-memory-is-not-offered-without-its-library", test_no_cuda_memory);
   return plugin_test_run ();
 }

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * What gpudlinfer does with GStreamer's CUDA library: contexts, and frames in
+ * CUDA memory. gstgpudlcuda-stub.c stands in where the plugin is built without
+ * it: no frames in CUDA memory are offered, and networks run in the context that
+ * the backend opens.
+ */
+#ifndef __GST_GPUDL_CUDA_H__
+#define __GST_GPUDL_CUDA_H__
+
+#include <gst/video/video.h>
+
+#include "engine/gpudl.h"
+
+G_BEGIN_DECLS
+
+/** An element's context; zeroed: it has none. */
+typedef struct
+{
+  GstObject *context;           /* GstCudaContext; under the element's lock */
+} GstGpudlCuda;
+
+/** The caps feature of CUDA memory; NULL: such frames are not taken. */
+const gchar *gst_gpudl_cuda_get_caps_feature (void);
+
+/**
+ * gst_gpudl_cuda_ensure:
+ * @device_id: < 0: the first
+ *
+ * NULL to READY: finds a context with the neighbours and the application, or
+ * makes one and tells of it. Posts messages: no lock is held. Errors:
+ * GPUDL_ERROR_NO_DEVICE.
+ */
+gboolean gst_gpudl_cuda_ensure (GstGpudlCuda * cuda, GstElement * element,
+    gint device_id, GError ** error);
+
+/** READY to NULL. */
+void gst_gpudl_cuda_clear (GstGpudlCuda * cuda);
+
+/** The element's set_context(): takes a context of CUDA's, if there is none
+ * yet. */
+void gst_gpudl_cuda_set_context (GstGpudlCuda * cuda, GstElement * element,
+    GstContext * context);
+
+/** Answers a CONTEXT query for the element's context; FALSE: it is another
+ * query, or there is none. */
+gboolean gst_gpudl_cuda_handle_query (GstGpudlCuda * cuda, GstElement * element,
+    GstQuery * query);
+
+/**
+ * gst_gpudl_cuda_get_device:
+ * @device: (out) (transfer full) (nullable): where the element's context is;
+ *   %NULL if there is none
+ *
+ * Errors: gpudl_device_acquire()'s.
+ */
+gboolean gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, GpudlDevice ** device,
+    GError ** error);
+
+/** The same for the context that a buffer of CUDA memory lies in. */
+gboolean gst_gpudl_cuda_get_buffer_device (GstGpudlCuda * cuda,
+    GstBuffer * buffer, GpudlDevice ** device, GError ** error);
+
+/**
+ * gst_gpudl_cuda_map:
+ * @video: (out): mapped, planes are device addresses; without a reference on
+ *   the buffer
+ * @frame: cuda_stream and cuda_context are set
+ *
+ * FALSE with GPUDL_ERROR_FORMAT if the buffer holds no such frame,
+ * GPUDL_ERROR_UNSUPPORTED if the plugin knows no CUDA memory.
+ */
+gboolean gst_gpudl_cuda_map (GstVideoFrame * video, const GstVideoInfo * info,
+    GstBuffer * buffer, GpudlFrame * frame, GError ** error);
+
+/** A configured pool of CUDA memory in the element's context; NULL: there is
+ * none. */
+GstBufferPool *gst_gpudl_cuda_pool_new (GstGpudlCuda * cuda, GstCaps * caps,
+    guint min, guint max);
+
+G_END_DECLS
+
+#endif /* __GST_GPUDL_CUDA_H__ */
