@@ -38,12 +38,14 @@ typedef struct
 
 typedef struct
 {
-  /* Taken before: locks of a session (requests are cancelled under it), object
-   * locks of pads and locks of their tasks. Never held while a buffer or an
-   * event is pushed or freed, a request waited for or submitted, a message
-   * posted, or a task paused by another thread than its own, which waits for the
-   * task. So nothing that holds one of those others may call in here: no
-   * request's callback, nothing under a pad's object lock. */
+  /* Lock order: stream lock of the sink pad (streaming thread) or of the source
+   * pad (its task) -> this one -> locks of a session (requests are made,
+   * cancelled and freed under it), object lock of the source pad and lock of its
+   * task. The element's object lock is never held together with this one.
+   * Not under it: pushing or freeing a buffer or an event, submitting or waiting
+   * for a request, posting a message, pausing the task from another thread,
+   * which waits for the task. Not called in here from: a request's callback,
+   * code that holds the object lock of a pad or an element. */
   GMutex lock;
   GCond cond;                   /* anything below has changed */
   GstGpudlItem *items;          /* ring of depth + GST_GPUDL_FIFO_EVENTS */

@@ -11,9 +11,23 @@
  * and normalised on the way into the network.
  *
  * Frames are classified asynchronously, up to #GstGpudlInfer:async-depth at a
- * time, and leave in order. Elements of one process with the same model and the
- * same settings of backend, precision, activation and batch share one copy of
- * the network.
+ * time, and leave in order, with the events between them. Elements of one
+ * process with the same model whose settings of backend, precision, activation,
+ * threads and batch come to the same share one copy of the network.
+ *
+ * ## Loading
+ *
+ * The model is loaded in the change from READY to PAUSED, which returns when the
+ * network can run, and can't be cancelled; progress messages "load" tell of its
+ * begin and end. It is short: what a backend wants to measure, it measures later,
+ * while there is nothing to do, and the latency follows.
+ *
+ * ## Memory
+ *
+ * Frames are taken from any system memory. Where the backend's device reads
+ * memory of its own faster, upstream is offered a pool of it, unless downstream
+ * names a pool or an allocator; these buffers go on downstream as any others and
+ * may outlive the element.
  *
  * ## Metadata
  *
@@ -193,7 +207,7 @@ gst_gpudl_infer_propose_allocation (GstBaseTransform * trans,
 {
   GstGpudlInfer *self = GST_GPUDL_INFER (trans);
 
-  /* downstream's answer; without one, there are no wishes */
+  /* FALSE: downstream has no answer, and the query is as upstream sent it */
   GST_BASE_TRANSFORM_CLASS (parent_class)->propose_allocation (trans,
       decide_query, query);
   return gst_gpudl_allocation_propose (&self->net, &self->cuda, query);
@@ -228,7 +242,8 @@ gst_gpudl_infer_query_latency (GstGpudlInfer * self, GstQuery * query)
   depth = self->net.depth;
   GST_OBJECT_UNLOCK (self);
 
-  /* What is held back is not waited for: the depth is room, not delay. */
+  /* A frame leaves as soon as it is done, however few follow it: the depth adds
+   * to what can be held (max), not to what has to be waited for (min). */
   min += latency;
   if (max != GST_CLOCK_TIME_NONE) {
     max += latency;
@@ -285,7 +300,7 @@ gst_gpudl_infer_transform_ip (GstBaseTransform * trans, GstBuffer * buffer)
 
 /* ---- contexts --------------------------------------------------------------- */
 
-/* CUDA asked for by name is CUDA or an error. */
+/* Without a context backend=cuda fails; backend=auto goes on without. */
 static gboolean
 gst_gpudl_infer_ensure_context (GstGpudlInfer * self)
 {

@@ -50,8 +50,9 @@ void gst_gpudl_meta_register (void);
  * @buffer: writable
  *
  * Strings other than the labels are copied; labels have to be interned, they
- * are referred to for ever. The first head's result goes into the analytics
- * meta, where that exists.
+ * are referred to for ever. Where analytics metadata exists, each call adds a
+ * GstAnalyticsClsMtd as well: one for each head, in the order of the calls; it
+ * has no field for the head's name.
  */
 void gst_gpudl_meta_attach (GstBuffer * buffer,
     const GstGpudlClassification * classification);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
  * A network as gpudlinfer uses it between start and stop: the model, a session
- * that others may share, a stream of its own. Nothing of it changes in between.
+ * that others may share, a stream of its own. An open one does not change; for
+ * another device a new one is made of it.
  */
 #ifndef __GST_GPUDL_NET_H__
 #define __GST_GPUDL_NET_H__

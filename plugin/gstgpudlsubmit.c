@@ -18,7 +18,7 @@ gst_gpudl_infer_refresh (GstGpudlInfer * self, GError ** error)
   labels_changed = self->labels_serial != self->settings.labels_serial;
   preproc_changed = self->preproc_serial != self->settings.preproc_serial;
   GST_OBJECT_UNLOCK (self);
-  /* a running stream does not die of a wrong labels file */
+  /* a wrong file is an error at start only */
   if (labels_changed && !gst_gpudl_infer_apply_labels (self, &labels_error))
     gst_gpudl_element_warning (GST_ELEMENT (self), labels_error,
         "changing labels-file; the labels stay as they were");
@@ -80,7 +80,7 @@ gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
     self->discont = FALSE;
   }
   slot->arrived = arrived;
-  /* nothing to be seen in a gap; it keeps its place in the order */
+  /* a gap buffer has no picture: it goes through the FIFO without a request */
   if (!GST_BUFFER_FLAG_IS_SET (buffer, GST_BUFFER_FLAG_GAP)
       && !gst_gpudl_infer_submit_frame (self, slot, buffer, &error)) {
     gst_buffer_unref (buffer);
@@ -194,7 +194,7 @@ gst_gpudl_infer_serialized_event (GstGpudlInfer * self, GstEvent * event)
     return GST_FLOW_FLUSHING;
   }
   if (type == GST_EVENT_STREAM_START || type == GST_EVENT_SEGMENT) {
-    /* downstream may want what comes now */
+    /* downstream's EOS was for the segment or stream before */
     gst_gpudl_fifo_forgive (&self->fifo, GST_FLOW_EOS, srcpad,
         gst_gpudl_infer_loop);
   }
@@ -215,7 +215,7 @@ gst_gpudl_infer_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
 
   switch (GST_EVENT_TYPE (event)) {
     case GST_EVENT_FLUSH_START:
-      /* downstream first, it lets go of a push */
+      /* Downstream first: it ends the push that pausing the task waits for. */
       ok = base->sink_event (GST_BASE_TRANSFORM (self), event);
       gst_gpudl_infer_flush_start (self);
       return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
@@ -225,7 +225,7 @@ gst_gpudl_infer_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
       g_atomic_int_set (&self->failed, FALSE);
       ok = base->sink_event (GST_BASE_TRANSFORM (self), event);
       gst_gpudl_fifo_start (&self->fifo, srcpad, gst_gpudl_infer_loop);
-      /* nobody looks at it while the FIFO is empty */
+      /* only now: until the FIFO is empty, the task reads it */
       gst_segment_init (&self->segment, GST_FORMAT_UNDEFINED);
       return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
     default:
