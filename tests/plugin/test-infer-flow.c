@@ -285,6 +285,56 @@ test_flush_levels (void)
 }
 
 static void
+check_no_error (GstElement * element)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (element);
+  g_autoptr (GstMessage) message =
+      gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+
+  g_assert_null (message);
+}
+
+/* Where another element's frame keeps the device, neither a flush nor a shutdown waits, and what they cancel is no
+ * error. */
+static void
+test_flush_waiting (void)
+{
+  for (guint fill = 0; fill <= 8; fill++) {
+    GstHarness *h[2];
+
+    plugin_fake_reset ();
+    fake->is.n_slots = fake->is.max_batch = 1;
+    fake->does.hold = TRUE;
+    h[0] = new_harness (1);
+    h[1] = new_harness (8);
+    push (h[0], 0);
+    FAKE_AWAIT (fake, running, 1);
+    for (guint i = 0; i < fill; i++)
+      push (h[1], i);
+    g_assert_true (gst_harness_push_event (h[1], gst_event_new_flush_start ()));
+    g_assert_true (gst_harness_push_event (h[1],
+            gst_event_new_flush_stop (TRUE)));
+    check_no_error (h[1]->element);
+    restart (h[1]);
+    for (guint i = 0; i < fill; i++)
+      push (h[1], i);
+    gst_element_set_state (h[1]->element, GST_STATE_NULL);
+    check_no_error (h[1]->element);
+
+    plugin_fake_release (NULL);
+    pull (h[0], 0);
+    gst_harness_play (h[1]);
+    gst_harness_set_src_caps_str (h[1], GRAY);
+    push (h[1], 100);
+    pull (h[1], 100);
+    g_assert_cmpuint (gst_harness_buffers_received (h[1]), ==, 1);
+    g_assert_cmpuint (FAKE_SEEN (fake, jobs), ==, 2);
+    plugin_test_teardown (h[0]);
+    plugin_test_teardown (h[1]);
+  }
+}
+
+static void
 test_flush_running (void)
 {
   GstHarness *h;
@@ -760,16 +810,6 @@ new_pipeline (const gchar * before, const gchar * after)
 }
 
 static void
-check_no_error (GstElement * pipeline)
-{
-  g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
-  g_autoptr (GstMessage) message =
-      gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
-
-  g_assert_null (message);
-}
-
-static void
 wait_eos (GstElement * pipeline)
 {
   g_autoptr (GstBus) bus = gst_element_get_bus (pipeline);
@@ -1139,8 +1179,10 @@ main (int argc, char **argv)
       test_serialized_events);
   g_test_add_func ("/flow/caps-change-midstream-keeps-order", test_caps_change);
   g_test_add_func ("/flow/renegotiation-waits-for-frames", test_renegotiation);
-  g_test_add_func ("/flow/flush-at-every-fill-level-drops-all-and-returns",
+  g_test_add_func ("/flow/flush-at-every-fill-level-waits-for-what-runs-alone",
       test_flush_levels);
+  g_test_add_func ("/flow/flush-and-shutdown-do-not-wait-for-what-waits",
+      test_flush_waiting);
   g_test_add_func ("/flow/flush-while-requests-run-leaves-nothing",
       test_flush_running);
   g_test_add_func ("/flow/flush-drops-a-frame-that-is-being-submitted",
