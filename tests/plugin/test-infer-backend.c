@@ -320,6 +320,25 @@ test_questions_beside_switch (void)
 
 /* ---- without CUDA ---------------------------------------------------------------------------------------------- */
 
+/* Contexts of other kinds are the element's as any element's: kept, and asked for next door. */
+static void
+test_contexts_of_others (void)
+{
+  g_autoptr (GstQuery) query = gst_query_new_context ("test.context");
+  GstContext *context = gst_context_new ("test.context", FALSE);
+  g_autoptr (GstContext) found = NULL;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = new_harness (2);
+  g_assert_false (gst_pad_peer_query (h->srcpad, query));
+  gst_element_set_context (h->element, context);
+  found = gst_element_get_context (h->element, "test.context");
+  g_assert_true (found == context);
+  gst_context_unref (context);
+  plugin_test_teardown (h);
+}
+
 /* What is not built in is not offered, and said where it is asked for all the same. */
 static void
 test_no_cuda_memory (void)
@@ -372,6 +391,7 @@ main (int argc, char **argv)
       test_switch_meets_flush);
   ADD ("switch-that-fails-is-one-error", test_switch_fails);
   ADD ("switch-beside-questions", test_questions_beside_switch);
+  ADD ("contexts-of-other-kinds-are-kept", test_contexts_of_others);
   ADD ("cuda-memory-is-not-offered-without-its-library", test_no_cuda_memory);
   return plugin_test_run ();
 }
