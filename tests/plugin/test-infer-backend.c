@@ -210,6 +210,12 @@ test_switch (void)
   for (guint i = 0; i < 16; i++)
     pull (h, i);
   g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 4);
+  /* as many are taken as before */
+  FAKE_SET (fake, does.hold, 1);
+  for (guint i = 16; i < 20; i++)
+    push (h, i);
+  FAKE_AWAIT_EXACTLY (fake, staged, 4);
+  FAKE_SET (fake, does.hold, 0);
   drop_devices (h);
 }
 
