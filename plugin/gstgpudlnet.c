@@ -14,6 +14,13 @@
 /* A frame waits for the run that is under way, then for its own. */
 #define RUNS_PER_FRAME 2
 
+static gpointer
+hash_model (gpointer model)
+{
+  gpudl_model_get_id (model);
+  return NULL;
+}
+
 static gboolean
 net_open (GstGpudlNet * net, GpudlModel * model, const gchar * location,
     const gchar * name, const GpudlSessionConfig * config, guint depth,
@@ -38,7 +45,8 @@ net_open (GstGpudlNet * net, GpudlModel * model, const gchar * location,
   net->name = g_strdup (name);
   /* elements that share a session share its model: the one just read may go */
   net->model = gpudl_model_ref (gpudl_session_get_model (session));
-  gpudl_model_get_id (net->model);      /* computed now: every result has it */
+  /* NULL, without a thread: whoever needs the hash first computes it */
+  net->hasher = g_thread_try_new ("gpudl-hash", hash_model, net->model, NULL);
   net->stream = gpudl_stream_new (session, net->model);
   if (gpudl_session_accepts_memory (session, GPUDL_MEMORY_HOST_PINNED))
     net->allocator =
@@ -68,6 +76,7 @@ gst_gpudl_net_move (GstGpudlNet * net, const GstGpudlNet * from,
 void
 gst_gpudl_net_close (GstGpudlNet * net)
 {
+  g_clear_pointer (&net->hasher, g_thread_join);
   gst_clear_object (&net->allocator);
   g_clear_pointer (&net->stream, gpudl_stream_free);
   g_clear_pointer (&net->session, gpudl_session_unref);

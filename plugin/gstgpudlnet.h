@@ -22,6 +22,8 @@ typedef struct
   guint depth;                  /* frames in flight, resolved */
   GstAllocator *allocator;      /* of memory that the device reads itself; NULL:
                                  * any memory of the host will do */
+  GThread *hasher;              /* computes the model's hash, which takes as
+                                 * long as reading it; or NULL */
 } GstGpudlNet;
 
 /**
