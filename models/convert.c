@@ -478,6 +478,9 @@ gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const 
                              const float *expect, gsize n_expect, GpudlProgressFunc progress, gpointer user_data,
                              GpudlParity *parity, GCancellable *cancellable, GError **error)
 {
+    GpudlImportOptions known;
+    GpudlPreproc preproc;
+    GpudlFrame frame;
     Conversion *c;
     Outcome *outcome;
     gboolean done;
@@ -489,15 +492,19 @@ gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const 
     }
     if (parity && !gpudl_struct_has_room(parity, GPUDL_PARITY_FIRST_SIZE, "GpudlParity", error))
         return FALSE;
+    if (!gpudl_import_options_take(&known, &preproc, options, error) ||
+        (golden_frame &&
+         !gpudl_struct_take(&frame, sizeof frame, golden_frame, GPUDL_FRAME_FIRST_SIZE, "GpudlFrame", error)))
+        return FALSE;
     c = g_new0(Conversion, 1);
     c->path_in = g_strdup(path_in);
     c->path_out = g_strdup(path_out);
-    c->options = gpudl_import_options_copy(options);
+    c->options = gpudl_import_options_copy(&known);
     c->backend = g_strdup(backend);
     c->golden_name = g_strdup(golden_name);
     c->has_frame = golden_frame != NULL;
     if (golden_frame)
-        c->frame = *golden_frame;
+        c->frame = frame;
     c->expect = g_memdup2(expect, n_expect * sizeof *expect);
     c->n_expect = n_expect;
     c->progress = progress;

@@ -49,5 +49,10 @@ void gpudl_import_name_file(GError **error, const gchar *path);
 /** "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras)": what bytes that are no model look like; static text. */
 const gchar *gpudl_import_recognise(const guint8 *data, gsize size);
 
+/** Takes a caller's options, NULL for none, as far as this version knows them; preproc is where those of *known point
+ * to. Strings and arrays stay the caller's. INVALID_ARGUMENT for a struct_size that can't be. */
+gboolean gpudl_import_options_take(GpudlImportOptions *known, GpudlPreproc *preproc, const GpudlImportOptions *options,
+                                   GError **error);
+
 G_END_DECLS
 #endif

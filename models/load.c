@@ -5,6 +5,7 @@
 #include "engine/limits.h"
 #include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
+#include "engine/structs.h"
 #include "models/import.h"
 #include "models/origin.h"
 #include "models/registry.h"
@@ -65,6 +66,23 @@ static gboolean apply_options(GpudlModel *model, const GpudlImportOptions *optio
         return FALSE;
     if (options->activation != GPUDL_ACTIVATION_AUTO)
         model->activation = options->activation;
+    return TRUE;
+}
+
+gboolean gpudl_import_options_take(GpudlImportOptions *known, GpudlPreproc *preproc, const GpudlImportOptions *options,
+                                   GError **error)
+{
+    *known = (GpudlImportOptions){.struct_size = sizeof *known};
+    if (options == NULL)
+        return TRUE;
+    if (!gpudl_struct_take(known, sizeof *known, options, GPUDL_SIZE_TO(GpudlImportOptions, activation),
+                           "GpudlImportOptions", error))
+        return FALSE;
+    if (known->preproc == NULL)
+        return TRUE;
+    if (!gpudl_struct_take(preproc, sizeof *preproc, known->preproc, GPUDL_PREPROC_FIRST_SIZE, "GpudlPreproc", error))
+        return FALSE;
+    known->preproc = preproc;
     return TRUE;
 }
 
@@ -276,11 +294,15 @@ GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *option
                              GError **error)
 {
     g_autofree gchar *text = NULL;
-    Request request = {.path = path, .options = options != NULL ? options : &no_options};
+    GpudlImportOptions known;
+    GpudlPreproc preproc;
+    Request request = {.path = path, .options = &known};
     GpudlModel *model;
     GError *local = NULL;
 
     g_return_val_if_fail(path != NULL, NULL);
+    if (!gpudl_import_options_take(&known, &preproc, options, error))
+        return NULL;
     request.text = text = options_text(request.options);
     model = gpudl_registry_get(path, text, load_file, &request, cancellable, &local);
     if (model == NULL) {

@@ -233,6 +233,35 @@ static void test_channels_last(Fixture *self, gconstpointer data)
         g_assert_cmpfloat(found[c], ==, c);
 }
 
+/* What a caller knows of the structs counts, and what it sets beyond them is refused. */
+static void test_options_of_other_sizes(Fixture *self, gconstpointer data)
+{
+    const gchar *path = write_net(self, "net.onnx", &net);
+    struct {
+        GpudlImportOptions known;
+        guint64 newer;
+    } options = {.known = {.struct_size = sizeof options, .activation = GPUDL_ACTIVATION_SIGMOID}};
+    GpudlPreproc preproc = {.struct_size = 8, .pixel_scale = 1};
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, &options.known, NULL, NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_nonnull(model);
+    g_assert_cmpint(gpudl_model_get_activation(model), ==, GPUDL_ACTIVATION_SIGMOID);
+    options.newer = 1;
+    g_assert_null(gpudl_model_load(path, &options.known, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+    g_assert_nonnull(strstr(error->message, "GpudlImportOptions has a field set at byte"));
+    g_clear_error(&error);
+    options.known.struct_size = 4;
+    g_assert_null(gpudl_model_load(path, &options.known, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+    g_clear_error(&error);
+    options.known = (GpudlImportOptions){.preproc = &preproc, .preproc_set = GPUDL_SET_PIXEL_SCALE};
+    g_assert_null(gpudl_model_load(path, &options.known, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+    g_assert_nonnull(strstr(error->message, "GpudlPreproc.struct_size is 8"));
+}
+
 /* A file that changes is another model, though its digest was remembered. */
 static void test_changed(Fixture *self, gconstpointer data)
 {
@@ -258,6 +287,7 @@ int main(int argc, char **argv)
                  {"foreign", test_foreign},
                  {"damaged", test_damaged},
                  {"options", test_options},
+                 {"options-of-other-sizes", test_options_of_other_sizes},
                  {"size", test_size},
                  {"channels-last", test_channels_last},
                  {"changed", test_changed}};
