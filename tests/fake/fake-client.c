@@ -10,15 +10,20 @@
 Fake *fake_get(const char *backend)
 {
     g_auto(GStrv) folders =
-        g_strsplit(g_getenv("GPUDL_BACKEND_PATH") ? g_getenv("GPUDL_BACKEND_PATH") : "", G_SEARCHPATH_SEPARATOR_S, 2);
+        g_strsplit(g_getenv("GPUDL_BACKEND_PATH") ? g_getenv("GPUDL_BACKEND_PATH") : "", G_SEARCHPATH_SEPARATOR_S, -1);
     g_autofree gchar *name = g_strdup_printf("gpudl-%s.so", backend);
-    g_autofree gchar *file = g_build_filename(folders[0] ? folders[0] : "", name, NULL);
-    GModule *module = g_module_open(file, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+    g_autofree gchar *file = NULL;
+    GModule *module;
     FakeEntry entry = NULL;
     gpointer symbol = NULL;
 
+    for (guint i = 0; folders[i] && !(file && g_file_test(file, G_FILE_TEST_EXISTS)); i++) {
+        g_free(file);
+        file = g_build_filename(folders[i], name, NULL);
+    }
+    module = g_module_open(file ? file : name, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
     if (!module || !g_module_symbol(module, FAKE_ENTRY, &symbol))
-        g_error("%s is not the fake module: %s", file, g_module_error());
+        g_error("%s is not the fake module: %s", file ? file : name, g_module_error());
     g_module_make_resident(module);
     memcpy(&entry, &symbol, sizeof entry);
     return entry();

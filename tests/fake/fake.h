@@ -132,8 +132,7 @@ typedef Fake *(*FakeEntry)(void);
 
 /* ---- for tests (fake-client.c) ----------------------------------------------------------------------------------- */
 
-/** The module that libgpudl loads as this backend: of GPUDL_BACKEND_PATH's first folder. Ends the process if it is not
- * there. */
+/** The module that libgpudl loads as this backend, found by GPUDL_BACKEND_PATH. Ends the process if there is none. */
 Fake *fake_get(const char *backend);
 void fake_lock(Fake *fake);
 void fake_unlock(Fake *fake);

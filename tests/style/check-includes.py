@@ -21,7 +21,7 @@ ROOMS = {*SEES, "tests", "bench"}
 OUTSIDE = [
     (r"gst/cuda/|cuda|cudnn|cublas|nvrtc|nvml", "CUDA", ("kernels/*.cu", "engine/cuda/", "plugin/cuda/", "tests/")),
     (r"gst/", "GStreamer", ("plugin/", "tools/media.c", "tools/media-hold.", "tools/demo/", "tests/plugin/",
-                            "tests/tools/", "tests/pipelines/", "tests/compat/", "bench/")),
+                            "tests/tools/", "tests/pipelines/", "tests/storm/", "tests/compat/", "bench/")),
     (r"glib|gio/|gmodule|gobject", "GLib", ("engine/", "models/", "tools/", "plugin/", "tests/", "bench/")),
     (r"oneapi/|dnnl", "oneDNN", ("engine/cpu/", "tests/", "bench/")),
     (r"protobuf-c", "protobuf-c", ("engine/modelfile/", "models/", "tests/")),
