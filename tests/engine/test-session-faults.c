@@ -144,6 +144,33 @@ static void test_nobody_takes_what_is_being_failed(gconstpointer backend)
     check_given_back(fake, N);
 }
 
+/* The same where that slot's own execution ends well. */
+static void test_who_survives_takes_nothing_more(void)
+{
+    enum { N = 20 };
+    Fake *fake = fake_begin("cpu");
+    guint n_good = 0;
+    Use *use;
+
+    add_stage(fake);
+    use = use_new((GpudlSessionConfig){.backend = "cpu"}, N);
+    FAKE_SET(fake, does.hold, 1);
+    for (guint i = 0; i < N; i++)
+        use_submit(use, i, 0);
+    FAKE_AWAIT(fake, under_way, 2);
+    FAKE_SET(fake, does.survive, 1);
+    FAKE_SET(fake, does.slow_unstage_us, 5000);
+    FAKE_SET(fake, does.die, 1);
+    FAKE_AWAIT(fake, unstages, 2); /* they are being failed */
+    FAKE_SET(fake, does.hold, 0);
+    for (guint i = 0; i < N; i++)
+        n_good += gpudl_request_wait(use->requests[i], NULL);
+    g_assert_cmpuint(n_good, ==, 1);
+    g_assert_cmpuint(FAKE_SEEN(fake, submits), ==, 2);
+    use_free(use);
+    check_given_back(fake, N);
+}
+
 static void test_device_may_fail_in_submit(gconstpointer backend)
 {
     enum { N = 10 };
@@ -270,11 +297,13 @@ static void test_device_may_fail_in_stage(void)
     fake_lock(fake);
     fake->does.fail_status = GPUDL_STATUS_DEVICE;
     fake->does.fail_stage_at = N + 1;
+    fake->does.slow_unstage_us = 2000; /* slots become free while what waits is being failed */
     fake_unlock(fake);
     g_assert_false(gpudl_request_submit_tensor(use->requests[N], use->values[N], &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
     for (guint i = 0; i < N; i++)
         use_check(use, i, GPUDL_ERROR_DEVICE);
+    g_assert_cmpuint(FAKE_SEEN(fake, submits), ==, 2);
     check_unlisted(use->model, use->session, "cuda");
     use_free(use);
     check_given_back(fake, N + 1);
@@ -600,6 +629,7 @@ int main(int argc, char **argv)
     add_for_both("/faults", "dead-device-fails-all-and-gets-nothing-more",
                  test_dead_device_fails_all_and_gets_nothing_more);
     add_for_both("/faults", "nobody-takes-what-is-being-failed", test_nobody_takes_what_is_being_failed);
+    g_test_add_func("/faults/who-survives-takes-nothing-more", test_who_survives_takes_nothing_more);
     add_for_both("/faults", "device-may-fail-in-submit", test_device_may_fail_in_submit);
     for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
         g_autofree gchar *dead = g_strdup_printf("/faults/frames-of-a-dead-device-are-kept/%s", kinds[i].name),

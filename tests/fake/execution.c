@@ -133,7 +133,7 @@ static GpudlStatus end_locked(FakeEngine *engine, FakeSlot *slot, uint64_t limit
             fake.does.die = 0;
             return die_locked(engine, slot, "asked to die", fault);
         }
-        if (engine->dead && !slot->hangs)
+        if (engine->dead && !slot->hangs && !fake.does.survive)
             return die_locked(engine, slot, "the device is gone", fault);
         if (over && is_its_turn_locked(engine, slot))
             break;

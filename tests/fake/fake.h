@@ -61,6 +61,7 @@ typedef struct {
     uint32_t scramble;               /* synchronous: of executions under way the newest ends first */
     uint32_t delay_us;               /* each execution takes this long */
     uint32_t die;                    /* the next execution to end, or now if any is held, says DEVICE */
+    uint32_t survive;                /* what is under way when the device dies ends as it would */
     uint32_t hang;                   /* executions submitted from now on never end */
     uint32_t hang_submit, hang_idle; /* the call does not return until it is 0 again */
     uint32_t slow_stage_us, slow_unstage_us;
