@@ -66,6 +66,16 @@ static void wanted_clear(Wanted *wanted)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Wanted, wanted_clear)
 
+/* Asked for once: GLib has a lock there, which fork() may leave locked in a child. */
+static const gchar *usual_cache_dir(void)
+{
+    static gsize once;
+
+    if (g_once_init_enter(&once))
+        g_once_init_leave(&once, (gsize)g_build_filename(g_get_user_cache_dir(), "gpudl", NULL));
+    return (const gchar *)once;
+}
+
 static gboolean resolve(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config, Wanted *wanted,
                         GError **error)
 {
@@ -73,7 +83,7 @@ static gboolean resolve(GpudlModel *model, GpudlDevice *device, const GpudlSessi
     GpudlStatus status;
 
     if (!config->cache_dir)
-        wanted->cache_dir = g_build_filename(g_get_user_cache_dir(), "gpudl", NULL);
+        wanted->cache_dir = g_strdup(usual_cache_dir());
     else if (config->cache_dir[0])
         wanted->cache_dir = g_strdup(config->cache_dir);
     wanted->config = config;
