@@ -206,11 +206,12 @@ GpudlStatus fake_open(void *device, const GpudlHost *host, const GpudlOpenParams
     FakeEngine *engine;
     GpudlStatus status;
     int cancelled;
-    uint32_t us;
+    uint32_t us, quiet;
 
     pthread_mutex_lock(&fake.lock);
     check_open_locked(device, params);
     us = fake.is.open_us;
+    quiet = fake.is.quiet;
     fake.seen.loading++;
     pthread_cond_broadcast(&fake.changed);
     pthread_mutex_unlock(&fake.lock);
@@ -231,7 +232,8 @@ GpudlStatus fake_open(void *device, const GpudlHost *host, const GpudlOpenParams
     status = engine->plan ? read_heads(engine, fault) : GPUDL_STATUS_UNSUPPORTED;
     if (status == GPUDL_STATUS_OK) {
         engine->constants = sum_constants(engine->plan);
-        host->log(host->host, GPUDL_LOG_DEBUG, "open");
+        if (!quiet)
+            host->log(host->host, GPUDL_LOG_DEBUG, "open");
         pthread_mutex_lock(&fake.lock);
         *info = engine->info = fake_info_locked(params);
         if (info->n_slots > FAKE_MAX_SLOTS)

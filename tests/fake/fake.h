@@ -50,6 +50,7 @@ typedef struct {
     uint64_t run_time_ns, weight_bytes, work_bytes;
     uint32_t memory_kinds;
     uint32_t limit_matters; /* resolve() leaves memory_limit: another limit is another engine */
+    uint32_t quiet;         /* open() logs nothing: GLib's log does not heed fork() */
     uint32_t open_us;       /* open() takes this long, or until it is cancelled */
     uint32_t tunes;         /* engines have a thread that asks for plans and constants and tells of changes
                                until closing() */
