@@ -313,6 +313,33 @@ static void test_device_may_fail_in_stage(void)
     check_given_back(fake, N + 1);
 }
 
+/* Slots become free, their own executions good, while what waits is being failed: nothing of it is submitted. */
+static void test_free_slots_of_a_dead_device_stay_free(void)
+{
+    enum { N = 20 };
+    Fake *fake = fake_begin("cuda");
+    Use *use = use_new((GpudlSessionConfig){.backend = "cuda"}, N + 1);
+    guint n_good = 0;
+
+    fake_lock(fake);
+    fake->does.delay_us = 100000;
+    fake->does.survive = 1;
+    fake->does.slow_unstage_us = 20000;
+    fake->does.fail_status = GPUDL_STATUS_DEVICE;
+    fake->does.fail_stage_at = N + 1;
+    fake_unlock(fake);
+    for (guint i = 0; i < N; i++)
+        use_submit(use, i, 0);
+    FAKE_AWAIT(fake, under_way, 2);
+    g_assert_false(gpudl_request_submit_tensor(use->requests[N], use->values[N], NULL));
+    for (guint i = 0; i < N; i++)
+        n_good += gpudl_request_wait(use->requests[i], NULL);
+    g_assert_cmpuint(n_good, ==, FAKE_SEEN(fake, jobs));
+    g_assert_cmpuint(FAKE_SEEN(fake, submits), ==, 2);
+    use_free(use);
+    check_given_back(fake, N + 1);
+}
+
 static gpointer submit_first(gpointer data)
 {
     Use *use = data;
@@ -645,6 +672,7 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/faults/stage-may-fail", test_stage_may_fail);
     g_test_add_func("/faults/device-may-fail-in-stage", test_device_may_fail_in_stage);
+    g_test_add_func("/faults/free-slots-of-a-dead-device-stay-free", test_free_slots_of_a_dead_device_stay_free);
     g_test_add_func("/faults/cancelled-while-staging", test_cancelled_while_staging);
     g_test_add_func("/faults/dead-while-staging", test_dead_while_staging);
     add_for_both("/faults", "cancelled-requests-are-given-back", test_cancelled_requests_are_given_back);
