@@ -354,10 +354,10 @@ static void submit_one(GpudlSession *session, GpudlRequest **told)
     GpudlExecution *execution = g_queue_pop_head(&session->free_slots);
     GpudlFault fault = {""};
     GpudlStatus status;
+    guint n = take_batch(session, execution); /* abandon() may set that of the execution to 0 */
 
-    take_batch(session, execution);
     set_busy(session, execution);
-    status = session->backend->submit(session->engine, execution->slot, execution->jobs, execution->n, &fault);
+    status = session->backend->submit(session->engine, execution->slot, execution->jobs, n, &fault);
     set_not_busy(session);
     if (session->abandoned)
         return; /* its requests are lost */
