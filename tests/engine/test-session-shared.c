@@ -536,11 +536,12 @@ static void test_devices_are_listed(void)
 }
 
 /* Many threads come and go: each place is opened and closed as often, and never twice at a time. */
+static gint n_released;
+
 static gpointer come_and_go(gpointer context)
 {
     for (guint i = 0; i < 300; i++) {
-        gint released = 0;
-        GpudlDevice *device = gpudl_device_acquire("cuda", 0, i % 2 ? context : NULL, count, &released, NULL);
+        GpudlDevice *device = gpudl_device_acquire("cuda", 0, i % 2 ? context : NULL, count, &n_released, NULL);
         gpointer block = gpudl_device_alloc_host(device, 100, 64, NULL);
 
         gpudl_device_unref(device);
@@ -560,6 +561,7 @@ static void test_devices_from_many_threads(void)
         threads[i] = g_thread_new("user", come_and_go, &context);
     for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
         g_thread_join(threads[i]);
+    g_assert_cmpint(n_released, ==, 4 * 300);
     g_assert_cmpuint(FAKE_SEEN(fake, devices), ==, 0);
     g_assert_cmpuint(FAKE_SEEN(fake, device_opens), ==, FAKE_SEEN(fake, device_closes));
 }
