@@ -80,6 +80,14 @@ void branch_disturb(Branch *branch)
     g_mutex_unlock(&branch->lock);
 }
 
+void branch_set_unlinked(Branch *branch, gboolean unlinked)
+{
+    g_mutex_lock(&branch->lock);
+    branch->unlinked = unlinked;
+    branch->epoch++;
+    g_mutex_unlock(&branch->lock);
+}
+
 /* ---- in front of gpudlinfer -------------------------------------------------------------------------------------- */
 
 static void draw(GstBuffer *buffer, guint64 serial)
@@ -100,6 +108,7 @@ static void buffer_comes(Branch *branch, GstPadProbeInfo *info)
 
     g_mutex_lock(&branch->lock);
     serial = branch->next_in++;
+    branch->epoch += branch->unlinked;
     GST_BUFFER_OFFSET(buffer) = serial;
     GST_BUFFER_OFFSET_END(buffer) = (branch->number & 0xffff) | branch->epoch << 16;
     trace_locked(branch, g_strdup_printf("in %u", (guint)serial));

@@ -180,15 +180,15 @@ static void relink(StormPipeline *pipeline, Branch *branch, GRand *rand)
     g_autoptr(GstPad) to = gst_element_get_static_pad(fresh, "sink");
 
     g_object_set(fresh, "sync", FALSE, "async", FALSE, NULL);
-    branch_disturb(branch);
+    branch_set_unlinked(branch, TRUE);
     gst_pad_unlink(source, from);
     if (one_of(rand, 2))
         g_usleep((gulong)g_rand_int_range(rand, 0, 4000));
     gst_bin_add(GST_BIN(branch->bin), fresh);
     gst_element_sync_state_with_parent(fresh);
-    branch_disturb(branch);
     if (gst_pad_link(source, to) != GST_PAD_LINK_OK)
         storm_bad("branch %u takes no other sink", branch->number);
+    branch_set_unlinked(branch, FALSE);
     storm_set_state(old, GST_STATE_NULL);
     gst_bin_remove(GST_BIN(branch->bin), old);
     branch->sink = fresh;

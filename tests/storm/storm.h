@@ -45,9 +45,10 @@ struct _Branch {
     gint want_eos; /* atomic: the streaming thread is to do so */
 
     GMutex lock;
-    guint64 next_in; /* serial of the next buffer */
-    gint64 last_out; /* -1: none came yet */
-    guint64 epoch;   /* counts disturbances: buffers of one epoch all arrive */
+    guint64 next_in;   /* serial of the next buffer */
+    gint64 last_out;   /* -1: none came yet */
+    guint64 epoch;     /* counts disturbances: buffers of one epoch all arrive */
+    gboolean unlinked; /* each buffer is of an epoch of its own */
     guint64 last_epoch;
     gboolean eos_out;
     GQueue *trace; /* of gchar*, the last things that happened */
@@ -61,6 +62,8 @@ void branch_stop(Branch *branch);
 void branch_free(Branch *branch);
 /** Buffers may be lost about now. */
 void branch_disturb(Branch *branch);
+/** From now on there is no link behind gpudlinfer, or one again. */
+void branch_set_unlinked(Branch *branch, gboolean unlinked);
 /** Remembers what happened. */
 void branch_trace(Branch *branch, const gchar *format, ...) G_GNUC_PRINTF(2, 3);
 /** A caps filter of another format and size. */
