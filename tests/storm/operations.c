@@ -54,14 +54,15 @@ static GstPadProbeReturn drop(GstPad *pad, GstPadProbeInfo *info, gpointer data)
 }
 
 /* A branch ends while it is being flushed. The sink sees nothing of it: a GstBaseSink that is flushed asks for the
- * latency anew, which waits for the state's lock, whose holder waits for the flush. */
+ * latency anew, which waits for the state's lock, whose holder waits for the flush. Not with a queue in gpudlinfer's
+ * place, which hangs in it now and then. */
 static void stop_while_flushing(StormPipeline *pipeline, Branch *branch, GRand *rand)
 {
     g_autoptr(GstPad) pad = gst_element_get_static_pad(branch->infer, "sink");
     g_autoptr(GstPad) source = gst_element_get_static_pad(branch->infer, "src");
     GThread *thread;
 
-    if (!one_of(rand, 3))
+    if (storm_is_control() || !one_of(rand, 3))
         return;
     g_ptr_array_remove(pipeline->branches, branch);
     branch_disturb(branch);
