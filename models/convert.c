@@ -424,11 +424,9 @@ static gboolean prove(Conversion *c, GpudlParity *parity, GError **error)
            judge(c, parity, error);
 }
 
-/* From here on whoever cancels has to wait for the file. */
+/* From here on whoever cancels waits for the file, and is told of it: there is no leave(). */
 static gboolean write_model(Conversion *c, GError **error)
 {
-    gboolean good;
-
     report(c, "writing");
     if (!c->model->converted_by)
         c->model->converted_by = g_strdup_printf("gpudl %s", gpudl_version());
@@ -436,9 +434,7 @@ static gboolean write_model(Conversion *c, GError **error)
         g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "converting was cancelled");
         return FALSE;
     }
-    good = gpudl_model_save(c->model, c->path_out, error);
-    gpudl_work_leave(c->work);
-    return good;
+    return gpudl_model_save(c->model, c->path_out, error);
 }
 
 static gboolean convert(Conversion *c, GpudlParity *parity, GError **error)

@@ -28,7 +28,8 @@ GCancellable *gpudl_work_get_cancellable(GpudlWork *work);
 
 /**
  * For what is the caller's own, or must not be left half done: between these two the caller does not leave. FALSE, and
- * no leave() may follow, if it has left already. Does not nest.
+ * no leave() may follow, if it has left already. Does not nest. Without leave() the caller stays to the end and gets
+ * the result: for what can't be taken back.
  */
 gboolean gpudl_work_enter(GpudlWork *work);
 void gpudl_work_leave(GpudlWork *work);

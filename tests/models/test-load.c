@@ -652,6 +652,46 @@ static void test_convert_cancelled(Fixture *self, gconstpointer data)
     g_assert_false(g_file_test(out, G_FILE_TEST_EXISTS));
 }
 
+typedef struct {
+    const gchar *directory;
+    GCancellable *cancellable;
+    gint done; /* atomic */
+} Watch;
+
+/* Cancels as soon as anything of the output is there. */
+static gpointer cancel_writing(gpointer data)
+{
+    Watch *watch = data;
+
+    while (!g_atomic_int_get(&watch->done)) {
+        g_autoptr(GDir) dir = g_dir_open(watch->directory, 0, NULL);
+        const gchar *name;
+
+        while ((name = g_dir_read_name(dir)) != NULL)
+            if (g_str_has_prefix(name, "o.bin"))
+                g_cancellable_cancel(watch->cancellable);
+    }
+    return NULL;
+}
+
+/* Who cancels while the file is being written gets it, and is told so. */
+static void test_convert_cancelled_late(Fixture *self, gconstpointer data)
+{
+    g_autofree gchar *path = write_net(self, "net.onnx", &wide),
+                     *out = g_build_filename(self->directory, "o.bin", NULL);
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    g_autoptr(GError) error = NULL;
+    Watch watch = {self->directory, cancellable, FALSE};
+    GThread *thread = g_thread_new("watch", cancel_writing, &watch);
+
+    gpudl_model_convert(path, out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, NULL, cancellable, &error);
+    g_atomic_int_set(&watch.done, TRUE);
+    g_thread_join(thread);
+    g_assert_no_error(error);
+    g_assert_true(g_file_test(out, G_FILE_TEST_EXISTS));
+    g_assert_true(g_cancellable_is_cancelled(cancellable));
+}
+
 /* The error of one load is that of all who wait for it, and nothing of it stays. */
 static void test_failing(Fixture *self, gconstpointer data)
 {
@@ -824,6 +864,7 @@ int main(int argc, char **argv)
                  {"forged-id", test_forged_id},
                  {"sessions", test_sessions},
                  /* last: what was cancelled goes on for a while, and takes its time from others */
+                 {"convert-cancelled-late", test_convert_cancelled_late},
                  {"convert-cancelled", test_convert_cancelled},
                  {"cancelled", test_cancelled}};
 
