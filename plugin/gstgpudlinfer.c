@@ -374,6 +374,20 @@ gst_gpudl_infer_set_property (GObject * object, guint prop_id,
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
 }
 
+static GstStructure *
+gst_gpudl_infer_describe (GstGpudlInfer * self)
+{
+  GstStructure *description;
+  GstGpudlNet net;
+
+  GST_OBJECT_LOCK (self);
+  gst_gpudl_net_copy (&net, &self->net);
+  GST_OBJECT_UNLOCK (self);
+  description = gst_gpudl_net_describe (&net);
+  gst_gpudl_net_close (&net);
+  return description;
+}
+
 static void
 gst_gpudl_infer_get_property (GObject * object, guint prop_id, GValue * value,
     GParamSpec * pspec)
@@ -387,9 +401,7 @@ gst_gpudl_infer_get_property (GObject * object, guint prop_id, GValue * value,
               gst_gpudl_fifo_get_count (&self->fifo)));
       return;
     case PROP_MODEL_INFO:
-      GST_OBJECT_LOCK (self);
-      g_value_take_boxed (value, gst_gpudl_net_describe (&self->net));
-      GST_OBJECT_UNLOCK (self);
+      g_value_take_boxed (value, gst_gpudl_infer_describe (self));
       return;
     default:
       break;

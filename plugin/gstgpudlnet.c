@@ -99,6 +99,19 @@ gst_gpudl_net_get_latency (const GstGpudlNet * net)
   return RUNS_PER_FRAME * gpudl_session_get_run_time (net->session);
 }
 
+void
+gst_gpudl_net_copy (GstGpudlNet * copy, const GstGpudlNet * net)
+{
+  memset (copy, 0, sizeof (*copy));
+  if (net->model == NULL)
+    return;
+  copy->model = gpudl_model_ref (net->model);
+  copy->session = gpudl_session_ref (net->session);
+  copy->location = g_strdup (net->location);
+  copy->name = g_strdup (net->name);
+  copy->depth = net->depth;
+}
+
 GstStructure *
 gst_gpudl_net_describe (const GstGpudlNet * net)
 {

@@ -58,7 +58,12 @@ GpudlDevice *gst_gpudl_net_get_pinning_device (const GstGpudlNet * net);
  * not. */
 GstClockTime gst_gpudl_net_get_latency (const GstGpudlNet * net);
 
-/** The structure "gpudlinfer-model-info", NULL if nothing is open. */
+/** What gst_gpudl_net_describe() needs of a net that somebody else may close;
+ * closed by the caller. */
+void gst_gpudl_net_copy (GstGpudlNet * copy, const GstGpudlNet * net);
+
+/** The structure "gpudlinfer-model-info", NULL if nothing is open. Waits for the
+ * model's hash: no lock is held. */
 GstStructure *gst_gpudl_net_describe (const GstGpudlNet * net);
 
 G_END_DECLS

@@ -2,6 +2,7 @@
 /**
  * gpudlinfer as an element: properties, errors, caps, queries, labels, messages and statistics.
  */
+#include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
 #include "plugin-fake.h"
 #include "plugin-test.h"
@@ -1150,6 +1151,45 @@ test_model_info (void)
   plugin_test_teardown (h);
 }
 
+static gpointer
+get_model_info (gpointer element)
+{
+  GstStructure *info = NULL;
+
+  g_object_get (element, "model-info", &info, NULL);
+  return info;
+}
+
+/* The hash of a large model takes as long as reading it. */
+static void
+test_model_info_lock (void)
+{
+  g_autoptr (GstStructure) info = NULL;
+  gboolean locked = FALSE;
+  GpudlModel *model;
+  GThread *thread;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = new_harness (NULL, NULL);
+  model = GST_GPUDL_INFER (h->element)->net.model;
+  gpudl_model_get_id (model);
+  g_mutex_lock (&model->lock);
+  g_atomic_int_set (&model->id_known, FALSE);
+  thread = g_thread_new ("info", get_model_info, h->element);
+  g_usleep (100000);
+  for (guint i = 0; i < 100 && !locked; i++) {
+    locked = GST_OBJECT_TRYLOCK (h->element);
+    g_usleep (1000);
+  }
+  g_mutex_unlock (&model->lock);
+  info = g_thread_join (thread);
+  g_assert_true (locked);
+  GST_OBJECT_UNLOCK (h->element);
+  g_assert_cmpuint (strlen (gst_structure_get_string (info, "hash")), ==, 64);
+  plugin_test_teardown (h);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -1189,5 +1229,6 @@ main (int argc, char **argv)
   ADD ("each-head-has-its-metadata-and-message", test_heads);
   ADD ("stats-count-and-time", test_stats);
   ADD ("model-info-while-a-model-is-loaded", test_model_info);
+  ADD ("model-info-does-not-hold-the-element", test_model_info_lock);
   return plugin_test_run ();
 }
