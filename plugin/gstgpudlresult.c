@@ -48,6 +48,7 @@ gst_gpudl_result_close (GstGpudlResult * result)
   g_clear_pointer (&result->labels, g_free);
   g_clear_pointer (&result->best, g_free);
   g_clear_pointer (&result->classes, g_free);
+  result->hash = NULL;
   g_clear_pointer (&result->model, gpudl_model_unref);
   g_clear_pointer (&result->name, g_free);
 }
@@ -107,13 +108,15 @@ gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
 {
   GstGpudlClassification c = {
     .model = result->name,
-    .model_hash = gpudl_model_get_id (result->model),
     .classes = result->classes,
     .fresh = TRUE,
     .source_pts = GST_BUFFER_PTS (buffer),
     .age = 0,
   };
 
+  if (result->hash == NULL)
+    result->hash = gpudl_model_get_id (result->model);
+  c.model_hash = result->hash;
   memcpy (c.region, region, sizeof (c.region));
   for (guint head = 0; head < result->n_heads; head++) {
     if (result->n_heads > 1)

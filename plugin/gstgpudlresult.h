@@ -18,6 +18,8 @@ typedef struct
   GstGpudlLabels **labels;      /* one for each head */
   GpudlModel *model;
   gchar *name;
+  const gchar *hash;            /* the model's, from the first answer on: whoever
+                                 * asks a model whose file is lost reads it */
   guint n_heads;
   GpudlClass *best;             /* room for the largest head's classes */
   GstGpudlClass *classes;

@@ -1190,6 +1190,50 @@ test_model_info_lock (void)
   plugin_test_teardown (h);
 }
 
+/* Bytes that this process has read so far. */
+static guint64
+bytes_read (void)
+{
+  g_autofree gchar *text = NULL;
+
+  g_assert_true (g_file_get_contents ("/proc/self/io", &text, NULL, NULL));
+  return g_ascii_strtoull (strstr (text, "rchar:") + 6, NULL, 10);
+}
+
+/* The file is another one before the model's hash is known. */
+static void
+test_hash_of_lost_file (void)
+{
+  const gsize size = 1 << 20;
+  const gchar *path = onnx_model ("lost.onnx",
+      "GlobalAveragePool x -> p; Flatten p -> y");
+  g_autofree gchar *other = g_malloc0 (size);
+  GpudlModel *model;
+  guint64 before;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = new_harness_for (path, NULL, NULL);
+  model = GST_GPUDL_INFER (h->element)->net.model;
+  g_assert_cmpuint (strlen (gpudl_model_get_id (model)), ==, 64);
+  g_assert_true (g_file_set_contents (path, other, size, NULL));
+  g_atomic_int_set (&model->id_known, FALSE);
+  before = bytes_read ();
+  for (guint i = 0; i < 10; i++) {
+    g_autoptr (GstBuffer) buffer = NULL;
+    GstGpudlClassification *c;
+
+    gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 3, i));
+    buffer = gst_harness_pull (h);
+    c = gst_gpudl_meta_read (buffer, 0);
+    g_assert_nonnull (c);
+    g_assert_cmpstr (c->model_hash, ==, "");
+    gst_gpudl_classification_free (c);
+  }
+  g_assert_cmpuint (bytes_read () - before, <, 2 * size);
+  plugin_test_teardown (h);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -1230,5 +1274,6 @@ main (int argc, char **argv)
   ADD ("stats-count-and-time", test_stats);
   ADD ("model-info-while-a-model-is-loaded", test_model_info);
   ADD ("model-info-does-not-hold-the-element", test_model_info_lock);
+  ADD ("hash-of-a-lost-file-is-asked-for-once", test_hash_of_lost_file);
   return plugin_test_run ();
 }
