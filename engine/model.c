@@ -110,6 +110,7 @@ GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPre
     model = g_new0(GpudlModel, 1);
     model->refs = 1;
     g_mutex_init(&model->lock);
+    g_mutex_init(&model->id_lock);
     model->name = g_strdup(name);
     model->graph = graph;
     model->preproc = preproc ? *preproc : default_preproc(&input->shape);
@@ -168,6 +169,7 @@ void gpudl_model_unref(GpudlModel *model)
     g_free(model->converted_by);
     g_free(model->name);
     g_mutex_clear(&model->lock);
+    g_mutex_clear(&model->id_lock);
     g_free(model);
 }
 
@@ -218,22 +220,33 @@ GpudlPlanner *gpudl_model_get_planner(GpudlModel *model)
     return model->planner;
 }
 
+/* Sessions go on opening meanwhile: it takes as long as reading the file. */
+static gboolean compute_id(GpudlModel *model)
+{
+    gboolean there;
+
+    g_mutex_lock(&model->lock);
+    there = model->file && !model->dropped;
+    if (there)
+        model->holds++;
+    g_mutex_unlock(&model->lock);
+    if (!there)
+        return model->source && model->source->hash(model, model->id);
+    gpudl_modelfile_hash(model->file, model->id);
+    gpudl_model_release(model);
+    return TRUE;
+}
+
 const gchar *gpudl_model_get_id(GpudlModel *model)
 {
     gboolean known;
 
     if (g_atomic_int_get(&model->id_known))
         return model->id;
-    g_mutex_lock(&model->lock);
-    known = g_atomic_int_get(&model->id_known);
-    if (!known && model->file && !model->dropped) {
-        gpudl_modelfile_hash(model->file, model->id);
-        known = TRUE;
-    } else if (!known && model->source) {
-        known = model->source->hash(model, model->id);
-    }
+    g_mutex_lock(&model->id_lock);
+    known = g_atomic_int_get(&model->id_known) || compute_id(model);
     g_atomic_int_set(&model->id_known, known);
-    g_mutex_unlock(&model->lock);
+    g_mutex_unlock(&model->id_lock);
     return known ? model->id : "";
 }
 

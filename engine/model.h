@@ -23,10 +23,10 @@ typedef struct {
 /** Room for what identifies a network's content: 64 hexadecimal digits. */
 #define GPUDL_CONTENT_BYTES 65
 
-/** Where a model that came from a file gets from it again. Called under the model's lock; may take as long as loading.
- */
+/** Where a model that came from a file gets from it again. May take as long as loading. */
 typedef struct {
-    /** Makes the constants readable again, the same bytes at the same addresses. FORMAT if the file is another now. */
+    /** Makes the constants readable again, the same bytes at the same addresses; under the model's lock. FORMAT if the
+     * file is another now. */
     gboolean (*refill)(GpudlModel *model, GCancellable *cancellable, GError **error);
     /** Computes the id while the constants are not there; FALSE if the file is another now, or gone. */
     gboolean (*hash)(GpudlModel *model, gchar id[65]);
@@ -57,6 +57,7 @@ struct _GpudlModel {
     GBytes *file;                   /* of a net.bin: all of it */
     guint holds;                    /* gpudl_model_hold() less gpudl_model_release() */
     gboolean dropped;               /* pages are not there */
+    GMutex id_lock;                 /* of who computes the id; comes before the lock */
     gchar id[65], claimed_id[65];   /* id: valid once id_known; claimed_id: what a net.bin's header says, or "" */
     gint id_known;                  /* atomic */
     const GpudlModelSource *source; /* or NULL */

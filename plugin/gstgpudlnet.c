@@ -26,15 +26,22 @@ net_open (GstGpudlNet * net, GpudlModel * model, const gchar * location,
     const gchar * name, const GpudlSessionConfig * config, guint depth,
     GError ** error)
 {
-  g_autoptr (GpudlSession) session =
-      gpudl_session_acquire (model, config, NULL, error);
+  g_autoptr (GpudlSession) session = NULL;
+  GThread *hasher;
 
-  if (session == NULL)
-    return FALSE;
-  if (!gpudl_session_accepts_memory (session, GPUDL_MEMORY_HOST)) {
+  /* beside compiling; NULL, without a thread: whoever needs the hash first
+   * computes it */
+  hasher = g_thread_try_new ("gpudl-hash", hash_model, model, NULL);
+  session = gpudl_session_acquire (model, config, NULL, error);
+  if (session != NULL
+      && !gpudl_session_accepts_memory (session, GPUDL_MEMORY_HOST)) {
     g_set_error (error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
         "backend %s does not take frames in system memory",
         gpudl_session_get_backend (session));
+    g_clear_pointer (&session, gpudl_session_unref);
+  }
+  if (session == NULL) {
+    g_clear_pointer (&hasher, g_thread_join);
     return FALSE;
   }
 
@@ -45,8 +52,8 @@ net_open (GstGpudlNet * net, GpudlModel * model, const gchar * location,
   net->name = g_strdup (name);
   /* elements that share a session share its model: the one just read may go */
   net->model = gpudl_model_ref (gpudl_session_get_model (session));
-  /* NULL, without a thread: whoever needs the hash first computes it */
-  net->hasher = g_thread_try_new ("gpudl-hash", hash_model, net->model, NULL);
+  net->hashed = gpudl_model_ref (model);
+  net->hasher = hasher;
   net->stream = gpudl_stream_new (session, net->model);
   if (gpudl_session_accepts_memory (session, GPUDL_MEMORY_HOST_PINNED))
     net->allocator =
@@ -77,6 +84,7 @@ void
 gst_gpudl_net_close (GstGpudlNet * net)
 {
   g_clear_pointer (&net->hasher, g_thread_join);
+  g_clear_pointer (&net->hashed, gpudl_model_unref);
   gst_clear_object (&net->allocator);
   g_clear_pointer (&net->stream, gpudl_stream_free);
   g_clear_pointer (&net->session, gpudl_session_unref);

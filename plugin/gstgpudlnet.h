@@ -22,8 +22,9 @@ typedef struct
   guint depth;                  /* frames in flight, resolved */
   GstAllocator *allocator;      /* of memory that the device reads itself; NULL:
                                  * any memory of the host will do */
-  GThread *hasher;              /* computes the model's hash, which takes as
+  GThread *hasher;              /* computes the hash of hashed, which takes as
                                  * long as reading it; or NULL */
+  GpudlModel *hashed;
 } GstGpudlNet;
 
 /**

@@ -779,6 +779,20 @@ static void assert_answers(GpudlSession *session, GpudlModel *model)
     g_assert_cmpuint(gpudl_request_top_k(request, 0, 0, -1, classes), ==, n);
 }
 
+/* Whoever computes the id keeps nobody from the constants. */
+static void test_id_beside_session(Fixture *self, gconstpointer data)
+{
+    g_autofree gchar *path = write_net(self, "net.onnx", &small_a);
+    g_autoptr(GpudlModel) model = load(path);
+    g_autoptr(GpudlSession) session = NULL;
+
+    g_mutex_lock(&model->id_lock);
+    session = acquire(model);
+    assert_answers(session, model);
+    g_mutex_unlock(&model->id_lock);
+    g_assert_cmpuint(strlen(gpudl_model_get_id(model)), ==, 64);
+}
+
 static void test_forged_id(Fixture *self, gconstpointer data)
 {
     static const OnnxText many = {13, "x:f32:1x3x2x4", NULL, "Flatten x -> y", "y"};
@@ -862,6 +876,7 @@ int main(int argc, char **argv)
                  {"failing", test_failing},
                  {"fork", test_fork},
                  {"forged-id", test_forged_id},
+                 {"id-is-computed-beside-sessions", test_id_beside_session},
                  {"sessions", test_sessions},
                  /* last: what was cancelled goes on for a while, and takes its time from others */
                  {"convert-cancelled-late", test_convert_cancelled_late},
