@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "preproc_job.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "preproc_parts.h"
+
+/* the device reads jobs as words of 16 bytes */
+_Static_assert(sizeof(GpudlPreprocJob) % 16 == 0, "jobs lie one behind the other, aligned");
+
+static void set_axis(GpudlPreprocJobAxis *to, const GpudlAxis *axis)
+{
+    *to = (GpudlPreprocJobAxis){axis->first_centre, axis->scale, axis->lo, axis->hi};
+}
+
+static void set_axes(GpudlPreprocJob *job, const GpudlFrame *frame, const GpudlPreproc *pp,
+                     const GpudlPreprocGeometry *geometry, const GpudlPixelLayout *layout)
+{
+    for (int half = 0; half < 2; half++) {
+        /* component 1 is chroma; formats without it have one sampling */
+        const GpudlComponentLayout *component = &layout->components[layout->n_components > 1 ? half : 0];
+        GpudlAxis axis;
+
+        gpudl_preproc_axis(frame, pp, geometry, component, 0, &axis);
+        set_axis(&job->x[half], &axis);
+        gpudl_preproc_axis(frame, pp, geometry, component, 1, &axis);
+        set_axis(&job->y[half], &axis);
+    }
+}
+
+static void set_layout(GpudlPreprocJob *job, const GpudlPixelLayout *layout)
+{
+    int pair_bytes = 0;
+
+    for (int p = 0; p < layout->n_planes; p++)
+        job->plane_half_x[p] = 1;
+    for (int k = 0; k < layout->n_components; k++) {
+        const GpudlComponentLayout *component = &layout->components[k];
+        const int p = component->plane;
+
+        job->component_plane[k] = (uint8_t)p;
+        job->component_offset[k] = (uint8_t)component->offset;
+        job->component_step[k] = (uint8_t)component->step;
+        job->component_half_x[k] = (uint8_t)component->h_shift;
+        job->plane_half_y[p] = (uint8_t)component->v_shift;
+        /* where luma and chroma share a plane, its positions are the luma's */
+        if (job->plane_step[p] == 0 || component->h_shift == 0)
+            job->plane_step[p] = (uint8_t)component->step;
+        if (component->h_shift == 0)
+            job->plane_half_x[p] = 0;
+    }
+    for (int p = 0; p < layout->n_planes; p++)
+        pair_bytes += job->plane_half_x[p] ? job->plane_step[p] : 2 * job->plane_step[p];
+    job->pair_bytes = (uint8_t)pair_bytes;
+}
+
+void gpudl_preproc_job_idle(GpudlPreprocJob *job)
+{
+    memset(job, 0, sizeof(*job));
+}
+
+const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame, const GpudlPreproc *pp)
+{
+    const GpudlPixelLayout *layout = gpudl_pixel_layout(frame->format);
+    GpudlFrame readable = *frame;
+    GpudlPreprocGeometry geometry;
+    GpudlColorTransform color;
+    int32_t row_bytes[4], rows[4];
+    const char *fault;
+
+    gpudl_preproc_job_idle(job);
+    readable.memory = GPUDL_MEMORY_HOST; /* the checks are the same wherever the bytes are */
+    fault = gpudl_preproc_fault(&readable, pp);
+    if (fault != NULL)
+        return fault;
+    if (gpudl_preproc_geometry(frame, pp, &geometry) != 0)
+        return "frame or network input without pixels";
+    gpudl_preproc_color(frame, pp, &color);
+    gpudl_pixel_format_layout(frame->format, frame->width, frame->height, row_bytes, rows);
+    set_axes(job, frame, pp, &geometry, layout);
+    set_layout(job, layout);
+    for (int p = 0; p < layout->n_planes; p++) {
+        job->planes[p] = frame->planes[p];
+        job->strides[p] = frame->strides[p];
+        job->row_bytes[p] = row_bytes[p];
+    }
+    job->dst_x = geometry.dst_x;
+    job->dst_y = geometry.dst_y;
+    job->dst_width = geometry.dst_width;
+    job->dst_height = geometry.dst_height;
+    for (int c = 0; c < pp->channels; c++) {
+        for (int k = 0; k < 3; k++)
+            job->matrix[c][k] = (float)color.matrix[c][k];
+        job->offset[c] = (float)color.offset[c];
+        job->gain[c] = (float)color.gain[c];
+        job->bias[c] = (float)color.bias[c];
+        job->pad[c] = (float)color.pad[c];
+    }
+    job->n_planes = (uint8_t)layout->n_planes;
+    job->n_components = (uint8_t)layout->n_components;
+    job->method = (uint8_t)pp->scale_method;
+    return NULL;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Pre-processing of one frame on a device, as data: everything that gpudl_preproc_ref() derives from a frame and its
+ * parameters, settled on the host, in a struct that a kernel reads. And the arithmetic on it, in functions that compile
+ * for both sides, so that what the device computes can be checked on a machine without one.
+ *
+ * The arithmetic: source samples are bytes. Rows come first: weights are integers in units of 2^-26, sums of weight
+ * times byte are exact. Columns follow in float32, then both sums of weights divide. Matrix and normalisation are
+ * float32. So values differ from the reference by a few roundings of float32 (GPUDL_PREPROC_JOB_BOUND). Which samples
+ * belong to a window is decided in double, with the reference's very operations: nearest and area jump there.
+ */
+#ifndef GPUDL_KERNELS_PREPROC_JOB_H
+#define GPUDL_KERNELS_PREPROC_JOB_H
+
+#include "preproc.h"
+
+#ifdef __CUDACC__
+#define GPUDL_BOTH_SIDES static __host__ __device__ __forceinline__
+#else
+#include <math.h>
+#define GPUDL_BOTH_SIDES static inline
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Largest difference to the reference before normalisation, in units of a pixel's 255. Weights are off by some 2e-7; at
+ * a picture's edge bicubic is left with a fifth of their sum, and chroma is multiplied by up to 2.2: 6e-4, and
+ * roundings of float32 at 255, 1.5e-5 each, above that.
+ */
+#define GPUDL_PREPROC_JOB_BOUND 1e-3
+
+/** One axis at one sampling: destination sample i lies at first_centre + i * scale, samples lo <= s < hi exist. */
+typedef struct {
+    double first_centre, scale;
+    int32_t lo, hi;
+} GpudlPreprocJobAxis;
+
+/**
+ * One frame. Index 0 of an axis is the luma's (or the only) sampling, 1 the chroma's where it has half the samples,
+ * else a copy of 0. planes are addresses that the device can read; a job does not own them. n_planes 0 is a slot
+ * without a frame: it is written with zeros.
+ */
+typedef struct {
+    const uint8_t *planes[3];
+    GpudlPreprocJobAxis x[2], y[2];
+    int32_t strides[3];   /* bytes */
+    int32_t row_bytes[3]; /* of a plane's row, nothing is read behind */
+    int32_t dst_x, dst_y, dst_width, dst_height;
+    float matrix[3][3], offset[3]; /* pixel[c] = clamp(offset[c] + sum_k matrix[c][k] * component[k], 0, 255) */
+    float gain[3], bias[3];        /* value[c] = pixel[c] * gain[c] + bias[c] */
+    float pad[3];                  /* value[c] outside the destination rectangle */
+    uint8_t n_planes, n_components;
+    uint8_t method;                           /* GpudlScaleMethod */
+    uint8_t pair_bytes;                       /* of two neighbouring pixels over all planes */
+    uint8_t plane_step[3];                    /* bytes of a position: of a pixel, or of a chroma sample */
+    uint8_t plane_half_x[3], plane_half_y[3]; /* 1: half as many positions as pixels */
+    uint8_t component_plane[3], component_offset[3], component_step[3], component_half_x[3];
+} GpudlPreprocJob;
+
+/** A slot without a frame. */
+void gpudl_preproc_job_idle(GpudlPreprocJob *job);
+
+/**
+ * Fills a job from a frame and what the network wants, for pixels that the device can read at frame->planes (of either
+ * memory kind). Returns NULL, or what is wrong with them (static text); the job is idle then.
+ */
+const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame, const GpudlPreproc *pp);
+
+/** Samples begin <= s < end, at least one, make a destination sample; its centre is whole + fraction. */
+typedef struct {
+    int32_t begin, end, whole;
+    float fraction;
+} GpudlPreprocTaps;
+
+GPUDL_BOTH_SIDES int32_t gpudl_job_clamp(int32_t v, int32_t lo, int32_t hi)
+{
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
+GPUDL_BOTH_SIDES int32_t gpudl_job_floor(double v)
+{
+#ifdef __CUDA_ARCH__
+    return __double2int_rd(v);
+#else
+    return (int32_t)floor(v);
+#endif
+}
+
+/** Centre of destination sample i; product and sum are rounded each, as C does it. */
+GPUDL_BOTH_SIDES double gpudl_job_centre(const GpudlPreprocJobAxis *axis, int32_t i)
+{
+#ifdef __CUDA_ARCH__
+    return __dadd_rn(axis->first_centre, __dmul_rn(i, axis->scale));
+#else
+    return axis->first_centre + i * axis->scale;
+#endif
+}
+
+/** Whether the box around centre holds sample s. */
+GPUDL_BOTH_SIDES int gpudl_job_in_box(double centre, double widen, int32_t s)
+{
+    double x = (s + 0.5 - centre) / widen;
+
+    return x > -0.5 && x <= 0.5;
+}
+
+GPUDL_BOTH_SIDES GpudlPreprocTaps gpudl_job_taps(const GpudlPreprocJobAxis *axis, int method, int32_t i)
+{
+    const double centre = gpudl_job_centre(axis, i);
+    GpudlPreprocTaps taps;
+
+    taps.whole = gpudl_job_floor(centre);
+    taps.fraction = (float)(centre - taps.whole);
+    taps.begin = taps.end = axis->lo;
+    if (method == GPUDL_SCALE_AREA) {
+        const double widen = axis->scale > 1.0 ? axis->scale : 1.0, support = 0.5 * widen;
+
+        taps.begin = gpudl_job_clamp(gpudl_job_floor(centre - support + 0.5), axis->lo, axis->hi);
+        taps.end = gpudl_job_clamp(gpudl_job_floor(centre + support + 0.5), axis->lo, axis->hi);
+        while (taps.begin < taps.end && !gpudl_job_in_box(centre, widen, taps.begin))
+            taps.begin++;
+        while (taps.begin < taps.end && !gpudl_job_in_box(centre, widen, taps.end - 1))
+            taps.end--;
+    } else if (method != GPUDL_SCALE_NEAREST) {
+        /* float32 may be off by a sample where the weight is next to nothing */
+        const float widen = axis->scale > 1.0 ? (float)axis->scale : 1.f;
+        const float support = method == GPUDL_SCALE_BICUBIC ? 2.f * widen : widen;
+
+        taps.begin = gpudl_job_clamp(taps.whole + (int32_t)floorf(taps.fraction - support + 0.5f), axis->lo, axis->hi);
+        taps.end = gpudl_job_clamp(taps.whole + (int32_t)floorf(taps.fraction + support + 0.5f), axis->lo, axis->hi);
+    }
+    if (taps.begin >= taps.end) {
+        taps.begin = gpudl_job_clamp(taps.whole, axis->lo, axis->hi - 1);
+        taps.end = taps.begin + 1;
+    }
+    return taps;
+}
+
+/** 1 / scale, at most 1: what distances are multiplied with. */
+GPUDL_BOTH_SIDES float gpudl_job_narrow(const GpudlPreprocJobAxis *axis)
+{
+    return axis->scale > 1.0 ? (float)(1.0 / axis->scale) : 1.f;
+}
+
+/** Weight of sample s of a window, not normalised: at most 1. */
+GPUDL_BOTH_SIDES float gpudl_job_weight(const GpudlPreprocTaps *taps, float narrow, int method, int32_t s)
+{
+    const float t = fabsf(((float)(s - taps->whole) + 0.5f - taps->fraction) * narrow);
+
+    if (method == GPUDL_SCALE_BILINEAR)
+        return t < 1.f ? 1.f - t : 0.f;
+    if (method == GPUDL_SCALE_BICUBIC) {
+        if (t < 1.f)
+            return (1.5f * t - 2.5f) * t * t + 1.f;
+        return t < 2.f ? ((-0.5f * t + 2.5f) * t - 4.f) * t + 2.f : 0.f;
+    }
+    return 1.f;
+}
+
+/** A row's weight in units of 2^-26; 0 outside the window. 16 signed bits above GPUDL_JOB_LOW_BITS. */
+#define GPUDL_JOB_LOW_BITS 12
+GPUDL_BOTH_SIDES int32_t gpudl_job_row_weight(const GpudlPreprocTaps *taps, float narrow, int method, int32_t s)
+{
+    if (s < taps->begin || s >= taps->end)
+        return 0;
+#ifdef __CUDA_ARCH__
+    return __float2int_rn(gpudl_job_weight(taps, narrow, method, s) * 67108864.f);
+#else
+    return (int32_t)lrintf(gpudl_job_weight(taps, narrow, method, s) * 67108864.f);
+#endif
+}
+
+/** Rows that can be summed before the sum of upper halves (at most 2^14 * 255 each) leaves 32 bits. */
+#define GPUDL_JOB_SLAB_ROWS 512
+
+/** Network channel c from components, normalised. */
+GPUDL_BOTH_SIDES float gpudl_job_channel(const GpudlPreprocJob *job, int c, const float component[3])
+{
+    float pixel = job->offset[c];
+
+    for (int k = 0; k < 3; k++)
+        pixel += job->matrix[c][k] * component[k];
+    pixel = pixel < 0.f ? 0.f : pixel > 255.f ? 255.f : pixel;
+    return pixel * job->gain[c] + job->bias[c];
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
