@@ -49,7 +49,7 @@ if mode == "clang":
     if major != CLANG_FORMAT_MAJOR:
         print(f"clang-format {major} is installed, the files are made by {CLANG_FORMAT_MAJOR}")
         sys.exit(77)
-    paths = [p for p in tree.files(".c", ".h", ".cc", ".cu") if not str(p).startswith(GSTREAMER_STYLE) and "data" not in p.parts]
+    paths = [p for p in tree.files(".c", ".h", ".cc", ".cu", ".cuh") if not str(p).startswith(GSTREAMER_STYLE) and "data" not in p.parts]
     formatter = clang_format
 else:
     version_of("indent")

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One block makes ROWS rows (a tile of their columns) of one frame's input, whatever the format:
+ *
+ *  1. down: each thread takes 8 neighbouring bytes of a plane and sums them over the rows of the window, bytes being
+ *     bytes: what they mean does not matter yet. Two rows are interleaved so that dp2a multiplies both with 16-bit
+ *     weights; a weight is two such halves, so sums are exact. The sums go to shared memory as float32;
+ *  2. across: each thread takes one column and sums its window of each component there;
+ *  3. matrix, normalisation, store.
+ *
+ * Windows that do not fit are taken in pieces: VALUES bytes of a row over all planes, SLAB rows at a time.
+ */
+#include "cuda_common.cuh"
+#include "preproc_cuda.h"
+
+namespace
+{
+
+constexpr int VALUES = 4096, SLAB = 256, UNIT = 8;
+/* each plane's piece begins and ends at a multiple of UNIT: that much more than what is wanted */
+constexpr int SLACK = 3 * 2 * UNIT;
+static_assert(SLAB <= GPUDL_JOB_SLAB_ROWS && SLAB % 2 == 0, "sums stay in 32 bits");
+
+struct Output {
+    void *data;
+    int32_t width, height, channels;
+    GpudlPreprocLayout layout;
+};
+
+/* What one column has gathered. */
+template <int ROWS> struct Column {
+    float sum[ROWS][3], weight[2];
+};
+
+template <int ROWS, int THREADS> struct Shared {
+    GpudlPreprocJob job;
+    int32_t row_begin[2], row_end[2];       /* by sampling: union of the windows of all rows */
+    int32_t column_begin[2], column_end[2]; /* of the tile */
+    int32_t start[3];                       /* byte of a plane's row at which its piece begins; may be negative */
+    int32_t base[4];                        /* where the piece lies in values; [3]: end */
+    float weight_sum[2][ROWS];
+    uint2 weights[2][ROWS][SLAB / 2]; /* of two rows each: .x upper halves, .y GPUDL_JOB_LOW_BITS lower bits */
+    float values[ROWS][VALUES + VALUES / 32];
+    /* of each thread, from piece to piece: registers are needed for the rows meanwhile */
+    float columns[sizeof(Column<ROWS>) / sizeof(float)][THREADS];
+};
+
+/* one place in 32 is left out: threads that read at strides of 8, 16, ... meet other banks */
+__device__ __forceinline__ int place(int i)
+{
+    return i + (i >> 5);
+}
+
+/* sum + w[0] * b[0] + w[1] * b[1], or b[2], b[3]: 16-bit signed weights, bytes */
+__device__ __forceinline__ int dot_low(unsigned w, unsigned b, int sum)
+{
+    asm("dp2a.lo.s32.u32 %0, %1, %2, %0;" : "+r"(sum) : "r"(w), "r"(b));
+    return sum;
+}
+
+__device__ __forceinline__ int dot_high(unsigned w, unsigned b, int sum)
+{
+    asm("dp2a.hi.s32.u32 %0, %1, %2, %0;" : "+r"(sum) : "r"(w), "r"(b));
+    return sum;
+}
+
+template <int ROWS> struct Sums {
+    int high[ROWS][UNIT], low[ROWS][UNIT];
+
+    __device__ __forceinline__ void add(uint2 a, uint2 b, const uint2 (*weights)[SLAB / 2], int pair)
+    {
+        const unsigned v[4] = {__byte_perm(a.x, b.x, 0x5140), __byte_perm(a.x, b.x, 0x7362),
+                               __byte_perm(a.y, b.y, 0x5140), __byte_perm(a.y, b.y, 0x7362)};
+
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            const uint2 w = weights[r][pair];
+
+            if (ROWS > 1 && (w.x | w.y) == 0)
+                continue; /* the same for the whole block: this row's window has not begun, or is over */
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                high[r][2 * i] = dot_low(w.x, v[i], high[r][2 * i]);
+                low[r][2 * i] = dot_low(w.y, v[i], low[r][2 * i]);
+                high[r][2 * i + 1] = dot_high(w.x, v[i], high[r][2 * i + 1]);
+                low[r][2 * i + 1] = dot_high(w.y, v[i], low[r][2 * i + 1]);
+            }
+        }
+    }
+};
+
+/* 8 bytes at p, aligned to ALIGN; of those only first <= i < last exist (ALIGN 1) */
+template <int ALIGN> __device__ __forceinline__ uint2 load(const uint8_t *p, int first, int last)
+{
+    if (ALIGN == 8)
+        return __ldg(reinterpret_cast<const uint2 *>(p));
+    if (ALIGN == 4)
+        return make_uint2(__ldg(reinterpret_cast<const unsigned *>(p)),
+                          __ldg(reinterpret_cast<const unsigned *>(p + 4)));
+    uint2 v = make_uint2(0, 0);
+
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if (i >= first && i < last)
+            v.x |= (unsigned)__ldg(p + i) << 8 * i;
+        if (i + 4 >= first && i + 4 < last)
+            v.y |= (unsigned)__ldg(p + i + 4) << 8 * i;
+    }
+    return v;
+}
+
+template <int ALIGN, int ROWS>
+__device__ __forceinline__ void sum_rows(Sums<ROWS> &sums, const uint8_t *p, int64_t stride, int rows,
+                                         const uint2 (*weights)[SLAB / 2], int first, int last)
+{
+    constexpr int PAIRS = ALIGN == 1 ? 1 : ROWS == 1 ? 4 : 2; /* in flight, as far as registers go */
+    int pair = 0;
+
+    for (; 2 * (pair + PAIRS) <= rows; pair += PAIRS) {
+        uint2 v[2 * PAIRS];
+
+#pragma unroll
+        for (int i = 0; i < 2 * PAIRS; i++)
+            v[i] = load<ALIGN>(p + i * stride, first, last);
+        p += 2 * PAIRS * stride;
+#pragma unroll
+        for (int i = 0; i < PAIRS; i++)
+            sums.add(v[2 * i], v[2 * i + 1], weights, pair + i);
+    }
+    for (; 2 * pair < rows; pair++) {
+        const uint2 a = load<ALIGN>(p, first, last);
+        const uint2 b = 2 * pair + 1 < rows ? load<ALIGN>(p + stride, first, last) : make_uint2(0, 0);
+
+        p += 2 * stride;
+        sums.add(a, b, weights, pair);
+    }
+}
+
+/* the rows slab .. slab + SLAB of all windows, of the bytes that thread item of the piece has */
+template <int ROWS, int THREADS> __device__ __forceinline__ void sum_unit(Shared<ROWS, THREADS> &s, int item, int slab)
+{
+    const int at = item * UNIT;
+    const int plane = at >= s.base[2] ? 2 : at >= s.base[1] ? 1 : 0;
+    const int half = s.job.plane_half_y[plane];
+    const int row = s.row_begin[half] + slab, rows = min(s.row_end[half] - row, SLAB);
+    const int byte = s.start[plane] + at - s.base[plane];
+    const int64_t stride = s.job.strides[plane];
+    const uint8_t *p = s.job.planes[plane] + row * stride + byte;
+    const int first = -byte, last = s.job.row_bytes[plane] - byte;
+    Sums<ROWS> sums = {};
+
+    if (rows <= 0)
+        return;
+    if (first > 0 || last < UNIT || stride % 4 != 0)
+        sum_rows<1>(sums, p, stride, rows, s.weights[half], first, last);
+    else if (stride % 8 != 0)
+        sum_rows<4>(sums, p, stride, rows, s.weights[half], first, last);
+    else
+        sum_rows<8>(sums, p, stride, rows, s.weights[half], first, last);
+#pragma unroll
+    for (int r = 0; r < ROWS; r++)
+#pragma unroll
+        for (int i = 0; i < UNIT; i++) {
+            const float sum = (float)sums.high[r][i] * (1 << GPUDL_JOB_LOW_BITS) + (float)sums.low[r][i];
+            float *value = &s.values[r][place(at + i)];
+
+            *value = slab == 0 ? sum : *value + sum;
+        }
+}
+
+/* one warp: weights of one output row at one sampling */
+template <int ROWS, int THREADS>
+__device__ __forceinline__ void fill_weights(Shared<ROWS, THREADS> &s, int half, int r, int i, bool wanted, int slab,
+                                             bool count)
+{
+    const GpudlPreprocJobAxis &axis = s.job.y[half];
+    const int begin = s.row_begin[half] + slab, rows = min(s.row_end[half] - begin, SLAB);
+    const float narrow = gpudl_job_narrow(&axis);
+    GpudlPreprocTaps taps = {};
+    int high = 0, low = 0;
+
+    if (wanted)
+        taps = gpudl_job_taps(&axis, s.job.method, i);
+    for (int pair = threadIdx.x % 32; 2 * pair < rows; pair += 32) {
+        const int a = gpudl_job_row_weight(&taps, narrow, s.job.method, begin + 2 * pair);
+        const int b = gpudl_job_row_weight(&taps, narrow, s.job.method, begin + 2 * pair + 1);
+        const int mask = (1 << GPUDL_JOB_LOW_BITS) - 1;
+        const int high_a = a >> GPUDL_JOB_LOW_BITS, high_b = b >> GPUDL_JOB_LOW_BITS;
+
+        s.weights[half][r][pair] =
+            make_uint2((unsigned)(high_a & 0xffff) | (unsigned)high_b << 16, (unsigned)(a & mask) | (b & mask) << 16);
+        high += high_a + high_b;
+        low += (a & mask) + (b & mask);
+    }
+    if (!count)
+        return;
+#pragma unroll
+    for (int d = 16; d > 0; d /= 2) {
+        high += __shfl_down_sync(0xffffffff, high, d);
+        low += __shfl_down_sync(0xffffffff, low, d);
+    }
+    if (threadIdx.x % 32 == 0)
+        s.weight_sum[half][r] += (float)high * (1 << GPUDL_JOB_LOW_BITS) + (float)low;
+}
+
+/* N components from first on share a sampling: their samples u0 <= s < u1 of the column's window */
+template <int N, int METHOD, int ROWS, int THREADS>
+__device__ __forceinline__ void gather_as(const Shared<ROWS, THREADS> &s, Column<ROWS> &column, int first, int half,
+                                          int i, int u0, int u1)
+{
+    const GpudlPreprocJobAxis &axis = s.job.x[half];
+    const GpudlPreprocTaps taps = gpudl_job_taps(&axis, METHOD, i);
+    const float narrow = gpudl_job_narrow(&axis);
+    const int begin = max(taps.begin, u0), end = min(taps.end, u1);
+    const int step = s.job.component_step[first];
+    int at[N];
+
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+        const int plane = s.job.component_plane[first + n];
+
+        at[n] = s.base[plane] - s.start[plane] + s.job.component_offset[first + n] + begin * step;
+    }
+    for (int k = begin; k < end; k++) {
+        const float w = gpudl_job_weight(&taps, narrow, METHOD, k);
+
+        column.weight[half] += w;
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+#pragma unroll
+            for (int r = 0; r < ROWS; r++)
+                column.sum[r][N == 2 ? n + 1 : n] += w * s.values[r][place(at[n])];
+            at[n] += step;
+        }
+    }
+}
+
+template <int N, int ROWS, int THREADS>
+__device__ __forceinline__ void gather(const Shared<ROWS, THREADS> &s, Column<ROWS> &column, int first, int half, int i,
+                                       int u0, int u1)
+{
+    if (s.job.method == GPUDL_SCALE_BILINEAR)
+        gather_as<N, GPUDL_SCALE_BILINEAR>(s, column, first, half, i, u0, u1);
+    else if (s.job.method == GPUDL_SCALE_BICUBIC)
+        gather_as<N, GPUDL_SCALE_BICUBIC>(s, column, first, half, i, u0, u1);
+    else if (s.job.method == GPUDL_SCALE_AREA)
+        gather_as<N, GPUDL_SCALE_AREA>(s, column, first, half, i, u0, u1);
+    else
+        gather_as<N, GPUDL_SCALE_NEAREST>(s, column, first, half, i, u0, u1);
+}
+
+template <int ROWS, int THREADS>
+__device__ __forceinline__ void keep(Shared<ROWS, THREADS> &s, const Column<ROWS> &column, bool first)
+{
+    constexpr int N = sizeof(column) / sizeof(float);
+    const float *values = reinterpret_cast<const float *>(&column);
+
+#pragma unroll
+    for (int k = 0; k < N; k++)
+        s.columns[k][threadIdx.x] = first ? values[k] : s.columns[k][threadIdx.x] + values[k];
+}
+
+__device__ __forceinline__ void store(const Output &out, int n, int y, int x, const float v[3])
+{
+    const int64_t pixel = ((int64_t)n * out.height + y) * out.width + x;
+
+    if (out.layout == GPUDL_PREPROC_NHWC4_F16) {
+        const __half2 a = __floats2half2_rn(v[0], v[1]), b = __floats2half2_rn(v[2], 0.f);
+
+        reinterpret_cast<uint2 *>(out.data)[pixel] =
+            make_uint2(*reinterpret_cast<const unsigned *>(&a), *reinterpret_cast<const unsigned *>(&b));
+    } else if (out.layout == GPUDL_PREPROC_NHWC4_F32) {
+        reinterpret_cast<float4 *>(out.data)[pixel] = make_float4(v[0], v[1], v[2], 0.f);
+    } else {
+        const int64_t plane = (int64_t)out.height * out.width;
+        float *to = static_cast<float *>(out.data) + n * out.channels * plane + (int64_t)y * out.width + x;
+
+#pragma unroll
+        for (int c = 0; c < 3; c++)
+            if (c < out.channels)
+                to[c * plane] = v[c];
+    }
+}
+
+/* where the pieces of all planes lie that hold the pixels c0 .. c1; both even */
+template <int ROWS, int THREADS> __device__ __forceinline__ void place_piece(Shared<ROWS, THREADS> &s, int c0, int c1)
+{
+    int base = 0;
+
+    for (int plane = 0; plane < 3; plane++) {
+        s.base[plane] = base;
+        if (plane < s.job.n_planes) {
+            const int half = s.job.plane_half_x[plane], step = s.job.plane_step[plane];
+            const int begin = (c0 >> half) * step, end = min((c1 >> half) * step, s.job.row_bytes[plane]);
+            const int start = begin - (int)((uintptr_t)(s.job.planes[plane] + begin) % UNIT);
+
+            s.start[plane] = start;
+            base += max(end - start + UNIT - 1, 0) / UNIT * UNIT;
+        }
+    }
+    s.base[3] = base;
+}
+
+/* first and last sample that the tile's columns and the block's rows need, by sampling; one thread each */
+template <int ROWS, int THREADS>
+__device__ __forceinline__ void find_windows(Shared<ROWS, THREADS> &s, int ia, int ib, int ja, int jb)
+{
+    const int half = threadIdx.x / 32 % 2;
+    const bool vertical = threadIdx.x >= 64;
+    const GpudlPreprocJobAxis &axis = vertical ? s.job.y[half] : s.job.x[half];
+    const int begin = gpudl_job_taps(&axis, s.job.method, vertical ? ja : ia).begin;
+    const int end = gpudl_job_taps(&axis, s.job.method, (vertical ? jb : ib) - 1).end;
+
+    (vertical ? s.row_begin : s.column_begin)[half] = begin;
+    (vertical ? s.row_end : s.column_end)[half] = end;
+}
+
+template <int ROWS, int THREADS>
+__device__ __forceinline__ void gather_tile(Shared<ROWS, THREADS> &s, int i, bool mine, int ra, int rb, int j)
+{
+    const int warp = threadIdx.x / 32;
+    const int half_first = s.job.n_components == 3 && s.job.component_half_x[1];
+    const int begin = min(s.column_begin[0], half_first ? 2 * s.column_begin[1] : s.column_begin[0]) & ~1;
+    const int end = (max(s.column_end[0], half_first ? 2 * s.column_end[1] : s.column_end[0]) + 1) & ~1;
+    const int piece = (VALUES - SLACK) / s.job.pair_bytes * 2;
+    const int rows = max(s.row_end[0] - s.row_begin[0], s.row_end[1] - s.row_begin[1]);
+
+    for (int c0 = begin; c0 < end; c0 += piece) {
+        const int c1 = min(c0 + piece, end);
+
+        for (int slab = 0; slab < rows; slab += SLAB) {
+            if (slab == 0 && threadIdx.x == THREADS - 1)
+                place_piece(s, c0, c1);
+            if (c0 == begin || rows > SLAB)
+                for (int k = warp; k < 2 * ROWS; k += THREADS / 32)
+                    fill_weights(s, k % 2, k / 2, j + k / 2, k / 2 >= ra && k / 2 < rb, slab, c0 == begin);
+            __syncthreads();
+            for (int item = threadIdx.x; item * UNIT < s.base[3]; item += THREADS)
+                sum_unit(s, item, slab);
+            __syncthreads();
+        }
+        if (mine) {
+            Column<ROWS> column = {};
+
+            if (s.job.n_components == 1) {
+                gather<1>(s, column, 0, 0, i, c0, c1);
+            } else if (!half_first) {
+                gather<3>(s, column, 0, 0, i, c0, c1);
+            } else {
+                gather<1>(s, column, 0, 0, i, c0, c1);
+                gather<2>(s, column, 1, 1, i, c0 >> 1, c1 >> 1);
+            }
+            keep(s, column, c0 == begin);
+        }
+        if (c1 < end)
+            __syncthreads(); /* values are written again */
+    }
+}
+
+template <int ROWS, int THREADS, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS)
+    preproc(const GpudlPreprocJob *__restrict__ jobs, const Output out, int tile_columns)
+{
+    __shared__ Shared<ROWS, THREADS> s;
+    const int x0 = blockIdx.x * tile_columns, x1 = min(x0 + tile_columns, out.width), x = x0 + threadIdx.x;
+    const int y0 = blockIdx.y * ROWS, n = blockIdx.z;
+
+    static_assert(sizeof(GpudlPreprocJob) % 8 == 0 && sizeof(GpudlPreprocJob) / 8 <= THREADS, "one load fetches a job");
+    if (threadIdx.x < sizeof(GpudlPreprocJob) / 8)
+        reinterpret_cast<uint2 *>(&s.job)[threadIdx.x] = reinterpret_cast<const uint2 *>(jobs + n)[threadIdx.x];
+    if (threadIdx.x < 2 * ROWS)
+        s.weight_sum[threadIdx.x % 2][threadIdx.x / 2] = 0.f;
+    __syncthreads();
+
+    /* columns xa .. xb and rows ra .. rb of the tile lie in the destination rectangle */
+    const int xa = max(x0, s.job.dst_x), xb = min(x1, s.job.dst_x + s.job.dst_width);
+    const int ra = max(0, s.job.dst_y - y0), rb = min(ROWS, s.job.dst_y + s.job.dst_height - y0);
+    const bool mine = x >= xa && x < xb;
+
+    if (s.job.n_planes != 0 && xa < xb && ra < rb) {
+        if (threadIdx.x < 128 && threadIdx.x % 32 == 0)
+            find_windows(s, xa - s.job.dst_x, xb - s.job.dst_x, y0 + ra - s.job.dst_y, y0 + rb - s.job.dst_y);
+        __syncthreads();
+        gather_tile(s, x - s.job.dst_x, mine, ra, rb, y0 - s.job.dst_y);
+    }
+    if (x >= x1)
+        return;
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        float v[3] = {0.f, 0.f, 0.f};
+
+        if (y0 + r >= out.height)
+            break;
+        if (s.job.n_planes == 0) {
+            /* an idle slot: zeros */
+        } else if (mine && r >= ra && r < rb) {
+            float component[3] = {0.f, 0.f, 0.f};
+
+#pragma unroll
+            for (int k = 0; k < 3; k++)
+                if (k < s.job.n_components)
+                    component[k] = s.columns[3 * r + k][threadIdx.x] /
+                                   (s.columns[3 * ROWS + s.job.component_half_x[k]][threadIdx.x] *
+                                    s.weight_sum[s.job.plane_half_y[s.job.component_plane[k]]][r]);
+#pragma unroll
+            for (int c = 0; c < 3; c++)
+                if (c < out.channels)
+                    v[c] = gpudl_job_channel(&s.job, c, component);
+        } else {
+#pragma unroll
+            for (int c = 0; c < 3; c++)
+                if (c < out.channels)
+                    v[c] = s.job.pad[c];
+        }
+        store(out, n, y0 + r, x, v);
+    }
+}
+
+} // namespace
+
+extern "C" int gpudl_preproc_cuda(const GpudlPreprocJob *jobs, int32_t count, int32_t width, int32_t height,
+                                  int32_t channels, GpudlPreprocLayout layout, void *out, GpudlKernelStream stream)
+{
+    const Output output = {out, width, height, channels, layout};
+
+    if (count < 0 || count > GPUDL_GRID_YZ || width < 1 || height < 1 || height > GPUDL_GRID_YZ ||
+        (channels != 1 && channels != 3) || layout < 0 || layout > GPUDL_PREPROC_LAYOUT_LAST)
+        return GPUDL_KERNEL_SHAPE;
+    if (count == 0)
+        return GPUDL_KERNEL_OK;
+    /* Many frames: two rows a block read what their windows share once. Few: rows of their own fill the device. */
+    if ((int64_t)count * height * gpudl_divide_up(width, 256) >= 1024) {
+        constexpr int ROWS = 2, THREADS = 256;
+        const int tiles = (int)gpudl_divide_up(width, THREADS), tile = (int)gpudl_divide_up(width, tiles);
+
+        preproc<ROWS, THREADS, 3>
+            <<<dim3(tiles, (unsigned)gpudl_divide_up(height, ROWS), count), THREADS, 0, stream>>>(jobs, output, tile);
+    } else {
+        constexpr int THREADS = 512;
+        const int tiles = (int)gpudl_divide_up(width, 256), tile = (int)gpudl_divide_up(width, tiles);
+
+        preproc<1, THREADS, 2><<<dim3(tiles, height, count), THREADS, 0, stream>>>(jobs, output, tile);
+    }
+    return (int)cudaGetLastError();
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "device.h"
+
+#include <cuda_runtime_api.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/half.h"
+
+#define GUARD 256 /* keeps the alignment of what lies between */
+#define GUARD_BYTE 0xa5
+#define SKIPPED 77
+#define BENCH_RUNS 15
+
+typedef struct Memory {
+    struct Memory *next;
+    void *host;      /* of host memory alone */
+    uint8_t *device; /* the allocation */
+    size_t bytes, before, after;
+} Memory;
+
+static struct {
+    uint64_t seed, state;
+    int cases, bench, tap;
+    const char *only;
+    char text[2048];
+    Memory *memory;
+    jmp_buf failed;
+    cudaStream_t stream;
+    double copy_rate; /* bytes read and written, a second */
+} self = {.seed = 1};
+
+/* ---- cases ------------------------------------------------------------------------------------------------------- */
+
+int device_cases(int usual)
+{
+    return self.cases > 0 && self.cases < usual ? self.cases : usual;
+}
+
+static void append(const char *format, va_list args)
+{
+    size_t length = strlen(self.text);
+
+    vsnprintf(self.text + length, sizeof(self.text) - length, format, args);
+}
+
+static void cuda(cudaError_t error, const char *what)
+{
+    if (error == cudaSuccess)
+        return;
+    /* such an error stays with the process: nothing can be said of what follows */
+    printf("Bail out! %s: %s: %s\n", self.text, what, cudaGetErrorString(error));
+    exit(1);
+}
+
+/* Frees all memory of the case; returns where a guard band was written to, or 0. */
+static long free_memory(void)
+{
+    long wrong = 0;
+
+    while (self.memory != NULL) {
+        Memory *m = self.memory;
+
+        self.memory = m->next;
+        if (m->before + m->after > 0 && m->device != NULL) {
+            size_t total = m->before + m->bytes + m->after;
+            uint8_t *copy = malloc(total);
+
+            cuda(cudaMemcpy(copy, m->device, total, cudaMemcpyDeviceToHost), "reading guard bands");
+            for (size_t i = 0; i < total && wrong == 0; i++)
+                if ((i < m->before || i >= m->before + m->bytes) && copy[i] != GUARD_BYTE)
+                    wrong = i < m->before ? (long)i - (long)m->before : (long)(i - m->before - m->bytes) + 1;
+            free(copy);
+        }
+        if (m->device != NULL)
+            cuda(cudaFree(m->device), "free");
+        free(m->host);
+        free(m);
+    }
+    return wrong;
+}
+
+static void end_case(void)
+{
+    const long wrong = free_memory();
+
+    if (wrong < 0)
+        device_fail("byte %ld before an output was written", -wrong);
+    if (wrong > 0)
+        device_fail("byte %ld behind an output was written", wrong);
+}
+
+void device_case(int number, const char *format, ...)
+{
+    va_list args;
+
+    end_case();
+    self.state = self.seed * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)number * UINT64_C(0xd1342543de82ef95);
+    snprintf(self.text, sizeof(self.text), "--seed %llu, case %d: ", (unsigned long long)self.seed, number);
+    va_start(args, format);
+    append(format, args);
+    va_end(args);
+}
+
+void device_note(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    append(format, args);
+    va_end(args);
+}
+
+void device_fail(const char *format, ...)
+{
+    va_list args;
+
+    printf("# %s: ", self.text);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+    longjmp(self.failed, 1);
+}
+
+uint64_t device_bits(void)
+{
+    uint64_t z = self.state += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+int64_t device_int(int64_t low, int64_t high)
+{
+    return low + (int64_t)(device_bits() % ((uint64_t)(high - low) + 1));
+}
+
+double device_real(double low, double high)
+{
+    return low + (high - low) * ((double)(device_bits() >> 11) * 0x1p-53);
+}
+
+void device_random_halfs(uint16_t *to, size_t n, double low, double high, int extremes)
+{
+    static const uint16_t rare[] = {0x7c00, 0xfc00, 0x7e00, 0x7bff, 0xfbff, 0x0001, 0x8001, 0x8000};
+
+    for (size_t i = 0; i < n; i++)
+        to[i] = extremes && device_int(0, 15) == 0 ? rare[device_int(0, 7)] : gpudl_f64_to_f16(device_real(low, high));
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+static Memory *add_memory(void)
+{
+    Memory *m = calloc(1, sizeof(*m));
+
+    m->next = self.memory;
+    return self.memory = m;
+}
+
+void *device_host(size_t bytes)
+{
+    Memory *m = add_memory();
+
+    return m->host = calloc(bytes > 0 ? bytes : 1, 1);
+}
+
+void *device_input(const void *from, size_t bytes, size_t offset)
+{
+    Memory *m = add_memory();
+
+    cuda(cudaMalloc((void **)&m->device, offset + bytes > 0 ? offset + bytes : 1), "allocating an input");
+    if (bytes > 0)
+        cuda(cudaMemcpy(m->device + offset, from, bytes, cudaMemcpyHostToDevice), "writing an input");
+    return m->device + offset;
+}
+
+void *device_output(size_t bytes, size_t offset)
+{
+    Memory *m = add_memory();
+
+    m->before = GUARD + offset;
+    m->after = GUARD;
+    m->bytes = bytes;
+    cuda(cudaMalloc((void **)&m->device, m->before + bytes + m->after), "allocating an output");
+    cuda(cudaMemset(m->device, GUARD_BYTE, m->before + bytes + m->after), "filling guard bands");
+    if (bytes > 0)
+        cuda(cudaMemset(m->device + m->before, 0xff, bytes), "filling an output");
+    return m->device + m->before;
+}
+
+void device_done(int status)
+{
+    if (status < 0)
+        device_fail("the launcher returned %d: %s", status, gpudl_kernel_status_text(status));
+    cuda((cudaError_t)status, "launch");
+    cuda(cudaDeviceSynchronize(), "run");
+}
+
+void *device_fetch(const void *output, size_t bytes)
+{
+    void *copy = device_host(bytes);
+
+    if (bytes > 0)
+        cuda(cudaMemcpy(copy, output, bytes, cudaMemcpyDeviceToHost), "reading an output");
+    return copy;
+}
+
+/* ---- benches ----------------------------------------------------------------------------------------------------- */
+
+static int compare_floats(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* median milliseconds of one launch of the graph */
+static double time_graph(cudaGraph_t graph)
+{
+    cudaGraphExec_t exec;
+    cudaEvent_t begin, end;
+    float ms[BENCH_RUNS];
+
+    cuda(cudaGraphInstantiate(&exec, graph, 0), "graph");
+    cuda(cudaEventCreate(&begin), "event");
+    cuda(cudaEventCreate(&end), "event");
+    for (int i = -3; i < BENCH_RUNS; i++) {
+        cuda(cudaEventRecord(begin, self.stream), "event");
+        cuda(cudaGraphLaunch(exec, self.stream), "graph");
+        cuda(cudaEventRecord(end, self.stream), "event");
+        cuda(cudaStreamSynchronize(self.stream), "run");
+        if (i >= 0)
+            cuda(cudaEventElapsedTime(&ms[i], begin, end), "event");
+    }
+    qsort(ms, BENCH_RUNS, sizeof(*ms), compare_floats);
+    cuda(cudaEventDestroy(begin), "event");
+    cuda(cudaEventDestroy(end), "event");
+    cuda(cudaGraphExecDestroy(exec), "graph");
+    return ms[BENCH_RUNS / 2];
+}
+
+static double time_launches(DeviceLaunch *launch, void *data, int launches)
+{
+    cudaGraph_t graph;
+    double ms;
+
+    cuda(cudaStreamBeginCapture(self.stream, cudaStreamCaptureModeThreadLocal), "capture");
+    for (int i = 0; i < launches; i++) {
+        const int status = launch(data, i, self.stream);
+
+        if (status != 0)
+            device_fail("the launcher returned %d", status);
+    }
+    cuda(cudaStreamEndCapture(self.stream, &graph), "capture");
+    ms = time_graph(graph);
+    cuda(cudaGraphDestroy(graph), "graph");
+    return ms * 1e-3 / launches;
+}
+
+void device_bench(const char *name, DeviceLaunch *launch, void *data, int launches, double bytes)
+{
+    const double seconds = time_launches(launch, data, launches);
+
+    printf("# bench %-46s %9.2f us  %8.2f MB  %6.0f GB/s  %.2f of copy\n", name, seconds * 1e6, bytes / 1e6,
+           bytes / seconds / 1e9, bytes / seconds / self.copy_rate);
+    fflush(stdout);
+}
+
+void *device_noise(size_t bytes)
+{
+    Memory *m = add_memory();
+    const size_t words = bytes / 8 + 1;
+    uint64_t *host = malloc(words * 8);
+
+    for (size_t i = 0; i < words; i++)
+        host[i] = device_bits() & UINT64_C(0xbfffbfffbfffbfff); /* exponents of halfs below 16 */
+    cuda(cudaMalloc((void **)&m->device, bytes), "allocating");
+    cuda(cudaMemcpy(m->device, host, bytes, cudaMemcpyHostToDevice), "writing");
+    free(host);
+    return m->device;
+}
+
+typedef struct {
+    uint8_t *from, *to;
+    size_t bytes;
+} Copy;
+
+static int copy(void *data, int i, GpudlKernelStream stream)
+{
+    const Copy *c = data;
+
+    return (int)cudaMemcpyAsync(c->to, c->from, c->bytes, cudaMemcpyDeviceToDevice, stream);
+}
+
+static void measure_copy(void)
+{
+    Copy c = {.bytes = (size_t)512 << 20};
+
+    cuda(cudaMalloc((void **)&c.from, c.bytes), "allocating");
+    cuda(cudaMalloc((void **)&c.to, c.bytes), "allocating");
+    cuda(cudaMemset(c.from, 1, c.bytes), "filling");
+    self.copy_rate = 2. * (double)c.bytes / time_launches(copy, &c, 4);
+    printf("# bench copy, device to device: %.0f GB/s read and written\n", self.copy_rate / 1e9);
+    cuda(cudaFree(c.from), "free");
+    cuda(cudaFree(c.to), "free");
+}
+
+/* ---- main -------------------------------------------------------------------------------------------------------- */
+
+static int usage(const char *program)
+{
+    fprintf(stderr, "usage: %s [--seed N] [--cases N] [--only NAME] [--bench] [--tap]\n", program);
+    return 2;
+}
+
+static int parse(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+        if (strcmp(argv[i], "--bench") == 0) {
+            self.bench = 1;
+        } else if (strcmp(argv[i], "--tap") == 0) {
+            self.tap = 1;
+        } else if (value != NULL && strcmp(argv[i], "--seed") == 0) {
+            self.seed = strtoull(argv[++i], NULL, 0);
+        } else if (value != NULL && strcmp(argv[i], "--cases") == 0) {
+            self.cases = atoi(argv[++i]);
+        } else if (value != NULL && strcmp(argv[i], "--only") == 0) {
+            self.only = argv[++i];
+        } else {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int no_device(cudaError_t error)
+{
+    const char *required = getenv("GPUDL_REQUIRE_CUDA");
+
+    if (required != NULL && strcmp(required, "1") == 0) {
+        printf("Bail out! GPUDL_REQUIRE_CUDA=1 and no CUDA device: %s\n", cudaGetErrorString(error));
+        return 1;
+    }
+    printf("1..0 # SKIP no CUDA device: %s\n", cudaGetErrorString(error));
+    return self.tap ? 0 : SKIPPED;
+}
+
+/* 1 if it passed */
+static int run_one(const DeviceCheck *check)
+{
+    /* what was in use when a check failed is freed without a word */
+    if (setjmp(self.failed) != 0) {
+        free_memory();
+        return 0;
+    }
+    snprintf(self.text, sizeof(self.text), "%s", check->name);
+    self.state = self.seed;
+    check->run();
+    end_case();
+    return 1;
+}
+
+int device_main(int argc, char **argv, const DeviceCheck *checks, const DeviceCheck *benches)
+{
+    int devices = 0, number = 0, failures = 0;
+    const DeviceCheck *list;
+    struct cudaDeviceProp properties;
+    cudaError_t error;
+
+    if (!parse(argc, argv))
+        return usage(argv[0]);
+    error = cudaGetDeviceCount(&devices);
+    if (error != cudaSuccess || devices == 0)
+        return no_device(error);
+    cuda(cudaGetDeviceProperties(&properties, 0), "properties");
+    printf("# %s, compute capability %d.%d\n", properties.name, properties.major, properties.minor);
+    cuda(cudaStreamCreateWithFlags(&self.stream, cudaStreamNonBlocking), "stream");
+    if (self.bench)
+        measure_copy();
+    list = self.bench ? benches : checks;
+    for (const DeviceCheck *check = list; check->name != NULL; check++) {
+        int passed;
+
+        if (self.only != NULL && strcmp(self.only, check->name) != 0)
+            continue;
+        passed = run_one(check);
+        failures += !passed;
+        printf("%s %d - %s\n", passed ? "ok" : "not ok", ++number, check->name);
+        fflush(stdout);
+    }
+    printf("1..%d\n", number);
+    if (number == 0) {
+        fprintf(stderr, "no check is called %s\n", self.only);
+        return 2;
+    }
+    return failures > 0;
+}
