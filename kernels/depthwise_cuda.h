@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Depthwise convolution on a CUDA device: each channel has a filter of its own (conv.h with as many groups as
+ * channels).
+ */
+#ifndef GPUDL_KERNELS_DEPTHWISE_CUDA_H
+#define GPUDL_KERNELS_DEPTHWISE_CUDA_H
+
+#include "nhwc.h"
+#include "window.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * y = act(sum over taps of x * w + bias), in float32, rounded once when stored.
+ *
+ * x       float16, xs
+ * w       float16 [r][s][c], dense
+ * bias    float32 [c] or NULL
+ * window  n_spatial 2: taps, strides, dilations, pad_begin; the end pads follow from ys and are not looked at
+ * y       float16, ys; as many pictures and channels as xs
+ *
+ * Any channel count, pitch and alignment to an element; multiples of 8 channels, 16 bytes apart, are several times as
+ * fast, 3x3 and 5x5 of dilation 1 and stride 1 or 2 again. Returns before the device is done: 0, GPUDL_KERNEL_SHAPE or
+ * the launch's CUDA error.
+ */
+typedef int GpudlDepthwiseCudaFunc(const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
+                                   const GpudlWindow *window, const GpudlAct *act, void *y, const GpudlNhwc *ys,
+                                   GpudlKernelStream stream);
+
+GpudlDepthwiseCudaFunc gpudl_depthwise_cuda;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Depthwise convolution against the reference convolution in double, of the same halfs. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/conv.h"
+#include "kernels/depthwise_cuda.h"
+#include "kernels/half.h"
+#include "tests/kernels/device.h"
+
+typedef struct {
+    GpudlNhwc xs, ys;
+    GpudlWindow window;
+    GpudlAct act;
+    uint16_t *x, *w; /* host */
+    float *bias;     /* or NULL */
+} Problem;
+
+static size_t elements(const GpudlNhwc *s)
+{
+    const size_t pixels = (size_t)s->n * (size_t)s->h * (size_t)s->w;
+
+    return pixels == 0 ? 0 : (pixels - 1) * (size_t)s->pitch + (size_t)s->c;
+}
+
+static void random_window(Problem *p)
+{
+    GpudlWindow *w = &p->window;
+    const int usual = device_int(0, 3) > 0, k = device_int(0, 1) ? 3 : 5, stride = (int)device_int(1, 2);
+
+    *w = (GpudlWindow){2, {1, 1, 1}, {1, 1, 1}, {0}, {0}, {1, 1, 1}};
+    for (int d = 1; d < 3; d++) {
+        w->kernel[d] = usual ? k : (int)device_int(1, 7);
+        w->stride[d] = usual ? stride : (int)device_int(1, 3);
+        w->dilation[d] = usual ? 1 : (int)device_int(1, 3);
+        w->pad_begin[d] = (int)device_int(0, w->kernel[d]);
+    }
+}
+
+/* Outputs of every extent are fine: what lies beyond the input is 0. */
+static void random_shapes(Problem *p)
+{
+    const int large = device_int(0, 5) == 0;
+    const int c = device_int(0, 2) ? 8 * (int)device_int(1, large ? 30 : 5) : (int)device_int(1, 70);
+
+    p->xs = (GpudlNhwc){(int)device_int(1, 3), (int)device_int(1, large ? 60 : 19), (int)device_int(1, large ? 60 : 19),
+                        c, c};
+    if (large)
+        p->xs.n = 3;
+    p->ys = p->xs;
+    p->ys.h = (p->xs.h + 2 * p->window.pad_begin[1]) / p->window.stride[1] + 1;
+    p->ys.w = (p->xs.w + 2 * p->window.pad_begin[2]) / p->window.stride[2] + 1;
+    if (device_int(0, 1)) {
+        p->xs.pitch += device_int(0, 1) ? 8 * device_int(0, 3) : device_int(0, 9);
+        p->ys.pitch += device_int(0, 1) ? 8 * device_int(0, 3) : device_int(0, 9);
+    }
+}
+
+static void random_act(GpudlAct *act)
+{
+    *act = (GpudlAct){(GpudlActKind)device_int(0, GPUDL_ACT_LAST), 0, 0};
+    if (act->kind == GPUDL_ACT_CLIP)
+        act->beta = 6;
+    if (act->kind == GPUDL_ACT_LEAKY_RELU)
+        act->alpha = 0.1f;
+    if (act->kind == GPUDL_ACT_HARD_SIGMOID) {
+        act->alpha = 0.2f;
+        act->beta = 0.5f;
+    }
+}
+
+static GpudlTensorView view(void *data, int64_t a, int64_t b, int64_t c, int64_t d)
+{
+    return (GpudlTensorView){GPUDL_DTYPE_F64, {4, {a, b, c, d}}, data};
+}
+
+/* double [n][c][h][w] of an NHWC picture of halfs */
+static double *planar(const uint16_t *x, const GpudlNhwc *s, int magnitude)
+{
+    const int64_t plane = (int64_t)s->h * s->w;
+    double *to = device_host((size_t)s->n * (size_t)s->c * (size_t)plane * sizeof(double));
+
+    for (int64_t pixel = 0; pixel < s->n * plane; pixel++)
+        for (int c = 0; c < s->c; c++) {
+            const double v = gpudl_f16_to_f32(x[pixel * s->pitch + c]);
+
+            to[(pixel / plane * s->c + c) * plane + pixel % plane] = magnitude ? fabs(v) : v;
+        }
+    return to;
+}
+
+/* The reference's answer; with magnitude the sum of |x| |w| + |bias| instead: what roundings are relative to. */
+static double *reference(const Problem *p, int magnitude)
+{
+    const GpudlNhwc *xs = &p->xs, *ys = &p->ys;
+    const int r = p->window.kernel[1], s = p->window.kernel[2];
+    const GpudlNhwc ws = {1, r, s, xs->c, xs->c};
+    const GpudlAct none = {GPUDL_ACT_NONE, 0, 0};
+    double *out = device_host((size_t)ys->n * (size_t)ys->c * (size_t)ys->h * (size_t)ys->w * sizeof(double));
+    double *bias = device_host((size_t)xs->c * sizeof(double));
+    const GpudlTensorView x = view(planar(p->x, xs, magnitude), xs->n, xs->c, xs->h, xs->w);
+    const GpudlTensorView w = view(planar(p->w, &ws, magnitude), xs->c, 1, r, s);
+    const GpudlTensorView y = view(out, ys->n, ys->c, ys->h, ys->w);
+    const GpudlTensorView b = {GPUDL_DTYPE_F64, {1, {xs->c}}, bias};
+
+    for (int c = 0; c < xs->c && p->bias != NULL; c++)
+        bias[c] = magnitude ? fabs((double)p->bias[c]) : (double)p->bias[c];
+    if (gpudl_conv_ref(&x, &w, &b, NULL, &p->window, xs->c, magnitude ? &none : &p->act, &y, NULL) != 0)
+        device_fail("the reference refuses");
+    return out;
+}
+
+static void compare(const Problem *p, const uint16_t *got)
+{
+    const GpudlNhwc *s = &p->ys;
+    const double *expected = reference(p, 0), *magnitude = reference(p, 1);
+    const int64_t plane = (int64_t)s->h * s->w;
+    const double terms = p->window.kernel[1] * p->window.kernel[2] + 1;
+
+    for (int64_t pixel = 0; pixel < s->n * plane; pixel++)
+        for (int64_t c = 0; c < s->pitch; c++) {
+            const int64_t at = (pixel / plane * s->c + c) * plane + pixel % plane;
+            double value, wanted, bound;
+
+            if (c >= s->c) { /* another tensor's */
+                if (pixel + 1 < s->n * plane && got[pixel * s->pitch + c] != 0xffff)
+                    device_fail("pixel %d: channel %d, behind the last, was written", (int)pixel, (int)c);
+                continue;
+            }
+            value = gpudl_f16_to_f32(got[pixel * s->pitch + c]);
+            wanted = gpudl_f16_to_f32(gpudl_f64_to_f16(expected[at]));
+            /* each product and sum rounds to 2^-24 of at most the magnitude, activations (slope at most 1.1) to a few
+             * more, the half to 2^-11, or to 2^-25 where it is subnormal; twice that, the expected value being rounded
+             */
+            bound = (1.1 * terms * magnitude[at] + 8 * fabs(expected[at])) * 0x1p-24 + fabs(expected[at]) * 0x1p-10 +
+                    0x1p-24;
+            if (isnan(wanted) ? !isnan(value) : value != wanted && !(fabs(value - wanted) <= bound))
+                device_fail("pixel %d channel %d: found %g, expected %g, bound %g", (int)pixel, (int)c, value, wanted,
+                            bound);
+        }
+}
+
+static void check_problem(Problem *p, int extremes)
+{
+    const size_t taps = (size_t)p->window.kernel[1] * (size_t)p->window.kernel[2], c = (size_t)p->xs.c;
+    const size_t offset = device_int(0, 3) == 0 ? 2 : 0;
+    const float *bias = NULL;
+    const void *x, *w;
+    uint16_t *y;
+
+    p->x = device_host(elements(&p->xs) * 2);
+    p->w = device_host(taps * c * 2);
+    p->bias = device_int(0, 3) ? device_host(c * sizeof(float)) : NULL;
+    device_random_halfs(p->x, elements(&p->xs), -2, 2, extremes);
+    device_random_halfs(p->w, taps * c, -1, 1, 0);
+    for (size_t i = 0; i < c && p->bias != NULL; i++)
+        p->bias[i] = (float)device_real(-1, 1);
+    x = device_input(p->x, elements(&p->xs) * 2, offset);
+    w = device_input(p->w, taps * c * 2, device_int(0, 3) == 0 ? 2 : 0);
+    if (p->bias != NULL)
+        bias = device_input(p->bias, c * sizeof(float), 0);
+    y = device_output(elements(&p->ys) * 2, device_int(0, 3) == 0 ? 2 : 0);
+    device_note(
+        ", %dx%dx%dx%d pitch %d -> %dx%d pitch %d, taps %dx%d stride %d %d pad %d %d dilation %d %d act %d bias %d "
+        "offset %d",
+        p->xs.n, p->xs.h, p->xs.w, p->xs.c, (int)p->xs.pitch, p->ys.h, p->ys.w, (int)p->ys.pitch, p->window.kernel[1],
+        p->window.kernel[2], p->window.stride[1], p->window.stride[2], p->window.pad_begin[1], p->window.pad_begin[2],
+        p->window.dilation[1], p->window.dilation[2], p->act.kind, bias != NULL, (int)offset);
+    device_done(gpudl_depthwise_cuda(x, &p->xs, w, bias, &p->window, &p->act, y, &p->ys, NULL));
+    compare(p, device_fetch(y, elements(&p->ys) * 2));
+}
+
+static void test_random(void)
+{
+    for (int number = 0; number < device_cases(300); number++) {
+        Problem p = {0};
+
+        device_case(number, "depthwise");
+        random_window(&p);
+        random_shapes(&p);
+        random_act(&p.act);
+        check_problem(&p, 0);
+    }
+}
+
+static void test_extremes(void)
+{
+    for (int number = 0; number < device_cases(60); number++) {
+        Problem p = {0};
+
+        device_case(number, "depthwise of infinities, NaN and the like");
+        random_window(&p);
+        random_shapes(&p);
+        check_problem(&p, 1);
+    }
+}
+
+/* Pictures enough for the tiles that large batches take. */
+static void test_batches(void)
+{
+    for (int number = 0; number < 4; number++) {
+        const int k = number / 2 ? 5 : 3, stride = 1 + number % 2;
+        Problem p = {.xs = {5, 57, 59, 64, 64}, .act = {GPUDL_ACT_CLIP, 0, 6}};
+
+        device_case(number, "batch");
+        p.window = (GpudlWindow){2, {1, k, k}, {1, stride, stride}, {0, k / 2, k / 2}, {0}, {1, 1, 1}};
+        p.xs.n = stride == 1 ? 5 : 20;
+        p.ys = p.xs;
+        p.ys.h = (p.xs.h - 1) / stride + 1;
+        p.ys.w = (p.xs.w - 1) / stride + 1;
+        check_problem(&p, 0);
+    }
+}
+
+static void test_refuses(void)
+{
+    const GpudlWindow good = {2, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {0}, {1, 1, 1}};
+    const GpudlNhwc shape = {1, 4, 4, 8, 8}, narrow = {1, 4, 4, 8, 7}, other = {1, 4, 4, 16, 16},
+                    empty = {0, 4, 4, 8, 8};
+    const GpudlAct act = {GPUDL_ACT_NONE, 0, 0};
+    GpudlWindow window = good;
+    void *y = device_output(1024, 0);
+
+    window.stride[2] = 0;
+    if (gpudl_depthwise_cuda(y, &shape, y, NULL, &window, &act, y, &shape, NULL) != GPUDL_KERNEL_SHAPE ||
+        gpudl_depthwise_cuda(y, &narrow, y, NULL, &good, &act, y, &shape, NULL) != GPUDL_KERNEL_SHAPE ||
+        gpudl_depthwise_cuda(y, &shape, y, NULL, &good, &act, y, &other, NULL) != GPUDL_KERNEL_SHAPE)
+        device_fail("a call that can't be served was not refused");
+    device_done(gpudl_depthwise_cuda(NULL, &empty, NULL, NULL, &good, &act, NULL, &empty, NULL));
+}
+
+/* ---- benches -------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    GpudlNhwc xs, ys;
+    GpudlWindow window;
+    const uint8_t *x;
+    const void *w;
+    const float *bias;
+    uint8_t *y;
+    size_t bytes_in;
+    int copies;
+} Bench;
+
+static int launch(void *data, int i, GpudlKernelStream stream)
+{
+    static const GpudlAct act = {GPUDL_ACT_CLIP, 0, 6};
+    const Bench *b = data;
+
+    return gpudl_depthwise_cuda(b->x + (size_t)(i % b->copies) * b->bytes_in, &b->xs, b->w, b->bias, &b->window, &act,
+                                b->y, &b->ys, stream);
+}
+
+static void bench(void)
+{
+    static const int cases[][5] = {
+        /* channels, side, taps, stride, batch */
+        {32, 112, 3, 1, 1},   {144, 56, 3, 1, 1},   {96, 112, 3, 2, 1},   {960, 7, 3, 1, 1},
+        {672, 14, 5, 1, 1},   {32, 112, 3, 1, 32},  {144, 56, 3, 1, 32},  {96, 112, 3, 2, 32},
+        {576, 14, 3, 1, 32},  {672, 14, 5, 1, 32},  {96, 56, 7, 1, 32},   {32, 112, 3, 1, 128},
+        {144, 56, 3, 1, 128}, {96, 112, 3, 2, 128}, {384, 14, 3, 1, 128}, {672, 14, 5, 1, 128}};
+
+    for (int i = 0; i < (int)(sizeof(cases) / sizeof(*cases)); i++) {
+        const int c = cases[i][0], side = cases[i][1], k = cases[i][2], stride = cases[i][3], n = cases[i][4];
+        const int out = (side - 1) / stride + 1;
+        Bench b = {.xs = {n, side, side, c, c}, .ys = {n, out, out, c, c}};
+        const size_t out_bytes = elements(&b.ys) * 2;
+        char name[64];
+
+        device_case(i, "bench");
+        b.window = (GpudlWindow){2, {1, k, k}, {1, stride, stride}, {0, k / 2, k / 2}, {0}, {1, 1, 1}};
+        b.bytes_in = elements(&b.xs) * 2;
+        b.copies = b.bytes_in > ((size_t)100 << 20) ? 1 : (int)(((size_t)100 << 20) / b.bytes_in) + 1;
+        b.copies = b.copies > 40 ? 40 : b.copies;
+        b.x = device_noise(b.bytes_in * (size_t)b.copies);
+        b.w = device_noise((size_t)(k * k * c) * 2);
+        b.bias = device_noise((size_t)c * 4);
+        b.y = device_output(out_bytes, 0);
+        snprintf(name, sizeof(name), "depthwise %dx%d s%d, %dx%dx%d, batch %d", k, k, stride, side, side, c, n);
+        device_bench(name, launch, &b, 40, (double)(b.bytes_in + out_bytes + (size_t)(k * k * c) * 2));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const DeviceCheck checks[] = {{"random", test_random},
+                                         {"extremes", test_extremes},
+                                         {"batches", test_batches},
+                                         {"refuses", test_refuses},
+                                         {NULL, NULL}};
+    static const DeviceCheck benches[] = {{"depthwise", bench}, {NULL, NULL}};
+
+    return device_main(argc, argv, checks, benches);
+}
