@@ -175,15 +175,14 @@ __device__ __forceinline__ void fill_weights(Shared<ROWS, THREADS> &s, int half,
 {
     const GpudlPreprocJobAxis &axis = s.job.y[half];
     const int begin = s.row_begin[half] + slab, rows = min(s.row_end[half] - begin, SLAB);
-    const float narrow = gpudl_job_narrow(&axis);
     GpudlPreprocTaps taps = {};
     int high = 0, low = 0;
 
     if (wanted)
         taps = gpudl_job_taps(&axis, s.job.method, i);
     for (int pair = threadIdx.x % 32; 2 * pair < rows; pair += 32) {
-        const int a = gpudl_job_row_weight(&taps, narrow, s.job.method, begin + 2 * pair);
-        const int b = gpudl_job_row_weight(&taps, narrow, s.job.method, begin + 2 * pair + 1);
+        const int a = gpudl_job_row_weight(&axis, &taps, s.job.method, begin + 2 * pair);
+        const int b = gpudl_job_row_weight(&axis, &taps, s.job.method, begin + 2 * pair + 1);
         const int mask = (1 << GPUDL_JOB_LOW_BITS) - 1;
         const int high_a = a >> GPUDL_JOB_LOW_BITS, high_b = b >> GPUDL_JOB_LOW_BITS;
 
@@ -210,7 +209,6 @@ __device__ __forceinline__ void gather_as(const Shared<ROWS, THREADS> &s, Column
 {
     const GpudlPreprocJobAxis &axis = s.job.x[half];
     const GpudlPreprocTaps taps = gpudl_job_taps(&axis, METHOD, i);
-    const float narrow = gpudl_job_narrow(&axis);
     const int begin = max(taps.begin, u0), end = min(taps.end, u1);
     const int step = s.job.component_step[first];
     int at[N];
@@ -222,7 +220,7 @@ __device__ __forceinline__ void gather_as(const Shared<ROWS, THREADS> &s, Column
         at[n] = s.base[plane] - s.start[plane] + s.job.component_offset[first + n] + begin * step;
     }
     for (int k = begin; k < end; k++) {
-        const float w = gpudl_job_weight(&taps, narrow, METHOD, k);
+        const float w = gpudl_job_weight(&axis, &taps, METHOD, k);
 
         column.weight[half] += w;
 #pragma unroll

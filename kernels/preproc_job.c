@@ -11,7 +11,8 @@ _Static_assert(sizeof(GpudlPreprocJob) % 16 == 0, "jobs lie one behind the other
 
 static void set_axis(GpudlPreprocJobAxis *to, const GpudlAxis *axis)
 {
-    *to = (GpudlPreprocJobAxis){axis->first_centre, axis->scale, axis->lo, axis->hi};
+    *to = (GpudlPreprocJobAxis){axis->first_centre, axis->scale, axis->lo, axis->hi,
+                                axis->scale > 1 ? (float)(1 / axis->scale) : 1.f};
 }
 
 static void set_axes(GpudlPreprocJob *job, const GpudlFrame *frame, const GpudlPreproc *pp,

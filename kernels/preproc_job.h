@@ -36,6 +36,7 @@ extern "C" {
 typedef struct {
     double first_centre, scale;
     int32_t lo, hi;
+    float narrow; /* 1 / scale, at most 1: what distances are multiplied with */
 } GpudlPreprocJobAxis;
 
 /**
@@ -139,16 +140,11 @@ GPUDL_BOTH_SIDES GpudlPreprocTaps gpudl_job_taps(const GpudlPreprocJobAxis *axis
     return taps;
 }
 
-/** 1 / scale, at most 1: what distances are multiplied with. */
-GPUDL_BOTH_SIDES float gpudl_job_narrow(const GpudlPreprocJobAxis *axis)
-{
-    return axis->scale > 1.0 ? (float)(1.0 / axis->scale) : 1.f;
-}
-
 /** Weight of sample s of a window, not normalised: at most 1. */
-GPUDL_BOTH_SIDES float gpudl_job_weight(const GpudlPreprocTaps *taps, float narrow, int method, int32_t s)
+GPUDL_BOTH_SIDES float gpudl_job_weight(const GpudlPreprocJobAxis *axis, const GpudlPreprocTaps *taps, int method,
+                                        int32_t s)
 {
-    const float t = fabsf(((float)(s - taps->whole) + 0.5f - taps->fraction) * narrow);
+    const float t = fabsf(((float)(s - taps->whole) + 0.5f - taps->fraction) * axis->narrow);
 
     if (method == GPUDL_SCALE_BILINEAR)
         return t < 1.f ? 1.f - t : 0.f;
@@ -162,14 +158,15 @@ GPUDL_BOTH_SIDES float gpudl_job_weight(const GpudlPreprocTaps *taps, float narr
 
 /** A row's weight in units of 2^-26; 0 outside the window. 16 signed bits above GPUDL_JOB_LOW_BITS. */
 #define GPUDL_JOB_LOW_BITS 12
-GPUDL_BOTH_SIDES int32_t gpudl_job_row_weight(const GpudlPreprocTaps *taps, float narrow, int method, int32_t s)
+GPUDL_BOTH_SIDES int32_t gpudl_job_row_weight(const GpudlPreprocJobAxis *axis, const GpudlPreprocTaps *taps, int method,
+                                              int32_t s)
 {
     if (s < taps->begin || s >= taps->end)
         return 0;
 #ifdef __CUDA_ARCH__
-    return __float2int_rn(gpudl_job_weight(taps, narrow, method, s) * 67108864.f);
+    return __float2int_rn(gpudl_job_weight(axis, taps, method, s) * 67108864.f);
 #else
-    return (int32_t)lrintf(gpudl_job_weight(taps, narrow, method, s) * 67108864.f);
+    return (int32_t)lrintf(gpudl_job_weight(axis, taps, method, s) * 67108864.f);
 #endif
 }
 

@@ -135,8 +135,8 @@ static void check_problem(Problem *p, int extremes)
 
     p->x = device_host(x_bytes);
     device_random_halfs(p->x, x_bytes / 2, -2, 2, extremes);
-    x = device_input(p->x, x_bytes, device_int(0, 3) == 0 ? 2 : 0);
-    y = device_output(y_bytes, device_int(0, 3) == 0 ? 2 : 0);
+    x = device_input(p->x, x_bytes, device_int(0, 7) == 0 ? 2 : 0);
+    y = device_output(y_bytes, device_int(0, 7) == 0 ? 2 : 0);
     device_done(p->window.n_spatial == 0 ? gpudl_global_pool_cuda(p->kind, x, &p->xs, y, p->ys.pitch, NULL)
                                          : gpudl_pool_cuda(p->kind, x, &p->xs, &p->window, y, &p->ys, NULL));
     compare(p, device_fetch(y, y_bytes));

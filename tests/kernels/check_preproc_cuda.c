@@ -241,7 +241,7 @@ static void test_formats(void)
     }
 }
 
-/* Frames whose windows are taken in pieces: wide ones, tall ones; inputs of several tiles; many rows at once. */
+/* Frames whose windows are taken in pieces: wide ones, tall ones, both; inputs of several tiles; many rows at once. */
 static void test_large(void)
 {
     Batch batch;
@@ -249,12 +249,20 @@ static void test_large(void)
     for (int number = 0; number < device_cases(30); number++) {
         begin_batch(&batch, number, 8);
         batch.count = 1;
-        if (number % 3 == 0) {
+        if (number % 4 == 0) {
             fill_batch(&batch, 9000, 40);
             batch.slots[0].frame.width = (int32_t)device_int(3000, 9000);
-        } else if (number % 3 == 1) {
+        } else if (number % 4 == 1) {
             fill_batch(&batch, 20, 4000);
             batch.slots[0].frame.height = (int32_t)device_int(1000, 4000);
+        } else if (number % 4 == 2) {
+            batch.width = batch.height = 1;
+            fill_batch(&batch, 20, 20);
+            batch.slots[0].frame.width = (int32_t)device_int(4000, 5000);
+            batch.slots[0].frame.height = (int32_t)device_int(600, 700);
+            batch.slots[0].frame.crop_width = 0;
+            batch.slots[0].pp.resize_mode = GPUDL_RESIZE_STRETCH;
+            batch.slots[0].pp.scale_method = (GpudlScaleMethod)device_int(GPUDL_SCALE_BILINEAR, GPUDL_SCALE_AREA);
         } else {
             batch.width = (int)device_int(250, 600);
             batch.height = (int)device_int(350, 530);

@@ -16,7 +16,6 @@ static float sum_rows(const GpudlPreprocJob *job, int plane, int offset, int j, 
 {
     const GpudlPreprocJobAxis *axis = &job->y[job->plane_half_y[plane]];
     const GpudlPreprocTaps taps = gpudl_job_taps(axis, job->method, j);
-    const float narrow = gpudl_job_narrow(axis);
     float sum = 0;
 
     *weight_sum = 0;
@@ -24,7 +23,7 @@ static float sum_rows(const GpudlPreprocJob *job, int plane, int offset, int j, 
         gint32 high = 0, low = 0, high_weights = 0, low_weights = 0;
 
         for (int s = slab; s < MIN(taps.end, slab + GPUDL_JOB_SLAB_ROWS); s++) {
-            const gint32 w = gpudl_job_row_weight(&taps, narrow, job->method, s);
+            const gint32 w = gpudl_job_row_weight(axis, &taps, job->method, s);
             const gint32 h = w >> GPUDL_JOB_LOW_BITS, l = w & ((1 << GPUDL_JOB_LOW_BITS) - 1);
             const guint8 byte = job->planes[plane][(gssize)s * job->strides[plane] + offset];
 
@@ -45,11 +44,10 @@ static float component(const GpudlPreprocJob *job, int k, int i, int j)
 {
     const int half = job->component_half_x[k], plane = job->component_plane[k];
     const GpudlPreprocTaps taps = gpudl_job_taps(&job->x[half], job->method, i);
-    const float narrow = gpudl_job_narrow(&job->x[half]);
     float sum = 0, weight = 0, row_weight = 1;
 
     for (int s = taps.begin; s < taps.end; s++) {
-        const float w = gpudl_job_weight(&taps, narrow, job->method, s);
+        const float w = gpudl_job_weight(&job->x[half], &taps, job->method, s);
         const int offset = s * job->component_step[k] + job->component_offset[k];
 
         g_assert_cmpint(offset, >=, 0);
@@ -218,7 +216,8 @@ static void test_windows_are_the_references(void)
                                                            GPUDL_SCALE_BICUBIC};
                 const double scale = (double)from / to;
                 const GpudlAxis axis = {0.5 * scale, scale, 0, from, to, methods[m]};
-                const GpudlPreprocJobAxis mine = {axis.first_centre, axis.scale, axis.lo, axis.hi};
+                const GpudlPreprocJobAxis mine = {axis.first_centre, axis.scale, axis.lo, axis.hi,
+                                                  scale > 1 ? (float)(1 / scale) : 1.f};
                 g_autofree double *weights = g_new(double, gpudl_axis_max_taps(&axis));
 
                 check_case(0, "from %d to %d method %d", from, to, methods[m]);
@@ -238,13 +237,13 @@ static void test_windows_are_the_references(void)
                         continue;
                     }
                     for (int s = taps.begin; s < taps.end; s++)
-                        sum += gpudl_job_weight(&taps, gpudl_job_narrow(&mine), methods[m], s);
+                        sum += gpudl_job_weight(&mine, &taps, methods[m], s);
                     for (int s = 0; s < from; s++) {
                         const double expected = s >= first && s < first + count ? weights[s - first] : 0;
                         double got = 0;
 
                         if (s >= taps.begin && s < taps.end)
-                            got = (double)(gpudl_job_weight(&taps, gpudl_job_narrow(&mine), methods[m], s) / sum);
+                            got = (double)(gpudl_job_weight(&mine, &taps, methods[m], s) / sum);
                         if (!(fabs(got - expected) <= 2e-6)) /* several roundings of float32, in units of 1 */
                             check_fail("sample %d, source %d: found %.8f, expected %.8f", i, s, got, expected);
                     }
