@@ -132,4 +132,29 @@ __device__ __forceinline__ float gpudl_activate_f32(const GpudlAct &act, float x
     }
 }
 
+/** The same of N values: one decision for all. */
+template <int N> __device__ __forceinline__ void gpudl_activate_all(const GpudlAct &act, float *x)
+{
+    switch (act.kind) {
+#define GPUDL_ACTIVATE(kind_)                                                                                          \
+    case kind_: {                                                                                                      \
+        const GpudlAct one = {kind_, act.alpha, act.beta};                                                             \
+        for (int i = 0; i < N; i++)                                                                                    \
+            x[i] = gpudl_activate_f32(one, x[i]);                                                                      \
+        return;                                                                                                        \
+    }
+        GPUDL_ACTIVATE(GPUDL_ACT_RELU)
+        GPUDL_ACTIVATE(GPUDL_ACT_CLIP)
+        GPUDL_ACTIVATE(GPUDL_ACT_LEAKY_RELU)
+        GPUDL_ACTIVATE(GPUDL_ACT_SIGMOID)
+        GPUDL_ACTIVATE(GPUDL_ACT_SILU)
+        GPUDL_ACTIVATE(GPUDL_ACT_HARD_SIGMOID)
+        GPUDL_ACTIVATE(GPUDL_ACT_HARD_SWISH)
+        GPUDL_ACTIVATE(GPUDL_ACT_TANH)
+#undef GPUDL_ACTIVATE
+    default:
+        return;
+    }
+}
+
 #endif

@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A thread has V channels of TH x TW outputs; neighbours in a warp have the next channels, then the next columns, so
- * loads are whole lines and rows that windows share come from the first-level cache. Sums are float32 throughout:
- * halves would be a tenth faster at large batches and cost two bits.
+ * Square windows of 3, 5 and 7 taps go to the tensor cores, which sum in float32 as the contract wants and need no
+ * conversions: channels that share a product's K axis are kept apart by weights on a diagonal.
+ *
+ *   D[pixel][channel] += sum over k of A[pixel][k] * B[k][channel],  m16n8k16
+ *   A: k 0..7 are 8 channels at one tap, k 8..15 the same channels at the next; B: diag(weights of a tap), twice.
+ *
+ * 7 of 8 products are zeros, and still it is the cheapest form: a product takes the place of 64 multiplications and
+ * their conversions. Fragments come straight from memory: lane 4 * i + q has pixel i of 8 neighbours in a row, and 8
+ * channels in one 16-byte load, whose words are A's of four products; rows 0..7 of A are one output row, rows 8..15 the
+ * next. The lane's sums are those of its own 8 channels, so results are stored 16 bytes at a time. Which channels and
+ * which columns a q has is free: no lane idles where channels are few.
+ *
+ * An infinity times a diagonal's zeros is NaN, in 7 channels that have nothing to do with it. So whoever finds a NaN
+ * computes its outputs again, one tap at a time.
  */
+#include <math.h>
+
 #include "cuda_common.cuh"
 #include "depthwise_cuda.h"
 
 namespace
 {
+
+constexpr int THREADS = 128, COLUMNS = 8;
 
 struct Problem {
     const __half *x, *w;
@@ -17,6 +32,7 @@ struct Problem {
     GpudlNhwc xs, ys;
     int r, s, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     GpudlAct act;
+    __half2 low, high; /* where act is no more than a clamp */
 };
 
 template <int V> __device__ __forceinline__ void start(const Problem &p, int c, float *sum)
@@ -26,82 +42,12 @@ template <int V> __device__ __forceinline__ void start(const Problem &p, int c, 
         sum[i] = p.bias ? __ldg(p.bias + c + i) : 0.f;
 }
 
-template <int V> __device__ __forceinline__ void finish(const Problem &p, int64_t pixel, int c, float *sum)
-{
-    GpudlHalves<V> out;
-
-#pragma unroll
-    for (int i = 0; i < V; i++)
-        sum[i] = gpudl_activate_f32(p.act, sum[i]);
-    out.set(sum);
-    out.store(p.y + pixel * p.ys.pitch + c);
-}
-
-/* K x K taps, dilation 1, one stride both ways: every input of the tile is loaded once */
-template <int K, int STRIDE, int TH, int TW>
-__device__ __forceinline__ void tile(const Problem &p, int n, int row, int col, int c)
-{
-    constexpr int V = 8, IN_H = (TH - 1) * STRIDE + K, IN_W = (TW - 1) * STRIDE + K;
-    const int h0 = row * TH * STRIDE - p.pad_h, w0 = col * TW * STRIDE - p.pad_w;
-    float sum[TH][TW][V];
-
-#pragma unroll
-    for (int a = 0; a < TH; a++)
-#pragma unroll
-        for (int b = 0; b < TW; b++)
-            start<V>(p, c, sum[a][b]);
-#pragma unroll
-    for (int i = 0; i < IN_H; i++) {
-        const int h = h0 + i;
-        const __half *x = p.x + (((int64_t)n * p.xs.h + h) * p.xs.w + w0) * p.xs.pitch + c;
-        GpudlHalves<V> in[IN_W];
-
-#pragma unroll
-        for (int j = 0; j < IN_W; j++) {
-            in[j].fill(0);
-            if ((unsigned)h < (unsigned)p.xs.h && (unsigned)(w0 + j) < (unsigned)p.xs.w)
-                in[j].load(x + j * p.xs.pitch);
-        }
-#pragma unroll
-        for (int a = 0; a < TH; a++) {
-            const int r = i - a * STRIDE;
-
-            if (r < 0 || r >= K)
-                continue;
-#pragma unroll
-            for (int s = 0; s < K; s++) {
-                GpudlHalves<V> weight;
-                float w[V];
-
-                weight.load(p.w + (int64_t)(r * K + s) * p.xs.c + c);
-                weight.get(w);
-#pragma unroll
-                for (int b = 0; b < TW; b++) {
-                    float v[V];
-
-                    in[b * STRIDE + s].get(v);
-#pragma unroll
-                    for (int k = 0; k < V; k++)
-                        sum[a][b][k] += v[k] * w[k];
-                }
-            }
-        }
-    }
-#pragma unroll
-    for (int a = 0; a < TH; a++)
-#pragma unroll
-        for (int b = 0; b < TW; b++) {
-            const int q = col * TW + b, o = row * TH + a;
-
-            if (o < p.ys.h && q < p.ys.w)
-                finish<V>(p, ((int64_t)n * p.ys.h + o) * p.ys.w + q, c, sum[a][b]);
-        }
-}
-
 /* any window: one output position */
 template <int V> __device__ __forceinline__ void single(const Problem &p, int n, int row, int col, int c)
 {
     const int h0 = row * p.stride_h - p.pad_h, w0 = col * p.stride_w - p.pad_w;
+    const int64_t pixel = ((int64_t)n * p.ys.h + row) * p.ys.w + col;
+    GpudlHalves<V> out;
     float sum[V];
 
     start<V>(p, c, sum);
@@ -126,30 +72,33 @@ template <int V> __device__ __forceinline__ void single(const Problem &p, int n,
                 sum[k] += a[k] * b[k];
         }
     }
-    finish<V>(p, ((int64_t)n * p.ys.h + row) * p.ys.w + col, c, sum);
+    gpudl_activate_all<V>(p.act, sum);
+    out.set(sum);
+    out.store(p.y + pixel * p.ys.pitch + c);
 }
 
-/* K 0: any window. Vectors of channels, then columns of tiles, lie along x; rows of tiles along y, pictures along z. */
-template <int K, int STRIDE, int TH, int TW, int V> __global__ void __launch_bounds__(256) depthwise(const Problem p)
+__device__ __noinline__ void single_again(const Problem &p, int n, int row, int col, int c)
 {
-    const int vectors = p.xs.c / V, cols = (p.ys.w + TW - 1) / TW, rows = (p.ys.h + TH - 1) / TH;
+    single<8>(p, n, row, col, c);
+}
+
+/* Vectors of channels, then columns, lie along x; rows along y, pictures along z. */
+template <int V> __global__ void __launch_bounds__(256) any_window(const __grid_constant__ Problem p)
+{
+    const int vectors = p.xs.c / V;
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int c = (int)(i % vectors) * V, col = (int)(i / vectors);
 
-    if (i >= (int64_t)vectors * cols)
+    if (i >= (int64_t)vectors * p.ys.w)
         return;
     for (int n = blockIdx.z; n < p.ys.n; n += gridDim.z)
-        for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < rows; row += gridDim.y * blockDim.y) {
-            if constexpr (K == 0)
-                single<V>(p, n, row, col, c);
-            else
-                tile<K, STRIDE, TH, TW>(p, n, row, col, c);
-        }
+        for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < p.ys.h; row += gridDim.y * blockDim.y)
+            single<V>(p, n, row, col, c);
 }
 
-template <int K, int STRIDE, int TH, int TW, int V> int launch(const Problem &p, cudaStream_t stream)
+template <int V> int launch_any(const Problem &p, cudaStream_t stream)
 {
-    const int64_t wide = (int64_t)(p.xs.c / V) * gpudl_divide_up(p.ys.w, TW), rows = gpudl_divide_up(p.ys.h, TH);
+    const int64_t wide = (int64_t)(p.xs.c / V) * p.ys.w, rows = p.ys.h;
     /* short lines: several of them to a block */
     const unsigned bx = wide >= 256 ? 256 : (unsigned)gpudl_divide_up(wide, 32) * 32;
     const unsigned by = rows < 256 / bx ? (unsigned)rows : 256 / bx;
@@ -157,21 +106,311 @@ template <int K, int STRIDE, int TH, int TW, int V> int launch(const Problem &p,
 
     if (gpudl_divide_up(wide, bx) > INT32_MAX)
         return GPUDL_KERNEL_SHAPE;
-    depthwise<K, STRIDE, TH, TW, V><<<grid, dim3(bx, by), 0, stream>>>(p);
+    any_window<V><<<grid, dim3(bx, by), 0, stream>>>(p);
     return (int)cudaGetLastError();
 }
 
-template <int K, int STRIDE> int launch_tiled(const Problem &p, cudaStream_t stream)
+/* sum += a (16 pixels of 8 channels at two taps) times diagonals of weights; LAST: of the first tap alone */
+template <bool LAST>
+__device__ __forceinline__ void multiply(float sum[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
+                                         unsigned b1)
 {
-    /* tiles that share inputs once there are enough of them for every multiprocessor */
+#if __CUDA_ARCH__ >= 800
+    if (!LAST) {
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+            : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+        return;
+    }
+#endif
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a0), "r"(a1), "r"(b0));
+    if (!LAST)
+        asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+            : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+            : "r"(a2), "r"(a3), "r"(b1));
+}
+
+struct Vector {
+    unsigned word[4];
+
+    __device__ __forceinline__ void set(uint4 v)
+    {
+        word[0] = v.x;
+        word[1] = v.y;
+        word[2] = v.z;
+        word[3] = v.w;
+    }
+};
+
+/* weights of a row of taps, on the diagonal */
+template <int K> struct Taps {
+    Vector tap[K];
+
+    __device__ __forceinline__ void load(const __half *w, int row, int channels, unsigned diagonal)
+    {
+#pragma unroll
+        for (int s = 0; s < K; s++) {
+            const __half *from = w + (row * K + s) * channels;
+            uint4 v = make_uint4(0, 0, 0, 0);
+
+            if (diagonal != 0)
+                v = __ldg(reinterpret_cast<const uint4 *>(from));
+            tap[s].set(make_uint4(v.x & diagonal, v.y & diagonal, v.z & diagonal, v.w & diagonal));
+        }
+    }
+};
+
+/* the rows' input: pixels of all taps of a row */
+template <int K> struct Row {
+    Vector at[K];
+};
+
+/* sums of one word's channels: two of each of two output rows; the row of taps at upper for the first, at lower for the
+ * second */
+template <int K>
+__device__ __forceinline__ void add(float (&sum)[4][4], const Row<K> &upper, const Row<K> &lower, const Taps<K> &taps)
+{
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+#pragma unroll
+        for (int s = 0; s + 1 < K; s += 2)
+            multiply<false>(sum[j], upper.at[s].word[j], lower.at[s].word[j], upper.at[s + 1].word[j],
+                            lower.at[s + 1].word[j], taps.tap[s].word[j], taps.tap[s + 1].word[j]);
+        multiply<true>(sum[j], upper.at[K - 1].word[j], lower.at[K - 1].word[j], 0, 0, taps.tap[K - 1].word[j], 0);
+    }
+}
+
+/* Where a lane is: 8 channels of one picture's column. */
+template <int K> struct Place {
+    unsigned n;
+    int c, col, row; /* of output */
+    int h0;          /* input row of the first tap */
+    bool mine, inside[K];
+    unsigned
+        diagonal; /* the bits of a word that lie on it: k is 2 * (lane % 4) and the one behind, the channel lane / 4 */
+    const __half *x; /* row 0, column of the first tap */
+
+    /* Blocks count rows first, so that neighbours, which share rows of input, run at the same time. */
+    __device__ __forceinline__ Place(const Problem &p, unsigned strips, int rows)
+    {
+        const unsigned lane = threadIdx.x % 32, quarter = lane % 4, vectors = (unsigned)p.xs.c / 8;
+        const unsigned cols = ((unsigned)p.ys.w + COLUMNS - 1) / COLUMNS;
+        const unsigned unit = (blockIdx.x / strips * (THREADS / 32) + threadIdx.x / 32) * 4 + quarter;
+        int w0;
+
+        n = unit / vectors / cols;
+        c = (int)(unit % vectors) * 8;
+        col = (int)(unit / vectors % cols * COLUMNS + lane / 4);
+        row = (int)(blockIdx.x % strips) * rows;
+        mine = n < (unsigned)p.xs.n && col < p.ys.w;
+        diagonal = lane / 8 != quarter || n >= (unsigned)p.xs.n ? 0 : lane / 4 % 2 ? 0xffff0000u : 0xffffu;
+        h0 = row * p.stride_h - p.pad_h;
+        w0 = col * p.stride_w - p.pad_w;
+        x = p.x + (int64_t)n * p.xs.h * p.xs.w * p.xs.pitch + (int64_t)w0 * p.xs.pitch + c;
+#pragma unroll
+        for (int s = 0; s < K; s++)
+            inside[s] = mine && (unsigned)(w0 + s) < (unsigned)p.xs.w;
+    }
+
+    __device__ __forceinline__ void load(const Problem &p, int h, Row<K> &to) const
+    {
+        const bool there = (unsigned)h < (unsigned)p.xs.h;
+        const __half *from = x + h * (p.xs.w * (int)p.xs.pitch);
+
+#pragma unroll
+        for (int s = 0; s < K; s++) {
+            uint4 v = make_uint4(0, 0, 0, 0);
+
+            if (there && inside[s])
+                v = __ldg(reinterpret_cast<const uint4 *>(from + s * (int)p.xs.pitch));
+            to.at[s].set(v);
+        }
+    }
+
+    __device__ __forceinline__ void start_sums(const Problem &p, float (&sum)[4][4]) const
+    {
+        float bias[8] = {};
+
+        if (mine)
+            start<8>(p, c, bias);
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                sum[j][e] = bias[2 * j + e % 2];
+    }
+
+    /* of output rows first and first + 1 of the strip; the bits of those that have a NaN */
+    template <bool CLAMP>
+    __device__ __forceinline__ unsigned store(const Problem &p, int first, const float (&sum)[4][4]) const
+    {
+        unsigned wrong = 0;
+
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const int at = row + first + half;
+            GpudlHalves<8> out;
+            __half2 worst;
+
+            if (CLAMP) {
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    /* rounding keeps the order: clamped after it is the same */
+                    out.pairs[j] = __floats2half2_rn(sum[j][2 * half], sum[j][2 * half + 1]);
+                    out.pairs[j] = __hmin2_nan(__hmax2_nan(out.pairs[j], p.low), p.high);
+                }
+            } else {
+                float v[8];
+
+#pragma unroll
+                for (int j = 0; j < 8; j++)
+                    v[j] = sum[j / 2][2 * half + j % 2];
+                gpudl_activate_all<8>(p.act, v);
+                out.set(v);
+            }
+            worst = __hmax2_nan(__hmax2_nan(out.pairs[0], out.pairs[1]), __hmax2_nan(out.pairs[2], out.pairs[3]));
+            if (mine && at < p.ys.h) {
+                out.store(p.y + (((int64_t)n * p.ys.h + at) * p.ys.w + col) * p.ys.pitch + c);
+                if (!__hbeq2(worst, worst))
+                    wrong |= 1u << (first + half);
+            }
+        }
+        return wrong;
+    }
+
+    __device__ __forceinline__ void again(const Problem &p, unsigned wrong) const
+    {
+        for (; wrong != 0; wrong &= wrong - 1)
+            single_again(p, (int)n, row + __ffs((int)wrong) - 1, col, c);
+    }
+};
+
+/* 2 * PAIRS output rows: weights stay in registers, every row of input is loaded once */
+template <int K, int STRIDE, int PAIRS, bool CLAMP, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS) square(const __grid_constant__ Problem p, unsigned strips)
+{
+    constexpr int ROWS = 2 * PAIRS, IN_H = (ROWS - 1) * STRIDE + K;
+    const Place<K> place(p, strips, ROWS);
+    Row<K> in[IN_H];
+    Taps<K> taps[K];
+    float sum[PAIRS][4][4];
+    unsigned wrong = 0;
+
+#pragma unroll
+    for (int r = 0; r < K; r++)
+        taps[r].load(p.w + place.c, r, p.xs.c, place.diagonal);
+#pragma unroll
+    for (int i = 0; i < IN_H; i++) {
+        place.load(p, place.h0 + i, in[i]);
+#pragma unroll
+        for (int a = 0; a < PAIRS; a++) {
+            const int r = i - (2 * a + 1) * STRIDE;
+
+            if (r < 0 || r >= K)
+                continue;
+            if (r == 0)
+                place.start_sums(p, sum[a]);
+            add<K>(sum[a], in[i - STRIDE], in[i], taps[r]);
+            if (r == K - 1)
+                wrong |= place.template store<CLAMP>(p, 2 * a, sum[a]);
+        }
+    }
+    place.again(p, wrong);
+}
+
+/* Two output rows of a larger window: a row of its taps at a time, the next row of input on its way meanwhile */
+template <int K, int STRIDE, bool CLAMP, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS) large_square(const __grid_constant__ Problem p, unsigned strips)
+{
+    const Place<K> place(p, strips, 2);
+    Row<K> in[STRIDE + 2];
+    Taps<K> taps;
+    float sum[4][4];
+
+#pragma unroll
+    for (int i = 0; i <= STRIDE; i++)
+        place.load(p, place.h0 + i, in[i]);
+    place.start_sums(p, sum);
+#pragma unroll 1
+    for (int r = 0; r < K; r++) {
+        taps.load(p.w + place.c, r, p.xs.c, place.diagonal);
+        if (r + 1 < K)
+            place.load(p, place.h0 + r + STRIDE + 1, in[STRIDE + 1]);
+        add<K>(sum, in[0], in[STRIDE], taps);
+#pragma unroll
+        for (int i = 0; i <= STRIDE; i++)
+            in[i] = in[i + 1];
+    }
+    place.again(p, place.template store<CLAMP>(p, 0, sum));
+}
+
+/* PAIRS 0: the form for large windows */
+template <int K, int STRIDE, int PAIRS, int BLOCKS> int launch_square(const Problem &p, bool clamp, cudaStream_t stream)
+{
+    const int64_t units = (int64_t)p.ys.n * gpudl_divide_up(p.ys.w, COLUMNS) * (p.xs.c / 8);
+    const unsigned strips = (unsigned)gpudl_divide_up(p.ys.h, PAIRS > 0 ? 2 * PAIRS : 2);
+    const unsigned blocks = (unsigned)gpudl_divide_up(units, THREADS / 8) * strips;
+
+    if constexpr (PAIRS == 0) {
+        if (clamp)
+            large_square<K, STRIDE, true, BLOCKS><<<blocks, THREADS, 0, stream>>>(p, strips);
+        else
+            large_square<K, STRIDE, false, BLOCKS><<<blocks, THREADS, 0, stream>>>(p, strips);
+    } else {
+        if (clamp)
+            square<K, STRIDE, PAIRS, true, BLOCKS><<<blocks, THREADS, 0, stream>>>(p, strips);
+        else
+            square<K, STRIDE, PAIRS, false, BLOCKS><<<blocks, THREADS, 0, stream>>>(p, strips);
+    }
+    return (int)cudaGetLastError();
+}
+
+/* Whether the kernels above can count in 32 bits. */
+bool fits_square(const Problem &p)
+{
+    const int64_t units = (int64_t)p.ys.n * gpudl_divide_up(p.ys.w, COLUMNS) * (p.xs.c / 8);
+    /* positions are computed for columns and rows a tile beyond the end, and for taps in the padding */
+    const int64_t far_w = (int64_t)(p.ys.w + COLUMNS) * p.stride_w + p.s + p.pad_w + p.xs.w;
+    const int64_t far_h = (int64_t)(p.ys.h + 2 * COLUMNS) * p.stride_h + p.r + p.pad_h + p.xs.h;
+
+    return p.xs.pitch <= INT32_MAX && (int64_t)p.xs.w * p.xs.pitch <= INT32_MAX && far_w <= INT32_MAX / p.xs.pitch &&
+           far_h <= INT32_MAX / ((p.xs.w > 0 ? p.xs.w : 1) * p.xs.pitch) &&
+           (units + THREADS) * gpudl_divide_up(p.ys.h, 2) <= INT32_MAX;
+}
+
+template <int K, int STRIDE> int launch_plain(const Problem &p, bool clamp, cudaStream_t stream)
+{
+    /* 16-byte vectors of output: tall tiles share rows once there are enough of them for every multiprocessor */
     const int64_t vectors = (int64_t)p.ys.n * p.ys.h * p.ys.w * (p.xs.c / 8);
 
-    if (vectors < 1 << 17)
-        return launch<K, STRIDE, 1, 1, 8>(p, stream);
-    if constexpr (STRIDE == 1 && K == 3)
-        return launch<K, STRIDE, 2, 2, 8>(p, stream);
-    else
-        return launch<K, STRIDE, 1, 2, 8>(p, stream);
+    if constexpr (K > 3) {
+        return launch_square < K, STRIDE, 0, K == 5 && STRIDE == 1 ? 4 : 3 > (p, clamp, stream);
+    } else {
+        if (vectors < 1 << 18 || p.ys.h <= 2)
+            return launch_square<K, STRIDE, 1, 4>(p, clamp, stream);
+        if (vectors < 1 << 20 || STRIDE == 2)
+            return launch_square<K, STRIDE, 2, 3>(p, clamp, stream);
+        return launch_square<K, STRIDE, 4, 3>(p, clamp, stream);
+    }
+}
+
+/* Whether the activation is a clamp, and of what. */
+bool find_clamp(Problem *p)
+{
+    float low = -INFINITY, high = INFINITY;
+
+    if (p->act.kind == GPUDL_ACT_RELU)
+        low = 0.f;
+    if (p->act.kind == GPUDL_ACT_CLIP) {
+        low = p->act.alpha;
+        high = p->act.beta;
+    }
+    p->low = __floats2half2_rn(low, low);
+    p->high = __floats2half2_rn(high, high);
+    return (p->act.kind == GPUDL_ACT_NONE || p->act.kind == GPUDL_ACT_RELU || p->act.kind == GPUDL_ACT_CLIP) &&
+           low == low && high == high;
 }
 
 } // namespace
@@ -180,22 +419,25 @@ extern "C" int gpudl_depthwise_cuda(const void *x, const GpudlNhwc *xs, const vo
                                     const GpudlWindow *window, const GpudlAct *act, void *y, const GpudlNhwc *ys,
                                     GpudlKernelStream stream)
 {
-    const Problem p = {static_cast<const __half *>(x),
-                       static_cast<const __half *>(w),
-                       bias,
-                       static_cast<__half *>(y),
-                       *xs,
-                       *ys,
-                       window->kernel[1],
-                       window->kernel[2],
-                       window->stride[1],
-                       window->stride[2],
-                       window->pad_begin[1],
-                       window->pad_begin[2],
-                       window->dilation[1],
-                       window->dilation[2],
-                       *act};
-    const bool plain = p.r == p.s && p.stride_h == p.stride_w && p.dilation_h == 1 && p.dilation_w == 1;
+    Problem p = {static_cast<const __half *>(x),
+                 static_cast<const __half *>(w),
+                 bias,
+                 static_cast<__half *>(y),
+                 *xs,
+                 *ys,
+                 window->kernel[1],
+                 window->kernel[2],
+                 window->stride[1],
+                 window->stride[2],
+                 window->pad_begin[1],
+                 window->pad_begin[2],
+                 window->dilation[1],
+                 window->dilation[2],
+                 *act,
+                 {},
+                 {}};
+    const bool clamp = find_clamp(&p);
+    bool plain = p.r == p.s && p.stride_h == p.stride_w && p.dilation_h == 1 && p.dilation_w == 1;
 
     if (window->n_spatial != 2 || p.r < 1 || p.s < 1 || p.stride_h < 1 || p.stride_w < 1 || p.dilation_h < 1 ||
         p.dilation_w < 1 || xs->n != ys->n || xs->c != ys->c || xs->n < 0 || xs->c < 0 || xs->h < 0 || xs->w < 0 ||
@@ -205,14 +447,17 @@ extern "C" int gpudl_depthwise_cuda(const void *x, const GpudlNhwc *xs, const vo
         return GPUDL_KERNEL_OK;
     if (!gpudl_whole_vectors(x, xs->c, xs->pitch) || !gpudl_whole_vectors(y, ys->c, ys->pitch) ||
         !gpudl_whole_vectors(w, xs->c, xs->c))
-        return launch<0, 1, 1, 1, 1>(p, stream);
+        return launch_any<1>(p, stream);
+    plain = plain && fits_square(p);
     if (plain && p.r == 3 && p.stride_h == 1)
-        return launch_tiled<3, 1>(p, stream);
+        return launch_plain<3, 1>(p, clamp, stream);
     if (plain && p.r == 3 && p.stride_h == 2)
-        return launch_tiled<3, 2>(p, stream);
+        return launch_plain<3, 2>(p, clamp, stream);
     if (plain && p.r == 5 && p.stride_h == 1)
-        return launch_tiled<5, 1>(p, stream);
+        return launch_plain<5, 1>(p, clamp, stream);
     if (plain && p.r == 5 && p.stride_h == 2)
-        return launch_tiled<5, 2>(p, stream);
-    return launch<0, 1, 1, 1, 8>(p, stream);
+        return launch_plain<5, 2>(p, clamp, stream);
+    if (plain && p.r == 7 && p.stride_h == 1)
+        return launch_plain<7, 1>(p, clamp, stream);
+    return launch_any<8>(p, stream);
 }
