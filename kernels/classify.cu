@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One block a row. Scores stay in shared memory where they fit, else in the output. Each thread has the classes i with
- * i % THREADS its number, and knows the best of them; the block finds the best of all, GPUDL_CLASSIFY_BEST times, and
- * whoever had it looks for its next. A score's place in the order is an integer, so a warp's best is two reductions.
+ * One block a row. Each warp finds the best of its own classes, without waiting for the others; then every candidate of
+ * every warp counts those that are better, which is its place. Scores stay in registers where a thread has few of them,
+ * else in the output. A score's place in the order is an integer, so a warp's best is two
+ * reductions.
  */
 #include "classify_cuda.h"
 #include "cuda_common.cuh"
@@ -10,8 +11,7 @@
 namespace
 {
 
-constexpr int CACHED = 8192; /* classes: 32 kB */
-constexpr float NOTHING_BELOW = -INFINITY;
+constexpr int MOST_IN_REGISTERS = 22; /* scores of a thread of 1024 */
 
 /* place in the order: larger is better, 0 is no score (NaN) */
 __device__ __forceinline__ unsigned rank_of(float score)
@@ -64,109 +64,136 @@ __device__ __forceinline__ Best warp_best(Best mine)
     return best;
 }
 
-/* maximum (NaN left out) or sum over the block, the same for all threads; shared is written to, with a barrier before
- */
-template <bool SUM, int THREADS> __device__ __forceinline__ float block_reduce(float v, float *shared)
+/* sum over the block, the same for all threads; there is a barrier between writing shared and reading it */
+template <int THREADS> __device__ __forceinline__ float block_sum(float v, float *shared)
 {
     constexpr int WARPS = THREADS / 32;
 
 #pragma unroll
-    for (int d = 16; d > 0; d /= 2) {
-        const float other = __shfl_xor_sync(0xffffffff, v, d);
-
-        v = SUM ? v + other : fmaxf(v, other);
-    }
+    for (int d = 16; d > 0; d /= 2)
+        v += __shfl_xor_sync(0xffffffff, v, d);
     if (threadIdx.x % 32 == 0)
         shared[threadIdx.x / 32] = v;
     __syncthreads();
-    v = threadIdx.x % 32 < WARPS ? shared[threadIdx.x % 32] : SUM ? 0.f : NOTHING_BELOW;
+    v = threadIdx.x % 32 < WARPS ? shared[threadIdx.x % 32] : 0.f;
 #pragma unroll
-    for (int d = 16; d > 0; d /= 2) {
-        const float other = __shfl_xor_sync(0xffffffff, v, d);
-
-        v = SUM ? v + other : fmaxf(v, other);
-    }
-    return v;
+    for (int d = WARPS / 2; d > 0; d /= 2)
+        v += __shfl_xor_sync(0xffffffff, v, d);
+    return __shfl_sync(0xffffffff, v, 0);
 }
 
-/* best of the thread's classes that comes behind limit */
-template <int THREADS> __device__ __forceinline__ Best best_behind(const float *scores, int classes, Best limit)
+/* the highest rank of the block, likewise */
+template <int THREADS> __device__ __forceinline__ unsigned block_max(unsigned v, unsigned *shared)
 {
-    Best best = {0, 0xffffffffu};
-
-    for (int i = threadIdx.x; i < classes; i += THREADS) {
-        const unsigned rank = rank_of(scores[i]);
-
-        /* ids ascend: the first of equals stays */
-        if (rank > best.rank && (rank < limit.rank || (rank == limit.rank && (unsigned)i > limit.id)))
-            best = {rank, (unsigned)i};
-    }
-    return best;
+    v = warp_max(v);
+    if (threadIdx.x % 32 == 0)
+        shared[threadIdx.x / 32] = v;
+    __syncthreads();
+    return warp_max(threadIdx.x % 32 < THREADS / 32 ? shared[threadIdx.x % 32] : 0);
 }
 
-template <typename T, int THREADS>
+/* A thread's scores, of the classes threadIdx.x + k * THREADS: V in registers, or (V 0) in memory that no other reads.
+ * In registers they become ranks once they are written. */
+template <int THREADS, int V> struct Scores {
+    float value[V > 0 ? V : 1];
+    float *memory;
+    int classes;
+
+    template <typename Each> __device__ __forceinline__ void each(Each f)
+    {
+        if constexpr (V > 0) {
+#pragma unroll
+            for (int k = 0; k < V; k++)
+                if ((int)threadIdx.x + k * THREADS < classes)
+                    f((int)threadIdx.x + k * THREADS, value[k]);
+        } else {
+#pragma unroll 4
+            for (int i = threadIdx.x; i < classes; i += THREADS)
+                f(i, memory[i]);
+        }
+    }
+
+    /* the best that comes behind limit */
+    __device__ __forceinline__ Best best_behind(Best limit)
+    {
+        Best best = {0, 0xffffffffu};
+
+        each([&](int i, float &score) {
+            const unsigned rank = V > 0 ? __float_as_uint(score) : rank_of(score);
+
+            /* ids ascend: the first of equals stays */
+            if (rank > best.rank && (rank < limit.rank || (rank == limit.rank && (unsigned)i > limit.id)))
+                best = {rank, (unsigned)i};
+        });
+        return best;
+    }
+};
+
+template <typename T, int THREADS, int V>
 __global__ void __launch_bounds__(THREADS)
-    classify(GpudlClassifyKind kind, const T *__restrict__ logits, int64_t pitch, int classes, float *scores,
-             GpudlClassifyPair *__restrict__ best, bool cached)
+    classify(GpudlClassifyKind kind, const T *__restrict__ logits, int64_t pitch, int classes,
+             float *__restrict__ scores, GpudlClassifyPair *__restrict__ best)
 {
-    extern __shared__ float cache[];
-    __shared__ float maxima[32], sums[32];
-    __shared__ Best winners[2][32];
+    constexpr int WARPS = THREADS / 32, CANDIDATES = WARPS * GPUDL_CLASSIFY_BEST, SPLIT = THREADS / CANDIDATES;
+    __shared__ float sums[32];
+    __shared__ unsigned maxima[32];
+    __shared__ Best candidates[CANDIDATES];
     const T *x = logits + blockIdx.x * pitch;
     float *out = scores + (int64_t)blockIdx.x * classes;
-    float *kept = cached ? cache : out; /* no thread reads another's */
-    float max = NOTHING_BELOW, factor = 1.f;
+    Scores<THREADS, V> mine = {{}, out, classes};
+    const int warp = threadIdx.x / 32;
 
+    static_assert(SPLIT == 2, "two threads a candidate");
+    mine.each([&](int i, float &score) { score = (float)x[i]; });
     if (kind == GPUDL_CLASSIFY_SOFTMAX) {
-        float sum = 0.f;
+        unsigned highest = 0;
+        float top, sum = 0.f, factor;
 
-        for (int i = threadIdx.x; i < classes; i += THREADS) {
-            const float v = (float)x[i];
-
-            kept[i] = v;
-            max = fmaxf(max, v);
-        }
-        max = block_reduce<false, THREADS>(max, maxima);
-        for (int i = threadIdx.x; i < classes; i += THREADS) {
-            const float e = expf(kept[i] - max);
-
-            kept[i] = e;
-            sum += e;
-        }
-        factor = 1.f / block_reduce<true, THREADS>(sum, sums);
+        mine.each([&](int, float &score) { highest = max(highest, rank_of(score)); });
+        highest = block_max<THREADS>(highest, maxima);
+        top = highest != 0 ? score_of(highest) : -INFINITY;
+        mine.each([&](int, float &score) {
+            score = expf(score - top);
+            sum += score;
+        });
+        factor = 1.f / block_sum<THREADS>(sum, sums);
+        mine.each([&](int, float &score) { score *= factor; });
+    } else if (kind == GPUDL_CLASSIFY_SIGMOID) {
+        mine.each([&](int, float &score) { score = 1.f / (1.f + expf(-score)); });
     }
-    for (int i = threadIdx.x; i < classes; i += THREADS) {
-        float v;
+    if (V > 0)
+        mine.each([&](int i, float &score) {
+            out[i] = score;
+            score = __uint_as_float(rank_of(score));
+        });
 
-        if (kind == GPUDL_CLASSIFY_SOFTMAX)
-            v = kept[i] * factor;
-        else if (kind == GPUDL_CLASSIFY_SIGMOID)
-            v = 1.f / (1.f + expf(-(float)x[i]));
-        else
-            v = (float)x[i];
-        kept[i] = v;
-        if (cached)
-            out[i] = v;
-    }
-
-    Best mine = best_behind<THREADS>(kept, classes, {0xffffffffu, 0});
+    Best head = mine.best_behind({0xffffffffu, 0});
 
     for (int k = 0; k < GPUDL_CLASSIFY_BEST; k++) {
-        const Best of_warp = warp_best(mine);
-        Best winner = {0, 0xffffffffu};
+        const Best of_warp = warp_best(head);
 
         if (threadIdx.x % 32 == 0)
-            winners[k % 2][threadIdx.x / 32] = of_warp;
-        __syncthreads();
-        if (threadIdx.x % 32 < THREADS / 32)
-            winner = winners[k % 2][threadIdx.x % 32];
-        winner = warp_best(winner);
-        if (threadIdx.x == 0)
-            best[(int64_t)blockIdx.x * GPUDL_CLASSIFY_BEST + k] = {winner.rank != 0 ? winner.id : 0xffffffffu,
-                                                                   winner.rank != 0 ? score_of(winner.rank) : 0.f};
-        if (winner.rank != 0 && winner.id == mine.id)
-            mine = best_behind<THREADS>(kept, classes, winner);
+            candidates[warp * GPUDL_CLASSIFY_BEST + k] = of_warp;
+        if (of_warp.rank != 0 && of_warp.id == head.id)
+            head = mine.best_behind(of_warp);
     }
+    __syncthreads();
+
+    /* Neighbours share a candidate, and the counting. Those without a score are equal: their number is their order. */
+    const int number = threadIdx.x / SPLIT;
+    const Best own = candidates[number];
+    unsigned better = 0;
+
+#pragma unroll 8
+    for (int i = threadIdx.x % SPLIT; i < CANDIDATES; i += SPLIT) {
+        const Best other = candidates[i];
+
+        better += other.rank > own.rank || (other.rank == own.rank && (own.rank != 0 ? other.id < own.id : i < number));
+    }
+    better += __shfl_xor_sync(0xffffffff, better, 1);
+    if (threadIdx.x % SPLIT == 0 && better < GPUDL_CLASSIFY_BEST)
+        best[(int64_t)blockIdx.x * GPUDL_CLASSIFY_BEST + better] = {own.rank != 0 ? own.id : 0xffffffffu,
+                                                                    own.rank != 0 ? score_of(own.rank) : 0.f};
 }
 
 template <typename T>
@@ -174,13 +201,15 @@ int launch(GpudlClassifyKind kind, const void *logits, int64_t pitch, int rows, 
            GpudlClassifyPair *best, cudaStream_t stream)
 {
     const T *x = static_cast<const T *>(logits);
-    const bool cached = classes <= CACHED;
-    const size_t bytes = cached ? classes * sizeof(float) : 0;
 
-    if (classes <= 2048)
-        classify<T, 256><<<rows, 256, bytes, stream>>>(kind, x, pitch, classes, scores, best, cached);
+    if (classes <= 256 * 4)
+        classify<T, 256, 4><<<rows, 256, 0, stream>>>(kind, x, pitch, classes, scores, best);
+    else if (classes <= 512 * 8)
+        classify<T, 512, 8><<<rows, 512, 0, stream>>>(kind, x, pitch, classes, scores, best);
+    else if (classes <= 1024 * MOST_IN_REGISTERS)
+        classify<T, 1024, MOST_IN_REGISTERS><<<rows, 1024, 0, stream>>>(kind, x, pitch, classes, scores, best);
     else
-        classify<T, 1024><<<rows, 1024, bytes, stream>>>(kind, x, pitch, classes, scores, best, cached);
+        classify<T, 1024, 0><<<rows, 1024, 0, stream>>>(kind, x, pitch, classes, scores, best);
     return (int)cudaGetLastError();
 }
 
