@@ -84,23 +84,110 @@ __device__ __forceinline__ void window(const Problem &p, int n, int row, int col
     best.store(p.y + (((int64_t)n * p.ys.h + row) * p.ys.w + col) * p.ys.pitch + c);
 }
 
-/* Vectors of channels, then columns, lie along x; rows along y, pictures along z. */
-template <GpudlPoolKind KIND, int V> __global__ void __launch_bounds__(256) pool(const Problem p)
+/*
+ * COLUMNS neighbouring outputs of K x K taps, 8 channels: inputs are loaded once, all loads at a time, and rows are
+ * summed (or compared) before columns are.
+ */
+template <GpudlPoolKind KIND, int K, int STRIDE, int COLUMNS>
+__device__ __forceinline__ void small_window(const Problem &p, int n, int row, int col, int c)
+{
+    constexpr int IN_W = (COLUMNS - 1) * STRIDE + K;
+    const int h0 = row * STRIDE - p.pad_begin[0], w0 = col * COLUMNS * STRIDE - p.pad_begin[1];
+    const __half *x = p.x + (((int64_t)n * p.xs.h + h0) * p.xs.w + w0) * p.xs.pitch + c;
+    const int64_t x_row = p.xs.w * p.xs.pitch;
+    GpudlHalves<8> in[K][IN_W];
+    int rows = 0;
+
+#pragma unroll
+    for (int r = 0; r < K; r++)
+#pragma unroll
+        for (int s = 0; s < IN_W; s++) {
+            in[r][s].fill(KIND == GPUDL_POOL_MAX ? MINUS_INFINITY : 0);
+            if ((unsigned)(h0 + r) < (unsigned)p.xs.h && (unsigned)(w0 + s) < (unsigned)p.xs.w)
+                in[r][s].load(x + r * x_row + s * p.xs.pitch);
+        }
+#pragma unroll
+    for (int r = 0; r < K; r++)
+        rows += KIND == GPUDL_POOL_AVERAGE ? (unsigned)(h0 + r) < (unsigned)p.xs.h
+                                           : h0 + r < p.xs.h + p.pad_end[0]; /* the pad before is whole */
+    if (KIND == GPUDL_POOL_MAX) {
+#pragma unroll
+        for (int s = 0; s < IN_W; s++)
+#pragma unroll
+            for (int r = 1; r < K; r++)
+                in[0][s].maximum(in[r][s]);
+    }
+    float sum[IN_W][8];
+    if (KIND != GPUDL_POOL_MAX) {
+#pragma unroll
+        for (int s = 0; s < IN_W; s++) {
+            in[0][s].get(sum[s]);
+#pragma unroll
+            for (int r = 1; r < K; r++) {
+                float v[8];
+
+                in[r][s].get(v);
+#pragma unroll
+                for (int i = 0; i < 8; i++)
+                    sum[s][i] += v[i];
+            }
+        }
+    }
+#pragma unroll
+    for (int a = 0; a < COLUMNS; a++) {
+        const int q = col * COLUMNS + a;
+        GpudlHalves<8> out;
+
+        if (KIND == GPUDL_POOL_MAX) {
+            out.words = in[0][a * STRIDE].words;
+#pragma unroll
+            for (int s = 1; s < K; s++)
+                out.maximum(in[0][a * STRIDE + s]);
+        } else {
+            float v[8] = {}, scale;
+            int columns = 0;
+
+#pragma unroll
+            for (int s = 0; s < K; s++)
+                columns += KIND == GPUDL_POOL_AVERAGE ? (unsigned)(w0 + a * STRIDE + s) < (unsigned)p.xs.w
+                                                      : w0 + a * STRIDE + s < p.xs.w + p.pad_end[1];
+            scale = rows * columns > 0 ? 1.f / (float)(rows * columns) : 0.f;
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+#pragma unroll
+                for (int s = 0; s < K; s++)
+                    v[i] += sum[a * STRIDE + s][i];
+                v[i] *= scale;
+            }
+            out.set(v);
+        }
+        if (q < p.ys.w)
+            out.store(p.y + (((int64_t)n * p.ys.h + row) * p.ys.w + q) * p.ys.pitch + c);
+    }
+}
+
+/* Vectors of channels, then (groups of) columns, lie along x; rows along y, pictures along z. K 0: any window. */
+template <GpudlPoolKind KIND, int V, int K, int STRIDE, int COLUMNS>
+__global__ void __launch_bounds__(256) pool(const __grid_constant__ Problem p)
 {
     const int vectors = p.xs.c / V;
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int c = (int)(i % vectors) * V, col = (int)(i / vectors);
 
-    if (i >= (int64_t)vectors * p.ys.w)
+    if (i >= (int64_t)vectors * ((p.ys.w + COLUMNS - 1) / COLUMNS))
         return;
     for (int n = blockIdx.z; n < p.ys.n; n += gridDim.z)
-        for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < p.ys.h; row += gridDim.y * blockDim.y)
-            window<KIND, V>(p, n, row, col, c);
+        for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < p.ys.h; row += gridDim.y * blockDim.y) {
+            if constexpr (K > 0)
+                small_window<KIND, K, STRIDE, COLUMNS>(p, n, row, col, c);
+            else
+                window<KIND, V>(p, n, row, col, c);
+        }
 }
 
-template <GpudlPoolKind KIND, int V> int launch(const Problem &p, cudaStream_t stream)
+template <GpudlPoolKind KIND, int V, int K, int STRIDE, int COLUMNS> int launch(const Problem &p, cudaStream_t stream)
 {
-    const int64_t wide = (int64_t)(p.xs.c / V) * p.ys.w;
+    const int64_t wide = (int64_t)(p.xs.c / V) * gpudl_divide_up(p.ys.w, COLUMNS);
     /* short lines: several of them to a block */
     const unsigned bx = wide >= 256 ? 256 : (unsigned)gpudl_divide_up(wide, 32) * 32;
     const unsigned by = (unsigned)p.ys.h < 256 / bx ? (unsigned)p.ys.h : 256 / bx;
@@ -108,28 +195,63 @@ template <GpudlPoolKind KIND, int V> int launch(const Problem &p, cudaStream_t s
 
     if (gpudl_divide_up(wide, bx) > INT32_MAX)
         return GPUDL_KERNEL_SHAPE;
-    pool<KIND, V><<<grid, dim3(bx, by), 0, stream>>>(p);
+    pool<KIND, V, K, STRIDE, COLUMNS><<<grid, dim3(bx, by), 0, stream>>>(p);
     return (int)cudaGetLastError();
 }
 
-template <int V> int launch_kind(GpudlPoolKind kind, const Problem &p, cudaStream_t stream)
+/* Taps beyond the pads (ceil_mode) and sizes that leave 32 bits are for the general form. */
+bool is_small(const Problem &p, int k, int stride)
 {
-    if (kind == GPUDL_POOL_MAX)
-        return launch<GPUDL_POOL_MAX, V>(p, stream);
-    if (kind == GPUDL_POOL_AVERAGE)
-        return launch<GPUDL_POOL_AVERAGE, V>(p, stream);
-    return launch<GPUDL_POOL_AVERAGE_PAD, V>(p, stream);
+    bool small = true;
+
+    for (int d = 0; d < 2; d++)
+        small = small && p.kernel[d] == k && p.stride[d] == stride && p.dilation[d] == 1 && p.pad_begin[d] < 1 << 20 &&
+                p.pad_end[d] < 1 << 20 && (d == 0 ? p.ys.h : p.ys.w) < 1 << 24 && (d == 0 ? p.xs.h : p.xs.w) < 1 << 28;
+    return small;
 }
 
-constexpr int LANES = 32, MOST_GROUPS = 32;
+template <GpudlPoolKind KIND> int launch_vectors(const Problem &p, cudaStream_t stream)
+{
+    /* neighbours share inputs once there are enough threads for every multiprocessor */
+    const bool many = (int64_t)p.ys.n * p.ys.h * p.ys.w * (p.xs.c / 8) >= 1 << 17;
 
-/* LANES vectors of channels of one picture a block; its groups of threads take every so manieth pixel each */
-template <GpudlPoolKind KIND, int V>
-__global__ void __launch_bounds__(LANES *MOST_GROUPS)
+    if (is_small(p, 3, 1))
+        return many ? launch<KIND, 8, 3, 1, 2>(p, stream) : launch<KIND, 8, 3, 1, 1>(p, stream);
+    if (is_small(p, 3, 2))
+        return many ? launch<KIND, 8, 3, 2, 2>(p, stream) : launch<KIND, 8, 3, 2, 1>(p, stream);
+    if (is_small(p, 2, 2))
+        return launch<KIND, 8, 2, 2, 1>(p, stream);
+    return launch<KIND, 8, 0, 1, 1>(p, stream);
+}
+
+int launch_kind(GpudlPoolKind kind, const Problem &p, bool vectors, cudaStream_t stream)
+{
+    if (kind == GPUDL_POOL_MAX)
+        return vectors ? launch_vectors<GPUDL_POOL_MAX>(p, stream) : launch<GPUDL_POOL_MAX, 1, 0, 1, 1>(p, stream);
+    if (kind == GPUDL_POOL_AVERAGE)
+        return vectors ? launch_vectors<GPUDL_POOL_AVERAGE>(p, stream)
+                       : launch<GPUDL_POOL_AVERAGE, 1, 0, 1, 1>(p, stream);
+    return vectors ? launch_vectors<GPUDL_POOL_AVERAGE_PAD>(p, stream)
+                   : launch<GPUDL_POOL_AVERAGE_PAD, 1, 0, 1, 1>(p, stream);
+}
+
+constexpr int MOST_THREADS = 1024;
+
+template <GpudlPoolKind KIND> __device__ __forceinline__ float combine(float a, float b)
+{
+    if (KIND == GPUDL_POOL_MAX)
+        return b > a || b != b ? b : a; /* NaN goes through */
+    return a + b;
+}
+
+/* LANES vectors of channels of one picture a block; its groups of LANES threads take every so manieth pixel each */
+template <GpudlPoolKind KIND, int V, int LANES>
+__global__ void __launch_bounds__(MOST_THREADS)
     global_pool(const __half *__restrict__ x, const GpudlNhwc xs, __half *__restrict__ y, int64_t y_pitch)
 {
-    __shared__ float parts[MOST_GROUPS][V][LANES];
-    const int lane = threadIdx.x, group = threadIdx.y, groups = blockDim.y;
+    __shared__ float parts[MOST_THREADS / 32][LANES * V];
+    const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES, groups = blockDim.x / LANES;
+    const int warp = threadIdx.x / 32, warps = blockDim.x / 32;
     const int64_t pixels = (int64_t)xs.h * xs.w, first = ((int64_t)blockIdx.x * LANES + lane) * V;
 
     for (int n = blockIdx.y; n < xs.n; n += gridDim.y) {
@@ -159,22 +281,24 @@ __global__ void __launch_bounds__(LANES *MOST_GROUPS)
         }
         if (KIND == GPUDL_POOL_MAX)
             best.get(sum);
+            /* of the warp's groups, then of the warps */
 #pragma unroll
-        for (int k = 0; k < V; k++)
-            parts[group][k][lane] = sum[k];
+        for (int d = LANES; d < 32; d *= 2)
+#pragma unroll
+            for (int k = 0; k < V; k++)
+                sum[k] = combine<KIND>(sum[k], __shfl_xor_sync(0xffffffff, sum[k], d));
+        if (threadIdx.x % 32 < LANES)
+#pragma unroll
+            for (int k = 0; k < V; k++)
+                parts[warp][lane + k * LANES] = sum[k];
         __syncthreads();
-        for (int k = group; k < V; k += groups) {
-            const int64_t c = first + k;
-            float total = parts[0][k][lane];
+        for (int i = threadIdx.x; i < LANES * V; i += blockDim.x) {
+            const int64_t c = ((int64_t)blockIdx.x * LANES + i % LANES) * V + i / LANES;
+            float total = parts[0][i];
 
-            for (int g = 1; g < groups; g++) {
-                const float part = parts[g][k][lane];
-
-                if (KIND == GPUDL_POOL_MAX)
-                    total = part > total || part != part ? part : total;
-                else
-                    total += part;
-            }
+#pragma unroll 4
+            for (int w = 1; w < warps; w++)
+                total = combine<KIND>(total, parts[w][i]);
             if (KIND == GPUDL_POOL_AVERAGE)
                 total /= (float)pixels;
             if (c < xs.c)
@@ -184,15 +308,43 @@ __global__ void __launch_bounds__(LANES *MOST_GROUPS)
     }
 }
 
+template <GpudlPoolKind KIND, int V, int LANES>
+int launch_lanes(const __half *x, const GpudlNhwc &xs, __half *y, int64_t y_pitch, cudaStream_t stream)
+{
+    const int64_t pixels = (int64_t)xs.h * xs.w;
+    const dim3 grid((unsigned)gpudl_divide_up(xs.c, LANES * V), gpudl_grid(xs.n));
+    int threads = 32 > LANES ? 32 : LANES;
+
+    /* four pixels a thread, all on their way at once */
+    while (threads < MOST_THREADS && (int64_t)threads / LANES * 4 < pixels)
+        threads *= 2;
+    global_pool<KIND, V, LANES><<<grid, threads, 0, stream>>>(x, xs, y, y_pitch);
+    return (int)cudaGetLastError();
+}
+
 template <GpudlPoolKind KIND, int V>
 int launch_global(const __half *x, const GpudlNhwc &xs, __half *y, int64_t y_pitch, cudaStream_t stream)
 {
-    const int64_t pixels = (int64_t)xs.h * xs.w;
-    const dim3 block(LANES, pixels <= 64 ? 8 : pixels <= 256 ? 16 : MOST_GROUPS);
-    const dim3 grid((unsigned)gpudl_divide_up(xs.c, LANES * V), gpudl_grid(xs.n));
+    const int64_t vectors = gpudl_divide_up(xs.c, V);
+    constexpr int LEAST = V > 1 ? 2 : 16;
+    int lanes = 32;
 
-    global_pool<KIND, V><<<grid, block, 0, stream>>>(x, xs, y, y_pitch);
-    return (int)cudaGetLastError();
+    /* Fewer lanes a block where blocks would be too few for every multiprocessor, or many lanes idle. Two vectors or 16
+     * single channels are 32 bytes, the least that memory delivers. */
+    while (lanes > LEAST &&
+           (gpudl_divide_up(vectors, lanes) * xs.n < 256 || gpudl_divide_up(vectors, lanes) * lanes * 7 > vectors * 8))
+        lanes /= 2;
+    if (lanes == 32)
+        return launch_lanes<KIND, V, 32>(x, xs, y, y_pitch, stream);
+    if constexpr (V > 1) {
+        if (lanes == 16)
+            return launch_lanes<KIND, V, 16>(x, xs, y, y_pitch, stream);
+        if (lanes == 8)
+            return launch_lanes<KIND, V, 8>(x, xs, y, y_pitch, stream);
+        if (lanes == 4)
+            return launch_lanes<KIND, V, 4>(x, xs, y, y_pitch, stream);
+    }
+    return launch_lanes<KIND, V, LEAST>(x, xs, y, y_pitch, stream);
 }
 
 bool is_shape(const GpudlNhwc *s)
@@ -221,9 +373,8 @@ extern "C" int gpudl_pool_cuda(GpudlPoolKind kind, const void *x, const GpudlNhw
     }
     if (ys->n == 0 || ys->h == 0 || ys->w == 0 || ys->c == 0)
         return GPUDL_KERNEL_OK;
-    if (gpudl_whole_vectors(x, xs->c, xs->pitch) && gpudl_whole_vectors(y, ys->c, ys->pitch))
-        return launch_kind<8>(kind, p, stream);
-    return launch_kind<1>(kind, p, stream);
+    return launch_kind(kind, p, gpudl_whole_vectors(x, xs->c, xs->pitch) && gpudl_whole_vectors(y, ys->c, ys->pitch),
+                       stream);
 }
 
 extern "C" int gpudl_global_pool_cuda(GpudlPoolKind kind, const void *x, const GpudlNhwc *xs, void *y, int64_t y_pitch,

@@ -48,13 +48,14 @@ static int32_t output_extent(const GpudlWindow *w, int d, int32_t *in)
 static void random_problem(Problem *p)
 {
     GpudlWindow *w = &p->window;
+    const int usual = (int)device_int(0, 1), k = (int)device_int(2, 3), stride = k == 2 ? 2 : (int)device_int(1, 2);
 
     p->kind = (GpudlPoolKind)device_int(0, GPUDL_POOL_AVERAGE_PAD);
     *w = (GpudlWindow){2, {1, 1, 1}, {1, 1, 1}, {0}, {0}, {1, 1, 1}};
     for (int d = 1; d < 3; d++) {
-        w->kernel[d] = (int)device_int(1, 5);
-        w->stride[d] = (int)device_int(1, 4);
-        w->dilation[d] = device_int(0, 3) ? 1 : (int)device_int(1, 3);
+        w->kernel[d] = usual ? k : (int)device_int(1, 5);
+        w->stride[d] = usual ? stride : (int)device_int(1, 4);
+        w->dilation[d] = usual || device_int(0, 3) ? 1 : (int)device_int(1, 3);
         w->pad_begin[d] = (int)device_int(0, 4);
         w->pad_end[d] = (int)device_int(0, 4);
     }
@@ -127,7 +128,7 @@ static void compare(const Problem *p, const uint16_t *got)
         }
 }
 
-static void check_problem(Problem *p, int extremes)
+static void check_problem(Problem *p, int extremes, int aligned)
 {
     const size_t x_bytes = elements(&p->xs) * 2, y_bytes = elements(&p->ys) * 2;
     const void *x;
@@ -135,8 +136,8 @@ static void check_problem(Problem *p, int extremes)
 
     p->x = device_host(x_bytes);
     device_random_halfs(p->x, x_bytes / 2, -2, 2, extremes);
-    x = device_input(p->x, x_bytes, device_int(0, 7) == 0 ? 2 : 0);
-    y = device_output(y_bytes, device_int(0, 7) == 0 ? 2 : 0);
+    x = device_input(p->x, x_bytes, !aligned && device_int(0, 7) == 0 ? 2 : 0);
+    y = device_output(y_bytes, !aligned && device_int(0, 7) == 0 ? 2 : 0);
     device_done(p->window.n_spatial == 0 ? gpudl_global_pool_cuda(p->kind, x, &p->xs, y, p->ys.pitch, NULL)
                                          : gpudl_pool_cuda(p->kind, x, &p->xs, &p->window, y, &p->ys, NULL));
     compare(p, device_fetch(y, y_bytes));
@@ -149,7 +150,7 @@ static void test_random(void)
 
         device_case(number, "pool");
         random_problem(&p);
-        check_problem(&p, 0);
+        check_problem(&p, 0, 0);
     }
 }
 
@@ -160,7 +161,23 @@ static void test_extremes(void)
 
         device_case(number, "pool of infinities, NaN and the like");
         random_problem(&p);
-        check_problem(&p, 1);
+        check_problem(&p, 1, 0);
+    }
+}
+
+/* Pictures enough for the form that large batches take. */
+static void test_batches(void)
+{
+    for (int number = 0; number < 3 * 2; number++) {
+        const int stride = 1 + number % 2;
+        Problem p = {.kind = (GpudlPoolKind)(number / 2), .xs = {stride == 1 ? 10 : 38, 57, 59, 32, 32}};
+
+        device_case(number, "batch, kind %d stride %d", p.kind, stride);
+        p.window = (GpudlWindow){2, {1, 3, 3}, {1, stride, stride}, {0, 1, 1}, {0, 1, 1}, {1, 1, 1}};
+        p.ys = p.xs;
+        p.ys.h = (p.xs.h - 1) / stride + 1;
+        p.ys.w = (p.xs.w - 1) / stride + 1;
+        check_problem(&p, 1, 1);
     }
 }
 
@@ -177,7 +194,7 @@ static void test_global(void)
         random_channels(&p, most == 20 ? 600 : 40);
         device_note(", kind %d %dx%dx%dx%d pitch %d -> %d", p.kind, p.xs.n, p.xs.h, p.xs.w, p.xs.c, (int)p.xs.pitch,
                     (int)p.ys.pitch);
-        check_problem(&p, number % 3 == 0);
+        check_problem(&p, number % 3 == 0, 0);
     }
 }
 
@@ -265,11 +282,9 @@ static void bench(void)
 
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {{"random", test_random},
-                                         {"extremes", test_extremes},
-                                         {"global", test_global},
-                                         {"refuses", test_refuses},
-                                         {NULL, NULL}};
+    static const DeviceCheck checks[] = {{"random", test_random},   {"extremes", test_extremes},
+                                         {"batches", test_batches}, {"global", test_global},
+                                         {"refuses", test_refuses}, {NULL, NULL}};
     static const DeviceCheck benches[] = {{"pool", bench}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);
