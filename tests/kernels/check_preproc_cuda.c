@@ -56,7 +56,7 @@ static void random_frame(GpudlFrame *f, int most_width, int most_height)
 
 static void random_preproc(GpudlPreproc *pp, const Batch *batch)
 {
-    *pp = (GpudlPreproc){batch->width, batch->height, batch->channels};
+    *pp = (GpudlPreproc){.width = batch->width, .height = batch->height, .channels = batch->channels};
     pp->channel_order = batch->channels == 1 ? GPUDL_CHANNELS_GRAY
                                              : (GpudlChannelOrder)device_int(GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_BGR);
     pp->resize_mode = (GpudlResizeMode)device_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_CENTER_CROP);
