@@ -100,14 +100,9 @@ __device__ __forceinline__ unsigned halves_of(unsigned bytes, bool second)
     return bits_of(__hsub2(v, __halves2half2(k, k)));
 }
 
-/* 8 bytes at p, aligned to align; of those only first <= i < last exist (align 1) */
-__device__ __forceinline__ uint2 load(const uint8_t *p, int align, int first, int last)
+/* 8 bytes at p of which only first <= i < last exist */
+__device__ __noinline__ uint2 load_bytes(const uint8_t *p, int first, int last)
 {
-    if (align == 8)
-        return __ldg(reinterpret_cast<const uint2 *>(p));
-    if (align == 4)
-        return make_uint2(__ldg(reinterpret_cast<const unsigned *>(p)),
-                          __ldg(reinterpret_cast<const unsigned *>(p + 4)));
     uint2 v = make_uint2(0, 0);
 
 #pragma unroll
@@ -119,6 +114,37 @@ __device__ __forceinline__ uint2 load(const uint8_t *p, int align, int first, in
     }
     return v;
 }
+
+/* A lane's bytes: 8 of each of 4 rows. */
+struct Bytes {
+    uint2 row[4];
+
+    /* the first n rows; aligned to align, or (1) only bytes first <= i < last of each exist */
+    __device__ __forceinline__ void load(const uint8_t *p, int64_t stride, int n, int align, int first, int last)
+    {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            row[i] = make_uint2(0, 0);
+        if (align == 8) {
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                if (i < n)
+                    row[i] = __ldg(reinterpret_cast<const uint2 *>(p + i * stride));
+        } else if (align == 4) {
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                if (i < n) {
+                    row[i].x = __ldg(reinterpret_cast<const unsigned *>(p + i * stride));
+                    row[i].y = __ldg(reinterpret_cast<const unsigned *>(p + i * stride + 4));
+                }
+        } else if (last > 0) {
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                if (i < n)
+                    row[i] = load_bytes(p + i * stride, first, last);
+        }
+    }
+};
 
 /* Rows of a sampling whose weights are there at a time, and where those lie. */
 struct Slabs {
@@ -163,28 +189,26 @@ __device__ __forceinline__ void sum_group(Shared &s, const Extent &extent, const
     const int first = -byte, last = s.job.row_bytes[plane] - byte;
     const int align = first > 0 || last < UNIT || stride % 4 != 0 ? 1 : stride % 8 != 0 ? 4 : 8;
     float sum[8][4] = {}, weight[4] = {};
+    Bytes next; /* on their way while the last are used */
 
     if (rows <= 0)
         return;
     count = count && counts(s, plane, at);
+    next.load(p, stride, rows - 4 * t, align, first, last);
+#pragma unroll 1
     for (int chunk = 0; chunk * 16 < rows; chunk++) {
         const uint4 upper = s.weights[slabs.chunk[half] + chunk][0][lane];
         const uint4 lower = s.weights[slabs.chunk[half] + chunk][1][lane];
-        uint2 v[4];
+        const Bytes v = next;
 
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            v[i] = make_uint2(0, 0);
-            if (chunk * 16 + 4 * t + i < rows && last > 0)
-                v[i] = load(p + i * stride, align, first, last);
-        }
         p += 16 * stride;
+        next.load(p, stride, rows - 4 * t - 16 * (chunk + 1), align, first, last);
 #pragma unroll
         for (int pair = 0; pair < 4; pair++) {
             const bool high = pair >= 2;
             const unsigned selector = pair % 2 ? 0x7362 : 0x5140;
-            const unsigned a = __byte_perm(high ? v[0].y : v[0].x, high ? v[1].y : v[1].x, selector);
-            const unsigned b = __byte_perm(high ? v[2].y : v[2].x, high ? v[3].y : v[3].x, selector);
+            const unsigned a = __byte_perm(high ? v.row[0].y : v.row[0].x, high ? v.row[1].y : v.row[1].x, selector);
+            const unsigned b = __byte_perm(high ? v.row[2].y : v.row[2].x, high ? v.row[3].y : v.row[3].x, selector);
 
 #pragma unroll
             for (int second = 0; second < 2; second++) {
@@ -405,7 +429,7 @@ __device__ __forceinline__ void gather_tile(Shared &s, Column &column, const Ext
     }
 }
 
-__global__ void __launch_bounds__(THREADS, 2)
+__global__ void __launch_bounds__(THREADS, 3)
     preproc(const GpudlPreprocJob *__restrict__ jobs, const Output out, int tile_columns)
 {
     __shared__ Shared s;
