@@ -56,8 +56,8 @@ static void random_problem(Problem *p)
         w->kernel[d] = usual ? k : (int)device_int(1, 5);
         w->stride[d] = usual ? stride : (int)device_int(1, 4);
         w->dilation[d] = usual || device_int(0, 3) ? 1 : (int)device_int(1, 3);
-        w->pad_begin[d] = (int)device_int(0, 4);
-        w->pad_end[d] = (int)device_int(0, 4);
+        w->pad_begin[d] = (int)device_int(0, usual ? 1 : 4);
+        w->pad_end[d] = (int)device_int(0, usual ? 1 : 4);
     }
     p->xs = (GpudlNhwc){(int)device_int(1, 3), (int)device_int(1, 20), (int)device_int(1, 20), 0, 0};
     p->ys = p->xs;
