@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One block makes ROWS rows of a tile of at most 32 columns of one frame's input, whatever the format:
+ * One block makes ROWS rows (a tile of their columns) of one frame's input, whatever the format:
  *
- *  1. down: a warp takes 64 neighbouring bytes of a plane's rows and multiplies them with the weights of all ROWS
- * output rows on the tensor cores, bytes being bytes: what they mean does not matter yet. A byte is exact in float16, a
- *     weight is the sum of two halves (22 bits), sums are float32. 16 rows of input a product; a lane's 8-byte loads of
- *     4 rows are its part of the operand (which row is which k is free, the weights follow). Products of 16 rows are
- *     added up outside of the tensor cores, which cut off instead of rounding. The sums go to shared memory;
- *  2. across: each thread takes one column and sums its window of each component there, of two rows;
+ *  1. down: each thread takes 8 neighbouring bytes of a plane and sums them over the rows of the window, bytes being
+ *     bytes: what they mean does not matter yet. Two rows are interleaved so that dp2a multiplies both with 16-bit
+ *     weights; a weight is two such halves, so sums are exact. The sums go to shared memory as float32;
+ *  2. across: each thread takes one column and sums its window of each component there;
  *  3. matrix, normalisation, store.
  *
- * Windows that do not fit are taken in pieces: VALUES bytes of a row over all planes, CHUNKS * 16 rows at a time.
+ * Windows that do not fit are taken in pieces: VALUES bytes of a row over all planes, SLAB rows at a time.
  */
 #include "cuda_common.cuh"
 #include "preproc_cuda.h"
@@ -18,13 +16,10 @@
 namespace
 {
 
-constexpr int ROWS = 16, COLUMNS = 32, THREADS = 256, VALUES = 512, UNIT = 8, GROUP = 64;
-constexpr int MINE = ROWS / (THREADS / 32); /* rows of a thread in the second step */
-/* one place of 32 bytes is left out after 32 values: threads that read at strides of 8, 16, ... meet other banks */
-constexpr int PITCH = VALUES + VALUES / 32 * 4 + 8;
-/* groups of 16 rows whose weights are there; samplings of half as many rows have the last third */
-constexpr int CHUNKS = 9, WHOLE_CHUNKS = 6;
-static_assert(MINE == 2 && PITCH % 4 == 0, "layout of threads, alignment of vectors");
+constexpr int VALUES = 4096, SLAB = 256, UNIT = 8;
+/* each plane's piece begins and ends at a multiple of UNIT: that much more than what is wanted */
+constexpr int SLACK = 3 * 2 * UNIT;
+static_assert(SLAB <= GPUDL_JOB_SLAB_ROWS && SLAB % 2 == 0, "sums stay in 32 bits");
 
 struct Output {
     void *data;
@@ -32,77 +27,76 @@ struct Output {
     GpudlPreprocLayout layout;
 };
 
-/* What one column of a thread's rows has gathered. */
-struct Column {
-    float sum[MINE][3], weight[2];
+/* What one column has gathered. */
+template <int ROWS> struct Column {
+    float sum[ROWS][3], weight[2];
 };
 
-struct Shared {
-    float values[ROWS][PITCH];
-    uint4 weights[CHUNKS][2][32]; /* upper and lower halves, as the operand's words of each lane */
+template <int ROWS, int THREADS> struct Shared {
     GpudlPreprocJob job;
-    GpudlPreprocTaps row_taps[2][ROWS], column_taps[2][COLUMNS]; /* by sampling */
+    int32_t row_begin[2], row_end[2];       /* by sampling: union of the windows of all rows */
+    int32_t column_begin[2], column_end[2]; /* of the tile */
+    int32_t start[3];                       /* byte of a plane's row at which its piece begins; may be negative */
+    int32_t base[4];                        /* where the piece lies in values; [3]: end */
     float weight_sum[2][ROWS];
-    int32_t start[3];  /* byte of a plane's row at which its piece begins; may be negative */
-    int32_t base[4];   /* where the piece lies in values; [3]: end */
-    int32_t piece_end; /* the pixel behind it */
+    uint2 weights[2][ROWS][SLAB / 2]; /* of two rows each: .x upper halves, .y GPUDL_JOB_LOW_BITS lower bits */
+    float values[ROWS][VALUES + VALUES / 32];
+    /* of each thread, from piece to piece: registers are needed for the rows meanwhile */
+    float columns[sizeof(Column<ROWS>) / sizeof(float)][THREADS];
 };
 
-/* Samples that rows ra .. rb or columns of the tile need, by sampling. */
-struct Extent {
-    int begin[2], end[2];
+/* one place in 32 is left out: threads that read at strides of 8, 16, ... meet other banks */
+__device__ __forceinline__ int place(int i)
+{
+    return i + (i >> 5);
+}
 
-    __device__ __forceinline__ Extent(const GpudlPreprocTaps *taps, int pitch, int first, int behind)
+/* sum + w[0] * b[0] + w[1] * b[1], or b[2], b[3]: 16-bit signed weights, bytes */
+__device__ __forceinline__ int dot_low(unsigned w, unsigned b, int sum)
+{
+    asm("dp2a.lo.s32.u32 %0, %1, %2, %0;" : "+r"(sum) : "r"(w), "r"(b));
+    return sum;
+}
+
+__device__ __forceinline__ int dot_high(unsigned w, unsigned b, int sum)
+{
+    asm("dp2a.hi.s32.u32 %0, %1, %2, %0;" : "+r"(sum) : "r"(w), "r"(b));
+    return sum;
+}
+
+template <int ROWS> struct Sums {
+    int high[ROWS][UNIT], low[ROWS][UNIT];
+
+    __device__ __forceinline__ void add(uint2 a, uint2 b, const uint2 (*weights)[SLAB / 2], int pair)
     {
+        const unsigned v[4] = {__byte_perm(a.x, b.x, 0x5140), __byte_perm(a.x, b.x, 0x7362),
+                               __byte_perm(a.y, b.y, 0x5140), __byte_perm(a.y, b.y, 0x7362)};
+
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            begin[half] = taps[half * pitch + first].begin;
-            end[half] = taps[half * pitch + behind - 1].end;
+        for (int r = 0; r < ROWS; r++) {
+            const uint2 w = weights[r][pair];
+
+            if (ROWS > 1 && (w.x | w.y) == 0)
+                continue; /* the same for the whole block: this row's window has not begun, or is over */
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                high[r][2 * i] = dot_low(w.x, v[i], high[r][2 * i]);
+                low[r][2 * i] = dot_low(w.y, v[i], low[r][2 * i]);
+                high[r][2 * i + 1] = dot_high(w.x, v[i], high[r][2 * i + 1]);
+                low[r][2 * i + 1] = dot_high(w.y, v[i], low[r][2 * i + 1]);
+            }
         }
     }
 };
 
-__device__ __forceinline__ int place(int i)
+/* 8 bytes at p, aligned to ALIGN; of those only first <= i < last exist (ALIGN 1) */
+template <int ALIGN> __device__ __forceinline__ uint2 load(const uint8_t *p, int first, int last)
 {
-    return i + i / 32 * 4;
-}
-
-/* D += A * B: weights of 16 output rows by 16 rows of input, those by 8 columns */
-__device__ __forceinline__ void multiply(float sum[4], uint4 a, unsigned b0, unsigned b1)
-{
-#if __CUDA_ARCH__ >= 800
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
-#else
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a.x), "r"(a.y), "r"(b0));
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a.z), "r"(a.w), "r"(b1));
-#endif
-}
-
-__device__ __forceinline__ unsigned bits_of(__half2 v)
-{
-    return *reinterpret_cast<const unsigned *>(&v);
-}
-
-/* byte 0 or 1 and the one two behind as halves: 0x6400 is 1024, whose last bit is 1 */
-__device__ __forceinline__ unsigned halves_of(unsigned bytes, bool second)
-{
-    const unsigned with_1024 = __byte_perm(bytes, 0x64646464u, second ? 0x4342 : 0x4140);
-    const __half k = __ushort_as_half(0x6400);
-    __half2 v;
-
-    *reinterpret_cast<unsigned *>(&v) = with_1024;
-    return bits_of(__hsub2(v, __halves2half2(k, k)));
-}
-
-/* 8 bytes at p of which only first <= i < last exist */
-__device__ __noinline__ uint2 load_bytes(const uint8_t *p, int first, int last)
-{
+    if (ALIGN == 8)
+        return __ldg(reinterpret_cast<const uint2 *>(p));
+    if (ALIGN == 4)
+        return make_uint2(__ldg(reinterpret_cast<const unsigned *>(p)),
+                          __ldg(reinterpret_cast<const unsigned *>(p + 4)));
     uint2 v = make_uint2(0, 0);
 
 #pragma unroll
@@ -115,190 +109,107 @@ __device__ __noinline__ uint2 load_bytes(const uint8_t *p, int first, int last)
     return v;
 }
 
-/* A lane's bytes: 8 of each of 4 rows. */
-struct Bytes {
-    uint2 row[4];
-
-    /* the first n rows; aligned to align, or (1) only bytes first <= i < last of each exist */
-    __device__ __forceinline__ void load(const uint8_t *p, int64_t stride, int n, int align, int first, int last)
-    {
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            row[i] = make_uint2(0, 0);
-        if (align == 8) {
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                if (i < n)
-                    row[i] = __ldg(reinterpret_cast<const uint2 *>(p + i * stride));
-        } else if (align == 4) {
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                if (i < n) {
-                    row[i].x = __ldg(reinterpret_cast<const unsigned *>(p + i * stride));
-                    row[i].y = __ldg(reinterpret_cast<const unsigned *>(p + i * stride + 4));
-                }
-        } else if (last > 0) {
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                if (i < n)
-                    row[i] = load_bytes(p + i * stride, first, last);
-        }
-    }
-};
-
-/* Rows of a sampling whose weights are there at a time, and where those lie. */
-struct Slabs {
-    int rows[2], chunk[2], count;
-
-    __device__ __forceinline__ Slabs(const GpudlPreprocJob &job, const Extent &extent)
-    {
-        const bool halved = job.plane_half_y[0] | job.plane_half_y[1] | job.plane_half_y[2];
-
-        rows[0] = (halved ? WHOLE_CHUNKS : CHUNKS) * 16;
-        rows[1] = (CHUNKS - WHOLE_CHUNKS) * 16;
-        chunk[0] = 0;
-        chunk[1] = WHOLE_CHUNKS;
-        count = (extent.end[0] - extent.begin[0] + rows[0] - 1) / rows[0];
-        if (halved)
-            count = max(count, (extent.end[1] - extent.begin[1] + rows[1] - 1) / rows[1]);
-    }
-};
-
-/* whether the group at is the one of its sampling that adds up the weights */
-__device__ __forceinline__ bool counts(const Shared &s, int plane, int at)
+template <int ALIGN, int ROWS>
+__device__ __forceinline__ void sum_rows(Sums<ROWS> &sums, const uint8_t *p, int64_t stride, int rows,
+                                         const uint2 (*weights)[SLAB / 2], int first, int last)
 {
-    bool first = at == s.base[plane];
+    constexpr int PAIRS = ALIGN == 1 ? 1 : ROWS == 1 ? 4 : 2; /* in flight, as far as registers go */
+    int pair = 0;
 
-    for (int before = 0; before < plane; before++)
-        first = first && s.job.plane_half_y[before] != s.job.plane_half_y[plane];
-    return first;
+    for (; 2 * (pair + PAIRS) <= rows; pair += PAIRS) {
+        uint2 v[2 * PAIRS];
+
+#pragma unroll
+        for (int i = 0; i < 2 * PAIRS; i++)
+            v[i] = load<ALIGN>(p + i * stride, first, last);
+        p += 2 * PAIRS * stride;
+#pragma unroll
+        for (int i = 0; i < PAIRS; i++)
+            sums.add(v[2 * i], v[2 * i + 1], weights, pair + i);
+    }
+    for (; 2 * pair < rows; pair++) {
+        const uint2 a = load<ALIGN>(p, first, last);
+        const uint2 b = 2 * pair + 1 < rows ? load<ALIGN>(p + stride, first, last) : make_uint2(0, 0);
+
+        p += 2 * stride;
+        sums.add(a, b, weights, pair);
+    }
 }
 
-/* 64 bytes of a plane's rows in values from at on; one warp. count: its weights are added up as well */
-__device__ __forceinline__ void sum_group(Shared &s, const Extent &extent, const Slabs &slabs, int at, int slab,
-                                          bool count)
+/* the rows slab .. slab + SLAB of all windows, of the bytes that thread item of the piece has */
+template <int ROWS, int THREADS> __device__ __forceinline__ void sum_unit(Shared<ROWS, THREADS> &s, int item, int slab)
 {
+    const int at = item * UNIT;
     const int plane = at >= s.base[2] ? 2 : at >= s.base[1] ? 1 : 0;
     const int half = s.job.plane_half_y[plane];
-    const int row = extent.begin[half] + slab * slabs.rows[half];
-    const int rows = min(extent.end[half] - row, slabs.rows[half]);
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const int byte = s.start[plane] + at - s.base[plane] + g * UNIT;
+    const int row = s.row_begin[half] + slab, rows = min(s.row_end[half] - row, SLAB);
+    const int byte = s.start[plane] + at - s.base[plane];
     const int64_t stride = s.job.strides[plane];
-    const uint8_t *p = s.job.planes[plane] + (row + 4 * t) * stride + byte;
+    const uint8_t *p = s.job.planes[plane] + row * stride + byte;
     const int first = -byte, last = s.job.row_bytes[plane] - byte;
-    const int align = first > 0 || last < UNIT || stride % 4 != 0 ? 1 : stride % 8 != 0 ? 4 : 8;
-    float sum[8][4] = {}, weight[4] = {};
-    Bytes next; /* on their way while the last are used */
+    Sums<ROWS> sums = {};
 
     if (rows <= 0)
         return;
-    count = count && counts(s, plane, at);
-    next.load(p, stride, rows - 4 * t, align, first, last);
-#pragma unroll 1
-    for (int chunk = 0; chunk * 16 < rows; chunk++) {
-        const uint4 upper = s.weights[slabs.chunk[half] + chunk][0][lane];
-        const uint4 lower = s.weights[slabs.chunk[half] + chunk][1][lane];
-        const Bytes v = next;
-
-        p += 16 * stride;
-        next.load(p, stride, rows - 4 * t - 16 * (chunk + 1), align, first, last);
+    if (first > 0 || last < UNIT || stride % 4 != 0)
+        sum_rows<1>(sums, p, stride, rows, s.weights[half], first, last);
+    else if (stride % 8 != 0)
+        sum_rows<4>(sums, p, stride, rows, s.weights[half], first, last);
+    else
+        sum_rows<8>(sums, p, stride, rows, s.weights[half], first, last);
 #pragma unroll
-        for (int pair = 0; pair < 4; pair++) {
-            const bool high = pair >= 2;
-            const unsigned selector = pair % 2 ? 0x7362 : 0x5140;
-            const unsigned a = __byte_perm(high ? v.row[0].y : v.row[0].x, high ? v.row[1].y : v.row[1].x, selector);
-            const unsigned b = __byte_perm(high ? v.row[2].y : v.row[2].x, high ? v.row[3].y : v.row[3].x, selector);
-
+    for (int r = 0; r < ROWS; r++)
 #pragma unroll
-            for (int second = 0; second < 2; second++) {
-                const unsigned b0 = halves_of(a, second), b1 = halves_of(b, second);
-                float part[4] = {};
+        for (int i = 0; i < UNIT; i++) {
+            const float sum = (float)sums.high[r][i] * (1 << GPUDL_JOB_LOW_BITS) + (float)sums.low[r][i];
+            float *value = &s.values[r][place(at + i)];
 
-                multiply(part, lower, b0, b1);
-                multiply(part, upper, b0, b1);
-#pragma unroll
-                for (int e = 0; e < 4; e++)
-                    sum[2 * pair + second][e] += part[e];
-            }
+            *value = slab == 0 ? sum : *value + sum;
         }
-        if (count) {
-            float part[4] = {};
-
-            multiply(part, lower, 0x3c003c00u, 0x3c003c00u);
-            multiply(part, upper, 0x3c003c00u, 0x3c003c00u);
-            weight[0] += part[0];
-            weight[2] += part[2];
-        }
-    }
-    /* column 2 * t + e of the product is the lane's of that number, 8 bytes of it */
-#pragma unroll
-    for (int e = 0; e < 4; e++) {
-        float4 *to = reinterpret_cast<float4 *>(&s.values[g + e / 2 * 8][place(at + 16 * t + e % 2 * 8)]);
-
-#pragma unroll
-        for (int quad = 0; quad < 2; quad++) {
-            float4 v = make_float4(sum[4 * quad][e], sum[4 * quad + 1][e], sum[4 * quad + 2][e], sum[4 * quad + 3][e]);
-
-            if (slab > 0) {
-                const float4 before = to[quad];
-
-                v = make_float4(v.x + before.x, v.y + before.y, v.z + before.z, v.w + before.w);
-            }
-            to[quad] = v;
-        }
-    }
-    if (count && t == 0) {
-        s.weight_sum[half][g] += weight[0];
-        s.weight_sum[half][g + 8] += weight[2];
-    }
 }
 
-/* weights of the slab's rows: of one output row and 4 rows of input a turn */
-__device__ __forceinline__ void fill_weights(Shared &s, const Extent &extent, const Slabs &slabs, int slab, int ra,
-                                             int rb)
+/* one warp: weights of one output row at one sampling */
+template <int ROWS, int THREADS>
+__device__ __forceinline__ void fill_weights(Shared<ROWS, THREADS> &s, int half, int r, int i, bool wanted, int slab,
+                                             bool count)
 {
-    const int whole = slabs.rows[0] / 16;
+    const GpudlPreprocJobAxis &axis = s.job.y[half];
+    const int begin = s.row_begin[half] + slab, rows = min(s.row_end[half] - begin, SLAB);
+    GpudlPreprocTaps taps = {};
+    int high = 0, low = 0;
 
-    for (int k = threadIdx.x; k < CHUNKS * 64; k += THREADS) {
-        const int chunk = k / 64, lane = k % 32, q = k / 32 % 2, r = lane / 4 + 8 * q;
-        const int half = chunk >= whole, in_half = chunk - slabs.chunk[half];
-        const int row = extent.begin[half] + slab * slabs.rows[half] + in_half * 16 + 4 * (lane % 4);
-        unsigned word[2][2]; /* upper, lower; of two rows each */
+    if (wanted)
+        taps = gpudl_job_taps(&axis, s.job.method, i);
+    for (int pair = threadIdx.x % 32; 2 * pair < rows; pair += 32) {
+        const int a = gpudl_job_row_weight(&axis, &taps, s.job.method, begin + 2 * pair);
+        const int b = gpudl_job_row_weight(&axis, &taps, s.job.method, begin + 2 * pair + 1);
+        const int mask = (1 << GPUDL_JOB_LOW_BITS) - 1;
+        const int high_a = a >> GPUDL_JOB_LOW_BITS, high_b = b >> GPUDL_JOB_LOW_BITS;
 
-#pragma unroll
-        for (int pair = 0; pair < 2; pair++) {
-            __half upper[2], lower[2];
-
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                float w = 0.f;
-
-                if (r >= ra && r < rb)
-                    w = gpudl_job_row_weight(&s.job.y[half], &s.row_taps[half][r], s.job.method, row + 2 * pair + e);
-                upper[e] = __float2half_rn(w);
-                lower[e] = __float2half_rn(w - __half2float(upper[e]));
-            }
-            word[0][pair] = bits_of(__halves2half2(upper[0], upper[1]));
-            word[1][pair] = bits_of(__halves2half2(lower[0], lower[1]));
-        }
-#pragma unroll
-        for (int part = 0; part < 2; part++) {
-            unsigned *to = reinterpret_cast<unsigned *>(&s.weights[chunk][part][lane]);
-
-            to[q] = word[part][0];
-            to[q + 2] = word[part][1];
-        }
+        s.weights[half][r][pair] =
+            make_uint2((unsigned)(high_a & 0xffff) | (unsigned)high_b << 16, (unsigned)(a & mask) | (b & mask) << 16);
+        high += high_a + high_b;
+        low += (a & mask) + (b & mask);
     }
+    if (!count)
+        return;
+#pragma unroll
+    for (int d = 16; d > 0; d /= 2) {
+        high += __shfl_down_sync(0xffffffff, high, d);
+        low += __shfl_down_sync(0xffffffff, low, d);
+    }
+    if (threadIdx.x % 32 == 0)
+        s.weight_sum[half][r] += (float)high * (1 << GPUDL_JOB_LOW_BITS) + (float)low;
 }
 
 /* N components from first on share a sampling: their samples u0 <= s < u1 of the column's window */
-template <int N, int METHOD>
-__device__ __forceinline__ void gather_as(const Shared &s, Column &column, int first, int half, int u0, int u1)
+template <int N, int METHOD, int ROWS, int THREADS>
+__device__ __forceinline__ void gather_as(const Shared<ROWS, THREADS> &s, Column<ROWS> &column, int first, int half,
+                                          int i, int u0, int u1)
 {
     const GpudlPreprocJobAxis &axis = s.job.x[half];
-    const GpudlPreprocTaps taps = s.column_taps[half][threadIdx.x % 32];
-    const int begin = max(taps.begin, u0), end = min(taps.end, u1), row = threadIdx.x / 32 * MINE;
+    const GpudlPreprocTaps taps = gpudl_job_taps(&axis, METHOD, i);
+    const int begin = max(taps.begin, u0), end = min(taps.end, u1);
     const int step = s.job.component_step[first];
     int at[N];
 
@@ -308,34 +219,43 @@ __device__ __forceinline__ void gather_as(const Shared &s, Column &column, int f
 
         at[n] = s.base[plane] - s.start[plane] + s.job.component_offset[first + n] + begin * step;
     }
-#pragma unroll 2
     for (int k = begin; k < end; k++) {
         const float w = gpudl_job_weight(&axis, &taps, METHOD, k);
 
         column.weight[half] += w;
 #pragma unroll
         for (int n = 0; n < N; n++) {
-            const int i = place(at[n]);
-
 #pragma unroll
-            for (int r = 0; r < MINE; r++)
-                column.sum[r][N == 2 ? n + 1 : n] += w * s.values[row + r][i];
+            for (int r = 0; r < ROWS; r++)
+                column.sum[r][N == 2 ? n + 1 : n] += w * s.values[r][place(at[n])];
             at[n] += step;
         }
     }
 }
 
-template <int N>
-__device__ __forceinline__ void gather(const Shared &s, Column &column, int first, int half, int u0, int u1)
+template <int N, int ROWS, int THREADS>
+__device__ __forceinline__ void gather(const Shared<ROWS, THREADS> &s, Column<ROWS> &column, int first, int half, int i,
+                                       int u0, int u1)
 {
     if (s.job.method == GPUDL_SCALE_BILINEAR)
-        gather_as<N, GPUDL_SCALE_BILINEAR>(s, column, first, half, u0, u1);
+        gather_as<N, GPUDL_SCALE_BILINEAR>(s, column, first, half, i, u0, u1);
     else if (s.job.method == GPUDL_SCALE_BICUBIC)
-        gather_as<N, GPUDL_SCALE_BICUBIC>(s, column, first, half, u0, u1);
+        gather_as<N, GPUDL_SCALE_BICUBIC>(s, column, first, half, i, u0, u1);
     else if (s.job.method == GPUDL_SCALE_AREA)
-        gather_as<N, GPUDL_SCALE_AREA>(s, column, first, half, u0, u1);
+        gather_as<N, GPUDL_SCALE_AREA>(s, column, first, half, i, u0, u1);
     else
-        gather_as<N, GPUDL_SCALE_NEAREST>(s, column, first, half, u0, u1);
+        gather_as<N, GPUDL_SCALE_NEAREST>(s, column, first, half, i, u0, u1);
+}
+
+template <int ROWS, int THREADS>
+__device__ __forceinline__ void keep(Shared<ROWS, THREADS> &s, const Column<ROWS> &column, bool first)
+{
+    constexpr int N = sizeof(column) / sizeof(float);
+    const float *values = reinterpret_cast<const float *>(&column);
+
+#pragma unroll
+    for (int k = 0; k < N; k++)
+        s.columns[k][threadIdx.x] = first ? values[k] : s.columns[k][threadIdx.x] + values[k];
 }
 
 __device__ __forceinline__ void store(const Output &out, int n, int y, int x, const float v[3])
@@ -360,8 +280,8 @@ __device__ __forceinline__ void store(const Output &out, int n, int y, int x, co
     }
 }
 
-/* where the pieces of all planes lie that hold the pixels c0 .. c1, both even; returns the places they take */
-__device__ __forceinline__ int place_piece(Shared &s, int c0, int c1)
+/* where the pieces of all planes lie that hold the pixels c0 .. c1; both even */
+template <int ROWS, int THREADS> __device__ __forceinline__ void place_piece(Shared<ROWS, THREADS> &s, int c0, int c1)
 {
     int base = 0;
 
@@ -373,69 +293,75 @@ __device__ __forceinline__ int place_piece(Shared &s, int c0, int c1)
             const int start = begin - (int)((uintptr_t)(s.job.planes[plane] + begin) % UNIT);
 
             s.start[plane] = start;
-            base += (max(end - start, 1) + GROUP - 1) / GROUP * GROUP;
+            base += max(end - start + UNIT - 1, 0) / UNIT * UNIT;
         }
     }
     s.base[3] = base;
-    s.piece_end = c1;
-    return base;
 }
 
-/* the piece that begins at c0: all that is left where it fits */
-__device__ __forceinline__ void find_piece(Shared &s, int c0, int end)
+/* first and last sample that the tile's columns and the block's rows need, by sampling; one thread each */
+template <int ROWS, int THREADS>
+__device__ __forceinline__ void find_windows(Shared<ROWS, THREADS> &s, int ia, int ib, int ja, int jb)
 {
-    /* alignment and the last group of three planes */
-    constexpr int SURE = VALUES - 3 * (UNIT + GROUP);
+    const int half = threadIdx.x / 32 % 2;
+    const bool vertical = threadIdx.x >= 64;
+    const GpudlPreprocJobAxis &axis = vertical ? s.job.y[half] : s.job.x[half];
+    const int begin = gpudl_job_taps(&axis, s.job.method, vertical ? ja : ia).begin;
+    const int end = gpudl_job_taps(&axis, s.job.method, (vertical ? jb : ib) - 1).end;
 
-    if (place_piece(s, c0, end) > VALUES)
-        place_piece(s, c0, min(c0 + SURE / s.job.pair_bytes * 2, end));
+    (vertical ? s.row_begin : s.column_begin)[half] = begin;
+    (vertical ? s.row_end : s.column_end)[half] = end;
 }
 
-__device__ __forceinline__ void gather_tile(Shared &s, Column &column, const Extent &rows, const Extent &columns,
-                                            bool mine, int ra, int rb)
+template <int ROWS, int THREADS>
+__device__ __forceinline__ void gather_tile(Shared<ROWS, THREADS> &s, int i, bool mine, int ra, int rb, int j)
 {
-    const Slabs slabs(s.job, rows);
+    const int warp = threadIdx.x / 32;
     const int half_first = s.job.n_components == 3 && s.job.component_half_x[1];
-    const int begin = min(columns.begin[0], half_first ? 2 * columns.begin[1] : columns.begin[0]) & ~1;
-    const int end = (max(columns.end[0], half_first ? 2 * columns.end[1] : columns.end[0]) + 1) & ~1;
+    const int begin = min(s.column_begin[0], half_first ? 2 * s.column_begin[1] : s.column_begin[0]) & ~1;
+    const int end = (max(s.column_end[0], half_first ? 2 * s.column_end[1] : s.column_end[0]) + 1) & ~1;
+    const int piece = (VALUES - SLACK) / s.job.pair_bytes * 2;
+    const int rows = max(s.row_end[0] - s.row_begin[0], s.row_end[1] - s.row_begin[1]);
 
-    for (int c0 = begin; c0 < end;) {
-        int c1;
+    for (int c0 = begin; c0 < end; c0 += piece) {
+        const int c1 = min(c0 + piece, end);
 
-        for (int slab = 0; slab < slabs.count; slab++) {
+        for (int slab = 0; slab < rows; slab += SLAB) {
             if (slab == 0 && threadIdx.x == THREADS - 1)
-                find_piece(s, c0, end);
-            if (c0 == begin || slabs.count > 1)
-                fill_weights(s, rows, slabs, slab, ra, rb);
+                place_piece(s, c0, c1);
+            if (c0 == begin || rows > SLAB)
+                for (int k = warp; k < 2 * ROWS; k += THREADS / 32)
+                    fill_weights(s, k % 2, k / 2, j + k / 2, k / 2 >= ra && k / 2 < rb, slab, c0 == begin);
             __syncthreads();
-            for (int at = threadIdx.x / 32 * GROUP; at < s.base[3]; at += THREADS / 32 * GROUP)
-                sum_group(s, rows, slabs, at, slab, c0 == begin);
+            for (int item = threadIdx.x; item * UNIT < s.base[3]; item += THREADS)
+                sum_unit(s, item, slab);
             __syncthreads();
         }
-        c1 = s.piece_end;
         if (mine) {
+            Column<ROWS> column = {};
+
             if (s.job.n_components == 1) {
-                gather<1>(s, column, 0, 0, c0, c1);
+                gather<1>(s, column, 0, 0, i, c0, c1);
             } else if (!half_first) {
-                gather<3>(s, column, 0, 0, c0, c1);
+                gather<3>(s, column, 0, 0, i, c0, c1);
             } else {
-                gather<1>(s, column, 0, 0, c0, c1);
-                gather<2>(s, column, 1, 1, c0 >> 1, c1 >> 1);
+                gather<1>(s, column, 0, 0, i, c0, c1);
+                gather<2>(s, column, 1, 1, i, c0 >> 1, c1 >> 1);
             }
+            keep(s, column, c0 == begin);
         }
         if (c1 < end)
             __syncthreads(); /* values are written again */
-        c0 = c1;
     }
 }
 
-__global__ void __launch_bounds__(THREADS, 3)
+template <int ROWS, int THREADS, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS)
     preproc(const GpudlPreprocJob *__restrict__ jobs, const Output out, int tile_columns)
 {
-    __shared__ Shared s;
-    const int x0 = blockIdx.x * tile_columns, x1 = min(x0 + tile_columns, out.width), x = x0 + (int)threadIdx.x % 32;
-    const int y0 = blockIdx.y * ROWS, n = blockIdx.z, row = threadIdx.x / 32 * MINE;
-    Column column = {};
+    __shared__ Shared<ROWS, THREADS> s;
+    const int x0 = blockIdx.x * tile_columns, x1 = min(x0 + tile_columns, out.width), x = x0 + threadIdx.x;
+    const int y0 = blockIdx.y * ROWS, n = blockIdx.z;
 
     static_assert(sizeof(GpudlPreprocJob) % 8 == 0 && sizeof(GpudlPreprocJob) / 8 <= THREADS, "one load fetches a job");
     if (threadIdx.x < sizeof(GpudlPreprocJob) / 8)
@@ -450,39 +376,30 @@ __global__ void __launch_bounds__(THREADS, 3)
     const bool mine = x >= xa && x < xb;
 
     if (s.job.n_planes != 0 && xa < xb && ra < rb) {
-        const int i = threadIdx.x % 64;
-
-        /* windows of columns and rows, each by a thread */
-        if (threadIdx.x < 64) {
-            if (i % 32 >= xa - x0 && i % 32 < xb - x0)
-                s.column_taps[i / 32][i % 32] = gpudl_job_taps(&s.job.x[i / 32], s.job.method, x - s.job.dst_x);
-        } else if (threadIdx.x < 96) {
-            if (i % 16 >= ra && i % 16 < rb)
-                s.row_taps[i / 16][i % 16] = gpudl_job_taps(&s.job.y[i / 16], s.job.method, y0 + i % 16 - s.job.dst_y);
-        }
+        if (threadIdx.x < 128 && threadIdx.x % 32 == 0)
+            find_windows(s, xa - s.job.dst_x, xb - s.job.dst_x, y0 + ra - s.job.dst_y, y0 + rb - s.job.dst_y);
         __syncthreads();
-        gather_tile(s, column, Extent(s.row_taps[0], ROWS, ra, rb), Extent(s.column_taps[0], COLUMNS, xa - x0, xb - x0),
-                    mine, ra, rb);
+        gather_tile(s, x - s.job.dst_x, mine, ra, rb, y0 - s.job.dst_y);
     }
     if (x >= x1)
         return;
 #pragma unroll
-    for (int r = 0; r < MINE; r++) {
+    for (int r = 0; r < ROWS; r++) {
         float v[3] = {0.f, 0.f, 0.f};
 
-        if (y0 + row + r >= out.height)
+        if (y0 + r >= out.height)
             break;
         if (s.job.n_planes == 0) {
             /* an idle slot: zeros */
-        } else if (mine && row + r >= ra && row + r < rb) {
+        } else if (mine && r >= ra && r < rb) {
             float component[3] = {0.f, 0.f, 0.f};
 
 #pragma unroll
             for (int k = 0; k < 3; k++)
                 if (k < s.job.n_components)
-                    component[k] =
-                        column.sum[r][k] / ((s.job.component_half_x[k] ? column.weight[1] : column.weight[0]) *
-                                            s.weight_sum[s.job.plane_half_y[s.job.component_plane[k]]][row + r]);
+                    component[k] = s.columns[3 * r + k][threadIdx.x] /
+                                   (s.columns[3 * ROWS + s.job.component_half_x[k]][threadIdx.x] *
+                                    s.weight_sum[s.job.plane_half_y[s.job.component_plane[k]]][r]);
 #pragma unroll
             for (int c = 0; c < 3; c++)
                 if (c < out.channels)
@@ -493,7 +410,7 @@ __global__ void __launch_bounds__(THREADS, 3)
                 if (c < out.channels)
                     v[c] = s.job.pad[c];
         }
-        store(out, n, y0 + row + r, x, v);
+        store(out, n, y0 + r, x, v);
     }
 }
 
@@ -502,18 +419,25 @@ __global__ void __launch_bounds__(THREADS, 3)
 extern "C" int gpudl_preproc_cuda(const GpudlPreprocJob *jobs, int32_t count, int32_t width, int32_t height,
                                   int32_t channels, GpudlPreprocLayout layout, void *out, GpudlKernelStream stream)
 {
-    /* 26 columns of 1080p rows scaled to 224 just fit into VALUES */
-    constexpr int WANTED = 26;
     const Output output = {out, width, height, channels, layout};
-    int tiles, tile;
 
     if (count < 0 || count > GPUDL_GRID_YZ || width < 1 || height < 1 || height > GPUDL_GRID_YZ ||
         (channels != 1 && channels != 3) || layout < 0 || layout > GPUDL_PREPROC_LAYOUT_LAST)
         return GPUDL_KERNEL_SHAPE;
     if (count == 0)
         return GPUDL_KERNEL_OK;
-    tiles = (int)gpudl_divide_up(width, WANTED);
-    tile = (int)gpudl_divide_up(width, tiles);
-    preproc<<<dim3(tiles, (unsigned)gpudl_divide_up(height, ROWS), count), THREADS, 0, stream>>>(jobs, output, tile);
+    /* Many frames: two rows a block read what their windows share once. Few: rows of their own fill the device. */
+    if ((int64_t)count * height * gpudl_divide_up(width, 256) >= 1024) {
+        constexpr int ROWS = 2, THREADS = 256;
+        const int tiles = (int)gpudl_divide_up(width, THREADS), tile = (int)gpudl_divide_up(width, tiles);
+
+        preproc<ROWS, THREADS, 3>
+            <<<dim3(tiles, (unsigned)gpudl_divide_up(height, ROWS), count), THREADS, 0, stream>>>(jobs, output, tile);
+    } else {
+        constexpr int THREADS = 512;
+        const int tiles = (int)gpudl_divide_up(width, 256), tile = (int)gpudl_divide_up(width, tiles);
+
+        preproc<1, THREADS, 2><<<dim3(tiles, height, count), THREADS, 0, stream>>>(jobs, output, tile);
+    }
     return (int)cudaGetLastError();
 }

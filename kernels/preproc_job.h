@@ -4,11 +4,10 @@
  * parameters, settled on the host, in a struct that a kernel reads. And the arithmetic on it, in functions that compile
  * for both sides, so that what the device computes can be checked on a machine without one.
  *
- * The arithmetic: source samples are bytes. Rows come first: a weight is the sum of two float16 (22 bits of its own, or
- * a multiple of 2^-25), sums of weight times byte are float32, of 16 rows at a time. Columns follow in float32, then
- * both sums of weights divide. Matrix and normalisation are float32. So values differ from the reference by a few
- * roundings of float32 (GPUDL_PREPROC_JOB_BOUND). Which samples belong to a window is decided in double, with the
- * reference's very operations: nearest and area jump there.
+ * The arithmetic: source samples are bytes. Rows come first: weights are integers in units of 2^-26, sums of weight
+ * times byte are exact. Columns follow in float32, then both sums of weights divide. Matrix and normalisation are
+ * float32. So values differ from the reference by a few roundings of float32 (GPUDL_PREPROC_JOB_BOUND). Which samples
+ * belong to a window is decided in double, with the reference's very operations: nearest and area jump there.
  */
 #ifndef GPUDL_KERNELS_PREPROC_JOB_H
 #define GPUDL_KERNELS_PREPROC_JOB_H
@@ -157,15 +156,22 @@ GPUDL_BOTH_SIDES float gpudl_job_weight(const GpudlPreprocJobAxis *axis, const G
     return 1.f;
 }
 
-/** A row's weight, not normalised; 0 outside the window. */
-GPUDL_BOTH_SIDES float gpudl_job_row_weight(const GpudlPreprocJobAxis *axis, const GpudlPreprocTaps *taps, int method,
-                                            int32_t s)
+/** A row's weight in units of 2^-26; 0 outside the window. 16 signed bits above GPUDL_JOB_LOW_BITS. */
+#define GPUDL_JOB_LOW_BITS 12
+GPUDL_BOTH_SIDES int32_t gpudl_job_row_weight(const GpudlPreprocJobAxis *axis, const GpudlPreprocTaps *taps, int method,
+                                              int32_t s)
 {
-    return s < taps->begin || s >= taps->end ? 0.f : gpudl_job_weight(axis, taps, method, s);
+    if (s < taps->begin || s >= taps->end)
+        return 0;
+#ifdef __CUDA_ARCH__
+    return __float2int_rn(gpudl_job_weight(axis, taps, method, s) * 67108864.f);
+#else
+    return (int32_t)lrintf(gpudl_job_weight(axis, taps, method, s) * 67108864.f);
+#endif
 }
 
-/** Rows whose products are summed before they are added to those of others. */
-#define GPUDL_JOB_CHUNK_ROWS 16
+/** Rows that can be summed before the sum of upper halves (at most 2^14 * 255 each) leaves 32 bits. */
+#define GPUDL_JOB_SLAB_ROWS 512
 
 /** Network channel c from components, normalised. */
 GPUDL_BOTH_SIDES float gpudl_job_channel(const GpudlPreprocJob *job, int c, const float component[3])

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/half.h"
 #include "kernels/preproc_job.h"
 #include "kernels/preproc_parts.h"
 #include "tests/kernels/check.h"
@@ -20,22 +19,23 @@ static float sum_rows(const GpudlPreprocJob *job, int plane, int offset, int j, 
     float sum = 0;
 
     *weight_sum = 0;
-    for (int chunk = taps.begin; chunk < taps.end; chunk += GPUDL_JOB_CHUNK_ROWS) {
-        float part = 0, weights = 0;
+    for (int slab = taps.begin; slab < taps.end; slab += GPUDL_JOB_SLAB_ROWS) {
+        gint32 high = 0, low = 0, high_weights = 0, low_weights = 0;
 
-        for (int s = chunk; s < MIN(taps.end, chunk + GPUDL_JOB_CHUNK_ROWS); s++) {
-            const float whole = gpudl_job_row_weight(axis, &taps, job->method, s);
-            const float upper = gpudl_f16_to_f32(gpudl_f64_to_f16((double)whole));
-            const float lower = gpudl_f16_to_f32(gpudl_f64_to_f16((double)(whole - upper)));
-            const float byte = job->planes[plane][(gssize)s * job->strides[plane] + offset];
+        for (int s = slab; s < MIN(taps.end, slab + GPUDL_JOB_SLAB_ROWS); s++) {
+            const gint32 w = gpudl_job_row_weight(axis, &taps, job->method, s);
+            const gint32 h = w >> GPUDL_JOB_LOW_BITS, l = w & ((1 << GPUDL_JOB_LOW_BITS) - 1);
+            const guint8 byte = job->planes[plane][(gssize)s * job->strides[plane] + offset];
 
-            part += upper * byte;
-            part += lower * byte;
-            weights += upper;
-            weights += lower;
+            g_assert_cmpint(h, >=, G_MININT16);
+            g_assert_cmpint(h, <=, G_MAXINT16);
+            high += h * byte;
+            low += l * byte;
+            high_weights += h;
+            low_weights += l;
         }
-        sum += part;
-        *weight_sum += weights;
+        sum += (float)high * (1 << GPUDL_JOB_LOW_BITS) + (float)low;
+        *weight_sum += (float)high_weights * (1 << GPUDL_JOB_LOW_BITS) + (float)low_weights;
     }
     return sum;
 }
