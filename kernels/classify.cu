@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One block a row. Each warp finds the best of its own classes, without waiting for the others; then every candidate of
- * every warp counts those that are better, which is its place. Scores stay in registers where a thread has few of them,
- * else in the output. A score's place in the order is an integer, so a warp's best is two
- * reductions.
+ * One block a row. Scores stay in registers where a thread has few of them, else in the output. A score's place in the
+ * order is an integer, its rank.
+ *
+ * The best are found by a threshold: the threads form 32 groups, and of the groups' best classes the 16th is no better
+ * than the row's 16th. Classes as good as that are few as a rule (some 22 of random scores): they are gathered, and
+ * each counts those that are better, which is its place. Where they are many, the best are taken one by one.
  */
 #include "classify_cuda.h"
 #include "cuda_common.cuh"
@@ -12,6 +14,8 @@ namespace
 {
 
 constexpr int MOST_IN_REGISTERS = 22; /* scores of a thread of 1024 */
+constexpr int MOST_CANDIDATES = 512;
+constexpr int GROUPS = 32; /* one lane each */
 
 /* place in the order: larger is better, 0 is no score (NaN) */
 __device__ __forceinline__ unsigned rank_of(float score)
@@ -54,7 +58,13 @@ struct Best {
     unsigned rank, id;
 };
 
-/* the better of the warp's: of equal ranks the lower id */
+/* of equal ranks the lower id; those without a score are not better than anything */
+__device__ __forceinline__ bool better(Best a, Best b)
+{
+    return a.rank > b.rank || (a.rank == b.rank && a.id < b.id);
+}
+
+/* the better of the warp's */
 __device__ __forceinline__ Best warp_best(Best mine)
 {
     Best best;
@@ -113,37 +123,120 @@ template <int THREADS, int V> struct Scores {
         }
     }
 
+    __device__ __forceinline__ unsigned rank(float score) const
+    {
+        return V > 0 ? __float_as_uint(score) : rank_of(score);
+    }
+
     /* the best that comes behind limit */
     __device__ __forceinline__ Best best_behind(Best limit)
     {
         Best best = {0, 0xffffffffu};
 
         each([&](int i, float &score) {
-            const unsigned rank = V > 0 ? __float_as_uint(score) : rank_of(score);
+            const Best one = {rank(score), (unsigned)i};
 
             /* ids ascend: the first of equals stays */
-            if (rank > best.rank && (rank < limit.rank || (rank == limit.rank && (unsigned)i > limit.id)))
-                best = {rank, (unsigned)i};
+            if (one.rank > best.rank && better(limit, one))
+                best = one;
         });
         return best;
     }
 };
+
+/* the 16th of the groups' best, the same for all threads; rank 0 where fewer have one. There is a barrier between
+ * writing shared and reading it */
+template <int THREADS> __device__ __forceinline__ Best find_threshold(Best of_thread, Best *shared)
+{
+    constexpr int LANES = THREADS / GROUPS;
+    const int lane = threadIdx.x % 32;
+    unsigned number = 0;
+    Best best = of_thread, mine;
+
+#pragma unroll
+    for (int d = LANES / 2; d > 0; d /= 2) {
+        const Best other = {__shfl_xor_sync(0xffffffff, best.rank, d), __shfl_xor_sync(0xffffffff, best.id, d)};
+
+        if (better(other, best))
+            best = other;
+    }
+    if (threadIdx.x % LANES == 0)
+        shared[threadIdx.x / LANES] = best;
+    __syncthreads();
+    mine = shared[lane];
+#pragma unroll
+    for (int i = 0; i < GROUPS; i++)
+        number += better(shared[i], mine);
+
+    const unsigned holders = __ballot_sync(0xffffffff, mine.rank != 0 && number == GPUDL_CLASSIFY_BEST - 1);
+    const int holder = holders != 0 ? __ffs((int)holders) - 1 : 0;
+
+    mine = {__shfl_sync(0xffffffff, mine.rank, holder), __shfl_sync(0xffffffff, mine.id, holder)};
+    return holders != 0 ? mine : Best{0, 0xffffffffu};
+}
+
+__device__ __forceinline__ void write_pair(GpudlClassifyPair *to, Best best)
+{
+    *to = best.rank != 0 ? GpudlClassifyPair{best.id, score_of(best.rank)} : GpudlClassifyPair{0xffffffffu, 0.f};
+}
+
+/* the candidates' places; count may be less than the places */
+template <int THREADS> __device__ __forceinline__ void place(const Best *candidates, int count, GpudlClassifyPair *best)
+{
+    for (int i = threadIdx.x; i < count; i += THREADS) {
+        const Best own = candidates[i];
+        int number = 0;
+
+#pragma unroll 8
+        for (int k = 0; k < count; k++)
+            number += better(candidates[k], own);
+        if (number < GPUDL_CLASSIFY_BEST)
+            write_pair(best + number, own);
+    }
+    if (threadIdx.x >= count && threadIdx.x < GPUDL_CLASSIFY_BEST)
+        write_pair(best + threadIdx.x, {0, 0xffffffffu});
+}
+
+/* one by one; winners holds two times the warps */
+template <int THREADS, int V>
+__device__ __forceinline__ void pick(Scores<THREADS, V> &mine, Best *winners, GpudlClassifyPair *best)
+{
+    constexpr int WARPS = THREADS / 32;
+    Best head = mine.best_behind({0xffffffffu, 0});
+
+    for (int k = 0; k < GPUDL_CLASSIFY_BEST; k++) {
+        const Best of_warp = warp_best(head);
+        Best *of_warps = winners + k % 2 * WARPS;
+
+        if (threadIdx.x % 32 == 0)
+            of_warps[threadIdx.x / 32] = of_warp;
+        __syncthreads();
+
+        const Best winner = warp_best(of_warps[threadIdx.x % WARPS]);
+
+        if (threadIdx.x == 0)
+            write_pair(best + k, winner);
+        if (winner.rank != 0 && winner.id == head.id)
+            head = mine.best_behind(winner);
+    }
+}
 
 template <typename T, int THREADS, int V>
 __global__ void __launch_bounds__(THREADS)
     classify(GpudlClassifyKind kind, const T *__restrict__ logits, int64_t pitch, int classes,
              float *__restrict__ scores, GpudlClassifyPair *__restrict__ best)
 {
-    constexpr int WARPS = THREADS / 32, CANDIDATES = WARPS * GPUDL_CLASSIFY_BEST, SPLIT = THREADS / CANDIDATES;
     __shared__ float sums[32];
     __shared__ unsigned maxima[32];
-    __shared__ Best candidates[CANDIDATES];
+    __shared__ Best groups[GROUPS], winners[2 * THREADS / 32], candidates[MOST_CANDIDATES];
+    __shared__ int count;
     const T *x = logits + blockIdx.x * pitch;
     float *out = scores + (int64_t)blockIdx.x * classes;
+    GpudlClassifyPair *best_of_row = best + (int64_t)blockIdx.x * GPUDL_CLASSIFY_BEST;
     Scores<THREADS, V> mine = {{}, out, classes};
-    const int warp = threadIdx.x / 32;
 
-    static_assert(SPLIT == 2, "two threads a candidate");
+    if (threadIdx.x == 0)
+        count = 0;
     mine.each([&](int i, float &score) { score = (float)x[i]; });
     if (kind == GPUDL_CLASSIFY_SOFTMAX) {
         unsigned highest = 0;
@@ -167,33 +260,23 @@ __global__ void __launch_bounds__(THREADS)
             score = __uint_as_float(rank_of(score));
         });
 
-    Best head = mine.best_behind({0xffffffffu, 0});
+    const Best threshold = find_threshold<THREADS>(mine.best_behind({0xffffffffu, 0}), groups);
 
-    for (int k = 0; k < GPUDL_CLASSIFY_BEST; k++) {
-        const Best of_warp = warp_best(head);
+    mine.each([&](int i, float &score) {
+        const Best one = {mine.rank(score), (unsigned)i};
 
-        if (threadIdx.x % 32 == 0)
-            candidates[warp * GPUDL_CLASSIFY_BEST + k] = of_warp;
-        if (of_warp.rank != 0 && of_warp.id == head.id)
-            head = mine.best_behind(of_warp);
-    }
+        if (one.rank != 0 && !better(threshold, one)) {
+            const int slot = atomicAdd(&count, 1);
+
+            if (slot < MOST_CANDIDATES)
+                candidates[slot] = one;
+        }
+    });
     __syncthreads();
-
-    /* Neighbours share a candidate, and the counting. Those without a score are equal: their number is their order. */
-    const int number = threadIdx.x / SPLIT;
-    const Best own = candidates[number];
-    unsigned better = 0;
-
-#pragma unroll 8
-    for (int i = threadIdx.x % SPLIT; i < CANDIDATES; i += SPLIT) {
-        const Best other = candidates[i];
-
-        better += other.rank > own.rank || (other.rank == own.rank && (own.rank != 0 ? other.id < own.id : i < number));
-    }
-    better += __shfl_xor_sync(0xffffffff, better, 1);
-    if (threadIdx.x % SPLIT == 0 && better < GPUDL_CLASSIFY_BEST)
-        best[(int64_t)blockIdx.x * GPUDL_CLASSIFY_BEST + better] = {own.rank != 0 ? own.id : 0xffffffffu,
-                                                                    own.rank != 0 ? score_of(own.rank) : 0.f};
+    if (count <= MOST_CANDIDATES)
+        place<THREADS>(candidates, count, best_of_row);
+    else
+        pick(mine, winners, best_of_row);
 }
 
 template <typename T>

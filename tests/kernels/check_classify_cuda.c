@@ -150,22 +150,30 @@ static void test_random(void)
     }
 }
 
-/* The best lie together, are equal, or there are none. */
+/* The best lie together, are equal, are few, or there are none. */
 static void test_arrangements(void)
 {
+    enum { KINDS = 7 };
     static const int sizes[] = {20, 1000, 4000, 20000, 30000};
 
-    for (int number = 0; number < 4 * (int)(sizeof(sizes) / sizeof(*sizes)); number++) {
-        Problem p = {GPUDL_CLASSIFY_SIGMOID, GPUDL_DTYPE_F32, 2, sizes[number / 4], sizes[number / 4], NULL};
+    for (int number = 0; number < KINDS * (int)(sizeof(sizes) / sizeof(*sizes)); number++) {
+        Problem p = {GPUDL_CLASSIFY_SIGMOID, GPUDL_DTYPE_F32, 2, sizes[number / KINDS], sizes[number / KINDS], NULL};
 
-        device_case(number, "arrangement %d of %d classes", number % 4, p.classes);
+        device_case(number, "arrangement %d of %d classes", number % KINDS, p.classes);
         p.logits = device_host((size_t)p.rows * (size_t)p.classes * sizeof(float));
         for (int row = 0; row < p.rows; row++)
             for (int i = 0; i < p.classes; i++) {
-                /* rising; all of one thread; all equal; nothing but NaN */
-                const double values[] = {i * 1e-3 / p.classes, i % 1024 == 5 ? 2 - i * 1e-5 : -2, 0.25, NAN};
+                /* rising; all of one thread; all equal; nothing but NaN; of few warps, equal and not, the others
+                 * without a score or with a lower one */
+                const double values[KINDS] = {i * 1e-3 / p.classes,
+                                              i % 1024 == 5 ? 2 - i * 1e-5 : -2,
+                                              0.25,
+                                              NAN,
+                                              i % 1024 < 64 ? i * 37 % 1021 * 1e-3 : NAN,
+                                              i % 1024 < 96 ? 0.5 : NAN,
+                                              i % 1024 < 400 ? 1 + i * 37 % 1021 * 1e-3 : -i * 1e-5};
 
-                set_logit(&p, row, i, values[number % 4]);
+                set_logit(&p, row, i, values[number % KINDS]);
             }
         check_problem(&p, 0);
     }
