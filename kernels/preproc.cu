@@ -17,9 +17,11 @@ namespace
 {
 
 constexpr int VALUES = 4096, SLAB = 256, UNIT = 8;
+constexpr int FLIGHT = 8; /* rows that a thread waits for at once */
 /* each plane's piece begins and ends at a multiple of UNIT: that much more than what is wanted */
 constexpr int SLACK = 3 * 2 * UNIT;
-static_assert(SLAB <= GPUDL_JOB_SLAB_ROWS && SLAB % 2 == 0, "sums stay in 32 bits");
+static_assert(SLAB <= GPUDL_JOB_SLAB_ROWS, "sums stay in 32 bits");
+static_assert(SLAB % FLIGHT == 0 && FLIGHT % 2 == 0, "rows in flight are pairs, and have places for weights");
 
 struct Output {
     void *data;
@@ -113,26 +115,20 @@ template <int ALIGN, int ROWS>
 __device__ __forceinline__ void sum_rows(Sums<ROWS> &sums, const uint8_t *p, int64_t stride, int rows,
                                          const uint2 (*weights)[SLAB / 2], int first, int last)
 {
-    constexpr int PAIRS = ALIGN == 1 ? 1 : ROWS == 1 ? 4 : 2; /* in flight, as far as registers go */
-    int pair = 0;
+    constexpr int PAIRS = ALIGN == 1 ? 1 : FLIGHT / 2;
 
-    for (; 2 * (pair + PAIRS) <= rows; pair += PAIRS) {
+    for (int pair = 0; 2 * pair < rows; pair += PAIRS) {
         uint2 v[2 * PAIRS];
 
+        /* the last rows too are all on their way at once; zeros stand for those that there are none of, whatever the
+         * weights are */
 #pragma unroll
         for (int i = 0; i < 2 * PAIRS; i++)
-            v[i] = load<ALIGN>(p + i * stride, first, last);
+            v[i] = 2 * pair + i < rows ? load<ALIGN>(p + i * stride, first, last) : make_uint2(0, 0);
         p += 2 * PAIRS * stride;
 #pragma unroll
         for (int i = 0; i < PAIRS; i++)
             sums.add(v[2 * i], v[2 * i + 1], weights, pair + i);
-    }
-    for (; 2 * pair < rows; pair++) {
-        const uint2 a = load<ALIGN>(p, first, last);
-        const uint2 b = 2 * pair + 1 < rows ? load<ALIGN>(p + stride, first, last) : make_uint2(0, 0);
-
-        p += 2 * stride;
-        sums.add(a, b, weights, pair);
     }
 }
 
@@ -219,8 +215,11 @@ __device__ __forceinline__ void gather_as(const Shared<ROWS, THREADS> &s, Column
 
         at[n] = s.base[plane] - s.start[plane] + s.job.component_offset[first + n] + begin * step;
     }
-    for (int k = begin; k < end; k++) {
-        const float w = gpudl_job_weight(&axis, &taps, METHOD, k);
+
+    float middle = gpudl_job_middle(&taps, begin);
+
+    for (int k = begin; k < end; k++, middle += 1.f) {
+        const float w = gpudl_job_weight_at(&axis, &taps, METHOD, middle);
 
         column.weight[half] += w;
 #pragma unroll

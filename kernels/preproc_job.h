@@ -140,11 +140,17 @@ GPUDL_BOTH_SIDES GpudlPreprocTaps gpudl_job_taps(const GpudlPreprocJobAxis *axis
     return taps;
 }
 
-/** Weight of sample s of a window, not normalised: at most 1. */
-GPUDL_BOTH_SIDES float gpudl_job_weight(const GpudlPreprocJobAxis *axis, const GpudlPreprocTaps *taps, int method,
-                                        int32_t s)
+/** Middle of sample s, from the whole that a window's centre has. */
+GPUDL_BOTH_SIDES float gpudl_job_middle(const GpudlPreprocTaps *taps, int32_t s)
 {
-    const float t = fabsf(((float)(s - taps->whole) + 0.5f - taps->fraction) * axis->narrow);
+    return (float)(s - taps->whole) + 0.5f;
+}
+
+/** Weight of the sample whose middle that is, not normalised: at most 1. */
+GPUDL_BOTH_SIDES float gpudl_job_weight_at(const GpudlPreprocJobAxis *axis, const GpudlPreprocTaps *taps, int method,
+                                           float middle)
+{
+    const float t = fabsf((middle - taps->fraction) * axis->narrow);
 
     if (method == GPUDL_SCALE_BILINEAR)
         return t < 1.f ? 1.f - t : 0.f;
@@ -154,6 +160,13 @@ GPUDL_BOTH_SIDES float gpudl_job_weight(const GpudlPreprocJobAxis *axis, const G
         return t < 2.f ? ((-0.5f * t + 2.5f) * t - 4.f) * t + 2.f : 0.f;
     }
     return 1.f;
+}
+
+/** Weight of sample s of a window. */
+GPUDL_BOTH_SIDES float gpudl_job_weight(const GpudlPreprocJobAxis *axis, const GpudlPreprocTaps *taps, int method,
+                                        int32_t s)
+{
+    return gpudl_job_weight_at(axis, taps, method, gpudl_job_middle(taps, s));
 }
 
 /** A row's weight in units of 2^-26; 0 outside the window. 16 signed bits above GPUDL_JOB_LOW_BITS. */
