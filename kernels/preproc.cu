@@ -9,6 +9,9 @@
  *  3. matrix, normalisation, store.
  *
  * Windows that do not fit are taken in pieces: VALUES bytes of a row over all planes, SLAB rows at a time.
+ *
+ * Where windows are small (nearest, enlarging, a little shrinking) that is more work than they are: there a thread
+ * reads the samples of its pixels itself.
  */
 #include "cuda_common.cuh"
 #include "preproc_cuda.h"
@@ -41,7 +44,8 @@ template <int ROWS, int THREADS> struct Shared {
     int32_t start[3];                       /* byte of a plane's row at which its piece begins; may be negative */
     int32_t base[4];                        /* where the piece lies in values; [3]: end */
     float weight_sum[2][ROWS];
-    uint2 weights[2][ROWS][SLAB / 2]; /* of two rows each: .x upper halves, .y GPUDL_JOB_LOW_BITS lower bits */
+    GpudlPreprocTaps row_taps[2][ROWS]; /* of the direct way */
+    uint2 weights[2][ROWS][SLAB / 2];   /* of two rows each: .x upper halves, .y GPUDL_JOB_LOW_BITS lower bits */
     float values[ROWS][VALUES + VALUES / 32];
     /* of each thread, from piece to piece: registers are needed for the rows meanwhile */
     float columns[sizeof(Column<ROWS>) / sizeof(float)][THREADS];
@@ -123,9 +127,8 @@ __device__ __forceinline__ void sum_rows(Sums<ROWS> &sums, const uint8_t *p, int
         /* the last rows too are all on their way at once; zeros stand for those that there are none of, whatever the
          * weights are */
 #pragma unroll
-        for (int i = 0; i < 2 * PAIRS; i++)
-            v[i] = 2 * pair + i < rows ? load<ALIGN>(p + i * stride, first, last) : make_uint2(0, 0);
-        p += 2 * PAIRS * stride;
+        for (int i = 0; i < 2 * PAIRS; i++, p += stride)
+            v[i] = 2 * pair + i < rows ? load<ALIGN>(p, first, last) : make_uint2(0, 0);
 #pragma unroll
         for (int i = 0; i < PAIRS; i++)
             sums.add(v[2 * i], v[2 * i + 1], weights, pair + i);
@@ -279,6 +282,110 @@ __device__ __forceinline__ void store(const Output &out, int n, int y, int x, co
     }
 }
 
+/* outside of the destination rectangle the pad's colour, in an idle slot zeros */
+__device__ __forceinline__ void write_pixel(const GpudlPreprocJob &job, const Output &out, int n, int y, int x,
+                                            bool inside, const float component[3])
+{
+    float v[3] = {0.f, 0.f, 0.f};
+
+#pragma unroll
+    for (int c = 0; c < 3; c++)
+        if (job.n_planes != 0 && c < out.channels)
+            v[c] = inside ? gpudl_job_channel(&job, c, component) : job.pad[c];
+    store(out, n, y, x, v);
+}
+
+/* the window of one axis as TAPS samples; behind its end they are repeated with weight 0 */
+template <int TAPS> struct Window {
+    int begin, last;
+    float weight[TAPS], sum;
+
+    __device__ __forceinline__ void set(const GpudlPreprocJobAxis &axis, const GpudlPreprocTaps &taps, int method)
+    {
+        begin = taps.begin;
+        last = taps.end - 1;
+        sum = 0.f;
+#pragma unroll
+        for (int t = 0; t < TAPS; t++) {
+            weight[t] = begin + t <= last ? gpudl_job_weight(&axis, &taps, method, begin + t) : 0.f;
+            sum += weight[t];
+        }
+    }
+    __device__ __forceinline__ int sample(int t) const
+    {
+        return min(begin + t, last);
+    }
+};
+
+/* a byte as float32, without a conversion's low rate */
+__device__ __forceinline__ float byte_value(uint8_t byte)
+{
+    return __uint_as_float(0x4b000000u | byte) - 8388608.f;
+}
+
+template <int TAPS>
+__device__ __forceinline__ float direct_component(const GpudlPreprocJob &job, int k, const Window<TAPS> &x,
+                                                  const Window<TAPS> &y)
+{
+    const int plane = job.component_plane[k], step = job.component_step[k];
+    const uint8_t *p = job.planes[plane] + job.component_offset[k];
+    uint8_t bytes[TAPS][TAPS];
+    float sum = 0.f;
+
+#pragma unroll
+    for (int t = 0; t < TAPS; t++)
+#pragma unroll
+        for (int u = 0; u < TAPS; u++)
+            bytes[t][u] = __ldg(p + (int64_t)y.sample(t) * job.strides[plane] + x.sample(u) * step);
+#pragma unroll
+    for (int t = 0; t < TAPS; t++) {
+        float row = 0.f;
+
+#pragma unroll
+        for (int u = 0; u < TAPS; u++)
+            row += x.weight[u] * byte_value(bytes[t][u]);
+        sum += y.weight[t] * row;
+    }
+    return sum / (x.sum * y.sum);
+}
+
+/* windows of at most TAPS samples each way: a thread takes the pixels of its column, from the bytes to the output */
+template <int TAPS, int ROWS, int THREADS>
+__device__ __forceinline__ void direct_tile(Shared<ROWS, THREADS> &s, const Output &out, int n, int y0, int x,
+                                            bool mine, int ra, int rb)
+{
+    const int half_x = s.job.n_components == 3 && s.job.component_half_x[1];
+    const int half_y = s.job.n_components == 3 && s.job.plane_half_y[s.job.component_plane[1]];
+    Window<TAPS> wx[2];
+
+    if (mine)
+        for (int half = 0; half <= half_x; half++)
+            wx[half].set(s.job.x[half], gpudl_job_taps(&s.job.x[half], s.job.method, x - s.job.dst_x), s.job.method);
+    if (mine && !half_x)
+        wx[1] = wx[0];
+#pragma unroll(TAPS == 2 ? ROWS : 1) /* rows at once, as far as registers go */
+    for (int r = 0; r < ROWS; r++) {
+        const bool inside = mine && r >= ra && r < rb;
+        float component[3] = {0.f, 0.f, 0.f};
+
+        if (y0 + r >= out.height)
+            break;
+        if (inside) {
+            Window<TAPS> wy;
+
+            wy.set(s.job.y[0], s.row_taps[0][r], s.job.method);
+            component[0] = direct_component(s.job, 0, wx[0], wy);
+            if (half_y)
+                wy.set(s.job.y[1], s.row_taps[1][r], s.job.method);
+            if (s.job.n_components == 3) {
+                component[1] = direct_component(s.job, 1, wx[1], wy);
+                component[2] = direct_component(s.job, 2, wx[1], wy);
+            }
+        }
+        write_pixel(s.job, out, n, y0 + r, x, inside, component);
+    }
+}
+
 /* where the pieces of all planes lie that hold the pixels c0 .. c1; both even */
 template <int ROWS, int THREADS> __device__ __forceinline__ void place_piece(Shared<ROWS, THREADS> &s, int c0, int c1)
 {
@@ -374,6 +481,18 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
     const int ra = max(0, s.job.dst_y - y0), rb = min(ROWS, s.job.dst_y + s.job.dst_height - y0);
     const bool mine = x >= xa && x < xb;
 
+    if (s.job.direct_taps != 0) {
+        const int half = threadIdx.x % 2, r = threadIdx.x / 2;
+
+        if (r >= ra && r < rb)
+            s.row_taps[half][r] = gpudl_job_taps(&s.job.y[half], s.job.method, y0 + r - s.job.dst_y);
+        __syncthreads();
+        if (x < x1 && s.job.direct_taps == 2)
+            direct_tile<2>(s, out, n, y0, x, mine, ra, rb);
+        else if (x < x1)
+            direct_tile<GPUDL_JOB_DIRECT_TAPS>(s, out, n, y0, x, mine, ra, rb);
+        return;
+    }
     if (s.job.n_planes != 0 && xa < xb && ra < rb) {
         if (threadIdx.x < 128 && threadIdx.x % 32 == 0)
             find_windows(s, xa - s.job.dst_x, xb - s.job.dst_x, y0 + ra - s.job.dst_y, y0 + rb - s.job.dst_y);
@@ -384,32 +503,20 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
         return;
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
-        float v[3] = {0.f, 0.f, 0.f};
+        const bool inside = mine && r >= ra && r < rb;
+        float component[3] = {0.f, 0.f, 0.f};
 
         if (y0 + r >= out.height)
             break;
-        if (s.job.n_planes == 0) {
-            /* an idle slot: zeros */
-        } else if (mine && r >= ra && r < rb) {
-            float component[3] = {0.f, 0.f, 0.f};
-
+        if (inside) {
 #pragma unroll
             for (int k = 0; k < 3; k++)
                 if (k < s.job.n_components)
                     component[k] = s.columns[3 * r + k][threadIdx.x] /
                                    (s.columns[3 * ROWS + s.job.component_half_x[k]][threadIdx.x] *
                                     s.weight_sum[s.job.plane_half_y[s.job.component_plane[k]]][r]);
-#pragma unroll
-            for (int c = 0; c < 3; c++)
-                if (c < out.channels)
-                    v[c] = gpudl_job_channel(&s.job, c, component);
-        } else {
-#pragma unroll
-            for (int c = 0; c < 3; c++)
-                if (c < out.channels)
-                    v[c] = s.job.pad[c];
         }
-        store(out, n, y0 + r, x, v);
+        write_pixel(s.job, out, n, y0 + r, x, inside, component);
     }
 }
 

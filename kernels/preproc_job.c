@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "preproc_job.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -56,6 +57,33 @@ static void set_layout(GpudlPreprocJob *job, const GpudlPixelLayout *layout)
     job->pair_bytes = (uint8_t)pair_bytes;
 }
 
+/* Most samples of a window that weigh anything; float32 may count one more, of weight 0 but for a rounding. */
+static double most_taps(const GpudlPreprocJobAxis *axis, GpudlScaleMethod method)
+{
+    const double widen = fmax(axis->scale, 1.0);
+
+    switch (method) {
+    case GPUDL_SCALE_BILINEAR:
+        return ceil(2.0 * widen);
+    case GPUDL_SCALE_BICUBIC:
+        return ceil(4.0 * widen);
+    case GPUDL_SCALE_AREA:
+        /* all weigh the same: none may be left out, and a scale a rounding below a whole number may reach one more */
+        return ceil(widen + 0.001);
+    default:
+        return 1.0;
+    }
+}
+
+static uint8_t direct_taps(const GpudlPreprocJob *job, GpudlScaleMethod method)
+{
+    double most = 1.0;
+
+    for (int half = 0; half < 2; half++)
+        most = fmax(most, fmax(most_taps(&job->x[half], method), most_taps(&job->y[half], method)));
+    return most <= 2.0 ? 2 : most <= GPUDL_JOB_DIRECT_TAPS ? GPUDL_JOB_DIRECT_TAPS : 0;
+}
+
 void gpudl_preproc_job_idle(GpudlPreprocJob *job)
 {
     memset(job, 0, sizeof(*job));
@@ -101,5 +129,6 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
     job->n_planes = (uint8_t)layout->n_planes;
     job->n_components = (uint8_t)layout->n_components;
     job->method = (uint8_t)pp->scale_method;
+    job->direct_taps = direct_taps(job, pp->scale_method);
     return NULL;
 }

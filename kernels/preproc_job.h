@@ -32,6 +32,9 @@ extern "C" {
  */
 #define GPUDL_PREPROC_JOB_BOUND 1e-3
 
+/** Windows up to that many samples wide and high need no sums by rows first. */
+#define GPUDL_JOB_DIRECT_TAPS 4
+
 /** One axis at one sampling: destination sample i lies at first_centre + i * scale, samples lo <= s < hi exist. */
 typedef struct {
     double first_centre, scale;
@@ -58,6 +61,7 @@ typedef struct {
     uint8_t pair_bytes;                       /* of two neighbouring pixels over all planes */
     uint8_t plane_step[3];                    /* bytes of a position: of a pixel, or of a chroma sample */
     uint8_t plane_half_x[3], plane_half_y[3]; /* 1: half as many positions as pixels */
+    uint8_t direct_taps; /* 2 or GPUDL_JOB_DIRECT_TAPS: no window is larger, in either direction; 0: larger ones */
     uint8_t component_plane[3], component_offset[3], component_step[3], component_half_x[3];
 } GpudlPreprocJob;
 

@@ -58,8 +58,26 @@ static float component(const GpudlPreprocJob *job, int k, int i, int j)
     return sum / (weight * row_weight);
 }
 
+/* samples behind the first direct_taps of a window weigh nothing but a rounding */
+static void check_direct(const GpudlPreprocJob *job)
+{
+    for (int axis = 0; axis < 4 && job->direct_taps != 0; axis++) {
+        const GpudlPreprocJobAxis *a = axis < 2 ? &job->x[axis] : &job->y[axis - 2];
+
+        for (int i = 0; i < (axis < 2 ? job->dst_width : job->dst_height); i++) {
+            const GpudlPreprocTaps taps = gpudl_job_taps(a, job->method, i);
+
+            for (int s = taps.begin + job->direct_taps; s < taps.end; s++)
+                if (!(fabsf(gpudl_job_weight(a, &taps, job->method, s)) <= 1e-6f))
+                    check_fail("axis %d sample %d method %d scale %g: window %d .. %d, direct taps %d", axis, i,
+                               job->method, a->scale, taps.begin, taps.end, job->direct_taps);
+        }
+    }
+}
+
 static void emulate(const GpudlPreprocJob *job, const GpudlPreproc *pp, float *out)
 {
+    check_direct(job);
     for (int y = 0; y < pp->height; y++)
         for (int x = 0; x < pp->width; x++) {
             const int i = x - job->dst_x, j = y - job->dst_y;
@@ -285,6 +303,23 @@ static void test_fill(void)
     g_assert_cmpfloat(job.x[1].first_centre, ==, 0.5);
     g_assert_cmpfloat(job.y[1].first_centre, ==, 0.25);
     g_assert_true(job.planes[1] == pixels + 16);
+    /* windows small enough to be read directly */
+    g_assert_cmpint(job.direct_taps, ==, 2);
+    pp.scale_method = GPUDL_SCALE_BICUBIC;
+    g_assert_null(gpudl_preproc_job_fill(&job, &frame, &pp));
+    g_assert_cmpint(job.direct_taps, ==, GPUDL_JOB_DIRECT_TAPS);
+    pp.scale_method = GPUDL_SCALE_BILINEAR;
+    pp.height = 2;
+    g_assert_null(gpudl_preproc_job_fill(&job, &frame, &pp));
+    g_assert_cmpint(job.direct_taps, ==, GPUDL_JOB_DIRECT_TAPS);
+    pp.height = 1;
+    g_assert_null(gpudl_preproc_job_fill(&job, &frame, &pp));
+    g_assert_cmpint(job.direct_taps, ==, 0);
+    pp.scale_method = GPUDL_SCALE_NEAREST;
+    g_assert_null(gpudl_preproc_job_fill(&job, &frame, &pp));
+    g_assert_cmpint(job.direct_taps, ==, 2);
+    pp.scale_method = GPUDL_SCALE_BILINEAR;
+    pp.height = 4;
     /* luma and chroma in one plane: positions are pixels */
     frame.format = GPUDL_PIXEL_UYVY;
     frame.strides[0] = 8;
