@@ -20,6 +20,7 @@ namespace
 {
 
 constexpr int VALUES = 4096, SLAB = 256, UNIT = 8;
+constexpr int FEW = 32;   /* samples of a row that are summed before their sum is added to others */
 constexpr int FLIGHT = 8; /* rows that a thread waits for at once */
 /* each plane's piece begins and ends at a multiple of UNIT: that much more than what is wanted */
 constexpr int SLACK = 3 * 2 * UNIT;
@@ -221,17 +222,29 @@ __device__ __forceinline__ void gather_as(const Shared<ROWS, THREADS> &s, Column
 
     float middle = gpudl_job_middle(&taps, begin);
 
-    for (int k = begin; k < end; k++, middle += 1.f) {
-        const float w = gpudl_job_weight_at(&axis, &taps, METHOD, middle);
+    /* Sums of a few samples first: added up one by one, thousands of equal ones would round the same way each time. */
+    for (int k = begin; k < end;) {
+        const int stop = min(k + FEW, end);
+        float sum[ROWS][N] = {}, weight = 0.f;
 
-        column.weight[half] += w;
+        for (; k < stop; k++, middle += 1.f) {
+            const float w = gpudl_job_weight_at(&axis, &taps, METHOD, middle);
+
+            weight += w;
 #pragma unroll
-        for (int n = 0; n < N; n++) {
+            for (int n = 0; n < N; n++) {
+#pragma unroll
+                for (int r = 0; r < ROWS; r++)
+                    sum[r][n] += w * s.values[r][place(at[n])];
+                at[n] += step;
+            }
+        }
+        column.weight[half] += weight;
+#pragma unroll
+        for (int n = 0; n < N; n++)
 #pragma unroll
             for (int r = 0; r < ROWS; r++)
-                column.sum[r][N == 2 ? n + 1 : n] += w * s.values[r][place(at[n])];
-            at[n] += step;
-        }
+                column.sum[r][N == 2 ? n + 1 : n] += sum[r][n];
     }
 }
 
