@@ -6,14 +6,19 @@
 
 #include "engine/process.h"
 
-/* A leaf: no other lock of the library is taken while it is held. A module's device_open() runs under it, so that two
- * who want one place do not make two contexts. */
+/* A leaf: no other lock of the library is taken while it is held, and no module runs. */
 static GMutex devices_lock;
 static GPtrArray *devices; /* of GpudlDevice, no reference */
+
+/* Comes before the devices' lock and is taken by who opens a device alone: a module's device_open() runs under it, so
+ * that two who want one place do not make two contexts. That may take seconds, and a driver may fork() within it:
+ * neither references nor fork() wait for this lock. */
+static GMutex opening_lock;
 
 static void forget_devices(void)
 {
     devices = NULL;
+    g_mutex_init(&opening_lock); /* who holds it is not in the child */
 }
 
 __attribute__((constructor)) static void guard_devices(void)
@@ -31,21 +36,26 @@ static void lock_devices(void)
 /* ---- finding and opening ----------------------------------------------------------------------------------------- */
 
 /* A reference, or NULL. */
-static GpudlDevice *find_locked(const GpudlBackend *backend, gint id, gpointer context)
+static GpudlDevice *find(const GpudlBackend *backend, gint id, gpointer context)
 {
-    for (guint i = 0; i < devices->len; i++) {
+    GpudlDevice *found = NULL;
+
+    lock_devices();
+    for (guint i = 0; i < devices->len && !found; i++) {
         GpudlDevice *device = devices->pdata[i];
 
-        if (device->backend == backend && device->id == id && device->context == context) {
-            device->refs++;
-            return device;
-        }
+        if (device->backend == backend && device->id == id && device->context == context)
+            found = device;
     }
-    return NULL;
+    if (found)
+        found->refs++;
+    g_mutex_unlock(&devices_lock);
+    return found;
 }
 
-static GpudlDevice *open_locked(const GpudlBackend *backend, GpudlDeviceParams params, GDestroyNotify release,
-                                gpointer owner, gboolean *is_new, GError **error)
+/* Under the opening lock. */
+static GpudlDevice *open_new(const GpudlBackend *backend, GpudlDeviceParams params, GDestroyNotify release,
+                             gpointer owner, gboolean *is_new, GError **error)
 {
     GpudlFault fault = {""};
     GpudlDevice *device;
@@ -61,7 +71,7 @@ static GpudlDevice *open_locked(const GpudlBackend *backend, GpudlDeviceParams p
             gpudl_set_fault(error, status, &fault, prefix);
             return NULL;
         }
-        device = find_locked(backend, params.id, params.context);
+        device = find(backend, params.id, params.context);
         if (device) { /* another way to say a place that is open */
             backend->device_close(handle);
             return device;
@@ -81,7 +91,9 @@ static GpudlDevice *open_locked(const GpudlBackend *backend, GpudlDeviceParams p
     device->release = release;
     device->owner = owner;
     device->generation = gpudl_process_generation();
+    lock_devices();
     g_ptr_array_add(devices, device);
+    g_mutex_unlock(&devices_lock);
     *is_new = TRUE;
     return device;
 }
@@ -96,11 +108,14 @@ static GpudlDevice *acquire(const GpudlBackend *backend, gint id, gpointer conte
 
     if (!backend->device_open)
         params.id = 0; /* one place, whatever its number */
-    lock_devices();
-    device = find_locked(backend, params.id, context);
-    if (!device)
-        device = open_locked(backend, params, release, owner, &is_new, error);
-    g_mutex_unlock(&devices_lock);
+    device = find(backend, params.id, context);
+    if (!device) {
+        g_mutex_lock(&opening_lock);
+        device = find(backend, params.id, context);
+        if (!device)
+            device = open_new(backend, params, release, owner, &is_new, error);
+        g_mutex_unlock(&opening_lock);
+    }
     if (!is_new && release)
         release(owner);
     return device;

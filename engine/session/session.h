@@ -4,8 +4,7 @@
  * (threads and queues) and request.c (one frame) share. Not installed.
  *
  * Lock order: session->lock, then the registry's (session.c) or the devices' (device.c); of these two none is taken
- * while the other is held. None of them is held while a module, a callback, or a GCancellable's handler runs; the
- * devices' is, while a device is opened.
+ * while the other is held. None of them is held while a module, a callback, or a GCancellable's handler runs.
  */
 #ifndef GPUDL_ENGINE_SESSION_SESSION_H
 #define GPUDL_ENGINE_SESSION_SESSION_H

@@ -213,6 +213,35 @@ static void test_fork_beside_everything(gconstpointer backend)
         g_thread_join(threads[i]);
 }
 
+static gpointer open_device(gpointer data)
+{
+    *(GpudlDevice **)data = gpudl_device_acquire("cuda", 0, NULL, NULL, NULL, NULL);
+    return NULL;
+}
+
+static void open_own(gpointer data)
+{
+    FAKE_SET((Fake *)data, does.hang_device_open, 0);
+    use_own((gpointer) "cuda");
+}
+
+/* Neither the driver that forks as it opens a device, nor who forks meanwhile, nor that child waits for it. */
+static void test_fork_beside_a_device_being_opened(void)
+{
+    Fake *fake = fake_begin("cuda");
+    GpudlDevice *device = NULL;
+    GThread *thread;
+
+    gpudl_device_unref(gpudl_device_acquire("cuda", 0, NULL, NULL, NULL, NULL));
+    FAKE_SET(fake, does.hang_device_open, 1);
+    thread = g_thread_new("open", open_device, &device);
+    FAKE_AWAIT(fake, opening, 1);
+    check_child(open_own, fake);
+    FAKE_SET(fake, does.hang_device_open, 0);
+    g_thread_join(thread);
+    gpudl_device_unref(device);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -220,5 +249,6 @@ int main(int argc, char **argv)
     add_for_both("/fork", "inherited-fails-and-frees-nothing", test_inherited_fails_and_frees_nothing);
     add_for_both("/fork", "inherited-locks-are-left-alone", test_inherited_locks_are_left_alone);
     add_for_both("/fork", "fork-beside-everything", test_fork_beside_everything);
+    g_test_add_func("/fork/fork-beside-a-device-being-opened", test_fork_beside_a_device_being_opened);
     return g_test_run();
 }

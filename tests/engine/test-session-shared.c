@@ -566,6 +566,41 @@ static void test_devices_from_many_threads(void)
     g_assert_cmpuint(FAKE_SEEN(fake, device_opens), ==, FAKE_SEEN(fake, device_closes));
 }
 
+static gpointer open_second(gpointer data)
+{
+    *(GpudlDevice **)data = gpudl_device_acquire("cuda", 1, NULL, NULL, NULL, NULL);
+    return NULL;
+}
+
+/* A driver may take seconds to open a device: who uses another one, or loses it, does not wait for that. */
+static void test_opening_a_device_keeps_nobody_else(void)
+{
+    Fake *fake = fake_begin("cuda");
+    GpudlDevice *device, *second = NULL;
+    GThread *thread;
+    gpointer block;
+    Use *use;
+
+    FAKE_SET(fake, is.n_devices, 2);
+    use = use_new((GpudlSessionConfig){.backend = "cuda"}, 1);
+    device = gpudl_session_get_device(use->session);
+    FAKE_SET(fake, does.hang_device_open, 1);
+    thread = g_thread_new("open", open_second, &second);
+    FAKE_AWAIT(fake, opening, 1);
+    block = gpudl_device_alloc_host(device, 64, 64, NULL);
+    gpudl_session_unref(acquire_with(use->model, (GpudlSessionConfig){.device = device, .priority = 1}));
+    use_submit(use, 0, FAKE_DIES);
+    use_check(use, 0, GPUDL_ERROR_DEVICE);
+    gpudl_device_free_host(device, block);
+    use_free(use);
+    g_assert_cmpuint(FAKE_SEEN(fake, devices), ==, 0);
+    FAKE_SET(fake, does.hang_device_open, 0);
+    g_thread_join(thread);
+    g_assert_nonnull(second);
+    gpudl_device_unref(second);
+    g_assert_cmpuint(FAKE_SEEN(fake, devices), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -590,6 +625,7 @@ int main(int argc, char **argv)
     g_test_add_func("/device/backends-without-devices", test_backends_without_devices);
     g_test_add_func("/device/device-and-backend-have-to-agree", test_device_and_backend_have_to_agree);
     g_test_add_func("/device/devices-are-listed", test_devices_are_listed);
+    g_test_add_func("/device/opening-a-device-keeps-nobody-else", test_opening_a_device_keeps_nobody_else);
     g_test_add_func("/device/devices-from-many-threads", test_devices_from_many_threads);
     return g_test_run();
 }

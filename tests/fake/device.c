@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/fake/fake-module.h"
@@ -74,12 +75,34 @@ static GpudlStatus find(GpudlDeviceParams *params, GpudlFault *fault)
     return GPUDL_STATUS_OK;
 }
 
+/* A helper process, as a driver has that makes its device files. */
+static void run_helper(void)
+{
+    pid_t child = fork();
+    int status = 0;
+
+    if (child == 0)
+        _exit(0);
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+        fake_violation("device_open() can't fork()");
+}
+
 GpudlStatus fake_device_open(GpudlDeviceParams *params, void **result, GpudlFault *fault)
 {
     FakeDevice *device;
     GpudlStatus status;
 
     pthread_mutex_lock(&fake.lock);
+    if (fake.does.hang_device_open) {
+        pthread_mutex_unlock(&fake.lock);
+        run_helper();
+        pthread_mutex_lock(&fake.lock);
+        fake.seen.opening++;
+        pthread_cond_broadcast(&fake.changed);
+        while (fake.does.hang_device_open)
+            fake_sleep_locked(0);
+        fake.seen.opening--;
+    }
     status = find(params, fault);
     if (status == GPUDL_STATUS_OK) {
         *result = device = calloc(1, sizeof *device);
