@@ -241,15 +241,15 @@ static void lose(GpudlSession *session, GpudlExecution *execution)
 static void abandon(GpudlSession *session, GpudlExecution *slow)
 {
     GpudlExecution *execution;
-    GError *error = g_error_new(
-        GPUDL_ERROR, GPUDL_ERROR_DEVICE,
-        "%s: the device has not answered for %.1f s and is given up, with %u frames under way. Restart the program "
-        "once the driver is well again",
-        session->backend->name, (double)session->timeout_ns / 1e9,
-        (slow ? slow->n : 0) + (session->submitting ? session->submitting->n : 0));
+    guint n = 0;
 
+    for (guint i = 0; i < session->n_slots; i++)
+        n += session->executions[i].n;
     session->abandoned = TRUE;
-    set_dead(session, error);
+    set_dead(session, g_error_new(GPUDL_ERROR, GPUDL_ERROR_DEVICE,
+                                  "%s: the device has not answered for %.1f s and is given up, with %u frame%s under "
+                                  "way. Restart the program once the driver is well again",
+                                  session->backend->name, (double)session->timeout_ns / 1e9, n, n == 1 ? "" : "s"));
     if (slow)
         lose(session, slow);
     while ((execution = g_queue_pop_head(&session->in_flight)))

@@ -453,6 +453,7 @@ static void test_time_out(gconstpointer backend)
     Fake *fake = fake_begin(backend);
     Use *use = use_new((GpudlSessionConfig){.backend = backend, .device_timeout = SOON_NS}, N);
     g_autoptr(GError) error = NULL;
+    g_autofree gchar *told = NULL;
 
     FAKE_SET(fake, does.hang, 1);
     for (guint i = 0; i < N; i++)
@@ -466,7 +467,9 @@ static void test_time_out(gconstpointer backend)
                         g_str_equal(backend, "cpu") && i < FAKE_SEEN(fake, running));
     g_assert_false(gpudl_request_submit_tensor(use->requests[N - 1], use->values[0], &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
-    g_assert_nonnull(strstr(error->message, "has not answered for 0.1 s"));
+    told = g_strdup_printf("has not answered for 0.1 s and is given up, with %u frames under way",
+                           FAKE_SEEN(fake, running));
+    g_assert_nonnull(strstr(error->message, told));
     check_unlisted(use->model, use->session, backend);
     if (g_str_equal(backend, "cpu")) /* the values of what is lost: not to be freed */
         use->values = g_memdup2(use->values, N * sizeof use->values[0]);
