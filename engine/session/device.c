@@ -138,13 +138,30 @@ GpudlDevice *gpudl_device_acquire(const gchar *backend, gint id, gpointer contex
     return NULL;
 }
 
+static gboolean is_given_up(const GpudlDevice *device)
+{
+    gboolean given_up;
+
+    lock_devices();
+    given_up = device->given_up;
+    g_mutex_unlock(&devices_lock);
+    return given_up;
+}
+
 gboolean gpudl_device_check(GpudlDevice *device, GError **error)
 {
-    if (device->generation == gpudl_process_generation())
-        return TRUE;
-    g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE,
-                        "the device belongs to the process that forked this one: acquire one here");
-    return FALSE;
+    if (device->generation != gpudl_process_generation()) {
+        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE,
+                            "the device belongs to the process that forked this one: acquire one here");
+        return FALSE;
+    }
+    if (is_given_up(device)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE,
+                    "device %d of backend '%s' did not answer and was given up: acquire it anew", device->id,
+                    device->backend->name);
+        return FALSE;
+    }
+    return TRUE;
 }
 
 GpudlDevice *gpudl_device_ref(GpudlDevice *device)
@@ -166,6 +183,14 @@ void gpudl_device_unlist(GpudlDevice *device)
 {
     lock_devices();
     unlist_locked(device);
+    g_mutex_unlock(&devices_lock);
+}
+
+void gpudl_device_give_up(GpudlDevice *device)
+{
+    lock_devices();
+    unlist_locked(device);
+    device->given_up = TRUE;
     g_mutex_unlock(&devices_lock);
 }
 
@@ -231,7 +256,7 @@ void gpudl_device_free_host(GpudlDevice *device, gpointer data)
 {
     if (!data)
         return;
-    if (device->generation == gpudl_process_generation())
+    if (gpudl_device_check(device, NULL))
         device->backend->host_free(device->handle, data);
     gpudl_device_unref(device);
 }

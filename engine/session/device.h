@@ -12,6 +12,7 @@ struct _GpudlDevice {
     /* under the devices' lock */
     guint refs; /* users, sessions and blocks of host memory */
     gboolean listed;
+    gboolean given_up; /* it does not answer: no call on it any more */
 
     /* fixed once it is made */
     const GpudlBackend *backend;
@@ -26,11 +27,15 @@ struct _GpudlDevice {
 /** gpudl_device_acquire() for a backend found already; id < 0: the first. No context of anybody's. */
 GpudlDevice *gpudl_device_open(const GpudlBackend *backend, gint id, GError **error);
 
-/** FALSE with DEVICE if it is the parent process' one. */
+/** FALSE with DEVICE if it is the parent process' one, or given up. */
 gboolean gpudl_device_check(GpudlDevice *device, GError **error);
 
 /** The device failed: the next acquire opens it anew. Locks of sessions may be held. */
 void gpudl_device_unlist(GpudlDevice *device);
+
+/** The device does not answer: whoever calls the driver may wait for ever. Its memory stays, nothing new comes of it.
+ * Some session that is never freed holds it. Locks of sessions may be held. */
+void gpudl_device_give_up(GpudlDevice *device);
 
 /** Finds a backend by name, or for "auto"/NULL the first usable of cuda, cpu. Modules stay loaded. INVALID_ARGUMENT for
  * an unknown name, BACKEND, or what the module's probe says (NO_DEVICE). */

@@ -250,6 +250,7 @@ static void abandon(GpudlSession *session, GpudlExecution *slow)
                                   "%s: the device has not answered for %.1f s and is given up, with %u frame%s under "
                                   "way. Restart the program once the driver is well again",
                                   session->backend->name, (double)session->timeout_ns / 1e9, n, n == 1 ? "" : "s"));
+    gpudl_device_give_up(session->device);
     if (slow)
         lose(session, slow);
     while ((execution = g_queue_pop_head(&session->in_flight)))

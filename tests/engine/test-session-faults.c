@@ -577,6 +577,32 @@ static void test_hung_idle(void)
     g_usleep(5000);
 }
 
+/* A driver that hangs in one call may hang in every other one. */
+static void test_devices_given_up_are_left_alone(void)
+{
+    Fake *fake = fake_begin("cuda");
+    Use *use = use_new((GpudlSessionConfig){.backend = "cuda", .device_timeout = SOON_NS}, 1);
+    GpudlDevice *device = gpudl_device_ref(gpudl_session_get_device(use->session));
+    gpointer block = gpudl_device_alloc_host(device, 64, 64, NULL);
+    g_autoptr(GError) error = NULL;
+    guint opens;
+
+    FAKE_SET(fake, does.hang, 1);
+    use_submit(use, 0, 0);
+    check_given_up(use, 0);
+    FAKE_SET(fake, does.hang, 0);
+    opens = FAKE_SEEN(fake, opens);
+    check_refused(use->model, &(GpudlSessionConfig){.device = device}, GPUDL_ERROR_DEVICE, "acquire it anew");
+    g_assert_null(gpudl_device_alloc_host(device, 64, 64, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
+    gpudl_device_free_host(device, block);
+    gpudl_device_unref(device);
+    g_assert_cmpuint(FAKE_SEEN(fake, opens), ==, opens);
+    g_assert_cmpuint(FAKE_SEEN(fake, blocks), ==, 1);
+    check_unlisted(use->model, use->session, "cuda");
+    let_go(use, 1);
+}
+
 /* After a time-out nothing is called any more, wait() of another slot neither. */
 static void test_time_out_ends_all_calls(void)
 {
@@ -687,6 +713,7 @@ int main(int argc, char **argv)
     g_test_add_func("/faults/hung-submit", test_hung_submit);
     g_test_add_func("/faults/hung-submit-beside-a-slot-that-ends", test_hung_submit_beside_a_slot_that_ends);
     g_test_add_func("/faults/hung-idle", test_hung_idle);
+    g_test_add_func("/faults/devices-given-up-are-left-alone", test_devices_given_up_are_left_alone);
     g_test_add_func("/faults/time-out-ends-all-calls", test_time_out_ends_all_calls);
     return g_test_run();
 }
