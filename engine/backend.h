@@ -15,8 +15,8 @@
  *   ticket   what a module keeps for one request of the host, from its first stage() to ticket_free().
  *
  * Who calls what, and beside what:
- *   - devices(), probe(), device_open(), resolve(): any thread, beside anything; open(): any thread; not beside other
- *     calls on the same engine.
+ *   - devices(), probe(), resolve(): any thread, beside anything; device_open(): likewise, but one at a time; open():
+ *     any thread; not beside other calls on the same engine.
  *   - submit() and wait() of one slot alternate. Slots are used side by side by different threads.
  *     Without GPUDL_BACKEND_ASYNC each slot has a thread of its own, submit() computes before it returns.
  *     With it, one thread (the submitter) calls submit() of all slots and idle(), another (the completer) calls wait()
@@ -29,12 +29,14 @@
  *   - close() comes last: no slot is under way, no ticket is left.
  *
  * Failure: a call that returns another status than OK has written fault->message. A submit() that fails leaves its slot
- * free, ready for the next submit(). GPUDL_STATUS_DEVICE says that the device failed: submit() and idle() are not
- * called again on this engine; a submit() that is under way on another slot may return as it will; wait() of each slot
- * under way is still called, and must return soon and not before the device has let go of the slot's frames; unstage()
- * and ticket_free() follow; then close(). A wait() that returns GPUDL_STATUS_TIMEOUT ends all calls on the engine but
- * unstage() and ticket_free() from requests of other slots: the host never closes it, and leaves it, its device and the
- * frames under way to the end of the process.
+ * free, ready for the next submit(). GPUDL_STATUS_DEVICE says that the device failed: stage(), submit(), idle() and
+ * profile() are not called again on this engine; wait() of each slot under way is still called, and must return soon
+ * and not before the device has let go of the slot's frames; unstage() and ticket_free() follow; then close(). A wait()
+ * that returns GPUDL_STATUS_TIMEOUT ends all calls on the engine but unstage() and ticket_free() from requests of other
+ * slots, and those on its device object: the host never closes it, and leaves it, its device, pinned memory and the
+ * frames under way to the end of the process. The same follows where a submit() or idle() of an asynchronous module
+ * takes longer than the time-out. In either case another thread of the host may be in a call, or about to make one that
+ * it decided on before: it may return as it will.
  */
 #ifndef GPUDL_ENGINE_BACKEND_H
 #define GPUDL_ENGINE_BACKEND_H
@@ -144,7 +146,8 @@ typedef struct {
 
 typedef enum { GPUDL_LOG_DEBUG = 0, GPUDL_LOG_INFO, GPUDL_LOG_WARNING } GpudlLogLevel;
 
-/** One per engine; valid from open() until close(). All functions may be called by any thread of the module. */
+/** One per engine; valid from open() until close(). All functions but progress() may be called by any thread of the
+ * module. */
 typedef struct {
     void *host; /* first argument of all below */
     /** Plan for a batch; owned by the host, valid until close(). Tensor and node indices are the same for every batch.
@@ -173,7 +176,7 @@ typedef struct {
     /** The engine has changed (buckets measured or added, another run time); *info is copied. Not from within open().
      */
     void (*changed)(void *host, const GpudlEngineInfo *info);
-    /** Tells who waits for open() how far it is: 0..1, and what is being done. */
+    /** Tells who waits for open() how far it is: 0..1, and what is being done. From within open(), on its thread. */
     void (*progress)(void *host, double done, const char *what);
 } GpudlHost;
 
@@ -280,7 +283,8 @@ typedef struct {
      * producer's stream from which a frame on the device is complete, so that submit() never copies. frame NULL:
      * values. *ticket is NULL at a request's first stage(), and from then on what the module made of it: the same
      * ticket is staged again and again. Each successful stage() is followed by one unstage(), when the execution has
-     * been waited for or the request was cancelled. After ticket_free() it is gone; not between stage() and unstage().
+     * been waited for or the request was cancelled; neither waits for the device, since whoever cancels does not. After
+     * ticket_free() it is gone; not between stage() and unstage().
      */
     GpudlStatus (*stage)(void *engine, void **ticket, const GpudlFrame *frame, const float *values, GpudlFault *fault);
     void (*unstage)(void *engine, void *ticket);
@@ -293,7 +297,8 @@ typedef struct {
     GpudlStatus (*wait)(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault);
 
     /** Optional; asynchronous modules. Nothing is queued: tunes, measures or swaps for at most about budget_ns. *more
-     * 0: there is nothing left to do, idle() need not be called again. */
+     * 0: there is nothing left to do, idle() is not called again. Else it is called again at once: what it has to wait
+     * for (a thread that compiles) it waits for inside, for the budget. */
     GpudlStatus (*idle)(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);
 
     /** Optional. Times the steps of one batch, runs times each, on whatever is in the input. */

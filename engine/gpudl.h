@@ -23,8 +23,9 @@
  * it too: no byte beyond it is written, and fields that this library does not know are 0. Structs that callers read by
  * pointer (GpudlTiming) grow at their ends.
  *
- * After fork() a child can acquire and load anew; what it has inherited is the parent's: submitting to it fails
- * (DEVICE), freeing it does nothing.
+ * After fork() a child can acquire and load anew; sessions, streams, requests and devices that it has inherited are the
+ * parent's: submitting to them fails (DEVICE), freeing them does nothing. A model that it has inherited can be used if
+ * no thread of the parent was loading it or acquiring a session for it at that moment.
  */
 #ifndef GPUDL_H
 #define GPUDL_H
@@ -121,8 +122,9 @@ typedef struct _GpudlDevice GpudlDevice;
  * Finds or opens a device. backend as in GpudlSessionConfig; id < 0: the first. context: a CUcontext, or NULL for the
  * device's primary one (also where the backend has no contexts); another device's context is INVALID_ARGUMENT.
  * context has to stay alive as long as the object: owner is what keeps it so, and release(owner) is called once, on any
- * thread, when it is not needed any more; also on failure, and at once if the object exists already with an owner of
- * its own. release NULL: the caller sees to it. Errors: INVALID_ARGUMENT, BACKEND, NO_DEVICE, NO_MEMORY.
+ * thread, when it is not needed any more; also on failure, and at once if the object exists already, since whoever
+ * made it keeps its context alive. release NULL: the caller sees to it. Errors: INVALID_ARGUMENT, BACKEND, NO_DEVICE,
+ * NO_MEMORY.
  */
 GPUDL_API GpudlDevice *gpudl_device_acquire(const gchar *backend, gint id, gpointer context, GDestroyNotify release,
                                             gpointer owner, GError **error);
@@ -139,8 +141,9 @@ GPUDL_API gpointer gpudl_device_get_context(GpudlDevice *device);
 GPUDL_API gboolean gpudl_device_has_host_memory(GpudlDevice *device);
 /**
  * Memory of the host that the device reads fast (pinned), for frames (GPUDL_MEMORY_HOST_PINNED); aligned to align, a
- * power of 2. Each block holds a reference on the device. Slow: keep blocks, do not allocate per frame. Errors:
- * UNSUPPORTED (the backend has none), NO_MEMORY, DEVICE.
+ * power of 2. Each block holds a reference on the device. Slow: keep blocks, do not allocate per frame. Blocks of a
+ * device that was given up stay for the life of the process. Errors: UNSUPPORTED (the backend has none), NO_MEMORY,
+ * DEVICE.
  */
 GPUDL_API gpointer gpudl_device_alloc_host(GpudlDevice *device, gsize bytes, gsize align, GError **error);
 GPUDL_API void gpudl_device_free_host(GpudlDevice *device, gpointer data);
@@ -166,7 +169,8 @@ typedef void (*GpudlProgressFunc)(double done, const gchar *what, gpointer user_
 
 /**
  * What to compile for. Configurations of one model that come to the same share one session: what was left open is
- * resolved first. Zero-filled means: all defaults.
+ * resolved first; cache_dir, device_timeout and progress are those of whoever loads it. Zero-filled means: all
+ * defaults.
  */
 typedef struct {
     guint32 struct_size;
@@ -183,7 +187,7 @@ typedef struct {
     const gchar
         *cache_dir; /* where backends keep what they measured; NULL: the user's cache folder/gpudl; "": nowhere */
     gint priority;  /* of the work on a GPU; 0: normal, higher: sooner */
-    guint64 device_timeout;     /* ns after which a device that does not answer is given up; 0: 10 s */
+    guint64 device_timeout;     /* ns after which a device that does not answer to a frame is given up; 0: 10 s */
     GpudlProgressFunc progress; /* told while loading, or NULL */
     gpointer progress_data;
 } GpudlSessionConfig;
@@ -233,7 +237,8 @@ typedef struct {
 } GpudlProfileStep;
 
 /** Times the steps of one batch, runs (at least 1) times each, between other executions: an array of GpudlProfileStep,
- * the caller unrefs it. Blocks. Errors: UNSUPPORTED, INVALID_ARGUMENT, DEVICE. */
+ * the caller unrefs it. Blocks, however long the device takes: it is not given up for that. Errors: UNSUPPORTED,
+ * INVALID_ARGUMENT, DEVICE. */
 GPUDL_API GArray *gpudl_session_profile(GpudlSession *session, guint batch, guint runs, GError **error);
 
 /** Backends built in or found, for diagnostics: NULL-terminated, caller frees with g_strfreev. With *reasons (may be

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 
 /** By the number that wait, the number to take: take[0] is 0. */
 typedef struct {
-    guint max;   /* from this many on, max are taken */
+    guint max;   /* more than these count as so many */
     guint *take; /* max + 1 entries */
 } GpudlBatches;
 
