@@ -106,6 +106,14 @@ static void call_back_cancelled(GpudlSession *session)
 
 /* ---- executions -------------------------------------------------------------------------------------------------- */
 
+/* Of free_slots or in_flight; NULL if it is empty. */
+static GpudlExecution *pop_execution(GQueue *queue)
+{
+    GList *link = g_queue_pop_head_link(queue);
+
+    return link ? link->data : NULL;
+}
+
 static guint take_batch(GpudlSession *session, GpudlExecution *execution)
 {
     guint n = gpudl_batches_take(&session->batches, session->n_queued);
@@ -209,7 +217,7 @@ static void finish(GpudlSession *session, GpudlExecution *execution, GpudlStatus
     }
     execution->n = 0;
     if (session->backend->flags & GPUDL_BACKEND_ASYNC) {
-        g_queue_push_tail(&session->free_slots, execution);
+        g_queue_push_tail_link(&session->free_slots, &execution->link);
         g_cond_signal(&session->work);
     }
     for (guint i = 0; i < n_told; i++)
@@ -253,7 +261,7 @@ static void abandon(GpudlSession *session, GpudlExecution *slow)
     gpudl_device_give_up(session->device);
     if (slow)
         lose(session, slow);
-    while ((execution = g_queue_pop_head(&session->in_flight)))
+    while ((execution = pop_execution(&session->in_flight)))
         lose(session, execution);
     if (session->submitting)
         lose(session, session->submitting);
@@ -298,11 +306,10 @@ static GpudlStatus wait_beside_others(GpudlSession *session, const GpudlExecutio
 
 static gpointer worker(gpointer data)
 {
-    GpudlExecution *execution = ((gpointer *)data)[0];
-    GpudlSession *session = ((gpointer *)data)[1];
+    GpudlExecution *execution = data;
+    GpudlSession *session = execution->session;
     g_autofree GpudlRequest **told = g_new(GpudlRequest *, session->max_batch);
 
-    g_free(data);
     g_mutex_lock(&session->lock);
     for (;;) {
         GpudlFault fault = {""};
@@ -352,7 +359,7 @@ static void set_not_busy(GpudlSession *session)
 
 static void submit_one(GpudlSession *session, GpudlRequest **told)
 {
-    GpudlExecution *execution = g_queue_pop_head(&session->free_slots);
+    GpudlExecution *execution = pop_execution(&session->free_slots);
     GpudlFault fault = {""};
     GpudlStatus status;
     guint n = take_batch(session, execution); /* abandon() may set that of the execution to 0 */
@@ -363,7 +370,7 @@ static void submit_one(GpudlSession *session, GpudlRequest **told)
     if (session->abandoned)
         return; /* its requests are lost */
     if (status == GPUDL_STATUS_OK) {
-        g_queue_push_tail(&session->in_flight, execution);
+        g_queue_push_tail_link(&session->in_flight, &execution->link);
         g_cond_signal(&session->in_flight_work);
     } else {
         finish(session, execution, status, &fault, told);
@@ -403,10 +410,10 @@ static gpointer submitter(gpointer data)
         call_back_cancelled(session);
         slot_free = !g_queue_is_empty(&session->free_slots) && !session->dead;
         if (slot_free && !g_queue_is_empty(&session->errands)) {
-            GpudlExecution *execution = g_queue_pop_head(&session->free_slots);
+            GpudlExecution *execution = pop_execution(&session->free_slots);
 
             run_errand(session, execution->slot);
-            g_queue_push_tail(&session->free_slots, execution);
+            g_queue_push_tail_link(&session->free_slots, &execution->link);
         } else if (slot_free && session->n_queued > 0) {
             submit_one(session, told);
         } else if (session->quit) {
@@ -440,7 +447,7 @@ static gpointer completer(gpointer data)
 
     g_mutex_lock(&session->lock);
     for (;;) {
-        GpudlExecution *execution = session->abandoned ? NULL : g_queue_pop_head(&session->in_flight);
+        GpudlExecution *execution = session->abandoned ? NULL : pop_execution(&session->in_flight);
         GpudlFault fault = {""};
         GpudlStatus status;
 
@@ -519,18 +526,6 @@ static gboolean add_thread(GpudlSession *session, const gchar *name, GThreadFunc
     return TRUE;
 }
 
-static gboolean add_worker(GpudlSession *session, GpudlExecution *execution, GError **error)
-{
-    gpointer *data = g_new(gpointer, 2);
-
-    data[0] = execution;
-    data[1] = session;
-    if (add_thread(session, "gpudl-worker", worker, data, error))
-        return TRUE;
-    g_free(data);
-    return FALSE;
-}
-
 gboolean gpudl_scheduler_start(GpudlSession *session, GError **error)
 {
     gboolean is_async = (session->backend->flags & GPUDL_BACKEND_ASYNC) != 0;
@@ -541,12 +536,14 @@ gboolean gpudl_scheduler_start(GpudlSession *session, GError **error)
     for (guint i = 0; i < session->n_slots; i++) {
         GpudlExecution *execution = &session->executions[i];
 
+        execution->session = session;
+        execution->link.data = execution;
         execution->slot = i;
         execution->requests = g_new0(GpudlRequest *, session->max_batch);
         execution->jobs = g_new0(GpudlJob, session->max_batch);
         if (is_async)
-            g_queue_push_tail(&session->free_slots, execution);
-        else if (!add_worker(session, execution, error))
+            g_queue_push_tail_link(&session->free_slots, &execution->link);
+        else if (!add_thread(session, "gpudl-worker", worker, execution, error))
             return FALSE;
     }
     return !is_async || (add_thread(session, "gpudl-submit", submitter, session, error) &&
@@ -589,7 +586,6 @@ gboolean gpudl_scheduler_stop(GpudlSession *session)
     if (session->abandoned || !ended)
         return FALSE;
     g_clear_pointer(&session->threads, g_ptr_array_unref);
-    g_queue_clear(&session->free_slots);
     for (guint i = 0; i < session->n_slots; i++) {
         g_free(session->executions[i].requests);
         g_free(session->executions[i].jobs);

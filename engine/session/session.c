@@ -213,7 +213,6 @@ static void session_destroy(GpudlSession *session)
     g_clear_error(&session->load_error);
     g_clear_error(&session->dead);
     g_queue_clear(&session->cancelled);
-    g_queue_clear(&session->in_flight);
     g_cond_clear(&session->work);
     g_cond_clear(&session->in_flight_work);
     g_cond_clear(&session->errand_done);

@@ -72,6 +72,8 @@ struct _GpudlStream {
 
 /** Frames of one execution. Under session->lock, but while its slot is under way: then its thread's. */
 typedef struct {
+    GpudlSession *session;
+    GList link; /* asynchronous: in free_slots, or in_flight; data is the execution */
     guint32 slot;
     guint n;
     GpudlRequest **requests; /* max_batch entries */
