@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Devices that fail, die, hang or are slow, and requests that are given up: everything ends, once, with the right
  * error, and nothing is freed that the device still reads. */
+#include <dlfcn.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -40,6 +41,22 @@ static void add_stage(Fake *fake)
     table->stage = fake->whole->stage;
     table->unstage = fake->whole->unstage;
     table->ticket_free = fake->whole->ticket_free;
+}
+
+static gint threads_left = G_MAXINT; /* that the system still has for the library */
+
+/* In GLib's place. */
+GThread *g_thread_try_new(const gchar *name, GThreadFunc func, gpointer data, GError **error)
+{
+    GThread *(*real)(const gchar *, GThreadFunc, gpointer, GError **);
+    gpointer symbol = dlsym(RTLD_NEXT, "g_thread_try_new");
+
+    if (g_atomic_int_add(&threads_left, -1) <= 0) {
+        g_set_error_literal(error, G_THREAD_ERROR, G_THREAD_ERROR_AGAIN, "no thread is left");
+        return NULL;
+    }
+    memcpy(&real, &symbol, sizeof real);
+    return real(name, func, data, error);
 }
 
 /* ---- failures ---------------------------------------------------------------------------------------------------- */
@@ -544,6 +561,7 @@ static void test_hung_submit_beside_a_slot_that_ends(void)
     FAKE_SET(fake, does.hold, 0);
     use_check(use, 0, GOOD);
     check_given_up(use, 1);
+    g_assert_nonnull(strstr(use->session->dead->message, "with 1 frame under way")); /* the other one is not */
     let_go(use, 2);
     FAKE_SET(fake, does.hang_submit, 0);
     FAKE_AWAIT_EXACTLY(fake, stuck, 0);
@@ -676,6 +694,21 @@ static void test_refusals_leave_nothing_behind(gconstpointer backend)
     check_given_back(fake, 0);
 }
 
+static void test_no_thread_is_left(gconstpointer backend)
+{
+    Fake *fake = fake_begin(backend);
+    g_autoptr(GpudlModel) model = make_model();
+
+    for (gint left = 0; left < 2; left++) { /* of the two that a session needs */
+        g_atomic_int_set(&threads_left, left);
+        check_refused(model, &(GpudlSessionConfig){.backend = backend}, GPUDL_ERROR_NO_MEMORY, "no thread is left");
+        g_assert_cmpuint(FAKE_SEEN(fake, engines), ==, 0);
+    }
+    g_atomic_int_set(&threads_left, G_MAXINT);
+    gpudl_session_unref(acquire(model, backend));
+    check_given_back(fake, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -706,6 +739,7 @@ int main(int argc, char **argv)
     g_test_add_func("/faults/dead-while-staging", test_dead_while_staging);
     add_for_both("/faults", "cancelled-requests-are-given-back", test_cancelled_requests_are_given_back);
     add_for_both("/faults", "refusals-leave-nothing-behind", test_refusals_leave_nothing_behind);
+    add_for_both("/faults", "no-thread-is-left", test_no_thread_is_left);
     add_for_both("/faults", "slow-is-not-hung", test_slow_is_not_hung);
     /* from here on engines are given up for good */
     add_for_both("/faults", "time-out", test_time_out);
