@@ -2,6 +2,7 @@
 #include "session-test.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "engine/passes/passes.h"
 
@@ -73,6 +74,15 @@ void check_refused(GpudlModel *model, const GpudlSessionConfig *config, GpudlErr
     g_assert_nonnull(strstr(error->message, text));
 }
 
+void check_unlisted(GpudlModel *model, GpudlSession *dead, const gchar *backend)
+{
+    GpudlSession *fresh = acquire(model, backend);
+
+    g_assert_true(fresh != dead);
+    g_assert_true(g_str_equal(backend, "cpu") || gpudl_session_get_device(fresh) != gpudl_session_get_device(dead));
+    gpudl_session_unref(fresh);
+}
+
 /* ---- uses -------------------------------------------------------------------------------------------------------- */
 
 /* The request may be under way again. */
@@ -135,6 +145,19 @@ void use_check(Use *use, guint i, gint code)
         g_assert_error(error, GPUDL_ERROR, code);
         g_assert_null(gpudl_request_get_scores(use->requests[i], 0));
     }
+}
+
+guint8 *pixels_new(void)
+{
+    guint8 *pixels = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    g_assert_true(pixels != MAP_FAILED);
+    return pixels;
+}
+
+void pixels_free(guint8 *pixels)
+{
+    g_assert_cmpint(munmap(pixels, 4096), ==, 0);
 }
 
 GpudlFrame make_frame(const guint8 *pixels, GpudlMemoryKind memory)

@@ -30,6 +30,9 @@ GpudlSession *acquire(GpudlModel *model, const gchar *backend);
 /** Asserts that it is refused like that. */
 void check_refused(GpudlModel *model, const GpudlSessionConfig *config, GpudlError code, const gchar *text);
 
+/** Asserts that who acquires gets neither this session nor its device. */
+void check_unlisted(GpudlModel *model, GpudlSession *dead, const gchar *backend);
+
 /** A session with one stream and N requests that tell how often they were told. */
 typedef struct {
     GpudlModel *model;
@@ -52,6 +55,10 @@ void use_submit(Use *use, guint i, float steer);
 /** Asserts that a request ends like that; GPUDL_ERROR_FAILED - 1 for one that ends well, with its own values. */
 void use_check(Use *use, guint i, gint code);
 #define GOOD (-1)
+
+/** Pixels of a page of their own: touching them after they were freed ends the process. */
+guint8 *pixels_new(void);
+void pixels_free(guint8 *pixels);
 
 /** An 8x8 grey frame in this kind of memory. */
 GpudlFrame make_frame(const guint8 *pixels, GpudlMemoryKind memory);

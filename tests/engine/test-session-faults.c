@@ -1,27 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Devices that fail, die, hang or are slow, and requests that are given up: everything ends, once, with the right
- * error, and nothing is freed that the device still reads. */
+/* Devices that fail, die or are slow, and requests that are given up: everything ends, once, with the right error, and
+ * nothing is freed that the device still reads. */
 #include <dlfcn.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "session-test.h"
-
-#define SOON_NS (SECOND_NS / 20)
-
-/* Pixels of a page of their own: touching them after they were freed ends the process. */
-static guint8 *pixels_new(void)
-{
-    guint8 *pixels = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    g_assert_true(pixels != MAP_FAILED);
-    return pixels;
-}
-
-static void pixels_free(guint8 *pixels)
-{
-    g_assert_cmpint(munmap(pixels, 4096), ==, 0);
-}
 
 /* What stage() took was given back, once; what was taken on the device, too. */
 static void check_given_back(Fake *fake, guint stages)
@@ -99,14 +82,12 @@ static void test_each_submit_is_waited_for(gconstpointer backend)
     use_check(use, 0, GOOD);
 }
 
-static void check_unlisted(GpudlModel *model, GpudlSession *dead, const gchar *backend)
+/* Nor is it found by who has the device still. */
+static void check_unlisted_everywhere(GpudlModel *model, GpudlSession *dead, const gchar *backend)
 {
-    GpudlSession *fresh = acquire(model, backend);
+    GpudlSession *fresh;
 
-    g_assert_true(fresh != dead);
-    g_assert_true(g_str_equal(backend, "cpu") || gpudl_session_get_device(fresh) != gpudl_session_get_device(dead));
-    gpudl_session_unref(fresh);
-    /* for who has the device still, too */
+    check_unlisted(model, dead, backend);
     fresh = acquire_with(model, (GpudlSessionConfig){.device = gpudl_session_get_device(dead)});
     g_assert_true(fresh != dead);
     gpudl_session_unref(fresh);
@@ -133,7 +114,7 @@ static void test_dead_device_fails_all_and_gets_nothing_more(gconstpointer backe
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
     for (guint i = 0; i < N; i++)
         g_assert_false(gpudl_request_is_lost(use->requests[i]));
-    check_unlisted(use->model, use->session, backend);
+    check_unlisted_everywhere(use->model, use->session, backend);
     for (guint i = 0; i < N; i++)
         gpudl_request_free(use->requests[i]);
     g_assert_cmpint(use->told, ==, N);
@@ -325,7 +306,7 @@ static void test_device_may_fail_in_stage(void)
     for (guint i = 0; i < N; i++)
         use_check(use, i, GPUDL_ERROR_DEVICE);
     g_assert_cmpuint(FAKE_SEEN(fake, submits), ==, 2);
-    check_unlisted(use->model, use->session, "cuda");
+    check_unlisted_everywhere(use->model, use->session, "cuda");
     use_free(use);
     check_given_back(fake, N + 1);
 }
@@ -439,223 +420,6 @@ static void test_cancelled_requests_are_given_back(gconstpointer backend)
     check_given_back(fake, g_str_equal(backend, "cuda") ? N : 0);
 }
 
-/* ---- devices that do not answer ---------------------------------------------------------------------------------- */
-
-/* A request that ends in time, with DEVICE. */
-static void check_given_up(Use *use, guint i)
-{
-    gint64 begin = g_get_monotonic_time();
-
-    use_check(use, i, GPUDL_ERROR_DEVICE);
-    g_assert_cmpint(g_get_monotonic_time() - begin, <, 5 * G_USEC_PER_SEC);
-}
-
-/* Lets go of everything; told is how often each request was told in all. */
-static void let_go(Use *use, gint told)
-{
-    gint64 begin;
-
-    for (guint i = 0; i < use->n; i++)
-        gpudl_request_free(use->requests[i]);
-    g_assert_cmpint(use->told, ==, told);
-    use->n = 0;
-    begin = g_get_monotonic_time();
-    use_free(use);
-    g_assert_cmpint(g_get_monotonic_time() - begin, <, 5 * G_USEC_PER_SEC);
-}
-
-static void test_time_out(gconstpointer backend)
-{
-    enum { N = 20 };
-    Fake *fake = fake_begin(backend);
-    Use *use = use_new((GpudlSessionConfig){.backend = backend, .device_timeout = SOON_NS}, N);
-    g_autoptr(GError) error = NULL;
-    g_autofree gchar *told = NULL;
-
-    FAKE_SET(fake, does.hang, 1);
-    for (guint i = 0; i < N; i++)
-        use_submit(use, i, 0);
-    for (guint i = 0; i < N; i++)
-        check_given_up(use, i);
-    FAKE_SET(fake, does.hang, 0);
-    g_assert_cmpuint(FAKE_SEEN(fake, submits), ==, 2);
-    for (guint i = 0; i < N; i++) /* values that were not staged are read for ever */
-        g_assert_cmpint(gpudl_request_is_lost(use->requests[i]), ==,
-                        g_str_equal(backend, "cpu") && i < FAKE_SEEN(fake, running));
-    g_assert_false(gpudl_request_submit_tensor(use->requests[N - 1], use->values[0], &error));
-    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
-    told = g_strdup_printf("has not answered for 0.1 s and is given up, with %u frames under way",
-                           FAKE_SEEN(fake, running));
-    g_assert_nonnull(strstr(error->message, told));
-    check_unlisted(use->model, use->session, backend);
-    if (g_str_equal(backend, "cpu")) /* the values of what is lost: not to be freed */
-        use->values = g_memdup2(use->values, N * sizeof use->values[0]);
-    let_go(use, N);
-    g_assert_cmpuint(FAKE_SEEN(fake, closes), ==, 2); /* the fresh ones */
-    g_usleep(5000);
-}
-
-/* Frames that the device reads itself are lost, with their pixels; those copied, and those not begun, are not. */
-static void test_lost_frames(void)
-{
-    enum { N = 24 };
-    Fake *fake = fake_begin("cuda");
-    Use *use = use_new((GpudlSessionConfig){.backend = "cuda", .device_timeout = SOON_NS}, N);
-    guint n_lost = 0, n_running;
-
-    FAKE_SET(fake, does.hang, 1);
-    for (guint i = 0; i < N; i++) {
-        GpudlFrame frame = make_frame(pixels_new(), i % 2 ? GPUDL_MEMORY_CUDA : GPUDL_MEMORY_HOST);
-
-        g_assert_true(gpudl_request_submit(use->requests[i], &frame, NULL, NULL));
-    }
-    for (guint i = 0; i < N; i++) {
-        check_given_up(use, i);
-        if (!gpudl_request_is_lost(use->requests[i]))
-            pixels_free((guint8 *)use->requests[i]->frame.planes[0]);
-        else
-            n_lost++;
-    }
-    n_running = FAKE_SEEN(fake, running);
-    g_assert_cmpuint(n_running, >=, 2);
-    g_assert_cmpuint(n_lost, ==, n_running / 2);
-    g_usleep(5000);
-    let_go(use, N);
-    g_usleep(5000);
-}
-
-static void test_hung_submit(void)
-{
-    enum { N = 12 };
-    Fake *fake = fake_begin("cuda");
-    Use *use = use_new((GpudlSessionConfig){.backend = "cuda", .device_timeout = SOON_NS}, N);
-
-    use_submit(use, 0, 0);
-    use_check(use, 0, GOOD);
-    FAKE_SET(fake, does.hang_submit, 1);
-    for (guint i = 0; i < N; i++)
-        use_submit(use, i, 0);
-    for (guint i = 0; i < N; i++)
-        check_given_up(use, i);
-    g_assert_cmpuint(FAKE_SEEN(fake, stuck), ==, 1);
-    check_unlisted(use->model, use->session, "cuda");
-    let_go(use, N + 1);
-    g_assert_cmpuint(FAKE_SEEN(fake, stuck), ==, 1);
-    FAKE_SET(fake, does.hang_submit, 0);
-    FAKE_AWAIT_EXACTLY(fake, stuck, 0);
-    g_usleep(5000);
-}
-
-/* What is under way on the other slot ends as it would. */
-static void test_hung_submit_beside_a_slot_that_ends(void)
-{
-    Fake *fake = fake_begin("cuda");
-    Use *use = use_new((GpudlSessionConfig){.backend = "cuda", .device_timeout = SECOND_NS / 5}, 2);
-
-    FAKE_SET(fake, does.hold, 1);
-    use_submit(use, 0, 0);
-    FAKE_AWAIT(fake, under_way, 1);
-    FAKE_SET(fake, does.hang_submit, 1);
-    use_submit(use, 1, 0);
-    FAKE_AWAIT(fake, stuck, 1);
-    FAKE_SET(fake, does.hold, 0);
-    use_check(use, 0, GOOD);
-    check_given_up(use, 1);
-    g_assert_nonnull(strstr(use->session->dead->message, "with 1 frame under way")); /* the other one is not */
-    let_go(use, 2);
-    FAKE_SET(fake, does.hang_submit, 0);
-    FAKE_AWAIT_EXACTLY(fake, stuck, 0);
-    g_usleep(5000);
-}
-
-static void test_hung_idle(void)
-{
-    enum { N = 5 };
-    Fake *fake = fake_begin("cuda");
-    guint taken = 0; /* until it is given up */
-    Use *use;
-
-    FAKE_SET(fake, does.hang_idle, 1);
-    use = use_new((GpudlSessionConfig){.backend = "cuda", .device_timeout = SOON_NS}, N);
-    FAKE_AWAIT(fake, stuck, 1);
-    for (guint i = 0; i < N && gpudl_request_submit_tensor(use->requests[i], use->values[i], NULL); i++)
-        taken++;
-    for (guint i = 0; i < taken; i++)
-        check_given_up(use, i);
-    let_go(use, (gint)taken);
-
-    FAKE_SET(fake, does.hang_idle, 0);
-    FAKE_AWAIT_EXACTLY(fake, stuck, 0);
-    FAKE_SET(fake, does.hang_idle, 1); /* and where nobody waits for a frame */
-    use = use_new((GpudlSessionConfig){.backend = "cuda", .device_timeout = SOON_NS}, 0);
-    FAKE_AWAIT(fake, stuck, 1);
-    let_go(use, 0);
-    FAKE_SET(fake, does.hang_idle, 0);
-    FAKE_AWAIT_EXACTLY(fake, stuck, 0);
-    g_usleep(5000);
-}
-
-/* A driver that hangs in one call may hang in every other one. */
-static void test_devices_given_up_are_left_alone(void)
-{
-    Fake *fake = fake_begin("cuda");
-    Use *use = use_new((GpudlSessionConfig){.backend = "cuda", .device_timeout = SOON_NS}, 1);
-    GpudlDevice *device = gpudl_device_ref(gpudl_session_get_device(use->session));
-    gpointer block = gpudl_device_alloc_host(device, 64, 64, NULL);
-    g_autoptr(GError) error = NULL;
-    guint opens;
-
-    FAKE_SET(fake, does.hang, 1);
-    use_submit(use, 0, 0);
-    check_given_up(use, 0);
-    FAKE_SET(fake, does.hang, 0);
-    opens = FAKE_SEEN(fake, opens);
-    check_refused(use->model, &(GpudlSessionConfig){.device = device}, GPUDL_ERROR_DEVICE, "acquire it anew");
-    g_assert_null(gpudl_device_alloc_host(device, 64, 64, &error));
-    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
-    gpudl_device_free_host(device, block);
-    gpudl_device_unref(device);
-    g_assert_cmpuint(FAKE_SEEN(fake, opens), ==, opens);
-    g_assert_cmpuint(FAKE_SEEN(fake, blocks), ==, 1);
-    check_unlisted(use->model, use->session, "cuda");
-    let_go(use, 1);
-}
-
-/* After a time-out nothing is called any more, wait() of another slot neither. */
-static void test_time_out_ends_all_calls(void)
-{
-    Fake *fake = fake_begin("cpu");
-    Use *use = use_new((GpudlSessionConfig){.backend = "cpu", .device_timeout = SOON_NS}, 2);
-
-    FAKE_SET(fake, does.hold, 1);
-    use_submit(use, 0, 0);
-    FAKE_AWAIT(fake, under_way, 1);
-    use_submit(use, 1, FAKE_HANGS);
-    check_given_up(use, 1);
-    g_assert_cmpuint(FAKE_SEEN(fake, waits), ==, 1);
-    FAKE_SET(fake, does.hold, 0);
-    check_given_up(use, 0);
-    g_assert_cmpuint(FAKE_SEEN(fake, waits), ==, 1);
-    g_assert_true(gpudl_request_is_lost(use->requests[0]));
-    use->values = g_memdup2(use->values, 2 * sizeof use->values[0]);
-    let_go(use, 2);
-}
-
-/* The time-out is of the device, not of the queue. */
-static void test_slow_is_not_hung(gconstpointer backend)
-{
-    enum { N = 20 };
-    Fake *fake = fake_begin(backend);
-    Use *use = use_new((GpudlSessionConfig){.backend = backend, .device_timeout = SECOND_NS / 4, .batch_size = 1}, N);
-
-    FAKE_SET(fake, does.delay_us, 40000);
-    for (guint i = 0; i < N; i++)
-        use_submit(use, i, 0);
-    for (guint i = 0; i < N; i++)
-        use_check(use, i, GOOD);
-    let_go(use, N);
-}
-
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
 static void test_refusals_leave_nothing_behind(gconstpointer backend)
@@ -740,14 +504,5 @@ int main(int argc, char **argv)
     add_for_both("/faults", "cancelled-requests-are-given-back", test_cancelled_requests_are_given_back);
     add_for_both("/faults", "refusals-leave-nothing-behind", test_refusals_leave_nothing_behind);
     add_for_both("/faults", "no-thread-is-left", test_no_thread_is_left);
-    add_for_both("/faults", "slow-is-not-hung", test_slow_is_not_hung);
-    /* from here on engines are given up for good */
-    add_for_both("/faults", "time-out", test_time_out);
-    g_test_add_func("/faults/lost-frames", test_lost_frames);
-    g_test_add_func("/faults/hung-submit", test_hung_submit);
-    g_test_add_func("/faults/hung-submit-beside-a-slot-that-ends", test_hung_submit_beside_a_slot_that_ends);
-    g_test_add_func("/faults/hung-idle", test_hung_idle);
-    g_test_add_func("/faults/devices-given-up-are-left-alone", test_devices_given_up_are_left_alone);
-    g_test_add_func("/faults/time-out-ends-all-calls", test_time_out_ends_all_calls);
     return g_test_run();
 }
