@@ -83,7 +83,6 @@ static GpudlDevice *open_new(const GpudlBackend *backend, GpudlDeviceParams para
     }
     device = g_new0(GpudlDevice, 1);
     device->refs = 1;
-    device->listed = TRUE;
     device->backend = backend;
     device->id = params.id;
     device->context = params.context;
@@ -174,9 +173,7 @@ GpudlDevice *gpudl_device_ref(GpudlDevice *device)
 
 static void unlist_locked(GpudlDevice *device)
 {
-    if (device->listed)
-        g_ptr_array_remove_fast(devices, device);
-    device->listed = FALSE;
+    g_ptr_array_remove_fast(devices, device); /* if it is there still */
 }
 
 void gpudl_device_unlist(GpudlDevice *device)

@@ -10,8 +10,7 @@ G_BEGIN_DECLS
 
 struct _GpudlDevice {
     /* under the devices' lock */
-    guint refs; /* users, sessions and blocks of host memory */
-    gboolean listed;
+    guint refs;        /* users, sessions and blocks of host memory */
     gboolean given_up; /* it does not answer: no call on it any more */
 
     /* fixed once it is made */
