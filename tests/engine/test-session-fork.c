@@ -169,6 +169,39 @@ static void test_inherited_locks_are_left_alone(gconstpointer backend)
     use_free(inherited.use);
 }
 
+static void note_release(gpointer released)
+{
+    *(gboolean *)released = TRUE;
+}
+
+typedef struct {
+    Fake *fake;
+    GpudlDevice *device;
+    gboolean released;
+} InheritedDevice;
+
+static void unref_inherited(gpointer data)
+{
+    InheritedDevice *inherited = data;
+    guint closes = FAKE_SEEN(inherited->fake, device_closes);
+
+    gpudl_device_unref(inherited->device); /* the last reference that this process knows of */
+    g_assert_cmpuint(FAKE_SEEN(inherited->fake, device_closes), ==, closes);
+    g_assert_false(inherited->released);
+}
+
+/* The driver's part of a device, and the context of its owner, are the parent's. */
+static void test_inherited_devices_are_not_closed(void)
+{
+    InheritedDevice inherited = {.fake = fake_begin("cuda")};
+
+    inherited.device = gpudl_device_acquire("cuda", 0, NULL, note_release, &inherited.released, NULL);
+    check_child(unref_inherited, &inherited);
+    gpudl_device_unref(inherited.device);
+    g_assert_cmpuint(FAKE_SEEN(inherited.fake, device_closes), ==, 1);
+    g_assert_true(inherited.released);
+}
+
 /* ---- fork at any time -------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -190,9 +223,12 @@ static gpointer churn(gpointer data)
     return NULL;
 }
 
-static void do_nothing(gpointer data)
+/* With a model of the child's own: a lock of the parent's may be held by a thread that acquires for it. */
+static void acquire_own(gpointer data)
 {
-    gpudl_session_unref(acquire(((Churn *)data)->model, ((Churn *)data)->backend));
+    g_autoptr(GpudlModel) model = make_model();
+
+    gpudl_session_unref(acquire(model, ((Churn *)data)->backend));
 }
 
 /* Locks that the fork takes are taken in an order that no thread goes against. */
@@ -203,11 +239,11 @@ static void test_fork_beside_everything(gconstpointer backend)
     GThread *threads[3];
 
     FAKE_SET(fake_begin(backend), is.quiet, 1);
-    do_nothing(&c); /* what GLib does once is done: it does not heed fork() */
+    acquire_own(&c); /* what GLib does once is done: it does not heed fork() */
     for (guint i = 0; i < 3; i++)
         threads[i] = g_thread_new("churn", churn, &c);
     for (guint i = 0; i < 400; i++)
-        check_child(do_nothing, &c);
+        check_child(acquire_own, &c);
     g_atomic_int_set(&c.stop, 1);
     for (guint i = 0; i < 3; i++)
         g_thread_join(threads[i]);
@@ -249,6 +285,7 @@ int main(int argc, char **argv)
     add_for_both("/fork", "inherited-fails-and-frees-nothing", test_inherited_fails_and_frees_nothing);
     add_for_both("/fork", "inherited-locks-are-left-alone", test_inherited_locks_are_left_alone);
     add_for_both("/fork", "fork-beside-everything", test_fork_beside_everything);
+    g_test_add_func("/fork/inherited-devices-are-not-closed", test_inherited_devices_are_not_closed);
     g_test_add_func("/fork/fork-beside-a-device-being-opened", test_fork_beside_a_device_being_opened);
     return g_test_run();
 }

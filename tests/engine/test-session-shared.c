@@ -151,6 +151,39 @@ static void test_models_of_one_id_and_other_sizes_are_not_shared(void)
     gpudl_session_unref(session);
 }
 
+static GpudlModel *make_mean(void)
+{
+    GpudlGraph *graph = gpudl_graph_new();
+    GpudlShape shape = {4, {1, 1, 4, 4}};
+    GpudlTensor *input = gpudl_graph_add_input(graph, "in", GPUDL_DTYPE_F32, &shape);
+    GpudlNode *mean = gpudl_graph_add_node(graph, GPUDL_OP_GLOBAL_AVERAGE_POOL, "mean", &input, 1, NULL, 1);
+    GpudlModel *model;
+
+    gpudl_graph_add_output(graph, mean->outputs[0]);
+    model = gpudl_model_new(graph, "mean", NULL, NULL);
+    g_assert_nonnull(model);
+    return model;
+}
+
+/* Requests are sized by the session's network, callers by the stream's model. */
+static void test_streams_are_of_the_same_network(void)
+{
+    g_autoptr(GpudlModel) model = make_model_of(4, 1), same = make_model_of(4, 1), large = make_model_of(5, 1),
+                          two = make_model_of(4, 2), mean = make_mean();
+    GpudlModel *const others[] = {large, two, mean};
+    GpudlSession *session;
+
+    fake_begin("cpu");
+    session = acquire(model, "cpu");
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_test_expect_message(NULL, G_LOG_LEVEL_CRITICAL, "*is_same_network*failed*");
+        g_assert_null(gpudl_stream_new(session, others[i]));
+        g_test_assert_expected_messages();
+    }
+    gpudl_stream_free(gpudl_stream_new(session, same));
+    gpudl_session_unref(session);
+}
+
 /* ---- memory limits ----------------------------------------------------------------------------------------------- */
 
 /* A limit that only permits is no part of what is shared, and yet is kept by each. */
@@ -216,6 +249,27 @@ static void test_anothers_limit_fails_nobody_else(gconstpointer backend)
     g_clear_error(&third.error);
 }
 
+/* Who allows as much learns of it from the first one. */
+static void test_a_limit_shared_is_tried_once(gconstpointer backend)
+{
+    Fake *fake = fake_begin(backend);
+    g_autoptr(GpudlModel) model = make_model();
+    Loader loaders[3];
+    GThread *threads[3];
+
+    FAKE_SET(fake, is.open_us, 500000);
+    for (guint i = 0; i < 3; i++) {
+        loaders[i] = (Loader){.model = model, .config = {.backend = backend, .memory_limit = 1}};
+        threads[i] = g_thread_new("load", load, &loaders[i]);
+    }
+    for (guint i = 0; i < 3; i++) {
+        g_thread_join(threads[i]);
+        g_assert_error(loaders[i].error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY);
+        g_clear_error(&loaders[i].error);
+    }
+    g_assert_cmpuint(FAKE_SEEN(fake, loads), ==, 1);
+}
+
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
 static void test_loading_is_cancelled_by_one_of_two(gconstpointer backend)
@@ -243,6 +297,49 @@ static void test_loading_is_cancelled_by_one_of_two(gconstpointer backend)
     gpudl_session_unref(second.session);
     g_clear_error(&first.error);
     g_assert_cmpuint(FAKE_SEEN(fake, opens), ==, 1);
+}
+
+static void test_who_waits_for_another_can_be_cancelled(gconstpointer backend)
+{
+    Fake *fake = fake_begin(backend);
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GCancellable) first_ends = g_cancellable_new(), second_ends = g_cancellable_new();
+    Loader first = {.model = model, .config = {.backend = backend}, .cancellable = first_ends},
+           second = {.model = model, .config = {.backend = backend}, .cancellable = second_ends};
+    GThread *a, *b;
+
+    FAKE_SET(fake, is.open_us, 60 * 1000 * 1000);
+    a = g_thread_new("first", load, &first);
+    FAKE_AWAIT(fake, loading, 1);
+    b = g_thread_new("second", load, &second);
+    FAKE_AWAIT(fake, resolves, 2);
+    g_usleep(20000);
+    g_cancellable_cancel(second_ends);
+    g_thread_join(b);
+    g_assert_error(second.error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED);
+    g_assert_cmpuint(FAKE_SEEN(fake, loading), ==, 1); /* the first goes on */
+    g_cancellable_cancel(first_ends);
+    g_thread_join(a);
+    g_assert_error(first.error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED);
+    g_assert_cmpuint(gpudl_session_count(), ==, 0);
+    g_clear_error(&first.error);
+    g_clear_error(&second.error);
+}
+
+/* Once open() has returned, well or not, nobody holds what the module has made its own of. */
+static void test_constants_are_let_go_after_open(gconstpointer backend)
+{
+    Fake *fake = fake_begin(backend);
+    g_autoptr(GpudlModel) model = make_model();
+    GpudlSession *session = acquire(model, backend);
+
+    g_assert_cmpuint(model->holds, ==, 0);
+    gpudl_session_unref(session);
+    fake_lock(fake);
+    fake->does.open_status = GPUDL_STATUS_UNSUPPORTED;
+    fake_unlock(fake);
+    check_refused(model, &(GpudlSessionConfig){.backend = backend}, GPUDL_ERROR_UNSUPPORTED, "asked to refuse");
+    g_assert_cmpuint(model->holds, ==, 0);
 }
 
 static void note_progress(double done, const gchar *what, gpointer data)
@@ -511,14 +608,15 @@ static void test_devices_are_listed(void)
     Fake *fake = fake_begin("cuda");
     g_autoptr(GError) error = NULL;
     GPtrArray *infos;
+    enum { N = 10 }; /* more than there is room for at first */
 
-    FAKE_SET(fake, is.n_devices, 3);
+    FAKE_SET(fake, is.n_devices, N);
     infos = gpudl_devices_list("cuda", &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(infos->len, ==, 3);
-    for (guint i = 0; i < 3; i++) {
+    g_assert_cmpuint(infos->len, ==, N);
+    for (guint i = 0; i < N; i++) {
         const GpudlDeviceInfo *info = infos->pdata[i];
-        g_autofree gchar *address = g_strdup_printf("0000:0%u:00.0", i);
+        g_autofree gchar *address = g_strdup_printf("0000:%02x:00.0", i);
 
         g_assert_cmpint(info->id, ==, (gint)i);
         g_assert_cmpstr(info->address, ==, address);
@@ -611,9 +709,14 @@ int main(int argc, char **argv)
     g_test_add_func("/session-shared/devices-are-not-mixed-up", test_devices_are_not_mixed_up);
     g_test_add_func("/session-shared/models-of-one-id-and-other-sizes-are-not-shared",
                     test_models_of_one_id_and_other_sizes_are_not_shared);
+    g_test_add_func("/session-shared/streams-are-of-the-same-network", test_streams_are_of_the_same_network);
     g_test_add_func("/session-shared/who-joins-is-held-to-its-own-limit", test_who_joins_is_held_to_its_own_limit);
     add_for_both("/session-shared", "anothers-limit-fails-nobody-else", test_anothers_limit_fails_nobody_else);
+    add_for_both("/session-shared", "a-limit-shared-is-tried-once", test_a_limit_shared_is_tried_once);
     add_for_both("/session-shared", "loading-is-cancelled-by-one-of-two", test_loading_is_cancelled_by_one_of_two);
+    add_for_both("/session-shared", "who-waits-for-another-can-be-cancelled",
+                 test_who_waits_for_another_can_be_cancelled);
+    add_for_both("/session-shared", "constants-are-let-go-after-open", test_constants_are_let_go_after_open);
     add_for_both("/session-shared", "who-loads-is-told-how-far", test_who_loads_is_told_how_far);
     add_for_both("/session-shared", "modules-may-tune-in-the-background", test_modules_may_tune_in_the_background);
     add_for_both("/session-shared", "refused-engines-are-closed", test_refused_engines_are_closed);

@@ -127,7 +127,10 @@ static void test_wrong_buckets_are_told(void)
     g_assert_nonnull(gpudl_batches_check(&info));
     info = make_info(4, 2, (const guint[]){2, 5}, NULL);
     g_assert_nonnull(gpudl_batches_check(&info));
-    info = make_info(4, 2, (const guint[]){2, 4}, NULL);
+    info = make_info(GPUDL_MAX_BUCKETS + 1, 0, NULL, NULL);
+    for (guint i = 0; i < GPUDL_MAX_BUCKETS; i++)
+        info.buckets[info.n_buckets++] = i + 1;
+    g_assert_null(gpudl_batches_check(&info));
     info.n_buckets = GPUDL_MAX_BUCKETS + 1;
     g_assert_nonnull(gpudl_batches_check(&info));
 }
@@ -195,19 +198,30 @@ static void test_changes_count_at_once(void)
     fake->is.run_time_ns = 4711;
     fake->is.depth = 5;
     fake->is.work_bytes = 7000;
+    fake->is.weight_bytes = 50;
     fake_unlock(fake);
     fake->change();
     check_sizes(fake, use, 6, (const guint[]){6});
     check_sizes(fake, use, 17, (const guint[]){16, 1});
     g_assert_cmpuint(gpudl_session_get_run_time(use->session), ==, 4711);
     g_assert_cmpuint(gpudl_session_get_depth(use->session), ==, 5);
-    g_assert_cmpuint(gpudl_session_get_memory(use->session, NULL, NULL), ==, 7400);
+    g_assert_cmpuint(gpudl_session_get_memory(use->session, NULL, NULL), ==, 7050);
     /* buckets that appear later */
     fake_lock(fake);
     fake->is.n_buckets = 2;
     fake_unlock(fake);
     fake->change();
     check_sizes(fake, use, 9, (const guint[]){4, 4, 1});
+}
+
+static void test_changes_may_come_before_open_returns(gconstpointer backend)
+{
+    Fake *fake = fake_begin(backend);
+    g_autoptr(Use) use = NULL;
+
+    FAKE_SET(fake, is.early_run_time_ns, 4711);
+    use = use_new((GpudlSessionConfig){.backend = backend}, 0);
+    g_assert_cmpuint(gpudl_session_get_run_time(use->session), ==, 4711);
 }
 
 static void test_wrong_changes_are_ignored(void)
@@ -220,6 +234,11 @@ static void test_wrong_changes_are_ignored(void)
     fake->change();
     g_test_assert_expected_messages();
     FAKE_SET(fake, is.n_slots, 1);
+    FAKE_SET(fake, is.more_frames, 16);
+    g_test_expect_message("gpudl", G_LOG_LEVEL_MESSAGE, "*is ignored*another largest batch*");
+    fake->change();
+    g_test_assert_expected_messages();
+    FAKE_SET(fake, is.more_frames, 0);
     FAKE_SET(fake, is.buckets[1], 1);
     g_test_expect_message("gpudl", G_LOG_LEVEL_MESSAGE, "*is ignored*do not ascend*");
     fake->change();
@@ -390,6 +409,14 @@ static void test_profiles_may_fail(gconstpointer backend)
     fake->table->profile = NULL;
     check_no_profile(use->session, 1, 1, GPUDL_ERROR_UNSUPPORTED);
     fake->table->profile = fake->whole->profile;
+    fake_lock(fake);
+    fake->does.profile_status = GPUDL_STATUS_OK;
+    fake_unlock(fake);
+    for (guint wrong = 1; wrong <= 3; wrong++) {
+        FAKE_SET(fake, does.wrong_rows, wrong);
+        check_no_profile(use->session, 1, 1, GPUDL_ERROR_BACKEND);
+    }
+    FAKE_SET(fake, does.wrong_rows, 0);
     run_some(use);
 
     /* it waits for a slot while the device dies */
@@ -404,7 +431,7 @@ static void test_profiles_may_fail(gconstpointer backend)
     for (guint i = 0; i < 10; i++)
         use_check(use, i, GPUDL_ERROR_DEVICE);
     check_no_profile(use->session, 1, 1, GPUDL_ERROR_DEVICE);
-    g_assert_cmpuint(FAKE_SEEN(fake, profiles), ==, 2);
+    g_assert_cmpuint(FAKE_SEEN(fake, profiles), ==, 5);
 }
 
 static void test_device_may_fail_in_a_profile(gconstpointer backend)
@@ -487,6 +514,7 @@ int main(int argc, char **argv)
     g_test_add_func("/batches/wrong-buckets-are-told", test_wrong_buckets_are_told);
     g_test_add_func("/turns/executions-are-as-large-as-is-soonest", test_executions_are_as_large_as_is_soonest);
     g_test_add_func("/turns/changes-count-at-once", test_changes_count_at_once);
+    add_for_both("/turns", "changes-may-come-before-open-returns", test_changes_may_come_before_open_returns);
     g_test_add_func("/turns/wrong-changes-are-ignored", test_wrong_changes_are_ignored);
     g_test_add_func("/turns/idle-until-there-is-no-more", test_idle_until_there_is_no_more);
     g_test_add_func("/turns/idle-only-while-nothing-is-under-way", test_idle_only_while_nothing_is_under_way);

@@ -319,7 +319,7 @@ static void test_top_k_of_many(gconstpointer data)
 
 static void test_bad_configurations_are_refused(void)
 {
-    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GpudlModel) model = make_model(), many_heads = make_model_of(4, GPUDL_MAX_HEADS + 1);
 
     check_refused(model, &(GpudlSessionConfig){.backend = "tpu"}, GPUDL_ERROR_INVALID_ARGUMENT, "tpu");
     check_refused(model, &(GpudlSessionConfig){.backend = "cuda", .cuda_device_id = 3}, GPUDL_ERROR_NO_DEVICE,
@@ -330,6 +330,7 @@ static void test_bad_configurations_are_refused(void)
                   "at most 1024");
     check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .memory_limit = 1}, GPUDL_ERROR_NO_MEMORY,
                   "1 are allowed");
+    check_refused(many_heads, &(GpudlSessionConfig){.backend = "cpu"}, GPUDL_ERROR_LIMIT, "17 outputs");
     /* a failed load leaves nothing behind */
     gpudl_session_unref(acquire(model, "cpu"));
 }

@@ -14,7 +14,7 @@ GpudlEngineInfo fake_info_locked(const GpudlOpenParams *params)
 {
     GpudlEngineInfo info = {
         .n_slots = FAKE_ASYNC ? fake.is.n_slots : params->threads,
-        .max_batch = params->batch_size,
+        .max_batch = params->batch_size + fake.is.more_frames,
         .depth = fake.is.depth,
         .precision = params->precision,
         .weight_bytes = fake.is.weight_bytes,
@@ -63,6 +63,7 @@ GpudlStatus fake_resolve(void *device, GpudlOpenParams *params, GpudlFault *faul
 
     pthread_mutex_lock(&fake.lock);
     fake.seen.resolves++;
+    pthread_cond_broadcast(&fake.changed);
     status = resolve_locked(params, fault);
     pthread_mutex_unlock(&fake.lock);
     return status;
@@ -154,6 +155,8 @@ static int take_time(const GpudlHost *host, uint32_t us)
         host->progress(host->host, (double)(now - begin) / (double)length, "taking time");
         usleep(1000);
     }
+    if (length > 0)
+        host->progress(host->host, 1.5, "taking time"); /* the host makes it 1 */
     return !host->cancelled(host->host);
 }
 
@@ -200,6 +203,27 @@ static GpudlStatus begin_engine(FakeEngine *engine, GpudlFault *fault)
     return GPUDL_STATUS_OK;
 }
 
+static void *tell_early(void *data)
+{
+    FakeEngine *engine = data;
+    GpudlEngineInfo info = engine->info;
+
+    info.run_time_ns = fake.is.early_run_time_ns;
+    engine->host->changed(engine->host->host, &info);
+    return NULL;
+}
+
+static void change_early(FakeEngine *engine)
+{
+    pthread_t thread;
+
+    if (fake.is.early_run_time_ns == 0)
+        return;
+    if (pthread_create(&thread, NULL, tell_early, engine) != 0)
+        fake_violation("no thread for an early change");
+    pthread_join(thread, NULL);
+}
+
 GpudlStatus fake_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **result,
                       GpudlEngineInfo *info, GpudlFault *fault)
 {
@@ -212,6 +236,7 @@ GpudlStatus fake_open(void *device, const GpudlHost *host, const GpudlOpenParams
     check_open_locked(device, params);
     us = fake.is.open_us;
     quiet = fake.is.quiet;
+    fake.seen.loads++;
     fake.seen.loading++;
     pthread_cond_broadcast(&fake.changed);
     pthread_mutex_unlock(&fake.lock);
@@ -247,6 +272,7 @@ GpudlStatus fake_open(void *device, const GpudlHost *host, const GpudlOpenParams
         free(engine);
         return status;
     }
+    change_early(engine);
     *result = engine;
     return GPUDL_STATUS_OK;
 }
@@ -406,6 +432,12 @@ GpudlStatus fake_profile(void *data, uint32_t slot, int64_t batch, uint32_t runs
                                             .ns = 1000 * (i + 1) * (uint64_t)batch,
                                             .bytes = 64 * (i + 1),
                                             .flops = 32 * (i + 1)};
+    if (fake.does.wrong_rows == 1)
+        engine->rows[n - 1].last_node = (int32_t)n;
+    else if (fake.does.wrong_rows == 2)
+        engine->rows[n - 1].last_node = (int32_t)n - 2;
+    else if (fake.does.wrong_rows == 3)
+        engine->rows[0].node = -1;
     if (status == GPUDL_STATUS_DEVICE)
         fake_die_locked(engine, FAKE_ASYNC ? NULL : s);
     pthread_mutex_unlock(&fake.lock);

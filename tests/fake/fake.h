@@ -25,7 +25,7 @@ extern "C" {
 
 /** The module's symbol beside the backend's: a FakeEntry. */
 #define FAKE_ENTRY "gpudl_fake_entry"
-#define FAKE_MAX_DEVICES 4
+#define FAKE_MAX_DEVICES 12
 #define FAKE_N_SIZES 256
 
 #define FAKE_FAILS 1000000.f
@@ -43,17 +43,19 @@ typedef struct {
 typedef struct {
     uint32_t n_devices;          /* at most FAKE_MAX_DEVICES */
     uint32_t n_slots, max_batch; /* of engines whose configuration leaves them open */
+    uint32_t more_frames;        /* added to the largest batch, which is the configuration's */
     uint32_t n_buckets;          /* those above an engine's largest batch are left out */
     uint32_t buckets[GPUDL_MAX_BUCKETS];
     uint64_t bucket_ns[GPUDL_MAX_BUCKETS];
     uint32_t depth;
     uint64_t run_time_ns, weight_bytes, work_bytes;
     uint32_t memory_kinds;
-    uint32_t limit_matters; /* resolve() leaves memory_limit: another limit is another engine */
-    uint32_t quiet;         /* open() logs nothing: GLib's log does not heed fork() */
-    uint32_t open_us;       /* open() takes this long, or until it is cancelled */
-    uint32_t tunes;         /* engines have a thread that asks for plans and constants and tells of changes
-                               until closing() */
+    uint32_t limit_matters;     /* resolve() leaves memory_limit: another limit is another engine */
+    uint32_t early_run_time_ns; /* not 0: a thread tells of this run time before open() has returned */
+    uint32_t quiet;             /* open() logs nothing: GLib's log does not heed fork() */
+    uint32_t open_us;           /* open() takes this long, or until it is cancelled */
+    uint32_t tunes;             /* engines have a thread that asks for plans and constants and tells of changes
+                                   until closing() */
 } FakeNature;
 
 /** What happens. Statuses: GPUDL_STATUS_OK is for nothing. The how manieth: since reset(), from 1; 0: none. */
@@ -77,6 +79,7 @@ typedef struct {
 
     GpudlStatus probe_status, devices_status, device_status, alloc_status, resolve_status, open_status, idle_status,
         profile_status;
+    uint32_t wrong_rows;  /* profile() tells of nodes: 1: beyond the last, 2: that end before they begin, 3: below 0 */
     uint32_t idle_rounds; /* calls of idle() that say there is more */
     uint32_t idle_us;     /* each takes this long */
 } FakeFate;
@@ -84,6 +87,7 @@ typedef struct {
 /** What has happened since reset(). */
 typedef struct {
     uint32_t opens, closes, device_opens, device_closes; /* opens: that succeeded */
+    uint32_t loads;                                      /* calls of open() */
     uint32_t resolves, stages, unstages, submits, waits, idles, profiles;
     uint32_t runs;                   /* executions that were computed */
     uint32_t jobs;                   /* in them */
