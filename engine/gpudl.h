@@ -203,7 +203,8 @@ typedef struct _GpudlSession GpudlSession;
 GPUDL_API GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig *config,
                                               GCancellable *cancellable, GError **error);
 GPUDL_API GpudlSession *gpudl_session_ref(GpudlSession *session);
-/** The last reference joins the session's threads and frees the device. No request of it may be unfinished. */
+/** The last reference joins the session's threads and frees what it has on the device; of one whose device was given
+ * up it leaves all to the end of the process. No request of it may be unfinished. */
 GPUDL_API void gpudl_session_unref(GpudlSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlSession, gpudl_session_unref)
 

@@ -14,8 +14,10 @@ static gboolean is_inherited(const GpudlRequest *request)
     return gpudl_session_is_inherited(request->stream->session);
 }
 
-static gboolean fail_inherited(GError **error)
+gboolean gpudl_session_check(const GpudlSession *session, GError **error)
 {
+    if (!gpudl_session_is_inherited(session))
+        return TRUE;
     g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE,
                         "the session belongs to the process that forked this one: acquire one here");
     return FALSE;
@@ -290,8 +292,8 @@ gboolean gpudl_request_submit(GpudlRequest *request, const GpudlFrame *frame, co
     GpudlFrame known_frame;
     GpudlPreproc known_preproc;
 
-    if (gpudl_session_is_inherited(session))
-        return fail_inherited(error);
+    if (!gpudl_session_check(session, error))
+        return FALSE;
     if (!preproc)
         preproc = &request->stream->model->preproc;
     if (!gpudl_struct_take(&known_frame, sizeof known_frame, frame, GPUDL_FRAME_FIRST_SIZE, "GpudlFrame", error) ||
@@ -320,8 +322,8 @@ gboolean gpudl_request_submit_tensor(GpudlRequest *request, const float *values,
         g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "no values were given");
         return FALSE;
     }
-    if (gpudl_session_is_inherited(session))
-        return fail_inherited(error);
+    if (!gpudl_session_check(session, error))
+        return FALSE;
     g_mutex_lock(&session->lock);
     if (!begin(session, request, error)) {
         g_mutex_unlock(&session->lock);
@@ -353,8 +355,8 @@ gboolean gpudl_request_wait(GpudlRequest *request, GError **error)
     GpudlSession *session = request->stream->session;
     gboolean good;
 
-    if (is_inherited(request))
-        return fail_inherited(error);
+    if (!gpudl_session_check(session, error))
+        return FALSE;
     g_mutex_lock(&session->lock);
     while (is_under_way(request))
         g_cond_wait(&request->done, &session->lock);

@@ -481,11 +481,8 @@ gboolean gpudl_scheduler_run(GpudlSession *session,
 {
     GpudlErrand errand = {.func = func, .data = data};
 
-    if (gpudl_session_is_inherited(session)) {
-        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE,
-                            "the session belongs to the process that forked this one: acquire one here");
+    if (!gpudl_session_check(session, error))
         return FALSE;
-    }
     g_mutex_lock(&session->lock);
     if (session->dead) {
         g_propagate_error(error, g_error_copy(session->dead));

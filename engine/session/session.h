@@ -150,6 +150,10 @@ struct _GpudlSession {
 /** TRUE in a child of the process that made the session: its threads are not there, its locks may be held for ever. */
 gboolean gpudl_session_is_inherited(const GpudlSession *session);
 
+/* request.c */
+/** FALSE with DEVICE if it is the parent process' one. */
+gboolean gpudl_session_check(const GpudlSession *session, GError **error);
+
 /* host.c */
 /** Takes over what open() has said, and what changed() has said already. NULL, or what is wrong with it (static text).
  */
