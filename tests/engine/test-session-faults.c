@@ -64,6 +64,32 @@ static void test_failed_submits_leave_the_slot_free(gconstpointer backend)
     check_given_back(fake, g_str_equal(backend, "cuda") ? 2 * N : 0);
 }
 
+/* What is told of a run is of that run alone. */
+static void test_times_are_of_the_last_run(gconstpointer backend)
+{
+    Fake *fake = fake_begin(backend);
+    g_autoptr(Use) use = use_new((GpudlSessionConfig){.backend = backend, .batch_size = 1}, 3);
+    const GpudlTiming *timing = gpudl_request_get_timing(use->requests[2]);
+    gint64 begin = g_get_monotonic_time() * 1000;
+
+    use_submit(use, 2, 0);
+    use_check(use, 2, GOOD);
+    g_assert_cmpint(timing->submitted, >=, begin);
+    g_assert_cmpint(timing->started, >=, timing->submitted);
+    g_assert_cmpint(timing->finished, >=, timing->started);
+    FAKE_SET(fake, does.hold, 1);
+    for (guint i = 0; i < 3; i++) /* the third waits for one of two slots */
+        use_submit(use, i, 0);
+    gpudl_request_cancel(use->requests[2]);
+    use_check(use, 2, GPUDL_ERROR_CANCELLED);
+    FAKE_SET(fake, does.hold, 0);
+    g_assert_cmpint(timing->started, ==, 0); /* never */
+    g_assert_cmpuint(timing->batch, ==, 0);
+    g_assert_cmpint(timing->finished, >=, timing->submitted);
+    use_check(use, 0, GOOD);
+    use_check(use, 1, GOOD);
+}
+
 static void test_each_submit_is_waited_for(gconstpointer backend)
 {
     Fake *fake = fake_begin(backend);
@@ -482,6 +508,7 @@ int main(int argc, char **argv)
 
     g_test_init(&argc, &argv, NULL);
     add_for_both("/faults", "failed-submits-leave-the-slot-free", test_failed_submits_leave_the_slot_free);
+    add_for_both("/faults", "times-are-of-the-last-run", test_times_are_of_the_last_run);
     add_for_both("/faults", "each-submit-is-waited-for", test_each_submit_is_waited_for);
     add_for_both("/faults", "dead-device-fails-all-and-gets-nothing-more",
                  test_dead_device_fails_all_and_gets_nothing_more);

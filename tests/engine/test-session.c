@@ -330,6 +330,13 @@ static void test_bad_configurations_are_refused(void)
                   "at most 1024");
     check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .memory_limit = 1}, GPUDL_ERROR_NO_MEMORY,
                   "1 are allowed");
+    check_refused(model,
+                  &(GpudlSessionConfig){.backend = "cpu", .precision = (GpudlPrecision)(GPUDL_PRECISION_FP8 + 1)},
+                  GPUDL_ERROR_INVALID_ARGUMENT, "is unknown");
+    check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .activation = (GpudlActivation)-1},
+                  GPUDL_ERROR_INVALID_ARGUMENT, "is unknown");
+    check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .autotune = (GpudlAutotune)(GPUDL_AUTOTUNE_FULL + 1)},
+                  GPUDL_ERROR_INVALID_ARGUMENT, "is unknown");
     check_refused(many_heads, &(GpudlSessionConfig){.backend = "cpu"}, GPUDL_ERROR_LIMIT, "17 outputs");
     /* a failed load leaves nothing behind */
     gpudl_session_unref(acquire(model, "cpu"));
