@@ -187,6 +187,7 @@ gboolean gpudl_model_hold_cancellable(GpudlModel *model, GCancellable *cancellab
         if (model->planner)
             gpudl_planner_set_held(model->planner, TRUE);
     }
+    model->used = TRUE;
     model->holds++;
     return TRUE;
 }
@@ -201,7 +202,7 @@ void gpudl_model_release(GpudlModel *model)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&model->lock);
 
     g_return_if_fail(model->holds > 0);
-    if (--model->holds > 0 || !model->pages)
+    if (--model->holds > 0 || !model->pages || !model->used)
         return;
     if (model->planner)
         gpudl_planner_set_held(model->planner, FALSE);
@@ -220,17 +221,20 @@ GpudlPlanner *gpudl_model_get_planner(GpudlModel *model)
     return model->planner;
 }
 
-/* Sessions go on opening meanwhile: it takes as long as reading the file. */
+/* A hold that does not use the constants up. FALSE if they are not there. */
+static gboolean hold_file(GpudlModel *model)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&model->lock);
+
+    if (!model->file || model->dropped)
+        return FALSE;
+    model->holds++;
+    return TRUE;
+}
+
 static gboolean compute_id(GpudlModel *model)
 {
-    gboolean there;
-
-    g_mutex_lock(&model->lock);
-    there = model->file && !model->dropped;
-    if (there)
-        model->holds++;
-    g_mutex_unlock(&model->lock);
-    if (!there)
+    if (!hold_file(model))
         return model->source && model->source->hash(model, model->id);
     gpudl_modelfile_hash(model->file, model->id);
     gpudl_model_release(model);

@@ -23,12 +23,13 @@ typedef struct {
 /** Room for what identifies a network's content: 64 hexadecimal digits. */
 #define GPUDL_CONTENT_BYTES 65
 
-/** Where a model that came from a file gets from it again. May take as long as loading. */
+/** Where a model that came from a file gets from it again; may take as long as loading. */
 typedef struct {
-    /** Makes the constants readable again, the same bytes at the same addresses; under the model's lock. FORMAT if the
-     * file is another now. */
+    /** Makes the constants readable again, the same bytes at the same addresses. FORMAT if the file is another now.
+     * Called under the model's lock. */
     gboolean (*refill)(GpudlModel *model, GCancellable *cancellable, GError **error);
-    /** Computes the id while the constants are not there; FALSE if the file is another now, or gone. */
+    /** Computes the id while the constants are not there; FALSE if the file is another now, or gone. Called under
+     * id_lock alone: who wants the constants does not wait for it. */
     gboolean (*hash)(GpudlModel *model, gchar id[65]);
     /** No reference is left: nobody may be given one any more. Called without a lock, before anything is freed. */
     void (*forget)(GpudlModel *model);
@@ -50,14 +51,15 @@ struct _GpudlModel {
     /* provenance: where it comes from; owned, NULL where unknown */
     gchar *source_file, *source_format, *producer, *licence, *converted_by;
 
-    /* The lock comes before the planner's, and is held while a file is read. */
-    GMutex lock;
+    /* Lock order: id_lock, lock, the planner's. The lock is held while constants are read, id_lock while the id is
+     * computed. */
+    GMutex lock, id_lock;
     GpudlPlanner *planner;          /* or NULL */
     GpudlPages *pages;              /* holds the large constants and goes when nobody holds them; NULL: they stay */
     GBytes *file;                   /* of a net.bin: all of it */
     guint holds;                    /* gpudl_model_hold() less gpudl_model_release() */
+    gboolean used;                  /* held once: pages go with the last hold */
     gboolean dropped;               /* pages are not there */
-    GMutex id_lock;                 /* of who computes the id; comes before the lock */
     gchar id[65], claimed_id[65];   /* id: valid once id_known; claimed_id: what a net.bin's header says, or "" */
     gint id_known;                  /* atomic */
     const GpudlModelSource *source; /* or NULL */

@@ -424,6 +424,89 @@ static void test_hold(Fixture *self, gconstpointer data)
     }
 }
 
+static struct {
+    GMutex lock;
+    GCond changed;
+    gboolean begun, may_end;
+} hashing;
+
+static gboolean hash_until_told(GpudlModel *model, gchar id[65])
+{
+    g_mutex_lock(&hashing.lock);
+    hashing.begun = TRUE;
+    g_cond_broadcast(&hashing.changed);
+    while (!hashing.may_end)
+        g_cond_wait(&hashing.changed, &hashing.lock);
+    g_mutex_unlock(&hashing.lock);
+    memset(id, 'a', 64);
+    id[64] = '\0';
+    return TRUE;
+}
+
+static gpointer ask_for_id(gpointer model)
+{
+    return (gpointer)gpudl_model_get_id(model);
+}
+
+static gpointer hold_once(gpointer model)
+{
+    gboolean held = gpudl_model_hold(model, NULL);
+
+    if (held)
+        gpudl_model_release(model);
+    g_mutex_lock(&hashing.lock);
+    hashing.may_end = TRUE;
+    g_cond_broadcast(&hashing.changed);
+    g_mutex_unlock(&hashing.lock);
+    return GINT_TO_POINTER(held);
+}
+
+/* Hashing a large file takes long: who wants the constants does not wait for it. */
+static void test_hold_while_hashing(Fixture *self, gconstpointer data)
+{
+    g_autofree gchar *path = write_net(self, "net.onnx", &wide);
+    g_autoptr(GpudlModel) model = load(path);
+    const GpudlModelSource *own = model->source;
+    GpudlModelSource slow = *own;
+    gint64 end = g_get_monotonic_time() + 10 * G_TIME_SPAN_SECOND;
+    GThread *asks, *holds;
+    gboolean in_time = TRUE;
+
+    slow.hash = hash_until_told;
+    model->source = &slow;
+    asks = g_thread_new("ask", ask_for_id, model);
+    g_mutex_lock(&hashing.lock);
+    while (!hashing.begun)
+        g_cond_wait(&hashing.changed, &hashing.lock);
+    holds = g_thread_new("hold", hold_once, model);
+    while (!hashing.may_end && in_time)
+        in_time = g_cond_wait_until(&hashing.changed, &hashing.lock, end);
+    hashing.may_end = TRUE;
+    g_cond_broadcast(&hashing.changed);
+    g_mutex_unlock(&hashing.lock);
+    g_assert_cmpuint(strlen(g_thread_join(asks)), ==, 64);
+    g_assert_true(GPOINTER_TO_INT(g_thread_join(holds)));
+    g_assert_true(in_time);
+    model->source = own;
+}
+
+/* Hashing is no use of the constants: they stay for the first that uses them, and go with the last. */
+static void test_hash_keeps(Fixture *self, gconstpointer data)
+{
+    g_autofree gchar *path = write_net(self, "net.onnx", &wide),
+                     *bin = g_build_filename(self->directory, "n.bin", NULL);
+    g_autoptr(GpudlModel) imported = load(path), model = NULL;
+
+    g_assert_true(gpudl_model_save(imported, bin, NULL));
+    model = load(bin);
+    g_assert_cmpuint(strlen(gpudl_model_get_id(model)), ==, 64);
+    g_assert_false(model->dropped);
+    g_assert_true(gpudl_model_hold(model, NULL));
+    g_assert_false(model->dropped);
+    gpudl_model_release(model);
+    g_assert_true(model->dropped);
+}
+
 /* Saving reads the constants, and lets them go. */
 static void test_save_holds(Fixture *self, gconstpointer data)
 {
@@ -872,6 +955,8 @@ int main(int argc, char **argv)
                  {"hold-from-threads", test_hold_from_threads},
                  {"together", test_together},
                  {"once", test_once},
+                 {"hold-while-hashing", test_hold_while_hashing},
+                 {"hash-keeps", test_hash_keeps},
                  {"cancelled-waiting", test_cancelled_waiting},
                  {"failing", test_failing},
                  {"fork", test_fork},
