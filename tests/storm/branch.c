@@ -6,6 +6,7 @@
 #include "storm.h"
 
 #define TRACE_LENGTH 48
+#define MARK "storm-mark" /* the structure of events that know their place */
 
 /*
  * Pictures of calm branches are of one colour, by their serial. Networks have three classes: the means of red, green
@@ -101,14 +102,30 @@ static void draw(GstBuffer *buffer, guint64 serial)
     gst_buffer_unmap(buffer, &map);
 }
 
-static void buffer_comes(Branch *branch, GstPadProbeInfo *info)
+/* Before some buffers: an event that says which one follows it, and one that sticks. */
+static void send_events(GstPad *pad, guint64 serial, guint64 epoch)
+{
+    if (serial % 3 == 0)
+        gst_pad_send_event(pad, gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM,
+                                                     gst_structure_new(MARK, "serial", G_TYPE_UINT64, serial, "epoch",
+                                                                       G_TYPE_UINT64, epoch, NULL)));
+    if (serial % 7 == 0)
+        gst_pad_send_event(pad, gst_event_new_tag(gst_tag_list_new(GST_TAG_TRACK_NUMBER, (guint)serial + 1, NULL)));
+}
+
+static void buffer_comes(Branch *branch, GstPad *pad, GstPadProbeInfo *info)
 {
     GstBuffer *buffer = gst_buffer_make_writable(GST_PAD_PROBE_INFO_BUFFER(info));
-    guint64 serial;
+    guint64 serial, epoch;
 
     g_mutex_lock(&branch->lock);
-    serial = branch->next_in++;
+    serial = branch->next_in;
     branch->epoch += branch->unlinked;
+    epoch = branch->epoch;
+    g_mutex_unlock(&branch->lock);
+    send_events(pad, serial, epoch);
+    g_mutex_lock(&branch->lock);
+    branch->next_in++;
     GST_BUFFER_OFFSET(buffer) = serial;
     GST_BUFFER_OFFSET_END(buffer) = (branch->number & 0xffff) | branch->epoch << 16;
     trace_locked(branch, g_strdup_printf("in %u", (guint)serial));
@@ -124,7 +141,7 @@ static GstPadProbeReturn in_probe(GstPad *pad, GstPadProbeInfo *info, gpointer d
     GstEventType type;
 
     if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
-        buffer_comes(branch, info);
+        buffer_comes(branch, pad, info);
         return GST_PAD_PROBE_OK;
     }
     type = GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info));
@@ -220,6 +237,20 @@ static void buffer_leaves(Branch *branch, GstBuffer *buffer)
     g_mutex_unlock(&branch->lock);
 }
 
+/* Under the lock. */
+static void check_mark(Branch *branch, GstEvent *event)
+{
+    guint64 serial, epoch;
+
+    if (!gst_event_has_name(event, MARK) || !gst_structure_get(gst_event_get_structure(event), "serial", G_TYPE_UINT64,
+                                                               &serial, "epoch", G_TYPE_UINT64, &epoch, NULL))
+        return;
+    if (branch->last_out >= (gint64)serial)
+        bad_locked(branch, "the event before buffer %u comes after %d", (guint)serial, (gint)branch->last_out);
+    else if (branch->last_out >= 0 && branch->last_out + 1 != (gint64)serial && epoch == branch->last_epoch)
+        bad_locked(branch, "the event before buffer %u comes right after %d", (guint)serial, (gint)branch->last_out);
+}
+
 static GstPadProbeReturn out_probe(GstPad *pad, GstPadProbeInfo *info, gpointer data)
 {
     Branch *branch = data;
@@ -232,6 +263,7 @@ static GstPadProbeReturn out_probe(GstPad *pad, GstPadProbeInfo *info, gpointer 
     type = GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info));
     g_mutex_lock(&branch->lock);
     trace_locked(branch, g_strdup_printf("        out %s", gst_event_type_get_name(type)));
+    check_mark(branch, GST_PAD_PROBE_INFO_EVENT(info));
     if (type == GST_EVENT_EOS) {
         if (branch->last_out >= 0 && branch->last_out + 1 != (gint64)branch->next_in &&
             branch->epoch == branch->last_epoch && gst_pad_is_linked(pad))
