@@ -59,7 +59,7 @@ static void tear_down(Fixture *f, gconstpointer data)
 static void test_exact(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    GpudlParity parity;
+    GpudlParity parity = {.struct_size = sizeof parity};
 
     g_unsetenv("GPUDL_TEST_OFF_HEAD");
     gpudl_model_convert(f->in, f->out, NULL, "cpu", NULL, NULL, NULL, 0, NULL, NULL, &parity, NULL, &error);
@@ -73,7 +73,7 @@ static void test_off(Fixture *f, gconstpointer data)
     const guint head = GPOINTER_TO_UINT(data);
     g_autofree gchar *text = g_strdup_printf("%u", head);
     g_autoptr(GError) error = NULL;
-    GpudlParity parity;
+    GpudlParity parity = {.struct_size = sizeof parity};
 
     g_setenv("GPUDL_TEST_OFF_HEAD", text, TRUE);
     g_assert_false(
