@@ -17,11 +17,11 @@ gboolean gpudl_struct_has_room(gconstpointer to, gsize first_size, const gchar *
 {
     gsize given = size_of(to, first_size);
 
-    if (given >= first_size)
+    if (given >= first_size && given <= GPUDL_STRUCT_LIMIT)
         return TRUE;
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
-                "%s.struct_size is %" G_GSIZE_FORMAT ", expected %" G_GSIZE_FORMAT " or more: set it to sizeof(%s)",
-                name, given, first_size, name);
+                "%s.struct_size is %" G_GSIZE_FORMAT ", expected %" G_GSIZE_FORMAT "..%u: set it to sizeof(%s)", name,
+                given, first_size, GPUDL_STRUCT_LIMIT, name);
     return FALSE;
 }
 

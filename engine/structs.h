@@ -10,6 +10,9 @@
 
 G_BEGIN_DECLS
 
+/** Bytes that no version of such a struct has: a caller who has not set its size. */
+#define GPUDL_STRUCT_LIMIT 4096u
+
 /** Size of a struct whose last field is this one. */
 #define GPUDL_SIZE_TO(type, last) (offsetof(type, last) + sizeof(((type *)0)->last))
 
@@ -23,7 +26,7 @@ gboolean gpudl_struct_take(gpointer to, gsize size, gconstpointer from, gsize fi
 
 /**
  * Whether a struct to be filled, of the size that its first field says (0: first_size), has room for what the first
- * version of it held. INVALID_ARGUMENT naming the struct if not.
+ * version of it held, and is one that can be: filling zeroes all of it. INVALID_ARGUMENT naming the struct if not.
  */
 gboolean gpudl_struct_has_room(gconstpointer to, gsize first_size, const gchar *name, GError **error);
 

@@ -63,6 +63,26 @@ static void test_sizes(void)
     g_assert_nonnull(strstr(error->message, "Now.struct_size is 7"));
 }
 
+/* A size that nobody has set: what is beyond the struct is neither read nor zeroed. */
+static void test_unset_size(void)
+{
+    g_autofree guint8 *room = g_malloc0(2 * GPUDL_STRUCT_LIMIT);
+    guint32 sizes[] = {GPUDL_STRUCT_LIMIT, GPUDL_STRUCT_LIMIT + 1, G_MAXUINT32};
+    Now now;
+
+    for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autoptr(GError) error = NULL;
+
+        memcpy(room, &sizes[i], sizeof sizes[i]);
+        g_assert_cmpint(gpudl_struct_has_room(room, FIRST_SIZE, "Now", &error), ==, i == 0);
+        g_assert_cmpint(error == NULL, ==, i == 0);
+        g_clear_error(&error);
+        g_assert_cmpint(take(&now, room, &error), ==, i == 0);
+        if (i > 0)
+            g_assert_nonnull(strstr(error->message, "expected 8..4096"));
+    }
+}
+
 /* The library's own, each with room behind it for what a later header may add. */
 static void test_configurations(void)
 {
@@ -142,6 +162,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/structs/sizes", test_sizes);
+    g_test_add_func("/structs/unset-size", test_unset_size);
     g_test_add_func("/structs/configurations", test_configurations);
     g_test_add_func("/structs/frames", test_frames);
     return g_test_run();
