@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/table.h"
-#include "tools/text.h"
 
 #include "tools/text.h"
 
