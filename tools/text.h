@@ -9,8 +9,8 @@
 
 G_BEGIN_DECLS
 
-/** A copy without bytes that are no UTF-8 and without control characters: U+FFFD in their places. Freed by the caller,
- * like the next. */
+/** A copy without bytes that are no UTF-8, without control characters and without those that change the direction of
+ * writing: U+FFFD in their places. Freed by the caller, like the next. */
 gchar *text_printable(const gchar *text);
 /** The same but for the ends of lines, which stay. */
 gchar *text_printable_lines(const gchar *text);

@@ -107,6 +107,8 @@ static void tables_hold_together(void)
     g_assert_cmpstr(out->str, ==, "  a   number  last\n  \303\244\303\266       5  x\n              yy\n");
     SAYS(text_printable_lines("a\nb\r\n"), "a\nb\357\277\275\n");
     SAYS(text_printable("a\x1b[31m\tb\xff\x7f"), "a\357\277\275[31m\357\277\275b\357\277\275\357\277\275");
+    SAYS(text_printable("a\342\200\256b\342\201\246c"), "a\357\277\275b\357\277\275c");
+    SAYS(text_printable("\342\200\217\327\220\342\200\215"), "\342\200\217\327\220\342\200\215"); /* a mark, a joiner */
 }
 
 /* ---- profiles ---------------------------------------------------------------------------------------------------- */
