@@ -183,8 +183,10 @@ static GpudlModel *read_net_bin(const Load *load, GpudlPages *pages, GBytes *byt
 
     if (!gpudl_modelfile_check(bytes, load->path, content, error))
         return NULL;
-    if (load->text != NULL && (model = gpudl_registry_find_content(load->path, load->text, content)) != NULL)
+    if (load->text != NULL && (model = gpudl_registry_find_content(load->path, load->text, content)) != NULL) {
+        gpudl_origin_also_at(model, load->path);
         return g_steal_pointer(&model);
+    }
     model = gpudl_modelfile_read_checked(bytes, load->path, content, cancellable, error);
     if (model == NULL || !gpudl_origin_of_modelfile(model, load->path, pages, error) ||
         !apply_options(model, load->options, error))
@@ -202,6 +204,7 @@ static GpudlModel *read_onnx(const Load *load, GBytes *bytes, GCancellable *canc
 
     gpudl_origin_hash(bytes, content);
     if (load->text != NULL && (model = gpudl_registry_find_bytes(load->path, load->text, content)) != NULL) {
+        gpudl_origin_also_at(model, load->path);
         g_bytes_unref(bytes);
         return g_steal_pointer(&model);
     }

@@ -13,19 +13,95 @@
 #include "models/import.h"
 #include "models/registry.h"
 
+#define MOST_PATHS 8
 #define HASH_BYTES ((gsize)1 << 20) /* of external data, read at once */
 
 static void origin_free(gpointer data)
 {
     GpudlOrigin *origin = data;
 
-    g_free(origin->path);
+    g_ptr_array_unref(origin->paths);
+    g_mutex_clear(&origin->lock);
     g_free(origin->directory);
     g_clear_pointer(&origin->files, g_array_unref);
     g_clear_pointer(&origin->reads, g_array_unref);
     g_free(origin);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlOrigin, origin_free)
+
+static GpudlOrigin *origin_new(const gchar *path)
+{
+    GpudlOrigin *origin = g_new0(GpudlOrigin, 1);
+
+    g_mutex_init(&origin->lock);
+    origin->paths = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(origin->paths, g_canonicalize_filename(path, NULL));
+    return origin;
+}
+
+/* NULL-terminated; freed by the caller. */
+static gchar **copy_paths(GpudlOrigin *origin)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&origin->lock);
+    gchar **paths = g_new0(gchar *, origin->paths->len + 1);
+
+    for (guint i = 0; i < origin->paths->len; i++)
+        paths[i] = g_strdup(origin->paths->pdata[i]);
+    return paths;
+}
+
+void gpudl_origin_also_at(GpudlModel *model, const gchar *path)
+{
+    GpudlOrigin *origin = model->source_data;
+    g_autofree gchar *absolute = g_canonicalize_filename(path, NULL);
+    g_autoptr(GMutexLocker) locker = NULL;
+
+    if (origin->reads != NULL && origin->reads->len > 0)
+        return;
+    locker = g_mutex_locker_new(&origin->lock);
+    for (guint i = 0; i < origin->paths->len; i++)
+        if (strcmp(origin->paths->pdata[i], absolute) == 0)
+            g_ptr_array_remove_index(origin->paths, i--);
+    g_ptr_array_insert(origin->paths, 0, g_steal_pointer(&absolute));
+    if (origin->paths->len > MOST_PATHS)
+        g_ptr_array_set_size(origin->paths, MOST_PATHS);
+}
+
+/* One of the files. */
+typedef gboolean (*RefillFunc)(GpudlModel *model, const gchar *path, GCancellable *cancellable, GError **error);
+
+/* From the first that still has the content; else what is wrong with the one read last. */
+static gboolean refill_from_any(GpudlModel *model, RefillFunc refill, GCancellable *cancellable, GError **error)
+{
+    g_auto(GStrv) paths = copy_paths(model->source_data);
+    g_autoptr(GError) failure = NULL;
+
+    for (guint i = 0; paths[i] != NULL; i++) {
+        g_autoptr(GError) one = NULL;
+
+        if (refill(model, paths[i], cancellable, &one))
+            return TRUE;
+        if (g_cancellable_is_cancelled(cancellable))
+            g_clear_error(&failure);
+        if (failure == NULL)
+            failure = g_steal_pointer(&one);
+        if (g_cancellable_is_cancelled(cancellable))
+            break;
+    }
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
+static gboolean hash_any(GpudlModel *model, gboolean (*hash)(GpudlModel *model, const gchar *path, gchar id[65]),
+                         gchar id[65])
+{
+    g_auto(GStrv) paths = copy_paths(model->source_data);
+    gboolean done = FALSE;
+
+    for (guint i = 0; paths[i] != NULL && !done; i++)
+        done = hash(model, paths[i], id);
+    return done;
+}
 
 static gchar *follow(const gchar *path)
 {
@@ -60,18 +136,22 @@ void gpudl_origin_content(const gchar *bytes_content, const GpudlOnnxInfo *info,
 
 /* ---- net.bin ----------------------------------------------------------------------------------------------------- */
 
-static gboolean refill_modelfile(GpudlModel *model, GCancellable *cancellable, GError **error)
+static gboolean refill_modelfile_at(GpudlModel *model, const gchar *path, GCancellable *cancellable, GError **error)
 {
-    const GpudlOrigin *origin = model->source_data;
     gchar content[GPUDL_CONTENT_BYTES];
 
-    if (!gpudl_file_fill_pages(origin->path, model->pages, cancellable, error))
+    if (!gpudl_file_fill_pages(path, model->pages, cancellable, error))
         return FALSE;
-    if (gpudl_modelfile_check(model->file, origin->path, content, NULL) && strcmp(content, model->content) == 0)
+    if (gpudl_modelfile_check(model->file, path, content, NULL) && strcmp(content, model->content) == 0)
         return TRUE;
     gpudl_pages_drop(model->pages);
-    gpudl_file_set_changed(origin->path, error);
+    gpudl_file_set_changed(path, error);
     return FALSE;
+}
+
+static gboolean refill_modelfile(GpudlModel *model, GCancellable *cancellable, GError **error)
+{
+    return refill_from_any(model, refill_modelfile_at, cancellable, error);
 }
 
 static GBytes *read_again(const gchar *path)
@@ -79,17 +159,20 @@ static GBytes *read_again(const gchar *path)
     return gpudl_file_read(path, NULL);
 }
 
-static gboolean hash_modelfile(GpudlModel *model, gchar id[65])
+static gboolean hash_modelfile_at(GpudlModel *model, const gchar *path, gchar id[65])
 {
-    const GpudlOrigin *origin = model->source_data;
-    g_autoptr(GBytes) file = read_again(origin->path);
+    g_autoptr(GBytes) file = read_again(path);
     gchar content[GPUDL_CONTENT_BYTES];
 
-    if (file == NULL || !gpudl_modelfile_check(file, origin->path, content, NULL) ||
-        strcmp(content, model->content) != 0)
+    if (file == NULL || !gpudl_modelfile_check(file, path, content, NULL) || strcmp(content, model->content) != 0)
         return FALSE;
     gpudl_modelfile_hash(file, id);
     return TRUE;
+}
+
+static gboolean hash_modelfile(GpudlModel *model, gchar id[65])
+{
+    return hash_any(model, hash_modelfile_at, id);
 }
 
 static const GpudlModelSource modelfile_source = {
@@ -109,8 +192,7 @@ gboolean gpudl_origin_of_modelfile(GpudlModel *model, const gchar *path, GpudlPa
     if (small != NULL)
         gpudl_pages_seal(small);
     gpudl_pages_seal(pages);
-    origin = g_new0(GpudlOrigin, 1);
-    origin->path = g_canonicalize_filename(path, NULL);
+    origin = origin_new(path);
     model->pages = gpudl_pages_ref(pages);
     model->source = &modelfile_source;
     model->source_data = origin;
@@ -139,11 +221,11 @@ static gboolean copy_constants(GpudlModel *model, const GpudlGraph *again)
     return TRUE;
 }
 
-static gboolean refill_onnx(GpudlModel *model, GCancellable *cancellable, GError **error)
+static gboolean refill_onnx_at(GpudlModel *model, const gchar *path, GCancellable *cancellable, GError **error)
 {
     const GpudlOrigin *origin = model->source_data;
     const GpudlImportOptions options = {.input_height = origin->input_height, .input_width = origin->input_width};
-    g_autoptr(GpudlPages) pages = gpudl_file_read_pages(origin->path, GPUDL_LIMIT_FILE_BYTES, NULL, cancellable, error);
+    g_autoptr(GpudlPages) pages = gpudl_file_read_pages(path, GPUDL_LIMIT_FILE_BYTES, NULL, cancellable, error);
     g_autoptr(GBytes) bytes = NULL;
     g_autoptr(GpudlGraph) graph = NULL;
     g_auto(GpudlOnnxInfo) info = {0};
@@ -155,30 +237,35 @@ static gboolean refill_onnx(GpudlModel *model, GCancellable *cancellable, GError
     g_clear_pointer(&pages, gpudl_pages_unref);
     gpudl_origin_hash(bytes, content);
     if (strcmp(content, origin->bytes_content) != 0) {
-        gpudl_file_set_changed(origin->path, error);
+        gpudl_file_set_changed(path, error);
         return FALSE;
     }
-    graph = gpudl_import_rewritten(g_steal_pointer(&bytes), origin->path, &options, &info, cancellable, error);
+    graph = gpudl_import_rewritten(g_steal_pointer(&bytes), path, &options, &info, cancellable, error);
     if (graph == NULL) {
-        gpudl_import_name_file(error, origin->path);
+        gpudl_import_name_file(error, path);
         return FALSE;
     }
     gpudl_origin_content(origin->bytes_content, &info, &model->preproc, content);
     if (strcmp(content, model->content) != 0) {
-        gpudl_file_set_changed(origin->path, error);
+        gpudl_file_set_changed(path, error);
         return FALSE;
     }
     if (!gpudl_pages_restore(model->pages)) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "%s: no memory for its %" G_GSIZE_FORMAT " bytes",
-                    origin->path, gpudl_pages_get_size(model->pages));
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "%s: no memory for its %" G_GSIZE_FORMAT " bytes", path,
+                    gpudl_pages_get_size(model->pages));
         return FALSE;
     }
     if (copy_constants(model, graph))
         return TRUE;
     gpudl_pages_drop(model->pages);
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "%s: the same file was rewritten to another graph than before",
-                origin->path);
+                path);
     return FALSE;
+}
+
+static gboolean refill_onnx(GpudlModel *model, GCancellable *cancellable, GError **error)
+{
+    return refill_from_any(model, refill_onnx_at, cancellable, error);
 }
 
 /* Adds what was read of external files to both sums. */
@@ -226,10 +313,10 @@ static gboolean external_digest(const GpudlOrigin *origin, gchar digest[65])
 }
 
 /* Of the file's bytes, and, where they count, of other files' bytes and the size asked for. */
-static gboolean hash_onnx(GpudlModel *model, gchar id[65])
+static gboolean hash_onnx_at(GpudlModel *model, const gchar *path, gchar id[65])
 {
     const GpudlOrigin *origin = model->source_data;
-    g_autoptr(GBytes) file = read_again(origin->path);
+    g_autoptr(GBytes) file = read_again(path);
     g_autoptr(GChecksum) sum = NULL;
     g_autofree gchar *digest = NULL, *size = NULL;
     gchar text[65];
@@ -259,6 +346,11 @@ static gboolean hash_onnx(GpudlModel *model, gchar id[65])
     return TRUE;
 }
 
+static gboolean hash_onnx(GpudlModel *model, gchar id[65])
+{
+    return hash_any(model, hash_onnx_at, id);
+}
+
 static const GpudlModelSource onnx_source = {
     .refill = refill_onnx,
     .hash = hash_onnx,
@@ -279,10 +371,9 @@ static gchar *model_name(const gchar *path)
 static GpudlOrigin *onnx_origin(const gchar *path, const GpudlImportOptions *options, const gchar *bytes_content,
                                 const GpudlOnnxInfo *info)
 {
-    GpudlOrigin *origin = g_new0(GpudlOrigin, 1);
+    GpudlOrigin *origin = origin_new(path);
 
-    origin->path = g_canonicalize_filename(path, NULL);
-    origin->directory = info->reads->len > 0 ? follow(origin->path) : NULL;
+    origin->directory = info->reads->len > 0 ? follow(origin->paths->pdata[0]) : NULL;
     origin->input_height = options != NULL ? options->input_height : 0;
     origin->input_width = options != NULL ? options->input_width : 0;
     g_strlcpy(origin->bytes_content, bytes_content, sizeof origin->bytes_content);

@@ -13,7 +13,8 @@
 G_BEGIN_DECLS
 
 typedef struct {
-    gchar *path;      /* absolute */
+    GMutex lock;      /* of paths; taken last: under the model's or the registry's */
+    GPtrArray *paths; /* absolute: files with this content, the one read last first; strings owned */
     gchar *directory; /* of external data, links followed; NULL without */
     gint input_height, input_width;
     gchar bytes_content[33]; /* of an ONNX file: XXH3-128 of its bytes; "" of a net.bin */
@@ -39,6 +40,10 @@ GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const G
 /** What an ONNX file computes, as of GpudlModel.content: its bytes, those of other files, the size that was chosen. */
 void gpudl_origin_content(const gchar *bytes_content, const GpudlOnnxInfo *info, const GpudlPreproc *preproc,
                           gchar content[GPUDL_CONTENT_BYTES]);
+
+/** The file at path, just read, has the content of a live model: that may get its constants there, too, since the file
+ * that it was made of may be gone by then. Not for a model with external data, which lies at its own place. */
+void gpudl_origin_also_at(GpudlModel *model, const gchar *path);
 
 /** The model's origin, or NULL. */
 const GpudlOrigin *gpudl_model_get_origin(const GpudlModel *model);

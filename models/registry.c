@@ -177,7 +177,7 @@ static void supersede(const Entry *entry)
 }
 
 /* Makes known what came of loading, which the caller has listed, and takes the model's reference out of it. */
-static GpudlModel *publish(Entry *entry, GpudlLoaded *loaded, const GError *failure)
+static GpudlModel *publish(Entry *entry, const gchar *path, GpudlLoaded *loaded, const GError *failure)
 {
     GpudlModel *twin = NULL, *model = NULL;
 
@@ -197,6 +197,8 @@ static GpudlModel *publish(Entry *entry, GpudlLoaded *loaded, const GError *fail
     g_cond_broadcast(&changed);
     entry_unref(entry);
     g_mutex_unlock(&lock);
+    if (twin != NULL)
+        gpudl_origin_also_at(twin, path);
     return model;
 }
 
@@ -255,12 +257,12 @@ static GpudlModel *look_up(const gchar *name, const GpudlFileVersion *version, g
     return model;
 }
 
-static GpudlModel *load_listed(Entry *entry, GpudlLoadFunc load, gpointer data, GCancellable *cancellable,
-                               GError **error)
+static GpudlModel *load_listed(Entry *entry, const gchar *path, GpudlLoadFunc load, gpointer data,
+                               GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) failure = NULL;
     g_autoptr(GpudlLoaded) loaded = load(data, cancellable, &failure);
-    GpudlModel *model = publish(entry, loaded, failure);
+    GpudlModel *model = publish(entry, path, loaded, failure);
 
     if (model == NULL)
         g_propagate_error(error, g_steal_pointer(&failure));
@@ -288,7 +290,7 @@ GpudlModel *gpudl_registry_get(const gchar *path, const gchar *options, GpudlLoa
         version = gpudl_file_version(&st);
         model = look_up(name, &version, fresh, &wait, &mine);
         if (mine != NULL)
-            return load_listed(mine, load, data, cancellable, error);
+            return load_listed(mine, path, load, data, cancellable, error);
         if (wait != NULL && !wait_for(wait, cancellable, error))
             return NULL;
         if (model != NULL && gpudl_origin_is_current(gpudl_model_get_origin(model), path))

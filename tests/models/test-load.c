@@ -557,6 +557,48 @@ static void test_changed_meanwhile(Fixture *self, gconstpointer data)
     gpudl_model_release(net_bin);
 }
 
+/* The same content at another place is the same model, and is there for it when the first place is gone. */
+static void test_other_place(Fixture *self, gconstpointer data)
+{
+    g_autofree gchar *folder = g_build_filename(self->directory, "o", NULL);
+
+    g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+    for (guint i = 0; i < 2; i++) {
+        const gchar *name = i == 0 ? "net.onnx" : "n.bin";
+        g_autofree gchar *first = g_build_filename(self->directory, name, NULL), *bytes = NULL;
+        g_autofree gchar *second = g_build_filename(folder, name, NULL);
+        g_autofree gchar *source = write_net(self, "net.onnx", &wide);
+        g_autoptr(GpudlModel) imported = load(source), model = NULL, again = NULL;
+        g_autoptr(GError) error = NULL;
+        gsize n;
+
+        if (i == 1)
+            g_assert_true(gpudl_model_save(imported, first, NULL));
+        g_assert_true(g_file_get_contents(first, &bytes, &n, NULL));
+        overwrite(second, bytes, n);
+        model = load(first);
+        g_assert_true(gpudl_model_hold(model, NULL));
+        gpudl_model_release(model);
+        g_assert_true(model->dropped);
+        overwrite(first, "something else", 14);
+        again = load(second);
+        g_assert_true(again == model);
+        g_assert_true(gpudl_model_hold(again, &error));
+        g_assert_no_error(error);
+        gpudl_model_release(again);
+        g_assert_cmpuint(strlen(gpudl_model_get_id(again)), ==, 64);
+        /* and back */
+        overwrite(first, bytes, n);
+        g_unlink(second);
+        g_assert_true(gpudl_model_hold(again, &error));
+        gpudl_model_release(again);
+        g_unlink(first);
+        g_assert_false(gpudl_model_hold(again, &error));
+        g_assert_true(g_str_has_prefix(error->message, second));
+    }
+    g_assert_cmpint(g_rmdir(folder), ==, 0);
+}
+
 typedef struct {
     GpudlModel *model;
     const GPtrArray *copies;
@@ -955,6 +997,7 @@ int main(int argc, char **argv)
                  {"hold-from-threads", test_hold_from_threads},
                  {"together", test_together},
                  {"once", test_once},
+                 {"other-place", test_other_place},
                  {"hold-while-hashing", test_hold_while_hashing},
                  {"hash-keeps", test_hash_keeps},
                  {"cancelled-waiting", test_cancelled_waiting},
