@@ -63,13 +63,13 @@ static Entry *add(const gchar *name, const GpudlFileVersion *version)
     return entry;
 }
 
-static GpudlModel *find_live(const gchar *name, gboolean (*is)(const GpudlModel *model, const gchar *content),
-                             const gchar *content)
+static GpudlModel *find_live(const gchar *name, gboolean (*is)(const GpudlModel *model, gconstpointer data),
+                             gconstpointer data)
 {
     for (guint i = 0; entries != NULL && i < entries->len; i++) {
         Entry *entry = entries->pdata[i];
 
-        if (entry->model != NULL && strcmp(entry->name, name) == 0 && is(entry->model, content) &&
+        if (entry->model != NULL && strcmp(entry->name, name) == 0 && is(entry->model, data) &&
             gpudl_model_try_ref(entry->model))
             return entry->model;
     }
@@ -107,12 +107,12 @@ static gchar *make_name(const gchar *path, const gchar *options)
 
 /* ---- finding ----------------------------------------------------------------------------------------------------- */
 
-static gboolean has_content(const GpudlModel *model, const gchar *content)
+static gboolean has_content(const GpudlModel *model, gconstpointer content)
 {
     return strcmp(model->content, content) == 0;
 }
 
-static gboolean has_bytes(const GpudlModel *model, const gchar *content)
+static gboolean has_bytes(const GpudlModel *model, gconstpointer content)
 {
     const GpudlOrigin *origin = gpudl_model_get_origin(model);
 
@@ -120,7 +120,7 @@ static gboolean has_bytes(const GpudlModel *model, const gchar *content)
 }
 
 static GpudlModel *find_model(const gchar *path, const gchar *options,
-                              gboolean (*is)(const GpudlModel *model, const gchar *content), const gchar *content)
+                              gboolean (*is)(const GpudlModel *model, gconstpointer data), const gchar *content)
 {
     g_autofree gchar *name = make_name(path, options);
     GpudlModel *model;
@@ -160,6 +160,15 @@ void gpudl_loaded_free(GpudlLoaded *loaded)
     g_free(loaded);
 }
 
+/* The same content, and external data at the same place: it comes from there when the model is used again. */
+static gboolean is_twin(const GpudlModel *model, gconstpointer data)
+{
+    const GpudlModel *fresh = data;
+
+    return has_content(model, fresh->content) &&
+           g_strcmp0(gpudl_model_get_origin(model)->directory, gpudl_model_get_origin(fresh)->directory) == 0;
+}
+
 /* A model has just been read: what was known of the same file is old. */
 static void supersede(const Entry *entry)
 {
@@ -184,7 +193,7 @@ static GpudlModel *publish(Entry *entry, const gchar *path, GpudlLoaded *loaded,
     g_mutex_lock(&lock);
     entry->loading = FALSE;
     if (loaded != NULL) {
-        twin = find_live(entry->name, has_content, loaded->model->content);
+        twin = find_live(entry->name, is_twin, loaded->model);
         model = twin != NULL ? twin : g_steal_pointer(&loaded->model);
         entry->version = loaded->version;
         entry->settled = loaded->settled;

@@ -331,6 +331,25 @@ static void test_external_id_of_changed_data(Fixture *self, gconstpointer data)
     g_assert_cmpuint(strlen(gpudl_model_get_id(model)), ==, 64);
 }
 
+/* External data belongs to its folder: what happens to another one with the same content does not matter. */
+static void test_external_elsewhere(Fixture *self, gconstpointer data)
+{
+    static const float one[] = {1, 2, 3}, two[] = {4, 5, 6};
+    Fixture other = {g_build_filename(self->directory, "other", NULL)};
+    g_autofree gchar *path = write_external(self, one), *bias = g_build_filename(self->directory, "bias.bin", NULL);
+    g_autoptr(GpudlModel) first = load(path), second = NULL;
+    g_autofree gchar *elsewhere = NULL;
+
+    g_assert_cmpint(g_mkdir(other.directory, 0700), ==, 0);
+    elsewhere = write_external(&other, one);
+    second = load(elsewhere);
+    g_assert_cmpstr(first->content, ==, second->content);
+    overwrite(bias, two, sizeof two);
+    g_assert_cmpuint(strlen(gpudl_model_get_id(second)), ==, 64);
+    g_assert_cmpstr(gpudl_model_get_id(first), ==, "");
+    tear_down(&other, NULL);
+}
+
 /* ---- constants --------------------------------------------------------------------------------------------------- */
 
 static GPtrArray *copy_constants(const GpudlGraph *graph)
@@ -997,6 +1016,7 @@ int main(int argc, char **argv)
                  {"hold-from-threads", test_hold_from_threads},
                  {"together", test_together},
                  {"once", test_once},
+                 {"external-elsewhere", test_external_elsewhere},
                  {"other-place", test_other_place},
                  {"hold-while-hashing", test_hold_while_hashing},
                  {"hash-keeps", test_hash_keeps},
