@@ -35,7 +35,9 @@
  * `ids` (array of int), `confidences` (array of double, descending), `fresh`
  * (boolean), `source-pts`, `age` (uint64), `region` (array of 4 double: x, y,
  * width, height of what the network saw, 0..1), and `head` (string) where a
- * network has several outputs, which give a metadata each.
+ * network has several outputs, which give a metadata each. The first frame waits
+ * for the hash, which takes as long as reading the file; it is empty if that has
+ * become another file by then.
  *
  * ## Example launch lines
  * |[
