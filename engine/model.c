@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "engine/limits.h"
-#include "engine/modelfile/modelfile.h"
 #include "engine/passes/rewrite.h"
 
 static GpudlPreproc default_preproc(const GpudlShape *input)
@@ -236,7 +235,7 @@ static gboolean compute_id(GpudlModel *model)
 {
     if (!hold_file(model))
         return model->source && model->source->hash(model, model->id);
-    gpudl_modelfile_hash(model->file, model->id);
+    model->hash_file(model->file, model->id);
     gpudl_model_release(model);
     return TRUE;
 }

@@ -54,12 +54,13 @@ struct _GpudlModel {
     /* Lock order: id_lock, lock, the planner's. The lock is held while constants are read, id_lock while the id is
      * computed. */
     GMutex lock, id_lock;
-    GpudlPlanner *planner;          /* or NULL */
-    GpudlPages *pages;              /* holds the large constants and goes when nobody holds them; NULL: they stay */
-    GBytes *file;                   /* of a net.bin: all of it */
-    guint holds;                    /* gpudl_model_hold() less gpudl_model_release() */
-    gboolean used;                  /* held once: pages go with the last hold */
-    gboolean dropped;               /* pages are not there */
+    GpudlPlanner *planner; /* or NULL */
+    GpudlPages *pages;     /* holds the large constants and goes when nobody holds them; NULL: they stay */
+    GBytes *file;          /* of a net.bin: all of it; readable as constants are */
+    void (*hash_file)(GBytes *file, gchar id[65]); /* where file is: what the id is of it */
+    guint holds;                                   /* gpudl_model_hold() less gpudl_model_release() */
+    gboolean used;                                 /* held once: pages go with the last hold */
+    gboolean dropped;                              /* pages are not there */
     gchar id[65], claimed_id[65];   /* id: valid once id_known; claimed_id: what a net.bin's header says, or "" */
     gint id_known;                  /* atomic */
     const GpudlModelSource *source; /* or NULL */

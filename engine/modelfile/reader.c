@@ -550,6 +550,7 @@ static GpudlModel *build_model(Reader *r, const Gpudl__V1__Model *m, GError **er
         return NULL;
     to_hex(r->data + GPUDL_FILE_AT_ID, 32, model->claimed_id);
     model->file = g_bytes_ref(r->file);
+    model->hash_file = gpudl_modelfile_hash;
     return g_steal_pointer(&model);
 }
 
