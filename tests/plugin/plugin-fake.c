@@ -5,6 +5,8 @@
 #include "engine/session/session.h"
 #include "models/gpudl-import.h"
 #include "plugin-test.h"
+#include "plugin/gstgpudlmeta.h"
+#include "tests/models/onnx-writer.h"
 
 #define WIDTH 32
 #define HEIGHT 24
@@ -54,6 +56,25 @@ plugin_fake_release (gpointer data)
 {
   FAKE_SET (fake, does.hold, FALSE);
   return NULL;
+}
+
+void
+plugin_fake_fail_at (PluginFakeFailAt at, guint n, GpudlStatus status)
+{
+  fake_lock (fake);
+  fake->does.fail_status = status;
+  switch (at) {
+    case PLUGIN_FAKE_AT_STAGE:
+      fake->does.fail_stage_at = fake->seen.stages + n;
+      break;
+    case PLUGIN_FAKE_AT_SUBMIT:
+      fake->does.fail_submit_at = fake->seen.submits + n;
+      break;
+    case PLUGIN_FAKE_AT_RUN:
+      fake->does.fail_run_at = fake->seen.submits + n;
+      break;
+  }
+  fake_unlock (fake);
 }
 
 /* ---- models ------------------------------------------------------------------------------------------------------ */
@@ -120,4 +141,83 @@ plugin_fake_model (const gchar * name, guint n_classes, guint n_heads,
   gpudl_model_save (model, path, &error);
   g_assert_no_error (error);
   return path;
+}
+
+const gchar *
+plugin_fake_onnx (const gchar * name, const gchar * nodes)
+{
+  const OnnxText text = { 17, "x:f32:1x3x24x32", NULL, nodes, "y" };
+  const gchar *path = plugin_test_file (name, "");
+  GByteArray *bytes = onnx_write (&text);
+
+  g_assert_true (g_file_set_contents (path, (const gchar *) bytes->data,
+          bytes->len, NULL));
+  g_byte_array_unref (bytes);
+  return path;
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
+
+GstHarness *
+plugin_fake_harness (const gchar * model, const gchar * first,
+    const gchar * second)
+{
+  GstElement *element =
+      plugin_test_element ("gpudlinfer", first, first ? second : NULL, NULL);
+
+  g_object_set (element, "model", model, NULL);
+  return plugin_test_harness (element, PLUGIN_TEST_GRAY);
+}
+
+GstHarness *
+plugin_fake_harness_of_depth (const gchar * model, guint depth)
+{
+  g_autofree gchar *setting = g_strdup_printf ("async-depth=%u", depth);
+
+  return plugin_fake_harness (model, setting, NULL);
+}
+
+void
+plugin_fake_push (GstHarness * h, guint n)
+{
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, n, n)), ==, GST_FLOW_OK);
+}
+
+GstFlowReturn
+plugin_fake_push_until_told (GstHarness * h, guint depth)
+{
+  GstFlowReturn ret = GST_FLOW_OK;
+
+  for (guint i = 0; i < depth + 2 && ret == GST_FLOW_OK; i++)
+    ret = gst_harness_push (h, plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, i, i));
+  return ret;
+}
+
+void
+plugin_fake_check_frame (GstHarness * h, GstBuffer * buffer, guint n)
+{
+  g_autoptr (GstGpudlClassification) c = NULL;
+  g_autofree gchar *path = NULL;
+  g_autofree gchar *model = NULL;
+
+  g_assert_nonnull (buffer);
+  g_assert_cmpuint (GST_BUFFER_PTS (buffer), ==, n * 20 * GST_MSECOND);
+  g_assert_cmpuint (GST_BUFFER_DURATION (buffer), ==, 20 * GST_MSECOND);
+  c = gst_gpudl_meta_read (buffer, 0);
+  g_assert_nonnull (c);
+  g_assert_cmpuint (c->classes[0].id, ==, n % PLUGIN_FAKE_CLASSES);
+  g_assert_cmpuint (c->source_pts, ==, GST_BUFFER_PTS (buffer));
+  g_assert_true (c->fresh);
+  g_object_get (h->element, "model", &path, NULL);
+  model = g_path_get_basename (path);
+  g_assert_cmpstr (c->model, ==, model);
+}
+
+void
+plugin_fake_pull (GstHarness * h, guint n)
+{
+  g_autoptr (GstBuffer) buffer = gst_harness_pull (h);
+
+  plugin_fake_check_frame (h, buffer, n);
 }

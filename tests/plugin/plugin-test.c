@@ -150,6 +150,16 @@ plugin_test_one_error (GstElement * element, GQuark domain, gint code)
   g_assert_null (second);
 }
 
+void
+plugin_test_no_error (GstElement * element)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (element);
+  g_autoptr (GstMessage) message =
+      gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+
+  g_assert_null (message);
+}
+
 GstBuffer *
 plugin_test_frame (gsize size, guint8 value, guint n)
 {
@@ -231,6 +241,25 @@ plugin_test_record_take (PluginTestRecord * record, gsize letters)
   g_string_truncate (record->text, 0);
   g_mutex_unlock (&record->lock);
   return text;
+}
+
+gpointer
+plugin_test_flush_start (gpointer harness)
+{
+  g_assert_true (gst_harness_push_event (harness,
+          gst_event_new_flush_start ()));
+  return NULL;
+}
+
+GThread *
+plugin_test_begin_flush (GstHarness * h)
+{
+  PluginTestRecord *record = plugin_test_record_new (h);
+  GThread *thread = g_thread_new ("flush", plugin_test_flush_start, h);
+  g_autofree gchar *seen = plugin_test_record_take (record, 1);
+
+  g_assert_cmpstr (seen, ==, "<");
+  return thread;
 }
 
 typedef struct

@@ -37,6 +37,13 @@ GstMessage *plugin_test_message(GstElement *element, GstMessageType types);
 /** Exactly one error is on the bus, with this domain and code; and nothing else of the kind comes. */
 void plugin_test_one_error(GstElement *element, GQuark domain, gint code);
 
+/** No error is on its bus; works for pipelines, too. */
+void plugin_test_no_error(GstElement *element);
+
+/** The smallest frames: caps and bytes. */
+#define PLUGIN_TEST_GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
+#define PLUGIN_TEST_GRAY_SIZE 16
+
 /** Bytes all of one value; pts n frames of 20 ms. */
 GstBuffer *plugin_test_frame(gsize size, guint8 value, guint n);
 
@@ -51,6 +58,12 @@ typedef struct {
 PluginTestRecord *plugin_test_record_new(GstHarness *h);
 /** The text once it has so many letters, freed by the caller; forgets it. */
 gchar *plugin_test_record_take(PluginTestRecord *record, gsize letters);
+
+/** Sends FLUSH_START into a harness. For g_thread_new() and plugin_test_later(). */
+gpointer plugin_test_flush_start(gpointer harness);
+
+/** FLUSH_START in another thread, which lasts as long as a frame runs; downstream has it, and takes nothing more. */
+GThread *plugin_test_begin_flush(GstHarness *h);
 
 /** Calls a function in 20 ms in another thread; join with g_thread_join(). */
 GThread *plugin_test_later(GThreadFunc func, gpointer data);

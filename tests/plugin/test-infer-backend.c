@@ -7,26 +7,7 @@
 #include "plugin-test.h"
 #include "plugin/gstgpudlinfer.h"
 
-#define GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
-#define GRAY_SIZE 16
-
 static const gchar *model_path;
-
-static GstHarness *
-new_harness (guint depth)
-{
-  GstElement *element = plugin_test_element ("gpudlinfer", NULL);
-
-  g_object_set (element, "model", model_path, "async-depth", depth, NULL);
-  return plugin_test_harness (element, GRAY);
-}
-
-static void
-push (GstHarness * h, guint n)
-{
-  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, n, n)),
-      ==, GST_FLOW_OK);
-}
 
 /* ---- depth ----------------------------------------------------------------------------------------------------- */
 
@@ -58,10 +39,10 @@ test_depth_of_backend (void)
     fake->is.n_slots = cases[i].slots;
     fake->is.max_batch = cases[i].batch;
     fake->does.hold = 1;
-    h = new_harness (0);
+    h = plugin_fake_harness_of_depth (model_path, 0);
     g_assert_cmpuint (get_depth (h), ==, cases[i].depth);
     for (guint j = 0; j < cases[i].depth; j++)
-      push (h, j);
+      plugin_fake_push (h, j);
     FAKE_AWAIT_EXACTLY (fake, staged, cases[i].depth);
     FAKE_SET (fake, does.hold, 0);
     plugin_test_teardown (h);
@@ -75,13 +56,13 @@ test_depth_of_property (void)
 
   plugin_fake_reset ();
   fake->is.depth = 3;
-  h = new_harness (GST_GPUDL_MAX_DEPTH);
+  h = plugin_fake_harness_of_depth (model_path, GST_GPUDL_MAX_DEPTH);
   g_assert_cmpuint (get_depth (h), ==, GST_GPUDL_MAX_DEPTH);
   plugin_test_teardown (h);
 
   plugin_fake_reset ();
   fake->is.depth = 2 * GST_GPUDL_MAX_DEPTH;     /* a backend may want more than anybody may ask for */
-  h = new_harness (0);
+  h = plugin_fake_harness_of_depth (model_path, 0);
   g_assert_cmpuint (get_depth (h), ==, GST_GPUDL_MAX_DEPTH);
   plugin_test_teardown (h);
 }
@@ -118,7 +99,7 @@ test_latency_follows_backend (void)
 
   plugin_fake_reset ();
   fake->is.run_time_ns = 10 * GST_MSECOND;
-  h = new_harness (4);
+  h = plugin_fake_harness_of_depth (model_path, 4);
   gst_pad_set_query_function (h->srcpad, upstream_query);
   g_assert_cmpuint (query_latency (h), ==, 2 * 10 * GST_MSECOND);
   bus = gst_element_get_bus (h->element);
@@ -130,7 +111,7 @@ test_latency_follows_backend (void)
   fake_unlock (fake);
   fake->change ();
   for (guint i = 0; i < GST_GPUDL_STATS_WINDOW; i++)
-    push (h, i);
+    plugin_fake_push (h, i);
   message = plugin_test_message (h->element, GST_MESSAGE_LATENCY);
   g_assert_nonnull (message);
   g_assert_cmpuint (query_latency (h), ==, 2 * 400 * GST_MSECOND);
@@ -165,7 +146,7 @@ new_harness_of_two_devices (void)
         &error);
     g_assert_no_error (error);
   }
-  h = new_harness (4);
+  h = plugin_fake_harness_of_depth (model_path, 4);
   GST_GPUDL_INFER (h->element)->get_buffer_device = get_buffer_device;
   return h;
 }
@@ -179,20 +160,6 @@ drop_devices (GstHarness * h)
   plugin_fake_check_nothing_alive ();
 }
 
-static void
-pull (GstHarness * h, guint n)
-{
-  g_autoptr (GstBuffer) buffer = gst_harness_pull (h);
-  g_autoptr (GstGpudlClassification) c = NULL;
-
-  g_assert_nonnull (buffer);
-  g_assert_cmpuint (GST_BUFFER_PTS (buffer), ==, n * 20 * GST_MSECOND);
-  c = gst_gpudl_meta_read (buffer, 0);
-  g_assert_nonnull (c);
-  g_assert_cmpuint (c->classes[0].id, ==, n % 3);
-  g_assert_cmpstr (c->model, ==, "net.bin");
-}
-
 /* Four frames of each device in turn: in order, each read by its own, the network on one of them at a time. */
 static void
 test_switch (void)
@@ -201,19 +168,19 @@ test_switch (void)
   GstGpudlInfer *self = GST_GPUDL_INFER (h->element);
 
   for (guint i = 0; i < 16; i++) {
-    push (h, i);
+    plugin_fake_push (h, i);
     g_assert_cmpint (fake->seen.last_device, ==, i / 4 % 2);
     g_assert_true (gpudl_session_get_device (self->net.session) ==
         devices[i / 4 % 2]);
     g_assert_cmpuint (FAKE_SEEN (fake, engines), ==, 1);
   }
   for (guint i = 0; i < 16; i++)
-    pull (h, i);
+    plugin_fake_pull (h, i);
   g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 4);
   /* as many are taken as before */
   FAKE_SET (fake, does.hold, 1);
   for (guint i = 16; i < 20; i++)
-    push (h, i);
+    plugin_fake_push (h, i);
   FAKE_AWAIT_EXACTLY (fake, staged, 4);
   FAKE_SET (fake, does.hold, 0);
   drop_devices (h);
@@ -225,24 +192,17 @@ test_switch_shares (void)
 {
   GstHarness *h = new_harness_of_two_devices (), *other;
 
-  other = new_harness (1);
+  other = plugin_fake_harness_of_depth (model_path, 1);
   GST_GPUDL_INFER (other->element)->get_buffer_device = get_buffer_device;
-  push (other, 4);              /* moves to the second */
-  pull (other, 4);
+  plugin_fake_push (other, 4);  /* moves to the second */
+  plugin_fake_pull (other, 4);
   for (guint i = 0; i < 8; i++)
-    push (h, i);
+    plugin_fake_push (h, i);
   for (guint i = 0; i < 8; i++)
-    pull (h, i);
+    plugin_fake_pull (h, i);
   g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 2);
   plugin_test_teardown (other);
   drop_devices (h);
-}
-
-static gpointer
-flush (gpointer data)
-{
-  g_assert_true (gst_harness_push_event (data, gst_event_new_flush_start ()));
-  return NULL;
 }
 
 /* A switch waits for frames of the other device; a flush lets it go, and it happens with the next frame. */
@@ -254,11 +214,12 @@ test_switch_meets_flush (void)
   GstSegment segment;
 
   FAKE_SET (fake, does.hold, 1);
-  push (h, 3);
+  plugin_fake_push (h, 3);
   FAKE_AWAIT (fake, running, 1);
-  flushes = plugin_test_later (flush, h);
-  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 4)),
-      ==, GST_FLOW_FLUSHING);
+  flushes = plugin_test_later (plugin_test_flush_start, h);
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 4, 4)), ==,
+      GST_FLOW_FLUSHING);
   g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 1);
   releases = plugin_test_later (plugin_fake_release, NULL);
   g_thread_join (flushes);
@@ -266,8 +227,8 @@ test_switch_meets_flush (void)
   g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
   gst_segment_init (&segment, GST_FORMAT_TIME);
   g_assert_true (gst_harness_push_event (h, gst_event_new_segment (&segment)));
-  push (h, 4);
-  pull (h, 4);
+  plugin_fake_push (h, 4);
+  plugin_fake_pull (h, 4);
   g_assert_cmpint (fake->seen.last_device, ==, 1);
   drop_devices (h);
 }
@@ -278,15 +239,15 @@ test_switch_fails (void)
 {
   GstHarness *h = new_harness_of_two_devices ();
 
-  push (h, 0);
-  pull (h, 0);
+  plugin_fake_push (h, 0);
+  plugin_fake_pull (h, 0);
   FAKE_SET (fake, does.open_status, GPUDL_STATUS_NO_MEMORY);
-  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 4)),
-      ==, GST_FLOW_ERROR);
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 4, 4)), ==, GST_FLOW_ERROR);
   plugin_test_one_error (h->element, GST_RESOURCE_ERROR,
       GST_RESOURCE_ERROR_NO_SPACE_LEFT);
-  push (h, 1);
-  pull (h, 1);
+  plugin_fake_push (h, 1);
+  plugin_fake_pull (h, 1);
   drop_devices (h);
 }
 
@@ -316,8 +277,8 @@ test_questions_beside_switch (void)
   gst_pad_set_query_function (h->srcpad, upstream_query);
   thread = g_thread_new ("ask", ask, h);
   for (guint i = 0; i < 200; i++) {
-    push (h, i);
-    pull (h, i);
+    plugin_fake_push (h, i);
+    plugin_fake_pull (h, i);
   }
   g_object_set_data (G_OBJECT (h->element), "enough", h);
   g_thread_join (thread);
@@ -336,7 +297,7 @@ test_contexts_of_others (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (2);
+  h = plugin_fake_harness_of_depth (model_path, 2);
   g_assert_false (gst_pad_peer_query (h->srcpad, query));
   gst_element_set_context (h->element, context);
   found = gst_element_get_context (h->element, "test.context");
@@ -371,7 +332,7 @@ test_no_cuda_memory (void)
     g_assert_true (gst_caps_features_is_equal (gst_caps_get_features (caps, 0),
             GST_CAPS_FEATURES_MEMORY_SYSTEM_MEMORY));
   }
-  buffer = plugin_test_frame (GRAY_SIZE, 0, 0);
+  buffer = plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 0, 0);
   gst_video_info_set_format (&info, GST_VIDEO_FORMAT_GRAY8, 4, 4);
   g_assert_false (gst_gpudl_frame_map (&frame, &info, buffer, GPUDL_MEMORY_CUDA,
           NULL, &error));
@@ -385,7 +346,7 @@ main (int argc, char **argv)
   plugin_test_init (&argc, &argv);
   GST_ELEMENT_REGISTER (gpudlinfer, NULL);
   plugin_fake_init ();
-  model_path = plugin_fake_model ("net.bin", 3, 1, FALSE);
+  model_path = plugin_fake_model ("net.bin", PLUGIN_FAKE_CLASSES, 1, FALSE);
 
 #define ADD(name, func) g_test_add_func ("/backend/" name, func)
   ADD ("its-depth-is-the-default", test_depth_of_backend);

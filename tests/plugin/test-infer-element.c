@@ -8,31 +8,10 @@
 #include "plugin-test.h"
 #include "plugin/gstgpudlinfer.h"
 #include "plugin/gstgpudloverlay.h"
-#include "tests/models/onnx-writer.h"
 
 #include <string.h>
 
-#define GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
-#define GRAY_SIZE 16
-
 static const gchar *model_path, *labelled_path, *heads_path;
-
-/* Settings as in gst-launch. */
-static GstHarness *
-new_harness_for (const gchar * model, const gchar * first, const gchar * second)
-{
-  GstElement *element =
-      plugin_test_element ("gpudlinfer", first, first ? second : NULL, NULL);
-
-  g_object_set (element, "model", model, NULL);
-  return plugin_test_harness (element, GRAY);
-}
-
-static GstHarness *
-new_harness (const gchar * first, const gchar * second)
-{
-  return new_harness_for (model_path, first, second);
-}
 
 static GstGpudlClassification *
 classify (GstHarness * h, guint8 value)
@@ -40,8 +19,9 @@ classify (GstHarness * h, guint8 value)
   g_autoptr (GstBuffer) buffer = NULL;
   GstGpudlClassification *c;
 
-  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, value,
-              0)), ==, GST_FLOW_OK);
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, value, 0)), ==,
+      GST_FLOW_OK);
   buffer = gst_harness_pull (h);
   c = gst_gpudl_meta_read (buffer, 0);
   g_assert_nonnull (c);
@@ -294,19 +274,6 @@ changed_model (const gchar * name, gsize at, const gchar * bytes)
   return path;
 }
 
-static const gchar *
-onnx_model (const gchar * name, const gchar * node)
-{
-  const OnnxText text = { 17, "x:f32:1x3x24x32", NULL, node, "y" };
-  const gchar *path = plugin_test_file (name, "");
-  GByteArray *bytes = onnx_write (&text);
-
-  g_assert_true (g_file_set_contents (path, (const gchar *) bytes->data,
-          bytes->len, NULL));
-  g_byte_array_unref (bytes);
-  return path;
-}
-
 static void
 test_model_file_errors (void)
 {
@@ -328,7 +295,8 @@ test_model_file_errors (void)
         GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE},
     {changed_model ("newer.bin", GPUDL_FILE_AT_VERSION, "\177"),
         GST_STREAM_ERROR, GST_STREAM_ERROR_NOT_IMPLEMENTED},
-    {onnx_model ("operator.onnx", "NoSuchOperator x -> y"), GST_STREAM_ERROR,
+    {plugin_fake_onnx ("operator.onnx", "NoSuchOperator x -> y"),
+          GST_STREAM_ERROR,
         GST_STREAM_ERROR_NOT_IMPLEMENTED},
     {plugin_fake_model ("heads17.bin", 10, 17, FALSE), GST_STREAM_ERROR,
         GST_STREAM_ERROR_NOT_IMPLEMENTED},
@@ -502,7 +470,7 @@ check_backend (const gchar * backend, const gchar * expected)
 
   plugin_fake_reset ();
   fake_other->reset ();         /* both can be used */
-  h = new_harness (backend, NULL);
+  h = plugin_fake_harness (model_path, backend, NULL);
   g_object_get (h->element, "model-info", &info, NULL);
   g_assert_cmpstr (gst_structure_get_string (info, "backend"), ==, expected);
   plugin_test_teardown (h);
@@ -517,7 +485,7 @@ test_session_settings (void)
 
   plugin_fake_reset ();
   fake->is.max_batch = 9;
-  h = new_harness ("precision=bf16", "activation=sigmoid");
+  h = plugin_fake_harness (model_path, "precision=bf16", "activation=sigmoid");
   g_assert_cmpint (open->precision, ==, GPUDL_PRECISION_BF16);
   g_assert_cmpint (open->activation, ==, GPUDL_ACTIVATION_SIGMOID);
   g_assert_cmpint (open->input_width, ==, 32);
@@ -527,7 +495,7 @@ test_session_settings (void)
 
   plugin_fake_reset ();
   fake->is.max_batch = 9;
-  h = new_harness ("cpu-threads=3", "batch-size=7");
+  h = plugin_fake_harness (model_path, "cpu-threads=3", "batch-size=7");
   g_assert_cmpint (open->precision, ==, is_cpu ? GPUDL_PRECISION_FP32 : GPUDL_PRECISION_FP16);  /* what "auto" comes to there */
   g_assert_cmpint (open->activation, ==, GPUDL_ACTIVATION_SOFTMAX);
   g_assert_cmpuint (open->threads, ==, is_cpu ? 3 : 0);
@@ -598,7 +566,7 @@ test_caps_leave_as_they_came (void)
     GstHarness *h;
 
     plugin_fake_reset ();
-    h = new_harness (NULL, NULL);
+    h = plugin_fake_harness (model_path, NULL, NULL);
     gst_harness_set_src_caps_str (h, texts[i]);
     out = gst_pad_get_current_caps (h->sinkpad);
     g_assert_true (gst_caps_is_strictly_equal (out, caps));
@@ -615,11 +583,12 @@ test_interlaced_is_told_once (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (NULL, NULL);
-  gst_harness_set_src_caps_str (h, GRAY ",interlace-mode=interleaved");
+  h = plugin_fake_harness (model_path, NULL, NULL);
+  gst_harness_set_src_caps_str (h,
+      PLUGIN_TEST_GRAY ",interlace-mode=interleaved");
   message = plugin_test_message (h->element, GST_MESSAGE_INFO);
   g_assert_nonnull (message);
-  gst_harness_set_src_caps_str (h, GRAY ",interlace-mode=mixed");
+  gst_harness_set_src_caps_str (h, PLUGIN_TEST_GRAY ",interlace-mode=mixed");
   bus = gst_element_get_bus (h->element);
   g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_INFO));
   c = classify (h, 3);
@@ -660,7 +629,7 @@ test_latency (void)
 
   plugin_fake_reset ();
   fake->is.run_time_ns = 10 * GST_MSECOND;
-  h = new_harness ("async-depth=4", NULL);
+  h = plugin_fake_harness (model_path, "async-depth=4", NULL);
   gst_pad_set_query_function (h->srcpad, upstream_query);
 
   upstream_live = TRUE;
@@ -717,12 +686,12 @@ test_latency_message (void)
 
   plugin_fake_reset ();
   fake->is.run_time_ns = GST_MSECOND / 2;
-  h = new_harness ("async-depth=1", NULL);
+  h = plugin_fake_harness (model_path, "async-depth=1", NULL);
   gst_pad_set_query_function (h->srcpad, upstream_query);
   upstream_live = TRUE;
   upstream_max = GST_CLOCK_TIME_NONE;
   g_assert_cmpuint (drop_latency_messages (h), >=, 1);  /* from the start */
-  gst_harness_set_src_caps_str (h, GRAY);
+  gst_harness_set_src_caps_str (h, PLUGIN_TEST_GRAY);
   g_assert_cmpuint (drop_latency_messages (h), ==, 0);  /* nothing new */
   gst_harness_set_src_caps_str (h,
       "video/x-raw,format=GRAY8,width=4,height=4,framerate=25/1");
@@ -746,7 +715,7 @@ test_latency_not_live (void)
 
   plugin_fake_reset ();
   fake->is.run_time_ns = GST_MSECOND / 2;
-  h = new_harness ("async-depth=1", NULL);
+  h = plugin_fake_harness (model_path, "async-depth=1", NULL);
   gst_pad_set_query_function (h->srcpad, upstream_query);
   upstream_live = FALSE;
   upstream_max = GST_CLOCK_TIME_NONE;
@@ -789,13 +758,13 @@ check_pool (GstQuery * query, guint index, guint size, guint min, guint max)
 static void
 test_allocation (void)
 {
-  g_autoptr (GstCaps) caps = gst_caps_from_string (GRAY);
+  g_autoptr (GstCaps) caps = gst_caps_from_string (PLUGIN_TEST_GRAY);
   g_autoptr (GstQuery) query = gst_query_new_allocation (caps, TRUE);
   g_autoptr (GstQuery) unanswered = gst_query_new_allocation (caps, TRUE);
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness ("async-depth=3", NULL);
+  h = plugin_fake_harness (model_path, "async-depth=3", NULL);
   gst_pad_set_query_function (h->sinkpad, downstream_query);
 
   downstream_answers = TRUE;
@@ -813,7 +782,7 @@ test_allocation (void)
   downstream_answers = FALSE;
   g_assert_true (gst_pad_peer_query (h->srcpad, unanswered));
   g_assert_cmpuint (gst_query_get_n_allocation_pools (unanswered), ==, 1);
-  check_pool (unanswered, 0, GRAY_SIZE, 3 + 1, 0);
+  check_pool (unanswered, 0, PLUGIN_TEST_GRAY_SIZE, 3 + 1, 0);
   g_assert_cmpuint (gst_query_get_n_allocation_metas (unanswered), ==, 0);
   plugin_test_teardown (h);
 }
@@ -827,9 +796,9 @@ test_drain_query (void)
 
   plugin_fake_reset ();
   FAKE_SET (fake, does.hold, TRUE);
-  h = new_harness ("async-depth=4", NULL);
+  h = plugin_fake_harness (model_path, "async-depth=4", NULL);
   for (guint i = 0; i < 3; i++)
-    gst_harness_push (h, plugin_test_frame (GRAY_SIZE, i, i));
+    gst_harness_push (h, plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, i, i));
   later = plugin_test_later (plugin_fake_release, NULL);
   gst_pad_peer_query (h->srcpad, query);
   g_assert_cmpuint (gst_harness_buffers_received (h), ==, 3);
@@ -844,7 +813,7 @@ test_scheduling_query (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (NULL, NULL);
+  h = plugin_fake_harness (model_path, NULL, NULL);
   g_assert_true (gst_pad_peer_query (h->sinkpad, query));
   g_assert_true (gst_query_has_scheduling_mode (query, GST_PAD_MODE_PUSH));
   g_assert_false (gst_query_has_scheduling_mode (query, GST_PAD_MODE_PULL));
@@ -867,7 +836,7 @@ test_top_k_and_threshold (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (NULL, NULL);
+  h = plugin_fake_harness (model_path, NULL, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GstGpudlClassification) c = NULL;
 
@@ -903,7 +872,7 @@ test_labels (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (NULL, NULL);
+  h = plugin_fake_harness (model_path, NULL, NULL);
   check_label (h, "3");
   g_object_set (h->element, "labels-file", path, NULL);
   check_label (h, "d");
@@ -933,7 +902,7 @@ test_labels (void)
   plugin_test_teardown (h);
 
   plugin_fake_reset ();
-  h = new_harness_for (labelled_path, NULL, NULL);
+  h = plugin_fake_harness (labelled_path, NULL, NULL);
   check_label (h, "label 3");
   plugin_test_teardown (h);
 }
@@ -978,14 +947,14 @@ test_messages (void)
   gint id;
 
   plugin_fake_reset ();
-  h = new_harness_for (labelled_path, "post-messages=all", "top-k=2");
+  h = plugin_fake_harness (labelled_path, "post-messages=all", "top-k=2");
   gst_segment_init (&segment, GST_FORMAT_TIME);
   segment.start = 20 * GST_MSECOND;
   segment.time = 40 * GST_MSECOND;
   segment.base = GST_SECOND;
   g_assert_true (gst_harness_push_event (h, gst_event_new_segment (&segment)));
-  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 2)),
-      ==, GST_FLOW_OK);
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 4, 2)), ==, GST_FLOW_OK);
   message = plugin_test_message (h->element, GST_MESSAGE_ELEMENT);
   g_assert_nonnull (message);
   structure = gst_message_get_structure (message);
@@ -1015,7 +984,7 @@ test_messages (void)
   /* and none when not asked for */
   gst_buffer_unref (gst_harness_pull (h));
   g_object_set (h->element, "post-messages", 0, NULL);
-  gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 3));
+  gst_harness_push (h, plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 4, 3));
   gst_buffer_unref (gst_harness_pull (h));
   bus = gst_element_get_bus (h->element);
   g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_ELEMENT));
@@ -1029,8 +998,8 @@ test_heads (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness_for (heads_path, "post-messages=all", NULL);
-  gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 4, 0));
+  h = plugin_fake_harness (heads_path, "post-messages=all", NULL);
+  gst_harness_push (h, plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 4, 0));
   buffer = gst_harness_pull (h);
   for (guint i = 0; i < 2; i++) {
     g_autoptr (GstGpudlClassification) c = gst_gpudl_meta_read (buffer, i);
@@ -1060,9 +1029,9 @@ test_stats (void)
   plugin_fake_reset ();
   fake->is.n_slots = fake->is.max_batch = 1;    /* one frame runs, the other waits */
   FAKE_SET (fake, does.delay_us, 1000);
-  h = new_harness ("async-depth=2", NULL);
+  h = plugin_fake_harness (model_path, "async-depth=2", NULL);
   for (guint i = 0; i < 20; i++)
-    gst_harness_push (h, plugin_test_frame (GRAY_SIZE, i, i));
+    gst_harness_push (h, plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, i, i));
   gst_pad_peer_query (h->srcpad, drain);
   g_object_get (h->element, "stats", &stats, NULL);
   g_assert_true (gst_structure_has_name (stats, "gpudlinfer-stats"));
@@ -1126,7 +1095,7 @@ test_model_info (void)
   gint width;
 
   plugin_fake_reset ();
-  h = new_harness ("async-depth=3", NULL);
+  h = plugin_fake_harness (model_path, "async-depth=3", NULL);
   g_object_get (h->element, "model-info", &info, NULL);
   g_assert_nonnull (info);
   check_string (info, "location", model_path);
@@ -1171,7 +1140,7 @@ test_model_info_lock (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (NULL, NULL);
+  h = plugin_fake_harness (model_path, NULL, NULL);
   model = GST_GPUDL_INFER (h->element)->net.model;
   gpudl_model_get_id (model);
   g_mutex_lock (&model->lock);
@@ -1205,7 +1174,7 @@ static void
 test_hash_of_lost_file (void)
 {
   const gsize size = 1 << 20;
-  const gchar *path = onnx_model ("lost.onnx",
+  const gchar *path = plugin_fake_onnx ("lost.onnx",
       "GlobalAveragePool x -> p; Flatten p -> y");
   g_autofree gchar *other = g_malloc0 (size);
   GpudlModel *model;
@@ -1213,7 +1182,7 @@ test_hash_of_lost_file (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness_for (path, NULL, NULL);
+  h = plugin_fake_harness (path, NULL, NULL);
   model = GST_GPUDL_INFER (h->element)->net.model;
   g_assert_cmpuint (strlen (gpudl_model_get_id (model)), ==, 64);
   g_assert_true (g_file_set_contents (path, other, size, NULL));
@@ -1223,7 +1192,7 @@ test_hash_of_lost_file (void)
     g_autoptr (GstBuffer) buffer = NULL;
     GstGpudlClassification *c;
 
-    gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 3, i));
+    gst_harness_push (h, plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 3, i));
     buffer = gst_harness_pull (h);
     c = gst_gpudl_meta_read (buffer, 0);
     g_assert_nonnull (c);

@@ -9,39 +9,7 @@
 
 #include <string.h>
 
-#define GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
-#define GRAY_SIZE 16
-
 static const gchar *model_path;
-
-static GstHarness *
-new_harness (guint depth)
-{
-  GstElement *element = plugin_test_element ("gpudlinfer", NULL);
-
-  g_object_set (element, "model", model_path, "async-depth", depth, NULL);
-  return plugin_test_harness (element, GRAY);
-}
-
-static void
-push (GstHarness * h, guint n)
-{
-  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, n, n)),
-      ==, GST_FLOW_OK);
-}
-
-static void
-pull (GstHarness * h, guint n)
-{
-  g_autoptr (GstBuffer) buffer = gst_harness_pull (h);
-  g_autoptr (GstGpudlClassification) c = NULL;
-
-  g_assert_nonnull (buffer);
-  g_assert_cmpuint (GST_BUFFER_PTS (buffer), ==, n * 20 * GST_MSECOND);
-  c = gst_gpudl_meta_read (buffer, 0);
-  g_assert_nonnull (c);
-  g_assert_cmpuint (c->classes[0].id, ==, n % 3);
-}
 
 static void
 drain (GstHarness * h)
@@ -88,12 +56,12 @@ test_events_make_nothing_wait (void)
 
     plugin_fake_reset ();
     fake->does.hold = 1;
-    h = new_harness (depth);
+    h = plugin_fake_harness_of_depth (model_path, depth);
     record = plugin_test_record_new (h);
     for (guint i = 0; i < depth; i++) {
       g_assert_true (gst_harness_push_event (h, i % 2 == 0 ? new_tag ("x") :
               gst_event_new_gap (i * 20 * GST_MSECOND, 0)));
-      push (h, i);
+      plugin_fake_push (h, i);
       g_string_append (expected, i % 2 == 0 ? "TB" : "GB");
     }
     g_object_get (h->element, "stats", &stats, NULL);
@@ -101,7 +69,7 @@ test_events_make_nothing_wait (void)
     g_assert_cmpuint (in_flight, ==, depth);
     FAKE_SET (fake, does.hold, 0);
     for (guint i = 0; i < depth; i++)
-      pull (h, i);
+      plugin_fake_pull (h, i);
     seen = plugin_test_record_take (record, expected->len);
     g_assert_cmpstr (seen, ==, expected->str);
     g_string_free (expected, TRUE);
@@ -118,15 +86,15 @@ test_events_are_bounded (void)
 
   plugin_fake_reset ();
   fake->does.hold = 1;
-  h = new_harness (1);
-  push (h, 0);
+  h = plugin_fake_harness_of_depth (model_path, 1);
+  plugin_fake_push (h, 0);
   for (guint i = 0; i < GST_GPUDL_FIFO_EVENTS; i++)
     g_assert_true (gst_harness_push_event (h, gst_event_new_gap (0, 1)));
   later = plugin_test_later (plugin_fake_release, NULL);
   g_assert_true (gst_harness_push_event (h, gst_event_new_gap (0, 1)));
   g_assert_cmpuint (FAKE_SEEN (fake, runs), ==, 1);
   g_thread_join (later);
-  pull (h, 0);
+  plugin_fake_pull (h, 0);
   plugin_test_teardown (h);
 }
 
@@ -139,15 +107,15 @@ test_segments (void)
 
   plugin_fake_reset ();
   fake->does.delay_us = 3000;
-  h = new_harness (4);
+  h = plugin_fake_harness_of_depth (model_path, 4);
   g_object_set (h->element, "post-messages", GST_GPUDL_POST_MESSAGES_ALL, NULL);
   gst_segment_init (&segment, GST_FORMAT_TIME);
   for (guint i = 0; i < 4; i++) {
     segment.base = i * GST_SECOND;
     g_assert_true (gst_harness_push_event (h,
             gst_event_new_segment (&segment)));
-    push (h, 0);
-    push (h, 1);
+    plugin_fake_push (h, 0);
+    plugin_fake_push (h, 1);
   }
   drain (h);
   for (guint i = 0; i < 8; i++) {
@@ -178,11 +146,11 @@ test_flush_keeps_what_sticks (void)
 
   plugin_fake_reset ();
   fake->does.hold = 1;
-  h = new_harness (4);
+  h = plugin_fake_harness_of_depth (model_path, 4);
   record = plugin_test_record_new (h);
-  push (h, 0);
+  plugin_fake_push (h, 0);
   g_assert_true (gst_harness_push_event (h, new_tag ("first")));
-  push (h, 1);
+  plugin_fake_push (h, 1);
   g_assert_true (gst_harness_push_event (h, new_tag ("second")));
   g_assert_true (gst_harness_push_event (h, gst_event_new_gap (0, 1)));
   later = plugin_test_later (plugin_fake_release, NULL);
@@ -191,8 +159,8 @@ test_flush_keeps_what_sticks (void)
   g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
   gst_segment_init (&segment, GST_FORMAT_TIME);
   g_assert_true (gst_harness_push_event (h, gst_event_new_segment (&segment)));
-  push (h, 2);
-  pull (h, 2);
+  plugin_fake_push (h, 2);
+  plugin_fake_pull (h, 2);
   title = get_title (h->sinkpad);
   g_assert_cmpstr (title, ==, "second");
   seen = plugin_test_record_take (record, 0);
@@ -216,16 +184,6 @@ chain (GstPad * pad, GstObject * parent, GstBuffer * buffer)
   return chain_result;
 }
 
-static GstFlowReturn
-push_until_told (GstHarness * h, guint depth)
-{
-  GstFlowReturn ret = GST_FLOW_OK;
-
-  for (guint i = 0; i < depth + 2 && ret == GST_FLOW_OK; i++)
-    ret = gst_harness_push (h, plugin_test_frame (GRAY_SIZE, i, i));
-  return ret;
-}
-
 /* Downstream was shut down first: nothing gets past it, and nothing is left on the pad for whoever is linked next. */
 static void
 test_flushing_result_refuses_events (void)
@@ -238,11 +196,11 @@ test_flushing_result_refuses_events (void)
   g_autoptr (GstPad) src = NULL;
 
   plugin_fake_reset ();
-  h = new_harness (2);
+  h = plugin_fake_harness_of_depth (model_path, 2);
   src = gst_element_get_static_pad (h->element, "src");
   gst_pad_set_chain_function (h->sinkpad, chain);
   chain_result = GST_FLOW_FLUSHING;
-  g_assert_cmpint (push_until_told (h, 2), ==, GST_FLOW_FLUSHING);
+  g_assert_cmpint (plugin_fake_push_until_told (h, 2), ==, GST_FLOW_FLUSHING);
   record = plugin_test_record_new (h);
   gst_harness_push_event (h, new_tag ("x"));
   g_assert_false (gst_harness_push_event (h, gst_event_new_gap (0, 1)));
@@ -269,10 +227,10 @@ test_bad_result_refuses_what_does_not_stick (void)
     GstHarness *h;
 
     plugin_fake_reset ();
-    h = new_harness (2);
+    h = plugin_fake_harness_of_depth (model_path, 2);
     gst_pad_set_chain_function (h->sinkpad, chain);
     chain_result = results[i];
-    g_assert_cmpint (push_until_told (h, 2), ==, results[i]);
+    g_assert_cmpint (plugin_fake_push_until_told (h, 2), ==, results[i]);
     record = plugin_test_record_new (h);
     g_assert_false (gst_harness_push_event (h, gst_event_new_gap (0, 1)));
     g_assert_true (gst_harness_push_event (h, new_tag ("x")));
@@ -291,22 +249,22 @@ check_unlinked_keeps_what_sticks (gboolean later)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (3);
+  h = plugin_fake_harness_of_depth (model_path, 3);
   src = gst_element_get_static_pad (h->element, "src");
   FAKE_SET (fake, does.hold, 1);
-  push (h, 0);
+  plugin_fake_push (h, 0);
   g_assert_true (gst_harness_push_event (h, new_tag ("first")));
-  push (h, 1);
+  plugin_fake_push (h, 1);
   g_assert_true (gst_pad_unlink (src, h->sinkpad));
   plugin_fake_release (NULL);
-  g_assert_cmpint (push_until_told (h, 3), ==, GST_FLOW_NOT_LINKED);
+  g_assert_cmpint (plugin_fake_push_until_told (h, 3), ==, GST_FLOW_NOT_LINKED);
   title = get_title (h->sinkpad);
   g_assert_null (title);
   if (later)
     gst_harness_push_event (h, new_tag ("second"));
-  gst_harness_set_src_caps_str (h, GRAY ",pixel-aspect-ratio=2/1");
+  gst_harness_set_src_caps_str (h, PLUGIN_TEST_GRAY ",pixel-aspect-ratio=2/1");
   g_assert_cmpint (gst_pad_link (src, h->sinkpad), ==, GST_PAD_LINK_OK);
-  push (h, 50);
+  plugin_fake_push (h, 50);
   drain (h);
   title = get_title (h->sinkpad);
   g_assert_cmpstr (title, ==, later ? "second" : "first");
@@ -327,18 +285,18 @@ test_link_during_failing_push (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (1);
+  h = plugin_fake_harness_of_depth (model_path, 1);
   gst_pad_set_chain_function (h->sinkpad, chain);
   g_atomic_int_set (&chained, 0);
   chain_result = GST_FLOW_NOT_LINKED;
   reconfigures = TRUE;
   for (guint i = 0; i < 10; i++)
-    push (h, i);
+    plugin_fake_push (h, i);
   drain (h);
   g_assert_cmpint (g_atomic_int_get (&chained), ==, 10);
   /* but a link that came before the push is none for it */
   reconfigures = FALSE;
-  g_assert_cmpint (push_until_told (h, 1), ==, GST_FLOW_NOT_LINKED);
+  g_assert_cmpint (plugin_fake_push_until_told (h, 1), ==, GST_FLOW_NOT_LINKED);
   plugin_test_teardown (h);
 }
 
@@ -348,7 +306,7 @@ main (int argc, char **argv)
   plugin_test_init (&argc, &argv);
   GST_ELEMENT_REGISTER (gpudlinfer, NULL);
   plugin_fake_init ();
-  model_path = plugin_fake_model ("net.bin", 3, 1, FALSE);
+  model_path = plugin_fake_model ("net.bin", PLUGIN_FAKE_CLASSES, 1, FALSE);
 
 #define ADD(name, func) g_test_add_func ("/events/" name, func)
   ADD ("one-before-each-frame-leaves-all-frames-in-flight",

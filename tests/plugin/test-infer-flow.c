@@ -12,50 +12,7 @@
 
 #include <string.h>
 
-#define GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
-#define GRAY_SIZE 16
-
 static const gchar *model_path;
-
-static GstHarness *
-new_harness (guint depth)
-{
-  GstElement *element = plugin_test_element ("gpudlinfer", NULL);
-
-  g_object_set (element, "model", model_path, "async-depth", depth, NULL);
-  return plugin_test_harness (element, GRAY);
-}
-
-static void
-push (GstHarness * h, guint n)
-{
-  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, n, n)),
-      ==, GST_FLOW_OK);
-}
-
-/* The buffer is frame n with the classification of frame n. */
-static void
-check_frame (GstBuffer * buffer, guint n)
-{
-  g_autoptr (GstGpudlClassification) c = NULL;
-
-  g_assert_nonnull (buffer);
-  g_assert_cmpuint (GST_BUFFER_PTS (buffer), ==, n * 20 * GST_MSECOND);
-  g_assert_cmpuint (GST_BUFFER_DURATION (buffer), ==, 20 * GST_MSECOND);
-  c = gst_gpudl_meta_read (buffer, 0);
-  g_assert_nonnull (c);
-  g_assert_cmpuint (c->classes[0].id, ==, n % 256);
-  g_assert_cmpuint (c->source_pts, ==, GST_BUFFER_PTS (buffer));
-  g_assert_true (c->fresh);
-}
-
-static void
-pull (GstHarness * h, guint n)
-{
-  g_autoptr (GstBuffer) buffer = gst_harness_pull (h);
-
-  check_frame (buffer, n);
-}
 
 static void
 test_order (void)
@@ -67,12 +24,12 @@ test_order (void)
     fake->is.n_slots = 4;
     fake->does.scramble = TRUE;
     fake->does.delay_us = 100;
-    h = new_harness (depth);
+    h = plugin_fake_harness_of_depth (model_path, depth);
     for (guint i = 0; i < 48; i++)
-      push (h, i);
+      plugin_fake_push (h, i);
     g_assert_true (gst_harness_push_event (h, gst_event_new_eos ()));
     for (guint i = 0; i < 48; i++)
-      pull (h, i);
+      plugin_fake_pull (h, i);
     g_assert_cmpuint (gst_harness_buffers_received (h), ==, 48);
     g_assert_cmpuint (FAKE_SEEN (fake, max_running), <=, depth);
     g_assert_cmpuint (FAKE_SEEN (fake, max_staged), <=, depth);
@@ -94,19 +51,19 @@ test_depth_bounds_frames (void)
     fake->is.n_slots = 17;      /* the element alone sees to it that no more run */
     fake->is.max_batch = 1;
     fake->does.hold = TRUE;
-    h = new_harness (depth);
+    h = plugin_fake_harness_of_depth (model_path, depth);
     for (guint i = 0; i < depth; i++)
-      push (h, i);
+      plugin_fake_push (h, i);
     g_object_get (h->element, "stats", &stats, NULL);
     g_assert_true (gst_structure_get_uint (stats, "in-flight", &in_flight));
     g_assert_cmpuint (in_flight, ==, depth);
     FAKE_AWAIT (fake, running, depth);
     later = plugin_test_later (plugin_fake_release, NULL);
-    push (h, depth);            /* waits for room */
+    plugin_fake_push (h, depth);        /* waits for room */
     g_assert_cmpuint (fake_read (fake, &fake->does.hold), ==, FALSE);
     g_thread_join (later);
     for (guint i = 0; i <= depth; i++)
-      pull (h, i);
+      plugin_fake_pull (h, i);
     g_assert_cmpuint (FAKE_SEEN (fake, max_running), ==, depth);
     plugin_test_teardown (h);
   }
@@ -123,15 +80,15 @@ check_event_order (GstEvent * event, const gchar * expected)
 
   plugin_fake_reset ();
   FAKE_SET (fake, does.hold, TRUE);
-  h = new_harness (4);
+  h = plugin_fake_harness_of_depth (model_path, 4);
   record = plugin_test_record_new (h);
   for (guint i = 0; i < 3; i++)
-    push (h, i);
+    plugin_fake_push (h, i);
   later = plugin_test_later (plugin_fake_release, NULL);
   g_assert_true (gst_harness_push_event (h, event));
   g_thread_join (later);
   for (guint i = 0; i < 3; i++)
-    pull (h, i);
+    plugin_fake_pull (h, i);
   seen = plugin_test_record_take (record, strlen (expected));
   g_assert_cmpstr (seen, ==, expected);
   plugin_test_teardown (h);
@@ -163,10 +120,10 @@ test_caps_change (void)
 
   plugin_fake_reset ();
   FAKE_SET (fake, does.hold, TRUE);
-  h = new_harness (4);
+  h = plugin_fake_harness_of_depth (model_path, 4);
   record = plugin_test_record_new (h);
   for (guint i = 0; i < 3; i++)
-    push (h, i);
+    plugin_fake_push (h, i);
   later = plugin_test_later (plugin_fake_release, NULL);
   gst_harness_set_src_caps (h, g_steal_pointer (&caps));
   g_thread_join (later);
@@ -174,7 +131,7 @@ test_caps_change (void)
     g_assert_cmpint (gst_harness_push (h, plugin_test_frame (8 * 6 * 3, i, i)),
         ==, GST_FLOW_OK);
   for (guint i = 0; i < 6; i++)
-    pull (h, i);
+    plugin_fake_pull (h, i);
   seen = plugin_test_record_take (record, strlen ("BBBCBBB"));
   g_assert_true (g_str_has_prefix (seen, "BBBC"));
   g_assert_true (g_str_has_suffix (seen, "BBB"));
@@ -205,18 +162,18 @@ test_renegotiation (void)
 
   plugin_fake_reset ();
   FAKE_SET (fake, does.hold, TRUE);
-  asked = h = new_harness (4);
+  asked = h = plugin_fake_harness_of_depth (model_path, 4);
   gst_pad_set_query_function (h->sinkpad, count_questions);
   for (guint i = 0; i < 3; i++)
-    push (h, i);
+    plugin_fake_push (h, i);
   g_assert_true (gst_harness_push_upstream_event (h,
           gst_event_new_reconfigure ()));
   n_questions = 0;
   later = plugin_test_later (plugin_fake_release, NULL);
-  push (h, 3);
+  plugin_fake_push (h, 3);
   g_thread_join (later);
   for (guint i = 0; i < 4; i++)
-    pull (h, i);
+    plugin_fake_pull (h, i);
   g_assert_cmpuint (n_questions, >, 0);
   g_assert_cmpuint (received_before, ==, 3);
   plugin_test_teardown (h);
@@ -231,25 +188,6 @@ restart (GstHarness * h)
   g_assert_true (gst_harness_push_event (h, gst_event_new_segment (&segment)));
 }
 
-static gpointer
-flush_start (gpointer data)
-{
-  g_assert_true (gst_harness_push_event (data, gst_event_new_flush_start ()));
-  return NULL;
-}
-
-/* FLUSH_START in another thread, which lasts as long as a frame runs; downstream has it, and takes nothing more. */
-static GThread *
-begin_flush (GstHarness * h)
-{
-  PluginTestRecord *record = plugin_test_record_new (h);
-  GThread *thread = g_thread_new ("flush", flush_start, h);
-  g_autofree gchar *seen = plugin_test_record_take (record, 1);
-
-  g_assert_cmpstr (seen, ==, "<");
-  return thread;
-}
-
 /* A flush waits for the frame that runs; those behind it never run. */
 static void
 test_flush_levels (void)
@@ -262,11 +200,11 @@ test_flush_levels (void)
     plugin_fake_reset ();
     fake->is.n_slots = fake->is.max_batch = 1;
     fake->does.hold = TRUE;
-    h = new_harness (8);
+    h = plugin_fake_harness_of_depth (model_path, 8);
     for (guint i = 0; i < fill; i++)
-      push (h, i);
+      plugin_fake_push (h, i);
     FAKE_AWAIT (fake, running, running);
-    thread = begin_flush (h);
+    thread = plugin_test_begin_flush (h);
     if (fake->table->stage != NULL)     /* without it, nothing is seen of frames that wait */
       FAKE_AWAIT_EXACTLY (fake, staged, running);
     plugin_fake_release (NULL);
@@ -275,23 +213,13 @@ test_flush_levels (void)
     if (fake->table->stage != NULL)
       g_assert_cmpuint (FAKE_SEEN (fake, jobs), ==, running);
     restart (h);
-    push (h, 100);
-    push (h, 101);
-    pull (h, 100);
-    pull (h, 101);
+    plugin_fake_push (h, 100);
+    plugin_fake_push (h, 101);
+    plugin_fake_pull (h, 100);
+    plugin_fake_pull (h, 101);
     g_assert_cmpuint (gst_harness_buffers_received (h), ==, 2);
     plugin_test_teardown (h);
   }
-}
-
-static void
-check_no_error (GstElement * element)
-{
-  g_autoptr (GstBus) bus = gst_element_get_bus (element);
-  g_autoptr (GstMessage) message =
-      gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
-
-  g_assert_null (message);
 }
 
 /* Where another element's frame keeps the device, neither a flush nor a shutdown waits, and what they cancel is no
@@ -305,28 +233,28 @@ test_flush_waiting (void)
     plugin_fake_reset ();
     fake->is.n_slots = fake->is.max_batch = 1;
     fake->does.hold = TRUE;
-    h[0] = new_harness (1);
-    h[1] = new_harness (8);
-    push (h[0], 0);
+    h[0] = plugin_fake_harness_of_depth (model_path, 1);
+    h[1] = plugin_fake_harness_of_depth (model_path, 8);
+    plugin_fake_push (h[0], 0);
     FAKE_AWAIT (fake, running, 1);
     for (guint i = 0; i < fill; i++)
-      push (h[1], i);
+      plugin_fake_push (h[1], i);
     g_assert_true (gst_harness_push_event (h[1], gst_event_new_flush_start ()));
     g_assert_true (gst_harness_push_event (h[1],
             gst_event_new_flush_stop (TRUE)));
-    check_no_error (h[1]->element);
+    plugin_test_no_error (h[1]->element);
     restart (h[1]);
     for (guint i = 0; i < fill; i++)
-      push (h[1], i);
+      plugin_fake_push (h[1], i);
     gst_element_set_state (h[1]->element, GST_STATE_NULL);
-    check_no_error (h[1]->element);
+    plugin_test_no_error (h[1]->element);
 
     plugin_fake_release (NULL);
-    pull (h[0], 0);
+    plugin_fake_pull (h[0], 0);
     gst_harness_play (h[1]);
-    gst_harness_set_src_caps_str (h[1], GRAY);
-    push (h[1], 100);
-    pull (h[1], 100);
+    gst_harness_set_src_caps_str (h[1], PLUGIN_TEST_GRAY);
+    plugin_fake_push (h[1], 100);
+    plugin_fake_pull (h[1], 100);
     g_assert_cmpuint (gst_harness_buffers_received (h[1]), ==, 1);
     g_assert_cmpuint (FAKE_SEEN (fake, jobs), ==, 2);
     plugin_test_teardown (h[0]);
@@ -341,20 +269,20 @@ test_flush_running (void)
 
   plugin_fake_reset ();
   FAKE_SET (fake, does.delay_us, 2000);
-  h = new_harness (8);
+  h = plugin_fake_harness_of_depth (model_path, 8);
   for (guint round = 0; round < 60; round++) {
     const guint n = g_test_rand_int_range (0, 8);
 
     for (guint i = 0; i < n; i++)
-      push (h, i);
+      plugin_fake_push (h, i);
     g_usleep (g_test_rand_int_range (0, 3000));
     g_assert_true (gst_harness_push_event (h, gst_event_new_flush_start ()));
     g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
     while (gst_harness_buffers_in_queue (h) > 0)
       gst_buffer_unref (gst_harness_pull (h));
     restart (h);
-    push (h, 200);
-    pull (h, 200);
+    plugin_fake_push (h, 200);
+    plugin_fake_pull (h, 200);
   }
   plugin_test_teardown (h);
 }
@@ -371,7 +299,7 @@ push_blocking (gpointer data)
   Push *push = data;
 
   return GINT_TO_POINTER (gst_harness_push (push->h,
-          plugin_test_frame (GRAY_SIZE, push->n, push->n)));
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, push->n, push->n)));
 }
 
 /* Nor does the frame that a flush meets on its way into the engine. */
@@ -389,15 +317,15 @@ test_flush_while_submitting (void)
   }
   fake->is.n_slots = fake->is.max_batch = 1;
   fake->does.hold = TRUE;
-  h = new_harness (4);
-  push (h, 0);
+  h = plugin_fake_harness_of_depth (model_path, 4);
+  plugin_fake_push (h, 0);
   FAKE_AWAIT (fake, running, 1);
   FAKE_SET (fake, does.slow_stage_us, 20 * 1000);
   late = (Push) {
   h, 1};
   thread = g_thread_new ("push", push_blocking, &late);
   FAKE_AWAIT (fake, stages, 2);
-  flush = begin_flush (h);
+  flush = plugin_test_begin_flush (h);
   g_thread_join (thread);
   FAKE_AWAIT_EXACTLY (fake, staged, 1);
   plugin_fake_release (NULL);
@@ -416,14 +344,14 @@ test_flush_blocked_chain (void)
 
   plugin_fake_reset ();
   FAKE_SET (fake, does.hold, TRUE);
-  h = new_harness (1);
-  push (h, 0);
+  h = plugin_fake_harness_of_depth (model_path, 1);
+  plugin_fake_push (h, 0);
   FAKE_AWAIT (fake, running, 1);
   blocked = (Push) {
   h, 1};
   thread = g_thread_new ("push", push_blocking, &blocked);
   g_usleep (20 * 1000);
-  flush = begin_flush (h);
+  flush = plugin_test_begin_flush (h);
   /* while the frame before it still runs */
   g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (thread)), ==,
       GST_FLOW_FLUSHING);
@@ -431,8 +359,8 @@ test_flush_blocked_chain (void)
   g_thread_join (flush);
   g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
   restart (h);
-  push (h, 2);
-  pull (h, 2);
+  plugin_fake_push (h, 2);
+  plugin_fake_pull (h, 2);
   plugin_test_teardown (h);
 }
 
@@ -453,8 +381,8 @@ test_shutdown_blocked (void)
 
   plugin_fake_reset ();
   FAKE_SET (fake, does.hold, TRUE);
-  h = new_harness (1);
-  push (h, 0);
+  h = plugin_fake_harness_of_depth (model_path, 1);
+  plugin_fake_push (h, 0);
   FAKE_AWAIT (fake, running, 1);
   blocked = (Push) {
   h, 1};
@@ -470,8 +398,8 @@ test_shutdown_blocked (void)
 
   plugin_fake_reset ();
   FAKE_SET (fake, does.hold, TRUE);
-  h = new_harness (2);
-  push (h, 0);
+  h = plugin_fake_harness_of_depth (model_path, 2);
+  plugin_fake_push (h, 0);
   FAKE_AWAIT (fake, running, 1);
   stop = plugin_test_later (stop_element, h->element);
   /* returns because of the shutdown: nothing runs */
@@ -490,18 +418,18 @@ test_gap_buffers (void)
 
   plugin_fake_reset ();
   FAKE_SET (fake, does.hold, TRUE);
-  h = new_harness (4);
-  push (h, 0);
-  gap = plugin_test_frame (GRAY_SIZE, 1, 1);
+  h = plugin_fake_harness_of_depth (model_path, 4);
+  plugin_fake_push (h, 0);
+  gap = plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 1, 1);
   GST_BUFFER_FLAG_SET (gap, GST_BUFFER_FLAG_GAP);
   g_assert_cmpint (gst_harness_push (h, gap), ==, GST_FLOW_OK);
-  push (h, 2);
+  plugin_fake_push (h, 2);
   plugin_fake_release (NULL);
-  pull (h, 0);
+  plugin_fake_pull (h, 0);
   out = gst_harness_pull (h);
   g_assert_true (out == gap);
   g_assert_null (gst_gpudl_meta_read (out, 0));
-  pull (h, 2);
+  plugin_fake_pull (h, 2);
   g_assert_cmpuint (FAKE_SEEN (fake, jobs), ==, 2);
   plugin_test_teardown (h);
 }
@@ -515,17 +443,6 @@ chain (GstPad * pad, GstObject * parent, GstBuffer * buffer)
 {
   gst_buffer_unref (buffer);
   return chain_result;
-}
-
-/* Pushes until something else than OK comes back: after the depth and one more at the latest. */
-static GstFlowReturn
-push_until_told (GstHarness * h, guint depth)
-{
-  GstFlowReturn ret = GST_FLOW_OK;
-
-  for (guint i = 0; i < depth + 2 && ret == GST_FLOW_OK; i++)
-    ret = gst_harness_push (h, plugin_test_frame (GRAY_SIZE, i, i));
-  return ret;
 }
 
 /* The element does not go round and round with a result that stays. */
@@ -554,22 +471,23 @@ test_downstream_results (void)
       GstHarness *h;
 
       plugin_fake_reset ();
-      h = new_harness (depth);
+      h = plugin_fake_harness_of_depth (model_path, depth);
       gst_pad_set_chain_function (h->sinkpad, chain);
       chain_result = results[i];
-      g_assert_cmpint (push_until_told (h, depth), ==, results[i]);
+      g_assert_cmpint (plugin_fake_push_until_told (h, depth), ==, results[i]);
       await_paused_task (h);
       /* and it stays so, without asking downstream again */
       chain_result = GST_FLOW_OK;
-      g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 0,
-                  0)), ==, results[i]);
+      g_assert_cmpint (gst_harness_push (h,
+              plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 0, 0)), ==, results[i]);
       /* until a flush */
       g_assert_true (gst_harness_push_event (h, gst_event_new_flush_start ()));
       g_assert_true (gst_harness_push_event (h,
               gst_event_new_flush_stop (TRUE)));
       restart (h);
-      g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 0,
-                  0)), ==, GST_FLOW_OK);
+      g_assert_cmpint (gst_harness_push (h,
+              plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 0, 0)), ==,
+          GST_FLOW_OK);
       plugin_test_teardown (h);
     }
   }
@@ -581,14 +499,14 @@ test_downstream_eos_until_segment (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (3);
+  h = plugin_fake_harness_of_depth (model_path, 3);
   gst_pad_set_chain_function (h->sinkpad, chain);
   chain_result = GST_FLOW_EOS;
-  g_assert_cmpint (push_until_told (h, 3), ==, GST_FLOW_EOS);
+  g_assert_cmpint (plugin_fake_push_until_told (h, 3), ==, GST_FLOW_EOS);
   chain_result = GST_FLOW_OK;
   restart (h);
   for (guint i = 0; i < 10; i++)
-    push (h, i);
+    plugin_fake_push (h, i);
   plugin_test_teardown (h);
 }
 
@@ -599,14 +517,14 @@ test_unlinked_until_relinked (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (3);
+  h = plugin_fake_harness_of_depth (model_path, 3);
   src = gst_element_get_static_pad (h->element, "src");
-  push (h, 0);
-  pull (h, 0);
+  plugin_fake_push (h, 0);
+  plugin_fake_pull (h, 0);
   g_assert_true (gst_pad_unlink (src, h->sinkpad));
-  g_assert_cmpint (push_until_told (h, 3), ==, GST_FLOW_NOT_LINKED);
+  g_assert_cmpint (plugin_fake_push_until_told (h, 3), ==, GST_FLOW_NOT_LINKED);
   g_assert_cmpint (gst_pad_link (src, h->sinkpad), ==, GST_PAD_LINK_OK);
-  push (h, 50);
+  plugin_fake_push (h, 50);
   for (;;) {                    /* what was in flight when the pad was unlinked may come first */
     g_autoptr (GstBuffer) buffer = gst_harness_pull (h);
 
@@ -623,10 +541,10 @@ test_eos_after_bad_result (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (4);
+  h = plugin_fake_harness_of_depth (model_path, 4);
   gst_pad_set_chain_function (h->sinkpad, chain);
   chain_result = GST_FLOW_NOT_NEGOTIATED;
-  push (h, 0);
+  plugin_fake_push (h, 0);
   g_usleep (20 * 1000);
   gst_harness_push_event (h, gst_event_new_eos ());
   plugin_test_one_error (h->element, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED);
@@ -634,33 +552,6 @@ test_eos_after_bad_result (void)
 }
 
 /* ---- failures of the engine ---------------------------------------------------------------------------------------*/
-
-typedef enum
-{
-  AT_STAGE,                     /* says it to who submits the frame */
-  AT_SUBMIT,                    /* before it runs */
-  AT_RUN
-} FailAt;
-
-/* The how manieth from now on fails. */
-static void
-fail_at (FailAt at, guint n, GpudlStatus status)
-{
-  fake_lock (fake);
-  fake->does.fail_status = status;
-  switch (at) {
-    case AT_STAGE:
-      fake->does.fail_stage_at = fake->seen.stages + n;
-      break;
-    case AT_SUBMIT:
-      fake->does.fail_submit_at = fake->seen.submits + n;
-      break;
-    case AT_RUN:
-      fake->does.fail_run_at = fake->seen.submits + n;
-      break;
-  }
-  fake_unlock (fake);
-}
 
 static void
 flush (GstHarness * h)
@@ -673,7 +564,7 @@ flush (GstHarness * h)
 }
 
 static void
-check_engine_failure (FailAt at, GpudlStatus status, GQuark domain,
+check_engine_failure (PluginFakeFailAt at, GpudlStatus status, GQuark domain,
     gint gst_code)
 {
   g_autoptr (GstStructure) stats = NULL;
@@ -681,14 +572,14 @@ check_engine_failure (FailAt at, GpudlStatus status, GQuark domain,
   GstHarness *h;
 
   plugin_fake_reset ();
-  if (at == AT_STAGE && fake->table->stage == NULL)
+  if (at == PLUGIN_FAKE_AT_STAGE && fake->table->stage == NULL)
     return;
   fake->is.n_slots = fake->is.max_batch = 1;    /* frames run in their order */
-  h = new_harness (2);
-  fail_at (at, 3, status);
-  g_assert_cmpint (push_until_told (h, 6), ==, GST_FLOW_ERROR);
-  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE, 0, 0)),
-      ==, GST_FLOW_ERROR);
+  h = plugin_fake_harness_of_depth (model_path, 2);
+  plugin_fake_fail_at (at, 3, status);
+  g_assert_cmpint (plugin_fake_push_until_told (h, 6), ==, GST_FLOW_ERROR);
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 0, 0)), ==, GST_FLOW_ERROR);
   gst_harness_push_event (h, gst_event_new_eos ());
   plugin_test_one_error (h->element, domain, gst_code);
   g_assert_cmpuint (gst_harness_buffers_received (h), <=, 2);
@@ -701,20 +592,20 @@ check_engine_failure (FailAt at, GpudlStatus status, GQuark domain,
   /* flushed it works again, unless the device is gone; what fails then is said again */
   flush (h);
   if (status != GPUDL_STATUS_DEVICE) {
-    push (h, 77);
-    pull (h, 77);
-    fail_at (at, 1, status);
+    plugin_fake_push (h, 77);
+    plugin_fake_pull (h, 77);
+    plugin_fake_fail_at (at, 1, status);
   }
-  g_assert_cmpint (push_until_told (h, 3), ==, GST_FLOW_ERROR);
+  g_assert_cmpint (plugin_fake_push_until_told (h, 3), ==, GST_FLOW_ERROR);
   plugin_test_one_error (h->element, domain, gst_code);
 
   /* stopped and started it works in any case */
   gst_element_set_state (h->element, GST_STATE_NULL);
   plugin_fake_check_nothing_alive ();
   gst_harness_play (h);
-  gst_harness_set_src_caps_str (h, GRAY);
-  push (h, 78);
-  pull (h, 78);
+  gst_harness_set_src_caps_str (h, PLUGIN_TEST_GRAY);
+  plugin_fake_push (h, 78);
+  plugin_fake_pull (h, 78);
   g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 2);
   plugin_test_teardown (h);
 }
@@ -740,7 +631,8 @@ test_engine_failures (void)
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    for (FailAt at = AT_STAGE; at <= AT_RUN; at++)
+    for (PluginFakeFailAt at = PLUGIN_FAKE_AT_STAGE; at <= PLUGIN_FAKE_AT_RUN;
+        at++)
       check_engine_failure (at, cases[i].status, cases[i].domain (),
           cases[i].code);
   }
@@ -755,13 +647,13 @@ test_device_gone (void)
   plugin_fake_reset ();
   FAKE_SET (fake, does.hold, TRUE);
   for (guint i = 0; i < 2; i++)
-    h[i] = new_harness (4);
+    h[i] = plugin_fake_harness_of_depth (model_path, 4);
   for (guint i = 0; i < 8; i++)
-    push (h[i % 2], i);
+    plugin_fake_push (h[i % 2], i);
   FAKE_AWAIT (fake, running, 2);
   FAKE_SET (fake, does.die, TRUE);
   for (guint i = 0; i < 2; i++) {
-    g_assert_cmpint (push_until_told (h[i], 4), ==, GST_FLOW_ERROR);
+    g_assert_cmpint (plugin_fake_push_until_told (h[i], 4), ==, GST_FLOW_ERROR);
     plugin_test_one_error (h[i]->element, GST_STREAM_ERROR,
         GST_STREAM_ERROR_FAILED);
     g_assert_cmpuint (gst_harness_buffers_received (h[i]), ==, 0);
@@ -770,9 +662,9 @@ test_device_gone (void)
   for (guint i = 0; i < 2; i++) {
     gst_element_set_state (h[i]->element, GST_STATE_NULL);
     gst_harness_play (h[i]);
-    gst_harness_set_src_caps_str (h[i], GRAY);
-    push (h[i], 10 + i);
-    pull (h[i], 10 + i);
+    gst_harness_set_src_caps_str (h[i], PLUGIN_TEST_GRAY);
+    plugin_fake_push (h[i], 10 + i);
+    plugin_fake_pull (h[i], 10 + i);
   }
   g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 2);
   g_assert_cmpuint (FAKE_SEEN (fake, engines), ==, 1);
@@ -786,9 +678,10 @@ test_too_small_buffer (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (2);
-  g_assert_cmpint (gst_harness_push (h, plugin_test_frame (GRAY_SIZE - 1, 0,
-              0)), ==, GST_FLOW_ERROR);
+  h = plugin_fake_harness_of_depth (model_path, 2);
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE - 1, 0, 0)), ==,
+      GST_FLOW_ERROR);
   plugin_test_one_error (h->element, GST_STREAM_ERROR,
       GST_STREAM_ERROR_WRONG_TYPE);
   plugin_test_teardown (h);
@@ -801,7 +694,7 @@ new_pipeline (const gchar * before, const gchar * after)
 {
   g_autofree gchar *line =
       g_strdup_printf ("%s ! %s ! gpudlinfer name=infer model=%s ! %s", before,
-      GRAY, model_path, after);
+      PLUGIN_TEST_GRAY, model_path, after);
   g_autoptr (GError) error = NULL;
   GstElement *pipeline = gst_parse_launch (line, &error);
 
@@ -847,7 +740,7 @@ test_seeks (void)
     g_usleep (g_test_rand_int_range (0, 4000));
   }
   wait_eos (pipeline);
-  check_no_error (pipeline);
+  plugin_test_no_error (pipeline);
   gst_element_set_state (pipeline, GST_STATE_NULL);
   gst_object_unref (pipeline);
 }
@@ -874,7 +767,7 @@ test_state_cycles (void)
       gst_element_set_state (pipeline, top);    /* and down again while it is on its way up */
     g_usleep (g_test_rand_int_range (0, 3000));
     gst_element_set_state (pipeline, bottoms[i % 2]);
-    check_no_error (pipeline);
+    plugin_test_no_error (pipeline);
   }
   set_state (pipeline, GST_STATE_NULL);
   plugin_fake_check_nothing_alive ();
@@ -970,17 +863,17 @@ test_discont_after_qos_drop (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (2);
+  h = plugin_fake_harness_of_depth (model_path, 2);
   g_object_set (h->element, "qos", TRUE, NULL);
-  push (h, 0);
+  plugin_fake_push (h, 0);
   first = gst_harness_pull (h);
   g_assert_false (GST_BUFFER_FLAG_IS_SET (first, GST_BUFFER_FLAG_DISCONT));
   g_assert_true (gst_harness_push_upstream_event (h,
           gst_event_new_qos (GST_QOS_TYPE_UNDERFLOW, 1.0, GST_SECOND, 0)));
-  push (h, 1);                  /* a second too late */
-  push (h, 150);
+  plugin_fake_push (h, 1);      /* a second too late */
+  plugin_fake_push (h, 150);
   second = gst_harness_pull (h);
-  check_frame (second, 150);
+  plugin_fake_check_frame (h, second, 150);
   g_assert_true (GST_BUFFER_FLAG_IS_SET (second, GST_BUFFER_FLAG_DISCONT));
   g_assert_cmpuint (gst_harness_buffers_received (h), ==, 2);
   plugin_test_teardown (h);
@@ -1033,32 +926,32 @@ test_shared_session (void)
     GThread *thread;
 
     plugin_fake_reset ();
-    h[0] = new_harness (4);
-    h[1] = new_harness (4);
+    h[0] = plugin_fake_harness_of_depth (model_path, 4);
+    h[1] = plugin_fake_harness_of_depth (model_path, 4);
     g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 1);
     for (guint i = 0; i < 20; i++) {
-      push (h[0], i);
-      push (h[1], 100 + i);
+      plugin_fake_push (h[0], i);
+      plugin_fake_push (h[1], 100 + i);
     }
     for (guint i = 0; i < 20; i++) {
-      pull (h[1], 100 + i);
-      pull (h[0], i);
+      plugin_fake_pull (h[1], 100 + i);
+      plugin_fake_pull (h[0], i);
     }
     /* a flush of one does not touch the other */
     FAKE_SET (fake, does.hold, TRUE);
-    push (h[0], 1);
-    push (h[1], 2);
-    thread = begin_flush (h[first]);
+    plugin_fake_push (h[0], 1);
+    plugin_fake_push (h[1], 2);
+    thread = plugin_test_begin_flush (h[first]);
     FAKE_SET (fake, does.hold, FALSE);
     g_thread_join (thread);
     g_assert_true (gst_harness_push_event (h[first],
             gst_event_new_flush_stop (TRUE)));
-    pull (h[1 - first], 1 - first == 0 ? 1 : 2);
+    plugin_fake_pull (h[1 - first], 1 - first == 0 ? 1 : 2);
 
     plugin_test_teardown (h[first]);
     g_assert_cmpuint (FAKE_SEEN (fake, engines), ==, 1);
-    push (h[1 - first], 7);
-    pull (h[1 - first], 7);
+    plugin_fake_push (h[1 - first], 7);
+    plugin_fake_pull (h[1 - first], 7);
     plugin_test_teardown (h[1 - first]);
     plugin_fake_check_nothing_alive ();
   }
@@ -1099,13 +992,13 @@ test_shared_settings (void)
     g_test_message ("%s=%s", cases[i].name, cases[i].value);
     plugin_fake_reset ();
     fake->is.max_batch = 4;
-    h[0] = new_harness (0);
+    h[0] = plugin_fake_harness_of_depth (model_path, 0);
     g_object_set (element, "model", cases[i].model, NULL);
     gst_util_set_object_arg (G_OBJECT (element), cases[i].name, cases[i].value);
-    h[1] = plugin_test_harness (element, GRAY);
+    h[1] = plugin_test_harness (element, PLUGIN_TEST_GRAY);
     for (guint j = 0; j < 2; j++) {
-      push (h[j], j);
-      pull (h[j], j);
+      plugin_fake_push (h[j], j);
+      plugin_fake_pull (h[j], j);
     }
     g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, cases[i].shared ? 1 : 2);
     for (guint j = 0; j < 2; j++)
@@ -1136,9 +1029,9 @@ test_shared_model (void)
   guint refs;
 
   plugin_fake_reset ();
-  h[0] = new_harness (1);
+  h[0] = plugin_fake_harness_of_depth (model_path, 1);
   refs = count_model_refs ();
-  h[1] = new_harness (1);
+  h[1] = plugin_fake_harness_of_depth (model_path, 1);
   g_assert_cmpuint (count_model_refs (), >, refs);
   g_assert_cmpuint (FAKE_SEEN (fake, opens), ==, 1);
   plugin_test_teardown (h[0]);
@@ -1151,14 +1044,14 @@ test_failure_stays_with_its_element (void)
   GstHarness *h[2];
 
   plugin_fake_reset ();
-  h[0] = new_harness (1);
-  h[1] = new_harness (1);
-  fail_at (AT_RUN, 1, GPUDL_STATUS_FAILED);
-  push (h[0], 0);
+  h[0] = plugin_fake_harness_of_depth (model_path, 1);
+  h[1] = plugin_fake_harness_of_depth (model_path, 1);
+  plugin_fake_fail_at (PLUGIN_FAKE_AT_RUN, 1, GPUDL_STATUS_FAILED);
+  plugin_fake_push (h[0], 0);
   plugin_test_one_error (h[0]->element, GST_LIBRARY_ERROR,
       GST_LIBRARY_ERROR_FAILED);
-  push (h[1], 5);
-  pull (h[1], 5);
+  plugin_fake_push (h[1], 5);
+  plugin_fake_pull (h[1], 5);
   plugin_test_teardown (h[0]);
   plugin_test_teardown (h[1]);
 }
@@ -1169,7 +1062,7 @@ main (int argc, char **argv)
   plugin_test_init (&argc, &argv);
   GST_ELEMENT_REGISTER (gpudlinfer, NULL);
   plugin_fake_init ();
-  model_path = plugin_fake_model ("net.bin", 256, 1, FALSE);    /* a class for each value that a frame can have */
+  model_path = plugin_fake_model ("net.bin", PLUGIN_FAKE_CLASSES, 1, FALSE);
 
   g_test_add_func ("/flow/frames-leave-in-order-and-once-at-every-depth",
       test_order);

@@ -12,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
-#define GRAY_SIZE 16
-
 static const gchar *model_path;
 
 static GpudlDevice *
@@ -238,25 +235,27 @@ test_kind_of_frame (void)
 
   plugin_fake_reset ();
   fake->is.n_devices = 2;
-  h = new_harness (GRAY);
+  h = new_harness (PLUGIN_TEST_GRAY);
   g_assert_nonnull (allocator_of (h));
-  g_assert_cmpint (pass (h, new_buffer (NULL, GRAY_SIZE)), ==,
+  g_assert_cmpint (pass (h, new_buffer (NULL, PLUGIN_TEST_GRAY_SIZE)), ==,
       GPUDL_MEMORY_HOST);
-  g_assert_cmpint (pass (h, new_buffer (allocator_of (h), GRAY_SIZE)), ==,
-      GPUDL_MEMORY_HOST_PINNED);
+  g_assert_cmpint (pass (h, new_buffer (allocator_of (h),
+              PLUGIN_TEST_GRAY_SIZE)), ==, GPUDL_MEMORY_HOST_PINNED);
   /* another allocator of the same device */
   foreign = gst_gpudl_allocator_new (gpudl_session_get_device (GST_GPUDL_INFER
           (h->element)->net.session));
-  g_assert_cmpint (pass (h, new_buffer (foreign, GRAY_SIZE)), ==,
+  g_assert_cmpint (pass (h, new_buffer (foreign, PLUGIN_TEST_GRAY_SIZE)), ==,
       GPUDL_MEMORY_HOST_PINNED);
   gst_clear_object (&foreign);
   /* another device's memory is any memory */
   foreign = open_allocator (1);
-  g_assert_cmpint (pass (h, new_buffer (foreign, GRAY_SIZE)), ==,
+  g_assert_cmpint (pass (h, new_buffer (foreign, PLUGIN_TEST_GRAY_SIZE)), ==,
       GPUDL_MEMORY_HOST);
   /* two memories are copied together */
-  buffer = gst_buffer_append (new_buffer (allocator_of (h), GRAY_SIZE / 2),
-      new_buffer (allocator_of (h), GRAY_SIZE / 2));
+  buffer =
+      gst_buffer_append (new_buffer (allocator_of (h),
+          PLUGIN_TEST_GRAY_SIZE / 2), new_buffer (allocator_of (h),
+          PLUGIN_TEST_GRAY_SIZE / 2));
   g_assert_cmpint (pass (h, buffer), ==, GPUDL_MEMORY_HOST);
   gst_clear_object (&foreign);
   plugin_test_teardown (h);
@@ -294,9 +293,9 @@ test_kind_not_taken (void)
   plugin_fake_reset ();
   allocator = open_allocator (0);
   fake->is.memory_kinds = 1u << GPUDL_MEMORY_HOST;
-  h = new_harness (GRAY);
+  h = new_harness (PLUGIN_TEST_GRAY);
   g_assert_null (allocator_of (h));
-  g_assert_cmpint (pass (h, new_buffer (allocator, GRAY_SIZE)), ==,
+  g_assert_cmpint (pass (h, new_buffer (allocator, PLUGIN_TEST_GRAY_SIZE)), ==,
       GPUDL_MEMORY_HOST);
   plugin_test_teardown (h);
 }
@@ -309,14 +308,15 @@ test_memory_outlives_element (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (GRAY);
+  h = new_harness (PLUGIN_TEST_GRAY);
   g_assert_cmpint (gst_harness_push (h, new_buffer (allocator_of (h),
-              GRAY_SIZE)), ==, GST_FLOW_OK);
+              PLUGIN_TEST_GRAY_SIZE)), ==, GST_FLOW_OK);
   buffer = gst_harness_pull (h);
   plugin_test_teardown (h);
   g_assert_cmpuint (FAKE_SEEN (fake, engines), ==, 0);
   g_assert_cmpuint (FAKE_SEEN (fake, blocks), ==, 1);
-  g_assert_cmpuint (gst_buffer_memset (buffer, 0, 7, GRAY_SIZE), ==, GRAY_SIZE);
+  g_assert_cmpuint (gst_buffer_memset (buffer, 0, 7, PLUGIN_TEST_GRAY_SIZE), ==,
+      PLUGIN_TEST_GRAY_SIZE);
   g_assert_cmpint (gst_buffer_memcmp (buffer, 0, "\7\7\7\7", 4), ==, 0);
   gst_buffer_unref (buffer);
   plugin_fake_check_nothing_alive ();
@@ -352,7 +352,7 @@ downstream_query (GstPad * pad, GstObject * parent, GstQuery * query)
 static GstQuery *
 query_allocation (GstHarness * h, gboolean need_pool)
 {
-  g_autoptr (GstCaps) caps = gst_caps_from_string (GRAY);
+  g_autoptr (GstCaps) caps = gst_caps_from_string (PLUGIN_TEST_GRAY);
   GstQuery *query = gst_query_new_allocation (caps, need_pool);
 
   gst_pad_set_query_function (h->sinkpad, downstream_query);
@@ -401,11 +401,11 @@ test_own_pool (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (GRAY);
+  h = new_harness (PLUGIN_TEST_GRAY);
   gst_allocation_params_init (&params);
   memset (&downstream, 0, sizeof (downstream));
   query = query_allocation (h, TRUE);
-  check_own_pool (h, query, GRAY_SIZE, 4 + 1, &params);
+  check_own_pool (h, query, PLUGIN_TEST_GRAY_SIZE, 4 + 1, &params);
   gst_query_unref (query);
 
   /* downstream asks for a number, and an alignment, of any memory */
@@ -442,7 +442,7 @@ test_pool_of_downstream (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = new_harness (GRAY);
+  h = new_harness (PLUGIN_TEST_GRAY);
   gst_allocation_params_init (&params);
   memset (&downstream, 0, sizeof (downstream));
   downstream.answers = downstream.has_pool = TRUE;
@@ -480,7 +480,7 @@ test_no_own_memory (void)
 
   plugin_fake_reset ();
   fake->is.memory_kinds = 1u << GPUDL_MEMORY_HOST;
-  h = new_harness (GRAY);
+  h = new_harness (PLUGIN_TEST_GRAY);
   memset (&downstream, 0, sizeof (downstream));
   query = query_allocation (h, TRUE);
   check_no_pool (query, FALSE, 4 + 1);
@@ -600,15 +600,16 @@ lose_frames (void)
 
   plugin_fake_reset ();
   fake->does.hang = 1;
-  h = new_harness (GRAY);
+  h = new_harness (PLUGIN_TEST_GRAY);
   for (guint i = 0; i < 2; i++) {       /* one for the task, one for stop() */
-    GstBuffer *buffer = new_buffer (allocator_of (h), GRAY_SIZE);
+    GstBuffer *buffer = new_buffer (allocator_of (h), PLUGIN_TEST_GRAY_SIZE);
 
     gst_mini_object_weak_ref (GST_MINI_OBJECT (buffer), count_freed, NULL);
     g_assert_cmpint (gst_harness_push (h, buffer), ==, GST_FLOW_OK);
     FAKE_AWAIT (fake, submits, i + 1);
   }
-  while (gst_harness_push (h, new_buffer (NULL, GRAY_SIZE)) == GST_FLOW_OK);
+  while (gst_harness_push (h, new_buffer (NULL,
+              PLUGIN_TEST_GRAY_SIZE)) == GST_FLOW_OK);
   plugin_test_one_error (h->element, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED);
   plugin_test_teardown (h);
   g_assert_cmpint (freed, ==, 0);
