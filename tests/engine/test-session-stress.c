@@ -111,7 +111,7 @@ static gint submit_at_random(Round *round, GRand *rand)
         wait_and_check(round, i);
         for (guint v = 0; v < N_CLASSES; v++)
             round->values[i][v] = (float)g_rand_int_range(rand, 0, 100000);
-        round->values[i][0] = what == 0 ? FAKE_DIES : what < 20 ? FAKE_FAILS : (float)g_rand_int_range(rand, 1, 300);
+        round->values[i][0] = what < 4 ? FAKE_DIES : what < 24 ? FAKE_FAILS : (float)g_rand_int_range(rand, 1, 300);
         round->submitted[i] = gpudl_request_submit_tensor(round->requests[i], round->values[i], &error);
         if (!round->submitted[i]) {
             g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);

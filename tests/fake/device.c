@@ -81,8 +81,10 @@ static void run_helper(void)
     pid_t child = fork();
     int status = 0;
 
-    if (child == 0)
-        _exit(0);
+    if (child == 0) { /* a program of its own: valgrind would search this one for leaks */
+        execl("/bin/true", "true", (char *)NULL);
+        _exit(1);
+    }
     if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
         fake_violation("device_open() can't fork()");
 }

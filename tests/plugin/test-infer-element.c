@@ -887,7 +887,8 @@ test_hash_of_lost_file (void)
     g_assert_cmpstr (c->model_hash, ==, "");
     gst_gpudl_classification_free (c);
   }
-  g_assert_cmpuint (bytes_read () - before, <, 2 * size);
+  /* the first answer reads it, and the element's own thread if it comes late */
+  g_assert_cmpuint (bytes_read () - before, <, 3 * size);
   plugin_test_teardown (h);
 }
 
