@@ -151,6 +151,18 @@ waits_for_frames (GstEventType type)
       || type == GST_EVENT_SEGMENT || type == GST_EVENT_EOS;
 }
 
+static gboolean
+gst_gpudl_infer_src_is_flushing (GstGpudlInfer * self)
+{
+  GstPad *srcpad = GST_BASE_TRANSFORM_SRC_PAD (self);
+  gboolean flushing;
+
+  GST_OBJECT_LOCK (srcpad);
+  flushing = GST_PAD_IS_FLUSHING (srcpad);
+  GST_OBJECT_UNLOCK (srcpad);
+  return flushing;
+}
+
 /* Takes the event to downstream now: the FIFO is empty. */
 static GstFlowReturn
 gst_gpudl_infer_pass_event (GstGpudlInfer * self, GstEvent * event)
@@ -161,7 +173,10 @@ gst_gpudl_infer_pass_event (GstGpudlInfer * self, GstEvent * event)
   if (gst_gpudl_infer_get_base_class ()->sink_event (GST_BASE_TRANSFORM (self),
           event))
     return GST_FLOW_OK;
-  if (gst_gpudl_fifo_is_flushing (&self->fifo))
+  /* Core makes a pad that is being deactivated flush before it calls the pad's
+   * own function, from which the FIFO knows. */
+  if (gst_gpudl_fifo_is_flushing (&self->fifo)
+      || gst_gpudl_infer_src_is_flushing (self))
     return GST_FLOW_FLUSHING;
   if (caps)
     return GST_FLOW_NOT_NEGOTIATED;

@@ -109,6 +109,39 @@ test_flushes_beside_shutdowns (void)
   }
 }
 
+static void
+set_flushing (GstPad * pad, gboolean flushing)
+{
+  GST_OBJECT_LOCK (pad);
+  if (flushing)
+    GST_PAD_SET_FLUSHING (pad);
+  else
+    GST_PAD_UNSET_FLUSHING (pad);
+  GST_OBJECT_UNLOCK (pad);
+}
+
+/* A segment that meets the first step of a shutdown, before the element knows of it, is no error. */
+static void
+test_segment_beside_deactivation (void)
+{
+  g_autoptr (GstPad) src = NULL;
+  GstSegment segment;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = plugin_fake_harness (model_path, NULL, NULL);
+  src = gst_element_get_static_pad (h->element, "src");
+  set_flushing (src, TRUE);
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  segment.base = 1;
+  gst_harness_push_event (h, gst_event_new_segment (&segment));
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 0, 0)), ==,
+      GST_FLOW_FLUSHING);
+  set_flushing (src, FALSE);
+  plugin_test_teardown (h);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -123,5 +156,7 @@ main (int argc, char **argv)
   ADD ("flush-stop-starts-an-active-source-pads-task",
       test_flush_stop_on_active_pad);
   ADD ("flushes-beside-shutdowns-end", test_flushes_beside_shutdowns);
+  ADD ("segment-beside-deactivation-is-no-error",
+      test_segment_beside_deactivation);
   return plugin_test_run ();
 }
