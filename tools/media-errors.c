@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What goes wrong in the pipeline: noted when it is posted, worded when it is asked for. */
+#include <string.h>
+
+#include "tools/media-internal.h"
+
+/* what to install where, by the name of the caps that found no decoder */
+static const struct {
+    const gchar *caps, *package;
+} packages[] = {
+    {"image/jpeg", "gstreamer1.0-plugins-good"},
+    {"image/png", "gstreamer1.0-plugins-good"},
+    {"image/webp", "gstreamer1.0-plugins-bad"},
+    {"image/bmp", "gstreamer1.0-plugins-good"},
+    {"image/x-portable-pixmap", "gstreamer1.0-plugins-good"},
+    {"image/gif", "gstreamer1.0-libav"},
+    {"image/tiff", "gstreamer1.0-plugins-good"},
+    {"video/x-h264", "gstreamer1.0-libav or gstreamer1.0-plugins-bad"},
+    {"video/x-h265", "gstreamer1.0-libav or gstreamer1.0-plugins-bad"},
+    {"video/x-av1", "gstreamer1.0-plugins-bad"},
+    {"video/x-vp8", "gstreamer1.0-plugins-good"},
+    {"video/x-vp9", "gstreamer1.0-plugins-good"},
+    {"video/x-theora", "gstreamer1.0-plugins-base"},
+    {"video/mpeg", "gstreamer1.0-libav or gstreamer1.0-plugins-ugly"},
+    {"video/x-divx", "gstreamer1.0-libav"},
+    {"video/x-xvid", "gstreamer1.0-libav"},
+    {"video/x-msvideo", "gstreamer1.0-plugins-good"},
+    {"video/quicktime", "gstreamer1.0-plugins-good"},
+    {"video/x-matroska", "gstreamer1.0-plugins-good"},
+    {"video/webm", "gstreamer1.0-plugins-good"},
+    {"video/mpegts", "gstreamer1.0-plugins-bad"},
+    {"video/x-flv", "gstreamer1.0-plugins-good"},
+    {"video/x-ms-asf", "gstreamer1.0-plugins-ugly or gstreamer1.0-libav"},
+    {"application/ogg", "gstreamer1.0-plugins-base"},
+    {"application/x-rtp", "gstreamer1.0-plugins-good"},
+};
+
+const gchar *gpudl_media_package_for(const gchar *caps_name)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(packages); i++)
+        if (g_strcmp0(packages[i].caps, caps_name) == 0)
+            return packages[i].package;
+    return NULL;
+}
+
+/* ---- noting -------------------------------------------------------------------------------------------------------
+ */
+
+void media_note_failure(GpudlMedia *self, GError *failure, GstObject *source)
+{
+    const gchar *klass = source != NULL && GST_IS_ELEMENT(source) && !GST_IS_BIN(source)
+                             ? gst_element_get_metadata(GST_ELEMENT(source), GST_ELEMENT_METADATA_KLASS)
+                             : NULL;
+
+    g_mutex_lock(&self->lock);
+    if (klass != NULL && (strstr(klass, "Parser") != NULL || strstr(klass, "Decoder") != NULL))
+        self->recognised = TRUE;
+    if (self->failure == NULL) {
+        self->failure = failure;
+        self->unreachable = klass != NULL && strstr(klass, "Source") != NULL && !g_str_has_prefix(self->uri, "file:");
+    } else {
+        g_error_free(failure);
+    }
+    g_cond_broadcast(&self->changed);
+    g_mutex_unlock(&self->lock);
+}
+
+static void note_missing(GpudlMedia *self, const GstStructure *s)
+{
+    const GValue *detail = gst_structure_get_value(s, "detail");
+    const GstStructure *what = NULL;
+
+    if (detail != NULL && GST_VALUE_HOLDS_CAPS(detail) && gst_caps_get_size(gst_value_get_caps(detail)) > 0)
+        what = gst_caps_get_structure(gst_value_get_caps(detail), 0);
+    /* no decoder for the sound is no loss */
+    if (what != NULL && g_str_has_prefix(gst_structure_get_name(what), "audio/"))
+        return;
+    g_mutex_lock(&self->lock);
+    if (self->missing_name == NULL) {
+        self->missing_name = g_strdup(gst_structure_get_string(s, "name"));
+        self->missing_caps = g_strdup(what != NULL ? gst_structure_get_name(what) : NULL);
+    }
+    g_mutex_unlock(&self->lock);
+}
+
+/* Called in whatever thread posts; everything worth knowing is noted at once, so nobody has to poll the bus. */
+GstBusSyncReply media_on_message(GstBus *bus, GstMessage *message, gpointer user_data)
+{
+    GpudlMedia *self = user_data;
+    const GstStructure *s = gst_message_get_structure(message);
+
+    if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) {
+        GError *failure = NULL;
+
+        gst_message_parse_error(message, &failure, NULL);
+        media_note_failure(self, failure, GST_MESSAGE_SRC(message));
+    } else if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ELEMENT && s != NULL &&
+               gst_structure_has_name(s, "missing-plugin")) {
+        note_missing(self, s);
+    }
+    gst_message_unref(message);
+    return GST_BUS_DROP;
+}
+
+/* ---- wording ------------------------------------------------------------------------------------------------------
+ */
+
+static void say_missing(GpudlMedia *self, GError **error)
+{
+    const gchar *package = gpudl_media_package_for(self->missing_caps);
+
+    if (self->missing_caps != NULL && !g_str_has_prefix(self->missing_caps, "video/") &&
+        !g_str_has_prefix(self->missing_caps, "image/") && package == NULL)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: not a picture or video (its content is %s)",
+                    self->location, self->missing_caps);
+    else
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "%s: no GStreamer plugin for it: %s%s%s%s",
+                    self->location, self->missing_name != NULL ? self->missing_name : self->missing_caps,
+                    package != NULL ? "; install " : "", package != NULL ? package : "",
+                    package != NULL ? " (Debian)" : "");
+}
+
+static void say_damaged(GpudlMedia *self, GError **error)
+{
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: damaged or cut short: nothing in it can be decoded",
+                self->location);
+}
+
+void media_say_failure(GpudlMedia *self, GError **error)
+{
+    const GError *f = self->failure;
+
+    if (self->n_frames == 0 && self->missing_name != NULL)
+        say_missing(self, error);
+    else if (self->n_frames == 0 && self->decoding && (f == NULL || f->domain == GST_STREAM_ERROR))
+        say_damaged(self, error);
+    else if (f == NULL || g_error_matches(f, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN) ||
+             g_error_matches(f, GST_STREAM_ERROR, GST_STREAM_ERROR_CODEC_NOT_FOUND))
+        /* what could be missing for sound was not noted */
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: no picture in it", self->location);
+    else if (g_error_matches(f, GST_STREAM_ERROR, GST_STREAM_ERROR_TYPE_NOT_FOUND) ||
+             (g_error_matches(f, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE) && !self->recognised))
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: not a picture or video", self->location);
+    else if (g_error_matches(f, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND))
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FOUND, "%s: %s", self->location, f->message);
+    else if (f->domain == GST_RESOURCE_ERROR)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: %s", self->location, f->message);
+    else if (self->n_frames == 0 && self->unreachable)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: nothing comes from there: %s", self->location,
+                    f->message);
+    else if (self->n_frames == 0 && f->domain == GST_STREAM_ERROR)
+        say_damaged(self, error);
+    else if (self->n_frames == 0)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: can't be decoded: %s", self->location, f->message);
+    else
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: damaged after frame %" G_GUINT64_FORMAT ": %s",
+                    self->location, self->n_frames - 1, f->message);
+}

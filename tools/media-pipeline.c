@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The pipeline that decodes: made, watched, taken down. */
+#include <gst/app/gstappsink.h>
+#include <string.h>
+
+#include "tools/media-frame.h"
+#include "tools/media-hold.h"
+#include "tools/media-internal.h"
+
+/* decoded frames waiting in the appsink; more would only hold memory */
+#define MAX_QUEUED 4
+
+static GstElement *make_element(GpudlMedia *self, const gchar *factory, GError **error)
+{
+    GstElement *element = gst_element_factory_make(factory, NULL);
+
+    if (element == NULL)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND,
+                    "%s: GStreamer's element %s is missing; it is part of %s (Debian)", self->location, factory,
+                    strcmp(factory, "videoflip") == 0 ? "gstreamer1.0-plugins-good" : "gstreamer1.0-plugins-base");
+    else
+        gst_bin_add(GST_BIN(self->pipeline), element);
+    return element;
+}
+
+static GstFlowReturn on_sample(GstAppSink *sink, gpointer user_data)
+{
+    GpudlMedia *self = user_data;
+
+    g_mutex_lock(&self->lock);
+    self->n_queued++;
+    g_cond_broadcast(&self->changed);
+    g_mutex_unlock(&self->lock);
+    return GST_FLOW_OK;
+}
+
+static void on_end(GstAppSink *sink, gpointer user_data)
+{
+    GpudlMedia *self = user_data;
+
+    g_mutex_lock(&self->lock);
+    self->ended = TRUE;
+    g_cond_broadcast(&self->changed);
+    g_mutex_unlock(&self->lock);
+}
+
+static void on_pad(GstElement *source, GstPad *pad, gpointer user_data)
+{
+    GpudlMedia *self = user_data;
+    g_autoptr(GstCaps) caps = gst_pad_get_current_caps(pad);
+    g_autoptr(GstPad) target = gst_element_get_static_pad(self->head, "sink");
+
+    if (caps == NULL)
+        caps = gst_pad_query_caps(pad, NULL);
+    if (gst_caps_is_empty(caps) || gst_caps_is_any(caps) ||
+        !g_str_has_prefix(gst_structure_get_name(gst_caps_get_structure(caps, 0)), "video/x-raw"))
+        return;
+    if (gst_pad_is_linked(target))
+        return;
+    if (GST_PAD_LINK_FAILED(gst_pad_link(pad, target))) {
+        media_note_failure(
+            self,
+            g_error_new(GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "frames of a kind that can't be read from system memory"),
+            NULL);
+        return;
+    }
+    g_mutex_lock(&self->lock);
+    self->linked = TRUE;
+    g_mutex_unlock(&self->lock);
+}
+
+/* decodebin feeds decoders of whole pictures a file's 4 kB blocks where no parser stands before them, and libav's take
+ * each block for a picture: they fail on every file larger than that. gdkpixbufdec collects the blocks, so it goes
+ * before them. The values are GstAutoplugSelectResult's, which no header has. */
+static gint on_autoplug_select(GstElement *source, GstPad *pad, GstCaps *caps, GstElementFactory *factory,
+                               gpointer user_data)
+{
+    enum { TRY = 0, SKIP = 2 };
+    g_autoptr(GstElementFactory) collecting = gst_element_factory_find(COLLECTING_DECODER);
+    GpudlMedia *self = user_data;
+
+    if (collecting != NULL && g_str_has_prefix(GST_OBJECT_NAME(factory), "avdec_") &&
+        g_str_has_prefix(gst_structure_get_name(gst_caps_get_structure(caps, 0)), "image/") &&
+        gst_element_factory_can_sink_any_caps(collecting, caps))
+        return SKIP;
+    if (gst_element_factory_list_is_type(factory, GST_ELEMENT_FACTORY_TYPE_DECODER) &&
+        !gst_element_factory_list_is_type(factory, GST_ELEMENT_FACTORY_TYPE_MEDIA_AUDIO)) {
+        g_mutex_lock(&self->lock);
+        self->decoding = TRUE;
+        g_mutex_unlock(&self->lock);
+    }
+    return TRY;
+}
+
+static void on_no_more_pads(GstElement *source, gpointer user_data)
+{
+    GpudlMedia *self = user_data;
+
+    g_mutex_lock(&self->lock);
+    if (!self->linked)
+        self->ended = TRUE; /* no picture in it; the wording is made in open */
+    g_cond_broadcast(&self->changed);
+    g_mutex_unlock(&self->lock);
+}
+
+/* Tags come before the first frame: by then it is known whether the picture lies on its side. */
+static GstPadProbeReturn on_event(GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
+{
+    GpudlMedia *self = user_data;
+    GstEvent *event = GST_PAD_PROBE_INFO_EVENT(info);
+    GstVideoOrientationMethod turn;
+    GstTagList *tags = NULL;
+
+    if (GST_EVENT_TYPE(event) != GST_EVENT_TAG)
+        return GST_PAD_PROBE_OK;
+    gst_event_parse_tag(event, &tags);
+    if (gst_video_orientation_from_tag(tags, &turn)) {
+        g_mutex_lock(&self->lock);
+        self->turn = turn;
+        g_mutex_unlock(&self->lock);
+    }
+    return GST_PAD_PROBE_OK;
+}
+
+void media_tear_down(GpudlMedia *self)
+{
+    if (self->pipeline != NULL)
+        gst_element_set_state(self->pipeline, GST_STATE_NULL);
+    gst_clear_object(&self->pipeline);
+    self->head = self->sink = NULL;
+    self->n_queued = 0;
+    self->ended = self->linked = self->decoding = self->recognised = self->unreachable = FALSE;
+    g_clear_error(&self->failure);
+    g_clear_pointer(&self->missing_name, g_free);
+    g_clear_pointer(&self->missing_caps, g_free);
+}
+
+/* uridecodebin ! videoconvert [! videoflip ! videoconvert] ! appsink. videoconvert does not touch frames that the
+ * appsink takes as they are; videoflip is only there when the file says that it has to be turned. */
+gboolean media_build(GpudlMedia *self, GError **error)
+{
+    GstAppSinkCallbacks callbacks = {.eos = on_end, .new_sample = on_sample};
+    g_autoptr(GstCaps) raw = gst_caps_from_string("video/x-raw(ANY)");
+    g_autoptr(GstCaps) caps = media_frame_caps(self->format);
+    g_autoptr(GstBus) bus = NULL;
+    g_autoptr(GstPad) pad = NULL;
+    GstElement *source, *tail;
+
+    media_tear_down(self);
+    self->pipeline = gst_object_ref_sink(gst_pipeline_new(NULL));
+    gpudl_media_hold_pullers(self->pipeline);
+    source = make_element(self, "uridecodebin", error);
+    self->head = tail = source != NULL ? make_element(self, "videoconvert", error) : NULL;
+    if (tail != NULL && self->turned != GST_VIDEO_ORIENTATION_IDENTITY) {
+        GstElement *flip = make_element(self, "videoflip", error);
+        GstElement *second = flip != NULL ? make_element(self, "videoconvert", error) : NULL;
+
+        if (second == NULL || !gst_element_link_many(tail, flip, second, NULL))
+            return FALSE;
+        g_object_set(flip, "video-direction", self->turned, NULL);
+        tail = second;
+    }
+    self->sink = tail != NULL ? make_element(self, "appsink", error) : NULL;
+    if (self->sink == NULL)
+        return FALSE;
+
+    g_object_set(source, "uri", self->uri, "caps", raw, "expose-all-streams", FALSE, NULL);
+    g_object_set(self->sink, "caps", caps, "sync", FALSE, "max-buffers", MAX_QUEUED, "enable-last-sample", FALSE, NULL);
+    gst_app_sink_set_callbacks(GST_APP_SINK(self->sink), &callbacks, self, NULL);
+    gst_element_link(tail, self->sink);
+    g_signal_connect(source, "pad-added", G_CALLBACK(on_pad), self);
+    g_signal_connect(source, "autoplug-select", G_CALLBACK(on_autoplug_select), self);
+    g_signal_connect(source, "no-more-pads", G_CALLBACK(on_no_more_pads), self);
+    pad = gst_element_get_static_pad(self->head, "sink");
+    gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_event, self, NULL);
+    bus = gst_element_get_bus(self->pipeline);
+    gst_bus_set_sync_handler(bus, media_on_message, self, NULL);
+
+    gst_element_set_state(self->pipeline, GST_STATE_PLAYING);
+    return TRUE;
+}
