@@ -13,7 +13,7 @@ static const struct {
     {"image/webp", "gstreamer1.0-plugins-bad"},
     {"image/bmp", "gstreamer1.0-plugins-good"},
     {"image/x-portable-pixmap", "gstreamer1.0-plugins-good"},
-    {"image/gif", "gstreamer1.0-libav"},
+    {"image/gif", "gstreamer1.0-plugins-good"},
     {"image/tiff", "gstreamer1.0-plugins-good"},
     {"video/x-h264", "gstreamer1.0-libav or gstreamer1.0-plugins-bad"},
     {"video/x-h265", "gstreamer1.0-libav or gstreamer1.0-plugins-bad"},
@@ -63,6 +63,24 @@ void media_note_failure(GpudlMedia *self, GError *failure, GstObject *source)
     }
     g_cond_broadcast(&self->changed);
     g_mutex_unlock(&self->lock);
+}
+
+void media_note_decoder(GpudlMedia *self, const gchar *name, const gchar *caps_name)
+{
+    g_mutex_lock(&self->lock);
+    g_free(self->decoder);
+    g_free(self->decoder_caps);
+    self->decoder = g_strdup(name);
+    self->decoder_caps = g_strdup(caps_name);
+    g_mutex_unlock(&self->lock);
+}
+
+void media_note_stall(GpudlMedia *self)
+{
+    self->stalled = TRUE;
+    g_clear_error(&self->failure);
+    self->failure = g_error_new(GPUDL_ERROR, GPUDL_ERROR_FAILED, "neither a frame nor the end comes for %d seconds",
+                                MEDIA_STALL_SECONDS);
 }
 
 static void note_missing(GpudlMedia *self, const GstStructure *s)
@@ -126,17 +144,89 @@ static void say_damaged(GpudlMedia *self, GError **error)
                 self->location);
 }
 
+/* A decoder was there. "Damaged" alone is said of what is known to be. */
+static void say_undecodable(GpudlMedia *self, GError **error)
+{
+    MediaPictureType type = self->picture.type;
+    gboolean end_is_known = type == MEDIA_PICTURE_JPEG || type == MEDIA_PICTURE_PNG || type == MEDIA_PICTURE_GIF ||
+                            type == MEDIA_PICTURE_WEBP;
+
+    if (end_is_known && !self->picture.whole)
+        say_damaged(self, error);
+    else
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+                    "%s: nothing in it can be decoded: it is damaged%s, or of a kind that %s does not know",
+                    self->location, end_is_known ? "" : " or cut short", self->decoder);
+}
+
+/* Kinds of pictures that GStreamer's own elements don't decode, or not in every release. */
+static const gchar *special_kind(const MediaPicture *picture, const gchar **package)
+{
+    switch (picture->type) {
+    case MEDIA_PICTURE_HEIC:
+        *package = "heif-gdk-pixbuf";
+        return "HEIC (HEIF) pictures";
+    case MEDIA_PICTURE_AVIF:
+        *package = "libavif-gdk-pixbuf";
+        return "AVIF pictures";
+    case MEDIA_PICTURE_JXL:
+        *package = "libjxl-gdk-pixbuf";
+        return "JPEG XL pictures";
+    case MEDIA_PICTURE_WEBP:
+        *package = "webp-pixbuf-loader";
+        return picture->animated ? "animated WebP pictures" : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* Before the first frame, for lack of a decoder or by a decoder's fault; FALSE: it is neither. */
+static gboolean say_not_decoded(GpudlMedia *self, GError **error)
+{
+    const GError *f = self->failure;
+    gboolean lacking = self->empty || f == NULL || g_error_matches(f, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN) ||
+                       g_error_matches(f, GST_STREAM_ERROR, GST_STREAM_ERROR_CODEC_NOT_FOUND);
+    const gchar *package, *kind = special_kind(&self->picture, &package);
+
+    if (kind != NULL && (lacking || f->domain == GST_STREAM_ERROR || f->domain == GST_CORE_ERROR))
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "%s: %s can't be decoded by what is installed; %s (Debian) has a decoder", self->location, kind,
+                    package);
+    else if (self->missing_name != NULL)
+        say_missing(self, error);
+    else if (self->decoder != NULL && f != NULL && f->domain == GST_STREAM_ERROR && !lacking)
+        say_undecodable(self, error);
+    else if (self->decoder != NULL && lacking && self->linked)
+        say_undecodable(self, error);
+    else if (self->decoder != NULL && lacking)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "%s: its pictures (%s) can't be decoded: %s is there for them, but does not take them",
+                    self->location, self->decoder_caps, self->decoder);
+    else if (lacking) /* what could be missing for sound was not noted */
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: no picture in it", self->location);
+    else
+        return FALSE;
+    return TRUE;
+}
+
+static void say_stalled(GpudlMedia *self, GError **error)
+{
+    g_autofree gchar *after =
+        self->n_frames > 0 ? g_strdup_printf(" after frame %" G_GUINT64_FORMAT, self->n_frames - 1) : g_strdup("");
+
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: %s%s: %s hangs", self->location, self->failure->message,
+                after, self->decoder != NULL ? self->decoder : "its decoder");
+}
+
 void media_say_failure(GpudlMedia *self, GError **error)
 {
     const GError *f = self->failure;
 
-    if (self->n_frames == 0 && self->missing_name != NULL)
-        say_missing(self, error);
-    else if (self->n_frames == 0 && self->decoding && (f == NULL || f->domain == GST_STREAM_ERROR))
-        say_damaged(self, error);
-    else if (f == NULL || g_error_matches(f, GST_CORE_ERROR, GST_CORE_ERROR_MISSING_PLUGIN) ||
-             g_error_matches(f, GST_STREAM_ERROR, GST_STREAM_ERROR_CODEC_NOT_FOUND))
-        /* what could be missing for sound was not noted */
+    if (self->stalled)
+        say_stalled(self, error);
+    else if (self->n_frames == 0 && say_not_decoded(self, error))
+        return;
+    else if (f == NULL)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: no picture in it", self->location);
     else if (g_error_matches(f, GST_STREAM_ERROR, GST_STREAM_ERROR_TYPE_NOT_FOUND) ||
              (g_error_matches(f, GST_STREAM_ERROR, GST_STREAM_ERROR_WRONG_TYPE) && !self->recognised))

@@ -6,16 +6,25 @@
 #include <gst/gst.h>
 #include <gst/video/video.h>
 
+#include "tools/media-picture.h"
 #include "tools/media.h"
 
 G_BEGIN_DECLS
 
-/* The decoder that collects a whole picture before it decodes. */
+/* The decoder that collects a whole picture before it decodes. What it takes depends on gdk-pixbuf's loaders; its pad
+ * template names a part of that. */
 #define COLLECTING_DECODER "gdkpixbufdec"
+
+/* A file of which nothing more is read and comes for so long is given up: no frame takes its decoder longer. */
+#define MEDIA_STALL_SECONDS 10
 
 struct _GpudlMedia {
     gchar *location, *uri;
+    gchar *path; /* of a regular file, else NULL */
     GpudlPixelFormat format;
+    MediaPicture picture;
+    GBytes *fetched;                  /* the whole of a picture that is no file, else NULL */
+    gboolean collect;                 /* COLLECTING_DECODER gets the bytes as they are; nothing is plugged by type */
     GstVideoOrientationMethod turned; /* what the pipeline does about it */
     GstElement *pipeline, *head, *sink;
     guint64 n_frames;
@@ -25,12 +34,16 @@ struct _GpudlMedia {
     /* under lock, written by streaming threads */
     guint n_queued;
     gboolean ended, linked;
+    guint64 furthest;               /* byte of the file that was read */
     GstVideoOrientationMethod turn; /* how the stream's tags want it turned */
     GError *failure;                /* first error of the pipeline, as GStreamer words it */
-    gboolean decoding;              /* a decoder of pictures was found for something in it */
-    gboolean recognised;            /* it comes from a parser or decoder: the type of the content was known */
-    gboolean unreachable;           /* it comes from a source that is no file: what it says is about the network */
-    gchar *missing_name;            /* what has no decoder, for people, and its caps name */
+    gchar *decoder;                 /* the last one tried for pictures, and its input's caps name */
+    gchar *decoder_caps;
+    gboolean stalled;
+    gboolean empty; /* all streams are there, and none is of pictures; errors that follow are about not being linked */
+    gboolean recognised;  /* it comes from a parser or decoder: the type of the content was known */
+    gboolean unreachable; /* it comes from a source that is no file: what it says is about the network */
+    gchar *missing_name;  /* what has no decoder, for people, and its caps name */
     gchar *missing_caps;
 };
 
@@ -51,13 +64,19 @@ void media_tear_down(GpudlMedia *self);
 GstBusSyncReply media_on_message(GstBus *bus, GstMessage *message, gpointer media);
 /** Takes failure over; the first one counts. source (may be NULL): what posted it. */
 void media_note_failure(GpudlMedia *self, GError *failure, GstObject *source);
+/** The last one counts. caps_name: what it gets; may be NULL. */
+void media_note_decoder(GpudlMedia *self, const gchar *name, const gchar *caps_name);
+/** Under the lock. No frame, no end and no byte read for MEDIA_STALL_SECONDS. */
+void media_note_stall(GpudlMedia *self);
 /** Under the lock. Words what was noted; always sets an error. */
 void media_say_failure(GpudlMedia *self, GError **error);
 
-/* ---- media-picture.c --------------------------------------------------------------------------------------------- */
+/* ---- media-fetch.c --------------------------------------------------------------------------------------------- */
 
-/** How the EXIF block of a JPEG file wants the picture turned; identity for all else. */
-GstVideoOrientationMethod media_picture_orientation(const gchar *path);
+/** The whole of a picture at an address that gives the same bytes each time (http, https and the like). NULL if there
+ * is none, if it is larger than what is kept in memory, and if it can't be had: whoever opens the address then is told
+ * why. */
+GBytes *media_fetch_picture(const gchar *uri);
 
 G_END_DECLS
 #endif

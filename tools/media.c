@@ -2,53 +2,98 @@
 #include "tools/media.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <gst/app/gstappsink.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/media-frame.h"
 #include "tools/media-internal.h"
 
+/* ---- what is asked for ------------------------------------------------------------------------------------------- */
+
 /* Files are looked at before GStreamer is asked: its messages for these are about elements, not about the file. */
-static gchar *location_to_uri(const gchar *location, GError **error)
+static gboolean check_file(GpudlMedia *self, const gchar *path, GError **error)
 {
-    g_autofree gchar *absolute = NULL;
+    const gchar *location = self->location;
     GStatBuf st;
 
-    if (strstr(location, "://") != NULL && gst_uri_is_valid(location))
-        return g_strdup(location);
-    if (g_stat(location, &st) != 0) {
+    if (g_stat(path, &st) != 0)
         g_set_error(error, GPUDL_ERROR, errno == ENOENT ? GPUDL_ERROR_NOT_FOUND : GPUDL_ERROR_OPEN_READ, "%s: %s",
                     location, errno == ENOENT ? "no such file" : g_strerror(errno));
-        return NULL;
-    }
-    if (S_ISDIR(st.st_mode)) {
+    else if (S_ISDIR(st.st_mode))
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: is a directory, not a picture or video", location);
-        return NULL;
-    }
     /* one that nobody writes to would be waited for for ever, and what was read of it can't be read again */
-    if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) {
+    else if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: is a pipe, expected a file or a URI", location);
-        return NULL;
-    }
-    if (S_ISREG(st.st_mode) && st.st_size == 0) {
+    else if (S_ISREG(st.st_mode) && st.st_size == 0)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: is empty", location);
-        return NULL;
-    }
-    if (g_access(location, R_OK) != 0) {
+    else if (g_access(path, R_OK) != 0)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: can't be read: %s", location, g_strerror(errno));
-        return NULL;
+    else {
+        if (S_ISREG(st.st_mode))
+            self->path = g_strdup(path);
+        return TRUE;
     }
-    absolute = g_canonicalize_filename(location, NULL);
-    return g_filename_to_uri(absolute, NULL, error);
+    return FALSE;
 }
+
+/* Sets uri, and path where it is a file's. */
+static gboolean find_source(GpudlMedia *self, GError **error)
+{
+    g_autofree gchar *path = NULL;
+
+    if (strstr(self->location, "://") == NULL || !gst_uri_is_valid(self->location)) {
+        path = g_canonicalize_filename(self->location, NULL);
+        return check_file(self, path, error) && (self->uri = g_filename_to_uri(path, NULL, error)) != NULL;
+    }
+    self->uri = g_strdup(self->location);
+    if (!gst_uri_has_protocol(self->uri, "file"))
+        return TRUE;
+    path = gst_uri_get_location(self->uri);
+    return path == NULL || !g_path_is_absolute(path) || check_file(self, path, error);
+}
+
+static void look_at_picture(GpudlMedia *self)
+{
+    MediaBytes bytes = {.fd = -1};
+    GStatBuf st;
+    gsize size;
+
+    if (self->path != NULL) {
+        bytes.fd = g_open(self->path, O_RDONLY | O_CLOEXEC, 0);
+        bytes.size = bytes.fd >= 0 && fstat(bytes.fd, &st) == 0 ? (guint64)st.st_size : 0;
+    } else if ((self->fetched = media_fetch_picture(self->uri)) != NULL) {
+        bytes.data = g_bytes_get_data(self->fetched, &size);
+        bytes.size = size;
+    }
+    media_picture_read(&bytes, &self->picture);
+    if (self->picture.type == MEDIA_PICTURE_JPEG && media_picture_has_name(self->location))
+        self->picture.single = TRUE;
+    if (bytes.fd >= 0)
+        g_close(bytes.fd, NULL);
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 /* Under the lock. TRUE: a frame is there to be pulled. */
 static gboolean wait_for_frame(GpudlMedia *self)
 {
-    while (self->n_queued == 0 && !self->ended && self->failure == NULL)
-        g_cond_wait(&self->changed, &self->lock);
+    guint64 furthest = self->furthest;
+    guint idle = 0;
+
+    /* Seconds are counted one by one: those in which the process was stopped are not its decoder's. */
+    while (self->n_queued == 0 && !self->ended && self->failure == NULL) {
+        if (g_cond_wait_until(&self->changed, &self->lock, g_get_monotonic_time() + G_TIME_SPAN_SECOND) ||
+            self->path == NULL)
+            continue;
+        idle = self->furthest == furthest ? idle + 1 : 0;
+        furthest = self->furthest;
+        if (idle == MEDIA_STALL_SECONDS)
+            media_note_stall(self);
+    }
     return self->n_queued > 0;
 }
 
@@ -58,6 +103,8 @@ GpudlMediaFrame *gpudl_media_next(GpudlMedia *self, GError **error)
     GpudlMediaFrame *frame;
     gboolean there;
 
+    if (self->picture.single && self->n_frames > 0)
+        return NULL;
     g_mutex_lock(&self->lock);
     there = wait_for_frame(self);
     if (there)
@@ -80,6 +127,8 @@ GpudlMediaFrame *gpudl_media_next(GpudlMedia *self, GError **error)
                     self->location, self->n_frames);
         return NULL;
     }
+    if (self->picture.single)
+        frame->pts = -1;
     frame->number = self->n_frames++;
     return frame;
 }
@@ -98,10 +147,47 @@ static gboolean wait_for_first(GpudlMedia *self, GstVideoOrientationMethod *turn
     return there;
 }
 
+/* How a decoder's picture has to be turned yet. */
+static GstVideoOrientationMethod turn_left_to_do(const MediaPicture *picture)
+{
+    static const GstVideoOrientationMethod all[] = {
+        GST_VIDEO_ORIENTATION_IDENTITY, GST_VIDEO_ORIENTATION_HORIZ, GST_VIDEO_ORIENTATION_180,
+        GST_VIDEO_ORIENTATION_VERT,     GST_VIDEO_ORIENTATION_UL_LR, GST_VIDEO_ORIENTATION_90R,
+        GST_VIDEO_ORIENTATION_UR_LL,    GST_VIDEO_ORIENTATION_90L,
+    };
+    /* libtiff mirrors as if the sides were not exchanged */
+    static const GstVideoOrientationMethod after_libtiff[] = {
+        GST_VIDEO_ORIENTATION_IDENTITY, GST_VIDEO_ORIENTATION_IDENTITY, GST_VIDEO_ORIENTATION_IDENTITY,
+        GST_VIDEO_ORIENTATION_IDENTITY, GST_VIDEO_ORIENTATION_UL_LR,    GST_VIDEO_ORIENTATION_UR_LL,
+        GST_VIDEO_ORIENTATION_UL_LR,    GST_VIDEO_ORIENTATION_UR_LL,
+    };
+
+    return (picture->type == MEDIA_PICTURE_TIFF ? after_libtiff : all)[picture->orientation - 1];
+}
+
+static gboolean start(GpudlMedia *self, GError **error)
+{
+    GstVideoOrientationMethod turn;
+
+    if (!media_build(self, error) || !wait_for_first(self, &turn, error))
+        return FALSE;
+    if (self->turned != GST_VIDEO_ORIENTATION_IDENTITY || turn == GST_VIDEO_ORIENTATION_IDENTITY)
+        return TRUE;
+    self->turned = turn;
+    return media_build(self, error) && wait_for_first(self, &turn, error);
+}
+
+/* Pictures for which GStreamer has no decoder of its own everywhere; gdk-pixbuf may have a loader. */
+static gboolean may_have_loader(const MediaPicture *picture)
+{
+    return picture->type == MEDIA_PICTURE_WEBP || picture->type == MEDIA_PICTURE_HEIC ||
+           picture->type == MEDIA_PICTURE_AVIF || picture->type == MEDIA_PICTURE_JXL;
+}
+
 GpudlMedia *gpudl_media_open(const gchar *location, GpudlPixelFormat format, GError **error)
 {
     g_autoptr(GpudlMedia) self = NULL;
-    GstVideoOrientationMethod turn;
+    g_autoptr(GError) reason = NULL;
 
     g_return_val_if_fail(location != NULL, NULL);
     if (!media_ensure_gstreamer(error))
@@ -112,18 +198,21 @@ GpudlMedia *gpudl_media_open(const gchar *location, GpudlPixelFormat format, GEr
     self->location = g_strdup(location);
     self->format = format;
     self->turn = GST_VIDEO_ORIENTATION_IDENTITY;
-    self->uri = location_to_uri(location, error);
-    if (self->uri == NULL)
+    if (!find_source(self, error))
         return NULL;
-    self->turned = media_picture_orientation(location);
-    if (!media_build(self, error) || !wait_for_first(self, &turn, error))
-        return NULL;
-    if (self->turned == GST_VIDEO_ORIENTATION_IDENTITY && turn != GST_VIDEO_ORIENTATION_IDENTITY) {
-        self->turned = turn;
-        if (!media_build(self, error) || !wait_for_first(self, &turn, error))
-            return NULL;
+    look_at_picture(self);
+    self->turned = turn_left_to_do(&self->picture);
+    self->collect = self->picture.rare && (self->path != NULL || self->fetched != NULL);
+    if (start(self, &reason))
+        return g_steal_pointer(&self);
+    if (may_have_loader(&self->picture) && (self->path != NULL || self->fetched != NULL) &&
+        gpudl_media_has_element(COLLECTING_DECODER, NULL, NULL)) {
+        self->collect = TRUE;
+        if (start(self, NULL))
+            return g_steal_pointer(&self);
     }
-    return g_steal_pointer(&self);
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return NULL;
 }
 
 void gpudl_media_free(GpudlMedia *self)
@@ -135,5 +224,7 @@ void gpudl_media_free(GpudlMedia *self)
     g_cond_clear(&self->changed);
     g_free(self->location);
     g_free(self->uri);
+    g_free(self->path);
+    g_clear_pointer(&self->fetched, g_bytes_unref);
     g_free(self);
 }

@@ -18,7 +18,7 @@ typedef struct _GpudlMedia GpudlMedia;
 /** One decoded frame. frame's pixels stay valid until gpudl_media_frame_free(). */
 typedef struct {
     GpudlFrame frame;
-    gint64 pts;     /* ns as the decoder stamped it, -1: none */
+    gint64 pts;     /* ns as the decoder stamped it, -1: none, as for pictures */
     guint64 number; /* from 0 within the file */
     /*< private >*/
     gpointer held;
@@ -29,8 +29,10 @@ typedef struct {
  * decoded.
  *
  * Frames come in the format they are decoded to when kernels/frame.h has it, else converted to the nearest one that
- * does; format other than GPUDL_PIXEL_UNKNOWN: converted to that one. An orientation noted in the file (EXIF, MP4) is
- * applied. Only the first video stream is read; sound is not decoded.
+ * does; format other than GPUDL_PIXEL_UNKNOWN: converted to that one. An orientation noted in the file (EXIF in JPEG,
+ * PNG and WebP, TIFF, MP4) is applied. Only the first video stream is read; sound is not decoded. Of a picture file the
+ * first picture is read: not the gain map or second view that a JPEG file has behind it, the first page of a TIFF, the
+ * first frame of an animated GIF. A picture at an http address or the like is fetched whole.
  *
  * Errors: NOT_FOUND, OPEN_READ, FORMAT (not a picture or video, damaged), UNSUPPORTED (no decoder: the message names
  * what to install), BACKEND (GStreamer or one of its base plugins is missing). Every message begins with the location.

@@ -42,6 +42,10 @@ static GstFlowReturn push_one(Puller *self)
         return flow;
     gst_buffer_extract(byte, 0, &value, 1);
     gst_buffer_unref(byte);
+    if (value == PULLER_HANGS) {
+        g_usleep(PULLER_DELAY_US);
+        return GST_FLOW_OK;
+    }
     if (self->n_frames == 0)
         begin(self);
     frame = gst_buffer_new_allocate(NULL, PULLER_SIDE * PULLER_SIDE, NULL);

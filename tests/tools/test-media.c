@@ -4,6 +4,7 @@
 #include <gst/gst.h>
 #include <string.h>
 
+#include "decoder-bin.h"
 #include "puller.h"
 #include "tools/media-hold.h"
 #include "tools/media.h"
@@ -322,6 +323,40 @@ static void a_decodebin_that_is_there_is_held_too(Fixture *f, gconstpointer data
     gst_element_set_state(pipeline, GST_STATE_NULL);
 }
 
+static void a_decoder_that_hangs_is_given_up(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlMedia) media = NULL;
+    g_autoptr(GpudlMediaFrame) first = NULL;
+
+    gst_init(NULL, NULL);
+    puller_register();
+    g_assert_true(g_file_set_contents(f->path, PULLER_MAGIC "a\xff", -1, NULL));
+    media = gpudl_media_open(f->path, GPUDL_PIXEL_UNKNOWN, &error);
+    g_assert_no_error(error);
+    first = gpudl_media_next(media, &error);
+    g_assert_nonnull(first);
+    g_assert_null(gpudl_media_next(media, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+    g_assert_true(g_str_has_prefix(error->message, f->path));
+    g_assert_nonnull(strstr(error->message, "after frame 0"));
+}
+
+static void decoders_that_are_bins_are_taken(Fixture *f, gconstpointer data)
+{
+    g_autofree gchar *path = g_test_build_filename(G_TEST_DIST, "media", "alpha-vp8.webm", NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlMedia) media = NULL;
+
+    if (!gpudl_media_has_element("vp8dec", NULL, NULL)) {
+        g_test_skip("needs vp8dec");
+        return;
+    }
+    decoder_bin_register();
+    media = gpudl_media_open(path, GPUDL_PIXEL_UNKNOWN, &error);
+    g_assert_no_error(error);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -340,5 +375,7 @@ int main(int argc, char **argv)
     ADD(a_missing_decoder_is_named_with_its_package);
     ADD(decoders_that_pull_wait_until_they_are_linked);
     ADD(a_decodebin_that_is_there_is_held_too);
+    ADD(a_decoder_that_hangs_is_given_up);
+    ADD(decoders_that_are_bins_are_taken);
     return g_test_run();
 }
