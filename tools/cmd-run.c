@@ -315,7 +315,9 @@ int cmd_run(int argc, char **argv)
                            "also be a URI that GStreamer can open. Directories are not taken: name the files.\n\n"
                            "With --json each line is\n"
                            "{\"file\", \"frame\", \"pts\", \"results\": [{\"id\", \"label\", \"confidence\"}]}\n"
-                           "with frame counted from 0 and pts in ns, or null where the file has none.\n\n"
+                           "with frame counted from 0 and pts in ns, the stream's time (from 0 at its beginning), or\n"
+                           "null where there is none, as for pictures. Of a picture file the first picture counts, of\n"
+                           "an animated GIF the first frame.\n\n"
                            "A file that can't be read is reported, the others go on, and the exit code is 1.");
     if (status < 0)
         status = check_options(&run);

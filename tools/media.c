@@ -97,6 +97,18 @@ static gboolean wait_for_frame(GpudlMedia *self)
     return self->n_queued > 0;
 }
 
+/* Buffers are stamped in their segment's time, which begins where its producer likes. */
+static gint64 stream_time(GstSample *sample)
+{
+    const GstSegment *segment = gst_sample_get_segment(sample);
+    GstBuffer *buffer = gst_sample_get_buffer(sample);
+    guint64 time = GST_CLOCK_TIME_NONE;
+
+    if (buffer != NULL && GST_BUFFER_PTS_IS_VALID(buffer) && segment != NULL && segment->format == GST_FORMAT_TIME)
+        time = gst_segment_to_stream_time(segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer));
+    return GST_CLOCK_TIME_IS_VALID(time) ? (gint64)time : -1;
+}
+
 GpudlMediaFrame *gpudl_media_next(GpudlMedia *self, GError **error)
 {
     g_autoptr(GstSample) sample = NULL;
@@ -127,8 +139,7 @@ GpudlMediaFrame *gpudl_media_next(GpudlMedia *self, GError **error)
                     self->location, self->n_frames);
         return NULL;
     }
-    if (self->picture.single)
-        frame->pts = -1;
+    frame->pts = self->picture.single ? -1 : stream_time(sample);
     frame->number = self->n_frames++;
     return frame;
 }

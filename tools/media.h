@@ -18,7 +18,7 @@ typedef struct _GpudlMedia GpudlMedia;
 /** One decoded frame. frame's pixels stay valid until gpudl_media_frame_free(). */
 typedef struct {
     GpudlFrame frame;
-    gint64 pts;     /* ns as the decoder stamped it, -1: none, as for pictures */
+    gint64 pts;     /* the stream's time in ns, from 0 at its beginning as players count; -1: none, as for pictures */
     guint64 number; /* from 0 within the file */
     /*< private >*/
     gpointer held;

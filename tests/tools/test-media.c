@@ -357,6 +357,29 @@ static void decoders_that_are_bins_are_taken(Fixture *f, gconstpointer data)
     g_assert_no_error(error);
 }
 
+/* Its segment begins at 0.2 s: the encoder put two frames before the first one. */
+static void times_are_the_streams(Fixture *f, gconstpointer data)
+{
+    g_autofree gchar *path = g_test_build_filename(G_TEST_DIST, "media", "bframes.mp4", NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlMedia) media = NULL;
+    GpudlMediaFrame *frame;
+    guint n = 0;
+
+    if (!gpudl_media_has_decoder("video/x-h264", NULL)) {
+        g_test_skip("needs a decoder of H.264");
+        return;
+    }
+    media = gpudl_media_open(path, GPUDL_PIXEL_UNKNOWN, &error);
+    g_assert_no_error(error);
+    while ((frame = gpudl_media_next(media, &error)) != NULL) {
+        g_assert_cmpint(frame->pts, ==, n++ * (gint64)(GST_SECOND / 10));
+        gpudl_media_frame_free(frame);
+    }
+    g_assert_no_error(error);
+    g_assert_cmpuint(n, ==, 10);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -377,5 +400,6 @@ int main(int argc, char **argv)
     ADD(a_decodebin_that_is_there_is_held_too);
     ADD(a_decoder_that_hangs_is_given_up);
     ADD(decoders_that_are_bins_are_taken);
+    ADD(times_are_the_streams);
     return g_test_run();
 }
