@@ -213,6 +213,10 @@ typedef struct {
 /**
  * One frame of an execution: a picture with its pre-processing, or ready values (frame NULL).
  *
+ * NaN that the network makes arrives in the outputs as NaN, never as a number: what kernels/kernel.h says of NaN holds
+ * for modules too, and the activation carries it on (softmax: to the whole head, as one of +infinity does). The host
+ * tells of outputs that are no numbers; a module neither looks for them nor fails.
+ *
  * With stage(): frames in GPUDL_MEMORY_HOST have been read by stage() and are not read any more. Other frames, and all
  * frames of modules without stage(), are read until the slot has been waited for.
  */

@@ -62,7 +62,8 @@ typedef enum {
     GPUDL_ERROR_NO_DEVICE,        /* the backend is there, the device or its driver is not */
     GPUDL_ERROR_NO_MEMORY,        /* of the device or the host */
     GPUDL_ERROR_DEVICE,           /* the device failed while running; the session is dead */
-    GPUDL_ERROR_CANCELLED
+    GPUDL_ERROR_CANCELLED,
+    GPUDL_ERROR_NOT_FINITE /* the network's scores are NaN or infinite: there is no classification */
 } GpudlError;
 
 /** Version of the library, "major.minor.micro". */
@@ -324,6 +325,14 @@ GPUDL_API gboolean gpudl_request_is_done(GpudlRequest *request);
 /** All scores of a head after the activation, gpudl_model_get_n_classes() floats, class id = index. Valid until the
  * next submit; NULL if the last run failed. */
 GPUDL_API const float *gpudl_request_get_scores(GpudlRequest *request, guint head);
+
+/**
+ * FALSE with NOT_FINITE if a head's scores are no classification: one is NaN or +infinity, or all are -infinity, which
+ * beside numbers means a class that is ruled out. The message says which output, how many, and the first. A request
+ * that failed, or has not run, gives FALSE with FAILED. To be asked before scores are shown: top_k() would only find
+ * fewer classes.
+ */
+GPUDL_API gboolean gpudl_request_check_scores(GpudlRequest *request, guint head, GError **error);
 
 /** The best k (0: all) classes of a head with confidence >= threshold (NaN never is), descending, equal ones by lower
  * id first; writes at most k, or n_classes for 0, entries to out. Returns how many. */

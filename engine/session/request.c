@@ -410,6 +410,46 @@ const float *gpudl_request_get_scores(GpudlRequest *request, guint head)
     return scores;
 }
 
+/* NaN and +infinity; without branches, so that it is vectors that are compared. */
+static guint count_not_finite(const float *scores, guint n)
+{
+    guint bad = 0, finite = 0;
+
+    for (guint i = 0; i < n; i++) {
+        bad += !(scores[i] < INFINITY);
+        finite += scores[i] > -INFINITY;
+    }
+    return finite > 0 ? bad : n;
+}
+
+gboolean gpudl_request_check_scores(GpudlRequest *request, guint head, GError **error)
+{
+    const float *scores = gpudl_request_get_scores(request, head);
+    GpudlModel *model = request->stream->session->model;
+    guint n, bad, first = 0;
+
+    if (!scores) {
+        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_FAILED,
+                            "the request has no scores: it failed or has not run");
+        return FALSE;
+    }
+    n = gpudl_model_get_n_classes(model, head);
+    bad = count_not_finite(scores, n);
+    if (bad == 0)
+        return TRUE;
+    while (bad < n && scores[first] < INFINITY) /* where all are, it is the first in any case */
+        first++;
+    g_set_error(
+        error, GPUDL_ERROR, GPUDL_ERROR_NOT_FINITE,
+        "output '%s': %u of %u scores are no finite numbers, the first is class %u: %s (are the weights damaged, "
+        "or mean, std and pixel scale not the network's?)",
+        gpudl_model_get_head_name(model, head), bad, n, first,
+        isnan(scores[first]) ? "nan"
+        : scores[first] > 0  ? "inf"
+                             : "-inf");
+    return FALSE;
+}
+
 const GpudlTiming *gpudl_request_get_timing(GpudlRequest *request)
 {
     return &request->timing;

@@ -342,6 +342,54 @@ static void test_bad_configurations_are_refused(void)
     gpudl_session_unref(acquire(model, "cpu"));
 }
 
+/* What values give as scores, by the message that refuses them, NULL: that takes them. */
+static void check_scores(GpudlRequest *request, const float *values, const gchar *says)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(gpudl_request_submit_tensor(request, values, NULL));
+    g_assert_true(gpudl_request_wait(request, NULL));
+    g_assert_true(gpudl_request_check_scores(request, 0, &error) == (says == NULL));
+    if (says == NULL) {
+        g_assert_no_error(error);
+        return;
+    }
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FINITE);
+    if (!strstr(error->message, says))
+        g_error("'%s' does not say '%s'", error->message, says);
+}
+
+static void test_scores_that_are_no_numbers_are_told(gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GpudlSession) session = acquire(model, data);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, model);
+    g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
+    g_autoptr(GError) error = NULL;
+    float values[N_CLASSES] = {1, 5, 3};
+
+    g_assert_false(gpudl_request_check_scores(request, 0, &error)); /* nothing ran yet */
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED);
+    check_scores(request, values, NULL);
+    for (guint i = 0; i < 2; i++) { /* wherever it lies */
+        values[i == 0 ? 7 : N_CLASSES - 1] = NAN;
+        check_scores(request, values, i == 0 ? "1 of 16 scores" : "2 of 16 scores");
+        check_scores(request, values, "the first is class 7: nan");
+        check_scores(request, values, gpudl_model_get_head_name(model, 0));
+    }
+    values[7] = INFINITY;
+    values[N_CLASSES - 1] = 0;
+    check_scores(request, values, "the first is class 7: inf");
+    values[7] = G_MAXFLOAT;
+    values[2] = -INFINITY; /* a class that is ruled out */
+    check_scores(request, values, NULL);
+    for (guint i = 0; i < N_CLASSES; i++)
+        values[i] = i > 0 ? -INFINITY : -G_MAXFLOAT;
+    check_scores(request, values, NULL);
+    values[0] = -INFINITY; /* nothing is left */
+    check_scores(request, values, "16 of 16 scores");
+}
+
 static void test_auto_takes_cuda_first(void)
 {
     g_autoptr(GpudlModel) model = make_model();
@@ -379,6 +427,7 @@ int main(int argc, char **argv)
     add_for_both("/session", "bad-frames-are-refused", test_bad_frames_are_refused);
     add_for_both("/session", "top-k", test_top_k);
     add_for_both("/session", "top-k-of-many", test_top_k_of_many);
+    add_for_both("/session", "scores-that-are-no-numbers-are-told", test_scores_that_are_no_numbers_are_told);
     g_test_add_func("/session/bad-configurations-are-refused", test_bad_configurations_are_refused);
     g_test_add_func("/session/auto-takes-cuda-first", test_auto_takes_cuda_first);
     g_test_add_func("/session/missing-module-lists-what-was-tried", test_missing_module_lists_what_was_tried);
