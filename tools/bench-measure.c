@@ -81,6 +81,9 @@ static gboolean finish_oldest(Bench *bench, gboolean counts, GError **error)
     bench->n_busy--;
     if (!gpudl_request_wait(request, error))
         return FALSE;
+    for (guint head = 0; !counts && head < gpudl_model_get_n_heads(gpudl_session_get_model(bench->session)); head++)
+        if (!gpudl_request_check_scores(request, head, error)) /* speeds of what is broken are not the network's */
+            return FALSE;
     timing = gpudl_request_get_timing(request);
     latency = (guint64)MAX(timing->finished - timing->submitted, 0);
     if (counts) {

@@ -17,7 +17,8 @@
 /* One file of the command line; slots point to it until their result is out. */
 typedef struct {
     const gchar *path;
-    guint64 n_frames; /* decoded so far; 1 at the end: a picture */
+    guint64 n_frames;   /* decoded so far; 1 at the end: a picture */
+    gboolean no_scores; /* the last frame had no classification: the next such one is not told */
 } Source;
 
 typedef struct {
@@ -177,36 +178,46 @@ static gboolean are_probabilities(Run *run, GpudlRequest *request)
     return TRUE;
 }
 
+static void print_frame(Run *run, const Slot *slot)
+{
+    gboolean video = slot->source->n_frames > 1;
+    guint k = run->top_k >= 0 ? (guint)run->top_k : video && !run->json ? 1 : 5;
+    guint n = gpudl_request_top_k(slot->request, 0, MIN(k, run->n_classes), (float)run->threshold, run->classes);
+
+    run->probability = are_probabilities(run, slot->request);
+    g_string_truncate(run->text, 0);
+    if (run->json) {
+        results_append_json(run->text, slot->source->path, slot->frame->number, slot->frame->pts, run->model,
+                            run->labels, run->classes, n);
+        g_string_append_c(run->text, '\n');
+    } else if (video) {
+        append_video_frame(run, slot, n);
+    } else {
+        append_picture(run, slot->source->path, n);
+    }
+    fputs(run->text->str, stdout);
+    if (video)
+        fflush(stdout); /* whoever reads the lines gets each when it is known */
+}
+
 /* Waits for the oldest frame, prints it, frees its slot. */
 static void finish_oldest(Run *run)
 {
     Slot *slot = &run->slots[run->first];
     g_autoptr(GError) error = NULL;
-    gboolean video = slot->source->n_frames > 1;
-    guint k = run->top_k >= 0 ? (guint)run->top_k : video && !run->json ? 1 : 5;
+    gboolean no_scores = FALSE;
 
-    if (gpudl_request_wait(slot->request, &error)) {
-        guint n = gpudl_request_top_k(slot->request, 0, MIN(k, run->n_classes), (float)run->threshold, run->classes);
-
-        run->probability = are_probabilities(run, slot->request);
-        g_string_truncate(run->text, 0);
-        if (run->json) {
-            results_append_json(run->text, slot->source->path, slot->frame->number, slot->frame->pts, run->model,
-                                run->labels, run->classes, n);
-            g_string_append_c(run->text, '\n');
-        } else if (video) {
-            append_video_frame(run, slot, n);
-        } else {
-            append_picture(run, slot->source->path, n);
-        }
-        fputs(run->text->str, stdout);
-        if (video)
-            fflush(stdout); /* whoever reads the lines gets each when it is known */
+    if (gpudl_request_wait(slot->request, &error) && gpudl_request_check_scores(slot->request, 0, &error)) {
+        print_frame(run, slot);
     } else {
-        say_error(NAME, "%s: frame %" G_GUINT64_FORMAT ": %s", slot->source->path, slot->frame->number, error->message);
+        no_scores = g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FINITE);
+        if (!no_scores || !slot->source->no_scores)
+            say_error(NAME, "%s: frame %" G_GUINT64_FORMAT ": %s", slot->source->path, slot->frame->number,
+                      error->message);
         run->n_failed++;
         run->dead = run->dead || g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
     }
+    slot->source->no_scores = no_scores;
     g_clear_pointer(&slot->frame, gpudl_media_frame_free);
     run->first = (run->first + 1) % run->n_slots;
     run->n_busy--;
@@ -318,7 +329,9 @@ int cmd_run(int argc, char **argv)
                            "with frame counted from 0 and pts in ns, the stream's time (from 0 at its beginning), or\n"
                            "null where there is none, as for pictures. Of a picture file the first picture counts, of\n"
                            "an animated GIF the first frame.\n\n"
-                           "A file that can't be read is reported, the others go on, and the exit code is 1.");
+                           "A file that can't be read is reported, the others go on, and the exit code is 1. So is a\n"
+                           "frame whose scores are NaN or infinite: it has no line, and the first of several in a row\n"
+                           "is reported.");
     if (status < 0)
         status = check_options(&run);
     if (status < 0 && !set_up(&run, &error)) {

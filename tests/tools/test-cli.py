@@ -11,6 +11,7 @@ import time
 import zlib
 from pathlib import Path
 
+import onnxfile
 from cli import GPUDL, MAKE_MODEL, STEPS, TESTCARD, check, check_run, gpudl, main, test
 
 COMMANDS = "convert", "info", "run", "profile", "bench", "doctor"
@@ -37,28 +38,11 @@ def write_y4m(path, frames):
 def write_slow_onnx(path):
     """A network whose batch can only be proven by running it: two transposes hide that they change nothing, and the
     convolution takes the reference seconds."""
-    def field(number, value):
-        def varint(n):
-            return bytes([n & 0x7f | 0x80]) + varint(n >> 7) if n > 0x7f else bytes([n])
-
-        if isinstance(value, int):
-            return varint(number << 3) + varint(value)
-        value = value.encode() if isinstance(value, str) else value
-        return varint(number << 3 | 2) + varint(len(value)) + value
-
-    def node(op, inputs, output, **attributes):
-        text = b"".join(field(1, i) for i in inputs) + field(2, output) + field(4, op)
-        for name, ints in attributes.items():
-            text += field(5, field(1, name) + b"".join(field(8, i) for i in ints) + field(20, 7))
-        return field(1, text)
-
-    dims = b"".join(field(1, field(1, n)) for n in (1, 3, 512, 512))
-    weights = b"".join(field(1, n) for n in (64, 3, 7, 7)) + field(2, 1) + field(8, "w") + field(9, bytes(64 * 147 * 4))
-    graph = (node("Conv", ["x", "w"], "c", pads=(3, 3, 3, 3)) + node("GlobalAveragePool", "c", "p")
-             + node("Transpose", "p", "t", perm=(1, 0, 2, 3)) + node("Transpose", "t", "u", perm=(1, 0, 2, 3))
-             + node("Flatten", "u", "y") + field(2, "g") + field(5, weights)
-             + field(11, field(1, "x") + field(2, field(1, field(1, 1) + field(2, dims)))) + field(12, field(1, "y")))
-    path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(2, 13)))
+    path.write_bytes(onnxfile.model(
+        [onnxfile.node("Conv", "x w", "c", pads=(3, 3, 3, 3)), onnxfile.node("GlobalAveragePool", "c", "p"),
+         onnxfile.node("Transpose", "p", "t", perm=(1, 0, 2, 3)), onnxfile.node("Transpose", "t", "u", perm=(1, 0, 2, 3)),
+         onnxfile.node("Flatten", "u", "y"), onnxfile.constant("w", (64, 3, 7, 7), bytes(64 * 147 * 4))],
+        [onnxfile.value("x", (1, 3, 512, 512))], [onnxfile.value("y", None)]))
 
 
 @test

@@ -44,7 +44,7 @@ static gboolean classify(GpudlRequest *request, GpudlModel *model, Photo *photo,
     GpudlClass best;
 
     if (frame == NULL || !gpudl_request_submit(request, &frame->frame, NULL, error) ||
-        !gpudl_request_wait(request, error))
+        !gpudl_request_wait(request, error) || !gpudl_request_check_scores(request, 0, error))
         return FALSE;
     gpudl_request_top_k(request, 0, 1, -INFINITY, &best);
     photo->classified = TRUE;
