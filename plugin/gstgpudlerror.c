@@ -44,6 +44,8 @@ static const struct
       N_("Device failed")},
   [GPUDL_ERROR_CANCELLED] = {DOMAIN_STREAM, GST_STREAM_ERROR_FAILED,
       N_("Classification was cancelled")},
+  [GPUDL_ERROR_NOT_FINITE] = {DOMAIN_STREAM, GST_STREAM_ERROR_FAILED,
+      N_("No classification")},
 };
 
 static GQuark

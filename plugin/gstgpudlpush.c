@@ -3,6 +3,7 @@
 
 #include "gstgpudlpush.h"
 
+#include "gstgpudlerror.h"
 #include "gstgpudlload.h"
 
 GST_DEBUG_CATEGORY_EXTERN (gst_gpudl_infer_debug);
@@ -12,6 +13,7 @@ static void
 gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlSlot * slot,
     GstBuffer * buffer)
 {
+  GError *error;
   gfloat threshold;
   gboolean post;
   guint top_k;
@@ -22,9 +24,13 @@ gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlSlot * slot,
   post = self->settings.post_messages == GST_GPUDL_POST_MESSAGES_ALL;
   GST_OBJECT_UNLOCK (self);
 
-  gst_gpudl_result_attach (&self->result, slot->request,
+  error = gst_gpudl_result_attach (&self->result, slot->request,
       slot->frame.region, top_k, threshold, buffer,
       post ? GST_ELEMENT (self) : NULL, &self->segment);
+  if (error != NULL)
+    gst_gpudl_element_warning (GST_ELEMENT (self), error,
+        "classifying a frame; frames go on without metadata until the scores "
+        "are numbers again");
 }
 
 /* What the backend has measured, on an idle machine; it may measure anew while

@@ -30,6 +30,7 @@ gst_gpudl_result_open (GstGpudlResult * result, GpudlModel * model,
   result->model = gpudl_model_ref (model);
   result->name = g_strdup (name);
   result->n_heads = gpudl_model_get_n_heads (model);
+  result->no_scores = 0;
   result->labels = g_new0 (GstGpudlLabels *, result->n_heads);
   for (guint i = 0; i < result->n_heads; i++) {
     result->labels[i] = gst_gpudl_labels_new_embedded (model, i);
@@ -101,7 +102,26 @@ rank (GstGpudlResult * result, GpudlRequest * request, guint head, guint top_k,
   return n;
 }
 
-void
+/* FALSE if the head has no classification; *error is set to why at the first
+ * frame of several, unless it is set. */
+static gboolean
+check_scores (GstGpudlResult * result, GpudlRequest * request, guint head,
+    GError ** error)
+{
+  const guint32 bit = 1u << head;
+  g_autoptr (GError) wrong = NULL;
+
+  if (gpudl_request_check_scores (request, head, &wrong)) {
+    result->no_scores &= ~bit;
+    return TRUE;
+  }
+  if ((result->no_scores & bit) == 0 && *error == NULL)
+    *error = g_steal_pointer (&wrong);
+  result->no_scores |= bit;
+  return FALSE;
+}
+
+GError *
 gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
     const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
     GstElement * poster, const GstSegment * segment)
@@ -113,12 +133,15 @@ gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
     .source_pts = GST_BUFFER_PTS (buffer),
     .age = 0,
   };
+  GError *error = NULL;
 
   if (result->hash == NULL)
     result->hash = gpudl_model_get_id (result->model);
   c.model_hash = result->hash;
   memcpy (c.region, region, sizeof (c.region));
   for (guint head = 0; head < result->n_heads; head++) {
+    if (!check_scores (result, request, head, &error))
+      continue;
     if (result->n_heads > 1)
       c.head = gpudl_model_get_head_name (result->model, head);
     c.n_classes = rank (result, request, head, top_k, threshold);
@@ -128,6 +151,7 @@ gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
           gst_gpudl_result_message_new (GST_OBJECT (poster), buffer, segment,
               &c));
   }
+  return error;
 }
 
 /* ---- messages ----------------------------------------------------------- */

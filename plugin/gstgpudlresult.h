@@ -21,6 +21,7 @@ typedef struct
   const gchar *hash;            /* the model's, from the first answer on: whoever
                                  * asks a model whose file is lost reads it */
   guint n_heads;
+  guint32 no_scores;            /* bit h set: head h's last scores were no numbers */
   GpudlClass *best;             /* room for the largest head's classes */
   GstGpudlClass *classes;
 } GstGpudlResult;
@@ -51,11 +52,15 @@ gboolean gst_gpudl_result_set_labels (GstGpudlResult * result,
  * @poster: (nullable): posts a message for each head as well
  * @segment: the buffer's, for the message's times
  *
- * One metadata for each head. By one thread at a time.
+ * One metadata for each head whose scores are numbers. By one thread at a time.
+ *
+ * Returns: (transfer full) (nullable): why a head has none, where the frame
+ *   before it still had one
  */
-void gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
-    const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
-    GstElement * poster, const GstSegment * segment);
+GError *gst_gpudl_result_attach (GstGpudlResult * result,
+    GpudlRequest * request, const gdouble region[4], guint top_k,
+    gfloat threshold, GstBuffer * buffer, GstElement * poster,
+    const GstSegment * segment);
 
 /**
  * gst_gpudl_result_message_new:

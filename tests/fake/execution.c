@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Executions: from submit() to the end of wait(). */
+#include <math.h>
 #include <string.h>
 
 #include "tests/fake/fake-module.h"
@@ -51,6 +52,8 @@ static void compute(const FakeEngine *engine, const GpudlJob *job)
         for (uint32_t i = 0; i < n; i++)
             job->outputs[head][i] =
                 frame ? (float)(n - (i + n - best) % n) / (float)n : values[(i + head) % engine->n_values];
+        if (frame && n > 1 && (__atomic_load_n(&fake.does.not_finite, __ATOMIC_RELAXED) >> head & 1) != 0)
+            job->outputs[head][1] = NAN;
     }
 }
 

@@ -63,6 +63,7 @@ typedef struct {
     uint32_t hold;                   /* executions do not end; the device's time-out does not run */
     uint32_t scramble;               /* synchronous: of executions under way the newest ends first */
     uint32_t delay_us;               /* each execution takes this long */
+    uint32_t not_finite;             /* bit h set: class 1 of head h of frames is NaN */
     uint32_t die;                    /* the next execution to end, or now if any is held, says DEVICE */
     uint32_t survive;                /* what is under way when the device dies ends as it would */
     uint32_t hang;                   /* executions submitted from now on never end */

@@ -705,6 +705,71 @@ test_heads (void)
   plugin_test_teardown (h);
 }
 
+/* Frame n, whose heads named by the bits of not_finite have NaN among their
+ * scores: it has as many classifications and messages as heads are left, and a
+ * warning that says this, NULL: none. */
+static void
+push_not_finite (GstHarness * h, guint n, guint32 not_finite,
+    const gchar * warns)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (h->element);
+  g_autoptr (GstBuffer) buffer = NULL;
+  guint found = 0, messages = 0, warnings = 0;
+  GstMessage *message;
+
+  FAKE_SET (fake, does.not_finite, not_finite);
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 4, n)), ==, GST_FLOW_OK);
+  buffer = gst_harness_pull (h);
+  for (guint i = 0; i < 2; i++) {
+    g_autoptr (GstGpudlClassification) c = gst_gpudl_meta_read (buffer, found);
+
+    if ((not_finite & 1u << i) != 0)
+      continue;
+    g_assert_nonnull (c);
+    g_assert_cmpstr (c->head, ==, i == 0 ? "first" : "second");
+    found++;
+  }
+  g_assert_null (gst_gpudl_meta_read (buffer, found));
+  while ((message = gst_bus_pop_filtered (bus,
+              GST_MESSAGE_ELEMENT | GST_MESSAGE_WARNING)) != NULL) {
+    if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_WARNING) {
+      g_autoptr (GError) error = NULL;
+
+      gst_message_parse_warning (message, &error, NULL);
+      g_assert_error (error, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED);
+      g_assert_nonnull (warns);
+      g_assert_nonnull (strstr (error->message, warns));
+      warnings++;
+    } else {
+      messages++;
+    }
+    gst_message_unref (message);
+  }
+  g_assert_cmpuint (messages, ==, found);
+  g_assert_cmpuint (warnings, ==, warns != NULL);
+}
+
+static void
+test_scores_that_are_no_numbers (void)
+{
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = plugin_fake_harness (heads_path, "post-messages=all", "async-depth=1");
+  push_not_finite (h, 0, 0, NULL);
+  push_not_finite (h, 1, 1, "'first'");
+  push_not_finite (h, 2, 1, NULL);
+  push_not_finite (h, 3, 3, "'second'");        /* now the other one too */
+  push_not_finite (h, 4, 3, NULL);
+  push_not_finite (h, 5, 2, NULL);
+  push_not_finite (h, 6, 3, "'first'"); /* once more */
+  push_not_finite (h, 7, 0, NULL);
+  push_not_finite (h, 8, 3, "'first'");
+  plugin_test_no_error (h->element);
+  plugin_test_teardown (h);
+}
+
 static void
 test_stats (void)
 {
@@ -922,6 +987,8 @@ main (int argc, char **argv)
   ADD ("labels-from-model-file-and-number", test_labels);
   ADD ("messages-carry-times-and-all-results", test_messages);
   ADD ("each-head-has-its-metadata-and-message", test_heads);
+  ADD ("scores-that-are-no-numbers-are-one-warning",
+      test_scores_that_are_no_numbers);
   ADD ("stats-count-and-time", test_stats);
   ADD ("model-info-while-a-model-is-loaded", test_model_info);
   ADD ("model-info-does-not-hold-the-element", test_model_info_lock);
