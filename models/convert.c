@@ -437,14 +437,26 @@ static gboolean write_model(Conversion *c, GError **error)
     return gpudl_model_save(c->model, c->path_out, error);
 }
 
+/* The file that is read would be gone, or no longer what it was. */
+static gboolean fail_input(const gchar *path, GError **error)
+{
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                "%s: is what the model is read from, and would be lost: expected another file to write", path);
+    return FALSE;
+}
+
 static gboolean convert(Conversion *c, GpudlParity *parity, GError **error)
 {
     if (!check_output(c->path_out, error))
         return FALSE;
+    if (gpudl_file_is_same(c->path_in, c->path_out)) /* before the work */
+        return fail_input(c->path_out, error);
     report(c, "reading the model");
     c->model = gpudl_import_model(c->path_in, c->options, c->cancellable, error);
     if (!c->model)
         return FALSE;
+    if (gpudl_model_is_read_from(c->model, c->path_out))
+        return fail_input(c->path_out, error);
     c->held = gpudl_model_hold_cancellable(c->model, c->cancellable, error);
     if (!c->held || !load_original(c, error))
         return FALSE;

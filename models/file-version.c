@@ -26,3 +26,11 @@ gboolean gpudl_file_version_is_settled(const GpudlFileVersion *version, gint64 n
 {
     return now / G_USEC_PER_SEC - version->changed_s > LONGEST_STEP_S;
 }
+
+gboolean gpudl_file_is_same(const gchar *a, const gchar *b)
+{
+    struct stat first, second;
+
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}

@@ -21,6 +21,9 @@ typedef struct {
 GpudlFileVersion gpudl_file_version(const struct stat *st);
 gboolean gpudl_file_version_equal(const GpudlFileVersion *a, const GpudlFileVersion *b);
 
+/** TRUE if both names lead to one file that is there: by other spellings, symbolic and hard links. */
+gboolean gpudl_file_is_same(const gchar *a, const gchar *b);
+
 /**
  * TRUE if a change of the file after now (g_get_real_time()) is sure to give another version: file systems stamp in
  * steps, of 4 ms up to 2 s, so that a second change within a step does not show.

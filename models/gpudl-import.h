@@ -59,7 +59,8 @@ typedef struct {
 } GpudlParity;
 
 /**
- * Converts a model file to net.bin at path_out (atomically replaced; only a regular file ever is).
+ * Converts a model file to net.bin at path_out (atomically replaced; only a regular file ever is, and none that the
+ * model is read from: INVALID_ARGUMENT).
  * 8 random inputs and, if given, golden_frame are run through the graph as imported on the reference backend and
  * through the rewritten graph on backend ("cpu", "ref", ...); a difference above 1e-3 of the output's range in any
  * output refuses (FAILED, nothing is written). expect (may be NULL): float32 values, n_expect of them, that
@@ -73,6 +74,10 @@ GPUDL_API gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_o
                                        const float *expect, gsize n_expect, GpudlProgressFunc progress,
                                        gpointer user_data, GpudlParity *parity, GCancellable *cancellable,
                                        GError **error);
+
+/** TRUE if path leads to a file that the model was read from: its own, or one with its external data. Nothing that is
+ * made of the model may be written there. */
+GPUDL_API gboolean gpudl_model_is_read_from(GpudlModel *model, const gchar *path);
 
 /** Writes a model as it is to a net.bin. Errors: WRITE, LIMIT. */
 GPUDL_API gboolean gpudl_model_save(GpudlModel *model, const gchar *path, GError **error);

@@ -409,6 +409,20 @@ GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const G
     return model;
 }
 
+gboolean gpudl_model_is_read_from(GpudlModel *model, const gchar *path)
+{
+    const GpudlOrigin *origin = gpudl_model_get_origin(model);
+    g_auto(GStrv) paths = origin != NULL ? copy_paths(model->source_data) : NULL;
+
+    for (guint i = 0; paths != NULL && paths[i] != NULL; i++)
+        if (gpudl_file_is_same(paths[i], path))
+            return TRUE;
+    for (guint i = 0; origin != NULL && origin->files != NULL && i < origin->files->len; i++)
+        if (gpudl_file_is_same(g_array_index(origin->files, GpudlOnnxFile, i).path, path))
+            return TRUE;
+    return FALSE;
+}
+
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
 
 const GpudlOrigin *gpudl_model_get_origin(const GpudlModel *model)

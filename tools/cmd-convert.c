@@ -5,6 +5,7 @@
 
 #include "models/gpudl-import.h"
 #include "tools/command.h"
+#include "tools/files.h"
 #include "tools/interrupt.h"
 #include "tools/media.h"
 #include "tools/npy.h"
@@ -174,6 +175,11 @@ static gboolean convert(Convert *c, GError **error)
     gsize n_expect = 0;
     gboolean done;
 
+    if (!files_check_output("-o", c->output, c->arguments[0], "the model file", error) ||
+        !files_check_output("-o", c->output, c->labels, "the labels file", error) ||
+        !files_check_output("-o", c->output, c->golden, "the golden picture", error) ||
+        !files_check_output("-o", c->output, c->expect, "the file of expected values", error))
+        return FALSE;
     if (c->labels != NULL && (labels = gpudl_labels_read(c->labels, NULL, error)) == NULL)
         return FALSE;
     c->import.labels = (const gchar *const *)labels;

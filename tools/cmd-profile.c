@@ -192,11 +192,21 @@ static gboolean time_whole(Work *work, Profile *profile, GCancellable *cancellab
     return profile->whole_ns > 0;
 }
 
+static gboolean check_page(const Work *work, GError **error)
+{
+    if (work->html == NULL || !gpudl_model_is_read_from(work->model, work->html))
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                "--html: %s is what the model is read from, and would be lost: expected another file to write",
+                work->html);
+    return FALSE;
+}
+
 static gboolean measure(Work *work, Profile *profile, GError **error)
 {
     g_autoptr(GCancellable) cancellable = interrupt_begin();
-    gboolean done = load(work, cancellable, error) && profile_steps(work, cancellable, error) &&
-                    time_whole(work, profile, cancellable, error);
+    gboolean done = load(work, cancellable, error) && check_page(work, error) &&
+                    profile_steps(work, cancellable, error) && time_whole(work, profile, cancellable, error);
 
     interrupt_end();
     return done;

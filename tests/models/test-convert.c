@@ -3,6 +3,7 @@
  * B. */
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
@@ -152,6 +153,24 @@ static void test_wrong_expectation_is_refused(Fixture *f, gconstpointer data)
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
 }
 
+static void test_the_model_is_not_written_over(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree gchar *before = NULL, *after = NULL;
+    gsize size, size_after;
+
+    g_assert_true(g_file_get_contents(f->in, &before, &size, NULL));
+    g_assert_cmpint(link(f->in, f->out), ==, 0);
+    for (guint i = 0; i < 2; i++) {
+        g_assert_false(gpudl_model_convert(f->in, i == 0 ? f->in : f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL,
+                                           NULL, NULL, &error));
+        g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+        g_clear_error(&error);
+    }
+    g_assert_true(g_file_get_contents(f->in, &after, &size_after, NULL));
+    g_assert_cmpmem(after, size_after, before, size);
+}
+
 static void test_without_picture_a_random_sample_is_kept(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
@@ -225,6 +244,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add("/convert/keeps-what-it-was-told", test_convert_keeps_what_it_was_told);
     add("/convert/wrong-expectation-is-refused", test_wrong_expectation_is_refused);
+    add("/convert/the-model-is-not-written-over", test_the_model_is_not_written_over);
     add("/convert/without-picture-a-random-sample-is-kept", test_without_picture_a_random_sample_is_kept);
     add("/convert/half-floats-are-compared-as-float32", test_half_floats_are_compared_as_float32);
     add("/convert/parity-is-as-large-as-the-caller-says", test_parity_is_as_large_as_the_caller_says);

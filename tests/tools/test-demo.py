@@ -102,6 +102,19 @@ def bad_manifests_are_one_error(dir):
 
 
 @test
+def what_is_shown_is_not_written_over(dir):
+    (dir / "own").mkdir()
+    for name, source in ("annotated.png", "red.png"), ("contact-sheet.png", "green.png"):
+        (dir / "own" / name).write_bytes((dir / source).read_bytes())
+    write_manifest(dir / "own.json", [{"file": "own/contact-sheet.png", "ids": [1], "truth": "green"}])
+    for args in ["--input", dir / "own" / "annotated.png", dir / "net.bin"], [dir / "net.bin", dir / "own.json"]:
+        result = demo("--output", dir / "own", *args)
+        check(result.returncode == 1 and "would be lost" in result.stderr, f"{result.stdout}{result.stderr}")
+        for name, source in ("annotated.png", "red.png"), ("contact-sheet.png", "green.png"):
+            check((dir / "own" / name).read_bytes() == (dir / source).read_bytes(), name)
+
+
+@test
 def any_picture_or_video_can_be_shown(dir):
     result = demo("--output", dir / "out", "--input", dir / "red.png", dir / "net.bin")
     check(result.returncode == 0, result.stderr)

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """test-inputs.py GPUDL MAKE-MODEL TESTCARD STEPS: files that the gpudl command is given and that are not as they should
 be: what is refused, in which words, and that nothing is lost by it."""
-import math
 import json
+import math
+import os
+import struct
 import sys
 
 import onnxfile
@@ -14,6 +16,12 @@ NAN, INF = math.nan, math.inf
 
 def write_ppm(path, rgb=(128, 128, 128), size=8):
     path.write_bytes(b"P6 %d %d 255\n" % (size, size) + bytes(rgb) * size * size)
+
+
+def write_npy(path, values):
+    header = repr({"descr": "<f4", "fortran_order": False, "shape": (len(values),)}).ljust(117) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+                     + struct.pack("<%df" % len(values), *values))
 
 
 def write_means(path, factors=(1, 1, 1), offsets=(0, 0, 0), more=None):
@@ -72,6 +80,60 @@ def what_is_broken_is_not_measured_nor_converted(dir):
     result = gpudl("convert", dir / "nan.onnx", "-o", dir / "nan.bin")
     check_run(result, 1, "gpudl: convert: ")
     check("'y'" in result.stderr and "not finite" in result.stderr and not (dir / "nan.bin").exists(), result.stderr)
+
+
+def links_to(dir, path):
+    """The path by other names: with a way about, absolute and relative, through links of both kinds."""
+    for name in "soft.link", "hard.link", "folder.link":
+        (dir / name).unlink(missing_ok=True)
+    (dir / "soft.link").symlink_to(path)
+    (dir / "hard.link").hardlink_to(path)
+    (dir / "folder.link").symlink_to(path.parent)
+    return [path, f"{path.parent}/./{path.name}", os.path.relpath(path), dir / "soft.link", dir / "hard.link",
+            dir / "folder.link" / path.name]
+
+
+def write_external(path, data):
+    """A network whose weights lie in another file."""
+    def entry(key, value):
+        return onnxfile.field(13, onnxfile.field(1, key) + onnxfile.field(2, value))
+
+    weights = onnxfile.field(5, onnxfile.field(1, 3) + onnxfile.field(2, 1) + onnxfile.field(8, "m")
+                             + entry("location", data.name) + onnxfile.field(14, 1))
+    data.write_bytes(struct.pack("<3f", 1, 2, 3))
+    path.write_bytes(onnxfile.model([onnxfile.node("GlobalAveragePool", "x", "g"), onnxfile.node("Flatten", "g", "f"),
+                                     onnxfile.node("Mul", "f m", "y"), weights],
+                                    [onnxfile.value("x", ["N", 3, 8, 8])], [onnxfile.value("y", ["N", 3])]))
+
+
+@test
+def no_input_is_written_over(dir):
+    write_external(dir / "model.onnx", dir / "model.data")
+    (dir / "labels.txt").write_text("a\nb\nc\n")
+    write_npy(dir / "expect.npy", [128 / 255 * n for n in (1, 2, 3)])
+    inputs = "model.onnx", "model.data", "labels.txt", "gray.ppm", "expect.npy"
+    before = {name: (dir / name).read_bytes() for name in inputs}
+    options = ["--labels", dir / "labels.txt", "--golden", (dir / "gray.ppm").as_uri(), "--expect", dir / "expect.npy"]
+    check_run(gpudl("convert", dir / "model.onnx", *options, "-o", dir / "good.bin", "--backend=ref"), 0)
+    for name in inputs:
+        for path in links_to(dir, dir / name):
+            result = gpudl("convert", dir / "model.onnx", *options, "-o", path, "--backend=ref")
+            check_run(result, 1, "gpudl: convert: ")
+            check(str(path) in result.stderr and "would be lost" in result.stderr, result.stderr)
+            check(result.stderr.count("\n") == 1 and result.stdout == "", result)
+            check(os.path.islink(path) == (str(path).endswith("soft.link")), path)
+            check(all((dir / n).read_bytes() == before[n] for n in inputs), path)
+            if name.startswith("model"):
+                result = gpudl("profile", "--backend=cpu", "--runs=1", "--html", path, dir / "model.onnx")
+                check_run(result, 1, "gpudl: profile: --html: ")
+                check(str(path) in result.stderr and "would be lost" in result.stderr, result.stderr)
+                check(all((dir / n).read_bytes() == before[n] for n in inputs), path)
+    converted = (dir / "good.bin").read_bytes()
+    check_run(gpudl("convert", dir / "good.bin", "-o", dir / "good.bin", "--backend=ref"), 1, "gpudl: convert: -o: ")
+    check((dir / "good.bin").read_bytes() == converted)
+    # what was converted before may be replaced
+    check_run(gpudl("convert", dir / "model.onnx", "-o", dir / "good.bin", "--backend=ref"), 0)
+    check((dir / "good.bin").read_bytes() != converted)
 
 
 def prepare(dir):

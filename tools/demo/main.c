@@ -9,6 +9,7 @@
 #include "models/gpudl-import.h"
 #include "tools/demo/annotate.h"
 #include "tools/demo/demo.h"
+#include "tools/files.h"
 #include "tools/media.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -291,6 +292,22 @@ static gboolean is_still(const gchar *input, gboolean *still, GError **error)
     return TRUE;
 }
 
+/* FALSE, and said, if a file that is to be made is one that is shown. */
+static gboolean check_made(const Demo *demo, const gchar *made, const GPtrArray *photos, const gchar *video)
+{
+    g_autoptr(GError) error = NULL;
+    gboolean good = files_check_output("--output", made, demo->model_path, "the model", &error) &&
+                    files_check_output("--output", made, demo->manifest_path, "the list of photographs", &error) &&
+                    files_check_output("--output", made, demo->input, "the input", &error) &&
+                    files_check_output("--output", made, video, "the street video", &error);
+
+    for (guint i = 0; photos != NULL && i < photos->len && good; i++)
+        good = files_check_output("--output", made, ((const Photo *)photos->pdata[i])->path, "a photograph", &error);
+    if (!good)
+        say_error(error->message);
+    return good;
+}
+
 static int show_input(Demo *demo)
 {
     gboolean window, still;
@@ -313,6 +330,8 @@ static int show_input(Demo *demo)
         }
         name = g_strconcat("annotated", still ? ".png" : encoder->suffix, NULL);
         output = g_build_filename(demo->output, name, NULL);
+        if (!check_made(demo, output, NULL, NULL))
+            return EXIT_FAILED;
     }
     job = (AnnotateJob){.input = demo->input,
                         .still = still,
@@ -369,6 +388,12 @@ static int show_all(Demo *demo, GpudlSession *session)
         say_error(error->message);
         return EXIT_FAILED;
     }
+    shots = g_strconcat(demo->output, G_DIR_SEPARATOR_S "film-annotated", encoder->suffix, NULL);
+    street = g_strconcat(demo->output, G_DIR_SEPARATOR_S "street-annotated", encoder->suffix, NULL);
+    if (!check_made(demo, sheet, manifest->photos, manifest->video) ||
+        !check_made(demo, shots, manifest->photos, manifest->video) ||
+        !check_made(demo, street, manifest->photos, manifest->video))
+        return EXIT_FAILED;
     right = classify_all(demo, manifest->photos, session);
     if (count_pictures(manifest->photos) == 0) {
         say_error("none of the photographs can be read");
@@ -378,8 +403,6 @@ static int show_all(Demo *demo, GpudlSession *session)
     subtitle = g_strdup_printf("%s, %u classes, on %s", gpudl_model_get_name(demo->model),
                                gpudl_model_get_n_classes(demo->model, 0), demo->device);
     printf("\nA film panned over them, %d frames a shot, through the pipeline:\n", SHOT_FRAMES);
-    shots = g_strconcat(demo->output, G_DIR_SEPARATOR_S "film-annotated", encoder->suffix, NULL);
-    street = g_strconcat(demo->output, G_DIR_SEPARATOR_S "street-annotated", encoder->suffix, NULL);
     if (!sheet_write(manifest->photos, title, subtitle, sheet, &error) ||
         !film_write(manifest->photos, film_base, &film, &error)) {
         say_error(error->message);
