@@ -21,22 +21,32 @@ static GpudlTensor *emit_filled(OnnxNode *node, GpudlTensor *scalar, const gint6
     return onnx_emit(node, GPUDL_OP_EXPAND, &attrs, &scalar, 1, output, error);
 }
 
-/* For inference an Identity; the mask, all true, exists as bool from opset 10 on. */
+/* Whether an input, if there, is known to be 0. */
+static gboolean is_zero(OnnxNode *node, guint i, gboolean *zero, GError **error)
+{
+    GpudlTensor *input = onnx_input(node, i);
+    gboolean known = FALSE;
+    double value = 1;
+
+    if (input != NULL && !onnx_scalar(node, input, &known, &value, error))
+        return FALSE;
+    *zero = known && value == 0;
+    return TRUE;
+}
+
+/* For inference an Identity, and in training mode where nothing is dropped; the mask, all true, exists as bool from
+ * opset 10 on. */
 gboolean onnx_map_dropout(OnnxNode *node, GError **error)
 {
-    GpudlTensor *training = onnx_input(node, 2), *scalar;
     const GpudlShape *shape = &node->inputs[0]->shape;
+    gboolean no_ratio, no_training;
+    GpudlTensor *scalar;
 
-    if (training != NULL) {
-        gboolean known;
-        double value;
-
-        if (!onnx_scalar(node, training, &known, &value, error))
-            return FALSE;
-        if (!known || value != 0)
-            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
-                             "training mode: the model must be exported for inference");
-    }
+    if (!is_zero(node, 1, &no_ratio, error) || !is_zero(node, 2, &no_training, error))
+        return FALSE;
+    if (onnx_input(node, 2) != NULL && !no_training && !no_ratio)
+        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
+                         "training mode: the model must be exported for inference");
     if (onnx_output_used(node, 1)) {
         if (node->import->opset < 10)
             return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "its second output, the mask, is used");

@@ -204,6 +204,11 @@ gboolean onnx_map_batch_norm(OnnxNode *node, GError **error)
     if (onnx_attr_int(node, "training_mode", 0) != 0)
         return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
                          "training mode: the model must be exported for inference");
+    /* before opset 14 it is the number of outputs that tells, whoever reads them */
+    for (guint i = 1; i < node->n_outputs && node->import->opset < 14; i++)
+        if (onnx_output_name(node, i) != NULL)
+            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
+                             "training mode (it has output %u): the model must be exported for inference", i);
     for (guint i = 1; i < node->n_outputs; i++)
         if (onnx_output_used(node, i))
             return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
