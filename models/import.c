@@ -114,6 +114,7 @@ GpudlGraph *gpudl_import_onnx(GBytes *bytes, const gchar *path, const GpudlImpor
     g_autofree gchar *directory = g_path_get_dirname(path);
     const GpudlOnnxOptions onnx_options = {.input_height = options != NULL ? options->input_height : 0,
                                            .input_width = options != NULL ? options->input_width : 0,
+                                           .picture = TRUE,
                                            .directory = directory,
                                            .cancellable = cancellable};
     g_autoptr(GpudlGraph) graph = gpudl_onnx_import(bytes, &onnx_options, info, error);

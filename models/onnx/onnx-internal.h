@@ -166,6 +166,9 @@ double onnx_number(GpudlDType dtype, gconstpointer data, gsize index);
 /** Writes one number, rounded and, for integers, saturated. */
 void onnx_store_number(GpudlDType dtype, gpointer data, gsize index, double value);
 
+/** FALSE unless the graph has one input without a value, of 4 dimensions; after its initializers (onnx-picture.c). */
+gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *graph, GError **error);
+
 /* ---- tensors (onnx-tensor.c) ------------------------------------------------------------------------------------- */
 
 /** Element type of the file to ours, NONE if there is none; the name of any of the file's types, static. */

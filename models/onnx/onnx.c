@@ -159,11 +159,15 @@ static gboolean is_channels(gint64 n)
     return n == 1 || n == 3;
 }
 
+static gboolean are_channels_last(const GpudlShape *shape)
+{
+    return !is_channels(shape->dims[1]) && is_channels(shape->dims[3]);
+}
+
 /* Sets height and width from the options where they are free, or checks them where they are not. */
 static gboolean apply_size(OnnxImport *import, const gchar *name, GpudlShape *shape, GError **error)
 {
-    const gboolean channels_last = !is_channels(shape->dims[1]) && is_channels(shape->dims[3]);
-    const gint first = channels_last ? 1 : 2;
+    const gint first = are_channels_last(shape) ? 1 : 2;
     const gint wanted[2] = {import->options != NULL ? import->options->input_height : 0,
                             import->options != NULL ? import->options->input_width : 0};
 
@@ -183,6 +187,14 @@ static gboolean apply_size(OnnxImport *import, const gchar *name, GpudlShape *sh
         *extent = wanted[i];
     }
     return TRUE;
+}
+
+/* Height or width of a picture. */
+static gboolean is_side(const GpudlShape *shape, gint i)
+{
+    const gint first = are_channels_last(shape) ? 1 : 2;
+
+    return shape->rank == 4 && (i == first || i == first + 1);
 }
 
 static gboolean read_input_shape(OnnxImport *import, const gchar *name, const Onnx__TensorShapeProto *proto,
@@ -205,10 +217,11 @@ static gboolean read_input_shape(OnnxImport *import, const gchar *name, const On
         if (i == 0 && shape->dims[i] == 0)
             shape->dims[i] = 1;
         if (shape->dims[i] == 0)
-            return fail(GPUDL_ERROR_FORMAT, error,
-                        "dimension %d%s%s%s of input '%s' is free; the input's height and width can be given, nothing "
-                        "else",
-                        i, named ? " ('" : "", named ? proto->dim[i]->dim_param : "", named ? "')" : "", name);
+            return fail(GPUDL_ERROR_FORMAT, error, "dimension %d%s%s%s of input '%s' is free; %s", i,
+                        named ? " ('" : "", named ? proto->dim[i]->dim_param : "", named ? "')" : "", name,
+                        is_side(shape, i) ? "its height and width have to be given: 'gpudl convert --input-size HxW' "
+                                            "makes a net.bin for one size"
+                                          : "an input's height and width can be given, nothing else");
         if (shape->dims[i] > GPUDL_LIMIT_TENSOR_BYTES)
             return fail(GPUDL_ERROR_LIMIT, error,
                         "dimension %d of input '%s' is %" G_GINT64_FORMAT ", at most %" G_GINT64_FORMAT " is taken", i,
@@ -472,6 +485,8 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
         return fail(GPUDL_ERROR_FORMAT, error, "the graph has no outputs");
     collect_used_names(import, graph);
     if (!import_initializers(import, graph, error))
+        return FALSE;
+    if (import->options != NULL && import->options->picture && !onnx_check_picture(import, graph, error))
         return FALSE;
     for (gsize i = 0; i < graph->n_input; i++)
         if (!import_input(import, graph->input[i], error))

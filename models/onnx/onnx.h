@@ -43,6 +43,7 @@ typedef struct {
     gint input_height, input_width; /* for free spatial dimensions; 0: an error names them */
     /** Inputs whose value is known: name -> GpudlOnnxValue*; they become constants. May be NULL. */
     GHashTable *values;
+    gboolean picture;          /* the graph is to have one input, of 4 dimensions: else UNSUPPORTED, before its nodes */
     const gchar *directory;    /* where external data files lie, or NULL: external data is refused */
     GCancellable *cancellable; /* looked at between nodes, or NULL */
 } GpudlOnnxOptions;

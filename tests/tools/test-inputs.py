@@ -82,6 +82,40 @@ def what_is_broken_is_not_measured_nor_converted(dir):
     check("'y'" in result.stderr and "not finite" in result.stderr and not (dir / "nan.bin").exists(), result.stderr)
 
 
+@test
+def what_is_no_network_of_one_picture_is_told(dir):
+    value, node = onnxfile.value, onnxfile.node
+    weights = [value("w", [4, 3, 1, 1]), value("b", [4])]
+    conv = [node("Conv", "x w b", "c"), node("GlobalAveragePool", "c", "g"), node("Flatten", "g", "y")]
+    flat = [node("Flatten", "x", "y")]
+    default = onnxfile.constant("b", [4], (0, 0, 0, 0))  # of an input, as files of IR version 3 have it
+    for name, parts, inputs, says in [
+        ("no weights", conv, [value("x", ["N", 3, 8, 8]), *weights], "has 3 inputs: exported without weights"),
+        ("some weights", conv + [default], [value("x", [1, 3, 8, 8]), *weights], "has 2 inputs: exported without weights"),
+        ("two inputs", [node("Add", "x z", "s"), node("Flatten", "s", "y")],
+         [value("x", [1, 3, 8, 8]), value("z", [1, 3, 8, 8])], "has 2 inputs: expected one, a picture N x C x H x W"),
+        ("no inputs", [node("Flatten", "b", "y"), default], [], "has no inputs: "),
+        ("rank 2", flat, [value("x", ["N", 64])], "input 'x' has 2 dimensions, expected N x C x H x W"),
+        ("rank 3", flat, [value("x", [3, 8, 8])], "input 'x' has 3 dimensions, expected N x C x H x W"),
+        ("rank 3, free", flat, [value("x", [3, "h", "w"])], "input 'x' has 3 dimensions, expected N x C x H x W"),
+        ("rank 5", flat, [value("x", [1, 3, 4, 8, 8])], "input 'x' has 5 dimensions, expected N x C x H x W"),
+        ("rank 0", flat, [value("x", [])], "input 'x' has 0 dimensions, expected N x C x H x W"),
+        ("free size", flat, [value("x", ["N", 3, "h", "w"])], "dimension 2 ('h') of input 'x' is free; "),
+        ("free width", flat, [value("x", ["N", 8, "w", 3])], "dimension 2 ('w') of input 'x' is free; "),
+    ]:
+        path = dir / f"{name}.onnx"
+        path.write_bytes(onnxfile.model(parts, inputs, [value("y", None)]))
+        for command in ["info"], ["run"]:
+            result = gpudl(*command, path, *([dir / "gray.ppm"] if command == ["run"] else []))
+            check_run(result, 1, f"gpudl: {command[0]}: {path}: {says}")
+            check(("gpudl convert --input-size" in result.stderr) == name.startswith("free"), result.stderr)
+    check_run(gpudl("convert", "--input-size=8x6", dir / "free size.onnx", "-o", dir / "sized.bin", "--backend=ref"), 0)
+    # a default is a value
+    (dir / "good.onnx").write_bytes(onnxfile.model(flat + [default], [value("x", [1, 3, 8, 8]), weights[1]],
+                                                   [value("y", None)]))
+    check_run(gpudl("info", dir / "good.onnx"), 0)
+
+
 def links_to(dir, path):
     """The path by other names: with a way about, absolute and relative, through links of both kinds."""
     for name in "soft.link", "hard.link", "folder.link":

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whether a graph takes one picture: said before its nodes are looked at, which would only tell what follows. */
+#include "onnx-internal.h"
+
+/* Inputs that have no value in the file, as a set of names, and the first of them. */
+static GHashTable *free_inputs(const OnnxImport *import, const Onnx__GraphProto *graph,
+                               const Onnx__ValueInfoProto **first)
+{
+    GHashTable *names = g_hash_table_new(g_str_hash, g_str_equal);
+
+    *first = NULL;
+    for (gsize i = 0; i < graph->n_input; i++) {
+        const Onnx__ValueInfoProto *input = graph->input[i];
+
+        if (input->name == NULL || g_hash_table_contains(import->values, input->name))
+            continue;
+        if (*first == NULL)
+            *first = input;
+        g_hash_table_add(names, input->name);
+    }
+    return names;
+}
+
+/* Operators whose further inputs are weights. */
+static gboolean takes_weights(const Onnx__NodeProto *node)
+{
+    static const gchar *const types[] = {"Conv", "Gemm", "MatMul", "BatchNormalization", "PRelu", NULL};
+
+    return node->op_type != NULL && g_strv_contains(types, node->op_type);
+}
+
+static gboolean are_weights_missing(const Onnx__GraphProto *graph, GHashTable *inputs)
+{
+    for (gsize i = 0; i < graph->n_node; i++)
+        for (gsize k = 1; k < graph->node[i]->n_input && takes_weights(graph->node[i]); k++)
+            if (g_hash_table_contains(inputs, graph->node[i]->input[k]))
+                return TRUE;
+    return FALSE;
+}
+
+gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *graph, GError **error)
+{
+    const Onnx__ValueInfoProto *input;
+    g_autoptr(GHashTable) inputs = free_inputs(import, graph, &input);
+    const guint n = g_hash_table_size(inputs);
+    const Onnx__TensorShapeProto *shape;
+    g_autofree gchar *name = input != NULL ? g_utf8_make_valid(input->name, -1) : NULL;
+
+    if (n == 0) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "has no inputs: all in it is constant, expected one input, a picture N x C x H x W");
+        return FALSE;
+    }
+    if (n > 1) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "has %u inputs: %s", n,
+                    are_weights_missing(graph, inputs)
+                        ? "exported without weights. Export it again with them (PyTorch: export_params=True)"
+                        : "expected one, a picture N x C x H x W");
+        return FALSE;
+    }
+    if (input->type == NULL || input->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+        return TRUE; /* said where the input is read */
+    shape = input->type->tensor_type->shape;
+    if (shape == NULL || shape->n_dim == 4)
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                "input '%s' has %" G_GSIZE_FORMAT " dimension%s, expected N x C x H x W: pictures", name, shape->n_dim,
+                shape->n_dim == 1 ? "" : "s");
+    return FALSE;
+}
