@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * A GstBuffer as the engine sees it. The only file that maps buffers.
+ * A GstBuffer as the engine sees it. The only file of the plugin that maps them;
+ * what formats and colours mean says video/describe.h.
  */
 #ifndef __GST_GPUDL_FRAME_H__
 #define __GST_GPUDL_FRAME_H__
@@ -10,11 +11,6 @@
 #include "engine/gpudl.h"
 
 G_BEGIN_DECLS
-
-/** Formats in the pads' templates: those that GpudlPixelFormat has. */
-#define GST_GPUDL_FRAME_FORMATS "{ NV12, NV21, I420, YV12, Y42B, Y444, YUY2, " \
-    "UYVY, RGB, BGR, RGBA, BGRA, ARGB, ABGR, RGBx, BGRx, xRGB, xBGR, RGBP, "   \
-    "BGRP, GBR, GRAY8 }"
 
 /** Longest side of a frame, pixels. */
 #define GST_GPUDL_FRAME_MAX_SIDE 32768
@@ -31,9 +27,6 @@ typedef struct
 /** Where buffers with these caps lie: CUDA where they have its feature and the
  * plugin knows it, else HOST. */
 GpudlMemoryKind gst_gpudl_frame_memory_kind (const GstCaps * caps);
-
-/** GPUDL_PIXEL_UNKNOWN for a format that is not in the list. */
-GpudlPixelFormat gst_gpudl_frame_format (GstVideoFormat format);
 
 /**
  * gst_gpudl_frame_map:

@@ -59,6 +59,7 @@
 #include "gstgpudlload.h"
 #include "gstgpudlpush.h"
 #include "gstgpudlsubmit.h"
+#include "video/describe.h"
 
 GST_DEBUG_CATEGORY (gst_gpudl_infer_debug);
 #define GST_CAT_DEFAULT gst_gpudl_infer_debug
@@ -71,7 +72,7 @@ enum
 
 /* No framerate: the base class would add one to caps that have none, and they
  * would not leave as they came. */
-#define TEMPLATE_CAPS "video/x-raw, format = (string) " GST_GPUDL_FRAME_FORMATS \
+#define TEMPLATE_CAPS "video/x-raw, format = (string) " GPUDL_VIDEO_FORMATS \
     ", width = (int) [ 1, " G_STRINGIFY (GST_GPUDL_FRAME_MAX_SIDE) " ]"          \
     ", height = (int) [ 1, " G_STRINGIFY (GST_GPUDL_FRAME_MAX_SIDE) " ]"
 
@@ -166,7 +167,7 @@ gst_gpudl_infer_set_caps (GstBaseTransform * trans, GstCaps * incaps,
   GstVideoInfo info;
 
   if (!gst_video_info_from_caps (&info, incaps)
-      || gst_gpudl_frame_format (GST_VIDEO_INFO_FORMAT (&info)) ==
+      || gpudl_video_format (GST_VIDEO_INFO_FORMAT (&info)) ==
       GPUDL_PIXEL_UNKNOWN) {
     GST_WARNING_OBJECT (self, "can't take caps %" GST_PTR_FORMAT, incaps);
     return FALSE;

@@ -4,9 +4,9 @@
 #include <gst/app/gstappsink.h>
 #include <string.h>
 
-#include "tools/media-frame.h"
 #include "tools/media-hold.h"
 #include "tools/media-internal.h"
+#include "video/describe.h"
 
 /* decoded frames waiting in the appsink; more would only hold memory */
 #define MAX_QUEUED 4
@@ -246,7 +246,7 @@ static gboolean add_decodebin(GpudlMedia *self, GError **error)
 gboolean media_build(GpudlMedia *self, GError **error)
 {
     GstAppSinkCallbacks callbacks = {.eos = on_end, .new_sample = on_sample};
-    g_autoptr(GstCaps) caps = media_frame_caps(self->format);
+    g_autoptr(GstCaps) caps = gpudl_video_caps(self->format);
     g_autoptr(GstBus) bus = NULL;
     g_autoptr(GstPad) pad = NULL;
     GstElement *tail;

@@ -133,10 +133,9 @@ GpudlMediaFrame *gpudl_media_next(GpudlMedia *self, GError **error)
                     self->n_frames);
         return NULL;
     }
-    frame = media_frame_map(sample);
+    frame = media_frame_map(sample, error);
     if (frame == NULL) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "%s: frame %" G_GUINT64_FORMAT " can't be read from memory",
-                    self->location, self->n_frames);
+        g_prefix_error(error, "%s: frame %" G_GUINT64_FORMAT ": ", self->location, self->n_frames);
         return NULL;
     }
     frame->pts = self->picture.single ? -1 : stream_time(sample);

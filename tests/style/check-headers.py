@@ -20,7 +20,7 @@ have_gst = any("gstreamer" in flag for flag in flags)
 for header in tree.files(".h"):
     if "data" in header.parts:
         continue
-    if "cuda" in header.parts or (header.parts[0] in ("plugin", "tests") and not have_gst):
+    if "cuda" in header.parts or (header.parts[0] in ("video", "plugin", "tests") and not have_gst):
         print(f"left out: {header}")
         continue
     source = f'#include "{header}"\n#include "{header}"\ntypedef int not_an_empty_file;\n'

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Includes go one way: kernels <- engine <- models <- tools, plugin; nothing sees tests. Outside libraries stay in
+"""Includes go one way: kernels <- engine <- models, video <- tools, plugin; nothing sees tests. Outside libraries stay in
 the rooms that are made for them."""
 import posixpath
 import re
@@ -13,16 +13,17 @@ SEES = {
     "kernels": set(),
     "engine": {"kernels"},
     "models": {"engine", "kernels"},
-    "tools": {"models", "engine", "kernels"},
-    "plugin": {"models", "engine", "kernels"},
+    "video": {"engine", "kernels"},
+    "tools": {"models", "video", "engine", "kernels"},
+    "plugin": {"models", "video", "engine", "kernels"},
 }
 ROOMS = {*SEES, "tests", "bench"}
 # outside headers (regular expression), what they are, where they may be included (prefixes of paths)
 OUTSIDE = [
     (r"gst/cuda/|cuda|cudnn|cublas|nvrtc|nvml", "CUDA", ("kernels/*.cu", "kernels/*.cuh", "engine/cuda/", "plugin/cuda/", "tests/")),
-    (r"gst/", "GStreamer", ("plugin/", "tools/media.c", "tools/media-", "tools/demo/", "tests/plugin/", "tests/tools/",
+    (r"gst/", "GStreamer", ("video/", "plugin/", "tools/media.c", "tools/media-", "tools/demo/", "tests/plugin/", "tests/tools/", "tests/video/",
                             "tests/pipelines/", "tests/storm/", "tests/compat/", "bench/")),
-    (r"glib|gio/|gmodule|gobject", "GLib", ("engine/", "models/", "tools/", "plugin/", "tests/", "bench/")),
+    (r"glib|gio/|gmodule|gobject", "GLib", ("engine/", "models/", "video/", "tools/", "plugin/", "tests/", "bench/")),
     (r"oneapi/|dnnl", "oneDNN", ("engine/cpu/", "tests/", "bench/")),
     (r"protobuf-c", "protobuf-c", ("engine/modelfile/", "models/", "tests/")),
     (r"json-glib", "JSON-GLib", ("models/", "tools/", "tests/", "bench/")),
