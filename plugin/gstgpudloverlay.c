@@ -22,7 +22,8 @@
 #include "gstgpudloverlay.h"
 
 #include <glib/gi18n-lib.h>
-#include <math.h>
+
+#include "gstgpudlpanel.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_gpudl_overlay_debug);
 #define GST_CAT_DEFAULT gst_gpudl_overlay_debug
@@ -31,11 +32,6 @@ GST_DEBUG_CATEGORY_STATIC (gst_gpudl_overlay_debug);
 #define DEFAULT_SIZE 0.05
 #define DEFAULT_COUNT 3
 #define MAX_COUNT 20
-/* Smallest line that can still be read, pixels. */
-#define MIN_LINE 8
-/* Longest label drawn, as a part of the frame's width, and bar. */
-#define MAX_LABEL_WIDTH 0.6
-#define BAR_LINES 3.0
 
 enum
 {
@@ -79,193 +75,25 @@ gst_gpudl_overlay_position_get_type (void)
   return type;
 }
 
-/* ---- drawing ------------------------------------------------------------ */
-
-/* One drawing: what is written and the sizes that follow from it, in pixels. */
-typedef struct
-{
-  const GstVideoInfo *info;
-  GstGpudlOverlayPosition position;
-  guint n;
-  gint line;                    /* height of a line of text */
-  gint pad, bar;
-  gint label_width, percent_width, text_height;
-  PangoLayout *labels[MAX_COUNT], *percents[MAX_COUNT];
-  gdouble confidences[MAX_COUNT];
-} Panel;
-
-static gint
-percent (gfloat confidence)
-{
-  /* logits and other unbounded values say nothing as a percentage */
-  return (gint) lrintf (CLAMP (confidence, 0, 1) * 100);
-}
-
-/* Confidences between 0 and 1 are shown as percent, others as they are. */
-static gchar *
-confidence_text (gfloat confidence)
-{
-  if (confidence >= 0 && confidence <= 1)
-    return g_strdup_printf ("%d %%", percent (confidence));
-  return g_strdup_printf ("%.3g", confidence);
-}
-
-static PangoLayout *
-new_layout (GstGpudlOverlay * self, const Panel * panel, const gchar * text)
-{
-  g_autoptr (PangoFontDescription) font =
-      pango_font_description_from_string ("Sans Bold");
-  PangoLayout *layout = pango_layout_new (self->pango);
-
-  pango_font_description_set_absolute_size (font,
-      panel->line * 0.75 * PANGO_SCALE);
-  pango_layout_set_font_description (layout, font);
-  pango_layout_set_single_paragraph_mode (layout, TRUE);
-  pango_layout_set_text (layout, text, -1);
-  return layout;
-}
-
-static void
-panel_measure (GstGpudlOverlay * self, Panel * panel,
-    const GstGpudlClassification * c)
-{
-  const gint max_width =
-      MAX (1, (gint) (GST_VIDEO_INFO_WIDTH (panel->info) * MAX_LABEL_WIDTH));
-
-  for (guint i = 0; i < panel->n; i++) {
-    g_autofree gchar *number = confidence_text (c->classes[i].confidence);
-    gint width, height;
-
-    panel->confidences[i] = CLAMP (c->classes[i].confidence, 0, 1);
-    panel->labels[i] = new_layout (self, panel, c->classes[i].label);
-    pango_layout_get_pixel_size (panel->labels[i], &width, &height);
-    if (width > max_width) {
-      pango_layout_set_ellipsize (panel->labels[i], PANGO_ELLIPSIZE_END);
-      pango_layout_set_width (panel->labels[i], max_width * PANGO_SCALE);
-      pango_layout_get_pixel_size (panel->labels[i], &width, &height);
-    }
-    panel->label_width = MAX (panel->label_width, width);
-    panel->text_height = MAX (panel->text_height, height);
-
-    panel->percents[i] = new_layout (self, panel, number);
-    pango_layout_get_pixel_size (panel->percents[i], &width, &height);
-    panel->percent_width = MAX (panel->percent_width, width);
-    panel->text_height = MAX (panel->text_height, height);
-  }
-  panel->text_height = MAX (panel->text_height, panel->line);
-  panel->pad = MAX (2, panel->line / 3);
-  panel->bar = (gint) (panel->line * BAR_LINES);
-}
-
-static void
-panel_clear (Panel * panel)
-{
-  for (guint i = 0; i < panel->n; i++) {
-    g_clear_object (&panel->labels[i]);
-    g_clear_object (&panel->percents[i]);
-  }
-}
-
-static void
-panel_draw (const Panel * panel, cairo_t * cr, gint width, gint height)
-{
-  cairo_set_source_rgba (cr, 0, 0, 0, 0.6);
-  cairo_rectangle (cr, 0, 0, width, height);
-  cairo_fill (cr);
-
-  for (guint i = 0; i < panel->n; i++) {
-    const gdouble top = panel->pad + i * panel->text_height;
-    const gdouble bar_x = panel->pad;
-    const gdouble bar_y = top + panel->text_height * 0.25;
-    const gdouble bar_height = panel->text_height * 0.5;
-
-    cairo_set_source_rgba (cr, 1, 1, 1, 0.25);
-    cairo_rectangle (cr, bar_x, bar_y, panel->bar, bar_height);
-    cairo_fill (cr);
-    cairo_set_source_rgba (cr, 0.3, 0.85, 0.3, 1);
-    cairo_rectangle (cr, bar_x, bar_y, panel->bar * panel->confidences[i],
-        bar_height);
-    cairo_fill (cr);
-
-    cairo_set_source_rgba (cr, 1, 1, 1, 1);
-    cairo_move_to (cr, bar_x + panel->bar + panel->pad, top);
-    pango_cairo_show_layout (cr, panel->percents[i]);
-    cairo_move_to (cr,
-        bar_x + panel->bar + 2 * panel->pad + panel->percent_width, top);
-    pango_cairo_show_layout (cr, panel->labels[i]);
-  }
-}
-
-/* Where non-square pixels are shown wider or narrower, the drawing is scaled
- * the other way. */
-static GstVideoOverlayComposition *
-panel_render (const Panel * panel)
-{
-  const gint width =
-      4 * panel->pad + panel->bar + panel->percent_width + panel->label_width;
-  const gint height = 2 * panel->pad + panel->n * panel->text_height;
-  const gint frame_width = GST_VIDEO_INFO_WIDTH (panel->info);
-  const gint frame_height = GST_VIDEO_INFO_HEIGHT (panel->info);
-  const gdouble narrow = (gdouble) GST_VIDEO_INFO_PAR_D (panel->info) /
-      GST_VIDEO_INFO_PAR_N (panel->info);
-  const gint shown = MAX (1, (gint) ceil (width * narrow));
-  const gint stride =
-      cairo_format_stride_for_width (CAIRO_FORMAT_ARGB32, shown);
-  gsize offsets[GST_VIDEO_MAX_PLANES] = { 0, };
-  gint strides[GST_VIDEO_MAX_PLANES] = { stride, };
-  GstVideoOverlayComposition *composition;
-  GstVideoOverlayRectangle *rectangle;
-  cairo_surface_t *surface;
-  GstBuffer *buffer;
-  GstMapInfo map;
-  cairo_t *cr;
-  gint x = 0, y = 0;
-
-  buffer = gst_buffer_new_allocate (NULL, (gsize) stride * height, NULL);
-  gst_buffer_memset (buffer, 0, 0, (gsize) stride * height);
-  gst_buffer_add_video_meta_full (buffer, GST_VIDEO_FRAME_FLAG_NONE,
-      GST_VIDEO_OVERLAY_COMPOSITION_FORMAT_RGB, shown, height, 1, offsets,
-      strides);
-  gst_buffer_map (buffer, &map, GST_MAP_READWRITE);
-  surface = cairo_image_surface_create_for_data (map.data, CAIRO_FORMAT_ARGB32,
-      shown, height, stride);
-  cr = cairo_create (surface);
-  cairo_scale (cr, narrow, 1);
-  panel_draw (panel, cr, width, height);
-  cairo_destroy (cr);
-  cairo_surface_flush (surface);
-  cairo_surface_destroy (surface);
-  gst_buffer_unmap (buffer, &map);
-
-  if (panel->position == GST_GPUDL_OVERLAY_TOP_RIGHT
-      || panel->position == GST_GPUDL_OVERLAY_BOTTOM_RIGHT)
-    x = MAX (0, frame_width - shown);
-  if (panel->position == GST_GPUDL_OVERLAY_BOTTOM_LEFT
-      || panel->position == GST_GPUDL_OVERLAY_BOTTOM_RIGHT)
-    y = MAX (0, frame_height - height);
-  rectangle = gst_video_overlay_rectangle_new_raw (buffer, x, y, shown, height,
-      GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA);
-  composition = gst_video_overlay_composition_new (rectangle);
-  gst_video_overlay_rectangle_unref (rectangle);
-  gst_buffer_unref (buffer);
-  return composition;
-}
-
 /* ---- composer's streaming thread ---------------------------------------- */
 
-/* All that the drawing depends on, as it is shown: a change of a confidence
- * below the last digit draws nothing anew. */
 static void
-describe (GString * key, const Panel * panel, const GstGpudlClassification * c)
+init_panel (GstGpudlOverlay * self, GstGpudlPanel * panel,
+    const GstVideoInfo * info, guint * count)
 {
-  g_string_printf (key, "%d %d %d/%d %d %d", GST_VIDEO_INFO_WIDTH (panel->info),
-      GST_VIDEO_INFO_HEIGHT (panel->info), GST_VIDEO_INFO_PAR_N (panel->info),
-      GST_VIDEO_INFO_PAR_D (panel->info), panel->position, panel->line);
-  for (guint i = 0; i < panel->n; i++) {
-    g_autofree gchar *number = confidence_text (c->classes[i].confidence);
+  GstGpudlOverlayPosition position;
+  gdouble size;
 
-    g_string_append_printf (key, "\n%s %s", number, c->classes[i].label);
-  }
+  GST_OBJECT_LOCK (self);
+  position = self->position;
+  size = self->size;
+  *count = self->count;
+  GST_OBJECT_UNLOCK (self);
+  gst_gpudl_panel_init (panel, info, size,
+      position == GST_GPUDL_OVERLAY_TOP_RIGHT
+      || position == GST_GPUDL_OVERLAY_BOTTOM_RIGHT,
+      position == GST_GPUDL_OVERLAY_BOTTOM_LEFT
+      || position == GST_GPUDL_OVERLAY_BOTTOM_RIGHT);
 }
 
 static GstVideoOverlayComposition *
@@ -275,31 +103,26 @@ gst_gpudl_overlay_draw (GstElement * composer, GstSample * sample,
   GstGpudlOverlay *self = GST_GPUDL_OVERLAY (user_data);
   GstBuffer *buffer = gst_sample_get_buffer (sample);
   g_autoptr (GstGpudlClassification) c = gst_gpudl_meta_read (buffer, 0);
-  Panel panel = { 0, };
+  GstGpudlPanel panel;
   GstVideoInfo info;
-  gdouble size;
+  guint count;
 
   if (c == NULL || c->n_classes == 0
       || !gst_video_info_from_caps (&info, gst_sample_get_caps (sample)))
     return NULL;
 
-  GST_OBJECT_LOCK (self);
-  panel.position = self->position;
-  panel.n = MIN (self->count, c->n_classes);
-  size = self->size;
-  GST_OBJECT_UNLOCK (self);
-  panel.info = &info;
-  panel.line = MAX (MIN_LINE, (gint) (GST_VIDEO_INFO_HEIGHT (&info) * size));
-
-  describe (self->key, &panel, c);
+  init_panel (self, &panel, &info, &count);
+  for (guint i = 0; i < MIN (count, c->n_classes); i++)
+    gst_gpudl_panel_add_class (&panel, c->classes[i].label,
+        c->classes[i].confidence);
+  gst_gpudl_panel_describe (&panel, self->key);
   if (self->composition == NULL || !g_string_equal (self->key, self->last_key)) {
     GST_DEBUG_OBJECT (self, "drawing %s", self->key->str);
     g_clear_pointer (&self->composition, gst_video_overlay_composition_unref);
-    panel_measure (self, &panel, c);
-    self->composition = panel_render (&panel);
-    panel_clear (&panel);
+    self->composition = gst_gpudl_panel_render (&panel, self->pango);
     g_string_assign (self->last_key, self->key->str);
   }
+  gst_gpudl_panel_clear (&panel);
   return gst_video_overlay_composition_ref (self->composition);
 }
 
@@ -458,7 +281,8 @@ gst_gpudl_overlay_class_init (GstGpudlOverlayClass * klass)
   g_object_class_install_property (object_class, PROP_SIZE,
       g_param_spec_double ("size", "Size",
           "Height of a line as a part of the frame's height, at least "
-          G_STRINGIFY (MIN_LINE) " pixels", 0.01, 0.5, DEFAULT_SIZE, flags));
+          G_STRINGIFY (GST_GPUDL_PANEL_MIN_LINE) " pixels", 0.01, 0.5,
+          DEFAULT_SIZE, flags));
   g_object_class_install_property (object_class, PROP_COUNT,
       g_param_spec_uint ("count", "Count", "Classes written at most", 1,
           MAX_COUNT, DEFAULT_COUNT, flags));

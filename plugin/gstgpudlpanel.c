@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gpudl-config.h"
+
+#include "gstgpudlpanel.h"
+
+#include <math.h>
+
+/* Longest label drawn, as a part of the frame's width, and bar. */
+#define MAX_LABEL_WIDTH 0.6
+#define BAR_LINES 3.0
+
+typedef struct
+{
+  gchar *label, *number;
+  gdouble confidence;           /* in 0..1 */
+} Row;
+
+/* The sizes that follow from the text, in pixels, were they square. */
+typedef struct
+{
+  gint pad, bar;
+  gint label_width, number_width, text_height;
+  gint width, height;
+  PangoLayout **labels, **numbers;
+} Sizes;
+
+static const Row *
+get_row (const GstGpudlPanel * panel, guint i)
+{
+  return &g_array_index (panel->rows, Row, i);
+}
+
+static void
+clear_row (gpointer data)
+{
+  Row *row = data;
+
+  g_free (row->label);
+  g_free (row->number);
+}
+
+void
+gst_gpudl_panel_init (GstGpudlPanel * panel, const GstVideoInfo * info,
+    gdouble size, gboolean right, gboolean bottom)
+{
+  panel->info = info;
+  panel->right = right;
+  panel->bottom = bottom;
+  panel->line = MAX (GST_GPUDL_PANEL_MIN_LINE,
+      (gint) (GST_VIDEO_INFO_HEIGHT (info) * size));
+  panel->rows = g_array_new (FALSE, TRUE, sizeof (Row));
+  g_array_set_clear_func (panel->rows, clear_row);
+}
+
+void
+gst_gpudl_panel_clear (GstGpudlPanel * panel)
+{
+  g_clear_pointer (&panel->rows, g_array_unref);
+}
+
+void
+gst_gpudl_panel_add_class (GstGpudlPanel * panel, const gchar * label,
+    gfloat confidence)
+{
+  Row row = {.label = g_strdup (label),.confidence = CLAMP (confidence, 0, 1) };
+
+  if (confidence >= 0 && confidence <= 1)
+    row.number = g_strdup_printf ("%d %%", (gint) lrintf (confidence * 100));
+  else
+    row.number = g_strdup_printf ("%.3g", confidence);
+  g_array_append_val (panel->rows, row);
+}
+
+void
+gst_gpudl_panel_describe (const GstGpudlPanel * panel, GString * key)
+{
+  g_string_printf (key, "%d %d %d/%d %d %d %d",
+      GST_VIDEO_INFO_WIDTH (panel->info), GST_VIDEO_INFO_HEIGHT (panel->info),
+      GST_VIDEO_INFO_PAR_N (panel->info), GST_VIDEO_INFO_PAR_D (panel->info),
+      panel->right, panel->bottom, panel->line);
+  for (guint i = 0; i < panel->rows->len; i++)
+    g_string_append_printf (key, "\n%s %s", get_row (panel, i)->number,
+        get_row (panel, i)->label);
+}
+
+static PangoLayout *
+new_layout (PangoContext * pango, const GstGpudlPanel * panel,
+    const gchar * text)
+{
+  g_autoptr (PangoFontDescription) font =
+      pango_font_description_from_string ("Sans Bold");
+  PangoLayout *layout = pango_layout_new (pango);
+
+  pango_font_description_set_absolute_size (font,
+      panel->line * 0.75 * PANGO_SCALE);
+  pango_layout_set_font_description (layout, font);
+  pango_layout_set_single_paragraph_mode (layout, TRUE);
+  pango_layout_set_text (layout, text, -1);
+  return layout;
+}
+
+static void
+measure (const GstGpudlPanel * panel, PangoContext * pango, Sizes * sizes)
+{
+  const guint n = panel->rows->len;
+  const gint max_width =
+      MAX (1, (gint) (GST_VIDEO_INFO_WIDTH (panel->info) * MAX_LABEL_WIDTH));
+
+  sizes->labels = g_new0 (PangoLayout *, n);
+  sizes->numbers = g_new0 (PangoLayout *, n);
+  sizes->text_height = panel->line;
+  for (guint i = 0; i < n; i++) {
+    const Row *row = get_row (panel, i);
+    gint width, height;
+
+    sizes->labels[i] = new_layout (pango, panel, row->label);
+    pango_layout_get_pixel_size (sizes->labels[i], &width, &height);
+    if (width > max_width) {
+      pango_layout_set_ellipsize (sizes->labels[i], PANGO_ELLIPSIZE_END);
+      pango_layout_set_width (sizes->labels[i], max_width * PANGO_SCALE);
+      pango_layout_get_pixel_size (sizes->labels[i], &width, &height);
+    }
+    sizes->label_width = MAX (sizes->label_width, width);
+    sizes->text_height = MAX (sizes->text_height, height);
+
+    sizes->numbers[i] = new_layout (pango, panel, row->number);
+    pango_layout_get_pixel_size (sizes->numbers[i], &width, &height);
+    sizes->number_width = MAX (sizes->number_width, width);
+    sizes->text_height = MAX (sizes->text_height, height);
+  }
+  sizes->pad = MAX (2, panel->line / 3);
+  sizes->bar = (gint) (panel->line * BAR_LINES);
+  sizes->width = 4 * sizes->pad + sizes->bar + sizes->number_width +
+      sizes->label_width;
+  sizes->height = 2 * sizes->pad + n * sizes->text_height;
+}
+
+static void
+clear_sizes (Sizes * sizes, guint n)
+{
+  for (guint i = 0; i < n; i++) {
+    g_clear_object (&sizes->labels[i]);
+    g_clear_object (&sizes->numbers[i]);
+  }
+  g_free (sizes->labels);
+  g_free (sizes->numbers);
+}
+
+static void
+draw (const GstGpudlPanel * panel, const Sizes * sizes, cairo_t * cr)
+{
+  cairo_set_source_rgba (cr, 0, 0, 0, 0.6);
+  cairo_rectangle (cr, 0, 0, sizes->width, sizes->height);
+  cairo_fill (cr);
+
+  for (guint i = 0; i < panel->rows->len; i++) {
+    const gdouble top = sizes->pad + i * sizes->text_height;
+    const gdouble bar_x = sizes->pad;
+    const gdouble bar_y = top + sizes->text_height * 0.25;
+    const gdouble bar_height = sizes->text_height * 0.5;
+
+    cairo_set_source_rgba (cr, 1, 1, 1, 0.25);
+    cairo_rectangle (cr, bar_x, bar_y, sizes->bar, bar_height);
+    cairo_fill (cr);
+    cairo_set_source_rgba (cr, 0.3, 0.85, 0.3, 1);
+    cairo_rectangle (cr, bar_x, bar_y,
+        sizes->bar * get_row (panel, i)->confidence, bar_height);
+    cairo_fill (cr);
+
+    cairo_set_source_rgba (cr, 1, 1, 1, 1);
+    cairo_move_to (cr, bar_x + sizes->bar + sizes->pad, top);
+    pango_cairo_show_layout (cr, sizes->numbers[i]);
+    cairo_move_to (cr,
+        bar_x + sizes->bar + 2 * sizes->pad + sizes->number_width, top);
+    pango_cairo_show_layout (cr, sizes->labels[i]);
+  }
+}
+
+/* Where non-square pixels are shown wider or narrower, the drawing is scaled
+ * the other way. */
+GstVideoOverlayComposition *
+gst_gpudl_panel_render (const GstGpudlPanel * panel, PangoContext * pango)
+{
+  const gint frame_width = GST_VIDEO_INFO_WIDTH (panel->info);
+  const gint frame_height = GST_VIDEO_INFO_HEIGHT (panel->info);
+  const gdouble narrow = (gdouble) GST_VIDEO_INFO_PAR_D (panel->info) /
+      GST_VIDEO_INFO_PAR_N (panel->info);
+  gsize offsets[GST_VIDEO_MAX_PLANES] = { 0, };
+  gint strides[GST_VIDEO_MAX_PLANES] = { 0, };
+  GstVideoOverlayComposition *composition;
+  GstVideoOverlayRectangle *rectangle;
+  Sizes sizes = { 0, };
+  gint shown, height, stride;
+  cairo_surface_t *surface;
+  GstBuffer *buffer;
+  GstMapInfo map;
+  cairo_t *cr;
+
+  measure (panel, pango, &sizes);
+  shown = MAX (1, (gint) ceil (sizes.width * narrow));
+  height = sizes.height;
+  strides[0] = stride =
+      cairo_format_stride_for_width (CAIRO_FORMAT_ARGB32, shown);
+  buffer = gst_buffer_new_allocate (NULL, (gsize) stride * height, NULL);
+  gst_buffer_memset (buffer, 0, 0, (gsize) stride * height);
+  gst_buffer_add_video_meta_full (buffer, GST_VIDEO_FRAME_FLAG_NONE,
+      GST_VIDEO_OVERLAY_COMPOSITION_FORMAT_RGB, shown, height, 1, offsets,
+      strides);
+  gst_buffer_map (buffer, &map, GST_MAP_READWRITE);
+  surface = cairo_image_surface_create_for_data (map.data, CAIRO_FORMAT_ARGB32,
+      shown, height, stride);
+  cr = cairo_create (surface);
+  cairo_scale (cr, narrow, 1);
+  draw (panel, &sizes, cr);
+  cairo_destroy (cr);
+  cairo_surface_flush (surface);
+  cairo_surface_destroy (surface);
+  gst_buffer_unmap (buffer, &map);
+  clear_sizes (&sizes, panel->rows->len);
+
+  rectangle = gst_video_overlay_rectangle_new_raw (buffer,
+      panel->right ? MAX (0, frame_width - shown) : 0,
+      panel->bottom ? MAX (0, frame_height - height) : 0, shown, height,
+      GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA);
+  composition = gst_video_overlay_composition_new (rectangle);
+  gst_video_overlay_rectangle_unref (rectangle);
+  gst_buffer_unref (buffer);
+  return composition;
+}

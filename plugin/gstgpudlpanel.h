@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * The drawing that gpudloverlay lays over a frame: a box with a line for each
+ * class, its bar, its confidence and its label. Knows nothing of metadata.
+ */
+#ifndef __GST_GPUDL_PANEL_H__
+#define __GST_GPUDL_PANEL_H__
+
+#include <gst/video/video.h>
+#include <pango/pangocairo.h>
+
+G_BEGIN_DECLS
+
+/** Smallest line that can still be read, pixels. */
+#define GST_GPUDL_PANEL_MIN_LINE 8
+
+/** What is drawn, and what over. */
+typedef struct
+{
+  const GstVideoInfo *info;     /* of the frame */
+  gboolean right, bottom;       /* the corner */
+  gint line;                    /* height of a line of text, pixels */
+  GArray *rows;                 /* text for people, top to bottom */
+} GstGpudlPanel;
+
+/** An empty one for frames like this; size: of a line, as a part of the
+ * frame's height. info is referred to. */
+void gst_gpudl_panel_init (GstGpudlPanel * panel, const GstVideoInfo * info,
+    gdouble size, gboolean right, gboolean bottom);
+void gst_gpudl_panel_clear (GstGpudlPanel * panel);
+
+/** Confidences between 0 and 1 are shown as percent, others as they are; the
+ * bar ends at 0 and 1. The label is copied. */
+void gst_gpudl_panel_add_class (GstGpudlPanel * panel, const gchar * label,
+    gfloat confidence);
+
+/** Writes all that the drawing depends on, as it is shown: a change of a
+ * confidence below the last digit draws nothing anew. */
+void gst_gpudl_panel_describe (const GstGpudlPanel * panel, GString * key);
+
+/** pango: of the calling thread's own font map. */
+GstVideoOverlayComposition *gst_gpudl_panel_render (const GstGpudlPanel * panel,
+    PangoContext * pango);
+
+G_END_DECLS
+
+#endif /* __GST_GPUDL_PANEL_H__ */
