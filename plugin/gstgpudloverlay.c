@@ -96,6 +96,21 @@ init_panel (GstGpudlOverlay * self, GstGpudlPanel * panel,
       || position == GST_GPUDL_OVERLAY_BOTTOM_RIGHT);
 }
 
+/* Once, until pixels have another shape. */
+static void
+warn_of_ratio (GstGpudlOverlay * self, const GstGpudlPanel * panel)
+{
+  if (panel->odd_ratio && !self->odd_ratio)
+    GST_ELEMENT_WARNING (self, STREAM, FORMAT,
+        (_("The picture's pixel aspect ratio %d/%d can't be right."),
+            GST_VIDEO_INFO_PAR_N (panel->info),
+            GST_VIDEO_INFO_PAR_D (panel->info)),
+        ("the classification is drawn as over square pixels; put \"capssetter "
+            "caps=video/x-raw,pixel-aspect-ratio=1/1\" before it where that "
+            "is right"));
+  self->odd_ratio = panel->odd_ratio;
+}
+
 static GstVideoOverlayComposition *
 gst_gpudl_overlay_draw (GstElement * composer, GstSample * sample,
     gpointer user_data)
@@ -116,14 +131,21 @@ gst_gpudl_overlay_draw (GstElement * composer, GstSample * sample,
     gst_gpudl_panel_add_class (&panel, c->classes[i].label,
         c->classes[i].confidence);
   gst_gpudl_panel_describe (&panel, self->key);
-  if (self->composition == NULL || !g_string_equal (self->key, self->last_key)) {
+  if (!g_string_equal (self->key, self->last_key)) {
     GST_DEBUG_OBJECT (self, "drawing %s", self->key->str);
+    warn_of_ratio (self, &panel);
     g_clear_pointer (&self->composition, gst_video_overlay_composition_unref);
+    g_string_truncate (self->last_key, 0);
     self->composition = gst_gpudl_panel_render (&panel, self->pango);
-    g_string_assign (self->last_key, self->key->str);
+    if (self->composition != NULL)
+      g_string_assign (self->last_key, self->key->str);
+    else                        /* the next frame tries again */
+      GST_WARNING_OBJECT (self, "no memory for a drawing over %dx%d pixels",
+          info.width, info.height);
   }
   gst_gpudl_panel_clear (&panel);
-  return gst_video_overlay_composition_ref (self->composition);
+  return self->composition != NULL ?
+      gst_video_overlay_composition_ref (self->composition) : NULL;
 }
 
 /* ---- object ------------------------------------------------------------- */
@@ -159,6 +181,8 @@ gst_gpudl_overlay_change_state (GstElement * element, GstStateChange transition)
 
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
     g_clear_pointer (&self->composition, gst_video_overlay_composition_unref);
+    g_string_truncate (self->last_key, 0);
+    self->odd_ratio = FALSE;
     g_clear_object (&self->pango);
   }
   return ret;

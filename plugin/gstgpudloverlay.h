@@ -38,7 +38,8 @@ struct _GstGpudlOverlay
 
   /* the composer's streaming thread; between frames the last drawing */
   GString *key, *last_key;      /* everything the drawing depends on */
-  GstVideoOverlayComposition *composition;
+  GstVideoOverlayComposition *composition;      /* NULL: there was no memory */
+  gboolean odd_ratio;           /* has been said */
   PangoContext *pango;          /* from PAUSED to READY */
 };
 

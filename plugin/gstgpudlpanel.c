@@ -4,10 +4,13 @@
 #include "gstgpudlpanel.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Longest label drawn, as a part of the frame's width, and bar. */
 #define MAX_LABEL_WIDTH 0.6
 #define BAR_LINES 3.0
+/* Cairo's pictures have no longer side. */
+#define MAX_SIDE 32767
 
 typedef struct
 {
@@ -18,6 +21,7 @@ typedef struct
 /* The sizes that follow from the text, in pixels, were they square. */
 typedef struct
 {
+  guint n;                      /* rows */
   gint pad, bar;
   gint label_width, number_width, text_height;
   gint width, height;
@@ -39,6 +43,24 @@ clear_row (gpointer data)
   g_free (row->number);
 }
 
+static void
+set_ratio (GstGpudlPanel * panel, gint n, gint d)
+{
+  panel->odd_ratio = n <= 0 || d <= 0
+      || n > (gint64) d *GST_GPUDL_PANEL_MAX_RATIO
+      || d > (gint64) n *GST_GPUDL_PANEL_MAX_RATIO;
+  panel->narrow = panel->odd_ratio ? 1 : (gdouble) d / n;
+}
+
+/* Rows of which a part can be inside the frame. */
+static guint
+count_visible (const GstGpudlPanel * panel)
+{
+  const guint room = GST_VIDEO_INFO_HEIGHT (panel->info) / panel->line + 1;
+
+  return MIN (panel->rows->len, room);
+}
+
 void
 gst_gpudl_panel_init (GstGpudlPanel * panel, const GstVideoInfo * info,
     gdouble size, gboolean right, gboolean bottom)
@@ -48,6 +70,7 @@ gst_gpudl_panel_init (GstGpudlPanel * panel, const GstVideoInfo * info,
   panel->bottom = bottom;
   panel->line = MAX (GST_GPUDL_PANEL_MIN_LINE,
       (gint) (GST_VIDEO_INFO_HEIGHT (info) * size));
+  set_ratio (panel, GST_VIDEO_INFO_PAR_N (info), GST_VIDEO_INFO_PAR_D (info));
   panel->rows = g_array_new (FALSE, TRUE, sizeof (Row));
   g_array_set_clear_func (panel->rows, clear_row);
 }
@@ -62,7 +85,10 @@ void
 gst_gpudl_panel_add_class (GstGpudlPanel * panel, const gchar * label,
     gfloat confidence)
 {
-  Row row = {.label = g_strdup (label),.confidence = CLAMP (confidence, 0, 1) };
+  Row row = {.label = g_strdup (label), };
+
+  /* what is no number has no bar */
+  row.confidence = confidence > 0 ? MIN (confidence, 1) : 0;
 
   if (confidence >= 0 && confidence <= 1)
     row.number = g_strdup_printf ("%d %%", (gint) lrintf (confidence * 100));
@@ -102,10 +128,11 @@ new_layout (PangoContext * pango, const GstGpudlPanel * panel,
 static void
 measure (const GstGpudlPanel * panel, PangoContext * pango, Sizes * sizes)
 {
-  const guint n = panel->rows->len;
-  const gint max_width =
-      MAX (1, (gint) (GST_VIDEO_INFO_WIDTH (panel->info) * MAX_LABEL_WIDTH));
+  const guint n = count_visible (panel);
+  const gint max_width = MAX (1, (gint) (GST_VIDEO_INFO_WIDTH (panel->info) /
+          panel->narrow * MAX_LABEL_WIDTH));
 
+  sizes->n = n;
   sizes->labels = g_new0 (PangoLayout *, n);
   sizes->numbers = g_new0 (PangoLayout *, n);
   sizes->text_height = panel->line;
@@ -136,9 +163,9 @@ measure (const GstGpudlPanel * panel, PangoContext * pango, Sizes * sizes)
 }
 
 static void
-clear_sizes (Sizes * sizes, guint n)
+clear_sizes (Sizes * sizes)
 {
-  for (guint i = 0; i < n; i++) {
+  for (guint i = 0; i < sizes->n; i++) {
     g_clear_object (&sizes->labels[i]);
     g_clear_object (&sizes->numbers[i]);
   }
@@ -153,7 +180,7 @@ draw (const GstGpudlPanel * panel, const Sizes * sizes, cairo_t * cr)
   cairo_rectangle (cr, 0, 0, sizes->width, sizes->height);
   cairo_fill (cr);
 
-  for (guint i = 0; i < panel->rows->len; i++) {
+  for (guint i = 0; i < sizes->n; i++) {
     const gdouble top = sizes->pad + i * sizes->text_height;
     const gdouble bar_x = sizes->pad;
     const gdouble bar_y = top + sizes->text_height * 0.25;
@@ -176,6 +203,43 @@ draw (const GstGpudlPanel * panel, const Sizes * sizes, cairo_t * cr)
   }
 }
 
+/* Draws into a new buffer of width x height; NULL: there is no memory. */
+static GstBuffer *
+draw_buffer (const GstGpudlPanel * panel, const Sizes * sizes, gint width,
+    gint height)
+{
+  const gint stride =
+      cairo_format_stride_for_width (CAIRO_FORMAT_ARGB32, width);
+  gsize offsets[GST_VIDEO_MAX_PLANES] = { 0, };
+  gint strides[GST_VIDEO_MAX_PLANES] = { stride, };
+  g_autoptr (GstBuffer) buffer =
+      gst_buffer_new_allocate (NULL, (gsize) stride * height, NULL);
+  cairo_surface_t *surface;
+  cairo_status_t status;
+  GstMapInfo map;
+  cairo_t *cr;
+
+  if (buffer == NULL || !gst_buffer_map (buffer, &map, GST_MAP_READWRITE))
+    return NULL;
+  memset (map.data, 0, map.size);
+  surface = cairo_image_surface_create_for_data (map.data, CAIRO_FORMAT_ARGB32,
+      width, height, stride);
+  cr = cairo_create (surface);
+  cairo_scale (cr, panel->narrow, 1);
+  draw (panel, sizes, cr);
+  status = cairo_status (cr);
+  cairo_destroy (cr);
+  cairo_surface_flush (surface);
+  cairo_surface_destroy (surface);
+  gst_buffer_unmap (buffer, &map);
+  if (status != CAIRO_STATUS_SUCCESS)
+    return NULL;
+  gst_buffer_add_video_meta_full (buffer, GST_VIDEO_FRAME_FLAG_NONE,
+      GST_VIDEO_OVERLAY_COMPOSITION_FORMAT_RGB, width, height, 1, offsets,
+      strides);
+  return g_steal_pointer (&buffer);
+}
+
 /* Where non-square pixels are shown wider or narrower, the drawing is scaled
  * the other way. */
 GstVideoOverlayComposition *
@@ -183,47 +247,26 @@ gst_gpudl_panel_render (const GstGpudlPanel * panel, PangoContext * pango)
 {
   const gint frame_width = GST_VIDEO_INFO_WIDTH (panel->info);
   const gint frame_height = GST_VIDEO_INFO_HEIGHT (panel->info);
-  const gdouble narrow = (gdouble) GST_VIDEO_INFO_PAR_D (panel->info) /
-      GST_VIDEO_INFO_PAR_N (panel->info);
-  gsize offsets[GST_VIDEO_MAX_PLANES] = { 0, };
-  gint strides[GST_VIDEO_MAX_PLANES] = { 0, };
   GstVideoOverlayComposition *composition;
   GstVideoOverlayRectangle *rectangle;
+  g_autoptr (GstBuffer) buffer = NULL;
   Sizes sizes = { 0, };
-  gint shown, height, stride;
-  cairo_surface_t *surface;
-  GstBuffer *buffer;
-  GstMapInfo map;
-  cairo_t *cr;
+  gint width, height;
 
   measure (panel, pango, &sizes);
-  shown = MAX (1, (gint) ceil (sizes.width * narrow));
-  height = sizes.height;
-  strides[0] = stride =
-      cairo_format_stride_for_width (CAIRO_FORMAT_ARGB32, shown);
-  buffer = gst_buffer_new_allocate (NULL, (gsize) stride * height, NULL);
-  gst_buffer_memset (buffer, 0, 0, (gsize) stride * height);
-  gst_buffer_add_video_meta_full (buffer, GST_VIDEO_FRAME_FLAG_NONE,
-      GST_VIDEO_OVERLAY_COMPOSITION_FORMAT_RGB, shown, height, 1, offsets,
-      strides);
-  gst_buffer_map (buffer, &map, GST_MAP_READWRITE);
-  surface = cairo_image_surface_create_for_data (map.data, CAIRO_FORMAT_ARGB32,
-      shown, height, stride);
-  cr = cairo_create (surface);
-  cairo_scale (cr, narrow, 1);
-  draw (panel, &sizes, cr);
-  cairo_destroy (cr);
-  cairo_surface_flush (surface);
-  cairo_surface_destroy (surface);
-  gst_buffer_unmap (buffer, &map);
-  clear_sizes (&sizes, panel->rows->len);
+  width = CLAMP ((gint) ceil (sizes.width * panel->narrow), 1,
+      MIN (frame_width, MAX_SIDE));
+  height = MIN (sizes.height, MIN (frame_height, MAX_SIDE));
+  buffer = draw_buffer (panel, &sizes, width, height);
+  clear_sizes (&sizes);
+  if (buffer == NULL)
+    return NULL;
 
   rectangle = gst_video_overlay_rectangle_new_raw (buffer,
-      panel->right ? MAX (0, frame_width - shown) : 0,
-      panel->bottom ? MAX (0, frame_height - height) : 0, shown, height,
+      panel->right ? frame_width - width : 0,
+      panel->bottom ? frame_height - height : 0, width, height,
       GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA);
   composition = gst_video_overlay_composition_new (rectangle);
   gst_video_overlay_rectangle_unref (rectangle);
-  gst_buffer_unref (buffer);
   return composition;
 }

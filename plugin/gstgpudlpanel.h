@@ -2,6 +2,10 @@
 /**
  * The drawing that gpudloverlay lays over a frame: a box with a line for each
  * class, its bar, its confidence and its label. Knows nothing of metadata.
+ *
+ * It is never larger than the frame: what would lie outside is not drawn. Sizes,
+ * labels and the pixel aspect ratio come with the stream, and none of them may
+ * decide how much memory is taken.
  */
 #ifndef __GST_GPUDL_PANEL_H__
 #define __GST_GPUDL_PANEL_H__
@@ -14,12 +18,19 @@ G_BEGIN_DECLS
 /** Smallest line that can still be read, pixels. */
 #define GST_GPUDL_PANEL_MIN_LINE 8
 
+/** A pixel aspect ratio beyond this, in either direction, is a mistake: the
+ * widest in use are those of anamorphic film and of interlaced fields, 2 to 4. */
+#define GST_GPUDL_PANEL_MAX_RATIO 16
+
 /** What is drawn, and what over. */
 typedef struct
 {
   const GstVideoInfo *info;     /* of the frame */
   gboolean right, bottom;       /* the corner */
   gint line;                    /* height of a line of text, pixels */
+  gdouble narrow;               /* a square drawing's width in pixels, over its
+                                 * height */
+  gboolean odd_ratio;           /* beyond MAX_RATIO: taken as square pixels */
   GArray *rows;                 /* text for people, top to bottom */
 } GstGpudlPanel;
 
@@ -38,7 +49,8 @@ void gst_gpudl_panel_add_class (GstGpudlPanel * panel, const gchar * label,
  * confidence below the last digit draws nothing anew. */
 void gst_gpudl_panel_describe (const GstGpudlPanel * panel, GString * key);
 
-/** pango: of the calling thread's own font map. */
+/** pango: of the calling thread's own font map. NULL: there is no memory for
+ * it. */
 GstVideoOverlayComposition *gst_gpudl_panel_render (const GstGpudlPanel * panel,
     PangoContext * pango);
 

@@ -281,6 +281,243 @@ test_pixel_aspect_ratio (void)
   g_assert_cmpfloat_with_epsilon (width[1] / (gdouble) width[0], 0.5, 0.02);
 }
 
+/* ---- what it costs ------------------------------------------------------ */
+
+/* Sums what buffers are given, in place of the default allocator. */
+typedef GstAllocator Counter;
+typedef GstAllocatorClass CounterClass;
+
+static GType counter_get_type (void);
+G_DEFINE_TYPE (Counter, counter, GST_TYPE_ALLOCATOR);
+
+static gsize counted, allowed;
+
+static GstMemory *
+counter_alloc (GstAllocator * self, gsize size, GstAllocationParams * params)
+{
+  g_autoptr (GstAllocator) real = gst_allocator_find (GST_ALLOCATOR_SYSMEM);
+
+  counted += size;
+  return counted > allowed ? NULL : gst_allocator_alloc (real, size, params);
+}
+
+static void
+counter_init (Counter * self)
+{
+}
+
+static void
+counter_class_init (CounterClass * klass)
+{
+  klass->alloc = counter_alloc;
+}
+
+/* From now on no more than so many bytes are there for buffers. */
+static void
+count_from_here (gsize limit)
+{
+  counted = 0;
+  allowed = limit;
+  gst_allocator_set_default (gst_object_ref_sink (g_object_new
+          (counter_get_type (), NULL)));
+}
+
+static gsize
+count_to_here (void)
+{
+  gst_allocator_set_default (gst_allocator_find (GST_ALLOCATOR_SYSMEM));
+  return counted;
+}
+
+/* The only rectangle of a frame's drawing: where it is, and how many bytes its
+ * pixels have. */
+static gsize
+rectangle_of (GstBuffer * buffer, gint * x, gint * y, guint * width,
+    guint * height)
+{
+  GstVideoOverlayComposition *attached = composition (buffer);
+  GstVideoOverlayRectangle *rectangle;
+  gsize size;
+
+  g_assert_cmpuint (gst_video_overlay_composition_n_rectangles (attached), ==,
+      1);
+  rectangle = gst_video_overlay_composition_get_rectangle (attached, 0);
+  g_assert_true (gst_video_overlay_rectangle_get_render_rectangle (rectangle, x,
+          y, width, height));
+  size =
+      gst_buffer_get_size (gst_video_overlay_rectangle_get_pixels_unscaled_raw
+      (rectangle, GST_VIDEO_OVERLAY_FORMAT_FLAG_PREMULTIPLIED_ALPHA));
+  gst_video_overlay_composition_unref (attached);
+  return size;
+}
+
+static const struct
+{
+  const gchar *ratio;
+  gboolean absurd;
+} ratios[] = {
+  {"1/1", FALSE}, {"16/1", FALSE}, {"1/16", FALSE}, {"59/54", FALSE},
+  {"33/2", TRUE}, {"17/1", TRUE}, {"1/17", TRUE}, {"1/20000", TRUE},
+  {"1/100000", TRUE},
+  {"1/1000000", TRUE}, {"1/2147483647", TRUE}, {"2147483647/1", TRUE},
+};
+
+static void
+test_absurd_ratios (void)
+{
+  static const gchar *const positions[] = { "position=top-left",
+    "position=bottom-right"
+  };
+  guint square = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (ratios) * 2; i++) {
+    g_autofree gchar *caps =
+        g_strdup_printf (RGB ",pixel-aspect-ratio=%s", ratios[i / 2].ratio);
+    GstHarness *h = new_harness (caps, positions[i % 2], NULL, TRUE);
+    g_autoptr (GstBuffer) out = NULL;
+    g_autoptr (GstMessage) warning = NULL;
+    guint width, height;
+    gsize counted_bytes, size;
+    gint x, y;
+
+    gst_buffer_unref (pass (h, frame (WIDTH * HEIGHT * 3, 3, "dog", 1)));
+    count_from_here (2 * WIDTH * HEIGHT * 4);
+    out = pass (h, frame (WIDTH * HEIGHT * 3, 3, "cat", 1));
+    counted_bytes = count_to_here ();
+    size = rectangle_of (out, &x, &y, &width, &height);
+    g_assert_cmpuint (size, <=, WIDTH * HEIGHT * 4);
+    /* the frame that the test made, and the drawing */
+    g_assert_cmpuint (counted_bytes, <=, size + WIDTH * HEIGHT * 3);
+    g_assert_cmpint (x, >=, 0);
+    g_assert_cmpint (y, >=, 0);
+    g_assert_cmpuint (x + width, <=, WIDTH);
+    g_assert_cmpuint (y + height, <=, HEIGHT);
+
+    if (i == 0)
+      square = width;
+    if (ratios[i / 2].absurd)
+      g_assert_cmpuint (width, ==, square);
+    /* it is said, once for the stream */
+    warning = gst_bus_pop_filtered (GST_ELEMENT_BUS (h->element),
+        GST_MESSAGE_WARNING);
+    g_assert_cmpint (warning != NULL, ==, ratios[i / 2].absurd);
+    g_assert_null (gst_bus_pop_filtered (GST_ELEMENT_BUS (h->element),
+            GST_MESSAGE_WARNING));
+    plugin_test_teardown (h);
+  }
+}
+
+/* Blended into the picture: GStreamer makes copies of the drawing, in the
+ * picture's format too. */
+static void
+test_absurd_ratios_blended (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (ratios); i++) {
+    g_autofree gchar *caps = g_strdup_printf
+        ("video/x-raw,format=I420,width=320,height=240,framerate=25/1,"
+        "pixel-aspect-ratio=%s", ratios[i].ratio);
+    GstHarness *h = new_harness (caps, NULL, NULL, FALSE);
+    GstBuffer *in = frame (WIDTH * HEIGHT * 3 / 2, 3, "cat", 1);
+
+    count_from_here (4 * WIDTH * HEIGHT * 4);
+    gst_buffer_unref (pass (h, in));
+    count_to_here ();
+    plugin_test_teardown (h);
+  }
+}
+
+static void
+test_large_text (void)
+{
+  GstHarness *h =
+      new_harness ("video/x-raw,format=GRAY8,width=1920,height=1080,"
+      "framerate=25/1", "size=0.5", "count=20", TRUE);
+  g_autoptr (GstBuffer) out = NULL;
+  guint width, height;
+  gint x, y;
+
+  count_from_here (1920 * 1080 * 5);
+  out = pass (h, frame (1920 * 1080, 20,
+          "a label that is far too long for so large a letter", 1));
+  count_to_here ();
+  g_assert_cmpuint (rectangle_of (out, &x, &y, &width, &height), <=,
+      1920 * 1080 * 4);
+  g_assert_cmpuint (width, ==, 1920);
+  g_assert_cmpuint (height, ==, 1080);
+  plugin_test_teardown (h);
+}
+
+/* What is cut off is what lies outside: the bar is drawn as wide as the ratio
+ * makes it. */
+static void
+test_cut_not_squeezed (void)
+{
+  guint green[2];
+
+  for (guint i = 0; i < 2; i++) {
+    GstHarness *h = new_harness (i == 0 ? RGB : RGB ",pixel-aspect-ratio=1/8",
+        "count=1", NULL, FALSE);
+    g_autoptr (GstBuffer) out =
+        pass (h, frame (WIDTH * HEIGHT * 3, 1, "cat", 1));
+
+    green[i] = look (out).green;
+    plugin_test_teardown (h);
+  }
+  /* a bar of 36 pixels, 4 after the edge; eightfold: to the frame's edge */
+  g_assert_cmpfloat_with_epsilon (green[1] / (gdouble) green[0],
+      (WIDTH - 8 * 4) / 36.0, 0.3);
+}
+
+/* Lines that no one sees are not measured either: their labels make no box
+ * wider. */
+static void
+test_invisible_lines (void)
+{
+  guint width[2];
+
+  for (guint i = 0; i < 2; i++) {
+    GstHarness *h =
+        new_harness ("video/x-raw,format=GRAY8,width=320,height=32,"
+        "framerate=25/1", "count=20", NULL, TRUE);
+    GstBuffer *in = plugin_test_frame (320 * 32, 100, 0);
+    g_autoptr (GstBuffer) out = NULL;
+    GstGpudlClass classes[20] = { {0,}, };
+    const GstGpudlClassification c = {
+      .model = "m",.model_hash = "h",.classes = classes,.n_classes = 20,
+      .region = {0, 0, 1, 1}
+    };
+
+    for (guint k = 0; k < 20; k++) {
+      classes[k].label =
+          g_intern_static_string (i == 1 && k > 10 ? "mmmmmm" : "i");
+      classes[k].quark = g_quark_from_static_string (classes[k].label);
+    }
+    gst_gpudl_meta_attach (in, &c);
+    out = pass (h, in);
+    rectangle_of (out, NULL, NULL, &width[i], NULL);
+    plugin_test_teardown (h);
+  }
+  g_assert_cmpuint (width[1], ==, width[0]);
+}
+
+static void
+test_no_memory (void)
+{
+  GstHarness *h = new_harness (RGB, NULL, NULL, TRUE);
+  GstBuffer *in = frame (WIDTH * HEIGHT * 3, 3, "cat", 1);
+  g_autoptr (GstBuffer) out = NULL;
+  g_autoptr (GstBuffer) again = NULL;
+
+  count_from_here (0);
+  out = pass (h, in);
+  count_to_here ();
+  g_assert_null (gst_buffer_get_video_overlay_composition_meta (out));
+  g_assert_cmpuint (look (out).changed, ==, 0);
+  again = pass (h, frame (WIDTH * HEIGHT * 3, 3, "cat", 1));
+  gst_video_overlay_composition_unref (composition (again));
+  plugin_test_teardown (h);
+}
+
 /* ---- formats and sizes -------------------------------------------------- */
 
 static void
@@ -369,6 +606,12 @@ main (int argc, char **argv)
       test_redrawn_only_on_change);
   ADD ("attached-where-downstream-composes", test_attached_not_drawn);
   ADD ("narrow-pixels-make-a-wide-drawing", test_pixel_aspect_ratio);
+  ADD ("absurd-aspect-ratio-is-square-and-said-once", test_absurd_ratios);
+  ADD ("blending-stays-within-the-frame", test_absurd_ratios_blended);
+  ADD ("large-text-stays-within-the-frame", test_large_text);
+  ADD ("what-lies-outside-is-cut-off", test_cut_not_squeezed);
+  ADD ("lines-below-the-frame-do-not-count", test_invisible_lines);
+  ADD ("frame-passes-where-no-memory-is-left", test_no_memory);
   ADD ("draws-on-every-kind-of-format", test_formats);
   ADD ("frames-smaller-than-the-drawing", test_small_frames);
   ADD ("state-cycles-draw-again", test_state_cycles);
