@@ -1,6 +1,15 @@
 # Thin: every target is a script that installs what is missing, builds and does its job.
 
+# scripts read these from the environment: no quoting of blanks on the way
+export PREFIX DESTDIR
+
+all:
+	@scripts/build
+
 help:
+	@echo 'make                   build, and install the packages that are missing'
+	@echo 'make install           install in /usr/local; PREFIX=... elsewhere, DESTDIR=... below another root'
+	@echo 'make uninstall         remove that again (same PREFIX and DESTDIR)'
 	@echo 'make demo              classify photographs and a video, leave pictures of the result in build/demo'
 	@echo 'make demo INPUT=...    the same on any file, /dev/video0 or rtsp:// address'
 	@echo 'make check             build and run every test, also under sanitizers and valgrind'
@@ -9,7 +18,12 @@ help:
 	@echo 'make bench AGAINST=... the same against a build folder or a git revision of this project; fails if slower'
 	@echo 'make gpu-check         the tests that need an NVIDIA GPU; without one they fail'
 	@echo 'make gpu-bench         measurements on an NVIDIA GPU'
-	@echo 'To install: meson setup build && meson install -C build'
+
+install: all
+	@scripts/install.py install
+
+uninstall:
+	@scripts/install.py uninstall
 
 demo:
 	@scripts/demo "$(INPUT)"
@@ -29,4 +43,4 @@ gpu-check:
 gpu-bench:
 	@scripts/gpu bench
 
-.PHONY: help demo check compat bench gpu-check gpu-bench
+.PHONY: all help install uninstall demo check compat bench gpu-check gpu-bench
