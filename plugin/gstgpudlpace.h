@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Whether an element keeps pace with a live source: arithmetic over when frames
+ * arrive and are answered. The caller has the clock, in ns from any origin, and
+ * the lock; nothing here waits or asks for the time.
+ *
+ * A spell begins when a frame arrives while more are in the queue than run at once,
+ * or as many as it holds; a frame that finds none ends it. From 2 s on it is judged,
+ * at each frame. The element is behind if
+ *  - frames waited for room in the queue for a tenth of the spell or longer, or
+ *    more frames arrived than were answered, by more than run at once,
+ *  - at least 3 frames are missing of those that were asked for: by the caps' frame
+ *    rate, and by what lies between the frames' running times where these advance
+ *    more slowly than the clock; where neither tells, frames waited for half of the
+ *    spell, or arrived as above,
+ *  - running time does not advance faster than the clock, by a tenth or more: then
+ *    the element catches up with what has waited before.
+ * It is the network's fault if the queue's head had to be waited for during a
+ * tenth of the spell or longer. Else all answers were there, and frames waited for
+ * whoever takes them: a sink that waits for its time does the same, so that is
+ * behind only where frames are missing by their running times.
+ *
+ * It is said once; again only after the element has kept pace for 10 s.
+ */
+#ifndef __GST_GPUDL_PACE_H__
+#define __GST_GPUDL_PACE_H__
+
+#include <gst/gst.h>
+
+G_BEGIN_DECLS
+
+/** How long a spell is at least before it is judged, and where it begins anew: what
+ * is long past is no part of it. */
+#define GST_GPUDL_PACE_SPELL (2 * GST_SECOND)
+#define GST_GPUDL_PACE_LONG_SPELL (10 * GST_SECOND)
+#define GST_GPUDL_PACE_LONG_SPELL_FRAMES 100
+/** Frames that are missing where an element is behind. */
+#define GST_GPUDL_PACE_MISSING 3
+/** What is not judged, from the first frame on: pipelines start with a burst. */
+#define GST_GPUDL_PACE_SETTLING (2 * GST_SECOND)
+/** After so long without being behind, it is worth saying again. */
+#define GST_GPUDL_PACE_RECOVERY (10 * GST_SECOND)
+
+/** A frame arrives. */
+typedef struct
+{
+  GstClockTime now;
+  GstClockTime running_time;    /* of the frame; GST_CLOCK_TIME_NONE: unknown */
+  guint before;                 /* frames in the queue */
+  guint depth;                  /* that it holds, at least 1 */
+  guint parallelism;            /* that run at once */
+  gdouble rate;                 /* of the caps, frames/s; 0: unknown */
+} GstGpudlArrival;
+
+/** What is to be said. */
+typedef struct
+{
+  gboolean downstream;          /* the network is not what is slow */
+  gdouble asked;                /* frames/s; 0: unknown, but more than reached */
+  gdouble reached;
+} GstGpudlPaceReport;
+
+typedef struct
+{
+  GstClockTime settled;         /* GST_CLOCK_TIME_NONE: no frame yet */
+  GstClockTime since;           /* of the spell; GST_CLOCK_TIME_NONE: none */
+  GstClockTime running_time;    /* of its first frame */
+  guint64 arrived, answered;    /* after its first frame's arrival */
+  GstClockTime blocked;         /* frames waited for room */
+  GstClockTime awaited;         /* the head was waited for */
+  GstClockTime awaiting;        /* it is, since then; GST_CLOCK_TIME_NONE: no */
+  GstClockTime arrival;         /* the last one */
+  gboolean said;
+  GstClockTime well_since;      /* while said; GST_CLOCK_TIME_NONE: not well */
+} GstGpudlPace;
+
+void gst_gpudl_pace_init (GstGpudlPace * pace);
+
+/** Frames begin to flow: after a pause or a flush. What has been said stays so. */
+void gst_gpudl_pace_resume (GstGpudlPace * pace);
+
+/** A frame arrives; then it has been given room. now does not go back. TRUE: the
+ * report is to be said. */
+gboolean gst_gpudl_pace_arrive (GstGpudlPace * pace,
+    const GstGpudlArrival * arrival, GstGpudlPaceReport * report);
+void gst_gpudl_pace_admit (GstGpudlPace * pace, GstClockTime now);
+
+/** The head of the queue is waited for; then it is answered. */
+void gst_gpudl_pace_await (GstGpudlPace * pace, GstClockTime now);
+void gst_gpudl_pace_answer (GstGpudlPace * pace, GstClockTime now);
+
+G_END_DECLS
+
+#endif /* __GST_GPUDL_PACE_H__ */
