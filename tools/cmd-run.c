@@ -196,8 +196,7 @@ static void print_frame(Run *run, const Slot *slot)
         append_picture(run, slot->source->path, n);
     }
     fputs(run->text->str, stdout);
-    if (video)
-        fflush(stdout); /* whoever reads the lines gets each when it is known */
+    fflush(stdout); /* whoever reads the lines gets each when it is known */
 }
 
 /* Waits for the oldest frame, prints it, frees its slot. */
@@ -256,9 +255,13 @@ static gboolean submit(Run *run, Source *source, GpudlMediaFrame *frame, GError 
 static void run_file(Run *run, Source *source)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlMedia) media = gpudl_media_open(source->path, GPUDL_PIXEL_UNKNOWN, &error);
+    g_autoptr(GpudlMedia) media = NULL;
     GpudlMediaFrame *frame;
 
+    /* what is known does not wait for a network; files are decoded while what came before them still runs */
+    if (strstr(source->path, "://") != NULL)
+        finish_all(run);
+    media = gpudl_media_open(source->path, GPUDL_PIXEL_UNKNOWN, &error);
     while (media != NULL && !run->dead && !ferror(stdout) && (frame = gpudl_media_next(media, &error)) != NULL) {
         source->n_frames++;
         if (run->n_busy == run->n_slots)

@@ -3,7 +3,9 @@
 """test-cli.py GPUDL MAKE-MODEL TESTCARD STEPS: the gpudl command as a user meets it: options, exit codes, output, errors."""
 import json
 import os
+import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 import onnxfile
 from cli import GPUDL, MAKE_MODEL, STEPS, TESTCARD, check, check_run, gpudl, main, test
 
+MEDIA = Path(__file__).parent / "media"
 COMMANDS = "convert", "info", "run", "profile", "bench", "doctor"
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -145,6 +148,32 @@ def every_frame_of_a_video_is_a_line_in_order(dir):
     check(all(len(line["results"]) == 1 for line in lines))
     readable = gpudl("run", dir / "net.bin", dir / "v.y4m").stdout.splitlines()
     check(len(readable) == 40 and "#39" in readable[39] and "0:00:01.560" in readable[39], readable)
+
+
+@test
+def a_picture_file_is_one_picture(dir):
+    names = "still.gif", "animated.gif", "two-pictures.jpg"
+    result = gpudl("run", "--json", dir / "net.bin", *[MEDIA / name for name in names])
+    if "gdkpixbufdec is missing" in result.stderr:
+        return
+    check_run(result, 0)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    check([(Path(line["file"]).name, line["frame"], line["pts"]) for line in lines] == [(n, 0, None) for n in names], lines)
+    readable = gpudl("run", dir / "net.bin", *[MEDIA / name for name in names])
+    check([line for line in readable.stdout.splitlines() if line[0] != " "] == [str(MEDIA / n) for n in names], readable)
+
+
+@test
+def results_do_not_wait_for_an_address(dir):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/a.jpg"
+        with subprocess.Popen([GPUDL, "run", "--json", "--backend=ref", dir / "net.bin", dir / "red.png", address],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            try:
+                ready, _, _ = select.select([process.stdout], [], [], 10)
+                check(ready and json.loads(process.stdout.readline())["file"] == str(dir / "red.png"), "nothing for 10 s")
+            finally:
+                process.kill()
 
 
 @test
