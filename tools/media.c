@@ -225,6 +225,17 @@ GpudlMedia *gpudl_media_open(const gchar *location, GpudlPixelFormat format, GEr
     return NULL;
 }
 
+gchar *gpudl_media_describe_decoding(GpudlMedia *self)
+{
+    g_autoptr(GEnumClass) directions = g_type_class_ref(GST_TYPE_VIDEO_ORIENTATION_METHOD);
+    const GEnumValue *direction = g_enum_get_value(directions, (gint)self->turned);
+    const gchar *decoder = self->collect ? COLLECTING_DECODER : "decodebin";
+
+    if (self->turned == GST_VIDEO_ORIENTATION_IDENTITY)
+        return g_strdup(decoder);
+    return g_strdup_printf("%s ! videoconvert ! videoflip video-direction=%s", decoder, direction->value_nick);
+}
+
 void gpudl_media_free(GpudlMedia *self)
 {
     if (self == NULL)

@@ -48,6 +48,10 @@ GpudlMediaFrame *gpudl_media_next(GpudlMedia *media, GError **error);
 void gpudl_media_frame_free(GpudlMediaFrame *frame);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlMediaFrame, gpudl_media_frame_free)
 
+/** What decodes the media in a description for gst-launch-1.0, to be put behind a source of its bytes. Freed by the
+ * caller. */
+gchar *gpudl_media_describe_decoding(GpudlMedia *media);
+
 /* ---- for diagnostics --------------------------------------------------------------------------------------------- */
 
 /** "GStreamer 1.22.0", or NULL with BACKEND if GStreamer can't be started. */

@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
+MEDIA = Path(__file__).parent / "media"
 DEMO, MAKE_MODEL = sys.argv[1:3]
 COLORS = {"red": (220, 30, 20), "green": (20, 200, 40), "blue": (30, 10, 210)}
 tests = []
@@ -124,6 +125,32 @@ def any_picture_or_video_can_be_shown(dir):
     check(result.returncode == 0 and "20 of 20 frames labelled" in result.stdout, result.stdout + result.stderr)
     result = demo("--output", dir / "out", "--input", dir / "none", dir / "net.bin")
     check(result.returncode == 1 and result.stderr == f"gpudl-demo: {dir}/none: no such file\n", result.stderr)
+
+
+@test
+def pictures_are_shown_upright_whatever_their_kind(dir):
+    for name in "exif6.jpg", "exif6.png", "still.gif", "animated.gif", "two-pictures.jpg", "cmyk.jpg":
+        shutil.rmtree(dir / "out", ignore_errors=True)
+        result = demo("--output", dir / "out", "--input", MEDIA / name, dir / "net.bin")
+        if "gdkpixbufdec is missing" in result.stderr:
+            return "needs gdkpixbufdec"
+        check(result.returncode == 0 and "1 of 1 frames labelled" in result.stdout, result.stdout + result.stderr)
+        picture = (dir / "out" / "annotated.png").read_bytes()
+        check(struct.unpack(">II", picture[16:24]) == (64, 48) and picture.endswith(b"IEND\xaeB`\x82"), name)
+        by_hand = result.stdout.splitlines()[-1].strip()
+        check(("video-direction=90r" in by_hand) == name.startswith("exif6"), by_hand)
+        (dir / "out" / "annotated.png").unlink()
+        done = subprocess.run(by_hand, shell=True, capture_output=True, timeout=60)
+        check(done.returncode == 0 and (dir / "out" / "annotated.png").stat().st_size > 1000, f"{by_hand}: {done}")
+
+
+@test
+def times_are_the_streams(dir):
+    result = demo("--output", dir / "out", "--input", MEDIA / "bframes.mp4", dir / "net.bin")
+    if "no GStreamer plugin" in result.stderr:
+        return "needs a decoder of H.264"
+    check(result.returncode == 0 and "10 of 10 frames labelled" in result.stdout, result.stdout + result.stderr)
+    check(result.stdout.splitlines()[2].startswith("0:00:00.000  "), result.stdout)
 
 
 @test

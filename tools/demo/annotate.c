@@ -97,12 +97,25 @@ static void read_classes(GstBuffer *buffer, SeenFrame *frame)
     }
 }
 
+/* Buffers are stamped in their segment's time, which begins where its producer likes. */
+static gint64 stream_time(GstPad *pad, GstBuffer *buffer)
+{
+    g_autoptr(GstEvent) event = gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0);
+    const GstSegment *segment = NULL;
+    guint64 time = GST_CLOCK_TIME_NONE;
+
+    if (event != NULL)
+        gst_event_parse_segment(event, &segment);
+    if (segment != NULL && segment->format == GST_FORMAT_TIME && GST_BUFFER_PTS_IS_VALID(buffer))
+        time = gst_segment_to_stream_time(segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer));
+    return GST_CLOCK_TIME_IS_VALID(time) ? (gint64)time : -1;
+}
+
 static GstPadProbeReturn on_classified(GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
 {
     Run *run = user_data;
     GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER(info);
-    SeenFrame frame = {.number = run->n_classified++,
-                       .pts = GST_BUFFER_PTS_IS_VALID(buffer) ? (gint64)GST_BUFFER_PTS(buffer) : -1};
+    SeenFrame frame = {.number = run->n_classified++, .pts = stream_time(pad, buffer)};
 
     read_classes(buffer, &frame);
     run->counts->n_labelled += frame.n_classes > 0;
@@ -159,27 +172,30 @@ static gchar *quoted(const gchar *text, Spelling spelling)
     return g_strdup(out->str);
 }
 
-static gchar *describe_source(const gchar *input, Spelling spelling)
+static gchar *describe_source(const AnnotateJob *job, Spelling spelling)
 {
-    g_autofree gchar *name = quoted(input, spelling);
+    g_autofree gchar *name = quoted(job->input, spelling);
 
-    if (g_str_has_prefix(input, "/dev/"))
+    if (job->still != NULL)
+        return g_strdup_printf("filesrc location=%s ! %s ! imagefreeze num-buffers=1", name, job->still);
+    if (g_str_has_prefix(job->input, "/dev/"))
         return g_strdup_printf("v4l2src device=%s ! decodebin", name);
-    if (strstr(input, "://") != NULL)
-        return g_strdup_printf("uridecodebin uri=%s", name);
-    return g_strdup_printf("filesrc location=%s ! decodebin", name);
+    return g_strdup_printf(strstr(job->input, "://") != NULL
+                               ? "uridecodebin uri=%s ! videoconvert ! videoflip video-direction=auto"
+                               : "filesrc location=%s ! decodebin ! videoconvert ! videoflip video-direction=auto",
+                           name);
 }
 
 static gchar *describe(const AnnotateJob *job, Spelling spelling, GError **error)
 {
-    g_autofree gchar *source = describe_source(job->input, spelling), *model = quoted(job->model, spelling);
+    g_autofree gchar *source = describe_source(job, spelling), *model = quoted(job->model, spelling);
     g_autofree gchar *backend = job->backend != NULL ? g_strdup_printf(" backend=%s", job->backend) : g_strdup("");
     g_autofree gchar *output = job->output != NULL ? quoted(job->output, spelling) : NULL;
     g_autofree gchar *tail = NULL;
 
     if (job->output == NULL) {
-        tail = g_strdup_printf("%sautovideosink", job->still ? "imagefreeze ! videoconvert ! " : "");
-    } else if (job->still) {
+        tail = g_strdup_printf("%sautovideosink", job->still != NULL ? "imagefreeze ! videoconvert ! " : "");
+    } else if (job->still != NULL) {
         tail = g_strdup_printf("pngenc ! filesink location=%s", output);
     } else {
         const VideoEncoder *encoder = video_encoder_find(VIDEO_ENCODER_SHOWN, error);

@@ -42,7 +42,7 @@ typedef struct {
 /** A frame that left gpudlinfer. */
 typedef struct {
     guint64 number;  /* from 0 */
-    gint64 pts;      /* ns, -1: none */
+    gint64 pts;      /* the stream's time in ns, -1: none */
     guint n_classes; /* 0: the frame carries no label */
     SeenClass classes[5];
 } SeenFrame;
@@ -57,7 +57,8 @@ typedef struct {
 
 typedef struct {
     const gchar *input; /* file, /dev/video*, or a URI */
-    gboolean still;     /* a single picture */
+    const gchar
+        *still; /* a single picture in a file: what decodes it, see gpudl_media_describe_decoding(); else NULL */
     const gchar *model;
     const gchar *backend; /* NULL: auto */
     const gchar *output;  /* file to write; NULL: a window */

@@ -273,13 +273,14 @@ static void on_still(const SeenFrame *frame, gpointer user_data)
         print_seen(&timeless, G_N_ELEMENTS(frame->classes));
 }
 
-/* A second frame tells a video from a picture; live sources are not opened for that. */
-static gboolean is_still(const gchar *input, gboolean *still, GError **error)
+/* A second frame tells a video from a picture; live sources are not opened for that. *still: what decodes the picture,
+ * to be freed; NULL for a video. */
+static gboolean find_still(const gchar *input, gchar **still, GError **error)
 {
     g_autoptr(GpudlMedia) media = NULL;
     GpudlMediaFrame *frame = NULL;
 
-    *still = FALSE;
+    *still = NULL;
     if (strstr(input, "://") != NULL || g_str_has_prefix(input, "/dev/"))
         return TRUE;
     media = gpudl_media_open(input, GPUDL_PIXEL_UNKNOWN, error);
@@ -287,7 +288,8 @@ static gboolean is_still(const gchar *input, gboolean *still, GError **error)
         return FALSE;
     gpudl_media_frame_free(gpudl_media_next(media, NULL));
     frame = gpudl_media_next(media, NULL);
-    *still = frame == NULL;
+    if (frame == NULL)
+        *still = gpudl_media_describe_decoding(media);
     gpudl_media_frame_free(frame);
     return TRUE;
 }
@@ -310,14 +312,14 @@ static gboolean check_made(const Demo *demo, const gchar *made, const GPtrArray 
 
 static int show_input(Demo *demo)
 {
-    gboolean window, still;
+    gboolean window;
     Changes changes = {0};
-    g_autofree gchar *output = NULL, *text = NULL, *name = NULL;
+    g_autofree gchar *output = NULL, *text = NULL, *name = NULL, *still = NULL;
     g_autoptr(GError) error = NULL;
     AnnotateCounts counts;
     AnnotateJob job;
 
-    if (!window_check(&window, &error) || !is_still(demo->input, &still, &error)) {
+    if (!window_check(&window, &error) || !find_still(demo->input, &still, &error)) {
         say_error(error->message);
         return EXIT_FAILED;
     }
