@@ -239,7 +239,9 @@ void media_say_failure(GpudlMedia *self, GError **error)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: nothing comes from there: %s", self->location,
                     f->message);
     else if (self->n_frames == 0 && f->domain == GST_STREAM_ERROR)
-        say_damaged(self, error);
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+                    "%s: no picture can be found in it: it is damaged or cut short, or holds none: %s", self->location,
+                    f->message);
     else if (self->n_frames == 0)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: can't be decoded: %s", self->location, f->message);
     else

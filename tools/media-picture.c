@@ -13,6 +13,8 @@
 /* zeros and the like between two pictures of a JPEG stream */
 #define MAX_PADDING_BYTES 4096
 
+#define WIDTH_TAG 0x0100
+#define HEIGHT_TAG 0x0101
 #define ORIENTATION_TAG 0x0112
 #define GIF_TRAILER 0x3b
 #define TIFF_SHORT 3
@@ -60,43 +62,69 @@ static guint64 number(const guint8 *p, guint n, gboolean little)
     return value;
 }
 
-/* From the TIFF header at start; 0: none is there. Offsets count from start, and nothing is read from end on. */
-static guint read_orientation(const MediaBytes *bytes, guint64 start, guint64 end)
+/* What is looked for in a TIFF directory; 0: it is not there. */
+typedef struct {
+    guint32 width, height, orientation;
+} Directory;
+
+static void take_entry(Directory *directory, guint64 tag, guint32 value)
 {
+    if (tag == WIDTH_TAG)
+        directory->width = value;
+    else if (tag == HEIGHT_TAG)
+        directory->height = value;
+    else if (tag == ORIENTATION_TAG && value >= 1 && value <= 8)
+        directory->orientation = value;
+}
+
+/* The first one of the TIFF whose header is at start. Offsets count from start, and nothing is read from end on. */
+static Directory read_directory(const MediaBytes *bytes, guint64 start, guint64 end)
+{
+    Directory directory = {0};
     gboolean little, big;
     guint8 p[20];
     guint word, entry_size;
     guint64 at, n;
 
     if (end - start < 16 || !get(bytes, start, p, 16))
-        return 0;
+        return directory;
     little = p[0] == 'I';
     big = number(p + 2, 2, little) == 43; /* BigTIFF: 64-bit offsets */
     if (p[0] != p[1] || (p[0] != 'I' && p[0] != 'M') || (!big && number(p + 2, 2, little) != 42))
-        return 0;
+        return directory;
     at = big ? number(p + 8, 8, little) : number(p + 4, 4, little);
     word = big ? 8 : 2;
     entry_size = big ? 20 : 12;
     if (at > end - start || !get(bytes, start + at, p, word))
-        return 0;
+        return directory;
     n = MIN(number(p, word, little), MAX_ENTRIES);
     at += start + word;
     for (guint64 i = 0; i < n && at + entry_size <= end && get(bytes, at, p, entry_size); i++, at += entry_size) {
         guint type = (guint)number(p + 2, 2, little);
-        guint64 value;
+        const guint8 *value = p + entry_size - (big ? 8 : 4);
 
-        if (number(p, 2, little) != ORIENTATION_TAG || (type != TIFF_SHORT && type != TIFF_LONG))
-            continue;
-        value = number(p + entry_size - (big ? 8 : 4), type == TIFF_SHORT ? 2 : 4, little);
-        return value >= 1 && value <= 8 ? (guint)value : 0;
+        if (type == TIFF_SHORT || type == TIFF_LONG)
+            take_entry(&directory, number(p, 2, little), (guint32)number(value, type == TIFF_SHORT ? 2 : 4, little));
     }
-    return 0;
+    return directory;
 }
 
-static void take_orientation(MediaPicture *picture, guint found)
+static void read_exif(const MediaBytes *bytes, guint64 start, guint64 end, MediaPicture *picture)
 {
-    if (found != 0)
-        picture->orientation = found;
+    Directory directory = read_directory(bytes, start, end);
+
+    if (directory.orientation != 0)
+        picture->orientation = directory.orientation;
+}
+
+static void read_tiff(const MediaBytes *bytes, MediaPicture *picture)
+{
+    Directory directory = read_directory(bytes, 0, bytes->size);
+
+    picture->width = directory.width;
+    picture->height = directory.height;
+    if (directory.orientation != 0)
+        picture->orientation = directory.orientation;
 }
 
 /* ---- JPEG -------------------------------------------------------------------------------------------------------- */
@@ -115,6 +143,8 @@ static void read_jpeg_frame(const MediaBytes *bytes, guint64 at, guint length, J
 
     if (length < 6 || !get(bytes, at, p, 6))
         return;
+    jpeg->picture->height = (guint32)number(p + 1, 2, FALSE);
+    jpeg->picture->width = (guint32)number(p + 3, 2, FALSE);
     if (p[5] == 1 && p[0] == 8)
         return;
     if (p[5] != 3 || length < sizeof p || !get(bytes, at, p, sizeof p)) {
@@ -138,7 +168,7 @@ static void read_jpeg_segment(const MediaBytes *bytes, guint8 marker, guint64 at
     if (!get(bytes, at, p, MIN(length, sizeof p)))
         return;
     if (marker == APP1 && length > 6 && memcmp(p, "Exif\0", 6) == 0) {
-        take_orientation(jpeg->picture, read_orientation(bytes, at + 6, at + length));
+        read_exif(bytes, at + 6, at + length, jpeg->picture);
         jpeg->photograph = TRUE;
     } else if ((marker == APP2 && memcmp(p, "MPF", 4) == 0) || (marker == APP1 && memcmp(p, "http://ns.ad", 12) == 0)) {
         jpeg->photograph = TRUE;
@@ -221,13 +251,16 @@ static void read_png(const MediaBytes *bytes, MediaPicture *picture)
     guint64 at = 8;
     guint8 p[10];
 
-    if (get(bytes, at + 8, p, 10))
+    if (get(bytes, at + 8, p, 10)) {
+        picture->width = (guint32)number(p, 4, FALSE);
+        picture->height = (guint32)number(p + 4, 4, FALSE);
         picture->rare = p[8] == 16 && p[9] == 2;
+    }
     for (guint i = 0; i < MAX_SEGMENTS && get(bytes, at, p, 8); i++) {
         guint64 length = number(p, 4, FALSE);
 
         if (memcmp(p + 4, "eXIf", 4) == 0 && at + 8 + length <= bytes->size)
-            take_orientation(picture, read_orientation(bytes, at + 8, at + 8 + length));
+            read_exif(bytes, at + 8, at + 8 + length, picture);
         else if (memcmp(p + 4, "acTL", 4) == 0)
             picture->animated = TRUE;
         at += 12 + length;
@@ -236,6 +269,19 @@ static void read_png(const MediaBytes *bytes, MediaPicture *picture)
             return;
         }
     }
+}
+
+/* libav's demuxer never ends, and no other element of GStreamer says that it takes GIF. */
+static void read_gif(const MediaBytes *bytes, MediaPicture *picture)
+{
+    guint8 p[4];
+
+    picture->rare = TRUE;
+    picture->whole = get(bytes, bytes->size - 1, p, 1) && p[0] == GIF_TRAILER;
+    if (!get(bytes, 6, p, 4))
+        return;
+    picture->width = (guint32)number(p, 2, TRUE);
+    picture->height = (guint32)number(p + 2, 2, TRUE);
 }
 
 /* Some writers put JPEG's "Exif\0\0" before the TIFF header. */
@@ -257,7 +303,7 @@ static void read_webp(const MediaBytes *bytes, MediaPicture *picture)
         if (memcmp(p, "ANIM", 4) == 0 || memcmp(p, "ANMF", 4) == 0)
             picture->animated = TRUE;
         if (exif && at + length <= end && length > 6 && get(bytes, at, p, 6))
-            take_orientation(picture, read_orientation(bytes, at + (memcmp(p, "Exif\0", 6) == 0 ? 6 : 0), at + length));
+            read_exif(bytes, at + (memcmp(p, "Exif\0", 6) == 0 ? 6 : 0), at + length, picture);
         at += length + (length & 1);
     }
 }
@@ -334,15 +380,14 @@ void media_picture_read(const MediaBytes *bytes, MediaPicture *picture)
     case MEDIA_PICTURE_PNG:
         read_png(bytes, picture);
         break;
-    case MEDIA_PICTURE_GIF: /* libav's demuxer never ends; no other element of GStreamer says that it takes GIF */
-        picture->rare = TRUE;
-        picture->whole = get(bytes, bytes->size - 1, magic, 1) && magic[0] == GIF_TRAILER;
+    case MEDIA_PICTURE_GIF:
+        read_gif(bytes, picture);
         break;
     case MEDIA_PICTURE_WEBP:
         read_webp(bytes, picture);
         break;
     case MEDIA_PICTURE_TIFF:
-        take_orientation(picture, read_orientation(bytes, 0, bytes->size));
+        read_tiff(bytes, picture);
         break;
     default:
         break;

@@ -28,6 +28,8 @@ typedef enum {
 
 typedef struct {
     MediaPictureType type;
+    /** In pixels as stored, of the first picture; 0: not known. JPEG, PNG, GIF and TIFF alone tell. */
+    guint32 width, height;
     guint orientation; /* as EXIF counts, 1 to 8; 1 where the file says nothing valid */
     /** One picture, whatever follows it in the file: a gain map, a second view, another page. FALSE: a stream of them
      * (JPEG alone), or it can't be told. */

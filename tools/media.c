@@ -9,8 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/limits.h"
 #include "tools/media-frame.h"
 #include "tools/media-internal.h"
+
+#define MAX_PICTURE_PIXELS 500000000
 
 /* ---- what is asked for ------------------------------------------------------------------------------------------- */
 
@@ -54,6 +57,20 @@ static gboolean find_source(GpudlMedia *self, GError **error)
         return TRUE;
     path = gst_uri_get_location(self->uri);
     return path == NULL || !g_path_is_absolute(path) || check_file(self, path, error);
+}
+
+/* A few bytes can claim a picture that fills all memory. */
+static gboolean check_size(GpudlMedia *self, GError **error)
+{
+    guint32 width = self->picture.width, height = self->picture.height;
+
+    if (width <= GPUDL_LIMIT_FRAME_SIDE && height <= GPUDL_LIMIT_FRAME_SIDE &&
+        (guint64)width * height <= MAX_PICTURE_PIXELS)
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                "%s: says that it has %u x %u pixels, expected at most %d a side and %d million in all", self->location,
+                width, height, GPUDL_LIMIT_FRAME_SIDE, MAX_PICTURE_PIXELS / 1000000);
+    return FALSE;
 }
 
 static void look_at_picture(GpudlMedia *self)
@@ -211,6 +228,8 @@ GpudlMedia *gpudl_media_open(const gchar *location, GpudlPixelFormat format, GEr
     if (!find_source(self, error))
         return NULL;
     look_at_picture(self);
+    if (!check_size(self, error))
+        return NULL;
     self->turned = turn_left_to_do(&self->picture);
     self->collect = self->picture.rare && (self->path != NULL || self->fetched != NULL);
     if (start(self, &reason))

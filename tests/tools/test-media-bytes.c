@@ -12,20 +12,21 @@
 static const struct {
     const gchar *name;
     MediaPictureType type;
+    guint32 width, height;
     gsize orientation_at; /* of the byte with the value; 0: there is none */
     guint orientation;
     gboolean rare, animated;
     gboolean end_known; /* a cut file is told from a whole one */
 } files[] = {
-    {"exif6.jpg", MEDIA_PICTURE_JPEG, 49, 6, FALSE, FALSE, TRUE},
-    {"exif6.png", MEDIA_PICTURE_PNG, 60, 6, FALSE, FALSE, TRUE},
-    {"exif6.webp", MEDIA_PICTURE_WEBP, 127, 6, FALSE, FALSE, TRUE},
-    {"rgb16.png", MEDIA_PICTURE_PNG, 0, 1, TRUE, FALSE, TRUE},
-    {"yuv411.jpg", MEDIA_PICTURE_JPEG, 0, 1, TRUE, FALSE, TRUE},
-    {"cmyk.jpg", MEDIA_PICTURE_JPEG, 0, 1, TRUE, FALSE, TRUE},
-    {"still.gif", MEDIA_PICTURE_GIF, 0, 1, TRUE, FALSE, FALSE},
-    {"animated.webp", MEDIA_PICTURE_WEBP, 0, 1, FALSE, TRUE, TRUE},
-    {"plain.heic", MEDIA_PICTURE_HEIC, 0, 1, FALSE, FALSE, FALSE},
+    {"exif6.jpg", MEDIA_PICTURE_JPEG, 48, 64, 49, 6, FALSE, FALSE, TRUE},
+    {"exif6.png", MEDIA_PICTURE_PNG, 48, 64, 60, 6, FALSE, FALSE, TRUE},
+    {"exif6.webp", MEDIA_PICTURE_WEBP, 0, 0, 127, 6, FALSE, FALSE, TRUE},
+    {"rgb16.png", MEDIA_PICTURE_PNG, 64, 48, 0, 1, TRUE, FALSE, TRUE},
+    {"yuv411.jpg", MEDIA_PICTURE_JPEG, 64, 48, 0, 1, TRUE, FALSE, TRUE},
+    {"cmyk.jpg", MEDIA_PICTURE_JPEG, 64, 48, 0, 1, TRUE, FALSE, TRUE},
+    {"still.gif", MEDIA_PICTURE_GIF, 64, 48, 0, 1, TRUE, FALSE, FALSE},
+    {"animated.webp", MEDIA_PICTURE_WEBP, 0, 0, 0, 1, FALSE, TRUE, TRUE},
+    {"plain.heic", MEDIA_PICTURE_HEIC, 0, 0, 0, 1, FALSE, FALSE, FALSE},
 };
 
 typedef struct {
@@ -73,6 +74,8 @@ static void every_kind_is_told(void)
         picture = read_bytes(file.data, file.size);
         g_test_message("%s", files[i].name);
         g_assert_cmpint(picture.type, ==, files[i].type);
+        g_assert_cmpuint(picture.width, ==, files[i].width);
+        g_assert_cmpuint(picture.height, ==, files[i].height);
         g_assert_cmpuint(picture.orientation, ==, files[i].orientation);
         g_assert_cmpint(picture.rare, ==, files[i].rare);
         g_assert_cmpint(picture.animated, ==, files[i].animated);

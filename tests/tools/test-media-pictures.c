@@ -360,6 +360,28 @@ static void cut_files_end(Fixture *f, gconstpointer data)
     }
 }
 
+/* Sizes within the files' own limits whose pixels would fill all memory, claimed by a few bytes. */
+static void sizes_are_not_believed(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const gchar *name;
+        gsize at; /* of width and height, or height and width */
+        const gchar *claim;
+        gsize n;
+    } files[] = {
+        {"rgb16.png", 16, "\0\0\xea\x60\0\0\xea\x60", 8},
+        {"exif6.png", 16, "\0\0\x75\x30\0\0\x75\x30", 8},
+        {"still.gif", 6, "\xff\xff\xff\xff", 4},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autoptr(GByteArray) bytes = load(files[i].name);
+
+        memcpy(bytes->data + files[i].at, files[i].claim, files[i].n);
+        assert_refused(save(f, files[i].name, bytes), GPUDL_ERROR_UNSUPPORTED, "pixels, expected at most", "damaged");
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -378,5 +400,6 @@ int main(int argc, char **argv)
     ADD(a_jpeg_file_is_one_picture);
     ADD(whole_files_are_not_called_damaged);
     ADD(cut_files_end);
+    ADD(sizes_are_not_believed);
     return g_test_run();
 }
