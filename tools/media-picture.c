@@ -21,7 +21,7 @@
 #define TIFF_LONG 4
 
 enum { TEM = 0x01, SOF0 = 0xc0, DHT = 0xc4, JPG = 0xc8, DAC = 0xcc, SOF15 = 0xcf, RST0 = 0xd0, RST7 = 0xd7 };
-enum { SOI = 0xd8, EOI = 0xd9, SOS = 0xda, APP1 = 0xe1, APP2 = 0xe2, APP14 = 0xee };
+enum { SOI = 0xd8, EOI = 0xd9, SOS = 0xda, APP1 = 0xe1, APP2 = 0xe2 };
 
 /* What fits is read; the number of bytes is returned. */
 static gsize read_some(const MediaBytes *bytes, guint64 at, guint8 *to, gsize n)
@@ -132,10 +132,9 @@ static void read_tiff(const MediaBytes *bytes, MediaPicture *picture)
 typedef struct {
     MediaPicture *picture;
     gboolean photograph; /* carries what belongs to a photograph and not to a frame of a stream */
-    gboolean rgb;
 } Jpeg;
 
-/* jpegdec's result is right for grey and for Y, Cb, Cr with chroma halved in both directions, across, or not at all. */
+/* jpegdec's result is right for grey and for three components, chroma whole or halved in any direction. */
 static void read_jpeg_frame(const MediaBytes *bytes, guint64 at, guint length, Jpeg *jpeg)
 {
     guint8 p[6 + 3 * 3];
@@ -152,8 +151,7 @@ static void read_jpeg_frame(const MediaBytes *bytes, guint64 at, guint length, J
         return;
     }
     luma = p[7];
-    jpeg->rgb = jpeg->rgb || (p[6] == 'R' && p[9] == 'G' && p[12] == 'B');
-    if (p[0] != 8 || p[10] != 0x11 || p[13] != 0x11 || (luma != 0x11 && luma != 0x21 && luma != 0x22))
+    if (p[0] != 8 || p[10] != 0x11 || p[13] != 0x11 || luma >> 4 > 2 || (luma & 15) > 2)
         jpeg->picture->rare = TRUE;
 }
 
@@ -172,8 +170,6 @@ static void read_jpeg_segment(const MediaBytes *bytes, guint8 marker, guint64 at
         jpeg->photograph = TRUE;
     } else if ((marker == APP2 && memcmp(p, "MPF", 4) == 0) || (marker == APP1 && memcmp(p, "http://ns.ad", 12) == 0)) {
         jpeg->photograph = TRUE;
-    } else if (marker == APP14 && length >= 12 && memcmp(p, "Adobe", 5) == 0) {
-        jpeg->rgb = p[11] == 0; /* of three components; those of one or four are not asked */
     }
 }
 
@@ -240,7 +236,6 @@ static void read_jpeg(const MediaBytes *bytes, MediaPicture *picture)
             break;
     }
     picture->single = picture->single || jpeg.photograph;
-    picture->rare = picture->rare || jpeg.rgb;
 }
 
 /* ---- chunks ------------------------------------------------------------------------------------------------------ */

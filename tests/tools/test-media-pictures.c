@@ -117,6 +117,17 @@ static void assert_refused(const gchar *location, gint code, const gchar *says, 
     g_assert_null(strstr(error->message, says_not));
 }
 
+/* gdk-pixbuf may have a loader. */
+static void assert_seen_or_refused(const gchar *location, const gchar *says)
+{
+    g_autoptr(GpudlMedia) media = gpudl_media_open(location, GPUDL_PIXEL_UNKNOWN, NULL);
+
+    if (media != NULL)
+        assert_shows(location, UPRIGHT, 1);
+    else
+        assert_refused(location, GPUDL_ERROR_UNSUPPORTED, says, "damaged");
+}
+
 static gboolean has_element(const gchar *name)
 {
     if (gpudl_media_has_element(name, NULL, NULL))
@@ -281,7 +292,8 @@ static void files_at_addresses_are_looked_at_too(Fixture *f, gconstpointer data)
 
 static void rare_kinds_have_their_colours(Fixture *f, gconstpointer data)
 {
-    static const gchar *const names[] = {"rgb16.png", "yuv411.jpg", "cmyk.jpg", "still.gif", "animated.gif"};
+    static const gchar *const names[] = {"rgb16.png", "yuv411.jpg", "yuv410.jpg", "yuv440.jpg",  "odd-chroma.jpg",
+                                         "rgb.jpg",   "cmyk.jpg",   "still.gif",  "animated.gif"};
 
     if (!has_element("gdkpixbufdec"))
         return;
@@ -327,8 +339,8 @@ static void whole_files_are_not_called_damaged(Fixture *f, gconstpointer data)
     g_autoptr(GByteArray) lossless = load("yuv411.jpg");
     guint at = 0;
 
-    assert_refused(heic, GPUDL_ERROR_UNSUPPORTED, "HEIC (HEIF) pictures can't be decoded", "damaged");
-    assert_refused(webp, GPUDL_ERROR_UNSUPPORTED, "animated WebP pictures can't be decoded", "damaged");
+    assert_seen_or_refused(heic, "HEIC (HEIF) pictures can't be decoded");
+    assert_seen_or_refused(webp, "animated WebP pictures can't be decoded");
     /* as a lossless JPEG file says that it is one */
     while (lossless->data[at] != 0xff || lossless->data[at + 1] != 0xc0)
         at++;
