@@ -256,8 +256,6 @@ static void read_png(const MediaBytes *bytes, MediaPicture *picture)
 
         if (memcmp(p + 4, "eXIf", 4) == 0 && at + 8 + length <= bytes->size)
             read_exif(bytes, at + 8, at + 8 + length, picture);
-        else if (memcmp(p + 4, "acTL", 4) == 0)
-            picture->animated = TRUE;
         at += 12 + length;
         if (memcmp(p + 4, "IEND", 4) == 0) {
             picture->whole = at <= bytes->size;

@@ -36,7 +36,7 @@ typedef struct {
     gboolean single;
     /** Of the rare kinds that the decoder which GStreamer takes for the type decodes wrongly or not at all. */
     gboolean rare;
-    gboolean animated;
+    gboolean animated; /* a WebP file */
     /** Nothing is missing at its end. Known of JPEG, PNG, GIF and WebP alone. */
     gboolean whole;
 } MediaPicture;
