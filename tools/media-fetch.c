@@ -28,63 +28,67 @@ typedef struct {
     gsize looked_at; /* bytes when a JPEG file was last asked whether it is a stream */
 } Fetch;
 
-static gboolean wanted(Fetch *fetch)
+typedef enum { FETCH_ON, FETCH_DONE, FETCH_LEFT, FETCH_TOO_LARGE } FetchState;
+
+/* Whether what is there is worth going on. The end of what is there is not the end of the file. */
+static FetchState judge(Fetch *fetch)
 {
     MediaBytes bytes = {.fd = -1, .data = fetch->bytes->data, .size = fetch->bytes->len};
     MediaPicture picture;
 
     if (bytes.size < MEDIA_PICTURE_MAGIC_BYTES)
-        return TRUE;
-    if (media_picture_type(bytes.data, bytes.size) == MEDIA_PICTURE_NONE || bytes.size > MAX_FETCH_BYTES)
-        return FALSE;
+        return FETCH_ON;
+    if (media_picture_type(bytes.data, bytes.size) == MEDIA_PICTURE_NONE)
+        return FETCH_LEFT;
+    if (bytes.size > MAX_FETCH_BYTES)
+        return FETCH_TOO_LARGE;
     if (fetch->named || bytes.size < 2 * fetch->looked_at)
-        return TRUE;
+        return FETCH_ON;
     fetch->looked_at = bytes.size;
     media_picture_read(&bytes, &picture);
-    /* the end of what is there is not the end of the file */
-    return picture.type != MEDIA_PICTURE_JPEG || picture.single || !picture.whole;
+    return picture.type == MEDIA_PICTURE_JPEG && picture.whole && !picture.single ? FETCH_LEFT : FETCH_ON;
 }
 
-static gboolean append(Fetch *fetch, GstSample *sample)
+static FetchState append(Fetch *fetch, GstSample *sample)
 {
     GstBuffer *buffer = gst_sample_get_buffer(sample);
     GstMapInfo map;
 
     if (buffer == NULL || !gst_buffer_map(buffer, &map, GST_MAP_READ))
-        return FALSE;
-    if (map.size <= MAX_FETCH_BYTES)
-        g_byte_array_append(fetch->bytes, map.data, (guint)map.size);
+        return FETCH_LEFT;
+    /* one more than the limit is enough to know */
+    g_byte_array_append(fetch->bytes, map.data, (guint)MIN(map.size, MAX_FETCH_BYTES + 1));
     gst_buffer_unmap(buffer, &map);
-    return map.size <= MAX_FETCH_BYTES;
+    return judge(fetch);
 }
 
-/* TRUE: all of a picture is there. */
-static gboolean pull(Fetch *fetch, GstAppSink *sink, GstBus *bus)
+static FetchState pull(Fetch *fetch, GstAppSink *sink, GstBus *bus)
 {
-    for (guint idle = 0; idle < MAX_IDLE_STEPS; idle++) {
+    FetchState state = FETCH_ON;
+
+    for (guint idle = 0; state == FETCH_ON && idle < MAX_IDLE_STEPS; idle++) {
         g_autoptr(GstSample) sample = gst_app_sink_try_pull_sample(sink, STEP);
         g_autoptr(GstMessage) error = gst_bus_pop_filtered(bus, GST_MESSAGE_ERROR);
 
         if (error != NULL)
-            return FALSE;
+            return FETCH_LEFT;
         if (sample == NULL && gst_app_sink_is_eos(sink))
-            return fetch->bytes->len >= MEDIA_PICTURE_MAGIC_BYTES;
+            return fetch->bytes->len >= MEDIA_PICTURE_MAGIC_BYTES ? FETCH_DONE : FETCH_LEFT;
         if (sample == NULL)
             continue;
-        if (!append(fetch, sample) || !wanted(fetch))
-            return FALSE;
         idle = 0;
+        state = append(fetch, sample);
     }
-    return FALSE;
+    return state;
 }
 
-GBytes *media_fetch_picture(const gchar *uri)
+GBytes *media_fetch_picture(const gchar *uri, GError **error)
 {
     g_autoptr(GstElement) pipeline = NULL;
     g_autoptr(GstBus) bus = NULL;
     GstElement *source, *sink;
     Fetch fetch = {.named = media_picture_has_name(uri)};
-    gboolean done = FALSE;
+    FetchState state = FETCH_LEFT;
 
     if (!can_be_read_twice(uri))
         return NULL;
@@ -102,9 +106,13 @@ GBytes *media_fetch_picture(const gchar *uri)
     fetch.bytes = g_byte_array_new();
     if (gst_element_link(source, sink) &&
         gst_element_set_state(pipeline, GST_STATE_PLAYING) != GST_STATE_CHANGE_FAILURE)
-        done = pull(&fetch, GST_APP_SINK(sink), bus);
+        state = pull(&fetch, GST_APP_SINK(sink), bus);
     gst_element_set_state(pipeline, GST_STATE_NULL);
-    if (done)
+    if (state == FETCH_TOO_LARGE)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "%s: a picture of more than %d MB, which is not read from an address: download it first", uri,
+                    MAX_FETCH_BYTES / (1024 * 1024));
+    if (state == FETCH_DONE)
         return g_byte_array_free_to_bytes(fetch.bytes);
     g_byte_array_unref(fetch.bytes);
     return NULL;

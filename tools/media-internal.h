@@ -73,10 +73,10 @@ void media_say_failure(GpudlMedia *self, GError **error);
 
 /* ---- media-fetch.c --------------------------------------------------------------------------------------------- */
 
-/** The whole of a picture at an address that gives the same bytes each time (http, https and the like). NULL if there
- * is none, if it is larger than what is kept in memory, and if it can't be had: whoever opens the address then is told
- * why. */
-GBytes *media_fetch_picture(const gchar *uri);
+/** The whole of a picture at an address that gives the same bytes each time (http, https and the like). NULL without
+ * error if there is none, and if it can't be had: whoever opens the address then is told why. NULL with UNSUPPORTED if
+ * it is larger than what is kept in memory. */
+GBytes *media_fetch_picture(const gchar *uri, GError **error);
 
 G_END_DECLS
 #endif

@@ -73,8 +73,9 @@ static gboolean check_size(GpudlMedia *self, GError **error)
     return FALSE;
 }
 
-static void look_at_picture(GpudlMedia *self)
+static gboolean look_at_picture(GpudlMedia *self, GError **error)
 {
+    g_autoptr(GError) reason = NULL;
     MediaBytes bytes = {.fd = -1};
     GStatBuf st;
     gsize size;
@@ -82,15 +83,20 @@ static void look_at_picture(GpudlMedia *self)
     if (self->path != NULL) {
         bytes.fd = g_open(self->path, O_RDONLY | O_CLOEXEC, 0);
         bytes.size = bytes.fd >= 0 && fstat(bytes.fd, &st) == 0 ? (guint64)st.st_size : 0;
-    } else if ((self->fetched = media_fetch_picture(self->uri)) != NULL) {
+    } else if ((self->fetched = media_fetch_picture(self->uri, &reason)) != NULL) {
         bytes.data = g_bytes_get_data(self->fetched, &size);
         bytes.size = size;
+    }
+    if (reason != NULL) {
+        g_propagate_error(error, g_steal_pointer(&reason));
+        return FALSE;
     }
     media_picture_read(&bytes, &self->picture);
     if (self->picture.type == MEDIA_PICTURE_JPEG && media_picture_has_name(self->location))
         self->picture.single = TRUE;
     if (bytes.fd >= 0)
         g_close(bytes.fd, NULL);
+    return check_size(self, error);
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
@@ -225,10 +231,7 @@ GpudlMedia *gpudl_media_open(const gchar *location, GpudlPixelFormat format, GEr
     self->location = g_strdup(location);
     self->format = format;
     self->turn = GST_VIDEO_ORIENTATION_IDENTITY;
-    if (!find_source(self, error))
-        return NULL;
-    look_at_picture(self);
-    if (!check_size(self, error))
+    if (!find_source(self, error) || !look_at_picture(self, error))
         return NULL;
     self->turned = turn_left_to_do(&self->picture);
     self->collect = self->picture.rare && (self->path != NULL || self->fetched != NULL);

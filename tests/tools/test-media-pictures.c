@@ -279,6 +279,20 @@ static void streams_from_the_web_stay_streams(Fixture *f, gconstpointer data)
     }
 }
 
+static void what_the_web_sends_is_bounded(Fixture *f, gconstpointer data)
+{
+    if (has_element("souphttpsrc")) {
+        g_autoptr(GByteArray) bytes = load("exif6.png");
+        g_autoptr(Server) server = NULL;
+        g_autofree gchar *uri = NULL;
+
+        g_byte_array_set_size(bytes, 65 * 1024 * 1024);
+        server = server_new(bytes->data, bytes->len);
+        uri = server_get_uri(server, "exif6.png");
+        assert_refused(uri, GPUDL_ERROR_UNSUPPORTED, "a picture of more than 64 MB", "damaged");
+    }
+}
+
 static void files_at_addresses_are_looked_at_too(Fixture *f, gconstpointer data)
 {
     g_autofree gchar *none = g_strdup_printf("file://%s/none.jpg", f->dir);
@@ -406,6 +420,7 @@ int main(int argc, char **argv)
     ADD(every_address_of_a_file_is_the_file);
     ADD(pictures_come_from_the_web);
     ADD(streams_from_the_web_stay_streams);
+    ADD(what_the_web_sends_is_bounded);
     ADD(files_at_addresses_are_looked_at_too);
     ADD(rare_kinds_have_their_colours);
     ADD(what_decodes_rare_kinds_is_named_where_it_is_missing);
