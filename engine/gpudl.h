@@ -106,9 +106,10 @@ GPUDL_API gboolean gpudl_model_get_symbolic_batch(GpudlModel *model, const gchar
 GPUDL_API guint64 gpudl_model_get_macs(GpudlModel *model);
 GPUDL_API guint64 gpudl_model_get_parameters(GpudlModel *model);
 
-/** Reads a labels file: one label a line, UTF-8, BOM and CRLF accepted, trailing empty lines dropped; lines of the form
- * "nNNNNNNNN name" (WordNet ids) lose the id. NULL-terminated vector, *n_labels may be NULL. Errors: NOT_FOUND,
- * OPEN_READ, FORMAT (not UTF-8, no lines), LIMIT. */
+/** Reads a labels file: one label a line, UTF-8; blanks at both ends go (any white space, U+FEFF, CR), and empty lines
+ * at the end; lines of the form "nNNNNNNNN name" (WordNet ids) lose the id. A pipe is read to its end, unless nothing
+ * comes for 10 s. NULL-terminated vector, *n_labels may be NULL. Errors: NOT_FOUND, OPEN_READ, FORMAT (not UTF-8, no
+ * lines), LIMIT. */
 GPUDL_API gchar **gpudl_labels_read(const gchar *path, guint *n_labels, GError **error);
 
 /* ---- devices ----------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "engine/modelfile/modelfile.h"
 
 #define LABELS_FILE_LIMIT (16u << 20)
+#define PIPE_PATIENCE_MS 10000
 
 /* "n01440764 tench, Tinca tinca": the id of WordNet's noun, then its names. */
 static const gchar *skip_wordnet_id(const gchar *line)
@@ -23,19 +24,40 @@ static const gchar *skip_wordnet_id(const gchar *line)
     return line[i] ? line + i : line;
 }
 
+/* White space of any script, no-break ones and CR too, and U+FEFF: at a file's beginning it marks its encoding, and
+ * lists that were put together of several have it in the middle. */
+static gboolean is_blank(gunichar c)
+{
+    return g_unichar_isspace(c) || c == 0xfeff;
+}
+
+static void trim_end(gchar *text)
+{
+    gchar *end = text + strlen(text), *last;
+
+    while (end > text && is_blank(g_utf8_get_char(last = g_utf8_prev_char(end))))
+        end = last;
+    *end = '\0';
+}
+
+/* Blanks at both ends go; in place, returns where it begins. */
+static const gchar *trim(gchar *text)
+{
+    trim_end(text);
+    while (*text != '\0' && is_blank(g_utf8_get_char(text)))
+        text = g_utf8_next_char(text);
+    return text;
+}
+
 static gchar *read_text(const gchar *path, GError **error)
 {
-    g_autoptr(GBytes) bytes = gpudl_file_read_up_to(path, LABELS_FILE_LIMIT, error);
+    g_autoptr(GBytes) bytes = gpudl_file_read_text(path, LABELS_FILE_LIMIT, PIPE_PATIENCE_MS, error);
     const gchar *text;
     gsize size;
 
     if (!bytes)
         return NULL;
     text = g_bytes_get_data(bytes, &size);
-    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
-        text += 3;
-        size -= 3;
-    }
     if (!g_utf8_validate_len(text, size, NULL)) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: is no text in UTF-8, expected one label a line", path);
         return NULL;
@@ -53,7 +75,8 @@ gchar **gpudl_labels_read(const gchar *path, guint *n_labels, GError **error)
     if (!text)
         return NULL;
     /* one piece more than is taken: what comes after the limit is not cut up */
-    lines = g_strsplit(g_strchomp(text), "\n", GPUDL_LIMIT_LABELS + 1);
+    trim_end(text);
+    lines = g_strsplit(text, "\n", GPUDL_LIMIT_LABELS + 1);
     n = g_strv_length(lines);
     if (n == 0 || n > GPUDL_LIMIT_LABELS) {
         g_set_error(error, GPUDL_ERROR, n ? GPUDL_ERROR_LIMIT : GPUDL_ERROR_FORMAT, "%s: %s labels, expected 1..%u",
@@ -62,7 +85,7 @@ gchar **gpudl_labels_read(const gchar *path, guint *n_labels, GError **error)
     }
     labels = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < n; i++) {
-        const gchar *label = skip_wordnet_id(g_strchomp(lines[i]));
+        const gchar *label = skip_wordnet_id(trim(lines[i]));
 
         if (strlen(label) > GPUDL_LIMIT_NAME_BYTES) {
             g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT, "%s: line %u has more than %u bytes", path, i + 1,

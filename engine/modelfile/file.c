@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -142,7 +143,7 @@ void gpudl_file_set_changed(const gchar *path, GError **error)
                 path);
 }
 
-GBytes *gpudl_file_read_up_to(const gchar *path, guint64 limit, GError **error)
+static GBytes *read_up_to(const gchar *path, guint64 limit, GError **error)
 {
     g_autoptr(GpudlPages) pages = gpudl_file_read_pages(path, limit, NULL, NULL, error);
 
@@ -151,5 +152,69 @@ GBytes *gpudl_file_read_up_to(const gchar *path, guint64 limit, GError **error)
 
 GBytes *gpudl_file_read(const gchar *path, GError **error)
 {
-    return gpudl_file_read_up_to(path, GPUDL_LIMIT_FILE_BYTES, error);
+    return read_up_to(path, GPUDL_LIMIT_FILE_BYTES, error);
+}
+
+/* ---- pipes ------------------------------------------------------------------------------------------------------- */
+
+/* Appends what is there, at most one byte beyond the limit. 1: more may come, 0: the end, -1 with error. fd does not
+ * block. */
+static int read_some(int fd, const gchar *path, guint64 limit, gint patience_ms, GByteArray *bytes, GError **error)
+{
+    struct pollfd waiting = {.fd = fd, .events = POLLIN};
+    guint8 block[65536];
+    gssize n;
+    int ready = poll(&waiting, 1, patience_ms);
+
+    if (ready == 0) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: is a pipe, and nothing came for %.3g s", path,
+                    patience_ms / 1000.0);
+        return -1;
+    }
+    n = ready > 0 ? read(fd, block, MIN(sizeof block, limit + 1 - bytes->len)) : -1;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return 1;
+    if (n < 0) {
+        set_open_error(path, errno, error);
+        return -1;
+    }
+    g_byte_array_append(bytes, block, (guint)n);
+    if (bytes->len <= limit)
+        return n > 0;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
+                "%s: more than %" G_GUINT64_FORMAT " bytes come out of the pipe, which is the most that is taken", path,
+                limit);
+    return -1;
+}
+
+static GBytes *read_pipe(int fd, const gchar *path, guint64 limit, gint patience_ms, GError **error)
+{
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    int more;
+
+    while ((more = read_some(fd, path, limit, patience_ms, bytes, error)) > 0)
+        ;
+    if (more == 0 && bytes->len == 0)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: nothing came out of the pipe", path);
+    return more == 0 && bytes->len > 0 ? g_byte_array_free_to_bytes(g_steal_pointer(&bytes)) : NULL;
+}
+
+GBytes *gpudl_file_read_text(const gchar *path, guint64 limit, gint patience_ms, GError **error)
+{
+    GBytes *bytes = NULL;
+    struct stat st;
+    int fd;
+
+    if (stat(path, &st) != 0 || !S_ISFIFO(st.st_mode))
+        return read_up_to(path, limit, error);
+    do {
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0) {
+        set_open_error(path, errno, error);
+        return NULL;
+    }
+    bytes = read_pipe(fd, path, limit, patience_ms, error);
+    close(fd);
+    return bytes;
 }

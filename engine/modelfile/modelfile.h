@@ -67,9 +67,14 @@ gboolean gpudl_file_fill_pages(const gchar *path, GpudlPages *pages, GCancellabl
 /** FORMAT: the file changed since it was loaded. */
 void gpudl_file_set_changed(const gchar *path, GError **error);
 
-/** gpudl_file_read_pages() as GBytes: at most GPUDL_LIMIT_FILE_BYTES, or at most limit bytes. */
+/** gpudl_file_read_pages() as GBytes: at most GPUDL_LIMIT_FILE_BYTES. */
 GBytes *gpudl_file_read(const gchar *path, GError **error);
-GBytes *gpudl_file_read_up_to(const gchar *path, guint64 limit, GError **error);
+
+/**
+ * The same, of at most limit bytes, and of a pipe as well: up to its end, unless nothing comes for patience_ms
+ * (OPEN_READ). What a shell makes of <(command) is one.
+ */
+GBytes *gpudl_file_read_text(const gchar *path, guint64 limit, gint patience_ms, GError **error);
 
 G_END_DECLS
 #endif

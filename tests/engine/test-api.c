@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The public calls that describe: names, models, labels, backends, checks; and what a session on "ref" says of itself.
  */
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <math.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/limits.h"
 #include "engine/model.h"
+#include "engine/modelfile/modelfile.h"
 #include "engine/session/session.h"
 
 static void test_names_and_back(void)
@@ -152,6 +157,86 @@ static void test_labels_are_read(void)
     g_assert_cmpstr(labels[4], ==, "n01440764");
 }
 
+static void test_blanks_round_labels_go(void)
+{
+    g_auto(GStrv) labels = NULL;
+    guint n;
+
+    labels = read_labels("  cat\n\tdog \r\n\xc2\xa0owl\xc2\xa0\xc2\xa0\r\r\n\xef\xbb\xbf big  fox\xe3\x80\x80\n"
+                         " \xc2\xa0\n n01440764\xc2\xa0x\n  n01440764  bee \n\xc2\xa0\n\xef\xbb\xbf\r\n",
+                         -1, &n, NULL);
+    g_assert_nonnull(labels);
+    g_assert_cmpuint(n, ==, 7);
+    g_assert_cmpstr(labels[0], ==, "cat");
+    g_assert_cmpstr(labels[1], ==, "dog");
+    g_assert_cmpstr(labels[2], ==, "owl");
+    g_assert_cmpstr(labels[3], ==, "big  fox"); /* those within stay */
+    g_assert_cmpstr(labels[4], ==, "");
+    g_assert_cmpstr(labels[5], ==, "n01440764\xc2\xa0x");
+    g_assert_cmpstr(labels[6], ==, "bee");
+}
+
+/* Who writes into a pipe: in pieces, with pauses. */
+typedef struct {
+    const gchar *path, *text;
+    guint pieces, pause_us;
+} Writer;
+
+static gpointer write_pieces(gpointer data)
+{
+    const Writer *writer = data;
+    int fd = open(writer->path, O_WRONLY);
+
+    for (guint i = 0; i < writer->pieces; i++) {
+        if (write(fd, writer->text, strlen(writer->text)) < 0)
+            break;
+        g_usleep(writer->pause_us);
+    }
+    close(fd);
+    return NULL;
+}
+
+static GBytes *read_pipe(const Writer *writer, gint patience_ms, GError **error)
+{
+    GThread *thread = g_thread_new("writer", write_pieces, (gpointer)writer);
+    GBytes *bytes = gpudl_file_read_text(writer->path, 4000, patience_ms, error);
+
+    g_thread_join(thread);
+    return bytes;
+}
+
+static void test_labels_come_through_pipes(void)
+{
+    g_autofree gchar *path = g_strconcat(label_path, ".fifo", NULL);
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) labels = NULL;
+    GThread *thread;
+    guint n;
+
+    signal(SIGPIPE, SIG_IGN);
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+    thread = g_thread_new("writer", write_pieces, &(Writer){path, " cat\n", 3, 20000});
+    labels = gpudl_labels_read(path, &n, &error);
+    g_thread_join(thread);
+    g_assert_no_error(error);
+    g_assert_cmpuint(n, ==, 3);
+    g_assert_cmpstr(labels[2], ==, "cat");
+    bytes = read_pipe(&(Writer){path, "0123456789", 400, 0}, 10000, &error); /* as much as is taken */
+    g_assert_no_error(error);
+    g_assert_cmpuint(g_bytes_get_size(bytes), ==, 4000);
+    g_assert_null(read_pipe(&(Writer){path, "0123456789", 401, 0}, 10000, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT);
+    g_clear_error(&error);
+    g_assert_null(read_pipe(&(Writer){path, "", 1, 0}, 10000, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+    g_clear_error(&error);
+    g_assert_null(gpudl_file_read_text(path, 4000, 20, &error)); /* nobody writes */
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ);
+    g_assert_nonnull(strstr(error->message, "nothing came for 0.02 s"));
+    unlink(path);
+}
+
 static void assert_labels_refused(const gchar *text, gssize size, GpudlError code)
 {
     g_autoptr(GError) error = NULL;
@@ -245,6 +330,8 @@ int main(int argc, char **argv)
     g_test_add_func("/api/session-tells-about-itself", test_session_tells_about_itself);
     g_test_add_func("/api/backends-are-listed", test_backends_are_listed);
     g_test_add_func("/api/labels-are-read", test_labels_are_read);
+    g_test_add_func("/api/blanks-round-labels-go", test_blanks_round_labels_go);
+    g_test_add_func("/api/labels-come-through-pipes", test_labels_come_through_pipes);
     g_test_add_func("/api/bad-labels-are-refused", test_bad_labels_are_refused);
     g_test_add_func("/api/pre-processing-is-checked", test_pre_processing_is_checked);
     result = g_test_run();
