@@ -21,6 +21,7 @@ typedef struct {
     const GpudlPreproc *preproc;    /* fields set as flagged below override the file's; width, height are ignored */
     guint preproc_set;              /* GPUDL_SET_* bits */
     GpudlActivation activation;     /* AUTO: the file's, else by the graph */
+    const gchar *labels_name;       /* where labels come from, for an error about them; or NULL */
 } GpudlImportOptions;
 
 enum {

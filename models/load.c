@@ -62,8 +62,11 @@ static gboolean apply_options(GpudlModel *model, const GpudlImportOptions *optio
     if (options->preproc != NULL && options->preproc_set != 0 &&
         !apply_preproc(model, options->preproc, options->preproc_set, error))
         return FALSE;
-    if (options->labels != NULL && !gpudl_model_set_labels(model, options->labels, error))
+    if (options->labels != NULL && !gpudl_model_set_labels(model, options->labels, error)) {
+        if (options->labels_name != NULL)
+            g_prefix_error(error, "%s: ", options->labels_name);
         return FALSE;
+    }
     if (options->activation != GPUDL_ACTIVATION_AUTO)
         model->activation = options->activation;
     return TRUE;
@@ -95,6 +98,7 @@ GpudlImportOptions *gpudl_import_options_copy(const GpudlImportOptions *options)
     *copy = *options;
     copy->preproc = options->preproc != NULL ? g_memdup2(options->preproc, sizeof *options->preproc) : NULL;
     copy->labels = (const gchar *const *)g_strdupv((gchar **)options->labels);
+    copy->labels_name = g_strdup(options->labels_name);
     return copy;
 }
 
@@ -104,6 +108,7 @@ void gpudl_import_options_free(GpudlImportOptions *options)
         return;
     g_free((gpointer)options->preproc);
     g_strfreev((gchar **)options->labels);
+    g_free((gpointer)options->labels_name);
     g_free(options);
 }
 

@@ -134,6 +134,7 @@ static int check_options(Convert *c)
         return say_usage(NAME, "--activation: found '%s', expected auto, none, softmax or sigmoid", c->activation);
     if (!read_normalisation(c, &error) || !read_geometry(c, &error))
         return say_usage(NAME, "%s", error->message);
+    c->import.struct_size = sizeof c->import;
     c->import.preproc = &c->preproc;
     return -1;
 }
@@ -183,6 +184,7 @@ static gboolean convert(Convert *c, GError **error)
     if (c->labels != NULL && (labels = gpudl_labels_read(c->labels, NULL, error)) == NULL)
         return FALSE;
     c->import.labels = (const gchar *const *)labels;
+    c->import.labels_name = c->labels;
     if (c->expect != NULL && (expect = gpudl_npy_read(c->expect, &n_expect, error)) == NULL)
         return FALSE;
     if (c->golden != NULL) {

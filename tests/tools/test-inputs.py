@@ -6,10 +6,11 @@ import json
 import math
 import os
 import struct
+import subprocess
 import sys
 
 import onnxfile
-from cli import check, check_run, gpudl, main, test
+from cli import GPUDL, check, check_run, gpudl, main, test
 
 NAN, INF = math.nan, math.inf
 
@@ -114,6 +115,36 @@ def what_is_no_network_of_one_picture_is_told(dir):
     (dir / "good.onnx").write_bytes(onnxfile.model(flat + [default], [value("x", [1, 3, 8, 8]), weights[1]],
                                                    [value("y", None)]))
     check_run(gpudl("info", dir / "good.onnx"), 0)
+
+
+@test
+def labels_come_as_they_are_meant_and_from_pipes(dir):
+    (dir / "blanks.txt").write_bytes("\ufeff  cat\r\n\tdog \n\u00a0owl\u00a0\n\n".encode())
+    for command in ('--labels-file "$0/blanks.txt"', '--labels-file <(cat "$0/blanks.txt")',
+                    '--labels-file /dev/stdin < "$0/blanks.txt"', '--labels-file /dev/stdin'):
+        script = f'"$1" run --json --backend=ref {command} "$0/net.bin" "$0/gray.ppm"'
+        result = subprocess.run(["bash", "-c", f'cat "$0/blanks.txt" | {script}', dir, GPUDL], capture_output=True, text=True)
+        check_run(result, 0)
+        labels = {r["id"]: r["label"] for r in json.loads(result.stdout)["results"]}
+        check(labels == {0: "cat", 1: "dog", 2: "owl"}, f"{command}: {labels}")
+    script = '"$1" convert --backend=ref --labels <(cat "$0/blanks.txt") "$0/net.bin" -o "$0/owls.bin"'
+    check_run(subprocess.run(["bash", "-c", script, dir, GPUDL], capture_output=True, text=True), 0)
+    result = gpudl("run", "--json", dir / "owls.bin", dir / "gray.ppm")
+    check({r["label"] for r in json.loads(result.stdout)["results"]} == {"cat", "dog", "owl"}, result.stdout)
+
+
+@test
+def the_labels_file_that_is_wrong_is_named(dir):
+    (dir / "two.txt").write_text("a\nb\n")
+    (dir / "latin.txt").write_bytes(b"gr\xfcn\n")
+    for name, says in ("two.txt", "2 labels for model"), ("latin.txt", "is no text in UTF-8"), ("none.txt", "No such file"):
+        for args in (["convert", dir / "net.bin", "-o", dir / "new.bin", "--backend=ref", "--labels", dir / name],
+                     ["run", "--labels-file", dir / name, dir / "net.bin", dir / "gray.ppm"]):
+            result = gpudl(*args)
+            check_run(result, 1, f"gpudl: {args[0]}: ")
+            check(f"{dir / name}: " in result.stderr and result.stderr.count("\n") == 1, result.stderr)
+            check(args[0] == "run" or says in result.stderr, result.stderr)
+    check(not (dir / "new.bin").exists())
 
 
 def links_to(dir, path):
