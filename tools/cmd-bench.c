@@ -241,7 +241,7 @@ int cmd_bench(int argc, char **argv)
         G_OPTION_ENTRY_NULL,
     };
 
-    status = parse_options(&argc, &argv, entries, "MODEL", description);
+    status = parse_options(argv, entries, "MODEL", description);
     if (status < 0)
         status = check_options(&work);
     if (status < 0)

@@ -236,7 +236,7 @@ int cmd_convert(int argc, char **argv)
         G_OPTION_ENTRY_NULL,
     };
 
-    status = parse_options(&argc, &argv, entries, "MODEL -o NET.BIN",
+    status = parse_options(argv, entries, "MODEL -o NET.BIN",
                            "Makes a net.bin of a model file. The network sees (pixel / scale - mean) / std; what no\n"
                            "option says is taken from the file.\n\n"
                            "The rewritten graph runs 8 random inputs, and the golden picture, on the backend and is\n"

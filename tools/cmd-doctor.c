@@ -260,14 +260,12 @@ int cmd_doctor(int argc, char **argv)
 {
     const GOptionEntry entries[] = {G_OPTION_ENTRY_NULL};
     gboolean usable;
-    int status = parse_options(&argc, &argv, entries, NULL,
+    int status = parse_options(argv, entries, NULL,
                                "Says what is installed, what works, what is missing and how to get it.\n"
                                "The exit code is 0 if there is a backend to run on, else 1.");
 
     if (status >= 0)
         return status;
-    if (argc > 1)
-        return say_usage(NAME, "takes no arguments; found '%s'", argv[1]);
     printf("gpudl %s\n", gpudl_version());
     check_machine();
     usable = check_backends();

@@ -258,7 +258,7 @@ int cmd_info(int argc, char **argv)
         G_OPTION_ENTRY_NULL,
     };
 
-    status = parse_options(&argc, &argv, entries, "MODEL",
+    status = parse_options(argv, entries, "MODEL",
                            "Shows what is inside a net.bin or an .onnx: input, pre-processing, outputs, labels,\n"
                            "parameters, multiply-accumulates, memory, where it comes from.");
     if (status >= 0)

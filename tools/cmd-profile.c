@@ -19,10 +19,10 @@
 typedef struct {
     /* options as given */
     gboolean json;
-    gint batch, runs, threads, top;
-    gchar *backend, *precision, *sort, *html;
+    gchar *batch_text, *runs_text, *threads_text, *top_text, *backend, *precision, *sort, *html;
     gchar **arguments;
     /* what they mean */
+    gint batch, runs, threads, top;
     GpudlPrecision asked_precision;
     int order;
     /* state */
@@ -35,13 +35,14 @@ static const NamedValue sorts[] = {{"run", PROFILE_BY_RUN}, {"time", PROFILE_BY_
 
 static void clean_up(Work *work)
 {
+    gchar *texts[] = {work->batch_text, work->runs_text, work->threads_text, work->top_text,
+                      work->backend,    work->precision, work->sort,         work->html};
+
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(texts[i]);
     g_clear_pointer(&work->steps, g_array_unref);
     g_clear_pointer(&work->session, gpudl_session_unref);
     g_clear_pointer(&work->model, gpudl_model_unref);
-    g_free(work->backend);
-    g_free(work->precision);
-    g_free(work->sort);
-    g_free(work->html);
     g_strfreev(work->arguments);
 }
 
@@ -56,10 +57,10 @@ static int check_options(Work *work)
     if (work->html != NULL && work->html[0] == '\0')
         return say_usage(NAME, "--html: found '', expected a file to write");
     if (!parse_backend(work->backend, &error) || !parse_precision(work->precision, &work->asked_precision, &error) ||
-        !check_count(work->threads, THREADS, &error) ||
-        !check_count(work->batch, "batch", 1, MOST_BATCH, NULL, &error) ||
-        !check_count(work->runs, "runs", 1, MOST_RUNS, NULL, &error) ||
-        !check_count(work->top, "top", 0, G_MAXINT, "all", &error) ||
+        !parse_optional_count(work->threads_text, &work->threads, THREADS, &error) ||
+        !parse_optional_count(work->batch_text, &work->batch, "batch", 1, MOST_BATCH, NULL, &error) ||
+        !parse_optional_count(work->runs_text, &work->runs, "runs", 1, MOST_RUNS, NULL, &error) ||
+        !parse_optional_count(work->top_text, &work->top, "top", 0, G_MAXINT, "all", &error) ||
         (work->sort != NULL && !parse_name("sort", work->sort, sorts, &work->order, &error)))
         return say_usage(NAME, "%s", error->message);
     return -1;
@@ -286,17 +287,17 @@ int cmd_profile(int argc, char **argv)
         {"json", 0, 0, G_OPTION_ARG_NONE, &work.json, "As JSON", NULL},
         {"html", 0, 0, G_OPTION_ARG_FILENAME, &work.html, "Also a page with a chart, in one file", "FILE"},
         {"sort", 0, 0, G_OPTION_ARG_STRING, &work.sort, "run (default) or time: the longest first", "ORDER"},
-        {"top", 0, 0, G_OPTION_ARG_INT, &work.top, "Only the N steps that take most, 0: all (default)", "N"},
+        {"top", 0, 0, G_OPTION_ARG_STRING, &work.top_text, "Only the N steps that take most, 0: all (default)", "N"},
         {"backend", 0, 0, G_OPTION_ARG_STRING, &work.backend, "auto, cuda, cpu or ref (default auto)", "B"},
         {"precision", 0, 0, G_OPTION_ARG_STRING, &work.precision, "auto, fp32, tf32, fp16, bf16, int8 or fp8", "P"},
-        {"batch", 0, 0, G_OPTION_ARG_INT, &work.batch, "Frames of a run (default 1)", "N"},
-        {"runs", 0, 0, G_OPTION_ARG_INT, &work.runs, "Runs that the medians are of (default 20)", "N"},
-        {"threads", 0, 0, G_OPTION_ARG_INT, &work.threads, "CPU threads, 0: one per core (default)", "N"},
+        {"batch", 0, 0, G_OPTION_ARG_STRING, &work.batch_text, "Frames of a run (default 1)", "N"},
+        {"runs", 0, 0, G_OPTION_ARG_STRING, &work.runs_text, "Runs that the medians are of (default 20)", "N"},
+        {"threads", 0, 0, G_OPTION_ARG_STRING, &work.threads_text, "CPU threads, 0: one per core (default)", "N"},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &work.arguments, NULL, NULL},
         G_OPTION_ENTRY_NULL,
     };
 
-    status = parse_options(&argc, &argv, entries, "MODEL", description);
+    status = parse_options(argv, entries, "MODEL", description);
     if (status < 0)
         status = check_options(&work);
     if (status < 0)

@@ -30,10 +30,11 @@ typedef struct {
 typedef struct {
     /* options */
     gboolean json;
-    gint top_k, threads;
-    gdouble threshold;
-    gchar *backend, *precision, *labels_file;
+    gchar *top_k_text, *threshold_text, *threads_text, *backend, *precision, *labels_file;
     gchar **arguments;
+    /* what they mean */
+    gint top_k, threads; /* top_k -1: by what is shown */
+    double threshold;
     /* state */
     GpudlModel *model;
     GpudlSession *session;
@@ -121,6 +122,9 @@ static void clean_up(Run *run)
     g_clear_pointer(&run->model, gpudl_model_unref);
     g_strfreev(run->labels);
     g_strfreev(run->arguments);
+    g_free(run->top_k_text);
+    g_free(run->threshold_text);
+    g_free(run->threads_text);
     g_free(run->backend);
     g_free(run->precision);
     g_free(run->labels_file);
@@ -295,12 +299,11 @@ static int check_options(Run *run)
 
     if (run->arguments == NULL || run->arguments[1] == NULL)
         return say_usage(NAME, run->arguments == NULL ? "no model given" : "no picture or video given");
-    if (run->top_k < -1)
-        return say_usage(NAME, "--top-k: found %d, expected 0 (all classes) or more", run->top_k);
-    if (!(run->threshold >= 0.0 && run->threshold <= 1.0))
-        return say_usage(NAME, "--threshold: found %g, expected 0 to 1", run->threshold);
-    if (!check_count(run->threads, THREADS, &error) || !parse_backend(run->backend, &error) ||
-        !parse_precision(run->precision, &precision, &error))
+    if (!parse_optional_count(run->top_k_text, &run->top_k, "top-k", 0, G_MAXINT, "all classes", &error) ||
+        (run->threshold_text != NULL &&
+         !parse_number("threshold", run->threshold_text, 0.0, 1.0, &run->threshold, &error)) ||
+        !parse_optional_count(run->threads_text, &run->threads, THREADS, &error) ||
+        !parse_backend(run->backend, &error) || !parse_precision(run->precision, &precision, &error))
         return say_usage(NAME, "%s", error->message);
     return -1;
 }
@@ -312,19 +315,19 @@ int cmd_run(int argc, char **argv)
     int status;
     const GOptionEntry entries[] = {
         {"json", 0, 0, G_OPTION_ARG_NONE, &run.json, "One JSON object a line", NULL},
-        {"top-k", 'k', 0, G_OPTION_ARG_INT, &run.top_k,
+        {"top-k", 'k', 0, G_OPTION_ARG_STRING, &run.top_k_text,
          "Best classes to show, 0: all (default 5; 1 per frame of a video in the readable form)", "K"},
-        {"threshold", 0, 0, G_OPTION_ARG_DOUBLE, &run.threshold, "Leave out classes below this, 0 to 1", "T"},
+        {"threshold", 0, 0, G_OPTION_ARG_STRING, &run.threshold_text, "Leave out classes below this, 0 to 1", "T"},
         {"labels-file", 0, 0, G_OPTION_ARG_FILENAME, &run.labels_file, "Labels, one a line, in place of the model's",
          "FILE"},
         {"backend", 0, 0, G_OPTION_ARG_STRING, &run.backend, "auto, cuda, cpu or ref (default auto)", "B"},
         {"precision", 0, 0, G_OPTION_ARG_STRING, &run.precision, "auto, fp32, tf32, fp16, bf16, int8 or fp8", "P"},
-        {"threads", 0, 0, G_OPTION_ARG_INT, &run.threads, "CPU threads, 0: one per core (default)", "N"},
+        {"threads", 0, 0, G_OPTION_ARG_STRING, &run.threads_text, "CPU threads, 0: one per core (default)", "N"},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &run.arguments, NULL, NULL},
         G_OPTION_ENTRY_NULL,
     };
 
-    status = parse_options(&argc, &argv, entries, "MODEL FILE...",
+    status = parse_options(argv, entries, "MODEL FILE...",
                            "Classifies pictures and every frame of videos. MODEL is a net.bin or an .onnx; a FILE may\n"
                            "also be a URI that GStreamer can open. Directories are not taken: name the files.\n\n"
                            "With --json each line is\n"

@@ -10,6 +10,7 @@
 
 #include "engine/limits.h"
 #include "models/gpudl-import.h"
+#include "tools/options.h"
 #include "tools/progress.h"
 #include "tools/text.h"
 
@@ -60,11 +61,11 @@ void note_unknown_pixels(const gchar *command, const gchar *path, GpudlModel *mo
               path);
 }
 
-int parse_options(int *argc, char ***argv, const GOptionEntry *entries, const gchar *arguments,
-                  const gchar *description)
+int parse_options(char *const *argv, const GOptionEntry *entries, const gchar *arguments, const gchar *description)
 {
+    g_auto(GStrv) parted = options_part_values(argv, entries);
     g_autoptr(GOptionContext) context = g_option_context_new(arguments);
-    g_autofree gchar *command = g_strdup((*argv)[0]);
+    g_autofree gchar *command = g_strdup(argv[0]);
     g_autofree gchar *program = g_strdup_printf("gpudl %s", command);
     g_autoptr(GError) error = NULL;
     gboolean help = FALSE;
@@ -78,8 +79,11 @@ int parse_options(int *argc, char ***argv, const GOptionEntry *entries, const gc
     g_option_context_set_help_enabled(context, FALSE); /* GLib's own leaves the program at once */
     g_option_context_add_main_entries(context, entries, NULL);
     g_option_context_add_main_entries(context, help_entry, NULL);
-    if (!g_option_context_parse(context, argc, argv, &error))
+    if (!g_option_context_parse_strv(context, &parted, &error))
         return say_usage(command, "%s", error->message);
+    for (guint i = 1; parted[i] != NULL; i++) /* where no entry takes them */
+        if (strcmp(parted[i], "--") != 0)
+            return say_usage(command, "takes no arguments; found '%s'", parted[i]);
     if (help) {
         g_autofree gchar *text = g_option_context_get_help(context, TRUE, NULL);
 
@@ -225,11 +229,10 @@ gboolean parse_count(const gchar *text, gint *value, const gchar *option, gint l
     return bad_value(option, text, wanted, error);
 }
 
-gboolean check_count(gint value, const gchar *option, gint low, gint high, const gchar *zero, GError **error)
+gboolean parse_optional_count(const gchar *text, gint *value, const gchar *option, gint low, gint high,
+                              const gchar *zero, GError **error)
 {
-    g_autofree gchar *text = g_strdup_printf("%d", value);
-
-    return parse_count(text, &value, option, low, high, zero, error);
+    return text == NULL || parse_count(text, value, option, low, high, zero, error);
 }
 
 gchar **parse_list(const gchar *option, const gchar *text, const gchar *otherwise, guint most, GError **error)

@@ -36,11 +36,11 @@ int say_usage(const gchar *command, const gchar *format, ...) G_GNUC_PRINTF(2, 3
 void note_unknown_pixels(const gchar *command, const gchar *path, GpudlModel *model);
 
 /**
- * Reads the options of a subcommand. arguments ("MODEL FILE...") and description are for --help, which is printed to
- * stdout. Returns -1 to go on, else the exit code: an unknown option or a bad value is EXIT_USAGE and said on stderr.
+ * Reads the options of a subcommand, whose name is argv[0]. arguments ("MODEL FILE...") and description are for --help,
+ * which is printed to stdout. Returns -1 to go on, else the exit code: an unknown option or a bad value is EXIT_USAGE
+ * and said on stderr.
  */
-int parse_options(int *argc, char ***argv, const GOptionEntry *entries, const gchar *arguments,
-                  const gchar *description);
+int parse_options(char *const *argv, const GOptionEntry *entries, const gchar *arguments, const gchar *description);
 
 /** Ends a subcommand: what could not be written to stdout (full disk, closed pipe) turns EXIT_OK into EXIT_FAILED. */
 int finish_stdout(const gchar *command, int status);
@@ -64,8 +64,10 @@ gboolean parse_precision(const gchar *name, GpudlPrecision *precision, GError **
 /** A whole number within low..high; zero (may be NULL) says what 0 means. */
 gboolean parse_count(const gchar *text, gint *value, const gchar *option, gint low, gint high, const gchar *zero,
                      GError **error);
-/** The same for an option that GOption has read. */
-gboolean check_count(gint value, const gchar *option, gint low, gint high, const gchar *zero, GError **error);
+/** The same for an option that may not be given (text NULL: value stays). Options that are numbers are strings to
+ * GOption, which would take "010" for 8 and what is beyond their range for the caller's default. */
+gboolean parse_optional_count(const gchar *text, gint *value, const gchar *option, gint low, gint high,
+                              const gchar *zero, GError **error);
 /** option to zero of --threads. */
 #define THREADS "threads", 0, 1024, "one per core"
 /** The same of --batch where it is a choice. */

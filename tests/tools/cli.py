@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-GPUDL, MAKE_MODEL, TESTCARD = *sys.argv[1:3], Path(sys.argv[3])
+GPUDL, MAKE_MODEL, TESTCARD = *map(os.path.abspath, sys.argv[1:3]), Path(sys.argv[3])
 STEPS = {**os.environ, "GPUDL_BACKEND_PATH": sys.argv[4]}
 tests = []
 

@@ -147,6 +147,58 @@ def the_labels_file_that_is_wrong_is_named(dir):
     check(not (dir / "new.bin").exists())
 
 
+@test
+def short_options_take_their_values_as_posix_has_it(dir):
+    model, picture = dir / "net.bin", dir / "gray.ppm"
+    expected = gpudl("run", "--json", "--top-k=2", model, picture)
+    check_run(expected, 0)
+    check(len(json.loads(expected.stdout)["results"]) == 2, expected.stdout)
+    for args in ["-k2"], ["-k", "2"], ["--top-k", "2"], ["-k5", "-k2"], ["-k2", "--"]:
+        result = gpudl("run", "--json", *args, model, picture)
+        check_run(result, 0)
+        check(result.stdout == expected.stdout, f"{args}: {result.stdout}")
+    check_run(gpudl("run", "-hk2"), 0)  # flags before it
+    check_run(gpudl("run", "-k-2", model, picture), 2, "gpudl: run: --top-k: found '-2'")
+    check_run(gpudl("run", "-k=2", model, picture), 2, "gpudl: run: --top-k: found '=2'")
+    check_run(gpudl("run", "-x2", model, picture), 2, "gpudl: run: Unknown option -x2")
+    check_run(gpudl("run", "-k"), 2, "gpudl: run: Missing argument for -k")
+    for args in [f"-o{dir}/attached.bin"], ["-o", dir / "attached.bin"], [f"--output={dir}/attached.bin"]:
+        (dir / "attached.bin").unlink(missing_ok=True)
+        check_run(gpudl("convert", "--backend=ref", *args, model), 0)
+        check((dir / "attached.bin").exists(), args)
+    # what looks like an option is a value after one that wants it, and a file behind --
+    check_run(gpudl("convert", "--backend=ref", "--mean", "-0.5,0,0", "-o", "-ofile", model, cwd=dir), 0)
+    check((dir / "-ofile").exists())
+    (dir / "-k2").write_bytes(picture.read_bytes())
+    result = gpudl("run", "--json", model, "--", "-k2", cwd=dir)
+    check_run(result, 0)
+    check(json.loads(result.stdout)["file"] == "-k2" and len(json.loads(result.stdout)["results"]) == 3, result.stdout)
+    check_run(gpudl("doctor", "--", "-x"), 2, "gpudl: doctor: takes no arguments; found '-x'")
+
+
+@test
+def numbers_are_whole_and_within_their_range(dir):
+    for command, option, bad in [
+        ("run", "top-k", ["-1", "-2147483648", "2147483648", "99999999999999999999", "1.5", "5x", "0x10", " 1", "", "nan"]),
+        ("run", "threads", ["-1", "1025", "1e2", "two", ""]),
+        ("run", "threshold", ["-0.1", "1.01", "nan", "inf", "0.5x", "0,5", ""]),
+        ("profile", "top", ["-1", "2147483648", "x"]), ("profile", "batch", ["0", "-1", "4097", "2x", "1.0"]),
+        ("profile", "runs", ["0", "-5", "100001", "many"]), ("profile", "threads", ["-1", "1025", "0x1"]),
+        ("bench", "threads", ["-1", "1025", "1,-1", "x"]), ("bench", "batch", ["-1", "4097", "1,x"]),
+        ("bench", "seconds", ["0", "-1", "nan", "inf", "1e9", "x"]), ("bench", "warmup", ["-1", "nan", "x"]),
+        ("convert", "scale", ["-1", "nan", "0", "1e9", "255x"]), ("convert", "crop-fraction", ["0", "-1", "1.01", "nan"]),
+        ("convert", "mean", ["nan", "1,2,inf", "x", "1,2"]), ("convert", "input-size", ["-8x8", "8x0", "8x9999", "8"]),
+    ]:
+        for value in bad:
+            files = ["m", "-o", "x"] if command == "convert" else ["m", "f"] if command == "run" else ["m"]
+            result = gpudl(command, f"--{option}={value}", *files, backend=None)
+            check_run(result, 2, f"gpudl: {command}: --{option}: found '")
+            check("expected " in result.stderr, result.stderr)
+    result = gpudl("run", "--json", "--top-k=010", "--threads=1", dir / "net.bin", dir / "gray.ppm")
+    check_run(result, 0)
+    check(len(json.loads(gpudl("run", "--json", "--top-k=0", dir / "net.bin", dir / "gray.ppm").stdout)["results"]) == 3)
+
+
 def links_to(dir, path):
     """The path by other names: with a way about, absolute and relative, through links of both kinds."""
     for name in "soft.link", "hard.link", "folder.link":

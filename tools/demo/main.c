@@ -11,6 +11,7 @@
 #include "tools/demo/demo.h"
 #include "tools/files.h"
 #include "tools/media.h"
+#include "tools/options.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -450,7 +451,7 @@ int main(int argc, char **argv)
     Demo demo = {0};
     g_autoptr(GError) error = NULL;
     g_autoptr(GOptionContext) context = g_option_context_new("MODEL [MANIFEST]");
-    g_auto(GStrv) arguments = NULL;
+    g_auto(GStrv) arguments = NULL, parted = NULL;
     guint n_arguments;
     int status;
     const GOptionEntry entries[] = {
@@ -469,7 +470,8 @@ int main(int argc, char **argv)
                                  "MANIFEST lists photographs and what they show, as JSON.\n"
                                  "Exit code 1 if fewer than 7 of 8 are right or a frame has no label.");
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+    parted = options_part_values(argv, entries);
+    if (!g_option_context_parse_strv(context, &parted, &error)) {
         say_error(error->message);
         return EXIT_USAGE;
     }
