@@ -108,6 +108,10 @@ gboolean gst_gpudl_slot_release (GstGpudlSlot * slot, GstBuffer ** buffer);
 /** Lets go of all who wait, and takes back requests that do not run yet. */
 void gst_gpudl_fifo_set_flushing (GstGpudlFifo * fifo);
 
+/** While flushing: waits until no item is in anybody's hands, but not beyond end
+ * (g_get_monotonic_time(), us; -1: however long it takes). FALSE: one still is. */
+gboolean gst_gpudl_fifo_wait_idle (GstGpudlFifo * fifo, gint64 end);
+
 /**
  * gst_gpudl_fifo_start:
  * @pad: the source pad

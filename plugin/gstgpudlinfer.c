@@ -417,6 +417,35 @@ gst_gpudl_infer_get_property (GObject * object, guint prop_id, GValue * value,
 }
 
 static void
+gst_gpudl_infer_shut_down (GstElement * element, gpointer user_data)
+{
+  gst_element_set_state (element, GST_STATE_NULL);
+}
+
+/* Above NULL the base class complains and does nothing, and the element would be
+ * freed with its task running and its session open. */
+static void
+gst_gpudl_infer_dispose (GObject * object)
+{
+  GstGpudlInfer *self = GST_GPUDL_INFER (object);
+  GstElement *element = GST_ELEMENT (object);
+
+  G_OBJECT_CLASS (parent_class)->dispose (object);
+  if (GST_STATE (self) == GST_STATE_NULL)
+    return;
+
+  g_atomic_int_set (&self->lost, TRUE);
+  gst_element_set_bus (element, NULL);  /* messages would be references */
+  if (g_atomic_pointer_get (&self->task_thread) == g_thread_self ()) {
+    /* a thread can't wait for itself; this takes a reference until it is done */
+    gst_element_call_async (element, gst_gpudl_infer_shut_down, NULL, NULL);
+    return;
+  }
+  gst_gpudl_infer_shut_down (element, NULL);
+  G_OBJECT_CLASS (parent_class)->dispose (object);
+}
+
+static void
 gst_gpudl_infer_finalize (GObject * object)
 {
   GstGpudlInfer *self = GST_GPUDL_INFER (object);
@@ -495,6 +524,7 @@ gst_gpudl_infer_class_init (GstGpudlInferClass * klass)
   gst_gpudl_meta_register ();
   object_class->set_property = gst_gpudl_infer_set_property;
   object_class->get_property = gst_gpudl_infer_get_property;
+  object_class->dispose = gst_gpudl_infer_dispose;
   object_class->finalize = gst_gpudl_infer_finalize;
   gst_gpudl_settings_install (object_class);
   gst_gpudl_infer_install_info (object_class);

@@ -51,6 +51,14 @@ struct _GstGpudlInfer
   GstPadActivateModeFunction base_src_activate_mode;
   GstSegment segment;           /* of what is in the FIFO; changed when empty */
   gint failed;                  /* atomic: an error message has been posted */
+  gint lost;                    /* atomic: the last reference has gone in a
+                                 * state above NULL */
+  gpointer task_thread;         /* atomic: that in which the source pad's task
+                                 * has an item in hands; NULL: in none */
+  /* under the object lock, with references: the pad that may keep the task
+   * waiting, and whose it is, which pads of lost elements do not know */
+  GstPad *pushing_to;
+  GstObject *pushing_to_parent;
   GstGpudlFifo fifo;
   GstGpudlStats stats;
 };

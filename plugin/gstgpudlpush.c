@@ -9,6 +9,10 @@
 GST_DEBUG_CATEGORY_EXTERN (gst_gpudl_infer_debug);
 #define GST_CAT_DEFAULT gst_gpudl_infer_debug
 
+/* How long downstream may keep a task that has to end, us: longer than a sink
+ * waits for its clock between two frames of a film. */
+#define PATIENCE (200 * G_TIME_SPAN_MILLISECOND)
+
 static void
 gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlSlot * slot,
     GstBuffer * buffer)
@@ -105,6 +109,33 @@ gst_gpudl_infer_finish (GstGpudlInfer * self, GstGpudlItem * item,
   return GST_FLOW_ERROR;
 }
 
+/* The task is about to push. */
+static void
+gst_gpudl_infer_begin_push (GstGpudlInfer * self, GstPad * pad)
+{
+  GstPad *peer = gst_pad_get_peer (pad);
+  GstObject *parent = peer != NULL ? gst_pad_get_parent (peer) : NULL;
+
+  GST_OBJECT_LOCK (self);
+  self->pushing_to = peer;
+  self->pushing_to_parent = parent;
+  GST_OBJECT_UNLOCK (self);
+}
+
+static void
+gst_gpudl_infer_end_push (GstGpudlInfer * self)
+{
+  GstObject *parent;
+  GstPad *peer;
+
+  GST_OBJECT_LOCK (self);
+  peer = g_steal_pointer (&self->pushing_to);
+  parent = g_steal_pointer (&self->pushing_to_parent);
+  GST_OBJECT_UNLOCK (self);
+  gst_clear_object (&peer);
+  gst_clear_object (&parent);
+}
+
 void
 gst_gpudl_infer_loop (gpointer user_data)
 {
@@ -116,19 +147,52 @@ gst_gpudl_infer_loop (gpointer user_data)
 
   if (!gst_gpudl_fifo_wait_head (&self->fifo, pad, &item))
     return;
+  g_atomic_pointer_set (&self->task_thread, g_thread_self ());
   if (item->event != NULL) {
     GST_LOG_OBJECT (self, "pushing %" GST_PTR_FORMAT, item->event);
     /* What sticks goes again with the next buffer, whose push tells why it was
      * not taken; the rest is for those who are there. */
+    gst_gpudl_infer_begin_push (self, pad);
     gst_pad_push_event (pad, g_steal_pointer (&item->event));
+    gst_gpudl_infer_end_push (self);
   } else {
     ret = gst_gpudl_infer_finish (self, item, &buffer);
     if (ret == GST_FLOW_OK) {
       GST_LOG_OBJECT (self, "pushing %" GST_PTR_FORMAT, buffer);
+      gst_gpudl_infer_begin_push (self, pad);
       ret = gst_pad_push (pad, buffer);
+      gst_gpudl_infer_end_push (self);
     }
   }
+  g_atomic_pointer_set (&self->task_thread, NULL);
   gst_gpudl_fifo_pop (&self->fifo, ret);
+}
+
+/* Elements are shut down from the sink on, so that nothing keeps the task. Where
+ * the last reference has gone, nobody does that, and downstream may wait for a
+ * state that never comes: who keeps the task for long is flushed. */
+static void
+gst_gpudl_infer_free_task (GstGpudlInfer * self)
+{
+  GstObject *parent = NULL;
+  GstPad *peer = NULL;
+
+  if (gst_gpudl_fifo_wait_idle (&self->fifo,
+          g_get_monotonic_time () + PATIENCE))
+    return;
+  GST_OBJECT_LOCK (self);
+  if (self->pushing_to != NULL)
+    peer = gst_object_ref (self->pushing_to);
+  if (self->pushing_to_parent != NULL)
+    parent = gst_object_ref (self->pushing_to_parent);
+  GST_OBJECT_UNLOCK (self);
+  if (peer == NULL)
+    return;                     /* the engine has it, and ends by itself */
+  gst_pad_send_event (peer, gst_event_new_flush_start ());
+  gst_gpudl_fifo_wait_idle (&self->fifo, -1);
+  gst_pad_send_event (peer, gst_event_new_flush_stop (FALSE));
+  gst_object_unref (peer);
+  gst_clear_object (&parent);
 }
 
 gboolean
@@ -148,6 +212,8 @@ gst_gpudl_infer_src_activate_mode (GstPad * pad, GstObject * parent,
         && gst_gpudl_fifo_start (&self->fifo, pad, gst_gpudl_infer_loop);
   }
   gst_gpudl_fifo_set_flushing (&self->fifo);
+  if (g_atomic_int_get (&self->lost))
+    gst_gpudl_infer_free_task (self);
   return gst_pad_stop_task (pad)
       && self->base_src_activate_mode (pad, parent, mode, active);
 }
