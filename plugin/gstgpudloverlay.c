@@ -236,6 +236,32 @@ gst_gpudl_overlay_get_property (GObject * object, guint prop_id, GValue * value,
   GST_OBJECT_UNLOCK (self);
 }
 
+/* Above NULL the base classes complain, let go of the composer as it is, and
+ * leave the pads where they are. */
+static void
+gst_gpudl_overlay_dispose (GObject * object)
+{
+  GstGpudlOverlay *self = GST_GPUDL_OVERLAY (object);
+  GstElement *composer = self->composer;
+
+  if (composer == NULL) {
+    G_OBJECT_CLASS (parent_class)->dispose (object);
+    return;
+  }
+  gst_object_ref (composer);
+  G_OBJECT_CLASS (parent_class)->dispose (object);
+  gst_element_set_state (composer, GST_STATE_NULL);
+  /* somebody else may have it, and it would call this object */
+  g_signal_handlers_disconnect_by_data (composer, self);
+  self->composer = NULL;
+  gst_object_unref (composer);
+  if (GST_STATE (self) != GST_STATE_NULL) {
+    gst_element_set_bus (GST_ELEMENT (self), NULL);     /* messages would be references */
+    gst_element_set_state (GST_ELEMENT (self), GST_STATE_NULL);
+    G_OBJECT_CLASS (parent_class)->dispose (object);
+  }
+}
+
 static void
 gst_gpudl_overlay_finalize (GObject * object)
 {
@@ -296,6 +322,7 @@ gst_gpudl_overlay_class_init (GstGpudlOverlayClass * klass)
   gst_gpudl_meta_register ();
   object_class->set_property = gst_gpudl_overlay_set_property;
   object_class->get_property = gst_gpudl_overlay_get_property;
+  object_class->dispose = gst_gpudl_overlay_dispose;
   object_class->finalize = gst_gpudl_overlay_finalize;
   element_class->change_state = gst_gpudl_overlay_change_state;
 

@@ -6,6 +6,7 @@
 #include "plugin-fake.h"
 #include "plugin-test.h"
 #include "plugin/gstgpudlinfer.h"
+#include "plugin/gstgpudloverlay.h"
 
 #include <unistd.h>
 
@@ -395,11 +396,44 @@ test_taken_out (void)
   }
 }
 
+/* Its parts go with it, also one that somebody has a reference to. */
+static void
+test_overlay (void)
+{
+  if (!is_inside ())
+    return;
+  for (guint held_part = 0; held_part < 2; held_part++) {
+    GstElement *overlay =
+        gst_object_ref_sink (plugin_test_element ("gpudloverlay", "name=lost",
+            NULL));
+    GstElement *composer = GST_GPUDL_OVERLAY (overlay)->composer;
+    g_autoptr (GstPad) pad = gst_element_get_static_pad (composer, "sink");
+    gint gone = FALSE;
+
+    g_object_weak_ref (G_OBJECT (composer), set_flag, &gone);
+    if (held_part)
+      gst_object_ref (composer);
+    g_assert_cmpint (gst_element_set_state (overlay, GST_STATE_PLAYING), !=,
+        GST_STATE_CHANGE_FAILURE);
+    drop (overlay, COMPLAINT "lost*");
+    if (held_part) {
+      g_assert_cmpint (GST_STATE (composer), ==, GST_STATE_NULL);
+      g_assert_cmpuint (g_signal_handler_find (composer, G_SIGNAL_MATCH_ID,
+              g_signal_lookup ("draw", G_OBJECT_TYPE (composer)), 0, NULL, NULL,
+              NULL), ==, 0);
+      gst_object_unref (composer);
+    }
+    g_assert_true (g_atomic_int_get (&gone));
+  }
+  _exit (0);
+}
+
 int
 main (int argc, char **argv)
 {
   plugin_test_init (&argc, &argv);
   GST_ELEMENT_REGISTER (gpudlinfer, NULL);
+  GST_ELEMENT_REGISTER (gpudloverlay, NULL);
   plugin_fake_init ();
   model_path = plugin_fake_model ("net.bin", PLUGIN_FAKE_CLASSES, 1, FALSE);
 
@@ -411,5 +445,6 @@ main (int argc, char **argv)
   ADD ("in-its-own-thread", test_in_own_thread);
   ADD ("with-its-bin", test_with_its_bin);
   ADD ("taken-out-of-a-running-pipeline", test_taken_out);
+  ADD ("overlay-with-its-parts", test_overlay);
   return plugin_test_run ();
 }
