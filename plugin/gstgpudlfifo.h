@@ -23,6 +23,8 @@ G_BEGIN_DECLS
 typedef struct
 {
   GstGpudlFrame frame;          /* mapped while the request may read it */
+  gdouble region[4];            /* x, y, width, height of what the network sees,
+                                 * in 0..1 */
   GpudlRequest *request;        /* the slot's own, used again and again */
   gboolean submitted;           /* the request is the buffer's */
   gint64 arrived;               /* g_get_monotonic_time(), us */

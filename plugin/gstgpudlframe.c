@@ -39,23 +39,6 @@ frame_is_pinned (GstVideoFrame * video, GpudlDevice * device)
   return TRUE;
 }
 
-/* What is looked at, as a part of the frame. */
-static void
-frame_region (GstGpudlFrame * frame)
-{
-  const GpudlFrame *out = &frame->frame;
-  const gdouble width = out->width, height = out->height;
-
-  frame->region[0] = frame->region[1] = 0;
-  frame->region[2] = frame->region[3] = 1;
-  if (out->crop_width == 0)
-    return;
-  frame->region[0] = out->crop_x / width;
-  frame->region[1] = out->crop_y / height;
-  frame->region[2] = out->crop_width / width;
-  frame->region[3] = out->crop_height / height;
-}
-
 gboolean
 gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
     GstBuffer * buffer, GpudlMemoryKind kind, GpudlDevice * device,
@@ -81,7 +64,6 @@ gst_gpudl_frame_map (GstGpudlFrame * frame, const GstVideoInfo * info,
     gst_gpudl_frame_unmap (frame);
     return FALSE;
   }
-  frame_region (frame);
   return TRUE;
 }
 

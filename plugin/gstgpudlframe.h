@@ -21,7 +21,6 @@ typedef struct
   GstVideoFrame video;
   gboolean mapped;
   GpudlFrame frame;             /* describes the mapping; valid while mapped */
-  gdouble region[4];            /* x, y, width, height looked at, in 0..1 */
 } GstGpudlFrame;
 
 /** Where buffers with these caps lie: CUDA where they have its feature and the

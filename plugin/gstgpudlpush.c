@@ -29,7 +29,7 @@ gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlSlot * slot,
   GST_OBJECT_UNLOCK (self);
 
   error = gst_gpudl_result_attach (&self->result, slot->request,
-      slot->frame.region, top_k, threshold, buffer,
+      slot->region, top_k, threshold, buffer,
       post ? GST_ELEMENT (self) : NULL, &self->segment);
   if (error != NULL)
     gst_gpudl_element_warning (GST_ELEMENT (self), error,

@@ -38,6 +38,7 @@ gst_gpudl_infer_submit_frame (GstGpudlInfer * self, GstGpudlSlot * slot,
     gst_gpudl_frame_unmap (&slot->frame);
     return FALSE;
   }
+  gpudl_preproc_get_region (&self->preproc, &slot->frame.frame, slot->region);
   slot->submitted = TRUE;
   return TRUE;
 }

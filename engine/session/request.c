@@ -177,6 +177,26 @@ const gchar *gpudl_frame_check(const GpudlFrame *frame)
     return check_pixels(&known);
 }
 
+gboolean gpudl_preproc_get_region(const GpudlPreproc *preproc, const GpudlFrame *frame, gdouble region[4])
+{
+    GpudlPreprocGeometry geometry;
+    GpudlPreproc known_preproc;
+    GpudlFrame known;
+
+    region[0] = region[1] = 0;
+    region[2] = region[3] = 1;
+    if (!gpudl_struct_take(&known, sizeof known, frame, GPUDL_FRAME_FIRST_SIZE, "GpudlFrame", NULL) ||
+        !gpudl_struct_take(&known_preproc, sizeof known_preproc, preproc, GPUDL_PREPROC_FIRST_SIZE, "GpudlPreproc",
+                           NULL) ||
+        known.width < 1 || known.height < 1 || gpudl_preproc_geometry(&known, &known_preproc, &geometry) != 0)
+        return FALSE;
+    region[0] = geometry.src_x / known.width;
+    region[1] = geometry.src_y / known.height;
+    region[2] = geometry.src_width / known.width;
+    region[3] = geometry.src_height / known.height;
+    return TRUE;
+}
+
 static gboolean check_frame(GpudlSession *session, const GpudlFrame *frame, const GpudlPreproc *pp, GError **error)
 {
     static const gchar *const memories[] = {"system", "CUDA", "pinned"};

@@ -317,6 +317,56 @@ static void test_pre_processing_is_checked(void)
             g_error("case %u is not refused", i);
 }
 
+/* A square input of 640x480, in whole pixels of it. */
+static void test_region(void)
+{
+    static const struct {
+        GpudlResizeMode mode;
+        gfloat fraction;
+        gint32 par_n, par_d, crop[4];
+        gboolean good;
+        gdouble region[4];
+    } cases[] = {
+        {GPUDL_RESIZE_STRETCH, 0.5f, 2, 1, {0}, TRUE, {0, 0, 640, 480}},
+        {GPUDL_RESIZE_LETTERBOX, 0.5f, 2, 1, {0}, TRUE, {0, 0, 640, 480}},
+        {GPUDL_RESIZE_LETTERBOX, 0.5f, 0, 0, {64, 48, 320, 96}, TRUE, {64, 48, 320, 96}},
+        {GPUDL_RESIZE_CENTER_CROP, 1, 1, 1, {0}, TRUE, {80, 0, 480, 480}},
+        {GPUDL_RESIZE_CENTER_CROP, 0.5f, 0, 0, {0}, TRUE, {200, 120, 240, 240}},
+        {GPUDL_RESIZE_CENTER_CROP, 1, 1, 2, {0}, TRUE, {0, 80, 640, 320}},
+        {GPUDL_RESIZE_CENTER_CROP, 1, 2, 1, {0}, TRUE, {200, 0, 240, 480}},
+        {GPUDL_RESIZE_CENTER_CROP, 0.5f, 1, 1, {64, 48, 320, 96}, TRUE, {200, 72, 48, 48}},
+        {GPUDL_RESIZE_CENTER_CROP, 0, 1, 1, {0}, FALSE, {0, 0, 640, 480}},
+        {GPUDL_RESIZE_CENTER_CROP, 1.5f, 1, 1, {0}, FALSE, {0, 0, 640, 480}},
+        {GPUDL_RESIZE_STRETCH, 1, 1, 1, {0, 0, -1, 4}, FALSE, {0, 0, 640, 480}},
+    };
+    GpudlPreproc preproc = {.width = 224, .height = 224, .channels = 3};
+    GpudlFrame frame = {.width = 640, .height = 480};
+    gdouble region[4];
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        frame.par_n = cases[i].par_n;
+        frame.par_d = cases[i].par_d;
+        frame.crop_x = cases[i].crop[0];
+        frame.crop_y = cases[i].crop[1];
+        frame.crop_width = cases[i].crop[2];
+        frame.crop_height = cases[i].crop[3];
+        preproc.resize_mode = cases[i].mode;
+        preproc.crop_fraction = cases[i].fraction;
+        g_assert_cmpint(gpudl_preproc_get_region(&preproc, &frame, region), ==, cases[i].good);
+        for (guint j = 0; j < 4; j++)
+            g_assert_cmpfloat_with_epsilon(region[j] * (j % 2 == 0 ? 640 : 480), cases[i].region[j], 1e-3);
+    }
+    frame.width = 0;
+    g_assert_false(gpudl_preproc_get_region(&preproc, &frame, region));
+    frame.width = 640;
+    frame.struct_size = 1;
+    g_assert_false(gpudl_preproc_get_region(&preproc, &frame, region));
+    frame.struct_size = 0;
+    preproc.struct_size = 1;
+    g_assert_false(gpudl_preproc_get_region(&preproc, &frame, region));
+    g_assert_cmpfloat(region[2], ==, 1);
+}
+
 int main(int argc, char **argv)
 {
     g_autofree gchar *folder = g_dir_make_tmp("gpudl-api-XXXXXX", NULL);
@@ -334,6 +384,7 @@ int main(int argc, char **argv)
     g_test_add_func("/api/labels-come-through-pipes", test_labels_come_through_pipes);
     g_test_add_func("/api/bad-labels-are-refused", test_bad_labels_are_refused);
     g_test_add_func("/api/pre-processing-is-checked", test_pre_processing_is_checked);
+    g_test_add_func("/api/region-is-what-the-network-sees", test_region);
     result = g_test_run();
     g_unlink(label_path);
     g_rmdir(folder);

@@ -111,16 +111,16 @@ make_graph (guint n_classes, guint n_heads)
   return graph;
 }
 
-const gchar *
-plugin_fake_model (const gchar * name, guint n_classes, guint n_heads,
-    gboolean labels)
+static const gchar *
+write_model (const gchar * name, guint n_classes, guint n_heads,
+    gboolean labels, GpudlResizeMode resize_mode, gfloat crop_fraction)
 {
   const GpudlPreproc preproc = {
     .width = WIDTH,.height = HEIGHT,.channels = 3,
     .channel_order = GPUDL_CHANNELS_RGB,
-    .resize_mode = GPUDL_RESIZE_STRETCH,
+    .resize_mode = resize_mode,
     .scale_method = GPUDL_SCALE_BILINEAR,
-    .crop_fraction = 0.875f,.pad_color = 0x727272,.pixel_scale = 255,
+    .crop_fraction = crop_fraction,.pad_color = 0x727272,.pixel_scale = 255,
     .mean = {0.1f, 0.2f, 0.3f},.std = {1, 2, 3}
   };
   const gchar *path = plugin_test_file (name, "");
@@ -141,6 +141,22 @@ plugin_fake_model (const gchar * name, guint n_classes, guint n_heads,
   gpudl_model_save (model, path, &error);
   g_assert_no_error (error);
   return path;
+}
+
+const gchar *
+plugin_fake_model (const gchar * name, guint n_classes, guint n_heads,
+    gboolean labels)
+{
+  return write_model (name, n_classes, n_heads, labels, GPUDL_RESIZE_STRETCH,
+      0.875f);
+}
+
+const gchar *
+plugin_fake_cropping_model (const gchar * name, guint n_classes,
+    gfloat crop_fraction)
+{
+  return write_model (name, n_classes, 1, FALSE, GPUDL_RESIZE_CENTER_CROP,
+      crop_fraction);
 }
 
 const gchar *

@@ -29,6 +29,9 @@ void plugin_fake_check_nothing_alive(void);
 /** Writes a net.bin into the test's folder; labels: "label 0", "label 1", ... The name of the model is the file's. */
 const gchar *plugin_fake_model(const gchar *name, guint n_classes, guint n_heads, gboolean labels);
 
+/** The same with center-crop and this fraction as its pre-processing. */
+const gchar *plugin_fake_cropping_model(const gchar *name, guint n_classes, gfloat crop_fraction);
+
 /** A class for each value that a frame can have: what plugin_fake_check_frame() looks for. */
 #define PLUGIN_FAKE_CLASSES 256
 

@@ -237,6 +237,72 @@ test_crop (void)
   plugin_test_teardown (h);
 }
 
+typedef struct
+{
+  const gchar *mode, *fraction; /* properties; "auto", "0": the model's */
+  const gchar *par;
+  gboolean crop;                /* 8x4 at 4,2 of 16x8 */
+  gdouble region[4];
+} Region;
+
+/* The network's input is 32x24. */
+static void
+check_region (const gchar * model, const Region * wanted)
+{
+  g_autofree gchar *caps =
+      g_strdup_printf ("video/x-raw,format=GRAY8,width=16,height=8,"
+      "pixel-aspect-ratio=%s", wanted->par);
+  g_autoptr (GstGpudlClassification) c = NULL;
+  g_autoptr (GstBuffer) out = NULL;
+  GstHarness *h;
+
+  g_test_message ("%s %s %s %d", wanted->mode, wanted->fraction, wanted->par,
+      wanted->crop);
+  plugin_fake_reset ();
+  h = new_harness (NULL);
+  g_object_set (h->element, "model", model, NULL);
+  gst_util_set_object_arg (G_OBJECT (h->element), "resize-mode", wanted->mode);
+  gst_util_set_object_arg (G_OBJECT (h->element), "crop-fraction",
+      wanted->fraction);
+  gst_element_set_state (h->element, GST_STATE_READY);
+  gst_harness_play (h);
+  gst_harness_set_src_caps_str (h, caps);
+  out = pass (h, wanted->crop ? cropped (4, 2, 8, 4) :
+      plugin_test_frame (16 * 8, 0, 0));
+  c = gst_gpudl_meta_read (out, 0);
+  g_assert_nonnull (c);
+  for (guint i = 0; i < 4; i++)
+    g_assert_cmpfloat_with_epsilon (c->region[i], wanted->region[i], 1e-6);
+  plugin_test_teardown (h);
+}
+
+static void
+test_region (void)
+{
+  static const Region settings[] = {
+    {"stretch", "0.5", "1/1", FALSE, {0, 0, 1, 1}},
+    {"letterbox", "0.5", "1/1", FALSE, {0, 0, 1, 1}},
+    {"center-crop", "1", "1/1", FALSE, {1 / 6., 0, 2 / 3., 1}},
+    {"center-crop", "0.5", "1/1", FALSE, {1 / 3., 0.25, 1 / 3., 0.5}},
+    {"center-crop", "1", "2/1", FALSE, {1 / 3., 0, 1 / 3., 1}},
+    {"center-crop", "1", "1/2", FALSE, {0, 1 / 8., 1, 3 / 4.}},
+    {"center-crop", "1", "1/1", TRUE, {1 / 3., 0.25, 1 / 3., 0.5}},
+    {"center-crop", "0.5", "1/1", TRUE, {5 / 12., 3 / 8., 1 / 6., 0.25}},
+    {"letterbox", "0.5", "1/1", TRUE, {0.25, 0.25, 0.5, 0.5}},
+  };
+  static const Region models[] = {
+    {"auto", "0", "1/1", FALSE, {1 / 3., 0.25, 1 / 3., 0.5}},
+    {"auto", "1", "1/1", FALSE, {1 / 6., 0, 2 / 3., 1}},
+    {"stretch", "0", "1/1", FALSE, {0, 0, 1, 1}},
+  };
+  const gchar *cropping = plugin_fake_cropping_model ("crop.bin", 10, 0.5f);
+
+  for (guint i = 0; i < G_N_ELEMENTS (settings); i++)
+    check_region (model_path, &settings[i]);
+  for (guint i = 0; i < G_N_ELEMENTS (models); i++)
+    check_region (cropping, &models[i]);
+}
+
 /* ---- pre-processing ----------------------------------------------------- */
 
 static void
@@ -522,6 +588,7 @@ main (int argc, char **argv)
   ADD ("colorimetry-chroma-site-and-par-come-from-caps", test_colours);
   ADD ("video-meta-strides-and-offsets-count", test_padded_strides);
   ADD ("crop-meta-is-the-region", test_crop);
+  ADD ("region-is-what-the-network-sees", test_region);
   ADD ("preprocessing-is-the-models-but-for-what-is-set", test_preproc);
   ADD ("preprocessing-changes-in-playing", test_preproc_in_playing);
   ADD ("metadata-has-exactly-the-documented-fields", test_meta_fields);
