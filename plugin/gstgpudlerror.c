@@ -5,6 +5,9 @@
 
 #include <glib/gi18n-lib.h>
 
+/* us */
+#define LIMIT_INTERVAL (5 * G_TIME_SPAN_SECOND)
+
 typedef enum
 {
   DOMAIN_LIBRARY,
@@ -91,4 +94,28 @@ gst_gpudl_element_warning (GstElement * element, GError * error,
     const gchar * doing)
 {
   post (element, GST_MESSAGE_WARNING, error, doing);
+}
+
+guint
+gst_gpudl_limit_pass (GstGpudlLimit * limit, gint64 now)
+{
+  const guint n = limit->n + 1;
+
+  if (limit->next != 0 && now < limit->next) {
+    limit->n = n;
+    return 0;
+  }
+  limit->next = now + LIMIT_INTERVAL;
+  limit->n = 0;
+  return n;
+}
+
+void
+gst_gpudl_element_frame_warning (GstElement * element, GError * error, guint n)
+{
+  GST_ELEMENT_WARNING (element, STREAM, FORMAT,
+      (_("Frame can't be classified: %s"), error->message),
+      ("it goes on with the last classification, if there is one; %u such "
+          "since the warning before", n));
+  g_error_free (error);
 }

@@ -31,6 +31,28 @@ void gst_gpudl_element_error (GstElement * element, GError * error,
 void gst_gpudl_element_warning (GstElement * element, GError * error,
     const gchar * doing);
 
+/** Of many warnings that are alike, the first goes on and then one in a while.
+ * Zeroed at first; by one thread at a time. */
+typedef struct
+{
+  gint64 next;                  /* us; no other one before it */
+  guint n;                      /* held back since the last one */
+} GstGpudlLimit;
+
+/** One more at a time now, us. How many it stands for if it goes on, itself
+ * included; 0: it is held back. */
+guint gst_gpudl_limit_pass (GstGpudlLimit * limit, gint64 now);
+
+/**
+ * gst_gpudl_element_frame_warning:
+ * @error: (transfer full): what is wrong with a frame
+ * @n: frames that this one stands for
+ *
+ * The frame goes on without being classified.
+ */
+void gst_gpudl_element_frame_warning (GstElement * element, GError * error,
+    guint n);
+
 G_END_DECLS
 
 #endif /* __GST_GPUDL_ERROR_H__ */

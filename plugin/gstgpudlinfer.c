@@ -39,6 +39,12 @@
  * for the hash, which takes as long as reading the file; it is empty if that has
  * become another file by then.
  *
+ * A frame that repeats another (flag GAP, as videorate and livesync set it) or
+ * can't be read is not classified. It has the classification of the frame before
+ * it: `fresh` is FALSE, `source-pts` that frame's time, `age` the time since
+ * then. Where there is none, frames flagged GAP are classified; one that can't be
+ * read goes on without, and a warning says why.
+ *
  * ## Example launch lines
  * |[
  * gst-launch-1.0 -m filesrc location=birds.mp4 ! decodebin ! videoconvert ! gpudlinfer model=net.bin post-messages=all ! fakesink
@@ -54,6 +60,7 @@
 #include "gstgpudlinfer.h"
 
 #include <glib/gi18n-lib.h>
+#include <string.h>
 
 #include "gstgpudlallocation.h"
 #include "gstgpudlload.h"
@@ -110,6 +117,8 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
 
   g_atomic_int_set (&self->failed, FALSE);
   self->interlace_told = self->discont = FALSE;
+  memset (&self->frame_warnings, 0, sizeof (self->frame_warnings));
+  gst_gpudl_infer_forget (self);
   gst_gpudl_stats_reset (&self->stats);
 
   GST_OBJECT_LOCK (self);
@@ -188,6 +197,7 @@ gst_gpudl_infer_set_caps (GstBaseTransform * trans, GstCaps * incaps,
       GST_WARNING_OBJECT (self, "fields lie apart in %" GST_PTR_FORMAT, incaps);
       return FALSE;
   }
+  gst_gpudl_infer_forget (self);
   self->info = info;
   self->kind = gst_gpudl_frame_memory_kind (incaps);
 

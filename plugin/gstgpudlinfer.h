@@ -6,6 +6,7 @@
 #include <gst/video/video.h>
 
 #include "cuda/gstgpudlcuda.h"
+#include "gstgpudlerror.h"
 #include "gstgpudlfifo.h"
 #include "gstgpudlnet.h"
 #include "gstgpudlresult.h"
@@ -47,6 +48,9 @@ struct _GstGpudlInfer
       GpudlDevice ** device, GError ** error);
   gboolean interlace_told;      /* one INFO from start() to stop() */
   gboolean discont;             /* a buffer was dropped since the last one */
+  gboolean may_hold;            /* frames that are not classified may have what a
+                                 * frame before them has */
+  GstGpudlLimit frame_warnings;
 
   GstPadActivateModeFunction base_src_activate_mode;
   GstSegment segment;           /* of what is in the FIFO; changed when empty */

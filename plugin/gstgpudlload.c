@@ -45,6 +45,13 @@ gst_gpudl_infer_unload (GstGpudlInfer * self)
   gst_gpudl_net_close (&net);
 }
 
+void
+gst_gpudl_infer_forget (GstGpudlInfer * self)
+{
+  self->may_hold = FALSE;
+  gst_gpudl_result_forget (&self->result);
+}
+
 gboolean
 gst_gpudl_infer_apply_preproc (GstGpudlInfer * self, GError ** error)
 {

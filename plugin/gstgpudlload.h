@@ -36,6 +36,11 @@ void gst_gpudl_infer_unload (GstGpudlInfer * self);
 GstFlowReturn gst_gpudl_infer_switch (GstGpudlInfer * self,
     GpudlDevice * device);
 
+/** Classifications of the frames before count no more for those that come: of
+ * another place, stream or size. Sink pad's streaming thread, or while it is held
+ * up; the FIFO is empty. */
+void gst_gpudl_infer_forget (GstGpudlInfer * self);
+
 /** Takes what the settings say now; after a failure it is as before. */
 gboolean gst_gpudl_infer_apply_preproc (GstGpudlInfer * self, GError ** error);
 gboolean gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error);

@@ -86,8 +86,10 @@ gst_gpudl_infer_finish (GstGpudlInfer * self, GstGpudlItem * item,
   gboolean ok;
 
   *buffer = g_steal_pointer (&item->buffer);
-  if (!slot->submitted)
+  if (!slot->submitted) {
+    gst_gpudl_result_hold (&self->result, buffer);
     return GST_FLOW_OK;
+  }
 
   ok = gpudl_request_wait (slot->request, &error);
   /* a mapped buffer's memory is locked: metadata only after this */

@@ -32,23 +32,29 @@ gst_gpudl_result_open (GstGpudlResult * result, GpudlModel * model,
   result->n_heads = gpudl_model_get_n_heads (model);
   result->no_scores = 0;
   result->labels = g_new0 (GstGpudlLabels *, result->n_heads);
+  result->answers = g_new0 (GstGpudlAnswer, result->n_heads);
   for (guint i = 0; i < result->n_heads; i++) {
+    const guint n_classes = gpudl_model_get_n_classes (model, i);
+
     result->labels[i] = gst_gpudl_labels_new_embedded (model, i);
-    max_classes = MAX (max_classes, gpudl_model_get_n_classes (model, i));
+    result->answers[i].classes = g_new (GstGpudlClass, n_classes);
+    max_classes = MAX (max_classes, n_classes);
   }
   result->best = g_new (GpudlClass, max_classes);
-  result->classes = g_new (GstGpudlClass, max_classes);
+  gst_gpudl_result_forget (result);
 }
 
 void
 gst_gpudl_result_close (GstGpudlResult * result)
 {
-  for (guint i = 0; i < result->n_heads; i++)
+  for (guint i = 0; i < result->n_heads; i++) {
     gst_gpudl_labels_unref (result->labels[i]);
+    g_free (result->answers[i].classes);
+  }
   result->n_heads = 0;
   g_clear_pointer (&result->labels, g_free);
   g_clear_pointer (&result->best, g_free);
-  g_clear_pointer (&result->classes, g_free);
+  g_clear_pointer (&result->answers, g_free);
   result->hash = NULL;
   g_clear_pointer (&result->model, gpudl_model_unref);
   g_clear_pointer (&result->name, g_free);
@@ -76,30 +82,30 @@ gst_gpudl_result_set_labels (GstGpudlResult * result,
   return TRUE;
 }
 
-/* The best classes of a head into result->classes; returns how many. */
-static guint
+/* The best classes of a head into its answer. */
+static void
 rank (GstGpudlResult * result, GpudlRequest * request, guint head, guint top_k,
     gfloat threshold)
 {
   const guint n_classes = gpudl_model_get_n_classes (result->model, head);
+  GstGpudlAnswer *answer = &result->answers[head];
   g_autoptr (GstGpudlLabels) labels = NULL;
-  guint n;
 
   g_mutex_lock (&result->lock);
   labels = gst_gpudl_labels_ref (result->labels[head]);
   g_mutex_unlock (&result->lock);
 
-  n = gpudl_request_top_k (request, head, MIN (top_k, n_classes),
+  answer->n_classes =
+      gpudl_request_top_k (request, head, MIN (top_k, n_classes),
       threshold > 0 ? threshold : -G_MAXFLOAT, result->best);
-  for (guint i = 0; i < n; i++) {
-    GstGpudlClass *class = &result->classes[i];
+  for (guint i = 0; i < answer->n_classes; i++) {
+    GstGpudlClass *class = &answer->classes[i];
 
     class->id = result->best[i].id;
     class->confidence = result->best[i].confidence;
     class->quark = gst_gpudl_labels_get (labels, class->id);
     class->label = g_quark_to_string (class->quark);
   }
-  return n;
 }
 
 /* FALSE if the head has no classification; *error is set to why at the first
@@ -121,37 +127,85 @@ check_scores (GstGpudlResult * result, GpudlRequest * request, guint head,
   return FALSE;
 }
 
+/* The classification of the last frame by a head. */
+static GstGpudlClassification
+describe_answer (GstGpudlResult * result, guint head)
+{
+  GstGpudlClassification c = {
+    .model = result->name,
+    .model_hash = result->hash,
+    .classes = result->answers[head].classes,
+    .n_classes = result->answers[head].n_classes,
+    .fresh = TRUE,
+    .source_pts = result->pts,
+    .age = 0,
+  };
+
+  if (result->n_heads > 1)
+    c.head = gpudl_model_get_head_name (result->model, head);
+  memcpy (c.region, result->region, sizeof (c.region));
+  return c;
+}
+
 GError *
 gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
     const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
     GstElement * poster, const GstSegment * segment)
 {
-  GstGpudlClassification c = {
-    .model = result->name,
-    .classes = result->classes,
-    .fresh = TRUE,
-    .source_pts = GST_BUFFER_PTS (buffer),
-    .age = 0,
-  };
+  gboolean any = FALSE;
   GError *error = NULL;
 
   if (result->hash == NULL)
     result->hash = gpudl_model_get_id (result->model);
-  c.model_hash = result->hash;
-  memcpy (c.region, region, sizeof (c.region));
+  memcpy (result->region, region, sizeof (result->region));
+  result->pts = GST_BUFFER_PTS (buffer);
   for (guint head = 0; head < result->n_heads; head++) {
-    if (!check_scores (result, request, head, &error))
+    GstGpudlAnswer *answer = &result->answers[head];
+    GstGpudlClassification c;
+
+    answer->is_one = check_scores (result, request, head, &error);
+    if (!answer->is_one)
       continue;
-    if (result->n_heads > 1)
-      c.head = gpudl_model_get_head_name (result->model, head);
-    c.n_classes = rank (result, request, head, top_k, threshold);
+    any = TRUE;
+    rank (result, request, head, top_k, threshold);
+    c = describe_answer (result, head);
     gst_gpudl_meta_attach (buffer, &c);
     if (poster != NULL)
       gst_element_post_message (poster,
           gst_gpudl_result_message_new (GST_OBJECT (poster), buffer, segment,
               &c));
   }
+  g_atomic_int_set (&result->held, any);
   return error;
+}
+
+gboolean
+gst_gpudl_result_hold (GstGpudlResult * result, GstBuffer ** buffer)
+{
+  const GstClockTime pts = GST_BUFFER_PTS (*buffer);
+
+  if (!g_atomic_int_get (&result->held))
+    return FALSE;
+  *buffer = gst_buffer_make_writable (*buffer);
+  for (guint head = 0; head < result->n_heads; head++) {
+    GstGpudlClassification c = describe_answer (result, head);
+
+    if (!result->answers[head].is_one)
+      continue;
+    c.fresh = FALSE;
+    c.age = GST_CLOCK_TIME_NONE;
+    /* played backwards, later frames have the smaller times */
+    if (GST_CLOCK_TIME_IS_VALID (pts) && GST_CLOCK_TIME_IS_VALID (c.source_pts))
+      c.age = pts > c.source_pts ? pts - c.source_pts : c.source_pts - pts;
+    gst_gpudl_meta_attach (*buffer, &c);
+  }
+  return TRUE;
+}
+
+void
+gst_gpudl_result_forget (GstGpudlResult * result)
+{
+  g_atomic_int_set (&result->held, FALSE);
 }
 
 /* ---- messages ----------------------------------------------------------- */

@@ -12,6 +12,14 @@
 
 G_BEGIN_DECLS
 
+/** What a head has said of the last frame that was classified. */
+typedef struct
+{
+  GstGpudlClass *classes;       /* room for all */
+  guint n_classes;
+  gboolean is_one;              /* its scores were numbers */
+} GstGpudlAnswer;
+
 typedef struct
 {
   GMutex lock;                  /* for labels */
@@ -23,7 +31,10 @@ typedef struct
   guint n_heads;
   guint32 no_scores;            /* bit h set: head h's last scores were no numbers */
   GpudlClass *best;             /* room for the largest head's classes */
-  GstGpudlClass *classes;
+  GstGpudlAnswer *answers;      /* one for each head */
+  gint held;                    /* atomic: they may be given to other frames */
+  gdouble region[4];            /* of that frame, and its time */
+  GstClockTime pts;
 } GstGpudlResult;
 
 void gst_gpudl_result_init (GstGpudlResult * result);
@@ -61,6 +72,19 @@ GError *gst_gpudl_result_attach (GstGpudlResult * result,
     GpudlRequest * request, const gdouble region[4], guint top_k,
     gfloat threshold, GstBuffer * buffer, GstElement * poster,
     const GstSegment * segment);
+
+/**
+ * gst_gpudl_result_hold:
+ * @buffer: (inout): a frame that is not classified
+ *
+ * Attaches to it what has been said of the last frame that was: metadata that is
+ * not fresh, no message. By the thread that attaches. FALSE: there is nothing,
+ * and the buffer has not been touched.
+ */
+gboolean gst_gpudl_result_hold (GstGpudlResult * result, GstBuffer ** buffer);
+
+/** What has been said holds for no frame that comes. From any thread. */
+void gst_gpudl_result_forget (GstGpudlResult * result);
 
 /**
  * gst_gpudl_result_message_new:

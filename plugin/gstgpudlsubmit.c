@@ -3,7 +3,6 @@
 
 #include "gstgpudlsubmit.h"
 
-#include "gstgpudlerror.h"
 #include "gstgpudlload.h"
 #include "gstgpudlpush.h"
 
@@ -25,21 +24,72 @@ gst_gpudl_infer_refresh (GstGpudlInfer * self, GError ** error)
   return !preproc_changed || gst_gpudl_infer_apply_preproc (self, error);
 }
 
+/* A buffer that does not hold what its caps and metas say. */
+static gboolean
+gst_gpudl_infer_map_frame (GstGpudlInfer * self, GstGpudlSlot * slot,
+    GstBuffer * buffer, GError ** error)
+{
+  const gchar *wrong;
+
+  if (!gst_gpudl_frame_map (&slot->frame, &self->info, buffer, self->kind,
+          gst_gpudl_net_get_pinning_device (&self->net), error))
+    return FALSE;
+  wrong = gpudl_frame_check (&slot->frame.frame);
+  if (wrong == NULL)
+    return TRUE;
+  gst_gpudl_frame_unmap (&slot->frame);
+  g_set_error (error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s", wrong);
+  return FALSE;
+}
+
+/* One frame that is damaged does not end a stream. */
+static void
+gst_gpudl_infer_pass_over (GstGpudlInfer * self, GError * error)
+{
+  const guint n =
+      gst_gpudl_limit_pass (&self->frame_warnings, g_get_monotonic_time ());
+
+  gst_gpudl_stats_error (&self->stats);
+  GST_DEBUG_OBJECT (self, "frame can't be classified: %s", error->message);
+  if (n > 0)
+    gst_gpudl_element_frame_warning (GST_ELEMENT (self), error, n);
+  else
+    g_error_free (error);
+}
+
+/* What repeats another frame, or says that there is nothing to be seen, need not
+ * be looked at. */
+static gboolean
+gst_gpudl_infer_needs_classifying (GstGpudlInfer * self, GstBuffer * buffer)
+{
+  return !GST_BUFFER_FLAG_IS_SET (buffer, GST_BUFFER_FLAG_GAP)
+      || (!self->may_hold && gst_buffer_get_size (buffer) > 0);
+}
+
+/* FALSE: classifying fails. A frame that can't be read has no request. */
 static gboolean
 gst_gpudl_infer_submit_frame (GstGpudlInfer * self, GstGpudlSlot * slot,
     GstBuffer * buffer, GError ** error)
 {
-  if (!gst_gpudl_infer_refresh (self, error)
-      || !gst_gpudl_frame_map (&slot->frame, &self->info, buffer,
-          self->kind, gst_gpudl_net_get_pinning_device (&self->net), error))
+  GError *unreadable = NULL;
+
+  if (!gst_gpudl_infer_refresh (self, error))
     return FALSE;
+  if (!gst_gpudl_infer_map_frame (self, slot, buffer, &unreadable)) {
+    if (g_error_matches (unreadable, GPUDL_ERROR, GPUDL_ERROR_FORMAT)) {
+      gst_gpudl_infer_pass_over (self, unreadable);
+      return TRUE;
+    }
+    g_propagate_error (error, unreadable);
+    return FALSE;
+  }
   if (!gpudl_request_submit (slot->request, &slot->frame.frame, &self->preproc,
           error)) {
     gst_gpudl_frame_unmap (&slot->frame);
     return FALSE;
   }
   gpudl_preproc_get_region (&self->preproc, &slot->frame.frame, slot->region);
-  slot->submitted = TRUE;
+  slot->submitted = self->may_hold = TRUE;
   return TRUE;
 }
 
@@ -81,8 +131,7 @@ gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
     self->discont = FALSE;
   }
   slot->arrived = arrived;
-  /* a gap buffer has no picture: it goes through the FIFO without a request */
-  if (!GST_BUFFER_FLAG_IS_SET (buffer, GST_BUFFER_FLAG_GAP)
+  if (gst_gpudl_infer_needs_classifying (self, buffer)
       && !gst_gpudl_infer_submit_frame (self, slot, buffer, &error)) {
     gst_buffer_unref (buffer);
     gst_gpudl_stats_error (&self->stats);
@@ -214,6 +263,8 @@ gst_gpudl_infer_serialized_event (GstGpudlInfer * self, GstEvent * event)
     gst_gpudl_fifo_forgive (&self->fifo, GST_FLOW_EOS, srcpad,
         gst_gpudl_infer_loop);
   }
+  if (type == GST_EVENT_STREAM_START || type == GST_EVENT_SEGMENT)
+    gst_gpudl_infer_forget (self);
   if (type == GST_EVENT_SEGMENT)
     gst_event_copy_segment (event, &self->segment);
   if (type == GST_EVENT_EOS)
@@ -238,6 +289,7 @@ gst_gpudl_infer_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
     case GST_EVENT_FLUSH_STOP:
       gst_gpudl_infer_flush_start (self);
       self->discont = FALSE;
+      gst_gpudl_infer_forget (self);
       g_atomic_int_set (&self->failed, FALSE);
       ok = base->sink_event (GST_BASE_TRANSFORM (self), event);
       gst_gpudl_fifo_start (&self->fifo, srcpad, gst_gpudl_infer_loop);

@@ -407,31 +407,6 @@ test_shutdown_blocked (void)
   plugin_test_teardown (h);
 }
 
-static void
-test_gap_buffers (void)
-{
-  g_autoptr (GstBuffer) out = NULL;
-  GstBuffer *gap;
-  GstHarness *h;
-
-  plugin_fake_reset ();
-  FAKE_SET (fake, does.hold, TRUE);
-  h = plugin_fake_harness_of_depth (model_path, 4);
-  plugin_fake_push (h, 0);
-  gap = plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 1, 1);
-  GST_BUFFER_FLAG_SET (gap, GST_BUFFER_FLAG_GAP);
-  g_assert_cmpint (gst_harness_push (h, gap), ==, GST_FLOW_OK);
-  plugin_fake_push (h, 2);
-  plugin_fake_release (NULL);
-  plugin_fake_pull (h, 0);
-  out = gst_harness_pull (h);
-  g_assert_true (out == gap);
-  g_assert_null (gst_gpudl_meta_read (out, 0));
-  plugin_fake_pull (h, 2);
-  g_assert_cmpuint (FAKE_SEEN (fake, jobs), ==, 2);
-  plugin_test_teardown (h);
-}
-
 /* ---- downstream ---------------------------------------------------------------------------------------------------*/
 
 static GstFlowReturn chain_result;
@@ -670,21 +645,6 @@ test_device_gone (void)
     plugin_test_teardown (h[i]);
 }
 
-static void
-test_too_small_buffer (void)
-{
-  GstHarness *h;
-
-  plugin_fake_reset ();
-  h = plugin_fake_harness_of_depth (model_path, 2);
-  g_assert_cmpint (gst_harness_push (h,
-          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE - 1, 0, 0)), ==,
-      GST_FLOW_ERROR);
-  plugin_test_one_error (h->element, GST_STREAM_ERROR,
-      GST_STREAM_ERROR_WRONG_TYPE);
-  plugin_test_teardown (h);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -713,8 +673,6 @@ main (int argc, char **argv)
       test_flush_blocked_chain);
   g_test_add_func ("/flow/shutdown-lets-blocked-chain-and-event-go",
       test_shutdown_blocked);
-  g_test_add_func ("/flow/gap-buffers-keep-place-without-request",
-      test_gap_buffers);
   g_test_add_func ("/flow/downstream-result-comes-back-and-sticks-until-flush",
       test_downstream_results);
   g_test_add_func ("/flow/downstream-eos-ends-with-next-segment",
@@ -727,7 +685,5 @@ main (int argc, char **argv)
       test_engine_failures);
   g_test_add_func ("/flow/device-that-fails-takes-all-its-elements-along",
       test_device_gone);
-  g_test_add_func ("/flow/too-small-buffer-is-one-element-error",
-      test_too_small_buffer);
   return plugin_test_run ();
 }
