@@ -87,6 +87,15 @@ gst_gpudl_meta_attach (GstBuffer * buffer,
   gst_gpudl_analytics_attach (buffer, classification);
 }
 
+guint
+gst_gpudl_meta_get_n (GstBuffer * buffer)
+{
+  const GstMetaInfo *info =
+      gst_meta_get_info (GST_GPUDL_CLASSIFICATION_META_NAME);
+
+  return info != NULL ? gst_buffer_get_n_meta (buffer, info->api) : 0;
+}
+
 static GstStructure *
 find_structure (GstBuffer * buffer, guint index)
 {

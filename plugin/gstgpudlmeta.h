@@ -57,6 +57,11 @@ void gst_gpudl_meta_register (void);
 void gst_gpudl_meta_attach (GstBuffer * buffer,
     const GstGpudlClassification * classification);
 
+/** How many classifications a buffer carries, those of unknown versions
+ * included: one for each head of each gpudlinfer that it has passed, in that
+ * order. */
+guint gst_gpudl_meta_get_n (GstBuffer * buffer);
+
 /**
  * gst_gpudl_meta_read:
  * @buffer: a buffer

@@ -6,9 +6,12 @@
  *
  * Draws what `gpudlinfer` has attached: for each of the best classes its label,
  * its confidence in percent and as a bar. Frames without classification pass as
- * they are. The drawing is made anew only when the text or the size of the
- * frame changes. Where downstream can compose overlays itself, they are
- * attached to the buffers and the pixels stay untouched.
+ * they are. Where a frame has been through several `gpudlinfer`, or a network
+ * has several outputs, all results are drawn, each below its model's name;
+ * #GstGpudlOverlay:model picks one. The drawing is made anew only when the text
+ * or the size of the frame changes, and is never larger than the frame. Where
+ * downstream can compose overlays itself, they are attached to the buffers and
+ * the pixels stay untouched. docs/overlay.md says more.
  *
  * ## Example launch line
  * |[
@@ -22,6 +25,7 @@
 #include "gstgpudloverlay.h"
 
 #include <glib/gi18n-lib.h>
+#include <string.h>
 
 #include "gstgpudlpanel.h"
 
@@ -32,12 +36,15 @@ GST_DEBUG_CATEGORY_STATIC (gst_gpudl_overlay_debug);
 #define DEFAULT_SIZE 0.05
 #define DEFAULT_COUNT 3
 #define MAX_COUNT 20
+/* Digits of a model-hash that are no longer taken for a chance. */
+#define MIN_HASH 8
 
 enum
 {
   PROP_POSITION = 1,
   PROP_SIZE,
-  PROP_COUNT
+  PROP_COUNT,
+  PROP_MODEL
 };
 
 #define TEMPLATE_CAPS                                                          \
@@ -77,23 +84,94 @@ gst_gpudl_overlay_position_get_type (void)
 
 /* ---- composer's streaming thread ---------------------------------------- */
 
-static void
-init_panel (GstGpudlOverlay * self, GstGpudlPanel * panel,
-    const GstVideoInfo * info, guint * count)
+/* What properties say, as they are now. */
+typedef struct
 {
   GstGpudlOverlayPosition position;
   gdouble size;
+  guint count;
+  gchar *model;                 /* NULL: all */
+} Wishes;
 
+static void
+get_wishes (GstGpudlOverlay * self, Wishes * wishes)
+{
   GST_OBJECT_LOCK (self);
-  position = self->position;
-  size = self->size;
-  *count = self->count;
+  wishes->position = self->position;
+  wishes->size = self->size;
+  wishes->count = self->count;
+  wishes->model = g_strdup (self->model);
   GST_OBJECT_UNLOCK (self);
-  gst_gpudl_panel_init (panel, info, size,
-      position == GST_GPUDL_OVERLAY_TOP_RIGHT
-      || position == GST_GPUDL_OVERLAY_BOTTOM_RIGHT,
-      position == GST_GPUDL_OVERLAY_BOTTOM_LEFT
-      || position == GST_GPUDL_OVERLAY_BOTTOM_RIGHT);
+}
+
+static gboolean
+is_of_model (const GstGpudlClassification * c, const gchar * model)
+{
+  return model == NULL || strcmp (c->model, model) == 0
+      || (strlen (model) >= MIN_HASH && g_str_has_prefix (c->model_hash,
+          model));
+}
+
+/* Once for each value of the property: a slip of the pen shows nothing. */
+static void
+warn_of_model (GstGpudlOverlay * self, const gchar * model,
+    const gchar * others)
+{
+  if (g_strcmp0 (self->missed_model, model) == 0)
+    return;
+  g_free (self->missed_model);
+  self->missed_model = g_strdup (model);
+  GST_ELEMENT_WARNING (self, RESOURCE, NOT_FOUND,
+      (_("No result on the picture is of model \"%s\"."), model),
+      ("nothing is drawn; the results are of: %s", others));
+}
+
+/* The frame's results that are to be drawn, in the order of the elements that
+ * made them. */
+static GPtrArray *
+read_results (GstGpudlOverlay * self, GstBuffer * buffer, const gchar * model)
+{
+  const guint n = gst_gpudl_meta_get_n (buffer);
+  GPtrArray *results = g_ptr_array_new_full (n,
+      (GDestroyNotify) gst_gpudl_classification_free);
+  g_autoptr (GString) others = g_string_new (NULL);
+
+  for (guint i = 0; i < n; i++) {
+    g_autoptr (GstGpudlClassification) c = gst_gpudl_meta_read (buffer, i);
+
+    if (c == NULL)
+      continue;
+    if (is_of_model (c, model))
+      g_ptr_array_add (results, g_steal_pointer (&c));
+    else
+      g_string_append_printf (others, "%s%s (%.12s)", others->len ? ", " : "",
+          c->model, c->model_hash);
+  }
+  if (results->len == 0 && others->len > 0)
+    warn_of_model (self, model, others->str);
+  return results;
+}
+
+/* Where there are several results, each says whose it is, one without any class
+ * too, so that the others stay where they are. FALSE: there is no class. */
+static gboolean
+add_rows (GstGpudlPanel * panel, const GPtrArray * results, guint count)
+{
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < results->len; i++) {
+    const GstGpudlClassification *c = results->pdata[i];
+    g_autofree gchar *title = c->head != NULL ?
+        g_strdup_printf ("%s: %s", c->model, c->head) : g_strdup (c->model);
+
+    if (results->len > 1)
+      gst_gpudl_panel_add_title (panel, title);
+    for (guint k = 0; k < MIN (count, c->n_classes); k++)
+      gst_gpudl_panel_add_class (panel, c->classes[k].label,
+          c->classes[k].confidence);
+    any |= c->n_classes > 0;
+  }
+  return any;
 }
 
 /* Once, until pixels have another shape. */
@@ -111,41 +189,53 @@ warn_of_ratio (GstGpudlOverlay * self, const GstGpudlPanel * panel)
   self->odd_ratio = panel->odd_ratio;
 }
 
+/* The last drawing, if it shows this, else a new one. (nullable) */
+static GstVideoOverlayComposition *
+draw_panel (GstGpudlOverlay * self, const GstGpudlPanel * panel)
+{
+  gst_gpudl_panel_describe (panel, self->key);
+  if (!g_string_equal (self->key, self->last_key)) {
+    GST_DEBUG_OBJECT (self, "drawing %s", self->key->str);
+    warn_of_ratio (self, panel);
+    g_clear_pointer (&self->composition, gst_video_overlay_composition_unref);
+    g_string_truncate (self->last_key, 0);
+    self->composition = gst_gpudl_panel_render (panel, self->pango);
+    if (self->composition != NULL)
+      g_string_assign (self->last_key, self->key->str);
+    else                        /* the next frame tries again */
+      GST_WARNING_OBJECT (self, "no memory for a drawing over %dx%d pixels",
+          GST_VIDEO_INFO_WIDTH (panel->info),
+          GST_VIDEO_INFO_HEIGHT (panel->info));
+  }
+  return self->composition != NULL ?
+      gst_video_overlay_composition_ref (self->composition) : NULL;
+}
+
 static GstVideoOverlayComposition *
 gst_gpudl_overlay_draw (GstElement * composer, GstSample * sample,
     gpointer user_data)
 {
   GstGpudlOverlay *self = GST_GPUDL_OVERLAY (user_data);
-  GstBuffer *buffer = gst_sample_get_buffer (sample);
-  g_autoptr (GstGpudlClassification) c = gst_gpudl_meta_read (buffer, 0);
+  GstVideoOverlayComposition *composition = NULL;
+  g_autoptr (GPtrArray) results = NULL;
   GstGpudlPanel panel;
   GstVideoInfo info;
-  guint count;
+  Wishes wishes;
 
-  if (c == NULL || c->n_classes == 0
-      || !gst_video_info_from_caps (&info, gst_sample_get_caps (sample)))
+  if (!gst_video_info_from_caps (&info, gst_sample_get_caps (sample)))
     return NULL;
-
-  init_panel (self, &panel, &info, &count);
-  for (guint i = 0; i < MIN (count, c->n_classes); i++)
-    gst_gpudl_panel_add_class (&panel, c->classes[i].label,
-        c->classes[i].confidence);
-  gst_gpudl_panel_describe (&panel, self->key);
-  if (!g_string_equal (self->key, self->last_key)) {
-    GST_DEBUG_OBJECT (self, "drawing %s", self->key->str);
-    warn_of_ratio (self, &panel);
-    g_clear_pointer (&self->composition, gst_video_overlay_composition_unref);
-    g_string_truncate (self->last_key, 0);
-    self->composition = gst_gpudl_panel_render (&panel, self->pango);
-    if (self->composition != NULL)
-      g_string_assign (self->last_key, self->key->str);
-    else                        /* the next frame tries again */
-      GST_WARNING_OBJECT (self, "no memory for a drawing over %dx%d pixels",
-          info.width, info.height);
-  }
+  get_wishes (self, &wishes);
+  results = read_results (self, gst_sample_get_buffer (sample), wishes.model);
+  gst_gpudl_panel_init (&panel, &info, wishes.size,
+      wishes.position == GST_GPUDL_OVERLAY_TOP_RIGHT
+      || wishes.position == GST_GPUDL_OVERLAY_BOTTOM_RIGHT,
+      wishes.position == GST_GPUDL_OVERLAY_BOTTOM_LEFT
+      || wishes.position == GST_GPUDL_OVERLAY_BOTTOM_RIGHT);
+  if (add_rows (&panel, results, wishes.count))
+    composition = draw_panel (self, &panel);
   gst_gpudl_panel_clear (&panel);
-  return self->composition != NULL ?
-      gst_video_overlay_composition_ref (self->composition) : NULL;
+  g_free (wishes.model);
+  return composition;
 }
 
 /* ---- object ------------------------------------------------------------- */
@@ -182,6 +272,7 @@ gst_gpudl_overlay_change_state (GstElement * element, GstStateChange transition)
   if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
     g_clear_pointer (&self->composition, gst_video_overlay_composition_unref);
     g_string_truncate (self->last_key, 0);
+    g_clear_pointer (&self->missed_model, g_free);
     self->odd_ratio = FALSE;
     g_clear_object (&self->pango);
   }
@@ -204,6 +295,12 @@ gst_gpudl_overlay_set_property (GObject * object, guint prop_id,
       break;
     case PROP_COUNT:
       self->count = g_value_get_uint (value);
+      break;
+    case PROP_MODEL:
+      g_free (self->model);
+      self->model = g_value_dup_string (value);
+      if (self->model != NULL && *self->model == 0)
+        g_clear_pointer (&self->model, g_free);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -228,6 +325,9 @@ gst_gpudl_overlay_get_property (GObject * object, guint prop_id, GValue * value,
       break;
     case PROP_COUNT:
       g_value_set_uint (value, self->count);
+      break;
+    case PROP_MODEL:
+      g_value_set_string (value, self->model);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -271,6 +371,8 @@ gst_gpudl_overlay_finalize (GObject * object)
   g_clear_object (&self->pango);
   g_string_free (self->key, TRUE);
   g_string_free (self->last_key, TRUE);
+  g_free (self->model);
+  g_free (self->missed_model);
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
 
@@ -335,8 +437,13 @@ gst_gpudl_overlay_class_init (GstGpudlOverlayClass * klass)
           G_STRINGIFY (GST_GPUDL_PANEL_MIN_LINE) " pixels", 0.01, 0.5,
           DEFAULT_SIZE, flags));
   g_object_class_install_property (object_class, PROP_COUNT,
-      g_param_spec_uint ("count", "Count", "Classes written at most", 1,
-          MAX_COUNT, DEFAULT_COUNT, flags));
+      g_param_spec_uint ("count", "Count", "Classes of each result written at "
+          "most", 1, MAX_COUNT, DEFAULT_COUNT, flags));
+  g_object_class_install_property (object_class, PROP_MODEL,
+      g_param_spec_string ("model", "Model",
+          "Model whose results are written: its name, or the first "
+          G_STRINGIFY (MIN_HASH) " digits or more of its model-hash; default: "
+          "all results", NULL, flags));
   gst_type_mark_as_plugin_api (GST_TYPE_GPUDL_OVERLAY_POSITION, 0);
 
   gst_element_class_set_static_metadata (element_class,

@@ -35,11 +35,13 @@ struct _GstGpudlOverlay
   GstGpudlOverlayPosition position;
   gdouble size;
   guint count;
+  gchar *model;                 /* NULL: all */
 
   /* the composer's streaming thread; between frames the last drawing */
   GString *key, *last_key;      /* everything the drawing depends on */
   GstVideoOverlayComposition *composition;      /* NULL: there was no memory */
   gboolean odd_ratio;           /* has been said */
+  gchar *missed_model;          /* that there is none of it has been said */
   PangoContext *pango;          /* from PAUSED to READY */
 };
 

@@ -14,7 +14,8 @@
 
 typedef struct
 {
-  gchar *label, *number;
+  gchar *label;
+  gchar *number;                /* NULL: a title */
   gdouble confidence;           /* in 0..1 */
 } Row;
 
@@ -23,7 +24,7 @@ typedef struct
 {
   guint n;                      /* rows */
   gint pad, bar;
-  gint label_width, number_width, text_height;
+  gint label_width, number_width, title_width, text_height;
   gint width, height;
   PangoLayout **labels, **numbers;
 } Sizes;
@@ -98,6 +99,14 @@ gst_gpudl_panel_add_class (GstGpudlPanel * panel, const gchar * label,
 }
 
 void
+gst_gpudl_panel_add_title (GstGpudlPanel * panel, const gchar * title)
+{
+  const Row row = {.label = g_strdup (title) };
+
+  g_array_append_val (panel->rows, row);
+}
+
+void
 gst_gpudl_panel_describe (const GstGpudlPanel * panel, GString * key)
 {
   g_string_printf (key, "%d %d %d/%d %d %d %d",
@@ -105,23 +114,35 @@ gst_gpudl_panel_describe (const GstGpudlPanel * panel, GString * key)
       GST_VIDEO_INFO_PAR_N (panel->info), GST_VIDEO_INFO_PAR_D (panel->info),
       panel->right, panel->bottom, panel->line);
   for (guint i = 0; i < panel->rows->len; i++)
-    g_string_append_printf (key, "\n%s %s", get_row (panel, i)->number,
+    g_string_append_printf (key, "\n%s %s",
+        get_row (panel, i)->number != NULL ? get_row (panel, i)->number : "#",
         get_row (panel, i)->label);
 }
 
+/* Text of one line, cut to max_width; size of the line grows with it. */
 static PangoLayout *
 new_layout (PangoContext * pango, const GstGpudlPanel * panel,
-    const gchar * text)
+    const gchar * font_name, const gchar * text, gint max_width,
+    gint * widest, gint * highest)
 {
   g_autoptr (PangoFontDescription) font =
-      pango_font_description_from_string ("Sans Bold");
+      pango_font_description_from_string (font_name);
   PangoLayout *layout = pango_layout_new (pango);
+  gint width, height;
 
   pango_font_description_set_absolute_size (font,
       panel->line * 0.75 * PANGO_SCALE);
   pango_layout_set_font_description (layout, font);
   pango_layout_set_single_paragraph_mode (layout, TRUE);
   pango_layout_set_text (layout, text, -1);
+  pango_layout_get_pixel_size (layout, &width, &height);
+  if (width > max_width) {
+    pango_layout_set_ellipsize (layout, PANGO_ELLIPSIZE_END);
+    pango_layout_set_width (layout, max_width * PANGO_SCALE);
+    pango_layout_get_pixel_size (layout, &width, &height);
+  }
+  *widest = MAX (*widest, width);
+  *highest = MAX (*highest, height);
   return layout;
 }
 
@@ -138,27 +159,19 @@ measure (const GstGpudlPanel * panel, PangoContext * pango, Sizes * sizes)
   sizes->text_height = panel->line;
   for (guint i = 0; i < n; i++) {
     const Row *row = get_row (panel, i);
-    gint width, height;
+    const gboolean title = row->number == NULL;
 
-    sizes->labels[i] = new_layout (pango, panel, row->label);
-    pango_layout_get_pixel_size (sizes->labels[i], &width, &height);
-    if (width > max_width) {
-      pango_layout_set_ellipsize (sizes->labels[i], PANGO_ELLIPSIZE_END);
-      pango_layout_set_width (sizes->labels[i], max_width * PANGO_SCALE);
-      pango_layout_get_pixel_size (sizes->labels[i], &width, &height);
-    }
-    sizes->label_width = MAX (sizes->label_width, width);
-    sizes->text_height = MAX (sizes->text_height, height);
-
-    sizes->numbers[i] = new_layout (pango, panel, row->number);
-    pango_layout_get_pixel_size (sizes->numbers[i], &width, &height);
-    sizes->number_width = MAX (sizes->number_width, width);
-    sizes->text_height = MAX (sizes->text_height, height);
+    sizes->labels[i] = new_layout (pango, panel, title ? "Sans" : "Sans Bold",
+        row->label, max_width,
+        title ? &sizes->title_width : &sizes->label_width, &sizes->text_height);
+    if (!title)
+      sizes->numbers[i] = new_layout (pango, panel, "Sans Bold", row->number,
+          max_width, &sizes->number_width, &sizes->text_height);
   }
   sizes->pad = MAX (2, panel->line / 3);
   sizes->bar = (gint) (panel->line * BAR_LINES);
-  sizes->width = 4 * sizes->pad + sizes->bar + sizes->number_width +
-      sizes->label_width;
+  sizes->width = MAX (4 * sizes->pad + sizes->bar + sizes->number_width +
+      sizes->label_width, 2 * sizes->pad + sizes->title_width);
   sizes->height = 2 * sizes->pad + n * sizes->text_height;
 }
 
@@ -174,6 +187,28 @@ clear_sizes (Sizes * sizes)
 }
 
 static void
+draw_class (const Sizes * sizes, guint i, gdouble confidence, gdouble top,
+    cairo_t * cr)
+{
+  const gdouble bar_y = top + sizes->text_height * 0.25;
+  const gdouble bar_height = sizes->text_height * 0.5;
+  const gdouble number_x = 2 * sizes->pad + sizes->bar;
+
+  cairo_set_source_rgba (cr, 1, 1, 1, 0.25);
+  cairo_rectangle (cr, sizes->pad, bar_y, sizes->bar, bar_height);
+  cairo_fill (cr);
+  cairo_set_source_rgba (cr, 0.3, 0.85, 0.3, 1);
+  cairo_rectangle (cr, sizes->pad, bar_y, sizes->bar * confidence, bar_height);
+  cairo_fill (cr);
+
+  cairo_set_source_rgba (cr, 1, 1, 1, 1);
+  cairo_move_to (cr, number_x, top);
+  pango_cairo_show_layout (cr, sizes->numbers[i]);
+  cairo_move_to (cr, number_x + sizes->pad + sizes->number_width, top);
+  pango_cairo_show_layout (cr, sizes->labels[i]);
+}
+
+static void
 draw (const GstGpudlPanel * panel, const Sizes * sizes, cairo_t * cr)
 {
   cairo_set_source_rgba (cr, 0, 0, 0, 0.6);
@@ -182,24 +217,14 @@ draw (const GstGpudlPanel * panel, const Sizes * sizes, cairo_t * cr)
 
   for (guint i = 0; i < sizes->n; i++) {
     const gdouble top = sizes->pad + i * sizes->text_height;
-    const gdouble bar_x = sizes->pad;
-    const gdouble bar_y = top + sizes->text_height * 0.25;
-    const gdouble bar_height = sizes->text_height * 0.5;
 
-    cairo_set_source_rgba (cr, 1, 1, 1, 0.25);
-    cairo_rectangle (cr, bar_x, bar_y, sizes->bar, bar_height);
-    cairo_fill (cr);
-    cairo_set_source_rgba (cr, 0.3, 0.85, 0.3, 1);
-    cairo_rectangle (cr, bar_x, bar_y,
-        sizes->bar * get_row (panel, i)->confidence, bar_height);
-    cairo_fill (cr);
-
-    cairo_set_source_rgba (cr, 1, 1, 1, 1);
-    cairo_move_to (cr, bar_x + sizes->bar + sizes->pad, top);
-    pango_cairo_show_layout (cr, sizes->numbers[i]);
-    cairo_move_to (cr,
-        bar_x + sizes->bar + 2 * sizes->pad + sizes->number_width, top);
-    pango_cairo_show_layout (cr, sizes->labels[i]);
+    if (sizes->numbers[i] != NULL) {
+      draw_class (sizes, i, get_row (panel, i)->confidence, top, cr);
+    } else {
+      cairo_set_source_rgba (cr, 0.65, 0.85, 1, 1);
+      cairo_move_to (cr, sizes->pad, top);
+      pango_cairo_show_layout (cr, sizes->labels[i]);
+    }
   }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
  * The drawing that gpudloverlay lays over a frame: a box with a line for each
- * class, its bar, its confidence and its label. Knows nothing of metadata.
+ * class, its bar, its confidence and its label, and a title where there are
+ * several lists of them. Knows nothing of metadata.
  *
  * It is never larger than the frame: what would lie outside is not drawn. Sizes,
  * labels and the pixel aspect ratio come with the stream, and none of them may
@@ -44,6 +45,9 @@ void gst_gpudl_panel_clear (GstGpudlPanel * panel);
  * bar ends at 0 and 1. The label is copied. */
 void gst_gpudl_panel_add_class (GstGpudlPanel * panel, const gchar * label,
     gfloat confidence);
+
+/** A line above the classes that follow: whose they are. The text is copied. */
+void gst_gpudl_panel_add_title (GstGpudlPanel * panel, const gchar * title);
 
 /** Writes all that the drawing depends on, as it is shown: a change of a
  * confidence below the last digit draws nothing anew. */

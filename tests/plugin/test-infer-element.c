@@ -63,6 +63,7 @@ static const Property overlay_properties[] = {
   {"position", "top-left", GST_PARAM_MUTABLE_PLAYING},
   {"size", "0.050000000000000003", GST_PARAM_MUTABLE_PLAYING},
   {"count", "3", GST_PARAM_MUTABLE_PLAYING},
+  {"model", NULL, GST_PARAM_MUTABLE_PLAYING},
 };
 
 static void
