@@ -6,9 +6,11 @@
 #include <math.h>
 #include <string.h>
 
-/* Longest label drawn, as a part of the frame's width, and bar. */
+/* Longest label drawn, as a part of the frame's width, and bar, in lines and as
+ * such a part. */
 #define MAX_LABEL_WIDTH 0.6
 #define BAR_LINES 3.0
+#define MAX_BAR_WIDTH 0.25
 /* Cairo's pictures have no longer side. */
 #define MAX_SIDE 32767
 
@@ -150,8 +152,9 @@ static void
 measure (const GstGpudlPanel * panel, PangoContext * pango, Sizes * sizes)
 {
   const guint n = count_visible (panel);
-  const gint max_width = MAX (1, (gint) (GST_VIDEO_INFO_WIDTH (panel->info) /
-          panel->narrow * MAX_LABEL_WIDTH));
+  const gdouble frame_width =
+      GST_VIDEO_INFO_WIDTH (panel->info) / panel->narrow;
+  const gint max_width = MAX (1, (gint) (frame_width * MAX_LABEL_WIDTH));
 
   sizes->n = n;
   sizes->labels = g_new0 (PangoLayout *, n);
@@ -169,7 +172,8 @@ measure (const GstGpudlPanel * panel, PangoContext * pango, Sizes * sizes)
           max_width, &sizes->number_width, &sizes->text_height);
   }
   sizes->pad = MAX (2, panel->line / 3);
-  sizes->bar = (gint) (panel->line * BAR_LINES);
+  sizes->bar = (gint) MIN (panel->line * BAR_LINES,
+      MAX (1, frame_width * MAX_BAR_WIDTH));
   sizes->width = MAX (4 * sizes->pad + sizes->bar + sizes->number_width +
       sizes->label_width, 2 * sizes->pad + sizes->title_width);
   sizes->height = 2 * sizes->pad + n * sizes->text_height;

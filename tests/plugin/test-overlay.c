@@ -716,29 +716,38 @@ test_large_text (void)
   plugin_test_teardown (h);
 }
 
-/* What is cut off is what lies outside: the bar is drawn as wide as the ratio
- * makes it. */
+/* What is cut off is what lies outside: the rest is as wide as the ratio makes
+ * it. */
 static void
 test_cut_not_squeezed (void)
 {
-  guint green[2];
+  Drawn drawn[2];
 
   for (guint i = 0; i < 2; i++) {
-    GstHarness *h = new_harness (i == 0 ? RGB : RGB ",pixel-aspect-ratio=1/8",
+    GstHarness *h = new_harness (i == 0 ? RGB : RGB ",pixel-aspect-ratio=1/2",
         "count=1", NULL, FALSE);
-    g_autoptr (GstBuffer) out =
-        pass (h, frame (WIDTH * HEIGHT * 3, 1, "cat", 1));
+    g_autoptr (GstBuffer) out = pass (h, frame (WIDTH * HEIGHT * 3, 1,
+            "mmmmmmmmmmmmmmmmmmmmmmmm", 1));
 
-    green[i] = look (out).green;
+    drawn[i] = look (out);
     plugin_test_teardown (h);
   }
-  /* a bar of 36 pixels, 4 after the edge; eightfold: to the frame's edge */
-  g_assert_cmpfloat_with_epsilon (green[1] / (gdouble) green[0],
-      (WIDTH - 8 * 4) / 36.0, 0.3);
+  g_assert_cmpint (drawn[1].right, ==, WIDTH - 1);
+  g_assert_cmpfloat_with_epsilon (drawn[1].green / (gdouble) drawn[0].green, 2,
+      0.1);
 }
 
-/* Lines that no one sees are not measured either: their labels make no box
- * wider. */
+/* However large the text is, it is not the bar that fills the frame. */
+static void
+test_bar_leaves_room (void)
+{
+  const Drawn drawn = draw ("count=1", "size=0.5", 1, "cat", 1);
+
+  /* a quarter of the width, half of a line's height */
+  g_assert_cmpfloat_with_epsilon (drawn.green / (WIDTH / 4.0 * HEIGHT / 4), 1,
+      0.3);
+}
+
 static void
 test_invisible_lines (void)
 {
@@ -785,6 +794,44 @@ test_no_memory (void)
   again = pass (h, frame (WIDTH * HEIGHT * 3, 3, "cat", 1));
   gst_video_overlay_composition_unref (composition (again));
   plugin_test_teardown (h);
+}
+
+/* ---- memory that can't be written into ---------------------------------- */
+
+/* The drawing goes with the buffer where downstream composes; where it does not,
+ * caps are refused rather than the drawing left out. */
+static void
+test_other_memory (void)
+{
+  static const gchar *const sinks[] = { NULL,
+    "video/x-raw(memory:CUDAMemory,meta:GstVideoOverlayComposition)",
+    "video/x-raw(memory:CUDAMemory)"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sinks); i++) {
+    GstHarness *h =
+        plugin_test_harness (plugin_test_element ("gpudloverlay", NULL), NULL);
+    GstFlowReturn ret;
+
+    if (sinks[i] != NULL)
+      gst_harness_set_sink_caps_str (h, sinks[i]);
+    if (i == 1)
+      gst_harness_add_propose_allocation_meta (h,
+          GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE, NULL);
+    gst_harness_set_src_caps_str (h, "video/x-raw(memory:CUDAMemory),"
+        "format=RGB,width=320,height=240,framerate=25/1");
+    ret = gst_harness_push (h, frame (WIDTH * HEIGHT * 3, 1, "cat", 1));
+    if (i < 2) {
+      g_autoptr (GstBuffer) out = gst_harness_pull (h);
+
+      g_assert_cmpint (ret, ==, GST_FLOW_OK);
+      gst_video_overlay_composition_unref (composition (out));
+      g_assert_cmpuint (look (out).changed, ==, 0);
+    } else {
+      g_assert_cmpint (ret, ==, GST_FLOW_NOT_NEGOTIATED);
+    }
+    plugin_test_teardown (h);
+  }
 }
 
 /* ---- formats and sizes -------------------------------------------------- */
@@ -871,6 +918,7 @@ main (int argc, char **argv)
   ADD ("frames-without-classification-pass", test_nothing_without_meta);
   ADD ("draws-in-the-corner-asked-for-only", test_positions);
   ADD ("bar-is-as-long-as-the-confidence", test_bar_length);
+  ADD ("bar-leaves-room-for-the-text", test_bar_leaves_room);
   ADD ("count-and-size-change-the-height", test_count_and_size);
   ADD ("label-is-drawn-and-cut-when-too-long", test_text_shows);
   ADD ("every-result-is-drawn-below-its-model", test_all_results);
@@ -890,6 +938,7 @@ main (int argc, char **argv)
   ADD ("what-lies-outside-is-cut-off", test_cut_not_squeezed);
   ADD ("lines-below-the-frame-do-not-count", test_invisible_lines);
   ADD ("frame-passes-where-no-memory-is-left", test_no_memory);
+  ADD ("other-memory-is-drawn-on-by-downstream-or-refused", test_other_memory);
   ADD ("draws-on-every-kind-of-format", test_formats);
   ADD ("frames-smaller-than-the-drawing", test_small_frames);
   ADD ("state-cycles-draw-again", test_state_cycles);
