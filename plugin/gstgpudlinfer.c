@@ -22,6 +22,24 @@
  * begin and end. It is short: what a backend wants to measure, it measures later,
  * while there is nothing to do, and the latency follows.
  *
+ * ## Live pipelines
+ *
+ * No frame is dropped. What the LATENCY query gets is what warm-up has measured,
+ * and after 32 frames 1.25 x the 95th percentile of what frames of the last 10 s
+ * took (at least the newest 32): it rises when that passes it, falls when that has
+ * been below 0.75 of it for 10 s, and changes at most once a second, each time with
+ * a LATENCY message. Where the query says that nothing is live, it stays.
+ *
+ * A live pipeline that falls behind is told so by a warning, CORE CLOCK, with the
+ * details `gpudlinfer-behind`: `limited-by` (string, "network" or "downstream"),
+ * `rate-asked` (double, frames/s; 0: unknown, but more), `rate-reached` (double). It
+ * comes once, and again only after 10 s without cause.
+ *
+ * #GstGpudlInfer:stats has `frames-late`: frames that left when the pipeline's
+ * running time was beyond their own plus the latency that the last LATENCY event
+ * set, so that a sink could not be in time any more; and `lag-max`, by how much at
+ * most. Both are 0 where nothing is live and count from the first such event on.
+ *
  * ## Memory
  *
  * Frames are taken from any system memory. Where the backend's device reads
@@ -148,7 +166,7 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
       self->net.depth);
 
   g_object_notify (G_OBJECT (self), "model-info");
-  if (self->latency > 0)
+  if (gst_gpudl_live_get_latency (&self->live) > 0)
     gst_element_post_message (GST_ELEMENT (self),
         gst_message_new_latency (GST_OBJECT (self)));
   return TRUE;
@@ -237,6 +255,12 @@ gst_gpudl_infer_src_event (GstBaseTransform * trans, GstEvent * event)
   if (GST_EVENT_TYPE (event) == GST_EVENT_RECONFIGURE)
     gst_gpudl_fifo_forgive (&self->fifo, GST_FLOW_NOT_LINKED, trans->srcpad,
         gst_gpudl_infer_loop);
+  if (GST_EVENT_TYPE (event) == GST_EVENT_LATENCY) {
+    GstClockTime latency;
+
+    gst_event_parse_latency (event, &latency);
+    gst_gpudl_live_set_pipeline_latency (&self->live, latency);
+  }
   return GST_BASE_TRANSFORM_CLASS (parent_class)->src_event (trans, event);
 }
 
@@ -248,9 +272,8 @@ gst_gpudl_infer_query_latency (GstGpudlInfer * self, GstQuery * query)
   guint depth;
 
   gst_query_parse_latency (query, &live, &min, &max);
+  latency = gst_gpudl_live_query (&self->live, live);
   GST_OBJECT_LOCK (self);
-  self->live = live;
-  latency = self->latency;
   duration = self->frame_duration;
   depth = self->net.depth;
   GST_OBJECT_UNLOCK (self);
@@ -346,6 +369,10 @@ gst_gpudl_infer_change_state (GstElement * element, GstStateChange transition)
     if (!gst_gpudl_infer_ensure_context (self))
       return GST_STATE_CHANGE_FAILURE;
   }
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING
+      || transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED)
+    gst_gpudl_live_set_playing (&self->live,
+        transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING);
   ret = GST_ELEMENT_CLASS (parent_class)->change_state (element, transition);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL)
     gst_gpudl_cuda_clear (&self->cuda);
@@ -465,6 +492,7 @@ gst_gpudl_infer_finalize (GObject * object)
   gst_gpudl_fifo_clear (&self->fifo);
   gst_gpudl_result_clear (&self->result);
   gst_gpudl_stats_clear (&self->stats);
+  gst_gpudl_live_clear (&self->live);
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
 
@@ -477,6 +505,7 @@ gst_gpudl_infer_init (GstGpudlInfer * self)
   gst_gpudl_fifo_init (&self->fifo);
   gst_gpudl_result_init (&self->result);
   gst_gpudl_stats_init (&self->stats);
+  gst_gpudl_live_init (&self->live);
   gst_segment_init (&self->segment, GST_FORMAT_UNDEFINED);
   self->frame_duration = GST_CLOCK_TIME_NONE;
   self->get_buffer_device = gst_gpudl_infer_get_buffer_device;
@@ -494,7 +523,8 @@ gst_gpudl_infer_install_info (GObjectClass * klass)
 {
   g_object_class_install_property (klass, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
-          "frames, inferences, errors since start; in-flight now; queue-, "
+          "frames, inferences, errors, frames-late and lag-max (live: beyond "
+          "the pipeline's latency, ns) since start; in-flight now; queue-, "
           "infer- and total-latency-avg, -min, -max, -p50, -p95 of the last "
           G_STRINGIFY (GST_GPUDL_STATS_WINDOW) " inferences, ns",
           GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));

@@ -8,6 +8,7 @@
 #include "cuda/gstgpudlcuda.h"
 #include "gstgpudlerror.h"
 #include "gstgpudlfifo.h"
+#include "gstgpudllive.h"
 #include "gstgpudlnet.h"
 #include "gstgpudlresult.h"
 #include "gstgpudlsettings.h"
@@ -28,9 +29,7 @@ struct _GstGpudlInfer
   /* also changed by the sink pad's streaming thread alone, between start() and
    * stop(), while the FIFO is empty; that thread reads it without the lock */
   GstGpudlNet net;
-  GstClockTime latency;         /* what the LATENCY query adds to min */
   GstClockTime frame_duration;  /* of the caps; GST_CLOCK_TIME_NONE: unknown */
-  gboolean live;                /* upstream's last answer */
 
   /* between start() and stop() */
   GpudlPreproc preproc;         /* what requests get; sink streaming thread */
@@ -65,6 +64,7 @@ struct _GstGpudlInfer
   GstObject *pushing_to_parent;
   GstGpudlFifo fifo;
   GstGpudlStats stats;
+  GstGpudlLive live;
 };
 
 /** For the files that implement its virtual functions. */

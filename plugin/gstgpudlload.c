@@ -40,8 +40,8 @@ gst_gpudl_infer_unload (GstGpudlInfer * self)
   GST_OBJECT_LOCK (self);
   net = self->net;
   memset (&self->net, 0, sizeof (self->net));
-  self->latency = 0;
   GST_OBJECT_UNLOCK (self);
+  gst_gpudl_live_start (&self->live, 0);
   gst_gpudl_net_close (&net);
 }
 
@@ -100,8 +100,8 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
 
   GST_OBJECT_LOCK (self);
   self->net = net;
-  self->latency = gst_gpudl_net_get_latency (&self->net);
   GST_OBJECT_UNLOCK (self);
+  gst_gpudl_live_start (&self->live, gst_gpudl_net_get_latency (&net));
   gst_gpudl_result_open (&self->result, net.model, net.name);
   if (!gst_gpudl_infer_apply_labels (self, error)
       || !gst_gpudl_infer_apply_preproc (self, error))
@@ -117,6 +117,7 @@ gst_gpudl_infer_switch (GstGpudlInfer * self, GpudlDevice * device)
   GstGpudlNet net = { 0, }, old;
   GError *error = NULL;
   GstFlowReturn ret;
+  gboolean changed;
   guint depth;
 
   ret = gst_gpudl_fifo_drain (&self->fifo, GST_BASE_TRANSFORM_SRC_PAD (self));
@@ -139,13 +140,15 @@ gst_gpudl_infer_switch (GstGpudlInfer * self, GpudlDevice * device)
   GST_OBJECT_LOCK (self);
   old = self->net;
   self->net = net;
-  self->latency = MAX (self->latency, gst_gpudl_net_get_latency (&self->net));
   GST_OBJECT_UNLOCK (self);
+  changed = gst_gpudl_live_move (&self->live, gst_gpudl_net_get_latency (&net))
+      || net.depth != old.depth;
   gst_gpudl_net_close (&old);
   gst_gpudl_fifo_open (&self->fifo, net.depth, net.stream);
 
   g_object_notify (G_OBJECT (self), "model-info");
-  gst_element_post_message (GST_ELEMENT (self),
-      gst_message_new_latency (GST_OBJECT (self)));
+  if (changed)
+    gst_element_post_message (GST_ELEMENT (self),
+        gst_message_new_latency (GST_OBJECT (self)));
   return GST_FLOW_OK;
 }

@@ -37,43 +37,35 @@ gst_gpudl_infer_attach (GstGpudlInfer * self, GstGpudlSlot * slot,
         "are numbers again");
 }
 
-/* What the backend has measured, on an idle machine; it may measure anew while
- * frames run. Where frames of a live source keep taking longer, sinks have to
- * know. Time spent waiting for downstream is not in it, so that a higher latency
- * does not raise itself. */
+/* Time spent waiting for downstream is not in what a frame took, so that a higher
+ * latency does not raise itself. */
 static void
-gst_gpudl_infer_update_latency (GstGpudlInfer * self)
+gst_gpudl_infer_update_latency (GstGpudlInfer * self, GstClockTime took)
 {
-  const GstClockTime seen =
-      gst_gpudl_stats_p95 (&self->stats, GST_GPUDL_LATENCY_ANSWER);
-  GstClockTime latency;
-  gboolean changed;
+  GstClockTime warm_up;
 
   GST_OBJECT_LOCK (self);
-  latency = MAX (seen, gst_gpudl_net_get_latency (&self->net));
-  changed = self->live && latency > self->latency + self->latency / 4;
-  if (changed)
-    self->latency = latency;
+  warm_up = gst_gpudl_net_get_latency (&self->net);
   GST_OBJECT_UNLOCK (self);
-  if (changed)
+  if (gst_gpudl_live_took (&self->live, took, warm_up))
     gst_element_post_message (GST_ELEMENT (self),
         gst_message_new_latency (GST_OBJECT (self)));
 }
 
 static void
-gst_gpudl_infer_count (GstGpudlInfer * self, const GstGpudlSlot * slot)
+gst_gpudl_infer_count (GstGpudlInfer * self, const GstGpudlSlot * slot,
+    const GpudlTiming * timing)
 {
-  const GpudlTiming *timing = gpudl_request_get_timing (slot->request);
   const gint64 now = g_get_monotonic_time () * 1000;
-  const guint64 latencies[GST_GPUDL_N_LATENCIES] = {
-    [GST_GPUDL_LATENCY_QUEUE] = MAX (timing->started - timing->submitted, 0),
-    [GST_GPUDL_LATENCY_INFER] = MAX (timing->finished - timing->started, 0),
-    [GST_GPUDL_LATENCY_TOTAL] = MAX (now - slot->arrived * 1000, 0),
-    [GST_GPUDL_LATENCY_ANSWER] = MAX (timing->finished - timing->submitted, 0),
+  const guint64 times[GST_GPUDL_N_TIMES] = {
+    [GST_GPUDL_TIME_QUEUE] = MAX (timing->started - timing->submitted, 0),
+    [GST_GPUDL_TIME_INFER] = MAX (timing->finished - timing->started, 0),
+    [GST_GPUDL_TIME_TOTAL] = MAX (now - slot->arrived * 1000, 0),
   };
 
-  if (gst_gpudl_stats_inference (&self->stats, latencies))
-    gst_gpudl_infer_update_latency (self);
+  gst_gpudl_stats_inference (&self->stats, times);
+  gst_gpudl_infer_update_latency (self,
+      MAX (timing->finished - timing->submitted, 0));
 }
 
 /* Waits for the item's request; its buffer with metadata comes out. */
@@ -82,21 +74,26 @@ gst_gpudl_infer_finish (GstGpudlInfer * self, GstGpudlItem * item,
     GstBuffer ** buffer)
 {
   GstGpudlSlot *slot = item->slot;
+  const GpudlTiming *timing;
   GError *error = NULL;
   gboolean ok;
 
   *buffer = g_steal_pointer (&item->buffer);
+  gst_gpudl_live_await (&self->live);
   if (!slot->submitted) {
+    gst_gpudl_live_answer (&self->live);
     gst_gpudl_result_hold (&self->result, buffer);
     return GST_FLOW_OK;
   }
 
   ok = gpudl_request_wait (slot->request, &error);
+  timing = self->live.get_timing (slot->request);
+  gst_gpudl_live_answer (&self->live);
   /* a mapped buffer's memory is locked: metadata only after this */
   gst_gpudl_slot_release (slot, buffer);
   if (ok) {
     *buffer = gst_buffer_make_writable (*buffer);
-    gst_gpudl_infer_count (self, slot);
+    gst_gpudl_infer_count (self, slot, timing);
     gst_gpudl_infer_attach (self, slot, *buffer);
     return GST_FLOW_OK;
   }
@@ -138,6 +135,17 @@ gst_gpudl_infer_end_push (GstGpudlInfer * self)
   gst_clear_object (&parent);
 }
 
+/* How late a frame is for those who wait for the clock, as far as it is known
+ * here. */
+static void
+gst_gpudl_infer_count_lag (GstGpudlInfer * self, GstBuffer * buffer)
+{
+  if (self->segment.format == GST_FORMAT_TIME)
+    gst_gpudl_stats_lag (&self->stats, gst_gpudl_live_get_lag (&self->live,
+            GST_ELEMENT (self), gst_segment_to_running_time (&self->segment,
+                GST_FORMAT_TIME, GST_BUFFER_PTS (buffer))));
+}
+
 void
 gst_gpudl_infer_loop (gpointer user_data)
 {
@@ -160,6 +168,7 @@ gst_gpudl_infer_loop (gpointer user_data)
   } else {
     ret = gst_gpudl_infer_finish (self, item, &buffer);
     if (ret == GST_FLOW_OK) {
+      gst_gpudl_infer_count_lag (self, buffer);
       GST_LOG_OBJECT (self, "pushing %" GST_PTR_FORMAT, buffer);
       gst_gpudl_infer_begin_push (self, pad);
       ret = gst_pad_push (pad, buffer);

@@ -23,7 +23,8 @@ void
 gst_gpudl_stats_reset (GstGpudlStats * stats)
 {
   g_mutex_lock (&stats->lock);
-  stats->frames = stats->inferences = stats->errors = 0;
+  stats->frames = stats->inferences = stats->errors = stats->late = 0;
+  stats->lag_max = 0;
   stats->n = stats->next = 0;
   g_mutex_unlock (&stats->lock);
 }
@@ -44,21 +45,26 @@ gst_gpudl_stats_error (GstGpudlStats * stats)
   g_mutex_unlock (&stats->lock);
 }
 
-gboolean
+void
 gst_gpudl_stats_inference (GstGpudlStats * stats,
-    const guint64 latencies[GST_GPUDL_N_LATENCIES])
+    const guint64 times[GST_GPUDL_N_TIMES])
 {
-  gboolean wrapped;
-
   g_mutex_lock (&stats->lock);
   stats->inferences++;
-  for (guint i = 0; i < GST_GPUDL_N_LATENCIES; i++)
-    stats->window[i][stats->next] = latencies[i];
+  for (guint i = 0; i < GST_GPUDL_N_TIMES; i++)
+    stats->window[i][stats->next] = times[i];
   stats->next = (stats->next + 1) % GST_GPUDL_STATS_WINDOW;
   stats->n = MIN (stats->n + 1, GST_GPUDL_STATS_WINDOW);
-  wrapped = stats->next == 0;
   g_mutex_unlock (&stats->lock);
-  return wrapped;
+}
+
+void
+gst_gpudl_stats_lag (GstGpudlStats * stats, GstClockTime lag)
+{
+  g_mutex_lock (&stats->lock);
+  stats->late += lag > 0;
+  stats->lag_max = MAX (stats->lag_max, lag);
+  g_mutex_unlock (&stats->lock);
 }
 
 static gint
@@ -71,14 +77,14 @@ compare_uint64 (gconstpointer a, gconstpointer b)
 
 /* Sorted copy of a window; returns how many. */
 static guint
-sorted (GstGpudlStats * stats, GstGpudlLatency latency,
+sorted (GstGpudlStats * stats, GstGpudlTime time,
     guint64 values[GST_GPUDL_STATS_WINDOW])
 {
   guint n;
 
   g_mutex_lock (&stats->lock);
   n = stats->n;
-  memcpy (values, stats->window[latency], n * sizeof (guint64));
+  memcpy (values, stats->window[time], n * sizeof (guint64));
   g_mutex_unlock (&stats->lock);
   qsort (values, n, sizeof (guint64), compare_uint64);
   return n;
@@ -89,14 +95,6 @@ static guint64
 percentile (const guint64 * values, guint n, guint percent)
 {
   return n == 0 ? 0 : values[(n * percent + 99) / 100 - 1];
-}
-
-guint64
-gst_gpudl_stats_p95 (GstGpudlStats * stats, GstGpudlLatency latency)
-{
-  guint64 values[GST_GPUDL_STATS_WINDOW];
-
-  return percentile (values, sorted (stats, latency, values), 95);
 }
 
 static void
@@ -113,9 +111,9 @@ GstStructure *
 gst_gpudl_stats_to_structure (GstGpudlStats * stats, guint in_flight)
 {
   static const gchar *const names[] = {
-    [GST_GPUDL_LATENCY_QUEUE] = "queue",
-    [GST_GPUDL_LATENCY_INFER] = "infer",
-    [GST_GPUDL_LATENCY_TOTAL] = "total",
+    [GST_GPUDL_TIME_QUEUE] = "queue",
+    [GST_GPUDL_TIME_INFER] = "infer",
+    [GST_GPUDL_TIME_TOTAL] = "total",
   };
   GstStructure *structure;
 
@@ -124,6 +122,8 @@ gst_gpudl_stats_to_structure (GstGpudlStats * stats, guint in_flight)
       "frames", G_TYPE_UINT64, stats->frames,
       "inferences", G_TYPE_UINT64, stats->inferences,
       "errors", G_TYPE_UINT64, stats->errors,
+      "frames-late", G_TYPE_UINT64, stats->late,
+      "lag-max", G_TYPE_UINT64, stats->lag_max,
       "in-flight", G_TYPE_UINT, in_flight, NULL);
   g_mutex_unlock (&stats->lock);
 

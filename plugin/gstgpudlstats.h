@@ -15,20 +15,20 @@ G_BEGIN_DECLS
 /** The ways of a frame that are timed. */
 typedef enum
 {
-  GST_GPUDL_LATENCY_QUEUE,      /* handed to the session until it runs */
-  GST_GPUDL_LATENCY_INFER,      /* pre-processing and network */
-  GST_GPUDL_LATENCY_TOTAL,      /* buffer received until it is ready to be pushed */
-  GST_GPUDL_LATENCY_ANSWER,     /* handed to the session until done; not listed */
-  GST_GPUDL_N_LATENCIES
-} GstGpudlLatency;
+  GST_GPUDL_TIME_QUEUE,         /* handed to the session until it runs */
+  GST_GPUDL_TIME_INFER,         /* pre-processing and network */
+  GST_GPUDL_TIME_TOTAL,         /* buffer received until it is ready to be pushed */
+  GST_GPUDL_N_TIMES
+} GstGpudlTime;
 
 typedef struct
 {
   GMutex lock;
-  guint64 frames, inferences, errors;
+  guint64 frames, inferences, errors, late;
+  GstClockTime lag_max;
   guint n;                      /* filled entries of the window */
   guint next;
-  guint64 window[GST_GPUDL_N_LATENCIES][GST_GPUDL_STATS_WINDOW];        /* ns */
+  guint64 window[GST_GPUDL_N_TIMES][GST_GPUDL_STATS_WINDOW];        /* ns */
 } GstGpudlStats;
 
 void gst_gpudl_stats_init (GstGpudlStats * stats);
@@ -39,19 +39,18 @@ void gst_gpudl_stats_reset (GstGpudlStats * stats);
 void gst_gpudl_stats_frame (GstGpudlStats * stats);
 void gst_gpudl_stats_error (GstGpudlStats * stats);
 
-/** An inference was finished. TRUE once each time the window has been filled
- * anew. */
-gboolean gst_gpudl_stats_inference (GstGpudlStats * stats,
-    const guint64 latencies[GST_GPUDL_N_LATENCIES]);
+/** An inference was finished, which took so long, ns. */
+void gst_gpudl_stats_inference (GstGpudlStats * stats,
+    const guint64 times[GST_GPUDL_N_TIMES]);
 
-/** 95 of 100 frames of the window took no longer, ns; 0 without frames. */
-guint64 gst_gpudl_stats_p95 (GstGpudlStats * stats, GstGpudlLatency latency);
+/** A frame leaves so much too late; 0: in time. */
+void gst_gpudl_stats_lag (GstGpudlStats * stats, GstClockTime lag);
 
 /**
  * gst_gpudl_stats_to_structure:
  *
- * Returns: (transfer full): "gpudlinfer-stats" with frames, inferences, errors
- * (uint64), in-flight (uint), and of the last frames queue-, infer- and
+ * Returns: (transfer full): "gpudlinfer-stats" with frames, inferences, errors,
+ * frames-late, lag-max (uint64; ns), in-flight (uint), and of the last frames queue-, infer- and
  * total-latency-avg, -min, -max, -p50, -p95 (uint64, ns).
  */
 GstStructure *gst_gpudl_stats_to_structure (GstGpudlStats * stats,

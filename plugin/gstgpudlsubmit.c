@@ -109,6 +109,27 @@ gst_gpudl_infer_follow_buffer (GstGpudlInfer * self, GstBuffer * buffer)
   return gst_gpudl_infer_switch (self, device);
 }
 
+static void
+gst_gpudl_infer_arrive (GstGpudlInfer * self, GstBuffer * buffer)
+{
+  GstGpudlArrival arrival = {
+    .running_time = GST_CLOCK_TIME_NONE,
+    .before = gst_gpudl_fifo_get_count (&self->fifo),
+    .depth = self->net.depth,
+    .parallelism = gpudl_session_get_parallelism (self->net.session),
+  };
+  GstGpudlPaceReport report;
+
+  if (self->segment.format == GST_FORMAT_TIME)
+    arrival.running_time = gst_segment_to_running_time (&self->segment,
+        GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  if (GST_VIDEO_INFO_FPS_N (&self->info) > 0)
+    arrival.rate = (gdouble) GST_VIDEO_INFO_FPS_N (&self->info) /
+        GST_VIDEO_INFO_FPS_D (&self->info);
+  if (gst_gpudl_live_arrive (&self->live, &arrival, &report))
+    gst_gpudl_live_say (GST_ELEMENT (self), &self->net, &report);
+}
+
 static GstFlowReturn
 gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
 {
@@ -118,8 +139,11 @@ gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
   GstFlowReturn ret;
 
   ret = gst_gpudl_infer_follow_buffer (self, buffer);
-  if (ret == GST_FLOW_OK)
+  if (ret == GST_FLOW_OK) {
+    gst_gpudl_infer_arrive (self, buffer);
     ret = gst_gpudl_fifo_reserve (&self->fifo, &slot);
+    gst_gpudl_live_admit (&self->live);
+  }
   if (ret != GST_FLOW_OK) {
     gst_buffer_unref (buffer);
     return ret;
@@ -291,6 +315,7 @@ gst_gpudl_infer_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
       self->discont = FALSE;
       gst_gpudl_infer_forget (self);
       g_atomic_int_set (&self->failed, FALSE);
+      gst_gpudl_live_flush (&self->live);
       ok = base->sink_event (GST_BASE_TRANSFORM (self), event);
       gst_gpudl_fifo_start (&self->fifo, srcpad, gst_gpudl_infer_loop);
       /* only now: until the FIFO is empty, the task reads it */

@@ -110,7 +110,7 @@ test_latency_follows_backend (void)
   fake->is.run_time_ns = 400 * GST_MSECOND;
   fake_unlock (fake);
   fake->change ();
-  for (guint i = 0; i < GST_GPUDL_STATS_WINDOW; i++)
+  for (guint i = 0; i < 4; i++)
     plugin_fake_push (h, i);
   message = plugin_test_message (h->element, GST_MESSAGE_LATENCY);
   g_assert_nonnull (message);
