@@ -176,6 +176,7 @@ static const struct {
 } decoders[] = {
     {"JPEG pictures", "image/jpeg"},
     {"PNG pictures", "image/png"},
+    {"WebP pictures", "image/webp"},
     {"AVI files", "video/x-msvideo"},
     {"MP4 files", "video/quicktime"},
     {"Matroska and WebM files", "video/x-matroska"},
@@ -193,6 +194,7 @@ static const struct {
     {"overlaycomposition", "gstreamer1.0-plugins-base"},
     {"appsink", "gstreamer1.0-plugins-base"},
     {"videoflip", "gstreamer1.0-plugins-good"},
+    {"gdkpixbufdec", "gstreamer1.0-plugins-good"},
     {"v4l2src", "gstreamer1.0-plugins-good"},
     {"rtspsrc", "gstreamer1.0-plugins-good"},
     {"autovideosink", "gstreamer1.0-plugins-good"},
