@@ -8,6 +8,7 @@
 #include "tools/command.h"
 #include "tools/figures.h"
 #include "tools/media.h"
+#include "tools/plugin-file.h"
 #include "tools/table.h"
 
 #define NAME "doctor"
@@ -24,6 +25,12 @@ static void print_finding(gboolean ok, const gchar *what, const gchar *detail)
         printf("  %-8s%-26s%s\n", ok ? "ok" : "missing", what, detail);
     else
         printf("  %-8s%s\n", ok ? "ok" : "missing", what);
+}
+
+/* A line below a finding: what puts it right. */
+static void print_remedy(const gchar *remedy)
+{
+    printf("  %-8s%-26smend it: %s\n", "", "", remedy);
 }
 
 /* The same for what nobody has to have. */
@@ -203,6 +210,7 @@ static const struct {
 static void check_plugin(void)
 {
     static const gchar *const elements[] = {"gpudlinfer", "gpudloverlay"};
+    g_autofree gchar *reason = NULL, *mend = NULL;
 
     for (guint i = 0; i < G_N_ELEMENTS(elements); i++) {
         g_autofree gchar *version = NULL, *file = NULL, *detail = NULL;
@@ -212,10 +220,13 @@ static void check_plugin(void)
             detail = g_strdup_printf("version %s, but this is %s (%s)", version, gpudl_version(), file);
         else if (ok)
             detail = g_strdup_printf("version %s (%s)", version, file);
+        else if (reason != NULL)
+            detail = g_strdup("in the same plugin");
         else
-            detail = g_strdup("plugin gpudl is not found: install it, or set GST_PLUGIN_PATH to the folder of "
-                              "libgstgpudl.so (in a build tree: meson devenv)");
-        print_finding(ok, elements[i], detail);
+            plugin_file_explain(&reason, &mend);
+        print_finding(ok, elements[i], detail != NULL ? detail : reason);
+        if (detail == NULL)
+            print_remedy(mend);
     }
 }
 

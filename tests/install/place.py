@@ -43,6 +43,9 @@ class Place:
             n for n in names if n in (".git", ".device", "__pycache__") or Path(where) == SOURCE and n.startswith("build")])
         (self.source / "build").symlink_to(BUILD)
         self.home.mkdir()
+        # made once: looking at all of GStreamer's plugins takes seconds
+        (folder / "gstreamer").mkdir()
+        self.env["GST_REGISTRY"] = str(folder / "gstreamer" / "registry.bin")
         self.drop = []
         folder.chmod(0o755)
         # what is to be installed: built and staged by whom the build belongs to
@@ -53,7 +56,8 @@ class Place:
                 print(f"# run by root: no other user can read {BUILD}", flush=True)
                 return
             self.drop = drop
-            subprocess.run(["chown", "-Rh", f"{NOBODY}:{NOBODY}", self.source, self.home], check=True)
+            subprocess.run(["chown", "-Rh", f"{NOBODY}:{NOBODY}", self.source, self.home, folder / "gstreamer"],
+                           check=True)
 
     def run(self, *command, code=0, env=None, cwd=None, **more):
         """As the user, in the clone; code None: whatever it is."""

@@ -21,8 +21,8 @@ ROOMS = {*SEES, "tests", "bench"}
 # outside headers (regular expression), what they are, where they may be included (prefixes of paths)
 OUTSIDE = [
     (r"gst/cuda/|cuda|cudnn|cublas|nvrtc|nvml", "CUDA", ("kernels/*.cu", "kernels/*.cuh", "engine/cuda/", "plugin/cuda/", "tests/")),
-    (r"gst/", "GStreamer", ("video/", "plugin/", "tools/media.c", "tools/media-", "tools/demo/", "tests/plugin/", "tests/tools/", "tests/video/",
-                            "tests/pipelines/", "tests/storm/", "tests/compat/", "bench/")),
+    (r"gst/", "GStreamer", ("video/", "plugin/", "tools/media.c", "tools/media-", "tools/plugin-file.c", "tools/demo/", "tests/plugin/",
+                            "tests/tools/", "tests/video/", "tests/pipelines/", "tests/storm/", "tests/compat/", "bench/")),
     (r"glib|gio/|gmodule|gobject", "GLib", ("engine/", "models/", "video/", "tools/", "plugin/", "tests/", "bench/")),
     (r"oneapi/|dnnl", "oneDNN", ("engine/cpu/", "tests/", "bench/")),
     (r"protobuf-c", "protobuf-c", ("engine/modelfile/", "models/", "tests/")),

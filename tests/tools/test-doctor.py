@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""test-doctor.py GPUDL PLUGIN LIBRARY: gpudl doctor on a plugin that GStreamer can't have: why, and whether the command that
+it names mends that. PLUGIN and LIBRARY are libgstgpudl.so and libgpudl.so.0, from a build whose plugin looks for the
+library one folder up."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+GPUDL, PLUGIN, LIBRARY = (Path(a).resolve() for a in sys.argv[1:4])
+tests = []
+
+
+def test(function):
+    tests.append(function)
+    return function
+
+
+def check(condition, text=""):
+    if not condition:
+        raise AssertionError(text)
+
+
+class Case:
+    """A folder with plugin/libgstgpudl.so, libgpudl.so.0 and a registry of its own; no other plugin is looked at."""
+
+    def __init__(self, folder):
+        self.folder, self.plugin, self.library = folder, folder / "plugin" / "libgstgpudl.so", folder / "libgpudl.so.0"
+        self.plugin.parent.mkdir(parents=True)
+        shutil.copy(PLUGIN, self.plugin)
+        self.library.symlink_to(LIBRARY)
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("GST_") and k != "LD_LIBRARY_PATH"}
+        self.env.update(GST_PLUGIN_SYSTEM_PATH_1_0="", GST_PLUGIN_PATH=str(self.plugin.parent),
+                        GST_REGISTRY=str(folder / "the registry.bin"), HOME=str(folder))
+
+    def change(self, function):
+        self.plugin.write_bytes(function(self.plugin.read_bytes()))
+
+    def doctor(self, before="", gpudl=GPUDL):
+        done = subprocess.run(["sh", "-c", f"{before}\nexec '{gpudl}' doctor"], capture_output=True, text=True, timeout=60, env=self.env)
+        lines = done.stdout.splitlines()
+        found = [i for i, line in enumerate(lines) if line.split()[1:2] == ["gpudlinfer"]]
+        check(len(found) == 1, done.stdout + done.stderr)
+        line, after = lines[found[0]], lines[found[0] + 1]
+        mend = after.split("mend it: ")[1] if "mend it: " in after else None
+        other = next(line for line in lines if line.split()[1:2] == ["gpudloverlay"])
+        check(other.split()[0] == line.split()[0], lines)
+        return line.split()[0], line[36:], mend
+
+
+def replaced(old, new):
+    def change(data):
+        check(data.count(old) >= 1 and len(old) == len(new), f"{old} is not in the plugin")
+        return data.replace(old, new)
+    return change
+
+
+@test
+def a_plugin_that_is_well_is_ok(case):
+    state, detail, mend = case.doctor()
+    check(state == "ok" and str(case.plugin) in detail and mend is None, detail)
+
+
+@test
+def a_library_that_is_missing_is_named(case):
+    case.change(replaced(b"\0libpangocairo-1.0.so.0\0", b"\0libpangocairo-9.9.so.9\0"))
+    for _ in range(2):  # GStreamer has tried it, then remembers
+        state, detail, mend = case.doctor()
+        check(state == "missing" and detail == f"{case.plugin} can't be loaded: libpangocairo-9.9.so.9: cannot open shared object "
+              "file: No such file or directory", detail)
+        check("install the package that has libpangocairo-9.9.so.9" in mend and mend.endswith(f"rm '{case.folder}/the registry.bin'"), mend)
+
+
+@test
+def a_missing_symbol_is_named(case):
+    case.change(replaced(b"\0gpudl_session_acquire\0", b"\0gpudl_session_of_2099\0"))
+    state, detail, mend = case.doctor()
+    check(state == "missing" and "can't be loaded: undefined symbol: gpudl_session_of_2099" in detail, detail)
+    check("of the same version as gpudl" in mend, mend)
+
+
+@test
+def a_file_cut_short_is_told(case):
+    whole = case.plugin.read_bytes()
+    for length in 0, 40, 1000, 30000, 60000:  # beyond that lies what only debuggers read
+        case.change(lambda data, n=length: whole[:n])
+        state, detail, mend = case.doctor()
+        check(state == "missing" and detail.startswith(f"{case.plugin} can't be loaded: "), f"{length} bytes: {detail}")
+        check(mend.startswith("install the plugin again"), mend)
+
+
+@test
+def another_processor_is_told(case):
+    case.change(lambda data: data[:18] + bytes([243, 0]) + data[20:])  # RISC-V
+    state, detail, mend = case.doctor()
+    check(state == "missing" and "is for another processor: ELF machine 243, 64 bits; this one is " in detail, detail)
+    check(mend.startswith("install the plugin again"), mend)
+
+
+@test
+def what_the_registry_remembers_wrongly_is_mended_by_the_command(case):
+    case.library.unlink()
+    state, detail, mend = case.doctor()
+    check(state == "missing" and "libgpudl.so.0: cannot open shared object file" in detail, detail)
+    check(mend.startswith("export LD_LIBRARY_PATH="), mend)
+    case.library.symlink_to(LIBRARY)
+    state, detail, mend = case.doctor()
+    check(state == "missing" and detail == f"{case.plugin} can be loaded, but GStreamer's registry has it as one that can't", detail)
+    check(mend == f"rm '{case.folder}/the registry.bin'", mend)
+    check(case.doctor(before=mend)[0] == "ok", mend)
+
+
+@test
+def a_library_elsewhere_is_mended_by_the_command(case):
+    case.library.unlink()
+    _, _, mend = case.doctor()
+    check(case.doctor(before=mend)[0] == "ok", mend)
+
+
+@test
+def the_user_s_own_registry_is_named_as_people_write_it(case):
+    del case.env["GST_REGISTRY"]
+    case.library.unlink()
+    case.env.pop("XDG_CACHE_HOME", None)
+    check(case.doctor()[2].endswith("; rm ~/.cache/gstreamer-1.0/registry.*.bin"), case.doctor())
+    case.library.symlink_to(LIBRARY)
+    mend = case.doctor()[2]
+    check(mend == "rm ~/.cache/gstreamer-1.0/registry.*.bin" and case.doctor(before=mend)[0] == "ok", mend)
+
+
+@test
+def a_plugin_beside_the_library_is_found_and_mended_by_the_command(case):
+    del case.env["GST_PLUGIN_PATH"]
+    state, detail, mend = case.doctor()
+    check(state == "missing" and detail.endswith("libgstgpudl.so is not where GStreamer looks"), detail)
+    check(re.match(r"export GST_PLUGIN_PATH=\S+\"", mend) and case.doctor(before=mend)[0] == "ok", mend)
+
+
+def main():
+    failed = 0
+    print(f"1..{len(tests)}", flush=True)
+    for i, function in enumerate(tests, 1):
+        with tempfile.TemporaryDirectory(prefix="gpudl-doctor-") as name:
+            try:
+                function(Case(Path(name).resolve()))
+                print(f"ok {i} - {function.__name__}", flush=True)
+            except Exception as problem:
+                failed += 1
+                print(f"not ok {i} - {function.__name__}")
+                for line in f"{type(problem).__name__}: {problem}".splitlines():
+                    print(f"# {line}", flush=True)
+    return failed > 0
+
+
+sys.exit(main())
