@@ -13,7 +13,8 @@ help:
 	@echo 'make demo              classify photographs and a video, leave pictures of the result in build/demo'
 	@echo 'make demo INPUT=...    the same on any file, /dev/video0 or rtsp:// address'
 	@echo 'make check             build and run every test, also under sanitizers and valgrind'
-	@echo 'make compat            build and test in Debian 13 and sid, as roots in build/compat (needs root, downloads 1 GB)'
+	@echo 'make compat            build, test and package in Debian 13 and sid, as roots in build/compat (needs root, downloads 1 GB)'
+	@echo 'make compat SUITES=... in other releases of Debian, as bookworm'
 	@echo 'make bench             measure this machine: ours against ONNX Runtime'
 	@echo 'make bench AGAINST=... the same against a build folder or a git revision of this project; fails if slower'
 	@echo 'make gpu-check         the tests that need an NVIDIA GPU; without one they fail'
@@ -32,7 +33,7 @@ check:
 	@scripts/check
 
 compat:
-	@scripts/compat
+	@scripts/compat $(SUITES)
 
 bench:
 	@scripts/bench $(if $(AGAINST),--against '$(AGAINST)')

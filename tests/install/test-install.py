@@ -37,6 +37,9 @@ def check_works(place, root):
     shown = place.run(root / "bin/gpudl", "run", "--backend=cpu", f"--labels-file={testcard}/labels.txt",
                       testcard / "testcard.onnx", "red.png", cwd=place.home).stdout
     check(shown.splitlines()[1].endswith(f" {ANSWER}"), shown)
+    shown = place.run(root / "share/gpudl/pipelines/json-lines.sh", "--backend", "cpu", "--model", testcard / "testcard.onnx", "red.png",
+                      cwd=place.home, env={**env, "PATH": f"{root}/bin:{place.env['PATH']}"}).stdout
+    check(shown.startswith('{"file"'), shown)
     shown = place.run("gst-launch-1.0", "-m", "videotestsrc", f"pattern={ANSWER}", "num-buffers=2", "!", "gpudlinfer", "backend=cpu",
                       "post-messages=all", "top-k=1", f"model={testcard}/testcard.onnx", f"labels-file={testcard}/labels.txt", "!",
                       "gpudloverlay", "!", "videoconvert", "!", "fakesink", env=env).stdout
