@@ -9,7 +9,7 @@
  * - A tensor without elements is valid everywhere; its data is never touched and may be NULL.
  * - References: float32, float16, bfloat16 and float64 compute in double and round once, to nearest even, when stored.
  *   Integers (bool counts as one) compute in 64 bits and wrap around to the type. Only data movement takes any mixture.
- *   NaN goes through sums, products, minimum and maximum.
+ *   NaN goes through sums, products, minimum, maximum and activations (a ReLU of it is NaN).
  * - On a status other than GPUDL_KERNEL_OK the outputs' contents are undefined, but nothing outside them was written.
  */
 #ifndef GPUDL_KERNELS_KERNEL_H

@@ -49,6 +49,31 @@ static int all_f32(const CpuCompiler *c, const GpudlPlanNode *node)
     return 1;
 }
 
+/* What an exact program leaves to the reference. */
+static int drops_nan(const GpudlPlanNode *node)
+{
+    const GpudlAttrs *attrs = node->attrs;
+
+    switch (node->op) {
+    case GPUDL_OP_ELU:
+    case GPUDL_OP_EXP:
+    case GPUDL_OP_MAX_POOL:
+    case GPUDL_OP_GLOBAL_MAX_POOL:
+    case GPUDL_OP_SOFTMAX:
+    case GPUDL_OP_LOG_SOFTMAX:
+        return 1;
+    case GPUDL_OP_ACTIVATION:
+        return cpu_act_drops_nan(&attrs->unary.act);
+    case GPUDL_OP_ADD:
+    case GPUDL_OP_SUB:
+    case GPUDL_OP_MUL:
+    case GPUDL_OP_DIV:
+        return cpu_act_drops_nan(&attrs->binary.act);
+    default: /* those with one fused put it behind */
+        return 0;
+    }
+}
+
 static void lower_node(CpuCompiler *c, const GpudlPlanNode *node)
 {
     int any_dtype = node->op == GPUDL_OP_RESHAPE || node->op == GPUDL_OP_IDENTITY;
@@ -56,7 +81,7 @@ static void lower_node(CpuCompiler *c, const GpudlPlanNode *node)
 
     if (c->done[c->node])
         return;
-    if (lower != NULL && (any_dtype || all_f32(c, node)) && lower(c, node))
+    if (lower != NULL && !(c->exact && drops_nan(node)) && (any_dtype || all_f32(c, node)) && lower(c, node))
         return;
     if (cpu_call_supported(node))
         cpu_call(c);
@@ -215,9 +240,9 @@ static void compile(CpuCompiler *c)
         log_program(c);
 }
 
-CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault)
+CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, int exact, GpudlStatus *status, GpudlFault *fault)
 {
-    CpuCompiler c = {.shared = shared, .plan = plan, .status = GPUDL_STATUS_OK, .fault = fault};
+    CpuCompiler c = {.shared = shared, .plan = plan, .exact = exact, .status = GPUDL_STATUS_OK, .fault = fault};
     CpuProgram *p = calloc(1, sizeof *p);
 
     c.program = p;
@@ -229,6 +254,7 @@ CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, GpudlStatu
     c.done = calloc(plan->n_nodes + 1, 1);
     if (p != NULL) {
         p->plan = plan;
+        p->exact = exact;
         p->input_values = calloc(plan->n_inputs + 1, sizeof(int32_t));
         p->output_values = calloc(plan->n_outputs + 1, sizeof(int32_t));
     }

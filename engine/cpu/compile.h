@@ -6,8 +6,14 @@
 #include "packed.h"
 #include "program.h"
 
-/** Compiles a plan, whose constants are readable now and need not be afterwards; the calling thread's OpenMP threads
+/**
+ * exact: NaN goes through as kernels/kernel.h says. oneDNN's activations, exponential, maximum pools and softmax make
+ * numbers of it, and there is nothing in its interface against that: here these operators are the reference's, and
+ * convolutions and products have them behind instead of fused. That is slow, and for frames in which NaN was met.
+ *
+ * Compiles a plan, whose constants are readable now and need not be afterwards; the calling thread's OpenMP threads
  * must be 1. NULL with *fault and *status. */
-CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault);
+CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, int exact, GpudlStatus *status,
+                            GpudlFault *fault);
 
 #endif

@@ -492,3 +492,28 @@ void cpu_call(CpuCompiler *c)
         if (call->values[i] >= 0)
             touch(c, call->values[i]);
 }
+
+int cpu_act_drops_nan(const GpudlAct *act)
+{
+    return act->kind != GPUDL_ACT_NONE; /* which ones do depends on processor and layout */
+}
+
+GpudlAct cpu_fused(const CpuCompiler *c, const GpudlAct *act)
+{
+    return c->exact && cpu_act_drops_nan(act) ? (GpudlAct){GPUDL_ACT_NONE, 0.f, 0.f} : *act;
+}
+
+void cpu_apply_exact(CpuCompiler *c, const GpudlAct *act, int32_t value)
+{
+    CpuStep *step;
+
+    if (!c->exact || !cpu_act_drops_nan(act) || value < 0)
+        return;
+    step = add_step(c);
+    if (step == NULL)
+        return;
+    step->act = act;
+    step->act_value = value;
+    step->what = "reference kernel";
+    touch(c, value);
+}

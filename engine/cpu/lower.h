@@ -14,6 +14,7 @@ typedef struct {
     CpuShared *shared;
     const GpudlPlan *plan;
     CpuProgram *program;
+    int exact;               /* see cpu_program_new() */
     int32_t node, last_node; /* being lowered; the last of those that its steps compute */
     int32_t *tensor_values;  /* first value of each tensor, -1: none yet */
     int32_t *next_value;     /* per value: the tensor's next one, -1 */
@@ -84,6 +85,14 @@ CpuLower cpu_lower_conv, cpu_lower_gemm, cpu_lower_matmul;
 CpuLower cpu_lower_pool, cpu_lower_global_pool, cpu_lower_lrn, cpu_lower_batch_norm, cpu_lower_reduce_mean;
 CpuLower cpu_lower_activation, cpu_lower_unary, cpu_lower_binary, cpu_lower_softmax;
 CpuLower cpu_lower_reshape, cpu_lower_identity, cpu_lower_transpose, cpu_lower_concat, cpu_lower_split, cpu_lower_slice;
+
+/** Whether oneDNN may make a number of a NaN by this activation. */
+int cpu_act_drops_nan(const GpudlAct *act);
+/** What is to be fused: the activation, or none where an exact program needs cpu_apply_exact(). */
+GpudlAct cpu_fused(const CpuCompiler *c, const GpudlAct *act);
+/** In an exact program: an activation that cpu_fused() has left out, over the whole block of a
+ * value, in place: padding within it has to stay 0. Else nothing. */
+void cpu_apply_exact(CpuCompiler *c, const GpudlAct *act, int32_t value);
 
 /** Adds an activation over a value, in place if it is the last step of the node's output. */
 void cpu_apply_activation(CpuCompiler *c, const GpudlAct *act, int32_t value);

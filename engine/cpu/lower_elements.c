@@ -167,6 +167,8 @@ int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
     dst = cpu_same_memory(c, o.left, o.right) ? cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, o.left)))
                                               : output_over(c, node, o.left);
     cpu_step(c, o.pd, 3, (const CpuArg[]){{DNNL_ARG_SRC_0, o.left}, {DNNL_ARG_SRC_1, o.right}, {DNNL_ARG_DST, dst}});
+    if (node->op == GPUDL_OP_DIV && c->status == GPUDL_STATUS_OK)
+        c->program->steps[c->program->n_steps - 1].padded = 1;
     if (node->op != GPUDL_OP_DIV)
         cpu_apply_activation(c, &attrs->act, dst);
     return 1;

@@ -142,13 +142,15 @@ int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
     int32_t bias = node->n_inputs > 2 ? node->inputs[2] : -1, residual = node->n_inputs > 3 ? node->inputs[3] : -1;
-    const DnnPost post = {residual >= 0, attrs->act};
+    const DnnPost post = {residual >= 0, cpu_fused(c, &attrs->act)};
     ConvParts parts = {
         .window = conv_window(attrs, &cpu_tensor(c, node->inputs[0])->shape, &cpu_tensor(c, node->outputs[0])->shape)};
     int64_t weight_dims[GPUDL_MAX_RANK + 1];
     int ndims = conv_weight_dims(&cpu_tensor(c, node->inputs[1])->shape, attrs->group, weight_dims);
     dnnl_primitive_desc_t pd = NULL;
 
+    if (post.act.kind != attrs->act.kind && gpudl_activate(&attrs->act, 0) != 0)
+        return 0; /* it could not be put behind: blocks may have padding, which is 0 */
     if (!parts.window.unusual && attrs->n_spatial >= 1) {
         parts.weights = dnn_md_tag(ndims, weight_dims, dnnl_format_tag_any);
         parts.bias = bias >= 0 ? dnn_md_plain(1, cpu_tensor(c, bias)->shape.dims) : NULL;
@@ -167,6 +169,7 @@ int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
             {DNNL_ARG_SRC, src}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dst}, {DNNL_ARG_BIAS, bias_value}};
 
         cpu_step(c, pd, bias >= 0 ? 4 : 3, args);
+        cpu_apply_exact(c, &attrs->act, dst);
     }
     if (parts.attr != NULL)
         dnnl_primitive_attr_destroy(parts.attr);
@@ -210,7 +213,7 @@ static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, int32_
     const int64_t *y_dims = cpu_tensor(c, node->outputs[0])->shape.dims;
     int64_t n = y_dims[1], k = x_dims[1];
     const int64_t w_dims[2] = {n, k};
-    const DnnPost post = {0, *act};
+    const DnnPost post = {0, cpu_fused(c, act)};
     dnnl_primitive_attr_t attr = dnn_attr(&post);
     DnnMd stored = dnn_md_tag(2, w_dims, by_rows ? dnnl_ab : dnnl_ba), any = dnn_md_tag(2, w_dims, dnnl_format_tag_any);
     DnnMd x = dnn_md_plain(2, x_dims), y = dnn_md_plain(2, y_dims), bias_md = dnn_md_plain(1, &n);
@@ -249,6 +252,7 @@ static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, int32_
             c, pd, bias >= 0 ? 4 : 3,
             (const CpuArg[]){
                 {DNNL_ARG_SRC, src}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dst}, {DNNL_ARG_BIAS, bias_value}});
+        cpu_apply_exact(c, act, dst);
     }
     free(bias_values);
     if (attr != NULL)

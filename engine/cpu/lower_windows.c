@@ -178,7 +178,8 @@ static int32_t following_relu(const CpuCompiler *c, const GpudlPlanNode *node)
 int cpu_lower_batch_norm(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlBatchNormAttrs *attrs = &((const GpudlAttrs *)node->attrs)->batch_norm;
-    int32_t src = cpu_use(c, node->inputs[0], NULL), relu = following_relu(c, node), dst, output = node->outputs[0];
+    int32_t src = cpu_use(c, node->inputs[0], NULL), relu = c->exact ? -1 : following_relu(c, node), dst,
+            output = node->outputs[0];
     DnnMdRef md = src >= 0 ? cpu_value_md(c, src) : NULL;
     dnnl_primitive_attr_t attr;
     dnnl_primitive_desc_t pd;

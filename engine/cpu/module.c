@@ -71,7 +71,7 @@ static uint32_t usable_workers(void)
 /* ---- programs ---------------------------------------------------------------------------------------------------- */
 
 /* Compiles for a batch and lists the program. Under the lock, with constants held. */
-static CpuProgram *compile(Engine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+static CpuProgram *compile(Engine *engine, int64_t batch, int exact, GpudlStatus *status, GpudlFault *fault)
 {
     const GpudlPlan *plan = engine->shared.host->plan(engine->shared.host->host, batch, fault);
     Compiled *entry = plan != NULL ? calloc(1, sizeof *entry) : NULL;
@@ -82,7 +82,7 @@ static CpuProgram *compile(Engine *engine, int64_t batch, GpudlStatus *status, G
         *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     if (entry == NULL)
         return NULL;
-    entry->program = cpu_program_new(&engine->shared, plan, status, fault);
+    entry->program = cpu_program_new(&engine->shared, plan, exact, status, fault);
     if (entry->program == NULL) {
         free(entry);
         return NULL;
@@ -93,19 +93,21 @@ static CpuProgram *compile(Engine *engine, int64_t batch, GpudlStatus *status, G
 }
 
 /* The program of a batch, compiled on first demand. */
-static const CpuProgram *program_for(Engine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+static const CpuProgram *program_for(Engine *engine, int64_t batch, int exact, GpudlStatus *status, GpudlFault *fault)
 {
     const GpudlHost *host = engine->shared.host;
     CpuProgram *program = NULL;
 
     pthread_mutex_lock(&engine->lock);
     for (Compiled *c = engine->compiled; c != NULL && program == NULL; c = c->next)
-        if (c->program->plan->batch == batch)
+        if (c->program->plan->batch == batch && c->program->exact == exact)
             program = c->program;
     if (program == NULL) {
+        if (exact)
+            host->log(host->host, GPUDL_LOG_INFO, "NaN was met: frames with it run once more, on reference kernels");
         *status = host->hold_constants(host->host, fault);
         if (*status == GPUDL_STATUS_OK) {
-            program = compile(engine, batch, status, fault);
+            program = compile(engine, batch, exact, status, fault);
             host->release_constants(host->host);
         }
     }
@@ -114,15 +116,15 @@ static const CpuProgram *program_for(Engine *engine, int64_t batch, GpudlStatus 
 }
 
 /* The slot's own memory for a batch; kept. */
-static Bound *bound_for(Engine *engine, Slot *slot, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+static Bound *bound_for(Engine *engine, Slot *slot, int64_t batch, int exact, GpudlStatus *status, GpudlFault *fault)
 {
     const CpuProgram *program;
     Bound *bound;
 
     for (bound = slot->bound; bound != NULL; bound = bound->next)
-        if (bound->instance->program->plan->batch == batch)
+        if (bound->instance->program->plan->batch == batch && bound->instance->program->exact == exact)
             return bound;
-    program = program_for(engine, batch, status, fault);
+    program = program_for(engine, batch, exact, status, fault);
     if (program == NULL)
         return NULL;
     bound = calloc(1, sizeof *bound);
@@ -261,7 +263,7 @@ static GpudlStatus make_slots(Engine *engine, const CpuProgram *program, GpudlFa
         else if (engine->shared.host->cancelled(engine->shared.host->host))
             status = gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled before worker %u", i);
         else
-            bound_for(engine, &engine->slots[i], 1, &status, fault);
+            bound_for(engine, &engine->slots[i], 1, 0, &status, fault);
     }
     return engine->slots != NULL
                ? status
@@ -277,7 +279,7 @@ static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault
     if (dnnl_engine_create(&engine->shared.dnn, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&engine->shared.stream, engine->shared.dnn, dnnl_stream_default_flags) != dnnl_success)
         return gpudl_module_fail(fault, GPUDL_STATUS_BACKEND, "oneDNN could not make its engine");
-    program = program_for(engine, 1, &status, fault);
+    program = program_for(engine, 1, 0, &status, fault);
     if (program == NULL)
         return status;
     status = gpudl_module_check_input(program->plan, &engine->params, fault);
@@ -343,10 +345,9 @@ static GpudlStatus preprocess(const Slot *slot, const GpudlFrame *frame, const G
                                              frame->height, wrong);
 }
 
-static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, GpudlFault *fault)
+/* The network on one job, from its input on. */
+static GpudlStatus run_network(const Slot *slot, const CpuInstance *instance, const GpudlJob *job, GpudlFault *fault)
 {
-    const CpuInstance *instance = slot->bound->instance;
-    const GpudlPlan *plan = instance->program->plan;
     GpudlStatus status = GPUDL_STATUS_OK;
 
     if (job->frame != NULL)
@@ -355,8 +356,24 @@ static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, Gpud
                             cpu_instance_input(instance, 0), fault);
     else
         cpu_instance_set_input(instance, 0, job->values);
-    if (status == GPUDL_STATUS_OK)
-        status = cpu_instance_run(instance, NULL, fault);
+    cpu_forget_nan();
+    return status == GPUDL_STATUS_OK ? cpu_instance_run(instance, NULL, fault) : status;
+}
+
+static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, GpudlFault *fault)
+{
+    const CpuInstance *instance = slot->bound->instance;
+    const GpudlPlan *plan = instance->program->plan;
+    GpudlStatus status = run_network(slot, instance, job, fault);
+
+    if (status == GPUDL_STATUS_OK && cpu_met_nan()) { /* once more, so that it is seen */
+        const Bound *exact = bound_for(engine, slot, 1, 1, &status, fault);
+
+        if (exact == NULL)
+            return status;
+        instance = exact->instance;
+        status = run_network(slot, instance, job, fault);
+    }
     for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++)
         status = gpudl_module_write_head(&plan->tensors[plan->outputs[i]], cpu_instance_output(instance, i),
                                          engine->params.activation, job->outputs[i], fault);
@@ -393,6 +410,7 @@ static GpudlStatus run_whole(const CpuInstance *instance, const void *const *inp
 
     for (uint32_t i = 0; i < plan->n_inputs; i++)
         cpu_instance_set_input(instance, i, inputs[i]);
+    cpu_forget_nan();
     status = cpu_instance_run(instance, NULL, fault);
     for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++)
         gpudl_module_copy(&plan->tensors[plan->outputs[i]], outputs[i], cpu_instance_output(instance, i));
@@ -412,9 +430,14 @@ static GpudlStatus cpu_run_tensors(void *data, uint32_t slot, int64_t batch, con
     if (status != GPUDL_STATUS_OK)
         return status;
     threads = enter_single();
-    bound = bound_for(engine, &engine->slots[slot], batch, &status, fault);
+    bound = bound_for(engine, &engine->slots[slot], batch, 0, &status, fault);
     if (bound != NULL)
         status = run_whole(bound->instance, inputs, outputs, fault);
+    if (bound != NULL && status == GPUDL_STATUS_OK && cpu_met_nan()) {
+        bound = bound_for(engine, &engine->slots[slot], batch, 1, &status, fault);
+        if (bound != NULL)
+            status = run_whole(bound->instance, inputs, outputs, fault);
+    }
     leave_single(threads);
     return status;
 }
@@ -434,7 +457,7 @@ static GpudlStatus cpu_profile(void *data, uint32_t slot, int64_t batch, uint32_
     if (status != GPUDL_STATUS_OK)
         return status;
     threads = enter_single();
-    bound = bound_for(engine, &engine->slots[slot], batch, &status, fault);
+    bound = bound_for(engine, &engine->slots[slot], batch, 0, &status, fault);
     if (bound != NULL && bound->rows == NULL) {
         bound->rows = calloc((size_t)bound->instance->program->n_steps + 1, sizeof *bound->rows);
         if (bound->rows == NULL)

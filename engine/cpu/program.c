@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fenv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/elementwise.h"
 #include "preproc.h"
 #include "program.h"
 
@@ -140,6 +142,17 @@ const void *cpu_instance_output(const CpuInstance *instance, uint32_t i)
     return value_data(instance, instance->program->output_values[i]);
 }
 
+static int run_act(const CpuInstance *instance, const CpuStep *step)
+{
+    const CpuProgram *p = instance->program;
+    const uint64_t bytes = p->blocks[p->values[step->act_value].block].bytes;
+    const GpudlTensorView all = {GPUDL_DTYPE_F32,
+                                 {.rank = 1, .dims = {(int64_t)(bytes / sizeof(float))}},
+                                 value_data(instance, step->act_value)};
+
+    return gpudl_unary_ref(GPUDL_UNARY_ACTIVATION, step->act, &all, &all, NULL);
+}
+
 static int run_call(const CpuInstance *instance, const CpuCall *call)
 {
     uint32_t n = call->n_inputs + call->n_outputs;
@@ -157,8 +170,8 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
 {
     const char *node = instance->program->plan->nodes[step->node].name;
 
-    if (step->call != NULL) {
-        int status = run_call(instance, step->call);
+    if (step->call != NULL || step->act != NULL) {
+        int status = step->act != NULL ? run_act(instance, step) : run_call(instance, step->call);
 
         if (status != 0) {
             snprintf(fault->message, sizeof fault->message, "node '%s': %s", node, cpu_call_status_text(status));
@@ -184,13 +197,17 @@ GpudlStatus cpu_instance_run(const CpuInstance *instance, const GpudlHost *host,
     for (uint32_t i = 0; i < p->n_steps; i++) {
         const CpuStep *step = &p->steps[i];
         GpudlStatus status;
+        int met;
 
         if (host != NULL && host->cancelled(host->host)) {
             snprintf(fault->message, sizeof fault->message, "cancelled before node '%s'",
                      p->plan->nodes[step->node].name);
             return GPUDL_STATUS_FAILED;
         }
+        met = step->padded && cpu_met_nan();
         status = cpu_instance_run_step(instance, step, args, fault);
+        if (step->padded && !met)
+            cpu_forget_nan();
         if (status != GPUDL_STATUS_OK)
             return status;
         args += step->n_args;
@@ -199,4 +216,14 @@ GpudlStatus cpu_instance_run(const CpuInstance *instance, const GpudlHost *host,
         return GPUDL_STATUS_OK;
     snprintf(fault->message, sizeof fault->message, "oneDNN's stream failed");
     return GPUDL_STATUS_FAILED;
+}
+
+void cpu_forget_nan(void)
+{
+    feclearexcept(FE_INVALID);
+}
+
+int cpu_met_nan(void)
+{
+    return fetestexcept(FE_INVALID) != 0;
 }

@@ -34,12 +34,15 @@ typedef struct {
 
 typedef struct CpuCall CpuCall;
 
-/** Either a primitive with its arguments, or a call with its views. */
+/** Either a primitive with its arguments, or a call with its views, or an activation over a value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
     CpuArg *args;
     CpuCall *call;
+    const GpudlAct *act; /* of the plan; or NULL */
+    int32_t act_value;
+    int padded;        /* divides 0 by 0 where its vectors hang over; what NaN it makes beside arrives in its output */
     int32_t node;      /* of the plan, for messages and profiles */
     int32_t last_node; /* that it computes as well */
     const char *what;  /* implementation's name; static, the primitive's or label */
@@ -56,6 +59,7 @@ struct CpuCall {
 
 typedef struct {
     const GpudlPlan *plan;
+    int exact; /* NaN goes through all of it, see cpu_program_new() */
     uint32_t n_steps, n_blocks, n_values;
     CpuStep *steps;
     CpuBlock *blocks;
@@ -92,6 +96,14 @@ const void *cpu_instance_output(const CpuInstance *instance, uint32_t i);
 /** Runs all steps on the calling thread, whose OpenMP threads must be 1. host: asked between steps whether to give up,
  * NULL: nobody is. */
 GpudlStatus cpu_instance_run(const CpuInstance *instance, const GpudlHost *host, GpudlFault *fault);
+
+/**
+ * Whether NaN was made or met since cpu_forget_nan() on this thread, also where it has gone since: the processor's flag
+ * of invalid operations, which maxps, minps and ordered comparisons raise for each NaN they drop. That is free, while
+ * looking at values is not. May be set without any NaN in what counts.
+ */
+void cpu_forget_nan(void);
+int cpu_met_nan(void);
 
 /** One step of those; args are the step's in instance->args. */
 GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *step, const dnnl_exec_arg_t *args,

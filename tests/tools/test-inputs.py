@@ -42,6 +42,9 @@ def scores_that_are_no_numbers_are_a_failure(dir):
         ("nan", (1, NAN, 2), None, "output 'y': 3 of 3 scores are no finite numbers, the first is class 0: nan"),
         ("inf", (1, INF, 2), None, "output 'y': 3 of 3 scores"),
         ("nothing", (-INF, -INF, -INF), None, "output 'y': 3 of 3 scores"),
+        ("own-softmax", (1, NAN, 2), ("Softmax", {"axis": 1}), "output 'y': 3 of 3 scores"),
+        ("own-sigmoid", (1, 2, NAN), ("Sigmoid", {}), "output 'y': 1 of 3 scores are no finite numbers, the first is class 2"),
+        ("relu", (1, 2, NAN), ("Relu", {}), "output 'y': 3 of 3 scores"),
     ]:
         write_means(dir / f"{name}.onnx", offsets=offsets, more=more)
         for backend in "ref", "cpu":
