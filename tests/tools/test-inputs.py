@@ -176,6 +176,10 @@ def short_options_take_their_values_as_posix_has_it(dir):
     result = gpudl("run", "--json", model, "--", "-k2", cwd=dir)
     check_run(result, 0)
     check(json.loads(result.stdout)["file"] == "-k2" and len(json.loads(result.stdout)["results"]) == 3, result.stdout)
+    (dir / "-k3").write_text("a\nb\nc\n")
+    result = gpudl("run", "--json", "--labels-file", "-k3", model, picture, cwd=dir)
+    check_run(result, 0)
+    check({r["label"] for r in json.loads(result.stdout)["results"]} == {"a", "b", "c"}, result.stdout)
     check_run(gpudl("doctor", "--", "-x"), 2, "gpudl: doctor: takes no arguments; found '-x'")
 
 
