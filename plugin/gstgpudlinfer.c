@@ -22,6 +22,9 @@
  * begin and end. It is short: what a backend wants to measure, it measures later,
  * while there is nothing to do, and the latency follows.
  *
+ * Properties that can be changed in READY are read there, all at once. Set later,
+ * they count from the next start, which a warning message says.
+ *
  * ## Live pipelines
  *
  * No frame is dropped. What the LATENCY query gets is what warm-up has measured,
@@ -129,7 +132,7 @@ static gboolean
 gst_gpudl_infer_start (GstBaseTransform * trans)
 {
   GstGpudlInfer *self = GST_GPUDL_INFER (trans);
-  g_autofree gchar *path = NULL;
+  const gchar *path;
   g_autofree gchar *doing = NULL;
   GError *error = NULL;
 
@@ -140,12 +143,15 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
   gst_gpudl_stats_reset (&self->stats);
 
   GST_OBJECT_LOCK (self);
-  path = g_strdup (self->settings.model);
+  gst_gpudl_settings_copy (&self->used, &self->settings);
+  self->started = TRUE;
   GST_OBJECT_UNLOCK (self);
+  path = self->used.model;
   if (path == NULL || *path == '\0') {
     g_set_error_literal (&error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
         "property 'model' is not set, a net.bin or .onnx file is expected");
     gst_gpudl_infer_fail (self, error, "starting");
+    gst_gpudl_infer_unload (self);
     return FALSE;
   }
 
@@ -405,13 +411,19 @@ gst_gpudl_infer_set_property (GObject * object, guint prop_id,
     const GValue * value, GParamSpec * pspec)
 {
   GstGpudlInfer *self = GST_GPUDL_INFER (object);
-  gboolean ok;
+  gboolean ok, changed, late;
 
   GST_OBJECT_LOCK (self);
-  ok = gst_gpudl_settings_set (&self->settings, prop_id, value);
+  ok = gst_gpudl_settings_change (&self->settings, pspec, value, &changed);
+  late = changed && self->started && (pspec->flags & GST_PARAM_MUTABLE_READY);
   GST_OBJECT_UNLOCK (self);
   if (!ok)
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+  if (late)
+    GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
+        (_("Property '%s' counts from the next start."), pspec->name),
+        ("it has been set in PAUSED or PLAYING, where the value of the start "
+            "stays in use; set the element to READY first"));
 }
 
 static GstStructure *
@@ -489,6 +501,7 @@ gst_gpudl_infer_finalize (GObject * object)
 
   gst_gpudl_cuda_clear (&self->cuda);
   gst_gpudl_settings_clear (&self->settings);
+  gst_gpudl_settings_clear (&self->used);
   gst_gpudl_fifo_clear (&self->fifo);
   gst_gpudl_result_clear (&self->result);
   gst_gpudl_stats_clear (&self->stats);
@@ -502,6 +515,7 @@ gst_gpudl_infer_init (GstGpudlInfer * self)
   GstBaseTransform *trans = GST_BASE_TRANSFORM (self);
 
   gst_gpudl_settings_init (&self->settings);
+  gst_gpudl_settings_init (&self->used);
   gst_gpudl_fifo_init (&self->fifo);
   gst_gpudl_result_init (&self->result);
   gst_gpudl_stats_init (&self->stats);

@@ -26,12 +26,14 @@ struct _GstGpudlInfer
 
   /* under the object lock */
   GstGpudlSettings settings;
+  gboolean started;             /* what is fixed above READY is fixed now */
   /* also changed by the sink pad's streaming thread alone, between start() and
    * stop(), while the FIFO is empty; that thread reads it without the lock */
   GstGpudlNet net;
   GstClockTime frame_duration;  /* of the caps; GST_CLOCK_TIME_NONE: unknown */
 
   /* between start() and stop() */
+  GstGpudlSettings used;        /* the settings at the start; does not change */
   GpudlPreproc preproc;         /* what requests get; sink streaming thread */
   guint preproc_serial, labels_serial;  /* of the settings in use */
   GstGpudlResult result;

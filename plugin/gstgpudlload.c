@@ -19,6 +19,12 @@ gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error, const gchar * doing)
     g_error_free (error);
 }
 
+static gboolean
+may_use_cuda (GstGpudlBackend backend)
+{
+  return backend == GST_GPUDL_BACKEND_AUTO || backend == GST_GPUDL_BACKEND_CUDA;
+}
+
 gboolean
 gst_gpudl_infer_may_use_cuda (GstGpudlInfer * self)
 {
@@ -27,7 +33,7 @@ gst_gpudl_infer_may_use_cuda (GstGpudlInfer * self)
   GST_OBJECT_LOCK (self);
   backend = self->settings.backend;
   GST_OBJECT_UNLOCK (self);
-  return backend == GST_GPUDL_BACKEND_AUTO || backend == GST_GPUDL_BACKEND_CUDA;
+  return may_use_cuda (backend);
 }
 
 void
@@ -40,6 +46,7 @@ gst_gpudl_infer_unload (GstGpudlInfer * self)
   GST_OBJECT_LOCK (self);
   net = self->net;
   memset (&self->net, 0, sizeof (self->net));
+  self->started = FALSE;
   GST_OBJECT_UNLOCK (self);
   gst_gpudl_live_start (&self->live, 0);
   gst_gpudl_net_close (&net);
@@ -59,7 +66,7 @@ gst_gpudl_infer_apply_preproc (GstGpudlInfer * self, GError ** error)
 
   GST_OBJECT_LOCK (self);
   self->preproc_serial = self->settings.preproc_serial;
-  ok = gst_gpudl_settings_resolve (&self->settings,
+  ok = gst_gpudl_settings_resolve (&self->settings, &self->used,
       gpudl_model_get_preproc (self->net.model), &self->preproc, error);
   GST_OBJECT_UNLOCK (self);
   return ok;
@@ -85,17 +92,14 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
   g_autoptr (GpudlDevice) device = NULL;
   GpudlSessionConfig config = { 0, };
   GstGpudlNet net = { 0, };
-  guint depth;
 
-  GST_OBJECT_LOCK (self);
-  gst_gpudl_settings_get_config (&self->settings, &config);
-  depth = self->settings.async_depth;
-  GST_OBJECT_UNLOCK (self);
-  if (gst_gpudl_infer_may_use_cuda (self)
+  gst_gpudl_settings_get_config (&self->used, &config);
+  if (may_use_cuda (self->used.backend)
       && !gst_gpudl_cuda_get_device (&self->cuda, &device, error))
     return FALSE;
   config.device = device;
-  if (!gst_gpudl_net_open (&net, location, &config, depth, error))
+  if (!gst_gpudl_net_open (&net, location, &config, self->used.async_depth,
+          error))
     return FALSE;
 
   GST_OBJECT_LOCK (self);
@@ -118,19 +122,16 @@ gst_gpudl_infer_switch (GstGpudlInfer * self, GpudlDevice * device)
   GError *error = NULL;
   GstFlowReturn ret;
   gboolean changed;
-  guint depth;
 
   ret = gst_gpudl_fifo_drain (&self->fifo, GST_BASE_TRANSFORM_SRC_PAD (self));
   if (ret != GST_FLOW_OK)
     return ret;
   GST_INFO_OBJECT (self, "moving the network to device %d of backend %s",
       gpudl_device_get_id (device), gpudl_device_get_backend (device));
-  GST_OBJECT_LOCK (self);
-  gst_gpudl_settings_get_config (&self->settings, &config);
-  depth = self->settings.async_depth;
-  GST_OBJECT_UNLOCK (self);
+  gst_gpudl_settings_get_config (&self->used, &config);
   config.device = device;
-  if (!gst_gpudl_net_move (&net, &self->net, &config, depth, &error)) {
+  if (!gst_gpudl_net_move (&net, &self->net, &config, self->used.async_depth,
+          &error)) {
     gst_gpudl_infer_fail (self, error, "moving the network to the device that "
         "a frame lies on");
     return GST_FLOW_ERROR;

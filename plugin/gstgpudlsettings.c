@@ -115,6 +115,18 @@ gst_gpudl_settings_clear (GstGpudlSettings * settings)
   g_clear_pointer (&settings->std, g_array_unref);
 }
 
+void
+gst_gpudl_settings_copy (GstGpudlSettings * copy,
+    const GstGpudlSettings * settings)
+{
+  gst_gpudl_settings_clear (copy);
+  *copy = *settings;
+  copy->model = g_strdup (settings->model);
+  copy->labels_file = g_strdup (settings->labels_file);
+  copy->mean = g_array_copy (settings->mean);
+  copy->std = g_array_copy (settings->std);
+}
+
 static void
 install_ready (GObjectClass * klass)
 {
@@ -412,6 +424,24 @@ gst_gpudl_settings_get (const GstGpudlSettings * settings, guint prop_id,
   return TRUE;
 }
 
+gboolean
+gst_gpudl_settings_change (GstGpudlSettings * settings, GParamSpec * pspec,
+    const GValue * value, gboolean * changed)
+{
+  GValue before = G_VALUE_INIT, after = G_VALUE_INIT;
+  gboolean ok;
+
+  g_value_init (&before, pspec->value_type);
+  g_value_init (&after, pspec->value_type);
+  ok = gst_gpudl_settings_get (settings, pspec->param_id, &before)
+      && gst_gpudl_settings_set (settings, pspec->param_id, value)
+      && gst_gpudl_settings_get (settings, pspec->param_id, &after);
+  *changed = ok && gst_value_compare (&before, &after) != GST_VALUE_EQUAL;
+  g_value_unset (&before);
+  g_value_unset (&after);
+  return ok;
+}
+
 static gboolean
 resolve_channels (const GArray * numbers, const gchar * property, gint channels,
     float *out, GError ** error)
@@ -431,7 +461,8 @@ resolve_channels (const GArray * numbers, const gchar * property, gint channels,
 
 gboolean
 gst_gpudl_settings_resolve (const GstGpudlSettings * settings,
-    const GpudlPreproc * model, GpudlPreproc * preproc, GError ** error)
+    const GstGpudlSettings * started, const GpudlPreproc * model,
+    GpudlPreproc * preproc, GError ** error)
 {
   const gchar *wrong;
 
@@ -444,13 +475,13 @@ gst_gpudl_settings_resolve (const GstGpudlSettings * settings,
     preproc->pad_color = settings->pad_color;
   if (settings->scale_method != GPUDL_SCALE_AUTO)
     preproc->scale_method = settings->scale_method;
-  if (settings->pixel_scale > 0)
-    preproc->pixel_scale = settings->pixel_scale;
-  if (settings->channel_order != GPUDL_CHANNELS_AUTO)
-    preproc->channel_order = settings->channel_order;
-  if (!resolve_channels (settings->mean, "mean", model->channels, preproc->mean,
+  if (started->pixel_scale > 0)
+    preproc->pixel_scale = started->pixel_scale;
+  if (started->channel_order != GPUDL_CHANNELS_AUTO)
+    preproc->channel_order = started->channel_order;
+  if (!resolve_channels (started->mean, "mean", model->channels, preproc->mean,
           error)
-      || !resolve_channels (settings->std, "std", model->channels, preproc->std,
+      || !resolve_channels (started->std, "std", model->channels, preproc->std,
           error))
     return FALSE;
 

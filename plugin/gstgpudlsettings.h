@@ -102,6 +102,9 @@ typedef struct
 /** Sets the defaults. */
 void gst_gpudl_settings_init (GstGpudlSettings * settings);
 void gst_gpudl_settings_clear (GstGpudlSettings * settings);
+/** copy: initialised; what it has goes. */
+void gst_gpudl_settings_copy (GstGpudlSettings * copy,
+    const GstGpudlSettings * settings);
 
 /** Installs the properties and marks their enumerations as plugin API. */
 void gst_gpudl_settings_install (GObjectClass * klass);
@@ -109,6 +112,9 @@ void gst_gpudl_settings_install (GObjectClass * klass);
 /** FALSE if the id is not one of the settings'. The owner holds its lock. */
 gboolean gst_gpudl_settings_set (GstGpudlSettings * settings, guint prop_id,
     const GValue * value);
+/** The same; changed: it is another value than before. */
+gboolean gst_gpudl_settings_change (GstGpudlSettings * settings,
+    GParamSpec * pspec, const GValue * value, gboolean * changed);
 gboolean gst_gpudl_settings_get (const GstGpudlSettings * settings,
     guint prop_id, GValue * value);
 
@@ -118,6 +124,8 @@ void gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
 
 /**
  * gst_gpudl_settings_resolve:
+ * @settings: as they are now, for what may change in PLAYING
+ * @started: as they were at the start, for what is fixed above READY
  * @model: the model's own pre-processing
  * @preproc: (out): the model's with everything that is set in its place
  *
@@ -125,7 +133,7 @@ void gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
  * network or each other.
  */
 gboolean gst_gpudl_settings_resolve (const GstGpudlSettings * settings,
-    const GpudlPreproc * model, GpudlPreproc * preproc, GError ** error);
+    const GstGpudlSettings * started, const GpudlPreproc * model, GpudlPreproc * preproc, GError ** error);
 
 G_END_DECLS
 

@@ -214,6 +214,112 @@ test_array_of_strings_is_refused (void)
   gst_object_unref (element);
 }
 
+/* Warnings that a property counts from the next start. */
+static guint
+count_late (GstHarness * h, const gchar * property)
+{
+  g_autofree gchar *words = g_strdup_printf ("'%s'", property);
+  g_autoptr (GstBus) bus = gst_element_get_bus (h->element);
+  GstMessage *message;
+  guint n = 0;
+
+  while ((message = gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING)) != NULL) {
+    g_autoptr (GError) error = NULL;
+
+    gst_message_parse_warning (message, &error, NULL);
+    g_assert_error (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS);
+    g_assert_nonnull (strstr (error->message, words));
+    g_assert_nonnull (strstr (error->message, "next start"));
+    gst_message_unref (message);
+    n++;
+  }
+  return n;
+}
+
+static void
+set_arg (GstHarness * h, const gchar * property, const gchar * value)
+{
+  gst_util_set_object_arg (G_OBJECT (h->element), property, value);
+}
+
+/* What is fixed above READY says so where it is set later, and only there. */
+static void
+test_late_settings (void)
+{
+  static const gchar *const fixed[][2] = {
+    {"model", "nothing.bin"}, {"backend", "ref"}, {"precision", "fp8"},
+    {"cpu-threads", "3"}, {"activation", "sigmoid"}, {"mean", "<7,8,9>"},
+    {"std", "<7,8,9>"}, {"pixel-scale", "9"}, {"channel-order", "bgr"},
+    {"async-depth", "3"}, {"batch-size", "2"},
+  };
+  static const gchar *const changing[][2] = {
+    {"top-k", "2"}, {"threshold", "0.1"}, {"resize-mode", "letterbox"},
+    {"crop-fraction", "0.5"}, {"pad-color", "1"}, {"scale-method", "area"},
+    {"post-messages", "all"},
+  };
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = plugin_fake_harness (model_path, NULL, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (infer_properties); i++) {
+    guint n = 0;
+
+    for (guint j = 0; j < G_N_ELEMENTS (fixed); j++)
+      n += g_str_equal (fixed[j][0], infer_properties[i].name);
+    g_assert_cmpuint (n, ==, infer_properties[i].mutability ==
+        GST_PARAM_MUTABLE_READY);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (fixed); i++) {
+    set_arg (h, fixed[i][0], fixed[i][1]);
+    g_assert_cmpuint (count_late (h, fixed[i][0]), ==, 1);
+    set_arg (h, fixed[i][0], fixed[i][1]);      /* the same again */
+    g_assert_cmpuint (count_late (h, fixed[i][0]), ==, 0);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (changing); i++)
+    set_arg (h, changing[i][0], changing[i][1]);
+  g_assert_cmpuint (count_late (h, "none"), ==, 0);
+
+  /* nothing of it is used: not by frames, after what may change has changed */
+  gst_gpudl_classification_free (classify (h, 3));
+  g_assert_cmpfloat (fake->seen.last_preproc.mean[0], ==, 0.1f);
+  g_assert_cmpfloat (fake->seen.last_preproc.std[2], ==, 3);
+  g_assert_cmpfloat (fake->seen.last_preproc.pixel_scale, ==, 255);
+  g_assert_cmpint (fake->seen.last_preproc.channel_order, ==,
+      GPUDL_CHANNELS_RGB);
+  g_assert_cmpint (fake->seen.last_preproc.resize_mode, ==,
+      GPUDL_RESIZE_LETTERBOX);
+
+  /* and all of it after a start; in READY nothing is said */
+  gst_element_set_state (h->element, GST_STATE_READY);
+  set_arg (h, "model", model_path);
+  set_arg (h, "backend", fake_backend);
+  set_arg (h, "precision", "auto");
+  set_arg (h, "batch-size", "0");
+  g_assert_cmpuint (count_late (h, "none"), ==, 0);
+  gst_harness_play (h);
+  gst_harness_set_src_caps_str (h, PLUGIN_TEST_GRAY);
+  gst_gpudl_classification_free (classify (h, 3));
+  g_assert_cmpfloat (fake->seen.last_preproc.mean[0], ==, 7);
+  g_assert_cmpint (fake->seen.last_preproc.channel_order, ==,
+      GPUDL_CHANNELS_BGR);
+  g_assert_cmpint (fake->seen.last_open.activation, ==,
+      GPUDL_ACTIVATION_SIGMOID);
+  gst_element_set_state (h->element, GST_STATE_NULL);
+  set_arg (h, "backend", "ref");
+  g_assert_cmpuint (count_late (h, "none"), ==, 0);
+
+  /* nor after a start that failed */
+  set_arg (h, "model", plugin_test_missing ());
+  g_assert_cmpint (gst_element_set_state (h->element, GST_STATE_PAUSED), ==,
+      GST_STATE_CHANGE_FAILURE);
+  set_arg (h, "model", "");
+  g_assert_cmpint (gst_element_set_state (h->element, GST_STATE_PAUSED), ==,
+      GST_STATE_CHANGE_FAILURE);
+  set_arg (h, "model", model_path);
+  g_assert_cmpuint (count_late (h, "none"), ==, 0);
+  plugin_test_teardown (h);
+}
+
 /* ---- caps --------------------------------------------------------------- */
 
 static void
@@ -933,6 +1039,7 @@ main (int argc, char **argv)
   ADD ("factories-have-klass-and-templates", test_factory);
   ADD ("arrays-take-integers-and-fractions", test_arrays_from_launch);
   ADD ("arrays-of-strings-are-refused-whole", test_array_of_strings_is_refused);
+  ADD ("settings-fixed-above-ready-warn-and-wait", test_late_settings);
   ADD ("caps-that-can-not-be-taken-are-refused", test_refused_caps);
   ADD ("caps-leave-as-they-came", test_caps_leave_as_they_came);
   ADD ("interlaced-is-told-once", test_interlaced_is_told_once);
