@@ -56,7 +56,13 @@
  * `ids` (array of int), `confidences` (array of double, descending), `fresh`
  * (boolean), `source-pts`, `age` (uint64), `region` (array of 4 double: x, y,
  * width, height of what the network saw, 0..1), and `head` (string) where a
- * network has several outputs, which give a metadata each. The first frame waits
+ * network has several outputs, which give a metadata each. `label` (string), `id`
+ * (int) and `confidence` (double) are those of the best class, and absent where
+ * there is none. Python without python3-gst-1.0 reads arrays by
+ * `structure.get_array("labels")`, and lists in messages by `get_list()`. A buffer
+ * that has passed several gpudlinfer carries the metadata of all:
+ * `gst_buffer_iterate_meta_filtered()` with the API of
+ * `gst_meta_get_info ("GpudlClassificationMeta")`. The first frame waits
  * for the hash, which takes as long as reading the file; it is empty if that has
  * become another file by then.
  *
@@ -95,7 +101,8 @@ GST_DEBUG_CATEGORY (gst_gpudl_infer_debug);
 enum
 {
   PROP_STATS = GST_GPUDL_PROP_LAST_SETTING + 1,
-  PROP_MODEL_INFO
+  PROP_MODEL_INFO,
+  PROP_LABELS
 };
 
 /* No framerate: the base class would add one to caps that have none, and they
@@ -172,6 +179,7 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
       self->net.depth);
 
   g_object_notify (G_OBJECT (self), "model-info");
+  g_object_notify (G_OBJECT (self), "labels");
   if (gst_gpudl_live_get_latency (&self->live) > 0)
     gst_element_post_message (GST_ELEMENT (self),
         gst_message_new_latency (GST_OBJECT (self)));
@@ -185,6 +193,7 @@ gst_gpudl_infer_stop (GstBaseTransform * trans)
 
   gst_gpudl_infer_unload (self);
   g_object_notify (G_OBJECT (self), "model-info");
+  g_object_notify (G_OBJECT (self), "labels");
   return TRUE;
 }
 
@@ -455,6 +464,9 @@ gst_gpudl_infer_get_property (GObject * object, guint prop_id, GValue * value,
     case PROP_MODEL_INFO:
       g_value_take_boxed (value, gst_gpudl_infer_describe (self));
       return;
+    case PROP_LABELS:
+      g_value_take_boxed (value, gst_gpudl_result_get_labels (&self->result));
+      return;
     default:
       break;
   }
@@ -546,6 +558,10 @@ gst_gpudl_infer_install_info (GObjectClass * klass)
       g_param_spec_boxed ("model-info", "Model information",
           "What is loaded and where it runs, from PAUSED on",
           GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (klass, PROP_LABELS,
+      g_param_spec_boxed ("labels", "Labels",
+          "Those in use for the first output, by class number, from PAUSED on",
+          G_TYPE_STRV, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
 }
 
 /* The same on both pads; memory of a GPU first, where it is taken. */

@@ -74,6 +74,16 @@ gst_gpudl_labels_unref (GstGpudlLabels * labels)
     g_free (labels);
 }
 
+gchar **
+gst_gpudl_labels_list (const GstGpudlLabels * labels)
+{
+  gchar **list = g_new0 (gchar *, labels->n + 1);
+
+  for (guint i = 0; i < labels->n; i++)
+    list[i] = g_strdup (g_quark_to_string (labels->quarks[i]));
+  return list;
+}
+
 GQuark
 gst_gpudl_labels_get (const GstGpudlLabels * labels, guint id)
 {

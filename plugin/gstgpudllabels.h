@@ -24,6 +24,9 @@ GstGpudlLabels *gst_gpudl_labels_ref (GstGpudlLabels * labels);
 void gst_gpudl_labels_unref (GstGpudlLabels * labels);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GstGpudlLabels, gst_gpudl_labels_unref)
 
+/** (transfer full): all of them, by id, ended by NULL. */
+gchar **gst_gpudl_labels_list (const GstGpudlLabels * labels);
+
 /** Quark of a class's name, never 0; id is below the number of classes. */
 GQuark gst_gpudl_labels_get (const GstGpudlLabels * labels, guint id);
 

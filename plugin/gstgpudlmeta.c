@@ -51,6 +51,16 @@ set_classes (GstStructure * structure, const GstGpudlClassification * c)
   take_array (structure, "labels", &labels);
   take_array (structure, "ids", &ids);
   take_array (structure, "confidences", &confidences);
+
+  if (c->n_classes > 0) {
+    GValue label = G_VALUE_INIT;
+
+    g_value_init (&label, G_TYPE_STRING);
+    g_value_set_interned_string (&label, c->classes[0].label);
+    gst_structure_take_value (structure, "label", &label);
+    gst_structure_set (structure, "id", G_TYPE_INT, (gint) c->classes[0].id,
+        "confidence", G_TYPE_DOUBLE, (gdouble) c->classes[0].confidence, NULL);
+  }
 }
 
 void

@@ -26,33 +26,42 @@ gst_gpudl_result_open (GstGpudlResult * result, GpudlModel * model,
     const gchar * name)
 {
   guint max_classes = 0;
+  GstGpudlLabels **labels;
 
   result->model = gpudl_model_ref (model);
   result->name = g_strdup (name);
   result->n_heads = gpudl_model_get_n_heads (model);
   result->no_scores = 0;
-  result->labels = g_new0 (GstGpudlLabels *, result->n_heads);
+  labels = g_new0 (GstGpudlLabels *, result->n_heads);
   result->answers = g_new0 (GstGpudlAnswer, result->n_heads);
   for (guint i = 0; i < result->n_heads; i++) {
     const guint n_classes = gpudl_model_get_n_classes (model, i);
 
-    result->labels[i] = gst_gpudl_labels_new_embedded (model, i);
+    labels[i] = gst_gpudl_labels_new_embedded (model, i);
     result->answers[i].classes = g_new (GstGpudlClass, n_classes);
     max_classes = MAX (max_classes, n_classes);
   }
   result->best = g_new (GpudlClass, max_classes);
   gst_gpudl_result_forget (result);
+  g_mutex_lock (&result->lock);
+  result->labels = labels;
+  g_mutex_unlock (&result->lock);
 }
 
 void
 gst_gpudl_result_close (GstGpudlResult * result)
 {
+  GstGpudlLabels **labels;
+
+  g_mutex_lock (&result->lock);
+  labels = g_steal_pointer (&result->labels);
+  g_mutex_unlock (&result->lock);
   for (guint i = 0; i < result->n_heads; i++) {
-    gst_gpudl_labels_unref (result->labels[i]);
+    gst_gpudl_labels_unref (labels[i]);
     g_free (result->answers[i].classes);
   }
   result->n_heads = 0;
-  g_clear_pointer (&result->labels, g_free);
+  g_free (labels);
   g_clear_pointer (&result->best, g_free);
   g_clear_pointer (&result->answers, g_free);
   result->hash = NULL;
@@ -80,6 +89,18 @@ gst_gpudl_result_set_labels (GstGpudlResult * result,
   g_mutex_unlock (&result->lock);
   gst_gpudl_labels_unref (old);
   return TRUE;
+}
+
+gchar **
+gst_gpudl_result_get_labels (GstGpudlResult * result)
+{
+  g_autoptr (GstGpudlLabels) labels = NULL;
+
+  g_mutex_lock (&result->lock);
+  if (result->labels != NULL)
+    labels = gst_gpudl_labels_ref (result->labels[0]);
+  g_mutex_unlock (&result->lock);
+  return labels != NULL ? gst_gpudl_labels_list (labels) : NULL;
 }
 
 /* The best classes of a head into its answer. */

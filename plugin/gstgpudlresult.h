@@ -53,6 +53,10 @@ void gst_gpudl_result_close (GstGpudlResult * result);
 gboolean gst_gpudl_result_set_labels (GstGpudlResult * result,
     const gchar * path, GError ** error);
 
+/** (transfer full): the first head's labels by class number; NULL: nothing is
+ * open. From any thread. */
+gchar **gst_gpudl_result_get_labels (GstGpudlResult * result);
+
 /**
  * gst_gpudl_result_attach:
  * @request: finished well

@@ -17,10 +17,14 @@ gst_gpudl_infer_refresh (GstGpudlInfer * self, GError ** error)
   labels_changed = self->labels_serial != self->settings.labels_serial;
   preproc_changed = self->preproc_serial != self->settings.preproc_serial;
   GST_OBJECT_UNLOCK (self);
-  /* a wrong file is an error at start only */
-  if (labels_changed && !gst_gpudl_infer_apply_labels (self, &labels_error))
-    gst_gpudl_element_warning (GST_ELEMENT (self), labels_error,
-        "changing labels-file; the labels stay as they were");
+  if (labels_changed) {
+    /* a wrong file is an error at start only */
+    if (gst_gpudl_infer_apply_labels (self, &labels_error))
+      g_object_notify (G_OBJECT (self), "labels");
+    else
+      gst_gpudl_element_warning (GST_ELEMENT (self), labels_error,
+          "changing labels-file; the labels stay as they were");
+  }
   return !preproc_changed || gst_gpudl_infer_apply_preproc (self, error);
 }
 

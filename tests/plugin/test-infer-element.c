@@ -57,6 +57,7 @@ static const Property infer_properties[] = {
   {"post-messages", "none", GST_PARAM_MUTABLE_PLAYING},
   {"stats", NULL, 0},
   {"model-info", NULL, 0},
+  {"labels", NULL, 0},
 };
 
 static const Property overlay_properties[] = {
@@ -628,8 +629,19 @@ check_label (GstHarness * h, const gchar * label)
 {
   g_autoptr (GstGpudlClassification) c = classify (h, 3);
 
+  g_auto (GStrv) labels = NULL;
+
   g_assert_cmpuint (c->classes[0].id, ==, 3);
   g_assert_cmpstr (c->classes[0].label, ==, label);
+  g_object_get (h->element, "labels", &labels, NULL);
+  g_assert_cmpuint (g_strv_length (labels), ==, 10);
+  g_assert_cmpstr (labels[3], ==, label);
+}
+
+static void
+count_notifies (GObject * object, GParamSpec * pspec, gint * n)
+{
+  g_atomic_int_inc (n);
 }
 
 static void
@@ -639,11 +651,15 @@ test_labels (void)
       "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
   const gchar *few = plugin_test_file ("few.txt", "a\nb\n");
   g_autoptr (GstBus) bus = NULL;
+  g_auto (GStrv) none = NULL;
   GstHarness *h;
+  gint notified = 0;
 
   plugin_fake_reset ();
   h = plugin_fake_harness (model_path, NULL, NULL);
   check_label (h, "3");
+  g_signal_connect (h->element, "notify::labels", G_CALLBACK (count_notifies),
+      &notified);
   g_object_set (h->element, "labels-file", path, NULL);
   check_label (h, "d");
   bus = gst_element_get_bus (h->element);
@@ -667,8 +683,13 @@ test_labels (void)
     check_label (h, "d");
     g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING));
   }
+  g_assert_cmpint (g_atomic_int_get (&notified), ==, 1);
   g_object_set (h->element, "labels-file", NULL, NULL);
   check_label (h, "3");
+  g_assert_cmpint (g_atomic_int_get (&notified), ==, 2);
+  gst_element_set_state (h->element, GST_STATE_READY);
+  g_object_get (h->element, "labels", &none, NULL);
+  g_assert_null (none);
   plugin_test_teardown (h);
 
   plugin_fake_reset ();

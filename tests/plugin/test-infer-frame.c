@@ -384,7 +384,11 @@ test_meta_fields (void)
     {"confidences", gst_value_array_get_type}, {"fresh", NULL, G_TYPE_BOOLEAN},
     {"source-pts", NULL, G_TYPE_UINT64}, {"age", NULL, G_TYPE_UINT64},
     {"region", gst_value_array_get_type},
+    {"label", NULL, G_TYPE_STRING}, {"id", NULL, G_TYPE_INT},
+    {"confidence", NULL, G_TYPE_DOUBLE},
   };
+  gdouble confidence;
+  gint id;
   g_autoptr (GstBuffer) out = NULL;
   const GstStructure *structure;
   GstCustomMeta *meta;
@@ -405,6 +409,13 @@ test_meta_fields (void)
     g_assert_true (G_VALUE_TYPE (value) == (fields[i].type ?
             fields[i].type () : fields[i].fixed));
   }
+  /* the best one once more, in plain types */
+  g_assert_cmpstr (gst_structure_get_string (structure, "label"), ==, "2");
+  g_assert_true (gst_structure_get_int (structure, "id", &id));
+  g_assert_cmpint (id, ==, 2);
+  g_assert_true (gst_structure_get_double (structure, "confidence",
+          &confidence));
+  g_assert_cmpfloat (confidence, ==, 1);
   plugin_test_teardown (h);
 }
 
