@@ -450,6 +450,9 @@ gst_gpudl_overlay_class_init (GstGpudlOverlayClass * klass)
       "Classification overlay", "Filter/Editor/Video",
       "Writes the classification that gpudlinfer attached over the picture",
       "The gpudlinfer developers");
+  if (DOC_URI[0] != '\0')
+    gst_element_class_add_static_metadata (element_class,
+        GST_ELEMENT_METADATA_DOC_URI, DOC_URI);
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
 }

@@ -20,4 +20,4 @@ plugin_init (GstPlugin * plugin)
 
 GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, gpudl,
     "Image classification networks on video frames", plugin_init, VERSION,
-    "LGPL", PACKAGE, "Unknown package origin")
+    "LGPL", PACKAGE_NAME, PACKAGE_ORIGIN)

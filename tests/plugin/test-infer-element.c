@@ -146,6 +146,8 @@ test_factory (void)
     g_assert_nonnull (factory);
     g_assert_cmpstr (gst_element_factory_get_metadata (factory,
             GST_ELEMENT_METADATA_KLASS), ==, klasses[i]);
+    g_assert_cmpstr (gst_element_factory_get_metadata (factory,
+            GST_ELEMENT_METADATA_DOC_URI), ==, "https://docs.invalid/gpudl");
     g_assert_cmpuint (gst_element_factory_get_num_pad_templates (factory), ==,
         2);
     templates = gst_element_factory_get_static_pad_templates (factory);
