@@ -168,6 +168,41 @@ test_flush_keeps_what_sticks (void)
   plugin_test_teardown (h);
 }
 
+/* A frame that comes before the segment that a flush ends for has no times of the one before. */
+static void
+test_flush_forgets_segment (void)
+{
+  g_autoptr (GstMessage) message = NULL;
+  const GstStructure *structure;
+  GstSegment segment;
+  guint64 time;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = plugin_fake_harness_of_depth (model_path, 4);
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  segment.base = GST_SECOND;
+  g_assert_true (gst_harness_push_event (h, gst_event_new_segment (&segment)));
+  plugin_fake_push (h, 0);
+  plugin_fake_pull (h, 0);
+  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_start ()));
+  g_assert_true (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
+  g_object_set (h->element, "post-messages", GST_GPUDL_POST_MESSAGES_ALL, NULL);
+  for (guint i = 0; i < 4; i++) /* at each end of both links */
+    g_test_expect_message ("GStreamer", G_LOG_LEVEL_WARNING,
+        "*data flow before segment*");
+  plugin_fake_push (h, 1);
+  drain (h);
+  g_test_assert_expected_messages ();
+  message = plugin_test_message (h->element, GST_MESSAGE_ELEMENT);
+  structure = gst_message_get_structure (message);
+  g_assert_true (gst_structure_get_uint64 (structure, "running-time", &time));
+  g_assert_cmpuint (time, ==, GST_CLOCK_TIME_NONE);
+  g_assert_true (gst_structure_get_uint64 (structure, "stream-time", &time));
+  g_assert_cmpuint (time, ==, GST_CLOCK_TIME_NONE);
+  plugin_test_teardown (h);
+}
+
 /* ---- bad results ----------------------------------------------------------------------------------------------- */
 
 static GstFlowReturn chain_result;
@@ -314,6 +349,7 @@ main (int argc, char **argv)
   ADD ("as-many-as-there-is-room-for", test_events_are_bounded);
   ADD ("messages-count-in-their-frames-segment", test_segments);
   ADD ("flush-keeps-those-that-stick", test_flush_keeps_what_sticks);
+  ADD ("flush-forgets-the-segment", test_flush_forgets_segment);
   ADD ("flushing-downstream-refuses-all", test_flushing_result_refuses_events);
   ADD ("bad-result-refuses-those-that-do-not-stick",
       test_bad_result_refuses_what_does_not_stick);

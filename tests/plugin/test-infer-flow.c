@@ -524,6 +524,25 @@ test_eos_after_bad_result (void)
   plugin_test_teardown (h);
 }
 
+/* What nobody takes any more does not run, but for what runs already. */
+static void
+test_bad_result_takes_back (void)
+{
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  fake->is.n_slots = fake->is.max_batch = 1;
+  fake->does.delay_us = 20 * 1000;
+  h = plugin_fake_harness_of_depth (model_path, 8);
+  gst_pad_set_chain_function (h->sinkpad, chain);
+  chain_result = GST_FLOW_NOT_LINKED;
+  for (guint i = 0; i < 8; i++)
+    plugin_fake_push (h, i);
+  gst_harness_set_src_caps_str (h, PLUGIN_TEST_GRAY ",pixel-aspect-ratio=2/1");
+  g_assert_cmpuint (FAKE_SEEN (fake, runs), <, 6);
+  plugin_test_teardown (h);
+}
+
 /* ---- failures of the engine ---------------------------------------------------------------------------------------*/
 
 static void
@@ -679,6 +698,8 @@ main (int argc, char **argv)
       test_downstream_eos_until_segment);
   g_test_add_func ("/flow/not-linked-ends-with-next-link",
       test_unlinked_until_relinked);
+  g_test_add_func ("/flow/bad-result-takes-back-what-waits",
+      test_bad_result_takes_back);
   g_test_add_func ("/flow/bad-result-is-posted-at-eos",
       test_eos_after_bad_result);
   g_test_add_func ("/flow/engine-failure-is-one-element-error",
