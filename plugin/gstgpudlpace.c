@@ -23,7 +23,8 @@ gst_gpudl_pace_init (GstGpudlPace * pace)
 void
 gst_gpudl_pace_resume (GstGpudlPace * pace)
 {
-  pace->settled = pace->since = pace->well_since = GST_CLOCK_TIME_NONE;
+  pace->settled = pace->since = GST_CLOCK_TIME_NONE;
+  pace->behind_since = pace->well_since = GST_CLOCK_TIME_NONE;
 }
 
 static void
@@ -33,13 +34,6 @@ begin_spell (GstGpudlPace * pace, const GstGpudlArrival * arrival)
   pace->running_time = arrival->running_time;
   pace->arrived = pace->answered = 0;
   pace->blocked = pace->awaited = 0;
-}
-
-static gboolean
-is_crowded (const GstGpudlArrival * arrival)
-{
-  return arrival->before > arrival->parallelism
-      || arrival->before >= arrival->depth;
 }
 
 /* How far the running time of what arrives has advanced, ns; 0: unknown. */
@@ -98,52 +92,68 @@ judge (const GstGpudlPace * pace, const GstGpudlArrival * arrival,
   return grows || 2 * pace->blocked >= elapsed ? VERDICT_BEHIND : VERDICT_OPEN;
 }
 
-/* TRUE: this is the first time. */
+/* TRUE: it is to be said. */
 static gboolean
-note (GstGpudlPace * pace, Verdict verdict, GstClockTime now)
+note_behind (GstGpudlPace * pace, GstClockTime now, GstGpudlPaceReport * report)
 {
-  if (verdict == VERDICT_BEHIND) {
-    const gboolean said = pace->said;
+  const gboolean said = pace->said;
 
-    pace->well_since = GST_CLOCK_TIME_NONE;
-    pace->said = TRUE;
-    return !said;
+  pace->well_since = GST_CLOCK_TIME_NONE;
+  if (pace->behind_since == GST_CLOCK_TIME_NONE) {
+    pace->behind_since = pace->since;
+    pace->behind_answered = 0;
   }
+  pace->behind_answered += pace->answered;
+  if (now - pace->behind_since < GST_GPUDL_PACE_PATIENCE)
+    return FALSE;
+  report->reached = (gdouble) pace->behind_answered * GST_SECOND /
+      (now - pace->behind_since);
+  pace->said = TRUE;
+  return !said;
+}
+
+static void
+note_well (GstGpudlPace * pace, GstClockTime now)
+{
+  pace->behind_since = GST_CLOCK_TIME_NONE;
   if (pace->well_since == GST_CLOCK_TIME_NONE)
     pace->well_since = now;
   if (now - pace->well_since >= GST_GPUDL_PACE_RECOVERY)
     pace->said = FALSE;
-  return FALSE;
 }
 
 gboolean
 gst_gpudl_pace_arrive (GstGpudlPace * pace, const GstGpudlArrival * arrival,
     GstGpudlPaceReport * report)
 {
-  Verdict verdict = VERDICT_WELL;
+  const GstClockTime now = arrival->now;
+  gboolean say = FALSE;
 
-  pace->arrival = arrival->now;
+  pace->arrival = now;
   if (pace->settled == GST_CLOCK_TIME_NONE)
-    pace->settled = arrival->now + GST_GPUDL_PACE_SETTLING;
-  if (arrival->now < pace->settled)
+    pace->settled = now + GST_GPUDL_PACE_SETTLING;
+  if (now < pace->settled)
     return FALSE;
-  if (arrival->before == 0)
-    pace->since = GST_CLOCK_TIME_NONE;
-  if (pace->since != GST_CLOCK_TIME_NONE) {
-    const GstClockTime elapsed = arrival->now - pace->since;
+  if (arrival->before == 0) {
+    note_well (pace, now);
+  } else if (pace->since != GST_CLOCK_TIME_NONE) {
+    Verdict verdict;
 
     pace->arrived++;
-    if (elapsed < GST_GPUDL_PACE_SPELL)
+    if (now - pace->since < GST_GPUDL_PACE_SPELL)
       return FALSE;
     verdict = judge (pace, arrival, report);
-    if (verdict == VERDICT_OPEN && (elapsed < GST_GPUDL_PACE_LONG_SPELL
+    if (verdict == VERDICT_OPEN
+        && (now - pace->since < GST_GPUDL_PACE_LONG_SPELL
             || pace->arrived < GST_GPUDL_PACE_LONG_SPELL_FRAMES))
       return FALSE;
-    pace->since = GST_CLOCK_TIME_NONE;
+    if (verdict == VERDICT_BEHIND)
+      say = note_behind (pace, now, report);
+    else
+      note_well (pace, now);
   }
-  if (is_crowded (arrival))
-    begin_spell (pace, arrival);
-  return note (pace, verdict, arrival->now);
+  begin_spell (pace, arrival);
+  return say;
 }
 
 void

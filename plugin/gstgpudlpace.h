@@ -4,9 +4,8 @@
  * arrive and are answered. The caller has the clock, in ns from any origin, and
  * the lock; nothing here waits or asks for the time.
  *
- * A spell begins when a frame arrives while more are in the queue than run at once,
- * or as many as it holds; a frame that finds none ends it. From 2 s on it is judged,
- * at each frame. The element is behind if
+ * Frames are looked at in spells, of 1 s at least, which follow each other. A frame
+ * that finds nothing in the queue begins anew. The element is behind in a spell if
  *  - frames waited for room in the queue for a tenth of the spell or longer, or
  *    more frames arrived than were answered, by more than run at once,
  *  - at least 3 frames are missing of those that were asked for: by the caps' frame
@@ -20,7 +19,8 @@
  * whoever takes them: a sink that waits for its time does the same, so that is
  * behind only where frames are missing by their running times.
  *
- * It is said once; again only after the element has kept pace for 10 s.
+ * After 2 s of spells in which it is behind this is said: shorter hiccups are not. It is
+ * said once; again only after the element has kept pace for 10 s.
  */
 #ifndef __GST_GPUDL_PACE_H__
 #define __GST_GPUDL_PACE_H__
@@ -29,11 +29,13 @@
 
 G_BEGIN_DECLS
 
-/** How long a spell is at least before it is judged, and where it begins anew: what
- * is long past is no part of it. */
-#define GST_GPUDL_PACE_SPELL (2 * GST_SECOND)
+/** How long a spell is at least, and where one that is not clear ends: what is long
+ * past is no part of it. */
+#define GST_GPUDL_PACE_SPELL GST_SECOND
 #define GST_GPUDL_PACE_LONG_SPELL (10 * GST_SECOND)
 #define GST_GPUDL_PACE_LONG_SPELL_FRAMES 100
+/** How long it is behind before it is said. */
+#define GST_GPUDL_PACE_PATIENCE (2 * GST_SECOND)
 /** Frames that are missing where an element is behind. */
 #define GST_GPUDL_PACE_MISSING 3
 /** What is not judged, from the first frame on: pipelines start with a burst. */
@@ -70,6 +72,8 @@ typedef struct
   GstClockTime awaited;         /* the head was waited for */
   GstClockTime awaiting;        /* it is, since then; GST_CLOCK_TIME_NONE: no */
   GstClockTime arrival;         /* the last one */
+  GstClockTime behind_since;    /* spells; GST_CLOCK_TIME_NONE: the last was not */
+  guint64 behind_answered;      /* in them */
   gboolean said;
   GstClockTime well_since;      /* while said; GST_CLOCK_TIME_NONE: not well */
 } GstGpudlPace;

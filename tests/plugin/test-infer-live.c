@@ -29,6 +29,7 @@ static struct
   GThread *pusher;
   gboolean enough;
   guint pushed;
+  gboolean unstamped;
 } script;
 
 static gboolean upstream_live;
@@ -70,7 +71,8 @@ get_timing (GpudlRequest * request)
   if (script.passes)
     script.now += script.network;
   timing.finished = script.now;
-  timing.started = timing.submitted = script.now - script.network;
+  timing.submitted = script.now - script.network;
+  timing.started = script.now - script.network / 2;
   timing.batch = 1;
   g_mutex_unlock (&script.lock);
   return &timing;
@@ -265,7 +267,7 @@ test_latency_interrupted (void)
   }
 }
 
-/* Another start is another warm-up. */
+/* Another start is another warm-up, and nothing is live until somebody asks. */
 static void
 test_latency_restart (void)
 {
@@ -275,6 +277,13 @@ test_latency_restart (void)
   gst_element_set_state (h->element, GST_STATE_READY);
   g_assert_cmpuint (query_latency (h), ==, 0);
   gst_element_set_state (h->element, GST_STATE_PLAYING);
+  gst_harness_push_event (h, gst_event_new_stream_start ("again"));
+  gst_harness_set_src_caps_str (h, CAPS);
+  for (guint i = 0; i < 100; i++) {
+    pass (FRAME);
+    g_assert_cmpint (gst_harness_push (h, new_frame (i)), ==, GST_FLOW_OK);
+    gst_buffer_unref (gst_harness_pull (h));
+  }
   g_assert_cmpuint (query_latency (h), ==, 20 * MS);
   plugin_test_teardown (h);
 }
@@ -285,12 +294,16 @@ static gpointer
 push_frames (gpointer data)
 {
   GstHarness *h = data;
+  GstBuffer *buffer;
 
   g_mutex_lock (&script.lock);
   script.pusher = g_thread_self ();
   while (!script.enough) {
     g_mutex_unlock (&script.lock);
-    gst_harness_push (h, new_frame (script.pushed++));
+    buffer = new_frame (script.pushed++);
+    if (script.unstamped)
+      GST_BUFFER_PTS (buffer) = GST_CLOCK_TIME_NONE;
+    gst_harness_push (h, buffer);
     g_mutex_lock (&script.lock);
   }
   g_mutex_unlock (&script.lock);
@@ -381,6 +394,21 @@ test_behind (void)
   answer_full (h, 3, 39);       /* 3.9 s: two to settle, and a spell of two */
   g_assert_null (pop_warning (h));
   answer_full (h, 3, 300);
+  check_warning (h, "network", 25, 10, " of 25.0 frames/s", "Let fewer");
+  plugin_test_teardown (h);
+}
+
+/* Frames without times: what the caps say is asked. */
+static void
+test_behind_unstamped (void)
+{
+  GstHarness *h = new_harness (TRUE, 3);
+
+  script.pushed = 0;
+  script.network = 100 * MS;
+  script.unstamped = TRUE;
+  answer_full (h, 3, 100);
+  script.unstamped = FALSE;
   check_warning (h, "network", 25, 10, " of 25.0 frames/s", "Let fewer");
   plugin_test_teardown (h);
 }
@@ -557,6 +585,10 @@ test_lag (void)
   gst_element_set_state (h->element, GST_STATE_PAUSED);
   leave (h, 0, 60 * S);
   check_late (h, 4, 900 * MS);
+  /* counted from each start */
+  gst_element_set_state (h->element, GST_STATE_READY);
+  gst_element_set_state (h->element, GST_STATE_PAUSED);
+  check_late (h, 0, 0);
   plugin_test_teardown (h);
 }
 
@@ -567,6 +599,22 @@ test_lag_not_live (void)
 
   gst_harness_use_testclock (h);
   gst_harness_push_upstream_event (h, gst_event_new_latency (100 * MS));
+  leave (h, 0, 9 * S);
+  check_late (h, 0, 0);
+  plugin_test_teardown (h);
+}
+
+/* Frames whose segment has no time are never late. */
+static void
+test_segment_of_bytes (void)
+{
+  GstHarness *h = new_harness (TRUE, 1);
+  GstSegment segment;
+
+  gst_harness_use_testclock (h);
+  gst_harness_push_upstream_event (h, gst_event_new_latency (100 * MS));
+  gst_segment_init (&segment, GST_FORMAT_BYTES);
+  gst_harness_push_event (h, gst_event_new_segment (&segment));
   leave (h, 0, 9 * S);
   check_late (h, 0, 0);
   plugin_test_teardown (h);
@@ -586,6 +634,7 @@ main (int argc, char **argv)
   ADD ("latency-over-flush-and-pause", test_latency_interrupted);
   ADD ("latency-from-warm-up-at-each-start", test_latency_restart);
   ADD ("behind-is-said-once", test_behind);
+  ADD ("behind-by-the-caps", test_behind_unstamped);
   ADD ("behind-names-remedies", test_remedies);
   ADD ("behind-for-a-slow-sink", test_slow_sink);
   ADD ("keeping-pace-is-not-said", test_keeps_pace);
@@ -595,5 +644,6 @@ main (int argc, char **argv)
   ADD ("behind-once-for-each-start", test_started_anew);
   ADD ("late-frames-and-their-lag", test_lag);
   ADD ("late-only-where-live", test_lag_not_live);
+  ADD ("late-only-by-time", test_segment_of_bytes);
   return plugin_test_run ();
 }

@@ -277,6 +277,8 @@ test_high_rate (void)
   Script s;
 
   start (&s);
+  frames (&s, 8000, S / 400, 10 * MS);
+  g_assert_cmpuint (gst_queue_array_get_length (s.latency.window), ==, 4001);
   frames (&s, 10 * GST_GPUDL_LATENCY_MAX_FRAMES, S / 5000, 10 * MS);
   g_assert_cmpuint (gst_queue_array_get_length (s.latency.window), ==,
       GST_GPUDL_LATENCY_MAX_FRAMES);
@@ -350,7 +352,8 @@ test_start (void)
   Script s;
 
   start (&s);
-  frames (&s, 300, 40 * MS, 400 * MS);
+  frames (&s, 32, 40 * MS, 400 * MS);
+  check (&s, 1, 500 * MS);
   gst_gpudl_latency_start (&s.latency, WARM_UP);
   g_assert_cmpuint (s.latency.told, ==, WARM_UP);
   s.n_changes = 0;

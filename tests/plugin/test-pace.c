@@ -227,6 +227,8 @@ test_keeps_pace (void)
     {CAMERA,.depth = 64,.workers = 2,.rate = 25,.phases = {{0, 78, 1}}},
     /* the caps promise more than the camera gives in the dark */
     {CAMERA,.depth = 2,.workers = 1,.rate = 50,.phases = {{0, 30, 1}}},
+    {CAMERA,.depth = 64,.workers = 1,.rate = 50,.burst = 3,
+        .phases = {{100, 41, 0}, {0, 40, 0}}},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (plans); i++)
@@ -302,6 +304,8 @@ test_nearly (void)
   };
 
   check_once (&plan, 10 * S, FALSE, 25, 23.8);
+  plan.phases[0].network_ms = 41;
+  check_once (&plan, 15 * S, FALSE, 25, 24.4);
   plan.phases[0].network_ms = 39;
   check_none (&plan);
 }
@@ -314,7 +318,60 @@ test_deep_queue (void)
     .phases = {{0, 50, 1}}
   };
 
+  Plan unknown = plan;
+  Said said;
+
   check_once (&plan, 6 * S, FALSE, 25, 20);
+  unknown.rate = 0;
+  unknown.unstamped = TRUE;
+  run (&unknown, &said);
+  g_assert_cmpuint (said.n, ==, 1);
+  g_assert_cmpuint (said.at[0], <=, 6 * S);
+}
+
+/* A network that is slow for less than 2 s is none to speak of, one that is slow for longer is. */
+static void
+test_hiccup (void)
+{
+  Plan plan = { CAMERA,.depth = 3,.workers = 2,.rate = 25,
+    .phases = {{500, 70, 1}, {510, 250, 1}, {0, 70, 1}}
+  };
+  Said said;
+
+  check_none (&plan);
+  plan.phases[1].until = 530;
+  run (&plan, &said);
+  g_assert_cmpuint (said.n, ==, 1);
+}
+
+/* What was long ago is no part of what is: a minute of good frames, in which the queue is never empty. */
+static void
+test_long_ago (void)
+{
+  const Plan plan = { CAMERA,.depth = 3,.workers = 2,.rate = 25,
+    .phases = {{60, 70, 1}, {75, 120, 1}, {1500, 70, 1}, {0, 110, 1}}
+  };
+  Said said;
+
+  run (&plan, &said);
+  g_assert_cmpuint (said.n, ==, 1);
+  g_assert_cmpuint (said.at[0], >=, 60 * S);
+  g_assert_cmpuint (said.at[0], <=, 63 * S);
+}
+
+/* Each episode by what is slow in it. */
+static void
+test_network_then_sink (void)
+{
+  const Plan plan = { CAMERA,.depth = 3,.workers = 2,.rate = 25,
+    .phases = {{250, 100, 1}, {1000, 20, 1}, {0, 5, 100}}
+  };
+  Said said;
+
+  run (&plan, &said);
+  g_assert_cmpuint (said.n, ==, 2);
+  g_assert_false (said.report[0].downstream);
+  g_assert_true (said.report[1].downstream);
 }
 
 static void
@@ -322,6 +379,9 @@ test_low_rate (void)
 {
   const Plan plan = {.frames = 90,.interval_ms = 1000,.depth = 3,.workers = 1,
     .rate = 1,.phases = {{0, 3000, 1}}
+  };
+  const Plan nearly = {.frames = 90,.interval_ms = 1000,.depth = 3,
+    .workers = 1,.rate = 1,.phases = {{0, 1250, 1}}
   };
   const Plan fine = {.frames = 90,.interval_ms = 1000,.depth = 3,.workers = 1,
     .rate = 1,.phases = {{0, 900, 1}}
@@ -331,6 +391,8 @@ test_low_rate (void)
   run (&plan, &said);
   g_assert_cmpuint (said.n, ==, 1);
   g_assert_false (said.report[0].downstream);
+  run (&nearly, &said);
+  g_assert_cmpuint (said.n, ==, 1);
   check_none (&fine);
 }
 
@@ -341,8 +403,15 @@ test_slow_sink (void)
   Plan plan = { CAMERA,.depth = 3,.workers = 2,.rate = 25,
     .phases = {{0, 5, 100}}
   };
+  const Plan deep = { CAMERA,.depth = 100,.workers = 2,.rate = 25,
+    .phases = {{0, 5, 500}}
+  };
+  Said said;
 
   check_once (&plan, 5 * S, TRUE, 25, 10);
+  run (&deep, &said);
+  g_assert_cmpuint (said.n, ==, 1);
+  g_assert_true (said.report[0].downstream);
   /* where frames are lost, what is left is in time */
   plan.lossy = TRUE;
   check_none (&plan);
@@ -467,6 +536,80 @@ test_pause (void)
   g_assert_cmpuint (said.n, ==, 1);
 }
 
+/* A pause does not make up for good seconds, and is none of them. */
+static void
+test_pause_among_good_seconds (void)
+{
+  const Plan bad = {.frames = 150,.interval_ms = 40,.depth = 2,.workers = 1,
+    .rate = 25,.lossy = TRUE,.phases = {{0, 100, 1}}
+  };
+  const Plan good = {.frames = 150,.interval_ms = 40,.depth = 2,.workers = 1,
+    .rate = 25,.phases = {{0, 20, 1}}
+  };
+  Said said = { 0, };
+  GstGpudlPace pace;
+
+  gst_gpudl_pace_init (&pace);
+  run_on (&pace, &bad, &said, 1000 * S);
+  run_on (&pace, &good, &said, 1006 * S);
+  gst_gpudl_pace_resume (&pace);
+  run_on (&pace, &good, &said, 5000 * S);
+  run_on (&pace, &bad, &said, 5006 * S);
+  g_assert_cmpuint (said.n, ==, 1);
+}
+
+/* By hand: a frame every 40 ms, of a camera whose caps say 20 ms. */
+static void
+arrive (GstGpudlPace * pace, guint n, GstClockTime now, GstClockTime waits,
+    Said * said)
+{
+  const GstGpudlArrival arrival = { now, n * 40 * MS, 1, 2, 2, 50 };
+
+  said->n += gst_gpudl_pace_arrive (pace, &arrival, &said->report[0]);
+  gst_gpudl_pace_admit (pace, now + waits);
+}
+
+/* Waiting for room a little is nothing. */
+static void
+test_short_waits (void)
+{
+  Said said = { 0, };
+  GstGpudlPace pace;
+
+  gst_gpudl_pace_init (&pace);
+  for (guint i = 0; i < 1000; i++) {
+    arrive (&pace, i, i * 40 * MS, MS, &said);
+    gst_gpudl_pace_await (&pace, i * 40 * MS + MS);
+    gst_gpudl_pace_answer (&pace, i * 40 * MS + 30 * MS);
+  }
+  g_assert_cmpuint (said.n, ==, 0);
+}
+
+/* What was waited for before a spell is no part of it. */
+static void
+test_wait_before_spell (void)
+{
+  const GstGpudlArrival first = { 0, 0, 0, 2, 2, 50 };
+  const GstGpudlArrival second = { 10 * S, 0, 0, 2, 2, 50 };
+  Said said = { 0, };
+  GstGpudlPace pace;
+
+  gst_gpudl_pace_init (&pace);
+  gst_gpudl_pace_arrive (&pace, &first, &said.report[0]);
+  gst_gpudl_pace_admit (&pace, 0);
+  gst_gpudl_pace_await (&pace, 0);
+  gst_gpudl_pace_arrive (&pace, &second, &said.report[0]);
+  gst_gpudl_pace_admit (&pace, 10 * S);
+  gst_gpudl_pace_answer (&pace, 10 * S + MS);
+  for (guint i = 1; i < 20; i++) {
+    arrive (&pace, i, 10 * S + i * 200 * MS, 190 * MS, &said);
+    gst_gpudl_pace_await (&pace, 10 * S + i * 200 * MS + 190 * MS);
+    gst_gpudl_pace_answer (&pace, 10 * S + i * 200 * MS + 190 * MS);
+  }
+  g_assert_cmpuint (said.n, ==, 1);
+  g_assert_true (said.report[0].downstream);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -478,6 +621,9 @@ main (int argc, char **argv)
   ADD ("wrong-rate", test_wrong_rate);
   ADD ("nearly-quick-enough", test_nearly);
   ADD ("deep-queue-before-it-is-full", test_deep_queue);
+  ADD ("hiccup", test_hiccup);
+  ADD ("long-ago", test_long_ago);
+  ADD ("network-then-sink", test_network_then_sink);
   ADD ("low-rate", test_low_rate);
   ADD ("slow-sink", test_slow_sink);
   ADD ("waiting-sink", test_waiting_sink);
@@ -487,5 +633,8 @@ main (int argc, char **argv)
   ADD ("startup", test_startup);
   ADD ("again-after-10-good-seconds", test_episodes);
   ADD ("pause", test_pause);
+  ADD ("pause-among-good-seconds", test_pause_among_good_seconds);
+  ADD ("short-waits", test_short_waits);
+  ADD ("wait-before-spell", test_wait_before_spell);
   return g_test_run ();
 }
