@@ -25,6 +25,8 @@ static inline int64_t gpudl_divide_up(int64_t a, int64_t b)
 /** V neighbouring channels: 8 in one 16-byte access, or one. */
 template <int V> struct GpudlHalves;
 template <> struct GpudlHalves<8> {
+    typedef __half Element;
+    static constexpr int N = 8;
     union {
         uint4 words;
         __half2 pairs[4];
@@ -68,6 +70,8 @@ template <> struct GpudlHalves<8> {
     }
 };
 template <> struct GpudlHalves<1> {
+    typedef __half Element;
+    static constexpr int N = 1;
     __half one;
     __device__ __forceinline__ void load(const __half *p)
     {
@@ -95,10 +99,76 @@ template <> struct GpudlHalves<1> {
     }
 };
 
+/** The same of float32: 4 in one access, or one. */
+template <int V> struct GpudlFloats {
+    typedef float Element;
+    static constexpr int N = V;
+    float values[V];
+
+    __device__ __forceinline__ void load(const float *p)
+    {
+        if constexpr (V == 4) {
+            const float4 four = __ldg(reinterpret_cast<const float4 *>(p));
+
+            values[0] = four.x;
+            values[1] = four.y;
+            values[2] = four.z;
+            values[3] = four.w;
+        } else {
+            values[0] = __ldg(p);
+        }
+    }
+    __device__ __forceinline__ void store(float *p) const
+    {
+        if constexpr (V == 4)
+            *reinterpret_cast<float4 *>(p) = make_float4(values[0], values[1], values[2], values[3]);
+        else
+            *p = values[0];
+    }
+    /** bits are those of a half */
+    __device__ __forceinline__ void fill(unsigned short bits)
+    {
+        for (int i = 0; i < V; i++)
+            values[i] = __half2float(__ushort_as_half(bits));
+    }
+    __device__ __forceinline__ void get(float *f) const
+    {
+        for (int i = 0; i < V; i++)
+            f[i] = values[i];
+    }
+    __device__ __forceinline__ void set(const float *f)
+    {
+        for (int i = 0; i < V; i++)
+            values[i] = f[i];
+    }
+    /** NaN goes through. */
+    __device__ __forceinline__ void maximum(const GpudlFloats<V> &other)
+    {
+        for (int i = 0; i < V; i++)
+            values[i] = other.values[i] > values[i] || other.values[i] != other.values[i] ? other.values[i] : values[i];
+    }
+};
+
+__device__ __forceinline__ void gpudl_store(__half *p, float value)
+{
+    *p = __float2half_rn(value);
+}
+
+__device__ __forceinline__ void gpudl_store(float *p, float value)
+{
+    *p = value;
+}
+
 /** Whether 8 channels at a time can be moved: every pixel begins at a multiple of 16 bytes and has whole vectors. */
 static inline bool gpudl_whole_vectors(const void *p, int32_t channels, int64_t pitch)
 {
     return (uintptr_t)p % 16 == 0 && channels % 8 == 0 && pitch % 8 == 0;
+}
+
+/** The same of 4 channels of float32. */
+static inline bool gpudl_whole_float_vectors(const void *p, int32_t channels, int64_t pitch)
+{
+    return (uintptr_t)p % 16 == 0 && channels % 4 == 0 && pitch % 4 == 0;
 }
 
 __device__ __forceinline__ float gpudl_clamp(float x, float low, float high)

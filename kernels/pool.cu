@@ -8,8 +8,8 @@ namespace
 constexpr unsigned short MINUS_INFINITY = 0xfc00;
 
 struct Problem {
-    const __half *x;
-    __half *y;
+    const void *x;
+    void *y;
     GpudlNhwc xs, ys;
     int kernel[2], stride[2], pad_begin[2], pad_end[2], dilation[2];
 };
@@ -33,16 +33,18 @@ __device__ __forceinline__ Taps find_taps(int64_t origin, int kernel, int dilati
     return t;
 }
 
-/* one output position of V channels */
-template <GpudlPoolKind KIND, int V>
+/* one output position of a vector of channels */
+template <GpudlPoolKind KIND, class VECTOR>
 __device__ __forceinline__ void window(const Problem &p, int n, int row, int col, int c)
 {
+    typedef typename VECTOR::Element Element;
+    constexpr int V = VECTOR::N;
     const int64_t origin[2] = {(int64_t)row * p.stride[0] - p.pad_begin[0],
                                (int64_t)col * p.stride[1] - p.pad_begin[1]};
     const int64_t extent[2] = {p.xs.h, p.xs.w};
     Taps taps[2];
     float sum[V] = {}, divisor = 1.f;
-    GpudlHalves<V> best;
+    VECTOR best;
 
 #pragma unroll
     for (int d = 0; d < 2; d++) {
@@ -56,11 +58,12 @@ __device__ __forceinline__ void window(const Problem &p, int n, int row, int col
     best.fill(MINUS_INFINITY);
     for (int64_t r = taps[0].first; r < taps[0].end; r++) {
         const int64_t h = origin[0] + r * p.dilation[0];
-        const __half *x = p.x + ((n * extent[0] + h) * extent[1] + origin[1]) * p.xs.pitch + c;
+        const Element *x =
+            static_cast<const Element *>(p.x) + ((n * extent[0] + h) * extent[1] + origin[1]) * p.xs.pitch + c;
 
 #pragma unroll 3
         for (int64_t s = taps[1].first; s < taps[1].end; s++) {
-            GpudlHalves<V> in;
+            VECTOR in;
 
             in.load(x + s * p.dilation[1] * p.xs.pitch);
             if (KIND == GPUDL_POOL_MAX) {
@@ -81,7 +84,7 @@ __device__ __forceinline__ void window(const Problem &p, int n, int row, int col
             sum[i] = divisor > 0.f ? sum[i] / divisor : 0.f;
         best.set(sum);
     }
-    best.store(p.y + (((int64_t)n * p.ys.h + row) * p.ys.w + col) * p.ys.pitch + c);
+    best.store(static_cast<Element *>(p.y) + (((int64_t)n * p.ys.h + row) * p.ys.w + col) * p.ys.pitch + c);
 }
 
 /*
@@ -93,7 +96,7 @@ __device__ __forceinline__ void small_window(const Problem &p, int n, int row, i
 {
     constexpr int IN_W = (COLUMNS - 1) * STRIDE + K;
     const int h0 = row * STRIDE - p.pad_begin[0], w0 = col * COLUMNS * STRIDE - p.pad_begin[1];
-    const __half *x = p.x + (((int64_t)n * p.xs.h + h0) * p.xs.w + w0) * p.xs.pitch + c;
+    const __half *x = static_cast<const __half *>(p.x) + (((int64_t)n * p.xs.h + h0) * p.xs.w + w0) * p.xs.pitch + c;
     const int64_t x_row = p.xs.w * p.xs.pitch;
     GpudlHalves<8> in[K][IN_W];
     int rows = 0;
@@ -162,14 +165,15 @@ __device__ __forceinline__ void small_window(const Problem &p, int n, int row, i
             out.set(v);
         }
         if (q < p.ys.w)
-            out.store(p.y + (((int64_t)n * p.ys.h + row) * p.ys.w + q) * p.ys.pitch + c);
+            out.store(static_cast<__half *>(p.y) + (((int64_t)n * p.ys.h + row) * p.ys.w + q) * p.ys.pitch + c);
     }
 }
 
 /* Vectors of channels, then (groups of) columns, lie along x; rows along y, pictures along z. K 0: any window. */
-template <GpudlPoolKind KIND, int V, int K, int STRIDE, int COLUMNS>
+template <GpudlPoolKind KIND, class VECTOR, int K, int STRIDE, int COLUMNS>
 __global__ void __launch_bounds__(256) pool(const __grid_constant__ Problem p)
 {
+    constexpr int V = VECTOR::N;
     const int vectors = p.xs.c / V;
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int c = (int)(i % vectors) * V, col = (int)(i / vectors);
@@ -181,12 +185,14 @@ __global__ void __launch_bounds__(256) pool(const __grid_constant__ Problem p)
             if constexpr (K > 0)
                 small_window<KIND, K, STRIDE, COLUMNS>(p, n, row, col, c);
             else
-                window<KIND, V>(p, n, row, col, c);
+                window<KIND, VECTOR>(p, n, row, col, c);
         }
 }
 
-template <GpudlPoolKind KIND, int V, int K, int STRIDE, int COLUMNS> int launch(const Problem &p, cudaStream_t stream)
+template <GpudlPoolKind KIND, class VECTOR, int K, int STRIDE, int COLUMNS>
+int launch(const Problem &p, cudaStream_t stream)
 {
+    constexpr int V = VECTOR::N;
     const int64_t wide = (int64_t)(p.xs.c / V) * gpudl_divide_up(p.ys.w, COLUMNS);
     /* short lines: several of them to a block */
     const unsigned bx = wide >= 256 ? 256 : (unsigned)gpudl_divide_up(wide, 32) * 32;
@@ -195,7 +201,7 @@ template <GpudlPoolKind KIND, int V, int K, int STRIDE, int COLUMNS> int launch(
 
     if (gpudl_divide_up(wide, bx) > INT32_MAX)
         return GPUDL_KERNEL_SHAPE;
-    pool<KIND, V, K, STRIDE, COLUMNS><<<grid, dim3(bx, by), 0, stream>>>(p);
+    pool<KIND, VECTOR, K, STRIDE, COLUMNS><<<grid, dim3(bx, by), 0, stream>>>(p);
     return (int)cudaGetLastError();
 }
 
@@ -216,23 +222,26 @@ template <GpudlPoolKind KIND> int launch_vectors(const Problem &p, cudaStream_t 
     const bool many = (int64_t)p.ys.n * p.ys.h * p.ys.w * (p.xs.c / 8) >= 1 << 17;
 
     if (is_small(p, 3, 1))
-        return many ? launch<KIND, 8, 3, 1, 2>(p, stream) : launch<KIND, 8, 3, 1, 1>(p, stream);
+        return many ? launch<KIND, GpudlHalves<8>, 3, 1, 2>(p, stream)
+                    : launch<KIND, GpudlHalves<8>, 3, 1, 1>(p, stream);
     if (is_small(p, 3, 2))
-        return many ? launch<KIND, 8, 3, 2, 2>(p, stream) : launch<KIND, 8, 3, 2, 1>(p, stream);
+        return many ? launch<KIND, GpudlHalves<8>, 3, 2, 2>(p, stream)
+                    : launch<KIND, GpudlHalves<8>, 3, 2, 1>(p, stream);
     if (is_small(p, 2, 2))
-        return launch<KIND, 8, 2, 2, 1>(p, stream);
-    return launch<KIND, 8, 0, 1, 1>(p, stream);
+        return launch<KIND, GpudlHalves<8>, 2, 2, 1>(p, stream);
+    return launch<KIND, GpudlHalves<8>, 0, 1, 1>(p, stream);
 }
 
-int launch_kind(GpudlPoolKind kind, const Problem &p, bool vectors, cudaStream_t stream)
+template <GpudlPoolKind KIND> int launch_type(GpudlDType dtype, const Problem &p, cudaStream_t stream)
 {
-    if (kind == GPUDL_POOL_MAX)
-        return vectors ? launch_vectors<GPUDL_POOL_MAX>(p, stream) : launch<GPUDL_POOL_MAX, 1, 0, 1, 1>(p, stream);
-    if (kind == GPUDL_POOL_AVERAGE)
-        return vectors ? launch_vectors<GPUDL_POOL_AVERAGE>(p, stream)
-                       : launch<GPUDL_POOL_AVERAGE, 1, 0, 1, 1>(p, stream);
-    return vectors ? launch_vectors<GPUDL_POOL_AVERAGE_PAD>(p, stream)
-                   : launch<GPUDL_POOL_AVERAGE_PAD, 1, 0, 1, 1>(p, stream);
+    const bool floats = dtype == GPUDL_DTYPE_F32;
+    const auto whole = floats ? gpudl_whole_float_vectors : gpudl_whole_vectors;
+    const bool vectors = whole(p.x, p.xs.c, p.xs.pitch) && whole(p.y, p.ys.c, p.ys.pitch);
+
+    if (floats)
+        return vectors ? launch<KIND, GpudlFloats<4>, 0, 1, 1>(p, stream)
+                       : launch<KIND, GpudlFloats<1>, 0, 1, 1>(p, stream);
+    return vectors ? launch_vectors<KIND>(p, stream) : launch<KIND, GpudlHalves<1>, 0, 1, 1>(p, stream);
 }
 
 constexpr int MOST_THREADS = 1024;
@@ -245,10 +254,12 @@ template <GpudlPoolKind KIND> __device__ __forceinline__ float combine(float a, 
 }
 
 /* LANES vectors of channels of one picture a block; its groups of LANES threads take every so manieth pixel each */
-template <GpudlPoolKind KIND, int V, int LANES>
+template <GpudlPoolKind KIND, class VECTOR, int LANES>
 __global__ void __launch_bounds__(MOST_THREADS)
-    global_pool(const __half *__restrict__ x, const GpudlNhwc xs, __half *__restrict__ y, int64_t y_pitch)
+    global_pool(const typename VECTOR::Element *__restrict__ x, const GpudlNhwc xs,
+                typename VECTOR::Element *__restrict__ y, int64_t y_pitch)
 {
+    constexpr int V = VECTOR::N;
     __shared__ float parts[MOST_THREADS / 32][LANES * V];
     const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES, groups = blockDim.x / LANES;
     const int warp = threadIdx.x / 32, warps = blockDim.x / 32;
@@ -256,15 +267,15 @@ __global__ void __launch_bounds__(MOST_THREADS)
 
     for (int n = blockIdx.y; n < xs.n; n += gridDim.y) {
         float sum[V] = {};
-        GpudlHalves<V> best;
+        VECTOR best;
 
         best.fill(MINUS_INFINITY);
         if (first < xs.c) {
-            const __half *from = x + n * pixels * xs.pitch + first;
+            const typename VECTOR::Element *from = x + n * pixels * xs.pitch + first;
 
 #pragma unroll 4
             for (int64_t i = group; i < pixels; i += groups) {
-                GpudlHalves<V> in;
+                VECTOR in;
 
                 in.load(from + i * xs.pitch);
                 if (KIND == GPUDL_POOL_MAX) {
@@ -302,15 +313,17 @@ __global__ void __launch_bounds__(MOST_THREADS)
             if (KIND == GPUDL_POOL_AVERAGE)
                 total /= (float)pixels;
             if (c < xs.c)
-                y[n * y_pitch + c] = __float2half_rn(total);
+                gpudl_store(&y[n * y_pitch + c], total);
         }
         __syncthreads();
     }
 }
 
-template <GpudlPoolKind KIND, int V, int LANES>
-int launch_lanes(const __half *x, const GpudlNhwc &xs, __half *y, int64_t y_pitch, cudaStream_t stream)
+template <GpudlPoolKind KIND, class VECTOR, int LANES>
+int launch_lanes(const void *x, const GpudlNhwc &xs, void *y, int64_t y_pitch, cudaStream_t stream)
 {
+    typedef typename VECTOR::Element Element;
+    constexpr int V = VECTOR::N;
     const int64_t pixels = (int64_t)xs.h * xs.w;
     const dim3 grid((unsigned)gpudl_divide_up(xs.c, LANES * V), gpudl_grid(xs.n));
     int threads = 32 > LANES ? 32 : LANES;
@@ -318,13 +331,15 @@ int launch_lanes(const __half *x, const GpudlNhwc &xs, __half *y, int64_t y_pitc
     /* four pixels a thread, all on their way at once */
     while (threads < MOST_THREADS && (int64_t)threads / LANES * 4 < pixels)
         threads *= 2;
-    global_pool<KIND, V, LANES><<<grid, threads, 0, stream>>>(x, xs, y, y_pitch);
+    global_pool<KIND, VECTOR, LANES>
+        <<<grid, threads, 0, stream>>>(static_cast<const Element *>(x), xs, static_cast<Element *>(y), y_pitch);
     return (int)cudaGetLastError();
 }
 
-template <GpudlPoolKind KIND, int V>
-int launch_global(const __half *x, const GpudlNhwc &xs, __half *y, int64_t y_pitch, cudaStream_t stream)
+template <GpudlPoolKind KIND, class VECTOR>
+int launch_global(const void *x, const GpudlNhwc &xs, void *y, int64_t y_pitch, cudaStream_t stream)
 {
+    constexpr int V = VECTOR::N;
     const int64_t vectors = gpudl_divide_up(xs.c, V);
     constexpr int LEAST = V > 1 ? 2 : 16;
     int lanes = 32;
@@ -335,16 +350,33 @@ int launch_global(const __half *x, const GpudlNhwc &xs, __half *y, int64_t y_pit
            (gpudl_divide_up(vectors, lanes) * xs.n < 256 || gpudl_divide_up(vectors, lanes) * lanes * 7 > vectors * 8))
         lanes /= 2;
     if (lanes == 32)
-        return launch_lanes<KIND, V, 32>(x, xs, y, y_pitch, stream);
+        return launch_lanes<KIND, VECTOR, 32>(x, xs, y, y_pitch, stream);
     if constexpr (V > 1) {
         if (lanes == 16)
-            return launch_lanes<KIND, V, 16>(x, xs, y, y_pitch, stream);
+            return launch_lanes<KIND, VECTOR, 16>(x, xs, y, y_pitch, stream);
         if (lanes == 8)
-            return launch_lanes<KIND, V, 8>(x, xs, y, y_pitch, stream);
+            return launch_lanes<KIND, VECTOR, 8>(x, xs, y, y_pitch, stream);
         if (lanes == 4)
-            return launch_lanes<KIND, V, 4>(x, xs, y, y_pitch, stream);
+            return launch_lanes<KIND, VECTOR, 4>(x, xs, y, y_pitch, stream);
     }
-    return launch_lanes<KIND, V, LEAST>(x, xs, y, y_pitch, stream);
+    return launch_lanes<KIND, VECTOR, LEAST>(x, xs, y, y_pitch, stream);
+}
+
+template <GpudlPoolKind KIND>
+int launch_global_type(GpudlDType dtype, const void *x, const GpudlNhwc &xs, void *y, int64_t y_pitch,
+                       cudaStream_t stream)
+{
+    if (dtype == GPUDL_DTYPE_F32)
+        return gpudl_whole_float_vectors(x, xs.c, xs.pitch)
+                   ? launch_global<KIND, GpudlFloats<4>>(x, xs, y, y_pitch, stream)
+                   : launch_global<KIND, GpudlFloats<1>>(x, xs, y, y_pitch, stream);
+    return gpudl_whole_vectors(x, xs.c, xs.pitch) ? launch_global<KIND, GpudlHalves<8>>(x, xs, y, y_pitch, stream)
+                                                  : launch_global<KIND, GpudlHalves<1>>(x, xs, y, y_pitch, stream);
+}
+
+bool is_type(GpudlDType dtype)
+{
+    return dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_F32;
 }
 
 bool is_shape(const GpudlNhwc *s)
@@ -354,11 +386,13 @@ bool is_shape(const GpudlNhwc *s)
 
 } // namespace
 
-extern "C" int gpudl_pool_cuda(GpudlPoolKind kind, const void *x, const GpudlNhwc *xs, const GpudlWindow *window,
-                               void *y, const GpudlNhwc *ys, GpudlKernelStream stream)
+extern "C" int gpudl_pool_cuda(GpudlPoolKind kind, GpudlDType dtype, const void *x, const GpudlNhwc *xs,
+                               const GpudlWindow *window, void *y, const GpudlNhwc *ys, GpudlKernelStream stream)
 {
-    Problem p = {static_cast<const __half *>(x), static_cast<__half *>(y), *xs, *ys, {}, {}, {}, {}, {}};
+    Problem p = {x, y, *xs, *ys, {}, {}, {}, {}, {}};
 
+    if (!is_type(dtype))
+        return GPUDL_KERNEL_DTYPE;
     if (window->n_spatial != 2 || !is_shape(xs) || !is_shape(ys) || xs->n != ys->n || xs->c != ys->c ||
         kind < GPUDL_POOL_MAX || kind > GPUDL_POOL_AVERAGE_PAD)
         return GPUDL_KERNEL_SHAPE;
@@ -373,24 +407,21 @@ extern "C" int gpudl_pool_cuda(GpudlPoolKind kind, const void *x, const GpudlNhw
     }
     if (ys->n == 0 || ys->h == 0 || ys->w == 0 || ys->c == 0)
         return GPUDL_KERNEL_OK;
-    return launch_kind(kind, p, gpudl_whole_vectors(x, xs->c, xs->pitch) && gpudl_whole_vectors(y, ys->c, ys->pitch),
-                       stream);
+    if (kind == GPUDL_POOL_MAX)
+        return launch_type<GPUDL_POOL_MAX>(dtype, p, stream);
+    return kind == GPUDL_POOL_AVERAGE ? launch_type<GPUDL_POOL_AVERAGE>(dtype, p, stream)
+                                      : launch_type<GPUDL_POOL_AVERAGE_PAD>(dtype, p, stream);
 }
 
-extern "C" int gpudl_global_pool_cuda(GpudlPoolKind kind, const void *x, const GpudlNhwc *xs, void *y, int64_t y_pitch,
-                                      GpudlKernelStream stream)
+extern "C" int gpudl_global_pool_cuda(GpudlPoolKind kind, GpudlDType dtype, const void *x, const GpudlNhwc *xs, void *y,
+                                      int64_t y_pitch, GpudlKernelStream stream)
 {
-    const __half *from = static_cast<const __half *>(x);
-    __half *to = static_cast<__half *>(y);
-    const bool vectors = gpudl_whole_vectors(x, xs->c, xs->pitch);
-
+    if (!is_type(dtype))
+        return GPUDL_KERNEL_DTYPE;
     if (!is_shape(xs) || y_pitch < xs->c || (kind != GPUDL_POOL_MAX && kind != GPUDL_POOL_AVERAGE))
         return GPUDL_KERNEL_SHAPE;
     if (xs->n == 0 || xs->c == 0)
         return GPUDL_KERNEL_OK;
-    if (kind == GPUDL_POOL_MAX)
-        return vectors ? launch_global<GPUDL_POOL_MAX, 8>(from, *xs, to, y_pitch, stream)
-                       : launch_global<GPUDL_POOL_MAX, 1>(from, *xs, to, y_pitch, stream);
-    return vectors ? launch_global<GPUDL_POOL_AVERAGE, 8>(from, *xs, to, y_pitch, stream)
-                   : launch_global<GPUDL_POOL_AVERAGE, 1>(from, *xs, to, y_pitch, stream);
+    return kind == GPUDL_POOL_MAX ? launch_global_type<GPUDL_POOL_MAX>(dtype, x, *xs, y, y_pitch, stream)
+                                  : launch_global_type<GPUDL_POOL_AVERAGE>(dtype, x, *xs, y, y_pitch, stream);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pooling against the reference in double, of the same halfs. */
+/* Pooling against the reference in double, of the same halfs, which may be given as floats. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +13,7 @@ typedef struct {
     GpudlNhwc xs, ys;
     GpudlWindow window; /* n_spatial 0: global */
     uint16_t *x;        /* host */
+    int floats;
 } Problem;
 
 static size_t elements(const GpudlNhwc *s)
@@ -97,7 +98,18 @@ static const double *reference(const Problem *p, int magnitude)
     return y.data;
 }
 
-static void compare(const Problem *p, const uint16_t *got)
+/* Whether a place of the result is as it was poisoned; and its value. */
+static int is_untouched(const Problem *p, const void *got, int64_t at)
+{
+    return p->floats ? ((const uint32_t *)got)[at] == 0xffffffff : ((const uint16_t *)got)[at] == 0xffff;
+}
+
+static double value_at(const Problem *p, const void *got, int64_t at)
+{
+    return p->floats ? ((const float *)got)[at] : gpudl_f16_to_f32(((const uint16_t *)got)[at]);
+}
+
+static void compare(const Problem *p, const void *got)
 {
     const GpudlNhwc *s = &p->ys;
     const double *expected = reference(p, 0), *magnitude = reference(p, 1);
@@ -111,17 +123,17 @@ static void compare(const Problem *p, const uint16_t *got)
             double value, wanted, bound;
 
             if (c >= s->c) { /* another tensor's */
-                if (pixel + 1 < s->n * plane && got[pixel * s->pitch + c] != 0xffff)
+                if (pixel + 1 < s->n * plane && !is_untouched(p, got, pixel * s->pitch + c))
                     device_fail("pixel %d: channel %d, behind the last, was written", (int)pixel, (int)c);
                 continue;
             }
-            value = gpudl_f16_to_f32(got[pixel * s->pitch + c]);
-            wanted = gpudl_f16_to_f32(gpudl_f64_to_f16(expected[at]));
+            value = value_at(p, got, pixel * s->pitch + c);
+            wanted = p->floats ? expected[at] : gpudl_f16_to_f32(gpudl_f64_to_f16(expected[at]));
             /* maxima are exact; each sum rounds to 2^-24 of at most the magnitude, the half to 2^-11, or to 2^-25 where
              * it is subnormal; twice that, the expected value being rounded */
-            bound = p->kind == GPUDL_POOL_MAX
-                        ? 0
-                        : (terms + 2) * magnitude[at] * 0x1p-24 + fabs(expected[at]) * 0x1p-10 + 0x1p-24;
+            bound = p->kind == GPUDL_POOL_MAX ? 0
+                                              : (terms + 2) * magnitude[at] * 0x1p-24 +
+                                                    (p->floats ? 0 : fabs(expected[at]) * 0x1p-10 + 0x1p-24);
             if (isnan(wanted) ? !isnan(value) : value != wanted && !(fabs(value - wanted) <= bound))
                 device_fail("pixel %d channel %d: found %g, expected %g, bound %g", (int)pixel, (int)c, value, wanted,
                             bound);
@@ -130,23 +142,29 @@ static void compare(const Problem *p, const uint16_t *got)
 
 static void check_problem(Problem *p, int extremes, int aligned)
 {
-    const size_t x_bytes = elements(&p->xs) * 2, y_bytes = elements(&p->ys) * 2;
+    const size_t n = elements(&p->xs);
+    const size_t size = p->floats ? 4 : 2, y_bytes = elements(&p->ys) * size;
+    const GpudlDType dtype = p->floats ? GPUDL_DTYPE_F32 : GPUDL_DTYPE_F16;
+    float *floats = device_host(n * sizeof(*floats));
     const void *x;
-    uint16_t *y;
+    void *y;
 
-    p->x = device_host(x_bytes);
-    device_random_halfs(p->x, x_bytes / 2, -2, 2, extremes);
-    x = device_input(p->x, x_bytes, !aligned && device_int(0, 7) == 0 ? 2 : 0);
-    y = device_output(y_bytes, !aligned && device_int(0, 7) == 0 ? 2 : 0);
-    device_done(p->window.n_spatial == 0 ? gpudl_global_pool_cuda(p->kind, x, &p->xs, y, p->ys.pitch, NULL)
-                                         : gpudl_pool_cuda(p->kind, x, &p->xs, &p->window, y, &p->ys, NULL));
+    p->x = device_host(n * 2);
+    device_random_halfs(p->x, n, -2, 2, extremes);
+    for (size_t i = 0; i < n; i++)
+        floats[i] = gpudl_f16_to_f32(p->x[i]);
+    device_note("%s", p->floats ? ", float32" : "");
+    x = device_input(p->floats ? (const void *)floats : p->x, n * size, !aligned && device_int(0, 7) == 0 ? size : 0);
+    y = device_output(y_bytes, !aligned && device_int(0, 7) == 0 ? size : 0);
+    device_done(p->window.n_spatial == 0 ? gpudl_global_pool_cuda(p->kind, dtype, x, &p->xs, y, p->ys.pitch, NULL)
+                                         : gpudl_pool_cuda(p->kind, dtype, x, &p->xs, &p->window, y, &p->ys, NULL));
     compare(p, device_fetch(y, y_bytes));
 }
 
 static void test_random(void)
 {
     for (int number = 0; number < device_cases(300); number++) {
-        Problem p = {0};
+        Problem p = {.floats = number % 4 == 3};
 
         device_case(number, "pool");
         random_problem(&p);
@@ -157,7 +175,7 @@ static void test_random(void)
 static void test_extremes(void)
 {
     for (int number = 0; number < device_cases(100); number++) {
-        Problem p = {0};
+        Problem p = {.floats = number % 4 == 3};
 
         device_case(number, "pool of infinities, NaN and the like");
         random_problem(&p);
@@ -184,7 +202,7 @@ static void test_batches(void)
 static void test_global(void)
 {
     for (int number = 0; number < device_cases(100); number++) {
-        Problem p = {0};
+        Problem p = {.floats = number % 4 == 3};
         const int most = device_int(0, 3) ? 20 : 60;
 
         device_case(number, "global pool");
@@ -208,15 +226,15 @@ static void test_refuses(void)
     const uint16_t *got;
 
     window.dilation[1] = 0;
-    if (gpudl_pool_cuda(GPUDL_POOL_MAX, y, &shape, &window, y, &shape, NULL) != GPUDL_KERNEL_SHAPE ||
-        gpudl_pool_cuda(GPUDL_POOL_MAX, y, &narrow, &good, y, &shape, NULL) != GPUDL_KERNEL_SHAPE ||
-        gpudl_pool_cuda(GPUDL_POOL_MAX, y, &shape, &good, y, &other, NULL) != GPUDL_KERNEL_SHAPE ||
-        gpudl_global_pool_cuda(GPUDL_POOL_AVERAGE_PAD, y, &shape, y, 8, NULL) != GPUDL_KERNEL_SHAPE ||
-        gpudl_global_pool_cuda(GPUDL_POOL_MAX, y, &shape, y, 7, NULL) != GPUDL_KERNEL_SHAPE)
+    if (gpudl_pool_cuda(GPUDL_POOL_MAX, GPUDL_DTYPE_F16, y, &shape, &window, y, &shape, NULL) != GPUDL_KERNEL_SHAPE ||
+        gpudl_pool_cuda(GPUDL_POOL_MAX, GPUDL_DTYPE_F16, y, &narrow, &good, y, &shape, NULL) != GPUDL_KERNEL_SHAPE ||
+        gpudl_pool_cuda(GPUDL_POOL_MAX, GPUDL_DTYPE_F16, y, &shape, &good, y, &other, NULL) != GPUDL_KERNEL_SHAPE ||
+        gpudl_global_pool_cuda(GPUDL_POOL_AVERAGE_PAD, GPUDL_DTYPE_F16, y, &shape, y, 8, NULL) != GPUDL_KERNEL_SHAPE ||
+        gpudl_global_pool_cuda(GPUDL_POOL_MAX, GPUDL_DTYPE_F16, y, &shape, y, 7, NULL) != GPUDL_KERNEL_SHAPE)
         device_fail("a call that can't be served was not refused");
-    device_done(gpudl_pool_cuda(GPUDL_POOL_MAX, NULL, &none, &good, NULL, &none, NULL));
+    device_done(gpudl_pool_cuda(GPUDL_POOL_MAX, GPUDL_DTYPE_F16, NULL, &none, &good, NULL, &none, NULL));
     /* an empty plane averages to NaN */
-    device_done(gpudl_global_pool_cuda(GPUDL_POOL_AVERAGE, NULL, &empty, y, 8, NULL));
+    device_done(gpudl_global_pool_cuda(GPUDL_POOL_AVERAGE, GPUDL_DTYPE_F16, NULL, &empty, y, 8, NULL));
     got = device_fetch(y, 16);
     for (int i = 0; i < 8; i++)
         if (!isnan(gpudl_f16_to_f32(got[i])))
@@ -242,8 +260,8 @@ static int launch(void *data, int i, GpudlKernelStream stream)
     const uint8_t *x = b->x + (size_t)(i % b->copies) * b->bytes_in;
 
     if (b->window.n_spatial == 0)
-        return gpudl_global_pool_cuda(b->kind, x, &b->xs, b->y, b->ys.pitch, stream);
-    return gpudl_pool_cuda(b->kind, x, &b->xs, &b->window, b->y, &b->ys, stream);
+        return gpudl_global_pool_cuda(b->kind, GPUDL_DTYPE_F16, x, &b->xs, b->y, b->ys.pitch, stream);
+    return gpudl_pool_cuda(b->kind, GPUDL_DTYPE_F16, x, &b->xs, &b->window, b->y, &b->ys, stream);
 }
 
 static void bench(void)

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Convolutions by cuDNN's graph interface. A problem has several graphs that compute it (which engines cuDNN has for it
+ * hangs on the graph), each several plans; one of them is chosen, the first that can be built or the fastest.
+ */
+#ifndef GPUDL_ENGINE_CUDA_CONV_H
+#define GPUDL_ENGINE_CUDA_CONV_H
+
+#include "device.h"
+
+/** A problem; compared byte by byte, so zeroed before it is filled. x, w, y and z are NHWC or KRSC of one type. */
+typedef struct {
+    int32_t half; /* float16, else float32 */
+    int32_t tf32; /* float32 may be rounded to TF32 */
+    int32_t n, c, h, w, k, r, s, p, q, groups;
+    int32_t stride[2], dilation[2], pad_begin[2], pad_end[2];
+    int64_t x_pitch, y_pitch, z_pitch; /* elements from pixel to pixel; z_pitch 0: there is no residual */
+    int32_t bias;
+    int32_t act; /* GpudlActKind that is fused: NONE, RELU, CLIP (from 0 on), SIGMOID, SILU, TANH */
+    float clip;
+    int32_t unused; /* 0: no byte is left to chance */
+} CudaConvKey;
+
+/** Graphs of one problem. */
+typedef enum {
+    CUDA_CONV_RESIDUAL_FIRST = 0, /* conv + z + bias of the pictures' type, relu: precompiled kernels */
+    CUDA_CONV_BIAS_FIRST,         /* conv + float bias + z, activation: kernels compiled when the plan is made */
+    CUDA_CONV_BARE,               /* the convolution alone; the rest is a kernel of our own */
+    CUDA_CONV_FORMS
+} CudaConvForm;
+
+typedef struct CudaConv CudaConv;
+struct CudaConv {
+    CudaConv *next;
+    CudaConvKey key;
+    CudaConvForm form;
+    cudnnBackendDescriptor_t plan; /* NULL: not chosen yet */
+    int64_t workspace;
+    float ns; /* of one run, 0: not measured */
+    char name[32];
+    int32_t node; /* of the first plan that has it, for messages */
+};
+
+/** TRUE if cuDNN can do the activation behind the sum. */
+int cuda_conv_fuses(const GpudlAct *act);
+
+/** Up to room plans of a form, as cuDNN recommends them, ready to run, each with its workspace and a name of size
+ * bytes; how many there are. slow: also those that it has as a last resort. */
+typedef struct {
+    CudaConvForm form;
+    cudnnBackendDescriptor_t plan;
+    int64_t workspace;
+    char name[32];
+} CudaConvPlan;
+int cuda_conv_plans(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form, int slow,
+                    CudaConvPlan *plans, int room);
+void cuda_conv_plan_free(const CudaDevice *device, cudnnBackendDescriptor_t plan);
+
+/** What a run reads and writes, on the device. */
+typedef struct {
+    const void *x, *w, *z, *bias, *half_bias;
+    void *y, *workspace;
+} CudaConvData;
+
+/** Queues a plan on the handle's stream. BARE computes the convolution alone. */
+cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form,
+                            cudnnBackendDescriptor_t plan, const CudaConvData *data);
+
+/** What follows BARE: y = act(y + bias + z), in float32. Status of the launcher. */
+int cuda_conv_finish(const CudaConvKey *key, const CudaConvData *data, cudaStream_t stream);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * One device and context: what all engines on it share. And errors of CUDA and cuDNN as faults.
+ */
+#ifndef GPUDL_ENGINE_CUDA_DEVICE_H
+#define GPUDL_ENGINE_CUDA_DEVICE_H
+
+#include <cuda_runtime_api.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "libraries.h"
+
+/** Most threads that build plans at the same time. */
+#define CUDA_BUILDERS 16
+
+typedef struct {
+    int32_t id;
+    CUcontext context;
+    int primary; /* retained by this object */
+    const CudaDriver *driver;
+    const CudaCudnn *cudnn;
+    cudaStream_t upload; /* of stage() */
+    struct cudaDeviceProp properties;
+    pthread_mutex_t lock;                 /* handles; taken for as long as plans are built or captured */
+    cudnnHandle_t handles[CUDA_BUILDERS]; /* made when first needed, kept: plans remember theirs. [0] also runs */
+    atomic_int lost;                      /* a sticky error was seen */
+} CudaDevice;
+
+/** Makes the device's context current on this thread, until cuda_leave(); nests. */
+void cuda_enter(const CudaDevice *device);
+void cuda_leave(const CudaDevice *device);
+
+/** Status of a CUDA error; writes "what: text". device may be NULL; it is marked lost by an error that sticks. */
+__attribute__((format(printf, 4, 5))) GpudlStatus cuda_fail(CudaDevice *device, GpudlFault *fault, cudaError_t error,
+                                                            const char *format, ...);
+/** The same of a cuDNN status. */
+__attribute__((format(printf, 4, 5))) GpudlStatus cuda_fail_cudnn(CudaDevice *device, GpudlFault *fault,
+                                                                  cudnnStatus_t error, const char *format, ...);
+
+/** The i-th handle, made now if need be. Under the device's lock, in its context. NULL with *fault. */
+cudnnHandle_t cuda_handle(CudaDevice *device, int i, GpudlFault *fault);
+
+/* Functions of the module's table. */
+GpudlStatus cuda_probe(int32_t device_id, GpudlFault *fault);
+GpudlStatus cuda_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, GpudlFault *fault);
+GpudlStatus cuda_device_open(GpudlDeviceParams *params, void **device, GpudlFault *fault);
+void cuda_device_close(void *device);
+GpudlStatus cuda_host_alloc(void *device, uint64_t bytes, uint64_t align, void **data, GpudlFault *fault);
+void cuda_host_free(void *device, void *data);
+
+#endif

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opening and closing: buckets, slots, memory. */
+#include "engine.h"
+
+#include <stdlib.h>
+
+#include "engine/module.h"
+
+/* Runs of a new graph that are timed, after a first one. */
+#define WARM_RUNS 25
+
+CudaBucket *cuda_engine_bucket(CudaEngine *engine, int64_t n, int exact)
+{
+    for (uint32_t i = 0; i < engine->n_buckets; i++) {
+        const int64_t batch = engine->buckets[i].program->plan->batch;
+
+        if (exact ? batch == n : batch >= n)
+            return &engine->buckets[i];
+    }
+    return NULL;
+}
+
+/* ---- slots ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t output_values(const GpudlPlan *plan)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < plan->n_outputs; i++)
+        n += (uint64_t)gpudl_shape_elements(&plan->tensors[plan->outputs[i]].shape);
+    return n;
+}
+
+static GpudlStatus make_slot(CudaEngine *engine, CudaSlot *slot, uint32_t most, GpudlFault *fault)
+{
+    CudaDevice *device = engine->shared.device;
+    const uint64_t outputs = output_values(engine->plan1) * most * sizeof(float);
+    int least = 0, greatest = 0;
+    cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+
+    if (error == cudaSuccess)
+        error = cudaStreamCreateWithPriority(&slot->stream, cudaStreamNonBlocking,
+                                             engine->params.priority > 0 ? greatest : least);
+    if (error == cudaSuccess)
+        error = cudaEventCreate(&slot->begin);
+    if (error == cudaSuccess)
+        error = cudaEventCreate(&slot->done);
+    if (error == cudaSuccess)
+        error = cudaHostAlloc((void **)&slot->jobs, most * sizeof *slot->jobs, cudaHostAllocPortable);
+    if (error == cudaSuccess)
+        error = cudaMalloc((void **)&slot->device_jobs, most * sizeof *slot->jobs);
+    if (error == cudaSuccess)
+        error = cudaHostAlloc((void **)&slot->outputs, outputs + 1, cudaHostAllocPortable);
+    if (error == cudaSuccess)
+        error = cudaMalloc((void **)&slot->workspace, engine->work_bytes + 1);
+    if (error == cudaSuccess)
+        error = cudaMemset(slot->workspace, 0, engine->work_bytes + 1);
+    if (error != cudaSuccess)
+        return cuda_fail(device, fault, error, "%llu bytes of work memory on device %d",
+                         (unsigned long long)engine->work_bytes, device->id);
+    slot->running = calloc(most, sizeof *slot->running);
+    return slot->running != NULL ? GPUDL_STATUS_OK
+                                 : gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for a slot");
+}
+
+static void free_slot(CudaSlot *slot)
+{
+    if (slot->stream != NULL)
+        cudaStreamSynchronize(slot->stream);
+    cudaFree(slot->workspace);
+    cudaFree(slot->device_jobs);
+    cudaFreeHost(slot->jobs);
+    cudaFreeHost(slot->outputs);
+    if (slot->begin != NULL)
+        cudaEventDestroy(slot->begin);
+    if (slot->done != NULL)
+        cudaEventDestroy(slot->done);
+    if (slot->stream != NULL)
+        cudaStreamDestroy(slot->stream);
+    free(slot->running);
+}
+
+/* ---- buckets ----------------------------------------------------------------------------------------------------- */
+
+static CudaProgram *compile(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+{
+    CudaShared *shared = &engine->shared;
+    const GpudlPlan *plan = shared->host->plan(shared->host->host, batch, fault);
+    CudaProgram *program;
+    cudaError_t error;
+
+    *status = GPUDL_STATUS_UNSUPPORTED;
+    if (plan == NULL)
+        return NULL;
+    pthread_mutex_lock(&shared->device->lock);
+    program = cuda_compile(shared, plan, status, fault);
+    error = cudaStreamSynchronize(NULL); /* uploads of weights */
+    pthread_mutex_unlock(&shared->device->lock);
+    if (program != NULL && error != cudaSuccess) {
+        *status = cuda_fail(shared->device, fault, error, "uploading weights");
+        cuda_program_free(program);
+        return NULL;
+    }
+    return program;
+}
+
+static void free_bucket(CudaBucket *bucket)
+{
+    for (int i = 0; i < CUDA_SLOTS; i++)
+        if (bucket->graphs[i] != NULL)
+            cudaGraphExecDestroy(bucket->graphs[i]);
+    cuda_program_free(bucket->program);
+    free(bucket->rows);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Runs the graph a few times: code and memory are warm, and it is known what a frame has to wait for. */
+static GpudlStatus warm_up(CudaEngine *engine, CudaBucket *bucket, GpudlFault *fault)
+{
+    CudaSlot *slot = &engine->slots[0];
+    cudaError_t error = cudaSuccess;
+    float ms[WARM_RUNS + 1] = {0};
+
+    for (int i = 0; i <= WARM_RUNS && error == cudaSuccess; i++) {
+        error = cudaEventRecord(slot->begin, slot->stream);
+        if (error == cudaSuccess)
+            error = cudaGraphLaunch(bucket->graphs[0], slot->stream);
+        if (error == cudaSuccess)
+            error = cudaEventRecord(slot->done, slot->stream);
+        if (error == cudaSuccess)
+            error = cudaEventSynchronize(slot->done);
+        if (error == cudaSuccess)
+            error = cudaEventElapsedTime(&ms[i], slot->begin, slot->done);
+    }
+    if (error != cudaSuccess)
+        return cuda_fail(engine->shared.device, fault, error, "the first runs of batch %lld",
+                         (long long)bucket->program->plan->batch);
+    qsort(ms + 1, WARM_RUNS, sizeof *ms, by_value);
+    bucket->ns = ms[1 + WARM_RUNS / 2] * 1e6f;
+    return GPUDL_STATUS_OK;
+}
+
+/* Lists a program, with graphs. Takes it over. */
+static GpudlStatus add_bucket(CudaEngine *engine, CudaProgram *program, GpudlFault *fault)
+{
+    CudaBucket bucket = {.program = program};
+    GpudlStatus status = GPUDL_STATUS_OK;
+    uint32_t at = engine->n_buckets;
+
+    pthread_mutex_lock(&engine->shared.device->lock);
+    for (uint32_t i = 0; i < CUDA_SLOTS && status == GPUDL_STATUS_OK; i++)
+        status = cuda_capture(engine, &bucket, i, fault);
+    pthread_mutex_unlock(&engine->shared.device->lock);
+    if (status == GPUDL_STATUS_OK)
+        status = warm_up(engine, &bucket, fault);
+    if (status != GPUDL_STATUS_OK) {
+        free_bucket(&bucket);
+        return status;
+    }
+    while (at > 0 && engine->buckets[at - 1].program->plan->batch > program->plan->batch) {
+        engine->buckets[at] = engine->buckets[at - 1];
+        at--;
+    }
+    engine->buckets[at] = bucket;
+    engine->n_buckets++;
+    return GPUDL_STATUS_OK;
+}
+
+GpudlStatus cuda_engine_compile(CudaEngine *engine, int64_t batch, GpudlFault *fault)
+{
+    GpudlStatus status = GPUDL_STATUS_OK;
+    CudaProgram *program = compile(engine, batch, &status, fault);
+
+    if (program == NULL)
+        return status;
+    if (program->work_bytes > engine->work_bytes || engine->n_buckets == GPUDL_MAX_BUCKETS) {
+        cuda_program_free(program);
+        return gpudl_module_fail(fault, GPUDL_STATUS_UNSUPPORTED,
+                                 "batch %lld does not fit into the engine's work memory of %llu bytes",
+                                 (long long)batch, (unsigned long long)engine->work_bytes);
+    }
+    return add_bucket(engine, program, fault);
+}
+
+static void tell(CudaEngine *engine)
+{
+    GpudlEngineInfo *info = &engine->info;
+
+    info->n_buckets = engine->n_buckets;
+    for (uint32_t i = 0; i < engine->n_buckets; i++) {
+        info->buckets[i] = (uint32_t)engine->buckets[i].program->plan->batch;
+        info->bucket_ns[i] = (uint64_t)engine->buckets[i].ns;
+    }
+    info->run_time_ns = info->bucket_ns[engine->n_buckets - 1];
+    info->weight_bytes = engine->shared.weights.bytes;
+    info->work_bytes = engine->work_bytes * CUDA_SLOTS;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+/* Largest batch that the model and the request permit. */
+static CudaProgram *compile_largest(CudaEngine *engine, GpudlStatus *status, GpudlFault *fault)
+{
+    const GpudlHost *host = engine->shared.host;
+
+    if (engine->params.batch_size > 1 && host->plan(host->host, engine->params.batch_size, fault) == NULL) {
+        host->log(host->host, GPUDL_LOG_INFO, fault->message);
+        engine->params.batch_size = 1;
+    }
+    return compile(engine, engine->params.batch_size, status, fault);
+}
+
+static GpudlStatus open_engine(CudaEngine *engine, GpudlFault *fault)
+{
+    const GpudlHost *host = engine->shared.host;
+    GpudlStatus status = GPUDL_STATUS_UNSUPPORTED;
+    CudaProgram *largest, *single = NULL;
+
+    engine->plan1 = host->plan(host->host, 1, fault);
+    if (engine->plan1 == NULL)
+        return status;
+    status = gpudl_module_check_input(engine->plan1, &engine->params, fault);
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    largest = compile_largest(engine, &status, fault);
+    if (largest != NULL && engine->params.batch_size > 1) {
+        single = compile(engine, 1, &status, fault);
+        if (single == NULL) {
+            cuda_program_free(largest);
+            largest = NULL;
+        }
+    }
+    if (largest == NULL)
+        return status;
+    engine->work_bytes =
+        single != NULL && single->work_bytes > largest->work_bytes ? single->work_bytes : largest->work_bytes;
+    status = gpudl_module_check_memory(engine->params.memory_limit, engine->shared.weights.bytes, CUDA_SLOTS,
+                                       engine->work_bytes, fault);
+    for (int i = 0; i < CUDA_SLOTS && status == GPUDL_STATUS_OK; i++)
+        status = make_slot(engine, &engine->slots[i], engine->params.batch_size, fault);
+    if (status == GPUDL_STATUS_OK) {
+        status = add_bucket(engine, largest, fault);
+        largest = NULL;
+    }
+    if (status == GPUDL_STATUS_OK && single != NULL) {
+        status = add_bucket(engine, single, fault);
+        single = NULL;
+    }
+    cuda_program_free(largest);
+    cuda_program_free(single);
+    for (uint32_t batch = 2; batch < engine->params.batch_size && engine->n_wanted < GPUDL_MAX_BUCKETS - 2; batch *= 2)
+        engine->wanted[engine->n_wanted++] = batch;
+    return status;
+}
+
+void cuda_close(void *data)
+{
+    CudaEngine *engine = data;
+    CudaDevice *device = engine->shared.device;
+
+    cuda_enter(device);
+    for (int i = 0; i < CUDA_SLOTS; i++)
+        free_slot(&engine->slots[i]);
+    for (uint32_t i = 0; i < engine->n_buckets; i++)
+        free_bucket(&engine->buckets[i]);
+    cuda_convs_clear(&engine->shared.convs);
+    cuda_weights_clear(&engine->shared.weights);
+    cudaGetLastError();
+    cuda_leave(device);
+    free(engine);
+}
+
+GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **result,
+                      GpudlEngineInfo *info, GpudlFault *fault)
+{
+    CudaEngine *engine = calloc(1, sizeof *engine);
+    CudaDevice *dev = device;
+    GpudlStatus status;
+
+    if (engine == NULL)
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
+    engine->params = *params;
+    engine->params.cache_dir = NULL;
+    engine->shared =
+        (CudaShared){.device = dev,
+                     .host = host,
+                     .activation = params->activation,
+                     .dtype = params->precision == GPUDL_PRECISION_FP16 ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32,
+                     .tf32 = params->precision == GPUDL_PRECISION_TF32};
+    engine->shared.convs =
+        (CudaConvs){.device = dev, .host = host, .measured = params->autotune == GPUDL_AUTOTUNE_FULL};
+    engine->shared.weights.device = dev;
+    cuda_enter(dev);
+    status = open_engine(engine, fault);
+    cuda_leave(dev);
+    if (status != GPUDL_STATUS_OK) {
+        cuda_close(engine);
+        return status;
+    }
+    engine->info.n_slots = CUDA_SLOTS;
+    engine->info.max_batch = engine->params.batch_size;
+    engine->info.precision = params->precision;
+    engine->info.memory_kinds = 1u << GPUDL_MEMORY_HOST | 1u << GPUDL_MEMORY_HOST_PINNED | 1u << GPUDL_MEMORY_CUDA;
+    snprintf(engine->info.device_name, sizeof engine->info.device_name, "%.60s, CUDA %d.%d, cuDNN %zu.%zu.%zu",
+             dev->properties.name, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10, dev->cudnn->get_version() / 10000,
+             dev->cudnn->get_version() % 10000 / 100, dev->cudnn->get_version() % 100);
+    tell(engine);
+    *info = engine->info;
+    *result = engine;
+    return status;
+}
+
+/* The batch sizes between one and the largest, one at a time. One that can't be made is left out. */
+GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fault)
+{
+    CudaEngine *engine = data;
+    const GpudlHost *host = engine->shared.host;
+    GpudlStatus status = GPUDL_STATUS_OK;
+
+    *more = 0;
+    if (engine->n_wanted == 0)
+        return status;
+    cuda_enter(engine->shared.device);
+    status = cuda_engine_compile(engine, engine->wanted[--engine->n_wanted], fault);
+    cuda_leave(engine->shared.device);
+    if (status == GPUDL_STATUS_OK) {
+        tell(engine);
+        host->changed(host->host, &engine->info);
+    } else if (status != GPUDL_STATUS_DEVICE) {
+        host->log(host->host, GPUDL_LOG_WARNING, fault->message);
+        status = GPUDL_STATUS_OK;
+    }
+    *more = engine->n_wanted > 0;
+    return status;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * A network opened on a device: programs for several batch sizes, and slots that run them as CUDA graphs.
+ */
+#ifndef GPUDL_ENGINE_CUDA_ENGINE_H
+#define GPUDL_ENGINE_CUDA_ENGINE_H
+
+#include "kernels/preproc_cuda.h"
+#include "lower.h"
+
+/** Executions under way at once: one runs while the next is queued. */
+#define CUDA_SLOTS 2
+
+/** What a batch size has: its program, and a graph of it on each slot's memory. */
+typedef struct {
+    CudaProgram *program;
+    cudaGraphExec_t graphs[CUDA_SLOTS];
+    float ns;              /* of one execution */
+    GpudlProfileRow *rows; /* of the last profile; made at the first */
+} CudaBucket;
+
+/** What an execution needs. Used by one thread at a time. */
+typedef struct {
+    cudaStream_t stream;
+    cudaEvent_t begin, done;
+    uint8_t *workspace;
+    GpudlPreprocJob *jobs, *device_jobs; /* pinned, and where the kernel reads them */
+    float *outputs;                      /* pinned: all heads of all frames */
+    GpudlJob *running;                   /* copies of the jobs under way */
+    uint32_t n_running;
+} CudaSlot;
+
+typedef struct {
+    GpudlOpenParams params;
+    CudaShared shared;
+    const GpudlPlan *plan1;
+    uint32_t n_buckets, n_wanted; /* ascending; wanted ones are compiled while idle */
+    CudaBucket buckets[GPUDL_MAX_BUCKETS];
+    uint32_t wanted[GPUDL_MAX_BUCKETS];
+    uint64_t work_bytes; /* of a slot's workspace */
+    CudaSlot slots[CUDA_SLOTS];
+    GpudlEngineInfo info;
+} CudaEngine;
+
+GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **engine,
+                      GpudlEngineInfo *info, GpudlFault *fault);
+void cuda_close(void *engine);
+GpudlStatus cuda_idle(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);
+
+/** The smallest bucket that holds n frames; NULL if there is none. exact: of just that size. */
+CudaBucket *cuda_engine_bucket(CudaEngine *engine, int64_t n, int exact);
+/** Adds the bucket of a batch, with graphs on all slots. In the device's context. */
+GpudlStatus cuda_engine_compile(CudaEngine *engine, int64_t batch, GpudlFault *fault);
+
+/* run.c */
+GpudlStatus cuda_submit(void *engine, uint32_t slot, const GpudlJob *jobs, uint32_t n, GpudlFault *fault);
+GpudlStatus cuda_wait(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault);
+/** Puts one frame's dense planar float32 values, on the device, where the program's input has frame i. Status of the
+ * launcher. */
+int cuda_put_values(const CudaRun *run, uint32_t i, const float *values);
+/** Captures the bucket's program with the copies of its outputs on a slot. Under the device's lock. */
+GpudlStatus cuda_capture(CudaEngine *engine, CudaBucket *bucket, uint32_t slot, GpudlFault *fault);
+CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t slot);
+
+/* whole.c */
+GpudlStatus cuda_run_tensors(void *engine, uint32_t slot, int64_t batch, const void *const *inputs,
+                             void *const *outputs, GpudlFault *fault);
+GpudlStatus cuda_run_preproc(void *engine, uint32_t slot, const GpudlFrame *frame, const GpudlPreproc *preproc,
+                             float *dst, GpudlFault *fault);
+GpudlStatus cuda_profile(void *engine, uint32_t slot, int64_t batch, uint32_t runs, const GpudlProfileRow **rows,
+                         uint32_t *n_rows, GpudlFault *fault);
+
+/* ticket.c */
+typedef struct {
+    uint8_t *pinned, *device;
+    uint64_t bytes;      /* of each */
+    cudaEvent_t ready;   /* the frame is complete, or its copy is */
+    int recorded, waits; /* the event was recorded; the execution has to wait for it */
+    GpudlFrame frame;    /* as the device sees it */
+    const float *values; /* on the device, where there is no frame */
+} CudaTicket;
+
+GpudlStatus cuda_stage(void *engine, void **ticket, const GpudlFrame *frame, const float *values, GpudlFault *fault);
+void cuda_unstage(void *engine, void *ticket);
+void cuda_ticket_free(void *engine, void *ticket);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "libraries.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/module.h"
+
+/* Oldest that has all that is called here. */
+#define CUDNN_LEAST 90000
+
+typedef struct {
+    const char *name;
+    size_t offset; /* of the function pointer in the library's table */
+} Symbol;
+
+#define DRIVER(symbol, member)                                                                                         \
+    {                                                                                                                  \
+        symbol, offsetof(CudaDriver, member)                                                                           \
+    }
+#define CUDNN(symbol, member)                                                                                          \
+    {                                                                                                                  \
+        symbol, offsetof(CudaCudnn, member)                                                                            \
+    }
+
+static const Symbol driver_symbols[] = {DRIVER("cuInit", init),
+                                        DRIVER("cuCtxPushCurrent_v2", ctx_push),
+                                        DRIVER("cuCtxPopCurrent_v2", ctx_pop),
+                                        DRIVER("cuCtxGetDevice", ctx_get_device),
+                                        DRIVER("cuDevicePrimaryCtxRetain", primary_retain),
+                                        DRIVER("cuDevicePrimaryCtxRelease_v2", primary_release),
+                                        DRIVER("cuGetErrorName", get_error_name),
+                                        {NULL, 0}};
+static const Symbol cudnn_symbols[] = {CUDNN("cudnnGetVersion", get_version),
+                                       CUDNN("cudnnCreate", create),
+                                       CUDNN("cudnnDestroy", destroy),
+                                       CUDNN("cudnnSetStream", set_stream),
+                                       CUDNN("cudnnGetErrorString", get_error_string),
+                                       CUDNN("cudnnGetLastErrorString", get_last_error_string),
+                                       CUDNN("cudnnBackendCreateDescriptor", create_descriptor),
+                                       CUDNN("cudnnBackendDestroyDescriptor", destroy_descriptor),
+                                       CUDNN("cudnnBackendFinalize", finalize),
+                                       CUDNN("cudnnBackendSetAttribute", set_attribute),
+                                       CUDNN("cudnnBackendGetAttribute", get_attribute),
+                                       CUDNN("cudnnBackendExecute", execute),
+                                       {NULL, 0}};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Fills the table; the name of a symbol that is missing, or NULL. */
+static const char *read_symbols(void *library, const Symbol *symbols, void *table)
+{
+    for (const Symbol *s = symbols; s->name != NULL; s++) {
+        void *address = dlsym(library, s->name);
+
+        if (address == NULL)
+            return s->name;
+        memcpy((char *)table + s->offset, &address, sizeof address);
+    }
+    return NULL;
+}
+
+static void add(char *tried, size_t room, const char *text)
+{
+    size_t used = strlen(tried);
+
+    snprintf(tried + used, room - used, "%s%s", used > 0 ? "; " : "", text != NULL ? text : "unknown error");
+}
+
+/* The first of the places, ended by NULL, that opens. */
+static void *open_first(const char *const *places, char *tried, size_t room)
+{
+    void *library = NULL;
+
+    for (; *places != NULL && library == NULL; places++) {
+        library = dlopen(*places, RTLD_LAZY | RTLD_LOCAL);
+        if (library == NULL)
+            add(tried, room, dlerror());
+    }
+    return library;
+}
+
+static GpudlStatus open_driver(CudaDriver *driver, GpudlFault *fault)
+{
+    static const char *const places[] = {"libcuda.so.1", NULL};
+    char tried[256] = "";
+    void *library = open_first(places, tried, sizeof tried);
+    const char *missing = library != NULL ? read_symbols(library, driver_symbols, driver) : NULL;
+
+    if (library == NULL)
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_DEVICE,
+                                 "no NVIDIA driver is installed (%s); install it, or use another backend", tried);
+    if (missing != NULL)
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_DEVICE,
+                                 "the NVIDIA driver is too old: libcuda.so.1 has no %s; install a newer one", missing);
+    return GPUDL_STATUS_OK;
+}
+
+GpudlStatus cuda_driver(const CudaDriver **out, GpudlFault *fault)
+{
+    static CudaDriver driver;
+    static int opened;
+    GpudlStatus status = GPUDL_STATUS_OK;
+
+    pthread_mutex_lock(&lock);
+    if (!opened)
+        status = open_driver(&driver, fault);
+    if (status == GPUDL_STATUS_OK)
+        opened = 1;
+    pthread_mutex_unlock(&lock);
+    *out = &driver;
+    return status;
+}
+
+static GpudlStatus open_cudnn(CudaCudnn *cudnn, GpudlFault *fault)
+{
+    static const char *const places[] = {"libcudnn.so.9", GPUDL_CUDA_LIBDIR "/libcudnn.so.9", NULL};
+    char tried[320] = "";
+    void *library = open_first(places, tried, sizeof tried);
+    const char *missing = library != NULL ? read_symbols(library, cudnn_symbols, cudnn) : NULL;
+    size_t version = library != NULL && missing == NULL ? cudnn->get_version() : 0;
+
+    if (library == NULL)
+        return gpudl_module_fail(
+            fault, GPUDL_STATUS_BACKEND,
+            "cuDNN 9 can't be loaded (%s); install libcudnn9, or set LD_LIBRARY_PATH to its folder", tried);
+    if (missing != NULL || version < CUDNN_LEAST || version >= CUDNN_LEAST + 10000) {
+        dlclose(library);
+        return gpudl_module_fail(
+            fault, GPUDL_STATUS_BACKEND,
+            "libcudnn.so.9 %s%s (version %zu), expected version 9.0 or a newer 9: install libcudnn9",
+            missing != NULL ? "has no " : "is of another version", missing != NULL ? missing : "", version);
+    }
+    return GPUDL_STATUS_OK;
+}
+
+GpudlStatus cuda_cudnn(const CudaCudnn **out, GpudlFault *fault)
+{
+    static CudaCudnn cudnn;
+    static int opened;
+    GpudlStatus status = GPUDL_STATUS_OK;
+
+    pthread_mutex_lock(&lock);
+    if (!opened)
+        status = open_cudnn(&cudnn, fault);
+    if (status == GPUDL_STATUS_OK)
+        opened = 1;
+    pthread_mutex_unlock(&lock);
+    *out = &cudnn;
+    return status;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * From a plan to a program: the state of a compilation, and what lower_*.c say of a node.
+ */
+#ifndef GPUDL_ENGINE_CUDA_LOWER_H
+#define GPUDL_ENGINE_CUDA_LOWER_H
+
+#include "engine/graph/attrs.h"
+#include "program.h"
+#include "tune.h"
+#include "weights.h"
+
+/** Where a tensor is to be made: a slice of another one's value. */
+typedef struct {
+    int32_t concat; /* the tensor, -1: nowhere in particular */
+    int32_t axis;
+    int64_t start;
+} CudaTarget;
+
+/** State of one compilation. After a failure every function does nothing and returns -1 or NULL: lowering code checks
+ * once, at its end. */
+typedef struct {
+    CudaDevice *device;
+    const GpudlHost *host;
+    CudaConvs *convs;
+    CudaWeights *weights;
+    const GpudlPlan *plan;
+    CudaProgram *program;
+    GpudlDType dtype; /* of pictures: float16 or float32 */
+    int32_t tf32, activation;
+    int32_t node;           /* being lowered */
+    int32_t *tensor_values; /* per tensor, -1: none yet */
+    CudaTarget *targets;    /* per tensor */
+    uint32_t step_room, block_room, value_room;
+    GpudlStatus status;
+    GpudlFault *fault;
+} CudaCompiler;
+
+/** What an engine's programs have in common. */
+typedef struct {
+    CudaDevice *device;
+    const GpudlHost *host;
+    CudaConvs convs;
+    CudaWeights weights;
+    GpudlDType dtype;
+    int32_t tf32, activation;
+} CudaShared;
+
+/** Compiles a plan whose constants are readable now. Under the device's lock, in its context. NULL with *status and
+ * *fault; UNSUPPORTED names node and operator. */
+CudaProgram *cuda_compile(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault);
+
+/** Fails the compilation once; the first message stays. */
+__attribute__((format(printf, 3, 4))) void cuda_compiler_fail(CudaCompiler *c, GpudlStatus status, const char *format,
+                                                              ...);
+/** The node can't be run: UNSUPPORTED, naming node and operator, and why. Returns FALSE. */
+__attribute__((format(printf, 2, 3))) int cuda_refuse(CudaCompiler *c, const char *format, ...);
+
+const GpudlPlanTensor *cuda_tensor(const CudaCompiler *c, int32_t tensor);
+int cuda_is_constant(const CudaCompiler *c, int32_t tensor);
+CudaValue *cuda_value(const CudaCompiler *c, int32_t value);
+
+/** A tensor as it lies; float32 constants are uploaded as they are. */
+int32_t cuda_use(CudaCompiler *c, int32_t tensor);
+/** A tensor of rank 4 or 2, not constant, in the form of picture kernels, copied if it has to be. whole: every pixel
+ * begins at 16 bytes, for cuDNN. */
+int32_t cuda_use_nhwc(CudaCompiler *c, int32_t tensor, int whole, GpudlNhwc *nhwc);
+/** The same with so many channels, those beyond the tensor's finite. */
+int32_t cuda_use_padded(CudaCompiler *c, int32_t tensor, int32_t channels, GpudlNhwc *nhwc);
+
+/** Values of a constant float32 tensor on the host; NULL after refusing the node. */
+const float *cuda_constant_data(CudaCompiler *c, int32_t tensor);
+/** A constant made at compile time for part of this node: the one that an earlier program made, or -1. */
+int32_t cuda_find_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64_t n);
+/** The same made now, of values (malloc'd, taken over; NULL: there was no memory), converted to dtype. */
+int32_t cuda_add_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64_t n, float *values);
+
+/** Gives a tensor its memory: pictures and rows with padded channels, others dense; where its target is if it has one.
+ */
+int32_t cuda_define(CudaCompiler *c, int32_t tensor);
+/** The same dense, float32, at a place of its own. */
+int32_t cuda_define_dense(CudaCompiler *c, int32_t tensor);
+/** Gives a tensor a view of another value's memory. */
+int32_t cuda_define_view(CudaCompiler *c, int32_t tensor, const CudaValue *view);
+/** Memory for this node alone, of a shape in the layout that cuda_define() gives; and bytes, as a block. */
+int32_t cuda_temporary(CudaCompiler *c, GpudlDType dtype, const GpudlShape *shape, int padded);
+int32_t cuda_scratch(CudaCompiler *c, uint64_t bytes);
+/** A value that belongs to no tensor. */
+int32_t cuda_add_value(CudaCompiler *c, const CudaValue *value);
+
+/** A view in another shape of as many elements; FALSE if strides can't say it. */
+int cuda_reshape_view(const CudaValue *from, const GpudlShape *shape, CudaValue *to);
+
+/** Adds a step of the node; NULL after a failure. The caller fills the rest, then calls cuda_touch(). */
+CudaStep *cuda_step(CudaCompiler *c, CudaLaunch *launch, const char *what);
+/** The memory of all that the step reads and writes lives at it. */
+void cuda_touch(CudaCompiler *c, const CudaStep *step);
+/** y = x, whatever their layouts and types; shapes are equal. */
+void cuda_copy(CudaCompiler *c, int32_t x, int32_t y);
+/** Zeros. */
+void cuda_clear(CudaCompiler *c, int32_t y);
+/** y = act(y + z), z -1: none. */
+void cuda_finish(CudaCompiler *c, int32_t y, int32_t z, const GpudlAct *act);
+
+/** Which tensors are made inside the concatenation that they are for. Before any node is lowered. */
+void cuda_plan_targets(CudaCompiler *c);
+/** Lowers the node c->node, or refuses it. */
+void cuda_lower_node(CudaCompiler *c, const GpudlPlanNode *node);
+
+/** Lowers one node; FALSE after cuda_refuse(). */
+typedef int CudaLower(CudaCompiler *c, const GpudlPlanNode *node);
+CudaLower cuda_lower_conv, cuda_lower_gemm, cuda_lower_matmul, cuda_lower_pool, cuda_lower_global_pool,
+    cuda_lower_reduce, cuda_lower_batch_norm, cuda_lower_unary, cuda_lower_binary, cuda_lower_softmax,
+    cuda_lower_identity, cuda_lower_reshape, cuda_lower_transpose, cuda_lower_concat, cuda_lower_split,
+    cuda_lower_slice, cuda_lower_expand;
+
+/** Each output as dense float32, and after the activation. */
+void cuda_lower_heads(CudaCompiler *c);
+
+#endif

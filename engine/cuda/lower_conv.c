@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sums of products by cuDNN: convolutions, and products with constant matrices as convolutions of one tap. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/module.h"
+#include "lower_windows.h"
+
+static int launch_conv(const CudaStep *s, const CudaRun *run)
+{
+    const CudaProgram *p = run->program;
+    const CudaConvData data = {
+        .x = cuda_value_data(p, run->workspace, s->x),
+        .w = cuda_value_data(p, run->workspace, s->w),
+        .z = s->z >= 0 ? cuda_value_data(p, run->workspace, s->z) : NULL,
+        .bias = s->bias >= 0 ? cuda_value_data(p, run->workspace, s->bias) : NULL,
+        .half_bias = s->half_bias >= 0 ? cuda_value_data(p, run->workspace, s->half_bias) : NULL,
+        .y = cuda_value_data(p, run->workspace, s->y),
+        .workspace = run->workspace + p->blocks[s->scratch].offset,
+    };
+    cudnnStatus_t status = cuda_conv_run(run->device, run->handle, &s->conv->key, s->conv->form, s->conv->plan, &data);
+
+    if (status != CUDNN_STATUS_SUCCESS)
+        return CUDA_STEP_CUDNN + (int)status;
+    return s->conv->form == CUDA_CONV_BARE ? cuda_conv_finish(&s->conv->key, &data, run->stream) : 0;
+}
+
+/* What a product needs beside its key. n_bias values of bias and weights by (k, r, s, c) come from functions of the
+ * caller. */
+typedef struct {
+    CudaConvKey key;
+    int32_t x, z, y;
+    int32_t channels, kernels; /* of the plan, without padding; per group: channels */
+    GpudlAct act;
+} Product;
+
+static int32_t round_up(int32_t n)
+{
+    return (n + CUDA_CHANNELS - 1) / CUDA_CHANNELS * CUDA_CHANNELS;
+}
+
+/* Channels that a product computes with: whole vectors in float16, so that tensor cores take it. */
+static int32_t padded(const CudaCompiler *c, int32_t channels)
+{
+    return c->dtype == GPUDL_DTYPE_F16 ? round_up(channels) : channels;
+}
+
+/* Float bias, and for float16 the half one, with zeros behind; values NULL: packed already. */
+static void add_bias(CudaCompiler *c, CudaStep *s, const Product *p, float *values)
+{
+    for (int part = CUDA_PART_BIAS; part <= CUDA_PART_HALF_BIAS && c->status == GPUDL_STATUS_OK; part++) {
+        const GpudlDType dtype = part == CUDA_PART_BIAS ? GPUDL_DTYPE_F32 : GPUDL_DTYPE_F16;
+        int32_t packed;
+
+        if (dtype == GPUDL_DTYPE_F16 && c->dtype != GPUDL_DTYPE_F16)
+            break;
+        packed = cuda_find_constant(c, part, dtype, p->key.k);
+        if (packed < 0 && c->status == GPUDL_STATUS_OK) {
+            float *copy = values != NULL ? calloc((size_t)p->key.k, sizeof *copy) : NULL;
+
+            if (copy != NULL)
+                memcpy(copy, values, (size_t)p->kernels * sizeof *copy);
+            packed = cuda_add_constant(c, part, dtype, p->key.k, copy);
+        }
+        *(part == CUDA_PART_BIAS ? &s->bias : &s->half_bias) = packed;
+    }
+}
+
+/* The step; weights and bias are filled in by the caller through s, then finish_product(). */
+static CudaStep *begin_product(CudaCompiler *c, Product *p)
+{
+    const int fused = cuda_conv_fuses(&p->act);
+    CudaStep *s = cuda_step(c, launch_conv, "cuDNN");
+
+    if (s == NULL)
+        return NULL;
+    p->key.half = c->dtype == GPUDL_DTYPE_F16;
+    p->key.tf32 = c->tf32;
+    p->key.act = fused ? (int32_t)p->act.kind : (int32_t)GPUDL_ACT_NONE;
+    p->key.clip = fused && p->act.kind == GPUDL_ACT_CLIP ? p->act.beta : 0;
+    s->x = p->x;
+    s->y = p->y;
+    s->z = p->z;
+    s->scratch = cuda_scratch(c, 0);
+    s->conv = cuda_convs_add(c->convs, &p->key, c->node);
+    if (s->conv == NULL)
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    return c->status == GPUDL_STATUS_OK ? s : NULL;
+}
+
+static int finish_product(CudaCompiler *c, CudaStep *s, const Product *p)
+{
+    if (c->status != GPUDL_STATUS_OK)
+        return 0;
+    cuda_value(c, p->y)->finite = p->key.k > p->kernels && (p->z < 0 || cuda_value(c, p->z)->finite);
+    cuda_touch(c, s);
+    if (!cuda_conv_fuses(&p->act))
+        cuda_finish(c, p->y, -1, &p->act);
+    return c->status == GPUDL_STATUS_OK;
+}
+
+/* ---- convolution ------------------------------------------------------------------------------------------------- */
+
+/* [k][r][s][c] of [k][c][r][s], zeros where the plan has nothing. */
+static int32_t pack_conv(CudaCompiler *c, const Product *p, int32_t tensor)
+{
+    const int64_t per_group = p->key.c / p->key.groups, taps = (int64_t)p->key.r * p->key.s;
+    const int64_t n = p->key.k * taps * per_group;
+    int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, n);
+    const float *from;
+    float *to;
+
+    if (packed >= 0 || c->status != GPUDL_STATUS_OK)
+        return packed;
+    from = cuda_constant_data(c, tensor);
+    to = from != NULL ? calloc((size_t)n, sizeof *to) : NULL;
+    for (int64_t k = 0; k < p->kernels && to != NULL; k++)
+        for (int64_t ch = 0; ch < p->channels; ch++)
+            for (int64_t i = 0; i < taps; i++)
+                to[(k * taps + i) * per_group + ch] = from[(k * p->channels + ch) * taps + i];
+    return cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, n, to);
+}
+
+static void fill_window(CudaConvKey *key, const GpudlWindowAttrs *attrs)
+{
+    key->r = attrs->kernel[1];
+    key->s = attrs->kernel[2];
+    for (int d = 0; d < 2; d++) {
+        key->stride[d] = attrs->stride[1 + d];
+        key->dilation[d] = attrs->dilation[1 + d];
+        key->pad_begin[d] = attrs->pad_begin[1 + d];
+        key->pad_end[d] = attrs->pad_end[1 + d];
+    }
+}
+
+/* The residual: of the result's shape, whole pixels. */
+static int use_residual(CudaCompiler *c, Product *p, int32_t tensor, int32_t output)
+{
+    GpudlNhwc zs;
+
+    if (!gpudl_shape_equal(&cuda_tensor(c, tensor)->shape, &cuda_tensor(c, output)->shape))
+        return cuda_refuse(c, "its residual has another shape than its result");
+    p->z = cuda_use_nhwc(c, tensor, 1, &zs);
+    p->key.z_pitch = zs.pitch;
+    return p->z >= 0;
+}
+
+static int lower_dense(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
+    const GpudlShape *ws = &cuda_tensor(c, node->inputs[1])->shape;
+    const int has_bias = node->n_inputs > 2 && node->inputs[2] >= 0;
+    Product p = {.z = -1, .channels = (int32_t)ws->dims[1], .kernels = (int32_t)ws->dims[0], .act = attrs->act};
+    GpudlNhwc xs, ys;
+    CudaStep *s;
+
+    memset(&p.key, 0, sizeof p.key);
+    fill_window(&p.key, attrs);
+    p.x = cuda_use_nhwc(c, node->inputs[0], 1, &xs);
+    if (p.x < 0)
+        return 0;
+    if (attrs->group == 1) { /* channels of nothing cost nothing: tensor cores take 8 at a time */
+        const int32_t wanted = xs.pitch == 4 && xs.c <= 4 && cuda_value(c, p.x)->finite ? 4 : padded(c, xs.c);
+
+        if (wanted == 4)
+            xs.c = 4;
+        else
+            p.x = cuda_use_padded(c, node->inputs[0], wanted, &xs);
+    }
+    p.y = cuda_define(c, node->outputs[0]);
+    if (p.x < 0 || p.y < 0)
+        return 0;
+    if (!cuda_value_nhwc(cuda_value(c, p.y), &ys))
+        return cuda_refuse(c, "its result lies where cuDNN can't write it");
+    if (node->n_inputs > 3 && node->inputs[3] >= 0 && !use_residual(c, &p, node->inputs[3], node->outputs[0]))
+        return 0;
+    p.key.groups = attrs->group;
+    p.key.n = xs.n;
+    p.key.c = xs.c;
+    p.key.h = xs.h;
+    p.key.w = xs.w;
+    p.key.k = attrs->group == 1 ? padded(c, p.kernels) : p.kernels;
+    p.key.p = ys.h;
+    p.key.q = ys.w;
+    p.key.x_pitch = xs.pitch;
+    p.key.y_pitch = ys.pitch;
+    p.key.bias = has_bias;
+    s = begin_product(c, &p);
+    if (s == NULL)
+        return 0;
+    s->w = pack_conv(c, &p, node->inputs[1]);
+    if (has_bias) {
+        const float *values = cuda_find_constant(c, CUDA_PART_BIAS, GPUDL_DTYPE_F32, p.key.k) < 0
+                                  ? cuda_constant_data(c, node->inputs[2])
+                                  : NULL;
+
+        add_bias(c, s, &p, (float *)values);
+    }
+    return finish_product(c, s, &p);
+}
+
+int cuda_lower_conv(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
+    const GpudlShape *ws = &cuda_tensor(c, node->inputs[1])->shape, *xs = &cuda_tensor(c, node->inputs[0])->shape;
+
+    if (attrs->n_spatial != 2)
+        return cuda_refuse(c, "%d spatial dimensions, expected 2", attrs->n_spatial);
+    if (!cuda_is_constant(c, node->inputs[1]) ||
+        (node->n_inputs > 2 && node->inputs[2] >= 0 && !cuda_is_constant(c, node->inputs[2])))
+        return cuda_refuse(c, "its weights or its bias are not constant");
+    if (attrs->group > 1 && attrs->group == xs->dims[1] && attrs->group == ws->dims[0] && c->dtype == GPUDL_DTYPE_F16)
+        return cuda_lower_depthwise(c, node);
+    return lower_dense(c, node);
+}
+
+/* ---- products of matrices ---------------------------------------------------------------------------------------- */
+
+/* [k][c] of b, which is [c][k] or, transposed, [k][c]; times alpha. */
+static int32_t pack_matrix(CudaCompiler *c, const Product *p, int32_t tensor, int transposed, float alpha)
+{
+    const int64_t n = (int64_t)p->key.k * p->key.c;
+    int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, n);
+    const float *from;
+    float *to;
+
+    if (packed >= 0 || c->status != GPUDL_STATUS_OK)
+        return packed;
+    from = cuda_constant_data(c, tensor);
+    to = from != NULL ? calloc((size_t)n, sizeof *to) : NULL;
+    for (int64_t k = 0; k < p->kernels && to != NULL; k++)
+        for (int64_t ch = 0; ch < p->channels; ch++)
+            to[k * p->key.c + ch] = alpha * from[transposed ? k * p->channels + ch : ch * (int64_t)p->kernels + k];
+    return cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, n, to);
+}
+
+/* beta * c as [kernels] on the host; c has one row. NULL after a failure. */
+static float *make_bias(CudaCompiler *c, const Product *p, int32_t tensor, float beta)
+{
+    const int64_t n = gpudl_shape_elements(&cuda_tensor(c, tensor)->shape);
+    const float *from = cuda_constant_data(c, tensor);
+    float *to;
+
+    if (from == NULL)
+        return NULL;
+    to = malloc((size_t)p->kernels * sizeof *to);
+    if (to == NULL)
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    for (int32_t k = 0; k < p->kernels && to != NULL; k++)
+        to[k] = beta * from[n == 1 ? 0 : k];
+    return to;
+}
+
+static int lower_product(CudaCompiler *c, const GpudlPlanNode *node, const GpudlGemmAttrs *attrs)
+{
+    const GpudlShape *bs = &cuda_tensor(c, node->inputs[1])->shape, *as = &cuda_tensor(c, node->inputs[0])->shape;
+    const int32_t bias = node->n_inputs > 2 && attrs->beta != 0 ? node->inputs[2] : -1;
+    Product p = {.z = -1, .act = attrs->act};
+    GpudlNhwc xs, ys;
+    CudaStep *s;
+
+    if (as->rank != 2 || bs->rank != 2 || attrs->trans_a)
+        return cuda_refuse(c, "it multiplies tensors of rank %d and %d%s, expected rank 2", as->rank, bs->rank,
+                           attrs->trans_a ? ", the first transposed" : "");
+    if (!cuda_is_constant(c, node->inputs[1]))
+        return cuda_refuse(c, "its second matrix is not constant");
+    p.channels = (int32_t)as->dims[1];
+    p.kernels = (int32_t)(attrs->trans_b ? bs->dims[0] : bs->dims[1]);
+    if (bias >= 0) {
+        const GpudlShape *cs = &cuda_tensor(c, bias)->shape;
+        const int64_t n = gpudl_shape_elements(cs);
+
+        if (!cuda_is_constant(c, bias) || (n != 1 && (n != p.kernels || cs->dims[cs->rank - 1] != n)))
+            return cuda_refuse(c, "what is added is not one constant row");
+    }
+    memset(&p.key, 0, sizeof p.key);
+    p.x = cuda_use_padded(c, node->inputs[0], padded(c, p.channels), &xs);
+    p.y = cuda_define(c, node->outputs[0]);
+    if (p.x < 0 || p.y < 0)
+        return 0;
+    if (!cuda_value_nhwc(cuda_value(c, p.y), &ys))
+        return cuda_refuse(c, "its result lies where cuDNN can't write it");
+    p.key = (CudaConvKey){.n = xs.n,
+                          .c = xs.c,
+                          .h = 1,
+                          .w = 1,
+                          .k = padded(c, p.kernels),
+                          .r = 1,
+                          .s = 1,
+                          .p = 1,
+                          .q = 1,
+                          .groups = 1,
+                          .stride = {1, 1},
+                          .dilation = {1, 1},
+                          .x_pitch = xs.pitch,
+                          .y_pitch = ys.pitch,
+                          .bias = bias >= 0};
+    s = begin_product(c, &p);
+    if (s == NULL)
+        return 0;
+    s->w = pack_matrix(c, &p, node->inputs[1], attrs->trans_b, attrs->alpha);
+    if (bias >= 0) {
+        const int known = cuda_find_constant(c, CUDA_PART_BIAS, GPUDL_DTYPE_F32, p.key.k) >= 0;
+        float *values = known ? NULL : make_bias(c, &p, bias, attrs->beta);
+
+        add_bias(c, s, &p, values);
+        free(values);
+    }
+    return finish_product(c, s, &p);
+}
+
+int cuda_lower_gemm(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    return lower_product(c, node, &((const GpudlAttrs *)node->attrs)->gemm);
+}
+
+int cuda_lower_matmul(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    static const GpudlGemmAttrs attrs = {.alpha = 1, .beta = 0};
+
+    return lower_product(c, node, &attrs);
+}

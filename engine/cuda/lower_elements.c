@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copies, activations, arithmetic and what has the form of them. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "engine/module.h"
+#include "lower.h"
+
+/* ---- launches ---------------------------------------------------------------------------------------------------- */
+
+static const GpudlShape *shape_of(const CudaRun *run, int32_t value)
+{
+    return &run->program->values[value].shape;
+}
+
+static int launch_unary(const CudaStep *s, const CudaRun *run)
+{
+    const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
+
+    return gpudl_unary_cuda((GpudlUnaryOp)s->op, &s->act, shape_of(run, s->y), &x, &y, run->stream);
+}
+
+static int launch_binary(const CudaStep *s, const CudaRun *run)
+{
+    const GpudlStrided a = cuda_value_strided(run, s->x), b = cuda_value_strided(run, s->z),
+                       y = cuda_value_strided(run, s->y);
+
+    return gpudl_binary_cuda((GpudlBinaryOp)s->op, &s->act, shape_of(run, s->y), &a, &b, &y, run->stream);
+}
+
+/* y = x * w + bias */
+static int launch_affine(const CudaStep *s, const CudaRun *run)
+{
+    const GpudlStrided x = cuda_value_strided(run, s->x), w = cuda_value_strided(run, s->w),
+                       bias = cuda_value_strided(run, s->bias), y = cuda_value_strided(run, s->y);
+
+    return gpudl_affine_cuda(&s->act, shape_of(run, s->y), &x, &w, &bias, NULL, &y, run->stream);
+}
+
+static int launch_clear(const CudaStep *s, const CudaRun *run)
+{
+    const CudaValue *v = &run->program->values[s->y];
+
+    return (int)cudaMemsetAsync(cuda_value_data(run->program, run->workspace, s->y), 0,
+                                run->program->blocks[v->block].bytes, run->stream);
+}
+
+/* ---- pieces ------------------------------------------------------------------------------------------------------ */
+
+void cuda_copy(CudaCompiler *c, int32_t x, int32_t y)
+{
+    CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_unary, "copy") : NULL;
+
+    if (s == NULL)
+        return;
+    s->op = GPUDL_UNARY_ACTIVATION;
+    s->x = x;
+    s->y = y;
+    cuda_touch(c, s);
+}
+
+void cuda_clear(CudaCompiler *c, int32_t y)
+{
+    CudaStep *s = y >= 0 ? cuda_step(c, launch_clear, "zeros") : NULL;
+
+    if (s == NULL)
+        return;
+    s->y = y;
+    cuda_touch(c, s);
+}
+
+void cuda_finish(CudaCompiler *c, int32_t y, int32_t z, const GpudlAct *act)
+{
+    CudaStep *s = y >= 0 ? cuda_step(c, z >= 0 ? launch_binary : launch_unary, "element-wise kernel") : NULL;
+
+    if (s == NULL)
+        return;
+    s->op = z >= 0 ? (int)GPUDL_BINARY_ADD : (int)GPUDL_UNARY_ACTIVATION;
+    s->act = *act;
+    s->x = s->y = y;
+    s->z = z;
+    cuda_touch(c, s);
+}
+
+/* An operand as a value of the result's shape: missing dimensions in front, and those of 1, have stride 0. */
+static int32_t broadcast(CudaCompiler *c, int32_t value, const GpudlShape *shape)
+{
+    CudaValue v, from;
+    int ahead;
+
+    if (value < 0)
+        return -1;
+    from = v = *cuda_value(c, value);
+    ahead = shape->rank - from.shape.rank;
+    v.shape = *shape;
+    v.finite = 0;
+    for (int i = 0; i < shape->rank; i++)
+        v.strides[i] = i < ahead || from.shape.dims[i - ahead] == 1 ? 0 : from.strides[i - ahead];
+    return cuda_add_value(c, &v);
+}
+
+/* ---- operators --------------------------------------------------------------------------------------------------- */
+
+int cuda_lower_unary(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    static const int ops[GPUDL_OP_LAST + 1] = {[GPUDL_OP_ACTIVATION] = GPUDL_UNARY_ACTIVATION,
+                                               [GPUDL_OP_ELU] = GPUDL_UNARY_ELU,
+                                               [GPUDL_OP_ABS] = GPUDL_UNARY_ABS,
+                                               [GPUDL_OP_NEG] = GPUDL_UNARY_NEG,
+                                               [GPUDL_OP_EXP] = GPUDL_UNARY_EXP,
+                                               [GPUDL_OP_LOG] = GPUDL_UNARY_LOG,
+                                               [GPUDL_OP_SQRT] = GPUDL_UNARY_SQRT,
+                                               [GPUDL_OP_RECIPROCAL] = GPUDL_UNARY_RECIPROCAL,
+                                               [GPUDL_OP_FLOOR] = GPUDL_UNARY_FLOOR,
+                                               [GPUDL_OP_CEIL] = GPUDL_UNARY_CEIL,
+                                               [GPUDL_OP_ROUND] = GPUDL_UNARY_ROUND,
+                                               [GPUDL_OP_ERF] = GPUDL_UNARY_ERF};
+    const int32_t x = cuda_use(c, node->inputs[0]), y = cuda_define(c, node->outputs[0]);
+    CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_unary, "element-wise kernel") : NULL;
+
+    if (s == NULL)
+        return 0;
+    s->op = ops[node->op];
+    s->act = ((const GpudlAttrs *)node->attrs)->unary.act;
+    s->x = x;
+    s->y = y;
+    cuda_touch(c, s);
+    return 1;
+}
+
+int cuda_lower_binary(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    static const int ops[GPUDL_OP_LAST + 1] = {
+        [GPUDL_OP_ADD] = GPUDL_BINARY_ADD, [GPUDL_OP_SUB] = GPUDL_BINARY_SUB,    [GPUDL_OP_MUL] = GPUDL_BINARY_MUL,
+        [GPUDL_OP_DIV] = GPUDL_BINARY_DIV, [GPUDL_OP_POW] = GPUDL_BINARY_POW,    [GPUDL_OP_MIN] = GPUDL_BINARY_MIN,
+        [GPUDL_OP_MAX] = GPUDL_BINARY_MAX, [GPUDL_OP_PRELU] = GPUDL_BINARY_PRELU};
+    const GpudlShape *shape = &cuda_tensor(c, node->outputs[0])->shape;
+    const int carries = node->op == GPUDL_OP_ADD || node->op == GPUDL_OP_SUB || node->op == GPUDL_OP_MUL;
+    const int32_t a = broadcast(c, cuda_use(c, node->inputs[0]), shape),
+                  b = broadcast(c, cuda_use(c, node->inputs[1]), shape), y = cuda_define(c, node->outputs[0]);
+    CudaStep *s = a >= 0 && b >= 0 && y >= 0 ? cuda_step(c, launch_binary, "element-wise kernel") : NULL;
+
+    if (s == NULL)
+        return 0;
+    s->op = ops[node->op];
+    if (carries)
+        s->act = ((const GpudlAttrs *)node->attrs)->binary.act;
+    s->x = a;
+    s->z = b;
+    s->y = y;
+    cuda_touch(c, s);
+    return 1;
+}
+
+/* y = x * scale + shift, of constants */
+int cuda_lower_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const float epsilon = ((const GpudlAttrs *)node->attrs)->batch_norm.epsilon;
+    const GpudlShape *shape = &cuda_tensor(c, node->outputs[0])->shape;
+    const int64_t channels = shape->rank > 1 ? shape->dims[1] : 1;
+    const int32_t x = cuda_use(c, node->inputs[0]);
+    int32_t y, packed[2];
+    GpudlShape one = {shape->rank, {1, 1, 1, 1, 1, 1}};
+    CudaStep *s;
+
+    if (shape->rank < 2)
+        return cuda_refuse(c, "rank %d, expected 2 or more", shape->rank);
+    one.dims[1] = channels;
+    for (int part = 0; part < 2; part++) {
+        packed[part] = cuda_find_constant(c, part, GPUDL_DTYPE_F32, channels);
+        if (packed[part] < 0 && c->status == GPUDL_STATUS_OK) {
+            const float *scale = cuda_constant_data(c, node->inputs[1]), *bias = cuda_constant_data(c, node->inputs[2]),
+                        *mean = cuda_constant_data(c, node->inputs[3]),
+                        *variance = cuda_constant_data(c, node->inputs[4]);
+            float *values = malloc((size_t)channels * sizeof *values);
+
+            for (int64_t i = 0; i < channels && values != NULL && c->status == GPUDL_STATUS_OK; i++) {
+                const double factor = (double)scale[i] / sqrt((double)variance[i] + (double)epsilon);
+
+                values[i] = (float)(part == 0 ? factor : (double)bias[i] - (double)mean[i] * factor);
+            }
+            packed[part] = cuda_add_constant(c, part, GPUDL_DTYPE_F32, channels, values);
+        }
+        if (c->status != GPUDL_STATUS_OK)
+            return 0;
+        else {
+            CudaValue v = *cuda_value(c, packed[part]);
+
+            v.shape = one;
+            memset(v.strides, 0, sizeof v.strides);
+            v.strides[1] = 1;
+            packed[part] = broadcast(c, cuda_add_value(c, &v), shape);
+        }
+    }
+    y = cuda_define(c, node->outputs[0]);
+    s = x >= 0 && y >= 0 ? cuda_step(c, launch_affine, "element-wise kernel") : NULL;
+    if (s == NULL)
+        return 0;
+    s->x = x;
+    s->w = packed[0];
+    s->bias = packed[1];
+    s->y = y;
+    cuda_touch(c, s);
+    return 1;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Softmax, and the network's ends: outputs as dense float32, and after the activation. */
+#include "kernels/classify_cuda.h"
+#include "lower.h"
+
+/* Rows of x become rows of y, dense float32. */
+static int launch_classify(const CudaStep *s, const CudaRun *run)
+{
+    const CudaProgram *p = run->program;
+    const CudaValue *x = &p->values[s->x];
+
+    return gpudl_classify_cuda((GpudlClassifyKind)s->op, x->dtype, cuda_value_data(p, run->workspace, s->x),
+                               x->strides[0], (int32_t)x->shape.dims[0], (int32_t)x->shape.dims[1],
+                               cuda_value_data(p, run->workspace, s->y),
+                               (GpudlClassifyPair *)(run->workspace + p->blocks[s->scratch].offset), run->stream);
+}
+
+/* x is [rows][classes], classes next to one another. */
+static void classify(CudaCompiler *c, GpudlClassifyKind kind, int32_t x, int32_t y)
+{
+    CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_classify, "classification kernel") : NULL;
+
+    if (s == NULL)
+        return;
+    s->op = (int)kind;
+    s->x = x;
+    s->y = y;
+    s->scratch =
+        cuda_scratch(c, (uint64_t)cuda_value(c, x)->shape.dims[0] * GPUDL_CLASSIFY_BEST * sizeof(GpudlClassifyPair));
+    if (c->status == GPUDL_STATUS_OK)
+        cuda_touch(c, s);
+}
+
+/* A value as rows, or -1 where its strides are no rows. */
+static int32_t as_rows(CudaCompiler *c, int32_t value, int64_t rows, int64_t classes)
+{
+    const GpudlShape shape = {2, {rows, classes}};
+    CudaValue view;
+
+    if (value < 0 || !cuda_reshape_view(cuda_value(c, value), &shape, &view) || (classes > 1 && view.strides[1] != 1) ||
+        (rows > 1 && view.strides[0] < classes))
+        return -1;
+    if (rows == 1)
+        view.strides[0] = classes;
+    return cuda_add_value(c, &view);
+}
+
+int cuda_lower_softmax(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlAxisAttrs *attrs = &((const GpudlAttrs *)node->attrs)->axis;
+    const GpudlShape *shape = &cuda_tensor(c, node->inputs[0])->shape;
+    const int end = attrs->flatten ? shape->rank : attrs->axis + 1;
+    int64_t rows = 1, classes = 1;
+    int32_t x = cuda_use(c, node->inputs[0]), view, y;
+
+    for (int i = 0; i < shape->rank; i++) {
+        if (i >= end && shape->dims[i] != 1)
+            return cuda_refuse(c, "it runs along dimension %d of %d, expected the last", attrs->axis, shape->rank);
+        *(i < attrs->axis ? &rows : &classes) *= shape->dims[i];
+    }
+    if (classes > GPUDL_CLASSIFY_CLASSES || rows > INT32_MAX)
+        return cuda_refuse(c, "%lld classes, expected at most %d", (long long)classes, GPUDL_CLASSIFY_CLASSES);
+    view = as_rows(c, x, rows, classes);
+    if (view < 0 && x >= 0) {
+        const int32_t dense = cuda_temporary(c, GPUDL_DTYPE_F32, shape, 0);
+
+        cuda_copy(c, x, dense);
+        view = as_rows(c, dense, rows, classes);
+    }
+    y = cuda_define_dense(c, node->outputs[0]);
+    classify(c, GPUDL_CLASSIFY_SOFTMAX, view, y);
+    return c->status == GPUDL_STATUS_OK;
+}
+
+/* ---- heads ------------------------------------------------------------------------------------------------------- */
+
+static int is_dense(const CudaValue *v)
+{
+    int64_t n = 1;
+
+    for (int i = v->shape.rank - 1; i >= 0; n *= v->shape.dims[i--])
+        if (v->shape.dims[i] != 1 && v->strides[i] != n)
+            return 0;
+    return v->dtype == GPUDL_DTYPE_F32 && v->offset == 0;
+}
+
+static int32_t dense_head(CudaCompiler *c, int32_t tensor)
+{
+    int32_t value = cuda_use(c, tensor), dense;
+
+    if (value < 0)
+        return -1;
+    if (cuda_tensor(c, tensor)->dtype != GPUDL_DTYPE_F32) {
+        cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED,
+                           "backend cuda can't give output '%s': it is %s, expected float32; use backend cpu",
+                           cuda_tensor(c, tensor)->name, gpudl_dtype_name(cuda_tensor(c, tensor)->dtype));
+        return -1;
+    }
+    if (is_dense(cuda_value(c, value)) && c->program->blocks[cuda_value(c, value)->block].constant == NULL)
+        return value;
+    dense = cuda_temporary(c, GPUDL_DTYPE_F32, &cuda_tensor(c, tensor)->shape, 0);
+    cuda_copy(c, value, dense);
+    return dense;
+}
+
+void cuda_lower_heads(CudaCompiler *c)
+{
+    for (uint32_t i = 0; i < c->plan->n_outputs && c->status == GPUDL_STATUS_OK; i++) {
+        const int32_t tensor = c->plan->outputs[i];
+        const GpudlShape *shape = &cuda_tensor(c, tensor)->shape;
+        const int64_t all = gpudl_shape_elements(shape), frames = c->plan->batch, classes = all / frames;
+        const int32_t head = dense_head(c, tensor);
+
+        c->program->heads[i] = c->program->scores[i] = head;
+        if (c->activation == GPUDL_ACTIVATION_NONE || head < 0)
+            continue;
+        if (classes > GPUDL_CLASSIFY_CLASSES || classes * frames != all) {
+            cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED,
+                               "output '%s' has %lld values, expected at most %d for an activation",
+                               cuda_tensor(c, tensor)->name, (long long)classes, GPUDL_CLASSIFY_CLASSES);
+            return;
+        }
+        c->program->scores[i] = cuda_temporary(c, GPUDL_DTYPE_F32, shape, 0);
+        classify(c, c->activation == GPUDL_ACTIVATION_SOFTMAX ? GPUDL_CLASSIFY_SOFTMAX : GPUDL_CLASSIFY_SIGMOID,
+                 as_rows(c, head, frames, classes), c->program->scores[i]);
+    }
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Operators that move data: views where strides can say it, else one copy. */
+#include "lower.h"
+
+/* ---- concatenation ----------------------------------------------------------------------------------------------- */
+
+/* Whether a slice of a tensor in its default layout has whole pixels, which cuDNN and the vectors of kernels want. */
+static int is_whole_slice(const GpudlShape *whole, const GpudlShape *slice, int32_t axis, int64_t start)
+{
+    if (axis != 1 || (whole->rank != 4 && whole->rank != 2))
+        return whole->rank == 4 || whole->rank == 2;
+    return start % CUDA_CHANNELS == 0 && slice->dims[1] % CUDA_CHANNELS == 0;
+}
+
+void cuda_plan_targets(CudaCompiler *c)
+{
+    for (uint32_t n = 0; n < c->plan->n_nodes; n++) {
+        const GpudlPlanNode *node = &c->plan->nodes[n];
+        const int32_t axis = ((const GpudlAttrs *)node->attrs)->axis.axis;
+        int64_t start = 0;
+
+        if (node->op != GPUDL_OP_CONCAT)
+            continue;
+        for (uint32_t i = 0; i < node->n_inputs; i++) {
+            const int32_t tensor = node->inputs[i];
+            const GpudlShape *shape = &cuda_tensor(c, tensor)->shape;
+
+            if (cuda_tensor(c, tensor)->kind == GPUDL_PLAN_VALUE && c->targets[tensor].concat < 0 &&
+                tensor != node->outputs[0] &&
+                is_whole_slice(&cuda_tensor(c, node->outputs[0])->shape, shape, axis, start))
+                c->targets[tensor] = (CudaTarget){node->outputs[0], axis, start};
+            start += shape->dims[axis];
+        }
+    }
+}
+
+/* Whether a tensor has been made where it belongs. */
+static int is_in_place(const CudaCompiler *c, int32_t tensor, int32_t concat, const CudaValue *slice)
+{
+    const CudaValue *v = cuda_value(c, c->tensor_values[tensor]);
+
+    return c->targets[tensor].concat == concat && v->block == slice->block && v->offset == slice->offset;
+}
+
+int cuda_lower_concat(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const int32_t axis = ((const GpudlAttrs *)node->attrs)->axis.axis, concat = node->outputs[0];
+    int64_t start = 0;
+
+    if (c->tensor_values[concat] < 0)
+        cuda_define(c, concat);
+    for (uint32_t i = 0; i < node->n_inputs && c->status == GPUDL_STATUS_OK; i++) {
+        const int32_t x = cuda_use(c, node->inputs[i]);
+        CudaValue slice = *cuda_value(c, c->tensor_values[concat]);
+
+        if (x < 0)
+            return 0;
+        slice.offset += start * slice.strides[axis];
+        slice.shape = cuda_tensor(c, node->inputs[i])->shape;
+        slice.finite = 0;
+        if (!is_in_place(c, node->inputs[i], concat, &slice))
+            cuda_copy(c, x, cuda_add_value(c, &slice));
+        start += slice.shape.dims[axis];
+    }
+    return c->status == GPUDL_STATUS_OK;
+}
+
+/* ---- views ------------------------------------------------------------------------------------------------------- */
+
+/* The tensor is this view; where it has a target, a copy of it. */
+static int define_as(CudaCompiler *c, int32_t tensor, const CudaValue *view)
+{
+    if (c->targets[tensor].concat < 0)
+        return cuda_define_view(c, tensor, view) >= 0;
+    cuda_copy(c, cuda_add_value(c, view), cuda_define(c, tensor));
+    return c->status == GPUDL_STATUS_OK;
+}
+
+int cuda_lower_identity(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const int32_t x = cuda_use(c, node->inputs[0]);
+    CudaValue view;
+
+    if (x < 0)
+        return 0;
+    view = *cuda_value(c, x);
+    return define_as(c, node->outputs[0], &view);
+}
+
+int cuda_lower_reshape(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlShape *shape = &cuda_tensor(c, node->outputs[0])->shape;
+    const int32_t x = cuda_use(c, node->inputs[0]);
+    CudaValue view, from;
+    int32_t y;
+
+    if (x < 0)
+        return 0;
+    from = *cuda_value(c, x);
+    if (cuda_reshape_view(&from, shape, &view))
+        return define_as(c, node->outputs[0], &view);
+    /* written as the source has it into memory that the result's layout can be read from */
+    y = cuda_define(c, node->outputs[0]);
+    if (y < 0)
+        return 0;
+    if (cuda_reshape_view(cuda_value(c, y), &from.shape, &view)) {
+        view.dtype = cuda_value(c, y)->dtype;
+        cuda_copy(c, x, cuda_add_value(c, &view));
+    } else { /* row by row in between */
+        const int32_t dense = cuda_temporary(c, c->dtype, &from.shape, 0);
+
+        cuda_copy(c, x, dense);
+        if (dense < 0 || !cuda_reshape_view(cuda_value(c, dense), shape, &view))
+            return 0;
+        cuda_copy(c, cuda_add_value(c, &view), y);
+    }
+    return c->status == GPUDL_STATUS_OK;
+}
+
+int cuda_lower_transpose(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const int32_t *perm = ((const GpudlAttrs *)node->attrs)->transpose.perm;
+    const int32_t x = cuda_use(c, node->inputs[0]);
+    CudaValue view, from;
+
+    if (x < 0)
+        return 0;
+    view = from = *cuda_value(c, x);
+    view.finite = 0;
+    view.shape = cuda_tensor(c, node->outputs[0])->shape;
+    for (int i = 0; i < view.shape.rank; i++)
+        view.strides[i] = from.strides[perm[i]];
+    return define_as(c, node->outputs[0], &view);
+}
+
+int cuda_lower_expand(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlShape *shape = &cuda_tensor(c, node->outputs[0])->shape;
+    const int32_t x = cuda_use(c, node->inputs[0]);
+    CudaValue view, from;
+    int ahead;
+
+    if (x < 0)
+        return 0;
+    view = from = *cuda_value(c, x);
+    view.finite = 0;
+    view.shape = *shape;
+    ahead = shape->rank - from.shape.rank;
+    for (int i = 0; i < shape->rank; i++)
+        view.strides[i] = i < ahead || from.shape.dims[i - ahead] == 1 ? 0 : from.strides[i - ahead];
+    return define_as(c, node->outputs[0], &view);
+}
+
+int cuda_lower_split(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const int32_t axis = ((const GpudlAttrs *)node->attrs)->axis.axis, x = cuda_use(c, node->inputs[0]);
+    int64_t start = 0;
+
+    for (uint32_t i = 0; i < node->n_outputs && x >= 0 && c->status == GPUDL_STATUS_OK; i++) {
+        CudaValue view = *cuda_value(c, x);
+
+        view.finite = 0;
+        view.shape = cuda_tensor(c, node->outputs[i])->shape;
+        view.offset += start * view.strides[axis];
+        start += view.shape.dims[axis];
+        define_as(c, node->outputs[i], &view);
+    }
+    return c->status == GPUDL_STATUS_OK;
+}
+
+int cuda_lower_slice(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlSliceAttrs *attrs = &((const GpudlAttrs *)node->attrs)->slice;
+    const int32_t x = cuda_use(c, node->inputs[0]);
+    CudaValue view, from;
+
+    if (x < 0)
+        return 0;
+    view = from = *cuda_value(c, x);
+    view.finite = 0;
+    view.shape = cuda_tensor(c, node->outputs[0])->shape;
+    for (int i = 0; i < view.shape.rank; i++) {
+        const int64_t extent = from.shape.dims[i];
+        int64_t start = attrs->start[i] < 0 ? attrs->start[i] + extent : attrs->start[i];
+
+        if (attrs->step[i] < 0)
+            return cuda_refuse(c, "step %lld along dimension %d, expected 1 or more", (long long)attrs->step[i], i);
+        start = start < 0 ? 0 : start > extent ? extent : start;
+        view.offset += start * from.strides[i];
+        view.strides[i] = from.strides[i] * attrs->step[i];
+    }
+    return define_as(c, node->outputs[0], &view);
+}

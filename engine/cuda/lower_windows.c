@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Pools and depthwise convolutions by our own kernels. */
+#include "lower_windows.h"
+
+#include <stdlib.h>
+
+#include "kernels/depthwise_cuda.h"
+#include "kernels/pool_cuda.h"
+
+/* ---- launches ---------------------------------------------------------------------------------------------------- */
+
+static void *data_of(const CudaRun *run, int32_t value, GpudlNhwc *nhwc)
+{
+    if (nhwc != NULL)
+        cuda_value_nhwc(&run->program->values[value], nhwc);
+    return cuda_value_data(run->program, run->workspace, value);
+}
+
+static GpudlDType dtype_of(const CudaRun *run, int32_t value)
+{
+    return run->program->values[value].dtype;
+}
+
+static int launch_pool(const CudaStep *s, const CudaRun *run)
+{
+    GpudlNhwc xs, ys;
+    const void *x = data_of(run, s->x, &xs);
+    void *y = data_of(run, s->y, &ys);
+
+    return gpudl_pool_cuda((GpudlPoolKind)s->op, dtype_of(run, s->x), x, &xs, &s->window, y, &ys, run->stream);
+}
+
+static int launch_global_pool(const CudaStep *s, const CudaRun *run)
+{
+    GpudlNhwc xs, ys;
+    const void *x = data_of(run, s->x, &xs);
+    void *y = data_of(run, s->y, &ys);
+
+    return gpudl_global_pool_cuda((GpudlPoolKind)s->op, dtype_of(run, s->x), x, &xs, y, ys.pitch, run->stream);
+}
+
+static int launch_depthwise(const CudaStep *s, const CudaRun *run)
+{
+    GpudlNhwc xs, ys;
+    const void *x = data_of(run, s->x, &xs);
+    void *y = data_of(run, s->y, &ys);
+
+    return gpudl_depthwise_cuda(x, &xs, data_of(run, s->w, NULL), s->bias >= 0 ? data_of(run, s->bias, NULL) : NULL,
+                                &s->window, &s->act, y, &ys, run->stream);
+}
+
+/* ---- operators --------------------------------------------------------------------------------------------------- */
+
+GpudlWindow cuda_window(const GpudlWindowAttrs *attrs)
+{
+    GpudlWindow window = {.n_spatial = attrs->n_spatial};
+
+    for (int i = 0; i < GPUDL_MAX_SPATIAL; i++) {
+        window.kernel[i] = attrs->kernel[i];
+        window.stride[i] = attrs->stride[i];
+        window.pad_begin[i] = attrs->pad_begin[i];
+        window.pad_end[i] = attrs->pad_end[i];
+        window.dilation[i] = attrs->dilation[i];
+    }
+    return window;
+}
+
+int cuda_lower_pool(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
+    GpudlNhwc xs;
+    CudaStep *s;
+    int32_t x, y;
+
+    if (attrs->n_spatial != 2)
+        return cuda_refuse(c, "%d spatial dimensions, expected 2", attrs->n_spatial);
+    if (node->n_outputs > 1)
+        return cuda_refuse(c, "it has a second output, where the maxima lie");
+    x = cuda_use_nhwc(c, node->inputs[0], 0, &xs);
+    y = cuda_define(c, node->outputs[0]);
+    s = x >= 0 && y >= 0 ? cuda_step(c, launch_pool, "pooling kernel") : NULL;
+    if (s == NULL)
+        return 0;
+    s->op = node->op == GPUDL_OP_MAX_POOL   ? GPUDL_POOL_MAX
+            : attrs->count_include_pad != 0 ? GPUDL_POOL_AVERAGE_PAD
+                                            : GPUDL_POOL_AVERAGE;
+    s->window = cuda_window(attrs);
+    s->x = x;
+    s->y = y;
+    cuda_touch(c, s);
+    return 1;
+}
+
+static int global_pool(CudaCompiler *c, const GpudlPlanNode *node, GpudlPoolKind kind)
+{
+    GpudlNhwc xs, ys;
+    int32_t x = cuda_use_nhwc(c, node->inputs[0], 0, &xs), y = cuda_define(c, node->outputs[0]);
+    CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_global_pool, "global pooling kernel") : NULL;
+
+    if (s == NULL)
+        return 0;
+    if (!cuda_value_nhwc(cuda_value(c, y), &ys))
+        return cuda_refuse(c, "its result lies where the kernel can't write it");
+    s->op = (int)kind;
+    s->x = x;
+    s->y = y;
+    cuda_touch(c, s);
+    return 1;
+}
+
+int cuda_lower_global_pool(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    if (cuda_tensor(c, node->inputs[0])->shape.rank != 4)
+        return cuda_refuse(c, "rank %d, expected 4", cuda_tensor(c, node->inputs[0])->shape.rank);
+    return global_pool(c, node, node->op == GPUDL_OP_GLOBAL_MAX_POOL ? GPUDL_POOL_MAX : GPUDL_POOL_AVERAGE);
+}
+
+/* Over height and width alone. */
+int cuda_lower_reduce(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlReduceAttrs *attrs = &((const GpudlAttrs *)node->attrs)->reduce;
+    const int spatial =
+        attrs->n_axes == 2 && attrs->axes[0] + attrs->axes[1] == 5 && (attrs->axes[0] == 2 || attrs->axes[0] == 3);
+
+    if (cuda_tensor(c, node->inputs[0])->shape.rank != 4 || !spatial)
+        return cuda_refuse(c, "it reduces something else than height and width of a picture");
+    return global_pool(c, node, node->op == GPUDL_OP_REDUCE_MAX ? GPUDL_POOL_MAX : GPUDL_POOL_AVERAGE);
+}
+
+/* [r][s][c] of [c][1][r][s] */
+static int32_t pack_depthwise(CudaCompiler *c, int32_t tensor, int64_t channels, int64_t taps)
+{
+    int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, channels * taps);
+    const float *from;
+    float *to;
+
+    if (packed >= 0 || c->status != GPUDL_STATUS_OK)
+        return packed;
+    from = cuda_constant_data(c, tensor);
+    to = from != NULL ? malloc((size_t)(channels * taps) * sizeof *to) : NULL;
+    for (int64_t k = 0; k < channels && to != NULL; k++)
+        for (int64_t i = 0; i < taps; i++)
+            to[i * channels + k] = from[k * taps + i];
+    return cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, channels * taps, to);
+}
+
+int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    static const GpudlAct none = {GPUDL_ACT_NONE, 0, 0};
+    const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
+    const int64_t taps = (int64_t)attrs->kernel[1] * attrs->kernel[2];
+    const int has_bias = node->n_inputs > 2 && node->inputs[2] >= 0;
+    const int residual = node->n_inputs > 3 && node->inputs[3] >= 0;
+    GpudlNhwc xs;
+    int32_t x = cuda_use_nhwc(c, node->inputs[0], 0, &xs), y, w, bias = -1;
+    CudaStep *s;
+
+    if (x < 0)
+        return 0;
+    w = pack_depthwise(c, node->inputs[1], xs.c, taps);
+    if (has_bias && c->status == GPUDL_STATUS_OK && cuda_constant_data(c, node->inputs[2]) != NULL)
+        bias = cuda_use(c, node->inputs[2]);
+    y = cuda_define(c, node->outputs[0]);
+    s = w >= 0 && y >= 0 && (!has_bias || bias >= 0) ? cuda_step(c, launch_depthwise, "depthwise kernel") : NULL;
+    if (s == NULL)
+        return 0;
+    s->x = x;
+    s->w = w;
+    s->bias = bias;
+    s->y = y;
+    s->window = cuda_window(attrs);
+    s->act = residual ? none : attrs->act;
+    cuda_touch(c, s);
+    if (residual)
+        cuda_finish(c, y, cuda_use(c, node->inputs[3]), &attrs->act);
+    return c->status == GPUDL_STATUS_OK;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** What the lowering of convolutions shares with that of other windows. */
+#ifndef GPUDL_ENGINE_CUDA_LOWER_WINDOWS_H
+#define GPUDL_ENGINE_CUDA_LOWER_WINDOWS_H
+
+#include "lower.h"
+
+/** Constants of a node that carries weights: parts for cuda_find_constant(). */
+enum { CUDA_PART_WEIGHTS = 0, CUDA_PART_BIAS, CUDA_PART_HALF_BIAS };
+
+GpudlWindow cuda_window(const GpudlWindowAttrs *attrs);
+
+/** A convolution of float16 with as many groups as channels, in and out. */
+int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "program.h"
+
+#include <stdlib.h>
+
+#include "engine/module.h"
+
+void cuda_program_free(CudaProgram *program)
+{
+    if (program == NULL)
+        return;
+    free(program->steps);
+    free(program->blocks);
+    free(program->values);
+    free(program);
+}
+
+void *cuda_value_data(const CudaProgram *program, const uint8_t *workspace, int32_t value)
+{
+    const CudaValue *v = &program->values[value];
+    const CudaBlock *block = &program->blocks[v->block];
+    const uint8_t *begin = block->constant != NULL ? block->constant : workspace + block->offset;
+
+    return (void *)(begin + (size_t)v->offset * gpudl_dtype_size(v->dtype));
+}
+
+GpudlStrided cuda_value_strided(const CudaRun *run, int32_t value)
+{
+    const CudaValue *v = &run->program->values[value];
+    GpudlStrided strided = {v->dtype, cuda_value_data(run->program, run->workspace, value), {0}};
+
+    memcpy(strided.strides, v->strides, sizeof strided.strides);
+    return strided;
+}
+
+int cuda_value_nhwc(const CudaValue *value, GpudlNhwc *nhwc)
+{
+    const int64_t *d = value->shape.dims, *s = value->strides;
+    const int rank = value->shape.rank;
+    const int64_t n = d[0], c = d[1], h = rank == 4 ? d[2] : 1, w = rank == 4 ? d[3] : 1;
+    const int64_t alone = s[rank == 4 ? 3 : 0] > c ? s[rank == 4 ? 3 : 0] : c; /* one pixel: its room */
+    const int64_t pitch = w > 1 ? s[3] : h > 1 ? s[2] : n > 1 ? s[0] : alone;
+
+    if ((rank != 4 && rank != 2) || n > INT32_MAX || c > INT32_MAX || h > INT32_MAX || w > INT32_MAX)
+        return 0;
+    *nhwc = (GpudlNhwc){(int32_t)n, (int32_t)h, (int32_t)w, (int32_t)c, pitch};
+    return pitch >= c && (c == 1 || s[1] == 1) && (h == 1 || s[2] == w * pitch) && (n == 1 || s[0] == h * w * pitch);
+}
+
+int cuda_program_queue(const CudaRun *run, uint32_t *failed)
+{
+    int status = 0;
+
+    for (uint32_t i = 0; i < run->program->n_steps && status == 0; i++) {
+        *failed = i;
+        status = run->program->steps[i].launch(&run->program->steps[i], run);
+    }
+    return status;
+}
+
+GpudlStatus cuda_program_fault(const CudaRun *run, uint32_t step, int status, GpudlFault *fault)
+{
+    const CudaStep *s = &run->program->steps[step];
+    const char *name = run->program->plan->nodes[s->node].name;
+
+    if (status >= CUDA_STEP_CUDNN)
+        return cuda_fail_cudnn(run->device, fault, (cudnnStatus_t)(status - CUDA_STEP_CUDNN), "node '%s' by %s", name,
+                               s->what);
+    if (status > 0)
+        return cuda_fail(run->device, fault, (cudaError_t)status, "node '%s' by %s", name, s->what);
+    return gpudl_module_fail(fault, GPUDL_STATUS_BACKEND, "node '%s' by %s: %s", name, s->what,
+                             gpudl_kernel_status_text(status));
+}

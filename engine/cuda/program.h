@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * One plan compiled for a device: steps over placed blocks of memory. A program is made once, then read by all slots,
+ * each with a workspace of its own.
+ *
+ * Vocabulary: a block is a piece of workspace with a lifetime, or constant memory on the device; a value is a view of a
+ * block by strides. A plan's tensor is one value; several may lie on one block (slices of a concatenation, reshapes).
+ * Pictures lie NHWC with channels padded to a multiple of 8, so that every pixel begins at 16 bytes.
+ */
+#ifndef GPUDL_ENGINE_CUDA_PROGRAM_H
+#define GPUDL_ENGINE_CUDA_PROGRAM_H
+
+#include "conv.h"
+#include "device.h"
+#include "engine/graph/attrs.h"
+#include "kernels/elementwise_cuda.h"
+#include "kernels/nhwc.h"
+#include "kernels/window.h"
+
+#define CUDA_ALIGNMENT 256 /* of blocks and constants */
+#define CUDA_CHANNELS 8    /* channels are padded to a multiple of this */
+
+typedef struct {
+    void *constant; /* on the device; NULL: in the workspace */
+    uint64_t bytes, offset;
+    int32_t first, last; /* steps; first INT32_MAX: of none */
+} CudaBlock;
+
+typedef struct {
+    int32_t block;
+    GpudlDType dtype;
+    GpudlShape shape;
+    int64_t strides[GPUDL_MAX_RANK]; /* elements */
+    int64_t offset;                  /* elements from the block's begin */
+    int finite; /* the channels that fill a pixel up are finite numbers: with weights of 0 they may be computed with */
+} CudaValue;
+
+typedef struct CudaStep CudaStep;
+typedef struct CudaProgram CudaProgram;
+
+/** A program on one workspace and stream. handle: cuDNN's, on that stream; the device's lock protects it. */
+typedef struct {
+    const CudaProgram *program;
+    CudaDevice *device;
+    uint8_t *workspace;
+    cudaStream_t stream;
+    cudnnHandle_t handle;
+} CudaRun;
+
+/** Queues a step: 0, or a status of kernels, CUDA (positive) or cuDNN (above CUDA_STEP_CUDNN). */
+typedef int CudaLaunch(const CudaStep *step, const CudaRun *run);
+#define CUDA_STEP_CUDNN 1000000
+
+/** What a step reads and writes are values, -1: none. */
+struct CudaStep {
+    CudaLaunch *launch;
+    int32_t node, last_node; /* of the plan, for messages and profiles */
+    int32_t x, y, w, bias, half_bias, z;
+    int32_t scratch; /* a block, or -1 */
+    int32_t op;
+    GpudlAct act;
+    GpudlWindow window;
+    CudaConv *conv;
+    char what[48];
+};
+
+struct CudaProgram {
+    const GpudlPlan *plan;
+    uint32_t n_steps, n_blocks, n_values;
+    CudaStep *steps;
+    CudaBlock *blocks;
+    CudaValue *values;
+    int32_t input;                    /* value of the network's input: NHWC, 4 channels where it has at most 4 */
+    int32_t heads[GPUDL_MAX_OUTPUTS], /* dense float32, one per output, of the network */
+        scores[GPUDL_MAX_OUTPUTS];    /* and after the activation; the same value where there is none */
+    uint64_t work_bytes;
+};
+
+void cuda_program_free(CudaProgram *program);
+
+/** Address of a value on a workspace. */
+void *cuda_value_data(const CudaProgram *program, const uint8_t *workspace, int32_t value);
+/** The value as an operand of element-wise kernels. */
+GpudlStrided cuda_value_strided(const CudaRun *run, int32_t value);
+/** TRUE, and the extents, if a value of rank 4 or 2 lies as the picture kernels want it. */
+int cuda_value_nhwc(const CudaValue *value, GpudlNhwc *nhwc);
+
+/** Queues all steps; 0 or the first status, of step *failed. */
+int cuda_program_queue(const CudaRun *run, uint32_t *failed);
+/** That status as a fault. */
+GpudlStatus cuda_program_fault(const CudaRun *run, uint32_t step, int status, GpudlFault *fault);
+
+#endif

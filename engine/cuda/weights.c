@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "weights.h"
+
+#include <stdlib.h>
+
+#include "engine/module.h"
+
+#define ALIGNMENT 256
+#define CHUNK_BYTES ((uint64_t)4 << 20)
+#define N_BUCKETS (sizeof((CudaWeights *)NULL)->buckets / sizeof(CudaConstant *))
+
+struct CudaChunk {
+    CudaChunk *next;
+    uint8_t *memory;
+    uint64_t bytes, used;
+};
+
+static CudaConstant **bucket(CudaWeights *weights, int32_t owner, int32_t part)
+{
+    return &weights->buckets[((uint32_t)owner * 31 + (uint32_t)part) % N_BUCKETS];
+}
+
+CudaConstant *cuda_weights_find(const CudaWeights *weights, int32_t owner, int32_t part)
+{
+    CudaConstant *constant = *bucket((CudaWeights *)weights, owner, part);
+
+    while (constant != NULL && (constant->owner != owner || constant->part != part))
+        constant = constant->next;
+    return constant;
+}
+
+/* Room on the device; large ones get a chunk of their own. */
+static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
+{
+    const uint64_t size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    CudaChunk *chunk = weights->chunks;
+    cudaError_t error;
+    void *data;
+
+    if (chunk == NULL || chunk->bytes - chunk->used < size) {
+        chunk = calloc(1, sizeof *chunk);
+        if (chunk == NULL) {
+            gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for weights");
+            return NULL;
+        }
+        chunk->bytes = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+        error = cudaMalloc((void **)&chunk->memory, chunk->bytes);
+        if (error != cudaSuccess) {
+            cuda_fail(weights->device, fault, error, "%llu bytes for weights on the device",
+                      (unsigned long long)chunk->bytes);
+            free(chunk);
+            return NULL;
+        }
+        chunk->next = weights->chunks;
+        weights->chunks = chunk;
+    }
+    data = chunk->memory + chunk->used;
+    chunk->used += size;
+    return data;
+}
+
+CudaConstant *cuda_weights_add(CudaWeights *weights, int32_t owner, int32_t part, const void *from, uint64_t bytes,
+                               GpudlFault *fault)
+{
+    CudaConstant *constant = calloc(1, sizeof *constant);
+    CudaConstant **place = bucket(weights, owner, part);
+    cudaError_t error = cudaSuccess;
+
+    if (constant == NULL) {
+        gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for weights");
+        return NULL;
+    }
+    *constant = (CudaConstant){.owner = owner, .part = part, .bytes = bytes, .block = -1};
+    constant->data = allocate(weights, bytes, fault);
+    if (constant->data != NULL && bytes > 0)
+        error = cudaMemcpy(constant->data, from, bytes, cudaMemcpyHostToDevice);
+    if (error != cudaSuccess)
+        cuda_fail(weights->device, fault, error, "uploading %llu bytes of weights", (unsigned long long)bytes);
+    if (constant->data == NULL || error != cudaSuccess) {
+        free(constant);
+        return NULL;
+    }
+    weights->bytes += bytes;
+    constant->next = *place;
+    *place = constant;
+    return constant;
+}
+
+void cuda_weights_begin(CudaWeights *weights)
+{
+    for (size_t i = 0; i < N_BUCKETS; i++)
+        for (CudaConstant *constant = weights->buckets[i]; constant != NULL; constant = constant->next)
+            constant->block = -1;
+}
+
+void cuda_weights_clear(CudaWeights *weights)
+{
+    for (size_t i = 0; i < N_BUCKETS; i++)
+        while (weights->buckets[i] != NULL) {
+            CudaConstant *constant = weights->buckets[i];
+
+            weights->buckets[i] = constant->next;
+            free(constant);
+        }
+    while (weights->chunks != NULL) {
+        CudaChunk *chunk = weights->chunks;
+
+        weights->chunks = chunk->next;
+        cudaFree(chunk->memory);
+        free(chunk);
+    }
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whole tensors, single frames, single steps: what checks and profiles ask for. */
+#include <stdlib.h>
+
+#include "engine.h"
+#include "engine/module.h"
+
+/* The bucket of just this batch, compiled on first demand. Within the device's context. */
+static CudaBucket *bucket_for(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+{
+    const GpudlHost *host = engine->shared.host;
+    CudaBucket *bucket = cuda_engine_bucket(engine, batch, 1);
+
+    *status = GPUDL_STATUS_OK;
+    if (bucket != NULL)
+        return bucket;
+    *status = host->hold_constants(host->host, fault);
+    if (*status != GPUDL_STATUS_OK)
+        return NULL;
+    *status = cuda_engine_compile(engine, batch, fault);
+    host->release_constants(host->host);
+    return *status == GPUDL_STATUS_OK ? cuda_engine_bucket(engine, batch, 1) : NULL;
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+
+static GpudlStatus run_whole(CudaEngine *engine, uint32_t slot, const CudaBucket *bucket, const float *input,
+                             void *const *outputs, GpudlFault *fault)
+{
+    const CudaRun run = cuda_run_on(engine, bucket, slot);
+    const GpudlPlan *plan = run.program->plan;
+    const GpudlPlanTensor *tensor = &plan->tensors[plan->inputs[0]];
+    const int64_t frame = gpudl_shape_elements(&tensor->shape) / plan->batch;
+    float *values = NULL;
+    cudaError_t error = cudaMalloc((void **)&values, tensor->bytes);
+    int status = 0;
+
+    if (error == cudaSuccess)
+        error = cudaMemcpyAsync(values, input, tensor->bytes, cudaMemcpyHostToDevice, run.stream);
+    for (int64_t i = 0; i < plan->batch && error == cudaSuccess && status == 0; i++)
+        status = cuda_put_values(&run, (uint32_t)i, values + i * frame);
+    if (error == cudaSuccess && status == 0)
+        error = cudaGraphLaunch(bucket->graphs[slot], run.stream);
+    for (uint32_t i = 0; i < plan->n_outputs && error == cudaSuccess && status == 0; i++)
+        error = cudaMemcpyAsync(outputs[i], cuda_value_data(run.program, run.workspace, run.program->heads[i]),
+                                plan->tensors[plan->outputs[i]].bytes, cudaMemcpyDeviceToHost, run.stream);
+    if (error == cudaSuccess)
+        error = cudaStreamSynchronize(run.stream);
+    cudaFree(values);
+    if (status != 0)
+        error = status > 0 ? (cudaError_t)status : cudaErrorInvalidValue;
+    return error == cudaSuccess
+               ? GPUDL_STATUS_OK
+               : cuda_fail(engine->shared.device, fault, error, "running batch %lld", (long long)plan->batch);
+}
+
+GpudlStatus cuda_run_tensors(void *data, uint32_t slot, int64_t batch, const void *const *inputs, void *const *outputs,
+                             GpudlFault *fault)
+{
+    CudaEngine *engine = data;
+    GpudlStatus status = gpudl_module_check_slot(slot, CUDA_SLOTS, fault);
+    const CudaBucket *bucket;
+
+    if (status == GPUDL_STATUS_OK)
+        status = gpudl_module_check_batch(batch, fault);
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    cuda_enter(engine->shared.device);
+    bucket = bucket_for(engine, batch, &status, fault);
+    if (bucket != NULL)
+        status = run_whole(engine, slot, bucket, inputs[0], outputs, fault);
+    cuda_leave(engine->shared.device);
+    return status;
+}
+
+/* ---- a frame ----------------------------------------------------------------------------------------------------- */
+
+static GpudlStatus preprocess(CudaEngine *engine, uint32_t slot, const CudaTicket *ticket, const GpudlPreproc *preproc,
+                              float *dst, GpudlFault *fault)
+{
+    CudaSlot *s = &engine->slots[slot];
+    const size_t bytes = (size_t)preproc->channels * (size_t)preproc->height * (size_t)preproc->width * sizeof *dst;
+    const char *wrong = gpudl_preproc_job_fill(&s->jobs[0], &ticket->frame, preproc);
+    float *out = NULL;
+    cudaError_t error;
+    int status = 0;
+
+    if (wrong != NULL)
+        return gpudl_module_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "frame of %dx%d: %s", ticket->frame.width,
+                                 ticket->frame.height, wrong);
+    error = cudaMalloc((void **)&out, bytes);
+    if (error == cudaSuccess && ticket->waits)
+        error = cudaStreamWaitEvent(s->stream, ticket->ready, 0);
+    if (error == cudaSuccess)
+        error = cudaMemcpyAsync(s->device_jobs, s->jobs, sizeof *s->jobs, cudaMemcpyHostToDevice, s->stream);
+    if (error == cudaSuccess)
+        status = gpudl_preproc_cuda(s->device_jobs, 1, preproc->width, preproc->height, preproc->channels,
+                                    GPUDL_PREPROC_NCHW_F32, out, s->stream);
+    if (error == cudaSuccess && status == 0)
+        error = cudaMemcpyAsync(dst, out, bytes, cudaMemcpyDeviceToHost, s->stream);
+    if (error == cudaSuccess)
+        error = cudaStreamSynchronize(s->stream);
+    cudaFree(out);
+    if (status != 0)
+        error = status > 0 ? (cudaError_t)status : cudaErrorInvalidValue;
+    return error == cudaSuccess ? GPUDL_STATUS_OK
+                                : cuda_fail(engine->shared.device, fault, error, "pre-processing a frame");
+}
+
+GpudlStatus cuda_run_preproc(void *data, uint32_t slot, const GpudlFrame *frame, const GpudlPreproc *preproc,
+                             float *dst, GpudlFault *fault)
+{
+    CudaEngine *engine = data;
+    GpudlStatus status = gpudl_module_check_slot(slot, CUDA_SLOTS, fault);
+    void *ticket = NULL;
+
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    cuda_enter(engine->shared.device);
+    status = cuda_stage(engine, &ticket, frame, NULL, fault);
+    if (status == GPUDL_STATUS_OK)
+        status = preprocess(engine, slot, ticket, preproc, dst, fault);
+    if (ticket != NULL)
+        cuda_ticket_free(engine, ticket);
+    cuda_leave(engine->shared.device);
+    return status;
+}
+
+/* ---- profiles ---------------------------------------------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* What a step has to move: each tensor of its nodes that it reads or writes, once. */
+static uint64_t bytes_of(const CudaProgram *p, const CudaStep *step)
+{
+    const int32_t values[] = {step->x, step->z, step->w, step->bias, step->y};
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (values[i] >= 0)
+            bytes += (uint64_t)gpudl_shape_elements(&p->values[values[i]].shape) *
+                     gpudl_dtype_size(p->values[values[i]].dtype);
+    return bytes;
+}
+
+/* The median of a step's runs, each between two events. */
+static int time_step(const CudaSlot *slot, const CudaRun *run, const CudaStep *step, float *times, uint32_t runs,
+                     uint64_t *ns)
+{
+    int status = 0;
+
+    for (uint32_t i = 0; i < runs && status == 0; i++) {
+        status = (int)cudaEventRecord(slot->begin, run->stream);
+        if (status == 0)
+            status = step->launch(step, run);
+        if (status == 0)
+            status = (int)cudaEventRecord(slot->done, run->stream);
+        if (status == 0)
+            status = (int)cudaEventSynchronize(slot->done);
+        if (status == 0)
+            status = (int)cudaEventElapsedTime(&times[i], slot->begin, slot->done);
+    }
+    if (status == 0) {
+        qsort(times, runs, sizeof *times, by_value);
+        *ns = (uint64_t)(times[runs / 2] * 1e6f);
+    }
+    return status;
+}
+
+static GpudlStatus profile(CudaEngine *engine, uint32_t slot, CudaBucket *bucket, float *times, uint32_t runs,
+                           uint32_t *n_rows, GpudlFault *fault)
+{
+    CudaRun run = cuda_run_on(engine, bucket, slot);
+    const CudaProgram *p = run.program;
+    int32_t counted = -1; /* the last node whose operations have been told */
+    int status = (int)run.device->cudnn->set_stream(run.handle, run.stream);
+
+    if (status != CUDNN_STATUS_SUCCESS)
+        return cuda_fail_cudnn(run.device, fault, (cudnnStatus_t)status, "cudnnSetStream()");
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        const CudaStep *step = &p->steps[i];
+        GpudlProfileRow *row = &bucket->rows[i];
+
+        *row = (GpudlProfileRow){
+            .node = step->node, .last_node = step->last_node, .implementation = step->what, .bytes = bytes_of(p, step)};
+        if (step->node != counted)
+            row->flops = gpudl_module_flops(p->plan, step->node);
+        counted = step->node;
+        status = time_step(&engine->slots[slot], &run, step, times, runs, &row->ns);
+        if (status != 0)
+            return cuda_program_fault(&run, i, status, fault);
+    }
+    *n_rows = p->n_steps;
+    return GPUDL_STATUS_OK;
+}
+
+GpudlStatus cuda_profile(void *data, uint32_t slot, int64_t batch, uint32_t runs, const GpudlProfileRow **rows,
+                         uint32_t *n_rows, GpudlFault *fault)
+{
+    CudaEngine *engine = data;
+    GpudlStatus status = gpudl_module_check_slot(slot, CUDA_SLOTS, fault);
+    CudaBucket *bucket;
+    float *times;
+
+    if (status == GPUDL_STATUS_OK)
+        status = gpudl_module_check_batch(batch, fault);
+    if (status == GPUDL_STATUS_OK && runs < 1)
+        status = gpudl_module_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "%u runs, expected 1 or more", runs);
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    cuda_enter(engine->shared.device);
+    bucket = bucket_for(engine, batch, &status, fault);
+    times = malloc(runs * sizeof *times);
+    if (bucket != NULL && bucket->rows == NULL)
+        bucket->rows = calloc(bucket->program->n_steps + 1u, sizeof *bucket->rows);
+    if (bucket != NULL && (bucket->rows == NULL || times == NULL))
+        status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the profile");
+    if (status == GPUDL_STATUS_OK) {
+        pthread_mutex_lock(&engine->shared.device->lock);
+        status = profile(engine, slot, bucket, times, runs, n_rows, fault);
+        pthread_mutex_unlock(&engine->shared.device->lock);
+    }
+    if (status == GPUDL_STATUS_OK)
+        *rows = bucket->rows;
+    free(times);
+    cuda_leave(engine->shared.device);
+    return status;
+}

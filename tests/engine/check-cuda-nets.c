@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Whole networks on the CUDA backend against the reference: tensors at several batch sizes and precisions, frames
+ * through sessions. Needs a device; GPUDL_REQUIRE_CUDA=1 makes its absence a failure.
+ *
+ *     check-cuda-nets [--seed N] [--nets N] [--only KIND/SEED] [--quick] [--single] [MODEL...]    quick: float16 alone;
+ *                                                                            single: batch 1 alone
+ *     check-cuda-nets --bench [--batches 1,8,32] [--precision fp16] MODEL...    times of the graphs
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cuda-nets.h"
+#include "engine/session/session.h"
+#include "models/gpudl-import.h"
+
+static gint seed = 1, nets = 12, failures, tests;
+static gboolean bench, profiles, quick, single;
+static gchar *batches, *precision_name, *only;
+static gchar **files;
+
+/* Largest difference in units of the reference's range. fp16: random weights, before the softmax; sums of float32 in
+ * another order for fp32. */
+static const struct {
+    GpudlPrecision precision;
+    double bound;
+} precisions[] = {{GPUDL_PRECISION_FP16, 1e-2}, {GPUDL_PRECISION_FP32, 1e-4}, {GPUDL_PRECISION_TF32, 2e-3}};
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    gint64 batch;
+    const float *input;
+    float **outputs;
+} Whole;
+
+static GpudlStatus run_whole(GpudlSession *session, guint32 slot, gpointer data, GpudlFault *fault)
+{
+    const Whole *whole = data;
+    const void *inputs[] = {whole->input};
+
+    return session->backend->run_tensors(session->engine, slot, whole->batch, inputs, (void *const *)whole->outputs,
+                                         fault);
+}
+
+static float **make_outputs(GpudlModel *model, gint64 batch)
+{
+    const guint n = gpudl_model_get_n_heads(model);
+    float **outputs = g_new0(float *, n + 1);
+
+    for (guint i = 0; i < n; i++)
+        outputs[i] = g_new0(float, (gsize)batch *gpudl_model_get_n_classes(model, i));
+    return outputs;
+}
+
+static void free_outputs(float **outputs)
+{
+    for (guint i = 0; outputs[i] != NULL; i++)
+        g_free(outputs[i]);
+    g_free(outputs);
+}
+
+/* Largest difference by range over all heads; NaN counts as infinite. */
+static double compare(GpudlModel *model, gint64 batch, float **got, float **expected)
+{
+    double worst = 0;
+
+    for (guint h = 0; h < gpudl_model_get_n_heads(model); h++) {
+        const gsize n = (gsize)batch * gpudl_model_get_n_classes(model, h);
+        double low = INFINITY, high = -INFINITY, difference = 0;
+
+        for (gsize i = 0; i < n; i++) {
+            const double d = fabs((double)got[h][i] - (double)expected[h][i]);
+
+            low = MIN(low, expected[h][i]);
+            high = MAX(high, expected[h][i]);
+            difference = d > difference || isnan(d) ? (isnan(d) ? INFINITY : d) : difference;
+        }
+        worst = MAX(worst, difference / MAX(high - low, 1e-6));
+    }
+    return worst;
+}
+
+static GpudlSession *acquire(GpudlModel *model, const gchar *backend, GpudlPrecision precision, guint batch,
+                             GpudlAutotune autotune, GError **error)
+{
+    const GpudlSessionConfig config = {.struct_size = sizeof config,
+                                       .backend = backend,
+                                       .precision = precision,
+                                       .activation = GPUDL_ACTIVATION_SOFTMAX,
+                                       .cuda_device_id = -1,
+                                       .batch_size = batch,
+                                       .autotune = autotune,
+                                       .cache_dir = ""};
+
+    return gpudl_session_acquire(model, &config, NULL, error);
+}
+
+static void say(gboolean ok, const gchar *format, ...) G_GNUC_PRINTF(2, 3);
+static void say(gboolean ok, const gchar *format, ...)
+{
+    va_list args;
+    g_autofree gchar *text = NULL;
+
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    failures += !ok;
+    printf("%s %d - %s\n", ok ? "ok" : "not ok", ++tests, text);
+    fflush(stdout);
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+
+static gsize input_size(GpudlModel *model)
+{
+    const GpudlPreproc *preproc = gpudl_model_get_preproc(model);
+
+    return (gsize)preproc->channels * (gsize)preproc->height * (gsize)preproc->width;
+}
+
+static void fill(float *values, gsize n, GRand *rand)
+{
+    for (gsize i = 0; i < n; i++)
+        values[i] = (float)g_rand_double_range(rand, -1.5, 1.5);
+}
+
+/* All batches of one precision against the frames that the reference computed. */
+static void check_tensors(GpudlModel *model, const gchar *name, guint p, const gint64 *sizes, guint n_sizes,
+                          const float *input, float **expected, GpudlAutotune autotune)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlSession) session =
+        acquire(model, "cuda", precisions[p].precision, (guint)sizes[n_sizes - 1], autotune, &error);
+    double worst = 0;
+
+    if (session == NULL) { /* what it can't do yet is refused by name */
+        const gboolean refused = g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED);
+
+        say(refused, "%s %s: %s%s", name, gpudl_precision_name(precisions[p].precision), refused ? "REFUSED " : "",
+            error->message);
+        return;
+    }
+    for (guint i = 0; i < n_sizes; i++) {
+        float **got = make_outputs(model, sizes[i]);
+        Whole whole = {sizes[i], input, got};
+        double difference;
+
+        if (!gpudl_scheduler_run(session, run_whole, &whole, &error)) {
+            say(FALSE, "%s %s batch %d: %s", name, gpudl_precision_name(precisions[p].precision), (int)sizes[i],
+                error->message);
+            free_outputs(got);
+            return;
+        }
+        difference = compare(model, sizes[i], got, expected);
+        worst = MAX(worst, difference);
+        free_outputs(got);
+    }
+    say(worst <= precisions[p].bound, "%s %s: %.2e of the range, bound %.0e", name,
+        gpudl_precision_name(precisions[p].precision), worst, precisions[p].bound);
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
+
+static void random_frame(GpudlFrame *frame, guint8 *pixels, GRand *rand)
+{
+    const gint width = 2 * g_rand_int_range(rand, 8, 120), height = 2 * g_rand_int_range(rand, 8, 80);
+
+    for (gint i = 0; i < 240 * 160 * 3; i++)
+        pixels[i] = (guint8)(128 + 100 * sin(i * 0.001 * (1 + i % 3)) + i % 7);
+    *frame = (GpudlFrame){.struct_size = sizeof *frame,
+                          .memory = GPUDL_MEMORY_HOST,
+                          .width = width,
+                          .height = height,
+                          .matrix = GPUDL_MATRIX_BT709};
+    frame->planes[0] = pixels;
+    if (g_rand_boolean(rand)) {
+        frame->format = GPUDL_PIXEL_NV12;
+        frame->strides[0] = frame->strides[1] = width + 16;
+        frame->planes[1] = pixels + (gsize)(width + 16) * (gsize)height;
+    } else {
+        frame->format = GPUDL_PIXEL_RGB;
+        frame->strides[0] = 3 * width;
+    }
+}
+
+/* Several requests at a time through both sessions; probabilities. */
+static void check_frames(GpudlModel *model, const gchar *name, GRand *rand)
+{
+    enum { N = 7 };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlSession) reference = NULL, cuda = NULL;
+    GpudlSession *sessions[2];
+    GpudlRequest *requests[2][N];
+    g_autofree guint8 *pixels = g_malloc(N * 240 * 160 * 3 + 65536);
+    g_autofree float *values = g_new(float, input_size(model));
+    GpudlFrame frames[N];
+    double worst = 0;
+
+    sessions[0] = reference = acquire(model, "ref", GPUDL_PRECISION_FP32, 0, GPUDL_AUTOTUNE_OFF, &error);
+    if (reference != NULL)
+        sessions[1] = cuda = acquire(model, "cuda", GPUDL_PRECISION_FP16, 4, GPUDL_AUTOTUNE_OFF, &error);
+    if (cuda == NULL) {
+        say(FALSE, "%s frames: %s", name, error->message);
+        return;
+    }
+    fill(values, input_size(model), rand);
+    for (gint i = 0; i < N; i++)
+        random_frame(&frames[i], pixels + (gsize)i * 240 * 160 * 3, rand);
+    for (gint s = 0; s < 2; s++) {
+        GpudlStream *stream = gpudl_stream_new(sessions[s], model);
+
+        for (gint round = 0; round < 3; round++) {
+            for (gint i = 0; i < N; i++) {
+                if (round == 0)
+                    requests[s][i] = gpudl_request_new(stream);
+                if (!(i == 3 ? gpudl_request_submit_tensor(requests[s][i], values, &error)
+                             : gpudl_request_submit(requests[s][i], &frames[i], NULL, &error)))
+                    g_error("%s: %s", name, error->message);
+            }
+            for (gint i = 0; i < N; i++)
+                if (!gpudl_request_wait(requests[s][i], &error)) {
+                    say(FALSE, "%s frames: %s", name, error->message);
+                    exit(1);
+                }
+            if (s == 0)
+                break;
+        }
+        if (s == 0)
+            continue;
+        for (gint i = 0; i < N; i++)
+            for (guint k = 0; k < gpudl_model_get_n_classes(model, 0); k++) {
+                const double d = fabs((double)gpudl_request_get_scores(requests[0][i], 0)[k] -
+                                      (double)gpudl_request_get_scores(requests[1][i], 0)[k]);
+
+                worst = d > worst || isnan(d) ? (isnan(d) ? INFINITY : d) : worst;
+            }
+        for (gint t = 0; t < 2; t++) {
+            GpudlStream *own = t == 0 ? requests[0][0]->stream : stream;
+
+            for (gint i = 0; i < N; i++)
+                gpudl_request_free(requests[t][i]);
+            gpudl_stream_free(own);
+        }
+    }
+    say(worst <= 2e-2, "%s frames: probabilities differ by %.2e", name, worst);
+}
+
+/* ---- checks and times -------------------------------------------------------------------------------------------- */
+
+static void check_model(GpudlModel *model, const gchar *name, gboolean frames, GpudlAutotune autotune)
+{
+    const gboolean several = !single && gpudl_model_get_symbolic_batch(model, NULL);
+    const gint64 sizes[] = {1, 3, 4}, *last = &sizes[several ? 2 : 0];
+    const guint n_sizes = (guint)(last - sizes) + 1;
+    g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)seed);
+    g_autofree float *input = g_new(float, input_size(model) * 4);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlSession) reference = acquire(model, "ref", GPUDL_PRECISION_FP32, 0, GPUDL_AUTOTUNE_OFF, &error);
+    float **expected = make_outputs(model, 4);
+    Whole whole = {*last, input, expected};
+
+    fill(input, input_size(model) * 4, rand);
+    if (reference == NULL || !gpudl_scheduler_run(reference, run_whole, &whole, &error)) {
+        say(FALSE, "%s on the reference: %s", name, error->message);
+    } else {
+        for (guint p = 0; p < (quick ? 1 : G_N_ELEMENTS(precisions)); p++)
+            check_tensors(model, name, p, sizes, n_sizes, input, expected, autotune);
+        if (frames)
+            check_frames(model, name, rand);
+    }
+    free_outputs(expected);
+}
+
+static void check_grown(void)
+{
+    static const gchar *const kinds[] = {"random", "residual", "inverted", "branches"};
+
+    for (gint kind = 0; kind < NETS_KINDS; kind++)
+        for (gint i = 0; i < nets; i++) {
+            g_autofree gchar *text = NULL, *name = g_strdup_printf("%s/%d", kinds[kind], seed + i);
+            GpudlModel *model;
+
+            if (only != NULL && strcmp(only, name) != 0)
+                continue;
+            model = nets_grow((NetsKind)kind, (guint32)(seed + i), &text);
+            printf("# %s: %s\n", name, text);
+            check_model(model, name, i == 0, i == 0 ? GPUDL_AUTOTUNE_FULL : GPUDL_AUTOTUNE_OFF);
+            gpudl_model_unref(model);
+        }
+}
+
+static void print_profile(GpudlSession *session, guint batch)
+{
+    g_autoptr(GArray) steps = gpudl_session_profile(session, batch, 20, NULL);
+
+    for (guint i = 0; steps != NULL && i < steps->len; i++) {
+        const GpudlProfileStep *step = &g_array_index(steps, GpudlProfileStep, i);
+
+        printf("#   %7.2f us  %-14s %-34s %s\n", (double)step->ns / 1e3, step->op, step->implementation, step->node);
+    }
+}
+
+static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision precision)
+{
+    g_auto(GStrv) sizes = g_strsplit(batches != NULL ? batches : "1,8,32", ",", -1);
+
+    for (guint i = 0; sizes[i] != NULL; i++) {
+        const guint batch = (guint)atoi(sizes[i]);
+        g_autoptr(GError) error = NULL;
+        const gint64 begin = g_get_monotonic_time();
+        g_autoptr(GpudlSession) session = acquire(model, "cuda", precision, batch, GPUDL_AUTOTUNE_FULL, &error);
+        guint64 weights, work;
+
+        if (session == NULL) {
+            say(FALSE, "%s batch %u: %s", name, batch, error->message);
+            continue;
+        }
+        gpudl_session_get_memory(session, &weights, &work);
+        say(TRUE, "%s %s batch %u: %.4f ms on %s, opened in %.1f s, weights %.1f MB, work %.1f MB", name,
+            gpudl_precision_name(precision), batch, (double)gpudl_session_get_run_time(session) / 1e6,
+            gpudl_session_get_device_name(session), (double)(g_get_monotonic_time() - begin) / 1e6,
+            (double)weights / 1e6, (double)work / 1e6);
+        if (profiles)
+            print_profile(session, batch);
+    }
+}
+
+static int need_device(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlDevice) device = gpudl_device_acquire("cuda", -1, NULL, NULL, NULL, &error);
+
+    if (device != NULL)
+        return 0;
+    if (g_strcmp0(g_getenv("GPUDL_REQUIRE_CUDA"), "1") == 0) {
+        printf("Bail out! %s\n", error->message);
+        return 1;
+    }
+    printf("1..0 # SKIP %s\n", error->message);
+    return 77;
+}
+
+int main(int argc, char **argv)
+{
+    gboolean tap = FALSE;
+    const GOptionEntry entries[] = {{"seed", 0, 0, G_OPTION_ARG_INT, &seed, NULL, NULL},
+                                    {"nets", 0, 0, G_OPTION_ARG_INT, &nets, NULL, NULL},
+                                    {"only", 0, 0, G_OPTION_ARG_STRING, &only, NULL, NULL},
+                                    {"bench", 0, 0, G_OPTION_ARG_NONE, &bench, NULL, NULL},
+                                    {"batches", 0, 0, G_OPTION_ARG_STRING, &batches, NULL, NULL},
+                                    {"profiles", 0, 0, G_OPTION_ARG_NONE, &profiles, NULL, NULL},
+                                    {"single", 0, 0, G_OPTION_ARG_NONE, &single, NULL, NULL},
+                                    {"quick", 0, 0, G_OPTION_ARG_NONE, &quick, NULL, NULL},
+                                    {"tap", 0, 0, G_OPTION_ARG_NONE, &tap, NULL, NULL},
+                                    {"precision", 0, 0, G_OPTION_ARG_STRING, &precision_name, NULL, NULL},
+                                    {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &files, NULL, NULL},
+                                    G_OPTION_ENTRY_NULL};
+    g_autoptr(GOptionContext) context = g_option_context_new("[MODEL...]");
+    g_autoptr(GError) error = NULL;
+    GpudlPrecision precision = GPUDL_PRECISION_FP16;
+    int missing;
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error) ||
+        (precision_name != NULL && !gpudl_precision_parse(precision_name, &precision))) {
+        fprintf(stderr, "check-cuda-nets: %s\n", error != NULL ? error->message : "unknown precision");
+        return 2;
+    }
+    missing = need_device();
+    if (missing != 0)
+        return tap && missing == 77 ? 0 : missing;
+    for (guint i = 0; files != NULL && files[i] != NULL; i++) {
+        g_autofree gchar *name = g_path_get_basename(files[i]);
+        g_autoptr(GpudlModel) model = gpudl_model_load(files[i], NULL, NULL, &error);
+
+        if (model == NULL) {
+            say(FALSE, "%s", error->message);
+            g_clear_error(&error);
+        } else if (bench) {
+            bench_model(model, name, precision);
+        } else {
+            check_model(model, name, TRUE, GPUDL_AUTOTUNE_OFF);
+        }
+    }
+    if (!bench)
+        check_grown();
+    printf("1..%d\n", tests);
+    return failures > 0;
+}

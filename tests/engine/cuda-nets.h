@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** Networks of all kinds, grown at random, for checks of whole backends. */
+#ifndef GPUDL_TESTS_CUDA_NETS_H
+#define GPUDL_TESTS_CUDA_NETS_H
+
+#include "engine/model.h"
+
+G_BEGIN_DECLS
+
+typedef enum {
+    NETS_RANDOM = 0, /* any operator */
+    NETS_RESIDUAL,   /* convolutions, batch norm, residuals, pools: a small ResNet */
+    NETS_INVERTED,   /* expand, depthwise, project, with gates: a small MobileNet */
+    NETS_BRANCHES,   /* concatenations, splits and shuffled channels */
+    NETS_KINDS
+} NetsKind;
+
+/** A model of that kind, its graph proven for any batch and rewritten as loading does it. *text (caller frees) says its
+ * operators. */
+GpudlModel *nets_grow(NetsKind kind, guint32 seed, gchar **text);
+
+G_END_DECLS
+#endif
