@@ -26,19 +26,20 @@ typedef enum {
     CUDA_CONV_RESIDUAL_FIRST = 0, /* conv + z + bias of the pictures' type, relu: precompiled kernels */
     CUDA_CONV_BIAS_FIRST,         /* conv + float bias + z, activation: kernels compiled when the plan is made */
     CUDA_CONV_BARE,               /* the convolution alone; the rest is a kernel of our own */
-    CUDA_CONV_FORMS
+    CUDA_CONV_FORMS,
+    CUDA_CONV_OWN = CUDA_CONV_FORMS /* all of it by our own kernel: where cuDNN has nothing that is right */
 } CudaConvForm;
 
 typedef struct CudaConv CudaConv;
 struct CudaConv {
     CudaConv *next;
     CudaConvKey key;
+    int chosen; /* a plan, or our own kernel */
     CudaConvForm form;
-    cudnnBackendDescriptor_t plan; /* NULL: not chosen yet */
+    cudnnBackendDescriptor_t plan; /* NULL: our own kernel */
     int64_t workspace;
     float ns; /* of one run, 0: not measured */
     char name[32];
-    int32_t node; /* of the first plan that has it, for messages */
 };
 
 /** TRUE if cuDNN can do the activation behind the sum. */
@@ -65,6 +66,9 @@ typedef struct {
 /** Queues a plan on the handle's stream. BARE computes the convolution alone. */
 cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form,
                             cudnnBackendDescriptor_t plan, const CudaConvData *data);
+
+/** Pictures first .. first + n - 1 by our own kernel, in float32. Status of the launcher. */
+int cuda_conv_own(const CudaConvKey *key, const CudaConvData *data, int32_t first, int32_t n, cudaStream_t stream);
 
 /** What follows BARE: y = act(y + bias + z), in float32. Status of the launcher. */
 int cuda_conv_finish(const CudaConvKey *key, const CudaConvData *data, cudaStream_t stream);

@@ -109,6 +109,7 @@ static void free_bucket(CudaBucket *bucket)
     for (int i = 0; i < CUDA_SLOTS; i++)
         if (bucket->graphs[i] != NULL)
             cudaGraphExecDestroy(bucket->graphs[i]);
+    cudaFree(bucket->workspace);
     cuda_program_free(bucket->program);
     free(bucket->rows);
 }
@@ -172,7 +173,7 @@ static GpudlStatus add_bucket(CudaEngine *engine, CudaProgram *program, GpudlFau
     return GPUDL_STATUS_OK;
 }
 
-GpudlStatus cuda_engine_compile(CudaEngine *engine, int64_t batch, GpudlFault *fault)
+static GpudlStatus compile_between(CudaEngine *engine, int64_t batch, GpudlFault *fault)
 {
     GpudlStatus status = GPUDL_STATUS_OK;
     CudaProgram *program = compile(engine, batch, &status, fault);
@@ -180,12 +181,49 @@ GpudlStatus cuda_engine_compile(CudaEngine *engine, int64_t batch, GpudlFault *f
     if (program == NULL)
         return status;
     if (program->work_bytes > engine->work_bytes || engine->n_buckets == GPUDL_MAX_BUCKETS) {
+        gpudl_module_fail(fault, GPUDL_STATUS_UNSUPPORTED,
+                          "batch %lld takes %llu bytes of work memory, more than the engine's %llu", (long long)batch,
+                          (unsigned long long)program->work_bytes, (unsigned long long)engine->work_bytes);
         cuda_program_free(program);
-        return gpudl_module_fail(fault, GPUDL_STATUS_UNSUPPORTED,
-                                 "batch %lld does not fit into the engine's work memory of %llu bytes",
-                                 (long long)batch, (unsigned long long)engine->work_bytes);
+        return GPUDL_STATUS_UNSUPPORTED;
     }
     return add_bucket(engine, program, fault);
+}
+
+CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+{
+    const GpudlHost *host = engine->shared.host;
+    CudaBucket *bucket = engine->others;
+    cudaError_t error;
+
+    *status = GPUDL_STATUS_OK;
+    while (bucket != NULL && bucket->program->plan->batch != batch)
+        bucket = bucket->next;
+    if (bucket != NULL)
+        return bucket;
+    *status = host->hold_constants(host->host, fault);
+    if (*status != GPUDL_STATUS_OK)
+        return NULL;
+    bucket = calloc(1, sizeof *bucket);
+    if (bucket != NULL)
+        bucket->program = compile(engine, batch, status, fault);
+    else
+        *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for batch %lld", (long long)batch);
+    host->release_constants(host->host);
+    if (bucket != NULL && bucket->program != NULL) {
+        error = cudaMalloc((void **)&bucket->workspace, bucket->program->work_bytes + 1);
+        if (error != cudaSuccess)
+            *status = cuda_fail(engine->shared.device, fault, error, "%llu bytes of work memory",
+                                (unsigned long long)bucket->program->work_bytes);
+    }
+    if (*status != GPUDL_STATUS_OK) {
+        if (bucket != NULL)
+            free_bucket(bucket);
+        free(bucket);
+        return NULL;
+    }
+    bucket->next = engine->others;
+    return engine->others = bucket;
 }
 
 static void tell(CudaEngine *engine)
@@ -269,10 +307,18 @@ void cuda_close(void *data)
         free_slot(&engine->slots[i]);
     for (uint32_t i = 0; i < engine->n_buckets; i++)
         free_bucket(&engine->buckets[i]);
+    while (engine->others != NULL) {
+        CudaBucket *bucket = engine->others;
+
+        engine->others = bucket->next;
+        free_bucket(bucket);
+        free(bucket);
+    }
     cuda_convs_clear(&engine->shared.convs);
     cuda_weights_clear(&engine->shared.weights);
     cudaGetLastError();
     cuda_leave(device);
+    pthread_mutex_destroy(&engine->lock);
     free(engine);
 }
 
@@ -285,6 +331,7 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
 
     if (engine == NULL)
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
+    pthread_mutex_init(&engine->lock, NULL);
     engine->params = *params;
     engine->params.cache_dir = NULL;
     engine->shared =
@@ -327,13 +374,14 @@ GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
     if (engine->n_wanted == 0)
         return status;
     cuda_enter(engine->shared.device);
-    status = cuda_engine_compile(engine, engine->wanted[--engine->n_wanted], fault);
+    status = compile_between(engine, engine->wanted[--engine->n_wanted], fault);
     cuda_leave(engine->shared.device);
     if (status == GPUDL_STATUS_OK) {
         tell(engine);
         host->changed(host->host, &engine->info);
     } else if (status != GPUDL_STATUS_DEVICE) {
-        host->log(host->host, GPUDL_LOG_WARNING, fault->message);
+        if (!host->closing(host->host))
+            host->log(host->host, GPUDL_LOG_WARNING, fault->message);
         status = GPUDL_STATUS_OK;
     }
     *more = engine->n_wanted > 0;

@@ -12,12 +12,15 @@
 #define CUDA_SLOTS 2
 
 /** What a batch size has: its program, and a graph of it on each slot's memory. */
-typedef struct {
+typedef struct CudaBucket CudaBucket;
+struct CudaBucket {
+    CudaBucket *next; /* of the engine's others */
     CudaProgram *program;
+    uint8_t *workspace; /* its own, NULL: the slots' */
     cudaGraphExec_t graphs[CUDA_SLOTS];
     float ns;              /* of one execution */
     GpudlProfileRow *rows; /* of the last profile; made at the first */
-} CudaBucket;
+};
 
 /** What an execution needs. Used by one thread at a time. */
 typedef struct {
@@ -39,6 +42,8 @@ typedef struct {
     uint32_t wanted[GPUDL_MAX_BUCKETS];
     uint64_t work_bytes; /* of a slot's workspace */
     CudaSlot slots[CUDA_SLOTS];
+    pthread_mutex_t lock; /* others, for as long as one of them runs; before the device's */
+    CudaBucket *others;   /* of batch sizes that only checks and profiles ask for: no graphs */
     GpudlEngineInfo info;
 } CudaEngine;
 
@@ -49,8 +54,9 @@ GpudlStatus cuda_idle(void *engine, uint64_t budget_ns, int *more, GpudlFault *f
 
 /** The smallest bucket that holds n frames; NULL if there is none. exact: of just that size. */
 CudaBucket *cuda_engine_bucket(CudaEngine *engine, int64_t n, int exact);
-/** Adds the bucket of a batch, with graphs on all slots. In the device's context. */
-GpudlStatus cuda_engine_compile(CudaEngine *engine, int64_t batch, GpudlFault *fault);
+/** The one of just this batch among the others, compiled on first demand. Under the engine's lock, in the device's
+ * context. NULL with *status and *fault. */
+CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault);
 
 /* run.c */
 GpudlStatus cuda_submit(void *engine, uint32_t slot, const GpudlJob *jobs, uint32_t n, GpudlFault *fault);

@@ -465,7 +465,7 @@ static void compile(CudaCompiler *c)
     cuda_lower_heads(c);
     keep_heads(c);
     if (c->status == GPUDL_STATUS_OK)
-        c->status = cuda_convs_choose(c->convs, c->plan, c->fault);
+        c->status = cuda_convs_choose(c->convs, c->fault);
     if (c->status == GPUDL_STATUS_OK)
         place(c);
 }

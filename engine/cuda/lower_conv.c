@@ -18,8 +18,11 @@ static int launch_conv(const CudaStep *s, const CudaRun *run)
         .y = cuda_value_data(p, run->workspace, s->y),
         .workspace = run->workspace + p->blocks[s->scratch].offset,
     };
-    cudnnStatus_t status = cuda_conv_run(run->device, run->handle, &s->conv->key, s->conv->form, s->conv->plan, &data);
+    cudnnStatus_t status;
 
+    if (s->conv->form == CUDA_CONV_OWN)
+        return cuda_conv_own(&s->conv->key, &data, 0, s->conv->key.n, run->stream);
+    status = cuda_conv_run(run->device, run->handle, &s->conv->key, s->conv->form, s->conv->plan, &data);
     if (status != CUDNN_STATUS_SUCCESS)
         return CUDA_STEP_CUDNN + (int)status;
     return s->conv->form == CUDA_CONV_BARE ? cuda_conv_finish(&s->conv->key, &data, run->stream) : 0;
@@ -82,7 +85,7 @@ static CudaStep *begin_product(CudaCompiler *c, Product *p)
     s->y = p->y;
     s->z = p->z;
     s->scratch = cuda_scratch(c, 0);
-    s->conv = cuda_convs_add(c->convs, &p->key, c->node);
+    s->conv = cuda_convs_add(c->convs, &p->key);
     if (s->conv == NULL)
         cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     return c->status == GPUDL_STATUS_OK ? s : NULL;
@@ -101,6 +104,19 @@ static int finish_product(CudaCompiler *c, CudaStep *s, const Product *p)
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
 
+/* Weights to the nearest of TF32, which the device only cuts off to. */
+static void round_tf32(const CudaCompiler *c, float *values, int64_t n)
+{
+    for (int64_t i = 0; i < n && c->tf32 && values != NULL; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, &values[i], sizeof bits);
+        if ((bits & 0x7f800000u) != 0x7f800000u)
+            bits = (bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu;
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+}
+
 /* [k][r][s][c] of [k][c][r][s], zeros where the plan has nothing. */
 static int32_t pack_conv(CudaCompiler *c, const Product *p, int32_t tensor)
 {
@@ -118,6 +134,7 @@ static int32_t pack_conv(CudaCompiler *c, const Product *p, int32_t tensor)
         for (int64_t ch = 0; ch < p->channels; ch++)
             for (int64_t i = 0; i < taps; i++)
                 to[(k * taps + i) * per_group + ch] = from[(k * p->channels + ch) * taps + i];
+    round_tf32(c, to, n);
     return cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, n, to);
 }
 
@@ -231,6 +248,7 @@ static int32_t pack_matrix(CudaCompiler *c, const Product *p, int32_t tensor, in
     for (int64_t k = 0; k < p->kernels && to != NULL; k++)
         for (int64_t ch = 0; ch < p->channels; ch++)
             to[k * p->key.c + ch] = alpha * from[transposed ? k * p->channels + ch : ch * (int64_t)p->kernels + k];
+    round_tf32(c, to, n);
     return cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, n, to);
 }
 

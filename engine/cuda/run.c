@@ -13,7 +13,7 @@ CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t
 {
     return (CudaRun){.program = bucket->program,
                      .device = engine->shared.device,
-                     .workspace = engine->slots[slot].workspace,
+                     .workspace = bucket->workspace != NULL ? bucket->workspace : engine->slots[slot].workspace,
                      .stream = engine->slots[slot].stream,
                      .handle = engine->shared.device->handles[0]};
 }

@@ -5,14 +5,10 @@
 #include <unistd.h>
 
 #include "engine/module.h"
+#include "trial.h"
 
 #define PLANS_PER_FORM 4
 #define MOST_PLANS (CUDA_CONV_FORMS * PLANS_PER_FORM)
-
-/* A measurement: the median of so many replays of a graph of so many runs, about the time that a layer takes in a
- * network. */
-#define REPLAYS 5
-#define RUNS 8
 
 /* A problem being worked on, by one thread. */
 typedef struct {
@@ -37,7 +33,7 @@ typedef struct {
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
 
-CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key, int32_t node)
+CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key)
 {
     CudaConv *conv;
 
@@ -48,7 +44,6 @@ CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key, int32_t node)
     if (conv == NULL)
         return NULL;
     conv->key = *key;
-    conv->node = node;
     conv->next = convs->first;
     convs->first = conv;
     return conv;
@@ -67,17 +62,22 @@ void cuda_convs_clear(CudaConvs *convs)
 
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
-/* Recommended plans: all that will be measured, or one. */
-static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c)
+/* Recommended plans: all that will be measured, or the first. */
+static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int all)
 {
-    const int wanted = convs->measured ? PLANS_PER_FORM : 1;
+    const int wanted = all ? PLANS_PER_FORM : 1;
 
-    for (int form = 0; form < CUDA_CONV_BARE && (convs->measured || c->n == 0); form++)
+    for (int form = 0; form < CUDA_CONV_BARE && (all || c->n == 0); form++)
         c->n += cuda_conv_plans(convs->device, handle, &c->conv->key, (CudaConvForm)form, 0, c->plans + c->n, wanted);
     if (c->n == 0)
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, wanted);
     if (c->n == 0)
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BIAS_FIRST, 1, c->plans, wanted);
+}
+
+static int is_unwanted(const GpudlHost *host)
+{
+    return host->cancelled(host->host) || host->closing(host->host);
 }
 
 static void *build_plans(void *data)
@@ -90,9 +90,9 @@ static void *build_plans(void *data)
     for (;;) {
         uint32_t i = atomic_fetch_add(&work->next, 1);
 
-        if (i >= work->n || host->cancelled(host->host) || host->closing(host->host))
+        if (i >= work->n || is_unwanted(host))
             break;
-        find_plans(work->convs, self->handle, &work->candidates[i]);
+        find_plans(work->convs, self->handle, &work->candidates[i], work->convs->measured);
     }
     cuda_leave(work->convs->device);
     return NULL;
@@ -120,223 +120,109 @@ static GpudlStatus build_all(Work *work, GpudlFault *fault)
     return GPUDL_STATUS_OK;
 }
 
-/* ---- measuring --------------------------------------------------------------------------------------------------- */
-
-/* One buffer for whatever a problem reads and writes. */
-typedef struct {
-    CudaDevice *device;
-    cudaStream_t stream;
-    cudaEvent_t begin, end;
-    uint8_t *memory;
-    size_t bytes;
-} Bench;
-
-static size_t aligned(size_t bytes)
-{
-    return (bytes + 255) / 256 * 256;
-}
-
-/* Lays a problem's data out from base on; returns the bytes. */
-static size_t lay_out(const CudaConvKey *key, size_t workspace, uint8_t *base, CudaConvData *data)
-{
-    const size_t size = key->half ? 2 : 4, pixels = (size_t)key->n * (size_t)key->p * (size_t)key->q;
-    size_t at = 0;
-
-    data->x = base + at;
-    at += aligned((size_t)key->n * (size_t)key->h * (size_t)key->w * (size_t)key->x_pitch * size);
-    data->w = base + at;
-    at += aligned((size_t)key->k * (size_t)(key->c / key->groups) * (size_t)key->r * (size_t)key->s * size);
-    data->y = base + at;
-    at += aligned(pixels * (size_t)key->y_pitch * size);
-    data->z = base + at;
-    at += aligned(pixels * (size_t)key->z_pitch * size);
-    data->bias = base + at;
-    at += aligned((size_t)key->k * 4);
-    data->half_bias = base + at;
-    at += aligned((size_t)key->k * 2);
-    data->workspace = base + at;
-    return at + aligned(workspace);
-}
-
-static int queue(const Bench *bench, const CudaConv *conv, const CudaConvPlan *plan, const CudaConvData *data)
-{
-    cudnnStatus_t status =
-        cuda_conv_run(bench->device, bench->device->handles[0], &conv->key, plan->form, plan->plan, data);
-
-    if (status != CUDNN_STATUS_SUCCESS)
-        return 0;
-    return plan->form != CUDA_CONV_BARE || cuda_conv_finish(&conv->key, data, bench->stream) == GPUDL_KERNEL_OK;
-}
-
-static cudaGraphExec_t capture(const Bench *bench, const CudaConv *conv, const CudaConvPlan *plan,
-                               const CudaConvData *data)
-{
-    cudaGraph_t graph = NULL;
-    cudaGraphExec_t exec = NULL;
-    int good = 1;
-
-    if (cudaStreamBeginCapture(bench->stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess)
-        return NULL;
-    for (int i = 0; i < RUNS && good; i++)
-        good = queue(bench, conv, plan, data);
-    if (cudaStreamEndCapture(bench->stream, &graph) != cudaSuccess || !good ||
-        cudaGraphInstantiate(&exec, graph, 0) != cudaSuccess)
-        exec = NULL;
-    if (graph != NULL)
-        cudaGraphDestroy(graph);
-    return exec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const float x = *(const float *)a, y = *(const float *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* Nanoseconds of one run, 0 if it can't be run. */
-static float measure(const Bench *bench, const CudaConv *conv, const CudaConvPlan *plan)
-{
-    CudaConvData data;
-    cudaGraphExec_t exec;
-    float times[REPLAYS], ns = 0;
-    int good;
-
-    lay_out(&conv->key, (size_t)plan->workspace, bench->memory, &data);
-    good = queue(bench, conv, plan, &data) && cudaStreamSynchronize(bench->stream) == cudaSuccess;
-    exec = good ? capture(bench, conv, plan, &data) : NULL;
-    good = exec != NULL;
-    for (int i = 0; i < REPLAYS && good; i++)
-        good = cudaEventRecord(bench->begin, bench->stream) == cudaSuccess &&
-               cudaGraphLaunch(exec, bench->stream) == cudaSuccess &&
-               cudaEventRecord(bench->end, bench->stream) == cudaSuccess &&
-               cudaEventSynchronize(bench->end) == cudaSuccess &&
-               cudaEventElapsedTime(&times[i], bench->begin, bench->end) == cudaSuccess;
-    if (good) {
-        qsort(times, REPLAYS, sizeof *times, by_value);
-        ns = times[REPLAYS / 2] * 1e6f / RUNS;
-    }
-    if (exec != NULL)
-        cudaGraphExecDestroy(exec);
-    cudaGetLastError();
-    return ns;
-}
-
-static GpudlStatus bench_open(Bench *bench, CudaDevice *device, const Work *work, GpudlFault *fault)
-{
-    cudaError_t error;
-
-    *bench = (Bench){.device = device};
-    for (uint32_t i = 0; i < work->n; i++)
-        for (int p = 0; p < work->candidates[i].n; p++) {
-            CudaConvData data;
-            size_t bytes =
-                lay_out(&work->candidates[i].conv->key, (size_t)work->candidates[i].plans[p].workspace, NULL, &data);
-
-            bench->bytes = bytes > bench->bytes ? bytes : bench->bytes;
-        }
-    error = cudaMalloc((void **)&bench->memory, bench->bytes);
-    if (error == cudaSuccess)
-        error = cudaStreamCreateWithFlags(&bench->stream, cudaStreamNonBlocking);
-    if (error == cudaSuccess)
-        error = cudaMemsetAsync(bench->memory, 0x2c, bench->bytes, bench->stream); /* 0.065: no zeros, no infinities */
-    if (error == cudaSuccess)
-        error = cudaEventCreate(&bench->begin);
-    if (error == cudaSuccess)
-        error = cudaEventCreate(&bench->end);
-    if (error == cudaSuccess && device->cudnn->set_stream(device->handles[0], bench->stream) != CUDNN_STATUS_SUCCESS)
-        error = cudaErrorUnknown;
-    return error == cudaSuccess ? GPUDL_STATUS_OK
-                                : cuda_fail(device, fault, error, "%llu bytes to measure convolutions in",
-                                            (unsigned long long)bench->bytes);
-}
-
-static void bench_close(Bench *bench)
-{
-    if (bench->end != NULL)
-        cudaEventDestroy(bench->end);
-    if (bench->begin != NULL)
-        cudaEventDestroy(bench->begin);
-    if (bench->stream != NULL)
-        cudaStreamDestroy(bench->stream);
-    cudaFree(bench->memory);
-}
-
 /* ---- choosing ---------------------------------------------------------------------------------------------------- */
 
-static GpudlStatus measure_all(CudaConvs *convs, Work *work, GpudlFault *fault)
+static void free_plans(const CudaConvs *convs, Candidates *c)
+{
+    while (c->n > 0)
+        cuda_conv_plan_free(convs->device, c->plans[--c->n].plan);
+}
+
+/* The best of the plans that are right becomes the conv's. */
+static void try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
 {
     const GpudlHost *host = convs->host;
-    Bench bench;
-    GpudlStatus status = bench_open(&bench, convs->device, work, fault);
+    char message[160];
 
-    for (uint32_t i = 0; i < work->n && status == GPUDL_STATUS_OK; i++) {
-        Candidates *c = &work->candidates[i];
-        int best = -1;
+    for (int p = 0; p < c->n; p++) {
+        CudaConvPlan *plan = &c->plans[p];
+        float ns;
 
-        if (host->cancelled(host->host))
-            status = gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled while measuring convolutions");
-        for (int p = 0; p < c->n && status == GPUDL_STATUS_OK; p++) {
-            float ns = measure(&bench, c->conv, &c->plans[p]);
-
-            if (ns > 0 && (best < 0 || ns < c->conv->ns)) {
-                c->conv->ns = ns;
-                best = p;
-            }
+        if (!cuda_trial_check(trial, plan)) {
+            snprintf(message, sizeof message,
+                     "cuDNN %zu: %s is wrong for %dx%dx%dx%d, %dx%d taps to %d channels in %d groups",
+                     convs->device->cudnn->get_version(), plan->name, c->conv->key.n, c->conv->key.c, c->conv->key.h,
+                     c->conv->key.w, c->conv->key.r, c->conv->key.s, c->conv->key.k, c->conv->key.groups);
+            host->log(host->host, GPUDL_LOG_INFO, message);
+            continue;
         }
-        if (best > 0) {
-            CudaConvPlan first = c->plans[0];
-
-            c->plans[0] = c->plans[best];
-            c->plans[best] = first;
-        }
+        ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
+        if (c->conv->chosen && (ns <= 0 || ns >= c->conv->ns))
+            continue;
+        cuda_conv_plan_free(convs->device, c->conv->plan);
+        c->conv->chosen = 1;
+        c->conv->ns = ns;
+        c->conv->plan = plan->plan;
+        c->conv->form = plan->form;
+        c->conv->workspace = plan->workspace;
+        snprintf(c->conv->name, sizeof c->conv->name, "%s", plan->name);
+        plan->plan = NULL;
+        if (!convs->measured)
+            break;
     }
-    bench_close(&bench);
+    free_plans(convs, c);
+}
+
+/* Until one is right: what was built, then all that can be had, then our own kernel. */
+static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidates *c, GpudlFault *fault)
+{
+    GpudlStatus status = cuda_trial_begin(trial, &c->conv->key, fault);
+
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    try_plans(convs, trial, c);
+    if (!c->conv->chosen && !convs->measured) {
+        size_t picture;
+
+        find_plans(convs, convs->device->handles[0], c, 1);
+        for (int p = c->n - 1; p >= 0; p--) /* what needs more room than there is */
+            if (cuda_trial_bytes(&c->conv->key, c->plans[p].workspace, &picture) > trial->bytes) {
+                cuda_conv_plan_free(convs->device, c->plans[p].plan);
+                c->plans[p] = c->plans[--c->n];
+            }
+        try_plans(convs, trial, c);
+    }
+    if (!c->conv->chosen) {
+        c->conv->chosen = 1;
+        c->conv->form = CUDA_CONV_OWN;
+        c->conv->workspace = 0;
+        snprintf(c->conv->name, sizeof c->conv->name, "own kernel");
+    }
     return status;
 }
 
-/* The first plan becomes the conv's, the others go. */
-static void take_plans(CudaConvs *convs, Candidates *c)
+static GpudlStatus choose_all(CudaConvs *convs, Work *work, GpudlFault *fault)
 {
-    for (int p = 0; p < c->n; p++) {
-        if (p > 0) {
-            cuda_conv_plan_free(convs->device, c->plans[p].plan);
-            continue;
+    size_t bytes = 0, picture_bytes = 0;
+    CudaTrial trial;
+    GpudlStatus status;
+
+    for (uint32_t i = 0; i < work->n; i++)
+        for (int p = 0; p == 0 || p < work->candidates[i].n; p++) {
+            const int64_t workspace = work->candidates[i].n > 0 ? work->candidates[i].plans[p].workspace : 0;
+            size_t picture, all = cuda_trial_bytes(&work->candidates[i].conv->key, workspace, &picture);
+
+            bytes = all > bytes ? all : bytes;
+            picture_bytes = picture > picture_bytes ? picture : picture_bytes;
         }
-        c->conv->plan = c->plans[p].plan;
-        c->conv->form = c->plans[p].form;
-        c->conv->workspace = c->plans[p].workspace;
-        snprintf(c->conv->name, sizeof c->conv->name, "%s", c->plans[p].name);
+    status = cuda_trial_open(&trial, convs->device, work->candidates[0].conv->key.half, bytes, picture_bytes, fault);
+    for (uint32_t i = 0; i < work->n && status == GPUDL_STATUS_OK; i++) {
+        if (is_unwanted(convs->host))
+            status = gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled while trying convolutions");
+        else
+            status = choose_one(convs, &trial, &work->candidates[i], fault);
     }
+    cuda_trial_close(&trial);
+    return status;
 }
 
-static GpudlStatus check_all(const Work *work, const GpudlPlan *plan, GpudlFault *fault)
-{
-    const GpudlHost *host = work->convs->host;
-
-    if (host->cancelled(host->host))
-        return gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled while building convolutions");
-    for (uint32_t i = 0; i < work->n; i++) {
-        const CudaConvKey *k = &work->candidates[i].conv->key;
-
-        if (work->candidates[i].n == 0)
-            return gpudl_module_fail(fault, GPUDL_STATUS_UNSUPPORTED,
-                                     "node '%s': cuDNN %zu has no %s convolution of %dx%dx%dx%d with %dx%d taps to %d "
-                                     "channels in %d groups",
-                                     plan->nodes[work->candidates[i].conv->node].name,
-                                     work->convs->device->cudnn->get_version(), k->half ? "float16" : "float32", k->n,
-                                     k->c, k->h, k->w, k->r, k->s, k->k, k->groups);
-    }
-    return GPUDL_STATUS_OK;
-}
-
-GpudlStatus cuda_convs_choose(CudaConvs *convs, const GpudlPlan *plan, GpudlFault *fault)
+GpudlStatus cuda_convs_choose(CudaConvs *convs, GpudlFault *fault)
 {
     Work work = {.convs = convs};
     GpudlStatus status;
 
     for (CudaConv *conv = convs->first; conv != NULL; conv = conv->next)
-        work.n += conv->plan == NULL;
+        work.n += !conv->chosen;
     if (work.n == 0)
         return GPUDL_STATUS_OK;
     work.candidates = calloc(work.n, sizeof *work.candidates);
@@ -344,19 +230,13 @@ GpudlStatus cuda_convs_choose(CudaConvs *convs, const GpudlPlan *plan, GpudlFaul
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for %u convolutions", work.n);
     work.n = 0;
     for (CudaConv *conv = convs->first; conv != NULL; conv = conv->next)
-        if (conv->plan == NULL)
+        if (!conv->chosen)
             work.candidates[work.n++].conv = conv;
     status = build_all(&work, fault);
     if (status == GPUDL_STATUS_OK)
-        status = check_all(&work, plan, fault);
-    if (status == GPUDL_STATUS_OK && convs->measured)
-        status = measure_all(convs, &work, fault);
+        status = choose_all(convs, &work, fault);
     for (uint32_t i = 0; i < work.n; i++)
-        if (status == GPUDL_STATUS_OK)
-            take_plans(convs, &work.candidates[i]);
-        else
-            for (int p = 0; p < work.candidates[i].n; p++)
-                cuda_conv_plan_free(convs->device, work.candidates[i].plans[p].plan);
+        free_plans(convs, &work.candidates[i]);
     free(work.candidates);
     return status;
 }

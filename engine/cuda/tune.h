@@ -13,12 +13,11 @@ typedef struct {
     int measured; /* plans are chosen by their time, else the first that can be built is taken */
 } CudaConvs;
 
-/** The problem's entry, added if there is none yet; node is that of a plan. NULL if there is no memory. */
-CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key, int32_t node);
+/** The problem's entry, added if there is none yet. NULL if there is no memory. */
+CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key);
 
-/** Chooses a plan for all that have none. Under the device's lock, in its context. A problem without any plan is
- * UNSUPPORTED and named after the plan's node. */
-GpudlStatus cuda_convs_choose(CudaConvs *convs, const GpudlPlan *plan, GpudlFault *fault);
+/** Chooses a plan for all that have none; each is tried before it is taken. Under the device's lock, in its context. */
+GpudlStatus cuda_convs_choose(CudaConvs *convs, GpudlFault *fault);
 
 void cuda_convs_clear(CudaConvs *convs);
 

@@ -5,21 +5,53 @@
 #include "engine.h"
 #include "engine/module.h"
 
-/* The bucket of just this batch, compiled on first demand. Within the device's context. */
-static CudaBucket *bucket_for(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+/* The bucket of just this batch: one of those that frames run on, or another. Then the engine's lock is held until
+ * leave(), since all slots share its memory. Within the device's context. */
+static CudaBucket *enter(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
 {
-    const GpudlHost *host = engine->shared.host;
     CudaBucket *bucket = cuda_engine_bucket(engine, batch, 1);
 
     *status = GPUDL_STATUS_OK;
     if (bucket != NULL)
         return bucket;
-    *status = host->hold_constants(host->host, fault);
-    if (*status != GPUDL_STATUS_OK)
-        return NULL;
-    *status = cuda_engine_compile(engine, batch, fault);
-    host->release_constants(host->host);
-    return *status == GPUDL_STATUS_OK ? cuda_engine_bucket(engine, batch, 1) : NULL;
+    pthread_mutex_lock(&engine->lock);
+    bucket = cuda_engine_other(engine, batch, status, fault);
+    if (bucket == NULL)
+        pthread_mutex_unlock(&engine->lock);
+    return bucket;
+}
+
+static void leave(CudaEngine *engine, const CudaBucket *bucket)
+{
+    if (bucket != NULL && bucket->workspace != NULL)
+        pthread_mutex_unlock(&engine->lock);
+}
+
+/* Queues the network: its graph, or the steps of what has none. */
+static GpudlStatus queue_network(CudaEngine *engine, const CudaRun *run, const CudaBucket *bucket, uint32_t slot,
+                                 GpudlFault *fault)
+{
+    CudaDevice *device = engine->shared.device;
+    GpudlStatus result = GPUDL_STATUS_OK;
+    uint32_t failed = 0;
+    int status;
+
+    if (bucket->graphs[slot] != NULL) {
+        cudaError_t error = cudaGraphLaunch(bucket->graphs[slot], run->stream);
+
+        return error == cudaSuccess ? result : cuda_fail(device, fault, error, "running a graph");
+    }
+    pthread_mutex_lock(&device->lock);
+    status = (int)device->cudnn->set_stream(run->handle, run->stream);
+    if (status != CUDNN_STATUS_SUCCESS) {
+        result = cuda_fail_cudnn(device, fault, (cudnnStatus_t)status, "cudnnSetStream()");
+    } else {
+        status = cuda_program_queue(run, &failed);
+        if (status != 0)
+            result = cuda_program_fault(run, failed, status, fault);
+    }
+    pthread_mutex_unlock(&device->lock);
+    return result;
 }
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
@@ -33,6 +65,7 @@ static GpudlStatus run_whole(CudaEngine *engine, uint32_t slot, const CudaBucket
     const int64_t frame = gpudl_shape_elements(&tensor->shape) / plan->batch;
     float *values = NULL;
     cudaError_t error = cudaMalloc((void **)&values, tensor->bytes);
+    GpudlStatus result = GPUDL_STATUS_OK;
     int status = 0;
 
     if (error == cudaSuccess)
@@ -40,13 +73,15 @@ static GpudlStatus run_whole(CudaEngine *engine, uint32_t slot, const CudaBucket
     for (int64_t i = 0; i < plan->batch && error == cudaSuccess && status == 0; i++)
         status = cuda_put_values(&run, (uint32_t)i, values + i * frame);
     if (error == cudaSuccess && status == 0)
-        error = cudaGraphLaunch(bucket->graphs[slot], run.stream);
-    for (uint32_t i = 0; i < plan->n_outputs && error == cudaSuccess && status == 0; i++)
+        result = queue_network(engine, &run, bucket, slot, fault);
+    for (uint32_t i = 0; i < plan->n_outputs && error == cudaSuccess && status == 0 && result == GPUDL_STATUS_OK; i++)
         error = cudaMemcpyAsync(outputs[i], cuda_value_data(run.program, run.workspace, run.program->heads[i]),
                                 plan->tensors[plan->outputs[i]].bytes, cudaMemcpyDeviceToHost, run.stream);
     if (error == cudaSuccess)
         error = cudaStreamSynchronize(run.stream);
     cudaFree(values);
+    if (result != GPUDL_STATUS_OK)
+        return result;
     if (status != 0)
         error = status > 0 ? (cudaError_t)status : cudaErrorInvalidValue;
     return error == cudaSuccess
@@ -66,9 +101,10 @@ GpudlStatus cuda_run_tensors(void *data, uint32_t slot, int64_t batch, const voi
     if (status != GPUDL_STATUS_OK)
         return status;
     cuda_enter(engine->shared.device);
-    bucket = bucket_for(engine, batch, &status, fault);
+    bucket = enter(engine, batch, &status, fault);
     if (bucket != NULL)
         status = run_whole(engine, slot, bucket, inputs[0], outputs, fault);
+    leave(engine, bucket);
     cuda_leave(engine->shared.device);
     return status;
 }
@@ -214,7 +250,7 @@ GpudlStatus cuda_profile(void *data, uint32_t slot, int64_t batch, uint32_t runs
     if (status != GPUDL_STATUS_OK)
         return status;
     cuda_enter(engine->shared.device);
-    bucket = bucket_for(engine, batch, &status, fault);
+    bucket = enter(engine, batch, &status, fault);
     times = malloc(runs * sizeof *times);
     if (bucket != NULL && bucket->rows == NULL)
         bucket->rows = calloc(bucket->program->n_steps + 1u, sizeof *bucket->rows);
@@ -228,6 +264,7 @@ GpudlStatus cuda_profile(void *data, uint32_t slot, int64_t batch, uint32_t runs
     if (status == GPUDL_STATUS_OK)
         *rows = bucket->rows;
     free(times);
+    leave(engine, bucket);
     cuda_leave(engine->shared.device);
     return status;
 }

@@ -280,8 +280,9 @@ static void test_in_place(void)
 static void test_refuses(void)
 {
     const GpudlAct none = {GPUDL_ACT_NONE, 0, 0};
-    const GpudlShape shape = {1, {8}}, large = {2, {1 << 16, 1 << 15}}, empty = {2, {0, 3}};
+    const GpudlShape shape = {1, {8}}, large = {1, {(int64_t)1 << 31}}, empty = {2, {0, 3}};
     const GpudlStrided good = {GPUDL_DTYPE_F16, device_output(64, 0), {1}};
+    const GpudlStrided rows = {GPUDL_DTYPE_F16, good.data, {3, 1}};
     const GpudlStrided bf16 = {GPUDL_DTYPE_BF16, good.data, {1}}, repeated = {GPUDL_DTYPE_F16, good.data, {0}};
 
     if (gpudl_unary_cuda(GPUDL_UNARY_NOT, &none, &shape, &good, &good, NULL) != GPUDL_KERNEL_DTYPE ||
@@ -290,7 +291,7 @@ static void test_refuses(void)
         gpudl_unary_cuda(GPUDL_UNARY_ABS, &none, &shape, &good, &repeated, NULL) != GPUDL_KERNEL_SHAPE ||
         gpudl_unary_cuda(GPUDL_UNARY_ABS, &none, &large, &good, &good, NULL) != GPUDL_KERNEL_SHAPE)
         device_fail("a call that can't be served was not refused");
-    device_done(gpudl_unary_cuda(GPUDL_UNARY_ABS, &none, &empty, &good, &good, NULL));
+    device_done(gpudl_unary_cuda(GPUDL_UNARY_ABS, &none, &empty, &rows, &rows, NULL));
 }
 
 typedef struct {

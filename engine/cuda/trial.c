@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "trial.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "engine/module.h"
+#include "kernels/half.h"
+
+/* A measurement: the median of so many replays of a graph of so many runs, about the time that a layer takes in a
+ * network. */
+#define REPLAYS 5
+#define RUNS 8
+
+#define PATTERN_BYTES ((size_t)1 << 20)
+#define MOST_BIAS 65536
+
+/* Differences that roundings explain, in units of the largest result: of float16 and TF32 operands (2^-11 each) and
+ * results; of float32 sums in another order. What is wrong is off by more, or not a number. */
+#define BOUND_HALF 1e-2f
+#define BOUND_TF32 1e-2f
+#define BOUND_FLOAT 2e-4f
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
+}
+
+/* Lays a problem's data out from base on; returns the bytes. */
+static size_t lay_out(const CudaConvKey *key, size_t workspace, uint8_t *base, CudaConvData *data, CudaConvData *truth)
+{
+    const size_t size = key->half ? 2 : 4, pixels = (size_t)key->n * (size_t)key->p * (size_t)key->q;
+    size_t at = 0;
+
+    data->x = base + at;
+    at += aligned((size_t)key->n * (size_t)key->h * (size_t)key->w * (size_t)key->x_pitch * size);
+    data->w = base + at;
+    at += aligned((size_t)key->k * (size_t)(key->c / key->groups) * (size_t)key->r * (size_t)key->s * size);
+    data->z = base + at;
+    at += aligned(pixels * (size_t)key->z_pitch * size);
+    data->bias = base + at;
+    at += aligned((size_t)key->k * 4);
+    data->half_bias = base + at;
+    at += aligned((size_t)key->k * 2);
+    data->y = base + at;
+    at += aligned(pixels * (size_t)key->y_pitch * size);
+    *truth = *data;
+    truth->y = base + at;
+    at += aligned(pixels * (size_t)key->y_pitch * size);
+    data->workspace = base + at;
+    return at + aligned(workspace);
+}
+
+size_t cuda_trial_bytes(const CudaConvKey *key, int64_t workspace, size_t *picture_bytes)
+{
+    CudaConvData data, truth;
+
+    *picture_bytes = (size_t)key->p * (size_t)key->q * (size_t)key->y_pitch * (key->half ? 2 : 4);
+    return lay_out(key, (size_t)workspace, NULL, &data, &truth);
+}
+
+/* Uniform in -1..1. */
+static void fill_pattern(uint8_t *pattern, int half)
+{
+    uint64_t state = 88172645463325252u;
+
+    for (size_t i = 0; i < PATTERN_BYTES / (half ? 2 : 4); i++) {
+        float v;
+
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        v = (float)(int32_t)(state >> 32) * 0x1p-31f;
+        if (half)
+            ((uint16_t *)(void *)pattern)[i] = gpudl_f32_to_f16(v);
+        else
+            ((float *)(void *)pattern)[i] = v;
+    }
+}
+
+GpudlStatus cuda_trial_open(CudaTrial *trial, CudaDevice *device, int half, size_t bytes, size_t picture_bytes,
+                            GpudlFault *fault)
+{
+    cudaError_t error;
+
+    *trial = (CudaTrial){
+        .device = device, .bytes = bytes > PATTERN_BYTES ? bytes : PATTERN_BYTES, .picture_bytes = picture_bytes};
+    trial->pattern = malloc(PATTERN_BYTES);
+    trial->found = malloc(picture_bytes);
+    trial->expected = malloc(picture_bytes);
+    if (trial->pattern == NULL || trial->found == NULL || trial->expected == NULL)
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory to try convolutions");
+    fill_pattern(trial->pattern, half);
+    error = cudaMalloc((void **)&trial->memory, trial->bytes);
+    if (error == cudaSuccess)
+        error = cudaStreamCreateWithFlags(&trial->stream, cudaStreamNonBlocking);
+    if (error == cudaSuccess)
+        error = cudaEventCreate(&trial->begin);
+    if (error == cudaSuccess)
+        error = cudaEventCreate(&trial->end);
+    if (error == cudaSuccess && device->cudnn->set_stream(device->handles[0], trial->stream) != CUDNN_STATUS_SUCCESS)
+        error = cudaErrorUnknown;
+    return error == cudaSuccess
+               ? GPUDL_STATUS_OK
+               : cuda_fail(device, fault, error, "%llu bytes to try convolutions in", (unsigned long long)trial->bytes);
+}
+
+void cuda_trial_close(CudaTrial *trial)
+{
+    if (trial->end != NULL)
+        cudaEventDestroy(trial->end);
+    if (trial->begin != NULL)
+        cudaEventDestroy(trial->begin);
+    if (trial->stream != NULL)
+        cudaStreamDestroy(trial->stream);
+    cudaFree(trial->memory);
+    free(trial->pattern);
+    free(trial->found);
+    free(trial->expected);
+}
+
+/* ---- data -------------------------------------------------------------------------------------------------------- */
+
+/* The pattern, doubled until all is full. */
+static cudaError_t fill(const CudaTrial *trial, size_t bytes)
+{
+    size_t done = PATTERN_BYTES < bytes ? PATTERN_BYTES : bytes;
+    cudaError_t error = cudaMemcpyAsync(trial->memory, trial->pattern, done, cudaMemcpyHostToDevice, trial->stream);
+
+    while (done < bytes && error == cudaSuccess) {
+        const size_t more = done < bytes - done ? done : bytes - done;
+
+        error = cudaMemcpyAsync(trial->memory + done, trial->memory, more, cudaMemcpyDeviceToDevice, trial->stream);
+        done += more;
+    }
+    return error;
+}
+
+/* The same bias in both types. */
+static cudaError_t fill_bias(const CudaTrial *trial)
+{
+    const size_t k = (size_t)trial->key->k;
+    float *floats = malloc(k * sizeof *floats);
+    uint16_t *halves = malloc(k * sizeof *halves);
+    cudaError_t error = floats != NULL && halves != NULL ? cudaSuccess : cudaErrorMemoryAllocation;
+
+    for (size_t i = 0; i < k && error == cudaSuccess; i++) {
+        floats[i] = (float)((int)(i * 37 % 101) - 50) / 64;
+        halves[i] = gpudl_f32_to_f16(floats[i]);
+    }
+    if (error == cudaSuccess)
+        error = cudaMemcpyAsync((void *)trial->data.bias, floats, k * sizeof *floats, cudaMemcpyHostToDevice,
+                                trial->stream);
+    if (error == cudaSuccess)
+        error = cudaMemcpyAsync((void *)trial->data.half_bias, halves, k * sizeof *halves, cudaMemcpyHostToDevice,
+                                trial->stream);
+    if (error == cudaSuccess)
+        error = cudaStreamSynchronize(trial->stream);
+    free(floats);
+    free(halves);
+    return error;
+}
+
+GpudlStatus cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault)
+{
+    cudaError_t error;
+    int status = 0;
+
+    trial->key = key;
+    lay_out(key, 0, trial->memory, &trial->data, &trial->truth);
+    error = fill(trial, (size_t)((uint8_t *)trial->data.y - trial->memory));
+    if (error == cudaSuccess)
+        error = fill_bias(trial);
+    if (error == cudaSuccess)
+        status = cuda_conv_own(key, &trial->truth, 0, 1, trial->stream);
+    if (error == cudaSuccess && status == 0 && key->n > 1)
+        status = cuda_conv_own(key, &trial->truth, key->n - 1, 1, trial->stream);
+    if (status > 0)
+        error = (cudaError_t)status;
+    if (error == cudaSuccess)
+        error = cudaStreamSynchronize(trial->stream);
+    return error == cudaSuccess && status == 0
+               ? GPUDL_STATUS_OK
+               : cuda_fail(trial->device, fault, error, "trying a convolution of %dx%dx%dx%d to %d channels", key->n,
+                           key->c, key->h, key->w, key->k);
+}
+
+/* ---- checking ---------------------------------------------------------------------------------------------------- */
+
+static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
+{
+    const CudaDevice *device = trial->device;
+
+    if (cuda_conv_run(device, device->handles[0], trial->key, plan->form, plan->plan, &trial->data) !=
+        CUDNN_STATUS_SUCCESS)
+        return 0;
+    return plan->form != CUDA_CONV_BARE || cuda_conv_finish(trial->key, &trial->data, trial->stream) == GPUDL_KERNEL_OK;
+}
+
+static float value_at(const CudaTrial *trial, const uint8_t *picture, size_t i)
+{
+    return trial->key->half ? gpudl_f16_to_f32(((const uint16_t *)(const void *)picture)[i])
+                            : ((const float *)(const void *)picture)[i];
+}
+
+/* One picture of either. */
+static int same_picture(const CudaTrial *trial, int32_t n)
+{
+    const CudaConvKey *key = trial->key;
+    const size_t pixels = (size_t)key->p * (size_t)key->q, at = (size_t)n * trial->picture_bytes;
+    const float bound = key->half ? BOUND_HALF : key->tf32 ? BOUND_TF32 : BOUND_FLOAT;
+    float largest = 0.5f;
+
+    if (cudaMemcpy(trial->found, (uint8_t *)trial->data.y + at, trial->picture_bytes, cudaMemcpyDeviceToHost) !=
+            cudaSuccess ||
+        cudaMemcpy(trial->expected, (uint8_t *)trial->truth.y + at, trial->picture_bytes, cudaMemcpyDeviceToHost) !=
+            cudaSuccess)
+        return 0;
+    for (size_t i = 0; i < pixels * (size_t)key->y_pitch; i++)
+        if (i % (size_t)key->y_pitch < (size_t)key->k)
+            largest = fmaxf(largest, fabsf(value_at(trial, trial->expected, i)));
+    for (size_t i = 0; i < pixels * (size_t)key->y_pitch; i++)
+        if (i % (size_t)key->y_pitch < (size_t)key->k &&
+            !(fabsf(value_at(trial, trial->found, i) - value_at(trial, trial->expected, i)) <= bound * largest))
+            return 0;
+    return 1;
+}
+
+int cuda_trial_check(CudaTrial *trial, const CudaConvPlan *plan)
+{
+    const size_t y_bytes = (size_t)((uint8_t *)trial->truth.y - (uint8_t *)trial->data.y);
+    int good;
+
+    trial->picture_bytes =
+        (size_t)trial->key->p * (size_t)trial->key->q * (size_t)trial->key->y_pitch * (trial->key->half ? 2 : 4);
+    /* NaN, so that what is not written is seen; also in the workspace, which nobody cleans in a network */
+    good = cudaMemsetAsync(trial->data.y, 0xff, y_bytes, trial->stream) == cudaSuccess &&
+           cudaMemsetAsync(trial->data.workspace, 0xff, (size_t)plan->workspace, trial->stream) == cudaSuccess &&
+           queue(trial, plan) && cudaStreamSynchronize(trial->stream) == cudaSuccess;
+    good = good && same_picture(trial, 0) && (trial->key->n == 1 || same_picture(trial, trial->key->n - 1));
+    return good;
+}
+
+/* ---- measuring --------------------------------------------------------------------------------------------------- */
+
+static cudaGraphExec_t capture(const CudaTrial *trial, const CudaConvPlan *plan)
+{
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
+    int good = 1;
+
+    if (cudaStreamBeginCapture(trial->stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess)
+        return NULL;
+    for (int i = 0; i < RUNS && good; i++)
+        good = queue(trial, plan);
+    if (cudaStreamEndCapture(trial->stream, &graph) != cudaSuccess || !good ||
+        cudaGraphInstantiate(&exec, graph, 0) != cudaSuccess)
+        exec = NULL;
+    if (graph != NULL)
+        cudaGraphDestroy(graph);
+    return exec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+float cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan)
+{
+    cudaGraphExec_t exec = capture(trial, plan);
+    float times[REPLAYS + 1] = {0}, ns = 0;
+    int good = exec != NULL;
+
+    for (int i = 0; i <= REPLAYS && good; i++)
+        good = cudaEventRecord(trial->begin, trial->stream) == cudaSuccess &&
+               cudaGraphLaunch(exec, trial->stream) == cudaSuccess &&
+               cudaEventRecord(trial->end, trial->stream) == cudaSuccess &&
+               cudaEventSynchronize(trial->end) == cudaSuccess &&
+               cudaEventElapsedTime(&times[i], trial->begin, trial->end) == cudaSuccess;
+    if (good) {
+        qsort(times + 1, REPLAYS, sizeof *times, by_value);
+        ns = times[1 + REPLAYS / 2] * 1e6f / RUNS;
+    }
+    if (exec != NULL)
+        cudaGraphExecDestroy(exec);
+    cudaGetLastError();
+    return ns;
+}
