@@ -160,11 +160,11 @@ static cudnnBackendDescriptor_t pointwise(Graph *g, const CudaConvKey *key, cudn
     return y;
 }
 
+/* cuDNN's tanh overflows where its argument is large. */
 int cuda_conv_fuses(const GpudlAct *act)
 {
     return act->kind == GPUDL_ACT_NONE || act->kind == GPUDL_ACT_RELU || act->kind == GPUDL_ACT_SIGMOID ||
-           act->kind == GPUDL_ACT_SILU || act->kind == GPUDL_ACT_TANH ||
-           (act->kind == GPUDL_ACT_CLIP && act->alpha == 0 && act->beta > 0);
+           act->kind == GPUDL_ACT_SILU || (act->kind == GPUDL_ACT_CLIP && act->alpha == 0 && act->beta > 0);
 }
 
 static cudnnPointwiseMode_t act_mode(int32_t act)
@@ -174,8 +174,6 @@ static cudnnPointwiseMode_t act_mode(int32_t act)
         return CUDNN_POINTWISE_SIGMOID_FWD;
     case GPUDL_ACT_SILU:
         return CUDNN_POINTWISE_SWISH_FWD;
-    case GPUDL_ACT_TANH:
-        return CUDNN_POINTWISE_TANH_FWD;
     case GPUDL_ACT_NONE:
         return CUDNN_POINTWISE_IDENTITY;
     default:

@@ -16,7 +16,7 @@ typedef struct {
     int32_t stride[2], dilation[2], pad_begin[2], pad_end[2];
     int64_t x_pitch, y_pitch, z_pitch; /* elements from pixel to pixel; z_pitch 0: there is no residual */
     int32_t bias;
-    int32_t act; /* GpudlActKind that is fused: NONE, RELU, CLIP (from 0 on), SIGMOID, SILU, TANH */
+    int32_t act; /* GpudlActKind that is fused: NONE, RELU, CLIP (from 0 on), SIGMOID, SILU */
     float clip;
     int32_t unused; /* 0: no byte is left to chance */
 } CudaConvKey;

@@ -22,19 +22,19 @@ CudaBucket *cuda_engine_bucket(CudaEngine *engine, int64_t n, int exact)
 
 /* ---- slots ------------------------------------------------------------------------------------------------------- */
 
-static uint64_t output_values(const GpudlPlan *plan)
+static uint64_t output_bytes(const GpudlPlan *plan)
 {
     uint64_t n = 0;
 
     for (uint32_t i = 0; i < plan->n_outputs; i++)
-        n += (uint64_t)gpudl_shape_elements(&plan->tensors[plan->outputs[i]].shape);
+        n += plan->tensors[plan->outputs[i]].bytes;
     return n;
 }
 
 static GpudlStatus make_slot(CudaEngine *engine, CudaSlot *slot, uint32_t most, GpudlFault *fault)
 {
     CudaDevice *device = engine->shared.device;
-    const uint64_t outputs = output_values(engine->plan1) * most * sizeof(float);
+    const uint64_t outputs = output_bytes(engine->plan1) * most;
     int least = 0, greatest = 0;
     cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
 
@@ -110,6 +110,7 @@ static void free_bucket(CudaBucket *bucket)
         if (bucket->graphs[i] != NULL)
             cudaGraphExecDestroy(bucket->graphs[i]);
     cudaFree(bucket->workspace);
+    cudaFreeHost(bucket->outputs);
     cuda_program_free(bucket->program);
     free(bucket->rows);
 }
@@ -212,6 +213,9 @@ CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *st
     host->release_constants(host->host);
     if (bucket != NULL && bucket->program != NULL) {
         error = cudaMalloc((void **)&bucket->workspace, bucket->program->work_bytes + 1);
+        if (error == cudaSuccess)
+            error = cudaHostAlloc((void **)&bucket->outputs, output_bytes(bucket->program->plan) + 1,
+                                  cudaHostAllocPortable);
         if (error != cudaSuccess)
             *status = cuda_fail(engine->shared.device, fault, error, "%llu bytes of work memory",
                                 (unsigned long long)bucket->program->work_bytes);

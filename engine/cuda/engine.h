@@ -16,7 +16,7 @@ typedef struct CudaBucket CudaBucket;
 struct CudaBucket {
     CudaBucket *next; /* of the engine's others */
     CudaProgram *program;
-    uint8_t *workspace; /* its own, NULL: the slots' */
+    uint8_t *workspace, *outputs; /* its own, NULL: the slots' */
     cudaGraphExec_t graphs[CUDA_SLOTS];
     float ns;              /* of one execution */
     GpudlProfileRow *rows; /* of the last profile; made at the first */
@@ -28,7 +28,7 @@ typedef struct {
     cudaEvent_t begin, done;
     uint8_t *workspace;
     GpudlPreprocJob *jobs, *device_jobs; /* pinned, and where the kernel reads them */
-    float *outputs;                      /* pinned: all heads of all frames */
+    uint8_t *outputs;                    /* pinned: all heads of all frames, float32 */
     GpudlJob *running;                   /* copies of the jobs under way */
     uint32_t n_running;
 } CudaSlot;

@@ -85,6 +85,15 @@ int32_t cuda_define_view(CudaCompiler *c, int32_t tensor, const CudaValue *view)
 /** Memory for this node alone, of a shape in the layout that cuda_define() gives; and bytes, as a block. */
 int32_t cuda_temporary(CudaCompiler *c, GpudlDType dtype, const GpudlShape *shape, int padded);
 int32_t cuda_scratch(CudaCompiler *c, uint64_t bytes);
+/** Dense float32 where the host reads it, offset bytes behind the begin of the outputs. */
+int32_t cuda_pinned(CudaCompiler *c, const GpudlShape *shape, uint64_t offset);
+/** The value's memory lives to the end. */
+void cuda_keep(CudaCompiler *c, int32_t value);
+/** A block: memory of the workspace, or a constant's. */
+int32_t cuda_add_block(CudaCompiler *c, void *constant, uint64_t bytes);
+/** Strides for a value's shape: dense, but pictures and rows with padded channels if wanted. Returns the elements that
+ * have to be there. */
+int64_t cuda_lay_out(CudaValue *value, int padded);
 /** A value that belongs to no tensor. */
 int32_t cuda_add_value(CudaCompiler *c, const CudaValue *value);
 
@@ -114,7 +123,7 @@ CudaLower cuda_lower_conv, cuda_lower_gemm, cuda_lower_matmul, cuda_lower_pool, 
     cuda_lower_identity, cuda_lower_reshape, cuda_lower_transpose, cuda_lower_concat, cuda_lower_split,
     cuda_lower_slice, cuda_lower_expand;
 
-/** Each output as dense float32, and after the activation. */
+/** Each output after the activation where the host reads it; then, behind what frames need, as dense float32. */
 void cuda_lower_heads(CudaCompiler *c);
 
 #endif

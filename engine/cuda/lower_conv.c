@@ -10,12 +10,12 @@ static int launch_conv(const CudaStep *s, const CudaRun *run)
 {
     const CudaProgram *p = run->program;
     const CudaConvData data = {
-        .x = cuda_value_data(p, run->workspace, s->x),
-        .w = cuda_value_data(p, run->workspace, s->w),
-        .z = s->z >= 0 ? cuda_value_data(p, run->workspace, s->z) : NULL,
-        .bias = s->bias >= 0 ? cuda_value_data(p, run->workspace, s->bias) : NULL,
-        .half_bias = s->half_bias >= 0 ? cuda_value_data(p, run->workspace, s->half_bias) : NULL,
-        .y = cuda_value_data(p, run->workspace, s->y),
+        .x = cuda_value_data(run, s->x),
+        .w = cuda_value_data(run, s->w),
+        .z = s->z >= 0 ? cuda_value_data(run, s->z) : NULL,
+        .bias = s->bias >= 0 ? cuda_value_data(run, s->bias) : NULL,
+        .half_bias = s->half_bias >= 0 ? cuda_value_data(run, s->half_bias) : NULL,
+        .y = cuda_value_data(run, s->y),
         .workspace = run->workspace + p->blocks[s->scratch].offset,
     };
     cudnnStatus_t status;

@@ -41,8 +41,7 @@ static int launch_clear(const CudaStep *s, const CudaRun *run)
 {
     const CudaValue *v = &run->program->values[s->y];
 
-    return (int)cudaMemsetAsync(cuda_value_data(run->program, run->workspace, s->y), 0,
-                                run->program->blocks[v->block].bytes, run->stream);
+    return (int)cudaMemsetAsync(cuda_value_data(run, s->y), 0, run->program->blocks[v->block].bytes, run->stream);
 }
 
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */

@@ -9,9 +9,8 @@ static int launch_classify(const CudaStep *s, const CudaRun *run)
     const CudaProgram *p = run->program;
     const CudaValue *x = &p->values[s->x];
 
-    return gpudl_classify_cuda((GpudlClassifyKind)s->op, x->dtype, cuda_value_data(p, run->workspace, s->x),
-                               x->strides[0], (int32_t)x->shape.dims[0], (int32_t)x->shape.dims[1],
-                               cuda_value_data(p, run->workspace, s->y),
+    return gpudl_classify_cuda((GpudlClassifyKind)s->op, x->dtype, cuda_value_data(run, s->x), x->strides[0],
+                               (int32_t)x->shape.dims[0], (int32_t)x->shape.dims[1], cuda_value_data(run, s->y),
                                (GpudlClassifyPair *)(run->workspace + p->blocks[s->scratch].offset), run->stream);
 }
 
@@ -84,44 +83,60 @@ static int is_dense(const CudaValue *v)
     return v->dtype == GPUDL_DTYPE_F32 && v->offset == 0;
 }
 
-static int32_t dense_head(CudaCompiler *c, int32_t tensor)
+/* Scores of one head, from the tensor as it lies. */
+static void lower_scores(CudaCompiler *c, int32_t tensor, int32_t x, uint64_t offset)
 {
-    int32_t value = cuda_use(c, tensor), dense;
+    const GpudlShape *shape = &cuda_tensor(c, tensor)->shape;
+    const int64_t all = gpudl_shape_elements(shape), frames = c->plan->batch, classes = all / frames;
+    const int32_t y = cuda_pinned(c, shape, offset);
+    int32_t rows;
 
-    if (value < 0)
-        return -1;
-    if (cuda_tensor(c, tensor)->dtype != GPUDL_DTYPE_F32) {
-        cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED,
-                           "backend cuda can't give output '%s': it is %s, expected float32; use backend cpu",
-                           cuda_tensor(c, tensor)->name, gpudl_dtype_name(cuda_tensor(c, tensor)->dtype));
-        return -1;
+    if (c->activation == GPUDL_ACTIVATION_NONE || x < 0) {
+        cuda_copy(c, x, y);
+        return;
     }
-    if (is_dense(cuda_value(c, value)) && c->program->blocks[cuda_value(c, value)->block].constant == NULL)
-        return value;
-    dense = cuda_temporary(c, GPUDL_DTYPE_F32, &cuda_tensor(c, tensor)->shape, 0);
-    cuda_copy(c, value, dense);
-    return dense;
+    if (classes > GPUDL_CLASSIFY_CLASSES || classes * frames != all) {
+        cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED,
+                           "output '%s' has %lld values, expected at most %d for an activation",
+                           cuda_tensor(c, tensor)->name, (long long)classes, GPUDL_CLASSIFY_CLASSES);
+        return;
+    }
+    rows = as_rows(c, x, frames, classes);
+    if (rows < 0) {
+        const int32_t dense = cuda_temporary(c, GPUDL_DTYPE_F32, shape, 0);
+
+        cuda_copy(c, x, dense);
+        rows = as_rows(c, dense, frames, classes);
+    }
+    classify(c, c->activation == GPUDL_ACTIVATION_SOFTMAX ? GPUDL_CLASSIFY_SOFTMAX : GPUDL_CLASSIFY_SIGMOID, rows, y);
 }
 
 void cuda_lower_heads(CudaCompiler *c)
 {
-    for (uint32_t i = 0; i < c->plan->n_outputs && c->status == GPUDL_STATUS_OK; i++) {
-        const int32_t tensor = c->plan->outputs[i];
-        const GpudlShape *shape = &cuda_tensor(c, tensor)->shape;
-        const int64_t all = gpudl_shape_elements(shape), frames = c->plan->batch, classes = all / frames;
-        const int32_t head = dense_head(c, tensor);
+    uint64_t offset = 0;
 
-        c->program->heads[i] = c->program->scores[i] = head;
-        if (c->activation == GPUDL_ACTIVATION_NONE || head < 0)
-            continue;
-        if (classes > GPUDL_CLASSIFY_CLASSES || classes * frames != all) {
+    for (uint32_t i = 0; i < c->plan->n_outputs && c->status == GPUDL_STATUS_OK; i++) {
+        const GpudlPlanTensor *t = cuda_tensor(c, c->plan->outputs[i]);
+
+        if (t->dtype != GPUDL_DTYPE_F32) {
             cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED,
-                               "output '%s' has %lld values, expected at most %d for an activation",
-                               cuda_tensor(c, tensor)->name, (long long)classes, GPUDL_CLASSIFY_CLASSES);
+                               "backend cuda can't give output '%s': it is %s, expected float32; use backend cpu",
+                               t->name, gpudl_dtype_name(t->dtype));
             return;
         }
-        c->program->scores[i] = cuda_temporary(c, GPUDL_DTYPE_F32, shape, 0);
-        classify(c, c->activation == GPUDL_ACTIVATION_SOFTMAX ? GPUDL_CLASSIFY_SOFTMAX : GPUDL_CLASSIFY_SIGMOID,
-                 as_rows(c, head, frames, classes), c->program->scores[i]);
+        lower_scores(c, c->plan->outputs[i], cuda_use(c, c->plan->outputs[i]), offset);
+        offset += t->bytes;
+    }
+    c->program->n_frame_steps = c->program->n_steps;
+    for (uint32_t i = 0; i < c->plan->n_outputs && c->status == GPUDL_STATUS_OK; i++) {
+        const int32_t x = cuda_use(c, c->plan->outputs[i]);
+        int32_t dense = x;
+
+        if (x >= 0 && !is_dense(cuda_value(c, x))) {
+            dense = cuda_temporary(c, GPUDL_DTYPE_F32, &cuda_tensor(c, c->plan->outputs[i])->shape, 0);
+            cuda_copy(c, x, dense);
+        }
+        c->program->heads[i] = dense;
+        cuda_keep(c, dense);
     }
 }

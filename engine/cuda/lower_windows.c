@@ -13,7 +13,7 @@ static void *data_of(const CudaRun *run, int32_t value, GpudlNhwc *nhwc)
 {
     if (nhwc != NULL)
         cuda_value_nhwc(&run->program->values[value], nhwc);
-    return cuda_value_data(run->program, run->workspace, value);
+    return cuda_value_data(run, value);
 }
 
 static GpudlDType dtype_of(const CudaRun *run, int32_t value)

@@ -15,19 +15,21 @@ void cuda_program_free(CudaProgram *program)
     free(program);
 }
 
-void *cuda_value_data(const CudaProgram *program, const uint8_t *workspace, int32_t value)
+void *cuda_value_data(const CudaRun *run, int32_t value)
 {
-    const CudaValue *v = &program->values[value];
-    const CudaBlock *block = &program->blocks[v->block];
-    const uint8_t *begin = block->constant != NULL ? block->constant : workspace + block->offset;
+    const CudaValue *v = &run->program->values[value];
+    const CudaBlock *block = &run->program->blocks[v->block];
+    uint8_t *begin = block->constant != NULL ? block->constant
+                     : block->pinned         ? run->outputs + block->offset
+                                             : run->workspace + block->offset;
 
-    return (void *)(begin + (size_t)v->offset * gpudl_dtype_size(v->dtype));
+    return begin + (size_t)v->offset * gpudl_dtype_size(v->dtype);
 }
 
 GpudlStrided cuda_value_strided(const CudaRun *run, int32_t value)
 {
     const CudaValue *v = &run->program->values[value];
-    GpudlStrided strided = {v->dtype, cuda_value_data(run->program, run->workspace, value), {0}};
+    GpudlStrided strided = {v->dtype, cuda_value_data(run, value), {0}};
 
     memcpy(strided.strides, v->strides, sizeof strided.strides);
     return strided;
@@ -47,11 +49,11 @@ int cuda_value_nhwc(const CudaValue *value, GpudlNhwc *nhwc)
     return pitch >= c && (c == 1 || s[1] == 1) && (h == 1 || s[2] == w * pitch) && (n == 1 || s[0] == h * w * pitch);
 }
 
-int cuda_program_queue(const CudaRun *run, uint32_t *failed)
+int cuda_program_queue(const CudaRun *run, uint32_t begin, uint32_t end, uint32_t *failed)
 {
     int status = 0;
 
-    for (uint32_t i = 0; i < run->program->n_steps && status == 0; i++) {
+    for (uint32_t i = begin; i < end && status == 0; i++) {
         *failed = i;
         status = run->program->steps[i].launch(&run->program->steps[i], run);
     }

@@ -22,6 +22,7 @@
 
 typedef struct {
     void *constant; /* on the device; NULL: in the workspace */
+    int pinned;     /* or where the host reads results, at offset */
     uint64_t bytes, offset;
     int32_t first, last; /* steps; first INT32_MAX: of none */
 } CudaBlock;
@@ -42,7 +43,7 @@ typedef struct CudaProgram CudaProgram;
 typedef struct {
     const CudaProgram *program;
     CudaDevice *device;
-    uint8_t *workspace;
+    uint8_t *workspace, *outputs; /* outputs: pinned */
     cudaStream_t stream;
     cudnnHandle_t handle;
 } CudaRun;
@@ -70,23 +71,23 @@ struct CudaProgram {
     CudaStep *steps;
     CudaBlock *blocks;
     CudaValue *values;
+    uint32_t n_frame_steps;           /* what frames need; those behind make heads dense, for whole tensors */
     int32_t input;                    /* value of the network's input: NHWC, 4 channels where it has at most 4 */
-    int32_t heads[GPUDL_MAX_OUTPUTS], /* dense float32, one per output, of the network */
-        scores[GPUDL_MAX_OUTPUTS];    /* and after the activation; the same value where there is none */
+    int32_t heads[GPUDL_MAX_OUTPUTS]; /* dense float32, one per output, before the activation */
     uint64_t work_bytes;
 };
 
 void cuda_program_free(CudaProgram *program);
 
-/** Address of a value on a workspace. */
-void *cuda_value_data(const CudaProgram *program, const uint8_t *workspace, int32_t value);
+/** Address of a value. */
+void *cuda_value_data(const CudaRun *run, int32_t value);
 /** The value as an operand of element-wise kernels. */
 GpudlStrided cuda_value_strided(const CudaRun *run, int32_t value);
 /** TRUE, and the extents, if a value of rank 4 or 2 lies as the picture kernels want it. */
 int cuda_value_nhwc(const CudaValue *value, GpudlNhwc *nhwc);
 
-/** Queues all steps; 0 or the first status, of step *failed. */
-int cuda_program_queue(const CudaRun *run, uint32_t *failed);
+/** Queues the steps begin <= i < end; 0 or the first status, of step *failed. */
+int cuda_program_queue(const CudaRun *run, uint32_t begin, uint32_t end, uint32_t *failed);
 /** That status as a fault. */
 GpudlStatus cuda_program_fault(const CudaRun *run, uint32_t step, int status, GpudlFault *fault);
 

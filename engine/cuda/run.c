@@ -14,27 +14,12 @@ CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t
     return (CudaRun){.program = bucket->program,
                      .device = engine->shared.device,
                      .workspace = bucket->workspace != NULL ? bucket->workspace : engine->slots[slot].workspace,
+                     .outputs = bucket->outputs != NULL ? bucket->outputs : engine->slots[slot].outputs,
                      .stream = engine->slots[slot].stream,
                      .handle = engine->shared.device->handles[0]};
 }
 
 /* ---- graphs ------------------------------------------------------------------------------------------------------ */
-
-/* Copies of the scores to pinned memory: head after head, each with all frames of the batch. */
-static cudaError_t queue_outputs(const CudaRun *run, float *outputs)
-{
-    const GpudlPlan *plan = run->program->plan;
-    cudaError_t error = cudaSuccess;
-
-    for (uint32_t i = 0; i < plan->n_outputs && error == cudaSuccess; i++) {
-        const uint64_t bytes = plan->tensors[plan->outputs[i]].bytes;
-
-        error = cudaMemcpyAsync(outputs, cuda_value_data(run->program, run->workspace, run->program->scores[i]), bytes,
-                                cudaMemcpyDeviceToHost, run->stream);
-        outputs += bytes / sizeof *outputs;
-    }
-    return error;
-}
 
 GpudlStatus cuda_capture(CudaEngine *engine, CudaBucket *bucket, uint32_t slot, GpudlFault *fault)
 {
@@ -52,7 +37,7 @@ GpudlStatus cuda_capture(CudaEngine *engine, CudaBucket *bucket, uint32_t slot, 
     if (status != CUDNN_STATUS_SUCCESS)
         return cuda_fail_cudnn(device, fault, (cudnnStatus_t)status, "cudnnSetStream()");
     /* once outside: kernels that are loaded at their first launch can't be while capturing */
-    status = cuda_program_queue(&run, &failed);
+    status = cuda_program_queue(&run, 0, run.program->n_frame_steps, &failed);
     if (status != 0)
         return cuda_program_fault(&run, failed, status, fault);
     error = cudaStreamSynchronize(run.stream);
@@ -60,13 +45,8 @@ GpudlStatus cuda_capture(CudaEngine *engine, CudaBucket *bucket, uint32_t slot, 
         error = cudaStreamBeginCapture(run.stream, cudaStreamCaptureModeThreadLocal);
     if (error != cudaSuccess)
         return cuda_fail(device, fault, error, "the first run of batch %lld", (long long)bucket->program->plan->batch);
-    status = cuda_program_queue(&run, &failed);
-    if (status == 0)
-        error = queue_outputs(&run, engine->slots[slot].outputs);
-    if (error == cudaSuccess)
-        error = cudaStreamEndCapture(run.stream, &graph);
-    else
-        cudaStreamEndCapture(run.stream, &graph);
+    status = cuda_program_queue(&run, 0, run.program->n_frame_steps, &failed);
+    error = cudaStreamEndCapture(run.stream, &graph);
     if (error == cudaSuccess && status == 0)
         error = cudaGraphInstantiate(&bucket->graphs[slot], graph, 0);
     if (graph != NULL)
@@ -88,7 +68,7 @@ int cuda_put_values(const CudaRun *run, uint32_t i, const float *values)
     const GpudlShape shape = {3, {d[1], d[2], d[3]}};
     const GpudlStrided from = {GPUDL_DTYPE_F32, (void *)values, {d[2] * d[3], d[3], 1}};
     const size_t frame = (size_t)input->strides[0] * gpudl_dtype_size(input->dtype);
-    uint8_t *at = (uint8_t *)cuda_value_data(p, run->workspace, p->input) + i * frame;
+    uint8_t *at = (uint8_t *)cuda_value_data(run, p->input) + i * frame;
     GpudlStrided to = {input->dtype, at, {input->strides[1], input->strides[2], input->strides[3]}};
     int status = (int)cudaMemsetAsync(at, 0, frame, run->stream);
 
@@ -136,7 +116,7 @@ static int queue_inputs(const CudaEngine *engine, CudaSlot *slot, const CudaRun 
         if (status == 0)
             status = gpudl_preproc_cuda(slot->device_jobs, (int32_t)batch, engine->params.input_width,
                                         engine->params.input_height, engine->params.input_channels, layout,
-                                        cuda_value_data(p, run->workspace, p->input), run->stream);
+                                        cuda_value_data(run, p->input), run->stream);
     }
     for (uint32_t i = 0; i < n && status == 0; i++)
         if (jobs[i].frame == NULL)
@@ -220,14 +200,14 @@ static cudaError_t wait_event(cudaEvent_t event, uint64_t timeout_ns)
 /* Each frame's part of each head to where its job wants it. */
 static void give_outputs(const CudaEngine *engine, const CudaSlot *slot, const GpudlPlan *plan)
 {
-    const float *from = slot->outputs;
+    const uint8_t *from = slot->outputs;
 
     for (uint32_t h = 0; h < plan->n_outputs; h++) {
         const uint64_t bytes = engine->plan1->tensors[engine->plan1->outputs[h]].bytes;
 
         for (uint32_t i = 0; i < slot->n_running; i++)
-            memcpy(slot->running[i].outputs[h], (const uint8_t *)from + i * bytes, bytes);
-        from += plan->tensors[plan->outputs[h]].bytes / sizeof *from;
+            memcpy(slot->running[i].outputs[h], from + i * bytes, bytes);
+        from += plan->tensors[plan->outputs[h]].bytes;
     }
 }
 

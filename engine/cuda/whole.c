@@ -27,34 +27,32 @@ static void leave(CudaEngine *engine, const CudaBucket *bucket)
         pthread_mutex_unlock(&engine->lock);
 }
 
-/* Queues the network: its graph, or the steps of what has none. */
+/* Queues the network, its graph or the steps of what has none, and what makes its heads dense. */
 static GpudlStatus queue_network(CudaEngine *engine, const CudaRun *run, const CudaBucket *bucket, uint32_t slot,
                                  GpudlFault *fault)
 {
     CudaDevice *device = engine->shared.device;
+    const CudaProgram *p = run->program;
+    const int has_graph = bucket->graphs[slot] != NULL;
+    cudaError_t error = has_graph ? cudaGraphLaunch(bucket->graphs[slot], run->stream) : cudaSuccess;
     GpudlStatus result = GPUDL_STATUS_OK;
     uint32_t failed = 0;
     int status;
 
-    if (bucket->graphs[slot] != NULL) {
-        cudaError_t error = cudaGraphLaunch(bucket->graphs[slot], run->stream);
-
-        return error == cudaSuccess ? result : cuda_fail(device, fault, error, "running a graph");
-    }
+    if (error != cudaSuccess)
+        return cuda_fail(device, fault, error, "running a graph");
     pthread_mutex_lock(&device->lock);
     status = (int)device->cudnn->set_stream(run->handle, run->stream);
     if (status != CUDNN_STATUS_SUCCESS) {
         result = cuda_fail_cudnn(device, fault, (cudnnStatus_t)status, "cudnnSetStream()");
     } else {
-        status = cuda_program_queue(run, &failed);
+        status = cuda_program_queue(run, has_graph ? p->n_frame_steps : 0, p->n_steps, &failed);
         if (status != 0)
             result = cuda_program_fault(run, failed, status, fault);
     }
     pthread_mutex_unlock(&device->lock);
     return result;
 }
-
-/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 static GpudlStatus run_whole(CudaEngine *engine, uint32_t slot, const CudaBucket *bucket, const float *input,
                              void *const *outputs, GpudlFault *fault)
@@ -75,7 +73,7 @@ static GpudlStatus run_whole(CudaEngine *engine, uint32_t slot, const CudaBucket
     if (error == cudaSuccess && status == 0)
         result = queue_network(engine, &run, bucket, slot, fault);
     for (uint32_t i = 0; i < plan->n_outputs && error == cudaSuccess && status == 0 && result == GPUDL_STATUS_OK; i++)
-        error = cudaMemcpyAsync(outputs[i], cuda_value_data(run.program, run.workspace, run.program->heads[i]),
+        error = cudaMemcpyAsync(outputs[i], cuda_value_data(&run, run.program->heads[i]),
                                 plan->tensors[plan->outputs[i]].bytes, cudaMemcpyDeviceToHost, run.stream);
     if (error == cudaSuccess)
         error = cudaStreamSynchronize(run.stream);
@@ -184,16 +182,40 @@ static uint64_t bytes_of(const CudaProgram *p, const CudaStep *step)
     return bytes;
 }
 
-/* The median of a step's runs, each between two events. */
+/* So many runs of a step in one graph, since the device would wait for launches otherwise. */
+#define RUNS 10
+
+static cudaGraphExec_t capture_step(const CudaRun *run, const CudaStep *step, int *status)
+{
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
+    int ended;
+
+    *status = (int)cudaStreamBeginCapture(run->stream, cudaStreamCaptureModeThreadLocal);
+    if (*status != 0)
+        return NULL;
+    for (int i = 0; i < RUNS && *status == 0; i++)
+        *status = step->launch(step, run);
+    ended = (int)cudaStreamEndCapture(run->stream, &graph);
+    *status = *status != 0 ? *status : ended;
+    if (*status == 0)
+        *status = (int)cudaGraphInstantiate(&exec, graph, 0);
+    if (graph != NULL)
+        cudaGraphDestroy(graph);
+    return exec;
+}
+
+/* The median of runs replays, in nanoseconds of one run. */
 static int time_step(const CudaSlot *slot, const CudaRun *run, const CudaStep *step, float *times, uint32_t runs,
                      uint64_t *ns)
 {
-    int status = 0;
+    int status;
+    cudaGraphExec_t exec = capture_step(run, step, &status);
 
     for (uint32_t i = 0; i < runs && status == 0; i++) {
         status = (int)cudaEventRecord(slot->begin, run->stream);
         if (status == 0)
-            status = step->launch(step, run);
+            status = (int)cudaGraphLaunch(exec, run->stream);
         if (status == 0)
             status = (int)cudaEventRecord(slot->done, run->stream);
         if (status == 0)
@@ -203,8 +225,10 @@ static int time_step(const CudaSlot *slot, const CudaRun *run, const CudaStep *s
     }
     if (status == 0) {
         qsort(times, runs, sizeof *times, by_value);
-        *ns = (uint64_t)(times[runs / 2] * 1e6f);
+        *ns = (uint64_t)(times[runs / 2] * 1e6f / RUNS);
     }
+    if (exec != NULL)
+        cudaGraphExecDestroy(exec);
     return status;
 }
 
@@ -218,7 +242,7 @@ static GpudlStatus profile(CudaEngine *engine, uint32_t slot, CudaBucket *bucket
 
     if (status != CUDNN_STATUS_SUCCESS)
         return cuda_fail_cudnn(run.device, fault, (cudnnStatus_t)status, "cudnnSetStream()");
-    for (uint32_t i = 0; i < p->n_steps; i++) {
+    for (uint32_t i = 0; i < p->n_frame_steps; i++) {
         const CudaStep *step = &p->steps[i];
         GpudlProfileRow *row = &bucket->rows[i];
 
@@ -231,7 +255,7 @@ static GpudlStatus profile(CudaEngine *engine, uint32_t slot, CudaBucket *bucket
         if (status != 0)
             return cuda_program_fault(&run, i, status, fault);
     }
-    *n_rows = p->n_steps;
+    *n_rows = p->n_frame_steps;
     return GPUDL_STATUS_OK;
 }
 
