@@ -255,6 +255,7 @@ GpudlStatus cuda_device_open(GpudlDeviceParams *params, void **result, GpudlFaul
     if (self == NULL)
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the device");
     pthread_mutex_init(&self->lock, NULL);
+    pthread_mutex_init(&self->building, NULL);
     status = check_device(params->id, &self->properties, fault);
     if (status == GPUDL_STATUS_OK)
         status = cuda_driver(&self->driver, fault);
@@ -297,6 +298,7 @@ void cuda_device_close(void *data)
     if (self->primary)
         self->driver->primary_release(self->id);
     pthread_mutex_destroy(&self->lock);
+    pthread_mutex_destroy(&self->building);
     free(self);
 }
 

@@ -11,8 +11,8 @@
 
 #include "libraries.h"
 
-/** Most threads that build plans at the same time. */
-#define CUDA_BUILDERS 16
+/** Handles: one to run with, one for each thread that builds plans. */
+#define CUDA_BUILDERS 17
 
 typedef struct {
     int32_t id;
@@ -22,8 +22,10 @@ typedef struct {
     const CudaCudnn *cudnn;
     cudaStream_t upload; /* of stage() */
     struct cudaDeviceProp properties;
-    pthread_mutex_t lock;                 /* handles; taken for as long as plans are built or captured */
-    cudnnHandle_t handles[CUDA_BUILDERS]; /* made when first needed, kept: plans remember theirs. [0] also runs */
+    /* building before lock. building: handles from 1 on, for as long as plans are built with them; seconds. lock:
+     * handle 0, for as long as something runs or is captured with it. */
+    pthread_mutex_t building, lock;
+    cudnnHandle_t handles[CUDA_BUILDERS]; /* made when first needed, kept: plans remember theirs */
     atomic_int lost;                      /* a sticky error was seen */
 } CudaDevice;
 
@@ -38,7 +40,7 @@ __attribute__((format(printf, 4, 5))) GpudlStatus cuda_fail(CudaDevice *device, 
 __attribute__((format(printf, 4, 5))) GpudlStatus cuda_fail_cudnn(CudaDevice *device, GpudlFault *fault,
                                                                   cudnnStatus_t error, const char *format, ...);
 
-/** The i-th handle, made now if need be. Under the device's lock, in its context. NULL with *fault. */
+/** The i-th handle, made now if need be. Under its lock, in the device's context. NULL with *fault. */
 cudnnHandle_t cuda_handle(CudaDevice *device, int i, GpudlFault *fault);
 
 /* Functions of the module's table. */

@@ -82,26 +82,28 @@ static void free_slot(CudaSlot *slot)
 
 /* ---- buckets ----------------------------------------------------------------------------------------------------- */
 
+/* From beginning to end on this thread. */
 static CudaProgram *compile(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
 {
     CudaShared *shared = &engine->shared;
     const GpudlPlan *plan = shared->host->plan(shared->host->host, batch, fault);
-    CudaProgram *program;
+    CudaCompilation *compilation;
     cudaError_t error;
+    int done;
 
     *status = GPUDL_STATUS_UNSUPPORTED;
-    if (plan == NULL)
+    compilation = plan != NULL ? cuda_compile_begin(shared, plan, status, fault) : NULL;
+    if (compilation == NULL)
         return NULL;
-    pthread_mutex_lock(&shared->device->lock);
-    program = cuda_compile(shared, plan, status, fault);
+    cuda_tuning_build(compilation->tuning);
+    *status = cuda_tuning_try(compilation->tuning, UINT64_MAX, &done, fault);
     error = cudaStreamSynchronize(NULL); /* uploads of weights */
-    pthread_mutex_unlock(&shared->device->lock);
-    if (program != NULL && error != cudaSuccess) {
+    if (*status == GPUDL_STATUS_OK && error != cudaSuccess)
         *status = cuda_fail(shared->device, fault, error, "uploading weights");
-        cuda_program_free(program);
-        return NULL;
-    }
-    return program;
+    if (*status == GPUDL_STATUS_OK)
+        return cuda_compile_end(compilation, status, fault);
+    cuda_compile_free(compilation);
+    return NULL;
 }
 
 static void free_bucket(CudaBucket *bucket)
@@ -148,8 +150,7 @@ static GpudlStatus warm_up(CudaEngine *engine, CudaBucket *bucket, GpudlFault *f
     return GPUDL_STATUS_OK;
 }
 
-/* Lists a program, with graphs. Takes it over. */
-static GpudlStatus add_bucket(CudaEngine *engine, CudaProgram *program, GpudlFault *fault)
+GpudlStatus cuda_engine_add(CudaEngine *engine, CudaProgram *program, GpudlFault *fault)
 {
     CudaBucket bucket = {.program = program};
     GpudlStatus status = GPUDL_STATUS_OK;
@@ -172,23 +173,6 @@ static GpudlStatus add_bucket(CudaEngine *engine, CudaProgram *program, GpudlFau
     engine->buckets[at] = bucket;
     engine->n_buckets++;
     return GPUDL_STATUS_OK;
-}
-
-static GpudlStatus compile_between(CudaEngine *engine, int64_t batch, GpudlFault *fault)
-{
-    GpudlStatus status = GPUDL_STATUS_OK;
-    CudaProgram *program = compile(engine, batch, &status, fault);
-
-    if (program == NULL)
-        return status;
-    if (program->work_bytes > engine->work_bytes || engine->n_buckets == GPUDL_MAX_BUCKETS) {
-        gpudl_module_fail(fault, GPUDL_STATUS_UNSUPPORTED,
-                          "batch %lld takes %llu bytes of work memory, more than the engine's %llu", (long long)batch,
-                          (unsigned long long)program->work_bytes, (unsigned long long)engine->work_bytes);
-        cuda_program_free(program);
-        return GPUDL_STATUS_UNSUPPORTED;
-    }
-    return add_bucket(engine, program, fault);
 }
 
 CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
@@ -230,7 +214,7 @@ CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *st
     return engine->others = bucket;
 }
 
-static void tell(CudaEngine *engine)
+void cuda_engine_tell(CudaEngine *engine)
 {
     GpudlEngineInfo *info = &engine->info;
 
@@ -287,11 +271,11 @@ static GpudlStatus open_engine(CudaEngine *engine, GpudlFault *fault)
     for (int i = 0; i < CUDA_SLOTS && status == GPUDL_STATUS_OK; i++)
         status = make_slot(engine, &engine->slots[i], engine->params.batch_size, fault);
     if (status == GPUDL_STATUS_OK) {
-        status = add_bucket(engine, largest, fault);
+        status = cuda_engine_add(engine, largest, fault);
         largest = NULL;
     }
     if (status == GPUDL_STATUS_OK && single != NULL) {
-        status = add_bucket(engine, single, fault);
+        status = cuda_engine_add(engine, single, fault);
         single = NULL;
     }
     cuda_program_free(largest);
@@ -307,6 +291,7 @@ void cuda_close(void *data)
     CudaDevice *device = engine->shared.device;
 
     cuda_enter(device);
+    cuda_idle_end(engine);
     for (int i = 0; i < CUDA_SLOTS; i++)
         free_slot(&engine->slots[i]);
     for (uint32_t i = 0; i < engine->n_buckets; i++)
@@ -323,6 +308,8 @@ void cuda_close(void *data)
     cudaGetLastError();
     cuda_leave(device);
     pthread_mutex_destroy(&engine->lock);
+    pthread_mutex_destroy(&engine->built_lock);
+    pthread_cond_destroy(&engine->built_changed);
     free(engine);
 }
 
@@ -336,6 +323,7 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
     if (engine == NULL)
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
     pthread_mutex_init(&engine->lock, NULL);
+    cuda_idle_init(engine);
     engine->params = *params;
     engine->params.cache_dir = NULL;
     engine->shared =
@@ -361,33 +349,8 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
     snprintf(engine->info.device_name, sizeof engine->info.device_name, "%.60s, CUDA %d.%d, cuDNN %zu.%zu.%zu",
              dev->properties.name, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10, dev->cudnn->get_version() / 10000,
              dev->cudnn->get_version() % 10000 / 100, dev->cudnn->get_version() % 100);
-    tell(engine);
+    cuda_engine_tell(engine);
     *info = engine->info;
     *result = engine;
-    return status;
-}
-
-/* The batch sizes between one and the largest, one at a time. One that can't be made is left out. */
-GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fault)
-{
-    CudaEngine *engine = data;
-    const GpudlHost *host = engine->shared.host;
-    GpudlStatus status = GPUDL_STATUS_OK;
-
-    *more = 0;
-    if (engine->n_wanted == 0)
-        return status;
-    cuda_enter(engine->shared.device);
-    status = compile_between(engine, engine->wanted[--engine->n_wanted], fault);
-    cuda_leave(engine->shared.device);
-    if (status == GPUDL_STATUS_OK) {
-        tell(engine);
-        host->changed(host->host, &engine->info);
-    } else if (status != GPUDL_STATUS_DEVICE) {
-        if (!host->closing(host->host))
-            host->log(host->host, GPUDL_LOG_WARNING, fault->message);
-        status = GPUDL_STATUS_OK;
-    }
-    *more = engine->n_wanted > 0;
     return status;
 }

@@ -45,18 +45,36 @@ typedef struct {
     pthread_mutex_t lock; /* others, for as long as one of them runs; before the device's */
     CudaBucket *others;   /* of batch sizes that only checks and profiles ask for: no graphs */
     GpudlEngineInfo info;
+
+    /* What idle() is at: a compilation whose plans a thread builds. */
+    CudaCompilation *pending;
+    pthread_t builder;
+    int has_builder;
+    pthread_mutex_t built_lock;
+    pthread_cond_t built_changed;
+    int built; /* under built_lock */
 } CudaEngine;
 
 GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **engine,
                       GpudlEngineInfo *info, GpudlFault *fault);
 void cuda_close(void *engine);
-GpudlStatus cuda_idle(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);
 
 /** The smallest bucket that holds n frames; NULL if there is none. exact: of just that size. */
 CudaBucket *cuda_engine_bucket(CudaEngine *engine, int64_t n, int exact);
 /** The one of just this batch among the others, compiled on first demand. Under the engine's lock, in the device's
  * context. NULL with *status and *fault. */
 CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault);
+
+/** Lists a program among the buckets, with graphs on all slots. Takes it over. */
+GpudlStatus cuda_engine_add(CudaEngine *engine, CudaProgram *program, GpudlFault *fault);
+/** Brings the info up to date. */
+void cuda_engine_tell(CudaEngine *engine);
+
+/* idle.c */
+GpudlStatus cuda_idle(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);
+void cuda_idle_init(CudaEngine *engine);
+/** Drops what is being compiled; waits for the thread. In the device's context. */
+void cuda_idle_end(CudaEngine *engine);
 
 /* run.c */
 GpudlStatus cuda_submit(void *engine, uint32_t slot, const GpudlJob *jobs, uint32_t n, GpudlFault *fault);

@@ -272,55 +272,95 @@ static void place(CudaCompiler *c)
     free(first);
 }
 
-static void compile(CudaCompiler *c)
+static void lower_all(CudaCompiler *c)
 {
+    cuda_weights_begin(c->weights);
     cuda_plan_targets(c);
     define_input(c);
     for (c->node = 0; c->node < (int32_t)c->plan->n_nodes && c->status == GPUDL_STATUS_OK; c->node++)
         cuda_lower_node(c, &c->plan->nodes[c->node]);
     c->node = (int32_t)c->plan->n_nodes - 1;
     cuda_lower_heads(c);
-    if (c->status == GPUDL_STATUS_OK)
-        c->status = cuda_convs_choose(c->convs, c->fault);
-    if (c->status == GPUDL_STATUS_OK)
-        place(c);
 }
 
-CudaProgram *cuda_compile(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault)
+/* What lowering needs, for each tensor. */
+static int prepare(CudaCompiler *c)
 {
-    CudaCompiler c = {.device = shared->device,
-                      .host = shared->host,
-                      .convs = &shared->convs,
-                      .weights = &shared->weights,
-                      .plan = plan,
-                      .dtype = shared->dtype,
-                      .tf32 = shared->tf32,
-                      .activation = shared->activation,
-                      .fault = fault};
+    const uint32_t n = c->plan->n_tensors;
 
-    c.program = calloc(1, sizeof *c.program);
-    c.tensor_values = malloc((plan->n_tensors + 1u) * sizeof *c.tensor_values);
-    c.targets = malloc((plan->n_tensors + 1u) * sizeof *c.targets);
-    if (c.program == NULL || c.tensor_values == NULL || c.targets == NULL) {
-        cuda_compiler_fail(&c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
-    } else if (plan->n_outputs > GPUDL_MAX_OUTPUTS || plan->n_nodes == 0) {
-        cuda_compiler_fail(&c, GPUDL_STATUS_UNSUPPORTED,
-                           "%u nodes and %u outputs, expected at least one node and at most %d outputs", plan->n_nodes,
-                           plan->n_outputs, GPUDL_MAX_OUTPUTS);
-    } else {
-        for (uint32_t i = 0; i < plan->n_tensors; i++) {
-            c.tensor_values[i] = -1;
-            c.targets[i].concat = -1;
-        }
-        c.program->plan = plan;
-        cuda_weights_begin(c.weights);
-        compile(&c);
+    c->program = calloc(1, sizeof *c->program);
+    c->tensor_values = malloc((n + 1u) * sizeof *c->tensor_values);
+    c->targets = malloc((n + 1u) * sizeof *c->targets);
+    if (c->program == NULL || c->tensor_values == NULL || c->targets == NULL) {
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return 0;
     }
-    free(c.tensor_values);
-    free(c.targets);
-    *status = c.status;
-    if (c.status == GPUDL_STATUS_OK)
-        return c.program;
-    cuda_program_free(c.program);
+    if (c->plan->n_outputs > GPUDL_MAX_OUTPUTS || c->plan->n_nodes == 0) {
+        cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED,
+                           "%u nodes and %u outputs, expected at least one node and at most %d outputs",
+                           c->plan->n_nodes, c->plan->n_outputs, GPUDL_MAX_OUTPUTS);
+        return 0;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        c->tensor_values[i] = -1;
+        c->targets[i].concat = -1;
+    }
+    c->program->plan = c->plan;
+    return 1;
+}
+
+void cuda_compile_free(CudaCompilation *compilation)
+{
+    cuda_tuning_free(compilation->tuning);
+    cuda_program_free(compilation->compiler.program);
+    free(compilation->compiler.tensor_values);
+    free(compilation->compiler.targets);
+    free(compilation);
+}
+
+CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault)
+{
+    CudaCompilation *compilation = calloc(1, sizeof *compilation);
+    CudaCompiler *c = compilation != NULL ? &compilation->compiler : NULL;
+
+    if (c == NULL) {
+        *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return NULL;
+    }
+    *c = (CudaCompiler){.device = shared->device,
+                        .host = shared->host,
+                        .convs = &shared->convs,
+                        .weights = &shared->weights,
+                        .plan = plan,
+                        .dtype = shared->dtype,
+                        .tf32 = shared->tf32,
+                        .activation = shared->activation,
+                        .fault = fault};
+    if (prepare(c))
+        lower_all(c);
+    if (c->status == GPUDL_STATUS_OK) {
+        compilation->tuning = cuda_tuning_new(c->convs, fault);
+        c->status = compilation->tuning != NULL ? GPUDL_STATUS_OK : GPUDL_STATUS_NO_MEMORY;
+    }
+    *status = c->status;
+    if (c->status == GPUDL_STATUS_OK)
+        return compilation;
+    cuda_compile_free(compilation);
     return NULL;
+}
+
+CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status, GpudlFault *fault)
+{
+    CudaCompiler *c = &compilation->compiler;
+    CudaProgram *program = NULL;
+
+    c->fault = fault;
+    place(c);
+    *status = c->status;
+    if (c->status == GPUDL_STATUS_OK) {
+        program = c->program;
+        c->program = NULL;
+    }
+    cuda_compile_free(compilation);
+    return program;
 }

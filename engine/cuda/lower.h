@@ -46,9 +46,21 @@ typedef struct {
     int32_t tf32, activation;
 } CudaShared;
 
-/** Compiles a plan whose constants are readable now. Under the device's lock, in its context. NULL with *status and
- * *fault; UNSUPPORTED names node and operator. */
-CudaProgram *cuda_compile(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault);
+/**
+ * The compilation of a plan: begin() lowers the nodes, whose constants are readable now; then its tuning is built and
+ * tried (tune.h); end() places the memory. Each in the device's context, but for building.
+ */
+typedef struct {
+    CudaCompiler compiler;
+    CudaTuning *tuning;
+} CudaCompilation;
+
+/** NULL with *status and *fault; UNSUPPORTED names node and operator. */
+CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault);
+/** The program; NULL with *status and *fault. Frees the compilation in any case. */
+CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status, GpudlFault *fault);
+/** Instead of end(). */
+void cuda_compile_free(CudaCompilation *compilation);
 
 /** Fails the compilation once; the first message stays. */
 __attribute__((format(printf, 3, 4))) void cuda_compiler_fail(CudaCompiler *c, GpudlStatus status, const char *format,

@@ -17,16 +17,17 @@ typedef struct {
     int n;
 } Candidates;
 
-/* Threads take one after the other. */
-typedef struct {
+struct CudaTuning {
     const CudaConvs *convs;
     Candidates *candidates;
-    uint32_t n;
-    atomic_uint next;
-} Work;
+    uint32_t n, tried;
+    atomic_uint next; /* threads that build take one after the other */
+    CudaTrial trial;
+    int is_open;
+};
 
 typedef struct {
-    Work *work;
+    CudaTuning *tuning;
     cudnnHandle_t handle;
     pthread_t thread;
 } Builder;
@@ -83,41 +84,48 @@ static int is_unwanted(const GpudlHost *host)
 static void *build_plans(void *data)
 {
     const Builder *self = data;
-    Work *work = self->work;
-    const GpudlHost *host = work->convs->host;
+    CudaTuning *tuning = self->tuning;
+    const CudaConvs *convs = tuning->convs;
 
-    cuda_enter(work->convs->device);
+    cuda_enter(convs->device);
     for (;;) {
-        uint32_t i = atomic_fetch_add(&work->next, 1);
+        uint32_t i = atomic_fetch_add(&tuning->next, 1);
 
-        if (i >= work->n || is_unwanted(host))
+        if (i >= tuning->n || is_unwanted(convs->host))
             break;
-        find_plans(work->convs, self->handle, &work->candidates[i], work->convs->measured);
+        find_plans(convs, self->handle, &tuning->candidates[i], convs->measured);
     }
-    cuda_leave(work->convs->device);
+    cuda_leave(convs->device);
     return NULL;
 }
 
-/* On as many threads as there are processors; without any of its own where none can be made. */
-static GpudlStatus build_all(Work *work, GpudlFault *fault)
+/* On as many threads as there are processors, or as can be had. The first handle is for running alone. */
+void cuda_tuning_build(CudaTuning *tuning)
 {
+    CudaDevice *device = tuning->convs->device;
     Builder builders[CUDA_BUILDERS];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int n = 0, most = cores < 1 ? 1 : cores > CUDA_BUILDERS ? CUDA_BUILDERS : (int)cores, started = 0;
+    uint32_t n = 0, most = cores < 1 ? 1 : cores > CUDA_BUILDERS - 1 ? CUDA_BUILDERS - 1 : (uint32_t)cores;
+    uint32_t started = 0;
+    GpudlFault fault;
 
-    for (; n < most && (uint32_t)n < work->n; n++) {
-        builders[n] = (Builder){.work = work, .handle = cuda_handle(work->convs->device, n, fault)};
+    pthread_mutex_lock(&device->building);
+    cuda_enter(device);
+    for (; n < most && n < tuning->n; n++) {
+        builders[n] = (Builder){.tuning = tuning, .handle = cuda_handle(device, 1 + (int)n, &fault)};
         if (builders[n].handle == NULL)
-            return GPUDL_STATUS_BACKEND;
+            break;
     }
-    for (int i = 1; i < n; i++)
+    for (uint32_t i = 1; i < n; i++)
         if (pthread_create(&builders[i].thread, NULL, build_plans, &builders[i]) == 0)
-            started |= 1 << i;
-    build_plans(&builders[0]);
-    for (int i = 1; i < n; i++)
-        if ((started & 1 << i) != 0)
+            started |= 1u << i;
+    if (n > 0)
+        build_plans(&builders[0]);
+    for (uint32_t i = 1; i < n; i++)
+        if ((started & 1u << i) != 0)
             pthread_join(builders[i].thread, NULL);
-    return GPUDL_STATUS_OK;
+    cuda_leave(device);
+    pthread_mutex_unlock(&device->building);
 }
 
 /* ---- choosing ---------------------------------------------------------------------------------------------------- */
@@ -191,52 +199,91 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
     return status;
 }
 
-static GpudlStatus choose_all(CudaConvs *convs, Work *work, GpudlFault *fault)
+static GpudlStatus open_trial(CudaTuning *tuning, GpudlFault *fault)
 {
     size_t bytes = 0, picture_bytes = 0;
-    CudaTrial trial;
-    GpudlStatus status;
 
-    for (uint32_t i = 0; i < work->n; i++)
-        for (int p = 0; p == 0 || p < work->candidates[i].n; p++) {
-            const int64_t workspace = work->candidates[i].n > 0 ? work->candidates[i].plans[p].workspace : 0;
-            size_t picture, all = cuda_trial_bytes(&work->candidates[i].conv->key, workspace, &picture);
+    for (uint32_t i = 0; i < tuning->n; i++)
+        for (int p = 0; p == 0 || p < tuning->candidates[i].n; p++) {
+            const Candidates *c = &tuning->candidates[i];
+            size_t picture, all = cuda_trial_bytes(&c->conv->key, c->n > 0 ? c->plans[p].workspace : 0, &picture);
 
             bytes = all > bytes ? all : bytes;
             picture_bytes = picture > picture_bytes ? picture : picture_bytes;
         }
-    status = cuda_trial_open(&trial, convs->device, work->candidates[0].conv->key.half, bytes, picture_bytes, fault);
-    for (uint32_t i = 0; i < work->n && status == GPUDL_STATUS_OK; i++) {
-        if (is_unwanted(convs->host))
-            status = gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled while trying convolutions");
-        else
-            status = choose_one(convs, &trial, &work->candidates[i], fault);
+    tuning->is_open = 1;
+    return cuda_trial_open(&tuning->trial, tuning->convs->device, tuning->candidates[0].conv->key.half, bytes,
+                           picture_bytes, fault);
+}
+
+static GpudlStatus try_next(CudaTuning *tuning, GpudlFault *fault)
+{
+    CudaDevice *device = tuning->convs->device;
+    Candidates *c = &tuning->candidates[tuning->tried];
+    GpudlStatus status = GPUDL_STATUS_OK;
+
+    pthread_mutex_lock(&device->lock);
+    if (cuda_handle(device, 0, fault) == NULL)
+        status = GPUDL_STATUS_BACKEND;
+    if (status == GPUDL_STATUS_OK && !tuning->is_open)
+        status = open_trial(tuning, fault);
+    if (status == GPUDL_STATUS_OK && c->conv->chosen) /* for another program meanwhile */
+        free_plans(tuning->convs, c);
+    else if (status == GPUDL_STATUS_OK) {
+        cudnnStatus_t error = device->cudnn->set_stream(device->handles[0], tuning->trial.stream);
+
+        status = error == CUDNN_STATUS_SUCCESS ? choose_one(tuning->convs, &tuning->trial, c, fault)
+                                               : cuda_fail_cudnn(device, fault, error, "cudnnSetStream()");
     }
-    cuda_trial_close(&trial);
+    pthread_mutex_unlock(&device->lock);
+    tuning->tried++;
     return status;
 }
 
-GpudlStatus cuda_convs_choose(CudaConvs *convs, GpudlFault *fault)
+GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done, GpudlFault *fault)
 {
-    Work work = {.convs = convs};
-    GpudlStatus status;
+    GpudlStatus status = GPUDL_STATUS_OK;
+
+    do {
+        if (is_unwanted(tuning->convs->host))
+            return gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled while trying convolutions");
+        if (tuning->tried < tuning->n)
+            status = try_next(tuning, fault);
+        *done = tuning->tried == tuning->n;
+    } while (status == GPUDL_STATUS_OK && !*done && gpudl_module_now_ns() < deadline_ns);
+    return status;
+}
+
+CudaTuning *cuda_tuning_new(CudaConvs *convs, GpudlFault *fault)
+{
+    CudaTuning *tuning = calloc(1, sizeof *tuning);
+    uint32_t n = 0;
 
     for (CudaConv *conv = convs->first; conv != NULL; conv = conv->next)
-        work.n += !conv->chosen;
-    if (work.n == 0)
-        return GPUDL_STATUS_OK;
-    work.candidates = calloc(work.n, sizeof *work.candidates);
-    if (work.candidates == NULL)
-        return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for %u convolutions", work.n);
-    work.n = 0;
+        n += !conv->chosen;
+    if (tuning != NULL) {
+        tuning->convs = convs;
+        tuning->candidates = calloc(n + 1u, sizeof *tuning->candidates);
+    }
+    if (tuning == NULL || tuning->candidates == NULL) {
+        gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for %u convolutions", n);
+        free(tuning);
+        return NULL;
+    }
     for (CudaConv *conv = convs->first; conv != NULL; conv = conv->next)
         if (!conv->chosen)
-            work.candidates[work.n++].conv = conv;
-    status = build_all(&work, fault);
-    if (status == GPUDL_STATUS_OK)
-        status = choose_all(convs, &work, fault);
-    for (uint32_t i = 0; i < work.n; i++)
-        free_plans(convs, &work.candidates[i]);
-    free(work.candidates);
-    return status;
+            tuning->candidates[tuning->n++].conv = conv;
+    return tuning;
+}
+
+void cuda_tuning_free(CudaTuning *tuning)
+{
+    if (tuning == NULL)
+        return;
+    if (tuning->is_open)
+        cuda_trial_close(&tuning->trial);
+    for (uint32_t i = 0; i < tuning->n; i++)
+        free_plans(tuning->convs, &tuning->candidates[i]);
+    free(tuning->candidates);
+    free(tuning);
 }

@@ -16,8 +16,21 @@ typedef struct {
 /** The problem's entry, added if there is none yet. NULL if there is no memory. */
 CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key);
 
-/** Chooses a plan for all that have none; each is tried before it is taken. Under the device's lock, in its context. */
-GpudlStatus cuda_convs_choose(CudaConvs *convs, GpudlFault *fault);
+/**
+ * Choosing plans for all that have none yet, in two parts. Building takes processors for seconds and may be done by any
+ * thread beside everything else; trying takes the device, a problem at a time. Each plan is tried before it is taken.
+ */
+typedef struct CudaTuning CudaTuning;
+
+/** NULL with *fault if there is no memory. */
+CudaTuning *cuda_tuning_new(CudaConvs *convs, GpudlFault *fault);
+/** Waits for others that build on this device. Ends soon once the host wants it to. */
+void cuda_tuning_build(CudaTuning *tuning);
+/** After building, in the device's context, its lock not held: tries problems until the deadline
+ * (gpudl_module_now_ns()); at least one. *done: all have been. */
+GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done, GpudlFault *fault);
+/** Takes NULL. In the device's context. */
+void cuda_tuning_free(CudaTuning *tuning);
 
 void cuda_convs_clear(CudaConvs *convs);
 

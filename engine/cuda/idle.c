@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is done while nothing is queued: the batch sizes between one and the largest, one at a time. */
+#include <errno.h>
+#include <time.h>
+
+#include "engine.h"
+#include "engine/module.h"
+
+void cuda_idle_init(CudaEngine *engine)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&engine->built_changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&engine->built_lock, NULL);
+}
+
+static void *build(void *data)
+{
+    CudaEngine *engine = data;
+
+    cuda_tuning_build(engine->pending->tuning);
+    pthread_mutex_lock(&engine->built_lock);
+    engine->built = 1;
+    pthread_cond_broadcast(&engine->built_changed);
+    pthread_mutex_unlock(&engine->built_lock);
+    return NULL;
+}
+
+static int wait_built(CudaEngine *engine, uint64_t deadline_ns)
+{
+    const struct timespec until = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
+    int built;
+
+    pthread_mutex_lock(&engine->built_lock);
+    while (!engine->built && pthread_cond_timedwait(&engine->built_changed, &engine->built_lock, &until) != ETIMEDOUT)
+        ;
+    built = engine->built;
+    pthread_mutex_unlock(&engine->built_lock);
+    return built;
+}
+
+static void join(CudaEngine *engine)
+{
+    if (engine->has_builder)
+        pthread_join(engine->builder, NULL);
+    engine->has_builder = 0;
+}
+
+void cuda_idle_end(CudaEngine *engine)
+{
+    join(engine);
+    if (engine->pending != NULL)
+        cuda_compile_free(engine->pending);
+    engine->pending = NULL;
+}
+
+static GpudlStatus begin(CudaEngine *engine, GpudlFault *fault)
+{
+    const GpudlHost *host = engine->shared.host;
+    GpudlStatus status = GPUDL_STATUS_UNSUPPORTED;
+    const GpudlPlan *plan = host->plan(host->host, engine->wanted[--engine->n_wanted], fault);
+
+    if (plan != NULL)
+        engine->pending = cuda_compile_begin(&engine->shared, plan, &status, fault);
+    if (engine->pending == NULL)
+        return status;
+    engine->built = 0;
+    if (pthread_create(&engine->builder, NULL, build, engine) == 0)
+        engine->has_builder = 1;
+    else
+        build(engine);
+    return GPUDL_STATUS_OK;
+}
+
+/* The program's turn to be listed. */
+static GpudlStatus end(CudaEngine *engine, GpudlFault *fault)
+{
+    GpudlStatus status = GPUDL_STATUS_OK;
+    CudaCompilation *compilation = engine->pending;
+    CudaProgram *program;
+
+    engine->pending = NULL;
+    program = cuda_compile_end(compilation, &status, fault);
+    if (program == NULL)
+        return status;
+    if (program->work_bytes > engine->work_bytes || engine->n_buckets == GPUDL_MAX_BUCKETS) {
+        gpudl_module_fail(fault, GPUDL_STATUS_UNSUPPORTED,
+                          "batch %lld takes %llu bytes of work memory, more than the engine's %llu",
+                          (long long)program->plan->batch, (unsigned long long)program->work_bytes,
+                          (unsigned long long)engine->work_bytes);
+        cuda_program_free(program);
+        return GPUDL_STATUS_UNSUPPORTED;
+    }
+    status = cuda_engine_add(engine, program, fault);
+    if (status == GPUDL_STATUS_OK) {
+        cuda_engine_tell(engine);
+        engine->shared.host->changed(engine->shared.host->host, &engine->info);
+    }
+    return status;
+}
+
+static GpudlStatus advance(CudaEngine *engine, uint64_t deadline_ns, GpudlFault *fault)
+{
+    GpudlStatus status = engine->pending == NULL ? begin(engine, fault) : GPUDL_STATUS_OK;
+    int done = 0;
+
+    if (status != GPUDL_STATUS_OK || !wait_built(engine, deadline_ns))
+        return status;
+    join(engine);
+    status = cuda_tuning_try(engine->pending->tuning, deadline_ns, &done, fault);
+    return status == GPUDL_STATUS_OK && done ? end(engine, fault) : status;
+}
+
+/* One that can't be made is left out. */
+GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fault)
+{
+    CudaEngine *engine = data;
+    const GpudlHost *host = engine->shared.host;
+    GpudlStatus status = GPUDL_STATUS_OK;
+
+    if (engine->pending != NULL || engine->n_wanted > 0) {
+        cuda_enter(engine->shared.device);
+        status = advance(engine, gpudl_module_now_ns() + budget_ns, fault);
+        if (status != GPUDL_STATUS_OK)
+            cuda_idle_end(engine);
+        cuda_leave(engine->shared.device);
+    }
+    if (status != GPUDL_STATUS_OK && status != GPUDL_STATUS_DEVICE) {
+        if (!host->closing(host->host))
+            host->log(host->host, GPUDL_LOG_WARNING, fault->message);
+        status = GPUDL_STATUS_OK;
+    }
+    *more = engine->pending != NULL || engine->n_wanted > 0;
+    return status;
+}
