@@ -166,11 +166,12 @@ static const GpudlBackend *load_usable(guint index, gint device_id, GError **err
     return backend;
 }
 
-static const GpudlBackend *find_auto(gint device_id, GError **error)
+/* The first usable one from a place in the order on. */
+static const GpudlBackend *find_auto(guint from, gint device_id, GError **error)
 {
     g_autoptr(GString) reasons = g_string_new(NULL);
 
-    for (guint i = 0; i < G_N_ELEMENTS(module_names); i++) {
+    for (guint i = from; i < G_N_ELEMENTS(module_names); i++) {
         g_autoptr(GError) reason = NULL;
         const GpudlBackend *backend = load_usable(i, device_id, &reason);
 
@@ -185,7 +186,7 @@ static const GpudlBackend *find_auto(gint device_id, GError **error)
 const GpudlBackend *gpudl_backend_find(const gchar *name, gint device_id, GError **error)
 {
     if (!name || strcmp(name, "auto") == 0)
-        return find_auto(device_id, error);
+        return find_auto(0, device_id, error);
     if (strcmp(name, "ref") == 0)
         return gpudl_ref_backend();
     for (guint i = 0; i < G_N_ELEMENTS(module_names); i++)
@@ -193,6 +194,14 @@ const GpudlBackend *gpudl_backend_find(const gchar *name, gint device_id, GError
             return load_usable(i, device_id, error);
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
                 "unknown backend '%s', expected auto, cuda, cpu or ref", name);
+    return NULL;
+}
+
+const GpudlBackend *gpudl_backend_find_after(const GpudlBackend *backend, gint device_id)
+{
+    for (guint i = 0; i + 1 < G_N_ELEMENTS(module_names); i++)
+        if (strcmp(backend->name, module_names[i]) == 0)
+            return find_auto(i + 1, device_id, NULL);
     return NULL;
 }
 

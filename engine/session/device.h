@@ -40,6 +40,9 @@ void gpudl_device_give_up(GpudlDevice *device);
  * an unknown name, BACKEND, or what the module's probe says (NO_DEVICE). */
 const GpudlBackend *gpudl_backend_find(const gchar *name, gint device_id, GError **error);
 
+/** What "auto" takes where it can't have this one, or NULL if nothing. */
+const GpudlBackend *gpudl_backend_find_after(const GpudlBackend *backend, gint device_id);
+
 /** GError of a module's fault; prefix is put before the message. */
 void gpudl_set_fault(GError **error, GpudlStatus status, const GpudlFault *fault, const gchar *prefix);
 

@@ -458,21 +458,50 @@ static GpudlDevice *find_device(const GpudlSessionConfig *config, GError **error
     return backend ? gpudl_device_open(backend, config->cuda_device_id, error) : NULL;
 }
 
+static GpudlSession *acquire_on(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config,
+                                GCancellable *cancellable, GError **error)
+{
+    g_auto(Wanted) wanted = {.limit = 0};
+
+    if (!check_config(model, config, device->backend, error) || !resolve(model, device, config, &wanted, error))
+        return NULL;
+    return acquire(model, device, &wanted, cancellable, error);
+}
+
+/* "auto" takes the next backend where one has no means for the model, and says so. */
+static GpudlSession *acquire_next(GpudlModel *model, const GpudlBackend *refused, const GpudlSessionConfig *config,
+                                  GCancellable *cancellable, const GError *reason)
+{
+    const GpudlBackend *next = gpudl_backend_find_after(refused, config->cuda_device_id);
+    g_autoptr(GpudlDevice) device = next ? gpudl_device_open(next, config->cuda_device_id, NULL) : NULL;
+    GpudlSession *session = device ? acquire_on(model, device, config, cancellable, NULL) : NULL;
+
+    if (session)
+        g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: backend '%s' is taken instead", reason->message, next->name);
+    return session;
+}
+
 GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig *given, GCancellable *cancellable,
                                     GError **error)
 {
     GpudlSessionConfig config = {.cuda_device_id = -1};
     g_autoptr(GpudlDevice) device = NULL;
-    g_auto(Wanted) wanted = {.limit = 0};
+    g_autoptr(GError) reason = NULL;
+    GpudlSession *session;
 
     if (given && !gpudl_struct_take(&config, sizeof config, given, GPUDL_SIZE_TO(GpudlSessionConfig, progress_data),
                                     "GpudlSessionConfig", error))
         return NULL;
     device = find_device(&config, error);
-    if (!device || !check_config(model, &config, device->backend, error) ||
-        !resolve(model, device, &config, &wanted, error))
+    if (!device)
         return NULL;
-    return acquire(model, device, &wanted, cancellable, error);
+    session = acquire_on(model, device, &config, cancellable, &reason);
+    if (!session && !config.device && (!config.backend || strcmp(config.backend, "auto") == 0) &&
+        g_error_matches(reason, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED))
+        session = acquire_next(model, device->backend, &config, cancellable, reason);
+    if (!session)
+        g_propagate_error(error, g_steal_pointer(&reason));
+    return session;
 }
 
 /* ---- what it is -------------------------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@
 #include "models/gpudl-import.h"
 
 static gint seed = 1, nets = 3, failures, tests;
-static gboolean bench, profiles, quick, single;
+static gboolean bench, profiles, quick, single, settle;
 static gchar *batches, *precision_name, *only;
 static gchar **files;
 
@@ -325,6 +325,17 @@ static void print_profile(GpudlSession *session, guint batch)
     }
 }
 
+/* Whether all batch sizes are there that are powers of 2. */
+static gboolean is_settled(GpudlSession *session)
+{
+    gboolean settled;
+
+    g_mutex_lock(&session->lock);
+    settled = session->info.n_buckets >= g_bit_storage(session->max_batch);
+    g_mutex_unlock(&session->lock);
+    return settled;
+}
+
 static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision precision)
 {
     g_auto(GStrv) sizes = g_strsplit(batches != NULL ? batches : "1,8,32", ",", -1);
@@ -340,6 +351,8 @@ static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision pre
             say(FALSE, "%s batch %u: %s", name, batch, error->message);
             continue;
         }
+        for (gint wait = 0; settle && wait < 600 && !is_settled(session); wait++)
+            g_usleep(100000);
         gpudl_session_get_memory(session, &weights, &work);
         for (guint k = 0; k < session->info.n_buckets; k++)
             printf("# bench %s %s batch %u: %.4f ms\n", name, gpudl_precision_name(precision), session->info.buckets[k],
@@ -378,6 +391,7 @@ int main(int argc, char **argv)
                                     {"bench", 0, 0, G_OPTION_ARG_NONE, &bench, NULL, NULL},
                                     {"batches", 0, 0, G_OPTION_ARG_STRING, &batches, NULL, NULL},
                                     {"profiles", 0, 0, G_OPTION_ARG_NONE, &profiles, NULL, NULL},
+                                    {"settle", 0, 0, G_OPTION_ARG_NONE, &settle, NULL, NULL},
                                     {"single", 0, 0, G_OPTION_ARG_NONE, &single, NULL, NULL},
                                     {"quick", 0, 0, G_OPTION_ARG_NONE, &quick, NULL, NULL},
                                     {"tap", 0, 0, G_OPTION_ARG_NONE, &tap, NULL, NULL},

@@ -399,6 +399,54 @@ static void test_auto_takes_cuda_first(void)
     gpudl_session_unref(session);
 }
 
+/* A module that has no means for the model, at open() or before; not one that fails otherwise, nor one asked for by
+ * name. */
+static void test_auto_takes_the_next_where_one_refuses(void)
+{
+    Fake *fake = fake_begin("cuda");
+    g_autoptr(GpudlModel) model = make_model();
+    GpudlStatus *const statuses[] = {&fake->does.open_status, &fake->does.resolve_status};
+
+    fake_begin("cpu");
+    for (guint i = 0; i < G_N_ELEMENTS(statuses); i++) {
+        GpudlSession *session;
+
+        fake_lock(fake);
+        *statuses[i] = GPUDL_STATUS_UNSUPPORTED;
+        fake_unlock(fake);
+        g_test_expect_message("gpudl", G_LOG_LEVEL_MESSAGE, "*cuda*refuses*asked to*'cpu' is taken instead");
+        session = acquire(model, i == 0 ? NULL : "auto");
+        g_test_assert_expected_messages();
+        g_assert_cmpstr(gpudl_session_get_backend(session), ==, "cpu");
+        gpudl_session_unref(session);
+        check_refused(model, &(GpudlSessionConfig){.backend = "cuda"}, GPUDL_ERROR_UNSUPPORTED, "asked to");
+        fake_lock(fake);
+        *statuses[i] = GPUDL_STATUS_NO_MEMORY;
+        fake_unlock(fake);
+        check_refused(model, &(GpudlSessionConfig){.backend = "auto"}, GPUDL_ERROR_NO_MEMORY, "asked to");
+        fake_lock(fake);
+        *statuses[i] = GPUDL_STATUS_OK;
+        fake_unlock(fake);
+    }
+}
+
+/* If nobody can, what is told is what the first one said. */
+static void test_auto_tells_what_the_first_refuses(void)
+{
+    Fake *cuda = fake_begin("cuda"), *cpu = fake_begin("cpu");
+    g_autoptr(GpudlModel) model = make_model();
+
+    fake_lock(cuda);
+    cuda->does.open_status = GPUDL_STATUS_UNSUPPORTED;
+    fake_unlock(cuda);
+    fake_lock(cpu);
+    cpu->does.open_status = GPUDL_STATUS_UNSUPPORTED;
+    fake_unlock(cpu);
+    check_refused(model, &(GpudlSessionConfig){.backend = "auto"}, GPUDL_ERROR_UNSUPPORTED, "'cuda'");
+    fake_begin("cuda");
+    fake_begin("cpu");
+}
+
 static void test_missing_module_lists_what_was_tried(void)
 {
     if (g_test_subprocess()) {
@@ -430,6 +478,8 @@ int main(int argc, char **argv)
     add_for_both("/session", "scores-that-are-no-numbers-are-told", test_scores_that_are_no_numbers_are_told);
     g_test_add_func("/session/bad-configurations-are-refused", test_bad_configurations_are_refused);
     g_test_add_func("/session/auto-takes-cuda-first", test_auto_takes_cuda_first);
+    g_test_add_func("/session/auto-takes-the-next-where-one-refuses", test_auto_takes_the_next_where_one_refuses);
+    g_test_add_func("/session/auto-tells-what-the-first-refuses", test_auto_tells_what_the_first_refuses);
     g_test_add_func("/session/missing-module-lists-what-was-tried", test_missing_module_lists_what_was_tried);
     return g_test_run();
 }
