@@ -75,12 +75,12 @@ void media_note_decoder(GpudlMedia *self, const gchar *name, const gchar *caps_n
     g_mutex_unlock(&self->lock);
 }
 
-void media_note_stall(GpudlMedia *self)
+void media_note_stall(GpudlMedia *self, guint seconds)
 {
     self->stalled = TRUE;
     g_clear_error(&self->failure);
-    self->failure = g_error_new(GPUDL_ERROR, GPUDL_ERROR_FAILED, "neither a frame nor the end comes for %d seconds",
-                                MEDIA_STALL_SECONDS);
+    self->failure =
+        g_error_new(GPUDL_ERROR, GPUDL_ERROR_FAILED, "neither a frame nor the end comes for %u seconds", seconds);
 }
 
 static void note_missing(GpudlMedia *self, const GstStructure *s)

@@ -15,7 +15,8 @@ G_BEGIN_DECLS
  * template names a part of that. */
 #define COLLECTING_DECODER "gdkpixbufdec"
 
-/* A file of which nothing more is read and comes for so long is given up: no frame takes its decoder longer. */
+/* A file of which nothing more is read and comes for so long is given up: no frame takes its decoder longer. Large
+ * pictures have longer. */
 #define MEDIA_STALL_SECONDS 10
 
 struct _GpudlMedia {
@@ -66,8 +67,8 @@ GstBusSyncReply media_on_message(GstBus *bus, GstMessage *message, gpointer medi
 void media_note_failure(GpudlMedia *self, GError *failure, GstObject *source);
 /** The last one counts. caps_name: what it gets; may be NULL. */
 void media_note_decoder(GpudlMedia *self, const gchar *name, const gchar *caps_name);
-/** Under the lock. No frame, no end and no byte read for MEDIA_STALL_SECONDS. */
-void media_note_stall(GpudlMedia *self);
+/** Under the lock. No frame, no end and no byte read for so long. */
+void media_note_stall(GpudlMedia *self, guint seconds);
 /** Under the lock. Words what was noted; always sets an error. */
 void media_say_failure(GpudlMedia *self, GError **error);
 

@@ -253,7 +253,6 @@ gboolean media_build(GpudlMedia *self, GError **error)
 
     media_tear_down(self);
     self->pipeline = gst_object_ref_sink(gst_pipeline_new(NULL));
-    gpudl_media_hold_pullers(self->pipeline);
     self->head = tail = make_element(self, "videoconvert", error);
     if (tail != NULL && self->turned != GST_VIDEO_ORIENTATION_IDENTITY) {
         GstElement *flip = make_element(self, "videoflip", error);
@@ -276,6 +275,7 @@ gboolean media_build(GpudlMedia *self, GError **error)
     gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_event, self, NULL);
     bus = gst_element_get_bus(self->pipeline);
     gst_bus_set_sync_handler(bus, media_on_message, self, NULL);
+    gpudl_media_hold_pullers(self->pipeline);
 
     gst_element_set_state(self->pipeline, GST_STATE_PLAYING);
     return TRUE;

@@ -14,6 +14,8 @@
 #include "tools/media-internal.h"
 
 #define MAX_PICTURE_PIXELS 500000000
+/* that any decoder does at least, on a machine with more to do */
+#define PIXELS_A_SECOND 10000000
 
 /* ---- what is asked for ------------------------------------------------------------------------------------------- */
 
@@ -73,6 +75,18 @@ static gboolean check_size(GpudlMedia *self, GError **error)
     return FALSE;
 }
 
+/* A stream can't go to the decoder of single pictures. */
+static gboolean check_stream(GpudlMedia *self, GError **error)
+{
+    if (self->picture.type != MEDIA_PICTURE_JPEG || self->picture.single || !self->picture.whole || !self->picture.rare)
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                "%s: a stream of JPEG pictures in a kind of colours (CMYK, 4:1:1, 4:1:0 or the like) that can only be "
+                "decoded in a file of one picture, whose name ends in .jpg",
+                self->location);
+    return FALSE;
+}
+
 static gboolean look_at_picture(GpudlMedia *self, GError **error)
 {
     g_autoptr(GError) reason = NULL;
@@ -96,7 +110,7 @@ static gboolean look_at_picture(GpudlMedia *self, GError **error)
         self->picture.single = TRUE;
     if (bytes.fd >= 0)
         g_close(bytes.fd, NULL);
-    return check_size(self, error);
+    return check_size(self, error) && check_stream(self, error);
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
@@ -105,8 +119,9 @@ static gboolean look_at_picture(GpudlMedia *self, GError **error)
 static gboolean wait_for_frame(GpudlMedia *self)
 {
     guint64 furthest = self->furthest;
-    guint idle = 0;
+    guint idle = 0, patience = MEDIA_STALL_SECONDS;
 
+    patience += (guint)((guint64)self->picture.width * self->picture.height / PIXELS_A_SECOND);
     /* Seconds are counted one by one: those in which the process was stopped are not its decoder's. */
     while (self->n_queued == 0 && !self->ended && self->failure == NULL) {
         if (g_cond_wait_until(&self->changed, &self->lock, g_get_monotonic_time() + G_TIME_SPAN_SECOND) ||
@@ -114,8 +129,8 @@ static gboolean wait_for_frame(GpudlMedia *self)
             continue;
         idle = self->furthest == furthest ? idle + 1 : 0;
         furthest = self->furthest;
-        if (idle == MEDIA_STALL_SECONDS)
-            media_note_stall(self);
+        if (idle == patience)
+            media_note_stall(self, idle);
     }
     return self->n_queued > 0;
 }

@@ -347,6 +347,20 @@ static void a_jpeg_file_is_one_picture(Fixture *f, gconstpointer data)
     assert_shows(save(f, "indexed", indexed), UPRIGHT, 1);
 }
 
+static void streams_that_would_have_wrong_colours_are_refused(Fixture *f, gconstpointer data)
+{
+    static const gchar *const names[] = {"yuv411.jpg", "yuv410.jpg", "odd-chroma.jpg", "cmyk.jpg"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(GByteArray) bytes = load(names[i]), again = load(names[i]);
+
+        g_byte_array_append(bytes, again->data, again->len);
+        assert_refused(save(f, "two.mjpeg", bytes), GPUDL_ERROR_UNSUPPORTED, "a stream of JPEG pictures", "damaged");
+        if (gpudl_media_has_element("gdkpixbufdec", NULL, NULL))
+            assert_shows(save(f, "two.jpg", bytes), UPRIGHT, 1);
+    }
+}
+
 static void whole_files_are_not_called_damaged(Fixture *f, gconstpointer data)
 {
     g_autofree gchar *heic = picture("plain.heic"), *webp = picture("animated.webp");
@@ -425,6 +439,7 @@ int main(int argc, char **argv)
     ADD(rare_kinds_have_their_colours);
     ADD(what_decodes_rare_kinds_is_named_where_it_is_missing);
     ADD(a_jpeg_file_is_one_picture);
+    ADD(streams_that_would_have_wrong_colours_are_refused);
     ADD(whole_files_are_not_called_damaged);
     ADD(cut_files_end);
     ADD(sizes_are_not_believed);
