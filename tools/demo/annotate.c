@@ -176,8 +176,12 @@ static gchar *describe_source(const AnnotateJob *job, Spelling spelling)
 {
     g_autofree gchar *name = quoted(job->input, spelling);
 
-    if (job->still != NULL)
-        return g_strdup_printf("filesrc location=%s ! %s ! imagefreeze num-buffers=1", name, job->still);
+    if (job->still != NULL) {
+        g_autofree gchar *path = g_filename_from_uri(job->input, NULL, NULL);
+        g_autofree gchar *file = quoted(path != NULL ? path : job->input, spelling);
+
+        return g_strdup_printf("filesrc location=%s ! %s ! imagefreeze num-buffers=1", file, job->still);
+    }
     if (g_str_has_prefix(job->input, "/dev/"))
         return g_strdup_printf("v4l2src device=%s ! decodebin", name);
     return g_strdup_printf(strstr(job->input, "://") != NULL

@@ -282,7 +282,7 @@ static gboolean find_still(const gchar *input, gchar **still, GError **error)
     GpudlMediaFrame *frame = NULL;
 
     *still = NULL;
-    if (strstr(input, "://") != NULL || g_str_has_prefix(input, "/dev/"))
+    if ((strstr(input, "://") != NULL && !g_str_has_prefix(input, "file://")) || g_str_has_prefix(input, "/dev/"))
         return TRUE;
     media = gpudl_media_open(input, GPUDL_PIXEL_UNKNOWN, error);
     if (media == NULL)
