@@ -243,7 +243,8 @@ void media_say_failure(GpudlMedia *self, GError **error)
                     "%s: no picture can be found in it: it is damaged or cut short, or holds none: %s", self->location,
                     f->message);
     else if (self->n_frames == 0)
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: can't be decoded: %s", self->location, f->message);
+        g_set_error(error, GPUDL_ERROR, f->domain == GPUDL_ERROR ? f->code : GPUDL_ERROR_FORMAT,
+                    "%s: can't be decoded: %s", self->location, f->message);
     else
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: damaged after frame %" G_GUINT64_FORMAT ": %s",
                     self->location, self->n_frames - 1, f->message);

@@ -241,6 +241,40 @@ static gboolean add_decodebin(GpudlMedia *self, GError **error)
     return TRUE;
 }
 
+/* The first picture of a stream, wherever it is packed, before it is decoded. */
+static GstPadProbeReturn on_jpeg(GstPad *pad, GstPadProbeInfo *info, gpointer user_data)
+{
+    GpudlMedia *self = user_data;
+    MediaPicture picture = {0};
+    GstMapInfo map;
+
+    if (gst_buffer_map(GST_PAD_PROBE_INFO_BUFFER(info), &map, GST_MAP_READ)) {
+        MediaBytes bytes = {.fd = -1, .data = map.data, .size = map.size};
+
+        media_picture_read(&bytes, &picture);
+        gst_buffer_unmap(GST_PAD_PROBE_INFO_BUFFER(info), &map);
+    }
+    if (!picture.rare)
+        return GST_PAD_PROBE_REMOVE;
+    media_note_failure(self,
+                       g_error_new(GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                                   "its frames are JPEG pictures in a kind of colours (CMYK, 4:1:1, 4:1:0 or the like) "
+                                   "that jpegdec decodes wrongly"),
+                       NULL);
+    return GST_PAD_PROBE_DROP;
+}
+
+static void on_element(GstBin *pipeline, GstBin *bin, GstElement *element, gpointer user_data)
+{
+    GstElementFactory *factory = gst_element_get_factory(element);
+    g_autoptr(GstPad) pad = NULL;
+
+    if (factory == NULL || !g_str_equal(GST_OBJECT_NAME(factory), "jpegdec"))
+        return;
+    pad = gst_element_get_static_pad(element, "sink");
+    gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER, on_jpeg, user_data, NULL);
+}
+
 /* What decodes ! videoconvert [! videoflip ! videoconvert] ! appsink. videoconvert does not touch frames that the
  * appsink takes as they are; videoflip is only there when the file says that it has to be turned. */
 gboolean media_build(GpudlMedia *self, GError **error)
@@ -253,6 +287,7 @@ gboolean media_build(GpudlMedia *self, GError **error)
 
     media_tear_down(self);
     self->pipeline = gst_object_ref_sink(gst_pipeline_new(NULL));
+    g_signal_connect(self->pipeline, "deep-element-added", G_CALLBACK(on_element), self);
     self->head = tail = make_element(self, "videoconvert", error);
     if (tail != NULL && self->turned != GST_VIDEO_ORIENTATION_IDENTITY) {
         GstElement *flip = make_element(self, "videoflip", error);

@@ -323,6 +323,16 @@ static void a_decodebin_that_is_there_is_held_too(Fixture *f, gconstpointer data
     gst_element_set_state(pipeline, GST_STATE_NULL);
 }
 
+static void frames_that_would_have_wrong_colours_are_refused(Fixture *f, gconstpointer data)
+{
+    g_autofree gchar *path = g_test_build_filename(G_TEST_DIST, "media", "yuv411.avi", NULL);
+
+    if (gpudl_media_has_element("jpegdec", NULL, NULL))
+        assert_refused(path, GPUDL_ERROR_UNSUPPORTED, "that jpegdec decodes wrongly");
+    else
+        g_test_skip("needs jpegdec");
+}
+
 static void a_decoder_that_hangs_is_given_up(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
@@ -398,6 +408,7 @@ int main(int argc, char **argv)
     ADD(a_missing_decoder_is_named_with_its_package);
     ADD(decoders_that_pull_wait_until_they_are_linked);
     ADD(a_decodebin_that_is_there_is_held_too);
+    ADD(frames_that_would_have_wrong_colours_are_refused);
     ADD(a_decoder_that_hangs_is_given_up);
     ADD(decoders_that_are_bins_are_taken);
     ADD(times_are_the_streams);
