@@ -293,12 +293,8 @@ gst_gpudl_fifo_wait_idle (GstGpudlFifo * fifo, gint64 end)
   gboolean idle, in_time = TRUE;
 
   g_mutex_lock (&fifo->lock);
-  while (fifo->busy && in_time) {
-    if (end < 0)
-      g_cond_wait (&fifo->cond, &fifo->lock);
-    else
-      in_time = g_cond_wait_until (&fifo->cond, &fifo->lock, end);
-  }
+  while (fifo->busy && in_time)
+    in_time = g_cond_wait_until (&fifo->cond, &fifo->lock, end);
   idle = !fifo->busy;
   g_mutex_unlock (&fifo->lock);
   return idle;

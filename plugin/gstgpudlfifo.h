@@ -111,7 +111,7 @@ gboolean gst_gpudl_slot_release (GstGpudlSlot * slot, GstBuffer ** buffer);
 void gst_gpudl_fifo_set_flushing (GstGpudlFifo * fifo);
 
 /** While flushing: waits until no item is in anybody's hands, but not beyond end
- * (g_get_monotonic_time(), us; -1: however long it takes). FALSE: one still is. */
+ * (g_get_monotonic_time(), us). FALSE: one still is. */
 gboolean gst_gpudl_fifo_wait_idle (GstGpudlFifo * fifo, gint64 end);
 
 /**

@@ -146,7 +146,6 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
   g_atomic_int_set (&self->failed, FALSE);
   self->interlace_told = self->discont = FALSE;
   memset (&self->frame_warnings, 0, sizeof (self->frame_warnings));
-  gst_gpudl_infer_forget (self);
   gst_gpudl_stats_reset (&self->stats);
 
   GST_OBJECT_LOCK (self);

@@ -200,7 +200,7 @@ gst_gpudl_infer_free_task (GstGpudlInfer * self)
   if (peer == NULL)
     return;                     /* the engine has it, and ends by itself */
   gst_pad_send_event (peer, gst_event_new_flush_start ());
-  gst_gpudl_fifo_wait_idle (&self->fifo, -1);
+  /* serialized: it waits for the push to return */
   gst_pad_send_event (peer, gst_event_new_flush_stop (FALSE));
   gst_object_unref (peer);
   gst_clear_object (&parent);

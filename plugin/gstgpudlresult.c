@@ -173,7 +173,6 @@ gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
     const gdouble region[4], guint top_k, gfloat threshold, GstBuffer * buffer,
     GstElement * poster, const GstSegment * segment)
 {
-  gboolean any = FALSE;
   GError *error = NULL;
 
   if (result->hash == NULL)
@@ -187,7 +186,6 @@ gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
     answer->is_one = check_scores (result, request, head, &error);
     if (!answer->is_one)
       continue;
-    any = TRUE;
     rank (result, request, head, top_k, threshold);
     c = describe_answer (result, head);
     gst_gpudl_meta_attach (buffer, &c);
@@ -196,17 +194,17 @@ gst_gpudl_result_attach (GstGpudlResult * result, GpudlRequest * request,
           gst_gpudl_result_message_new (GST_OBJECT (poster), buffer, segment,
               &c));
   }
-  g_atomic_int_set (&result->held, any);
+  g_atomic_int_set (&result->held, TRUE);
   return error;
 }
 
-gboolean
+void
 gst_gpudl_result_hold (GstGpudlResult * result, GstBuffer ** buffer)
 {
   const GstClockTime pts = GST_BUFFER_PTS (*buffer);
 
   if (!g_atomic_int_get (&result->held))
-    return FALSE;
+    return;
   *buffer = gst_buffer_make_writable (*buffer);
   for (guint head = 0; head < result->n_heads; head++) {
     GstGpudlClassification c = describe_answer (result, head);
@@ -220,7 +218,6 @@ gst_gpudl_result_hold (GstGpudlResult * result, GstBuffer ** buffer)
       c.age = pts > c.source_pts ? pts - c.source_pts : c.source_pts - pts;
     gst_gpudl_meta_attach (*buffer, &c);
   }
-  return TRUE;
 }
 
 void

@@ -82,10 +82,10 @@ GError *gst_gpudl_result_attach (GstGpudlResult * result,
  * @buffer: (inout): a frame that is not classified
  *
  * Attaches to it what has been said of the last frame that was: metadata that is
- * not fresh, no message. By the thread that attaches. FALSE: there is nothing,
- * and the buffer has not been touched.
+ * not fresh, no message. By the thread that attaches. Does nothing where nothing
+ * has been said.
  */
-gboolean gst_gpudl_result_hold (GstGpudlResult * result, GstBuffer ** buffer);
+void gst_gpudl_result_hold (GstGpudlResult * result, GstBuffer ** buffer);
 
 /** What has been said holds for no frame that comes. From any thread. */
 void gst_gpudl_result_forget (GstGpudlResult * result);

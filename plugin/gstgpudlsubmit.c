@@ -291,10 +291,11 @@ gst_gpudl_infer_serialized_event (GstGpudlInfer * self, GstEvent * event)
     gst_gpudl_fifo_forgive (&self->fifo, GST_FLOW_EOS, srcpad,
         gst_gpudl_infer_loop);
   }
-  if (type == GST_EVENT_STREAM_START || type == GST_EVENT_SEGMENT)
+  if (type == GST_EVENT_SEGMENT) {
+    /* flushes and streams begin with one as well */
     gst_gpudl_infer_forget (self);
-  if (type == GST_EVENT_SEGMENT)
     gst_event_copy_segment (event, &self->segment);
+  }
   if (type == GST_EVENT_EOS)
     gst_gpudl_infer_report_flow (self, ret);
   return gst_gpudl_infer_pass_event (self, event);
@@ -317,7 +318,6 @@ gst_gpudl_infer_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
     case GST_EVENT_FLUSH_STOP:
       gst_gpudl_infer_flush_start (self);
       self->discont = FALSE;
-      gst_gpudl_infer_forget (self);
       g_atomic_int_set (&self->failed, FALSE);
       gst_gpudl_live_flush (&self->live);
       ok = base->sink_event (GST_BASE_TRANSFORM (self), event);

@@ -252,7 +252,7 @@ test_late_settings (void)
   static const gchar *const fixed[][2] = {
     {"model", "nothing.bin"}, {"backend", "ref"}, {"precision", "fp8"},
     {"cpu-threads", "3"}, {"activation", "sigmoid"}, {"mean", "<7,8,9>"},
-    {"std", "<7,8,9>"}, {"pixel-scale", "9"}, {"channel-order", "bgr"},
+    {"std", "<7,8,9>"}, {"pixel-scale", "9"}, {"channel-order", "rgb"},
     {"async-depth", "3"}, {"batch-size", "2"},
   };
   static const gchar *const changing[][2] = {
@@ -263,7 +263,7 @@ test_late_settings (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  h = plugin_fake_harness (model_path, NULL, NULL);
+  h = plugin_fake_harness (model_path, "pixel-scale=2", "channel-order=bgr");
   for (guint i = 0; i < G_N_ELEMENTS (infer_properties); i++) {
     guint n = 0;
 
@@ -286,9 +286,9 @@ test_late_settings (void)
   gst_gpudl_classification_free (classify (h, 3));
   g_assert_cmpfloat (fake->seen.last_preproc.mean[0], ==, 0.1f);
   g_assert_cmpfloat (fake->seen.last_preproc.std[2], ==, 3);
-  g_assert_cmpfloat (fake->seen.last_preproc.pixel_scale, ==, 255);
+  g_assert_cmpfloat (fake->seen.last_preproc.pixel_scale, ==, 2);
   g_assert_cmpint (fake->seen.last_preproc.channel_order, ==,
-      GPUDL_CHANNELS_RGB);
+      GPUDL_CHANNELS_BGR);
   g_assert_cmpint (fake->seen.last_preproc.resize_mode, ==,
       GPUDL_RESIZE_LETTERBOX);
 
@@ -303,8 +303,9 @@ test_late_settings (void)
   gst_harness_set_src_caps_str (h, PLUGIN_TEST_GRAY);
   gst_gpudl_classification_free (classify (h, 3));
   g_assert_cmpfloat (fake->seen.last_preproc.mean[0], ==, 7);
+  g_assert_cmpfloat (fake->seen.last_preproc.pixel_scale, ==, 9);
   g_assert_cmpint (fake->seen.last_preproc.channel_order, ==,
-      GPUDL_CHANNELS_BGR);
+      GPUDL_CHANNELS_RGB);
   g_assert_cmpint (fake->seen.last_open.activation, ==,
       GPUDL_ACTIVATION_SIGMOID);
   gst_element_set_state (h->element, GST_STATE_NULL);

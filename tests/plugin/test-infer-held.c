@@ -94,6 +94,7 @@ restart (GstHarness * h, GstClockTime base)
 static void
 test_first_is_classified (void)
 {
+  g_autoptr (GstCaps) caps = NULL;
   GstHarness *h;
 
   plugin_fake_reset ();
@@ -113,7 +114,8 @@ test_first_is_classified (void)
   push (h, gap_frame (4));
   plugin_fake_pull (h, 4);
 
-  gst_harness_set_src_caps_str (h, PLUGIN_TEST_GRAY ",pixel-aspect-ratio=2/1");
+  caps = gst_caps_from_string (PLUGIN_TEST_GRAY ",pixel-aspect-ratio=2/1");
+  g_assert_true (gst_harness_push_event (h, gst_event_new_caps (caps)));
   push (h, gap_frame (5));
   plugin_fake_pull (h, 5);
 

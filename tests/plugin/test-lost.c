@@ -113,6 +113,7 @@ test_each_state (void)
     gst_bus_set_flushing (bus, TRUE);
     gst_bus_set_flushing (bus, FALSE);
     drop (element, COMPLAINT);
+    g_assert_null (gst_bus_pop (bus));  /* it would have the element */
     plugin_fake_check_nothing_alive ();
     check_no_task_left ();
   }
@@ -408,6 +409,7 @@ test_overlay (void)
             NULL));
     GstElement *composer = GST_GPUDL_OVERLAY (overlay)->composer;
     g_autoptr (GstPad) pad = gst_element_get_static_pad (composer, "sink");
+    g_autoptr (GstPad) ghost = gst_element_get_static_pad (overlay, "sink");
     gint gone = FALSE;
 
     g_object_weak_ref (G_OBJECT (composer), set_flag, &gone);
@@ -416,6 +418,7 @@ test_overlay (void)
     g_assert_cmpint (gst_element_set_state (overlay, GST_STATE_PLAYING), !=,
         GST_STATE_CHANGE_FAILURE);
     drop (overlay, COMPLAINT "lost*");
+    g_assert_cmpint (GST_OBJECT_REFCOUNT_VALUE (ghost), ==, 1);
     if (held_part) {
       g_assert_cmpint (GST_STATE (composer), ==, GST_STATE_NULL);
       g_assert_cmpuint (g_signal_handler_find (composer, G_SIGNAL_MATCH_ID,
