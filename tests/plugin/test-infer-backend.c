@@ -186,6 +186,23 @@ test_switch (void)
   drop_devices (h);
 }
 
+/* On its new device it is as it was started, whatever has been set since. */
+static void
+test_switch_keeps_settings (void)
+{
+  GstHarness *h = new_harness_of_two_devices ();
+
+  g_object_set (h->element, "async-depth", 2, "activation",
+      GPUDL_ACTIVATION_SIGMOID, NULL);
+  plugin_fake_push (h, 4);
+  plugin_fake_pull (h, 4);
+  g_assert_cmpint (fake->seen.last_device, ==, 1);
+  g_assert_cmpuint (get_depth (h), ==, 4);
+  g_assert_cmpint (fake->seen.last_open.activation, ==,
+      GPUDL_ACTIVATION_SOFTMAX);
+  drop_devices (h);
+}
+
 /* A network that others have on the device already is shared. */
 static void
 test_switch_shares (void)
@@ -353,6 +370,8 @@ main (int argc, char **argv)
   ADD ("depth-is-bounded-by-the-property", test_depth_of_property);
   ADD ("latency-follows-what-it-measures", test_latency_follows_backend);
   ADD ("network-follows-frames-to-their-device", test_switch);
+  ADD ("network-on-the-other-device-is-as-it-was-started",
+      test_switch_keeps_settings);
   ADD ("network-on-the-other-device-is-shared", test_switch_shares);
   ADD ("switch-waits-for-frames-and-a-flush-ends-that",
       test_switch_meets_flush);
