@@ -222,6 +222,52 @@ test_switch_shares (void)
   drop_devices (h);
 }
 
+static guint
+count_latency_messages (GstHarness * h)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (h->element);
+  GstMessage *message;
+  guint n = 0;
+
+  while ((message = gst_bus_pop_filtered (bus, GST_MESSAGE_LATENCY)) != NULL) {
+    gst_message_unref (message);
+    n++;
+  }
+  return n;
+}
+
+/* A switch tells of a latency that has risen and of room for other numbers of frames, and of nothing else. */
+static void
+test_switch_tells_latency (void)
+{
+  GstHarness *h = new_harness_of_two_devices ();
+  GstGpudlInfer *self = GST_GPUDL_INFER (h->element);
+  guint n = 0;
+
+  plugin_fake_push (h, n);
+  count_latency_messages (h);
+  plugin_fake_push (h, n += 4);
+  g_assert_cmpuint (count_latency_messages (h), ==, 0);
+  fake_lock (fake);
+  fake->is.run_time_ns = GST_SECOND;
+  fake_unlock (fake);
+  plugin_fake_push (h, n += 4);
+  g_assert_cmpuint (count_latency_messages (h), ==, 1);
+  g_assert_cmpuint (gst_gpudl_live_get_latency (&self->live), ==,
+      2 * GST_SECOND);
+  fake_lock (fake);
+  fake->is.run_time_ns = GST_MSECOND;
+  fake_unlock (fake);
+  plugin_fake_push (h, n += 4);
+  g_assert_cmpuint (count_latency_messages (h), ==, 0);
+  g_assert_cmpuint (gst_gpudl_live_get_latency (&self->live), ==,
+      2 * GST_SECOND);
+  g_object_set (h->element, "async-depth", 7, NULL);
+  plugin_fake_push (h, n += 4);
+  g_assert_cmpuint (count_latency_messages (h), ==, 1);
+  drop_devices (h);
+}
+
 /* A switch waits for frames of the other device; a flush lets it go, and it happens with the next frame. */
 static void
 test_switch_meets_flush (void)
@@ -373,6 +419,7 @@ main (int argc, char **argv)
   ADD ("network-on-the-other-device-is-as-it-was-started",
       test_switch_keeps_settings);
   ADD ("network-on-the-other-device-is-shared", test_switch_shares);
+  ADD ("switch-tells-latency", test_switch_tells_latency);
   ADD ("switch-waits-for-frames-and-a-flush-ends-that",
       test_switch_meets_flush);
   ADD ("switch-that-fails-is-one-error", test_switch_fails);

@@ -68,6 +68,7 @@ get_timing (GpudlRequest * request)
     g_cond_wait (&script.changed, &script.lock);
   if (script.steps != G_MAXUINT)
     script.steps--;
+  g_cond_broadcast (&script.changed);
   if (script.passes)
     script.now += script.network;
   timing.finished = script.now;
@@ -455,6 +456,77 @@ test_keeps_pace (void)
   plugin_test_teardown (h);
 }
 
+/* The next frames may be answered; returns when they are. */
+static void
+step (guint n)
+{
+  g_mutex_lock (&script.lock);
+  script.steps = n;
+  g_cond_broadcast (&script.changed);
+  while (script.steps > 0)
+    g_cond_wait (&script.changed, &script.lock);
+  g_mutex_unlock (&script.lock);
+}
+
+/* Ends a script of steps. */
+static void
+step_all (GstHarness * h)
+{
+  g_autoptr (GstQuery) drain = gst_query_new_drain ();
+
+  g_mutex_lock (&script.lock);
+  script.steps = G_MAXUINT;
+  g_cond_broadcast (&script.changed);
+  g_mutex_unlock (&script.lock);
+  gst_pad_peer_query (h->srcpad, drain);
+}
+
+/* Frames that need no answer are answered. */
+static void
+test_gaps (void)
+{
+  GstHarness *h = new_harness (TRUE, 4);
+  guint n = 0;
+
+  script.steps = 0;
+  gst_harness_push (h, new_frame (n++));
+  for (guint i = 0; i < 100; i++) {
+    GstBuffer *gap = new_frame (n++);
+
+    GST_BUFFER_FLAG_SET (gap, GST_BUFFER_FLAG_GAP);
+    pass (FRAME);
+    gst_harness_push (h, gap);
+    pass (FRAME);
+    gst_harness_push (h, new_frame (n++));
+    step (1);
+    while (gst_harness_buffers_received (h) < n - 1)
+      g_usleep (100);
+  }
+  g_assert_null (pop_warning (h));
+  step_all (h);
+  plugin_test_teardown (h);
+}
+
+/* A deep queue fills, and nobody waits for room yet. */
+static void
+test_deep_queue (void)
+{
+  GstHarness *h = new_harness (TRUE, 1000);
+  guint n = 0;
+
+  script.steps = 0;
+  for (guint i = 0; i < 30; i++) {
+    for (guint j = 0; j < 5; j++) {
+      pass (FRAME);
+      gst_harness_push (h, new_frame (n++));
+    }
+    step (2);
+  }
+  check_warning (h, "network", 25, 10, " of 25.0 frames/s", "Let fewer");
+  step_all (h);
+  plugin_test_teardown (h);
+}
+
 /* A file goes as fast as the network: that is no fault. */
 static void
 test_not_live (void)
@@ -638,6 +710,8 @@ main (int argc, char **argv)
   ADD ("behind-names-remedies", test_remedies);
   ADD ("behind-for-a-slow-sink", test_slow_sink);
   ADD ("keeping-pace-is-not-said", test_keeps_pace);
+  ADD ("behind-not-for-gaps", test_gaps);
+  ADD ("behind-in-a-deep-queue", test_deep_queue);
   ADD ("behind-only-where-live", test_not_live);
   ADD ("behind-not-in-paused", test_paused);
   ADD ("behind-settles-after-a-flush", test_flushed);

@@ -262,7 +262,7 @@ test_behind (void)
     check_once (&many, 8 * S, FALSE, 25, 16);
     check_once (&depth_1, 5 * S, FALSE, 25, 16.7);
     check_once (&unstamped, 5 * S, FALSE, 25, 10);
-    unstamped.unstamped = 2;
+    unstamped.unstamped = 3;
     check_once (&unstamped, 6 * S, FALSE, 25, 10);
   }
 }
