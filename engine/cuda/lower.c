@@ -175,6 +175,49 @@ int32_t cuda_define(CudaCompiler *c, int32_t tensor)
     return value;
 }
 
+/* Elements that a layout takes, gaps and all; 0 if places are shared or half of it is gaps. */
+static int64_t span_of(const CudaValue *v)
+{
+    int64_t span = 1, elements = 1, stride = 0;
+    int left = 0;
+
+    for (int i = 0; i < v->shape.rank; i++)
+        left |= (v->shape.dims[i] > 1) << i;
+    while (left != 0) { /* the fastest first: each begins beyond all before it */
+        int fastest = -1;
+
+        for (int i = 0; i < v->shape.rank; i++)
+            if ((left & 1 << i) != 0 && (fastest < 0 || v->strides[i] < v->strides[fastest]))
+                fastest = i;
+        stride = v->strides[fastest];
+        if (stride < span)
+            return 0;
+        span += (v->shape.dims[fastest] - 1) * stride;
+        elements *= v->shape.dims[fastest];
+        left &= ~(1 << fastest);
+    }
+    return span <= 2 * elements ? span : 0;
+}
+
+int32_t cuda_define_like(CudaCompiler *c, int32_t tensor, int32_t value)
+{
+    CudaValue v;
+    int64_t span;
+
+    if (c->status != GPUDL_STATUS_OK || value < 0)
+        return -1;
+    v = *cuda_value(c, value);
+    span =
+        gpudl_shape_equal(&v.shape, &cuda_tensor(c, tensor)->shape) && c->targets[tensor].concat < 0 ? span_of(&v) : 0;
+    if (span == 0)
+        return cuda_define(c, tensor);
+    v.dtype = c->dtype;
+    v.offset = 0;
+    v.finite = 0;
+    v.block = cuda_add_block(c, NULL, (uint64_t)round_up(span, CUDA_CHANNELS) * gpudl_dtype_size(c->dtype));
+    return c->tensor_values[tensor] = cuda_add_value(c, &v);
+}
+
 int32_t cuda_define_dense(CudaCompiler *c, int32_t tensor)
 {
     return c->tensor_values[tensor] = new_value(c, GPUDL_DTYPE_F32, &cuda_tensor(c, tensor)->shape, 0);

@@ -90,6 +90,9 @@ int32_t cuda_add_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64
 /** Gives a tensor its memory: pictures and rows with padded channels, others dense; where its target is if it has one.
  */
 int32_t cuda_define(CudaCompiler *c, int32_t tensor);
+/** The same in the layout that another value of its shape has, where that has no large gaps: what is computed element
+ * by element stays as it lies. */
+int32_t cuda_define_like(CudaCompiler *c, int32_t tensor, int32_t value);
 /** The same dense, float32, at a place of its own. */
 int32_t cuda_define_dense(CudaCompiler *c, int32_t tensor);
 /** Gives a tensor a view of another value's memory. */

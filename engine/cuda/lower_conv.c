@@ -269,20 +269,70 @@ static float *make_bias(CudaCompiler *c, const Product *p, int32_t tensor, float
     return to;
 }
 
+/* A tensor of any rank as rows of whole vectors, zeros behind; copied where it does not lie so. */
+static int32_t use_rows(CudaCompiler *c, int32_t tensor, const GpudlShape *rows, int32_t channels, GpudlNhwc *xs)
+{
+    int32_t value = cuda_use(c, tensor), copy;
+    CudaValue view;
+
+    if (value < 0)
+        return -1;
+    if (!cuda_reshape_view(cuda_value(c, value), rows, &view)) {
+        copy = cuda_temporary(c, c->dtype, &cuda_tensor(c, tensor)->shape, 0);
+        cuda_copy(c, value, copy);
+        if (copy < 0 || !cuda_reshape_view(cuda_value(c, copy), rows, &view))
+            return -1;
+    }
+    value = cuda_add_value(c, &view);
+    if (value < 0)
+        return -1;
+    if (cuda_value_nhwc(&view, xs) && view.dtype == c->dtype && xs->c == channels && xs->pitch % CUDA_CHANNELS == 0 &&
+        view.offset % CUDA_CHANNELS == 0)
+        return value;
+    copy = cuda_temporary(c, c->dtype, rows, 1);
+    if (copy < 0)
+        return -1;
+    if (rows->dims[1] != channels)
+        cuda_clear(c, copy);
+    cuda_copy(c, value, copy);
+    cuda_value_nhwc(cuda_value(c, copy), xs);
+    xs->c = channels;
+    return copy;
+}
+
+/* The result's rows: its own memory where it has rank 2, else rows that it is a view of. */
+static int32_t define_rows(CudaCompiler *c, int32_t tensor, const GpudlShape *rows)
+{
+    const int32_t y = cuda_temporary(c, c->dtype, rows, 1);
+    CudaValue view;
+
+    if (y < 0)
+        return -1;
+    if (!cuda_reshape_view(cuda_value(c, y), &cuda_tensor(c, tensor)->shape, &view)) {
+        cuda_refuse(c, "its result has a shape that rows can't be seen in");
+        return -1;
+    }
+    cuda_define_view(c, tensor, &view);
+    return y;
+}
+
 static int lower_product(CudaCompiler *c, const GpudlPlanNode *node, const GpudlGemmAttrs *attrs)
 {
     const GpudlShape *bs = &cuda_tensor(c, node->inputs[1])->shape, *as = &cuda_tensor(c, node->inputs[0])->shape;
     const int32_t bias = node->n_inputs > 2 && attrs->beta != 0 ? node->inputs[2] : -1;
     Product p = {.z = -1, .act = attrs->act};
+    GpudlShape rows = {2, {0}};
     GpudlNhwc xs, ys;
     CudaStep *s;
 
-    if (as->rank != 2 || bs->rank != 2 || attrs->trans_a)
-        return cuda_refuse(c, "it multiplies tensors of rank %d and %d%s, expected rank 2", as->rank, bs->rank,
+    if (as->rank < 2 || bs->rank != 2 || attrs->trans_a || (as->rank > 2 && c->targets[node->outputs[0]].concat >= 0))
+        return cuda_refuse(c, "it multiplies tensors of rank %d and %d%s", as->rank, bs->rank,
                            attrs->trans_a ? ", the first transposed" : "");
     if (!cuda_is_constant(c, node->inputs[1]))
         return cuda_refuse(c, "its second matrix is not constant");
-    p.channels = (int32_t)as->dims[1];
+    p.channels = (int32_t)as->dims[as->rank - 1];
+    rows.dims[0] = gpudl_shape_elements(as) / p.channels;
+    rows.dims[1] = p.channels;
     p.kernels = (int32_t)(attrs->trans_b ? bs->dims[0] : bs->dims[1]);
     if (bias >= 0) {
         const GpudlShape *cs = &cuda_tensor(c, bias)->shape;
@@ -292,8 +342,14 @@ static int lower_product(CudaCompiler *c, const GpudlPlanNode *node, const Gpudl
             return cuda_refuse(c, "what is added is not one constant row");
     }
     memset(&p.key, 0, sizeof p.key);
-    p.x = cuda_use_padded(c, node->inputs[0], padded(c, p.channels), &xs);
-    p.y = cuda_define(c, node->outputs[0]);
+    if (as->rank == 2) {
+        p.x = cuda_use_padded(c, node->inputs[0], padded(c, p.channels), &xs);
+        p.y = cuda_define(c, node->outputs[0]);
+    } else {
+        p.x = use_rows(c, node->inputs[0], &rows, padded(c, p.channels), &xs);
+        rows.dims[1] = p.kernels;
+        p.y = define_rows(c, node->outputs[0], &rows);
+    }
     if (p.x < 0 || p.y < 0)
         return 0;
     if (!cuda_value_nhwc(cuda_value(c, p.y), &ys))

@@ -114,7 +114,7 @@ int cuda_lower_unary(CudaCompiler *c, const GpudlPlanNode *node)
                                                [GPUDL_OP_CEIL] = GPUDL_UNARY_CEIL,
                                                [GPUDL_OP_ROUND] = GPUDL_UNARY_ROUND,
                                                [GPUDL_OP_ERF] = GPUDL_UNARY_ERF};
-    const int32_t x = cuda_use(c, node->inputs[0]), y = cuda_define(c, node->outputs[0]);
+    const int32_t x = cuda_use(c, node->inputs[0]), y = cuda_define_like(c, node->outputs[0], x);
     CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_unary, "element-wise kernel") : NULL;
 
     if (s == NULL)
@@ -135,8 +135,11 @@ int cuda_lower_binary(CudaCompiler *c, const GpudlPlanNode *node)
         [GPUDL_OP_MAX] = GPUDL_BINARY_MAX, [GPUDL_OP_PRELU] = GPUDL_BINARY_PRELU};
     const GpudlShape *shape = &cuda_tensor(c, node->outputs[0])->shape;
     const int carries = node->op == GPUDL_OP_ADD || node->op == GPUDL_OP_SUB || node->op == GPUDL_OP_MUL;
+    const int first = gpudl_shape_equal(&cuda_tensor(c, node->inputs[0])->shape, shape) &&
+                      !cuda_is_constant(c, node->inputs[0]); /* whose layout the result has */
     const int32_t a = broadcast(c, cuda_use(c, node->inputs[0]), shape),
-                  b = broadcast(c, cuda_use(c, node->inputs[1]), shape), y = cuda_define(c, node->outputs[0]);
+                  b = broadcast(c, cuda_use(c, node->inputs[1]), shape),
+                  y = cuda_define_like(c, node->outputs[0], first ? a : b);
     CudaStep *s = a >= 0 && b >= 0 && y >= 0 ? cuda_step(c, launch_binary, "element-wise kernel") : NULL;
 
     if (s == NULL)
@@ -191,7 +194,7 @@ int cuda_lower_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
             packed[part] = broadcast(c, cuda_add_value(c, &v), shape);
         }
     }
-    y = cuda_define(c, node->outputs[0]);
+    y = cuda_define_like(c, node->outputs[0], x);
     s = x >= 0 && y >= 0 ? cuda_step(c, launch_affine, "element-wise kernel") : NULL;
     if (s == NULL)
         return 0;

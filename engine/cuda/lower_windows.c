@@ -6,6 +6,7 @@
 
 #include "kernels/depthwise_cuda.h"
 #include "kernels/pool_cuda.h"
+#include "kernels/reduce_cuda.h"
 
 /* ---- launches ---------------------------------------------------------------------------------------------------- */
 
@@ -115,16 +116,63 @@ int cuda_lower_global_pool(CudaCompiler *c, const GpudlPlanNode *node)
     return global_pool(c, node, node->op == GPUDL_OP_GLOBAL_MAX_POOL ? GPUDL_POOL_MAX : GPUDL_POOL_AVERAGE);
 }
 
-/* Over height and width alone. */
+/* Along any dimensions: those that y, seen with x's rank, has 1 of. */
+static int launch_reduce(const CudaStep *s, const CudaRun *run)
+{
+    const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
+    const GpudlShape *xs = &run->program->values[s->x].shape, *ys = &run->program->values[s->y].shape;
+    int32_t axes[GPUDL_MAX_RANK], n = 0;
+
+    for (int32_t d = 0; d < xs->rank; d++)
+        if (xs->dims[d] > 1 && ys->dims[d] == 1)
+            axes[n++] = d;
+    /* none: of one element each, which is a copy */
+    return n > 0 ? gpudl_reduce_cuda((GpudlReduceKind)s->op, xs, &x, axes, n, &y, run->stream)
+                 : gpudl_unary_cuda(GPUDL_UNARY_ACTIVATION, NULL, xs, &x, &y, run->stream);
+}
+
+static int reduce(CudaCompiler *c, const GpudlPlanNode *node, GpudlReduceKind kind)
+{
+    const GpudlReduceAttrs *attrs = &((const GpudlAttrs *)node->attrs)->reduce;
+    const int32_t x = cuda_use(c, node->inputs[0]), y = cuda_define(c, node->outputs[0]);
+    GpudlShape shape = cuda_tensor(c, node->inputs[0])->shape;
+    CudaValue view;
+    CudaStep *s;
+
+    for (int i = 0; i < attrs->n_axes; i++)
+        shape.dims[attrs->axes[i]] = 1;
+    for (int i = 0; i < shape.rank && attrs->n_axes == 0; i++)
+        shape.dims[i] = 1;
+    if (x < 0 || y < 0)
+        return 0;
+    if (!cuda_reshape_view(cuda_value(c, y), &shape, &view))
+        return cuda_refuse(c, "its result lies where the kernel can't write it");
+    s = cuda_step(c, launch_reduce, "reduction kernel");
+    if (s == NULL)
+        return 0;
+    s->op = (int)kind;
+    s->x = x;
+    s->y = cuda_add_value(c, &view);
+    if (c->status == GPUDL_STATUS_OK)
+        cuda_touch(c, s);
+    return c->status == GPUDL_STATUS_OK;
+}
+
+/* Over height and width: the kernel of whole planes. */
 int cuda_lower_reduce(CudaCompiler *c, const GpudlPlanNode *node)
 {
+    static const GpudlReduceKind kinds[GPUDL_OP_LAST + 1] = {[GPUDL_OP_REDUCE_MEAN] = GPUDL_REDUCE_MEAN,
+                                                             [GPUDL_OP_REDUCE_SUM] = GPUDL_REDUCE_SUM,
+                                                             [GPUDL_OP_REDUCE_MAX] = GPUDL_REDUCE_MAX,
+                                                             [GPUDL_OP_REDUCE_MIN] = GPUDL_REDUCE_MIN,
+                                                             [GPUDL_OP_REDUCE_PROD] = GPUDL_REDUCE_PROD};
     const GpudlReduceAttrs *attrs = &((const GpudlAttrs *)node->attrs)->reduce;
     const int spatial =
         attrs->n_axes == 2 && attrs->axes[0] + attrs->axes[1] == 5 && (attrs->axes[0] == 2 || attrs->axes[0] == 3);
 
-    if (cuda_tensor(c, node->inputs[0])->shape.rank != 4 || !spatial)
-        return cuda_refuse(c, "it reduces something else than height and width of a picture");
-    return global_pool(c, node, node->op == GPUDL_OP_REDUCE_MAX ? GPUDL_POOL_MAX : GPUDL_POOL_AVERAGE);
+    if (cuda_tensor(c, node->inputs[0])->shape.rank == 4 && spatial && node->op == GPUDL_OP_REDUCE_MEAN)
+        return global_pool(c, node, GPUDL_POOL_AVERAGE);
+    return reduce(c, node, kinds[node->op]);
 }
 
 /* [r][s][c] of [c][1][r][s] */

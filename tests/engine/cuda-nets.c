@@ -142,6 +142,32 @@ static Value shuffle(Net *net, Value x, gint groups)
     return x;
 }
 
+/* (x - mean of the channels) / largest of the rows, channels last in between */
+static Value level(Net *net, Value x)
+{
+    GpudlTensor *last = builder_transpose(&net->b, x.t, "0x2x3x1"), *mean, *largest;
+
+    mean = builder_node(&net->b, GPUDL_OP_REDUCE_MEAN, last, NULL);
+    mean->producer->attrs.reduce = (GpudlReduceAttrs){1, {3}, 1};
+    last = builder_node(&net->b, GPUDL_OP_SUB, last, mean);
+    largest = builder_node(&net->b, GPUDL_OP_REDUCE_MAX, builder_node(&net->b, GPUDL_OP_ABS, last, NULL), NULL);
+    largest->producer->attrs.reduce = (GpudlReduceAttrs){2, {3, 1}, 1};
+    last = builder_node(&net->b, GPUDL_OP_DIV, last, builder_scalar_op(&net->b, GPUDL_OP_ADD, largest, 0.25));
+    x.t = builder_transpose(&net->b, last, "0x3x1x2");
+    return x;
+}
+
+/* A product with a matrix for each pixel, channels last in between. */
+static Value linear(Net *net, Value x, gint k)
+{
+    g_autofree gchar *shape = g_strdup_printf("%dx%d", x.c, k);
+    const double bound = sqrt(3.0 / x.c);
+    GpudlTensor *y = builder_node(&net->b, GPUDL_OP_MATMUL, builder_transpose(&net->b, x.t, "0x2x3x1"),
+                                  builder_random(&net->b, shape, -bound, bound));
+
+    return (Value){builder_transpose(&net->b, y, "0x3x1x2"), k, x.h, x.w};
+}
+
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 static Value residual_block(Net *net, Value x)
@@ -200,7 +226,11 @@ static Value any_block(Net *net, Value x)
 {
     const Value other = net->values[pick(net, net->n)];
 
-    switch (pick(net, 12)) {
+    switch (pick(net, 14)) {
+    case 12:
+        return level(net, x);
+    case 13:
+        return linear(net, any_act(net, x), 1 + pick(net, 40));
     case 0:
         return any_act(net, conv(net, x, 1 + pick(net, 40), 1 + 2 * pick(net, 3), 1 + pick(net, 2)));
     case 1:
