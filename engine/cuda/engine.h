@@ -31,6 +31,7 @@ typedef struct {
     uint8_t *outputs;                    /* pinned: all heads of all frames, float32 */
     GpudlJob *running;                   /* copies of the jobs under way */
     uint32_t n_running;
+    uint64_t expected_ns; /* when the execution under way ends if nothing else is before it */
 } CudaSlot;
 
 typedef struct {

@@ -5,9 +5,12 @@
 #include "engine.h"
 #include "engine/module.h"
 
-/* wait() looks at the event without pause for that long, then every so often. */
-#define SPIN_NS 100000u
-#define PAUSE_NS 20000
+/* wait() looks at the event without pause from so long before the end that is expected (a sleeper wakes up late by half
+ * of that) until so long after it, then every so often; and never sleeps longer at a time than the last. */
+#define EARLY_NS 120000u
+#define LATE_NS 100000u
+#define NAP_NS 20000u
+#define LONGEST_NS 10000000u
 
 CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t slot)
 {
@@ -157,6 +160,7 @@ static GpudlStatus submit(CudaEngine *engine, uint32_t slot, const CudaBucket *b
                          (long long)bucket->program->plan->batch, engine->shared.device->id);
     memcpy(s->running, jobs, n * sizeof *jobs);
     s->n_running = n;
+    s->expected_ns = gpudl_module_now_ns() + (uint64_t)bucket->ns;
     return GPUDL_STATUS_OK;
 }
 
@@ -180,19 +184,28 @@ GpudlStatus cuda_submit(void *data, uint32_t slot, const GpudlJob *jobs, uint32_
     return status;
 }
 
-static cudaError_t wait_event(cudaEvent_t event, uint64_t timeout_ns)
+static void pause_for(uint64_t ns)
+{
+    const struct timespec pause = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+
+    nanosleep(&pause, NULL);
+}
+
+/* Sleeps for about as long as the execution takes, looks without pause around its end, and naps if it is late. */
+static cudaError_t wait_event(cudaEvent_t event, uint64_t expected_ns, uint64_t timeout_ns)
 {
     const uint64_t begin = gpudl_module_now_ns();
     cudaError_t error;
 
     while ((error = cudaEventQuery(event)) == cudaErrorNotReady) {
-        const uint64_t waited = gpudl_module_now_ns() - begin;
-        const struct timespec pause = {0, PAUSE_NS};
+        const uint64_t now = gpudl_module_now_ns();
 
-        if (waited >= timeout_ns)
+        if (now - begin >= timeout_ns)
             break;
-        if (waited > SPIN_NS)
-            nanosleep(&pause, NULL);
+        if (now + EARLY_NS < expected_ns)
+            pause_for(expected_ns - EARLY_NS - now < LONGEST_NS ? expected_ns - EARLY_NS - now : LONGEST_NS);
+        else if (now > expected_ns + LATE_NS)
+            pause_for(NAP_NS);
     }
     return error;
 }
@@ -222,7 +235,7 @@ GpudlStatus cuda_wait(void *data, uint32_t slot, uint64_t timeout_ns, GpudlFault
         return status;
     s = &engine->slots[slot];
     cuda_enter(engine->shared.device);
-    error = wait_event(s->done, timeout_ns);
+    error = wait_event(s->done, s->expected_ns, timeout_ns);
     cuda_leave(engine->shared.device);
     if (error == cudaErrorNotReady)
         return gpudl_module_fail(fault, GPUDL_STATUS_TIMEOUT, "device %d has not finished within %.1f s",

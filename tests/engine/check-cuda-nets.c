@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cuda-nets.h"
 #include "engine/session/session.h"
@@ -336,6 +337,35 @@ static gboolean is_settled(GpudlSession *session)
     return settled;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    const gint64 x = *(const gint64 *)a, y = *(const gint64 *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* One request after the other: from submit() to the scores, median in ns. */
+static gint64 time_requests(GpudlSession *session, GpudlModel *model)
+{
+    enum { N = 300 };
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, model);
+    g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
+    g_autofree float *values = g_new0(float, input_size(model));
+    gint64 taken[N];
+
+    for (gint i = 0; i < N; i++) {
+        struct timespec begin, end;
+
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        if (!gpudl_request_submit_tensor(request, values, NULL) || !gpudl_request_wait(request, NULL))
+            return 0;
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        taken[i] = (end.tv_sec - begin.tv_sec) * 1000000000 + end.tv_nsec - begin.tv_nsec;
+    }
+    qsort(taken, N, sizeof *taken, by_value);
+    return taken[N / 2];
+}
+
 static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision precision)
 {
     g_auto(GStrv) sizes = g_strsplit(batches != NULL ? batches : "1,8,32", ",", -1);
@@ -360,6 +390,8 @@ static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision pre
         say(TRUE, "%s up to batch %u on %s: opened in %.1f s, weights %.1f MB, work %.1f MB", name, batch,
             gpudl_session_get_device_name(session), (double)(g_get_monotonic_time() - begin) / 1e6,
             (double)weights / 1e6, (double)work / 1e6);
+        printf("# bench %s %s one request after the other: %.4f ms\n", name, gpudl_precision_name(precision),
+               (double)time_requests(session, model) / 1e6);
         if (profiles)
             print_profile(session, batch);
         if (profiles && batch > 1)
