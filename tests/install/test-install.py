@@ -219,7 +219,7 @@ def root_leaves_nothing_of_its_own_in_somebody_else_s_tree(place):
                     ignore=lambda where, names: ["build"] if Path(where) == place.source else [])
     shutil.copytree(build, clone / "build", symlinks=True, ignore=lambda folder, names: [
         n for n in names if Path(folder) == build and n not in ("build.ninja", "engine", "gpudl-config.h", "kernels", "meson-info",
-                            "meson-private", "models", "plugin", "tools", ".ninja_log", ".ninja_deps")
+                            "meson-private", "models", "plugin", "tools", "video", ".ninja_log", ".ninja_deps")
         and not n.startswith("libgpudl")])
     for info in (clone / "build/meson-info").glob("*.json"):
         info.write_text(info.read_text().replace(f'"{build}/', f'"{clone}/build/'))
@@ -227,8 +227,9 @@ def root_leaves_nothing_of_its_own_in_somebody_else_s_tree(place):
     # to be linked anew
     (clone / "build/tools/gpudl").unlink()
     subprocess.run(["chown", "-Rh", "--reference", place.home, clone], check=True)
-    done = subprocess.run(["make", "install", f"DESTDIR={place.folder / 'of root'}"], cwd=clone, env=place.env, timeout=200,
-                          capture_output=True, text=True)
+    # ccache, where the build was set up with it, has nowhere to write for this user
+    done = subprocess.run(["make", "install", f"DESTDIR={place.folder / 'of root'}"], cwd=clone,
+                          env={**place.env, "CCACHE_DISABLE": "1"}, timeout=200, capture_output=True, text=True)
     check(done.returncode == 0, done.stdout + done.stderr)
     check((place.folder / "of root/usr/local/bin/gpudl").stat().st_uid == 0)
     mine = [p for p in clone.rglob("*") if p.lstat().st_uid == 0]

@@ -134,7 +134,7 @@ get_buffer_device (GstGpudlInfer * self, GstBuffer * buffer,
 }
 
 static GstHarness *
-new_harness_of_two_devices (void)
+new_harness_of_two_devices_and_depth (guint depth)
 {
   g_autoptr (GError) error = NULL;
   GstHarness *h;
@@ -146,9 +146,15 @@ new_harness_of_two_devices (void)
         &error);
     g_assert_no_error (error);
   }
-  h = plugin_fake_harness_of_depth (model_path, 4);
+  h = plugin_fake_harness_of_depth (model_path, depth);
   GST_GPUDL_INFER (h->element)->get_buffer_device = get_buffer_device;
   return h;
+}
+
+static GstHarness *
+new_harness_of_two_devices (void)
+{
+  return new_harness_of_two_devices_and_depth (4);
 }
 
 static void
@@ -240,7 +246,7 @@ count_latency_messages (GstHarness * h)
 static void
 test_switch_tells_latency (void)
 {
-  GstHarness *h = new_harness_of_two_devices ();
+  GstHarness *h = new_harness_of_two_devices_and_depth (0);
   GstGpudlInfer *self = GST_GPUDL_INFER (h->element);
   guint n = 0;
 
@@ -262,7 +268,9 @@ test_switch_tells_latency (void)
   g_assert_cmpuint (count_latency_messages (h), ==, 0);
   g_assert_cmpuint (gst_gpudl_live_get_latency (&self->live), ==,
       2 * GST_SECOND);
-  g_object_set (h->element, "async-depth", 7, NULL);
+  fake_lock (fake);
+  fake->is.depth = 7;           /* which the element takes where nothing else is asked for */
+  fake_unlock (fake);
   plugin_fake_push (h, n += 4);
   g_assert_cmpuint (count_latency_messages (h), ==, 1);
   drop_devices (h);
