@@ -4,10 +4,12 @@
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from pathlib import Path
 
@@ -22,9 +24,25 @@ def test(function):
     return function
 
 
+def without_display():
+    return {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+
+
 def demo(*args):
-    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    return subprocess.run([DEMO, "--backend=ref", *map(str, args)], capture_output=True, text=True, timeout=120, env=env)
+    return subprocess.run([DEMO, "--backend=ref", *map(str, args)], capture_output=True, text=True, timeout=120,
+                          env=without_display())
+
+
+def interrupted_demo(*args):
+    """Ctrl-C after the first label; returns the rest of the output and how long it took to end."""
+    process = subprocess.Popen([DEMO, "--backend=ref", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, env=without_display())
+    while (line := process.stdout.readline()) and not line.startswith("0:00:0"):
+        pass
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    rest, errors = process.communicate(timeout=60)
+    return process.returncode, rest, errors, time.monotonic() - start
 
 
 def check(condition, text=""):
@@ -152,6 +170,37 @@ def times_are_the_streams(dir):
         return "needs a decoder of H.264"
     check(result.returncode == 0 and "10 of 10 frames labelled" in result.stdout, result.stdout + result.stderr)
     check(result.stdout.splitlines()[2].startswith("0:00:00.000  "), result.stdout)
+
+
+@test
+def ctrl_c_finishes_the_file(dir):
+    with open(dir / "long.y4m", "wb") as file:
+        file.write(b"YUV4MPEG2 W160 H120 F25:1 Ip A1:1 C420jpeg\n")
+        for i in range(3000):
+            file.write(b"FRAME\n" + bytes([i % 200]) * 19200 + bytes([85]) * 4800 + bytes([255]) * 4800)
+    (dir / "cut").mkdir()
+    code, out, errors, seconds = interrupted_demo("--output", dir / "cut", "--input", dir / "long.y4m", dir / "net.bin")
+    (dir / "long.y4m").unlink()
+    check(code == 130 and errors == "", f"{code}: {out}{errors}")
+    check(seconds < 2, f"{seconds} s")
+    said = next(line for line in out.splitlines() if line.startswith("interrupted: "))
+    n, total = said.split()[1:4:2]
+    check(n == total and 0 < int(n) < 3000, said)
+    written, = (dir / "cut").iterdir()
+    again = demo("--output", dir / "out", "--input", written, dir / "net.bin")
+    check(again.returncode == 0 and f"\n{n} of {n} frames labelled\n" in again.stdout, said + again.stdout + again.stderr)
+
+
+@test
+def ctrl_c_in_the_film_ends_the_whole_demo(dir):
+    process = subprocess.Popen([DEMO, "--backend=ref", "--output", dir / "out", dir / "net.bin", dir / "good.json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=without_display())
+    while (line := process.stdout.readline()) and not line.startswith("shot  1"):
+        pass
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    check(process.returncode == 130 and errors == "", f"{process.returncode}: {out}{errors}")
+    check("street" not in out and "FAILED" not in out and "interrupted" in out.splitlines(), out)
 
 
 @test

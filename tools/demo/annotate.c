@@ -2,6 +2,7 @@
 #include "tools/demo/annotate.h"
 
 #include <glib-unix.h>
+#include <glib/gstdio.h>
 #include <gst/gst.h>
 #include <signal.h>
 #include <string.h>
@@ -74,7 +75,7 @@ typedef struct {
     GMainLoop *loop;
     GError *error;
     guint64 n_classified;
-    gboolean interrupted;
+    gint flowing; /* atomic: frames have come */
 } Run;
 
 static void read_classes(GstBuffer *buffer, SeenFrame *frame)
@@ -129,6 +130,7 @@ static GstPadProbeReturn on_in(GstPad *pad, GstPadProbeInfo *info, gpointer user
     Run *run = user_data;
 
     run->counts->n_in++;
+    g_atomic_int_set(&run->flowing, TRUE);
     return GST_PAD_PROBE_OK;
 }
 
@@ -213,6 +215,14 @@ static gchar *describe(const AnnotateJob *job, Spelling spelling, GError **error
                            spelling == FOR_PARSER ? " name=overlay" : "", tail);
 }
 
+/* Sinks call it an error when their window is closed. */
+static gboolean is_closed_window(const Run *run, GstMessage *message, const GError *reason)
+{
+    return run->job->output == NULL && GST_IS_ELEMENT(GST_MESSAGE_SRC(message)) &&
+           GST_OBJECT_FLAG_IS_SET(GST_MESSAGE_SRC(message), GST_ELEMENT_FLAG_SINK) &&
+           g_error_matches(reason, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND);
+}
+
 static gboolean on_message(GstBus *bus, GstMessage *message, gpointer user_data)
 {
     Run *run = user_data;
@@ -222,7 +232,7 @@ static gboolean on_message(GstBus *bus, GstMessage *message, gpointer user_data)
         g_autofree gchar *debug = NULL;
 
         gst_message_parse_error(message, &reason, &debug);
-        if (run->error == NULL)
+        if (run->error == NULL && !is_closed_window(run, message, reason))
             run->error = g_error_new(GPUDL_ERROR, GPUDL_ERROR_FAILED, "%s: %s", run->job->input, reason->message);
         g_main_loop_quit(run->loop);
     } else if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS) {
@@ -231,16 +241,27 @@ static gboolean on_message(GstBus *bus, GstMessage *message, gpointer user_data)
     return G_SOURCE_CONTINUE;
 }
 
-/* The first Ctrl-C ends the stream, so that the file gets its end; the second one stops at once. */
+/* From a thread of its own: it waits until the frame before it has been taken. */
+static void end_stream(GstElement *pipeline, gpointer user_data)
+{
+    g_autoptr(GstElement) infer = gst_bin_get_by_name(GST_BIN(pipeline), "infer");
+    g_autoptr(GstPad) pad = gst_element_get_static_pad(infer, "sink");
+
+    gst_pad_send_event(pad, gst_event_new_eos());
+}
+
+/* The first Ctrl-C ends the stream, so that the file gets its end; the second one stops at once. The end is put where
+ * gpudlinfer takes frames: from the source it would come behind all that is queued on the way, and a source that waits
+ * for a network passes nothing on. */
 static gboolean on_interrupt(gpointer user_data)
 {
     Run *run = user_data;
 
-    if (run->interrupted)
+    if (run->counts->interrupted || run->job->output == NULL || !g_atomic_int_get(&run->flowing))
         g_main_loop_quit(run->loop);
     else
-        gst_element_send_event(run->pipeline, gst_event_new_eos());
-    run->interrupted = TRUE;
+        gst_element_call_async(run->pipeline, end_stream, NULL, NULL);
+    run->counts->interrupted = TRUE;
     return G_SOURCE_CONTINUE;
 }
 
@@ -293,6 +314,8 @@ gboolean annotate_run(const AnnotateJob *job, AnnotateCounts *counts, gchar **te
     gst_object_ref_sink(run.pipeline);
     gpudl_media_hold_pullers(run.pipeline);
     done = play(&run, error);
+    if (job->output != NULL && counts->n_in == 0)
+        g_unlink(job->output);
     gst_object_unref(run.pipeline);
     return done;
 }

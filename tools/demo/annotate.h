@@ -53,6 +53,7 @@ typedef void (*SeenFunc)(const SeenFrame *frame, gpointer user_data);
 /** Frames that went in, that carried a label after gpudlinfer, that came to the end. */
 typedef struct {
     guint64 n_in, n_labelled, n_out;
+    gboolean interrupted; /* by SIGINT: frames may be missing at the end */
 } AnnotateCounts;
 
 typedef struct {
@@ -67,7 +68,8 @@ typedef struct {
 } AnnotateJob;
 
 /**
- * Runs until the end of the input, or until the window is closed or SIGINT comes (the file is finished properly then).
+ * Runs until the end of the input, or until the window is closed or SIGINT comes: the file is finished with the frames
+ * that gpudlinfer has taken by then; a second SIGINT does not wait for that. A file that no frame came for is removed.
  * *text (may be NULL, freed by the caller) is the pipeline as gst-launch-1.0 takes it.
  * Errors: BACKEND (an element is missing: the message says what to install), FAILED with the pipeline's own message.
  */

@@ -13,13 +13,14 @@
 #include "tools/media.h"
 #include "tools/options.h"
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 typedef struct {
     gchar *model_path, *manifest_path, *input, *output, *backend;
     GpudlModel *model;
     gchar *device;
     guint64 n_frames, n_labelled; /* of all videos */
+    gboolean interrupted;
 } Demo;
 
 static void say_error(const gchar *text)
@@ -164,7 +165,7 @@ static void on_film_frame(const SeenFrame *frame, gpointer user_data)
     *sum += frame->classes[0].confidence;
 }
 
-/* FALSE: the pipeline failed, or a frame has no label; both are said. */
+/* FALSE: interrupted, or the pipeline failed, or a frame has no label; the last two are said. */
 static gboolean annotate(Demo *demo, const gchar *input, const gchar *output, SeenFunc seen, gpointer user_data,
                          guint64 n_expected)
 {
@@ -182,6 +183,9 @@ static gboolean annotate(Demo *demo, const gchar *input, const gchar *output, Se
         say_error(error->message);
         return FALSE;
     }
+    demo->interrupted = counts.interrupted;
+    if (demo->interrupted)
+        return FALSE;
     demo->n_frames += counts.n_in;
     demo->n_labelled += counts.n_labelled;
     if (counts.n_in == 0 || counts.n_labelled != counts.n_in || counts.n_out != counts.n_in ||
@@ -352,10 +356,13 @@ static int show_input(Demo *demo)
         say_error(error->message);
         return EXIT_FAILED;
     }
-    printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " frames labelled\n", counts.n_labelled, counts.n_in);
-    if (output != NULL)
+    printf("%s%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " frames labelled\n",
+           counts.interrupted ? "interrupted: " : "", counts.n_labelled, counts.n_in);
+    if (output != NULL && counts.n_in > 0)
         printf("Look at:\n  %s\n", output);
     printf("The same by hand:\n  gst-launch-1.0 %s%s\n", still || window ? "" : "-e ", text);
+    if (counts.interrupted)
+        return EXIT_INTERRUPTED;
     return counts.n_in > 0 && counts.n_labelled == counts.n_in ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -412,7 +419,7 @@ static int show_all(Demo *demo, GpudlSession *session)
         return EXIT_FAILED;
     }
     shots_right = show_film(demo, manifest->photos, film, shots, &n_shots);
-    if (manifest->video != NULL && g_file_test(manifest->video, G_FILE_TEST_EXISTS)) {
+    if (!demo->interrupted && manifest->video != NULL && g_file_test(manifest->video, G_FILE_TEST_EXISTS)) {
         Changes changes = {0};
 
         printf("\nA street video, truth not known; what is seen whenever that changes:\n");
@@ -420,7 +427,10 @@ static int show_all(Demo *demo, GpudlSession *session)
     } else {
         g_clear_pointer(&street, g_free);
     }
-    status = show_outcome(demo, manifest, right, shots_right, n_shots, street_ok);
+    if (demo->interrupted)
+        printf("\ninterrupted\n");
+    status =
+        demo->interrupted ? EXIT_INTERRUPTED : show_outcome(demo, manifest, right, shots_right, n_shots, street_ok);
     printf("Look at:\n  %s\n  %s\n%s%s%s", sheet, shots, street != NULL ? "  " : "", street != NULL ? street : "",
            street != NULL ? "\n" : "");
     return status;
