@@ -15,6 +15,7 @@ from pathlib import Path
 
 MEDIA = Path(__file__).parent / "media"
 DEMO, MAKE_MODEL = sys.argv[1:3]
+TURNED = Path(__file__).parent.parent / "pipelines" / "turned.mp4"
 COLORS = {"red": (220, 30, 20), "green": (20, 200, 40), "blue": (30, 10, 210)}
 tests = []
 
@@ -201,6 +202,30 @@ def ctrl_c_in_the_film_ends_the_whole_demo(dir):
     out, errors = process.communicate(timeout=60)
     check(process.returncode == 130 and errors == "", f"{process.returncode}: {out}{errors}")
     check("street" not in out and "FAILED" not in out and "interrupted" in out.splitlines(), out)
+
+
+@test
+def phone_videos_are_upright(dir):
+    """320 x 240 in the file, to be turned by a quarter."""
+    (dir / "upright").mkdir()
+    result = demo("--output", dir / "upright", "--input", TURNED, dir / "net.bin")
+    check(result.returncode == 0, result.stderr)
+    written, = (dir / "upright").iterdir()
+    written.rename(dir / "upright" / "video")
+    subprocess.run(["gst-launch-1.0", "-q", "filesrc", "location=video", "!", "decodebin", "!", "videoconvert", "!",
+                    "pngenc", "snapshot=true", "!", "filesink", "location=first.png"], cwd=dir / "upright", check=True, timeout=60)
+    size = struct.unpack(">II", (dir / "upright" / "first.png").read_bytes()[16:24])
+    check(size == (240, 320), size)
+
+
+@test
+def the_command_by_hand_works_in_any_shell(dir):
+    result = demo("--output", dir / "out", "--input", dir / "street.y4m", dir / "net.bin")
+    lines = result.stdout.splitlines()
+    command = lines[lines.index("The same by hand:") + 1]
+    env = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "GST_REGISTRY")}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, env=env)
+    check(done.returncode == 0, command + done.stdout + done.stderr)
 
 
 @test

@@ -315,11 +315,26 @@ static gboolean check_made(const Demo *demo, const gchar *made, const GPtrArray 
     return good;
 }
 
+/* How GStreamer found the element here, for a shell that knows nothing of it. Freed by the caller. */
+static gchar *environment(void)
+{
+    static const gchar *const names[] = {"GST_PLUGIN_PATH", "GPUDL_BACKEND_PATH"};
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree gchar *value = g_getenv(names[i]) != NULL ? g_shell_quote(g_getenv(names[i])) : NULL;
+
+        if (value != NULL)
+            g_string_append_printf(text, "%s=%s ", names[i], value);
+    }
+    return g_strdup(text->str);
+}
+
 static int show_input(Demo *demo)
 {
     gboolean window;
     Changes changes = {0};
-    g_autofree gchar *output = NULL, *text = NULL, *name = NULL, *still = NULL;
+    g_autofree gchar *output = NULL, *text = NULL, *name = NULL, *still = NULL, *settings = environment();
     g_autoptr(GError) error = NULL;
     AnnotateCounts counts;
     AnnotateJob job;
@@ -360,7 +375,7 @@ static int show_input(Demo *demo)
            counts.interrupted ? "interrupted: " : "", counts.n_labelled, counts.n_in);
     if (output != NULL && counts.n_in > 0)
         printf("Look at:\n  %s\n", output);
-    printf("The same by hand:\n  gst-launch-1.0 %s%s\n", still || window ? "" : "-e ", text);
+    printf("The same by hand:\n  %sgst-launch-1.0 %s%s\n", settings, still || window ? "" : "-e ", text);
     if (counts.interrupted)
         return EXIT_INTERRUPTED;
     return counts.n_in > 0 && counts.n_labelled == counts.n_in ? EXIT_OK : EXIT_FAILED;
