@@ -7,7 +7,7 @@ set -euo pipefail
 usage() {
     echo "Usage: camera.sh [OPTION...] [DEVICE]"
     echo "Shows what the camera DEVICE (default /dev/video0) sees, with its labels, in a window."
-    echo "Without a display the labels are printed as messages instead."
+    echo "Without a display the labels are printed as text instead, a line a frame."
     common_usage
 }
 
@@ -29,7 +29,6 @@ while [ $# -gt 0 ]; do
 done
 device=${device:-/dev/video0}
 
-enter_environment --model="$model" --backend="$backend" "$device"
 [ -e "$device" ] || fail "$device: no such camera"
 [ -c "$device" ] || fail "$device: is no camera but a file; file.sh and pictures.sh take these"
 need_elements v4l2src decodebin videoconvert gpudlinfer gpudloverlay
@@ -40,6 +39,6 @@ if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     run v4l2src device="$device" ! decodebin ! videoconvert ! "${queue[@]}" ! \
         gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! autovideosink sync=false
 else
-    run -m v4l2src device="$device" ! decodebin ! videoconvert ! "${queue[@]}" ! \
+    run_labels v4l2src device="$device" ! decodebin ! videoconvert ! "${queue[@]}" ! \
         gpudlinfer model="$model" backend="$backend" top-k=1 post-messages=all ! fakesink
 fi

@@ -3,7 +3,7 @@
 # Sourced by the scripts beside it: finds gpudlinfer, the model and what they all say.
 
 here=$(cd "$(dirname "$0")" && pwd)
-build=${GPUDL_BUILD:-$here/../build}
+build=$(realpath -m "${GPUDL_BUILD:-$here/../build}")
 
 fail() { # fail MESSAGE: one line, exit 1
     echo "${0##*/}: $1" >&2
@@ -16,55 +16,113 @@ usage_error() { # usage_error MESSAGE: one line and where to find help, exit 2
     exit 2
 }
 
-# The built tree when there is one, else what is installed.
-enter_environment() { # enter_environment "$@": runs the script again inside the built tree's environment
-    [ -z "${GPUDL_ENVIRONMENT:-}" ] || return 0
-    export GPUDL_ENVIRONMENT=entered
-    if [ -e "$build/build.ninja" ] && command -v meson >/dev/null; then
-        exec meson devenv -C "$build" --workdir "$PWD" "$0" "$@"
+# ---- what is to run ---------------------------------------------------------------------------------------------------
+
+# Sets $NAME to begin with FOLDER, and notes it for the command that is shown: it has to work in any other shell.
+prepend() { # prepend NAME FOLDER
+    case ":${!1:-}:" in
+    *":$2:"*) return ;;
+    esac
+    export "$1=$2${!1:+:${!1}}"
+    settings+=("$1=${!1}")
+}
+
+# The built tree beside the scripts or named by $GPUDL_BUILD, else the prefix that they are installed in, else what
+# GStreamer finds by itself.
+find_parts() { # sets $gpudl to the command, "" if it is not there, and the environment for gpudlinfer
+    local prefix=${here%/share/gpudl/pipelines} file
+    gpudl=
+    if [ -e "$build/plugin/libgstgpudl.so" ]; then
+        prepend GST_PLUGIN_PATH "$build/plugin"
+        prepend GPUDL_BACKEND_PATH "$build/engine/cpu"
+        gpudl=$build/tools/gpudl
+    elif [ -n "${GPUDL_BUILD:-}" ]; then
+        fail "GPUDL_BUILD: $build/plugin/libgstgpudl.so is not there: build it with 'ninja -C $build', or unset GPUDL_BUILD"
+    elif [ "$prefix" != "$here" ]; then
+        for file in "$prefix"/lib*/gstreamer-1.0/libgstgpudl.so "$prefix"/lib/*/gstreamer-1.0/libgstgpudl.so; do
+            case ${file%/*} in
+            /usr/lib/*) ;; # GStreamer's own folders
+            *) [ ! -e "$file" ] || prepend GST_PLUGIN_PATH "${file%/*}" ;;
+            esac
+        done
+        gpudl=$prefix/bin/gpudl
     fi
+    [ -x "$gpudl" ] || gpudl=$(command -v gpudl) || gpudl=
+}
+
+need_gpudl() {
+    find_parts
+    [ -n "$gpudl" ] || fail "gpudl is neither built in $build nor installed: run 'make demo' or 'make install', or set GPUDL_BUILD to the build's folder"
+}
+
+has_element() { # not --exists: that wants plugins of GStreamer's own version
+    gst-inspect-1.0 "$1" >/dev/null 2>&1
 }
 
 need_elements() { # need_elements NAME...: all have to be there
-    command -v gst-launch-1.0 >/dev/null || fail "gst-launch-1.0 is missing: install gstreamer1.0-tools (Debian)"
+    local element
+    find_parts
+    for element in gst-launch-1.0 gst-inspect-1.0; do
+        command -v "$element" >/dev/null || fail "$element is missing: install gstreamer1.0-tools (Debian)"
+    done
     for element in "$@"; do
-        # not --exists: that wants plugins of GStreamer's own version
-        gst-inspect-1.0 "$element" >/dev/null 2>&1 ||
-            fail "GStreamer's element $element is missing; 'gpudl doctor' says what to install"
+        has_element "$element" && continue
+        case $element in
+        gpudl*) [ -n "${GST_PLUGIN_PATH:-}" ] || fail "$element is neither built in $build nor installed: run 'make demo' or 'make install', or set GST_PLUGIN_PATH to the folder of libgstgpudl.so" ;;
+        esac
+        fail "GStreamer's element $element is missing; 'gpudl doctor' says what to install"
     done
 }
 
 find_model() { # sets $model from the option, $GPUDL_MODEL or the demo's; what is to run it has to have a known name
-    model=${model:-${GPUDL_MODEL:-$build/demo/efficientnet-lite0.bin}}
-    [ -e "$model" ] || fail "$model: no such model; name one with --model, or run 'make demo' once"
     case $backend in
     auto | cuda | cpu | ref) ;;
     *) usage_error "--backend: found '$backend', expected auto, cuda, cpu or ref" ;;
     esac
+    model=${model:-${GPUDL_MODEL:-$build/demo/efficientnet-lite0.bin}}
+    [ -e "$model" ] || fail "$model: no such model; name one with --model or in GPUDL_MODEL, or run 'make demo' once"
+    [ -f "$model" ] || fail "$model: is no file; expected a model, a net.bin or an .onnx"
 }
 
 to_uri() { # to_uri FILE-OR-URI
     case $1 in
     *://*) echo "$1" ;;
     *)
-        [ -e "$1" ] || fail "$1: no such file"
-        gst_path=$(realpath "$1")
         # the characters that mean something in a URI
-        printf 'file://%s\n' "$(printf %s "$gst_path" | sed 's/%/%25/g; s/ /%20/g; s/#/%23/g; s/?/%3f/g')"
+        printf 'file://%s\n' "$(realpath "$1" | sed 's/%/%25/g; s/ /%20/g; s/#/%23/g; s/?/%3f/g')"
         ;;
     esac
 }
 
+need_input() { # need_input FILE-OR-URI: a file has to be there
+    case $1 in
+    *://*) return ;;
+    esac
+    [ -e "$1" ] || fail "$1: no such file"
+    [ ! -d "$1" ] || fail "$1: is a folder; expected a video"
+}
+
 # A way to write a video with what is installed: sets $encoder (an array) and $suffix.
 find_encoder() {
-    if gst-inspect-1.0 --exists vp8enc && gst-inspect-1.0 --exists webmmux; then
+    if has_element vp8enc && has_element webmmux; then
         encoder=(vp8enc deadline=1 cpu-used=8 threads=2 target-bitrate=2500000 '!' webmmux)
         suffix=.webm
-    elif gst-inspect-1.0 --exists jpegenc && gst-inspect-1.0 --exists avimux; then
+    elif has_element jpegenc && has_element avimux; then
         encoder=(jpegenc quality=85 '!' avimux)
         suffix=.avi
     else
-        fail "no encoder to write a video with: install gstreamer1.0-plugins-good (Debian)"
+        fail "no encoder to write a video with (looked for vp8enc and webmmux, jpegenc and avimux): install gstreamer1.0-plugins-good (Debian)"
+    fi
+}
+
+need_output() { # need_output FILE [INPUT]: has to be of the kind that is written, in a folder, and not the input
+    case $1 in
+    *"$suffix") ;;
+    *) usage_error "$1: the output's name has to end in $suffix, which is what can be written here" ;;
+    esac
+    [ -d "$(dirname "$1")" ] || fail "$1: there is no folder $(dirname "$1") to write it to"
+    if [ -n "${2:-}" ] && [ "$1" -ef "${2#file://}" ]; then
+        usage_error "$1: is the input; the output has to be another file"
     fi
 }
 
@@ -102,12 +160,191 @@ common_usage() {
     echo "  --backend NAME    auto, cuda, cpu or ref (default auto)"
     echo "  -h, --help        this"
     echo "The built tree is used when there is one (\$GPUDL_BUILD, else ../build), else what is installed."
+    echo "Ctrl-C ends it properly, with exit code 130; pressed again, at once."
 }
 
-run() { # run gst-launch's words; says them first, so that they can be taken over
-    echo "gst-launch-1.0 $*" >&2
-    exec gst-launch-1.0 "$@"
+# ---- running ----------------------------------------------------------------------------------------------------------
+
+# gst-launch-1.0 has a process group of its own, so that Ctrl-C reaches it from here alone, once each time: the first
+# SIGINT lets it finish its file, a second one that came along with the terminal's would cut that off.
+launch() { # launch WORDS...: starts gst-launch-1.0 as $child
+    set -m
+    # not in the user's language: what is read from its output
+    LANGUAGE=C gst-launch-1.0 "$@" &
+    child=$!
+    set +m
+    # a signal that came before there was a child
+    [ -z "$interrupted" ] || kill -INT "$child" 2>/dev/null || true
+}
+
+show_command() { # show_command WORDS...: says them, so that they can be taken over into any shell
+    local words
+    printf -v words ' %q' ${settings[@]+"${settings[@]}"} gst-launch-1.0 "$@"
+    words=${words// \\! / ! }
+    echo "${words# }" >&2
+}
+
+on_signal() { # on_signal EXIT-CODE: the first one ends what runs, the next one does not wait for it
+    local how=-INT
+    [ -z "$interrupted" ] || how=-KILL
+    interrupted=$1
+    [ -z "$child" ] || kill $how "$child" 2>/dev/null || true
+    [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null || true
+}
+
+on_suspend() { # Ctrl-Z, and what follows it
+    [ -z "$child" ] || kill -STOP "$child"
+    kill -STOP $$
+    [ -z "$child" ] || kill -CONT "$child"
+}
+
+catch_signals() {
+    trap 'on_signal 130' INT
+    trap 'on_signal 143' TERM
+    trap 'on_signal 129' HUP
+    trap on_suspend TSTP
+}
+
+await() { # waits for $child, whatever signals come in between, and sets $status
+    while :; do
+        status=0
+        wait "$child" || status=$?
+        kill -0 "$child" 2>/dev/null || break
+    done
+    child=
+}
+
+run() { # run WORDS...: gst-launch's words, to their end; does not return
+    show_command "$@"
+    catch_signals
+    launch "$@"
+    await
+    exit "${interrupted:-$status}"
+}
+
+# Labels as text: what gpudlinfer's message of a frame says, as one line with the time of day.
+print_labels() { # print_labels LINE
+    local pattern=' label=\(string\)("([^"\\]|\\.)*"|[^,;]*), id=\(int\)([0-9]+), confidence=\(double\)([^,;]*)'
+    [[ $1 =~ $pattern ]] || return 0
+    local label=${BASH_REMATCH[1]//\\/}
+    label=${label#\"}
+    LC_NUMERIC=C printf '%(%T)T  %.3f  %s (%s)\n' -1 "${BASH_REMATCH[4]}" "${label%\"}" "${BASH_REMATCH[3]}"
+}
+
+# What gst-launch-1.0 says, heard as it says it: whether frames come, and why they don't.
+launch_heard() { # launch_heard WORDS...: as launch(), messages can be read from file descriptor $heard
+    local folder both
+    folder=$(mktemp -d)
+    mkfifo "$folder/words"
+    # held open while nobody writes yet: otherwise opening it would wait for a child that a signal may have ended
+    exec {both}<>"$folder/words"
+    exec {heard}<"$folder/words"
+    launch "$@" >"$folder/words" 2>&1 {both}>&- {heard}>&-
+    exec {both}>&-
+    rm -r "$folder"
+}
+
+now() { # sets $now, milliseconds
+    now=${EPOCHREALTIME/[.,]/}
+    now=$((now / 1000))
+}
+
+hear() { # hear LINE: sets $frames, $culprit (the element that failed first), $message and $reason (its words), $ended
+    case $1 in
+    *'(element): gpudlinfer-result,'*)
+        frames=$((frames + 1))
+        on_frame "$1"
+        ;;
+    *'GstMessageProgress, type=(GstProgressType)start, code=(string)load,'*) loading=1 ;;
+    *'GstMessageProgress, type=(GstProgressType)complete, code=(string)load,'*) loading= ;;
+    'Got EOS from element'*) ended=1 ;;
+    'ERROR: from element '*)
+        [ -z "$culprit" ] || return 0
+        reason=${1#ERROR: from element }
+        culprit=${reason%%: *}
+        message=${reason#*: }
+        reason=
+        expected=title
+        ;;
+    'WARNING: erroneous pipeline: '* | 'ERROR: pipeline could not be constructed: '*) message=${1#*: } ;;
+    *)
+        # "Additional debug info:", the place in the source, and, if that ends in a colon, the reason
+        case $expected:$1 in
+        title:*) expected=place ;;
+        place:*:) expected=reason ;;
+        place:*) expected= ;;
+        reason:*)
+            reason=$1
+            expected=
+            ;;
+        esac
+        ;;
+    esac
+}
+
+# Hears $child to its end. After LIMIT ms without a word from it, while it loads no model, it is told to end and $silent
+# is set; one that has been told to end and does not within 5 s is ended.
+listen() { # listen LIMIT
+    local limit=$1 part='' line last told=''
+    frames=0 culprit='' message='' reason='' expected='' ended='' silent='' loading=''
+    now
+    last=$now
+    while :; do
+        if IFS= read -r -t 0.5 -u "$heard" line; then
+            line=$part$line
+            part=
+            now
+            last=$now
+            hear "$line"
+            continue
+        elif [ $? -le 128 ]; then # the end
+            break
+        fi
+        part+=$line
+        now
+        [ -z "$interrupted" ] || told=${told:-$now}
+        if [ -n "$told" ] && [ $((now - told)) -ge 5000 ]; then
+            kill -KILL "$child" 2>/dev/null || true
+        elif [ -z "$told$loading" ] && [ "$limit" -gt 0 ] && [ $((now - last)) -ge "$limit" ]; then
+            silent=1
+            told=$now
+            kill -INT "$child" 2>/dev/null || true
+        fi
+    done
+    exec {heard}<&-
+    await
+}
+
+pause() { # pause MS: returns at once where a signal has come
+    [ -z "$interrupted" ] || return 0
+    sleep "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))" &
+    sleeper=$!
+    # a signal that comes before this line finds nobody to wake, and is seen here
+    [ -z "$interrupted" ] || kill $sleeper
+    wait $sleeper 2>/dev/null || true
+    sleeper=
+}
+
+failure() { # what went wrong, from what was heard, in one line
+    local text=$message${reason:+ ($reason)}
+    [ "$reason" != "$message" ] || text=$message
+    echo "${text:-gst-launch-1.0 ended with exit code $status}"
+}
+
+run_labels() { # run_labels WORDS...: as run(), each frame's label printed as text
+    show_command -m "$@"
+    catch_signals
+    on_frame() { print_labels "$1"; }
+    launch_heard -m "$@"
+    listen 0
+    [ -z "$interrupted" ] || exit "$interrupted"
+    [ "$status" = 0 ] || fail "$(failure)"
+    exit 0
 }
 
 model=
 backend=auto
+settings=()
+child=
+sleeper=
+interrupted=

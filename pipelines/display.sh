@@ -35,15 +35,16 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-enter_environment --model="$model" --backend="$backend" --sink="$sink" ${video:+"$video"}
 if [ "$sink" = autovideosink ] && [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     fail "no display (DISPLAY and WAYLAND_DISPLAY are empty); file.sh writes a file instead"
 fi
-need_elements videoconvert gpudlinfer gpudloverlay "$sink"
+need_elements videoconvert videoflip gpudlinfer gpudloverlay "$sink"
 find_model
 if [ -n "$video" ]; then
+    need_input "$video"
     source=(uridecodebin uri="$(to_uri "$video")")
 else
     source=(videotestsrc num-buffers=300 ! "video/x-raw,width=640,height=480,framerate=30/1")
 fi
-run "${source[@]}" ! videoconvert ! gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! "$sink"
+run "${source[@]}" ! videoconvert ! videoflip video-direction=auto ! \
+    gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! "$sink"

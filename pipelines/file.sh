@@ -28,15 +28,11 @@ done
 [ ${#files[@]} -ge 1 ] || usage_error "no video given"
 [ ${#files[@]} -le 2 ] || usage_error "one video and one output at a time"
 
-enter_environment --model="$model" --backend="$backend" "${files[@]}"
-need_elements uridecodebin videoconvert gpudlinfer gpudloverlay
+need_elements uridecodebin videoconvert videoflip gpudlinfer gpudloverlay
 find_model
 find_encoder
-uri=$(to_uri "${files[0]}")
+need_input "${files[0]}"
 output=${files[1]:-annotated$suffix}
-case $output in
-*"$suffix") ;;
-*) usage_error "$output: the output's name has to end in $suffix, which is what can be written here" ;;
-esac
-run -e uridecodebin uri="$uri" ! videoconvert ! gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! \
-    videoconvert ! "${encoder[@]}" ! filesink location="$output"
+need_output "$output" "${files[0]}"
+run -e uridecodebin uri="$(to_uri "${files[0]}")" ! videoconvert ! videoflip video-direction=auto ! \
+    gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! "${encoder[@]}" ! filesink location="$output"

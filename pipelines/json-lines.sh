@@ -34,8 +34,6 @@ while [ $# -gt 0 ]; do
 done
 [ ${#files[@]} -ge 1 ] || usage_error "no picture or video given"
 
-enter_environment --model="$model" --backend="$backend" --top-k="$top_k" "${files[@]}"
+need_gpudl
 find_model
-gpudl=$build/tools/gpudl
-[ -x "$gpudl" ] || gpudl=$(command -v gpudl) || fail "gpudl is neither built nor installed"
 exec "$gpudl" run --json --top-k "$top_k" --backend "$backend" "$model" "${files[@]}"

@@ -27,8 +27,6 @@ while [ $# -gt 0 ]; do
 done
 [ ${#files[@]} -ge 1 ] || usage_error "no picture given"
 
-enter_environment --model="$model" --backend="$backend" "${files[@]}"
+need_gpudl
 find_model
-gpudl=$build/tools/gpudl
-[ -x "$gpudl" ] || gpudl=$(command -v gpudl) || fail "gpudl is neither built nor installed"
 exec "$gpudl" run --top-k 3 --backend "$backend" "$model" "${files[@]}"

@@ -7,7 +7,7 @@ set -euo pipefail
 usage() {
     echo "Usage: rtsp.sh [OPTION...] rtsp://ADDRESS"
     echo "Shows what a network camera sees, with its labels, in a window."
-    echo "Without a display the labels are printed as messages instead."
+    echo "Without a display the labels are printed as text instead, a line a frame."
     echo "  --latency MS      jitter buffer (default 200)"
     common_usage
 }
@@ -44,14 +44,16 @@ case $latency in
 '' | *[!0-9]*) usage_error "--latency: found '$latency', expected milliseconds" ;;
 esac
 
-enter_environment --model="$model" --backend="$backend" --latency="$latency" "$address"
 need_elements rtspsrc decodebin videoconvert gpudlinfer gpudloverlay
 find_model
-queue=(queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0)
+# leaky: a frame that comes while the network is busy is dropped rather than shown late. The second queue holds what waits
+# for its time to be shown: without it that wait would count as the network's, and the first queue drop most frames.
+newest=(queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0)
+due=(queue max-size-buffers=0 max-size-bytes=0 max-size-time=$(((latency + 1000) * 1000000)))
+source=(rtspsrc location="$address" latency="$latency" ! "application/x-rtp,media=video" ! decodebin)
+infer=(gpudlinfer model="$model" backend="$backend")
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
-    run rtspsrc location="$address" latency="$latency" ! decodebin ! videoconvert ! "${queue[@]}" ! \
-        gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! autovideosink
+    run "${source[@]}" ! videoconvert ! "${newest[@]}" ! "${infer[@]}" ! "${due[@]}" ! gpudloverlay ! videoconvert ! autovideosink
 else
-    run -m rtspsrc location="$address" latency="$latency" ! decodebin ! videoconvert ! "${queue[@]}" ! \
-        gpudlinfer model="$model" backend="$backend" top-k=1 post-messages=all ! fakesink
+    run_labels "${source[@]}" ! videoconvert ! "${newest[@]}" ! "${infer[@]}" top-k=1 post-messages=all ! fakesink
 fi

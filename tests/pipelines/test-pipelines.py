@@ -3,45 +3,14 @@
 """test-pipelines.py SCRIPTS BUILD TESTCARD: runs the scripts of pipelines/ that need no camera and no display, as a
 user would, on the testcard network, and checks what comes out. The others are checked up to where the camera begins."""
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
-SCRIPTS, BUILD, TESTCARD = (Path(a) for a in sys.argv[1:4])
+from harness import BUILD, Running, SCRIPTS, check, launch, main, net, script, shell, stub, test
+
 ALL = ["file.sh", "camera.sh", "rtsp.sh", "pictures.sh", "json-lines.sh", "display.sh"]
-tests = []
-
-
-def net(dir):
-    """The reference backend is there on every machine, and the network is small."""
-    return "--backend", "ref", "--model", dir / "net.bin"
-
-
-def test(function):
-    tests.append(function)
-    return function
-
-
-def check(condition, text=""):
-    if not condition:
-        raise AssertionError(text)
-
-
-def script(name, *args, code=0, display=False, **more):
-    env = {**os.environ, "GPUDL_BUILD": str(BUILD)}
-    env.pop("GPUDL_ENVIRONMENT", None)
-    for key in ("DISPLAY", "WAYLAND_DISPLAY"):
-        env.pop(key, None)
-    done = subprocess.run([SCRIPTS / name, *map(str, args)], capture_output=True, text=True, timeout=120, env=env, **more)
-    check(done.returncode == code, f"{name}: exit code {done.returncode}, expected {code}: {done.stdout}{done.stderr}")
-    return done
-
-
-def launch(description, **more):
-    subprocess.run(["gst-launch-1.0", "-q", *description.split()], check=True, timeout=60, **more)
+TURNED = SCRIPTS.parent / "tests" / "pipelines" / "turned.mp4"
 
 
 @test
@@ -100,6 +69,10 @@ def what_is_missing_is_said_in_one_line(dir):
         (["file.sh", *net(dir), dir / "none.avi"], 1, f"{dir}/none.avi: no such file"),
         (["file.sh", *net(dir), dir / "smpte.avi", "out.xyz"], 2, "out.xyz: the output's name"),
         (["file.sh"], 2, "no video given"),
+        (["file.sh", *net(dir), dir], 1, f"{dir}: is a folder"),
+        (["file.sh", "--model", dir, dir / "smpte.avi"], 1, f"{dir}: is no file; expected a model"),
+        (["display.sh", *net(dir), "--sink", "fakesink", dir / "none.avi"], 1, f"{dir}/none.avi: no such file"),
+        (["display.sh", *net(dir), "--sink", "nosink", dir / "smpte.avi"], 1, "GStreamer's element nosink is missing"),
         (["pictures.sh"], 2, "no picture given"),
         (["json-lines.sh"], 2, "no picture or video given"),
         (["camera.sh", *net(dir), "/dev/video-none"], 1, "/dev/video-none: no such camera"),
@@ -107,6 +80,7 @@ def what_is_missing_is_said_in_one_line(dir):
         (["file.sh", *net(dir), "--backend", "abacus", dir / "smpte.avi"], 2, "--backend: found 'abacus'"),
         (["rtsp.sh"], 2, "no address given"),
         (["rtsp.sh", "http://x"], 2, "http://x: expected an address"),
+        (["rtsp.sh", "--model", dir / "none.bin", "rtsp://x"], 1, f"{dir}/none.bin: no such model"),
         (["rtsp.sh", "--latency", "soon", "rtsp://x"], 2, "--latency: found 'soon'"),
     ]:
         result = script(*args, code=code)
@@ -114,30 +88,165 @@ def what_is_missing_is_said_in_one_line(dir):
         check(result.stderr.count("\n") == (1 if code == 1 else 2), result.stderr)
 
 
-def main():
-    failed = 0
-    if shutil.which("meson") is None or shutil.which("gst-launch-1.0") is None:
-        print("1..0 # SKIP needs meson and gst-launch-1.0")
-        return 0
-    print(f"1..{len(tests)}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="gpudl-pipelines-") as name:
-        dir = Path(name)
-        subprocess.run([BUILD / "tools" / "gpudl", "convert", TESTCARD / "testcard.onnx", "-o", dir / "net.bin",
-                        "--labels", TESTCARD / "labels.txt", "--scale", "255", "--backend", "ref"], check=True, stdout=subprocess.DEVNULL)
-        launch(f"videotestsrc num-buffers=30 ! video/x-raw,width=128,height=96,framerate=25/1 ! jpegenc ! avimux ! "
-               f"filesink location={dir}/smpte.avi")
-        launch(f"videotestsrc num-buffers=1 pattern=snow ! video/x-raw,width=128,height=96 ! pngenc ! "
-               f"filesink location={dir}/snow.png")
-        for i, function in enumerate(tests, 1):
-            try:
-                function(dir)
-                print(f"ok {i} - {function.__name__}", flush=True)
-            except Exception as problem:
-                failed += 1
-                print(f"not ok {i} - {function.__name__}")
-                for line in f"{type(problem).__name__}: {problem}".splitlines():
-                    print(f"# {line}", flush=True)
-    return failed > 0
+@test
+def the_output_is_not_the_input(dir):
+    suffix = next(p for p in dir.iterdir() if p.name.startswith("annotated.")).suffix
+    video = dir / f"kept{suffix}"
+    shutil.copy(dir / f"annotated{suffix}", video)
+    (dir / f"link{suffix}").symlink_to(video)
+    before = video.read_bytes()
+    for name, source in (f"kept{suffix}", video), (f"./link{suffix}", video), (f"kept{suffix}", f"file://{video}"):
+        result = script("file.sh", *net(dir), source, name, code=2, cwd=dir)
+        check(result.stderr.startswith(f"file.sh: {name}: is the input"), result.stderr)
+    check(video.read_bytes() == before)
+    result = script("file.sh", *net(dir), video, dir / "none" / f"out{suffix}", code=1)
+    check(f": there is no folder {dir}/none" in result.stderr and result.stderr.count("\n") == 1, result.stderr)
 
 
-sys.exit(main())
+@test
+def missing_tools_are_said_in_one_line(dir):
+    without = stub(dir / "no-vp8", "gst-inspect-1.0", '[[ $1 != vp8enc ]] || exit 1; exec "$real" "$@"')
+    script("file.sh", *net(dir), dir / "smpte.avi", dir / "out.avi", env=shell(GPUDL_BUILD=BUILD, **without))
+    check((dir / "out.avi").read_bytes().startswith(b"RIFF"))
+    without = stub(dir / "no-encoder", "gst-inspect-1.0", '[[ $1 != vp8enc && $1 != avimux ]] || exit 1; exec "$real" "$@"')
+    result = script("file.sh", *net(dir), dir / "smpte.avi", code=1, env=shell(GPUDL_BUILD=BUILD, **without))
+    check(result.stderr.startswith("file.sh: no encoder") and result.stderr.count("\n") == 1, result.stderr)
+    without = stub(dir / "no-flip", "gst-inspect-1.0", '[[ $1 != videoflip ]] || exit 1; exec "$real" "$@"')
+    result = script("file.sh", *net(dir), dir / "smpte.avi", code=1, env=shell(GPUDL_BUILD=BUILD, **without))
+    check(result.stderr.startswith("file.sh: GStreamer's element videoflip is missing"), result.stderr)
+    tools = dir / "no-gst"
+    tools.mkdir()
+    for name in "bash", "dirname", "realpath", "env":
+        (tools / name).symlink_to(shutil.which(name))
+    result = script("file.sh", *net(dir), dir / "smpte.avi", code=1, env=shell(GPUDL_BUILD=BUILD, PATH=tools))
+    check(result.stderr == "file.sh: gst-launch-1.0 is missing: install gstreamer1.0-tools (Debian)\n", result.stderr)
+
+
+@test
+def phone_videos_are_upright(dir):
+    """320 x 240 in the file, to be turned by a quarter: green and white, below them red and blue."""
+    folder = dir / "upright"
+    folder.mkdir()
+    script("file.sh", *net(dir), TURNED, cwd=folder)
+    written, = folder.iterdir()
+    written.rename(folder / "video")
+    launch("filesrc location=video ! decodebin ! videoconvert ! video/x-raw,format=RGB ! pngenc snapshot=true ! "
+           "filesink location=first.png", cwd=folder)
+    launch("filesrc location=first.png ! pngdec ! video/x-raw,width=240,height=320 ! videoconvert ! videoscale ! "
+           "video/x-raw,format=RGBx,width=2,height=2 ! filesink location=quarters", cwd=folder)
+    pixels = (folder / "quarters").read_bytes()[:16]
+    colours = [tuple(value > 128 for value in pixels[i:i + 3]) for i in range(0, 16, 4)]
+    check(colours == [(False, True, False), (True, True, True), (True, False, False), (False, False, True)], list(pixels))
+    shown = script("display.sh", *net(dir), "--sink", "fakesink", TURNED).stderr
+    check("videoflip video-direction=auto ! gpudlinfer" in shown, shown)
+
+
+@test
+def the_command_shown_works_in_any_shell(dir):
+    shown = script("display.sh", *net(dir), "--sink", "fakesink", dir / "smpte.avi").stderr.splitlines()[0]
+    done = subprocess.run(["bash", "-c", shown], env=shell(), capture_output=True, text=True, timeout=60)
+    check(done.returncode == 0, shown + done.stdout + done.stderr)
+
+
+@test
+def scripts_find_what_is_beside_them(dir):
+    tree, prefix, alone = dir / "tree", dir / "prefix", dir / "alone"
+    shutil.copytree(SCRIPTS, tree / "pipelines")
+    (tree / "build").symlink_to(BUILD)
+    shutil.copytree(SCRIPTS, prefix / "share" / "gpudl" / "pipelines")
+    (prefix / "lib" / "anywhere" / "gstreamer-1.0").mkdir(parents=True)
+    (prefix / "lib" / "anywhere" / "gstreamer-1.0" / "libgstgpudl.so").symlink_to(BUILD / "plugin" / "libgstgpudl.so")
+    (prefix / "bin").mkdir()
+    (prefix / "bin" / "gpudl").symlink_to(BUILD / "tools" / "gpudl")
+    shutil.copytree(SCRIPTS, alone / "pipelines")
+    # what is built looks for its library beside itself
+    env = shell(LD_LIBRARY_PATH=BUILD)
+    for place in tree / "pipelines", prefix / "share" / "gpudl" / "pipelines":
+        script("display.sh", *net(dir), "--sink", "fakesink", dir / "smpte.avi", scripts=place, env=env)
+        lines = script("pictures.sh", *net(dir), dir / "snow.png", scripts=place, env=env).stdout.splitlines()
+        check(lines[1].endswith("snow"), lines)
+    # GPUDL_BUILD says which build, and no other is taken in its place
+    result = script("display.sh", *net(dir), "--sink", "fakesink", scripts=tree / "pipelines", env=shell(GPUDL_BUILD=dir), code=1)
+    check(result.stderr.startswith(f"display.sh: GPUDL_BUILD: {dir}/plugin/libgstgpudl.so is not there"), result.stderr)
+    if subprocess.run(["gst-inspect-1.0", "gpudlinfer"], env=shell(), capture_output=True).returncode == 0 or shutil.which("gpudl"):
+        return
+    for name, what, args in [("display.sh", "gpudlinfer", ["--sink", "fakesink"]), ("file.sh", "gpudlinfer", [dir / "smpte.avi"]),
+                             ("pictures.sh", "gpudl", [dir / "snow.png"])]:
+        result = script(name, *net(dir), *args, scripts=alone / "pipelines", env=shell(), code=1)
+        check(result.stderr.startswith(f"{name}: {what} is neither built in {alone}/build nor installed: "), result.stderr)
+        check(result.stderr.count("\n") == 1, result.stderr)
+
+
+def make_long(dir):
+    """Minutes of work for the scripts."""
+    if not (dir / "long.avi").exists():
+        launch("videotestsrc num-buffers=4000 ! video/x-raw,width=128,height=96,framerate=25/1 ! jpegenc ! avimux ! "
+               "filesink location=long.avi", cwd=dir)
+    return dir / "long.avi"
+
+
+@test
+def ctrl_c_finishes_the_file(dir):
+    folder = dir / "cut"
+    folder.mkdir()
+    with Running(dir, "file.sh", *net(dir), make_long(dir), cwd=folder) as run:
+        run.wait_for("output", lambda: any(p.stat().st_size > 10000 for p in folder.iterdir()))
+        run.ctrl_c()
+    written, = folder.iterdir()
+    lines = script("json-lines.sh", *net(dir), written).stdout.splitlines()
+    check(0 < len(lines) < 4000, len(lines))
+    # the index that comes last
+    check(written.suffix != ".webm" or b"\x1c\x53\xbb\x6b" in written.read_bytes()[4096:])
+
+
+@test
+def ctrl_c_ends_every_script(dir):
+    for name, *args in ["pictures.sh"], ["json-lines.sh"], ["display.sh", "--sink", "fakesink"]:
+        with Running(dir, name, *net(dir), *args, make_long(dir)) as run:
+            run.wait_for("output", lambda: "frame" in run.stdout or "#" in run.stdout or "PLAYING" in run.stdout)
+            run.ctrl_c()
+        if name == "json-lines.sh":
+            for line in run.stdout.splitlines():
+                json.loads(line)
+
+
+@test
+def a_signal_to_the_script_alone_is_enough(dir):
+    """As from kill or a service manager: nothing is left behind."""
+    folder = dir / "term"
+    folder.mkdir()
+    with Running(dir, "file.sh", *net(dir), make_long(dir), cwd=folder) as run:
+        run.wait_for("output", lambda: any(p.stat().st_size > 10000 for p in folder.iterdir()))
+        run.process.terminate()
+        check(run.process.wait(20) == 143, run.process.returncode)
+    written, = folder.iterdir()
+    size = written.stat().st_size
+    check(0 < len(script("json-lines.sh", *net(dir), written).stdout.splitlines()) < 4000)
+    check(written.stat().st_size == size)
+
+
+@test
+def a_camera_is_told_as_text(dir):
+    """A test picture stands in for the camera."""
+    env = shell(GPUDL_BUILD=BUILD, **stub(dir / "camera", "gst-launch-1.0", """words=()
+for word in "$@"; do case $word in v4l2src) words+=(videotestsrc is-live=true) ;; device=*) ;; decodebin) words+=(identity) ;;
+    *) words+=("$word") ;; esac; done
+exec "$real" "${words[@]}" """))
+    with Running(dir, "camera.sh", *net(dir), "/dev/null", env=env) as run:
+        run.wait_for("labels", lambda: run.stdout.count("\n") >= 10)
+        run.ctrl_c(2)
+    for line in run.stdout.splitlines():
+        time, confidence, label, id = line.split()
+        check(len(time) == 8 and 0 < float(confidence) <= 1 and label == "smpte" and id == "(0)", line)
+
+
+def set_up(dir):
+    launch("videotestsrc num-buffers=30 ! video/x-raw,width=128,height=96,framerate=25/1 ! jpegenc ! avimux ! "
+           "filesink location=smpte.avi", cwd=dir)
+    launch("videotestsrc num-buffers=1 pattern=snow ! video/x-raw,width=128,height=96 ! pngenc ! filesink location=snow.png", cwd=dir)
+
+
+if shutil.which("gst-launch-1.0") is None:
+    print("1..0 # SKIP needs gst-launch-1.0")
+    sys.exit(0)
+sys.exit(main(set_up))
