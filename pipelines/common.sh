@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Sourced by the scripts beside it: finds gpudlinfer, the model and what they all say.
 
+# Without a trap bash goes on where the command that it waits for ends well in spite of the signal.
+trap 'exit 130' INT
+
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(realpath -m "${GPUDL_BUILD:-$here/../build}")
 
@@ -297,7 +300,8 @@ listen() { # listen LIMIT
             last=$now
             hear "$line"
             continue
-        elif [ $? -le 128 ]; then # the end
+        elif [ $? -le 128 ]; then # the end, perhaps within a line
+            [ -z "$part$line" ] || hear "$part$line"
             break
         fi
         part+=$line

@@ -80,6 +80,8 @@ def what_is_missing_is_said_in_one_line(dir):
         (["file.sh", *net(dir), "--backend", "abacus", dir / "smpte.avi"], 2, "--backend: found 'abacus'"),
         (["rtsp.sh"], 2, "no address given"),
         (["rtsp.sh", "http://x"], 2, "http://x: expected an address"),
+        (["rtsp.sh", "rtsp://x", "a.webm", "b.webm"], 2, "one address and one output at a time"),
+        (["rtsp.sh", *net(dir), "rtsp://x", "out.xyz"], 2, "out.xyz: the output's name"),
         (["rtsp.sh", "--model", dir / "none.bin", "rtsp://x"], 1, f"{dir}/none.bin: no such model"),
         (["rtsp.sh", "--latency", "soon", "rtsp://x"], 2, "--latency: found 'soon'"),
     ]:
