@@ -177,7 +177,7 @@ launch() { # launch WORDS...: starts gst-launch-1.0 as $child
     child=$!
     set +m
     # a signal that came before there was a child
-    [ -z "$interrupted" ] || kill -INT "$child" 2>/dev/null || true
+    [ -z "$interrupted" ] || end_child
 }
 
 show_command() { # show_command WORDS...: says them, so that they can be taken over into any shell
@@ -187,11 +187,16 @@ show_command() { # show_command WORDS...: says them, so that they can be taken o
     echo "${words# }" >&2
 }
 
-on_signal() { # on_signal EXIT-CODE: the first one ends what runs, the next one does not wait for it
+end_child() { # end_child [now]: lets $child finish its file. While no frame has come there is none, and with -e it would
+    # wait for the end of a stream that has not begun
     local how=-INT
-    [ -z "$interrupted" ] || how=-KILL
-    interrupted=$1
+    [ "${1:-}" != now ] && [ "$frames" != 0 ] || how=-KILL
     [ -z "$child" ] || kill $how "$child" 2>/dev/null || true
+}
+
+on_signal() { # on_signal EXIT-CODE: the first one ends what runs, the next one does not wait for it
+    end_child ${interrupted:+now}
+    interrupted=$1
     [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null || true
 }
 
@@ -206,12 +211,14 @@ catch_signals() {
     trap 'on_signal 143' TERM
     trap 'on_signal 129' HUP
     trap on_suspend TSTP
+    trap '[ -z "$folder" ] || rm -rf "$folder"' EXIT
 }
 
 await() { # waits for $child, whatever signals come in between, and sets $status
     while :; do
         status=0
-        wait "$child" || status=$?
+        # bash would say how it was killed
+        wait "$child" 2>/dev/null || status=$?
         kill -0 "$child" 2>/dev/null || break
     done
     child=
@@ -236,7 +243,8 @@ print_labels() { # print_labels LINE
 
 # What gst-launch-1.0 says, heard as it says it: whether frames come, and why they don't.
 launch_heard() { # launch_heard WORDS...: as launch(), messages can be read from file descriptor $heard
-    local folder both
+    local both
+    frames=0
     folder=$(mktemp -d)
     mkfifo "$folder/words"
     # held open while nobody writes yet: otherwise opening it would wait for a child that a signal may have ended
@@ -245,6 +253,7 @@ launch_heard() { # launch_heard WORDS...: as launch(), messages can be read from
     launch "$@" >"$folder/words" 2>&1 {both}>&- {heard}>&-
     exec {both}>&-
     rm -r "$folder"
+    folder=
 }
 
 now() { # sets $now, milliseconds
@@ -289,7 +298,7 @@ hear() { # hear LINE: sets $frames, $culprit (the element that failed first), $m
 # is set; one that has been told to end and does not within 5 s is ended.
 listen() { # listen LIMIT
     local limit=$1 part='' line last told=''
-    frames=0 culprit='' message='' reason='' expected='' ended='' silent='' loading=''
+    culprit='' message='' reason='' expected='' ended='' silent='' loading=''
     now
     last=$now
     while :; do
@@ -308,11 +317,11 @@ listen() { # listen LIMIT
         now
         [ -z "$interrupted" ] || told=${told:-$now}
         if [ -n "$told" ] && [ $((now - told)) -ge 5000 ]; then
-            kill -KILL "$child" 2>/dev/null || true
+            end_child now
         elif [ -z "$told$loading" ] && [ "$limit" -gt 0 ] && [ $((now - last)) -ge "$limit" ]; then
             silent=1
             told=$now
-            kill -INT "$child" 2>/dev/null || true
+            end_child
         fi
     done
     exec {heard}<&-
@@ -352,3 +361,5 @@ settings=()
 child=
 sleeper=
 interrupted=
+frames=
+folder=

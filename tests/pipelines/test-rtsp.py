@@ -218,10 +218,12 @@ def ctrl_c_stops_at_any_moment(dir):
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        for moment in 0.1, 0.3, 0.6, 0.9, 1.2:
-            with Running(dir, "rtsp.sh", *net(dir), f"rtsp://127.0.0.1:{mute.getsockname()[1]}/cam", env=settings()) as run:
+        for moment in 0.1, 0.3, 0.5, 0.7, 0.9, 1.2:
+            with Running(dir, "rtsp.sh", *net(dir), f"rtsp://127.0.0.1:{mute.getsockname()[1]}/cam", dir / f"mute{SUFFIX}",
+                         env=settings()) as run:
                 time.sleep(moment)
                 run.ctrl_c(2)
+        check(not (dir / f"mute{SUFFIX}").exists())
     # a command that comes to its end in spite of the signal
     env = settings(**stub(dir / "steady", "gst-inspect-1.0", 'trap : INT; touch "$0.ran"; sleep 0.3; exit 0'))
     with Running(dir, "rtsp.sh", *net(dir), "rtsp://127.0.0.1/cam", env=env) as run:
