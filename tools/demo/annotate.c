@@ -76,6 +76,7 @@ typedef struct {
     GError *error;
     guint64 n_classified;
     gint flowing; /* atomic: frames have come */
+    gint ending;  /* atomic: no more are let in */
 } Run;
 
 static void read_classes(GstBuffer *buffer, SeenFrame *frame)
@@ -129,6 +130,8 @@ static GstPadProbeReturn on_in(GstPad *pad, GstPadProbeInfo *info, gpointer user
 {
     Run *run = user_data;
 
+    if (g_atomic_int_get(&run->ending))
+        return GST_PAD_PROBE_DROP;
     run->counts->n_in++;
     g_atomic_int_set(&run->flowing, TRUE);
     return GST_PAD_PROBE_OK;
@@ -257,10 +260,12 @@ static gboolean on_interrupt(gpointer user_data)
 {
     Run *run = user_data;
 
-    if (run->counts->interrupted || run->job->output == NULL || !g_atomic_int_get(&run->flowing))
+    if (run->counts->interrupted || run->job->output == NULL || !g_atomic_int_get(&run->flowing)) {
         g_main_loop_quit(run->loop);
-    else
+    } else {
+        g_atomic_int_set(&run->ending, TRUE);
         gst_element_call_async(run->pipeline, end_stream, NULL, NULL);
+    }
     run->counts->interrupted = TRUE;
     return G_SOURCE_CONTINUE;
 }
