@@ -123,7 +123,6 @@ def the_last_line_says_what_to_set(place):
 def a_program_builds_with_pkg_config_alone(place):
     prefix = place.home / "develop"
     line = place.make("install", prefix).stdout.splitlines()[-1]
-    shutil.copy(SOURCE / "tests/install/embed.c", place.home)
     # of what libgpudl is made of no .pc file is wanted: those of GLib and what it needs are enough
     path = place.home / "pc"
     path.mkdir()
@@ -132,8 +131,8 @@ def a_program_builds_with_pkg_config_alone(place):
             if not re.match("libprotobuf|json-glib|libxxhash|gst|pango|cairo", file.name):
                 shutil.copy(file, path)
     place.run("sh", "-ec", f"{line}\nexport PKG_CONFIG_LIBDIR='{path}'\n"
-              "cc -std=c11 -Wall -Wextra -Werror embed.c -o embed $(pkg-config --cflags --libs gpudl-1.0)", cwd=place.home)
-    shown = place.run("sh", "-c", f"{line}\nexec ./embed {prefix}/share/gpudl/testcard/testcard.onnx", cwd=place.home).stdout
+              f"cc -std=c11 -Wall -Wextra -Werror {prefix}/share/gpudl/examples/classify.c -o classify $(pkg-config --cflags --libs gpudl-1.0)", cwd=place.home)
+    shown = place.run("sh", "-c", f"{line}\nexec ./classify {prefix}/share/gpudl/testcard/testcard.onnx", cwd=place.home).stdout
     check(re.fullmatch(r"\d+\.\d+\.\d+ cpu 4\n", shown), shown)
 
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* embed MODEL: a program of somebody else, built with what is installed alone. Says which class a red frame is of. */
+/* classify MODEL: says libgpudl's version, what the network runs on, and which class a red frame is of.
+ *
+ *     cc classify.c -o classify $(pkg-config --cflags --libs gpudl-1.0) */
 #include <gpudl/gpudl-import.h>
 #include <stdio.h>
 
