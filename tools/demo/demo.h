@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
  * gpudl-demo: what a person sees of "make demo". Photographs and a film panned over them, whose truth is known, then a
- * street video; labels on every frame, an annotated video, a contact sheet.
+ * video of the list; labels on every frame, an annotated video, a contact sheet.
  */
 #ifndef GPUDL_TOOLS_DEMO_H
 #define GPUDL_TOOLS_DEMO_H

@@ -306,7 +306,7 @@ static gboolean check_made(const Demo *demo, const gchar *made, const GPtrArray 
     gboolean good = files_check_output("--output", made, demo->model_path, "the model", &error) &&
                     files_check_output("--output", made, demo->manifest_path, "the list of photographs", &error) &&
                     files_check_output("--output", made, demo->input, "the input", &error) &&
-                    files_check_output("--output", made, video, "the street video", &error);
+                    files_check_output("--output", made, video, "the video", &error);
 
     for (guint i = 0; photos != NULL && i < photos->len && good; i++)
         good = files_check_output("--output", made, ((const Photo *)photos->pdata[i])->path, "a photograph", &error);
@@ -437,7 +437,7 @@ static int show_all(Demo *demo, GpudlSession *session)
     if (!demo->interrupted && manifest->video != NULL && g_file_test(manifest->video, G_FILE_TEST_EXISTS)) {
         Changes changes = {0};
 
-        printf("\nA street video, truth not known; what is seen whenever that changes:\n");
+        printf("\nA video, truth not known; what is seen whenever that changes:\n");
         street_ok = annotate(demo, manifest->video, street, on_any_frame, &changes, 0);
     } else {
         g_clear_pointer(&street, g_free);
@@ -490,10 +490,9 @@ int main(int argc, char **argv)
 
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C");
-    g_option_context_set_summary(context,
-                                 "Shows gpudlinfer at work: photographs, a film made of them, a street video.\n"
-                                 "MANIFEST lists photographs and what they show, as JSON.\n"
-                                 "Exit code 1 if fewer than 7 of 8 are right or a frame has no label.");
+    g_option_context_set_summary(context, "Shows gpudlinfer at work: photographs, a film made of them, a video.\n"
+                                          "MANIFEST lists photographs and what they show, as JSON.\n"
+                                          "Exit code 1 if fewer than 7 of 8 are right or a frame has no label.");
     g_option_context_add_main_entries(context, entries, NULL);
     parted = options_part_values(argv, entries);
     if (!g_option_context_parse_strv(context, &parted, &error)) {
