@@ -2,22 +2,35 @@
 /* gpudl run: pictures and videos through one session, several frames under way, results in order. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "models/gpudl-import.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/media.h"
+#include "tools/progress.h"
 #include "tools/results.h"
 
 #define NAME "run"
 /* decoded frames beyond those that run: the decoder works ahead of a worker that gets free */
 #define AHEAD 2
 #define MAX_SLOTS 256
+/* seconds, of the waits between attempts */
+#define MAX_DELAY 30
+/* how often results are looked for while a camera's next frame is waited for */
+#define POLL_MS 5
+#define INTERRUPT_MS 1500
 
 /* One file of the command line; slots point to it until their result is out. */
 typedef struct {
     const gchar *path;
-    guint64 n_frames;   /* decoded so far; 1 at the end: a picture */
+    gchar *shown; /* path without a password */
+    guint64 n_dropped;
+    guint64 n_frames;     /* decoded so far; 1 at the end: a picture */
+    guint64 first_number; /* of this connection: numbers go on after a new one */
+    gboolean live;
+    gboolean away;      /* its picture was lost, and that was said */
+    guint delay;        /* seconds before the next attempt */
     gboolean no_scores; /* the last frame had no classification: the next such one is not told */
 } Source;
 
@@ -29,7 +42,7 @@ typedef struct {
 
 typedef struct {
     /* options */
-    gboolean json;
+    gboolean json, every_frame;
     gchar *top_k_text, *threshold_text, *threads_text, *backend, *precision, *labels_file;
     gchar **arguments;
     /* what they mean */
@@ -44,6 +57,10 @@ typedef struct {
     gboolean probability; /* of the frame that is being printed */
     gboolean dead;
     guint n_failed;
+    guint second_ms; /* of the waits for a camera */
+    GCancellable *cancellable;
+    gint64 started;
+    guint64 n_frames, n_dropped; /* in the summary */
     Slot *slots;
     guint n_slots, first, n_busy; /* ring: the oldest frame is at first */
     GpudlClass *classes;
@@ -199,6 +216,7 @@ static void print_frame(Run *run, const Slot *slot)
     } else {
         append_picture(run, slot->source->path, n);
     }
+    run->n_frames++;
     fputs(run->text->str, stdout);
     fflush(stdout); /* whoever reads the lines gets each when it is known */
 }
@@ -256,25 +274,128 @@ static gboolean submit(Run *run, Source *source, GpudlMediaFrame *frame, GError 
     return TRUE;
 }
 
+/* ---- files and addresses ----------------------------------------------------------------------------------------- */
+
+static gboolean goes_on(Run *run)
+{
+    return !run->dead && !ferror(stdout) && !g_cancellable_is_cancelled(run->cancellable);
+}
+
+static void finish_done(Run *run)
+{
+    while (run->n_busy > 0 && gpudl_request_is_done(run->slots[run->first].request))
+        finish_oldest(run);
+}
+
+/* Room for a frame, which then is the newest of a live source: none is taken before it can run. */
+static void make_room(Run *run, GpudlMedia *media)
+{
+    guint most = run->n_slots;
+
+    if (gpudl_media_is_live(media)) {
+        most = run->n_slots > AHEAD ? run->n_slots - AHEAD : 1;
+        finish_done(run);
+    }
+    while (run->n_busy >= most)
+        finish_oldest(run);
+    /* what is known does not wait for a camera's next frame */
+    while (gpudl_media_is_live(media) && run->n_busy > 0 && !gpudl_media_wait(media, POLL_MS))
+        finish_done(run);
+}
+
+static void say_back(Source *source)
+{
+    if (source->away)
+        say_error(NAME, "%s: the picture is back", source->shown);
+    source->away = FALSE;
+    source->delay = 1;
+}
+
+/* Until the end, or the error that it ends with. */
+static void run_media(Run *run, Source *source, GpudlMedia *media, GError **error)
+{
+    GpudlMediaFrame *frame;
+
+    for (make_room(run, media); goes_on(run) && (frame = gpudl_media_next(media, error)) != NULL;
+         make_room(run, media)) {
+        say_back(source);
+        frame->number += source->first_number;
+        source->n_frames++;
+        if (!submit(run, source, frame, error))
+            break;
+    }
+    source->first_number = source->n_frames + gpudl_media_get_n_dropped(media) + source->n_dropped;
+    source->n_dropped += gpudl_media_get_n_dropped(media);
+}
+
+/* Returns FALSE where Ctrl-C ends the wait. */
+static gboolean wait_to_try_again(Run *run, Source *source, const GError *reason)
+{
+    guint ms = source->delay * run->second_ms;
+    GPollFD fd;
+
+    finish_all(run);
+    if (reason != NULL)
+        say_error(NAME, "%s; tried again in %g s", reason->message, ms / 1000.0);
+    else
+        say_error(NAME, "%s: the camera ended the stream; tried again in %g s", source->shown, ms / 1000.0);
+    source->away = TRUE;
+    source->delay = MIN(source->delay * 2, MAX_DELAY);
+    if (g_cancellable_make_pollfd(run->cancellable, &fd)) {
+        g_poll(&fd, 1, (gint)ms);
+        g_cancellable_release_fd(run->cancellable);
+    }
+    return !g_cancellable_is_cancelled(run->cancellable);
+}
+
+/* One connection. TRUE: another is worth it, as docs/live.md has it. */
+static gboolean run_once(Run *run, Source *source, GError **error)
+{
+    GpudlMediaWatch watch = {
+        .newest = !run->every_frame, .silence_ms = MAX_DELAY * run->second_ms, .cancellable = run->cancellable};
+    GpudlMediaRetry retry = GPUDL_MEDIA_FINAL;
+    gboolean live = FALSE;
+    g_autoptr(GpudlMedia) media = gpudl_media_open_watched(source->path, &watch, &live, &retry, error);
+
+    source->live = source->live || live;
+    if (media != NULL) {
+        run_media(run, source, media, error);
+        retry = gpudl_media_get_retry(media);
+    }
+    if (!source->live || !goes_on(run))
+        return FALSE;
+    return retry == GPUDL_MEDIA_AGAIN || (retry == GPUDL_MEDIA_AGAIN_IF_SEEN && source->n_frames > 0);
+}
+
 static void run_file(Run *run, Source *source)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlMedia) media = NULL;
-    GpudlMediaFrame *frame;
 
+    source->shown = gpudl_media_shown(source->path);
+    source->delay = 1;
     /* what is known does not wait for a network; files are decoded while what came before them still runs */
     if (strstr(source->path, "://") != NULL)
         finish_all(run);
-    media = gpudl_media_open(source->path, GPUDL_PIXEL_UNKNOWN, &error);
-    while (media != NULL && !run->dead && !ferror(stdout) && (frame = gpudl_media_next(media, &error)) != NULL) {
-        source->n_frames++;
-        if (run->n_busy == run->n_slots)
-            finish_oldest(run);
-        if (!submit(run, source, frame, &error))
-            break;
-    }
-    if (error != NULL)
+    while (run_once(run, source, &error) && wait_to_try_again(run, source, error))
+        g_clear_error(&error);
+    if (error != NULL && !g_cancellable_is_cancelled(run->cancellable))
         fail_file(run, error);
+    run->n_dropped += source->n_dropped;
+    g_clear_pointer(&source->shown, g_free);
+}
+
+/* For people, where they see it. */
+static void say_summary(const Run *run)
+{
+    double seconds = (double)(g_get_monotonic_time() - run->started) / G_USEC_PER_SEC;
+
+    if (!isatty(STDERR_FILENO))
+        return;
+    progress_wipe();
+    fflush(stdout);
+    g_printerr("%" G_GUINT64_FORMAT " frame%s in %.1f s, %.1f frames/s; %" G_GUINT64_FORMAT " dropped, %u error%s\n",
+               run->n_frames, run->n_frames == 1 ? "" : "s", seconds, run->n_frames / MAX(seconds, 0.001),
+               run->n_dropped, run->n_failed, run->n_failed == 1 ? "" : "s");
 }
 
 static int run_files(Run *run)
@@ -282,15 +403,38 @@ static int run_files(Run *run)
     guint n_files = g_strv_length(run->arguments) - 1;
     g_autofree Source *sources = g_new0(Source, n_files);
 
-    for (guint i = 0; i < n_files && !run->dead && !ferror(stdout); i++) {
+    run->started = g_get_monotonic_time();
+    run->cancellable = interrupt_begin();
+    interrupt_limit(INTERRUPT_MS);
+    for (guint i = 0; i < n_files && goes_on(run); i++) {
         sources[i].path = run->arguments[i + 1];
         run_file(run, &sources[i]);
     }
-    finish_all(run);
+    if (!g_cancellable_is_cancelled(run->cancellable))
+        finish_all(run);
+    say_summary(run);
+    if (g_cancellable_is_cancelled(run->cancellable))
+        interrupt_exit(NAME, NULL);
+    interrupt_end();
+    g_clear_object(&run->cancellable);
     return run->n_failed > 0 ? EXIT_FAILED : EXIT_OK;
 }
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
+
+static gboolean parse_second(Run *run, GError **error)
+{
+    const gchar *text = g_getenv("GPUDL_RECONNECT_SECOND_MS");
+    guint64 ms = 1000;
+
+    if (text != NULL && !g_ascii_string_to_unsigned(text, 10, 1, 1000000, &ms, NULL)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                    "GPUDL_RECONNECT_SECOND_MS: found '%s', expected milliseconds, 1 to 1000000", text);
+        return FALSE;
+    }
+    run->second_ms = (guint)ms;
+    return TRUE;
+}
 
 static int check_options(Run *run)
 {
@@ -302,7 +446,7 @@ static int check_options(Run *run)
     if (!parse_optional_count(run->top_k_text, &run->top_k, "top-k", 0, G_MAXINT, "all classes", &error) ||
         (run->threshold_text != NULL &&
          !parse_number("threshold", run->threshold_text, 0.0, 1.0, &run->threshold, &error)) ||
-        !parse_optional_count(run->threads_text, &run->threads, THREADS, &error) ||
+        !parse_optional_count(run->threads_text, &run->threads, THREADS, &error) || !parse_second(run, &error) ||
         !parse_backend(run->backend, &error) || !parse_precision(run->precision, &precision, &error))
         return say_usage(NAME, "%s", error->message);
     return -1;
@@ -320,6 +464,10 @@ int cmd_run(int argc, char **argv)
         {"threshold", 0, 0, G_OPTION_ARG_STRING, &run.threshold_text, "Leave out classes below this, 0 to 1", "T"},
         {"labels-file", 0, 0, G_OPTION_ARG_FILENAME, &run.labels_file, "Labels, one a line, in place of the model's",
          "FILE"},
+        {"every-frame", 0, 0, G_OPTION_ARG_NONE, &run.every_frame,
+         "Of a live address every frame, however late; without it those that come while the network is busy are "
+         "dropped",
+         NULL},
         {"backend", 0, 0, G_OPTION_ARG_STRING, &run.backend, "auto, cuda, cpu or ref (default auto)", "B"},
         {"precision", 0, 0, G_OPTION_ARG_STRING, &run.precision, "auto, fp32, tf32, fp16, bf16, int8 or fp8", "P"},
         {"threads", 0, 0, G_OPTION_ARG_STRING, &run.threads_text, "CPU threads, 0: one per core (default)", "N"},
@@ -327,17 +475,22 @@ int cmd_run(int argc, char **argv)
         G_OPTION_ENTRY_NULL,
     };
 
-    status = parse_options(argv, entries, "MODEL FILE...",
-                           "Classifies pictures and every frame of videos. MODEL is a net.bin or an .onnx; a FILE may\n"
-                           "also be a URI that GStreamer can open. Directories are not taken: name the files.\n\n"
-                           "With --json each line is\n"
-                           "{\"file\", \"frame\", \"pts\", \"results\": [{\"id\", \"label\", \"confidence\"}]}\n"
-                           "with frame counted from 0 and pts in ns, the stream's time (from 0 at its beginning), or\n"
-                           "null where there is none, as for pictures. Of a picture file the first picture counts, of\n"
-                           "an animated GIF the first frame.\n\n"
-                           "A file that can't be read is reported, the others go on, and the exit code is 1. So is a\n"
-                           "frame whose scores are NaN or infinite: it has no line, and the first of several in a row\n"
-                           "is reported.");
+    status = parse_options(
+        argv, entries, "MODEL FILE...",
+        "Classifies pictures and every frame of videos. MODEL is a net.bin or an .onnx; a FILE may\n"
+        "also be a URI that GStreamer can open. Directories are not taken: name the files.\n\n"
+        "With --json each line is\n"
+        "{\"file\", \"frame\", \"pts\", \"results\": [{\"id\", \"label\", \"confidence\"}]}\n"
+        "with frame counted from 0 and pts in ns, the stream's time (from 0 at its beginning), or\n"
+        "null where there is none, as for pictures. Of a picture file the first picture counts, of\n"
+        "an animated GIF the first frame.\n\n"
+        "A camera's address (rtsp://.. and the like) gives its newest frame each time; numbers of frames\n"
+        "that were dropped are left out. When it goes away it is tried again after 1, 2, 4, 8, 16, 30,\n"
+        "30 .. s, until Ctrl-C; a refused password and the like end it. Numbers then go on, and pts\n"
+        "begins anew.\n\n"
+        "A file that can't be read is reported, the others go on, and the exit code is 1. So is a\n"
+        "frame whose scores are NaN or infinite: it has no line, and the first of several in a row\n"
+        "is reported.");
     if (status < 0)
         status = check_options(&run);
     if (status < 0 && !set_up(&run, &error)) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ static struct {
     GCancellable *cancellable;
     struct sigaction before;
     gboolean handled;
+    gint limit_ms; /* atomic; 0: none */
 } state;
 
 /* Nothing but write() may be called here: cancelling takes locks. */
@@ -24,6 +26,16 @@ static void on_interrupt(int number)
     gssize n = write(state.pipe[1], &byte, 1);
 
     (void)n;
+}
+
+/* Returns when interrupt_end() is called before. Whoever is late may hold a lock of stdio. */
+static void end_after_limit(void)
+{
+    struct pollfd closing = {.fd = state.pipe[0], .events = POLLIN};
+    gint ms = g_atomic_int_get(&state.limit_ms);
+
+    if (ms > 0 && poll(&closing, 1, ms) == 0)
+        _exit(EXIT_INTERRUPTED);
 }
 
 /* 'c': cancel, anything else: the end. */
@@ -39,7 +51,13 @@ static gpointer watch(gpointer data)
         if (n != 1 || byte != 'c')
             return NULL;
         g_cancellable_cancel(state.cancellable);
+        end_after_limit();
     }
+}
+
+void interrupt_limit(guint ms)
+{
+    g_atomic_int_set(&state.limit_ms, (gint)ms);
 }
 
 GCancellable *interrupt_begin(void)
@@ -48,6 +66,7 @@ GCancellable *interrupt_begin(void)
 
     state.cancellable = g_cancellable_new();
     state.handled = FALSE;
+    g_atomic_int_set(&state.limit_ms, 0);
     if (sigaction(SIGINT, NULL, &state.before) != 0 || state.before.sa_handler == SIG_IGN ||
         !g_unix_open_pipe(state.pipe, FD_CLOEXEC, NULL))
         return g_object_ref(state.cancellable);

@@ -14,6 +14,8 @@ G_BEGIN_DECLS
  * program as ever. A SIGINT that the program was started to ignore stays ignored. Does not nest.
  */
 GCancellable *interrupt_begin(void);
+/** From here on a program that has not ended so long after the SIGINT is ended with EXIT_INTERRUPTED. */
+void interrupt_limit(guint ms);
 void interrupt_end(void);
 
 /**

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What goes wrong in the pipeline: noted when it is posted, worded when it is asked for. */
+#include <gio/gio.h>
 #include <string.h>
 
 #include "tools/media-internal.h"
+
+/* for finding out why an address can't be reached */
+#define REASON_SECONDS 5
 
 /* what to install where, by the name of the caps that found no decoder */
 static const struct {
@@ -46,17 +50,37 @@ const gchar *gpudl_media_package_for(const gchar *caps_name)
 /* ---- noting -------------------------------------------------------------------------------------------------------
  */
 
+/* The last line of a message's debug text is its poster's own; those before it say where in the source that is. */
+static gchar *own_words(const gchar *debug)
+{
+    const gchar *line = debug != NULL ? strchr(debug, '\n') : NULL;
+    gchar *words = line != NULL ? g_strstrip(g_strdup(line + 1)) : NULL;
+    gchar *rest = words != NULL ? strstr(words, ", URL: ") : NULL;
+
+    if (rest != NULL)
+        *rest = '\0';
+    if (words != NULL && g_str_has_suffix(words, " (Generic error)"))
+        words[strlen(words) - strlen(" (Generic error)")] = '\0';
+    return words;
+}
+
 void media_note_failure(GpudlMedia *self, GError *failure, GstObject *source)
 {
-    const gchar *klass = source != NULL && GST_IS_ELEMENT(source) && !GST_IS_BIN(source)
+    media_note_message(self, failure, NULL, source);
+}
+
+void media_note_message(GpudlMedia *self, GError *failure, const gchar *debug, GstObject *source)
+{
+    const gchar *klass = source != NULL && GST_IS_ELEMENT(source)
                              ? gst_element_get_metadata(GST_ELEMENT(source), GST_ELEMENT_METADATA_KLASS)
                              : NULL;
 
     g_mutex_lock(&self->lock);
-    if (klass != NULL && (strstr(klass, "Parser") != NULL || strstr(klass, "Decoder") != NULL))
+    if (klass != NULL && !GST_IS_BIN(source) && (strstr(klass, "Parser") != NULL || strstr(klass, "Decoder") != NULL))
         self->recognised = TRUE;
     if (self->failure == NULL) {
         self->failure = failure;
+        self->reason = own_words(debug);
         self->unreachable = klass != NULL && strstr(klass, "Source") != NULL && !g_str_has_prefix(self->uri, "file:");
     } else {
         g_error_free(failure);
@@ -81,6 +105,14 @@ void media_note_stall(GpudlMedia *self, guint seconds)
     g_clear_error(&self->failure);
     self->failure =
         g_error_new(GPUDL_ERROR, GPUDL_ERROR_FAILED, "neither a frame nor the end comes for %u seconds", seconds);
+}
+
+void media_note_silence(GpudlMedia *self)
+{
+    self->silent = TRUE;
+    g_clear_error(&self->failure);
+    self->failure =
+        g_error_new(GPUDL_ERROR, GPUDL_ERROR_FAILED, "no picture for %g s", self->watch.silence_ms / 1000.0);
 }
 
 static void note_missing(GpudlMedia *self, const GstStructure *s)
@@ -108,10 +140,11 @@ GstBusSyncReply media_on_message(GstBus *bus, GstMessage *message, gpointer user
     const GstStructure *s = gst_message_get_structure(message);
 
     if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) {
+        g_autofree gchar *debug = NULL;
         GError *failure = NULL;
 
-        gst_message_parse_error(message, &failure, NULL);
-        media_note_failure(self, failure, GST_MESSAGE_SRC(message));
+        gst_message_parse_error(message, &failure, &debug);
+        media_note_message(self, failure, debug, GST_MESSAGE_SRC(message));
     } else if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ELEMENT && s != NULL &&
                gst_structure_has_name(s, "missing-plugin")) {
         note_missing(self, s);
@@ -218,11 +251,25 @@ static void say_stalled(GpudlMedia *self, GError **error)
                 after, self->decoder != NULL ? self->decoder : "its decoder");
 }
 
+/* An address's own error: title and reason, the reason alone where it says all. */
+static void say_unreachable(GpudlMedia *self, GError **error)
+{
+    const GError *f = self->failure;
+    gboolean not_found = g_error_matches(f, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND);
+
+    g_set_error(error, GPUDL_ERROR, not_found ? GPUDL_ERROR_NOT_FOUND : GPUDL_ERROR_OPEN_READ, "%s: %s", self->location,
+                self->reason != NULL && self->reason[0] != '\0' ? self->reason : f->message);
+}
+
 void media_say_failure(GpudlMedia *self, GError **error)
 {
     const GError *f = self->failure;
 
-    if (self->stalled)
+    if (self->silent)
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ, "%s: %s", self->location, f->message);
+    else if (f != NULL && self->unreachable && self->reason != NULL)
+        say_unreachable(self, error);
+    else if (self->stalled)
         say_stalled(self, error);
     else if (self->n_frames == 0 && say_not_decoded(self, error))
         return;
@@ -248,4 +295,70 @@ void media_say_failure(GpudlMedia *self, GError **error)
     else
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: damaged after frame %" G_GUINT64_FORMAT ": %s",
                     self->location, self->n_frames - 1, f->message);
+}
+
+/* ---- addresses --------------------------------------------------------------------------------------------------- */
+
+/* The number that a server's answer is known by, at the end of the words about it; 0: none. */
+static gint status_of(const gchar *words)
+{
+    const gchar *open = words != NULL ? strrchr(words, '(') : NULL;
+    gchar *end = NULL;
+    guint64 status = open != NULL ? g_ascii_strtoull(open + 1, &end, 10) : 0;
+
+    return status >= 100 && status < 600 && g_str_equal(end, ")") ? (gint)status : 0;
+}
+
+void media_find_reason(GpudlMedia *self)
+{
+    static const struct {
+        const gchar *scheme;
+        guint16 port;
+        gboolean tls;
+    } schemes[] = {{"http", 80, FALSE}, {"https", 443, TRUE}, {"rtsp", 554, FALSE}, {"rtsps", 322, TRUE}};
+    g_autoptr(GSocketClient) client = NULL;
+    g_autoptr(GSocketConnection) connection = NULL;
+    g_autoptr(GError) reason = NULL;
+    g_autofree gchar *scheme = NULL;
+    gboolean ask;
+
+    g_mutex_lock(&self->lock);
+    /* before the first picture, and without an answer of the server's */
+    ask = self->unreachable && self->n_frames == 0 && status_of(self->reason) == 0;
+    g_mutex_unlock(&self->lock);
+    scheme = g_uri_parse_scheme(self->uri);
+    for (guint i = 0; ask && scheme != NULL && i < G_N_ELEMENTS(schemes); i++) {
+        if (!g_str_equal(scheme, schemes[i].scheme))
+            continue;
+        client = g_socket_client_new();
+        g_socket_client_set_timeout(client, REASON_SECONDS);
+        g_socket_client_set_tls(client, schemes[i].tls);
+        connection =
+            g_socket_client_connect_to_uri(client, self->uri, schemes[i].port, self->watch.cancellable, &reason);
+    }
+    if (reason == NULL)
+        return;
+    g_mutex_lock(&self->lock);
+    g_free(self->reason);
+    self->reason = g_strdup(reason->message);
+    self->no_host = reason->domain == G_RESOLVER_ERROR;
+    self->refused_tls = reason->domain == G_TLS_ERROR;
+    g_mutex_unlock(&self->lock);
+}
+
+GpudlMediaRetry media_judge_failure(GpudlMedia *self)
+{
+    static const gint passing[] = {408, 453, 454, 500, 502, 503, 504};
+    gint status = status_of(self->reason);
+
+    if (self->failure == NULL || self->silent)
+        return self->ended && !self->empty ? GPUDL_MEDIA_AGAIN : self->silent ? GPUDL_MEDIA_AGAIN : GPUDL_MEDIA_FINAL;
+    if (!self->unreachable || self->refused_tls)
+        return GPUDL_MEDIA_FINAL;
+    if (self->no_host || status == 404)
+        return GPUDL_MEDIA_AGAIN_IF_SEEN;
+    for (guint i = 0; i < G_N_ELEMENTS(passing); i++)
+        if (status == passing[i])
+            return GPUDL_MEDIA_AGAIN;
+    return status == 0 ? GPUDL_MEDIA_AGAIN : GPUDL_MEDIA_FINAL;
 }

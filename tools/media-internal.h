@@ -29,11 +29,18 @@ struct _GpudlMedia {
     GstVideoOrientationMethod turned; /* what the pipeline does about it */
     GstElement *pipeline, *head, *sink;
     guint64 n_frames;
+    GpudlMediaWatch watch;
+    gulong cancelled_id;
 
     GMutex lock;
     GCond changed;
     /* under lock, written by streaming threads */
     guint n_queued;
+    guint64 n_dropped;
+    gboolean live;   /* gives frames as time goes by */
+    gboolean silent; /* the failure is that nothing came for watch.silence_ms */
+    gboolean no_host, refused_tls;
+    gchar *reason; /* what the failure's poster says beyond its title; may be NULL */
     gboolean ended, linked;
     guint64 furthest;               /* byte of the file that was read */
     GstVideoOrientationMethod turn; /* how the stream's tags want it turned */
@@ -65,10 +72,19 @@ void media_tear_down(GpudlMedia *self);
 GstBusSyncReply media_on_message(GstBus *bus, GstMessage *message, gpointer media);
 /** Takes failure over; the first one counts. source (may be NULL): what posted it. */
 void media_note_failure(GpudlMedia *self, GError *failure, GstObject *source);
+/** The same; debug (may be NULL) is the message's. */
+void media_note_message(GpudlMedia *self, GError *failure, const gchar *debug, GstObject *source);
 /** The last one counts. caps_name: what it gets; may be NULL. */
 void media_note_decoder(GpudlMedia *self, const gchar *name, const gchar *caps_name);
 /** Under the lock. No frame, no end and no byte read for so long. */
 void media_note_stall(GpudlMedia *self, guint seconds);
+/** Under the lock. A live source gives no picture for watch.silence_ms. */
+void media_note_silence(GpudlMedia *self);
+/** Not under the lock. Where the failure is that an address can't be reached, finds out why: sources keep that to
+ * themselves. */
+void media_find_reason(GpudlMedia *self);
+/** Under the lock. */
+GpudlMediaRetry media_judge_failure(GpudlMedia *self);
 /** Under the lock. Words what was noted; always sets an error. */
 void media_say_failure(GpudlMedia *self, GError **error);
 

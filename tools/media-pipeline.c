@@ -40,6 +40,13 @@ static GstFlowReturn on_sample(GstAppSink *sink, gpointer user_data)
 
     g_mutex_lock(&self->lock);
     self->n_queued++;
+    while (self->live && self->watch.newest && self->n_queued > 1) {
+        GstSample *older = gst_app_sink_try_pull_sample(sink, 0);
+
+        g_clear_pointer(&older, gst_sample_unref);
+        self->n_queued--;
+        self->n_dropped++;
+    }
     g_cond_broadcast(&self->changed);
     g_mutex_unlock(&self->lock);
     return GST_FLOW_OK;
@@ -100,6 +107,13 @@ static gboolean on_autoplug_continue(GstElement *source, GstPad *pad, GstCaps *c
     return TRUE;
 }
 
+static void note_live(GpudlMedia *self)
+{
+    g_mutex_lock(&self->lock);
+    self->live = TRUE;
+    g_mutex_unlock(&self->lock);
+}
+
 /* decodebin feeds decoders of whole pictures a file's 4 kB blocks where no parser stands before them, and libav's take
  * each block for a picture: they fail on every file larger than that. gdkpixbufdec collects the blocks, so it goes
  * before them. libav's demuxer of GIF reads on for ever after the end. The values are GstAutoplugSelectResult's, which
@@ -112,6 +126,9 @@ static gint on_autoplug_select(GstElement *source, GstPad *pad, GstCaps *caps, G
     const gchar *type = gst_structure_get_name(gst_caps_get_structure(caps, 0));
     GpudlMedia *self = user_data;
 
+    /* a camera's pictures in one answer without an end; the source does not know */
+    if (g_str_equal(GST_OBJECT_NAME(factory), "multipartdemux") && self->path == NULL)
+        note_live(self);
     if (g_str_equal(GST_OBJECT_NAME(factory), "avdemux_gif"))
         return SKIP;
     if (collecting != NULL && g_str_has_prefix(GST_OBJECT_NAME(factory), "avdec_") &&
@@ -161,6 +178,8 @@ void media_tear_down(GpudlMedia *self)
     self->head = self->sink = NULL;
     self->n_queued = 0;
     self->furthest = 0;
+    self->live = self->silent = self->no_host = self->refused_tls = FALSE;
+    g_clear_pointer(&self->reason, g_free);
     self->ended = self->linked = self->stalled = self->empty = self->recognised = self->unreachable = FALSE;
     g_clear_error(&self->failure);
     g_clear_pointer(&self->decoder, g_free);
@@ -188,6 +207,9 @@ static void on_source_setup(GstElement *decodebin, GstElement *source, gpointer 
 {
     g_autoptr(GstPad) pad = gst_element_get_static_pad(source, "src");
 
+    /* by itself rtspsrc connects again to a server that knows nothing of its session, and waits for ever */
+    if (g_object_class_find_property(G_OBJECT_GET_CLASS(source), "udp-reconnect") != NULL)
+        g_object_set(source, "udp-reconnect", FALSE, NULL);
     if (pad != NULL)
         gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_PULL, on_bytes, user_data, NULL);
 }
@@ -312,6 +334,9 @@ gboolean media_build(GpudlMedia *self, GError **error)
     gst_bus_set_sync_handler(bus, media_on_message, self, NULL);
     gpudl_media_hold_pullers(self->pipeline);
 
+    /* only the step to PAUSED tells */
+    if (gst_element_set_state(self->pipeline, GST_STATE_PAUSED) == GST_STATE_CHANGE_NO_PREROLL)
+        note_live(self);
     gst_element_set_state(self->pipeline, GST_STATE_PLAYING);
     return TRUE;
 }

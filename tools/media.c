@@ -14,6 +14,8 @@
 #include "tools/media-internal.h"
 
 #define MAX_PICTURE_PIXELS 500000000
+/* in which silence is counted */
+#define SILENCE_STEPS 30
 /* that any decoder does at least, on a machine with more to do */
 #define PIXELS_A_SECOND 10000000
 
@@ -45,6 +47,20 @@ static gboolean check_file(GpudlMedia *self, const gchar *path, GError **error)
     return FALSE;
 }
 
+gchar *gpudl_media_shown(const gchar *location)
+{
+    const gchar *host = strstr(location, "://"), *end, *at = NULL;
+
+    if (host == NULL)
+        return g_strdup(location);
+    host += strlen("://");
+    end = host + strcspn(host, "/?");
+    for (const gchar *c = host; c < end; c++)
+        if (*c == '@')
+            at = c;
+    return at == NULL ? g_strdup(location) : g_strdup_printf("%.*s%s", (int)(host - location), location, at + 1);
+}
+
 /* Sets uri, and path where it is a file's. */
 static gboolean find_source(GpudlMedia *self, GError **error)
 {
@@ -54,7 +70,8 @@ static gboolean find_source(GpudlMedia *self, GError **error)
         path = g_canonicalize_filename(self->location, NULL);
         return check_file(self, path, error) && (self->uri = g_filename_to_uri(path, NULL, error)) != NULL;
     }
-    self->uri = g_strdup(self->location);
+    self->uri = g_steal_pointer(&self->location);
+    self->location = gpudl_media_shown(self->uri);
     if (!gst_uri_has_protocol(self->uri, "file"))
         return TRUE;
     path = gst_uri_get_location(self->uri);
@@ -115,24 +132,60 @@ static gboolean look_at_picture(GpudlMedia *self, GError **error)
 
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
 
+/* Under the lock. Steps without anything new after which a source is given up; 0: never. */
+static guint get_patience(GpudlMedia *self, gint64 *step)
+{
+    *step = G_TIME_SPAN_SECOND;
+    if (self->path != NULL)
+        return MEDIA_STALL_SECONDS + (guint)((guint64)self->picture.width * self->picture.height / PIXELS_A_SECOND);
+    if (!self->live || self->watch.silence_ms == 0)
+        return 0;
+    *step = MAX((gint64)self->watch.silence_ms * G_TIME_SPAN_MILLISECOND / SILENCE_STEPS, 1);
+    return SILENCE_STEPS;
+}
+
+static gboolean is_cancelled(GpudlMedia *self)
+{
+    return g_cancellable_is_cancelled(self->watch.cancellable);
+}
+
 /* Under the lock. TRUE: a frame is there to be pulled. */
 static gboolean wait_for_frame(GpudlMedia *self)
 {
     guint64 furthest = self->furthest;
-    guint idle = 0, patience = MEDIA_STALL_SECONDS;
+    guint idle = 0;
 
-    patience += (guint)((guint64)self->picture.width * self->picture.height / PIXELS_A_SECOND);
-    /* Seconds are counted one by one: those in which the process was stopped are not its decoder's. */
-    while (self->n_queued == 0 && !self->ended && self->failure == NULL) {
-        if (g_cond_wait_until(&self->changed, &self->lock, g_get_monotonic_time() + G_TIME_SPAN_SECOND) ||
-            self->path == NULL)
+    /* Steps are counted one by one: time in which the process was stopped is not the source's. */
+    while (self->n_queued == 0 && !self->ended && self->failure == NULL && !is_cancelled(self)) {
+        gint64 step;
+        guint patience = get_patience(self, &step);
+
+        if (g_cond_wait_until(&self->changed, &self->lock, g_get_monotonic_time() + step) || patience == 0)
             continue;
-        idle = self->furthest == furthest ? idle + 1 : 0;
+        idle = self->furthest == furthest || self->live ? idle + 1 : 0;
         furthest = self->furthest;
-        if (idle == patience)
+        if (idle < patience)
+            continue;
+        if (self->live)
+            media_note_silence(self);
+        else
             media_note_stall(self, idle);
     }
-    return self->n_queued > 0;
+    return self->n_queued > 0 && !is_cancelled(self);
+}
+
+/* Not under the lock. Sets an error unless it is the end. */
+static void say_why_none(GpudlMedia *self, gboolean end_is_error, GError **error)
+{
+    if (g_cancellable_set_error_if_cancelled(self->watch.cancellable, NULL)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "%s: cancelled", self->location);
+        return;
+    }
+    media_find_reason(self);
+    g_mutex_lock(&self->lock);
+    if (end_is_error || self->failure != NULL)
+        media_say_failure(self, error);
+    g_mutex_unlock(&self->lock);
 }
 
 /* Buffers are stamped in their segment's time, which begins where its producer likes. */
@@ -151,34 +204,51 @@ GpudlMediaFrame *gpudl_media_next(GpudlMedia *self, GError **error)
 {
     g_autoptr(GstSample) sample = NULL;
     GpudlMediaFrame *frame;
+    guint64 number = 0;
     gboolean there;
 
     if (self->picture.single && self->n_frames > 0)
         return NULL;
     g_mutex_lock(&self->lock);
     there = wait_for_frame(self);
-    if (there)
+    if (there) {
+        /* under the lock: none may be dropped between the counting and the pulling */
+        sample = gst_app_sink_try_pull_sample(GST_APP_SINK(self->sink), 0);
         self->n_queued--;
-    else if (self->failure != NULL)
-        media_say_failure(self, error);
+        number = self->n_frames + self->n_dropped;
+    }
     g_mutex_unlock(&self->lock);
-    if (!there)
+    if (!there) {
+        say_why_none(self, FALSE, error);
         return NULL;
-
-    sample = gst_app_sink_try_pull_sample(GST_APP_SINK(self->sink), GST_SECOND);
+    }
     if (sample == NULL) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "%s: frame %" G_GUINT64_FORMAT " was lost", self->location,
-                    self->n_frames);
+                    number);
         return NULL;
     }
     frame = media_frame_map(sample, error);
     if (frame == NULL) {
-        g_prefix_error(error, "%s: frame %" G_GUINT64_FORMAT ": ", self->location, self->n_frames);
+        g_prefix_error(error, "%s: frame %" G_GUINT64_FORMAT ": ", self->location, number);
         return NULL;
     }
     frame->pts = self->picture.single ? -1 : stream_time(sample);
-    frame->number = self->n_frames++;
+    frame->number = number;
+    self->n_frames++;
     return frame;
+}
+
+gboolean gpudl_media_wait(GpudlMedia *self, guint ms)
+{
+    gint64 until = g_get_monotonic_time() + (gint64)ms * G_TIME_SPAN_MILLISECOND;
+    gboolean there;
+
+    g_mutex_lock(&self->lock);
+    do
+        there = self->n_queued > 0 || self->ended || self->failure != NULL || is_cancelled(self);
+    while (!there && g_cond_wait_until(&self->changed, &self->lock, until));
+    g_mutex_unlock(&self->lock);
+    return there;
 }
 
 /* Blocks until the first frame is there; *turn is what tags said by then. */
@@ -189,10 +259,40 @@ static gboolean wait_for_first(GpudlMedia *self, GstVideoOrientationMethod *turn
     g_mutex_lock(&self->lock);
     there = wait_for_frame(self);
     *turn = self->turn;
-    if (!there)
-        media_say_failure(self, error);
     g_mutex_unlock(&self->lock);
+    if (!there)
+        say_why_none(self, TRUE, error);
     return there;
+}
+
+gboolean gpudl_media_is_live(GpudlMedia *self)
+{
+    gboolean live;
+
+    g_mutex_lock(&self->lock);
+    live = self->live;
+    g_mutex_unlock(&self->lock);
+    return live;
+}
+
+GpudlMediaRetry gpudl_media_get_retry(GpudlMedia *self)
+{
+    GpudlMediaRetry retry;
+
+    g_mutex_lock(&self->lock);
+    retry = media_judge_failure(self);
+    g_mutex_unlock(&self->lock);
+    return retry;
+}
+
+guint64 gpudl_media_get_n_dropped(GpudlMedia *self)
+{
+    guint64 n;
+
+    g_mutex_lock(&self->lock);
+    n = self->n_dropped;
+    g_mutex_unlock(&self->lock);
+    return n;
 }
 
 /* How a decoder's picture has to be turned yet. */
@@ -232,34 +332,81 @@ static gboolean may_have_loader(const MediaPicture *picture)
            picture->type == MEDIA_PICTURE_AVIF || picture->type == MEDIA_PICTURE_JXL;
 }
 
-GpudlMedia *gpudl_media_open(const gchar *location, GpudlPixelFormat format, GError **error)
+static gboolean open_media(GpudlMedia *self, GError **error)
 {
-    g_autoptr(GpudlMedia) self = NULL;
     g_autoptr(GError) reason = NULL;
 
-    g_return_val_if_fail(location != NULL, NULL);
-    if (!media_ensure_gstreamer(error))
-        return NULL;
-    self = g_new0(GpudlMedia, 1);
-    g_mutex_init(&self->lock);
-    g_cond_init(&self->changed);
-    self->location = g_strdup(location);
-    self->format = format;
-    self->turn = GST_VIDEO_ORIENTATION_IDENTITY;
     if (!find_source(self, error) || !look_at_picture(self, error))
-        return NULL;
+        return FALSE;
     self->turned = turn_left_to_do(&self->picture);
     self->collect = self->picture.rare && (self->path != NULL || self->fetched != NULL);
     if (start(self, &reason))
-        return g_steal_pointer(&self);
+        return TRUE;
     if (may_have_loader(&self->picture) && (self->path != NULL || self->fetched != NULL) &&
         gpudl_media_has_element(COLLECTING_DECODER, NULL, NULL)) {
         self->collect = TRUE;
         if (start(self, NULL))
-            return g_steal_pointer(&self);
+            return TRUE;
     }
     g_propagate_error(error, g_steal_pointer(&reason));
-    return NULL;
+    return FALSE;
+}
+
+static GpudlMedia *make_media(const gchar *location)
+{
+    GpudlMedia *self = g_new0(GpudlMedia, 1);
+
+    g_mutex_init(&self->lock);
+    g_cond_init(&self->changed);
+    self->location = g_strdup(location);
+    self->turn = GST_VIDEO_ORIENTATION_IDENTITY;
+    return self;
+}
+
+GpudlMedia *gpudl_media_open(const gchar *location, GpudlPixelFormat format, GError **error)
+{
+    g_autoptr(GpudlMedia) self = NULL;
+
+    g_return_val_if_fail(location != NULL, NULL);
+    if (!media_ensure_gstreamer(error))
+        return NULL;
+    self = make_media(location);
+    self->format = format;
+    return open_media(self, error) ? g_steal_pointer(&self) : NULL;
+}
+
+/* In whatever thread cancels. */
+static void on_cancelled(GCancellable *cancellable, gpointer user_data)
+{
+    GpudlMedia *self = user_data;
+
+    g_mutex_lock(&self->lock);
+    g_cond_broadcast(&self->changed);
+    g_mutex_unlock(&self->lock);
+}
+
+GpudlMedia *gpudl_media_open_watched(const gchar *location, const GpudlMediaWatch *watch, gboolean *live,
+                                     GpudlMediaRetry *retry, GError **error)
+{
+    g_autoptr(GpudlMedia) self = NULL;
+    gboolean opened;
+
+    if (live != NULL)
+        *live = FALSE;
+    if (retry != NULL)
+        *retry = GPUDL_MEDIA_FINAL;
+    if (!media_ensure_gstreamer(error))
+        return NULL;
+    self = make_media(location);
+    self->watch = *watch;
+    if (watch->cancellable != NULL)
+        self->cancelled_id = g_cancellable_connect(watch->cancellable, G_CALLBACK(on_cancelled), self, NULL);
+    opened = open_media(self, error);
+    if (live != NULL)
+        *live = gpudl_media_is_live(self);
+    if (retry != NULL && !opened)
+        *retry = gpudl_media_get_retry(self);
+    return opened ? g_steal_pointer(&self) : NULL;
 }
 
 gchar *gpudl_media_describe_decoding(GpudlMedia *self)
@@ -277,6 +424,8 @@ void gpudl_media_free(GpudlMedia *self)
 {
     if (self == NULL)
         return;
+    if (self->cancelled_id != 0)
+        g_cancellable_disconnect(self->watch.cancellable, self->cancelled_id);
     media_tear_down(self);
     g_mutex_clear(&self->lock);
     g_cond_clear(&self->changed);

@@ -38,6 +38,30 @@ typedef struct {
  * what to install), BACKEND (GStreamer or one of its base plugins is missing). Every message begins with the location.
  */
 GpudlMedia *gpudl_media_open(const gchar *location, GpudlPixelFormat format, GError **error);
+
+/** What an end or an error of a live source means for a new attempt; docs/live.md has the rule. */
+typedef enum {
+    GPUDL_MEDIA_FINAL,         /* waiting does not mend it */
+    GPUDL_MEDIA_AGAIN_IF_SEEN, /* mistyped, if it has never given a picture */
+    GPUDL_MEDIA_AGAIN,
+} GpudlMediaRetry;
+
+/** How an address is watched. All fields may be 0. */
+typedef struct {
+    gboolean newest;           /* a live source's frames that are not taken in time are dropped for newer ones */
+    guint silence_ms;          /* without a picture for so long, a live source has gone; 0: it never has */
+    GCancellable *cancellable; /* ends all waiting, with CANCELLED; borrowed, has to outlive the media */
+} GpudlMediaWatch;
+
+/** gpudl_media_open() with more to say. *live (may be NULL) and *retry (may be NULL) are set on failure as well:
+ * whether it is known to be a live source, one that gives frames as time goes by, and what the failure means. */
+GpudlMedia *gpudl_media_open_watched(const gchar *location, const GpudlMediaWatch *watch, gboolean *live,
+                                     GpudlMediaRetry *retry, GError **error);
+gboolean gpudl_media_is_live(GpudlMedia *media);
+/** After gpudl_media_next() has returned NULL; the end of a live source is AGAIN. */
+GpudlMediaRetry gpudl_media_get_retry(GpudlMedia *media);
+/** Frames that newer ones have replaced; their numbers are left out. */
+guint64 gpudl_media_get_n_dropped(GpudlMedia *media);
 /** Frames handed out may outlive the media. */
 void gpudl_media_free(GpudlMedia *media);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlMedia, gpudl_media_free)
@@ -45,6 +69,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlMedia, gpudl_media_free)
 /** The next frame, to be freed by the caller; NULL without error at the end. Blocks. After an error or the end every
  * call gives that again. Errors as gpudl_media_open(). */
 GpudlMediaFrame *gpudl_media_next(GpudlMedia *media, GError **error);
+/** The location as messages have it: without the user and password of an address. Freed by the caller. */
+gchar *gpudl_media_shown(const gchar *location);
+/** Whether within so many ms gpudl_media_next() has something to return. */
+gboolean gpudl_media_wait(GpudlMedia *media, guint ms);
 void gpudl_media_frame_free(GpudlMediaFrame *frame);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlMediaFrame, gpudl_media_frame_free)
 

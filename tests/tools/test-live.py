@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""test-live.py GPUDL MAKE-MODEL TESTCARD STEPS [SERVER CLIP]: gpudl run on addresses: cameras that go away and come back,
+networks that are too slow for them, and what is said where nothing comes. Without SERVER what needs one is skipped."""
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from cli import GPUDL, check, check_run, gpudl, main, test
+
+CAMERA = sys.argv[5:7] if len(sys.argv) > 6 else None
+AGAIN = re.compile(r"tried again in ([0-9.]+) s$", re.M)
+UNIT = 0.1
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Camera:
+    def __init__(self, *password):
+        self.port, self.password = free_port(), password
+        self.url = f"rtsp://127.0.0.1:{self.port}/cam"
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([CAMERA[0], str(self.port), CAMERA[1], *self.password], stdout=subprocess.PIPE)
+        check(self.process.stdout.readline() == b"ready\n", "the server does not start")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Running:
+    def __init__(self, dir, *args, unit=UNIT, stderr=None):
+        self.paths = dir / "live.stdout", dir / "live.stderr"
+        env = {**os.environ, "GPUDL_RECONNECT_SECOND_MS": str(round(unit * 1000))}
+        with open(self.paths[0], "w") as out, open(self.paths[1], "w") as err:
+            self.process = subprocess.Popen([GPUDL, "run", "--backend=ref", "--json", *map(str, args)], stdout=out,
+                                            stderr=stderr or err, env=env)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def frames(self):
+        return [json.loads(line) for line in self.paths[0].read_text().splitlines()]
+
+    @property
+    def stderr(self):
+        return self.paths[1].read_text()
+
+    def wait_for(self, what, condition, seconds=15):
+        start = time.monotonic()
+        while not condition():
+            check(self.process.poll() is None, f"ended before {what}: {self.stderr}")
+            check(time.monotonic() - start < seconds, f"no {what}: {self.stderr}")
+            time.sleep(0.02)
+
+    def ctrl_c(self):
+        start = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        check(self.process.wait(20) == 130, self.process.returncode)
+        check(time.monotonic() - start < 2, f"ended after {time.monotonic() - start} s")
+
+
+@test
+def a_camera_that_goes_away_is_tried_again(dir):
+    if CAMERA is None:
+        return
+    with Camera() as camera, Running(dir, dir / "net.bin", camera.url) as run:
+        run.wait_for("frames", lambda: len(run.frames) >= 5)
+        camera.stop()
+        run.wait_for("waits", lambda: len(AGAIN.findall(run.stderr)) >= 3)
+        check(AGAIN.findall(run.stderr)[:3] == ["0.1", "0.2", "0.4"], run.stderr)
+        seen = len(run.frames)
+        camera.start()
+        run.wait_for("frames again", lambda: len(run.frames) >= seen + 5)
+        check(run.stderr.endswith(f"gpudl: run: {camera.url}: the picture is back\n"), run.stderr)
+        numbers = [f["frame"] for f in run.frames]
+        check(numbers == sorted(set(numbers)), numbers)
+        run.ctrl_c()
+
+
+@test
+def what_waiting_does_not_mend_ends_it(dir):
+    if CAMERA is not None:
+        with Camera("viewer:secret") as camera:
+            check_run(gpudl("run", dir / "net.bin", camera.url.replace("//", "//viewer:guess@")), 1,
+                      f"gpudl: run: {camera.url}: Unauthorized (401)\n")
+            url = camera.url.replace("//", "//viewer:secret@").replace("/cam", "/none")
+            check_run(gpudl("run", dir / "net.bin", url), 1, f"gpudl: run: {camera.url[:-4]}/none: Not Found (404)\n")
+    result = gpudl("run", dir / "net.bin", "rtsp://no-such-host.invalid/cam")
+    check_run(result, 1, "gpudl: run: rtsp://no-such-host.invalid/cam: ")
+    check("no-such-host.invalid" in result.stderr[50:] and "tried again" not in result.stderr, result.stderr)
+
+
+@test
+def addresses_that_give_nothing_keep_their_reason(dir):
+    port = free_port()
+    for url, says in [(f"http://127.0.0.1:{port}/a.mp4", "Connection refused"),
+                      ("http://no-such-host.invalid/a.mp4", "no-such-host.invalid")]:
+        result = gpudl("run", dir / "net.bin", url)
+        check_run(result, 1, f"gpudl: run: {url}: ")
+        check(says in result.stderr[len(f"gpudl: run: {url}: "):] and "damaged" not in result.stderr, result.stderr)
+        check(result.stderr.count("\n") == 1, result.stderr)
+
+
+@test
+def nobody_there_is_tried_ever_more_rarely_and_ctrl_c_ends_the_wait(dir):
+    with Running(dir, dir / "net.bin", f"rtsp://user:secret@127.0.0.1:{free_port()}/cam", unit=0.01) as run:
+        run.wait_for("seven waits", lambda: len(AGAIN.findall(run.stderr)) >= 7)
+        check([round(float(d) * 100) for d in AGAIN.findall(run.stderr)[:7]] == [1, 2, 4, 8, 16, 30, 30], run.stderr)
+        check("secret" not in run.stderr, run.stderr)
+        run.ctrl_c()
+    with Running(dir, dir / "net.bin", f"rtsp://127.0.0.1:{free_port()}/cam", unit=30) as run:
+        run.wait_for("a wait", lambda: AGAIN.findall(run.stderr))
+        run.ctrl_c()
+
+
+@test
+def ctrl_c_ends_it_while_it_connects(dir):
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        for scheme in "rtsp", "http":
+            with Running(dir, dir / "net.bin", f"{scheme}://127.0.0.1:{mute.getsockname()[1]}/cam") as run:
+                time.sleep(1)
+                run.ctrl_c()
+
+
+@test
+def a_terminal_gets_a_summary(dir):
+    (dir / "gray.ppm").write_bytes(b"P6 8 8 255\n" + b"\x80" * 192)
+    ours, theirs = pty.openpty()
+    with Running(dir, dir / "net.bin", dir / "gray.ppm", stderr=theirs) as run:
+        check(run.process.wait(30) == 0)
+        text = os.read(ours, 4096).decode()
+    check(re.search(r"^1 frame in [0-9.]+ s, [0-9.]+ frames/s; 0 dropped, 0 errors\r$", text, re.M), repr(text))
+
+
+sys.exit(main())
