@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import onnxfile
 from cli import GPUDL, check, check_run, gpudl, main, test
 
 CAMERA = sys.argv[5:7] if len(sys.argv) > 6 else None
@@ -156,6 +157,35 @@ def a_terminal_gets_a_summary(dir):
         check(run.process.wait(30) == 0)
         text = os.read(ours, 4096).decode()
     check(re.search(r"^1 frame in [0-9.]+ s, [0-9.]+ frames/s; 0 dropped, 0 errors\r$", text, re.M), repr(text))
+
+
+def write_slow_net(path):
+    """A quarter of a second a frame, or so, on the reference backend."""
+    node = onnxfile.node
+    path.write_bytes(onnxfile.model(
+        [node("Conv", "x w", "c"), node("Conv", "c v", "d"), node("GlobalAveragePool", "d", "g"), node("Flatten", "g", "y"),
+         onnxfile.constant("w", [48, 3, 3, 3], [0.01] * (48 * 27)),
+         onnxfile.constant("v", [48, 48, 3, 3], [0.01] * (48 * 48 * 9))],
+        [onnxfile.value("x", ["N", 3, 96, 96])], [onnxfile.value("y", ["N", 48])]))
+
+
+@test
+def the_newest_frame_of_a_camera_is_taken(dir):
+    """Frames' times keep pace with the clock, and their numbers with their times, whatever is left out."""
+    if CAMERA is None:
+        return
+    write_slow_net(dir / "slow.onnx")
+    for every, late in ([], False), (["--every-frame"], True):
+        with Camera() as camera, Running(dir, *every, dir / "slow.onnx", camera.url) as run:
+            run.wait_for("frames", lambda: run.frames)
+            first, start = run.frames[-1], time.monotonic()
+            time.sleep(3)
+            last, took = run.frames[-1], time.monotonic() - start
+            run.ctrl_c()
+        advance = (last["pts"] - first["pts"]) / 1e9
+        check((advance < 0.8 * took) == late, f"{every}: {advance:.1f} of {took:.1f} s")
+        numbers = last["frame"] - first["frame"]
+        check(abs(numbers - 25 * advance) <= 3, f"{every}: {numbers} frames in {advance:.2f} s")
 
 
 sys.exit(main())
