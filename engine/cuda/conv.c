@@ -138,6 +138,7 @@ static cudnnBackendDescriptor_t pointwise(Graph *g, const CudaConvKey *key, cudn
                                           cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t b, double clip)
 {
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
+    const cudnnNanPropagation_t nan = CUDNN_PROPAGATE_NAN;
     const double zero = 0;
     cudnnBackendDescriptor_t d = create(g, CUDNN_BACKEND_POINTWISE_DESCRIPTOR), op, y;
 
@@ -147,6 +148,9 @@ static cudnnBackendDescriptor_t pointwise(Graph *g, const CudaConvKey *key, cudn
         set(g, d, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP, CUDNN_TYPE_DOUBLE, 1, &zero);
         set(g, d, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, CUDNN_TYPE_DOUBLE, 1, &clip);
     }
+    if (mode == CUDNN_POINTWISE_RELU_FWD && g->status == CUDNN_STATUS_SUCCESS)
+        /* without it NaN may become 0; what a plan makes of it is tried in any case (trial.h) */
+        g->cudnn->set_attribute(d, CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION, 1, &nan);
     finalize(g, d);
     y = result(g, key);
     op = create(g, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);

@@ -248,6 +248,41 @@ int cuda_trial_check(CudaTrial *trial, const CudaConvPlan *plan)
     return good;
 }
 
+/* A place (h, w) of the first picture that the result at (p, q) of it is summed from; FALSE if there is none. */
+static int find_tap(const CudaConvKey *key, int32_t p, int32_t q, int32_t *h, int32_t *w)
+{
+    for (int32_t r = 0; r < key->r; r++)
+        for (int32_t s = 0; s < key->s; s++) {
+            *h = p * key->stride[0] - key->pad_begin[0] + r * key->dilation[0];
+            *w = q * key->stride[1] - key->pad_begin[1] + s * key->dilation[1];
+            if (*h >= 0 && *h < key->h && *w >= 0 && *w < key->w)
+                return 1;
+        }
+    return 0;
+}
+
+int cuda_trial_keeps_nan(CudaTrial *trial, const CudaConvPlan *plan)
+{
+    static const uint8_t nan[4] = {0xff, 0xff, 0xff, 0xff};
+    const CudaConvKey *key = trial->key;
+    const size_t size = key->half ? 2 : 4, pitch = (size_t)key->y_pitch;
+    const int32_t p = key->p / 2, q = key->q / 2;
+    uint8_t *x = (uint8_t *)(uintptr_t)trial->data.x, number[4];
+    int32_t h, w;
+    int good;
+
+    if (key->act == GPUDL_ACT_NONE || !find_tap(key, p, q, &h, &w))
+        return 1;
+    x += ((size_t)h * (size_t)key->w + (size_t)w) * (size_t)key->x_pitch * size;
+    good = cudaMemcpy(number, x, size, cudaMemcpyDeviceToHost) == cudaSuccess &&
+           cudaMemcpy(x, nan, size, cudaMemcpyHostToDevice) == cudaSuccess && queue(trial, plan) &&
+           cudaStreamSynchronize(trial->stream) == cudaSuccess &&
+           cudaMemcpy(trial->found, trial->data.y, trial->picture_bytes, cudaMemcpyDeviceToHost) == cudaSuccess;
+    for (int32_t k = 0; k < key->k / key->groups && good; k++)
+        good = isnan(value_at(trial, trial->found, ((size_t)p * (size_t)key->q + (size_t)q) * pitch + (size_t)k));
+    return cudaMemcpy(x, number, size, cudaMemcpyHostToDevice) == cudaSuccess && good;
+}
+
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
 
 static cudaGraphExec_t capture(const CudaTrial *trial, const CudaConvPlan *plan)

@@ -33,6 +33,9 @@ GpudlStatus cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFaul
 /** Runs a plan: 1 if it gives what our own kernel gives, within its arithmetic's roundings; 0 if not, or if it can't be
  * run. */
 int cuda_trial_check(CudaTrial *trial, const CudaConvPlan *plan);
+/** A plan that is right: 1 if a NaN that it reads is in its results; 0 if they are numbers, as a careless maximum makes
+ * them. */
+int cuda_trial_keeps_nan(CudaTrial *trial, const CudaConvPlan *plan);
 /** Nanoseconds of one run in a CUDA graph; 0 if it can't be run. */
 float cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan);
 

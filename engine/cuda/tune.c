@@ -76,6 +76,12 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BIAS_FIRST, 1, c->plans, wanted);
 }
 
+/* Where the activation is what is wrong: ours behind cuDNN's convolution. */
+static void find_bare_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c)
+{
+    c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, PLANS_PER_FORM);
+}
+
 static int is_unwanted(const GpudlHost *host)
 {
     return host->cancelled(host->host) || host->closing(host->host);
@@ -136,24 +142,36 @@ static void free_plans(const CudaConvs *convs, Candidates *c)
         cuda_conv_plan_free(convs->device, c->plans[--c->n].plan);
 }
 
+/* TRUE if it computes what it should; tells if not. */
+static int is_right(const CudaConvs *convs, CudaTrial *trial, const CudaConvPlan *plan)
+{
+    const CudaConvKey *key = trial->key;
+    const char *what = NULL;
+    char message[160];
+
+    if (!cuda_trial_check(trial, plan))
+        what = "is wrong";
+    else if (!cuda_trial_keeps_nan(trial, plan))
+        what = "makes a number of NaN";
+    if (what != NULL) {
+        snprintf(message, sizeof message, "cuDNN %zu: %s %s for %dx%dx%dx%d, %dx%d taps to %d channels in %d groups",
+                 convs->device->cudnn->get_version(), plan->name, what, key->n, key->c, key->h, key->w, key->r, key->s,
+                 key->k, key->groups);
+        convs->host->log(convs->host->host, GPUDL_LOG_INFO, message);
+    }
+    return what == NULL;
+}
+
 /* The best of the plans that are right becomes the conv's. */
 static void try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
 {
-    const GpudlHost *host = convs->host;
-    char message[160];
 
     for (int p = 0; p < c->n; p++) {
         CudaConvPlan *plan = &c->plans[p];
         float ns;
 
-        if (!cuda_trial_check(trial, plan)) {
-            snprintf(message, sizeof message,
-                     "cuDNN %zu: %s is wrong for %dx%dx%dx%d, %dx%d taps to %d channels in %d groups",
-                     convs->device->cudnn->get_version(), plan->name, c->conv->key.n, c->conv->key.c, c->conv->key.h,
-                     c->conv->key.w, c->conv->key.r, c->conv->key.s, c->conv->key.k, c->conv->key.groups);
-            host->log(host->host, GPUDL_LOG_INFO, message);
+        if (!is_right(convs, trial, plan))
             continue;
-        }
         ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
         if (c->conv->chosen && (ns <= 0 || ns >= c->conv->ns))
             continue;
@@ -171,7 +189,20 @@ static void try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
     free_plans(convs, c);
 }
 
-/* Until one is right: what was built, then all that can be had, then our own kernel. */
+/* Those of plans built late that there is room for. */
+static void try_late_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
+{
+    size_t picture;
+
+    for (int p = c->n - 1; p >= 0; p--)
+        if (cuda_trial_bytes(&c->conv->key, c->plans[p].workspace, &picture) > trial->bytes) {
+            cuda_conv_plan_free(convs->device, c->plans[p].plan);
+            c->plans[p] = c->plans[--c->n];
+        }
+    try_plans(convs, trial, c);
+}
+
+/* Until one is right: what was built, then all that can be had, then our own kernel behind or instead. */
 static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidates *c, GpudlFault *fault)
 {
     GpudlStatus status = cuda_trial_begin(trial, &c->conv->key, fault);
@@ -180,15 +211,12 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
         return status;
     try_plans(convs, trial, c);
     if (!c->conv->chosen && !convs->measured) {
-        size_t picture;
-
         find_plans(convs, convs->device->handles[0], c, 1);
-        for (int p = c->n - 1; p >= 0; p--) /* what needs more room than there is */
-            if (cuda_trial_bytes(&c->conv->key, c->plans[p].workspace, &picture) > trial->bytes) {
-                cuda_conv_plan_free(convs->device, c->plans[p].plan);
-                c->plans[p] = c->plans[--c->n];
-            }
-        try_plans(convs, trial, c);
+        try_late_plans(convs, trial, c);
+    }
+    if (!c->conv->chosen) {
+        find_bare_plans(convs, convs->device->handles[0], c);
+        try_late_plans(convs, trial, c);
     }
     if (!c->conv->chosen) {
         c->conv->chosen = 1;

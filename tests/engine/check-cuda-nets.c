@@ -169,6 +169,78 @@ static void check_tensors(GpudlModel *model, const gchar *name, guint p, const g
         gpudl_precision_name(precisions[p].precision), worst, precisions[p].bound);
 }
 
+/* Values of one frame on a backend; NULL after telling what went wrong. */
+static float **run_one(GpudlModel *model, const gchar *name, const gchar *backend, GpudlPrecision precision,
+                       const float *input)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlSession) session = acquire(model, backend, precision, 1, GPUDL_AUTOTUNE_OFF, &error);
+    float **got = make_outputs(model, 1);
+    Whole whole = {1, input, got};
+
+    if (session != NULL && gpudl_scheduler_run(session, run_whole, &whole, &error))
+        return got;
+    if (!g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED))
+        say(FALSE, "%s %s: %s", name, gpudl_precision_name(precision), error->message);
+    free_outputs(got);
+    return NULL;
+}
+
+/* Outputs that are lies: numbers where the reference has NaN; or, where float16 overflows on the way, finite numbers
+ * that are wrong. */
+static gint count_lies(GpudlModel *model, float **got, float **expected, double bound, gint *of)
+{
+    gint lies = 0;
+
+    for (guint h = 0; h < gpudl_model_get_n_heads(model); h++) {
+        const guint n = gpudl_model_get_n_classes(model, h);
+        double largest = 0;
+
+        for (guint i = 0; i < n; i++)
+            largest = MAX(largest, fabs((double)expected[h][i]));
+        for (guint i = 0; i < n; i++) {
+            *of += isnan(expected[h][i]) || !isfinite(got[h][i]);
+            lies += isnan(expected[h][i])
+                        ? !isnan(got[h][i])
+                        : isfinite(got[h][i]) && !(fabs((double)got[h][i] - (double)expected[h][i]) <= bound * largest);
+        }
+    }
+    return lies;
+}
+
+/* One value of the input is NaN: outputs that it reaches are NaN. Then all are large: what overflows is not a number
+ * that looks like one. factor 0: not tried. */
+static void check_extremes(GpudlModel *model, const gchar *name, float factor)
+{
+    const gsize n = input_size(model);
+    g_autofree float *input = g_new(float, n);
+    g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)seed);
+
+    for (gint turn = 0; turn < (factor > 0 ? 2 : 1); turn++) {
+        float **expected;
+
+        fill(input, n, rand);
+        for (gsize i = 0; i < n && turn == 1; i++)
+            input[i] *= factor;
+        if (turn == 0)
+            input[n / 6] = NAN;
+        expected = run_one(model, name, "ref", GPUDL_PRECISION_FP32, input);
+        for (guint p = 0; p < (turn == 1 || quick ? 1 : G_N_ELEMENTS(precisions)) && expected != NULL; p++) {
+            float **got = run_one(model, name, "cuda", precisions[p].precision, input);
+            gint of = 0, lies;
+
+            if (got == NULL)
+                continue;
+            lies = count_lies(model, got, expected, 5e-2, &of);
+            say(lies == 0, "%s %s %s: %d of %d outputs that are none are numbers", name,
+                gpudl_precision_name(precisions[p].precision), turn == 0 ? "NaN" : "overflow", lies, of);
+            free_outputs(got);
+        }
+        if (expected != NULL)
+            free_outputs(expected);
+    }
+}
+
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 static void random_frame(GpudlFrame *frame, guint8 *pixels, GRand *rand)
@@ -311,6 +383,8 @@ static void check_grown(void)
             model = nets_grow((NetsKind)kind, (guint32)(seed + i), &text);
             printf("# %s: %s\n", name, text);
             check_model(model, name, i == 0, i == 0 ? GPUDL_AUTOTUNE_FULL : GPUDL_AUTOTUNE_OFF);
+            /* elsewhere a quotient or a gate makes small numbers of infinite ones */
+            check_extremes(model, name, kind == NETS_RESIDUAL || kind == NETS_BRANCHES ? 3e4f : 0);
             gpudl_model_unref(model);
         }
 }
@@ -456,6 +530,7 @@ int main(int argc, char **argv)
             bench_model(model, name, precision);
         } else {
             check_model(model, name, TRUE, GPUDL_AUTOTUNE_OFF);
+            check_extremes(model, name, 0);
         }
     }
     if (!bench)

@@ -80,6 +80,8 @@ static void random_layout(Problem *p, int operand)
         p->n[operand] += (p->shape.dims[d] - 1) * o->strides[d];
 }
 
+static int extremes; /* some of the values are no numbers, or too large for one of the types */
+
 static void random_problem(Problem *p, int n_operands, double low, double high)
 {
     p->n_operands = n_operands;
@@ -105,7 +107,8 @@ static void random_problem(Problem *p, int n_operands, double low, double high)
         }
         p->host[i] = device_host(bytes);
         for (int64_t k = 0; k < p->n[i]; k++) {
-            const double v = device_real(low, high);
+            static const double odd[] = {NAN, INFINITY, -INFINITY, 65504, 1e5, -0.};
+            const double v = extremes && device_int(0, 9) == 0 ? odd[device_int(0, 5)] : device_real(low, high);
 
             if (o->dtype == GPUDL_DTYPE_F16)
                 ((uint16_t *)p->host[i])[k] = gpudl_f64_to_f16(v);
@@ -146,7 +149,7 @@ static void compare(const Problem *p, const double *expected, double relative)
                              (dtype == GPUDL_DTYPE_F16 ? 0x1p-24 : 0x1p-126) + relative;
 
         written[at] = 1;
-        if (isnan(wanted) ? !isnan(value) : value != wanted && !(fabs(value - wanted) <= bound))
+        if (isnan(wanted) ? !isnan(value) : isinf(wanted) ? value != wanted : !(fabs(value - wanted) <= bound))
             device_fail("element %d: found %.9g, expected %.9g", (int)i, value, wanted);
     }
     for (int64_t at = 0; at < p->n[0]; at++)
@@ -246,6 +249,33 @@ static void test_affine(void)
     }
 }
 
+/* What is NaN, infinite or too large is so in the result, and nothing else. */
+static void test_extremes(void)
+{
+    extremes = 1;
+    for (int number = 0; number < device_cases(400); number++) {
+        const int binary = (int)device_int(0, 1);
+        const GpudlBinaryOp op = (GpudlBinaryOp)device_int(0, GPUDL_BINARY_DIV);
+        const GpudlAct act = random_act(binary ? GPUDL_ACT_NONE : GPUDL_ACT_RELU);
+        Problem p = {0};
+        GpudlTensorView a, b, y;
+
+        device_case(number, "extremes %d act %d", binary ? (int)op : -1, act.kind);
+        random_problem(&p, binary ? 3 : 2, 0.25, 3);
+        a = dense(&p, 1);
+        b = binary ? dense(&p, 2) : a;
+        y = dense(&p, 0);
+        if ((binary ? gpudl_binary_ref(op, &act, &a, &b, &y, NULL)
+                    : gpudl_unary_ref(GPUDL_UNARY_ACTIVATION, &act, &a, &y, NULL)) != 0)
+            device_fail("the reference refuses");
+        device_done(
+            binary ? gpudl_binary_cuda(op, &act, &p.shape, &p.operands[1], &p.operands[2], &p.operands[0], NULL)
+                   : gpudl_unary_cuda(GPUDL_UNARY_ACTIVATION, &act, &p.shape, &p.operands[1], &p.operands[0], NULL));
+        compare(&p, y.data, 0x1p-18);
+    }
+    extremes = 0;
+}
+
 static void test_in_place(void)
 {
     for (int number = 0; number < device_cases(50); number++) {
@@ -327,13 +357,9 @@ static void bench(void)
 
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {{"copies", test_copies},
-                                         {"unary", test_unary},
-                                         {"binary", test_binary},
-                                         {"affine", test_affine},
-                                         {"in-place", test_in_place},
-                                         {"refuses", test_refuses},
-                                         {NULL, NULL}};
+    static const DeviceCheck checks[] = {
+        {"copies", test_copies},     {"unary", test_unary},       {"binary", test_binary},   {"affine", test_affine},
+        {"extremes", test_extremes}, {"in-place", test_in_place}, {"refuses", test_refuses}, {NULL, NULL}};
     static const DeviceCheck benches[] = {{"elementwise", bench}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);
