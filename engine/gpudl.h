@@ -186,10 +186,10 @@ typedef struct {
     gboolean deterministic;
     guint64 memory_limit; /* bytes of weights and work memory, 0: none */
     GpudlAutotune autotune;
-    const gchar
-        *cache_dir; /* where backends keep what they measured; NULL: the user's cache folder/gpudl; "": nowhere */
-    gint priority;  /* of the work on a GPU; 0: normal, higher: sooner */
-    guint64 device_timeout;     /* ns after which a device that does not answer to a frame is given up; 0: 10 s */
+    const gchar *cache_dir; /* where backends keep what they measured; NULL: the environment's GPUDL_CACHE_DIR, else the
+                               user's cache folder/gpudl; "": nowhere */
+    gint priority;          /* of the work on a GPU; 0: normal, higher: sooner */
+    guint64 device_timeout; /* ns after which a device that does not answer to a frame is given up; 0: 10 s */
     GpudlProgressFunc progress; /* told while loading, or NULL */
     gpointer progress_data;
 } GpudlSessionConfig;

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/conv_cuda.h"
@@ -336,6 +337,64 @@ void cuda_conv_plan_free(const CudaDevice *device, cudnnBackendDescriptor_t plan
 {
     if (plan != NULL)
         device->cudnn->destroy_descriptor(plan);
+}
+
+/* ---- keeping ----------------------------------------------------------------------------------------------------- */
+
+char *cuda_conv_plan_save(const CudaDevice *device, cudnnBackendDescriptor_t plan, size_t *bytes)
+{
+    const CudaCudnn *cudnn = device->cudnn;
+    int64_t n = 0, got = 0;
+    char *text;
+
+    if (cudnn->get_attribute(plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, 0, &n, NULL) !=
+            CUDNN_STATUS_SUCCESS ||
+        n <= 0)
+        return NULL;
+    text = malloc((size_t)n);
+    if (text != NULL && cudnn->get_attribute(plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, n,
+                                             &got, text) != CUDNN_STATUS_SUCCESS) {
+        free(text);
+        text = NULL;
+    }
+    *bytes = (size_t)(got > 0 && got < n ? got : n);
+    return text;
+}
+
+int cuda_conv_plan_load(const CudaDevice *device, cudnnHandle_t handle, const char *text, size_t bytes,
+                        CudaConvPlan *out)
+{
+    const CudaCudnn *cudnn = device->cudnn;
+    cudnnBackendDescriptor_t plan = NULL;
+    int64_t n = 0;
+
+    if (cudnn->create_descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan) != CUDNN_STATUS_SUCCESS)
+        return 0;
+    if (cudnn->set_attribute(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) !=
+            CUDNN_STATUS_SUCCESS ||
+        cudnn->set_attribute(plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)bytes,
+                             text) != CUDNN_STATUS_SUCCESS ||
+        cudnn->finalize(plan) != CUDNN_STATUS_SUCCESS ||
+        cudnn->get_attribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
+                             &out->workspace) != CUDNN_STATUS_SUCCESS ||
+        out->workspace < 0) {
+        cudnn->destroy_descriptor(plan);
+        return 0;
+    }
+    out->plan = plan;
+    return 1;
+}
+
+void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
+{
+    snprintf(
+        text, room,
+        "conv %s%s x %dx%dx%dx%d:%lld w %dx%dx%d groups %d y %dx%d:%lld z %lld stride %d %d dilation %d %d pads %d "
+        "%d %d %d bias %d act %d clip %.9g",
+        key->half ? "fp16" : "fp32", key->tf32 ? " tf32" : "", key->n, key->h, key->w, key->c, (long long)key->x_pitch,
+        key->k, key->r, key->s, key->groups, key->p, key->q, (long long)key->y_pitch, (long long)key->z_pitch,
+        key->stride[0], key->stride[1], key->dilation[0], key->dilation[1], key->pad_begin[0], key->pad_begin[1],
+        key->pad_end[0], key->pad_end[1], key->bias, key->act, (double)key->clip);
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */

@@ -57,6 +57,15 @@ int cuda_conv_plans(const CudaDevice *device, cudnnHandle_t handle, const CudaCo
                     CudaConvPlan *plans, int room);
 void cuda_conv_plan_free(const CudaDevice *device, cudnnBackendDescriptor_t plan);
 
+/** What a plan is made from again, faster than anew: cuDNN's text of it, malloc'd, not ended by 0; NULL if it has none.
+ */
+char *cuda_conv_plan_save(const CudaDevice *device, cudnnBackendDescriptor_t plan, size_t *bytes);
+/** A plan from its text; FALSE if it is none for this device and library. */
+int cuda_conv_plan_load(const CudaDevice *device, cudnnHandle_t handle, const char *text, size_t bytes,
+                        CudaConvPlan *plan);
+/** The problem as one line, the same for no other. */
+void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room);
+
 /** What a run reads and writes, on the device. */
 typedef struct {
     const void *x, *w, *z, *bias, *half_bias;

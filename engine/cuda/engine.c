@@ -336,7 +336,9 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
         (CudaConvs){.device = dev, .host = host, .measured = params->autotune == GPUDL_AUTOTUNE_FULL};
     engine->shared.weights.device = dev;
     cuda_enter(dev);
-    status = open_engine(engine, fault);
+    status = params->autotune == GPUDL_AUTOTUNE_OFF || cuda_convs_open_cache(&engine->shared.convs, params->cache_dir)
+                 ? open_engine(engine, fault)
+                 : gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
     cuda_leave(dev);
     if (status != GPUDL_STATUS_OK) {
         cuda_close(engine);

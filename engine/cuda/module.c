@@ -17,8 +17,6 @@ static GpudlStatus cuda_resolve(void *device, GpudlOpenParams *params, GpudlFaul
     params->threads = 0;
     params->deterministic = 0; /* no kernel adds in an order that changes */
     params->memory_limit = 0;  /* nothing is chosen by it */
-    if (params->autotune != GPUDL_AUTOTUNE_FULL)
-        params->autotune = GPUDL_AUTOTUNE_OFF; /* first choices */
     params->priority = params->priority > 0;
     return status;
 }

@@ -15,6 +15,8 @@ typedef struct {
     CudaConv *conv;
     CudaConvPlan plans[MOST_PLANS];
     int n;
+    int is_known; /* from the cache: plans[0], or our own kernel where n is 0 */
+    float ns;     /* then */
 } Candidates;
 
 struct CudaTuning {
@@ -50,8 +52,24 @@ CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key)
     return conv;
 }
 
+int cuda_convs_open_cache(CudaConvs *convs, const char *folder)
+{
+    const CudaDevice *device = convs->device;
+    char line[512];
+    int driver = 0;
+
+    if (folder == NULL)
+        return 1;
+    cudaDriverGetVersion(&driver);
+    snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, cuDNN %zu",
+             device->properties.name, device->properties.major, device->properties.minor,
+             device->properties.multiProcessorCount, driver, CUDART_VERSION, device->cudnn->get_version());
+    return cuda_cache_open(&convs->cache, folder, GPUDL_CUDA_TUNING_DIR, line);
+}
+
 void cuda_convs_clear(CudaConvs *convs)
 {
+    cuda_cache_close(&convs->cache);
     while (convs->first != NULL) {
         CudaConv *conv = convs->first;
 
@@ -82,6 +100,40 @@ static void find_bare_plans(const CudaConvs *convs, cudnnHandle_t handle, Candid
     c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, PLANS_PER_FORM);
 }
 
+/* What is known of a problem, ready to run. */
+static void load_plan(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c)
+{
+    CudaCacheEntry entry;
+    char step[512];
+
+    cuda_conv_key_text(&c->conv->key, step, sizeof step);
+    if (convs->cache.device == NULL || !cuda_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, &entry))
+        return;
+    c->is_known =
+        entry.plan == NULL || cuda_conv_plan_load(convs->device, handle, entry.plan, entry.plan_bytes, &c->plans[0]);
+    c->n = entry.plan != NULL && c->is_known;
+    c->plans[0].form = (CudaConvForm)entry.form;
+    memcpy(c->plans[0].name, entry.name, sizeof c->plans[0].name);
+    c->ns = entry.ns;
+    free(entry.plan);
+}
+
+static void keep_plan(const CudaConvs *convs, const CudaConv *conv)
+{
+    static atomic_int told;
+    CudaCacheEntry entry = {.form = conv->form, .ns = conv->ns};
+    char step[512], message[512];
+
+    cuda_conv_key_text(&conv->key, step, sizeof step);
+    snprintf(entry.name, sizeof entry.name, "%s", conv->name);
+    if (conv->plan != NULL)
+        entry.plan = cuda_conv_plan_save(convs->device, conv->plan, &entry.plan_bytes);
+    if ((conv->plan == NULL || entry.plan != NULL) &&
+        !cuda_cache_write(&convs->cache, step, &entry, message, sizeof message) && atomic_exchange(&told, 1) == 0)
+        convs->host->log(convs->host->host, GPUDL_LOG_WARNING, message);
+    free(entry.plan);
+}
+
 static int is_unwanted(const GpudlHost *host)
 {
     return host->cancelled(host->host) || host->closing(host->host);
@@ -99,7 +151,8 @@ static void *build_plans(void *data)
 
         if (i >= tuning->n || is_unwanted(convs->host))
             break;
-        find_plans(convs, self->handle, &tuning->candidates[i], convs->measured);
+        if (!tuning->candidates[i].is_known)
+            find_plans(convs, self->handle, &tuning->candidates[i], convs->measured);
     }
     cuda_leave(convs->device);
     return NULL;
@@ -112,12 +165,18 @@ void cuda_tuning_build(CudaTuning *tuning)
     Builder builders[CUDA_BUILDERS];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint32_t n = 0, most = cores < 1 ? 1 : cores > CUDA_BUILDERS - 1 ? CUDA_BUILDERS - 1 : (uint32_t)cores;
-    uint32_t started = 0;
+    uint32_t started = 0, unknown = tuning->n;
+    cudnnHandle_t handle;
     GpudlFault fault;
 
     pthread_mutex_lock(&device->building);
     cuda_enter(device);
-    for (; n < most && n < tuning->n; n++) {
+    handle = tuning->n > 0 ? cuda_handle(device, 1, &fault) : NULL;
+    for (uint32_t i = 0; i < tuning->n && handle != NULL && !is_unwanted(tuning->convs->host); i++) {
+        load_plan(tuning->convs, handle, &tuning->candidates[i]);
+        unknown -= (uint32_t)tuning->candidates[i].is_known;
+    }
+    for (; n < most && n < unknown; n++) {
         builders[n] = (Builder){.tuning = tuning, .handle = cuda_handle(device, 1 + (int)n, &fault)};
         if (builders[n].handle == NULL)
             break;
@@ -162,6 +221,18 @@ static int is_right(const CudaConvs *convs, CudaTrial *trial, const CudaConvPlan
     return what == NULL;
 }
 
+static void take(const CudaConvs *convs, CudaConv *conv, CudaConvPlan *plan, float ns)
+{
+    cuda_conv_plan_free(convs->device, conv->plan);
+    conv->chosen = 1;
+    conv->ns = ns;
+    conv->plan = plan->plan;
+    conv->form = plan->form;
+    conv->workspace = plan->workspace;
+    snprintf(conv->name, sizeof conv->name, "%s", plan->name);
+    plan->plan = NULL;
+}
+
 /* The best of the plans that are right becomes the conv's. */
 static void try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
 {
@@ -175,14 +246,7 @@ static void try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
         ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
         if (c->conv->chosen && (ns <= 0 || ns >= c->conv->ns))
             continue;
-        cuda_conv_plan_free(convs->device, c->conv->plan);
-        c->conv->chosen = 1;
-        c->conv->ns = ns;
-        c->conv->plan = plan->plan;
-        c->conv->form = plan->form;
-        c->conv->workspace = plan->workspace;
-        snprintf(c->conv->name, sizeof c->conv->name, "%s", plan->name);
-        plan->plan = NULL;
+        take(convs, c->conv, plan, ns);
         if (!convs->measured)
             break;
     }
@@ -219,11 +283,12 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
         try_late_plans(convs, trial, c);
     }
     if (!c->conv->chosen) {
-        c->conv->chosen = 1;
-        c->conv->form = CUDA_CONV_OWN;
-        c->conv->workspace = 0;
-        snprintf(c->conv->name, sizeof c->conv->name, "own kernel");
+        CudaConvPlan own = {CUDA_CONV_OWN, NULL, 0, "own kernel"};
+
+        take(convs, c->conv, &own, 0);
     }
+    if (convs->measured)
+        keep_plan(convs, c->conv);
     return status;
 }
 
@@ -232,7 +297,7 @@ static GpudlStatus open_trial(CudaTuning *tuning, GpudlFault *fault)
     size_t bytes = 0, picture_bytes = 0;
 
     for (uint32_t i = 0; i < tuning->n; i++)
-        for (int p = 0; p == 0 || p < tuning->candidates[i].n; p++) {
+        for (int p = 0; !tuning->candidates[i].is_known && (p == 0 || p < tuning->candidates[i].n); p++) {
             const Candidates *c = &tuning->candidates[i];
             size_t picture, all = cuda_trial_bytes(&c->conv->key, c->n > 0 ? c->plans[p].workspace : 0, &picture);
 
@@ -253,7 +318,9 @@ static GpudlStatus try_next(CudaTuning *tuning, GpudlFault *fault)
     pthread_mutex_lock(&device->lock);
     if (cuda_handle(device, 0, fault) == NULL)
         status = GPUDL_STATUS_BACKEND;
-    if (status == GPUDL_STATUS_OK && !tuning->is_open)
+    if (status == GPUDL_STATUS_OK && !c->conv->chosen && c->is_known)
+        take(tuning->convs, c->conv, &c->plans[0], c->ns);
+    if (status == GPUDL_STATUS_OK && !c->conv->chosen && !tuning->is_open)
         status = open_trial(tuning, fault);
     if (status == GPUDL_STATUS_OK && c->conv->chosen) /* for another program meanwhile */
         free_plans(tuning->convs, c);

@@ -3,6 +3,7 @@
 #ifndef GPUDL_ENGINE_CUDA_TUNE_H
 #define GPUDL_ENGINE_CUDA_TUNE_H
 
+#include "cache.h"
 #include "conv.h"
 
 /** An engine's convolutions; one for each problem, whichever program has it. */
@@ -10,7 +11,8 @@ typedef struct {
     CudaConv *first;
     CudaDevice *device;
     const GpudlHost *host;
-    int measured; /* plans are chosen by their time, else the first that can be built is taken */
+    int measured;    /* plans are chosen by their time, else the first that can be built is taken */
+    CudaCache cache; /* of choices by their time: read in both cases, written where they are measured */
 } CudaConvs;
 
 /** The problem's entry, added if there is none yet. NULL if there is no memory. */
@@ -18,7 +20,8 @@ CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key);
 
 /**
  * Choosing plans for all that have none yet, in two parts. Building takes processors for seconds and may be done by any
- * thread beside everything else; trying takes the device, a problem at a time. Each plan is tried before it is taken.
+ * thread beside everything else; trying takes the device, a problem at a time. Each plan is tried before it is taken,
+ * or was before it was kept.
  */
 typedef struct CudaTuning CudaTuning;
 
@@ -32,6 +35,8 @@ GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done,
 /** Takes NULL. In the device's context. */
 void cuda_tuning_free(CudaTuning *tuning);
 
+/** Opens the cache of the convs' device; folder NULL: nothing is kept. FALSE if there is no memory. */
+int cuda_convs_open_cache(CudaConvs *convs, const char *folder);
 void cuda_convs_clear(CudaConvs *convs);
 
 #endif

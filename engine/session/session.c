@@ -69,9 +69,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Wanted, wanted_clear)
 static const gchar *usual_cache_dir(void)
 {
     static gsize once;
+    const gchar *named = g_getenv("GPUDL_CACHE_DIR");
 
     if (g_once_init_enter(&once))
-        g_once_init_leave(&once, (gsize)g_build_filename(g_get_user_cache_dir(), "gpudl", NULL));
+        g_once_init_leave(&once, (gsize)(named != NULL && named[0] != '\0'
+                                             ? g_strdup(named)
+                                             : g_build_filename(g_get_user_cache_dir(), "gpudl", NULL)));
     return (const gchar *)once;
 }
 

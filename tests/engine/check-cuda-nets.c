@@ -3,9 +3,10 @@
  * Whole networks on the CUDA backend against the reference: tensors at several batch sizes and precisions, frames
  * through sessions. Needs a device; GPUDL_REQUIRE_CUDA=1 makes its absence a failure.
  *
- *     check-cuda-nets [--seed N] [--nets N] [--only KIND/SEED] [--quick] [--single] [--tensors] [MODEL...]    quick:
- * float16 alone; single: batch 1 alone check-cuda-nets --bench [--batches 1,8,32] [--precision fp16] MODEL...    times
- * of the graphs
+ *     check-cuda-nets [--seed N] [--nets N] [--only KIND/SEED] [--quick] [--single] [--tensors] [MODEL...]
+ * quick: float16 alone; single: batch 1 alone
+ *     check-cuda-nets --bench [--batches 1,8,32] [--precision fp16] [--autotune full] [--cache FOLDER] MODEL...
+ * times of the graphs, and of opening
  */
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 
 static gint seed = 1, nets = 3, failures, tests;
 static gboolean bench, profiles, quick, single, settle, tensors;
-static gchar *batches, *precision_name, *only;
+static gchar *batches, *precision_name, *only, *cache_dir, *autotune_name;
 static gchar **files;
 
 /* Largest difference in units of the reference's range, random weights, before the softmax. fp32: sums in another
@@ -94,7 +95,7 @@ static GpudlSession *acquire_for(GpudlModel *model, const gchar *backend, GpudlP
                                        .cuda_device_id = -1,
                                        .batch_size = batch,
                                        .autotune = autotune,
-                                       .cache_dir = ""};
+                                       .cache_dir = cache_dir != NULL ? cache_dir : ""};
 
     return gpudl_session_acquire(model, &config, NULL, error);
 }
@@ -447,8 +448,12 @@ static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision pre
     for (guint i = 0; sizes[i] != NULL; i++) {
         const guint batch = (guint)atoi(sizes[i]);
         g_autoptr(GError) error = NULL;
+        const GpudlAutotune autotune = autotune_name == NULL                  ? GPUDL_AUTOTUNE_FULL
+                                       : g_str_equal(autotune_name, "cached") ? GPUDL_AUTOTUNE_CACHED
+                                                                              : GPUDL_AUTOTUNE_OFF;
         const gint64 begin = g_get_monotonic_time();
-        g_autoptr(GpudlSession) session = acquire(model, "cuda", precision, batch, GPUDL_AUTOTUNE_FULL, &error);
+        g_autoptr(GpudlSession) session = acquire(model, "cuda", precision, batch, autotune, &error);
+        const gint64 opened = g_get_monotonic_time();
         guint64 weights, work;
 
         if (session == NULL) {
@@ -461,9 +466,9 @@ static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision pre
         for (guint k = 0; k < session->info.n_buckets; k++)
             printf("# bench %s %s batch %u: %.4f ms\n", name, gpudl_precision_name(precision), session->info.buckets[k],
                    (double)session->info.bucket_ns[k] / 1e6);
-        say(TRUE, "%s up to batch %u on %s: opened in %.1f s, weights %.1f MB, work %.1f MB", name, batch,
-            gpudl_session_get_device_name(session), (double)(g_get_monotonic_time() - begin) / 1e6,
-            (double)weights / 1e6, (double)work / 1e6);
+        say(TRUE, "%s up to batch %u on %s: opened in %.3f s, weights %.1f MB, work %.1f MB", name, batch,
+            gpudl_session_get_device_name(session), (double)(opened - begin) / 1e6, (double)weights / 1e6,
+            (double)work / 1e6);
         printf("# bench %s %s one request after the other: %.4f ms\n", name, gpudl_precision_name(precision),
                (double)time_requests(session, model) / 1e6);
         if (profiles)
@@ -473,12 +478,16 @@ static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision pre
     }
 }
 
-static int need_device(void)
+/* The device stays open, so that opening a session is that alone. */
+static int need_device(GpudlDevice **device)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlDevice) device = gpudl_device_acquire("cuda", -1, NULL, NULL, NULL, &error);
+    const gint64 begin = g_get_monotonic_time();
 
-    if (device != NULL)
+    *device = gpudl_device_acquire("cuda", -1, NULL, NULL, NULL, &error);
+    if (*device != NULL && bench)
+        printf("# bench device opened in %.3f s\n", (double)(g_get_monotonic_time() - begin) / 1e6);
+    if (*device != NULL)
         return 0;
     if (g_strcmp0(g_getenv("GPUDL_REQUIRE_CUDA"), "1") == 0) {
         printf("Bail out! %s\n", error->message);
@@ -491,6 +500,7 @@ static int need_device(void)
 int main(int argc, char **argv)
 {
     gboolean tap = FALSE;
+    g_autoptr(GpudlDevice) device = NULL;
     const GOptionEntry entries[] = {{"seed", 0, 0, G_OPTION_ARG_INT, &seed, NULL, NULL},
                                     {"nets", 0, 0, G_OPTION_ARG_INT, &nets, NULL, NULL},
                                     {"only", 0, 0, G_OPTION_ARG_STRING, &only, NULL, NULL},
@@ -502,6 +512,8 @@ int main(int argc, char **argv)
                                     {"single", 0, 0, G_OPTION_ARG_NONE, &single, NULL, NULL},
                                     {"quick", 0, 0, G_OPTION_ARG_NONE, &quick, NULL, NULL},
                                     {"tap", 0, 0, G_OPTION_ARG_NONE, &tap, NULL, NULL},
+                                    {"cache", 0, 0, G_OPTION_ARG_FILENAME, &cache_dir, NULL, NULL},
+                                    {"autotune", 0, 0, G_OPTION_ARG_STRING, &autotune_name, NULL, NULL},
                                     {"precision", 0, 0, G_OPTION_ARG_STRING, &precision_name, NULL, NULL},
                                     {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &files, NULL, NULL},
                                     G_OPTION_ENTRY_NULL};
@@ -516,7 +528,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "check-cuda-nets: %s\n", error != NULL ? error->message : "unknown precision");
         return 2;
     }
-    missing = need_device();
+    missing = need_device(&device);
     if (missing != 0)
         return tap && missing == 77 ? 0 : missing;
     for (guint i = 0; files != NULL && files[i] != NULL; i++) {

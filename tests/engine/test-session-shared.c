@@ -107,6 +107,22 @@ static void test_cache_dir_is_the_users_or_as_asked(void)
     g_assert_null(fake->seen.last_open.cache_dir);
 }
 
+static void test_cache_dir_may_be_named_for_the_process(void)
+{
+    if (g_test_subprocess()) {
+        Fake *fake = fake_begin("cuda");
+        g_autoptr(GpudlModel) model = make_model();
+
+        gpudl_session_unref(acquire(model, "cuda"));
+        g_assert_cmpstr(fake->seen.last_open.cache_dir, ==, "/named/here");
+        return;
+    }
+    g_setenv("GPUDL_CACHE_DIR", "/named/here", TRUE);
+    g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+    g_unsetenv("GPUDL_CACHE_DIR");
+    g_test_trap_assert_passed();
+}
+
 static void test_devices_are_not_mixed_up(void)
 {
     Fake *fake = fake_begin("cuda");
@@ -706,6 +722,8 @@ int main(int argc, char **argv)
     g_test_add_func("/session-shared/what-matters-is-not-shared", test_what_matters_is_not_shared);
     g_test_add_func("/session-shared/threads-and-slots-are-as-asked", test_threads_and_slots_are_as_asked);
     g_test_add_func("/session-shared/cache-dir-is-the-users-or-as-asked", test_cache_dir_is_the_users_or_as_asked);
+    g_test_add_func("/session-shared/cache-dir-may-be-named-for-the-process",
+                    test_cache_dir_may_be_named_for_the_process);
     g_test_add_func("/session-shared/devices-are-not-mixed-up", test_devices_are_not_mixed_up);
     g_test_add_func("/session-shared/models-of-one-id-and-other-sizes-are-not-shared",
                     test_models_of_one_id_and_other_sizes_are_not_shared);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * What tuning found out, kept in files: one for each step on each kind of device. Plain files that are written whole
+ * and then renamed, so that any number of processes may share a folder. What is in them is not trusted: whatever is not
+ * just as this version writes it for this device and step is not there.
+ */
+#ifndef GPUDL_ENGINE_CUDA_CACHE_H
+#define GPUDL_ENGINE_CUDA_CACHE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** Largest plan that is kept, bytes; those compiled at run time have about 50000. */
+#define CUDA_CACHE_MOST_BYTES ((size_t)4 << 20)
+/** Counted up when the meaning of what is kept changes. */
+#define CUDA_CACHE_FORMAT 1
+
+/** One choice. */
+typedef struct {
+    int32_t form; /* CudaConvForm */
+    float ns;     /* of one run, above 0 */
+    char *plan;   /* cuDNN's text, not ended by 0; NULL: our own kernel. Belongs to whoever has the entry, free() */
+    size_t plan_bytes;
+    char name[32]; /* for people: printable */
+} CudaCacheEntry;
+
+typedef struct {
+    char *folder, *shipped; /* NULL: none */
+    char *device;
+} CudaCache;
+
+/**
+ * folder is read and written, shipped is read where folder has nothing; either may be NULL and neither has to exist.
+ * device: one line, all that a choice depends on beside the step (card, driver, library). FALSE if there is no memory.
+ */
+int cuda_cache_open(CudaCache *cache, const char *folder, const char *shipped, const char *device);
+void cuda_cache_close(CudaCache *cache);
+
+/** step: one line that says what is computed. FALSE if nothing is known of it. forms: entries have a form below it, the
+ * last of which is that without a plan. */
+int cuda_cache_read(const CudaCache *cache, const char *step, int32_t forms, CudaCacheEntry *entry);
+/** Replaces what was known. FALSE, with what went wrong in message, if it can't be kept; TRUE where there is no folder.
+ */
+int cuda_cache_write(const CudaCache *cache, const char *step, const CudaCacheEntry *entry, char *message, size_t room);
+
+#endif
