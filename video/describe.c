@@ -39,15 +39,57 @@ GstCaps *gpudl_video_caps(GpudlPixelFormat format)
     return gst_caps_from_string("video/x-raw, format=(string)" GPUDL_VIDEO_FORMATS);
 }
 
+/* Bytes of a row of a plane, without what pads it, and rows. */
+static void measure_plane(const GstVideoInfo *info, guint plane, gint64 *row_bytes, gint64 *rows)
+{
+    const GstVideoFormatInfo *format = info->finfo;
+
+    *row_bytes = *rows = 0;
+    for (guint c = 0; c < GST_VIDEO_FORMAT_INFO_N_COMPONENTS(format); c++) {
+        if (GST_VIDEO_FORMAT_INFO_PLANE(format, c) != plane)
+            continue;
+        *row_bytes = MAX(*row_bytes, (gint64)GST_VIDEO_INFO_COMP_WIDTH(info, c) * GST_VIDEO_INFO_COMP_PSTRIDE(info, c));
+        *rows = MAX(*rows, GST_VIDEO_INFO_COMP_HEIGHT(info, c));
+    }
+}
+
+/* GStreamer compares a buffer's size with the caps' alone, and takes a GstVideoMeta's word for where planes end. Where
+ * its owner maps elsewhere than into the buffer's memory, only he knows. */
+static gboolean check_planes(const GstVideoFrame *video, GError **error)
+{
+    for (guint i = 0; video->meta != NULL && i < GST_VIDEO_FRAME_N_PLANES(video); i++) {
+        const GstMapInfo *map = &video->map[i];
+        const guint8 *data = GST_VIDEO_FRAME_PLANE_DATA(video, i);
+        gint64 row_bytes, rows, needed;
+
+        measure_plane(&video->info, i, &row_bytes, &rows);
+        needed = (rows - 1) * GST_VIDEO_FRAME_PLANE_STRIDE(video, i) + row_bytes;
+        if (data < map->data || data > map->data + map->size || needed <= map->data + map->size - data)
+            continue;
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+                    "plane %u of buffer's %s %dx%d has %" G_GINT64_FORMAT " bytes by its GstVideoMeta, of which the "
+                    "memory holds %" G_GINT64_FORMAT,
+                    i, GST_VIDEO_INFO_NAME(&video->info), GST_VIDEO_INFO_WIDTH(&video->info),
+                    GST_VIDEO_INFO_HEIGHT(&video->info), needed, (gint64)(map->data + map->size - data));
+        return FALSE;
+    }
+    return TRUE;
+}
+
 gboolean gpudl_video_map(GstVideoFrame *video, const GstVideoInfo *info, GstBuffer *buffer, GstMapFlags flags,
                          GError **error)
 {
-    if (gst_video_frame_map(video, info, buffer, GST_MAP_READ | flags))
+    if (!gst_video_frame_map(video, info, buffer, GST_MAP_READ | flags)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+                    "buffer of %" G_GSIZE_FORMAT " bytes can't be mapped as %s %dx%d, which has %" G_GSIZE_FORMAT
+                    " bytes",
+                    gst_buffer_get_size(buffer), GST_VIDEO_INFO_NAME(info), GST_VIDEO_INFO_WIDTH(info),
+                    GST_VIDEO_INFO_HEIGHT(info), GST_VIDEO_INFO_SIZE(info));
+        return FALSE;
+    }
+    if (check_planes(video, error))
         return TRUE;
-    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-                "buffer of %" G_GSIZE_FORMAT " bytes can't be mapped as %s %dx%d, which has %" G_GSIZE_FORMAT " bytes",
-                gst_buffer_get_size(buffer), GST_VIDEO_INFO_NAME(info), GST_VIDEO_INFO_WIDTH(info),
-                GST_VIDEO_INFO_HEIGHT(info), GST_VIDEO_INFO_SIZE(info));
+    gst_video_frame_unmap(video);
     return FALSE;
 }
 

@@ -284,6 +284,16 @@ with_stride (guint n)
 }
 
 static GstBuffer *
+shorter_than_meta (guint n)
+{
+  GstBuffer *buffer = plugin_test_frame (PLUGIN_TEST_GRAY_SIZE - 1, n, n);
+
+  gst_buffer_add_video_meta (buffer, GST_VIDEO_FRAME_FLAG_NONE,
+      GST_VIDEO_FORMAT_GRAY8, 4, 4);
+  return buffer;
+}
+
+static GstBuffer *
 too_short (guint n)
 {
   return plugin_test_frame (PLUGIN_TEST_GRAY_SIZE - 1, n, n);
@@ -299,7 +309,7 @@ test_unreadable (void)
     const gchar *words;
   } cases[] = {
     {too_short, "15 bytes"}, {with_crop, "crop rectangle"},
-    {with_stride, "stride"},
+    {with_stride, "stride"}, {shorter_than_meta, "GstVideoMeta"},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {

@@ -209,6 +209,49 @@ static void a_buffer_too_short_is_refused(void)
     g_assert_nonnull(strstr(error->message, "191 bytes"));
 }
 
+/* Maps a buffer of so many bytes whose GstVideoMeta says where the planes of an odd 5x3 frame begin. */
+static gboolean maps(GstVideoFormat format, gsize bytes, const gsize offsets[4], const gint strides[4], GError **error)
+{
+    const GstVideoInfo info = unknown(format, 5, 3);
+    g_autoptr(GstBuffer) buffer = gst_buffer_new_allocate(NULL, bytes, NULL);
+    GstVideoFrame video;
+
+    gst_buffer_add_video_meta_full(buffer, GST_VIDEO_FRAME_FLAG_NONE, format, 5, 3, GST_VIDEO_INFO_N_PLANES(&info),
+                                   (gsize *)offsets, (gint *)strides);
+    if (!gpudl_video_map(&video, &info, buffer, 0, error))
+        return FALSE;
+    gst_video_frame_unmap(&video);
+    return TRUE;
+}
+
+/* The last row needs no padding, and not a byte may be missing. */
+static void a_plane_that_ends_beyond_its_memory_is_refused(void)
+{
+    static const struct {
+        GstVideoFormat format;
+        gsize offsets[4];
+        gint strides[4];
+        gsize bytes;
+    } cases[] = {
+        {GST_VIDEO_FORMAT_GRAY8, {7}, {16}, 7 + 2 * 16 + 5},
+        {GST_VIDEO_FORMAT_RGB, {0}, {16}, 2 * 16 + 15},
+        {GST_VIDEO_FORMAT_YUY2, {0}, {12}, 3 * 12},
+        {GST_VIDEO_FORMAT_NV12, {0, 24}, {8, 8}, 24 + 8 + 6},
+        {GST_VIDEO_FORMAT_NV12, {14, 0}, {8, 6}, 14 + 2 * 8 + 5},
+        {GST_VIDEO_FORMAT_I420, {0, 24, 40}, {8, 8, 8}, 40 + 8 + 3},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_true(maps(cases[i].format, cases[i].bytes, cases[i].offsets, cases[i].strides, &error));
+        g_assert_no_error(error);
+        g_assert_false(maps(cases[i].format, cases[i].bytes - 1, cases[i].offsets, cases[i].strides, &error));
+        g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+        g_assert_nonnull(strstr(error->message, "GstVideoMeta"));
+    }
+}
+
 int main(int argc, char **argv)
 {
     gst_init(&argc, &argv);
@@ -222,5 +265,6 @@ int main(int argc, char **argv)
     ADD(planes_of_others_and_of_old_frames_are_nothing);
     ADD(crop_is_cut_to_the_frame);
     ADD(a_buffer_too_short_is_refused);
+    ADD(a_plane_that_ends_beyond_its_memory_is_refused);
     return g_test_run();
 }
