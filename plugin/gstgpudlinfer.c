@@ -90,6 +90,7 @@
 #include <string.h>
 
 #include "gstgpudlallocation.h"
+#include "gstgpudldoc.h"
 #include "gstgpudlload.h"
 #include "gstgpudlpush.h"
 #include "gstgpudlsubmit.h"
@@ -602,9 +603,7 @@ gst_gpudl_infer_class_init (GstGpudlInferClass * klass)
       "Image classification", "Filter/Analyzer/Video",
       "Classifies video frames with a convolutional network and attaches the "
       "result as metadata", "The gpudlinfer developers");
-  if (DOC_URI[0] != '\0')
-    gst_element_class_add_static_metadata (element_class,
-        GST_ELEMENT_METADATA_DOC_URI, DOC_URI);
+  gst_gpudl_doc_add (element_class, "applications.md");
   gst_gpudl_infer_add_templates (element_class);
 
   element_class->change_state = gst_gpudl_infer_change_state;

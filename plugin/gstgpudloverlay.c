@@ -27,6 +27,7 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#include "gstgpudldoc.h"
 #include "gstgpudlpanel.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_gpudl_overlay_debug);
@@ -450,9 +451,7 @@ gst_gpudl_overlay_class_init (GstGpudlOverlayClass * klass)
       "Classification overlay", "Filter/Editor/Video",
       "Writes the classification that gpudlinfer attached over the picture",
       "The gpudlinfer developers");
-  if (DOC_URI[0] != '\0')
-    gst_element_class_add_static_metadata (element_class,
-        GST_ELEMENT_METADATA_DOC_URI, DOC_URI);
+  gst_gpudl_doc_add (element_class, "overlay.md");
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
 }

@@ -111,7 +111,8 @@ def the_last_line_says_what_to_set(place):
     line = place.make("install", prefix.as_posix().replace("$", "$$")).stdout.splitlines()[-1]
     check(line.startswith("export PATH="), line)
     for shell in "sh", "bash":
-        place.run(shell, "-c", f"{line}\ngpudl --version && gst-inspect-1.0 gpudlinfer >/dev/null && pkg-config --exists gpudl-1.0 &&"
+        place.run(shell, "-c", f"{line}\ngpudl --version && pkg-config --exists gpudl-1.0 &&"
+                  " gst-inspect-1.0 gpudlinfer | grep -q 'Doc-uri  *file://.*/share/doc/gpudl/' &&"
                   " gst-inspect-1.0 videotestsrc >/dev/null && pkg-config --exists gstreamer-1.0")
         again = place.run("sh", "-c", f"{line}\nexec make install PREFIX='{prefix.as_posix().replace('$', '$$')}'").stdout
     check("export" not in again, f"all is set: {again}")
