@@ -23,8 +23,9 @@ usage_error() { # usage_error MESSAGE: one line and where to find help, exit 2
 
 # Sets $NAME to begin with FOLDER, and notes it for the command that is shown: it has to work in any other shell.
 prepend() { # prepend NAME FOLDER
+    # a bare return would have the status of the caller's last test
     case ":${!1:-}:" in
-    *":$2:"*) return ;;
+    *":$2:"*) return 0 ;;
     esac
     export "$1=$2${!1:+:${!1}}"
     settings+=("$1=${!1}")
@@ -99,7 +100,7 @@ to_uri() { # to_uri FILE-OR-URI
 
 need_input() { # need_input FILE-OR-URI: a file has to be there
     case $1 in
-    *://*) return ;;
+    *://*) return 0 ;;
     esac
     [ -e "$1" ] || fail "$1: no such file"
     [ ! -d "$1" ] || fail "$1: is a folder; expected a video"

@@ -114,6 +114,10 @@ def the_last_line_says_what_to_set(place):
         place.run(shell, "-c", f"{line}\ngpudl --version && pkg-config --exists gpudl-1.0 &&"
                   " gst-inspect-1.0 gpudlinfer | grep -q 'Doc-uri  *file://.*/share/doc/gpudl/' &&"
                   " gst-inspect-1.0 videotestsrc >/dev/null && pkg-config --exists gstreamer-1.0")
+        # whatever is set already, the scripts find what they need
+        shown = place.run("sh", "-c", f"{line}\nexec \"$1\" --model \"$2\" --sink fakesink", "sh", prefix / "share/gpudl/pipelines/display.sh",
+                          prefix / "share/gpudl/testcard/testcard.onnx")
+        check("gst-launch-1.0" in shown.stderr, shown.stderr)
         again = place.run("sh", "-c", f"{line}\nexec make install PREFIX='{prefix.as_posix().replace('$', '$$')}'").stdout
     check("export" not in again, f"all is set: {again}")
     check(place.run("scripts/install.py", "settings", env={"PREFIX": "/usr"}).stdout == "")
