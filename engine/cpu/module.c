@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The module "cpu": workers of one thread each on shared weights. */
+#include <math.h>
 #include <omp.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,6 +15,8 @@
 #include "preproc.h"
 
 #define CPU_PRECISIONS (1u << GPUDL_PRECISION_FP32)
+/* Frames that ran twice in vain until that is told: some pictures may do it to a network, all of them are too many. */
+#define VAIN_TOLD 16
 
 /* A slot's instance of one batch's program. The one of batch 1 is made at open and comes first. */
 typedef struct Bound Bound;
@@ -37,8 +40,9 @@ struct Compiled {
 typedef struct {
     GpudlOpenParams params;
     CpuShared shared;
-    pthread_mutex_t lock; /* compiled, shared */
+    pthread_mutex_t lock; /* compiled, shared, n_vain */
     Compiled *compiled;
+    uint32_t n_vain; /* frames that ran twice for nothing that their outputs show */
     uint32_t n_slots;
     Slot *slots;
 } Engine;
@@ -360,6 +364,35 @@ static GpudlStatus run_network(const Slot *slot, const CpuInstance *instance, co
     return status == GPUDL_STATUS_OK ? cpu_instance_run(instance, NULL, fault) : status;
 }
 
+static int has_nan(const GpudlPlanTensor *tensor, const float *values)
+{
+    if (tensor->dtype != GPUDL_DTYPE_F32)
+        return 0;
+    for (uint64_t i = 0; i < tensor->bytes / sizeof *values; i++)
+        if (isnan(values[i]))
+            return 1;
+    return 0;
+}
+
+/* After an exact run. A network that meets NaN frame by frame and shows none costs several times what it should, and
+ * its answers tell nobody: it is said once. */
+static void note_vain(Engine *engine, const CpuInstance *exact)
+{
+    const GpudlPlan *plan = exact->program->plan;
+    uint32_t n_vain;
+
+    for (uint32_t i = 0; i < plan->n_outputs; i++)
+        if (has_nan(&plan->tensors[plan->outputs[i]], cpu_instance_output(exact, i)))
+            return;
+    pthread_mutex_lock(&engine->lock);
+    n_vain = engine->n_vain < VAIN_TOLD + 1 ? ++engine->n_vain : engine->n_vain;
+    pthread_mutex_unlock(&engine->lock);
+    if (n_vain == VAIN_TOLD)
+        engine->shared.host->log(engine->shared.host->host, GPUDL_LOG_WARNING,
+                                 "frames run twice and slowly, since the network makes NaN within, though none is in "
+                                 "its outputs: are its weights damaged, or mean, std and pixel scale not its own?");
+}
+
 static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, GpudlFault *fault)
 {
     const CpuInstance *instance = slot->bound->instance;
@@ -373,6 +406,8 @@ static GpudlStatus run_job(Engine *engine, Slot *slot, const GpudlJob *job, Gpud
             return status;
         instance = exact->instance;
         status = run_network(slot, instance, job, fault);
+        if (status == GPUDL_STATUS_OK)
+            note_vain(engine, instance);
     }
     for (uint32_t i = 0; i < plan->n_outputs && status == GPUDL_STATUS_OK; i++)
         status = gpudl_module_write_head(&plan->tensors[plan->outputs[i]], cpu_instance_output(instance, i),
@@ -437,6 +472,8 @@ static GpudlStatus cpu_run_tensors(void *data, uint32_t slot, int64_t batch, con
         bound = bound_for(engine, &engine->slots[slot], batch, 1, &status, fault);
         if (bound != NULL)
             status = run_whole(bound->instance, inputs, outputs, fault);
+        if (bound != NULL && status == GPUDL_STATUS_OK)
+            note_vain(engine, bound->instance);
     }
     leave_single(threads);
     return status;

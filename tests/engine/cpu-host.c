@@ -121,6 +121,8 @@ static void host_log(void *data, GpudlLogLevel level, const char *message)
 
     if (g_str_has_prefix(message, "step "))
         g_atomic_int_inc(&self->steps);
+    if (level == GPUDL_LOG_WARNING)
+        g_atomic_int_inc(&self->warnings);
     if (g_getenv("GPUDL_TEST_LOG") != NULL)
         g_test_message("%s", message);
 }

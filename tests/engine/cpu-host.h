@@ -37,6 +37,7 @@ struct CpuHost {
     gint questions; /* whether it is cancelled */
     gint plans, places;
     gint steps;     /* of the programs that it has logged */
+    gint warnings;  /* that it has logged */
     gint64 host_ns; /* processor time of the opening thread spent in plan() and place() by open() */
 };
 
