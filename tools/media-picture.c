@@ -17,8 +17,8 @@
 #define HEIGHT_TAG 0x0101
 #define ORIENTATION_TAG 0x0112
 #define GIF_TRAILER 0x3b
-#define TIFF_SHORT 3
-#define TIFF_LONG 4
+
+enum { BYTE = 1, SHORT = 3, LONG = 4, SBYTE = 6, SSHORT = 8, SLONG = 9, LONG8 = 16, SLONG8 = 17 };
 
 enum { TEM = 0x01, SOF0 = 0xc0, DHT = 0xc4, JPG = 0xc8, DAC = 0xcc, SOF15 = 0xcf, RST0 = 0xd0, RST7 = 0xd7 };
 enum { SOI = 0xd8, EOI = 0xd9, SOS = 0xda, APP1 = 0xe1, APP2 = 0xe2 };
@@ -67,14 +67,37 @@ typedef struct {
     guint32 width, height, orientation;
 } Directory;
 
-static void take_entry(Directory *directory, guint64 tag, guint32 value)
+/* Of several entries for one tag the first counts, as for libtiff. */
+static void take_entry(Directory *directory, guint64 tag, guint64 value)
 {
-    if (tag == WIDTH_TAG)
-        directory->width = value;
-    else if (tag == HEIGHT_TAG)
-        directory->height = value;
-    else if (tag == ORIENTATION_TAG && value >= 1 && value <= 8)
-        directory->orientation = value;
+    guint32 *to = tag == WIDTH_TAG         ? &directory->width
+                  : tag == HEIGHT_TAG      ? &directory->height
+                  : tag == ORIENTATION_TAG ? &directory->orientation
+                                           : NULL;
+
+    if (to != NULL && *to == 0 && (tag != ORIENTATION_TAG || value <= 8))
+        *to = (guint32)MIN(value, G_MAXUINT32);
+}
+
+/* Bytes of a whole number of a TIFF type, 0: it is another type. libtiff takes any of them for a size. */
+static guint number_bytes(guint type)
+{
+    switch (type) {
+    case BYTE:
+    case SBYTE:
+        return 1;
+    case SHORT:
+    case SSHORT:
+        return 2;
+    case LONG:
+    case SLONG:
+        return 4;
+    case LONG8:
+    case SLONG8:
+        return 8;
+    default:
+        return 0;
+    }
 }
 
 /* The first one of the TIFF whose header is at start. Offsets count from start, and nothing is read from end on. */
@@ -100,11 +123,10 @@ static Directory read_directory(const MediaBytes *bytes, guint64 start, guint64 
     n = MIN(number(p, word, little), MAX_ENTRIES);
     at += start + word;
     for (guint64 i = 0; i < n && at + entry_size <= end && get(bytes, at, p, entry_size); i++, at += entry_size) {
-        guint type = (guint)number(p + 2, 2, little);
-        const guint8 *value = p + entry_size - (big ? 8 : 4);
+        const guint n_bytes = number_bytes((guint)number(p + 2, 2, little)), room = big ? 8 : 4;
 
-        if (type == TIFF_SHORT || type == TIFF_LONG)
-            take_entry(&directory, number(p, 2, little), (guint32)number(value, type == TIFF_SHORT ? 2 : 4, little));
+        if (n_bytes > 0 && n_bytes <= room)
+            take_entry(&directory, number(p, 2, little), number(p + entry_size - room, n_bytes, little));
     }
     return directory;
 }
@@ -131,6 +153,7 @@ static void read_tiff(const MediaBytes *bytes, MediaPicture *picture)
 
 typedef struct {
     MediaPicture *picture;
+    gboolean has_frame;  /* its header was met: a second one is an error to libjpeg, and its size that of nothing */
     gboolean photograph; /* carries what belongs to a photograph and not to a frame of a stream */
 } Jpeg;
 
@@ -140,8 +163,9 @@ static void read_jpeg_frame(const MediaBytes *bytes, guint64 at, guint length, J
     guint8 p[6 + 3 * 3];
     guint8 luma;
 
-    if (length < 6 || !get(bytes, at, p, 6))
+    if (jpeg->has_frame || length < 6 || !get(bytes, at, p, 6))
         return;
+    jpeg->has_frame = TRUE;
     jpeg->picture->height = (guint32)number(p + 1, 2, FALSE);
     jpeg->picture->width = (guint32)number(p + 3, 2, FALSE);
     if (p[5] == 1 && p[0] == 8)

@@ -158,6 +158,34 @@ static void claims_are_not_believed(void)
     g_assert_false(read_bytes(long_riff, sizeof long_riff - 1).whole);
 }
 
+/* A decoder makes room by the first size that it meets: one behind that says less. */
+static void the_first_size_counts(void)
+{
+    static const guint8 jpeg[] = "\xff\xd8"
+                                 "\xff\xc0\0\x0b\x08\xff\xfe\xff\xfd\1\1\x11\0"
+                                 "\xff\xda\0\2\x5a"
+                                 "\xff\xc0\0\x0b\x08\0\1\0\2\1\1\x11\0\xff\xd9";
+    static const guint8 tiff[] = "II*\0\x08\0\0\0\4\0"
+                                 "\0\1\4\0\1\0\0\0\xff\xff\xff\x7f"
+                                 "\0\1\3\0\1\0\0\0\2\0\0\0"
+                                 "\1\1\x08\0\1\0\0\0\xfe\x7f\0\0"
+                                 "\1\1\x09\0\1\0\0\0\3\0\0\0";
+    static const guint8 big[] = "II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"
+                                "\0\1\x10\0\1\0\0\0\0\0\0\0\xfc\xff\xff\x7f\0\0\0\0"
+                                "\1\1\x10\0\1\0\0\0\0\0\0\0\1\0\0\0\1\0\0\0";
+    MediaPicture picture = read_bytes(jpeg, sizeof jpeg - 1);
+
+    g_assert_true(picture.whole);
+    g_assert_cmpuint(picture.width, ==, 0xfffd);
+    g_assert_cmpuint(picture.height, ==, 0xfffe);
+    picture = read_bytes(tiff, sizeof tiff - 1);
+    g_assert_cmpuint(picture.width, ==, 0x7fffffff);
+    g_assert_cmpuint(picture.height, ==, 0x7ffe);
+    picture = read_bytes(big, sizeof big - 1);
+    g_assert_cmpuint(picture.width, ==, 0x7ffffffc);
+    g_assert_cmpuint(picture.height, ==, G_MAXUINT32); /* more than fits is not little */
+}
+
 /* From a file, where every read is a call of the system. */
 static gdouble seconds_for(const guint8 *data, gsize size)
 {
@@ -246,6 +274,9 @@ static void long_files_end_soon(void)
     for (gsize i = 2; i + 4 <= size; i += 4)
         memcpy(data + i, "\xff\xe0\0\2", 4);
     g_assert_cmpfloat(seconds_for(data, size), <, MAX_SECONDS);
+    for (gsize i = 2; i + 4 <= size; i += 4)
+        memcpy(data + i, "\xff\xda\0\2", 4);
+    g_assert_cmpfloat(seconds_for(data, size), <, MAX_SECONDS);
     memcpy(data + 2, "\xff\xda\0\2", 4);
     for (gsize i = 6; i + 2 <= size; i += 2)
         memcpy(data + i, "\xff\0", 2);
@@ -310,6 +341,7 @@ int main(int argc, char **argv)
     ADD(kinds_a_byte_apart_are_told);
     ADD(long_scans_are_read_to_their_end);
     ADD(exif_keeps_to_its_block);
+    ADD(the_first_size_counts);
     ADD(long_files_end_soon);
     ADD(a_second_picture_makes_a_stream);
     ADD(a_name_tells_a_picture);
