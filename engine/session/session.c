@@ -471,16 +471,22 @@ static GpudlSession *acquire_on(GpudlModel *model, GpudlDevice *device, const Gp
     return acquire(model, device, &wanted, cancellable, error);
 }
 
-/* "auto" takes the next backend where one has no means for the model, and says so. */
+/* "auto" takes the next backend where one has no means for the model, and says so. reason: why the first refuses, which
+ * is the error where the next can't be had either, unless it was cancelled. */
 static GpudlSession *acquire_next(GpudlModel *model, const GpudlBackend *refused, const GpudlSessionConfig *config,
-                                  GCancellable *cancellable, const GError *reason)
+                                  GCancellable *cancellable, GError **reason)
 {
+    g_autoptr(GError) failure = NULL;
     const GpudlBackend *next = gpudl_backend_find_after(refused, config->cuda_device_id);
     g_autoptr(GpudlDevice) device = next ? gpudl_device_open(next, config->cuda_device_id, NULL) : NULL;
-    GpudlSession *session = device ? acquire_on(model, device, config, cancellable, NULL) : NULL;
+    GpudlSession *session = device ? acquire_on(model, device, config, cancellable, &failure) : NULL;
 
-    if (session)
-        g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: backend '%s' is taken instead", reason->message, next->name);
+    if (session) {
+        g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: backend '%s' is taken instead", (*reason)->message, next->name);
+    } else if (g_error_matches(failure, GPUDL_ERROR, GPUDL_ERROR_CANCELLED)) {
+        g_clear_error(reason);
+        g_propagate_error(reason, g_steal_pointer(&failure));
+    }
     return session;
 }
 
@@ -501,7 +507,7 @@ GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig 
     session = acquire_on(model, device, &config, cancellable, &reason);
     if (!session && !config.device && (!config.backend || strcmp(config.backend, "auto") == 0) &&
         g_error_matches(reason, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED))
-        session = acquire_next(model, device->backend, &config, cancellable, reason);
+        session = acquire_next(model, device->backend, &config, cancellable, &reason);
     if (!session)
         g_propagate_error(error, g_steal_pointer(&reason));
     return session;

@@ -447,6 +447,24 @@ static void test_auto_tells_what_the_first_refuses(void)
     fake_begin("cpu");
 }
 
+/* Cancelled on the next one, it is not the first one's refusal that ended it. */
+static void test_auto_tells_that_it_was_cancelled(void)
+{
+    Fake *cuda = fake_begin("cuda");
+    g_autoptr(GpudlModel) model = make_model();
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    g_autoptr(GError) error = NULL;
+
+    fake_begin("cpu");
+    fake_lock(cuda);
+    cuda->does.resolve_status = GPUDL_STATUS_UNSUPPORTED;
+    fake_unlock(cuda);
+    g_cancellable_cancel(cancellable);
+    g_assert_null(gpudl_session_acquire(model, NULL, cancellable, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED);
+    fake_begin("cuda");
+}
+
 static void test_missing_module_lists_what_was_tried(void)
 {
     if (g_test_subprocess()) {
@@ -480,6 +498,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/auto-takes-cuda-first", test_auto_takes_cuda_first);
     g_test_add_func("/session/auto-takes-the-next-where-one-refuses", test_auto_takes_the_next_where_one_refuses);
     g_test_add_func("/session/auto-tells-what-the-first-refuses", test_auto_tells_what_the_first_refuses);
+    g_test_add_func("/session/auto-tells-that-it-was-cancelled", test_auto_tells_that_it_was_cancelled);
     g_test_add_func("/session/missing-module-lists-what-was-tried", test_missing_module_lists_what_was_tried);
     return g_test_run();
 }
