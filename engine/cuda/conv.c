@@ -150,7 +150,7 @@ static cudnnBackendDescriptor_t pointwise(Graph *g, const CudaConvKey *key, cudn
         set(g, d, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, CUDNN_TYPE_DOUBLE, 1, &clip);
     }
     if (mode == CUDNN_POINTWISE_RELU_FWD && g->status == CUDNN_STATUS_SUCCESS)
-        /* without it NaN may become 0; what a plan makes of it is tried in any case (trial.h) */
+        /* its default is not to carry NaN on; what a plan makes of it is tried in any case (trial.h) */
         g->cudnn->set_attribute(d, CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION, 1, &nan);
     finalize(g, d);
     y = result(g, key);

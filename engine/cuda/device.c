@@ -108,7 +108,7 @@ static GpudlStatus count_devices(int *n, GpudlFault *fault)
     error = cudaGetDeviceCount(n);
     if (error == cudaErrorInsufficientDriver) {
         cudaGetLastError();
-        cudaDriverGetVersion(&found);
+        driver->get_version(&found); /* the runtime does not know that of a driver it can't use */
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_DEVICE,
                                  "the NVIDIA driver is for CUDA %d.%d, expected %d.0 or newer: install a newer driver",
                                  found / 1000, found % 1000 / 10, CUDART_VERSION / 1000);

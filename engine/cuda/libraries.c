@@ -27,6 +27,7 @@ typedef struct {
     }
 
 static const Symbol driver_symbols[] = {DRIVER("cuInit", init),
+                                        DRIVER("cuDriverGetVersion", get_version),
                                         DRIVER("cuCtxPushCurrent_v2", ctx_push),
                                         DRIVER("cuCtxPopCurrent_v2", ctx_pop),
                                         DRIVER("cuCtxGetDevice", ctx_get_device),
@@ -99,17 +100,48 @@ static GpudlStatus open_driver(CudaDriver *driver, GpudlFault *fault)
     return GPUDL_STATUS_OK;
 }
 
+/* Once in a process: a driver that has failed stays so, and one that takes its time takes it once. */
+static CUresult start_driver(const CudaDriver *driver)
+{
+    static CUresult result;
+    static int started;
+
+    if (!started)
+        result = driver->init(0);
+    started = 1;
+    return result;
+}
+
+static GpudlStatus fail_start(const CudaDriver *driver, GpudlFault *fault, CUresult error)
+{
+    const char *name = NULL;
+
+    driver->get_error_name(error, &name);
+    if (error == CUDA_ERROR_NO_DEVICE)
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_DEVICE,
+                                 "the NVIDIA driver finds no device, or CUDA_VISIBLE_DEVICES hides it");
+    return gpudl_module_fail(fault, GPUDL_STATUS_NO_DEVICE,
+                             "the NVIDIA driver can't be started: cuInit(): %s (%d); see what nvidia-smi says, and "
+                             "whether the driver was updated since the machine started",
+                             name != NULL ? name : "unknown error", (int)error);
+}
+
 GpudlStatus cuda_driver(const CudaDriver **out, GpudlFault *fault)
 {
     static CudaDriver driver;
     static int opened;
     GpudlStatus status = GPUDL_STATUS_OK;
+    CUresult error;
 
     pthread_mutex_lock(&lock);
     if (!opened)
         status = open_driver(&driver, fault);
-    if (status == GPUDL_STATUS_OK)
+    if (status == GPUDL_STATUS_OK) {
         opened = 1;
+        error = start_driver(&driver);
+        if (error != CUDA_SUCCESS)
+            status = fail_start(&driver, fault, error);
+    }
     pthread_mutex_unlock(&lock);
     *out = &driver;
     return status;

@@ -14,6 +14,7 @@
 /** The driver's functions that the CUDA runtime has none of. */
 typedef struct {
     CUresult (*init)(unsigned flags);
+    CUresult (*get_version)(int *version);
     CUresult (*ctx_push)(CUcontext context);
     CUresult (*ctx_pop)(CUcontext *context);
     CUresult (*ctx_get_device)(CUdevice *device);
@@ -39,7 +40,7 @@ typedef struct {
     cudnnStatus_t (*execute)(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t variant);
 } CudaCudnn;
 
-/** Any thread. *out is static. NO_DEVICE if there is no driver. */
+/** Any thread. *out is static. NO_DEVICE if there is no driver, or one that does not start. */
 GpudlStatus cuda_driver(const CudaDriver **out, GpudlFault *fault);
 /** BACKEND if there is none, or one that this module can't use. Only with a driver: cuDNN needs one to load. */
 GpudlStatus cuda_cudnn(const CudaCudnn **out, GpudlFault *fault);

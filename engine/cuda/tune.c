@@ -60,7 +60,7 @@ int cuda_convs_open_cache(CudaConvs *convs, const char *folder)
 
     if (folder == NULL)
         return 1;
-    cudaDriverGetVersion(&driver);
+    device->driver->get_version(&driver);
     snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, cuDNN %zu",
              device->properties.name, device->properties.major, device->properties.minor,
              device->properties.multiProcessorCount, driver, CUDART_VERSION, device->cudnn->get_version());

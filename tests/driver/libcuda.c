@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An NVIDIA driver that is broken, as GPUDL_TEST_DRIVER says:
+ *     fails   cuInit() fails at once
+ *     slow    the same after 2 s
+ *     none    it finds no device
+ *     old     it is for CUDA 11.4
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VISIBLE __attribute__((visibility("default")))
+
+enum { SUCCESS = 0, NO_DEVICE = 100, NOT_SUPPORTED = 801, SYSTEM_NOT_READY = 802, UNKNOWN = 999 };
+
+VISIBLE int cuInit(unsigned flags);
+VISIBLE int cuDriverGetVersion(int *version);
+VISIBLE int cuGetErrorName(int error, const char **name);
+VISIBLE int cuGetProcAddress_v2(const char *symbol, void **address, int version, uint64_t flags, int *status);
+
+static int is(const char *what)
+{
+    const char *driver = getenv("GPUDL_TEST_DRIVER");
+
+    return driver != NULL && strcmp(driver, what) == 0;
+}
+
+int cuInit(unsigned flags)
+{
+    (void)flags;
+    if (is("slow"))
+        sleep(2);
+    return is("slow") ? SYSTEM_NOT_READY : is("none") ? NO_DEVICE : is("fails") ? UNKNOWN : SUCCESS;
+}
+
+int cuDriverGetVersion(int *version)
+{
+    *version = is("old") ? 11040 : 13000;
+    return SUCCESS;
+}
+
+int cuGetErrorName(int error, const char **name)
+{
+    *name = error == SYSTEM_NOT_READY ? "CUDA_ERROR_SYSTEM_NOT_READY" : "CUDA_ERROR_UNKNOWN";
+    return SUCCESS;
+}
+
+/* All the others. */
+#define FAILS(name_)                                                                                                   \
+    VISIBLE int name_(void);                                                                                           \
+    int name_(void)                                                                                                    \
+    {                                                                                                                  \
+        return NOT_SUPPORTED;                                                                                          \
+    }
+
+FAILS(cuCtxPushCurrent_v2)
+FAILS(cuCtxPopCurrent_v2)
+FAILS(cuCtxGetDevice)
+FAILS(cuDevicePrimaryCtxRetain)
+FAILS(cuDevicePrimaryCtxRelease_v2)
+
+int cuGetProcAddress_v2(const char *symbol, void **address, int version, uint64_t flags, int *status)
+{
+    (void)version;
+    (void)flags;
+    *address = strcmp(symbol, "cuInit") == 0               ? (void *)(uintptr_t)cuInit
+               : strcmp(symbol, "cuDriverGetVersion") == 0 ? (void *)(uintptr_t)cuDriverGetVersion
+                                                           : (void *)(uintptr_t)cuCtxGetDevice;
+    if (status != NULL)
+        *status = 0;
+    return SUCCESS;
+}
