@@ -193,6 +193,7 @@ static void test_hostile_content_is_a_miss(void)
         "3 1 4 name\nplan",       /* one where none is */
         "0 1 99999999999999999999 name\nplan",
         "0 1 18446744073709551620 name\nplan", /* 4, if it wraps around */
+        "0 1 0000000000004 name\nplan",        /* longer than any that is written */
         "0 1  name\nplan",
         "0 1 4 \x1b[31mname\nplan", /* would reach a terminal */
         "0 1 4 a name that is longer than there is room for it\nplan",
@@ -244,6 +245,23 @@ static void test_only_plain_files_of_our_own_are_read(void)
     g_assert_true(g_file_set_contents(path, "", 0, NULL));
     g_assert_cmpint(truncate(path, (off_t)1 << 40), ==, 0); /* more than anyone has */
     g_assert_false(is_there(&f.cache, step));
+    end(&f);
+}
+
+static void test_nothing_is_left_of_what_cannot_be_kept(void)
+{
+    Fixture f = begin();
+    const CudaCacheEntry entry = {.form = 0, .ns = 1, .plan = (char *)"plan", .plan_bytes = 4, .name = "name"};
+    g_autofree gchar *path = NULL, *still = NULL;
+    char message[512] = "";
+
+    write_entry(&f.cache, step, 1, "plan");
+    path = only_file(&f);
+    g_assert_cmpint(g_remove(path), ==, 0);
+    g_assert_cmpint(g_mkdir(path, 0700), ==, 0); /* no file can take its name */
+    g_assert_false(cuda_cache_write(&f.cache, step, &entry, message, sizeof message));
+    still = only_file(&f);
+    g_assert_cmpstr(still, ==, path);
     end(&f);
 }
 
@@ -314,6 +332,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cuda-cache/only-plain-files-of-our-own-are-read", test_only_plain_files_of_our_own_are_read);
     g_test_add_func("/cuda-cache/a-folder-that-cannot-be-written-is-told",
                     test_a_folder_that_cannot_be_written_is_told);
+    g_test_add_func("/cuda-cache/nothing-is-left-of-what-cannot-be-kept", test_nothing_is_left_of_what_cannot_be_kept);
     g_test_add_func("/cuda-cache/files-are-whole-at-any-time", test_files_are_whole_at_any_time);
     return g_test_run();
 }
