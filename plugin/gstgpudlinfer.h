@@ -61,7 +61,7 @@ struct _GstGpudlInfer
   gpointer task_thread;         /* atomic: that in which the source pad's task
                                  * has an item in hands; NULL: in none */
   /* under the object lock, with references: the pad that may keep the task
-   * waiting, and whose it is, which pads of lost elements do not know */
+   * waiting, and its parent, which may be lost as well while the task is in it */
   GstPad *pushing_to;
   GstObject *pushing_to_parent;
   GstGpudlFifo fifo;

@@ -118,7 +118,8 @@ gst_gpudl_live_took (GstGpudlLive * live, GstClockTime took,
 
   g_mutex_lock (&live->lock);
   gst_gpudl_latency_add (&live->latency, took, now);
-  /* where nobody waits for a clock, frames queue for as long as they like */
+  /* where nothing is live, upstream keeps the queue full, and what frames take
+   * says nothing of the network */
   changed = live->live
       && gst_gpudl_latency_update (&live->latency, warm_up, now);
   g_mutex_unlock (&live->lock);
@@ -216,10 +217,9 @@ say_network (const GstGpudlNet * net, const GstGpudlPaceReport * report)
         report->asked);
   else
     g_string_append_printf (text,
-        _("The network answers %.1f frames/s, and more " "come"),
-        report->reached);
+        _("The network answers %.1f frames/s, and more come"), report->reached);
   g_string_append (text,
-      _(": frames wait for it and come out late, or are lost " "before it."));
+      _(": frames wait for it and come out late, or are lost before it."));
   append_remedies (text, net, report);
   return g_string_free (text, FALSE);
 }

@@ -113,7 +113,8 @@ is_of_model (const GstGpudlClassification * c, const gchar * model)
           model));
 }
 
-/* Once for each value of the property: a slip of the pen shows nothing. */
+/* A name that is mistyped leaves the picture as it is, which looks as if nothing
+ * were classified. Once for each value of the property. */
 static void
 warn_of_model (GstGpudlOverlay * self, const gchar * model,
     const gchar * others)

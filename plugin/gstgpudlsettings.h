@@ -133,7 +133,8 @@ void gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
  * network or each other.
  */
 gboolean gst_gpudl_settings_resolve (const GstGpudlSettings * settings,
-    const GstGpudlSettings * started, const GpudlPreproc * model, GpudlPreproc * preproc, GError ** error);
+    const GstGpudlSettings * started, const GpudlPreproc * model,
+    GpudlPreproc * preproc, GError ** error);
 
 G_END_DECLS
 

@@ -50,8 +50,8 @@ void gst_gpudl_stats_lag (GstGpudlStats * stats, GstClockTime lag);
  * gst_gpudl_stats_to_structure:
  *
  * Returns: (transfer full): "gpudlinfer-stats" with frames, inferences, errors,
- * frames-late, lag-max (uint64; ns), in-flight (uint), and of the last frames queue-, infer- and
- * total-latency-avg, -min, -max, -p50, -p95 (uint64, ns).
+ * frames-late, lag-max (uint64; ns), in-flight (uint), and of the last frames
+ * queue-, infer- and total-latency-avg, -min, -max, -p50, -p95 (uint64, ns).
  */
 GstStructure *gst_gpudl_stats_to_structure (GstGpudlStats * stats,
     guint in_flight);

@@ -631,7 +631,6 @@ static void
 check_label (GstHarness * h, const gchar * label)
 {
   g_autoptr (GstGpudlClassification) c = classify (h, 3);
-
   g_auto (GStrv) labels = NULL;
 
   g_assert_cmpuint (c->classes[0].id, ==, 3);
