@@ -527,6 +527,51 @@ test_deep_queue (void)
   plugin_test_teardown (h);
 }
 
+static gpointer
+push_one (gpointer data)
+{
+  GstHarness *h = data;
+
+  g_mutex_lock (&script.lock);
+  script.pusher = g_thread_self ();
+  g_mutex_unlock (&script.lock);
+  gst_harness_push (h, new_frame (script.pushed++));
+  return NULL;
+}
+
+/* A source that has less than its caps say, two at a time: the second waits for the first, and all are answered before
+ * the next ones come. */
+static void
+test_pairs (void)
+{
+  GstHarness *h = new_harness (TRUE, 1);
+
+  script.pushed = 0;
+  for (guint i = 0; i < 40; i++) {
+    g_autoptr (GstQuery) drain = gst_query_new_drain ();
+    GThread *second;
+
+    script.steps = 0;
+    script.calls = 0;
+    script.pusher = NULL;
+    gst_harness_push (h, new_frame (script.pushed++));
+    second = g_thread_new ("push", push_one, h);
+    g_mutex_lock (&script.lock);
+    while (script.calls < 1)
+      g_cond_wait (&script.changed, &script.lock);
+    script.now += 100 * MS;
+    g_mutex_unlock (&script.lock);
+    step (1);
+    g_thread_join (second);
+    step (1);
+    gst_pad_peer_query (h->srcpad, drain);
+    pass (300 * MS);
+  }
+  g_assert_null (pop_warning (h));
+  step_all (h);
+  plugin_test_teardown (h);
+}
+
 /* A file goes as fast as the network: that is no fault. */
 static void
 test_not_live (void)
@@ -712,6 +757,7 @@ main (int argc, char **argv)
   ADD ("keeping-pace-is-not-said", test_keeps_pace);
   ADD ("behind-not-for-gaps", test_gaps);
   ADD ("behind-in-a-deep-queue", test_deep_queue);
+  ADD ("behind-not-where-all-is-answered-in-between", test_pairs);
   ADD ("behind-only-where-live", test_not_live);
   ADD ("behind-not-in-paused", test_paused);
   ADD ("behind-settles-after-a-flush", test_flushed);
