@@ -252,6 +252,44 @@ static void a_plane_that_ends_beyond_its_memory_is_refused(void)
     }
 }
 
+/* Where an owner has its planes, outside what it says is mapped; to both sides of it. */
+static guint8 elsewhere[64];
+static gsize where;
+
+static gboolean map_elsewhere(GstVideoMeta *meta, guint plane, GstMapInfo *map, gpointer *data, gint *stride,
+                              GstMapFlags flags)
+{
+    map->data = elsewhere + 4;
+    map->size = 1;
+    *data = elsewhere + where;
+    *stride = meta->stride[plane];
+    return TRUE;
+}
+
+static gboolean unmap_elsewhere(GstVideoMeta *meta, guint plane, GstMapInfo *map)
+{
+    return TRUE;
+}
+
+static void planes_that_an_owner_has_elsewhere_are_taken(void)
+{
+    const GstVideoInfo info = unknown(GST_VIDEO_FORMAT_GRAY8, 4, 4);
+
+    for (where = 0; where <= 16; where += 16) {
+        g_autoptr(GstBuffer) buffer = gst_buffer_new_allocate(NULL, info.size, NULL);
+        GstVideoMeta *meta = gst_buffer_add_video_meta(buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_GRAY8, 4, 4);
+        g_autoptr(GError) error = NULL;
+        GstVideoFrame video;
+
+        meta->map = map_elsewhere;
+        meta->unmap = unmap_elsewhere;
+        gpudl_video_map(&video, &info, buffer, 0, &error);
+        g_assert_no_error(error);
+        g_assert_true(GST_VIDEO_FRAME_PLANE_DATA(&video, 0) == elsewhere + where);
+        gst_video_frame_unmap(&video);
+    }
+}
+
 int main(int argc, char **argv)
 {
     gst_init(&argc, &argv);
@@ -266,5 +304,6 @@ int main(int argc, char **argv)
     ADD(crop_is_cut_to_the_frame);
     ADD(a_buffer_too_short_is_refused);
     ADD(a_plane_that_ends_beyond_its_memory_is_refused);
+    ADD(planes_that_an_owner_has_elsewhere_are_taken);
     return g_test_run();
 }
