@@ -424,7 +424,8 @@ gst_gpudl_infer_set_property (GObject * object, guint prop_id,
 
   GST_OBJECT_LOCK (self);
   ok = gst_gpudl_settings_change (&self->settings, pspec, value, &changed);
-  late = changed && self->started && (pspec->flags & GST_PARAM_MUTABLE_READY);
+  late = changed && self->started && (pspec->flags & GST_PARAM_MUTABLE_READY)
+      && gst_gpudl_settings_differ (&self->settings, &self->used, pspec);
   GST_OBJECT_UNLOCK (self);
   if (!ok)
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);

@@ -442,6 +442,23 @@ gst_gpudl_settings_change (GstGpudlSettings * settings, GParamSpec * pspec,
   return ok;
 }
 
+gboolean
+gst_gpudl_settings_differ (const GstGpudlSettings * a,
+    const GstGpudlSettings * b, GParamSpec * pspec)
+{
+  GValue of_a = G_VALUE_INIT, of_b = G_VALUE_INIT;
+  gboolean differ;
+
+  g_value_init (&of_a, pspec->value_type);
+  g_value_init (&of_b, pspec->value_type);
+  differ = gst_gpudl_settings_get (a, pspec->param_id, &of_a)
+      && gst_gpudl_settings_get (b, pspec->param_id, &of_b)
+      && gst_value_compare (&of_a, &of_b) != GST_VALUE_EQUAL;
+  g_value_unset (&of_a);
+  g_value_unset (&of_b);
+  return differ;
+}
+
 static gboolean
 resolve_channels (const GArray * numbers, const gchar * property, gint channels,
     float *out, GError ** error)

@@ -115,6 +115,9 @@ gboolean gst_gpudl_settings_set (GstGpudlSettings * settings, guint prop_id,
 /** The same; changed: it is another value than before. */
 gboolean gst_gpudl_settings_change (GstGpudlSettings * settings,
     GParamSpec * pspec, const GValue * value, gboolean * changed);
+/** a and b have other values of this property, which is one of the settings. */
+gboolean gst_gpudl_settings_differ (const GstGpudlSettings * a,
+    const GstGpudlSettings * b, GParamSpec * pspec);
 gboolean gst_gpudl_settings_get (const GstGpudlSettings * settings,
     guint prop_id, GValue * value);
 

@@ -273,6 +273,17 @@ test_late_settings (void)
         GST_PARAM_MUTABLE_READY);
   }
   for (guint i = 0; i < G_N_ELEMENTS (fixed); i++) {
+    GValue used = G_VALUE_INIT;
+
+    g_object_get_property (G_OBJECT (h->element), fixed[i][0], &used);
+    set_arg (h, fixed[i][0], fixed[i][1]);
+    g_assert_cmpuint (count_late (h, fixed[i][0]), ==, 1);
+    /* taken back, it is what is in use */
+    g_object_set_property (G_OBJECT (h->element), fixed[i][0], &used);
+    g_assert_cmpuint (count_late (h, fixed[i][0]), ==, 0);
+    g_value_unset (&used);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (fixed); i++) {
     set_arg (h, fixed[i][0], fixed[i][1]);
     g_assert_cmpuint (count_late (h, fixed[i][0]), ==, 1);
     set_arg (h, fixed[i][0], fixed[i][1]);      /* the same again */
