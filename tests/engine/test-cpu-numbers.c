@@ -143,6 +143,9 @@ static GpudlTensor *network(Builder *b, GpudlTensor *x, guint i, gchar **name)
     case 6: /* of products of their own */
         return with_attrs(b, GPUDL_OP_SOFTMAX, builder_node(b, GPUDL_OP_MATMUL, x, x), NULL,
                           &(GpudlAttrs){.axis.axis = 3});
+    case 7: /* dropped before a division, which makes NaN of its own beside the tensor */
+        return builder_node(b, GPUDL_OP_DIV, act(b, x, GPUDL_ACT_RELU),
+                            builder_random(b, channels == 16 ? "1x16x1x1" : "1x17x1x1", 0.5, 1));
     default:
         return NULL;
     }
