@@ -114,6 +114,12 @@ static const CpuProgram *program_for(Engine *engine, int64_t batch, int exact, G
             program = compile(engine, batch, exact, status, fault);
             host->release_constants(host->host);
         }
+        if (program == NULL && exact) {
+            const GpudlFault why = *fault;
+
+            gpudl_module_fail(fault, *status, "NaN was met, and what is needed to follow it can't be had: %.400s",
+                              why.message);
+        }
     }
     pthread_mutex_unlock(&engine->lock);
     return program;

@@ -313,6 +313,29 @@ static void test_networks_that_run_twice_in_vain_are_told_once(void)
     }
 }
 
+/* What says only that a file is gone would leave open what for. */
+static void test_an_error_says_what_the_second_run_is_for(void)
+{
+    const GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE, .threads = 1};
+    g_auto(Builder) b = builder_new();
+    g_autoptr(CpuHost) host = NULL;
+    g_autoptr(GError) error = NULL;
+    float values[16 * SIDE * SIDE] = {NAN}, got[16 * SIDE * SIDE];
+
+    channels = 16;
+    builder_output(&b, act(&b, builder_input(&b, "1x16x6x6"), GPUDL_ACT_RELU));
+    if (!gpudl_graph_sort(b.graph, &error) || !gpudl_graph_infer(b.graph, 1, &error))
+        g_error("%s", error->message);
+    host = cpu_host_open(b.graph, &params);
+    g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
+    host->no_constants = TRUE;
+    g_assert_cmpint(host->backend->run_tensors(host->engine, 0, 1, (const void *const[]){values}, (void *const[]){got},
+                                               &host->fault),
+                    ==, GPUDL_STATUS_FAILED);
+    g_assert_nonnull(strstr(host->fault.message, "NaN was met"));
+    g_assert_nonnull(strstr(host->fault.message, "the model's file is gone"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -321,5 +344,7 @@ int main(int argc, char **argv)
                          test_numbers_are_the_references);
     g_test_add_func("/cpu-numbers/networks-that-run-twice-in-vain-are-told-once",
                     test_networks_that_run_twice_in_vain_are_told_once);
+    g_test_add_func("/cpu-numbers/an-error-says-what-the-second-run-is-for",
+                    test_an_error_says_what_the_second_run_is_for);
     return g_test_run();
 }
