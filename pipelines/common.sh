@@ -84,6 +84,9 @@ find_model() { # sets $model from the option, $GPUDL_MODEL or the demo's; what i
     *) usage_error "--backend: found '$backend', expected auto, cuda, cpu or ref" ;;
     esac
     model=${model:-${GPUDL_MODEL:-$build/demo/efficientnet-lite0.bin}}
+    if [ "$model" = "$build/demo/efficientnet-lite0.bin" ] && [ ! -d "$build" ]; then
+        fail "no model: name one with --model or in GPUDL_MODEL; 'make demo' in the source makes build/demo/efficientnet-lite0.bin there"
+    fi
     [ -e "$model" ] || fail "$model: no such model; name one with --model or in GPUDL_MODEL, or run 'make demo' once"
     [ -f "$model" ] || fail "$model: is no file; expected a model, a net.bin or an .onnx"
 }

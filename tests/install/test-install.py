@@ -162,6 +162,9 @@ def every_script_of_pipelines_is_installed(place):
     installed, wanted = ({p.name: p.stat().st_mode & 0o111 for p in f.iterdir() if p.name != "meson.build"}
                          for f in (prefix / "share/gpudl/pipelines", SOURCE / "pipelines"))
     check(installed == wanted, f"{installed}, expected {wanted}")
+    # the demo's network is none of what is installed
+    shown = place.run(prefix / "share/gpudl/pipelines/pictures.sh", "red.png", code=1).stderr
+    check(shown.startswith("pictures.sh: no model: name one with --model or in GPUDL_MODEL") and str(prefix) not in shown, shown)
 
 
 @test
