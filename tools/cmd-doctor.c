@@ -205,6 +205,7 @@ static const struct {
     {"v4l2src", "gstreamer1.0-plugins-good"},
     {"rtspsrc", "gstreamer1.0-plugins-good"},
     {"autovideosink", "gstreamer1.0-plugins-good"},
+    {"ximagesink", "gstreamer1.0-x"}, /* autovideosink shows nothing without a sink to choose */
 };
 
 static void check_plugin(void)

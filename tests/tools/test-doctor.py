@@ -140,6 +140,13 @@ def a_plugin_beside_the_library_is_found_and_mended_by_the_command(case):
     check(re.match(r"export GST_PLUGIN_PATH=\S+\"", mend) and case.doctor(before=mend)[0] == "ok", mend)
 
 
+@test
+def what_opens_a_window_is_looked_for(case):
+    """autovideosink alone, which is in another package, shows nothing."""
+    shown = subprocess.run([GPUDL, "doctor"], capture_output=True, text=True, timeout=60, env=case.env).stdout
+    check(re.search(r"^ +missing ximagesink +install gstreamer1\.0-x \(Debian\)$", shown, re.MULTILINE), shown)
+
+
 def main():
     failed = 0
     print(f"1..{len(tests)}", flush=True)
