@@ -205,9 +205,9 @@ on_signal() { # on_signal EXIT-CODE: the first one ends what runs, the next one 
 }
 
 on_suspend() { # Ctrl-Z, and what follows it
-    [ -z "$child" ] || kill -STOP "$child"
+    [ -z "$child" ] || kill -STOP "$child" 2>/dev/null || true
     kill -STOP $$
-    [ -z "$child" ] || kill -CONT "$child"
+    [ -z "$child" ] || kill -CONT "$child" 2>/dev/null || true
 }
 
 catch_signals() {
@@ -336,8 +336,8 @@ pause() { # pause MS: returns at once where a signal has come
     [ -z "$interrupted" ] || return 0
     sleep "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))" &
     sleeper=$!
-    # a signal that comes before this line finds nobody to wake, and is seen here
-    [ -z "$interrupted" ] || kill $sleeper
+    # a signal that came before there was a sleeper; one right after has ended it already
+    [ -z "$interrupted" ] || kill $sleeper 2>/dev/null || true
     wait $sleeper 2>/dev/null || true
     sleeper=
 }

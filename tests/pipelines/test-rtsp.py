@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import BUILD, Running, check, main, net, script, shell, stub, test
+from harness import BUILD, Running, SCRIPTS, check, main, net, script, shell, stub, test
 
 SERVER = Path(sys.argv[4]).absolute() if len(sys.argv) > 4 else None
 CLIP = Path(__file__).parent.absolute() / "camera.h264"
@@ -210,6 +210,16 @@ def ctrl_c_stops_the_wait(dir):
     with Running(dir, "rtsp.sh", *net(dir), f"rtsp://127.0.0.1:{free_port()}/cam", env=settings(30)) as run:
         run.wait_for("a wait", lambda: delays(run) == [30])
         run.ctrl_c(1)
+
+
+@test
+def ctrl_c_right_as_the_wait_begins_stops_it(dir):
+    """The signal is caught between the start of the sleep and the look whether one has come."""
+    line = """set -euT; . "$(dirname "$0")/common.sh"; catch_signals
+        trap 'if [ -n "$sleeper" ] && [ -z "$interrupted" ]; then on_signal 130; wait "$sleeper" || true; fi' DEBUG
+        pause 60000; exit "$interrupted" """
+    done = subprocess.run(["bash", "-c", line, SCRIPTS / "rtsp.sh"], capture_output=True, text=True, timeout=20)
+    check(done.returncode == 130 and done.stderr == "", f"exit code {done.returncode}: {done.stderr}")
 
 
 @test
