@@ -221,6 +221,19 @@ static void print_frame(Run *run, const Slot *slot)
     fflush(stdout); /* whoever reads the lines gets each when it is known */
 }
 
+/* Where the results go elsewhere: that something happens, and how fast. */
+static void show_progress(Run *run, const Slot *slot)
+{
+    double seconds = (double)(g_get_monotonic_time() - run->started) / G_USEC_PER_SEC;
+    g_autofree gchar *text = NULL;
+
+    if (isatty(STDOUT_FILENO) || !progress_is_due())
+        return;
+    text = g_strdup_printf("%s: frame %" G_GUINT64_FORMAT "; %" G_GUINT64_FORMAT " frames, %.1f frames/s",
+                           slot->source->shown, slot->frame->number, run->n_frames, run->n_frames / seconds);
+    progress_tell(text);
+}
+
 /* Waits for the oldest frame, prints it, frees its slot. */
 static void finish_oldest(Run *run)
 {
@@ -239,6 +252,7 @@ static void finish_oldest(Run *run)
         run->dead = run->dead || g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_DEVICE);
     }
     slot->source->no_scores = no_scores;
+    show_progress(run, slot);
     g_clear_pointer(&slot->frame, gpudl_media_frame_free);
     run->first = (run->first + 1) % run->n_slots;
     run->n_busy--;
@@ -381,7 +395,6 @@ static void run_file(Run *run, Source *source)
     if (error != NULL && !g_cancellable_is_cancelled(run->cancellable))
         fail_file(run, error);
     run->n_dropped += source->n_dropped;
-    g_clear_pointer(&source->shown, g_free);
 }
 
 /* For people, where they see it. */
@@ -404,6 +417,7 @@ static int run_files(Run *run)
     g_autofree Source *sources = g_new0(Source, n_files);
 
     run->started = g_get_monotonic_time();
+    progress_start();
     run->cancellable = interrupt_begin();
     interrupt_limit(INTERRUPT_MS);
     for (guint i = 0; i < n_files && goes_on(run); i++) {
@@ -413,6 +427,8 @@ static int run_files(Run *run)
     if (!g_cancellable_is_cancelled(run->cancellable))
         finish_all(run);
     say_summary(run);
+    for (guint i = 0; i < n_files; i++)
+        g_free(sources[i].shown);
     if (g_cancellable_is_cancelled(run->cancellable))
         interrupt_exit(NAME, NULL);
     interrupt_end();

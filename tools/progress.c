@@ -17,18 +17,31 @@ void progress_start(void)
     last_drawn = 0;
 }
 
-void progress_update(double done, const gchar *what)
+gboolean progress_is_due(void)
 {
     gint64 now = g_get_monotonic_time();
-    int filled = (int)(CLAMP(done, 0.0, 1.0) * BAR_WIDTH + 0.5);
 
-    if (!isatty(STDERR_FILENO) || now - started < PATIENCE_US || now - last_drawn < REDRAW_US)
-        return;
-    last_drawn = now;
+    return isatty(STDERR_FILENO) && now - started >= PATIENCE_US && now - last_drawn >= REDRAW_US;
+}
+
+void progress_tell(const gchar *text)
+{
+    last_drawn = g_get_monotonic_time();
     standing = TRUE;
-    fprintf(stderr, "\r\033[K[%.*s%*s] %3.0f %%  %s", filled, "##############################", BAR_WIDTH - filled, "",
-            100.0 * CLAMP(done, 0.0, 1.0), what != NULL ? what : "");
+    fprintf(stderr, "\r\033[K%s", text);
     fflush(stderr);
+}
+
+void progress_update(double done, const gchar *what)
+{
+    int filled = (int)(CLAMP(done, 0.0, 1.0) * BAR_WIDTH + 0.5);
+    g_autofree gchar *text = NULL;
+
+    if (!progress_is_due())
+        return;
+    text = g_strdup_printf("[%.*s%*s] %3.0f %%  %s", filled, "##############################", BAR_WIDTH - filled, "",
+                           100.0 * CLAMP(done, 0.0, 1.0), what != NULL ? what : "");
+    progress_tell(text);
 }
 
 void progress_wipe(void)
