@@ -334,7 +334,8 @@ static void run_media(Run *run, Source *source, GpudlMedia *media, GError **erro
          make_room(run, media)) {
         say_back(source);
         frame->number += source->first_number;
-        source->n_frames++;
+        if (source->n_frames++ == 0 && gpudl_media_is_cut(media))
+            say_error(NAME, "note: %s: its end is missing: the picture may be incomplete", source->shown);
         if (!submit(run, source, frame, error))
             break;
     }

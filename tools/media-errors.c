@@ -180,11 +180,9 @@ static void say_damaged(GpudlMedia *self, GError **error)
 /* A decoder was there. "Damaged" alone is said of what is known to be. */
 static void say_undecodable(GpudlMedia *self, GError **error)
 {
-    MediaPictureType type = self->picture.type;
-    gboolean end_is_known = type == MEDIA_PICTURE_JPEG || type == MEDIA_PICTURE_PNG || type == MEDIA_PICTURE_GIF ||
-                            type == MEDIA_PICTURE_WEBP;
+    gboolean end_is_known = media_picture_has_end(self->picture.type);
 
-    if (end_is_known && !self->picture.whole)
+    if (gpudl_media_is_cut(self))
         say_damaged(self, error);
     else
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,

@@ -371,6 +371,12 @@ MediaPictureType media_picture_type(const guint8 *magic, gsize n)
     return MEDIA_PICTURE_NONE;
 }
 
+gboolean media_picture_has_end(MediaPictureType type)
+{
+    return type == MEDIA_PICTURE_JPEG || type == MEDIA_PICTURE_PNG || type == MEDIA_PICTURE_GIF ||
+           type == MEDIA_PICTURE_WEBP;
+}
+
 gboolean media_picture_has_name(const gchar *location)
 {
     static const gchar *const suffixes[] = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"};

@@ -46,6 +46,8 @@ typedef struct {
 
 /** Of the first n bytes of a file. */
 MediaPictureType media_picture_type(const guint8 *magic, gsize n);
+/** TRUE: MediaPicture.whole is known of this type. */
+gboolean media_picture_has_end(MediaPictureType type);
 /** TRUE: a file or address of this name is a picture by its suffix, though its bytes could be those of a stream. */
 gboolean media_picture_has_name(const gchar *location);
 /** Reads a few blocks, and a JPEG file up to the end of its first picture. *picture is set in any case. */

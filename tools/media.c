@@ -265,6 +265,11 @@ static gboolean wait_for_first(GpudlMedia *self, GstVideoOrientationMethod *turn
     return there;
 }
 
+gboolean gpudl_media_is_cut(GpudlMedia *self)
+{
+    return media_picture_has_end(self->picture.type) && !self->picture.whole;
+}
+
 gboolean gpudl_media_is_live(GpudlMedia *self)
 {
     gboolean live;

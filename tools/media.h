@@ -58,6 +58,8 @@ typedef struct {
 GpudlMedia *gpudl_media_open_watched(const gchar *location, const GpudlMediaWatch *watch, gboolean *live,
                                      GpudlMediaRetry *retry, GError **error);
 gboolean gpudl_media_is_live(GpudlMedia *media);
+/** TRUE: a picture whose file lacks its end, so that a decoder may have filled the rest with anything. */
+gboolean gpudl_media_is_cut(GpudlMedia *media);
 /** After gpudl_media_next() has returned NULL; the end of a live source is AGAIN. */
 GpudlMediaRetry gpudl_media_get_retry(GpudlMedia *media);
 /** Frames that newer ones have replaced; their numbers are left out. */

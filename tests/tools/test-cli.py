@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 
 import onnxfile
-from cli import GPUDL, MAKE_MODEL, STEPS, TESTCARD, check, check_run, gpudl, main, test
+from cli import GPUDL, MAKE_MODEL, STEPS, TESTCARD, Skip, check, check_run, gpudl, main, test
 
 MEDIA = Path(__file__).parent / "media"
 COMMANDS = "convert", "info", "run", "profile", "bench", "doctor"
@@ -161,6 +161,18 @@ def a_picture_file_is_one_picture(dir):
     check([(Path(line["file"]).name, line["frame"], line["pts"]) for line in lines] == [(n, 0, None) for n in names], lines)
     readable = gpudl("run", dir / "net.bin", *[MEDIA / name for name in names])
     check([line for line in readable.stdout.splitlines() if line[0] != " "] == [str(MEDIA / n) for n in names], readable)
+
+
+@test
+def a_picture_without_its_end_is_said_to_be(dir):
+    if "gdkpixbufdec is missing" in gpudl("run", dir / "net.bin", MEDIA / "still.gif").stderr:
+        raise Skip("gdkpixbufdec is not installed")
+    for name in "exif6.jpg", "animated.gif":
+        whole = MEDIA / name
+        check_run(gpudl("run", dir / "net.bin", whole), 0)
+        (dir / name).write_bytes(whole.read_bytes()[:-30])
+        check_run(gpudl("run", dir / "net.bin", dir / name), 0,
+                  f"gpudl: run: note: {dir / name}: its end is missing: the picture may be incomplete\n")
 
 
 @test
