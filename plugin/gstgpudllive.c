@@ -36,7 +36,7 @@ gst_gpudl_live_start (GstGpudlLive * live, GstClockTime warm_up)
 {
   g_mutex_lock (&live->lock);
   gst_gpudl_latency_start (&live->latency, warm_up);
-  gst_gpudl_pace_init (&live->pace);
+  gpudl_pace_init (&live->pace);
   live->live = FALSE;
   live->pipeline = GST_CLOCK_TIME_NONE;
   g_mutex_unlock (&live->lock);
@@ -58,7 +58,7 @@ static void
 interrupt_locked (GstGpudlLive * live)
 {
   gst_gpudl_latency_interrupt (&live->latency);
-  gst_gpudl_pace_resume (&live->pace);
+  gpudl_pace_resume (&live->pace);
 }
 
 void
@@ -127,15 +127,15 @@ gst_gpudl_live_took (GstGpudlLive * live, GstClockTime took,
 }
 
 gboolean
-gst_gpudl_live_arrive (GstGpudlLive * live, GstGpudlArrival * arrival,
-    GstGpudlPaceReport * report)
+gst_gpudl_live_arrive (GstGpudlLive * live, GpudlArrival * arrival,
+    GpudlPaceReport * report)
 {
   gboolean behind;
 
   arrival->now = live->get_time ();
   g_mutex_lock (&live->lock);
   behind = live->live && live->playing
-      && gst_gpudl_pace_arrive (&live->pace, arrival, report);
+      && gpudl_pace_arrive (&live->pace, arrival, report);
   g_mutex_unlock (&live->lock);
   return behind;
 }
@@ -146,7 +146,7 @@ gst_gpudl_live_admit (GstGpudlLive * live)
   const GstClockTime now = live->get_time ();
 
   g_mutex_lock (&live->lock);
-  gst_gpudl_pace_admit (&live->pace, now);
+  gpudl_pace_admit (&live->pace, now);
   g_mutex_unlock (&live->lock);
 }
 
@@ -156,7 +156,7 @@ gst_gpudl_live_await (GstGpudlLive * live)
   const GstClockTime now = live->get_time ();
 
   g_mutex_lock (&live->lock);
-  gst_gpudl_pace_await (&live->pace, now);
+  gpudl_pace_await (&live->pace, now);
   g_mutex_unlock (&live->lock);
 }
 
@@ -166,14 +166,14 @@ gst_gpudl_live_answer (GstGpudlLive * live)
   const GstClockTime now = live->get_time ();
 
   g_mutex_lock (&live->lock);
-  gst_gpudl_pace_answer (&live->pace, now);
+  gpudl_pace_answer (&live->pace, now);
   g_mutex_unlock (&live->lock);
 }
 
 /* ---- warning -------------------------------------------------------------- */
 
 static gchar *
-say_downstream (const GstGpudlPaceReport * report)
+say_downstream (const GpudlPaceReport * report)
 {
   return g_strdup_printf (_("The elements after this one take %.1f of %.1f "
           "frames/s: what they get is more and more behind. The network is not "
@@ -184,7 +184,7 @@ say_downstream (const GstGpudlPaceReport * report)
 
 static void
 append_remedies (GString * text, const GstGpudlNet * net,
-    const GstGpudlPaceReport * report)
+    const GpudlPaceReport * report)
 {
   const gchar *backend = gpudl_session_get_backend (net->session);
   const guint workers = gpudl_session_get_parallelism (net->session);
@@ -207,7 +207,7 @@ append_remedies (GString * text, const GstGpudlNet * net,
 }
 
 static gchar *
-say_network (const GstGpudlNet * net, const GstGpudlPaceReport * report)
+say_network (const GstGpudlNet * net, const GpudlPaceReport * report)
 {
   GString *text = g_string_new (NULL);
 
@@ -226,7 +226,7 @@ say_network (const GstGpudlNet * net, const GstGpudlPaceReport * report)
 
 void
 gst_gpudl_live_say (GstElement * element, const GstGpudlNet * net,
-    const GstGpudlPaceReport * report)
+    const GpudlPaceReport * report)
 {
   gchar *text = report->downstream ? say_downstream (report) :
       say_network (net, report);

@@ -10,7 +10,7 @@
 
 #include "gstgpudllatency.h"
 #include "gstgpudlnet.h"
-#include "gstgpudlpace.h"
+#include "video/pace.h"
 
 G_BEGIN_DECLS
 
@@ -18,7 +18,7 @@ typedef struct
 {
   GMutex lock;                  /* nothing is called and no lock taken under it */
   GstGpudlLatency latency;
-  GstGpudlPace pace;
+  GpudlPace pace;
   gboolean live;                /* upstream's last answer to the LATENCY query */
   gboolean playing;
   GstClockTime pipeline;        /* latency of the last LATENCY event, which sinks
@@ -55,17 +55,17 @@ void gst_gpudl_live_set_pipeline_latency (GstGpudlLive * live,
 gboolean gst_gpudl_live_took (GstGpudlLive * live, GstClockTime took,
     GstClockTime warm_up);
 
-/** As gst_gpudl_pace_*(). The arrival's now is filled in; TRUE, only where upstream
+/** As gpudl_pace_*(). The arrival's now is filled in; TRUE, only where upstream
  * is live and the element plays: the report is for gst_gpudl_live_say(). */
-gboolean gst_gpudl_live_arrive (GstGpudlLive * live, GstGpudlArrival * arrival,
-    GstGpudlPaceReport * report);
+gboolean gst_gpudl_live_arrive (GstGpudlLive * live, GpudlArrival * arrival,
+    GpudlPaceReport * report);
 void gst_gpudl_live_admit (GstGpudlLive * live);
 void gst_gpudl_live_await (GstGpudlLive * live);
 void gst_gpudl_live_answer (GstGpudlLive * live);
 
 /** Posts the warning. Sink pad's streaming thread, which may read net. */
 void gst_gpudl_live_say (GstElement * element, const GstGpudlNet * net,
-    const GstGpudlPaceReport * report);
+    const GpudlPaceReport * report);
 
 /** By how much the element's running time is beyond what sinks wait for: the
  * frame's running time and the pipeline's latency. 0: by nothing, or nobody waits. */

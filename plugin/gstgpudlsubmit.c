@@ -116,13 +116,13 @@ gst_gpudl_infer_follow_buffer (GstGpudlInfer * self, GstBuffer * buffer)
 static void
 gst_gpudl_infer_arrive (GstGpudlInfer * self, GstBuffer * buffer)
 {
-  GstGpudlArrival arrival = {
+  GpudlArrival arrival = {
     .running_time = GST_CLOCK_TIME_NONE,
     .before = gst_gpudl_fifo_get_count (&self->fifo),
     .depth = self->net.depth,
     .parallelism = gpudl_session_get_parallelism (self->net.session),
   };
-  GstGpudlPaceReport report;
+  GpudlPaceReport report;
 
   if (self->segment.format == GST_FORMAT_TIME)
     arrival.running_time = gst_segment_to_running_time (&self->segment,
