@@ -24,7 +24,8 @@
 /* One file of the command line; slots point to it until their result is out. */
 typedef struct {
     const gchar *path;
-    gchar *shown; /* path without a password */
+    gchar *shown;      /* path without a password */
+    GpudlMedia *media; /* of this connection; NULL: none */
     guint64 n_dropped;
     guint64 n_frames;     /* decoded so far; 1 at the end: a picture */
     guint64 first_number; /* of this connection: numbers go on after a new one */
@@ -234,14 +235,55 @@ static void show_progress(Run *run, const Slot *slot)
     progress_tell(text);
 }
 
+/* What gpudlinfer says of the same. */
+static void say_behind(Run *run, const Source *source, const GpudlMediaPace *pace)
+{
+    guint workers = gpudl_session_get_parallelism(run->session);
+    gboolean cpu = g_str_equal(gpudl_session_get_backend(run->session), "cpu");
+    g_autofree gchar *asked = pace->asked > 0 ? g_strdup_printf("%.1f of %.1f frames/s", pace->reached, pace->asked)
+                                              : g_strdup_printf("%.1f frames/s, and more come", pace->reached);
+    const gchar *lost = run->every_frame ? "they come out late" : "the others are dropped";
+
+    if (pace->reader)
+        say_error(NAME, "%s: whoever reads the results takes %s: %s", source->shown, asked, lost);
+    else if (cpu && workers < g_get_num_processors())
+        say_error(NAME, "%s: the network answers %s: %s. Take a smaller network, or more --threads than %u",
+                  source->shown, asked, lost, workers);
+    else
+        say_error(NAME, "%s: the network answers %s: %s. Take a smaller network, or %s", source->shown, asked, lost,
+                  g_str_equal(gpudl_session_get_backend(run->session), "ref")
+                      ? "--backend=cpu"
+                      : "a faster backend (gpudl doctor lists them)");
+}
+
+static void await_answer(const Source *source)
+{
+    if (source->media != NULL)
+        gpudl_media_await(source->media);
+}
+
+static void note_answer(Run *run, const Source *source)
+{
+    GpudlMediaPace pace;
+
+    if (source->media == NULL)
+        return;
+    gpudl_media_answer(source->media);
+    if (gpudl_media_take_behind(source->media, &pace))
+        say_behind(run, source, &pace);
+}
+
 /* Waits for the oldest frame, prints it, frees its slot. */
 static void finish_oldest(Run *run)
 {
     Slot *slot = &run->slots[run->first];
     g_autoptr(GError) error = NULL;
-    gboolean no_scores = FALSE;
+    gboolean no_scores = FALSE, there;
 
-    if (gpudl_request_wait(slot->request, &error) && gpudl_request_check_scores(slot->request, 0, &error)) {
+    await_answer(slot->source);
+    there = gpudl_request_wait(slot->request, &error);
+    note_answer(run, slot->source);
+    if (there && gpudl_request_check_scores(slot->request, 0, &error)) {
         print_frame(run, slot);
     } else {
         no_scores = g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FINITE);
@@ -374,7 +416,10 @@ static gboolean run_once(Run *run, Source *source, GError **error)
 
     source->live = source->live || live;
     if (media != NULL) {
+        gpudl_media_expect_answers(media, gpudl_session_get_parallelism(run->session));
+        source->media = media;
         run_media(run, source, media, error);
+        source->media = NULL;
         retry = gpudl_media_get_retry(media);
     }
     if (!source->live || !goes_on(run))

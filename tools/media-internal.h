@@ -8,6 +8,7 @@
 
 #include "tools/media-picture.h"
 #include "tools/media.h"
+#include "video/pace.h"
 
 G_BEGIN_DECLS
 
@@ -37,6 +38,13 @@ struct _GpudlMedia {
     /* under lock, written by streaming threads */
     guint n_queued;
     guint64 n_dropped;
+    guint n_taken;   /* and not answered */
+    guint n_at_once; /* run on the network; 0: nobody tells of answers */
+    guint64 n_arrived;
+    GstClockTime first_arrival;
+    GpudlPace pace;
+    GpudlMediaPace behind; /* to be said if is_behind */
+    gboolean is_behind;
     gboolean live;   /* gives frames as time goes by */
     gboolean silent; /* the failure is that nothing came for watch.silence_ms */
     gboolean no_host, refused_tls;
@@ -65,6 +73,13 @@ gboolean media_ensure_gstreamer(GError **error);
 /** Makes the pipeline, in place of one that is there, and starts it. Errors: BACKEND, an element is missing. */
 gboolean media_build(GpudlMedia *self, GError **error);
 void media_tear_down(GpudlMedia *self);
+
+/* ---- media-pace.c ------------------------------------------------------------------------------------------------ */
+
+/** Looks at what arrives at the sink of a pipeline that is made. */
+void media_pace_watch(GpudlMedia *self);
+/** Under the lock. What arrived has been given room. */
+void media_pace_admit(GpudlMedia *self);
 
 /* ---- media-errors.c ---------------------------------------------------------------------------------------------- */
 

@@ -39,6 +39,7 @@ static GstFlowReturn on_sample(GstAppSink *sink, gpointer user_data)
     GpudlMedia *self = user_data;
 
     g_mutex_lock(&self->lock);
+    media_pace_admit(self);
     self->n_queued++;
     while (self->live && self->watch.newest && self->n_queued > 1) {
         GstSample *older = gst_app_sink_try_pull_sample(sink, 0);
@@ -325,6 +326,7 @@ gboolean media_build(GpudlMedia *self, GError **error)
         return FALSE;
     g_object_set(self->sink, "caps", caps, "sync", FALSE, "max-buffers", MAX_QUEUED, "enable-last-sample", FALSE, NULL);
     gst_app_sink_set_callbacks(GST_APP_SINK(self->sink), &callbacks, self, NULL);
+    media_pace_watch(self);
     gst_element_link(tail, self->sink);
     if (!(self->collect ? add_collecting_decoder(self, error) : add_decodebin(self, error)))
         return FALSE;

@@ -215,6 +215,7 @@ GpudlMediaFrame *gpudl_media_next(GpudlMedia *self, GError **error)
         /* under the lock: none may be dropped between the counting and the pulling */
         sample = gst_app_sink_try_pull_sample(GST_APP_SINK(self->sink), 0);
         self->n_queued--;
+        self->n_taken++;
         number = self->n_frames + self->n_dropped;
     }
     g_mutex_unlock(&self->lock);
@@ -362,6 +363,7 @@ static GpudlMedia *make_media(const gchar *location)
     GpudlMedia *self = g_new0(GpudlMedia, 1);
 
     g_mutex_init(&self->lock);
+    gpudl_pace_init(&self->pace);
     g_cond_init(&self->changed);
     self->location = g_strdup(location);
     self->turn = GST_VIDEO_ORIENTATION_IDENTITY;

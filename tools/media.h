@@ -64,6 +64,21 @@ gboolean gpudl_media_is_cut(GpudlMedia *media);
 GpudlMediaRetry gpudl_media_get_retry(GpudlMedia *media);
 /** Frames that newer ones have replaced; their numbers are left out. */
 guint64 gpudl_media_get_n_dropped(GpudlMedia *media);
+
+/** What is to be said of somebody who does not keep pace with a live source. */
+typedef struct {
+    double asked, reached; /* frames/s; asked 0: not known, but more than reached */
+    gboolean reader;       /* answers are there in time, and whoever reads them is slow */
+} GpudlMediaPace;
+
+/** From now on each frame that gpudl_media_next() returns is answered, n_at_once of them at once; before an answer is
+ * waited for, and after each answer, that is told. Thread-safe. */
+void gpudl_media_expect_answers(GpudlMedia *media, guint n_at_once);
+void gpudl_media_await(GpudlMedia *media);
+void gpudl_media_answer(GpudlMedia *media);
+/** TRUE: a live source is not kept pace with, for 2 s, as video/pace.h has it; once, until it has been for 10 s. */
+gboolean gpudl_media_take_behind(GpudlMedia *media, GpudlMediaPace *pace);
+
 /** Frames handed out may outlive the media. */
 void gpudl_media_free(GpudlMedia *media);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlMedia, gpudl_media_free)

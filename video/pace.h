@@ -5,16 +5,16 @@
  *
  * Frames are looked at in spells, of 1 s at least, which follow each other. A frame that finds nothing in the queue
  * begins anew. A spell is behind if
- *  - frames waited for room in the queue for a tenth of it or longer, or more frames arrived than were answered, by more
- *    than run at once,
+ *  - frames waited for room in the queue for a tenth of it or longer, or more frames arrived than were answered, by
+ * more than run at once,
  *  - at least 3 frames are missing of those that were asked for: by the caps' frame rate, and by what lies between the
  *    frames' running times where these advance more slowly than the clock; where neither tells, frames waited for half
  *    of the spell, or arrived as above,
  *  - running time does not advance faster than the clock, by a tenth or more: then what has waited before is caught up.
  *
  * It is the network's fault if the queue's head had to be waited for during a tenth of the spell or longer. Else all
- * answers were there, and frames waited for whoever takes them: a sink that waits for its time does the same, so that is
- * behind only where frames are missing by their running times.
+ * answers were there, and frames waited for whoever takes them: a sink that waits for its time does the same, so that
+ * is behind only where frames are missing by their running times.
  *
  * After 2 s of spells that are behind this is said: shorter hiccups are not. It is said once; again only after 10 s
  * without one.

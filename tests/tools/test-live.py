@@ -208,6 +208,30 @@ def the_newest_frame_of_a_camera_is_taken(dir):
 
 
 @test
+def a_network_that_is_too_slow_is_told_once(dir):
+    need_camera()
+    write_slow_net(dir / "slow.onnx")
+    behind = r"^gpudl: run: (\S+): the network answers ([0-9.]+) of ([0-9.]+) frames/s: (.*)\. Take a smaller network"
+    for every, lost in ([], "the others are dropped"), (["--every-frame"], "they come out late"):
+        with Camera() as camera, Running(dir, *every, dir / "slow.onnx", camera.url) as run:
+            run.wait_for("a line", lambda: re.search(behind, run.stderr, re.M))
+            time.sleep(3 if not every else 0)
+            url, reached, asked, how = re.findall(behind, run.stderr, re.M)[0]
+            check(len(re.findall(behind, run.stderr, re.M)) == 1, run.stderr)
+            check(url == camera.url and how == lost and float(reached) < 20 < float(asked) < 30, run.stderr)
+            run.ctrl_c()
+
+
+@test
+def a_network_that_is_fast_enough_is_left_alone(dir):
+    need_camera()
+    with Camera() as camera, Running(dir, dir / "net.bin", camera.url) as run:
+        run.wait_for("frames of 6 s", lambda: run.frames and run.frames[-1]["pts"] > 6e9)
+        check(run.stderr == "", run.stderr)
+        run.ctrl_c()
+
+
+@test
 def what_goes_into_a_file_shows_on_the_terminal_that_it_does(dir):
     """After a second, in place; an error stands on a line of its own."""
     need_camera()
