@@ -172,7 +172,7 @@ while [ -z "$interrupted" ]; do
         what=${what% (Generic error)}
     fi
     wait_ms=$((delay * second))
-    say "$what; tried again in $(seconds $wait_ms) s"
+    say "$what; trying again in $(seconds $wait_ms) s"
     pause $wait_ms
     delay=$((delay * 2 > 30 ? 30 : delay * 2))
 done

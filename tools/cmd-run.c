@@ -393,9 +393,9 @@ static gboolean wait_to_try_again(Run *run, Source *source, const GError *reason
 
     finish_all(run);
     if (reason != NULL)
-        say_error(NAME, "%s; tried again in %g s", reason->message, ms / 1000.0);
+        say_error(NAME, "%s; trying again in %g s", reason->message, ms / 1000.0);
     else
-        say_error(NAME, "%s: the camera ended the stream; tried again in %g s", source->shown, ms / 1000.0);
+        say_error(NAME, "%s: the camera ended the stream; trying again in %g s", source->shown, ms / 1000.0);
     source->away = TRUE;
     source->delay = MIN(source->delay * 2, MAX_DELAY);
     if (g_cancellable_make_pollfd(run->cancellable, &fd)) {

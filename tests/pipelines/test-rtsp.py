@@ -16,7 +16,7 @@ from harness import BUILD, Running, SCRIPTS, check, main, net, script, shell, st
 SERVER = Path(sys.argv[4]).absolute() if len(sys.argv) > 4 else None
 CLIP = Path(__file__).parent.absolute() / "camera.h264"
 WITHOUT = "needs gst-rtsp-server (libgstrtspserver-1.0-dev) and GStreamer's H.264 decoder (gstreamer1.0-libav)"
-AGAIN = re.compile(r"; tried again in ([0-9.]+) s$", re.M)
+AGAIN = re.compile(r"; trying again in ([0-9.]+) s$", re.M)
 # what counts as a second for the script
 UNIT = 0.1
 
@@ -96,8 +96,8 @@ def a_camera_that_freezes_stops_and_comes_back(dir):
         camera.stop()
         run.wait_for("waits", lambda: len(delays(run)) >= 3)
         check(delays(run)[:3] == [UNIT, 2 * UNIT, 4 * UNIT], run.stderr)
-        check(f"rtsp.sh: {camera.url}: the camera ended the stream; tried again in 0.1 s\n" in run.stderr, run.stderr)
-        check(f"rtsp.sh: {camera.url}: Failed to connect.; tried again in 0.2 s\n" in run.stderr, run.stderr)
+        check(f"rtsp.sh: {camera.url}: the camera ended the stream; trying again in 0.1 s\n" in run.stderr, run.stderr)
+        check(f"rtsp.sh: {camera.url}: Failed to connect.; trying again in 0.2 s\n" in run.stderr, run.stderr)
         seen = labels(run)
         camera.start()
         run.wait_for("labels again", lambda: labels(run) >= seen + 10)
@@ -121,7 +121,7 @@ def silence_is_a_camera_that_went_away(dir):
         time.sleep(1)
         camera.freeze()
         took = run.wait_for("a word", lambda: delays(run))
-        check(took > 1 and f"{camera.url}: no picture for 1.5 s; tried again in 0.05 s\n" in run.stderr, run.stderr)
+        check(took > 1 and f"{camera.url}: no picture for 1.5 s; trying again in 0.05 s\n" in run.stderr, run.stderr)
         camera.thaw()
         run.wait_for("the picture", lambda: run.stderr.endswith("the picture is back\n"))
         time.sleep(0.5)
@@ -190,7 +190,7 @@ def what_waiting_does_not_mend_ends_it(dir):
             check(rest == [f"rtsp.sh: {says}"], result.stderr)
         (dir / "bad.bin").write_text("no model")
         result = script("rtsp.sh", "--model", dir / "bad.bin", camera.url, code=1, env=settings())
-        check("tried again" not in result.stderr and f"{dir}/bad.bin" in result.stderr.splitlines()[1], result.stderr)
+        check("trying again" not in result.stderr and f"{dir}/bad.bin" in result.stderr.splitlines()[1], result.stderr)
         check(result.stderr.count("\n") == 2, result.stderr)
 
 
@@ -248,7 +248,7 @@ def a_host_that_does_not_exist_ends_it(dir):
         env = {**settings(), "GPUDL_RECONNECT_SECOND_MS": "100" if second == UNIT else second}
         result = script("rtsp.sh", *net(dir), "rtsp://no-such-host.invalid/cam", code=1, env=env)
         says = "rtsp://no-such-host.invalid/cam: there is no host no-such-host.invalid" if second == UNIT else "GPUDL_RECONNECT_SECOND_MS: found"
-        check(f"rtsp.sh: {says}" in result.stderr and "tried again" not in result.stderr, result.stderr)
+        check(f"rtsp.sh: {says}" in result.stderr and "trying again" not in result.stderr, result.stderr)
 
 
 @test

@@ -16,7 +16,7 @@ import onnxfile
 from cli import GPUDL, Skip, check, check_run, gpudl, main, test
 
 CAMERA = sys.argv[5:7] if len(sys.argv) > 6 else None
-AGAIN = re.compile(r"tried again in ([0-9.]+) s$", re.M)
+AGAIN = re.compile(r"trying again in ([0-9.]+) s$", re.M)
 UNIT = 0.1
 
 
@@ -120,7 +120,7 @@ def a_camera_that_refuses_is_not_asked_again(dir):
 def a_host_that_never_was_is_not_asked_again(dir):
     result = gpudl("run", dir / "net.bin", "rtsp://no-such-host.invalid/cam")
     check_run(result, 1, "gpudl: run: rtsp://no-such-host.invalid/cam: ")
-    check("no-such-host.invalid" in result.stderr[50:] and "tried again" not in result.stderr, result.stderr)
+    check("no-such-host.invalid" in result.stderr[50:] and "trying again" not in result.stderr, result.stderr)
 
 
 @test
@@ -243,7 +243,7 @@ def what_goes_into_a_file_shows_on_the_terminal_that_it_does(dir):
         check(re.search(rb"^\r\x1b\[K" + re.escape(camera.url.encode()) + rb": frame \d+; \d+ frames, [0-9.]+ frames/s",
                         text, re.M), repr(text))
         camera.stop()
-        while b"tried again" not in text:
+        while b"trying again" not in text:
             text += os.read(ours, 4096)
         check(re.search(rb"\r\x1b\[Kgpudl: run: ", text), repr(text))
         run.process.kill()
