@@ -259,8 +259,7 @@ static gsize where;
 static gboolean map_elsewhere(GstVideoMeta *meta, guint plane, GstMapInfo *map, gpointer *data, gint *stride,
                               GstMapFlags flags)
 {
-    map->data = elsewhere + 4;
-    map->size = 1;
+    *map = (GstMapInfo){.flags = flags, .data = elsewhere + 4, .size = 1};
     *data = elsewhere + where;
     *stride = meta->stride[plane];
     return TRUE;
