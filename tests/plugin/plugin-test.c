@@ -132,6 +132,31 @@ plugin_test_message (GstElement * element, GstMessageType types)
   return gst_bus_timed_pop_filtered (bus, 20 * GST_SECOND, types);
 }
 
+guint
+plugin_test_take_latency_messages (GstHarness * h)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (h->element);
+  GstMessage *message;
+  guint n = 0;
+
+  while ((message = gst_bus_pop_filtered (bus, GST_MESSAGE_LATENCY)) != NULL) {
+    gst_message_unref (message);
+    n++;
+  }
+  return n;
+}
+
+GstClockTime
+plugin_test_query_latency (GstHarness * h)
+{
+  g_autoptr (GstQuery) query = gst_query_new_latency ();
+  GstClockTime min;
+
+  g_assert_true (gst_pad_peer_query (h->sinkpad, query));
+  gst_query_parse_latency (query, NULL, &min, NULL);
+  return min;
+}
+
 void
 plugin_test_one_error (GstElement * element, GQuark domain, gint code)
 {

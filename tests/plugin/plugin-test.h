@@ -40,6 +40,11 @@ void plugin_test_one_error(GstElement *element, GQuark domain, gint code);
 /** No error is on its bus; works for pipelines, too. */
 void plugin_test_no_error(GstElement *element);
 
+/** How many LATENCY messages the element has posted; they are taken off its bus, and all before them. */
+guint plugin_test_take_latency_messages(GstHarness *h);
+/** The least latency by a LATENCY query from downstream. */
+GstClockTime plugin_test_query_latency(GstHarness *h);
+
 /** The smallest frames: caps and bytes. */
 #define PLUGIN_TEST_GRAY "video/x-raw,format=GRAY8,width=4,height=4,framerate=50/1"
 #define PLUGIN_TEST_GRAY_SIZE 16

@@ -78,17 +78,6 @@ upstream_query (GstPad * pad, GstObject * parent, GstQuery * query)
   return TRUE;
 }
 
-static GstClockTime
-query_latency (GstHarness * h)
-{
-  g_autoptr (GstQuery) query = gst_query_new_latency ();
-  GstClockTime min;
-
-  g_assert_true (gst_pad_peer_query (h->sinkpad, query));
-  gst_query_parse_latency (query, NULL, &min, NULL);
-  return min;
-}
-
 /* A backend that tunes while frames run says another time; the frames themselves are quick. */
 static void
 test_latency_follows_backend (void)
@@ -101,7 +90,7 @@ test_latency_follows_backend (void)
   fake->is.run_time_ns = 10 * GST_MSECOND;
   h = plugin_fake_harness_of_depth (model_path, 4);
   gst_pad_set_query_function (h->srcpad, upstream_query);
-  g_assert_cmpuint (query_latency (h), ==, 2 * 10 * GST_MSECOND);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 2 * 10 * GST_MSECOND);
   bus = gst_element_get_bus (h->element);
   gst_bus_set_flushing (bus, TRUE);
   gst_bus_set_flushing (bus, FALSE);
@@ -114,7 +103,7 @@ test_latency_follows_backend (void)
     plugin_fake_push (h, i);
   message = plugin_test_message (h->element, GST_MESSAGE_LATENCY);
   g_assert_nonnull (message);
-  g_assert_cmpuint (query_latency (h), ==, 2 * 400 * GST_MSECOND);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 2 * 400 * GST_MSECOND);
   plugin_test_teardown (h);
 }
 
@@ -228,20 +217,6 @@ test_switch_shares (void)
   drop_devices (h);
 }
 
-static guint
-count_latency_messages (GstHarness * h)
-{
-  g_autoptr (GstBus) bus = gst_element_get_bus (h->element);
-  GstMessage *message;
-  guint n = 0;
-
-  while ((message = gst_bus_pop_filtered (bus, GST_MESSAGE_LATENCY)) != NULL) {
-    gst_message_unref (message);
-    n++;
-  }
-  return n;
-}
-
 /* A switch tells of a latency that has risen and of room for other numbers of frames, and of nothing else. */
 static void
 test_switch_tells_latency (void)
@@ -251,28 +226,28 @@ test_switch_tells_latency (void)
   guint n = 0;
 
   plugin_fake_push (h, n);
-  count_latency_messages (h);
+  plugin_test_take_latency_messages (h);
   plugin_fake_push (h, n += 4);
-  g_assert_cmpuint (count_latency_messages (h), ==, 0);
+  g_assert_cmpuint (plugin_test_take_latency_messages (h), ==, 0);
   fake_lock (fake);
   fake->is.run_time_ns = GST_SECOND;
   fake_unlock (fake);
   plugin_fake_push (h, n += 4);
-  g_assert_cmpuint (count_latency_messages (h), ==, 1);
+  g_assert_cmpuint (plugin_test_take_latency_messages (h), ==, 1);
   g_assert_cmpuint (gst_gpudl_live_get_latency (&self->live), ==,
       2 * GST_SECOND);
   fake_lock (fake);
   fake->is.run_time_ns = GST_MSECOND;
   fake_unlock (fake);
   plugin_fake_push (h, n += 4);
-  g_assert_cmpuint (count_latency_messages (h), ==, 0);
+  g_assert_cmpuint (plugin_test_take_latency_messages (h), ==, 0);
   g_assert_cmpuint (gst_gpudl_live_get_latency (&self->live), ==,
       2 * GST_SECOND);
   fake_lock (fake);
   fake->is.depth = 7;           /* which the element takes where nothing else is asked for */
   fake_unlock (fake);
   plugin_fake_push (h, n += 4);
-  g_assert_cmpuint (count_latency_messages (h), ==, 1);
+  g_assert_cmpuint (plugin_test_take_latency_messages (h), ==, 1);
   drop_devices (h);
 }
 
@@ -334,7 +309,7 @@ ask (gpointer data)
 
     g_object_get (h->element, "model-info", &info, "stats", &stats, NULL);
     g_assert_nonnull (info);
-    query_latency (h);
+    plugin_test_query_latency (h);
   }
   return NULL;
 }

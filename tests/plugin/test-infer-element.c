@@ -478,20 +478,6 @@ test_latency (void)
   plugin_test_teardown (h);
 }
 
-static guint
-drop_latency_messages (GstHarness * h)
-{
-  g_autoptr (GstBus) bus = gst_element_get_bus (h->element);
-  GstMessage *message;
-  guint n = 0;
-
-  while ((message = gst_bus_pop_filtered (bus, GST_MESSAGE_LATENCY)) != NULL) {
-    gst_message_unref (message);
-    n++;
-  }
-  return n;
-}
-
 static void
 test_latency_message (void)
 {
@@ -503,12 +489,12 @@ test_latency_message (void)
   gst_pad_set_query_function (h->srcpad, upstream_query);
   upstream_live = TRUE;
   upstream_max = GST_CLOCK_TIME_NONE;
-  g_assert_cmpuint (drop_latency_messages (h), >=, 1);  /* from the start */
+  g_assert_cmpuint (plugin_test_take_latency_messages (h), >=, 1);      /* from the start */
   gst_harness_set_src_caps_str (h, PLUGIN_TEST_GRAY);
-  g_assert_cmpuint (drop_latency_messages (h), ==, 0);  /* nothing new */
+  g_assert_cmpuint (plugin_test_take_latency_messages (h), ==, 0);      /* nothing new */
   gst_harness_set_src_caps_str (h,
       "video/x-raw,format=GRAY8,width=4,height=4,framerate=25/1");
-  g_assert_cmpuint (drop_latency_messages (h), ==, 1);
+  g_assert_cmpuint (plugin_test_take_latency_messages (h), ==, 1);
 
   plugin_test_teardown (h);
 }

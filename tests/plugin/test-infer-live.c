@@ -88,17 +88,6 @@ upstream_query (GstPad * pad, GstObject * parent, GstQuery * query)
   return TRUE;
 }
 
-static GstClockTime
-query_latency (GstHarness * h)
-{
-  g_autoptr (GstQuery) query = gst_query_new_latency ();
-  GstClockTime min;
-
-  g_assert_true (gst_pad_peer_query (h->sinkpad, query));
-  gst_query_parse_latency (query, NULL, &min, NULL);
-  return min;
-}
-
 static GstFlowReturn
 slow_chain (GstPad * pad, GstObject * parent, GstBuffer * buffer)
 {
@@ -143,7 +132,7 @@ new_harness (gboolean is_live, guint depth)
   live->get_timing = get_timing;
   gst_pad_set_query_function (h->srcpad, upstream_query);
   gst_harness_set_src_caps_str (h, CAPS);
-  g_assert_cmpuint (query_latency (h), ==, 20 * MS);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 20 * MS);
   drop_messages (h, GST_MESSAGE_LATENCY);
   return h;
 }
@@ -169,12 +158,12 @@ answer (GstHarness * h, guint n, GstClockTime took)
 
   script.network = took;
   for (guint i = 0; i < n; i++) {
-    const GstClockTime before = query_latency (h);
+    const GstClockTime before = plugin_test_query_latency (h);
 
     pass (FRAME);
     g_assert_cmpint (gst_harness_push (h, new_frame (i)), ==, GST_FLOW_OK);
     gst_buffer_unref (gst_harness_pull (h));
-    if (query_latency (h) != before)
+    if (plugin_test_query_latency (h) != before)
       changes++;
   }
   g_assert_cmpuint (drop_messages (h, GST_MESSAGE_LATENCY), ==, changes);
@@ -188,15 +177,15 @@ test_latency_falls (void)
   GstHarness *h = new_harness (TRUE, 1);
 
   g_assert_cmpuint (answer (h, 31, 432 * MS), ==, 0);
-  g_assert_cmpuint (query_latency (h), ==, 20 * MS);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 20 * MS);
   g_assert_cmpuint (answer (h, 1, 432 * MS), ==, 1);
-  g_assert_cmpuint (query_latency (h), ==, 540 * MS);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 540 * MS);
   g_assert_cmpuint (answer (h, 25 * 60, 10 * MS), ==, 1);
-  g_assert_cmpuint (query_latency (h), ==, 12500 * GST_USECOND);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 12500 * GST_USECOND);
   g_assert_cmpuint (answer (h, 25, 400 * MS), ==, 1);
-  g_assert_cmpuint (query_latency (h), ==, 500 * MS);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 500 * MS);
   g_assert_cmpuint (answer (h, 25 * 60, 10 * MS), ==, 1);
-  g_assert_cmpuint (query_latency (h), ==, 12500 * GST_USECOND);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 12500 * GST_USECOND);
   plugin_test_teardown (h);
 }
 
@@ -207,13 +196,13 @@ test_latency_not_live (void)
   GstHarness *h = new_harness (FALSE, 1);
 
   g_assert_cmpuint (answer (h, 500, 400 * MS), ==, 0);
-  g_assert_cmpuint (query_latency (h), ==, 20 * MS);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 20 * MS);
   g_assert_cmpuint (answer (h, 500, 1 * MS), ==, 0);
   /* it turns out to be live: what frames take is known by then */
   upstream_live = TRUE;
-  query_latency (h);
+  plugin_test_query_latency (h);
   g_assert_cmpuint (answer (h, 252, 1 * MS), ==, 1);
-  g_assert_cmpuint (query_latency (h), ==, 1250 * GST_USECOND);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 1250 * GST_USECOND);
   plugin_test_teardown (h);
 }
 
@@ -229,7 +218,7 @@ test_latency_of_what (void)
   for (guint i = 0; i < 100; i++)
     g_assert_cmpint (gst_harness_push (h, new_frame (i)), ==, GST_FLOW_OK);
   gst_harness_push_event (h, gst_event_new_eos ());
-  g_assert_cmpuint (query_latency (h), ==, 50 * MS);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 50 * MS);
   plugin_test_teardown (h);
 }
 
@@ -257,13 +246,13 @@ test_latency_interrupted (void)
     GstHarness *h = new_harness (TRUE, 1);
 
     g_assert_cmpuint (answer (h, 250, 400 * MS), ==, 1);
-    g_assert_cmpuint (query_latency (h), ==, 500 * MS);
+    g_assert_cmpuint (plugin_test_query_latency (h), ==, 500 * MS);
     g_assert_cmpuint (answer (h, 245, 10 * MS), ==, 0);
     interrupt (h, flush);
     pass (3600 * S);
     g_assert_cmpuint (answer (h, 245, 10 * MS), ==, 0);
     g_assert_cmpuint (answer (h, 60, 10 * MS), ==, 1);
-    g_assert_cmpuint (query_latency (h), ==, 12500 * GST_USECOND);
+    g_assert_cmpuint (plugin_test_query_latency (h), ==, 12500 * GST_USECOND);
     plugin_test_teardown (h);
   }
 }
@@ -276,7 +265,7 @@ test_latency_restart (void)
 
   g_assert_cmpuint (answer (h, 100, 400 * MS), ==, 1);
   gst_element_set_state (h->element, GST_STATE_READY);
-  g_assert_cmpuint (query_latency (h), ==, 0);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 0);
   gst_element_set_state (h->element, GST_STATE_PLAYING);
   gst_harness_push_event (h, gst_event_new_stream_start ("again"));
   gst_harness_set_src_caps_str (h, CAPS);
@@ -285,7 +274,7 @@ test_latency_restart (void)
     g_assert_cmpint (gst_harness_push (h, new_frame (i)), ==, GST_FLOW_OK);
     gst_buffer_unref (gst_harness_pull (h));
   }
-  g_assert_cmpuint (query_latency (h), ==, 20 * MS);
+  g_assert_cmpuint (plugin_test_query_latency (h), ==, 20 * MS);
   plugin_test_teardown (h);
 }
 
@@ -635,7 +624,7 @@ test_started_anew (void)
     gst_element_set_state (h->element, GST_STATE_PLAYING);
     gst_harness_push_event (h, gst_event_new_stream_start ("again"));
     gst_harness_set_src_caps_str (h, CAPS);
-    query_latency (h);
+    plugin_test_query_latency (h);
   }
   plugin_test_teardown (h);
 }
