@@ -6,7 +6,7 @@
 #include <string.h>
 
 static gchar *folder;
-static GPtrArray *files;
+static GPtrArray *paths;         /* that tests were given */
 static gint leaks;
 
 void
@@ -17,7 +17,7 @@ plugin_test_init (int *argc, char ***argv)
   g_test_init (argc, argv, NULL);
   folder = g_dir_make_tmp ("gpudl-plugin-XXXXXX", NULL);
   g_assert_nonnull (folder);
-  files = g_ptr_array_new_with_free_func (g_free);
+  paths = g_ptr_array_new_with_free_func (g_free);
 }
 
 /* The leaks tracer logs each object that is alive when GStreamer shuts down. */
@@ -34,15 +34,29 @@ count_leaks (GstDebugCategory * category, GstDebugLevel level,
   }
 }
 
+/* With all that tests and what they call left in it. */
+static void
+remove_folder (void)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const gchar *name;
+
+  g_assert_nonnull (dir);
+  while ((name = g_dir_read_name (dir)) != NULL) {
+    g_autofree gchar *path = g_build_filename (folder, name, NULL);
+
+    g_assert_cmpint (g_unlink (path), ==, 0);
+  }
+  g_assert_cmpint (g_rmdir (folder), ==, 0);
+}
+
 int
 plugin_test_run (void)
 {
   int result = g_test_run ();
 
-  for (guint i = 0; i < files->len; i++)
-    g_unlink (files->pdata[i]);
-  g_rmdir (folder);
-  g_ptr_array_unref (files);
+  remove_folder ();
+  g_ptr_array_unref (paths);
   g_free (folder);
 
   gst_debug_remove_log_function (gst_debug_log_default);
@@ -61,7 +75,7 @@ plugin_test_file (const gchar * name, const gchar * text)
   gchar *path = g_build_filename (folder, name, NULL);
 
   g_assert_true (g_file_set_contents (path, text, -1, NULL));
-  g_ptr_array_add (files, path);
+  g_ptr_array_add (paths, path);
   return path;
 }
 
@@ -76,7 +90,7 @@ plugin_test_missing (void)
 {
   gchar *path = g_build_filename (folder, "nothing-is-here", NULL);
 
-  g_ptr_array_add (files, path);
+  g_ptr_array_add (paths, path);
   return path;
 }
 
