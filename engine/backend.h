@@ -15,8 +15,8 @@
  *   ticket   what a module keeps for one request of the host, from its first stage() to ticket_free().
  *
  * Who calls what, and beside what:
- *   - devices(), probe(), resolve(): any thread, beside anything; device_open(): likewise, but one at a time; open():
- *     any thread; not beside other calls on the same engine.
+ *   - devices(), probe(), resolve(), forecast(): any thread, beside anything; device_open(): likewise, but one at a
+ *     time; open(): any thread; not beside other calls on the same engine.
  *   - submit() and wait() of one slot alternate. Slots are used side by side by different threads.
  *     Without GPUDL_BACKEND_ASYNC each slot has a thread of its own, submit() computes before it returns.
  *     With it, one thread (the submitter) calls submit() of all slots and idle(), another (the completer) calls wait()
@@ -176,8 +176,11 @@ typedef struct {
     /** The engine has changed (buckets measured or added, another run time); *info is copied. Not from within open().
      */
     void (*changed)(void *host, const GpudlEngineInfo *info);
-    /** Tells who waits for open() how far it is: 0..1, and what is being done. From within open(), on its thread. */
+    /** Tells who waits how far it is: 0..1, and what is being done. From within open() or idle(), on its thread; in
+     * idle() of all that idle() will do. */
     void (*progress)(void *host, double done, const char *what);
+    /** Names a choice that the cache does not know, for people: batch, step. From within forecast(), on its thread. */
+    void (*missing)(void *host, const char *what);
 } GpudlHost;
 
 /* ---- module's functions ------------------------------------------------------------------------------------------ */
@@ -237,6 +240,16 @@ typedef struct {
     uint64_t bytes, flops; /* that the step has to move (inputs, constants, outputs) and compute; 0: not known */
 } GpudlProfileRow;
 
+/** What open() with the same params would find in the cache and take of the device. */
+typedef struct {
+    uint32_t n_choices; /* that are made by measuring, in open() and idle() together */
+    uint32_t n_known;   /* of them by the cache; the others have been named by missing() */
+    /** As GpudlEngineInfo has them after open(), 0: not known. Exact where all choices are known; else what the
+     * libraries' choices take for themselves is missing in work_bytes. */
+    uint64_t weight_bytes, work_bytes;
+    char not_kept[256]; /* why nothing that is measured could be kept in cache_dir; "": it could, or there is none */
+} GpudlOpenForecast;
+
 enum {
     GPUDL_BACKEND_ASYNC = 1 << 0 /* submit() queues, wait() waits */
 };
@@ -274,6 +287,14 @@ typedef struct {
      * can't be done, UNSUPPORTED, saying what can. cache_dir is not compared.
      */
     GpudlStatus (*resolve)(void *device, GpudlOpenParams *params, GpudlFault *fault);
+
+    /**
+     * Optional; without it there is nothing to choose and the memory is not known. Answers from the cache and the plans
+     * alone: compiles no kernel, measures nothing, writes nothing, and leaves nothing behind on the device. forecast is
+     * zeroed; constants are readable, as in open(); cancelled() means whoever waits for it.
+     */
+    GpudlStatus (*forecast)(void *device, const GpudlHost *host, const GpudlOpenParams *params,
+                            GpudlOpenForecast *forecast, GpudlFault *fault);
 
     /** Compiles and warms up; info is zeroed. host and the plans it hands out stay valid until close(), constants as
      * said at GpudlPlanTensor. params are resolved ones. */

@@ -244,6 +244,36 @@ typedef struct {
  * INVALID_ARGUMENT, DEVICE. */
 GPUDL_API GArray *gpudl_session_profile(GpudlSession *session, guint batch, guint runs, GError **error);
 
+/**
+ * Blocks until the backend has nothing more to do in idle time (compiling, measuring): a session acquired with
+ * GPUDL_AUTOTUNE_FULL has then tuned to the end. Frames may be submitted meanwhile; they come first. progress (may be
+ * NULL) is called on the calling thread. Errors: CANCELLED; DEVICE; what ended the backend's idle work.
+ */
+GPUDL_API gboolean gpudl_session_settle(GpudlSession *session, GpudlProgressFunc progress, gpointer user_data,
+                                        GCancellable *cancellable, GError **error);
+
+/** What a session would find and take, before it is loaded. Read by pointer, grows at its end. */
+typedef struct {
+    gchar *backend; /* never "auto" */
+    GpudlPrecision precision;
+    guint batch_size;  /* largest batch */
+    guint n_choices;   /* implementations that the backend chooses by measuring; 0: it has nothing to tune */
+    guint n_known;     /* of them in the cache: with all of them a start is warm */
+    gchar **missing;   /* the others, for people; NULL-terminated */
+    gchar *cache_dir;  /* where what is measured would be kept, NULL: nowhere */
+    gchar *not_kept;   /* why it could not, or NULL */
+    guint64 weights;   /* bytes on the device, 0: not known */
+    guint64 workspace; /* likewise, of all slots; without what choices that are not known take for themselves */
+} GpudlForecast;
+
+GPUDL_API void gpudl_forecast_free(GpudlForecast *forecast);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlForecast, gpudl_forecast_free)
+
+/** Asks the backend of this configuration, without loading, tuning or writing anything. Errors: as of
+ * gpudl_session_acquire(). */
+GPUDL_API GpudlForecast *gpudl_session_forecast(GpudlModel *model, const GpudlSessionConfig *config,
+                                                GCancellable *cancellable, GError **error);
+
 /** Backends built in or found, for diagnostics: NULL-terminated, caller frees with g_strfreev. With *reasons (may be
  * NULL; same length, freed alike) "" for a usable one or why it can't be used. */
 GPUDL_API gchar **gpudl_backends_list(gchar ***reasons);

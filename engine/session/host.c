@@ -131,8 +131,25 @@ static void host_progress(void *host, double done, const char *what)
 {
     GpudlSession *session = host;
 
-    if (session->progress && g_atomic_int_get(&session->loading))
-        session->progress(CLAMP(done, 0, 1), what, session->progress_data);
+    if (g_atomic_int_get(&session->loading)) {
+        if (session->progress)
+            session->progress(CLAMP(done, 0, 1), what, session->progress_data);
+        return;
+    }
+    g_mutex_lock(&session->lock);
+    session->idle_done = CLAMP(done, 0, 1);
+    g_strlcpy(session->idle_what, what, sizeof session->idle_what);
+    session->idle_told = TRUE;
+    g_cond_broadcast(&session->settling);
+    g_mutex_unlock(&session->lock);
+}
+
+static void host_missing(void *host, const char *what)
+{
+    GpudlSession *session = host;
+
+    if (session->missing)
+        g_ptr_array_add(session->missing, g_strdup(what));
 }
 
 void gpudl_host_init(GpudlHost *host, GpudlSession *session)
@@ -148,5 +165,6 @@ void gpudl_host_init(GpudlHost *host, GpudlSession *session)
         .closing = host_closing,
         .changed = host_changed,
         .progress = host_progress,
+        .missing = host_missing,
     };
 }

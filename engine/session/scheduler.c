@@ -150,6 +150,7 @@ static void set_dead(GpudlSession *session, GError *error)
         return;
     }
     session->dead = error;
+    g_cond_broadcast(&session->settling);
     gpudl_session_unlist(session);
     gpudl_device_unlist(session->device);
 }
@@ -394,6 +395,9 @@ static void use_idle_time(GpudlSession *session)
         session->host.log(session->host.host, GPUDL_LOG_WARNING, fault.message);
     set_not_busy(session);
     session->idle_due = status == GPUDL_STATUS_OK && more != 0;
+    if (status != GPUDL_STATUS_OK)
+        session->idle_error = error_of(session, status, &fault);
+    g_cond_broadcast(&session->settling);
     if (status == GPUDL_STATUS_DEVICE)
         gpudl_scheduler_die(session, error_of(session, status, &fault));
 }

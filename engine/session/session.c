@@ -155,7 +155,6 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError 
             g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "loading was cancelled");
         return FALSE;
     }
-    session->params.cache_dir = NULL; /* was the caller's */
     wrong = gpudl_host_opened(session, &info);
     if (wrong) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND, "%s: its engine has %s (%u slots, batches of %u)", prefix,
@@ -177,6 +176,8 @@ static GpudlSession *session_new(GpudlModel *model, GpudlDevice *device, const W
     session->device = device;
     session->backend = device->backend;
     session->params = wanted->params;
+    session->cache_dir = g_strdup(wanted->cache_dir);
+    session->params.cache_dir = session->cache_dir;
     session->limit = wanted->limit;
     session->timeout_ns = wanted->config->device_timeout ? wanted->config->device_timeout : DEFAULT_TIMEOUT_NS;
     session->generation = gpudl_process_generation();
@@ -188,6 +189,7 @@ static GpudlSession *session_new(GpudlModel *model, GpudlDevice *device, const W
     g_cond_init(&session->in_flight_work);
     g_cond_init(&session->errand_done);
     g_cond_init(&session->thread_ended);
+    g_cond_init(&session->settling);
     g_queue_init(&session->ready);
     g_queue_init(&session->cancelled);
     g_queue_init(&session->in_flight);
@@ -214,12 +216,15 @@ static void session_destroy(GpudlSession *session)
     g_clear_object(&session->cancellable);
     g_clear_error(&session->load_error);
     g_clear_error(&session->dead);
+    g_clear_error(&session->idle_error);
     g_queue_clear(&session->cancelled);
     g_cond_clear(&session->work);
     g_cond_clear(&session->in_flight_work);
     g_cond_clear(&session->errand_done);
     g_cond_clear(&session->thread_ended);
+    g_cond_clear(&session->settling);
     g_mutex_clear(&session->lock);
+    g_free(session->cache_dir);
     g_free(session->key);
     g_free(session);
 }
@@ -469,6 +474,22 @@ static GpudlSession *acquire_on(GpudlModel *model, GpudlDevice *device, const Gp
     if (!check_config(model, config, device->backend, error) || !resolve(model, device, config, &wanted, error))
         return NULL;
     return acquire(model, device, &wanted, cancellable, error);
+}
+
+GpudlSession *gpudl_session_prepare(GpudlModel *model, const GpudlSessionConfig *config, GCancellable *cancellable,
+                                    GError **error)
+{
+    g_autoptr(GpudlDevice) device = find_device(config, error);
+    g_auto(Wanted) wanted = {.limit = 0};
+    GpudlSession *session;
+
+    if (!device || !check_config(model, config, device->backend, error) ||
+        !resolve(model, device, config, &wanted, error))
+        return NULL;
+    session = session_new(model, g_steal_pointer(&device), &wanted, NULL, cancellable);
+    session->planner = gpudl_model_get_planner(model);
+    gpudl_host_init(&session->host, session);
+    return session;
 }
 
 /* "auto" takes the next backend where one has no means for the model, and says so. reason: why the first refuses, which

@@ -114,6 +114,8 @@ struct _GpudlSession {
     GCancellable *cancellable; /* of who loads; read while loading */
     GpudlProgressFunc progress;
     gpointer progress_data;
+    gchar *cache_dir;   /* params.cache_dir */
+    GPtrArray *missing; /* while forecast() runs: what it names */
 
     /* fixed once it is READY */
     void *engine;
@@ -140,6 +142,11 @@ struct _GpudlSession {
     gint64 busy_since;          /* asynchronous: the submitter is in the module, g_get_monotonic_time(); 0: it is not */
     GpudlExecution *submitting; /* what for, or NULL */
     gboolean idle_due;          /* asynchronous: idle() has something to do */
+    GCond settling;             /* idle_due, dead, abandoned or what follows has changed */
+    double idle_done;           /* what idle() has told, and that it has */
+    gchar idle_what[64];
+    gboolean idle_told;
+    GError *idle_error;         /* why idle() is not called any more, or NULL */
     GpudlExecution *executions; /* n_slots */
     guint n_running;            /* threads that have not ended */
     gboolean quit;
@@ -185,6 +192,9 @@ gboolean gpudl_scheduler_run(GpudlSession *session,
 /** Takes a session whose device failed out of the registry, so that the next acquire makes a new one. The session's
  * lock may be held. */
 void gpudl_session_unlist(GpudlSession *session);
+/** One that is neither listed nor opened, for its host's functions; its constants are not held. */
+GpudlSession *gpudl_session_prepare(GpudlModel *model, const GpudlSessionConfig *config, GCancellable *cancellable,
+                                    GError **error);
 /** Sessions in the registry. */
 guint gpudl_session_count(void);
 

@@ -277,6 +277,42 @@ GpudlStatus fake_open(void *device, const GpudlHost *host, const GpudlOpenParams
     return GPUDL_STATUS_OK;
 }
 
+/* Which it names are the last ones. */
+GpudlStatus fake_forecast(void *device, const GpudlHost *host, const GpudlOpenParams *params,
+                          GpudlOpenForecast *forecast, GpudlFault *fault)
+{
+    const GpudlPlan *plan = host->plan(host->host, 1, fault);
+    GpudlStatus status;
+    uint32_t us;
+
+    if (!plan)
+        return GPUDL_STATUS_UNSUPPORTED;
+    sum_constants(plan);
+    pthread_mutex_lock(&fake.lock);
+    check_open_locked(device, params);
+    us = fake.does.forecast_us;
+    fake.seen.forecasts++;
+    pthread_cond_broadcast(&fake.changed);
+    pthread_mutex_unlock(&fake.lock);
+    if (!take_time(host, us))
+        return fake_fail(fault, GPUDL_STATUS_FAILED, "cancelled");
+    pthread_mutex_lock(&fake.lock);
+    status = fake.does.forecast_status;
+    forecast->n_choices = fake.is.n_choices;
+    forecast->n_known = fake.is.n_known;
+    forecast->weight_bytes = fake.is.weight_bytes;
+    forecast->work_bytes = fake.is.work_bytes;
+    snprintf(forecast->not_kept, sizeof forecast->not_kept, "%s", fake.is.not_kept);
+    pthread_mutex_unlock(&fake.lock);
+    for (uint32_t i = forecast->n_known; i < forecast->n_choices; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "choice %u", i);
+        host->missing(host->host, name);
+    }
+    return status == GPUDL_STATUS_OK ? status : fake_fail(fault, status, "asked to foresee nothing");
+}
+
 static void check_close_locked(const FakeEngine *engine)
 {
     if (engine->closed)
@@ -354,12 +390,17 @@ GpudlStatus fake_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
 {
     FakeEngine *engine = data;
     GpudlStatus status;
+    uint32_t number, tells;
     uint64_t until;
 
     pthread_mutex_lock(&fake.lock);
     begin_idle_locked(engine);
+    number = fake.seen.idles;
+    tells = fake.does.idle_tells;
     pthread_mutex_unlock(&fake.lock);
     check_constants(engine);
+    if (tells > 0)
+        engine->host->progress(engine->host->host, (double)number / tells, "idling");
     pthread_mutex_lock(&fake.lock);
     if (fake.does.hang_idle) {
         fake_begin_hang_locked(engine);

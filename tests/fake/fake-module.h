@@ -123,6 +123,8 @@ void fake_read_job_locked(const FakeEngine *engine, const GpudlJob *job);
 GpudlStatus fake_resolve(void *device, GpudlOpenParams *params, GpudlFault *fault);
 GpudlStatus fake_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **engine,
                       GpudlEngineInfo *info, GpudlFault *fault);
+GpudlStatus fake_forecast(void *device, const GpudlHost *host, const GpudlOpenParams *params,
+                          GpudlOpenForecast *forecast, GpudlFault *fault);
 void fake_close(void *engine);
 GpudlStatus fake_idle(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);
 GpudlStatus fake_profile(void *engine, uint32_t slot, int64_t batch, uint32_t runs, const GpudlProfileRow **rows,

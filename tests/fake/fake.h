@@ -50,12 +50,14 @@ typedef struct {
     uint32_t depth;
     uint64_t run_time_ns, weight_bytes, work_bytes;
     uint32_t memory_kinds;
-    uint32_t limit_matters;     /* resolve() leaves memory_limit: another limit is another engine */
-    uint32_t early_run_time_ns; /* not 0: a thread tells of this run time before open() has returned */
-    uint32_t quiet;             /* open() logs nothing: GLib's log does not heed fork() */
-    uint32_t open_us;           /* open() takes this long, or until it is cancelled */
-    uint32_t tunes;             /* engines have a thread that asks for plans and constants and tells of changes
-                                   until closing() */
+    uint32_t limit_matters;      /* resolve() leaves memory_limit: another limit is another engine */
+    uint32_t early_run_time_ns;  /* not 0: a thread tells of this run time before open() has returned */
+    uint32_t quiet;              /* open() logs nothing: GLib's log does not heed fork() */
+    uint32_t open_us;            /* open() takes this long, or until it is cancelled */
+    uint32_t n_choices, n_known; /* what forecast() says */
+    char not_kept[256];
+    uint32_t tunes; /* engines have a thread that asks for plans and constants and tells of changes
+                       until closing() */
 } FakeNature;
 
 /** What happens. Statuses: GPUDL_STATUS_OK is for nothing. The how manieth: since reset(), from 1; 0: none. */
@@ -79,16 +81,19 @@ typedef struct {
     uint32_t fail_stage_ppm, fail_submit_ppm, fail_run_ppm, die_ppm;
 
     GpudlStatus probe_status, devices_status, device_status, alloc_status, resolve_status, open_status, idle_status,
-        profile_status;
+        profile_status, forecast_status;
     uint32_t wrong_rows;  /* profile() tells of nodes: 1: beyond the last, 2: that end before they begin, 3: below 0 */
     uint32_t idle_rounds; /* calls of idle() that say there is more */
     uint32_t idle_us;     /* each takes this long */
+    uint32_t idle_tells;  /* each tells how many of so many have been */
+    uint32_t forecast_us; /* forecast() takes this long, or until it is cancelled */
 } FakeFate;
 
 /** What has happened since reset(). */
 typedef struct {
     uint32_t opens, closes, device_opens, device_closes; /* opens: that succeeded */
     uint32_t loads;                                      /* calls of open() */
+    uint32_t forecasts;
     uint32_t resolves, stages, unstages, submits, waits, idles, profiles;
     uint32_t runs;                   /* executions that were computed */
     uint32_t jobs;                   /* in them */

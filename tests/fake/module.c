@@ -25,6 +25,7 @@ static const GpudlBackend whole_table = {
     .host_alloc = fake_host_alloc,
     .host_free = fake_host_free,
     .resolve = fake_resolve,
+    .forecast = fake_forecast,
     .open = fake_open,
     .close = fake_close,
     .stage = fake_stage,
@@ -147,6 +148,7 @@ static void set_defaults(void)
         table.unstage = NULL;
         table.ticket_free = NULL;
         table.idle = NULL;
+        table.forecast = NULL; /* nothing to tune */
     }
 }
 
