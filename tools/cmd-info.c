@@ -9,6 +9,7 @@
 #include "tools/command.h"
 #include "tools/figures.h"
 #include "tools/interrupt.h"
+#include "tools/report.h"
 #include "tools/table.h"
 #include "tools/text.h"
 
@@ -223,17 +224,68 @@ static void note_false_id(const gchar *path, const gchar *json)
                   path, json_object_get_string_member(model, "false_id"), json_object_get_string_member(model, "id"));
 }
 
+/* ---- a GPU's memory ---------------------------------------------------------------------------------------------- */
+
+static void add_session(JsonBuilder *b, const GpudlForecast *forecast)
+{
+    report_text(b, "precision", gpudl_precision_name(forecast->precision));
+    report_integer(b, "largest_batch", forecast->batch_size);
+    report_integer(b, "weight_bytes", forecast->weights);
+    report_integer(b, "work_bytes", forecast->workspace);
+    report_integer(b, "total_bytes", forecast->weights + forecast->workspace);
+    json_builder_set_member_name(b, "tuned");
+    json_builder_add_boolean_value(b, forecast->n_known == forecast->n_choices);
+}
+
+/* What a session with the defaults takes of the first NVIDIA device, or why there is none; NULL without a device. */
+static JsonNode *describe_session(GpudlModel *model, GCancellable *cancellable)
+{
+    const GpudlSessionConfig config = {.struct_size = sizeof config, .backend = "cuda", .cuda_device_id = -1};
+    g_autoptr(JsonBuilder) b = json_builder_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlForecast) forecast = gpudl_session_forecast(model, &config, cancellable, &error);
+
+    if (g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_BACKEND) ||
+        g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_NO_DEVICE) ||
+        g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED) ||
+        (forecast != NULL && forecast->weights + forecast->workspace == 0))
+        return NULL;
+    json_builder_begin_object(b);
+    if (forecast != NULL)
+        add_session(b, forecast);
+    else
+        report_text(b, "refused", error->message);
+    json_builder_end_object(b);
+    return json_builder_get_root(b);
+}
+
+/* The description with this section at its end; text is taken. */
+static gchar *add_section(gchar *text, JsonNode *session)
+{
+    g_autofree gchar *given = text;
+    g_autoptr(JsonNode) root = json_from_string(text, NULL);
+
+    json_object_set_member(json_node_get_object(root), "cuda_session", session);
+    return json_to_string(root, TRUE);
+}
+
 static int show(const gchar *path, gboolean json, gboolean layers)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GCancellable) cancellable = interrupt_begin();
     g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, cancellable, &error);
     g_autofree gchar *text = NULL;
+    JsonNode *session = model != NULL ? describe_session(model, cancellable) : NULL;
 
+    if (error == NULL && g_cancellable_is_cancelled(cancellable))
+        g_cancellable_set_error_if_cancelled(cancellable, &error);
     interrupt_end();
     if (model != NULL)
         text = gpudl_model_describe(model, layers);
-    if (g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED))
+    if (session != NULL)
+        text = add_section(g_steal_pointer(&text), session);
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
+        g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED))
         interrupt_exit(NAME, NULL);
     if (text != NULL)
         note_false_id(path, text);
@@ -260,7 +312,8 @@ int cmd_info(int argc, char **argv)
 
     status = parse_options(argv, entries, "MODEL",
                            "Shows what is inside a net.bin or an .onnx: input, pre-processing, outputs, labels,\n"
-                           "parameters, multiply-accumulates, memory, where it comes from.");
+                           "parameters, multiply-accumulates, memory, where it comes from; and what a session with\n"
+                           "the defaults takes of an NVIDIA device where there is one.");
     if (status >= 0)
         return status;
     if (arguments == NULL)

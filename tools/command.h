@@ -24,6 +24,7 @@ int cmd_info(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_tune(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /** Says "gpudl: COMMAND: message" on stderr; a progress line standing there is wiped first. */

@@ -12,6 +12,7 @@ static const Command commands[] = {
     {"run", "classify pictures and videos", cmd_run},
     {"profile", "what the steps of a network take", cmd_profile},
     {"bench", "how fast a network runs", cmd_bench},
+    {"tune", "measure what a network runs fastest with, and keep it", cmd_tune},
     {"doctor", "what is installed, what works, what is missing and how to get it", cmd_doctor},
 };
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from place import SOURCE, Skip, check, main, test, tree
 
-COMMANDS = "convert", "info", "run", "profile", "bench", "doctor"
+COMMANDS = "convert", "info", "run", "profile", "bench", "tune", "doctor"
 ANSWER = "red"
 
 

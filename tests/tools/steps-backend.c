@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A backend whose figures are known: it computes nothing, and says of its steps what stands here. Compiled twice: "cpu"
- * with profile(), "cuda" without.
+ * with profile(), "cuda" without; "cuda" tunes instead, one choice for each batch size, kept in empty files.
  *
  * It does fp32 and fp16, batches up to 4, any number of threads, one frame in 100 us. 7 threads: the first execution
  * fails. A profile of 1000 runs takes half a minute.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +66,59 @@ static GpudlStatus steps_resolve(void *device, GpudlOpenParams *params, GpudlFau
     return GPUDL_STATUS_OK;
 }
 
+/* ---- tuning ------------------------------------------------------------------------------------------------------ */
+
+/* A choice's file, to be read and written; a byte is in it. */
+static void choice_path(const GpudlOpenParams *params, uint32_t i, char *path, size_t room)
+{
+    snprintf(path, room, "%s/steps-%d-%u", params->cache_dir, (int)params->precision, i + 1);
+}
+
+static GpudlStatus steps_forecast(void *device, const GpudlHost *host, const GpudlOpenParams *params,
+                                  GpudlOpenForecast *forecast, GpudlFault *fault)
+{
+    char path[512], name[64];
+
+    if (getenv("STEPS_REFUSE"))
+        return fail(fault, GPUDL_STATUS_UNSUPPORTED, "asked to foresee nothing");
+    forecast->n_choices = params->batch_size;
+    forecast->weight_bytes = 1000000;
+    forecast->work_bytes = 2000000 * (uint64_t)params->batch_size;
+    for (uint32_t i = 0; i < params->batch_size; i++) {
+        choice_path(params, i, path, sizeof path);
+        if (access(path, R_OK) == 0) {
+            forecast->n_known++;
+            continue;
+        }
+        snprintf(name, sizeof name, "batch %u: step \x1b[31m<1>", i + 1);
+        host->missing(host->host, name);
+    }
+    if (access(params->cache_dir, W_OK) != 0)
+        snprintf(forecast->not_kept, sizeof forecast->not_kept, "nothing can be kept in %.100s: %s", params->cache_dir,
+                 strerror(errno));
+    return GPUDL_STATUS_OK;
+}
+
+/* STEPS_SLOW: it never ends by itself. */
+static void tune(const GpudlHost *host, const GpudlOpenParams *params)
+{
+    char path[512];
+
+    for (uint32_t i = 0; i < params->batch_size; i++) {
+        int fd;
+
+        choice_path(params, i, path, sizeof path);
+        host->progress(host->host, (double)i / params->batch_size, "tuning");
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+        if (fd >= 0 && write(fd, "", 1) != 1)
+            unlink(path);
+        if (fd >= 0)
+            close(fd);
+        while (getenv("STEPS_SLOW") && !host->cancelled(host->host))
+            usleep(1000);
+    }
+}
+
 static GpudlStatus steps_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **engine,
                               GpudlEngineInfo *info, GpudlFault *fault)
 {
@@ -75,6 +130,12 @@ static GpudlStatus steps_open(void *device, const GpudlHost *host, const GpudlOp
     e = calloc(1, sizeof *e);
     e->params = *params;
     e->n_nodes = plan->n_nodes;
+    if (!STEPS_PROFILE && params->autotune == GPUDL_AUTOTUNE_FULL)
+        tune(host, params);
+    if (host->cancelled(host->host)) {
+        free(e);
+        return fail(fault, GPUDL_STATUS_FAILED, "cancelled");
+    }
     *info = (GpudlEngineInfo){.n_slots = params->threads,
                               .max_batch = params->batch_size,
                               .depth = 2 * params->threads * params->batch_size,
@@ -156,6 +217,7 @@ const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interf
         .probe = steps_probe,
         .devices = steps_devices,
         .resolve = steps_resolve,
+        .forecast = STEPS_PROFILE ? NULL : steps_forecast,
         .open = steps_open,
         .close = steps_close,
         .submit = steps_submit,

@@ -17,7 +17,7 @@ import onnxfile
 from cli import GPUDL, MAKE_MODEL, STEPS, TESTCARD, Skip, check, check_run, gpudl, main, test
 
 MEDIA = Path(__file__).parent / "media"
-COMMANDS = "convert", "info", "run", "profile", "bench", "doctor"
+COMMANDS = "convert", "info", "run", "profile", "bench", "tune", "doctor"
 COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
 
