@@ -247,7 +247,7 @@ typedef struct {
     /** As GpudlEngineInfo has them after open(), 0: not known. Exact where all choices are known; else what the
      * libraries' choices take for themselves is missing in work_bytes. */
     uint64_t weight_bytes, work_bytes;
-    char not_kept[256]; /* why nothing that is measured could be kept in cache_dir; "": it could, or there is none */
+    char not_kept[512]; /* why nothing that is measured could be kept in cache_dir; "": it could, or there is none */
 } GpudlOpenForecast;
 
 enum {

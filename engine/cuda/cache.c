@@ -247,6 +247,45 @@ static char *compose(const CudaCache *cache, const char *step, const CudaCacheEn
     return data;
 }
 
+static void say_not_kept(const CudaCache *cache, int error, char *message, size_t room)
+{
+    snprintf(message, room,
+             "what was tuned can't be kept in %s: %s; make it a folder that can be written to, or name another by "
+             "GPUDL_CACHE_DIR",
+             cache->folder, strerror(error));
+}
+
+/* Of the folders that a file would lie in, the innermost that is there decides. */
+int cuda_cache_can_write(const CudaCache *cache, char *message, size_t room)
+{
+    char *path, *end;
+    struct stat st;
+    int good;
+
+    if (cache->folder == NULL)
+        return 1;
+    path = path_of(cache, cache->folder, "", "");
+    errno = ENOMEM;
+    end = path != NULL ? strrchr(path, '/') : NULL;
+    while (end != NULL && end != path) {
+        *end = '\0';
+        if (stat(path, &st) == 0 || errno != ENOENT)
+            break;
+        end = strrchr(path, '/');
+    }
+    if (path != NULL && (end == path || end == NULL)) /* the file system's root, or a relative path's folder */
+        snprintf(path, 2, "%s", end == NULL ? "." : "/");
+    good = path != NULL && access(path, W_OK | X_OK) == 0 && stat(path, &st) == 0;
+    if (good && !S_ISDIR(st.st_mode)) {
+        good = 0;
+        errno = ENOTDIR;
+    }
+    if (!good)
+        say_not_kept(cache, errno, message, room);
+    free(path);
+    return good;
+}
+
 int cuda_cache_write(const CudaCache *cache, const char *step, const CudaCacheEntry *entry, char *message, size_t room)
 {
     static atomic_uint counter;
@@ -274,10 +313,7 @@ int cuda_cache_write(const CudaCache *cache, const char *step, const CudaCacheEn
         }
     }
     if (!good)
-        snprintf(message, room,
-                 "what was tuned can't be kept in %s: %s; make it a folder that can be written to, or name another by "
-                 "GPUDL_CACHE_DIR",
-                 cache->folder, strerror(errno));
+        say_not_kept(cache, errno, message, room);
     free(path);
     free(temporary);
     free(data);

@@ -39,6 +39,8 @@ void cuda_cache_close(CudaCache *cache);
 /** step: one line that says what is computed. FALSE if nothing is known of it. forms: entries have a form below it, the
  * last of which is that without a plan. */
 int cuda_cache_read(const CudaCache *cache, const char *step, int32_t forms, CudaCacheEntry *entry);
+/** FALSE, with what is wrong in message, if nothing could be kept; TRUE where there is no folder. Writes nothing. */
+int cuda_cache_can_write(const CudaCache *cache, char *message, size_t room);
 /** Replaces what was known. FALSE, with what went wrong in message, if it can't be kept; TRUE where there is no folder.
  */
 int cuda_cache_write(const CudaCache *cache, const char *step, const CudaCacheEntry *entry, char *message, size_t room);

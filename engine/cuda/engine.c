@@ -82,12 +82,31 @@ static void free_slot(CudaSlot *slot)
 
 /* ---- buckets ----------------------------------------------------------------------------------------------------- */
 
-/* From beginning to end on this thread. */
-static CudaProgram *compile(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault)
+/* What who waits for open() is told: part of parts is being compiled. */
+typedef struct {
+    const GpudlHost *host;
+    const CudaTuning *tuning;
+    int64_t batch;
+    int part, parts;
+} Watched;
+
+static void tell_progress(void *data)
+{
+    const Watched *w = data;
+    char what[48];
+
+    snprintf(what, sizeof what, "choosing for batch %lld", (long long)w->batch);
+    w->host->progress(w->host->host, (w->part + cuda_tuning_done(w->tuning)) / w->parts, what);
+}
+
+/* From beginning to end on this thread. parts 0: nobody waits. */
+static CudaProgram *compile(CudaEngine *engine, int64_t batch, int part, int parts, GpudlStatus *status,
+                            GpudlFault *fault)
 {
     CudaShared *shared = &engine->shared;
     const GpudlPlan *plan = shared->host->plan(shared->host->host, batch, fault);
     CudaCompilation *compilation;
+    Watched watched = {shared->host, NULL, batch, part, parts};
     cudaError_t error;
     int done;
 
@@ -95,6 +114,9 @@ static CudaProgram *compile(CudaEngine *engine, int64_t batch, GpudlStatus *stat
     compilation = plan != NULL ? cuda_compile_begin(shared, plan, status, fault) : NULL;
     if (compilation == NULL)
         return NULL;
+    watched.tuning = compilation->tuning;
+    if (parts > 0)
+        cuda_tuning_watch(compilation->tuning, tell_progress, &watched);
     cuda_tuning_build(compilation->tuning);
     *status = cuda_tuning_try(compilation->tuning, UINT64_MAX, &done, fault);
     error = cudaStreamSynchronize(NULL); /* uploads of weights */
@@ -191,7 +213,7 @@ CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *st
         return NULL;
     bucket = calloc(1, sizeof *bucket);
     if (bucket != NULL)
-        bucket->program = compile(engine, batch, status, fault);
+        bucket->program = compile(engine, batch, 0, 0, status, fault);
     else
         *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for batch %lld", (long long)batch);
     host->release_constants(host->host);
@@ -230,33 +252,38 @@ void cuda_engine_tell(CudaEngine *engine)
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-/* Largest batch that the model and the request permit. */
-static CudaProgram *compile_largest(CudaEngine *engine, GpudlStatus *status, GpudlFault *fault)
+int cuda_engine_plan_batches(CudaEngine *engine, GpudlFault *fault)
 {
     const GpudlHost *host = engine->shared.host;
 
+    engine->plan1 = host->plan(host->host, 1, fault);
+    if (engine->plan1 == NULL)
+        return 0;
     if (engine->params.batch_size > 1 && host->plan(host->host, engine->params.batch_size, fault) == NULL) {
         host->log(host->host, GPUDL_LOG_INFO, fault->message);
         engine->params.batch_size = 1;
     }
-    return compile(engine, engine->params.batch_size, status, fault);
+    for (uint32_t batch = 2; batch < engine->params.batch_size && engine->n_wanted < GPUDL_MAX_BUCKETS - 2; batch *= 2)
+        engine->wanted[engine->n_wanted++] = batch;
+    engine->n_wanted_ever = engine->n_wanted;
+    return 1;
 }
 
 static GpudlStatus open_engine(CudaEngine *engine, GpudlFault *fault)
 {
-    const GpudlHost *host = engine->shared.host;
     GpudlStatus status = GPUDL_STATUS_UNSUPPORTED;
     CudaProgram *largest, *single = NULL;
+    int parts;
 
-    engine->plan1 = host->plan(host->host, 1, fault);
-    if (engine->plan1 == NULL)
+    if (!cuda_engine_plan_batches(engine, fault))
         return status;
+    parts = engine->params.batch_size > 1 ? 2 : 1;
     status = gpudl_module_check_input(engine->plan1, &engine->params, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
-    largest = compile_largest(engine, &status, fault);
+    largest = compile(engine, engine->params.batch_size, 0, parts, &status, fault);
     if (largest != NULL && engine->params.batch_size > 1) {
-        single = compile(engine, 1, &status, fault);
+        single = compile(engine, 1, 1, parts, &status, fault);
         if (single == NULL) {
             cuda_program_free(largest);
             largest = NULL;
@@ -280,8 +307,6 @@ static GpudlStatus open_engine(CudaEngine *engine, GpudlFault *fault)
     }
     cuda_program_free(largest);
     cuda_program_free(single);
-    for (uint32_t batch = 2; batch < engine->params.batch_size && engine->n_wanted < GPUDL_MAX_BUCKETS - 2; batch *= 2)
-        engine->wanted[engine->n_wanted++] = batch;
     return status;
 }
 
@@ -313,15 +338,14 @@ void cuda_close(void *data)
     free(engine);
 }
 
-GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **result,
-                      GpudlEngineInfo *info, GpudlFault *fault)
+CudaEngine *cuda_engine_new(CudaDevice *dev, const GpudlHost *host, const GpudlOpenParams *params, GpudlFault *fault)
 {
     CudaEngine *engine = calloc(1, sizeof *engine);
-    CudaDevice *dev = device;
-    GpudlStatus status;
 
-    if (engine == NULL)
-        return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
+    if (engine == NULL) {
+        gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
+        return NULL;
+    }
     pthread_mutex_init(&engine->lock, NULL);
     cuda_idle_init(engine);
     engine->params = *params;
@@ -335,13 +359,28 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
     engine->shared.convs =
         (CudaConvs){.device = dev, .host = host, .measured = params->autotune == GPUDL_AUTOTUNE_FULL};
     engine->shared.weights.device = dev;
+    if (params->autotune == GPUDL_AUTOTUNE_OFF || cuda_convs_open_cache(&engine->shared.convs, params->cache_dir))
+        return engine;
+    gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
+    cuda_close(engine);
+    return NULL;
+}
+
+GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **result,
+                      GpudlEngineInfo *info, GpudlFault *fault)
+{
+    CudaDevice *dev = device;
+    GpudlStatus status = GPUDL_STATUS_NO_MEMORY;
+    CudaEngine *engine;
+
     cuda_enter(dev);
-    status = params->autotune == GPUDL_AUTOTUNE_OFF || cuda_convs_open_cache(&engine->shared.convs, params->cache_dir)
-                 ? open_engine(engine, fault)
-                 : gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
+    engine = cuda_engine_new(dev, host, params, fault);
+    if (engine != NULL)
+        status = open_engine(engine, fault);
     cuda_leave(dev);
     if (status != GPUDL_STATUS_OK) {
-        cuda_close(engine);
+        if (engine != NULL)
+            cuda_close(engine);
         return status;
     }
     engine->info.n_slots = CUDA_SLOTS;

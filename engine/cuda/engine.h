@@ -40,7 +40,7 @@ typedef struct {
     const GpudlPlan *plan1;
     uint32_t n_buckets, n_wanted; /* ascending; wanted ones are compiled while idle */
     CudaBucket buckets[GPUDL_MAX_BUCKETS];
-    uint32_t wanted[GPUDL_MAX_BUCKETS];
+    uint32_t wanted[GPUDL_MAX_BUCKETS], n_wanted_ever;
     uint64_t work_bytes; /* of a slot's workspace */
     CudaSlot slots[CUDA_SLOTS];
     pthread_mutex_t lock; /* others, for as long as one of them runs; before the device's */
@@ -56,6 +56,12 @@ typedef struct {
     int built; /* under built_lock */
 } CudaEngine;
 
+/** An engine without programs yet, its cache open; cuda_close() frees it. In the device's context. NULL with *fault. */
+CudaEngine *cuda_engine_new(CudaDevice *device, const GpudlHost *host, const GpudlOpenParams *params,
+                            GpudlFault *fault);
+/** Largest batch that model and params permit becomes params.batch_size, and those between it and 1 are wanted. FALSE
+ * with *fault if there is not even batch 1. */
+int cuda_engine_plan_batches(CudaEngine *engine, GpudlFault *fault);
 GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **engine,
                       GpudlEngineInfo *info, GpudlFault *fault);
 void cuda_close(void *engine);
@@ -70,6 +76,10 @@ CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *st
 GpudlStatus cuda_engine_add(CudaEngine *engine, CudaProgram *program, GpudlFault *fault);
 /** Brings the info up to date. */
 void cuda_engine_tell(CudaEngine *engine);
+
+/* forecast.c */
+GpudlStatus cuda_forecast(void *device, const GpudlHost *host, const GpudlOpenParams *params,
+                          GpudlOpenForecast *forecast, GpudlFault *fault);
 
 /* idle.c */
 GpudlStatus cuda_idle(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);

@@ -102,6 +102,17 @@ static GpudlStatus end(CudaEngine *engine, GpudlFault *fault)
     return status;
 }
 
+/* All that idle() does are batch sizes; building takes about as long as trying. */
+static void tell(const CudaEngine *engine)
+{
+    const GpudlHost *host = engine->shared.host;
+    const double under_way = engine->pending != NULL ? 1 - cuda_tuning_done(engine->pending->tuning) : 0;
+    const double left = engine->n_wanted + under_way;
+
+    if (engine->n_wanted_ever > 0)
+        host->progress(host->host, 1 - left / engine->n_wanted_ever, "choosing for further batches");
+}
+
 static GpudlStatus advance(CudaEngine *engine, uint64_t deadline_ns, GpudlFault *fault)
 {
     GpudlStatus status = engine->pending == NULL ? begin(engine, fault) : GPUDL_STATUS_OK;
@@ -126,6 +137,7 @@ GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
         status = advance(engine, gpudl_module_now_ns() + budget_ns, fault);
         if (status != GPUDL_STATUS_OK)
             cuda_idle_end(engine);
+        tell(engine);
         cuda_leave(engine->shared.device);
     }
     if (status != GPUDL_STATUS_OK && status != GPUDL_STATUS_DEVICE) {

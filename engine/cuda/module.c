@@ -39,6 +39,7 @@ const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interf
         .host_alloc = cuda_host_alloc,
         .host_free = cuda_host_free,
         .resolve = cuda_resolve,
+        .forecast = cuda_forecast,
         .open = cuda_open,
         .close = cuda_close,
         .stage = cuda_stage,

@@ -22,8 +22,11 @@ typedef struct {
 struct CudaTuning {
     const CudaConvs *convs;
     Candidates *candidates;
-    uint32_t n, tried;
+    uint32_t n;
+    atomic_uint tried;
     atomic_uint next; /* threads that build take one after the other */
+    void (*watch)(void *data);
+    void *watch_data;
     CudaTrial trial;
     int is_open;
 };
@@ -32,6 +35,7 @@ typedef struct {
     CudaTuning *tuning;
     cudnnHandle_t handle;
     pthread_t thread;
+    int watched; /* runs on the thread that called build() */
 } Builder;
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
@@ -139,6 +143,12 @@ static int is_unwanted(const GpudlHost *host)
     return host->cancelled(host->host) || host->closing(host->host);
 }
 
+static void tell_watcher(const CudaTuning *tuning)
+{
+    if (tuning->watch != NULL)
+        tuning->watch(tuning->watch_data);
+}
+
 static void *build_plans(void *data)
 {
     const Builder *self = data;
@@ -153,6 +163,8 @@ static void *build_plans(void *data)
             break;
         if (!tuning->candidates[i].is_known)
             find_plans(convs, self->handle, &tuning->candidates[i], convs->measured);
+        if (self->watched)
+            tell_watcher(tuning);
     }
     cuda_leave(convs->device);
     return NULL;
@@ -184,8 +196,10 @@ void cuda_tuning_build(CudaTuning *tuning)
     for (uint32_t i = 1; i < n; i++)
         if (pthread_create(&builders[i].thread, NULL, build_plans, &builders[i]) == 0)
             started |= 1u << i;
-    if (n > 0)
+    if (n > 0) {
+        builders[0].watched = 1;
         build_plans(&builders[0]);
+    }
     for (uint32_t i = 1; i < n; i++)
         if ((started & 1u << i) != 0)
             pthread_join(builders[i].thread, NULL);
@@ -344,9 +358,63 @@ GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done,
             return gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled while trying convolutions");
         if (tuning->tried < tuning->n)
             status = try_next(tuning, fault);
+        tell_watcher(tuning);
         *done = tuning->tried == tuning->n;
     } while (status == GPUDL_STATUS_OK && !*done && gpudl_module_now_ns() < deadline_ns);
     return status;
+}
+
+/* ---- without trying ---------------------------------------------------------------------------------------------- */
+
+static void recall_one(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int names, uint32_t *n_known)
+{
+    char text[512], named[560];
+
+    load_plan(convs, handle, c);
+    if (c->is_known) {
+        take(convs, c->conv, &c->plans[0], c->ns);
+        ++*n_known;
+    } else if (names) {
+        cuda_conv_key_text(&c->conv->key, text, sizeof text);
+        snprintf(named, sizeof named, "batch %d: %s", c->conv->key.n, text);
+        convs->host->missing(convs->host->host, named);
+    }
+    c->conv->chosen = 1;
+    free_plans(convs, c);
+}
+
+GpudlStatus cuda_tuning_recall(CudaTuning *tuning, int names, uint32_t *n_known, GpudlFault *fault)
+{
+    CudaDevice *device = tuning->convs->device;
+    cudnnHandle_t handle;
+
+    if (tuning->n == 0)
+        return GPUDL_STATUS_OK;
+    pthread_mutex_lock(&device->building);
+    handle = cuda_handle(device, 1, fault);
+    for (uint32_t i = 0; i < tuning->n && handle != NULL && !is_unwanted(tuning->convs->host); i++)
+        recall_one(tuning->convs, handle, &tuning->candidates[i], names, n_known);
+    pthread_mutex_unlock(&device->building);
+    return handle != NULL ? GPUDL_STATUS_OK : GPUDL_STATUS_BACKEND;
+}
+
+uint32_t cuda_tuning_size(const CudaTuning *tuning)
+{
+    return tuning->n;
+}
+
+/* Building takes about as long as trying. */
+double cuda_tuning_done(const CudaTuning *tuning)
+{
+    const uint32_t next = atomic_load(&tuning->next), built = next < tuning->n ? next : tuning->n;
+
+    return tuning->n > 0 ? 0.5 * (built + atomic_load(&tuning->tried)) / tuning->n : 1;
+}
+
+void cuda_tuning_watch(CudaTuning *tuning, void (*watch)(void *data), void *data)
+{
+    tuning->watch = watch;
+    tuning->watch_data = data;
 }
 
 CudaTuning *cuda_tuning_new(CudaConvs *convs, GpudlFault *fault)

@@ -32,6 +32,16 @@ void cuda_tuning_build(CudaTuning *tuning);
 /** After building, in the device's context, its lock not held: tries problems until the deadline
  * (gpudl_module_now_ns()); at least one. *done: all have been. */
 GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done, GpudlFault *fault);
+/** Instead of building and trying, for a program that is placed but never runs: takes what the cache knows, which adds
+ * to *n_known; the rest is left without work memory, and named to the host's missing() if names. In the device's
+ * context. */
+GpudlStatus cuda_tuning_recall(CudaTuning *tuning, int names, uint32_t *n_known, GpudlFault *fault);
+/** How many there are. */
+uint32_t cuda_tuning_size(const CudaTuning *tuning);
+/** How much of building and trying is done, 0..1. Any thread. */
+double cuda_tuning_done(const CudaTuning *tuning);
+/** Is called now and then by the threads that call build() and try(), no lock held but the one for building. */
+void cuda_tuning_watch(CudaTuning *tuning, void (*watch)(void *data), void *data);
 /** Takes NULL. In the device's context. */
 void cuda_tuning_free(CudaTuning *tuning);
 

@@ -285,6 +285,50 @@ static void test_a_folder_that_cannot_be_written_is_told(void)
     end(&f);
 }
 
+static void check_can_write(const gchar *folder, const gchar *says)
+{
+    char message[512] = "";
+    CudaCache cache;
+
+    g_assert_true(cuda_cache_open(&cache, folder, NULL, device));
+    g_assert_cmpint(cuda_cache_can_write(&cache, message, sizeof message), ==, says == NULL);
+    if (says != NULL) {
+        g_assert_nonnull(strstr(message, folder));
+        g_assert_nonnull(strstr(message, says));
+        g_assert_nonnull(strstr(message, "GPUDL_CACHE_DIR"));
+    } else {
+        g_assert_cmpstr(message, ==, "");
+    }
+    cuda_cache_close(&cache);
+}
+
+/* Nothing is made by asking. A user who may do all (root) is not refused by permissions, but by a file system is. */
+static void test_whether_it_can_be_written_is_told_before(void)
+{
+    Fixture f = begin();
+    g_autofree gchar *below = g_build_filename(f.folder, "a", "b", NULL);
+    g_autofree gchar *above = g_build_filename(f.folder, "a", NULL);
+    g_autofree gchar *file = g_build_filename(f.folder, "file", NULL);
+    g_autofree gchar *in_file = g_build_filename(file, "a", "b", NULL);
+    g_autofree gchar *sealed = g_build_filename(f.folder, "sealed", NULL);
+    g_autofree gchar *in_sealed = g_build_filename(sealed, "a", NULL);
+
+    check_can_write(f.folder, NULL);
+    check_can_write(below, NULL);
+    g_assert_false(g_file_test(above, G_FILE_TEST_EXISTS));
+    g_assert_true(g_file_set_contents(file, "", 0, NULL));
+    check_can_write(file, "Not a directory");
+    check_can_write(in_file, "Not a directory");
+    g_assert_cmpint(g_mkdir(sealed, 0500), ==, 0);
+    if (geteuid() != 0) {
+        check_can_write(sealed, "Permission denied");
+        check_can_write(in_sealed, "Permission denied");
+    }
+    g_assert_cmpint(g_rmdir(sealed), ==, 0);
+    g_remove(file);
+    end(&f);
+}
+
 /* Each plan is one letter, over and over: a mixture would be seen. */
 static gpointer write_often(gpointer data)
 {
@@ -332,6 +376,8 @@ int main(int argc, char **argv)
     g_test_add_func("/cuda-cache/only-plain-files-of-our-own-are-read", test_only_plain_files_of_our_own_are_read);
     g_test_add_func("/cuda-cache/a-folder-that-cannot-be-written-is-told",
                     test_a_folder_that_cannot_be_written_is_told);
+    g_test_add_func("/cuda-cache/whether-it-can-be-written-is-told-before",
+                    test_whether_it_can_be_written_is_told_before);
     g_test_add_func("/cuda-cache/nothing-is-left-of-what-cannot-be-kept", test_nothing_is_left_of_what_cannot_be_kept);
     g_test_add_func("/cuda-cache/files-are-whole-at-any-time", test_files_are_whole_at_any_time);
     return g_test_run();

@@ -55,7 +55,7 @@ typedef struct {
     uint32_t quiet;              /* open() logs nothing: GLib's log does not heed fork() */
     uint32_t open_us;            /* open() takes this long, or until it is cancelled */
     uint32_t n_choices, n_known; /* what forecast() says */
-    char not_kept[256];
+    char not_kept[512];
     uint32_t tunes; /* engines have a thread that asks for plans and constants and tells of changes
                        until closing() */
 } FakeNature;
