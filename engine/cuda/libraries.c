@@ -12,11 +12,6 @@
 /* Oldest that has all that is called here. */
 #define CUDNN_LEAST 90000
 
-typedef struct {
-    const char *name;
-    size_t offset; /* of the function pointer in the library's table */
-} Symbol;
-
 #define DRIVER(symbol, member)                                                                                         \
     {                                                                                                                  \
         symbol, offsetof(CudaDriver, member)                                                                           \
@@ -26,35 +21,35 @@ typedef struct {
         symbol, offsetof(CudaCudnn, member)                                                                            \
     }
 
-static const Symbol driver_symbols[] = {DRIVER("cuInit", init),
-                                        DRIVER("cuDriverGetVersion", get_version),
-                                        DRIVER("cuCtxPushCurrent_v2", ctx_push),
-                                        DRIVER("cuCtxPopCurrent_v2", ctx_pop),
-                                        DRIVER("cuCtxGetDevice", ctx_get_device),
-                                        DRIVER("cuDevicePrimaryCtxRetain", primary_retain),
-                                        DRIVER("cuDevicePrimaryCtxRelease_v2", primary_release),
-                                        DRIVER("cuGetErrorName", get_error_name),
-                                        {NULL, 0}};
-static const Symbol cudnn_symbols[] = {CUDNN("cudnnGetVersion", get_version),
-                                       CUDNN("cudnnCreate", create),
-                                       CUDNN("cudnnDestroy", destroy),
-                                       CUDNN("cudnnSetStream", set_stream),
-                                       CUDNN("cudnnGetErrorString", get_error_string),
-                                       CUDNN("cudnnGetLastErrorString", get_last_error_string),
-                                       CUDNN("cudnnBackendCreateDescriptor", create_descriptor),
-                                       CUDNN("cudnnBackendDestroyDescriptor", destroy_descriptor),
-                                       CUDNN("cudnnBackendFinalize", finalize),
-                                       CUDNN("cudnnBackendSetAttribute", set_attribute),
-                                       CUDNN("cudnnBackendGetAttribute", get_attribute),
-                                       CUDNN("cudnnBackendExecute", execute),
-                                       {NULL, 0}};
+static const CudaSymbol driver_symbols[] = {DRIVER("cuInit", init),
+                                            DRIVER("cuDriverGetVersion", get_version),
+                                            DRIVER("cuCtxPushCurrent_v2", ctx_push),
+                                            DRIVER("cuCtxPopCurrent_v2", ctx_pop),
+                                            DRIVER("cuCtxGetDevice", ctx_get_device),
+                                            DRIVER("cuDevicePrimaryCtxRetain", primary_retain),
+                                            DRIVER("cuDevicePrimaryCtxRelease_v2", primary_release),
+                                            DRIVER("cuGetErrorName", get_error_name),
+                                            {NULL, 0}};
+static const CudaSymbol cudnn_symbols[] = {CUDNN("cudnnGetVersion", get_version),
+                                           CUDNN("cudnnCreate", create),
+                                           CUDNN("cudnnDestroy", destroy),
+                                           CUDNN("cudnnSetStream", set_stream),
+                                           CUDNN("cudnnGetErrorString", get_error_string),
+                                           CUDNN("cudnnGetLastErrorString", get_last_error_string),
+                                           CUDNN("cudnnBackendCreateDescriptor", create_descriptor),
+                                           CUDNN("cudnnBackendDestroyDescriptor", destroy_descriptor),
+                                           CUDNN("cudnnBackendFinalize", finalize),
+                                           CUDNN("cudnnBackendSetAttribute", set_attribute),
+                                           CUDNN("cudnnBackendGetAttribute", get_attribute),
+                                           CUDNN("cudnnBackendExecute", execute),
+                                           {NULL, 0}};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Fills the table; the name of a symbol that is missing, or NULL. */
-static const char *read_symbols(void *library, const Symbol *symbols, void *table)
+static const char *read_symbols(void *library, const CudaSymbol *symbols, void *table)
 {
-    for (const Symbol *s = symbols; s->name != NULL; s++) {
+    for (const CudaSymbol *s = symbols; s->name != NULL; s++) {
         void *address = dlsym(library, s->name);
 
         if (address == NULL)
@@ -183,4 +178,20 @@ GpudlStatus cuda_cudnn(const CudaCudnn **out, GpudlFault *fault)
     pthread_mutex_unlock(&lock);
     *out = &cudnn;
     return status;
+}
+
+int cuda_library(const char *name, const CudaSymbol *symbols, void *table, char *why, size_t room)
+{
+    char second[320];
+    const char *const places[] = {name, second, NULL};
+    const char *missing;
+    void *library;
+
+    snprintf(second, sizeof second, "%s/%s", GPUDL_CUDA_LIBDIR, name);
+    why[0] = '\0';
+    library = open_first(places, why, room);
+    missing = library != NULL ? read_symbols(library, symbols, table) : NULL;
+    if (missing != NULL)
+        snprintf(why, room, "%s has no %s", name, missing);
+    return library != NULL && missing == NULL;
 }

@@ -40,6 +40,16 @@ typedef struct {
     cudnnStatus_t (*execute)(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t variant);
 } CudaCudnn;
 
+/** A function of a library, and where a table of such pointers has it. A list ends with a name of NULL. */
+typedef struct {
+    const char *name;
+    size_t offset;
+} CudaSymbol;
+
+/** Opens a library of NVIDIA's by its file's name, where the loader or the build has it, and fills the table; FALSE,
+ * and why, if it is not there or lacks one. Stays open in both cases. */
+int cuda_library(const char *name, const CudaSymbol *symbols, void *table, char *why, size_t room);
+
 /** Any thread. *out is static. NO_DEVICE if there is no driver, or one that does not start. */
 GpudlStatus cuda_driver(const CudaDriver **out, GpudlFault *fault);
 /** BACKEND if there is none, or one that this module can't use. Only with a driver: cuDNN needs one to load. */
