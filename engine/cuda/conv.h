@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * Convolutions by cuDNN's graph interface. A problem has several graphs that compute it (which engines cuDNN has for it
- * hangs on the graph), each several plans; one of them is chosen, the first that can be built or the fastest.
+ * Convolutions, by cuDNN's graph interface for the most part. A problem has several graphs that compute it (which
+ * engines cuDNN has for it hangs on the graph), each several plans; one of them is chosen, the first that can be built
+ * or the fastest.
  */
 #ifndef GPUDL_ENGINE_CUDA_CONV_H
 #define GPUDL_ENGINE_CUDA_CONV_H
@@ -27,8 +28,14 @@ typedef enum {
     CUDA_CONV_BIAS_FIRST,         /* conv + float bias + z, activation: kernels compiled when the plan is made */
     CUDA_CONV_BARE,               /* the convolution alone; the rest is a kernel of our own */
     CUDA_CONV_FORMS,
-    CUDA_CONV_OWN = CUDA_CONV_FORMS /* all of it by our own kernel: where cuDNN has nothing that is right */
+    CUDA_CONV_LT = CUDA_CONV_FORMS, /* all of it as one product of matrices, by cuBLASLt (lt.h) */
+    CUDA_CONV_OWN                   /* all of it by our own kernel: where the libraries have nothing that is right */
 } CudaConvForm;
+
+/** An algorithm of cuBLASLt's, as plain data. */
+typedef struct {
+    uint64_t data[8];
+} CudaLtAlgo;
 
 typedef struct CudaConv CudaConv;
 struct CudaConv {
@@ -36,7 +43,8 @@ struct CudaConv {
     CudaConvKey key;
     int chosen; /* a plan, or our own kernel */
     CudaConvForm form;
-    cudnnBackendDescriptor_t plan; /* NULL: our own kernel */
+    cudnnBackendDescriptor_t plan; /* NULL: cuBLASLt or our own kernel, as the form says */
+    CudaLtAlgo lt;                 /* of that form */
     int64_t workspace;
     float ns; /* of one run, 0: not measured */
     char name[32];
@@ -50,6 +58,7 @@ int cuda_conv_fuses(const GpudlAct *act);
 typedef struct {
     CudaConvForm form;
     cudnnBackendDescriptor_t plan;
+    CudaLtAlgo lt;
     int64_t workspace;
     char name[32];
 } CudaConvPlan;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/module.h"
+#include "lt.h"
 
 /* What the kernels are compiled for at least; cuDNN 9 asks for no more. */
 #define LEAST_MAJOR 7
@@ -291,6 +292,7 @@ void cuda_device_close(void *data)
         for (int i = 0; i < CUDA_BUILDERS; i++)
             if (self->handles[i] != NULL)
                 self->cudnn->destroy(self->handles[i]);
+        cuda_lt_close(self);
         if (self->upload != NULL)
             cudaStreamDestroy(self->upload);
         cuda_leave(self);

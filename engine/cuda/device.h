@@ -14,12 +14,15 @@
 /** Handles: one to run with, one for each thread that builds plans. */
 #define CUDA_BUILDERS 17
 
+typedef struct CudaLt CudaLt;
+
 typedef struct {
     int32_t id;
     CUcontext context;
     int primary; /* retained by this object */
     const CudaDriver *driver;
     const CudaCudnn *cudnn;
+    CudaLt *lt;          /* cuBLASLt, NULL until it is wanted (lt.h) */
     cudaStream_t upload; /* of stage() */
     struct cudaDeviceProp properties;
     /* building before lock. building: handles from 1 on, for as long as plans are built with them; seconds. lock:

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/module.h"
+#include "lt.h"
 
 void cuda_program_free(CudaProgram *program)
 {
@@ -60,11 +61,23 @@ int cuda_program_queue(const CudaRun *run, uint32_t begin, uint32_t end, uint32_
     return status;
 }
 
+static GpudlStatus fail_lt(const CudaRun *run, const char *node, const CudaStep *step, int status, GpudlFault *fault)
+{
+    const cudaError_t below = cudaPeekAtLastError();
+    const char *name = cuda_lt_status_name(run->device, status);
+
+    if (below != cudaSuccess)
+        return cuda_fail(run->device, fault, below, "node '%s' by %s: %s", node, step->what, name);
+    return gpudl_module_fail(fault, GPUDL_STATUS_BACKEND, "node '%s' by %s: %s", node, step->what, name);
+}
+
 GpudlStatus cuda_program_fault(const CudaRun *run, uint32_t step, int status, GpudlFault *fault)
 {
     const CudaStep *s = &run->program->steps[step];
     const char *name = run->program->plan->nodes[s->node].name;
 
+    if (status >= CUDA_STEP_LT)
+        return fail_lt(run, name, s, status - CUDA_STEP_LT, fault);
     if (status >= CUDA_STEP_CUDNN)
         return cuda_fail_cudnn(run->device, fault, (cudnnStatus_t)(status - CUDA_STEP_CUDNN), "node '%s' by %s", name,
                                s->what);

@@ -48,9 +48,10 @@ typedef struct {
     cudnnHandle_t handle;
 } CudaRun;
 
-/** Queues a step: 0, or a status of kernels, CUDA (positive) or cuDNN (above CUDA_STEP_CUDNN). */
+/** Queues a step: 0, or a status of kernels, CUDA (positive), cuDNN (above CUDA_STEP_CUDNN) or cuBLASLt. */
 typedef int CudaLaunch(const CudaStep *step, const CudaRun *run);
 #define CUDA_STEP_CUDNN 1000000
+#define CUDA_STEP_LT 2000000
 
 /** What a step reads and writes are values, -1: none. */
 struct CudaStep {

@@ -6,6 +6,7 @@
 
 #include "engine/module.h"
 #include "kernels/half.h"
+#include "lt.h"
 
 /* A measurement: the median of so many replays of a graph of so many runs, about the time that a layer takes in a
  * network. */
@@ -191,6 +192,8 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
 {
     const CudaDevice *device = trial->device;
 
+    if (plan->form == CUDA_CONV_LT)
+        return cuda_lt_run(device, trial->key, &plan->lt, plan->workspace, &trial->data, trial->stream) == 0;
     if (cuda_conv_run(device, device->handles[0], trial->key, plan->form, plan->plan, &trial->data) !=
         CUDNN_STATUS_SUCCESS)
         return 0;
