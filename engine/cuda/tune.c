@@ -5,10 +5,11 @@
 #include <unistd.h>
 
 #include "engine/module.h"
+#include "lt.h"
 #include "trial.h"
 
 #define PLANS_PER_FORM 4
-#define MOST_PLANS (CUDA_CONV_FORMS * PLANS_PER_FORM)
+#define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more */
 
 /* A problem being worked on, by one thread. */
 typedef struct {
@@ -92,6 +93,8 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
 
     for (int form = 0; form < CUDA_CONV_BARE && (all || c->n == 0); form++)
         c->n += cuda_conv_plans(convs->device, handle, &c->conv->key, (CudaConvForm)form, 0, c->plans + c->n, wanted);
+    if (all && convs->measured && cuda_lt_fits(&c->conv->key) && cuda_lt_open(convs->device, convs->host))
+        c->n += cuda_lt_plans(convs->device, &c->conv->key, c->plans + c->n, PLANS_PER_FORM);
     if (c->n == 0)
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, wanted);
     if (c->n == 0)
@@ -104,6 +107,18 @@ static void find_bare_plans(const CudaConvs *convs, cudnnHandle_t handle, Candid
     c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, PLANS_PER_FORM);
 }
 
+/* An entry's plan; FALSE if the libraries that are here can't make it. */
+static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key, const CudaCacheEntry *entry,
+                      CudaConvPlan *plan)
+{
+    if (entry->form == CUDA_CONV_OWN)
+        return 1;
+    if (entry->form == CUDA_CONV_LT)
+        return cuda_lt_open(convs->device, convs->host) &&
+               cuda_lt_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
+    return cuda_conv_plan_load(convs->device, handle, entry->plan, entry->plan_bytes, plan);
+}
+
 /* What is known of a problem, ready to run. */
 static void load_plan(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c)
 {
@@ -113,8 +128,7 @@ static void load_plan(const CudaConvs *convs, cudnnHandle_t handle, Candidates *
     cuda_conv_key_text(&c->conv->key, step, sizeof step);
     if (convs->cache.device == NULL || !cuda_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, &entry))
         return;
-    c->is_known =
-        entry.plan == NULL || cuda_conv_plan_load(convs->device, handle, entry.plan, entry.plan_bytes, &c->plans[0]);
+    c->is_known = load_entry(convs, handle, &c->conv->key, &entry, &c->plans[0]);
     c->n = entry.plan != NULL && c->is_known;
     c->plans[0].form = (CudaConvForm)entry.form;
     memcpy(c->plans[0].name, entry.name, sizeof c->plans[0].name);
@@ -130,9 +144,11 @@ static void keep_plan(const CudaConvs *convs, const CudaConv *conv)
 
     cuda_conv_key_text(&conv->key, step, sizeof step);
     snprintf(entry.name, sizeof entry.name, "%s", conv->name);
-    if (conv->plan != NULL)
+    if (conv->form == CUDA_CONV_LT)
+        entry.plan = cuda_lt_save(convs->device, &conv->lt, &entry.plan_bytes);
+    else if (conv->plan != NULL)
         entry.plan = cuda_conv_plan_save(convs->device, conv->plan, &entry.plan_bytes);
-    if ((conv->plan == NULL || entry.plan != NULL) &&
+    if ((conv->form == CUDA_CONV_OWN || entry.plan != NULL) &&
         !cuda_cache_write(&convs->cache, step, &entry, message, sizeof message) && atomic_exchange(&told, 1) == 0)
         convs->host->log(convs->host->host, GPUDL_LOG_WARNING, message);
     free(entry.plan);
@@ -227,9 +243,9 @@ static int is_right(const CudaConvs *convs, CudaTrial *trial, const CudaConvPlan
     else if (!cuda_trial_keeps_nan(trial, plan))
         what = "makes a number of NaN";
     if (what != NULL) {
-        snprintf(message, sizeof message, "cuDNN %zu: %s %s for %dx%dx%dx%d, %dx%d taps to %d channels in %d groups",
-                 convs->device->cudnn->get_version(), plan->name, what, key->n, key->c, key->h, key->w, key->r, key->s,
-                 key->k, key->groups);
+        snprintf(message, sizeof message, "%s %s for %dx%dx%dx%d, %dx%d taps to %d channels in %d groups (cuDNN %zu)",
+                 plan->name, what, key->n, key->c, key->h, key->w, key->r, key->s, key->k, key->groups,
+                 convs->device->cudnn->get_version());
         convs->host->log(convs->host->host, GPUDL_LOG_INFO, message);
     }
     return what == NULL;
@@ -242,6 +258,7 @@ static void take(const CudaConvs *convs, CudaConv *conv, CudaConvPlan *plan, flo
     conv->ns = ns;
     conv->plan = plan->plan;
     conv->form = plan->form;
+    conv->lt = plan->lt;
     conv->workspace = plan->workspace;
     snprintf(conv->name, sizeof conv->name, "%s", plan->name);
     plan->plan = NULL;
@@ -297,7 +314,7 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
         try_late_plans(convs, trial, c);
     }
     if (!c->conv->chosen) {
-        CudaConvPlan own = {CUDA_CONV_OWN, NULL, 0, "own kernel"};
+        CudaConvPlan own = {.form = CUDA_CONV_OWN, .name = "own kernel"};
 
         take(convs, c->conv, &own, 0);
     }
