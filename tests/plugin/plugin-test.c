@@ -6,7 +6,7 @@
 #include <string.h>
 
 static gchar *folder;
-static GPtrArray *paths;         /* that tests were given */
+static GPtrArray *paths;        /* that tests were given */
 static gint leaks;
 
 void
