@@ -25,7 +25,7 @@
  *     open() and close(), on one ticket by one thread at a time.
  *   - idle() only while no slot is under way, and never beside submit(), wait(), profile() and run_*(): timing and
  *     swapping of graphs need no lock.
- *   - profile(), run_tensors(), run_preproc() take the slot's turn: nothing else uses that slot meanwhile.
+ *   - profile(), replay(), run_tensors(), run_preproc() take the slot's turn: nothing else uses that slot meanwhile.
  *   - close() comes last: no slot is under way, no ticket is left.
  *
  * Failure: a call that returns another status than OK has written fault->message. A submit() that fails leaves its slot
@@ -329,6 +329,10 @@ typedef struct {
     /** Optional. Times the steps of one batch, runs times each, on whatever is in the input. */
     GpudlStatus (*profile)(void *engine, uint32_t slot, int64_t batch, uint32_t runs, const GpudlProfileRow **rows,
                            uint32_t *n_rows, GpudlFault *fault);
+
+    /** Optional. Runs the network of a batch that is compiled runs times on whatever is in the input, from input to
+     * outputs without pre-processing, and writes what each took on the device to ns. */
+    GpudlStatus (*replay)(void *engine, uint32_t slot, int64_t batch, uint32_t runs, uint64_t *ns, GpudlFault *fault);
 
     /**
      * Runs the network alone on whole tensors, for checks: inputs and outputs dense in the plan's dtypes and shapes at

@@ -105,6 +105,9 @@ GpudlStatus cuda_run_preproc(void *engine, uint32_t slot, const GpudlFrame *fram
 GpudlStatus cuda_profile(void *engine, uint32_t slot, int64_t batch, uint32_t runs, const GpudlProfileRow **rows,
                          uint32_t *n_rows, GpudlFault *fault);
 
+/* replay.c */
+GpudlStatus cuda_replay(void *engine, uint32_t slot, int64_t batch, uint32_t runs, uint64_t *ns, GpudlFault *fault);
+
 /* ticket.c */
 typedef struct {
     uint8_t *pinned, *device;

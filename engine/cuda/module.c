@@ -49,6 +49,7 @@ const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interf
         .wait = cuda_wait,
         .idle = cuda_idle,
         .profile = cuda_profile,
+        .replay = cuda_replay,
         .run_tensors = cuda_run_tensors,
         .run_preproc = cuda_run_preproc,
     };
