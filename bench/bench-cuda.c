@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What gpu.py measures of ours on an NVIDIA GPU. Results go to standard output as JSON, one object a line.
+ *
+ *   bench-cuda net MODEL BATCH PRECISION   runs a batch as often as each line of standard input says; the first object
+ *                                          tells what opening took, of time and of the device's memory, beside the
+ *                                          forecast
+ *   bench-cuda start MODEL BATCH PRECISION how long it takes from the begin of the process until a first frame is
+ * answered bench-cuda bare                        what a process takes that only opens the primary context, cuDNN's
+ * handle and cuBLASLt: the least that a warm start may be compared with
+ *
+ * GPUDL_BENCH_LOCK: a file; while it is locked nobody else uses the device. What builds holds it.
+ */
+#include <fcntl.h>
+#include <gmodule.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "engine/session/session.h"
+#include "models/gpudl-import.h"
+
+#define MOST_RUNS 100000
+
+static double now_s(void)
+{
+    return (double)g_get_monotonic_time() / 1e6;
+}
+
+static int fail(const char *message)
+{
+    fprintf(stderr, "bench-cuda: %s\n", message);
+    return 1;
+}
+
+static int lock_file = -1;
+
+static gboolean lock_device(void)
+{
+    const gchar *path = g_getenv("GPUDL_BENCH_LOCK");
+
+    if (path == NULL)
+        return TRUE;
+    lock_file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return lock_file >= 0 && flock(lock_file, LOCK_EX) == 0;
+}
+
+/* Ends with the process at the latest. */
+static void unlock_device(void)
+{
+    if (lock_file >= 0)
+        close(lock_file);
+    lock_file = -1;
+}
+
+/* ---- the driver -------------------------------------------------------------------------------------------------- */
+
+/* The parts of NVIDIA's libraries that are needed, by their documented signatures: no header is. */
+typedef struct {
+    int (*init)(unsigned);
+    int (*retain)(void **context, int device);
+    int (*set)(void *context);
+    int (*memory)(size_t *available, size_t *total);
+} Driver;
+
+static gboolean find_symbol(GModule *module, const char *name, gpointer at)
+{
+    gpointer symbol = NULL;
+
+    if (module == NULL || !g_module_symbol(module, name, &symbol))
+        return FALSE;
+    memcpy(at, &symbol, sizeof symbol);
+    return TRUE;
+}
+
+static gboolean open_driver(Driver *driver)
+{
+    GModule *module = g_module_open("libcuda.so.1", G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+    void *context = NULL;
+
+    return find_symbol(module, "cuInit", &driver->init) &&
+           find_symbol(module, "cuDevicePrimaryCtxRetain", &driver->retain) &&
+           find_symbol(module, "cuCtxSetCurrent", &driver->set) &&
+           find_symbol(module, "cuMemGetInfo_v2", &driver->memory) && driver->init(0) == 0 &&
+           driver->retain(&context, 0) == 0 && driver->set(context) == 0;
+}
+
+static double free_bytes(const Driver *driver)
+{
+    size_t available = 0, total = 0;
+
+    return driver->memory(&available, &total) == 0 ? (double)available : -1;
+}
+
+static double make_handle(const char *library, const char *create)
+{
+    const double begin = now_s();
+    GModule *module = g_module_open(library, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
+    int (*function)(void **handle) = NULL;
+    void *handle = NULL;
+
+    return find_symbol(module, create, &function) && function(&handle) == 0 ? now_s() - begin : -1;
+}
+
+static int bench_bare(void)
+{
+    const double begin = now_s();
+    double context, cudnn, lt;
+    Driver driver;
+
+    if (!open_driver(&driver))
+        return fail("no context on device 0");
+    context = now_s() - begin;
+    cudnn = make_handle("libcudnn.so.9", "cudnnCreate");
+    lt = make_handle("libcublasLt.so.13", "cublasLtCreate");
+    printf("{\"context_s\": %.3f, \"cudnn_s\": %.3f, \"cublaslt_s\": %.3f, \"total_s\": %.3f}\n", context, cudnn, lt,
+           now_s() - begin);
+    return cudnn < 0 || lt < 0 ? fail("libcudnn.so.9 or libcublasLt.so.13 can't be opened") : 0;
+}
+
+/* ---- a network --------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    guint batch;
+    GError *error;
+} Replays;
+
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Answers the lines of standard input on one turn of a slot, so that nothing is done in idle time meanwhile. */
+static GpudlStatus answer(GpudlSession *session, guint32 slot, gpointer data, GpudlFault *fault)
+{
+    const Replays *replays = data;
+    g_autofree uint64_t *ns = g_new(uint64_t, MOST_RUNS);
+    char line[64];
+
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        const uint32_t runs = (uint32_t)CLAMP(atoi(line), 1, MOST_RUNS);
+        GpudlStatus status = session->backend->replay(session->engine, slot, replays->batch, runs, ns, fault);
+
+        if (status != GPUDL_STATUS_OK)
+            return status;
+        qsort(ns, runs, sizeof *ns, by_value);
+        printf("{\"runs\": %u, \"ns\": %" G_GUINT64_FORMAT ", \"min_ns\": %" G_GUINT64_FORMAT "}\n", runs, ns[runs / 2],
+               ns[0]);
+        fflush(stdout);
+    }
+    return GPUDL_STATUS_OK;
+}
+
+static gboolean run_frame(GpudlSession *session, GpudlModel *model, GError **error)
+{
+    const GpudlPreproc *pp = gpudl_model_get_preproc(model);
+    g_autofree float *values = g_new0(float, (gsize)pp->channels *(gsize)pp->height *(gsize)pp->width);
+    g_autoptr(GpudlStream) stream = gpudl_stream_new(session, model);
+    g_autoptr(GpudlRequest) request = gpudl_request_new(stream);
+
+    return gpudl_request_submit_tensor(request, values, error) && gpudl_request_wait(request, error);
+}
+
+/* Idle time is not for tuning here: it would be while somebody else is measured. */
+static void stop_tuning(GpudlSession *session)
+{
+    g_mutex_lock(&session->lock);
+    session->idle_due = FALSE;
+    g_mutex_unlock(&session->lock);
+}
+
+static GpudlSession *open_net(GpudlModel *model, GpudlSessionConfig *config, double begin, GError **error)
+{
+    g_autoptr(GpudlDevice) device = gpudl_device_acquire("cuda", -1, NULL, NULL, NULL, error);
+    const double opened = now_s();
+    g_autoptr(GpudlForecast) before = NULL, after = NULL;
+    g_autoptr(GpudlSession) session = NULL;
+    double device_free, loading, loaded, added;
+    Driver driver;
+
+    if (device == NULL || (before = gpudl_session_forecast(model, config, NULL, error)) == NULL)
+        return NULL;
+    device_free = open_driver(&driver) ? free_bytes(&driver) : -1;
+    loading = now_s();
+    session = gpudl_session_acquire(model, config, NULL, error);
+    if (session == NULL)
+        return NULL;
+    stop_tuning(session);
+    loaded = now_s();
+    if (!run_frame(session, model, error))
+        return NULL;
+    added = device_free < 0 ? -1 : device_free - free_bytes(&driver);
+    if ((after = gpudl_session_forecast(model, config, NULL, error)) == NULL)
+        return NULL;
+    printf("{\"ready\": \"%s\", \"warm\": %s, \"model_and_device_s\": %.3f, \"open_s\": %.3f, \"added_bytes\": %.0f, "
+           "\"predicted_bytes\": %" G_GUINT64_FORMAT "}\n",
+           gpudl_session_get_device_name(session), before->n_known == before->n_choices ? "true" : "false",
+           opened - begin, loaded - loading, added, after->weights + after->workspace);
+    fflush(stdout);
+    return g_steal_pointer(&session);
+}
+
+static int bench_net(const char *path, guint batch, GpudlPrecision precision)
+{
+    const double begin = now_s();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, &error);
+    GpudlSessionConfig config = {.struct_size = sizeof config,
+                                 .backend = "cuda",
+                                 .cuda_device_id = -1,
+                                 .precision = precision,
+                                 .batch_size = batch,
+                                 .autotune = GPUDL_AUTOTUNE_FULL};
+    g_autoptr(GpudlSession) session = NULL;
+    Replays replays = {.batch = batch};
+
+    if (!lock_device())
+        return fail("GPUDL_BENCH_LOCK can't be locked");
+    session = model != NULL ? open_net(model, &config, begin, &error) : NULL;
+    unlock_device();
+    if (session == NULL)
+        return fail(error->message);
+    if (session->backend->replay == NULL)
+        return fail("the backend can't replay");
+    return gpudl_scheduler_run(session, answer, &replays, &error) ? 0 : fail(error->message);
+}
+
+static int bench_start(const char *path, guint batch, GpudlPrecision precision)
+{
+    const double begin = now_s();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, &error);
+    const GpudlSessionConfig config = {.struct_size = sizeof config,
+                                       .backend = "cuda",
+                                       .cuda_device_id = -1,
+                                       .precision = precision,
+                                       .batch_size = batch};
+    const double loaded = now_s();
+    g_autoptr(GpudlSession) session = model != NULL ? gpudl_session_acquire(model, &config, NULL, &error) : NULL;
+    double opened;
+
+    if (session == NULL)
+        return fail(error->message);
+    opened = now_s();
+    if (!run_frame(session, model, &error))
+        return fail(error->message);
+    printf("{\"model_s\": %.3f, \"session_s\": %.3f, \"total_s\": %.3f}\n", loaded - begin, opened - loaded,
+           now_s() - begin);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    GpudlPrecision precision;
+
+    if (argc == 5 && strcmp(argv[1], "net") == 0 && atoi(argv[3]) >= 1 && gpudl_precision_parse(argv[4], &precision))
+        return bench_net(argv[2], (guint)atoi(argv[3]), precision);
+    if (argc == 5 && strcmp(argv[1], "start") == 0 && atoi(argv[3]) >= 1 && gpudl_precision_parse(argv[4], &precision))
+        return bench_start(argv[2], (guint)atoi(argv[3]), precision);
+    if (argc == 2 && strcmp(argv[1], "bare") == 0)
+        return bench_bare();
+    fprintf(stderr, "usage: bench-cuda net|start MODEL BATCH PRECISION | bare\n");
+    return 2;
+}

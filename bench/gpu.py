@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""usage: gpu.py BUILD [--nets A,B] [--batches 1,8] [--peers eager,inductor,ort] [--precision fp16] [--json FILE] [--limit S]
+
+Networks on an NVIDIA GPU: ours against others, each in a process of its own, in turns, the others idle meanwhile. A turn
+is at least 200 replays of a CUDA graph of the whole network without pre-processing; a figure is the median of three turns
+of medians. All processes of a row build side by side before anything is timed; what needs the device for building takes
+turns by a lock.
+
+Each row (network, batch, precision, card) is added to the JSON file when it is there, so a second call goes on where
+the first stopped: what has all peers asked for is not measured again. No row is begun for which the limit leaves no time.
+Then the table of all rows: ms, and ours/peer: below 1 ours is faster. "goal": the ratio to eager that is expected; a
+figure that misses it by more than 8 % has an exclamation mark.
+Networks are exported here, by this machine's PyTorch; one that is missing is named. Exit status 0: all rows asked for are
+there, 1: some are not, and why stands above the table.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+from programs import HERE, table
+
+sys.dont_write_bytecode = True
+NETS = ["resnet50", "mobilenet_v2", "resnet18", "squeezenet1_1", "efficientnet_lite0", "vgg16"]
+MORE_NETS = ["alexnet", "googlenet", "densenet121", "mobilenet_v3_small", "efficientnet_b0", "shufflenet_v2",
+             "regnet_y_400mf", "convnext_tiny"]
+BATCHES, MORE_BATCHES = [1, 8, 32, 128], [1, 32]
+PEERS = ["eager", "inductor", "ort"]
+TURNS, REPLAYS = 3, 200
+# ours over eager at most, on an H100
+GOALS = {"resnet50": (.31, .38, .42, .39), "mobilenet_v2": (.27, .34, .40, .39), "resnet18": (.37, .40, .46, .46),
+         "squeezenet1_1": (.27, .27, .30, .28), "efficientnet_lite0": (.29, .35, .41, .41), "vgg16": (.61, .55, .49, .49)}
+MARGIN = 1.08
+CARD = "name,driver_version"
+STATE = "clocks.sm,clocks.mem,power.draw,temperature.gpu,clocks_event_reasons.active"
+
+
+class SideFailed(Exception):
+    pass
+
+
+class Side:
+    """A program that is one of the peers, or ours; it builds while others do, and runs when it is asked."""
+
+    def __init__(self, name, command, env, log):
+        self.name = name
+        self.log = open(log, "w")
+        try:
+            self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=self.log, env=env)
+        except OSError as error:
+            self.log.close()
+            raise SideFailed(str(error)) from None
+
+    def answer(self):
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                self.process.wait()
+                last = pathlib.Path(self.log.name).read_text(errors="replace").strip().splitlines() or ["no message"]
+                raise SideFailed(f"exit status {self.process.returncode}: {last[-1]}")
+            if line.startswith("{"):
+                return json.loads(line)
+
+    def run(self, replays):
+        try:
+            self.process.stdin.write(f"{replays}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer says what happened
+        return self.answer()["ns"]
+
+    def close(self):
+        for stream in self.process.stdin, self.process.stdout:
+            try:
+                stream.close()
+            except BrokenPipeError:
+                pass
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+def read_rows(path):
+    if not path.exists():
+        return []
+    return json.loads(path.read_text())["rows"]
+
+
+def write_rows(path, rows):
+    aside = path.with_name(path.name + ".new")
+    aside.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    aside.replace(path)
+
+
+def key_of(row):
+    return row["net"], row["batch"], row["precision"], row["card"]
+
+
+def lacks(rows, key, peers):
+    """The peers that a row has neither a figure nor a reason for; all, and ours, where there is none. None: nothing."""
+    found = next((row for row in rows if key_of(row) == key), None)
+    missing = [p for p in peers if found is None or p not in found["sides"]]
+    return ["ours", *missing] if missing or found is None or "ns" not in found["sides"].get("ours", {}) else None
+
+
+def add_row(rows, new):
+    """A peer that was not asked for this time keeps its figure; its ratio is of its own turns with ours."""
+    for i, row in enumerate(rows):
+        if key_of(row) == key_of(new):
+            kept = {k: v for k, v in row["sides"].items() if k not in new["sides"]}
+            rows[i] = {**new, "sides": {**kept, **new["sides"]}}
+            return
+    rows.append(new)
+
+
+def compare(turns):
+    """{side: [ns of each turn]}: medians, and ours over the side within a turn."""
+    ours = turns.get("ours")
+    told = {}
+    for side, taken in turns.items():
+        told[side] = {"ns": statistics.median(taken), "turns_ns": taken}
+        if side != "ours" and ours:
+            told[side]["ratio"] = round(statistics.median(a / b for a, b in zip(ours, taken)), 4)
+    return told
+
+
+def goal(net, batch):
+    return GOALS[net][BATCHES.index(batch)] if net in GOALS and batch in BATCHES else None
+
+
+def cells(row, peers):
+    """A line of the table."""
+    def ms(side):
+        found = row["sides"].get(side)
+        return "" if found is None else f"{found['ns'] / 1e6:.4f}" if "ns" in found else "failed"
+
+    wanted = goal(row["net"], row["batch"])
+    line = [row["net"], str(row["batch"]), ms("ours")]
+    for peer in peers:
+        ratio = row["sides"].get(peer, {}).get("ratio")
+        missed = peer == "eager" and wanted and ratio and ratio > wanted * MARGIN
+        line += [ms(peer), "" if ratio is None else f"{ratio:.3f}{'!' if missed else ''}"]
+    return [*line, f"{wanted:.2f}" if wanted else ""]
+
+
+def show(rows, card):
+    rows = [r for r in rows if r["card"] == card]
+    if not rows:
+        return
+    peers = [p for p in PEERS if any(p in r["sides"] for r in rows)]
+    head = ["network", "batch", "ours ms"]
+    for peer in peers:
+        head += [f"{peer} ms", "ours/it"]
+    order = {net: i for i, net in enumerate(NETS + MORE_NETS)}
+    rows = sorted(rows, key=lambda r: (order.get(r["net"], len(order)), r["net"], r["batch"]))
+    print(f"{card}; ms of a batch on the device, {rows[-1]['precision']}")
+    table([[*head, "goal"], *(cells(r, peers) for r in rows)])
+
+
+# ---- measuring -------------------------------------------------------------------------------------------------------
+
+def smi(fields):
+    try:
+        ran = subprocess.run(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader", "-i", "0"], timeout=20,
+                             capture_output=True, text=True)
+        return ran.stdout.strip() if ran.returncode == 0 else "unknown"
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+
+
+class Bench:
+    """How things are started here; tests have another."""
+
+    def __init__(self, build, folder):
+        self.build, self.folder = build, folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.lock = folder / "lock"
+        self.env = dict(os.environ, GPUDL_BACKEND_PATH=str(build / "engine" / "cuda"), GPUDL_BENCH_LOCK=str(self.lock))
+        self.env.setdefault("GPUDL_CACHE_DIR", str(folder / "tuning"))
+        self.ours_env = dict(self.env)
+        if (build / "gpu-lib").is_dir():
+            self.ours_env["LD_LIBRARY_PATH"] = ":".join(
+                p for p in (str(build / "gpu-lib"), os.environ.get("LD_LIBRARY_PATH")) if p)
+
+    def card(self):
+        return smi(CARD)
+
+    def state(self):
+        return smi(STATE)
+
+    def export(self, net):
+        """The network as ONNX; SideFailed says why it can't be had."""
+        path = self.folder / f"{net}.onnx"
+        if not path.exists():
+            aside = path.with_suffix(".new")
+            made = subprocess.run([sys.executable, HERE / "gpunets.py", net, aside], capture_output=True, text=True)
+            if made.returncode != 0:
+                raise SideFailed((made.stderr.strip().splitlines() or ["no message"])[-1])
+            aside.replace(path)
+        return path
+
+    def command(self, side, net, batch, precision, model):
+        if side == "ours":
+            return [self.build / "bench" / "bench-cuda", "net", model, str(batch), precision]
+        return [sys.executable, HERE / "gpupeer.py", side, net, str(batch), precision, model]
+
+    def start(self, side, net, batch, precision, model):
+        return Side(side, self.command(side, net, batch, precision, model), self.ours_env if side == "ours" else self.env,
+                    self.folder / f"{net}-{batch}-{precision}-{side}.log")
+
+    def starts(self, net, batch, precision, model):
+        """Seconds of a warm start of ours, and of a process that only opens context, cuDNN and cuBLASLt."""
+        told = {}
+        for name, arguments in ("start", ["start", model, str(batch), precision]), ("bare", ["bare"]):
+            ran = subprocess.run([self.build / "bench" / "bench-cuda", *arguments], capture_output=True, text=True,
+                                 env=self.ours_env)
+            told[name] = json.loads(ran.stdout) if ran.returncode == 0 else {"failed": ran.stderr.strip()[-300:]}
+        return told
+
+
+def build_all(bench, sides, net, batch, precision, model):
+    """Those that are ready, and what the others failed by; {side: object of readiness or {"failed": reason}}."""
+    started, told = [], {}
+    for name in sides:
+        try:
+            started.append(bench.start(name, net, batch, precision, model))
+        except SideFailed as failure:
+            told[name] = {"failed": str(failure)}
+    ready = []
+    for side in started:
+        try:
+            told[side.name] = side.answer()
+            ready.append(side)
+        except SideFailed as failure:
+            told[side.name] = {"failed": str(failure)}
+            side.close()
+    return ready, told
+
+
+def measure(bench, sides, net, batch, precision, model):
+    """One row's sides."""
+    ready, told = build_all(bench, sides, net, batch, precision, model)
+    turns = {side.name: [] for side in ready}
+    try:
+        for side in list(ready):  # clocks are up, memory is warm
+            run_one(side, ready, turns, told)
+        for turn in range(TURNS):
+            for side in list(ready if turn % 2 == 0 else ready[::-1]):
+                taken = run_one(side, ready, turns, told)
+                if taken is not None:
+                    turns[side.name].append(taken)
+    finally:
+        for side in ready:
+            side.close()
+    for name, figures in compare({k: v for k, v in turns.items() if v}).items():
+        told[name] = {**told[name], **figures}
+    return told
+
+
+def run_one(side, ready, turns, told):
+    try:
+        return side.run(REPLAYS)
+    except SideFailed as failure:
+        told[side.name] = {**told[side.name], "failed": str(failure)}
+        ready.remove(side)
+        turns.pop(side.name)
+        side.close()
+        return None
+
+
+def wanted_rows(nets, batches):
+    for net in nets:
+        for batch in batches or (MORE_BATCHES if net in MORE_NETS else BATCHES):
+            yield net, batch
+
+
+def run(bench, nets, batches, peers, precision, path, limit, clock=time.monotonic):
+    """Exit status."""
+    card, begun, longest, undone = bench.card(), clock(), 0.0, []
+    rows = read_rows(path)
+    for net, batch in wanted_rows(nets, batches):
+        sides = lacks(rows, (net, batch, precision, card), peers)
+        if sides is None:
+            continue
+        if clock() - begun + longest > limit:
+            undone.append(f"{net} b{batch}: not begun, the limit of {limit:g} s is near; the same command goes on")
+            continue
+        start = clock()
+        try:
+            model = bench.export(net)
+        except SideFailed as failure:
+            undone.append(f"{net} b{batch}: can't be exported: {failure}")
+            continue
+        told = measure(bench, sides, net, batch, precision, model)
+        row = {"net": net, "batch": batch, "precision": precision, "card": card, "state": bench.state(),
+               "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"), "sides": told}
+        if "ns" in told["ours"]:
+            row["starts"] = bench.starts(net, batch, precision, model)
+        else:
+            undone.append(f"{net} b{batch}: ours: {told['ours']['failed']}")
+        add_row(rows, row)
+        write_rows(path, rows)
+        longest = max(longest, clock() - start)
+        print_row(row, clock() - start)
+    for line in undone:
+        print(line)
+    show(rows, card)
+    return 1 if undone else 0
+
+
+def print_row(row, seconds):
+    print(f"{row['net']} b{row['batch']} in {seconds:.0f} s; {row['state']}")
+    for side, told in row["sides"].items():
+        what = told.get("ready", "")
+        outcome = f"{told['ns'] / 1e6:.4f} ms" if "ns" in told else f"failed: {told.get('failed')}"
+        ratio = f", ours/it {told['ratio']:.3f}" if "ratio" in told else ""
+        print(f"  {side:9} {outcome}{ratio}  {what}")
+    ours, starts = row["sides"]["ours"], row.get("starts", {})
+    if "predicted_bytes" in ours:
+        print(f"  memory    added {ours['added_bytes'] / 1e6:.1f} MB, predicted {ours['predicted_bytes'] / 1e6:.1f} MB")
+    if "total_s" in starts.get("start", {}) and "total_s" in starts.get("bare", {}):
+        print(f"  start     {starts['start']['total_s']:.3f} s, bare context with libraries {starts['bare']['total_s']:.3f} s")
+    sys.stdout.flush()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[1],
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--nets", default=",".join(NETS + MORE_NETS))
+    parser.add_argument("--batches", default="")
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--precision", default="fp16", choices=["fp16", "fp32"])
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--limit", type=float, default=450, help="seconds after which no row is begun")
+    arguments = parser.parse_args()
+    build = arguments.build.resolve()
+    peers = [p for p in arguments.peers.split(",") if p]
+    for peer in peers:
+        if peer not in PEERS:
+            parser.error(f"--peers: found '{peer}', expected {', '.join(PEERS)}")
+    try:
+        batches = [int(b) for b in arguments.batches.split(",") if b]
+    except ValueError:
+        parser.error(f"--batches: found '{arguments.batches}', expected numbers")
+    if not (build / "bench" / "bench-cuda").is_file():
+        parser.error(f"{build}: no bench/bench-cuda in it, expected a build folder of this project, built")
+    path = (arguments.json or build / "gpu" / "gpu-bench.json").resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return run(Bench(build, build / "gpu" / "bench"), [n for n in arguments.nets.split(",") if n], batches, peers,
+               arguments.precision, path, arguments.limit)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
