@@ -1,7 +1,7 @@
 # Thin: every target is a script that installs what is missing, builds and does its job.
 
 # scripts read these from the environment: no quoting of blanks on the way
-export PREFIX DESTDIR
+export PREFIX DESTDIR PART GST ONLY NETS BATCHES PEERS
 
 all:
 	@scripts/build
@@ -17,8 +17,10 @@ help:
 	@echo 'make compat SUITES=... in other releases of Debian, as bookworm'
 	@echo 'make bench             measure this machine: ours against ONNX Runtime'
 	@echo 'make bench AGAINST=... the same against a build folder or a git revision of this project; fails if slower'
-	@echo 'make gpu-check         the tests that need an NVIDIA GPU; without one they fail'
-	@echo 'make gpu-bench         measurements on an NVIDIA GPU'
+	@echo 'make gpu-check         the tests on an NVIDIA GPU; PART=suite|ptx|sanitizer|pipelines one part, GST=1.26 another GStreamer'
+	@echo 'make gpu-bench         networks on an NVIDIA GPU, ours against PyTorch; NETS=... BATCHES=... PEERS=... choose'
+	@echo 'make gpu-kernels       times of the kernels on an NVIDIA GPU'
+	@echo 'make gpu-pack          what these need as one archive, for a machine with a GPU and no compiler'
 
 install: all
 	@scripts/install.py install
@@ -44,4 +46,10 @@ gpu-check:
 gpu-bench:
 	@scripts/gpu bench
 
-.PHONY: all help install uninstall demo check compat bench gpu-check gpu-bench
+gpu-kernels:
+	@scripts/gpu kernels
+
+gpu-pack:
+	@scripts/gpu pack
+
+.PHONY: all help install uninstall demo check compat bench gpu-check gpu-bench gpu-kernels gpu-pack

@@ -1,0 +1,402 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""usage:
+carried.py list BUILD: writes BUILD/gpu-tests.json, what the tests of a build are: commands, environment, limits, with
+       places instead of paths, so that they run wherever the build is carried.
+carried.py pack BUILD FOLDER [--gstreamer PLUGINS]: what these tests need, stripped, in FOLDER (made anew) and FOLDER.tar.zst: the programs, the
+       libraries they are linked with (not the C library, not NVIDIA's), their data, and the scripts that run them.
+carried.py run BUILD PART [--gst RELEASE] [--logs FOLDER] [--limit SECONDS] [--only NAME]: runs a part of them:
+       suite      all that a carried build can run; those that need a GPU fail without one
+       ptx        those that need a GPU, once more with code that the driver compiles of PTX
+       sanitizer  the kernels' checks under compute-sanitizer's memcheck and racecheck, with few cases
+       pipelines  pipelines on the GPU's decoders
+       Exit status 0: all passed, 1: something failed, or nothing ran. The last line counts.
+
+Needs Python's standard library alone; pack needs ldd, strip and tar with zstd.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+import summary
+
+HERE = pathlib.Path(__file__).resolve().parent
+LIST = "gpu-tests.json"
+# suites that need a compiler, the source tree or the network, or that measure by the clock
+STAYS = {"style", "install", "storm", "slow", "recipes"}
+GSTREAMER = {"plugin", "tools", "video", "pipelines"}  # suites whose programs open GStreamer's plugins
+SYSTEMS = re.compile(r"^(ld-linux|libc\.so|libm\.so|libdl\.so|libpthread\.so|librt\.so|libresolv\.so"
+                     r"|libcuda|libcudnn|libcublas|libnv)")
+EXCLUSIONS = "tests/kernels/sanitizer-exclusions"
+
+
+# ---- list ------------------------------------------------------------------------------------------------------------
+
+def places(text, source, build):
+    """Paths of this machine become places."""
+    text = text.replace(str(build), "@BUILD@").replace(str(source), "@SOURCE@")
+    text = re.sub(r"/usr/lib[^:]*/gst-plugin-scanner", "@SCANNER@", text)
+    return re.sub(r"/usr/lib[^:]*/gstreamer-1\.0", "@GST@", text)
+
+
+def make_list(build):
+    info = build / "meson-info"
+    source = pathlib.Path(json.loads((info / "meson-info.json").read_text())["directories"]["source"])
+    options = {o["name"]: o["value"] for o in json.loads((info / "intro-buildoptions.json").read_text())}
+    outputs = {t["id"]: t["filename"] for t in json.loads((info / "intro-targets.json").read_text())}
+    tests = []
+    for test in json.loads((info / "intro-tests.json").read_text()):
+        suites = sorted({s.split(":", 1)[-1] for s in test["suite"]})
+        tests.append({
+            "name": test["name"], "suites": suites, "timeout": test["timeout"], "parallel": test["is_parallel"],
+            "protocol": test["protocol"], "cmd": [places(c, source, build) for c in test["cmd"]],
+            "env": {k: places(v, source, build) for k, v in test["env"].items()},
+            "workdir": places(test["workdir"] or "@BUILD@", source, build),
+            "needs": sorted({places(f, source, build) for d in test["depends"] for f in outputs.get(d, [])})})
+    told = {"archs": options.get("gpu_archs", []), "tests": tests}
+    (build / LIST).write_text(json.dumps(told, indent=1) + "\n")
+    return told
+
+
+def read_list(build):
+    try:
+        return json.loads((build / LIST).read_text())
+    except OSError as error:
+        sys.exit(f"carried: {error}: the build was not listed when it was made (scripts/carried.py list BUILD)")
+
+
+# ---- pack ------------------------------------------------------------------------------------------------------------
+
+def is_elf(path):
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
+class Pack:
+    def __init__(self, source, build, folder):
+        self.source, self.build, self.folder = source, build, folder
+        self.libraries, self.done = folder / "build" / "gpu-lib", set()
+
+    def to(self, path):
+        """Where a file of source or build belongs; None for others."""
+        for root, at in (self.build, self.folder / "build"), (self.source, self.folder):
+            if path == root or root in path.parents:
+                return at / path.relative_to(root)
+        return None
+
+    def add(self, path):
+        path = pathlib.Path(os.path.abspath(path))
+        target = self.to(path)
+        if path in self.done or target is None or not path.exists() or path in (self.source, self.build):
+            return
+        self.done.add(path)
+        if path.is_dir():  # of the build: its modules; of the source: all of it
+            for entry in sorted(path.iterdir()):
+                inside = self.build in path.parents
+                if entry.suffix == ".so" if inside else entry.name != "__pycache__":
+                    self.add(entry)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+        if is_elf(path):
+            self.add_libraries(path)
+            self.strip(target)
+
+    def strip(self, target):
+        target.chmod(target.stat().st_mode | 0o200)
+        subprocess.run(["strip", "--strip-unneeded", target], check=True)
+
+    def add_libraries(self, path):
+        listed = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+        for name, found in re.findall(r"^\s*(\S+) => (/\S+)", listed, re.MULTILINE):
+            found = pathlib.Path(found)
+            if self.to(pathlib.Path(os.path.abspath(found))):
+                self.add(found)
+            elif not SYSTEMS.match(name) and name not in self.done:
+                self.done.add(name)
+                self.libraries.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(found.resolve(), self.libraries / name)
+                self.strip(self.libraries / name)
+
+
+def carried_tests(told, with_gstreamer):
+    kept = []
+    for test in told["tests"]:
+        suites = set(test["suites"])
+        if not suites & STAYS and (with_gstreamer or not suites & GSTREAMER):
+            kept.append(test)
+    return kept
+
+
+def pack(build, folder, gstreamer):
+    source, told = HERE.parent, make_list(build)
+    packed = Pack(source, build, folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    told["tests"] = carried_tests(told, gstreamer is not None)
+
+    def real(text):
+        return pathlib.Path(text.replace("@BUILD@", str(build)).replace("@SOURCE@", str(source)))
+
+    for test in told["tests"]:
+        for text in [*test["cmd"], *test["needs"], *(p for v in test["env"].values() for p in v.split(":"))]:
+            if "@GST@" not in text and text:
+                at = real(text)
+                packed.add(at if at.is_absolute() else build / at)
+    for name in ["scripts/gpu", "scripts/carried.py", "scripts/summary.py", "bench", EXCLUSIONS, "Makefile",
+                 "models/recipes/testcard/testcard.onnx"]:
+        packed.add(source / name)
+    for name in ["tools/gpudl", "bench/bench-cuda", "engine/cuda/gpudl-cuda.so", "engine/cpu/gpudl-cpu.so"]:
+        packed.add(build / name)
+    if gstreamer is not None:
+        plugins = folder / "build" / "gpu-lib" / "gstreamer-1.0"
+        plugins.mkdir(parents=True)
+        for file in sorted(gstreamer.glob("libgst*.so")):
+            shutil.copy2(file, plugins / file.name)
+            packed.add_libraries(file)
+            packed.strip(plugins / file.name)
+    (folder / "build").mkdir(exist_ok=True)
+    (folder / "build" / LIST).write_text(json.dumps(told, indent=1) + "\n")
+    told_of = [str(f.relative_to(folder)) for f in sorted(folder.rglob("*"))
+               if f.is_file() and str(source).encode() in f.read_bytes()]
+    for name in told_of:
+        print(f"carried: note: {name} names {source}", file=sys.stderr)
+    archive = folder.with_name(folder.name + ".tar.zst")
+    subprocess.run(["tar", "--zstd", "-cf", archive, "-C", folder.parent, folder.name], check=True,
+                   env={**os.environ, "ZSTD_CLEVEL": "15", "ZSTD_NBTHREADS": "0"})
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    print(f"{len(told['tests'])} tests, {size / 1e6:.1f} MB in {folder}, {archive.stat().st_size / 1e6:.1f} MB as {archive}")
+
+
+# ---- run -------------------------------------------------------------------------------------------------------------
+
+class Runner:
+    def __init__(self, build, logs, limit, prefix=()):
+        self.build, self.logs, self.prefix = build, logs, list(prefix)
+        self.end = time.monotonic() + limit
+        self.limit = limit
+        self.libraries = build / "gpu-lib"
+        self.count = {"passed": 0, "failed": 0, "skipped": 0}
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def real(self, text):
+        gst = self.libraries / "gstreamer-1.0"
+        carried = gst.is_dir()
+        text = text.replace("@BUILD@", str(self.build)).replace("@SOURCE@", str(HERE.parent))
+        text = text.replace("@SCANNER@", "" if carried else scanner())
+        return text.replace("@GST@", str(gst) if carried else system_plugins())
+
+    def environment(self, test, more):
+        env = {**os.environ, **{k: self.real(v) for k, v in test["env"].items()}, **more}
+        if self.libraries.is_dir():
+            env["LD_LIBRARY_PATH"] = ":".join(p for p in (env.get("LD_LIBRARY_PATH"), str(self.libraries)) if p)
+        return env
+
+    def skip(self, name, reason):
+        self.count["skipped"] += 1
+        print(f"skipped: {name}: {reason}", flush=True)
+
+    def run(self, test, label=None, more=None, wrap=(), arguments=()):
+        """One test; tells of it in a line."""
+        label = label or test["name"]
+        command = [*wrap, *self.prefix, *(self.real(c) for c in test["cmd"]), *arguments]
+        begin = time.monotonic()
+        left = self.end - begin
+        entry = {"name": label, "result": "TIMEOUT", "stdout": "", "stderr": "", "returncode": None}
+        if left > 1:
+            entry = execute(entry, command, self.environment(test, more or {}), self.real(test["workdir"]),
+                            min(left, test["timeout"]))
+        (self.logs / f"{label}.log").write_text(f"{' '.join(map(str, command))}\n{entry['stdout']}\n{entry['stderr']}")
+        count = {"passed": 0, "failed": 0, "skipped": 0}
+        lines = []
+        for name, outcome, reason in summary.outcomes(entry):
+            count[outcome] += 1
+            if outcome != "passed":
+                lines.append(f"  {outcome}: {name}" + (f": {reason}" if reason else ""))
+        for outcome in count:
+            self.count[outcome] += count[outcome]
+        late = "" if left > 1 else f"  not reached within {self.limit:.0f} s"
+        print(f"{label:40} {count['passed']:4} passed {count['failed']:3} failed {count['skipped']:3} skipped "
+              f"{time.monotonic() - begin:6.1f} s{late}", flush=True)
+        if count["failed"] == len(lines) == 1 and summary.last_line(entry):
+            lines.append(f"    {summary.last_line(entry)}")
+        for line in lines[:12] if count["failed"] else []:
+            print(line, flush=True)
+
+    def run_all(self, tests, **options):
+        """Those that may run side by side first."""
+        side_by_side = [t for t in tests if t["parallel"]]
+        with concurrent.futures.ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
+            list(pool.map(lambda t: self.run(t, **options), side_by_side))
+        for test in tests:
+            if not test["parallel"]:
+                self.run(test, **options)
+
+
+def scanner():
+    found = sorted(pathlib.Path("/usr/lib").glob("*/gstreamer1.0/gstreamer-1.0/gst-plugin-scanner"))
+    return str(found[0]) if found else ""
+
+
+def system_plugins():
+    found = sorted(pathlib.Path("/usr/lib").glob("*/gstreamer-1.0"))
+    return str(found[0]) if found else "/usr/lib/gstreamer-1.0"
+
+
+def execute(entry, command, env, workdir, limit):
+    try:
+        process = subprocess.Popen(command, env=env, cwd=workdir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, start_new_session=True)
+    except OSError as error:
+        return {**entry, "result": "FAIL", "stderr": str(error)}
+    try:
+        out, err = process.communicate(timeout=limit)
+        code = process.returncode
+        result = "OK" if code == 0 else "SKIP" if code == 77 else "FAIL"
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        code, result = process.returncode, "TIMEOUT"
+    return {**entry, "result": result, "returncode": code, "stdout": out.decode(errors="replace"),
+            "stderr": err.decode(errors="replace")}
+
+
+def needs_gpu(test):
+    return "gpu" in test["suites"]
+
+
+def run_suite(runner, told):
+    tests = carried_tests(told, True)
+    runner.run_all([t for t in tests if not needs_gpu(t)])
+    runner.run_all([t for t in tests if needs_gpu(t) and "pipelines" not in t["suites"]],
+                   more={"GPUDL_REQUIRE_CUDA": "1"})
+
+
+def run_ptx(runner, told):
+    """The driver takes none of the device code in the file then, and compiles its PTX. NVIDIA's libraries bring code
+    without PTX, so networks run on own kernels alone."""
+    plain = [a for a in told["archs"] if not a.endswith("a")]
+    if not plain:
+        runner.skip("ptx", f"this build has no PTX: gpu_archs is {','.join(told['archs']) or 'empty'}, expected one "
+                           "without 'a', as 75")
+        return
+    print(f"PTX of compute_{plain[0]}, compiled by the driver")
+    runner.run_all([t for t in told["tests"] if needs_gpu(t) and "pipelines" not in t["suites"]],
+                   more={"GPUDL_REQUIRE_CUDA": "1", "CUDA_FORCE_PTX_JIT": "1", "CUDA_CACHE_DISABLE": "1",
+                         "GPUDL_CUDA_LIBS": "0"})
+
+
+def read_exclusions(path):
+    """Lines "TOOL KERNEL: reason"; others are comments that begin with #."""
+    found = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = re.match(r"^(memcheck|racecheck) (\w+): (\S.*)$", line)
+        if not match:
+            sys.exit(f"carried: {path}: found '{line}', expected 'memcheck|racecheck KERNEL: reason'")
+        found.append(match.groups())
+    return found
+
+
+def run_sanitizer(runner, told):
+    found = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+    if not os.access(found, os.X_OK):
+        runner.skip("sanitizer", "compute-sanitizer is not installed")
+        return
+    tests = [t for t in told["tests"] if needs_gpu(t) and "kernels" in t["suites"]]
+    excluded = read_exclusions(HERE.parent / EXCLUSIONS)
+    refused = why_refused(runner, found, tests)
+    if refused:
+        runner.skip("sanitizer", f"compute-sanitizer is refused here: {refused}")
+        return
+    for tool in "memcheck", "racecheck":
+        wrap = [found, "--tool", tool, "--error-exitcode", "9"]
+        for of, kernel, reason in excluded:
+            if of == tool:
+                wrap += ["--kernel-name-exclude", f"kernel_name={kernel}"]
+                print(f"excluded from {tool}: {kernel}: {reason}")
+        for test in tests:
+            runner.run(test, label=f"{test['name']}-{tool}", more={"GPUDL_REQUIRE_CUDA": "1"}, wrap=wrap,
+                       arguments=["--cases", "12"])
+
+
+def why_refused(runner, sanitizer, tests):
+    """A message where a program that runs alone does not run under it at all."""
+    if not tests:
+        return "no kernel check is in this build"
+    test = {**tests[0], "timeout": 60}
+    command = [sanitizer, "--tool", "memcheck", *(runner.real(c) for c in test["cmd"]), "--cases", "1"]
+    entry = execute({"name": "probe"}, command, runner.environment(test, {}), runner.real(test["workdir"]), 60)
+    if entry["result"] in ("OK", "SKIP") or re.search(r"^(not )?ok ", entry["stdout"], re.MULTILINE):
+        return None
+    lines = [l for l in (entry["stdout"] + entry["stderr"]).splitlines() if l.startswith("=========") and "Error" in l]
+    return (lines or [summary.last_line(entry) or f"exit status {entry['returncode']}"])[0]
+
+
+def run_pipelines(runner, told):
+    tests = [t for t in told["tests"] if needs_gpu(t) and "pipelines" in t["suites"]]
+    if not tests:
+        runner.skip("pipelines", "this build has no pipelines for a GPU")
+    runner.run_all(tests, more={"GPUDL_REQUIRE_CUDA": "1"})
+
+
+PARTS = {"suite": run_suite, "ptx": run_ptx, "sanitizer": run_sanitizer, "pipelines": run_pipelines}
+
+
+def run(build, part, gst, logs, limit, only):
+    told = read_list(build)
+    runner = Runner(build, logs, limit)
+    if only:
+        told["tests"] = [t for t in told["tests"] if re.search(only, t["name"])]
+    if gst:  # another release's GStreamer, with its own loader and C library
+        root = build / f"gst-{gst}"
+        loader = root / "ld.so"
+        if not loader.exists():
+            runner.skip(f"{part} with GStreamer {gst}", f"{root} was not carried here")
+            told["tests"] = []
+        runner.prefix = [loader, "--library-path", root / "lib"]
+        runner.libraries = root / "lib"
+        told["tests"] = [t for t in told["tests"] if "plugin" in t["suites"]]
+    if told["tests"] or not gst:
+        PARTS[part](runner, told)
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**runner.count))
+    return 1 if runner.count["failed"] or not sum(runner.count.values()) else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    listing, packing, running = (commands.add_parser(name) for name in ("list", "pack", "run"))
+    for command in listing, packing, running:
+        command.add_argument("build", type=pathlib.Path)
+    packing.add_argument("folder", type=pathlib.Path)
+    packing.add_argument("--gstreamer", type=pathlib.Path, help="folder of GStreamer's plugins that travel as well")
+    running.add_argument("part", choices=PARTS)
+    running.add_argument("--gst")
+    running.add_argument("--logs", type=pathlib.Path)
+    running.add_argument("--limit", type=float, default=470)
+    running.add_argument("--only", help="tests whose names this regular expression finds")
+    arguments = parser.parse_args()
+    build = arguments.build.resolve()
+    if arguments.command == "list":
+        make_list(build)
+    elif arguments.command == "pack":
+        pack(build, arguments.folder.resolve(), arguments.gstreamer)
+    else:
+        return run(build, arguments.part, arguments.gst, (arguments.logs or build / "gpu").resolve(), arguments.limit,
+                   arguments.only)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
