@@ -37,31 +37,40 @@ typedef struct {
     uint64_t data[8];
 } CudaLtAlgo;
 
-typedef struct CudaConv CudaConv;
-struct CudaConv {
-    CudaConv *next;
-    CudaConvKey key;
-    int chosen; /* a plan, or our own kernel */
+/** A way to compute a problem, ready to run. */
+typedef struct {
     CudaConvForm form;
     cudnnBackendDescriptor_t plan; /* NULL: cuBLASLt or our own kernel, as the form says */
     CudaLtAlgo lt;                 /* of that form */
     int64_t workspace;
-    float ns; /* of one run, 0: not measured */
+    float ns; /* of one run alone, 0: not measured */
     char name[32];
+} CudaConvPlan;
+
+/** Most that are kept beside the fastest. */
+#define CUDA_CONV_OTHERS 4
+
+typedef struct CudaConv CudaConv;
+struct CudaConv {
+    CudaConv *next;
+    CudaConvKey key;
+    int chosen; /* a plan, or our own kernel; what follows is it, as in CudaConvPlan */
+    CudaConvForm form;
+    cudnnBackendDescriptor_t plan;
+    CudaLtAlgo lt;
+    int64_t workspace;
+    float ns;
+    char name[32];
+    CudaConvPlan others[CUDA_CONV_OTHERS]; /* nearly as fast alone, fastest first, until it is settled (round.h) */
+    int n_others;
+    int64_t most_workspace; /* of all that it may become, while that is being found out; else 0 */
 };
 
 /** TRUE if cuDNN can do the activation behind the sum. */
 int cuda_conv_fuses(const GpudlAct *act);
 
-/** Up to room plans of a form, as cuDNN recommends them, ready to run, each with its workspace and a name of size
- * bytes; how many there are. slow: also those that it has as a last resort. */
-typedef struct {
-    CudaConvForm form;
-    cudnnBackendDescriptor_t plan;
-    CudaLtAlgo lt;
-    int64_t workspace;
-    char name[32];
-} CudaConvPlan;
+/** Up to room plans of a form, as cuDNN recommends them; how many there are. slow: also those that it has as a last
+ * resort. */
 int cuda_conv_plans(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form, int slow,
                     CudaConvPlan *plans, int room);
 void cuda_conv_plan_free(const CudaDevice *device, cudnnBackendDescriptor_t plan);

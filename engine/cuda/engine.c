@@ -180,7 +180,7 @@ GpudlStatus cuda_engine_add(CudaEngine *engine, CudaProgram *program, GpudlFault
 
     pthread_mutex_lock(&engine->shared.device->lock);
     for (uint32_t i = 0; i < CUDA_SLOTS && status == GPUDL_STATUS_OK; i++)
-        status = cuda_capture(engine, &bucket, i, fault);
+        status = cuda_capture(engine, &bucket, i, 1, &bucket.graphs[i], fault);
     pthread_mutex_unlock(&engine->shared.device->lock);
     if (status == GPUDL_STATUS_OK)
         status = warm_up(engine, &bucket, fault);
@@ -269,6 +269,19 @@ int cuda_engine_plan_batches(CudaEngine *engine, GpudlFault *fault)
     return 1;
 }
 
+/* To the end. */
+static GpudlStatus settle(CudaEngine *engine, CudaProgram *program, GpudlFault *fault)
+{
+    CudaRound *round = cuda_round_new(engine, program, fault);
+    GpudlStatus status = round != NULL ? GPUDL_STATUS_OK : GPUDL_STATUS_NO_MEMORY;
+    int done;
+
+    if (status == GPUDL_STATUS_OK)
+        status = cuda_round_go(round, UINT64_MAX, &done, fault);
+    cuda_round_free(round);
+    return status;
+}
+
 static GpudlStatus open_engine(CudaEngine *engine, GpudlFault *fault)
 {
     GpudlStatus status = GPUDL_STATUS_UNSUPPORTED;
@@ -297,6 +310,11 @@ static GpudlStatus open_engine(CudaEngine *engine, GpudlFault *fault)
                                        engine->work_bytes, fault);
     for (int i = 0; i < CUDA_SLOTS && status == GPUDL_STATUS_OK; i++)
         status = make_slot(engine, &engine->slots[i], engine->params.batch_size, fault);
+    engine->shared.work_limit = engine->work_bytes;
+    if (status == GPUDL_STATUS_OK)
+        status = settle(engine, largest, fault);
+    if (status == GPUDL_STATUS_OK && single != NULL)
+        status = settle(engine, single, fault);
     if (status == GPUDL_STATUS_OK) {
         status = cuda_engine_add(engine, largest, fault);
         largest = NULL;

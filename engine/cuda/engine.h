@@ -7,6 +7,7 @@
 
 #include "kernels/preproc_cuda.h"
 #include "lower.h"
+#include "round.h"
 
 /** Executions under way at once: one runs while the next is queued. */
 #define CUDA_SLOTS 2
@@ -47,8 +48,10 @@ typedef struct {
     CudaBucket *others;   /* of batch sizes that only checks and profiles ask for: no graphs */
     GpudlEngineInfo info;
 
-    /* What idle() is at: a compilation whose plans a thread builds. */
+    /* What idle() is at: a compilation whose plans a thread builds, */
     CudaCompilation *pending;
+    CudaProgram *ready; /* then: what was compiled, and the choices inside its graph */
+    CudaRound *round;
     pthread_t builder;
     int has_builder;
     pthread_mutex_t built_lock;
@@ -93,8 +96,10 @@ GpudlStatus cuda_wait(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFau
 /** Puts one frame's dense planar float32 values, on the device, where the program's input has frame i. Status of the
  * launcher. */
 int cuda_put_values(const CudaRun *run, uint32_t i, const float *values);
-/** Captures the bucket's program with the copies of its outputs on a slot. Under the device's lock. */
-GpudlStatus cuda_capture(CudaEngine *engine, CudaBucket *bucket, uint32_t slot, GpudlFault *fault);
+/** Captures the bucket's program with the copies of its outputs on a slot. first: kernels may not be loaded yet, so it
+ * is run once before. Under the device's lock. */
+GpudlStatus cuda_capture(CudaEngine *engine, const CudaBucket *bucket, uint32_t slot, int first, cudaGraphExec_t *exec,
+                         GpudlFault *fault);
 CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t slot);
 
 /* whole.c */

@@ -17,8 +17,7 @@ static GpudlStatus foresee(CudaEngine *engine, int64_t batch, GpudlOpenForecast 
 
     if (compilation == NULL)
         return status;
-    forecast->n_choices += chooses ? cuda_tuning_size(compilation->tuning) : 0;
-    status = cuda_tuning_recall(compilation->tuning, chooses, &forecast->n_known, fault);
+    status = cuda_tuning_recall(compilation->tuning, chooses ? forecast : NULL, fault);
     if (status != GPUDL_STATUS_OK) {
         cuda_compile_free(compilation);
         return status;
@@ -62,6 +61,7 @@ GpudlStatus cuda_forecast(void *device, const GpudlHost *host, const GpudlOpenPa
     cuda_enter(dev);
     engine = cuda_engine_new(dev, host, params, fault);
     if (engine != NULL) {
+        engine->shared.convs.measured = 0; /* else nothing is read of a network that is not tuned to its end */
         status = foresee_all(engine, forecast, fault);
         error = cudaStreamSynchronize(NULL); /* uploads of weights, which go now */
         if (status == GPUDL_STATUS_OK && error != cudaSuccess)

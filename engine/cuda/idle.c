@@ -52,6 +52,10 @@ static void join(CudaEngine *engine)
 void cuda_idle_end(CudaEngine *engine)
 {
     join(engine);
+    cuda_round_free(engine->round);
+    engine->round = NULL;
+    cuda_program_free(engine->ready);
+    engine->ready = NULL;
     if (engine->pending != NULL)
         cuda_compile_free(engine->pending);
     engine->pending = NULL;
@@ -75,8 +79,8 @@ static GpudlStatus begin(CudaEngine *engine, GpudlFault *fault)
     return GPUDL_STATUS_OK;
 }
 
-/* The program's turn to be listed. */
-static GpudlStatus end(CudaEngine *engine, GpudlFault *fault)
+/* Plans are chosen; now those inside the program's graph. */
+static GpudlStatus end_compilation(CudaEngine *engine, GpudlFault *fault)
 {
     GpudlStatus status = GPUDL_STATUS_OK;
     CudaCompilation *compilation = engine->pending;
@@ -94,6 +98,20 @@ static GpudlStatus end(CudaEngine *engine, GpudlFault *fault)
         cuda_program_free(program);
         return GPUDL_STATUS_UNSUPPORTED;
     }
+    engine->ready = program;
+    engine->round = cuda_round_new(engine, program, fault);
+    return engine->round != NULL ? GPUDL_STATUS_OK : GPUDL_STATUS_NO_MEMORY;
+}
+
+/* The program's turn to be listed. */
+static GpudlStatus list(CudaEngine *engine, GpudlFault *fault)
+{
+    CudaProgram *program = engine->ready;
+    GpudlStatus status;
+
+    cuda_round_free(engine->round);
+    engine->round = NULL;
+    engine->ready = NULL;
     status = cuda_engine_add(engine, program, fault);
     if (status == GPUDL_STATUS_OK) {
         cuda_engine_tell(engine);
@@ -115,14 +133,25 @@ static void tell(const CudaEngine *engine)
 
 static GpudlStatus advance(CudaEngine *engine, uint64_t deadline_ns, GpudlFault *fault)
 {
-    GpudlStatus status = engine->pending == NULL ? begin(engine, fault) : GPUDL_STATUS_OK;
+    GpudlStatus status = GPUDL_STATUS_OK;
     int done = 0;
 
+    if (engine->round != NULL) {
+        status = cuda_round_go(engine->round, deadline_ns, &done, fault);
+        return status == GPUDL_STATUS_OK && done ? list(engine, fault) : status;
+    }
+    if (engine->pending == NULL)
+        status = begin(engine, fault);
     if (status != GPUDL_STATUS_OK || !wait_built(engine, deadline_ns))
         return status;
     join(engine);
     status = cuda_tuning_try(engine->pending->tuning, deadline_ns, &done, fault);
-    return status == GPUDL_STATUS_OK && done ? end(engine, fault) : status;
+    return status == GPUDL_STATUS_OK && done ? end_compilation(engine, fault) : status;
+}
+
+static int has_more(const CudaEngine *engine)
+{
+    return engine->pending != NULL || engine->round != NULL || engine->n_wanted > 0;
 }
 
 /* One that can't be made is left out. */
@@ -132,7 +161,7 @@ GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
     const GpudlHost *host = engine->shared.host;
     GpudlStatus status = GPUDL_STATUS_OK;
 
-    if (engine->pending != NULL || engine->n_wanted > 0) {
+    if (has_more(engine)) {
         cuda_enter(engine->shared.device);
         status = advance(engine, gpudl_module_now_ns() + budget_ns, fault);
         if (status != GPUDL_STATUS_OK)
@@ -145,6 +174,6 @@ GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
             host->log(host->host, GPUDL_LOG_WARNING, fault->message);
         status = GPUDL_STATUS_OK;
     }
-    *more = engine->pending != NULL || engine->n_wanted > 0;
+    *more = has_more(engine);
     return status;
 }

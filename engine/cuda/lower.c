@@ -280,8 +280,18 @@ static void define_input(CudaCompiler *c)
         touch_block(c, v.block, -1);
 }
 
-/* Choices are made, so scratch is known; then everything gets its place. */
-static void place(CudaCompiler *c)
+/* Most of what the choices of a step may need. */
+static uint64_t scratch_bytes(const CudaConv *conv)
+{
+    int64_t most = conv->workspace > conv->most_workspace ? conv->workspace : conv->most_workspace;
+
+    for (int i = 0; i < conv->n_others; i++)
+        most = conv->others[i].workspace > most ? conv->others[i].workspace : most;
+    return (uint64_t)most;
+}
+
+/* Everything gets its place. */
+static void place_blocks(CudaCompiler *c)
 {
     CudaProgram *p = c->program;
     uint64_t *sizes = calloc(p->n_blocks + 1u, 2 * sizeof *sizes), *offsets = sizes + p->n_blocks + 1;
@@ -295,7 +305,7 @@ static void place(CudaCompiler *c)
     }
     for (uint32_t i = 0; i < p->n_steps; i++)
         if (p->steps[i].conv != NULL && p->steps[i].scratch >= 0) {
-            p->blocks[p->steps[i].scratch].bytes = (uint64_t)p->steps[i].conv->workspace;
+            p->blocks[p->steps[i].scratch].bytes = scratch_bytes(p->steps[i].conv);
             snprintf(p->steps[i].what, sizeof p->steps[i].what, "%s", p->steps[i].conv->name);
         }
     for (uint32_t i = 0; i < p->n_blocks; i++) {
@@ -313,6 +323,18 @@ static void place(CudaCompiler *c)
         p->blocks[i].offset = p->blocks[i].pinned ? p->blocks[i].offset : offsets[i];
     free(sizes);
     free(first);
+}
+
+/* Choices are made, so scratch is known. Plans beside the fastest are given up if they make the memory too large. */
+static void place(CudaCompiler *c)
+{
+    place_blocks(c);
+    if (c->status != GPUDL_STATUS_OK || c->work_limit == 0 || c->program->work_bytes <= c->work_limit)
+        return;
+    for (uint32_t i = 0; i < c->program->n_steps; i++)
+        if (c->program->steps[i].conv != NULL)
+            cuda_conv_settle(c->device, c->program->steps[i].conv);
+    place_blocks(c);
 }
 
 static void lower_all(CudaCompiler *c)
@@ -361,6 +383,16 @@ void cuda_compile_free(CudaCompilation *compilation)
     free(compilation);
 }
 
+static void name_network(CudaCompiler *c)
+{
+    if (c->plan->content[0] != '\0')
+        snprintf(c->program->network, sizeof c->program->network, "network %.64s batch %lld %s", c->plan->content,
+                 (long long)c->plan->batch,
+                 c->dtype == GPUDL_DTYPE_F16 ? "fp16"
+                 : c->tf32                   ? "tf32"
+                                             : "fp32");
+}
+
 CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault)
 {
     CudaCompilation *compilation = calloc(1, sizeof *compilation);
@@ -378,11 +410,13 @@ CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, G
                         .dtype = shared->dtype,
                         .tf32 = shared->tf32,
                         .activation = shared->activation,
+                        .work_limit = shared->work_limit,
                         .fault = fault};
     if (prepare(c))
         lower_all(c);
     if (c->status == GPUDL_STATUS_OK) {
-        compilation->tuning = cuda_tuning_new(c->convs, fault);
+        name_network(c);
+        compilation->tuning = cuda_tuning_new(c->convs, c->program->network, fault);
         c->status = compilation->tuning != NULL ? GPUDL_STATUS_OK : GPUDL_STATUS_NO_MEMORY;
     }
     *status = c->status;
@@ -399,6 +433,7 @@ CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status,
 
     c->fault = fault;
     place(c);
+    c->program->is_settled = cuda_tuning_is_settled(compilation->tuning);
     *status = c->status;
     if (c->status == GPUDL_STATUS_OK) {
         program = c->program;

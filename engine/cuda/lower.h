@@ -28,6 +28,7 @@ typedef struct {
     CudaProgram *program;
     GpudlDType dtype; /* of pictures: float16 or float32 */
     int32_t tf32, activation;
+    uint64_t work_limit;    /* bytes of work memory that the plans beside the fastest may make it, 0: any */
     int32_t node;           /* being lowered */
     int32_t *tensor_values; /* per tensor, -1: none yet */
     CudaTarget *targets;    /* per tensor */
@@ -44,6 +45,7 @@ typedef struct {
     CudaWeights weights;
     GpudlDType dtype;
     int32_t tf32, activation;
+    uint64_t work_limit; /* of a slot, once slots are made; 0: none yet */
 } CudaShared;
 
 /**

@@ -76,6 +76,8 @@ struct CudaProgram {
     int32_t input;                    /* value of the network's input: NHWC, 4 channels where it has at most 4 */
     int32_t heads[GPUDL_MAX_OUTPUTS]; /* dense float32, one per output, before the activation */
     uint64_t work_bytes;
+    char network[128]; /* whose program this is, one line that other batches and precisions do not have; "": nobody's */
+    int is_settled;    /* the choices inside its graph were made before */
 };
 
 void cuda_program_free(CudaProgram *program);

@@ -24,7 +24,8 @@ CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t
 
 /* ---- graphs ------------------------------------------------------------------------------------------------------ */
 
-GpudlStatus cuda_capture(CudaEngine *engine, CudaBucket *bucket, uint32_t slot, GpudlFault *fault)
+GpudlStatus cuda_capture(CudaEngine *engine, const CudaBucket *bucket, uint32_t slot, int first, cudaGraphExec_t *exec,
+                         GpudlFault *fault)
 {
     CudaDevice *device = engine->shared.device;
     CudaRun run = cuda_run_on(engine, bucket, slot);
@@ -33,6 +34,7 @@ GpudlStatus cuda_capture(CudaEngine *engine, CudaBucket *bucket, uint32_t slot, 
     uint32_t failed = 0;
     int status;
 
+    *exec = NULL;
     run.handle = cuda_handle(device, 0, fault);
     if (run.handle == NULL)
         return GPUDL_STATUS_BACKEND;
@@ -40,7 +42,8 @@ GpudlStatus cuda_capture(CudaEngine *engine, CudaBucket *bucket, uint32_t slot, 
     if (status != CUDNN_STATUS_SUCCESS)
         return cuda_fail_cudnn(device, fault, (cudnnStatus_t)status, "cudnnSetStream()");
     /* once outside: kernels that are loaded at their first launch can't be while capturing */
-    status = cuda_program_queue(&run, 0, run.program->n_frame_steps, &failed);
+    if (first)
+        status = cuda_program_queue(&run, 0, run.program->n_frame_steps, &failed);
     if (status != 0)
         return cuda_program_fault(&run, failed, status, fault);
     error = cudaStreamSynchronize(run.stream);
@@ -51,7 +54,7 @@ GpudlStatus cuda_capture(CudaEngine *engine, CudaBucket *bucket, uint32_t slot, 
     status = cuda_program_queue(&run, 0, run.program->n_frame_steps, &failed);
     error = cudaStreamEndCapture(run.stream, &graph);
     if (error == cudaSuccess && status == 0)
-        error = cudaGraphInstantiate(&bucket->graphs[slot], graph, 0);
+        error = cudaGraphInstantiate(exec, graph, 0);
     if (graph != NULL)
         cudaGraphDestroy(graph);
     if (status != 0)

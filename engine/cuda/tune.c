@@ -11,13 +11,21 @@
 #define PLANS_PER_FORM 4
 #define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more */
 
+/* Plans that take so much longer alone than the fastest may be faster in a network: a part of its time, and ns for what
+ * takes hardly any. */
+#define NEARLY 1.15f
+#define NEARLY_NS 500
+/* Bytes of workspace that they may have if the fastest needs less. */
+#define OTHERS_WORKSPACE ((int64_t)8 << 20)
+/* Of a line that says what is kept: network and problem. */
+#define STEP_ROOM 700
+
 /* A problem being worked on, by one thread. */
 typedef struct {
     CudaConv *conv;
     CudaConvPlan plans[MOST_PLANS];
     int n;
-    int is_known; /* from the cache: plans[0], or our own kernel where n is 0 */
-    float ns;     /* then */
+    int is_known; /* from the cache: plans[0], which is our own kernel where n is 0 */
 } Candidates;
 
 struct CudaTuning {
@@ -25,6 +33,8 @@ struct CudaTuning {
     Candidates *candidates;
     uint32_t n;
     atomic_uint tried;
+    char network[128];
+    int is_settled;
     atomic_uint next; /* threads that build take one after the other */
     void (*watch)(void *data);
     void *watch_data;
@@ -79,6 +89,7 @@ void cuda_convs_clear(CudaConvs *convs)
         CudaConv *conv = convs->first;
 
         convs->first = conv->next;
+        cuda_conv_settle(convs->device, conv);
         cuda_conv_plan_free(convs->device, conv->plan);
         free(conv);
     }
@@ -107,6 +118,11 @@ static void find_bare_plans(const CudaConvs *convs, cudnnHandle_t handle, Candid
     c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, PLANS_PER_FORM);
 }
 
+static int is_unwanted(const GpudlHost *host)
+{
+    return host->cancelled(host->host) || host->closing(host->host);
+}
+
 /* An entry's plan; FALSE if the libraries that are here can't make it. */
 static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key, const CudaCacheEntry *entry,
                       CudaConvPlan *plan)
@@ -119,44 +135,107 @@ static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaCo
     return cuda_conv_plan_load(convs->device, handle, entry->plan, entry->plan_bytes, plan);
 }
 
-/* What is known of a problem, ready to run. */
-static void load_plan(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c)
+/* The line of a problem in a network; of the problem alone where network is "". */
+static void step_text(const char *network, const CudaConvKey *key, char step[STEP_ROOM])
+{
+    const int n = snprintf(step, STEP_ROOM, "%s%s", network, network[0] != '\0' ? ": " : "");
+
+    cuda_conv_key_text(key, step + n, STEP_ROOM - (size_t)n);
+}
+
+static int read_cache(const CudaConvs *convs, const char *step, CudaCacheEntry *entry)
+{
+    return convs->cache.device != NULL && cuda_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, entry);
+}
+
+/* What is known of a problem in a network or anywhere, ready to run. */
+static void load_plan(const CudaConvs *convs, const char *network, cudnnHandle_t handle, Candidates *c)
 {
     CudaCacheEntry entry;
-    char step[512];
+    char step[STEP_ROOM];
 
-    cuda_conv_key_text(&c->conv->key, step, sizeof step);
-    if (convs->cache.device == NULL || !cuda_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, &entry))
+    step_text(network, &c->conv->key, step);
+    if (!read_cache(convs, step, &entry))
         return;
+    c->plans[0] = (CudaConvPlan){.form = CUDA_CONV_OWN};
     c->is_known = load_entry(convs, handle, &c->conv->key, &entry, &c->plans[0]);
     c->n = entry.plan != NULL && c->is_known;
     c->plans[0].form = (CudaConvForm)entry.form;
     memcpy(c->plans[0].name, entry.name, sizeof c->plans[0].name);
-    c->ns = entry.ns;
+    c->plans[0].ns = entry.ns;
     free(entry.plan);
 }
 
-static void keep_plan(const CudaConvs *convs, const CudaConv *conv)
+/* All that is known. What is tuned to the end begins anew where the choices inside the network have not been made,
+ * since only the fastest plan of each problem is kept. Returns how many problems nothing is known of. */
+static uint32_t load_plans(CudaTuning *tuning, cudnnHandle_t handle)
+{
+    const CudaConvs *convs = tuning->convs;
+    CudaCacheEntry entry;
+    uint32_t unknown = tuning->n;
+
+    tuning->is_settled = tuning->network[0] != '\0' && read_cache(convs, tuning->network, &entry);
+    if (convs->measured && tuning->network[0] != '\0' && !tuning->is_settled)
+        return unknown;
+    for (uint32_t i = 0; i < tuning->n && !is_unwanted(convs->host); i++) {
+        Candidates *c = &tuning->candidates[i];
+
+        if (tuning->is_settled)
+            load_plan(convs, tuning->network, handle, c);
+        if (!c->is_known)
+            load_plan(convs, "", handle, c);
+        unknown -= (uint32_t)c->is_known;
+    }
+    return unknown;
+}
+
+int cuda_tuning_is_settled(const CudaTuning *tuning)
+{
+    return tuning->is_settled;
+}
+
+static void keep_entry(const CudaConvs *convs, const char *step, const CudaCacheEntry *entry)
 {
     static atomic_int told;
-    CudaCacheEntry entry = {.form = conv->form, .ns = conv->ns};
-    char step[512], message[512];
+    char message[512];
 
-    cuda_conv_key_text(&conv->key, step, sizeof step);
+    if (!cuda_cache_write(&convs->cache, step, entry, message, sizeof message) && atomic_exchange(&told, 1) == 0)
+        convs->host->log(convs->host->host, GPUDL_LOG_WARNING, message);
+}
+
+static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *conv)
+{
+    CudaCacheEntry entry = {.form = conv->form, .ns = conv->ns};
+
     snprintf(entry.name, sizeof entry.name, "%s", conv->name);
     if (conv->form == CUDA_CONV_LT)
         entry.plan = cuda_lt_save(convs->device, &conv->lt, &entry.plan_bytes);
     else if (conv->plan != NULL)
         entry.plan = cuda_conv_plan_save(convs->device, conv->plan, &entry.plan_bytes);
-    if ((conv->form == CUDA_CONV_OWN || entry.plan != NULL) &&
-        !cuda_cache_write(&convs->cache, step, &entry, message, sizeof message) && atomic_exchange(&told, 1) == 0)
-        convs->host->log(convs->host->host, GPUDL_LOG_WARNING, message);
+    if (conv->form == CUDA_CONV_OWN || entry.plan != NULL)
+        keep_entry(convs, step, &entry);
     free(entry.plan);
 }
 
-static int is_unwanted(const GpudlHost *host)
+void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const CudaConv *conv, int swapped)
 {
-    return host->cancelled(host->host) || host->closing(host->host);
+    CudaCacheEntry entry;
+    char step[STEP_ROOM];
+
+    step_text(network, &conv->key, step);
+    if (!swapped && read_cache(convs, step, &entry)) {
+        free(entry.plan);
+        swapped = 1;
+    }
+    if (swapped)
+        keep_plan(convs, step, conv);
+}
+
+void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns)
+{
+    const CudaCacheEntry entry = {.form = CUDA_CONV_OWN, .ns = ns, .name = "settled"};
+
+    keep_entry(convs, network, &entry);
 }
 
 static void tell_watcher(const CudaTuning *tuning)
@@ -193,17 +272,14 @@ void cuda_tuning_build(CudaTuning *tuning)
     Builder builders[CUDA_BUILDERS];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint32_t n = 0, most = cores < 1 ? 1 : cores > CUDA_BUILDERS - 1 ? CUDA_BUILDERS - 1 : (uint32_t)cores;
-    uint32_t started = 0, unknown = tuning->n;
+    uint32_t started = 0, unknown;
     cudnnHandle_t handle;
     GpudlFault fault;
 
     pthread_mutex_lock(&device->building);
     cuda_enter(device);
     handle = tuning->n > 0 ? cuda_handle(device, 1, &fault) : NULL;
-    for (uint32_t i = 0; i < tuning->n && handle != NULL && !is_unwanted(tuning->convs->host); i++) {
-        load_plan(tuning->convs, handle, &tuning->candidates[i]);
-        unknown -= (uint32_t)tuning->candidates[i].is_known;
-    }
+    unknown = handle != NULL ? load_plans(tuning, handle) : tuning->n;
     for (; n < most && n < unknown; n++) {
         builders[n] = (Builder){.tuning = tuning, .handle = cuda_handle(device, 1 + (int)n, &fault)};
         if (builders[n].handle == NULL)
@@ -251,36 +327,100 @@ static int is_right(const CudaConvs *convs, CudaTrial *trial, const CudaConvPlan
     return what == NULL;
 }
 
-static void take(const CudaConvs *convs, CudaConv *conv, CudaConvPlan *plan, float ns)
+void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan)
 {
-    cuda_conv_plan_free(convs->device, conv->plan);
     conv->chosen = 1;
-    conv->ns = ns;
+    conv->ns = plan->ns;
     conv->plan = plan->plan;
     conv->form = plan->form;
     conv->lt = plan->lt;
     conv->workspace = plan->workspace;
     snprintf(conv->name, sizeof conv->name, "%s", plan->name);
+}
+
+static void drop_others(const CudaDevice *device, CudaConv *conv, int from)
+{
+    while (conv->n_others > from)
+        cuda_conv_plan_free(device, conv->others[--conv->n_others].plan);
+}
+
+void cuda_conv_settle(const CudaDevice *device, CudaConv *conv)
+{
+    drop_others(device, conv, 0);
+}
+
+/* Takes the plan over. */
+static void add_other(const CudaDevice *device, CudaConv *conv, const CudaConvPlan *plan)
+{
+    int at = conv->n_others;
+
+    while (at > 0 && conv->others[at - 1].ns > plan->ns)
+        at--;
+    if (at == CUDA_CONV_OTHERS) {
+        cuda_conv_plan_free(device, plan->plan);
+        return;
+    }
+    drop_others(device, conv, CUDA_CONV_OTHERS - 1);
+    memmove(&conv->others[at + 1], &conv->others[at], (size_t)(conv->n_others - at) * sizeof *conv->others);
+    conv->others[at] = *plan;
+    conv->n_others++;
+}
+
+/* Takes the plan over, as the conv's if it is the fastest so far. */
+static void add_plan(const CudaDevice *device, CudaConv *conv, CudaConvPlan *plan)
+{
+    CudaConvPlan slower = *plan;
+
     plan->plan = NULL;
+    if (!conv->chosen) {
+        cuda_conv_take(conv, &slower);
+        return;
+    }
+    if (slower.ns > 0 && (conv->ns <= 0 || slower.ns < conv->ns)) {
+        const CudaConvPlan faster = slower;
+
+        slower = (CudaConvPlan){
+            .form = conv->form, .plan = conv->plan, .lt = conv->lt, .workspace = conv->workspace, .ns = conv->ns};
+        snprintf(slower.name, sizeof slower.name, "%s", conv->name);
+        cuda_conv_take(conv, &faster);
+    }
+    if (slower.ns > 0)
+        add_other(device, conv, &slower);
+    else
+        cuda_conv_plan_free(device, slower.plan);
+}
+
+/* Leaves those that are nearly as fast, and take no more memory than is fair. */
+static void prune(const CudaDevice *device, CudaConv *conv)
+{
+    int n = 0;
+
+    for (int i = 0; i < conv->n_others; i++) {
+        const CudaConvPlan *other = &conv->others[i];
+
+        if (other->ns <= conv->ns * NEARLY + NEARLY_NS &&
+            (other->workspace <= conv->workspace || other->workspace <= OTHERS_WORKSPACE))
+            conv->others[n++] = *other;
+        else
+            cuda_conv_plan_free(device, other->plan);
+    }
+    conv->n_others = n;
 }
 
 /* The best of the plans that are right becomes the conv's. */
 static void try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
 {
-
     for (int p = 0; p < c->n; p++) {
         CudaConvPlan *plan = &c->plans[p];
-        float ns;
 
         if (!is_right(convs, trial, plan))
             continue;
-        ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
-        if (c->conv->chosen && (ns <= 0 || ns >= c->conv->ns))
-            continue;
-        take(convs, c->conv, plan, ns);
+        plan->ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
+        add_plan(convs->device, c->conv, plan);
         if (!convs->measured)
             break;
     }
+    prune(convs->device, c->conv);
     free_plans(convs, c);
 }
 
@@ -301,6 +441,7 @@ static void try_late_plans(const CudaConvs *convs, CudaTrial *trial, Candidates 
 static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidates *c, GpudlFault *fault)
 {
     GpudlStatus status = cuda_trial_begin(trial, &c->conv->key, fault);
+    char step[STEP_ROOM];
 
     if (status != GPUDL_STATUS_OK)
         return status;
@@ -316,10 +457,12 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
     if (!c->conv->chosen) {
         CudaConvPlan own = {.form = CUDA_CONV_OWN, .name = "own kernel"};
 
-        take(convs, c->conv, &own, 0);
+        cuda_conv_take(c->conv, &own);
     }
-    if (convs->measured)
-        keep_plan(convs, c->conv);
+    if (convs->measured) {
+        step_text("", &c->conv->key, step);
+        keep_plan(convs, step, c->conv);
+    }
     return status;
 }
 
@@ -349,8 +492,10 @@ static GpudlStatus try_next(CudaTuning *tuning, GpudlFault *fault)
     pthread_mutex_lock(&device->lock);
     if (cuda_handle(device, 0, fault) == NULL)
         status = GPUDL_STATUS_BACKEND;
-    if (status == GPUDL_STATUS_OK && !c->conv->chosen && c->is_known)
-        take(tuning->convs, c->conv, &c->plans[0], c->ns);
+    if (status == GPUDL_STATUS_OK && !c->conv->chosen && c->is_known) {
+        cuda_conv_take(c->conv, &c->plans[0]);
+        c->plans[0].plan = NULL;
+    }
     if (status == GPUDL_STATUS_OK && !c->conv->chosen && !tuning->is_open)
         status = open_trial(tuning, fault);
     if (status == GPUDL_STATUS_OK && c->conv->chosen) /* for another program meanwhile */
@@ -383,41 +528,58 @@ GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done,
 
 /* ---- without trying ---------------------------------------------------------------------------------------------- */
 
-static void recall_one(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int names, uint32_t *n_known)
+static void name_missing(const CudaConvs *convs, int32_t batch, const char *what)
 {
-    char text[512], named[560];
+    char named[STEP_ROOM + 32];
 
-    load_plan(convs, handle, c);
+    snprintf(named, sizeof named, "batch %d: %s", (int)batch, what);
+    convs->host->missing(convs->host->host, named);
+}
+
+static void recall_one(const CudaConvs *convs, Candidates *c, GpudlOpenForecast *counted)
+{
+    char text[STEP_ROOM];
+
     if (c->is_known) {
-        take(convs, c->conv, &c->plans[0], c->ns);
-        ++*n_known;
-    } else if (names) {
+        cuda_conv_take(c->conv, &c->plans[0]);
+        c->plans[0].plan = NULL;
+    } else if (counted != NULL) {
         cuda_conv_key_text(&c->conv->key, text, sizeof text);
-        snprintf(named, sizeof named, "batch %d: %s", c->conv->key.n, text);
-        convs->host->missing(convs->host->host, named);
+        name_missing(convs, c->conv->key.n, text);
+    }
+    if (counted != NULL) {
+        counted->n_choices++;
+        counted->n_known += (uint32_t)c->is_known;
     }
     c->conv->chosen = 1;
     free_plans(convs, c);
 }
 
-GpudlStatus cuda_tuning_recall(CudaTuning *tuning, int names, uint32_t *n_known, GpudlFault *fault)
+GpudlStatus cuda_tuning_recall(CudaTuning *tuning, GpudlOpenForecast *counted, GpudlFault *fault)
 {
-    CudaDevice *device = tuning->convs->device;
+    const CudaConvs *convs = tuning->convs;
+    CudaDevice *device = convs->device;
+    const int32_t batch = tuning->n > 0 ? tuning->candidates[0].conv->key.n : 0;
     cudnnHandle_t handle;
 
     if (tuning->n == 0)
         return GPUDL_STATUS_OK;
     pthread_mutex_lock(&device->building);
     handle = cuda_handle(device, 1, fault);
-    for (uint32_t i = 0; i < tuning->n && handle != NULL && !is_unwanted(tuning->convs->host); i++)
-        recall_one(tuning->convs, handle, &tuning->candidates[i], names, n_known);
+    if (handle != NULL)
+        load_plans(tuning, handle);
     pthread_mutex_unlock(&device->building);
-    return handle != NULL ? GPUDL_STATUS_OK : GPUDL_STATUS_BACKEND;
-}
-
-uint32_t cuda_tuning_size(const CudaTuning *tuning)
-{
-    return tuning->n;
+    if (handle == NULL)
+        return GPUDL_STATUS_BACKEND;
+    for (uint32_t i = 0; i < tuning->n; i++)
+        recall_one(convs, &tuning->candidates[i], counted);
+    if (counted != NULL && tuning->network[0] != '\0') {
+        counted->n_choices++;
+        counted->n_known += (uint32_t)tuning->is_settled;
+        if (!tuning->is_settled)
+            name_missing(convs, batch, "those of its choices that are fastest inside the network");
+    }
+    return GPUDL_STATUS_OK;
 }
 
 /* Building takes about as long as trying. */
@@ -434,7 +596,7 @@ void cuda_tuning_watch(CudaTuning *tuning, void (*watch)(void *data), void *data
     tuning->watch_data = data;
 }
 
-CudaTuning *cuda_tuning_new(CudaConvs *convs, GpudlFault *fault)
+CudaTuning *cuda_tuning_new(CudaConvs *convs, const char *network, GpudlFault *fault)
 {
     CudaTuning *tuning = calloc(1, sizeof *tuning);
     uint32_t n = 0;
@@ -443,6 +605,7 @@ CudaTuning *cuda_tuning_new(CudaConvs *convs, GpudlFault *fault)
         n += !conv->chosen;
     if (tuning != NULL) {
         tuning->convs = convs;
+        snprintf(tuning->network, sizeof tuning->network, "%s", network);
         tuning->candidates = calloc(n + 1u, sizeof *tuning->candidates);
     }
     if (tuning == NULL || tuning->candidates == NULL) {

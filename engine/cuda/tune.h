@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/** Choosing the plans of convolutions. */
+/** Choosing the plans of convolutions, by what each takes alone. */
 #ifndef GPUDL_ENGINE_CUDA_TUNE_H
 #define GPUDL_ENGINE_CUDA_TUNE_H
 
@@ -25,25 +25,37 @@ CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key);
  */
 typedef struct CudaTuning CudaTuning;
 
-/** NULL with *fault if there is no memory. */
-CudaTuning *cuda_tuning_new(CudaConvs *convs, GpudlFault *fault);
+/** network: the line that says whose convolutions these are, for what only holds inside of it; "": nobody's. NULL with
+ * *fault if there is no memory. */
+CudaTuning *cuda_tuning_new(CudaConvs *convs, const char *network, GpudlFault *fault);
 /** Waits for others that build on this device. Ends soon once the host wants it to. */
 void cuda_tuning_build(CudaTuning *tuning);
 /** After building, in the device's context, its lock not held: tries problems until the deadline
  * (gpudl_module_now_ns()); at least one. *done: all have been. */
 GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done, GpudlFault *fault);
-/** Instead of building and trying, for a program that is placed but never runs: takes what the cache knows, which adds
- * to *n_known; the rest is left without work memory, and named to the host's missing() if names. In the device's
- * context. */
-GpudlStatus cuda_tuning_recall(CudaTuning *tuning, int names, uint32_t *n_known, GpudlFault *fault);
-/** How many there are. */
-uint32_t cuda_tuning_size(const CudaTuning *tuning);
+/** Instead of building and trying, for a program that is placed but never runs: takes what the cache knows; the rest is
+ * left without work memory. counted (NULL: not wanted): adds to its numbers of choices, and names what is not known to
+ * the host's missing(). In the device's context. */
+GpudlStatus cuda_tuning_recall(CudaTuning *tuning, GpudlOpenForecast *counted, GpudlFault *fault);
 /** How much of building and trying is done, 0..1. Any thread. */
 double cuda_tuning_done(const CudaTuning *tuning);
 /** Is called now and then by the threads that call build() and try(), no lock held but the one for building. */
 void cuda_tuning_watch(CudaTuning *tuning, void (*watch)(void *data), void *data);
 /** Takes NULL. In the device's context. */
 void cuda_tuning_free(CudaTuning *tuning);
+
+/** After building: TRUE if the choices inside this network were made and kept, so that there is none to make. */
+int cuda_tuning_is_settled(const CudaTuning *tuning);
+
+/** Makes a plan the conv's; who has the one before frees it. */
+void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan);
+/** Frees the others. In the device's context. */
+void cuda_conv_settle(const CudaDevice *device, CudaConv *conv);
+
+/** Keeps that a network is settled, in so much time. */
+void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns);
+/** Keeps the conv's plan as the network's own choice; swapped FALSE: only if another one is kept as such. */
+void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const CudaConv *conv, int swapped);
 
 /** Opens the cache of the convs' device; folder NULL: nothing is kept. FALSE if there is no memory. */
 int cuda_convs_open_cache(CudaConvs *convs, const char *folder);

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "round.h"
+
+#include <stdlib.h>
+
+#include "engine.h"
+#include "engine/module.h"
+#include "search.h"
+
+/* A measurement: the median of so many, each of as many replays as take about so long, at most so many. */
+#define TIMES 9
+#define LONG_NS 1500000.0f
+#define MOST_REPLAYS 10
+
+/* Steps that compute the same problem have the same plan. */
+typedef struct {
+    CudaConv *conv;
+    CudaConvPlan plans[1 + CUDA_CONV_OTHERS]; /* the fastest alone, and the others; one of them is the conv's */
+    uint32_t n, steps;
+} Group;
+
+struct CudaRound {
+    CudaEngine *engine;
+    CudaProgram *program;
+    CudaSearch *search;
+    Group *groups;
+    uint32_t n, measured;
+    int is_wanted; /* there is something to choose, or that nothing is to be kept */
+};
+
+/* ---- groups ------------------------------------------------------------------------------------------------------ */
+
+static Group *group_of(CudaRound *round, CudaConv *conv)
+{
+    for (uint32_t i = 0; i < round->n; i++)
+        if (round->groups[i].conv == conv)
+            return &round->groups[i];
+    round->groups[round->n] = (Group){.conv = conv, .n = 1};
+    return &round->groups[round->n++];
+}
+
+/* The plans are the round's from here on. */
+static void fill_group(Group *group)
+{
+    CudaConv *conv = group->conv;
+
+    group->plans[0] = (CudaConvPlan){
+        .form = conv->form, .plan = conv->plan, .lt = conv->lt, .workspace = conv->workspace, .ns = conv->ns};
+    snprintf(group->plans[0].name, sizeof group->plans[0].name, "%s", conv->name);
+    for (int i = 0; i < conv->n_others; i++)
+        group->plans[group->n++] = conv->others[i];
+    conv->n_others = 0;
+    for (uint32_t i = 0; i < group->n; i++)
+        if (group->plans[i].workspace > conv->most_workspace)
+            conv->most_workspace = group->plans[i].workspace;
+}
+
+static CudaSearch *new_search(const CudaRound *round)
+{
+    CudaSearchGroup *groups = calloc(round->n + 1u, sizeof *groups);
+    CudaSearch *search;
+
+    if (groups == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < round->n; i++)
+        groups[i] = (CudaSearchGroup){round->groups[i].n, (float)round->groups[i].steps * round->groups[i].plans[0].ns};
+    search = cuda_search_new(groups, round->n);
+    free(groups);
+    return search;
+}
+
+CudaRound *cuda_round_new(void *engine, CudaProgram *program, GpudlFault *fault)
+{
+    CudaRound *round = calloc(1, sizeof *round);
+
+    if (round != NULL) {
+        round->engine = engine;
+        round->program = program;
+        round->groups = calloc(program->n_steps + 1u, sizeof *round->groups);
+    }
+    for (uint32_t i = 0; i < program->n_frame_steps && round != NULL && round->groups != NULL; i++)
+        if (program->steps[i].conv != NULL)
+            group_of(round, program->steps[i].conv)->steps++;
+    for (uint32_t i = 0; round != NULL && i < round->n; i++)
+        fill_group(&round->groups[i]);
+    if (round != NULL && round->groups != NULL)
+        round->search = new_search(round);
+    if (round == NULL || round->search == NULL) {
+        gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the choices of %u steps", program->n_steps);
+        cuda_round_free(round);
+        return NULL;
+    }
+    round->is_wanted =
+        round->engine->shared.convs.measured && (!program->is_settled || cuda_search_next(round->search) != NULL);
+    return round;
+}
+
+static void apply(CudaRound *round, const uint32_t *choices)
+{
+    for (uint32_t i = 0; i < round->n; i++)
+        cuda_conv_take(round->groups[i].conv, &round->groups[i].plans[choices[i]]);
+}
+
+void cuda_round_free(CudaRound *round)
+{
+    const uint32_t *best;
+
+    if (round == NULL)
+        return;
+    best = round->search != NULL ? cuda_search_best(round->search) : NULL;
+    for (uint32_t i = 0; i < round->n; i++) {
+        Group *group = &round->groups[i];
+        const uint32_t choice = best != NULL ? best[i] : 0;
+
+        cuda_conv_take(group->conv, &group->plans[choice]);
+        group->conv->most_workspace = 0;
+        for (uint32_t k = 0; k < group->n; k++)
+            if (k != choice)
+                cuda_conv_plan_free(round->engine->shared.device, group->plans[k].plan);
+    }
+    for (uint32_t i = 0; i < round->program->n_steps && round->n > 0; i++) {
+        CudaStep *step = &round->program->steps[i];
+
+        if (step->conv != NULL)
+            snprintf(step->what, sizeof step->what, "%s", step->conv->name);
+    }
+    cuda_search_free(round->search);
+    free(round->groups);
+    free(round);
+}
+
+/* ---- measuring --------------------------------------------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Nanoseconds of a replay, so many one after the other. */
+static cudaError_t replay(const CudaSlot *slot, cudaGraphExec_t exec, uint32_t replays, float *ns)
+{
+    float ms = 0;
+    cudaError_t error = cudaEventRecord(slot->begin, slot->stream);
+
+    for (uint32_t i = 0; i < replays && error == cudaSuccess; i++)
+        error = cudaGraphLaunch(exec, slot->stream);
+    if (error == cudaSuccess)
+        error = cudaEventRecord(slot->done, slot->stream);
+    if (error == cudaSuccess)
+        error = cudaEventSynchronize(slot->done);
+    if (error == cudaSuccess)
+        error = cudaEventElapsedTime(&ms, slot->begin, slot->done);
+    *ns = ms * 1e6f / (float)replays;
+    return error;
+}
+
+static cudaError_t time_graph(const CudaSlot *slot, cudaGraphExec_t exec, float *ns)
+{
+    float times[TIMES];
+    cudaError_t error = replay(slot, exec, 1, ns); /* uploads it */
+    uint32_t replays;
+
+    if (error == cudaSuccess)
+        error = replay(slot, exec, 1, ns);
+    replays = *ns > 0 && LONG_NS / *ns < MOST_REPLAYS ? (uint32_t)(LONG_NS / *ns) + 1 : MOST_REPLAYS;
+    for (int i = 0; i < TIMES && error == cudaSuccess; i++)
+        error = replay(slot, exec, replays, &times[i]);
+    if (error == cudaSuccess) {
+        qsort(times, TIMES, sizeof *times, by_value);
+        *ns = times[TIMES / 2];
+    }
+    return error;
+}
+
+/* *ns 0: these choices can't be run, which only matters if the device is lost by it. */
+static GpudlStatus measure(CudaRound *round, const uint32_t *choices, float *ns, GpudlFault *fault)
+{
+    CudaEngine *engine = round->engine;
+    CudaDevice *device = engine->shared.device;
+    const CudaBucket bucket = {.program = round->program};
+    cudaGraphExec_t exec = NULL;
+    GpudlStatus status;
+    cudaError_t error = cudaSuccess;
+
+    *ns = 0;
+    apply(round, choices);
+    pthread_mutex_lock(&device->lock);
+    status = cuda_capture(engine, &bucket, 0, round->measured++ == 0, &exec, fault);
+    pthread_mutex_unlock(&device->lock);
+    if (status == GPUDL_STATUS_OK)
+        error = time_graph(&engine->slots[0], exec, ns);
+    if (exec != NULL)
+        cudaGraphExecDestroy(exec);
+    if (error != cudaSuccess) {
+        *ns = 0;
+        status = cuda_fail(device, fault, error, "choosing inside the graph of batch %lld",
+                           (long long)round->program->plan->batch);
+    }
+    return status == GPUDL_STATUS_DEVICE ? status : GPUDL_STATUS_OK;
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
+
+static void tell(const CudaRound *round, uint32_t changed)
+{
+    const GpudlHost *host = round->engine->shared.host;
+    char message[200];
+
+    snprintf(message, sizeof message,
+             "batch %lld: %.4f ms with the fastest plans alone, %.4f ms with other plans for %u of %u problems; %u "
+             "graphs measured",
+             (long long)round->program->plan->batch, (double)cuda_search_first_ns(round->search) / 1e6,
+             (double)cuda_search_best_ns(round->search) / 1e6, changed, round->n, round->measured);
+    host->log(host->host, GPUDL_LOG_INFO, message);
+}
+
+static void finish(CudaRound *round)
+{
+    const CudaConvs *convs = &round->engine->shared.convs;
+    const char *network = round->program->network;
+    const uint32_t *best = cuda_search_best(round->search);
+    uint32_t changed = 0;
+
+    apply(round, best);
+    for (uint32_t i = 0; i < round->n; i++) {
+        changed += best[i] != 0;
+        if (network[0] != '\0')
+            cuda_convs_keep_choice(convs, network, round->groups[i].conv, best[i] != 0);
+    }
+    if (network[0] != '\0')
+        cuda_convs_keep_network(convs, network, cuda_search_best_ns(round->search));
+    if (round->measured > 0)
+        tell(round, changed);
+    round->is_wanted = 0;
+}
+
+GpudlStatus cuda_round_go(CudaRound *round, uint64_t deadline_ns, int *done, GpudlFault *fault)
+{
+    const GpudlHost *host = round->engine->shared.host;
+    const uint32_t *choices;
+
+    *done = 0;
+    while ((choices = cuda_search_next(round->search)) != NULL) {
+        GpudlStatus status;
+        float ns;
+
+        if (host->cancelled(host->host) || host->closing(host->host))
+            return gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled while choosing plans");
+        status = measure(round, choices, &ns, fault);
+        if (status != GPUDL_STATUS_OK)
+            return status;
+        cuda_search_tell(round->search, ns);
+        if (gpudl_module_now_ns() >= deadline_ns)
+            break;
+    }
+    *done = cuda_search_next(round->search) == NULL;
+    if (*done && round->is_wanted && (round->measured == 0 || cuda_search_best_ns(round->search) > 0))
+        finish(round);
+    return GPUDL_STATUS_OK;
+}
