@@ -173,6 +173,9 @@ typedef struct {
     int (*cancelled)(void *host);
     /** Nonzero once close() is about to come: what runs in the module's own threads ends soon. */
     int (*closing)(void *host);
+    /** Nonzero while something waits that idle() keeps from running: return from it soon, there will be another call.
+     */
+    int (*waiting)(void *host);
     /** The engine has changed (buckets measured or added, another run time); *info is copied. Not from within open().
      */
     void (*changed)(void *host, const GpudlEngineInfo *info);
@@ -239,6 +242,13 @@ typedef struct {
     uint64_t ns;           /* median of the runs */
     uint64_t bytes, flops; /* that the step has to move (inputs, constants, outputs) and compute; 0: not known */
 } GpudlProfileRow;
+
+/** What idle() says. */
+typedef enum {
+    GPUDL_IDLE_DONE = 0, /* there is nothing left to do: it is not called again */
+    GPUDL_IDLE_MORE,     /* it is called again at once */
+    GPUDL_IDLE_LATER     /* what it waits for (a thread that compiles) goes on: it is called again after budget_ns */
+} GpudlIdle;
 
 /** What open() with the same params would find in the cache and take of the device. */
 typedef struct {
@@ -321,9 +331,9 @@ typedef struct {
     /** Waits for the slot and writes the jobs' outputs. TIMEOUT if the device has not finished within timeout_ns. */
     GpudlStatus (*wait)(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault);
 
-    /** Optional; asynchronous modules. Nothing is queued: tunes, measures or swaps for at most about budget_ns. *more
-     * 0: there is nothing left to do, idle() is not called again. Else it is called again at once: what it has to wait
-     * for (a thread that compiles) it waits for inside, for the budget. */
+    /** Optional; asynchronous modules. Nothing is queued: tunes, measures or swaps for at most about budget_ns, and
+     * less if the host's waiting() says so. *more is a GpudlIdle. It waits for no thread of the module's: a frame that
+     * comes meanwhile would wait as long. */
     GpudlStatus (*idle)(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);
 
     /** Optional. Times the steps of one batch, runs times each, on whatever is in the input. */

@@ -63,6 +63,17 @@ static int host_closing(void *host)
     return g_atomic_int_get(&session->closing);
 }
 
+static int host_waiting(void *host)
+{
+    GpudlSession *session = host;
+    gboolean waiting;
+
+    g_mutex_lock(&session->lock);
+    waiting = session->n_queued > 0 || !g_queue_is_empty(&session->errands) || session->quit;
+    g_mutex_unlock(&session->lock);
+    return waiting;
+}
+
 static void ignore_change(const GpudlSession *session, const gchar *wrong)
 {
     g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: a change of the engine is ignored: %s", session->backend->name, wrong);
@@ -163,6 +174,7 @@ void gpudl_host_init(GpudlHost *host, GpudlSession *session)
         .log = host_log,
         .cancelled = host_cancelled,
         .closing = host_closing,
+        .waiting = host_waiting,
         .changed = host_changed,
         .progress = host_progress,
         .missing = host_missing,

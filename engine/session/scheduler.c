@@ -10,7 +10,7 @@
  */
 #include "engine/session/session.h"
 
-/* How long idle() may keep the submitter from a frame that comes meanwhile. */
+/* How long a call of idle() may take, and how long it is left alone where it has to wait. */
 #define IDLE_BUDGET_NS (2 * G_GUINT64_CONSTANT(1000000))
 /* How long the end of a session waits for a thread that hangs in a module that has been given up. */
 #define LAST_WAIT_US (100 * 1000)
@@ -387,14 +387,15 @@ static void use_idle_time(GpudlSession *session)
 {
     GpudlFault fault = {""};
     GpudlStatus status;
-    int more = 0;
+    int more = GPUDL_IDLE_DONE;
 
     set_busy(session, NULL);
     status = session->backend->idle(session->engine, IDLE_BUDGET_NS, &more, &fault);
     if (status != GPUDL_STATUS_OK)
         session->host.log(session->host.host, GPUDL_LOG_WARNING, fault.message);
     set_not_busy(session);
-    session->idle_due = status == GPUDL_STATUS_OK && more != 0;
+    session->idle_due = status == GPUDL_STATUS_OK && more != GPUDL_IDLE_DONE;
+    session->idle_from = more == GPUDL_IDLE_LATER ? g_get_monotonic_time() + (gint64)(IDLE_BUDGET_NS / 1000) : 0;
     if (status != GPUDL_STATUS_OK)
         session->idle_error = error_of(session, status, &fault);
     g_cond_broadcast(&session->settling);
@@ -423,7 +424,10 @@ static gpointer submitter(gpointer data)
         } else if (session->quit) {
             break; /* no request is queued */
         } else if (session->idle_due && !session->dead && all_slots_free(session)) {
-            use_idle_time(session);
+            if (g_get_monotonic_time() >= session->idle_from)
+                use_idle_time(session);
+            else /* here, since a frame ends this */
+                g_cond_wait_until(&session->work, &session->lock, session->idle_from);
         } else {
             g_cond_wait(&session->work, &session->lock);
         }

@@ -141,7 +141,8 @@ struct _GpudlSession {
     GQueue errands;             /* GpudlErrand*, oldest first */
     gint64 busy_since;          /* asynchronous: the submitter is in the module, g_get_monotonic_time(); 0: it is not */
     GpudlExecution *submitting; /* what for, or NULL */
-    gboolean idle_due;          /* asynchronous: idle() has something to do */
+    gboolean idle_due;          /* asynchronous: idle() has something to do, */
+    gint64 idle_from;           /* from then on, g_get_monotonic_time() */
     GCond settling;             /* idle_due, dead, abandoned or what follows has changed */
     double idle_done;           /* what idle() has told, and that it has */
     gchar idle_what[64];

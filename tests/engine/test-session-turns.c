@@ -295,6 +295,67 @@ static void test_idle_only_while_nothing_is_under_way(void)
     FAKE_SET(fake, does.idle_rounds, 0);
 }
 
+/* What a module waits for is waited for by the host, whom a frame wakes up. */
+static void test_a_module_that_waits_is_left_alone(void)
+{
+    Fake *fake = fake_begin("cuda");
+    g_autoptr(Use) use = NULL;
+    gint64 begin;
+
+    FAKE_SET(fake, does.idle_later, 1);
+    FAKE_SET(fake, does.idle_rounds, 20);
+    begin = g_get_monotonic_time();
+    use = use_new((GpudlSessionConfig){.backend = "cuda"}, 40);
+    FAKE_AWAIT(fake, idles, 5);
+    run_some(use);
+    FAKE_AWAIT(fake, idles, 21);
+    g_assert_cmpint(g_get_monotonic_time() - begin, >=, 20 * 2000 * 9 / 10);
+    FAKE_SET(fake, does.idle_later, 0);
+}
+
+/* Without the host's word it would never return. */
+static void test_idle_is_told_that_something_waits(void)
+{
+    Fake *fake = fake_begin("cuda");
+    g_autoptr(Use) use = NULL;
+
+    FAKE_SET(fake, does.idle_busy, 1);
+    FAKE_SET(fake, does.idle_rounds, 1000000);
+    use = use_new((GpudlSessionConfig){.backend = "cuda"}, 1);
+    for (guint i = 1; i <= 20; i++) {
+        FAKE_AWAIT(fake, idles, i);
+        FAKE_AWAIT(fake, idling, 1);
+        run_some(use);
+        g_assert_cmpuint(FAKE_SEEN(fake, submits), ==, i);
+    }
+    FAKE_AWAIT(fake, idling, 1); /* and that the session ends */
+}
+
+/* A frame that comes while the host leaves the module alone does not wait for the end of that. */
+static void test_a_frame_ends_the_wait_for_a_module(void)
+{
+    enum { N = 200 };
+    Fake *fake = fake_begin("cuda");
+    g_autoptr(Use) use = NULL;
+    gint64 taken[N];
+    guint quick = 0;
+
+    FAKE_SET(fake, does.idle_later, 1);
+    FAKE_SET(fake, does.idle_rounds, 1000000);
+    use = use_new((GpudlSessionConfig){.backend = "cuda"}, 1);
+    for (guint i = 0; i < N; i++) {
+        gint64 begin;
+
+        FAKE_AWAIT(fake, idles, i);
+        begin = g_get_monotonic_time();
+        run_some(use);
+        taken[i] = g_get_monotonic_time() - begin;
+        quick += taken[i] < 900; /* uniformly spread over 2000 us it would be half of them */
+    }
+    g_test_message("%u of %u were served within 0.9 ms", quick, N);
+    g_assert_cmpuint(quick, >, N * 6 / 10);
+}
+
 static void test_failure_while_idle_ends_tuning(void)
 {
     Fake *fake = fake_begin("cuda");
@@ -518,6 +579,9 @@ int main(int argc, char **argv)
     g_test_add_func("/turns/wrong-changes-are-ignored", test_wrong_changes_are_ignored);
     g_test_add_func("/turns/idle-until-there-is-no-more", test_idle_until_there_is_no_more);
     g_test_add_func("/turns/idle-only-while-nothing-is-under-way", test_idle_only_while_nothing_is_under_way);
+    g_test_add_func("/turns/a-module-that-waits-is-left-alone", test_a_module_that_waits_is_left_alone);
+    g_test_add_func("/turns/a-frame-ends-the-wait-for-a-module", test_a_frame_ends_the_wait_for_a_module);
+    g_test_add_func("/turns/idle-is-told-that-something-waits", test_idle_is_told_that_something_waits);
     g_test_add_func("/turns/failure-while-idle-ends-tuning", test_failure_while_idle_ends_tuning);
     g_test_add_func("/turns/device-may-fail-while-idle", test_device_may_fail_while_idle);
     add_for_both("/turns", "profile-beside-frames", test_profile_beside_frames);

@@ -408,13 +408,20 @@ GpudlStatus fake_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
             fake_sleep_locked(0);
         fake.seen.stuck--;
     }
+    if (fake.does.idle_busy) {
+        pthread_cond_broadcast(&fake.changed);
+        pthread_mutex_unlock(&fake.lock);
+        while (!engine->host->waiting(engine->host->host))
+            usleep(100);
+        pthread_mutex_lock(&fake.lock);
+    }
     until = fake_now() + (uint64_t)fake.does.idle_us * 1000;
     while (fake_now() < until)
         fake_sleep_locked(until);
-    *more = fake.does.idle_rounds > 0;
+    *more = fake.does.idle_rounds == 0 ? GPUDL_IDLE_DONE : fake.does.idle_later ? GPUDL_IDLE_LATER : GPUDL_IDLE_MORE;
     if (fake.does.idle_rounds > 0)
         fake.does.idle_rounds--;
-    engine->idle_is_over = !*more;
+    engine->idle_is_over = *more == GPUDL_IDLE_DONE;
     status = engine->dead ? GPUDL_STATUS_DEVICE : fake.does.idle_status;
     if (status == GPUDL_STATUS_DEVICE)
         fake_die_locked(engine, NULL);

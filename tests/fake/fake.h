@@ -85,6 +85,8 @@ typedef struct {
     uint32_t wrong_rows;  /* profile() tells of nodes: 1: beyond the last, 2: that end before they begin, 3: below 0 */
     uint32_t idle_rounds; /* calls of idle() that say there is more */
     uint32_t idle_us;     /* each takes this long */
+    uint32_t idle_later;  /* they say that what they wait for goes on */
+    uint32_t idle_busy;   /* each takes until the host says that something waits */
     uint32_t idle_tells;  /* each tells how many of so many have been */
     uint32_t forecast_us; /* forecast() takes this long, or until it is cancelled */
 } FakeFate;
