@@ -352,7 +352,6 @@ void cuda_close(void *data)
     cuda_leave(device);
     pthread_mutex_destroy(&engine->lock);
     pthread_mutex_destroy(&engine->built_lock);
-    pthread_cond_destroy(&engine->built_changed);
     free(engine);
 }
 
@@ -365,7 +364,7 @@ CudaEngine *cuda_engine_new(CudaDevice *dev, const GpudlHost *host, const GpudlO
         return NULL;
     }
     pthread_mutex_init(&engine->lock, NULL);
-    cuda_idle_init(engine);
+    pthread_mutex_init(&engine->built_lock, NULL);
     engine->params = *params;
     engine->params.cache_dir = NULL;
     engine->shared =

@@ -55,7 +55,6 @@ typedef struct {
     pthread_t builder;
     int has_builder;
     pthread_mutex_t built_lock;
-    pthread_cond_t built_changed;
     int built; /* under built_lock */
 } CudaEngine;
 
@@ -86,7 +85,6 @@ GpudlStatus cuda_forecast(void *device, const GpudlHost *host, const GpudlOpenPa
 
 /* idle.c */
 GpudlStatus cuda_idle(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);
-void cuda_idle_init(CudaEngine *engine);
 /** Drops what is being compiled; waits for the thread. In the device's context. */
 void cuda_idle_end(CudaEngine *engine);
 

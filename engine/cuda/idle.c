@@ -1,21 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is done while nothing is queued: the batch sizes between one and the largest, one at a time. */
-#include <errno.h>
-#include <time.h>
-
 #include "engine.h"
 #include "engine/module.h"
-
-void cuda_idle_init(CudaEngine *engine)
-{
-    pthread_condattr_t attributes;
-
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&engine->built_changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&engine->built_lock, NULL);
-}
 
 static void *build(void *data)
 {
@@ -24,19 +10,15 @@ static void *build(void *data)
     cuda_tuning_build(engine->pending->tuning);
     pthread_mutex_lock(&engine->built_lock);
     engine->built = 1;
-    pthread_cond_broadcast(&engine->built_changed);
     pthread_mutex_unlock(&engine->built_lock);
     return NULL;
 }
 
-static int wait_built(CudaEngine *engine, uint64_t deadline_ns)
+static int is_built(CudaEngine *engine)
 {
-    const struct timespec until = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
     int built;
 
     pthread_mutex_lock(&engine->built_lock);
-    while (!engine->built && pthread_cond_timedwait(&engine->built_changed, &engine->built_lock, &until) != ETIMEDOUT)
-        ;
     built = engine->built;
     pthread_mutex_unlock(&engine->built_lock);
     return built;
@@ -120,18 +102,20 @@ static GpudlStatus list(CudaEngine *engine, GpudlFault *fault)
     return status;
 }
 
-/* All that idle() does are batch sizes; building takes about as long as trying. */
+/* All that idle() does are batch sizes; the round in the graph takes about a fifth of one. */
 static void tell(const CudaEngine *engine)
 {
     const GpudlHost *host = engine->shared.host;
-    const double under_way = engine->pending != NULL ? 1 - cuda_tuning_done(engine->pending->tuning) : 0;
+    const double under_way = engine->pending != NULL ? 1 - 0.8 * cuda_tuning_done(engine->pending->tuning)
+                             : engine->round != NULL ? 0.2
+                                                     : 0;
     const double left = engine->n_wanted + under_way;
 
     if (engine->n_wanted_ever > 0)
         host->progress(host->host, 1 - left / engine->n_wanted_ever, "choosing for further batches");
 }
 
-static GpudlStatus advance(CudaEngine *engine, uint64_t deadline_ns, GpudlFault *fault)
+static GpudlStatus advance(CudaEngine *engine, uint64_t deadline_ns, int *more, GpudlFault *fault)
 {
     GpudlStatus status = GPUDL_STATUS_OK;
     int done = 0;
@@ -142,7 +126,9 @@ static GpudlStatus advance(CudaEngine *engine, uint64_t deadline_ns, GpudlFault 
     }
     if (engine->pending == NULL)
         status = begin(engine, fault);
-    if (status != GPUDL_STATUS_OK || !wait_built(engine, deadline_ns))
+    if (status == GPUDL_STATUS_OK && !is_built(engine))
+        *more = GPUDL_IDLE_LATER;
+    if (status != GPUDL_STATUS_OK || *more == GPUDL_IDLE_LATER)
         return status;
     join(engine);
     status = cuda_tuning_try(engine->pending->tuning, deadline_ns, &done, fault);
@@ -161,9 +147,10 @@ GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
     const GpudlHost *host = engine->shared.host;
     GpudlStatus status = GPUDL_STATUS_OK;
 
+    *more = GPUDL_IDLE_MORE;
     if (has_more(engine)) {
         cuda_enter(engine->shared.device);
-        status = advance(engine, gpudl_module_now_ns() + budget_ns, fault);
+        status = advance(engine, gpudl_module_now_ns() + budget_ns, more, fault);
         if (status != GPUDL_STATUS_OK)
             cuda_idle_end(engine);
         tell(engine);
@@ -174,6 +161,7 @@ GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
             host->log(host->host, GPUDL_LOG_WARNING, fault->message);
         status = GPUDL_STATUS_OK;
     }
-    *more = has_more(engine);
+    if (!has_more(engine))
+        *more = GPUDL_IDLE_DONE;
     return status;
 }
