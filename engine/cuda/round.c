@@ -8,8 +8,8 @@
 #include "search.h"
 
 /* A measurement: the median of so many, each of as many replays as take about so long, at most so many. */
-#define TIMES 9
-#define LONG_NS 1500000.0f
+#define TIMES 7
+#define LONG_NS 1000000.0f
 #define MOST_REPLAYS 10
 
 /* Steps that compute the same problem have the same plan. */
@@ -156,7 +156,9 @@ static cudaError_t replay(const CudaSlot *slot, cudaGraphExec_t exec, uint32_t r
     return error;
 }
 
-static cudaError_t time_graph(const CudaSlot *slot, cudaGraphExec_t exec, float *ns)
+/* *stopped: something waits for the device; *ns is of no use. */
+static cudaError_t time_graph(const GpudlHost *host, const CudaSlot *slot, cudaGraphExec_t exec, int may_stop,
+                              float *ns, int *stopped)
 {
     float times[TIMES];
     cudaError_t error = replay(slot, exec, 1, ns); /* uploads it */
@@ -165,17 +167,18 @@ static cudaError_t time_graph(const CudaSlot *slot, cudaGraphExec_t exec, float 
     if (error == cudaSuccess)
         error = replay(slot, exec, 1, ns);
     replays = *ns > 0 && LONG_NS / *ns < MOST_REPLAYS ? (uint32_t)(LONG_NS / *ns) + 1 : MOST_REPLAYS;
-    for (int i = 0; i < TIMES && error == cudaSuccess; i++)
+    for (int i = 0; i < TIMES && error == cudaSuccess && !(*stopped = may_stop && host->waiting(host->host)); i++)
         error = replay(slot, exec, replays, &times[i]);
-    if (error == cudaSuccess) {
+    if (error == cudaSuccess && !*stopped) {
         qsort(times, TIMES, sizeof *times, by_value);
         *ns = times[TIMES / 2];
     }
     return error;
 }
 
-/* *ns 0: these choices can't be run, which only matters if the device is lost by it. */
-static GpudlStatus measure(CudaRound *round, const uint32_t *choices, float *ns, GpudlFault *fault)
+/* *ns 0: these choices can't be run, which only matters if the device is lost by it. *stopped: it was not measured. */
+static GpudlStatus measure(CudaRound *round, const uint32_t *choices, int may_stop, float *ns, int *stopped,
+                           GpudlFault *fault)
 {
     CudaEngine *engine = round->engine;
     CudaDevice *device = engine->shared.device;
@@ -185,12 +188,13 @@ static GpudlStatus measure(CudaRound *round, const uint32_t *choices, float *ns,
     cudaError_t error = cudaSuccess;
 
     *ns = 0;
+    *stopped = 0;
     apply(round, choices);
     pthread_mutex_lock(&device->lock);
     status = cuda_capture(engine, &bucket, 0, round->measured++ == 0, &exec, fault);
     pthread_mutex_unlock(&device->lock);
     if (status == GPUDL_STATUS_OK)
-        error = time_graph(&engine->slots[0], exec, ns);
+        error = time_graph(engine->shared.host, &engine->slots[0], exec, may_stop, ns, stopped);
     if (exec != NULL)
         cudaGraphExecDestroy(exec);
     if (error != cudaSuccess) {
@@ -245,14 +249,16 @@ GpudlStatus cuda_round_go(CudaRound *round, uint64_t deadline_ns, int *done, Gpu
     while ((choices = cuda_search_next(round->search)) != NULL) {
         GpudlStatus status;
         float ns;
+        int stopped;
 
         if (host->cancelled(host->host) || host->closing(host->host))
             return gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled while choosing plans");
-        status = measure(round, choices, &ns, fault);
+        status = measure(round, choices, deadline_ns != UINT64_MAX, &ns, &stopped, fault);
         if (status != GPUDL_STATUS_OK)
             return status;
-        cuda_search_tell(round->search, ns);
-        if (gpudl_module_now_ns() >= deadline_ns)
+        if (!stopped)
+            cuda_search_tell(round->search, ns);
+        if (stopped || gpudl_module_now_ns() >= deadline_ns)
             break;
     }
     *done = cuda_search_next(round->search) == NULL;

@@ -16,8 +16,8 @@ typedef struct CudaRound CudaRound;
  * called. No graph of the program is captured before the round is freed, since plans go that graphs would need. Engine
  * and program outlive it. NULL with *fault if there is no memory. All calls are within the device's context. */
 CudaRound *cuda_round_new(void *engine, struct CudaProgram *program, GpudlFault *fault);
-/** Measures until the deadline (gpudl_module_now_ns()), at least once if there is something to choose. *done: all is
- * chosen, and kept in the cache. */
+/** Measures until the deadline (gpudl_module_now_ns()), or until something waits for idle() to return; UINT64_MAX: to
+ * the end. *done: all is chosen, and kept in the cache. */
 GpudlStatus cuda_round_go(CudaRound *round, uint64_t deadline_ns, int *done, GpudlFault *fault);
 /** The best choices so far stay; the other plans go. Takes NULL. */
 void cuda_round_free(CudaRound *round);

@@ -11,7 +11,7 @@
 #define LEAST_GAIN 0.0015f
 /* A clock that jumps at the beginning is no reason to miss more than this. */
 #define MOST_NOISE 0.02f
-#define MOST_PASSES 3
+#define MOST_PASSES 2
 /* Comparisons of what was found with what it began with. */
 #define FINALS 3
 

@@ -25,7 +25,9 @@ typedef struct {
     CudaConv *conv;
     CudaConvPlan plans[MOST_PLANS];
     int n;
-    int is_known; /* from the cache: plans[0], which is our own kernel where n is 0 */
+    int at;        /* the next plan to be tried */
+    CudaConv best; /* of those before, without a key: the conv is not chosen until all are tried */
+    int is_known;  /* from the cache: plans[0], which is our own kernel where n is 0 */
 } Candidates;
 
 struct CudaTuning {
@@ -407,21 +409,48 @@ static void prune(const CudaDevice *device, CudaConv *conv)
     conv->n_others = n;
 }
 
-/* The best of the plans that are right becomes the conv's. */
-static void try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
+static void drop_best(const CudaDevice *device, Candidates *c)
 {
-    for (int p = 0; p < c->n; p++) {
-        CudaConvPlan *plan = &c->plans[p];
+    cuda_conv_settle(device, &c->best);
+    cuda_conv_plan_free(device, c->best.plan);
+    c->best = (CudaConv){0};
+}
+
+/* What was found is the conv's. */
+static void adopt(Candidates *c)
+{
+    CudaConv *const next = c->conv->next;
+    const CudaConvKey key = c->conv->key;
+
+    *c->conv = c->best;
+    c->conv->next = next;
+    c->conv->key = key;
+    c->best = (CudaConv){0};
+}
+
+/* The best of the plans that are right becomes c->best. FALSE if something waits for idle() to return; at least one
+ * has been tried. */
+static int try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c, int may_stop)
+{
+    const int first = c->at;
+
+    for (; c->at < c->n; c->at++) {
+        CudaConvPlan *plan = &c->plans[c->at];
+
+        if (may_stop && c->at > first && convs->host->waiting(convs->host->host))
+            return 0;
 
         if (!is_right(convs, trial, plan))
             continue;
         plan->ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
-        add_plan(convs->device, c->conv, plan);
+        add_plan(convs->device, &c->best, plan);
         if (!convs->measured)
             break;
     }
-    prune(convs->device, c->conv);
+    prune(convs->device, &c->best);
     free_plans(convs, c);
+    c->at = 0;
+    return 1;
 }
 
 /* Those of plans built late that there is room for. */
@@ -434,31 +463,36 @@ static void try_late_plans(const CudaConvs *convs, CudaTrial *trial, Candidates 
             cuda_conv_plan_free(convs->device, c->plans[p].plan);
             c->plans[p] = c->plans[--c->n];
         }
-    try_plans(convs, trial, c);
+    try_plans(convs, trial, c, 0);
 }
 
-/* Until one is right: what was built, then all that can be had, then our own kernel behind or instead. */
-static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidates *c, GpudlFault *fault)
+/* Until one is right: what was built, then all that can be had, then our own kernel behind or instead. *done FALSE: to
+ * be called again. */
+static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidates *c, int may_stop, int *done,
+                              GpudlFault *fault)
 {
     GpudlStatus status = cuda_trial_begin(trial, &c->conv->key, fault);
     char step[STEP_ROOM];
 
     if (status != GPUDL_STATUS_OK)
         return status;
-    try_plans(convs, trial, c);
-    if (!c->conv->chosen && !convs->measured) {
+    *done = try_plans(convs, trial, c, may_stop);
+    if (!*done)
+        return status;
+    if (!c->best.chosen && !convs->measured) {
         find_plans(convs, convs->device->handles[0], c, 1);
         try_late_plans(convs, trial, c);
     }
-    if (!c->conv->chosen) {
+    if (!c->best.chosen) {
         find_bare_plans(convs, convs->device->handles[0], c);
         try_late_plans(convs, trial, c);
     }
-    if (!c->conv->chosen) {
+    if (!c->best.chosen) {
         CudaConvPlan own = {.form = CUDA_CONV_OWN, .name = "own kernel"};
 
-        cuda_conv_take(c->conv, &own);
+        cuda_conv_take(&c->best, &own);
     }
+    adopt(c);
     if (convs->measured) {
         step_text("", &c->conv->key, step);
         keep_plan(convs, step, c->conv);
@@ -483,11 +517,12 @@ static GpudlStatus open_trial(CudaTuning *tuning, GpudlFault *fault)
                            picture_bytes, fault);
 }
 
-static GpudlStatus try_next(CudaTuning *tuning, GpudlFault *fault)
+static GpudlStatus try_next(CudaTuning *tuning, int may_stop, GpudlFault *fault)
 {
     CudaDevice *device = tuning->convs->device;
     Candidates *c = &tuning->candidates[tuning->tried];
     GpudlStatus status = GPUDL_STATUS_OK;
+    int done = 1;
 
     pthread_mutex_lock(&device->lock);
     if (cuda_handle(device, 0, fault) == NULL)
@@ -498,31 +533,35 @@ static GpudlStatus try_next(CudaTuning *tuning, GpudlFault *fault)
     }
     if (status == GPUDL_STATUS_OK && !c->conv->chosen && !tuning->is_open)
         status = open_trial(tuning, fault);
-    if (status == GPUDL_STATUS_OK && c->conv->chosen) /* for another program meanwhile */
+    if (status == GPUDL_STATUS_OK && c->conv->chosen) { /* for another program meanwhile */
         free_plans(tuning->convs, c);
-    else if (status == GPUDL_STATUS_OK) {
+        drop_best(device, c);
+    } else if (status == GPUDL_STATUS_OK) {
         cudnnStatus_t error = device->cudnn->set_stream(device->handles[0], tuning->trial.stream);
 
-        status = error == CUDNN_STATUS_SUCCESS ? choose_one(tuning->convs, &tuning->trial, c, fault)
+        status = error == CUDNN_STATUS_SUCCESS ? choose_one(tuning->convs, &tuning->trial, c, may_stop, &done, fault)
                                                : cuda_fail_cudnn(device, fault, error, "cudnnSetStream()");
     }
     pthread_mutex_unlock(&device->lock);
-    tuning->tried++;
+    tuning->tried += (uint32_t)done;
     return status;
 }
 
 GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done, GpudlFault *fault)
 {
+    const GpudlHost *host = tuning->convs->host;
+    const int may_stop = deadline_ns != UINT64_MAX;
     GpudlStatus status = GPUDL_STATUS_OK;
 
     do {
-        if (is_unwanted(tuning->convs->host))
+        if (is_unwanted(host))
             return gpudl_module_fail(fault, GPUDL_STATUS_FAILED, "cancelled while trying convolutions");
         if (tuning->tried < tuning->n)
-            status = try_next(tuning, fault);
+            status = try_next(tuning, may_stop, fault);
         tell_watcher(tuning);
         *done = tuning->tried == tuning->n;
-    } while (status == GPUDL_STATUS_OK && !*done && gpudl_module_now_ns() < deadline_ns);
+    } while (status == GPUDL_STATUS_OK && !*done && gpudl_module_now_ns() < deadline_ns &&
+             !(may_stop && host->waiting(host->host)));
     return status;
 }
 
@@ -625,8 +664,10 @@ void cuda_tuning_free(CudaTuning *tuning)
         return;
     if (tuning->is_open)
         cuda_trial_close(&tuning->trial);
-    for (uint32_t i = 0; i < tuning->n; i++)
+    for (uint32_t i = 0; i < tuning->n; i++) {
         free_plans(tuning->convs, &tuning->candidates[i]);
+        drop_best(tuning->convs->device, &tuning->candidates[i]);
+    }
     free(tuning->candidates);
     free(tuning);
 }

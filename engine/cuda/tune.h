@@ -31,7 +31,8 @@ CudaTuning *cuda_tuning_new(CudaConvs *convs, const char *network, GpudlFault *f
 /** Waits for others that build on this device. Ends soon once the host wants it to. */
 void cuda_tuning_build(CudaTuning *tuning);
 /** After building, in the device's context, its lock not held: tries problems until the deadline
- * (gpudl_module_now_ns()); at least one. *done: all have been. */
+ * (gpudl_module_now_ns()), or until something waits for idle() to return; one plan in any case. UINT64_MAX: all. *done:
+ * all have been. */
 GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done, GpudlFault *fault);
 /** Instead of building and trying, for a program that is placed but never runs: takes what the cache knows; the rest is
  * left without work memory. counted (NULL: not wanted): adds to its numbers of choices, and names what is not known to
