@@ -4,9 +4,9 @@
  * through sessions. Needs a device; GPUDL_REQUIRE_CUDA=1 makes its absence a failure.
  *
  *     check-cuda-nets [--seed N] [--nets N] [--only KIND/SEED] [--quick] [--single] [--tensors] [MODEL...]
- * quick: float16 alone; single: batch 1 alone
- *     check-cuda-nets --bench [--batches 1,8,32] [--precision fp16] [--autotune full] [--cache FOLDER] MODEL...
- * times of the graphs, and of opening
+ * quick: float16 alone; single: batch 1 alone; autotune and cache: of MODELs
+ *     check-cuda-nets --bench [--batches 1,8,32] [--precision fp16] [--autotune full] [--cache FOLDER] [--tensors]
+ * MODEL... times of the graphs, and of opening; tensors: what was tuned against first choices
  */
 #include <math.h>
 #include <stdio.h>
@@ -441,6 +441,44 @@ static gint64 time_requests(GpudlSession *session, GpudlModel *model)
     return taken[N / 2];
 }
 
+static GpudlAutotune autotune_option(GpudlAutotune usual)
+{
+    return autotune_name == NULL                  ? usual
+           : g_str_equal(autotune_name, "full")   ? GPUDL_AUTOTUNE_FULL
+           : g_str_equal(autotune_name, "cached") ? GPUDL_AUTOTUNE_CACHED
+                                                  : GPUDL_AUTOTUNE_OFF;
+}
+
+/* What was tuned computes what first choices compute: all frames of a batch, of which the reference would take minutes.
+ * Both round, each in its own way. */
+static void check_against_first(GpudlSession *session, GpudlModel *model, const gchar *name, GpudlPrecision precision,
+                                guint batch)
+{
+    const double bound = 2 * precisions[precision == GPUDL_PRECISION_FP16   ? 0
+                                        : precision == GPUDL_PRECISION_FP32 ? 1
+                                                                            : 2]
+                                 .bound;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)seed);
+    g_autofree float *input = g_new(float, input_size(model) * batch);
+    float **got = make_outputs(model, batch), **expected = make_outputs(model, batch);
+    Whole tuned = {batch, input, got}, first = {batch, input, expected};
+    g_autoptr(GpudlSession) off = acquire(model, "cuda", precision, batch, GPUDL_AUTOTUNE_OFF, &error);
+
+    fill(input, input_size(model) * batch, rand);
+    if (off == NULL || !gpudl_scheduler_run(off, run_whole, &first, &error) ||
+        !gpudl_scheduler_run(session, run_whole, &tuned, &error)) {
+        say(FALSE, "%s batch %u: %s", name, batch, error->message);
+    } else {
+        const double difference = compare(model, batch, got, expected);
+
+        say(difference <= bound, "%s batch %u against first choices: %.2e of the range, bound %.0e", name, batch,
+            difference, bound);
+    }
+    free_outputs(got);
+    free_outputs(expected);
+}
+
 static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision precision)
 {
     g_auto(GStrv) sizes = g_strsplit(batches != NULL ? batches : "1,8,32", ",", -1);
@@ -448,9 +486,7 @@ static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision pre
     for (guint i = 0; sizes[i] != NULL; i++) {
         const guint batch = (guint)atoi(sizes[i]);
         g_autoptr(GError) error = NULL;
-        const GpudlAutotune autotune = autotune_name == NULL                  ? GPUDL_AUTOTUNE_FULL
-                                       : g_str_equal(autotune_name, "cached") ? GPUDL_AUTOTUNE_CACHED
-                                                                              : GPUDL_AUTOTUNE_OFF;
+        const GpudlAutotune autotune = autotune_option(GPUDL_AUTOTUNE_FULL);
         const gint64 begin = g_get_monotonic_time();
         g_autoptr(GpudlSession) session = acquire(model, "cuda", precision, batch, autotune, &error);
         const gint64 opened = g_get_monotonic_time();
@@ -475,6 +511,9 @@ static void bench_model(GpudlModel *model, const gchar *name, GpudlPrecision pre
             print_profile(session, batch);
         if (profiles && batch > 1)
             print_profile(session, 1);
+        if (tensors)
+            check_against_first(session, model, name, precision, batch);
+        fflush(stdout);
     }
 }
 
@@ -541,7 +580,7 @@ int main(int argc, char **argv)
         } else if (bench) {
             bench_model(model, name, precision);
         } else {
-            check_model(model, name, TRUE, GPUDL_AUTOTUNE_OFF);
+            check_model(model, name, TRUE, autotune_option(GPUDL_AUTOTUNE_OFF));
             check_extremes(model, name, 0);
         }
     }
