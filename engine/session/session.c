@@ -449,12 +449,36 @@ static GpudlSession *acquire(GpudlModel *model, GpudlDevice *device, const Wante
     }
 }
 
+static gboolean is_auto(const GpudlSessionConfig *config)
+{
+    return !config->backend || strcmp(config->backend, "auto") == 0;
+}
+
+/* "auto" goes on to the next backend, and says why. */
+static void tell_next(const GError *reason, const GpudlBackend *next)
+{
+    g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: backend '%s' is taken instead", reason->message, next->name);
+}
+
+/* The device of "auto"'s next backend, where the one found has one that can't be opened. */
+static GpudlDevice *find_next_device(const GpudlBackend *refused, const GpudlSessionConfig *config,
+                                     const GError *reason)
+{
+    const GpudlBackend *next = gpudl_backend_find_after(refused, config->cuda_device_id);
+    GpudlDevice *device = next ? gpudl_device_open(next, config->cuda_device_id, NULL) : NULL;
+
+    if (device)
+        tell_next(reason, next);
+    return device;
+}
+
 static GpudlDevice *find_device(const GpudlSessionConfig *config, GError **error)
 {
+    g_autoptr(GError) reason = NULL;
     const GpudlBackend *backend;
+    GpudlDevice *device;
 
-    if (config->device && config->backend && strcmp(config->backend, "auto") != 0 &&
-        strcmp(config->backend, config->device->backend->name) != 0) {
+    if (config->device && !is_auto(config) && strcmp(config->backend, config->device->backend->name) != 0) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
                     "backend '%s' was asked for, with a device of backend '%s'", config->backend,
                     config->device->backend->name);
@@ -463,7 +487,14 @@ static GpudlDevice *find_device(const GpudlSessionConfig *config, GError **error
     if (config->device)
         return gpudl_device_check(config->device, error) ? gpudl_device_ref(config->device) : NULL;
     backend = gpudl_backend_find(config->backend, config->cuda_device_id, error);
-    return backend ? gpudl_device_open(backend, config->cuda_device_id, error) : NULL;
+    if (!backend)
+        return NULL;
+    device = gpudl_device_open(backend, config->cuda_device_id, &reason);
+    if (!device && is_auto(config))
+        device = find_next_device(backend, config, reason);
+    if (!device)
+        g_propagate_error(error, g_steal_pointer(&reason));
+    return device;
 }
 
 static GpudlSession *acquire_on(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config,
@@ -503,7 +534,7 @@ static GpudlSession *acquire_next(GpudlModel *model, const GpudlBackend *refused
     GpudlSession *session = device ? acquire_on(model, device, config, cancellable, &failure) : NULL;
 
     if (session) {
-        g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: backend '%s' is taken instead", (*reason)->message, next->name);
+        tell_next(*reason, next);
     } else if (g_error_matches(failure, GPUDL_ERROR, GPUDL_ERROR_CANCELLED)) {
         g_clear_error(reason);
         g_propagate_error(reason, g_steal_pointer(&failure));
@@ -526,8 +557,7 @@ GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig 
     if (!device)
         return NULL;
     session = acquire_on(model, device, &config, cancellable, &reason);
-    if (!session && !config.device && (!config.backend || strcmp(config.backend, "auto") == 0) &&
-        g_error_matches(reason, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED))
+    if (!session && !config.device && is_auto(&config) && g_error_matches(reason, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED))
         session = acquire_next(model, device->backend, &config, cancellable, &reason);
     if (!session)
         g_propagate_error(error, g_steal_pointer(&reason));

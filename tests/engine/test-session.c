@@ -430,6 +430,27 @@ static void test_auto_takes_the_next_where_one_refuses(void)
     }
 }
 
+/* A device that can't be opened, whatever probe() said of it, is none; to who asks by name it is an error. */
+static void test_auto_takes_the_next_where_a_device_is_unusable(void)
+{
+    Fake *fake = fake_begin("cuda");
+    g_autoptr(GpudlModel) model = make_model();
+    GpudlSession *session;
+
+    fake_begin("cpu");
+    FAKE_SET(fake, does.device_status, GPUDL_STATUS_NO_MEMORY);
+    g_test_expect_message("gpudl", G_LOG_LEVEL_MESSAGE, "*cuda*can't open*asked to*'cpu' is taken instead");
+    session = acquire(model, "auto");
+    g_test_assert_expected_messages();
+    g_assert_cmpstr(gpudl_session_get_backend(session), ==, "cpu");
+    gpudl_session_unref(session);
+    check_refused(model, &(GpudlSessionConfig){.backend = "cuda"}, GPUDL_ERROR_NO_MEMORY, "asked to");
+    FAKE_SET(fake_begin("cpu"), does.probe_status, GPUDL_STATUS_NO_DEVICE);
+    check_refused(model, &(GpudlSessionConfig){.backend = "auto"}, GPUDL_ERROR_NO_MEMORY, "asked to");
+    fake_begin("cuda");
+    fake_begin("cpu");
+}
+
 /* If nobody can, what is told is what the first one said. */
 static void test_auto_tells_what_the_first_refuses(void)
 {
@@ -497,6 +518,8 @@ int main(int argc, char **argv)
     g_test_add_func("/session/bad-configurations-are-refused", test_bad_configurations_are_refused);
     g_test_add_func("/session/auto-takes-cuda-first", test_auto_takes_cuda_first);
     g_test_add_func("/session/auto-takes-the-next-where-one-refuses", test_auto_takes_the_next_where_one_refuses);
+    g_test_add_func("/session/auto-takes-the-next-where-a-device-is-unusable",
+                    test_auto_takes_the_next_where_a_device_is_unusable);
     g_test_add_func("/session/auto-tells-what-the-first-refuses", test_auto_tells_what_the_first_refuses);
     g_test_add_func("/session/auto-tells-that-it-was-cancelled", test_auto_tells_that_it_was_cancelled);
     g_test_add_func("/session/missing-module-lists-what-was-tried", test_missing_module_lists_what_was_tried);
