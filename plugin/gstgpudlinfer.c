@@ -50,6 +50,16 @@
  * names a pool or an allocator; these buffers go on downstream as any others and
  * may outlive the element.
  *
+ * Where the plugin is built with GStreamer's CUDA library, frames in
+ * `memory:CUDAMemory` (of NVIDIA's decoders, cudaupload) are read where they lie
+ * by backend=cuda, and leave as they came. Nothing is copied to the host, and
+ * nothing waits for the GPU: a frame is handed on when it has been read. The
+ * network runs in the context that neighbours or the application have, else in
+ * the GPU's primary one, which others are told of; it follows frames to another
+ * context or GPU, which takes as long as a start. Networks on the CPU do not take
+ * such frames: decoders hand over system memory then, and where CUDA memory is
+ * insisted on an error or a warning names `cudadownload`.
+ *
  * ## Metadata
  *
  * `v` (int, 1), `model`, `model-hash` (string), `labels` (array of string),
@@ -90,6 +100,7 @@
 #include <string.h>
 
 #include "gstgpudlallocation.h"
+#include "gstgpudlcaps.h"
 #include "gstgpudldoc.h"
 #include "gstgpudlload.h"
 #include "gstgpudlpush.h"
@@ -145,6 +156,7 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
   GError *error = NULL;
 
   g_atomic_int_set (&self->failed, FALSE);
+  g_atomic_int_set (&self->memory_told, FALSE);
   self->interlace_told = self->discont = FALSE;
   memset (&self->frame_warnings, 0, sizeof (self->frame_warnings));
   gst_gpudl_stats_reset (&self->stats);
@@ -330,6 +342,9 @@ gst_gpudl_infer_query (GstBaseTransform * trans, GstPadDirection direction,
   if (ok && direction == GST_PAD_SRC
       && GST_QUERY_TYPE (query) == GST_QUERY_LATENCY)
     return gst_gpudl_infer_query_latency (self, query);
+  if (ok && direction == GST_PAD_SINK
+      && GST_QUERY_TYPE (query) == GST_QUERY_CAPS)
+    gst_gpudl_caps_answered (self, query);
   return ok;
 }
 
@@ -410,7 +425,8 @@ gst_gpudl_infer_get_buffer_device (GstGpudlInfer * self, GstBuffer * buffer,
 {
   *device = NULL;
   return self->kind != GPUDL_MEMORY_CUDA
-      || gst_gpudl_cuda_get_buffer_device (&self->cuda, buffer, device, error);
+      || gst_gpudl_cuda_get_buffer_device (buffer,
+      gpudl_session_get_device (self->net.session), device, error);
 }
 
 /* ---- object ------------------------------------------------------------- */
@@ -613,6 +629,8 @@ gst_gpudl_infer_class_init (GstGpudlInferClass * klass)
   trans_class->passthrough_on_same_caps = FALSE;
   trans_class->start = gst_gpudl_infer_start;
   trans_class->stop = gst_gpudl_infer_stop;
+  trans_class->transform_caps = gst_gpudl_caps_transform;
+  trans_class->accept_caps = gst_gpudl_caps_accept;
   trans_class->set_caps = gst_gpudl_infer_set_caps;
   trans_class->propose_allocation = gst_gpudl_infer_propose_allocation;
   trans_class->submit_input_buffer = gst_gpudl_infer_submit_input_buffer;

@@ -55,6 +55,8 @@ struct _GstGpudlInfer
 
   GstPadActivateModeFunction base_src_activate_mode;
   GstSegment segment;           /* of what is in the FIFO; changed when empty */
+  gint memory_told;             /* atomic: one warning from start() to stop() of
+                                 * memory that is not read */
   gint failed;                  /* atomic: an error message has been posted */
   gint lost;                    /* atomic: the last reference has gone in a
                                  * state above NULL */

@@ -84,22 +84,62 @@ gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error)
   return gst_gpudl_result_set_labels (&self->result, path, error);
 }
 
+/* The device that the element's context is on, NULL without one. With backend=auto
+ * a context that can't be used is as none: the CPU needs none. */
+static gboolean
+get_own_device (GstGpudlInfer * self, GpudlDevice ** device, GError ** error)
+{
+  GError *failure = NULL;
+
+  *device = NULL;
+  if (!may_use_cuda (self->used.backend)
+      || gst_gpudl_cuda_get_device (&self->cuda, device, &failure))
+    return TRUE;
+  if (self->used.backend != GST_GPUDL_BACKEND_AUTO) {
+    g_propagate_error (error, failure);
+    return FALSE;
+  }
+  GST_WARNING_OBJECT (self, "the CUDA context is not used: %s",
+      failure->message);
+  g_error_free (failure);
+  return TRUE;
+}
+
+/* Naming a device rules out another backend, which auto takes for a network that
+ * the first has no means for: this is asked for anew without. */
+static gboolean
+open_net (GstGpudlInfer * self, GstGpudlNet * net, const gchar * location,
+    GpudlDevice * device, GError ** error)
+{
+  const gboolean is_auto = self->used.backend == GST_GPUDL_BACKEND_AUTO;
+  const guint depth = self->used.async_depth;
+  GpudlSessionConfig config = { 0, };
+  GError *failure = NULL;
+
+  gst_gpudl_settings_get_config (&self->used, &config);
+  config.device = device;
+  if (gst_gpudl_net_open (net, location, &config, depth, &failure))
+    return TRUE;
+  if (!is_auto || device == NULL
+      || !g_error_matches (failure, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED)) {
+    g_propagate_error (error, failure);
+    return FALSE;
+  }
+  g_error_free (failure);
+  config.device = NULL;
+  return gst_gpudl_net_open (net, location, &config, depth, error);
+}
+
 /* What fails leaves things for gst_gpudl_infer_unload(). */
 gboolean
 gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
     GError ** error)
 {
   g_autoptr (GpudlDevice) device = NULL;
-  GpudlSessionConfig config = { 0, };
   GstGpudlNet net = { 0, };
 
-  gst_gpudl_settings_get_config (&self->used, &config);
-  if (may_use_cuda (self->used.backend)
-      && !gst_gpudl_cuda_get_device (&self->cuda, &device, error))
-    return FALSE;
-  config.device = device;
-  if (!gst_gpudl_net_open (&net, location, &config, self->used.async_depth,
-          error))
+  if (!get_own_device (self, &device, error)
+      || !open_net (self, &net, location, device, error))
     return FALSE;
 
   GST_OBJECT_LOCK (self);

@@ -3,6 +3,7 @@
 
 #include "gstgpudlsubmit.h"
 
+#include "gstgpudlcaps.h"
 #include "gstgpudlload.h"
 #include "gstgpudlpush.h"
 
@@ -241,6 +242,19 @@ gst_gpudl_infer_src_is_flushing (GstGpudlInfer * self)
   return flushing;
 }
 
+static gboolean
+gst_gpudl_infer_can_read (GstGpudlInfer * self, GstEvent * event)
+{
+  GError *error = NULL;
+  GstCaps *caps;
+
+  gst_event_parse_caps (event, &caps);
+  if (gst_gpudl_caps_check (self, caps, &error))
+    return TRUE;
+  gst_gpudl_infer_fail (self, error, "taking caps");
+  return FALSE;
+}
+
 /* Takes the event to downstream now: the FIFO is empty. */
 static GstFlowReturn
 gst_gpudl_infer_pass_event (GstGpudlInfer * self, GstEvent * event)
@@ -248,6 +262,10 @@ gst_gpudl_infer_pass_event (GstGpudlInfer * self, GstEvent * event)
   const gboolean caps = GST_EVENT_TYPE (event) == GST_EVENT_CAPS;
   GstFlowReturn ret;
 
+  if (caps && !gst_gpudl_infer_can_read (self, event)) {
+    gst_event_unref (event);
+    return GST_FLOW_NOT_NEGOTIATED;
+  }
   if (gst_gpudl_infer_get_base_class ()->sink_event (GST_BASE_TRANSFORM (self),
           event))
     return GST_FLOW_OK;

@@ -46,7 +46,7 @@ gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, GpudlDevice ** device,
 }
 
 gboolean
-gst_gpudl_cuda_get_buffer_device (GstGpudlCuda * cuda, GstBuffer * buffer,
+gst_gpudl_cuda_get_buffer_device (GstBuffer * buffer, GpudlDevice * in_use,
     GpudlDevice ** device, GError ** error)
 {
   *device = NULL;

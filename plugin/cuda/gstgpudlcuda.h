@@ -17,7 +17,8 @@ G_BEGIN_DECLS
 /** An element's context; zeroed: it has none. */
 typedef struct
 {
-  GstObject *context;           /* GstCudaContext; under the element's lock */
+  GstObject *context;           /* GstCudaContext; gstgpudlcuda.c has a lock for
+                                 * it. Once there it stays until clear() */
 } GstGpudlCuda;
 
 /** The caps feature of CUDA memory; NULL: such frames are not taken. */
@@ -27,9 +28,13 @@ const gchar *gst_gpudl_cuda_get_caps_feature (void);
  * gst_gpudl_cuda_ensure:
  * @device_id: < 0: the first
  *
- * NULL to READY: finds a context with the neighbours and the application, or
- * makes one and tells of it. Posts messages: no lock is held. Errors:
- * GPUDL_ERROR_NO_DEVICE.
+ * NULL to READY: finds a context with the neighbours (downstream first) and the
+ * application; if nobody has one, takes the device's primary context, in which
+ * networks run by default, and tells of it. Posts messages: no lock is held.
+ *
+ * TRUE without a context where GStreamer finds no driver: nobody can have frames
+ * in CUDA memory then, and what is amiss the backend says, as it is opened.
+ * Errors: gpudl_device_acquire()'s.
  */
 gboolean gst_gpudl_cuda_ensure (GstGpudlCuda * cuda, GstElement * element,
     gint device_id, GError ** error);
@@ -52,14 +57,22 @@ gboolean gst_gpudl_cuda_handle_query (GstGpudlCuda * cuda, GstElement * element,
  * @device: (out) (transfer full) (nullable): where the element's context is;
  *   %NULL if there is none
  *
- * Errors: gpudl_device_acquire()'s.
+ * The device keeps the context. Errors: gpudl_device_acquire()'s.
  */
 gboolean gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, GpudlDevice ** device,
     GError ** error);
 
-/** The same for the context that a buffer of CUDA memory lies in. */
-gboolean gst_gpudl_cuda_get_buffer_device (GstGpudlCuda * cuda,
-    GstBuffer * buffer, GpudlDevice ** device, GError ** error);
+/**
+ * gst_gpudl_cuda_get_buffer_device:
+ * @in_use: the device that the network is on
+ * @device: (out) (transfer full) (nullable): where the context is that the
+ *   buffer lies in; %NULL: that is in_use's, or the buffer is not in CUDA memory
+ *
+ * Frames are read in their own context alone: whether a stream of another one,
+ * even on the same GPU, may wait for theirs and read them CUDA does not promise.
+ */
+gboolean gst_gpudl_cuda_get_buffer_device (GstBuffer * buffer,
+    GpudlDevice * in_use, GpudlDevice ** device, GError ** error);
 
 /**
  * gst_gpudl_cuda_map:
@@ -67,14 +80,16 @@ gboolean gst_gpudl_cuda_get_buffer_device (GstGpudlCuda * cuda,
  *   the buffer
  * @frame: cuda_stream and cuda_context are set
  *
- * FALSE with GPUDL_ERROR_FORMAT if the buffer holds no such frame,
- * GPUDL_ERROR_UNSUPPORTED if the plugin knows no CUDA memory.
+ * Nothing is waited for: cuda_stream is the one on which the frame's producer
+ * completes it, NULL if it is complete. FALSE with GPUDL_ERROR_FORMAT if the
+ * buffer holds no such frame, GPUDL_ERROR_UNSUPPORTED if the plugin knows no CUDA
+ * memory.
  */
 gboolean gst_gpudl_cuda_map (GstVideoFrame * video, const GstVideoInfo * info,
     GstBuffer * buffer, GpudlFrame * frame, GError ** error);
 
 /** A configured pool of CUDA memory in the element's context; NULL: there is
- * none. */
+ * none, or GStreamer has none of that format. */
 GstBufferPool *gst_gpudl_cuda_pool_new (GstGpudlCuda * cuda, GstCaps * caps,
     guint min, guint max);
 

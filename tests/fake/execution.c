@@ -123,6 +123,19 @@ static GpudlStatus die_locked(FakeEngine *engine, FakeSlot *slot, const char *wh
     return fake_fail(fault, GPUDL_STATUS_DEVICE, "%s", why);
 }
 
+/* A frame's producer has yet to complete it: the device waits for its stream, and the host for nothing. */
+static int is_incomplete_locked(const FakeSlot *slot)
+{
+    for (uint32_t i = 0; i < slot->n; i++) {
+        const GpudlFrame *frame = fake_frame_of(&slot->jobs[i]);
+        const FakeStream *stream = frame ? frame->cuda_stream : NULL;
+
+        if (stream && __atomic_load_n(&stream->pending, __ATOMIC_SEQ_CST))
+            return 1;
+    }
+    return 0;
+}
+
 /* Waits for the end of an execution: until it is computed, fails, or the device dies. limit_ns 0: however long. */
 static GpudlStatus end_locked(FakeEngine *engine, FakeSlot *slot, uint64_t limit_ns, GpudlFault *fault)
 {
@@ -130,7 +143,8 @@ static GpudlStatus end_locked(FakeEngine *engine, FakeSlot *slot, uint64_t limit
 
     for (;;) {
         const uint64_t now = fake_now();
-        const int over = !fake.does.hold && !slot->hangs && now >= slot->ends_ns;
+        const int held = fake.does.hold || is_incomplete_locked(slot);
+        const int over = !held && !slot->hangs && now >= slot->ends_ns;
 
         if (fake.does.die || (slot->dies && over)) {
             fake.does.die = 0;
@@ -140,7 +154,7 @@ static GpudlStatus end_locked(FakeEngine *engine, FakeSlot *slot, uint64_t limit
             return die_locked(engine, slot, "the device is gone", fault);
         if (over && is_its_turn_locked(engine, slot))
             break;
-        if (fake.does.hold && !slot->hangs) {
+        if (held && !slot->hangs) {
             fake_sleep_locked(0);
             end = limit_ns ? fake_now() + limit_ns : 0;
         } else if (end != 0 && now >= end) {

@@ -38,6 +38,12 @@ typedef struct {
     uint32_t alive; /* 0: using it ends the process */
 } FakeContext;
 
+/** What a GpudlFrame.cuda_stream points to. While it is pending, an execution of the frame does not end; whoever
+ * changes it tells with fake_unlock(). */
+typedef struct {
+    uint32_t pending;
+} FakeStream;
+
 /** What the device and its engines are like. Read by probe(), devices(), device_open(), resolve() and open(), and by
  * change(). */
 typedef struct {

@@ -96,6 +96,9 @@ GpudlStatus fake_stage(void *data, void **where, const GpudlFrame *frame, const 
     pthread_mutex_lock(&fake.lock);
     check_stage_locked(engine, ticket, frame, values);
     status = fate_of_stage_locked(fault);
+    if (status == GPUDL_STATUS_OK && frame && frame->cuda_context && frame->cuda_context != engine->device->context)
+        status = fake_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "a frame of context %p, the session's is %p",
+                           frame->cuda_context, (void *)engine->device->context);
     us = fake.does.slow_stage_us;
     if (frame)
         fake.seen.last_frame = *frame;
