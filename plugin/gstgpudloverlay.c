@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "gstgpudldoc.h"
+#include "gstgpudlfeature.h"
 #include "gstgpudlpanel.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_gpudl_overlay_debug);
@@ -276,6 +277,7 @@ gst_gpudl_overlay_change_state (GstElement * element, GstStateChange transition)
     g_string_truncate (self->last_key, 0);
     g_clear_pointer (&self->missed_model, g_free);
     self->odd_ratio = FALSE;
+    g_atomic_int_set (&self->memory_told, FALSE);
     g_clear_object (&self->pango);
   }
   return ret;
@@ -378,6 +380,67 @@ gst_gpudl_overlay_finalize (GObject * object)
   G_OBJECT_CLASS (parent_class)->finalize (object);
 }
 
+/* ---- memory that nothing can be drawn in ---------------------------------- */
+
+#define UNDRAWN_TEXT                                                           \
+    N_("Nothing can be drawn on frames in CUDA memory: write "                \
+        "... ! cudadownload ! gpudloverlay ! ...")
+#define UNDRAWN_DETAIL                                                         \
+    "pixels are written in system memory; cudadownload and cudaupload are in "  \
+    "GStreamer's plugin nvcodec"
+
+/* What composes overlays in CUDA memory does not exist: these frames would pass
+ * without a drawing, or end in an error of another element. They are left out of
+ * what is offered, so that who has a choice takes another memory. */
+static gboolean
+gst_gpudl_overlay_query (GstPad * pad, GstObject * parent, GstQuery * query)
+{
+  GstGpudlOverlay *self = GST_GPUDL_OVERLAY (parent);
+  GstCaps *answer;
+
+  if (GST_QUERY_TYPE (query) == GST_QUERY_ACCEPT_CAPS) {
+    GstCaps *caps;
+
+    gst_query_parse_accept_caps (query, &caps);
+    if (gst_gpudl_feature_is_all (caps, GST_GPUDL_CUDA_FEATURE)) {
+      gst_query_set_accept_caps_result (query, GST_PAD_IS_SINK (pad));
+      return TRUE;              /* the event comes, and is refused with a reason */
+    }
+  }
+  if (!gst_pad_query_default (pad, parent, query))
+    return FALSE;
+  if (GST_QUERY_TYPE (query) != GST_QUERY_CAPS)
+    return TRUE;
+  gst_query_parse_caps_result (query, &answer);
+  answer = gst_gpudl_feature_remove (gst_caps_ref (answer),
+      GST_GPUDL_CUDA_FEATURE);
+  gst_query_set_caps_result (query, answer);
+  gst_caps_unref (answer);
+  if (GST_PAD_IS_SINK (pad) && GST_STATE (self) >= GST_STATE_PAUSED
+      && gst_gpudl_feature_is_asked_for (query, GST_GPUDL_CUDA_FEATURE)
+      && g_atomic_int_compare_and_exchange (&self->memory_told, FALSE, TRUE))
+    GST_ELEMENT_WARNING (self, CORE, NEGOTIATION, (_(UNDRAWN_TEXT)),
+        (UNDRAWN_DETAIL));
+  return TRUE;
+}
+
+static gboolean
+gst_gpudl_overlay_sink_event (GstPad * pad, GstObject * parent,
+    GstEvent * event)
+{
+  GstCaps *caps;
+
+  if (GST_EVENT_TYPE (event) != GST_EVENT_CAPS)
+    return gst_pad_event_default (pad, parent, event);
+  gst_event_parse_caps (event, &caps);
+  if (!gst_gpudl_feature_is_all (caps, GST_GPUDL_CUDA_FEATURE))
+    return gst_pad_event_default (pad, parent, event);
+  gst_event_unref (event);
+  GST_ELEMENT_ERROR (parent, CORE, NEGOTIATION, (_(UNDRAWN_TEXT)),
+      (UNDRAWN_DETAIL));
+  return FALSE;
+}
+
 static void
 add_pad (GstGpudlOverlay * self, const gchar * name)
 {
@@ -393,6 +456,9 @@ add_pad (GstGpudlOverlay * self, const gchar * name)
   } else {
     pad = gst_ghost_pad_new_no_target_from_template (name, template);
   }
+  gst_pad_set_query_function (pad, gst_gpudl_overlay_query);
+  if (GST_PAD_IS_SINK (pad))
+    gst_pad_set_event_function (pad, gst_gpudl_overlay_sink_event);
   gst_element_add_pad (GST_ELEMENT (self), pad);
 }
 

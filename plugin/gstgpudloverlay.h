@@ -37,6 +37,9 @@ struct _GstGpudlOverlay
   guint count;
   gchar *model;                 /* NULL: all */
 
+  gint memory_told;             /* atomic: one warning from PAUSED to READY of
+                                 * memory that is not drawn on */
+
   /* the composer's streaming thread; between frames the last drawing */
   GString *key, *last_key;      /* everything the drawing depends on */
   GstVideoOverlayComposition *composition;      /* NULL: there was no memory */

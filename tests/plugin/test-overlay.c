@@ -804,8 +804,8 @@ static void
 test_other_memory (void)
 {
   static const gchar *const sinks[] = { NULL,
-    "video/x-raw(memory:CUDAMemory,meta:GstVideoOverlayComposition)",
-    "video/x-raw(memory:CUDAMemory)"
+    "video/x-raw(memory:GLMemory,meta:GstVideoOverlayComposition)",
+    "video/x-raw(memory:GLMemory)"
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (sinks); i++) {
@@ -818,7 +818,7 @@ test_other_memory (void)
     if (i == 1)
       gst_harness_add_propose_allocation_meta (h,
           GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE, NULL);
-    gst_harness_set_src_caps_str (h, "video/x-raw(memory:CUDAMemory),"
+    gst_harness_set_src_caps_str (h, "video/x-raw(memory:GLMemory),"
         "format=RGB,width=320,height=240,framerate=25/1");
     ret = gst_harness_push (h, frame (WIDTH * HEIGHT * 3, 1, "cat", 1));
     if (i < 2) {
@@ -830,6 +830,83 @@ test_other_memory (void)
     } else {
       g_assert_cmpint (ret, ==, GST_FLOW_NOT_NEGOTIATED);
     }
+    plugin_test_teardown (h);
+  }
+}
+
+static void
+check_says_cudadownload (GstHarness * h, GstMessageType type)
+{
+  g_autoptr (GstMessage) message = plugin_test_message (h->element, type);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_nonnull (message);
+  if (type == GST_MESSAGE_ERROR)
+    gst_message_parse_error (message, &error, NULL);
+  else
+    gst_message_parse_warning (message, &error, NULL);
+  g_assert_error (error, GST_CORE_ERROR, GST_CORE_ERROR_NEGOTIATION);
+  g_assert_nonnull (strstr (error->message,
+          "... ! cudadownload ! gpudloverlay ! ..."));
+}
+
+static gboolean
+has_cuda (GstCaps * caps)
+{
+  for (guint i = 0; i < gst_caps_get_size (caps); i++) {
+    GstCapsFeatures *features = gst_caps_get_features (caps, i);
+
+    if (!gst_caps_features_is_any (features)
+        && gst_caps_features_contains (features, "memory:CUDAMemory"))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* Nothing composes in CUDA memory: it is not offered to who has a choice, whatever downstream takes, and who has none is
+ * told what to write. */
+static void
+test_cuda_memory (void)
+{
+  static const gchar *const cuda =
+      "video/x-raw(memory:CUDAMemory),format=RGB,width=320,height=240,"
+      "framerate=25/1";
+  static const gchar *const sinks[] = { NULL,
+    "video/x-raw(memory:CUDAMemory,meta:GstVideoOverlayComposition);video/x-raw"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sinks); i++) {
+    GstHarness *h =
+        plugin_test_harness (plugin_test_element ("gpudloverlay", NULL), NULL);
+    g_autofree gchar *both = g_strdup_printf ("%s;" RGB, cuda);
+    g_autoptr (GstCaps) choice = gst_caps_from_string (both);
+    g_autoptr (GstCaps) only = gst_caps_from_string (cuda);
+    g_autoptr (GstCaps) expected = gst_caps_from_string (RGB);
+    g_autoptr (GstCaps) answer = NULL;
+
+    if (sinks[i] != NULL)
+      gst_harness_set_sink_caps_str (h, sinks[i]);
+    answer = gst_pad_peer_query_caps (h->srcpad, NULL);
+    g_assert_false (has_cuda (answer));
+    gst_caps_unref (answer);
+    answer = gst_pad_peer_query_caps (h->sinkpad, NULL);
+    g_assert_false (has_cuda (answer));
+    gst_caps_unref (answer);
+    answer = gst_pad_peer_query_caps (h->srcpad, choice);
+    g_assert_true (gst_caps_is_equal (answer, expected));
+    plugin_test_no_error (h->element);
+    for (guint j = 0; j < 2; j++) {
+      gst_caps_unref (answer);
+      answer = gst_pad_peer_query_caps (h->srcpad, only);
+      g_assert_true (gst_caps_is_empty (answer));
+    }
+    check_says_cudadownload (h, GST_MESSAGE_WARNING);
+    plugin_test_no_error (h->element);
+
+    gst_harness_set_src_caps_str (h, cuda);
+    g_assert_cmpint (gst_harness_push (h, frame (WIDTH * HEIGHT * 3, 1, "cat",
+                1)), ==, GST_FLOW_NOT_NEGOTIATED);
+    check_says_cudadownload (h, GST_MESSAGE_ERROR);
     plugin_test_teardown (h);
   }
 }
@@ -939,6 +1016,7 @@ main (int argc, char **argv)
   ADD ("lines-below-the-frame-do-not-count", test_invisible_lines);
   ADD ("frame-passes-where-no-memory-is-left", test_no_memory);
   ADD ("other-memory-is-drawn-on-by-downstream-or-refused", test_other_memory);
+  ADD ("cuda-memory-is-refused-and-cudadownload-named", test_cuda_memory);
   ADD ("draws-on-every-kind-of-format", test_formats);
   ADD ("frames-smaller-than-the-drawing", test_small_frames);
   ADD ("state-cycles-draw-again", test_state_cycles);
