@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-/** Pixel formats, named and laid out as GStreamer's GstVideoFormat of the same name. */
+/** Pixel formats, named and laid out as GStreamer's GstVideoFormat of the same name. Bits of a word that are not the
+ * sample's may be anything. Words need not be aligned. */
 typedef enum {
     GPUDL_PIXEL_UNKNOWN = 0,
     GPUDL_PIXEL_NV12, /* plane 0: Y, plane 1: UV interleaved, 4:2:0 */
@@ -36,7 +37,9 @@ typedef enum {
     GPUDL_PIXEL_BGRP, /* planes B, G, R */
     GPUDL_PIXEL_GBR,  /* planes G, B, R */
     GPUDL_PIXEL_GRAY8,
-    GPUDL_PIXEL_LAST = GPUDL_PIXEL_GRAY8
+    GPUDL_PIXEL_P010_10LE, /* as NV12, in 16-bit words, little endian, whose upper 10 bits are the sample */
+    GPUDL_PIXEL_I420_10LE, /* as I420, in such words whose lower 10 bits are the sample */
+    GPUDL_PIXEL_LAST = GPUDL_PIXEL_I420_10LE
 } GpudlPixelFormat;
 
 /** YCbCr to RGB matrix by the luma coefficients of the named standard. */
@@ -51,8 +54,8 @@ typedef enum {
 
 /** Sample range. */
 typedef enum {
-    GPUDL_RANGE_LIMITED = 0, /* Y, R, G, B: 16..235, Cb, Cr: 16..240 */
-    GPUDL_RANGE_FULL         /* 0..255 */
+    GPUDL_RANGE_LIMITED = 0, /* Y, R, G, B: 16..235, Cb, Cr: 16..240; of 10 bits 64..940, 64..960 */
+    GPUDL_RANGE_FULL         /* 0..255; of 10 bits 0..1023 */
 } GpudlRange;
 
 /** Chroma sample position. Bits: where a bit is set, the chroma sample lies on the first luma sample of its pair in

@@ -103,6 +103,8 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
     fault = gpudl_preproc_fault(&readable, pp);
     if (fault != NULL)
         return fault;
+    if (layout->depth > 8)
+        return "10-bit formats (P010_10LE, I420_10LE) have no kernel; convert to NV12 before";
     if (gpudl_preproc_geometry(frame, pp, &geometry) != 0)
         return "frame or network input without pixels";
     gpudl_preproc_color(frame, pp, &color);

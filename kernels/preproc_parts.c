@@ -8,27 +8,35 @@
     {                                                                                                                  \
         p, 0, 1, hs, vs                                                                                                \
     }
+#define PLANAR_WORDS(p, hs, vs)                                                                                        \
+    {                                                                                                                  \
+        p, 0, 2, hs, vs                                                                                                \
+    }
 #define PACKED(off, st, hs)                                                                                            \
     {                                                                                                                  \
         0, off, st, hs, 0                                                                                              \
     }
+#define ROW(format, caps, model, planes, components, ...)                                                              \
+    [GPUDL_PIXEL_##format] = {caps, model, planes, components, {__VA_ARGS__}, 8, 0}
+#define TEN_BIT_ROW(format, shift, planes, ...)                                                                        \
+    [GPUDL_PIXEL_##format] = {#format, GPUDL_MODEL_YCBCR, planes, 3, {__VA_ARGS__}, 10, shift}
 #define RGB_ROW(format, r, g, b, st)                                                                                   \
-    [GPUDL_PIXEL_##format] = {#format, GPUDL_MODEL_RGB, 1, 3, {PACKED(r, st, 0), PACKED(g, st, 0), PACKED(b, st, 0)}}
+    ROW(format, #format, GPUDL_MODEL_RGB, 1, 3, PACKED(r, st, 0), PACKED(g, st, 0), PACKED(b, st, 0))
 /* the name in caps of formats with a filler byte has a small x */
 #define RGBX_ROW(format, caps, r, g, b)                                                                                \
-    [GPUDL_PIXEL_##format] = {caps, GPUDL_MODEL_RGB, 1, 3, {PACKED(r, 4, 0), PACKED(g, 4, 0), PACKED(b, 4, 0)}}
+    ROW(format, caps, GPUDL_MODEL_RGB, 1, 3, PACKED(r, 4, 0), PACKED(g, 4, 0), PACKED(b, 4, 0))
 #define PLANES_ROW(format, model, a, b, c, hs, vs)                                                                     \
-    [GPUDL_PIXEL_##format] = {#format, model, 3, 3, {PLANAR(a, 0, 0), PLANAR(b, hs, vs), PLANAR(c, hs, vs)}}
+    ROW(format, #format, model, 3, 3, PLANAR(a, 0, 0), PLANAR(b, hs, vs), PLANAR(c, hs, vs))
 
 static const GpudlPixelLayout layouts[GPUDL_PIXEL_LAST + 1] = {
-    [GPUDL_PIXEL_NV12] = {"NV12", GPUDL_MODEL_YCBCR, 2, 3, {PLANAR(0, 0, 0), {1, 0, 2, 1, 1}, {1, 1, 2, 1, 1}}},
-    [GPUDL_PIXEL_NV21] = {"NV21", GPUDL_MODEL_YCBCR, 2, 3, {PLANAR(0, 0, 0), {1, 1, 2, 1, 1}, {1, 0, 2, 1, 1}}},
+    ROW(NV12, "NV12", GPUDL_MODEL_YCBCR, 2, 3, PLANAR(0, 0, 0), {1, 0, 2, 1, 1}, {1, 1, 2, 1, 1}),
+    ROW(NV21, "NV21", GPUDL_MODEL_YCBCR, 2, 3, PLANAR(0, 0, 0), {1, 1, 2, 1, 1}, {1, 0, 2, 1, 1}),
     PLANES_ROW(I420, GPUDL_MODEL_YCBCR, 0, 1, 2, 1, 1),
     PLANES_ROW(YV12, GPUDL_MODEL_YCBCR, 0, 2, 1, 1, 1),
     PLANES_ROW(Y42B, GPUDL_MODEL_YCBCR, 0, 1, 2, 1, 0),
     PLANES_ROW(Y444, GPUDL_MODEL_YCBCR, 0, 1, 2, 0, 0),
-    [GPUDL_PIXEL_YUY2] = {"YUY2", GPUDL_MODEL_YCBCR, 1, 3, {PACKED(0, 2, 0), PACKED(1, 4, 1), PACKED(3, 4, 1)}},
-    [GPUDL_PIXEL_UYVY] = {"UYVY", GPUDL_MODEL_YCBCR, 1, 3, {PACKED(1, 2, 0), PACKED(0, 4, 1), PACKED(2, 4, 1)}},
+    ROW(YUY2, "YUY2", GPUDL_MODEL_YCBCR, 1, 3, PACKED(0, 2, 0), PACKED(1, 4, 1), PACKED(3, 4, 1)),
+    ROW(UYVY, "UYVY", GPUDL_MODEL_YCBCR, 1, 3, PACKED(1, 2, 0), PACKED(0, 4, 1), PACKED(2, 4, 1)),
     RGB_ROW(RGB, 0, 1, 2, 3),
     RGB_ROW(BGR, 2, 1, 0, 3),
     RGB_ROW(RGBA, 0, 1, 2, 4),
@@ -42,7 +50,9 @@ static const GpudlPixelLayout layouts[GPUDL_PIXEL_LAST + 1] = {
     PLANES_ROW(RGBP, GPUDL_MODEL_RGB, 0, 1, 2, 0, 0),
     PLANES_ROW(BGRP, GPUDL_MODEL_RGB, 2, 1, 0, 0, 0),
     PLANES_ROW(GBR, GPUDL_MODEL_RGB, 2, 0, 1, 0, 0),
-    [GPUDL_PIXEL_GRAY8] = {"GRAY8", GPUDL_MODEL_GRAY, 1, 1, {PLANAR(0, 0, 0)}},
+    ROW(GRAY8, "GRAY8", GPUDL_MODEL_GRAY, 1, 1, PLANAR(0, 0, 0)),
+    TEN_BIT_ROW(P010_10LE, 6, 2, PLANAR_WORDS(0, 0, 0), {1, 0, 4, 1, 1}, {1, 2, 4, 1, 1}),
+    TEN_BIT_ROW(I420_10LE, 0, 3, PLANAR_WORDS(0, 0, 0), PLANAR_WORDS(1, 1, 1), PLANAR_WORDS(2, 1, 1)),
 };
 
 const GpudlPixelLayout *gpudl_pixel_layout(GpudlPixelFormat format)
@@ -244,7 +254,10 @@ static const struct {
 static void rgb_of_components(const GpudlFrame *frame, const GpudlPixelLayout *layout, double m[3][3], double offset[3])
 {
     int limited = frame->range == GPUDL_RANGE_LIMITED;
-    double luma_gain = limited ? 255.0 / 219.0 : 1.0, chroma_gain = limited ? 255.0 / 224.0 : 1.0;
+    /* BT.709-6 5, BT.2020-2 table 5: the limited range of n bits is that of 8 times 2^(n - 8), the full one ends at
+     * 2^n - 1; chroma's zero is 2^(n - 1) in both */
+    double unit = 1 << (layout->depth - 8), full = 255.0 / ((1 << layout->depth) - 1);
+    double luma_gain = limited ? 255.0 / (219.0 * unit) : full, chroma_gain = limited ? 255.0 / (224.0 * unit) : full;
     double kr = luma_weights[frame->matrix].kr, kb = luma_weights[frame->matrix].kb, kg = 1.0 - kr - kb;
     const double chroma[3][2] = {
         {0, 2 * (1 - kr)}, {-2 * kb * (1 - kb) / kg, -2 * kr * (1 - kr) / kg}, {2 * (1 - kb), 0}}; /* by Cb, by Cr */
@@ -252,7 +265,7 @@ static void rgb_of_components(const GpudlFrame *frame, const GpudlPixelLayout *l
     for (int c = 0; c < 3; c++) {
         for (int k = 0; k < 3; k++)
             m[c][k] = 0;
-        offset[c] = limited ? -16.0 * luma_gain : 0.0;
+        offset[c] = limited ? -16.0 * unit * luma_gain : 0.0;
         if (layout->model == GPUDL_MODEL_RGB) {
             m[c][c] = luma_gain;
             continue;
@@ -261,7 +274,7 @@ static void rgb_of_components(const GpudlFrame *frame, const GpudlPixelLayout *l
         if (layout->model == GPUDL_MODEL_YCBCR) {
             for (int k = 0; k < 2; k++) {
                 m[c][1 + k] = chroma[c][k] * chroma_gain;
-                offset[c] -= 128.0 * m[c][1 + k];
+                offset[c] -= 128.0 * unit * m[c][1 + k];
             }
         }
     }

@@ -15,7 +15,8 @@ extern "C" {
 /** What a format's components mean. */
 typedef enum { GPUDL_MODEL_YCBCR, GPUDL_MODEL_RGB, GPUDL_MODEL_GRAY } GpudlColorModel;
 
-/** Where one component lies: byte offset + index * step of its plane's row; the row is the picture's row >> v_shift. */
+/** Where one component lies: sample index is at byte offset + index * step of its plane's row; the row is the picture's
+ * row >> v_shift. */
 typedef struct {
     int32_t plane, offset, step;
     int32_t h_shift, v_shift; /* 1: half as many samples as luma, rounded up */
@@ -27,7 +28,21 @@ typedef struct {
     GpudlColorModel model;
     int32_t n_planes, n_components;
     GpudlComponentLayout components[3];
+    int32_t depth; /* bits of a sample: 8, or 10 of a 16-bit word */
+    int32_t shift; /* bits of the word below them */
 } GpudlPixelLayout;
+
+/** Bytes of a sample. */
+static inline int32_t gpudl_sample_bytes(const GpudlPixelLayout *layout)
+{
+    return layout->depth > 8 ? 2 : 1;
+}
+
+/** The sample at p, without the bits beside it. */
+static inline int32_t gpudl_sample(const GpudlPixelLayout *layout, const uint8_t *p)
+{
+    return layout->depth > 8 ? (p[0] | p[1] << 8) >> layout->shift & ((1 << layout->depth) - 1) : p[0];
+}
 
 /** Row of the format table, or NULL for an unknown format. */
 const GpudlPixelLayout *gpudl_pixel_layout(GpudlPixelFormat format);
@@ -57,9 +72,9 @@ int32_t gpudl_axis_max_taps(const GpudlAxis *axis);
 int32_t gpudl_axis_taps(const GpudlAxis *axis, int32_t i, int32_t *first, double *weights);
 
 /**
- * From resampled components to network channels: pixel[c] = clamp(offset[c] + sum_k matrix[c][k] * component[k], 0,
- * 255), value[c] = pixel[c] * gain[c] + bias[c]. c counts the network's channels in its own order; unused entries are
- * 0.
+ * From resampled components, in units of a sample, to network channels: pixel[c] = clamp(offset[c] + sum_k matrix[c][k]
+ * * component[k], 0, 255), value[c] = pixel[c] * gain[c] + bias[c]. c counts the network's channels in its own order;
+ * unused entries are 0.
  */
 typedef struct {
     double matrix[3][3], offset[3];

@@ -13,7 +13,7 @@ typedef struct {
 
 /* rows first, then columns: one destination row at a time */
 static int resample(const GpudlFrame *frame, const GpudlPreproc *pp, const GpudlPreprocGeometry *geometry,
-                    const GpudlComponentLayout *component, double *out)
+                    const GpudlPixelLayout *layout, const GpudlComponentLayout *component, double *out)
 {
     const uint8_t *plane = (const uint8_t *)frame->planes[component->plane] + component->offset;
     ptrdiff_t stride = frame->strides[component->plane];
@@ -33,7 +33,8 @@ static int resample(const GpudlFrame *frame, const GpudlPreproc *pp, const Gpudl
             for (int32_t x = x_axis.lo; x < x_axis.hi; x++) {
                 row[x] = 0;
                 for (int32_t k = 0; k < count; k++)
-                    row[x] += y_weights[k] * plane[(first + k) * stride + (ptrdiff_t)x * component->step];
+                    row[x] += y_weights[k] *
+                              gpudl_sample(layout, plane + (first + k) * stride + (ptrdiff_t)x * component->step);
             }
             for (int32_t x = 0; x < x_axis.n; x++) {
                 int32_t x_first, x_count = gpudl_axis_taps(&x_axis, x, &x_first, x_weights);
@@ -92,7 +93,7 @@ int gpudl_preproc_ref(const GpudlFrame *frame, const GpudlPreproc *pp, float *ds
         if (components[k].values == NULL)
             result = -1;
         else
-            result = resample(frame, pp, &geometry, &layout->components[k], components[k].values);
+            result = resample(frame, pp, &geometry, layout, &layout->components[k], components[k].values);
     }
     if (result == 0)
         write_rectangle(pp, &geometry, &transform, layout->n_components, components, dst);

@@ -21,7 +21,7 @@ G_BEGIN_DECLS
 /** The formats that GpudlPixelFormat has, for caps. */
 #define GPUDL_VIDEO_FORMATS                                                                                            \
     "{ NV12, NV21, I420, YV12, Y42B, Y444, YUY2, UYVY, RGB, BGR, RGBA, BGRA, ARGB, ABGR, RGBx, BGRx, xRGB, xBGR, "     \
-    "RGBP, BGRP, GBR, GRAY8 }"
+    "RGBP, BGRP, GBR, GRAY8, P010_10LE, I420_10LE }"
 
 /** GPUDL_PIXEL_UNKNOWN for a format that is not in the list. */
 GpudlPixelFormat gpudl_video_format(GstVideoFormat format);

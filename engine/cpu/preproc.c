@@ -10,10 +10,10 @@
 
 #define N_CACHED 8
 
-/* Resampling of one plane's rows; what the bytes of a row mean does not matter here. */
+/* Resampling of one plane's rows; what their samples, of one byte or two, mean does not matter here. */
 typedef struct {
     int32_t plane;
-    int32_t begin, n;  /* bytes of the row that are needed */
+    int32_t begin, n;  /* samples of the row that are needed */
     int32_t n_weights; /* room per destination row, even */
     int32_t *first, *count;
     int16_t *weights; /* fixed point: weight / gain */
@@ -39,6 +39,7 @@ typedef struct {
 typedef struct {
     Key key;
     uint64_t used; /* tick of the last use, 0: empty */
+    const GpudlPixelLayout *layout;
     GpudlPreprocGeometry geometry;
     CpuPreprocColor color;
     float pad[3];
@@ -105,9 +106,15 @@ static void clear_tables(Tables *tables)
     memset(tables, 0, sizeof *tables);
 }
 
-/* Fixed-point weights with as many bits as int16 and the 32-bit sum of 255s allow. Each is rounded so that the running
- * sum stays exact: a flat picture keeps its value whatever the number of taps. */
-static float quantise(const double *weights, int32_t count, int16_t *out)
+/* Bits behind the point that a 32-bit sum of the largest samples allows: bicubic weights of both signs sum to 1.3. */
+static int most_bits(const GpudlPixelLayout *layout)
+{
+    return 30 - layout->depth;
+}
+
+/* Fixed-point weights with as many bits as int16 and most_bits() allow. Each is rounded so that the running sum stays
+ * exact: a flat picture keeps its value whatever the number of taps. */
+static float quantise(const double *weights, int32_t count, int most, int16_t *out)
 {
     double largest = 0, scale, sum = 0;
     long before = 0;
@@ -115,7 +122,7 @@ static float quantise(const double *weights, int32_t count, int16_t *out)
 
     for (int32_t k = 0; k < count; k++)
         largest = fmax(largest, fabs(weights[k]));
-    bits = (int)fmin(floor(log2(32766.0 / largest)), 22.0);
+    bits = (int)fmin(floor(log2(32766.0 / largest)), most);
     scale = ldexp(1.0, bits);
     for (int32_t k = 0; k < count; k++) {
         long now;
@@ -147,7 +154,7 @@ static int axis_span(const GpudlAxis *axis, int32_t *begin, int32_t *end)
     return 0;
 }
 
-static int make_row_pass(const GpudlAxis *axis, RowPass *pass)
+static int make_row_pass(const GpudlAxis *axis, int bits, RowPass *pass)
 {
     int32_t taps = gpudl_axis_max_taps(axis);
     double *weights = calloc((size_t)taps, sizeof(double));
@@ -163,19 +170,19 @@ static int make_row_pass(const GpudlAxis *axis, RowPass *pass)
     }
     for (int32_t i = 0; i < axis->n; i++) {
         pass->count[i] = gpudl_axis_taps(axis, i, &pass->first[i], weights);
-        pass->gains[i] = quantise(weights, pass->count[i], pass->weights + (size_t)i * pass->n_weights);
+        pass->gains[i] = quantise(weights, pass->count[i], bits, pass->weights + (size_t)i * pass->n_weights);
     }
     free(weights);
     return 0;
 }
 
-static int make_column_pass(const GpudlAxis *axis, const GpudlComponentLayout *component, ColumnPass *pass)
+static int make_column_pass(const GpudlAxis *axis, int32_t step, int32_t offset, ColumnPass *pass)
 {
     int32_t taps = gpudl_axis_max_taps(axis);
     int32_t padded = (axis->n + CPU_PREPROC_LANES - 1) / CPU_PREPROC_LANES * CPU_PREPROC_LANES;
     double *weights = calloc((size_t)taps, sizeof(double));
 
-    pass->k = ((taps - 1) * component->step + CPU_PREPROC_LANES) / CPU_PREPROC_LANES * CPU_PREPROC_LANES;
+    pass->k = ((taps - 1) * step + CPU_PREPROC_LANES) / CPU_PREPROC_LANES * CPU_PREPROC_LANES;
     pass->first = calloc((size_t)padded, sizeof(int32_t));
     pass->weights = aligned_zeroed((size_t)padded * pass->k, sizeof(float));
     pass->out = aligned_zeroed((size_t)padded + CPU_PREPROC_SLACK, sizeof(float));
@@ -186,9 +193,9 @@ static int make_column_pass(const GpudlAxis *axis, const GpudlComponentLayout *c
     for (int32_t i = 0; i < axis->n; i++) {
         int32_t first, count = gpudl_axis_taps(axis, i, &first, weights);
 
-        pass->first[i] = first * component->step + component->offset - pass->rows->begin;
+        pass->first[i] = first * step + offset - pass->rows->begin;
         for (int32_t k = 0; k < count; k++)
-            pass->weights[(size_t)i * pass->k + (size_t)k * component->step] = (float)weights[k];
+            pass->weights[(size_t)i * pass->k + (size_t)k * step] = (float)weights[k];
     }
     free(weights);
     return 0;
@@ -217,7 +224,18 @@ static void make_color(const GpudlColorTransform *transform, const GpudlPreproc 
     tables->color.n_out = pp->channels;
 }
 
-/* The bytes of each plane's row that its components' columns read. */
+/* Samples of a component's plane from one of the component to the next, and to the first. */
+static int32_t sample_step(const GpudlPixelLayout *layout, const GpudlComponentLayout *component)
+{
+    return component->step / gpudl_sample_bytes(layout);
+}
+
+static int32_t sample_offset(const GpudlPixelLayout *layout, const GpudlComponentLayout *component)
+{
+    return component->offset / gpudl_sample_bytes(layout);
+}
+
+/* The samples of each plane's row that its components' columns read. */
 static int plan_rows(const GpudlFrame *frame, const GpudlPreproc *pp, const GpudlPixelLayout *layout, Tables *tables)
 {
     GpudlAxis axis;
@@ -235,15 +253,15 @@ static int plan_rows(const GpudlFrame *frame, const GpudlPreproc *pp, const Gpud
             pass->plane = component->plane;
             pass->begin = INT32_MAX;
             gpudl_preproc_axis(frame, pp, &tables->geometry, component, 1, &axis);
-            if (make_row_pass(&axis, pass) != 0)
+            if (make_row_pass(&axis, most_bits(layout), pass) != 0)
                 return -1;
         }
         tables->columns[k].rows = pass;
         gpudl_preproc_axis(frame, pp, &tables->geometry, component, 0, &axis);
         if (axis_span(&axis, &begin, &end) != 0)
             return -1;
-        begin = begin * component->step + component->offset;
-        end = (end - 1) * component->step + component->offset + 1;
+        begin = begin * sample_step(layout, component) + sample_offset(layout, component);
+        end = (end - 1) * sample_step(layout, component) + sample_offset(layout, component) + 1;
         if (begin < pass->begin) {
             pass->n += pass->begin != INT32_MAX ? pass->begin - begin : 0;
             pass->begin = begin;
@@ -261,6 +279,7 @@ static int make_tables(const GpudlFrame *frame, const GpudlPreproc *pp, Tables *
     int32_t most[3] = {0};
     GpudlAxis axis;
 
+    tables->layout = layout;
     if (gpudl_preproc_geometry(frame, pp, &tables->geometry) != 0)
         return -1;
     gpudl_preproc_color(frame, pp, &transform);
@@ -270,10 +289,11 @@ static int make_tables(const GpudlFrame *frame, const GpudlPreproc *pp, Tables *
     if (plan_rows(frame, pp, layout, tables) != 0)
         return -1;
     for (int32_t k = 0; k < tables->n_columns; k++) {
+        const GpudlComponentLayout *component = &layout->components[k];
         ColumnPass *pass = &tables->columns[k];
 
-        gpudl_preproc_axis(frame, pp, &tables->geometry, &layout->components[k], 0, &axis);
-        if (make_column_pass(&axis, &layout->components[k], pass) != 0)
+        gpudl_preproc_axis(frame, pp, &tables->geometry, component, 0, &axis);
+        if (make_column_pass(&axis, sample_step(layout, component), sample_offset(layout, component), pass) != 0)
             return -1;
         most[pass->rows - tables->rows] =
             pass->k > most[pass->rows - tables->rows] ? pass->k : most[pass->rows - tables->rows];
@@ -390,10 +410,15 @@ static void resample_row(const CpuPreprocKernels *kernels, const Tables *tables,
     for (int32_t r = 0; r < tables->n_rows; r++) {
         const RowPass *pass = &tables->rows[r];
         ptrdiff_t stride = frame->strides[pass->plane];
-        const uint8_t *src = (const uint8_t *)frame->planes[pass->plane] + pass->first[y] * stride + pass->begin;
+        const uint8_t *src = (const uint8_t *)frame->planes[pass->plane] + pass->first[y] * stride +
+                             pass->begin * (ptrdiff_t)gpudl_sample_bytes(tables->layout);
+        const int16_t *weights = pass->weights + (size_t)y * pass->n_weights;
 
-        kernels->vertical(src, stride, pass->weights + (size_t)y * pass->n_weights, pass->count[y], pass->n,
-                          pass->gains[y], pass->row);
+        if (tables->layout->depth > 8)
+            kernels->vertical_words(tables->layout, src, stride, weights, pass->count[y], pass->n, pass->gains[y],
+                                    pass->row);
+        else
+            kernels->vertical(src, stride, weights, pass->count[y], pass->n, pass->gains[y], pass->row);
     }
     for (int32_t k = 0; k < tables->n_columns; k++) {
         const ColumnPass *pass = &tables->columns[k];

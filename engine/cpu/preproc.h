@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
  * Pre-processing on the CPU: one pass over the source's bytes, single-threaded, equal to gpudl_preproc_ref within
- * 1/255 of a pixel's range. Rows are resampled first, over contiguous bytes whatever they mean, so that each source row
- * is read only for the destination rows it belongs to; columns follow on the one row that is left, then the matrix and
- * the normalisation straight into the planar destination.
+ * 1/255 of a pixel's range. Rows are resampled first, over contiguous samples whatever they mean, so that each source
+ * row is read only for the destination rows it belongs to; columns follow on the one row that is left, then the matrix
+ * and the normalisation straight into the planar destination.
  */
 #ifndef GPUDL_ENGINE_CPU_PREPROC_H
 #define GPUDL_ENGINE_CPU_PREPROC_H

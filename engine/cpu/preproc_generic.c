@@ -13,6 +13,18 @@ static void vertical(const uint8_t *src, ptrdiff_t stride, const int16_t *weight
     }
 }
 
+static void vertical_words(const GpudlPixelLayout *layout, const uint8_t *src, ptrdiff_t stride, const int16_t *weights,
+                           int32_t n_rows, int32_t n, float gain, float *out)
+{
+    for (int32_t i = 0; i < n; i++) {
+        int32_t sum = 0;
+
+        for (int32_t k = 0; k < n_rows; k++)
+            sum += weights[k] * gpudl_sample(layout, src + k * stride + 2 * (ptrdiff_t)i);
+        out[i] = gain * (float)sum;
+    }
+}
+
 static void horizontal(const float *row, const int32_t *first, const float *weights, int32_t k, int32_t n, float *out)
 {
     for (int32_t j = 0; j < n; j++) {
@@ -43,4 +55,4 @@ static void color(const CpuPreprocColor *t, const float *const in[3], int32_t n,
     }
 }
 
-const CpuPreprocKernels cpu_preproc_generic = {"generic", vertical, horizontal, color};
+const CpuPreprocKernels cpu_preproc_generic = {"generic", vertical, vertical_words, horizontal, color};

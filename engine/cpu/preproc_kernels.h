@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * The three inner loops of pre-processing, one table per instruction set. No state, no allocation.
+ * The inner loops of pre-processing, one table per instruction set. No state, no allocation.
  */
 #ifndef GPUDL_ENGINE_CPU_PREPROC_KERNELS_H
 #define GPUDL_ENGINE_CPU_PREPROC_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "kernels/preproc_parts.h"
 
 /** Taps of a column are padded with zero weights to a multiple of this. */
 #define CPU_PREPROC_LANES 8
@@ -27,6 +29,11 @@ typedef struct {
      * bytes of n_rows rows. |weights| sums stay below 2^31 / 255. */
     void (*vertical)(const uint8_t *src, ptrdiff_t stride, const int16_t *weights, int32_t n_rows, int32_t n,
                      float gain, float *out);
+
+    /** The same of n samples of two bytes each, as layout has them; stride is in bytes, src and stride may be odd.
+     * |weights| sums stay below 2^31 / 1023. */
+    void (*vertical_words)(const GpudlPixelLayout *layout, const uint8_t *src, ptrdiff_t stride, const int16_t *weights,
+                           int32_t n_rows, int32_t n, float gain, float *out);
 
     /** out[j] = sum over i < k of weights[j * k + i] * row[first[j] + i], j < n rounded up to CPU_PREPROC_LANES (the
      * tables are padded so). k is a multiple of CPU_PREPROC_LANES, weights are aligned to 32 bytes. */

@@ -70,6 +70,56 @@ AVX2 static void vertical_avx2(const uint8_t *src, ptrdiff_t stride, const int16
     }
 }
 
+/* Samples of 16 words that two rows have each: acc[0] gets samples 0 .. 3 of each 128-bit half, acc[1] 4 .. 7. */
+AVX2 static inline void madd_words_avx2(__m256i a, __m256i b, __m256i w, __m128i shift, __m256i mask, __m256i acc[2])
+{
+    a = _mm256_and_si256(_mm256_srl_epi16(a, shift), mask);
+    b = _mm256_and_si256(_mm256_srl_epi16(b, shift), mask);
+    acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w));
+    acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w));
+}
+
+AVX2 static inline void store_words_avx2(const __m256i acc[2], __m256 gain, float *out)
+{
+    __m256i first = _mm256_permute2x128_si256(acc[0], acc[1], 0x20);
+    __m256i second = _mm256_permute2x128_si256(acc[0], acc[1], 0x31);
+
+    _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(first), gain));
+    _mm256_storeu_ps(out + 8, _mm256_mul_ps(_mm256_cvtepi32_ps(second), gain));
+}
+
+AVX2 static void vertical_words_avx2(const GpudlPixelLayout *layout, const uint8_t *src, ptrdiff_t stride,
+                                     const int16_t *weights, int32_t n_rows, int32_t n, float gain, float *out)
+{
+    const __m128i shift = _mm_cvtsi32_si128(layout->shift);
+    const __m256i mask = _mm256_set1_epi16((int16_t)((1 << layout->depth) - 1));
+
+    if (n < 32) {
+        cpu_preproc_generic.vertical_words(layout, src, stride, weights, n_rows, n, gain, out);
+        return;
+    }
+    for (int32_t i = 0; i < n; i += 32) {
+        __m256i acc[4];
+        /* a last piece that is not full goes back, as that of bytes */
+        int32_t at = i + 32 <= n ? i : n - 32;
+        const uint8_t *from = src + 2 * (ptrdiff_t)at;
+
+        for (int q = 0; q < 4; q++)
+            acc[q] = _mm256_setzero_si256();
+        for (int32_t k = 0; k < n_rows; k += 2) {
+            const uint8_t *a = from + k * stride, *b = k + 1 < n_rows ? a + stride : a;
+            __m256i w = _mm256_set1_epi32(weight_pair(weights + k));
+
+            madd_words_avx2(_mm256_loadu_si256((const void *)a), _mm256_loadu_si256((const void *)b), w, shift, mask,
+                            acc);
+            madd_words_avx2(_mm256_loadu_si256((const void *)(a + 32)), _mm256_loadu_si256((const void *)(b + 32)), w,
+                            shift, mask, acc + 2);
+        }
+        store_words_avx2(acc, _mm256_set1_ps(gain), out + at);
+        store_words_avx2(acc + 2, _mm256_set1_ps(gain), out + at + 16);
+    }
+}
+
 /* Eight vectors to the vector of their sums. */
 AVX2 static inline __m256 sums_of_8(const __m256 s[8])
 {
@@ -129,7 +179,7 @@ AVX2 static void color_avx2(const CpuPreprocColor *t, const float *const in[3], 
     }
 }
 
-static const CpuPreprocKernels avx2 = {"avx2", vertical_avx2, horizontal_avx2, color_avx2};
+static const CpuPreprocKernels avx2 = {"avx2", vertical_avx2, vertical_words_avx2, horizontal_avx2, color_avx2};
 
 /* ---- AVX-512 ----------------------------------------------------------------------------------------------------- */
 
@@ -175,6 +225,52 @@ AVX512 static void vertical_avx512(const uint8_t *src, ptrdiff_t stride, const i
     }
 }
 
+AVX512 static inline void madd_words_avx512(__m512i a, __m512i b, __m512i w, __m128i shift, __m512i mask,
+                                            __m512i acc[2])
+{
+    a = _mm512_and_si512(_mm512_srl_epi16(a, shift), mask);
+    b = _mm512_and_si512(_mm512_srl_epi16(b, shift), mask);
+    acc[0] = _mm512_add_epi32(acc[0], _mm512_madd_epi16(_mm512_unpacklo_epi16(a, b), w));
+    acc[1] = _mm512_add_epi32(acc[1], _mm512_madd_epi16(_mm512_unpackhi_epi16(a, b), w));
+}
+
+/* Lane l of acc[0] holds samples 8 l and on, that of acc[1] those from 8 l + 4 on. */
+AVX512 static inline void store_words_avx512(const __m512i acc[2], __m512 gain, float *out)
+{
+    __m512i a = _mm512_shuffle_i32x4(acc[0], acc[1], 0x44), b = _mm512_shuffle_i32x4(acc[0], acc[1], 0xee);
+
+    a = _mm512_shuffle_i32x4(a, a, 0xd8);
+    b = _mm512_shuffle_i32x4(b, b, 0xd8);
+    _mm512_storeu_ps(out, _mm512_mul_ps(_mm512_cvtepi32_ps(a), gain));
+    _mm512_storeu_ps(out + 16, _mm512_mul_ps(_mm512_cvtepi32_ps(b), gain));
+}
+
+AVX512 static void vertical_words_avx512(const GpudlPixelLayout *layout, const uint8_t *src, ptrdiff_t stride,
+                                         const int16_t *weights, int32_t n_rows, int32_t n, float gain, float *out)
+{
+    const __m128i shift = _mm_cvtsi32_si128(layout->shift);
+    const __m512i bits = _mm512_set1_epi16((int16_t)((1 << layout->depth) - 1));
+
+    for (int32_t i = 0; i < n; i += 64) {
+        __mmask64 mask = n - i >= 64 ? ~0ull : (1ull << (n - i)) - 1;
+        __mmask32 low = (__mmask32)mask, high = (__mmask32)(mask >> 32);
+        __m512i acc[4];
+
+        for (int q = 0; q < 4; q++)
+            acc[q] = _mm512_setzero_si512();
+        for (int32_t k = 0; k < n_rows; k += 2) {
+            const uint8_t *a = src + 2 * (ptrdiff_t)i + k * stride, *b = k + 1 < n_rows ? a + stride : a;
+            __m512i w = _mm512_set1_epi32(weight_pair(weights + k));
+
+            madd_words_avx512(_mm512_maskz_loadu_epi16(low, a), _mm512_maskz_loadu_epi16(low, b), w, shift, bits, acc);
+            madd_words_avx512(_mm512_maskz_loadu_epi16(high, a + 64), _mm512_maskz_loadu_epi16(high, b + 64), w, shift,
+                              bits, acc + 2);
+        }
+        store_words_avx512(acc, _mm512_set1_ps(gain), out + i);
+        store_words_avx512(acc + 2, _mm512_set1_ps(gain), out + i + 32);
+    }
+}
+
 AVX512 static inline __m256 dot_avx512(const float *from, const float *w, int32_t k)
 {
     __m512 wide = _mm512_setzero_ps();
@@ -210,7 +306,8 @@ AVX512 static void horizontal_avx512(const float *row, const int32_t *first, con
     }
 }
 
-static const CpuPreprocKernels avx512 = {"avx512", vertical_avx512, horizontal_avx512, color_avx2};
+static const CpuPreprocKernels avx512 = {"avx512", vertical_avx512, vertical_words_avx512, horizontal_avx512,
+                                         color_avx2};
 
 const CpuPreprocKernels *cpu_preproc_native(int isa)
 {

@@ -62,6 +62,8 @@ static void test_layout(void)
         {GPUDL_PIXEL_RGBP, "RGBP", 3, {5, 5, 5}, {3, 3, 3}},
         {GPUDL_PIXEL_GBR, "GBR", 3, {5, 5, 5}, {3, 3, 3}},
         {GPUDL_PIXEL_GRAY8, "GRAY8", 1, {5}, {3}},
+        {GPUDL_PIXEL_P010_10LE, "P010_10LE", 2, {10, 12}, {3, 2}},
+        {GPUDL_PIXEL_I420_10LE, "I420_10LE", 3, {10, 6, 6}, {3, 2, 2}},
     };
     int32_t bytes[4], rows[4];
 
@@ -323,6 +325,145 @@ static void test_chroma_planes_have_their_names(void)
     assert_values(&frame, &pp, expected, 3);
 }
 
+/* ---- ten bits ---------------------------------------------------------------------------------------------------- */
+
+/* A frame of ten bits and its twin of eight, 4:2:0, with addresses and strides that words are not aligned to. */
+typedef struct {
+    guint16 samples[3][12 * 8]; /* of ten bits; chroma uses 6 x 4 of each plane */
+    guint8 words[3][4096], bytes[3][256];
+    GpudlFrame deep, twin;
+} TenBits;
+
+static void ten_bits_init(TenBits *t, GpudlPixelFormat format, int junk)
+{
+    const gboolean p010 = format == GPUDL_PIXEL_P010_10LE;
+
+    t->deep = (GpudlFrame){.format = format, .width = 12, .height = 8};
+    t->twin = (GpudlFrame){.format = GPUDL_PIXEL_I420, .width = 12, .height = 8, .strides = {12, 6, 6}};
+    for (int c = 0; c < 3; c++) {
+        const int width = c == 0 ? 12 : 6, height = c == 0 ? 8 : 4, plane = p010 && c > 0 ? 1 : c;
+        const int step = p010 && c > 0 ? 4 : 2, stride = 2 * 12 + 3;
+
+        t->deep.planes[plane] = t->words[plane] + 1;
+        t->deep.strides[plane] = stride;
+        t->twin.planes[c] = t->bytes[c];
+        for (int i = 0; i < width * height; i++) {
+            const int sample = t->samples[c][i];
+            const int word = p010 ? sample << 6 | (junk & 0x3f) : sample | (junk & 0x3f) << 10;
+            guint8 *at = t->words[plane] + 1 + i / width * stride + i % width * step + (p010 && c == 2 ? 2 : 0);
+
+            at[0] = (guint8)(word & 0xff);
+            at[1] = (guint8)(word >> 8);
+            t->bytes[c][i] = (guint8)MIN((sample + 2) / 4, 255);
+        }
+    }
+}
+
+/* The standards' own words: quantisation undone, then the matrix. */
+static void by_the_standard(const double ycc[3], int matrix, int full, double rgb[3])
+{
+    static const double weights[][2] = {{.299, .114}, {.2126, .0722}, {.2627, .0593}, {.30, .11}, {.212, .087}};
+    const double kr = weights[matrix][0], kb = weights[matrix][1];
+    const double y = full ? ycc[0] / 1023 : (ycc[0] - 64) / 876;
+    const double cb = (ycc[1] - 512) / (full ? 1023 : 896), cr = (ycc[2] - 512) / (full ? 1023 : 896);
+
+    rgb[0] = y + 2 * (1 - kr) * cr;
+    rgb[2] = y + 2 * (1 - kb) * cb;
+    rgb[1] = (y - kr * rgb[0] - kb * rgb[2]) / (1 - kr - kb);
+    for (int c = 0; c < 3; c++)
+        rgb[c] = 255 * CLAMP(rgb[c], 0, 1);
+}
+
+/* Every code of luma and chroma, in pixels of their own, whatever the bits beside them are. */
+static void test_ten_bits_are_the_standards(void)
+{
+    GpudlPreproc pp = plain(12, 8, GPUDL_SCALE_NEAREST);
+
+    for (int round = 0; round < 2 * 2 * (GPUDL_MATRIX_LAST + 1) * 16; round++) {
+        const GpudlPixelFormat format = round % 2 ? GPUDL_PIXEL_P010_10LE : GPUDL_PIXEL_I420_10LE;
+        const int full = round / 2 % 2, matrix = round / 4 % (GPUDL_MATRIX_LAST + 1), from = round / 20;
+        float got[3 * 12 * 8];
+        TenBits t;
+
+        for (int i = 0; i < 12 * 8; i++)
+            t.samples[0][i] = (guint16)((from * 64 + 11 * i) % 1024);
+        for (int i = 0; i < 6 * 4; i++) {
+            t.samples[1][i] = (guint16)((from * 64 + 43 * i + 7) % 1024);
+            t.samples[2][i] = (guint16)((from * 64 + 101 * i + 500) % 1024);
+        }
+        ten_bits_init(&t, format, 0x15 * round);
+        t.deep.matrix = matrix;
+        t.deep.range = full;
+        g_assert_cmpint(gpudl_preproc_ref(&t.deep, &pp, got), ==, 0);
+        for (int i = 0; i < 12 * 8; i++) {
+            const int chroma = i / 24 * 6 + i % 12 / 2;
+            double rgb[3];
+
+            by_the_standard((double[]){t.samples[0][i], t.samples[1][chroma], t.samples[2][chroma]}, matrix, full, rgb);
+            for (int c = 0; c < 3; c++) /* one rounding to float32 */
+                g_assert_cmpfloat_with_epsilon(got[c * 96 + i], rgb[c], 2e-5);
+        }
+    }
+    pp.channels = 1;
+    pp.channel_order = GPUDL_CHANNELS_GRAY;
+    for (int full = 0; full < 2; full++) {
+        float got[12 * 8];
+        TenBits t = {0};
+
+        for (int i = 0; i < 12 * 8; i++)
+            t.samples[0][i] = (guint16)(i * 1023 / 95);
+        ten_bits_init(&t, GPUDL_PIXEL_P010_10LE, 0);
+        t.deep.range = full;
+        g_assert_cmpint(gpudl_preproc_ref(&t.deep, &pp, got), ==, 0);
+        for (int i = 0; i < 12 * 8; i++)
+            g_assert_cmpfloat_with_epsilon(
+                got[i], CLAMP(full ? 255 * t.samples[0][i] / 1023. : 255 * (t.samples[0][i] - 64) / 876., 0, 255),
+                2e-5);
+    }
+}
+
+/* What is rounded to eight bits differs by half a step of each component, and not at all where nothing was rounded. */
+static void test_ten_bits_and_their_twin_of_eight(void)
+{
+    for (int round = 0; round < 2 * 2 * 2 * 4; round++) {
+        const GpudlPixelFormat format = round % 2 ? GPUDL_PIXEL_P010_10LE : GPUDL_PIXEL_I420_10LE;
+        const gboolean rounded = round / 2 % 2, full = round / 4 % 2;
+        GpudlPreproc pp = plain(5, 7,
+                                (GpudlScaleMethod[]){GPUDL_SCALE_NEAREST, GPUDL_SCALE_BILINEAR, GPUDL_SCALE_AREA,
+                                                     GPUDL_SCALE_BILINEAR}[round / 8]);
+        const double gain = full ? 1 : 255. / 219, chroma_gain = full ? 1 : 255. / 224;
+        float deep[3 * 5 * 7], twin[3 * 5 * 7];
+        guint32 state = 99;
+        TenBits t;
+
+        for (int c = 0; c < 3; c++)
+            for (int i = 0; i < 12 * 8; i++) {
+                state = state * 1664525u + 1013904223u;
+                t.samples[c][i] = (guint16)(c == 0 ? 200 + (state >> 23) % 600 : 462 + (state >> 23) % 100);
+                if (!rounded)
+                    t.samples[c][i] &= ~3;
+            }
+        ten_bits_init(&t, format, 0);
+        t.deep.range = t.twin.range = full;
+        t.deep.chroma_site = t.twin.chroma_site = GPUDL_CHROMA_H_COSITED;
+        g_assert_cmpint(gpudl_preproc_ref(&t.deep, &pp, deep), ==, 0);
+        g_assert_cmpint(gpudl_preproc_ref(&t.twin, &pp, twin), ==, 0);
+        for (int i = 0; i < 5 * 7; i++) {
+            static const double by_chroma[3] = {1.402, 0.344136 + 0.714136, 1.772};
+
+            for (int c = 0; c < 3; c++) {
+                double bound = 1e-4;
+
+                if (rounded)
+                    bound += .5 * gain + .5 * chroma_gain * by_chroma[c];
+                if (full) /* 4 x 255 is not 1023: luma up to 800, chroma up to 50 from its zero */
+                    bound += (800 + 50 * by_chroma[c]) * (1. / 4 - 255. / 1023);
+                g_assert_cmpfloat(fabs(deep[c * 35 + i] - twin[c * 35 + i]), <=, bound);
+            }
+        }
+    }
+}
+
 static void test_normalisation_and_padding(void)
 {
     static const guint8 pixels[6] = {51, 102, 153, 51, 102, 153};
@@ -428,6 +569,8 @@ int main(int argc, char **argv)
     g_test_add_func("/kernels/preproc/matrices", test_matrices);
     g_test_add_func("/kernels/preproc/every-packing-gives-the-same-color", test_every_packing_gives_the_same_color);
     g_test_add_func("/kernels/preproc/chroma-planes-have-their-names", test_chroma_planes_have_their_names);
+    g_test_add_func("/kernels/preproc/ten-bits-are-the-standards", test_ten_bits_are_the_standards);
+    g_test_add_func("/kernels/preproc/ten-bits-and-their-twin-of-eight", test_ten_bits_and_their_twin_of_eight);
     g_test_add_func("/kernels/preproc/normalisation-and-padding", test_normalisation_and_padding);
     g_test_add_func("/kernels/preproc/refuses", test_refuses);
     g_test_add_func("/kernels/preproc/pillow", test_pillow);

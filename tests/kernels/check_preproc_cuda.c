@@ -38,7 +38,7 @@ static int32_t random_side(int most)
 static void random_frame(GpudlFrame *f, int most_width, int most_height)
 {
     *f = (GpudlFrame){GPUDL_MEMORY_HOST};
-    f->format = (GpudlPixelFormat)device_int(1, GPUDL_PIXEL_LAST);
+    f->format = (GpudlPixelFormat)device_int(1, GPUDL_PIXEL_GRAY8); /* those of 8 bits */
     f->width = random_side(most_width);
     f->height = random_side(most_height);
     f->matrix = (GpudlMatrix)device_int(0, GPUDL_MATRIX_LAST);
@@ -229,7 +229,7 @@ static void test_formats(void)
 
     for (int method = GPUDL_SCALE_NEAREST; method <= GPUDL_SCALE_AREA; method++) {
         begin_batch(&batch, method, 60);
-        batch.count = GPUDL_PIXEL_LAST;
+        batch.count = GPUDL_PIXEL_GRAY8;
         fill_batch(&batch, 150, 100);
         for (int i = 0; i < batch.count; i++) {
             batch.slots[i].idle = 0;

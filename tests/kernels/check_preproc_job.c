@@ -114,7 +114,7 @@ static void case_init(Case *c, gint64 most_side, gint64 most_input)
     int n, pattern;
 
     *c = (Case){{GPUDL_MEMORY_HOST}};
-    f->format = (GpudlPixelFormat)check_int(1, GPUDL_PIXEL_LAST);
+    f->format = (GpudlPixelFormat)check_int(1, GPUDL_PIXEL_GRAY8); /* those of 8 bits */
     f->width = (gint32)check_int(1, check_int(1, most_side));
     f->height = (gint32)check_int(1, check_int(1, most_side));
     f->matrix = (GpudlMatrix)check_int(0, GPUDL_MATRIX_LAST);
@@ -341,6 +341,10 @@ static void test_fill(void)
     pp.std[1] = 1;
     frame.planes[1] = NULL;
     g_assert_nonnull(gpudl_preproc_job_fill(&job, &frame, &pp));
+    frame.planes[1] = pixels;
+    frame.strides[0] = frame.strides[1] = 16;
+    frame.format = GPUDL_PIXEL_P010_10LE;
+    g_assert_true(g_str_has_prefix(gpudl_preproc_job_fill(&job, &frame, &pp), "10-bit formats"));
     frame.format = GPUDL_PIXEL_UNKNOWN;
     g_assert_nonnull(gpudl_preproc_job_fill(&job, &frame, &pp));
 }

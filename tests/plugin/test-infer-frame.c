@@ -48,6 +48,7 @@ static const struct
   {"xRGB", GPUDL_PIXEL_XRGB}, {"xBGR", GPUDL_PIXEL_XBGR},
   {"RGBP", GPUDL_PIXEL_RGBP}, {"BGRP", GPUDL_PIXEL_BGRP},
   {"GBR", GPUDL_PIXEL_GBR}, {"GRAY8", GPUDL_PIXEL_GRAY8},
+  {"P010_10LE", GPUDL_PIXEL_P010_10LE}, {"I420_10LE", GPUDL_PIXEL_I420_10LE},
 };
 
 /* Every format, odd sizes: planes where GStreamer's own layout has them. */

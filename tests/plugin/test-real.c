@@ -77,7 +77,8 @@ test_colours (gconstpointer backend)
 {
   static const gchar *const formats[] = { "NV12", "NV21", "I420", "YV12",
     "Y42B", "Y444", "YUY2", "UYVY", "RGB", "BGR", "RGBA", "BGRA", "ARGB",
-    "ABGR", "RGBx", "BGRx", "xRGB", "xBGR", "RGBP", "BGRP", "GBR", "GRAY8"
+    "ABGR", "RGBx", "BGRx", "xRGB", "xBGR", "RGBP", "BGRP", "GBR", "GRAY8",
+    "P010_10LE", "I420_10LE"
   };
   static const guint32 colours[] = { 0xe01020, 0x30c060, 0x2040f0, 0x808080 };
 
@@ -155,7 +156,8 @@ test_crop (gconstpointer backend)
   plugin_test_teardown (h);
 }
 
-/* A frame whose samples are made of their place; all other bytes are pad. */
+/* A frame whose samples are made of their place; all other bytes, and bits beside
+ * a sample's, are pad. */
 static GstBuffer *
 padded_frame (const GstVideoInfo * info, guint8 pad)
 {
@@ -166,12 +168,24 @@ padded_frame (const GstVideoInfo * info, guint8 pad)
   for (guint c = 0; c < GST_VIDEO_FRAME_N_COMPONENTS (&frame); c++) {
     const gint stride = GST_VIDEO_FRAME_COMP_STRIDE (&frame, c);
     const gint step = GST_VIDEO_FRAME_COMP_PSTRIDE (&frame, c);
+    const guint depth = GST_VIDEO_FRAME_COMP_DEPTH (&frame, c);
+    const guint shift = GST_VIDEO_FORMAT_INFO_SHIFT (info->finfo, c);
 
     for (gint y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT (&frame, c); y++) {
       guint8 *row = GST_VIDEO_FRAME_COMP_DATA (&frame, c);
 
-      for (gint x = 0; x < GST_VIDEO_FRAME_COMP_WIDTH (&frame, c); x++)
-        row[y * stride + x * step] = 40 + (x * 5 + y * 3 + c * 50) % 160;
+      /* V's word is behind U's, not at byte 1 as GstVideoFormatInfo has it */
+      if (GST_VIDEO_INFO_FORMAT (info) == GST_VIDEO_FORMAT_P010_10LE && c == 2)
+        row = (guint8 *) GST_VIDEO_FRAME_PLANE_DATA (&frame, 1) + 2;
+      for (gint x = 0; x < GST_VIDEO_FRAME_COMP_WIDTH (&frame, c); x++) {
+        const guint sample = 40 + (x * 5 + y * 3 + c * 50) % 160;
+
+        if (depth == 8)
+          row[y * stride + x * step] = sample;
+        else
+          GST_WRITE_UINT16_LE (row + y * stride + x * step,
+              (pad << 8 | pad) & ~(0x3ffu << shift) | sample << (shift + 2));
+      }
     }
   }
   gst_video_frame_unmap (&frame);
@@ -183,7 +197,7 @@ test_padding (gconstpointer backend)
 {
   static const gchar *const formats[] = { "NV12", "NV21", "I420", "YV12",
     "Y42B", "Y444", "YUY2", "UYVY", "RGB", "BGR", "RGBx", "BGRx", "xRGB",
-    "xBGR", "RGBP", "BGRP", "GBR", "GRAY8"
+    "xBGR", "RGBP", "BGRP", "GBR", "GRAY8", "P010_10LE", "I420_10LE"
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (formats); i++) {

@@ -278,7 +278,8 @@ static GstPadProbeReturn out_probe(GstPad *pad, GstPadProbeInfo *info, gpointer 
 
 void branch_set_random_caps(Branch *branch, GRand *rand)
 {
-    static const gchar *const formats[] = {"NV12", "I420", "RGB", "BGRx", "YUY2", "GRAY8", "RGBP", "Y444", "ARGB"};
+    static const gchar *const formats[] = {"NV12", "I420", "RGB",  "BGRx",      "YUY2",     "GRAY8",
+                                           "RGBP", "Y444", "ARGB", "P010_10LE", "I420_10LE"};
     g_autofree gchar *text =
         g_strdup_printf("video/x-raw,format=%s,width=%d,height=%d,framerate=%d/1",
                         formats[g_rand_int_range(rand, 0, G_N_ELEMENTS(formats))], g_rand_int_range(rand, 16, 120),

@@ -239,6 +239,9 @@ static void a_plane_that_ends_beyond_its_memory_is_refused(void)
         {GST_VIDEO_FORMAT_NV12, {0, 24}, {8, 8}, 24 + 8 + 6},
         {GST_VIDEO_FORMAT_NV12, {14, 0}, {8, 6}, 14 + 2 * 8 + 5},
         {GST_VIDEO_FORMAT_I420, {0, 24, 40}, {8, 8, 8}, 40 + 8 + 3},
+        {GST_VIDEO_FORMAT_P010_10LE, {0, 36}, {12, 12}, 36 + 12 + 12},
+        {GST_VIDEO_FORMAT_P010_10LE, {24, 0}, {11, 12}, 24 + 2 * 11 + 10},
+        {GST_VIDEO_FORMAT_I420_10LE, {0, 36, 60}, {12, 12, 7}, 60 + 7 + 6},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
