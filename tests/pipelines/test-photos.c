@@ -150,7 +150,7 @@ static void test_photo(gconstpointer data)
         (model_path == NULL && (model_path = data_file("squeezenet", "squeezenet1.1_fp16.onnx")) == NULL))
         return;
     names = formats();
-    g_assert_cmpuint(g_strv_length(names), >=, 22);
+    g_assert_cmpuint(g_strv_length(names), >=, 24);
     pipeline = start(photo, names);
     for (guint i = 0; names[i] != NULL; i++) {
         g_autoptr(GstGpudlClassification) answer = answer_of(pipeline, names[i]);

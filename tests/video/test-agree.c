@@ -307,7 +307,8 @@ static const gchar *const sites[] = {"", ",chroma-site=jpeg", ",chroma-site=mpeg
 
 static void ycbcr(Fixture *fixture, gconstpointer data)
 {
-    static const gchar *const formats[] = {"NV12", "NV21", "I420", "YV12", "Y42B", "Y444", "YUY2", "UYVY"};
+    static const gchar *const formats[] = {"NV12", "NV21", "I420", "YV12",      "Y42B",
+                                           "Y444", "YUY2", "UYVY", "P010_10LE", "I420_10LE"};
     static const gint matrices[] = {0, 2, 3, 4, 5, 6}, heights[] = {10, 578};
 
     for (guint f = 0; f < G_N_ELEMENTS(formats); f++)
@@ -326,6 +327,8 @@ static void ycbcr(Fixture *fixture, gconstpointer data)
     /* 5 matrices, 2 ranges, 4 sites: each is seen by the network */
     g_assert_cmpuint(count_distinct("video/x-raw,format=NV12,width=8,height=10,"), ==, 40);
     g_assert_cmpuint(count_distinct("video/x-raw,format=NV12,width=8,height=578,"), ==, 40);
+    g_assert_cmpuint(count_distinct("video/x-raw,format=P010_10LE,width=8,height=10,"), ==, 40);
+    g_assert_cmpuint(count_distinct("video/x-raw,format=I420_10LE,width=8,height=10,"), ==, 40);
 }
 
 static void rgb_and_grey(Fixture *fixture, gconstpointer data)
@@ -380,6 +383,18 @@ static void run_to_the_end(GstElement *pipeline)
     g_assert_cmpstr(GST_MESSAGE_TYPE_NAME(message), ==, "eos");
 }
 
+static gboolean has_decoder(const gchar *type)
+{
+    g_autoptr(GstCaps) caps = gst_caps_new_empty_simple(type);
+    GList *all = gst_element_factory_list_get_elements(GST_ELEMENT_FACTORY_TYPE_DECODER, GST_RANK_MARGINAL);
+    GList *some = gst_element_factory_list_filter(all, caps, GST_PAD_SINK, FALSE);
+    const gboolean has = some != NULL;
+
+    gst_plugin_feature_list_free(some);
+    gst_plugin_feature_list_free(all);
+    return has;
+}
+
 static void read_by_element(const gchar *path, gfloat out[CLASSES])
 {
     g_autofree gchar *text =
@@ -395,6 +410,40 @@ static void read_by_element(const gchar *path, gfloat out[CLASSES])
     g_object_get(sink, "last-sample", &sample, NULL);
     take_meta(gst_sample_get_buffer(sample), out);
     gst_element_set_state(pipeline, GST_STATE_NULL);
+}
+
+/* A film of ten bits a sample: the command's decoder hands over what the element's does, and nobody makes it eight. */
+static void a_film_of_ten_bits(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GstElement) writer =
+        launch("videotestsrc num-buffers=1 pattern=smpte ! video/x-raw,format=I420_10LE,width=64,height=48 ! x265enc ! "
+               "h265parse ! matroskamux ! filesink name=file",
+               fixture->path);
+    g_autoptr(GError) error = NULL;
+    Case c = {.caps = g_strdup("H.265 of 10 bits")};
+
+    g_array_append_val(cases, c);
+    if (writer == NULL)
+        return;
+    if (!has_decoder("video/x-h265")) {
+        g_test_skip("no decoder for H.265");
+        gst_element_set_state(writer, GST_STATE_NULL);
+        return;
+    }
+    run_to_the_end(writer);
+    gst_element_set_state(writer, GST_STATE_NULL);
+    {
+        g_autoptr(GpudlMedia) media = gpudl_media_open(fixture->path, GPUDL_PIXEL_UNKNOWN, &error);
+        g_autoptr(GpudlMediaFrame) frame = NULL;
+
+        g_assert_no_error(error);
+        frame = gpudl_media_next(media, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(frame->frame.format, ==, GPUDL_PIXEL_I420_10LE);
+    }
+    run_tool(fixture->path, &g_array_index(cases, Case, 0), 1);
+    read_by_element(fixture->path, g_array_index(cases, Case, 0).element);
+    compare();
 }
 
 static void files_that_carry_caps(Fixture *fixture, gconstpointer data)
@@ -443,6 +492,7 @@ int main(int argc, char **argv)
     ADD(ycbcr);
     ADD(rgb_and_grey);
     ADD(files_that_carry_caps);
+    ADD(a_film_of_ten_bits);
     status = g_test_run();
     gpudl_model_unref(model);
     return status;
