@@ -53,12 +53,24 @@ static int random_side(GRand *rand)
     }
 }
 
+static void make_planes(Case *c, GRand *rand, int pattern)
+{
+    GpudlFrame *f = &c->frame;
+    gint32 row_bytes[4], rows[4];
+    int n = gpudl_pixel_format_layout(f->format, f->width, f->height, row_bytes, rows);
+
+    for (int p = 0; p < n; p++) {
+        f->strides[p] = row_bytes[p] + (g_rand_boolean(rand) ? g_rand_int_range(rand, 0, 70) : 0);
+        plane_init(&c->planes[p], (gsize)f->strides[p] * (rows[p] - 1) + row_bytes[p], rand, pattern);
+        f->planes[p] = c->planes[p].data;
+    }
+}
+
 static void case_init(Case *c, GRand *rand)
 {
     GpudlFrame *f = &c->frame;
     GpudlPreproc *pp = &c->pp;
-    gint32 row_bytes[4], rows[4];
-    int pattern = g_rand_int_range(rand, 0, 10) / 4, n;
+    int pattern = g_rand_int_range(rand, 0, 10) / 4;
 
     memset(c, 0, sizeof *c);
     f->format = g_rand_int_range(rand, 1, GPUDL_PIXEL_LAST + 1);
@@ -77,12 +89,7 @@ static void case_init(Case *c, GRand *rand)
         f->crop_x = g_rand_int_range(rand, 0, f->width - f->crop_width + 1);
         f->crop_y = g_rand_int_range(rand, 0, f->height - f->crop_height + 1);
     }
-    n = gpudl_pixel_format_layout(f->format, f->width, f->height, row_bytes, rows);
-    for (int p = 0; p < n; p++) {
-        f->strides[p] = row_bytes[p] + (g_rand_boolean(rand) ? g_rand_int_range(rand, 0, 70) : 0);
-        plane_init(&c->planes[p], (gsize)f->strides[p] * (rows[p] - 1) + row_bytes[p], rand, pattern);
-        f->planes[p] = c->planes[p].data;
-    }
+    make_planes(c, rand, pattern);
     pp->width = g_rand_int_range(rand, 1, 70);
     pp->height = g_rand_int_range(rand, 1, 40);
     pp->channel_order = g_rand_int_range(rand, GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_GRAY + 1);
@@ -231,6 +238,39 @@ static void test_against_reference(gconstpointer data)
     cpu_preproc_free(preproc);
 }
 
+/* The largest samples over windows of thousands of rows, whose fixed-point weights have the most bits. */
+static void test_tall_windows(gconstpointer data)
+{
+    CpuPreproc *preproc = cpu_preproc_new(GPOINTER_TO_INT(data));
+    GRand *rand = g_rand_new_with_seed(3);
+
+    if (preproc == NULL)
+        g_test_skip("this processor does not have it");
+    for (int i = 0; preproc != NULL && i < GPUDL_PIXEL_LAST * 3; i++) {
+        Case c = {.frame = {.format = (GpudlPixelFormat)(i / 3 + 1), .width = 70, .height = 3000 + i}};
+        float got[GUARD + 3 * 4 * 2 + GUARD], expected[3 * 4 * 2];
+
+        c.frame.range = GPUDL_RANGE_FULL;
+        c.pp = (GpudlPreproc){.width = 4,
+                              .height = 2,
+                              .channels = 3,
+                              .channel_order = GPUDL_CHANNELS_RGB,
+                              .resize_mode = GPUDL_RESIZE_STRETCH,
+                              .scale_method = (GpudlScaleMethod)(GPUDL_SCALE_BILINEAR + i % 3),
+                              .pixel_scale = 1,
+                              .std = {1, 1, 1}};
+        make_planes(&c, rand, 2);
+        for (guint k = 0; k < G_N_ELEMENTS(got); k++)
+            got[k] = GUARD_VALUE;
+        g_assert_cmpint(gpudl_preproc_ref(&c.frame, &c.pp, expected), ==, 0);
+        g_assert_cmpstr(cpu_preproc_run(preproc, &c.frame, &c.pp, CPU_PREPROC_PLANAR, got + GUARD), ==, NULL);
+        g_assert_cmpfloat(compare(&c, got + GUARD, expected), <, 1.0);
+        case_clear(&c);
+    }
+    g_rand_free(rand);
+    cpu_preproc_free(preproc);
+}
+
 /* More geometries in turn than tables are kept for, then a change of each part of the key alone. */
 static void test_tables_follow_the_frame(void)
 {
@@ -297,7 +337,10 @@ int main(int argc, char **argv)
     for (int isa = 0; isa < CPU_PREPROC_N_ISAS; isa++) {
         g_autofree gchar *path = g_strdup_printf("/cpu/preproc/reference/%s", cpu_preproc_isa_name(isa));
 
+        g_autofree gchar *tall = g_strdup_printf("/cpu/preproc/tall-windows/%s", cpu_preproc_isa_name(isa));
+
         g_test_add_data_func(path, GINT_TO_POINTER(isa), test_against_reference);
+        g_test_add_data_func(tall, GINT_TO_POINTER(isa), test_tall_windows);
     }
     g_test_add_func("/cpu/preproc/tables-follow-the-frame", test_tables_follow_the_frame);
     g_test_add_func("/cpu/preproc/refuses-what-the-reference-refuses", test_refuses_what_the_reference_refuses);
