@@ -198,6 +198,9 @@ static inline uint64_t gpudl_module_flops(const GpudlPlan *plan, int32_t index)
         return 2 * n * (uint64_t)attrs->lrn.size;
     case GPUDL_OP_BATCH_NORM:
         return 2 * n;
+    case GPUDL_OP_LAYER_NORM: /* the mean, the variance, what follows */
+    case GPUDL_OP_GROUP_NORM:
+        return 8 * n;
     case GPUDL_OP_SOFTMAX:
     case GPUDL_OP_LOG_SOFTMAX: /* exponent, sum, quotient */
         return 3 * n;

@@ -197,6 +197,12 @@ __device__ __forceinline__ float gpudl_activate_f32(const GpudlAct &act, float x
         return x * gpudl_clamp(x / 6.f + 0.5f, 0.f, 1.f);
     case GPUDL_ACT_TANH:
         return tanhf(x);
+    case GPUDL_ACT_GELU:
+        return 0.5f * x * (1.f + erff(x * 0.70710678f));
+    case GPUDL_ACT_GELU_TANH:
+        return 0.5f * x * (1.f + tanhf(0.79788456f * x * (1.f + 0.044715f * x * x)));
+    case GPUDL_ACT_MISH:
+        return x * tanhf(x > 20.f ? x : log1pf(expf(x)));
     default:
         return x;
     }
@@ -221,6 +227,9 @@ template <int N> __device__ __forceinline__ void gpudl_activate_all(const GpudlA
         GPUDL_ACTIVATE(GPUDL_ACT_HARD_SIGMOID)
         GPUDL_ACTIVATE(GPUDL_ACT_HARD_SWISH)
         GPUDL_ACTIVATE(GPUDL_ACT_TANH)
+        GPUDL_ACTIVATE(GPUDL_ACT_GELU)
+        GPUDL_ACTIVATE(GPUDL_ACT_GELU_TANH)
+        GPUDL_ACTIVATE(GPUDL_ACT_MISH)
 #undef GPUDL_ACTIVATE
     default:
         return;

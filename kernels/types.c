@@ -105,6 +105,12 @@ double gpudl_activate(const GpudlAct *act, double x)
         return x * clamp(x / 6 + 0.5, 0, 1);
     case GPUDL_ACT_TANH:
         return tanh(x);
+    case GPUDL_ACT_GELU:
+        return 0.5 * x * (1 + erf(x * 0.70710678118654752440));
+    case GPUDL_ACT_GELU_TANH:
+        return 0.5 * x * (1 + tanh(0.79788456080286535588 * x * (1 + 0.044715 * x * x)));
+    case GPUDL_ACT_MISH: /* exp(x) overflows where log(1 + exp(x)) is x */
+        return x * tanh(x > 40 ? x : log1p(exp(x)));
     }
     return x;
 }

@@ -73,7 +73,10 @@ typedef enum {
     GPUDL_ACT_HARD_SIGMOID = 6, /* min(max(alpha * x + beta, 0), 1) */
     GPUDL_ACT_HARD_SWISH = 7,   /* x * min(max(x / 6 + 0.5, 0), 1) */
     GPUDL_ACT_TANH = 8,
-    GPUDL_ACT_LAST = GPUDL_ACT_TANH
+    GPUDL_ACT_GELU = 9,       /* x / 2 * (1 + erf(x / sqrt(2))) */
+    GPUDL_ACT_GELU_TANH = 10, /* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
+    GPUDL_ACT_MISH = 11,      /* x * tanh(log(1 + exp(x))) */
+    GPUDL_ACT_LAST = GPUDL_ACT_MISH
 } GpudlActKind;
 
 /** An activation with its parameters; unused parameters are 0. */

@@ -16,6 +16,8 @@ static CpuLower *const lowering[GPUDL_OP_LAST + 1] = {
     [GPUDL_OP_GLOBAL_AVERAGE_POOL] = cpu_lower_global_pool,
     [GPUDL_OP_LRN] = cpu_lower_lrn,
     [GPUDL_OP_BATCH_NORM] = cpu_lower_batch_norm,
+    [GPUDL_OP_LAYER_NORM] = cpu_lower_layer_norm,
+    [GPUDL_OP_GROUP_NORM] = cpu_lower_group_norm,
     [GPUDL_OP_ACTIVATION] = cpu_lower_activation,
     [GPUDL_OP_ELU] = cpu_lower_unary,
     [GPUDL_OP_ABS] = cpu_lower_unary,
@@ -130,6 +132,8 @@ static void interleave_input(CpuCompiler *c)
                 reorder == NULL && step->n_args == 2 && step->args[0].value == planar && step->args[1].value == other;
             reorder = step;
         }
+        if (step->norm != NULL)
+            wanted = wanted && !cpu_same_memory(c, step->norm->x, planar);
         for (uint32_t k = 0; step->call != NULL && k < step->call->n_inputs; k++)
             wanted = wanted && !cpu_same_memory(c, step->call->values[k], planar);
     }

@@ -51,6 +51,15 @@ int dnn_activation(const GpudlAct *act, DnnEltwise out[2])
     case GPUDL_ACT_TANH:
         out[0] = (DnnEltwise){dnnl_eltwise_tanh, 0.f, 0.f};
         return 1;
+    case GPUDL_ACT_GELU:
+        out[0] = (DnnEltwise){dnnl_eltwise_gelu_erf, 0.f, 0.f};
+        return 1;
+    case GPUDL_ACT_GELU_TANH:
+        out[0] = (DnnEltwise){dnnl_eltwise_gelu_tanh, 0.f, 0.f};
+        return 1;
+    case GPUDL_ACT_MISH:
+        out[0] = (DnnEltwise){dnnl_eltwise_mish, 0.f, 0.f};
+        return 1;
     default:
         return 0;
     }

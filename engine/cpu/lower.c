@@ -493,6 +493,25 @@ void cpu_call(CpuCompiler *c)
             touch(c, call->values[i]);
 }
 
+void cpu_norm(CpuCompiler *c, const CpuNorm *norm)
+{
+    const int32_t values[] = {norm->x, norm->y, norm->scale, norm->bias};
+    CpuStep *step = norm->x >= 0 && norm->y >= 0 ? add_step(c) : NULL;
+
+    if (step == NULL)
+        return;
+    step->norm = malloc(sizeof *step->norm);
+    if (step->norm == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return;
+    }
+    *step->norm = *norm;
+    step->what = norm->kernels->name;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (values[i] >= 0)
+            touch(c, values[i]);
+}
+
 int cpu_act_drops_nan(const GpudlAct *act)
 {
     return act->kind != GPUDL_ACT_NONE; /* which ones do depends on processor and layout */

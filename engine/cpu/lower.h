@@ -63,6 +63,8 @@ int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md);
 void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg *args);
 /** Copies a value into another layout of the same dimensions. */
 void cpu_copy(CpuCompiler *c, int32_t from, int32_t to);
+/** Runs a norm (copied) whose values are filled in. */
+void cpu_norm(CpuCompiler *c, const CpuNorm *norm);
 /** Runs the node's operator by its reference kernel. */
 void cpu_call(CpuCompiler *c);
 
@@ -83,6 +85,7 @@ void cpu_cover(CpuCompiler *c, int32_t node);
 typedef int CpuLower(CpuCompiler *c, const GpudlPlanNode *node);
 CpuLower cpu_lower_conv, cpu_lower_gemm, cpu_lower_matmul;
 CpuLower cpu_lower_pool, cpu_lower_global_pool, cpu_lower_lrn, cpu_lower_batch_norm, cpu_lower_reduce_mean;
+CpuLower cpu_lower_layer_norm, cpu_lower_group_norm;
 CpuLower cpu_lower_activation, cpu_lower_unary, cpu_lower_binary, cpu_lower_softmax;
 CpuLower cpu_lower_reshape, cpu_lower_identity, cpu_lower_transpose, cpu_lower_concat, cpu_lower_split, cpu_lower_slice;
 

@@ -22,6 +22,7 @@ void cpu_program_free(CpuProgram *p)
             free(step->call->values);
             free(step->call);
         }
+        free(step->norm);
         free(step->args);
         free(step->label);
     }
@@ -153,6 +154,20 @@ static int run_act(const CpuInstance *instance, const CpuStep *step)
     return gpudl_unary_ref(GPUDL_UNARY_ACTIVATION, step->act, &all, &all, NULL);
 }
 
+static void run_norm(const CpuInstance *instance, const CpuNorm *norm)
+{
+    const float *x = value_data(instance, norm->x);
+    const float *scale = norm->scale >= 0 ? value_data(instance, norm->scale) : NULL;
+    const float *bias = norm->bias >= 0 ? value_data(instance, norm->bias) : NULL;
+    float *y = value_data(instance, norm->y);
+
+    if (norm->kind == CPU_NORM_ROWS)
+        norm->kernels->rows(x, scale, bias, norm->n, norm->c, norm->epsilon, y);
+    else
+        (norm->kind == CPU_NORM_PLANAR ? norm->kernels->planar : norm->kernels->interleaved)(
+            x, scale, bias, norm->n, norm->c, norm->plane, norm->groups, norm->epsilon, y);
+}
+
 static int run_call(const CpuInstance *instance, const CpuCall *call)
 {
     uint32_t n = call->n_inputs + call->n_outputs;
@@ -177,6 +192,8 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
             snprintf(fault->message, sizeof fault->message, "node '%s': %s", node, cpu_call_status_text(status));
             return GPUDL_STATUS_FAILED;
         }
+    } else if (step->norm != NULL) {
+        run_norm(instance, step->norm);
     } else if (step->primitive != NULL) {
         dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
 

@@ -12,6 +12,7 @@
 #include "dnn.h"
 #include "engine/backend.h"
 #include "engine/graph/attrs.h"
+#include "kernels/norm.h"
 
 #define CPU_ALIGNMENT 64 /* of blocks, constants and workspaces */
 
@@ -34,12 +35,25 @@ typedef struct {
 
 typedef struct CpuCall CpuCall;
 
-/** Either a primitive with its arguments, or a call with its views, or an activation over a value's bytes. */
+/** A norm by a kernel of our own: which of GpudlNormKernels, its extents (n: rows or frames) and values, scale and bias
+ * -1 where there are none. */
+typedef enum { CPU_NORM_ROWS = 0, CPU_NORM_PLANAR, CPU_NORM_INTERLEAVED } CpuNormKind;
+typedef struct {
+    const GpudlNormKernels *kernels;
+    CpuNormKind kind;
+    int64_t n, c, plane, groups;
+    float epsilon;
+    int32_t x, scale, bias, y;
+} CpuNorm;
+
+/** Either a primitive with its arguments, or a call with its views, or a norm, or an activation over a value's bytes.
+ */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
     CpuArg *args;
     CpuCall *call;
+    CpuNorm *norm;
     const GpudlAct *act; /* of the plan; or NULL */
     int32_t act_value;
     int padded;        /* divides 0 by 0 where its vectors hang over; what NaN it makes beside arrives in its output */

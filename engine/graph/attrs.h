@@ -26,6 +26,9 @@ typedef enum {
     GPUDL_OP_LRN,
     /* per channel */
     GPUDL_OP_BATCH_NORM, /* x, scale, bias, mean, variance */
+    /* normalised by mean and variance of the values themselves */
+    GPUDL_OP_LAYER_NORM, /* x [, scale [, bias]] of the dimensions normalised over */
+    GPUDL_OP_GROUP_NORM, /* x [, scale [, bias]], one value a channel */
     /* element by element, one input */
     GPUDL_OP_ACTIVATION, /* attrs.unary.act */
     GPUDL_OP_ELU,
@@ -119,6 +122,14 @@ typedef struct {
     float epsilon;
 } GpudlBatchNormAttrs;
 
+/** Of LAYER_NORM and GROUP_NORM: y = (x - mean) / sqrt(variance + epsilon) * scale + bias, variance the mean of
+ * (x - mean)^2. Frames stay apart: dimension 0 is not normalised over. */
+typedef struct {
+    int32_t axis, n_axes; /* LAYER_NORM: over dimensions axis .. axis + n_axes - 1, axis >= 1 */
+    int32_t groups;       /* GROUP_NORM: of neighbouring channels, with all dimensions from 2 on */
+    float epsilon;
+} GpudlNormAttrs;
+
 typedef struct {
     GpudlAct act; /* ACTIVATION: which; ELU: alpha */
 } GpudlUnaryAttrs;
@@ -178,6 +189,7 @@ typedef union {
     GpudlGemmAttrs gemm;
     GpudlLrnAttrs lrn;
     GpudlBatchNormAttrs batch_norm;
+    GpudlNormAttrs norm;
     GpudlUnaryAttrs unary;
     GpudlCastAttrs cast;
     GpudlBinaryAttrs binary;

@@ -137,6 +137,11 @@ void gpudl_attrs_init(GpudlAttrs *attrs, GpudlOp op)
     case GPUDL_OP_CAST:
         attrs->cast.saturate = 1;
         break;
+    case GPUDL_OP_LAYER_NORM:
+    case GPUDL_OP_GROUP_NORM:
+        attrs->norm.axis = attrs->norm.n_axes = attrs->norm.groups = 1;
+        attrs->norm.epsilon = 1e-5f;
+        break;
     default:
         break;
     }

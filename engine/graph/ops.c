@@ -69,6 +69,11 @@ static const GpudlAttrSpec gemm_attrs[] = {BOOL("trans_a", gemm.trans_a), BOOL("
 static const GpudlAttrSpec lrn_attrs[] = {INT("size", lrn.size, 1, MAX_EXTENT), FLOAT("alpha", lrn.alpha),
                                           FLOAT("beta", lrn.beta), FLOAT("bias", lrn.bias), END};
 static const GpudlAttrSpec batch_norm_attrs[] = {FLOAT("epsilon", batch_norm.epsilon), END};
+static const GpudlAttrSpec layer_norm_attrs[] = {INT("axis", norm.axis, 1, GPUDL_MAX_RANK - 1),
+                                                 INT("n_axes", norm.n_axes, 1, GPUDL_MAX_RANK - 1),
+                                                 FLOAT("epsilon", norm.epsilon), END};
+static const GpudlAttrSpec group_norm_attrs[] = {INT("groups", norm.groups, 1, G_MAXINT32),
+                                                 FLOAT("epsilon", norm.epsilon), END};
 static const GpudlAttrSpec activation_attrs[] = {ACT("act", unary.act, GPUDL_ACT_RELU), END};
 static const GpudlAttrSpec elu_attrs[] = {FLOAT("alpha", unary.act.alpha), END};
 static const GpudlAttrSpec cast_attrs[] = {INT("to", cast.to, GPUDL_DTYPE_F32, GPUDL_DTYPE_LAST),
@@ -131,6 +136,8 @@ static const GpudlOpInfo ops[GPUDL_OP_LAST + 1] = {
     ROW(GLOBAL_AVERAGE_POOL, "GlobalAveragePool", 1, 1, NULL, gpudl_infer_global_pool),
     ROW(LRN, "LRN", 1, 1, lrn_attrs, gpudl_infer_lrn),
     ROW(BATCH_NORM, "BatchNorm", 5, 5, batch_norm_attrs, gpudl_infer_batch_norm),
+    ROW(LAYER_NORM, "LayerNorm", 1, 3, layer_norm_attrs, gpudl_infer_layer_norm),
+    ROW(GROUP_NORM, "GroupNorm", 1, 3, group_norm_attrs, gpudl_infer_group_norm),
     ROW(ACTIVATION, "Activation", 1, 1, activation_attrs, gpudl_infer_unary),
     ROW(ELU, "Elu", 1, 1, elu_attrs, gpudl_infer_unary),
     UNARY(ABS, "Abs"),

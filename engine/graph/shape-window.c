@@ -161,6 +161,52 @@ gboolean gpudl_infer_batch_norm(GpudlNode *node, GError **error)
     return gpudl_set_output(node, node->inputs[0]->dtype, &node->inputs[0]->shape);
 }
 
+/* What both norms ask of input and parameters, which have this shape. */
+static gboolean infer_norm(GpudlNode *node, const GpudlShape *each, const gchar *why, GError **error)
+{
+    if (!gpudl_check_same_types(node, 1, error))
+        return FALSE;
+    if (node->attrs.norm.epsilon < 0)
+        return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error, "epsilon is %g, expected 0 or more",
+                               (double)node->attrs.norm.epsilon);
+    for (guint i = 1; i < node->n_inputs; i++)
+        if (node->inputs[i] != NULL && !gpudl_check_shape(node, i, each, why, error))
+            return FALSE;
+    return gpudl_set_output(node, node->inputs[0]->dtype, &node->inputs[0]->shape);
+}
+
+gboolean gpudl_infer_layer_norm(GpudlNode *node, GError **error)
+{
+    const GpudlNormAttrs *attrs = &node->attrs.norm;
+    const GpudlShape *x = &node->inputs[0]->shape;
+    GpudlShape each = {.rank = attrs->n_axes};
+
+    if (!gpudl_check_type(node, 0, GPUDL_TYPES_FLOAT, FLOAT_TEXT, error))
+        return FALSE;
+    if (attrs->n_axes > x->rank - attrs->axis)
+        return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error, "dimensions %d to %d of an input of rank %d",
+                               attrs->axis, attrs->axis + attrs->n_axes - 1, x->rank);
+    for (int i = 0; i < attrs->n_axes; i++)
+        each.dims[i] = x->dims[attrs->axis + i];
+    return infer_norm(node, &each, "the dimensions normalised over", error);
+}
+
+gboolean gpudl_infer_group_norm(GpudlNode *node, GError **error)
+{
+    const GpudlNormAttrs *attrs = &node->attrs.norm;
+    const GpudlShape *x = &node->inputs[0]->shape;
+    GpudlShape channels = {.rank = 1};
+
+    if (!gpudl_check_type(node, 0, GPUDL_TYPES_FLOAT, FLOAT_TEXT, error) ||
+        !gpudl_check_rank(node, 0, 2, GPUDL_MAX_RANK, error))
+        return FALSE;
+    channels.dims[0] = x->dims[1];
+    if (x->dims[1] % attrs->groups != 0)
+        return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error, "%d groups do not divide %" G_GINT64_FORMAT " channels",
+                               attrs->groups, (gint64)x->dims[1]);
+    return infer_norm(node, &channels, "one value a channel", error);
+}
+
 gboolean gpudl_infer_gemm(GpudlNode *node, GError **error)
 {
     const GpudlGemmAttrs *attrs = &node->attrs.gemm;

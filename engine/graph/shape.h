@@ -68,6 +68,8 @@ gboolean gpudl_infer_pool(GpudlNode *node, GError **error);
 gboolean gpudl_infer_global_pool(GpudlNode *node, GError **error);
 gboolean gpudl_infer_lrn(GpudlNode *node, GError **error);
 gboolean gpudl_infer_batch_norm(GpudlNode *node, GError **error);
+gboolean gpudl_infer_layer_norm(GpudlNode *node, GError **error);
+gboolean gpudl_infer_group_norm(GpudlNode *node, GError **error);
 
 gboolean gpudl_infer_unary(GpudlNode *node, GError **error);
 gboolean gpudl_infer_cast(GpudlNode *node, GError **error);

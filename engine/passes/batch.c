@@ -151,6 +151,8 @@ static Carry carry_node(const Walk *walk, const GpudlNode *node)
     case GPUDL_OP_MATMUL:
         return carry_matmul(walk, node);
     case GPUDL_OP_BATCH_NORM:
+    case GPUDL_OP_LAYER_NORM:
+    case GPUDL_OP_GROUP_NORM:
         return carry_of(walk, node->inputs[0]) == FRAMES && rest_is_same(walk, node, 1) ? FRAMES : MIXED;
     case GPUDL_OP_SOFTMAX:
     case GPUDL_OP_LOG_SOFTMAX:

@@ -9,6 +9,7 @@
 #include "kernels/lrn.h"
 #include "kernels/matmul.h"
 #include "kernels/movement.h"
+#include "kernels/norm.h"
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
 #include "kernels/softmax.h"
@@ -89,6 +90,21 @@ static int eval_batchnorm(const Call *c, int kind)
 {
     return gpudl_batchnorm_ref(c->in[0], c->in[1], c->in[2], c->in[3], c->in[4], c->attrs->batch_norm.epsilon, c->out,
                                NULL);
+}
+
+static int eval_layer_norm(const Call *c, int kind)
+{
+    const GpudlNormAttrs *attrs = &c->attrs->norm;
+
+    return gpudl_layer_norm_ref(c->in[0], optional(c, 1), optional(c, 2), attrs->axis, attrs->n_axes, attrs->epsilon,
+                                c->out, NULL);
+}
+
+static int eval_group_norm(const Call *c, int kind)
+{
+    const GpudlNormAttrs *attrs = &c->attrs->norm;
+
+    return gpudl_group_norm_ref(c->in[0], optional(c, 1), optional(c, 2), attrs->groups, attrs->epsilon, c->out, NULL);
 }
 
 static int eval_unary(const Call *c, int kind)
@@ -209,6 +225,8 @@ static const struct {
     [GPUDL_OP_GLOBAL_AVERAGE_POOL] = {eval_global_pool, GPUDL_POOL_AVERAGE},
     [GPUDL_OP_LRN] = {eval_lrn, 0},
     [GPUDL_OP_BATCH_NORM] = {eval_batchnorm, 0},
+    [GPUDL_OP_LAYER_NORM] = {eval_layer_norm, 0},
+    [GPUDL_OP_GROUP_NORM] = {eval_group_norm, 0},
     [GPUDL_OP_ACTIVATION] = {eval_unary, GPUDL_UNARY_ACTIVATION},
     [GPUDL_OP_ELU] = {eval_unary, GPUDL_UNARY_ELU},
     [GPUDL_OP_ABS] = {eval_unary, GPUDL_UNARY_ABS},

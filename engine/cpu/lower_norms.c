@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Layer and group norms, by kernels of our own (kernels/norm.h). */
+#include <stdlib.h>
+
+#include "kernels/norm.h"
+#include "lower.h"
+
+/* The widest vectors that oneDNN may use here, too. */
+static const GpudlNormKernels *choose_kernels(void)
+{
+    const GpudlNormKernels *kernels = NULL;
+    const int isa = (int)dnnl_get_effective_cpu_isa();
+
+    if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core)
+        kernels = gpudl_norm_kernels(GPUDL_NORM_AVX512);
+    if (kernels == NULL && (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2)
+        kernels = gpudl_norm_kernels(GPUDL_NORM_AVX2);
+    return kernels != NULL ? kernels : gpudl_norm_kernels(GPUDL_NORM_GENERIC);
+}
+
+/* Adds the step; md is the layout of both, taken over; norm's values are filled in here. */
+static void add_norm(CpuCompiler *c, const GpudlPlanNode *node, DnnMd md, int32_t x, CpuNorm norm)
+{
+    norm.kernels = choose_kernels();
+    norm.epsilon = ((const GpudlAttrs *)node->attrs)->norm.epsilon;
+    norm.x = x;
+    norm.scale = node->n_inputs > 1 && node->inputs[1] >= 0 ? cpu_use_plain(c, node->inputs[1]) : -1;
+    norm.bias = node->n_inputs > 2 && node->inputs[2] >= 0 ? cpu_use_plain(c, node->inputs[2]) : -1;
+    norm.y =
+        cpu_may_overwrite(c, x) ? cpu_define_alias(c, node->outputs[0], md, x) : cpu_define(c, node->outputs[0], md);
+    cpu_norm(c, &norm);
+}
+
+/* Channels last, as the convolutions beside are. */
+static DnnMd interleaved_md(const GpudlShape *x)
+{
+    return x->rank == 3   ? dnn_md_tag(3, x->dims, dnnl_acb)
+           : x->rank == 4 ? dnn_md_tag(4, x->dims, dnnl_acdb)
+           : x->rank == 5 ? dnn_md_tag(5, x->dims, dnnl_acdeb)
+                          : NULL;
+}
+
+static int64_t product(const GpudlShape *shape, int from, int to)
+{
+    int64_t n = 1;
+
+    for (int i = from; i < to; i++)
+        n *= shape->dims[i];
+    return n;
+}
+
+int cpu_lower_layer_norm(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlNormAttrs *attrs = &((const GpudlAttrs *)node->attrs)->norm;
+    const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape;
+    int end = attrs->axis + attrs->n_axes, behind_one = product(x, end, x->rank) == 1;
+    DnnMd md = NULL;
+
+    if (behind_one)
+        md = dnn_md_plain(x->rank, x->dims);
+    else if (attrs->axis == 1 && attrs->n_axes == 1)
+        md = interleaved_md(x);
+    if (md == NULL)
+        return 0;
+    add_norm(c, node, md, cpu_use(c, node->inputs[0], md),
+             (CpuNorm){.kind = CPU_NORM_ROWS,
+                       .c = product(x, attrs->axis, end),
+                       .n = product(x, 0, attrs->axis) * product(x, end, x->rank)});
+    return 1;
+}
+
+/* Vectors run along channels or along the plane, whichever the layout has and is long enough. */
+int cpu_lower_group_norm(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const int32_t groups = ((const GpudlAttrs *)node->attrs)->norm.groups;
+    const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape;
+    int32_t src = cpu_use(c, node->inputs[0], NULL);
+    int planar = src >= 0 && dnn_md_is_plain(cpu_value_md(c, src));
+    DnnMd md = NULL;
+
+    if (src < 0)
+        return 0;
+    if (!planar && (groups == 1 || x->dims[1] / groups >= 8))
+        md = interleaved_md(x);
+    planar = md == NULL;
+    if (planar)
+        md = dnn_md_plain(x->rank, x->dims);
+    if (md == NULL)
+        return 0;
+    add_norm(c, node, md, cpu_use(c, node->inputs[0], md),
+             (CpuNorm){.kind = planar ? CPU_NORM_PLANAR : CPU_NORM_INTERLEAVED,
+                       .n = x->dims[0],
+                       .c = x->dims[1],
+                       .plane = product(x, 2, x->rank),
+                       .groups = groups});
+    return 1;
+}
