@@ -136,9 +136,9 @@ void cuda_lower_node(CudaCompiler *c, const GpudlPlanNode *node);
 /** Lowers one node; FALSE after cuda_refuse(). */
 typedef int CudaLower(CudaCompiler *c, const GpudlPlanNode *node);
 CudaLower cuda_lower_conv, cuda_lower_gemm, cuda_lower_matmul, cuda_lower_pool, cuda_lower_global_pool,
-    cuda_lower_reduce, cuda_lower_batch_norm, cuda_lower_unary, cuda_lower_binary, cuda_lower_softmax,
-    cuda_lower_identity, cuda_lower_reshape, cuda_lower_transpose, cuda_lower_concat, cuda_lower_split,
-    cuda_lower_slice, cuda_lower_expand;
+    cuda_lower_reduce, cuda_lower_batch_norm, cuda_lower_layer_norm, cuda_lower_group_norm, cuda_lower_unary,
+    cuda_lower_binary, cuda_lower_softmax, cuda_lower_identity, cuda_lower_reshape, cuda_lower_transpose,
+    cuda_lower_concat, cuda_lower_split, cuda_lower_slice, cuda_lower_expand;
 
 /** Each output after the activation where the host reads it; then, behind what frames need, as dense float32. */
 void cuda_lower_heads(CudaCompiler *c);

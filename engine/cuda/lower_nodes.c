@@ -18,6 +18,8 @@ static const struct {
     [GPUDL_OP_GLOBAL_AVERAGE_POOL] = {"GlobalAveragePool", cuda_lower_global_pool},
     [GPUDL_OP_LRN] = {"Lrn", NULL},
     [GPUDL_OP_BATCH_NORM] = {"BatchNorm", cuda_lower_batch_norm},
+    [GPUDL_OP_LAYER_NORM] = {"LayerNorm", cuda_lower_layer_norm},
+    [GPUDL_OP_GROUP_NORM] = {"GroupNorm", cuda_lower_group_norm},
     [GPUDL_OP_ACTIVATION] = {"Activation", cuda_lower_unary},
     [GPUDL_OP_ELU] = {"Elu", cuda_lower_unary},
     [GPUDL_OP_ABS] = {"Abs", cuda_lower_unary},
