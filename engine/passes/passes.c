@@ -5,13 +5,16 @@
 
 #define MOST_ROUNDS 8
 
-/* Activations come before affine, which would take the +3 of a hard swish into the weights before it; residuals before
- * fused activations, which would bar the convolution from taking one. */
+/* Norms come before pools, which would take means over height and width from them. Activations come before affine,
+ * which would take the +3 of a hard swish into the weights before it; residuals before fused activations, which would
+ * bar the convolution from taking one. */
 static const GpudlPassInfo passes[] = {
     {"widen", gpudl_pass_widen, "half floats become float32"},
     {"clean", gpudl_pass_clean, "drops what nobody reads and what changes nothing"},
     {"fold", gpudl_pass_fold, "computes what depends on constants alone"},
     {"move", gpudl_pass_move, "merges transposes and reshapes that follow each other"},
+    {"norms", gpudl_pass_norms, "recognises layer and group norms written in parts"},
+    {"compositions", gpudl_pass_compositions, "recognises GELU, Mish, sigmoid and SiLU written in parts"},
     {"activations", gpudl_pass_activations, "recognises activations written in parts"},
     {"gemm", gpudl_pass_gemm, "products with constant matrices become fully connected layers"},
     {"pool", gpudl_pass_pool, "reductions over height and width become global pools"},

@@ -189,6 +189,7 @@ ONNX_MAP(gemm);
 ONNX_MAP(pool);
 ONNX_MAP(lrn);
 ONNX_MAP(batch_norm);
+ONNX_MAP(group_norm);
 ONNX_MAP(instance_norm);
 ONNX_MAP(layer_norm);
 /* onnx-map-math.c: element by element, along axes */
@@ -200,7 +201,6 @@ ONNX_MAP(celu);
 ONNX_MAP(clip);
 ONNX_MAP(softplus);
 ONNX_MAP(softsign);
-ONNX_MAP(mish);
 ONNX_MAP(gelu);
 ONNX_MAP(swish);
 ONNX_MAP(thresholded_relu);

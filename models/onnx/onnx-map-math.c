@@ -42,6 +42,7 @@ static const struct {
     {"Sigmoid", GPUDL_ACT_SIGMOID, 0.f, 0.f},
     {"HardSigmoid", GPUDL_ACT_HARD_SIGMOID, .2f, .5f},
     {"HardSwish", GPUDL_ACT_HARD_SWISH, 0.f, 0.f},
+    {"Mish", GPUDL_ACT_MISH, 0.f, 0.f},
     {"Tanh", GPUDL_ACT_TANH, 0.f, 0.f},
 };
 
@@ -157,17 +158,6 @@ gboolean onnx_map_softplus(OnnxNode *node, GError **error)
     return node->outputs[0] != NULL;
 }
 
-/* x tanh(softplus(x)) */
-gboolean onnx_map_mish(OnnxNode *node, GError **error)
-{
-    GpudlTensor *x = node->inputs[0], *softplus = emit_softplus(node, x, NULL, error);
-    GpudlTensor *tanh =
-        softplus != NULL ? onnx_activation(node, GPUDL_ACT_TANH, 0.f, 0.f, softplus, NULL, error) : NULL;
-
-    node->outputs[0] = tanh != NULL ? onnx_binary(node, GPUDL_OP_MUL, x, tanh, onnx_output_name(node, 0), error) : NULL;
-    return node->outputs[0] != NULL;
-}
-
 /* x / (1 + |x|) */
 gboolean onnx_map_softsign(OnnxNode *node, GError **error)
 {
@@ -189,32 +179,16 @@ static GpudlTensor *scale(OnnxNode *node, GpudlTensor *x, double value, const gc
     return constant != NULL ? onnx_binary(node, GPUDL_OP_MUL, x, constant, output, error) : NULL;
 }
 
-/* 0.5 x (1 + f), f = erf(x / sqrt 2) or tanh(sqrt(2 / pi) (x + 0.044715 x^3)) */
 gboolean onnx_map_gelu(OnnxNode *node, GError **error)
 {
     g_autofree gchar *approximate = onnx_attr_string(node, "approximate");
-    GpudlTensor *x = node->inputs[0], *t, *one, *half;
+    GpudlActKind kind = GPUDL_ACT_GELU;
 
-    if (approximate == NULL || strcmp(approximate, "none") == 0) {
-        if ((t = scale(node, x, sqrt(.5), NULL, error)) == NULL ||
-            (t = onnx_unary(node, GPUDL_OP_ERF, t, NULL, error)) == NULL)
-            return FALSE;
-    } else if (strcmp(approximate, "tanh") == 0) {
-        if ((t = onnx_binary(node, GPUDL_OP_MUL, x, x, NULL, error)) == NULL ||
-            (t = onnx_binary(node, GPUDL_OP_MUL, t, x, NULL, error)) == NULL ||
-            (t = scale(node, t, .044715, NULL, error)) == NULL ||
-            (t = onnx_binary(node, GPUDL_OP_ADD, x, t, NULL, error)) == NULL ||
-            (t = scale(node, t, sqrt(2 / G_PI), NULL, error)) == NULL ||
-            (t = onnx_activation(node, GPUDL_ACT_TANH, 0.f, 0.f, t, NULL, error)) == NULL)
-            return FALSE;
-    } else {
+    if (approximate != NULL && strcmp(approximate, "tanh") == 0)
+        kind = GPUDL_ACT_GELU_TANH;
+    else if (approximate != NULL && strcmp(approximate, "none") != 0)
         return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "approximate is '%s', expected none or tanh", approximate);
-    }
-    if ((one = onnx_constant_scalar(node, x->dtype, 1, error)) == NULL ||
-        (t = onnx_binary(node, GPUDL_OP_ADD, t, one, NULL, error)) == NULL ||
-        (half = scale(node, x, .5, NULL, error)) == NULL)
-        return FALSE;
-    node->outputs[0] = onnx_binary(node, GPUDL_OP_MUL, half, t, onnx_output_name(node, 0), error);
+    node->outputs[0] = onnx_activation(node, kind, 0.f, 0.f, node->inputs[0], onnx_output_name(node, 0), error);
     return node->outputs[0] != NULL;
 }
 

@@ -237,25 +237,53 @@ static gboolean standardise(OnnxNode *node, GpudlTensor *x, const GpudlAttrs *re
 
 gboolean onnx_map_instance_norm(OnnxNode *node, GError **error)
 {
-    GpudlTensor *x = node->inputs[0], *centred, *mean, *inverse, *normal, *scale, *bias, *scaled;
-    GpudlAttrs reduce = {.reduce = {.n_axes = x->shape.rank - 2, .keepdims = 1}};
-    gint64 dims[GPUDL_MAX_RANK] = {0};
+    const GpudlShape *x = &node->inputs[0]->shape;
+    GpudlAttrs attrs = {.norm = {.epsilon = onnx_attr_float(node, "epsilon", 1e-5f)}};
 
-    if (x->shape.rank < 3)
-        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected at least 3", x->shape.rank);
-    for (gint i = 2; i < x->shape.rank; i++) {
-        reduce.reduce.axes[i - 2] = i;
-        dims[i - 1] = 1; /* [C] becomes [C, 1, ...]: dims[0] copies */
+    if (x->rank < 3)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected at least 3", x->rank);
+    attrs.norm.groups = (gint32)CLAMP(x->dims[1], 1, G_MAXINT32);
+    return onnx_emit_output(node, GPUDL_OP_GROUP_NORM, &attrs, node->inputs, 3, error);
+}
+
+/* Before opset 21 scale and bias have a value for each group. */
+gboolean onnx_map_group_norm(OnnxNode *node, GError **error)
+{
+    const GpudlShape *x = &node->inputs[0]->shape;
+    const gint64 groups = onnx_attr_int(node, "num_groups", 0);
+    GpudlAttrs attrs = {.norm = {.epsilon = onnx_attr_float(node, "epsilon", 1e-5f)}};
+    GpudlTensor *inputs[3] = {node->inputs[0], node->inputs[1], node->inputs[2]};
+
+    if (x->rank < 2)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected at least 2", x->rank);
+    if (groups < 1 || groups > G_MAXINT32 || x->dims[1] % groups != 0)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error,
+                         "num_groups is %" G_GINT64_FORMAT ", expected a divisor of %" G_GINT64_FORMAT " channels",
+                         groups, (gint64)x->dims[1]);
+    attrs.norm.groups = (gint32)groups;
+    for (guint i = 1; i < 3 && node->import->opset < 21 && groups < x->dims[1]; i++) {
+        const gint64 column[] = {groups, 1}, all[] = {x->dims[1]};
+        GpudlAttrs wide = {.shape = {.rank = 2, .dims = {groups, x->dims[1] / groups}}};
+        GpudlTensor *t = onnx_reshape(node, inputs[i], column, 2, NULL, error);
+
+        if (t == NULL || (t = onnx_emit(node, GPUDL_OP_EXPAND, &wide, &t, 1, NULL, error)) == NULL ||
+            (inputs[i] = onnx_reshape(node, t, all, 1, NULL, error)) == NULL)
+            return FALSE;
     }
-    if (!standardise(node, x, &reduce, onnx_attr_float(node, "epsilon", 1e-5f), NULL, NULL, &centred, &mean, &inverse,
-                     error) ||
-        (normal = onnx_binary(node, GPUDL_OP_MUL, centred, inverse, NULL, error)) == NULL ||
-        (scale = onnx_reshape(node, node->inputs[1], dims, x->shape.rank - 1, NULL, error)) == NULL ||
-        (bias = onnx_reshape(node, node->inputs[2], dims, x->shape.rank - 1, NULL, error)) == NULL ||
-        (scaled = onnx_binary(node, GPUDL_OP_MUL, normal, scale, NULL, error)) == NULL)
-        return FALSE;
-    node->outputs[0] = onnx_binary(node, GPUDL_OP_ADD, scaled, bias, onnx_output_name(node, 0), error);
-    return node->outputs[0] != NULL;
+    return onnx_emit_output(node, GPUDL_OP_GROUP_NORM, &attrs, inputs, 3, error);
+}
+
+/* The parameters have the shape of what is normalised over, and mean and deviation are not asked for: one node. */
+static gboolean is_plain_layer(const OnnxNode *node, const GpudlTensor *bias, gint32 axis)
+{
+    const GpudlShape *x = &node->inputs[0]->shape;
+    GpudlShape each = {.rank = x->rank - axis};
+
+    for (gint i = axis; i < x->rank; i++)
+        each.dims[i - axis] = x->dims[i];
+    return axis > 0 && onnx_output_name(node, 1) == NULL && onnx_output_name(node, 2) == NULL &&
+           gpudl_shape_equal(&node->inputs[1]->shape, &each) &&
+           (bias == NULL || gpudl_shape_equal(&bias->shape, &each));
 }
 
 gboolean onnx_map_layer_norm(OnnxNode *node, GError **error)
@@ -266,6 +294,13 @@ gboolean onnx_map_layer_norm(OnnxNode *node, GError **error)
 
     if (!onnx_axis(node, onnx_attr_int(node, "axis", -1), x->shape.rank, &axis, error))
         return FALSE;
+    if (is_plain_layer(node, bias, axis)) {
+        GpudlTensor *inputs[] = {x, node->inputs[1], bias};
+        GpudlAttrs attrs = {
+            .norm = {.axis = axis, .n_axes = x->shape.rank - axis, .epsilon = onnx_attr_float(node, "epsilon", 1e-5f)}};
+
+        return onnx_emit_output(node, GPUDL_OP_LAYER_NORM, &attrs, inputs, bias != NULL ? 3 : 2, error);
+    }
     for (gint i = axis; i < x->shape.rank; i++)
         reduce.reduce.axes[reduce.reduce.n_axes++] = i;
     if (!standardise(node, x, &reduce, onnx_attr_float(node, "epsilon", 1e-5f), onnx_output_name(node, 1),

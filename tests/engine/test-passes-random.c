@@ -87,7 +87,8 @@ static GpudlTensor *random_act(Net *net, GpudlTensor *x)
 {
     static const GpudlActKind kinds[] = {GPUDL_ACT_RELU,       GPUDL_ACT_CLIP, GPUDL_ACT_LEAKY_RELU,
                                          GPUDL_ACT_SIGMOID,    GPUDL_ACT_SILU, GPUDL_ACT_HARD_SIGMOID,
-                                         GPUDL_ACT_HARD_SWISH, GPUDL_ACT_TANH};
+                                         GPUDL_ACT_HARD_SWISH, GPUDL_ACT_TANH, GPUDL_ACT_GELU,
+                                         GPUDL_ACT_GELU_TANH,  GPUDL_ACT_MISH};
     GpudlActKind kind = kinds[pick(net, G_N_ELEMENTS(kinds))];
 
     if (kind == GPUDL_ACT_CLIP)
@@ -120,6 +121,64 @@ static Value grow_gate(Net *net, Value x)
     x.t = pick(net, 2) ? builder_node(&net->b, GPUDL_OP_MUL, x.t, g) : builder_node(&net->b, GPUDL_OP_MUL, g, x.t);
     if (pick(net, 2))
         x.t = builder_node(&net->b, GPUDL_OP_MUL, x.t, builder_scalar(&net->b, pick(net, 2) ? 1. / 6 : 2));
+    return x;
+}
+
+/* A norm in parts, of all that follows a dimension or of channels; now and then something in it is read once more. */
+static Value grow_norm(Net *net, Value x)
+{
+    GpudlTensor *mean, *centred, *square, *sum, *y;
+    gint axis = 1 + pick(net, 3), n = axis == 1 && pick(net, 2) ? 1 : 4 - axis;
+
+    mean = builder_node(&net->b, GPUDL_OP_REDUCE_MEAN, x.t, NULL);
+    centred = builder_node(&net->b, GPUDL_OP_SUB, x.t, mean);
+    square = pick(net, 2) ? builder_node(&net->b, GPUDL_OP_MUL, centred, centred)
+                          : builder_node(&net->b, GPUDL_OP_POW, centred, builder_scalar(&net->b, 2));
+    y = builder_node(&net->b, GPUDL_OP_REDUCE_MEAN, square, NULL);
+    mean->producer->attrs.reduce.n_axes = y->producer->attrs.reduce.n_axes = n;
+    mean->producer->attrs.reduce.keepdims = y->producer->attrs.reduce.keepdims = 1;
+    for (gint i = 0; i < n; i++)
+        mean->producer->attrs.reduce.axes[i] = y->producer->attrs.reduce.axes[i] = axis + i;
+    sum = builder_node(&net->b, GPUDL_OP_ADD, y, builder_scalar(&net->b, 0.1));
+    y = builder_node(&net->b, GPUDL_OP_SQRT, sum, NULL);
+    if (pick(net, 2))
+        y = builder_node(&net->b, GPUDL_OP_DIV, centred, y);
+    else
+        y = builder_node(&net->b, GPUDL_OP_MUL, builder_node(&net->b, GPUDL_OP_RECIPROCAL, y, NULL), centred);
+    if (pick(net, 2))
+        y = builder_node(&net->b, GPUDL_OP_MUL, y, constant_for(net, x, 0.5, 1.5));
+    if (pick(net, 2))
+        y = builder_node(&net->b, GPUDL_OP_ADD, constant_for(net, x, -1, 1), y);
+    if (pick(net, 4) == 0)
+        y = builder_node(&net->b, GPUDL_OP_ADD, y, pick(net, 2) ? centred : sum);
+    x.t = y;
+    return x;
+}
+
+/* GELU in parts, with the right numbers mostly. */
+static Value grow_gelu(Net *net, Value x)
+{
+    const double half = pick(net, 8) ? 0.5 : 0.4;
+    GpudlTensor *y;
+
+    if (pick(net, 2)) {
+        y = builder_node(&net->b, GPUDL_OP_MUL, x.t, builder_scalar(&net->b, pick(net, 8) ? sqrt(0.5) : 0.7));
+        y = builder_node(&net->b, GPUDL_OP_ERF, y, NULL);
+    } else {
+        y = builder_node(&net->b, GPUDL_OP_POW, x.t, builder_scalar(&net->b, 3));
+        y = builder_node(&net->b, GPUDL_OP_MUL, y, builder_scalar(&net->b, 0.044715));
+        y = builder_node(&net->b, GPUDL_OP_ADD, y, x.t);
+        y = builder_node(&net->b, GPUDL_OP_MUL, builder_scalar(&net->b, pick(net, 8) ? sqrt(2 / G_PI) : 0.8), y);
+        y = builder_act(&net->b, y, GPUDL_ACT_TANH, 0, 0);
+    }
+    y = builder_node(&net->b, GPUDL_OP_ADD, y, builder_scalar(&net->b, 1));
+    if (pick(net, 2))
+        y = builder_node(&net->b, GPUDL_OP_MUL, y,
+                         builder_node(&net->b, GPUDL_OP_MUL, x.t, builder_scalar(&net->b, half)));
+    else
+        y = builder_node(&net->b, GPUDL_OP_MUL, builder_node(&net->b, GPUDL_OP_MUL, x.t, y),
+                         builder_scalar(&net->b, half));
+    x.t = y;
     return x;
 }
 
@@ -229,7 +288,7 @@ static Value grow(Net *net)
 {
     Value x = any(net);
 
-    switch (pick(net, 10)) {
+    switch (pick(net, 12)) {
     case 0:
     case 1:
         return grow_conv(net, x);
@@ -251,6 +310,10 @@ static Value grow(Net *net)
         x.t = builder_node(&net->b, pick(net, 2) ? GPUDL_OP_MIN : GPUDL_OP_MAX, x.t,
                            builder_scalar(&net->b, pick(net, 3) - 1));
         return x;
+    case 9:
+        return grow_norm(net, x);
+    case 10:
+        return grow_gelu(net, x);
     default:
         return grow_join(net, x);
     }
