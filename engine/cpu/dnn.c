@@ -550,3 +550,37 @@ DnnMd dnn_md_like(DnnMdRef md, const int64_t *dims)
     }
     return NULL;
 }
+
+DnnMd dnn_md_permuted(DnnMdRef md, const int64_t *dims, const int32_t *perm)
+{
+    int ndims = dnn_md_ndims(md);
+
+    /* the first two kinds are row-major and channels last */
+    for (int i = 0; i < n_layout_kinds[ndims] && i < 2; i++) {
+        DnnMd seen = dnn_md_tag(ndims, dims, layout_kinds[ndims][i]), back = NULL;
+        dnnl_dims_t strides = {0}, source_strides = {0}, source_dims = {0};
+        int64_t stride = 1;
+
+        if (seen == NULL)
+            return NULL;
+        for (int k = ndims - 1; k >= 0; k--) {
+            /* channels last: 0, 2, 3, ..., 1 from the outermost to the innermost */
+            int axis = i == 0 || k == 0 ? k : k == ndims - 1 ? 1 : k + 1;
+
+            strides[axis] = stride;
+            stride *= dims[axis];
+        }
+        for (int k = 0; k < ndims; k++) {
+            source_dims[perm[k]] = dims[k];
+            source_strides[perm[k]] = strides[k];
+        }
+        back = dnn_md_strides(ndims, source_dims, source_strides);
+        if (back != NULL && dnn_md_equal(back, md)) {
+            dnn_md_free(back);
+            return seen;
+        }
+        dnn_md_free(back);
+        dnn_md_free(seen);
+    }
+    return NULL;
+}

@@ -41,6 +41,10 @@ int dnn_md_is_plain(DnnMdRef md);
  * rank; NULL if the kind is none of these. */
 DnnMd dnn_md_like(DnnMdRef md, const int64_t *dims);
 
+/** The layout md, of dimensions dims[i] at perm[i], seen with dimension perm[i] as dimension i, if that is one of those
+ * kinds but blocks; else NULL. */
+DnnMd dnn_md_permuted(DnnMdRef md, const int64_t *dims, const int32_t *perm);
+
 /** What follows a sum of products inside the same primitive: accumulation onto what is in dst, then an activation. */
 typedef struct {
     int sum;

@@ -100,12 +100,33 @@ static int try_copy(CpuCompiler *c, DnnMd from_md, int32_t from, int32_t tensor,
     return 1;
 }
 
+/* A transpose of a value whose layout, seen by the output's dimensions, is one of those that operators know: nothing
+ * moves. Channels last becomes row-major this way, and row-major channels last. */
+static int view_transposed(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlTransposeAttrs *attrs = &((const GpudlAttrs *)node->attrs)->transpose;
+    const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
+
+    for (int32_t v = c->tensor_values[node->inputs[0]]; v >= 0; v = c->next_value[v]) {
+        DnnMd md = dnn_md_permuted(cpu_value_md(c, v), y->dims, attrs->perm);
+
+        if (md != NULL) {
+            cpu_define_alias(c, node->outputs[0], md, v);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int cpu_lower_transpose(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlTransposeAttrs *attrs = &((const GpudlAttrs *)node->attrs)->transpose;
     const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape, *y = &cpu_tensor(c, node->outputs[0])->shape;
     int64_t x_strides[GPUDL_MAX_RANK], strides[GPUDL_MAX_RANK], stride = 1;
 
+    cpu_use(c, node->inputs[0], NULL);
+    if (view_transposed(c, node))
+        return 1;
     for (int i = x->rank - 1; i >= 0; i--) {
         x_strides[i] = stride;
         stride *= x->dims[i];
