@@ -2,6 +2,7 @@
 #include "libraries.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -66,24 +67,32 @@ static void add(char *tried, size_t room, const char *text)
     snprintf(tried + used, room - used, "%s%s", used > 0 ? "; " : "", text != NULL ? text : "unknown error");
 }
 
-/* The first of the places, ended by NULL, that opens. */
-static void *open_first(const char *const *places, char *tried, size_t room)
+/* The system's, or what the first of the folders (a list with colons) has that opens. The linker's search paths and
+ * what the user has set there go first. */
+static void *open_library(const char *name, const char *folders, char *tried, size_t room)
 {
-    void *library = NULL;
+    void *library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+    char path[PATH_MAX];
 
-    for (; *places != NULL && library == NULL; places++) {
-        library = dlopen(*places, RTLD_LAZY | RTLD_LOCAL);
-        if (library == NULL)
-            add(tried, room, dlerror());
+    if (library == NULL)
+        add(tried, room, dlerror());
+    while (library == NULL && *folders != '\0') {
+        const int length = (int)strcspn(folders, ":");
+
+        if (snprintf(path, sizeof path, "%.*s/%s", length, folders, name) < (int)sizeof path) {
+            library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+            if (library == NULL)
+                add(tried, room, dlerror());
+        }
+        folders += length + (folders[length] == ':');
     }
     return library;
 }
 
 static GpudlStatus open_driver(CudaDriver *driver, GpudlFault *fault)
 {
-    static const char *const places[] = {"libcuda.so.1", NULL};
     char tried[256] = "";
-    void *library = open_first(places, tried, sizeof tried);
+    void *library = open_library("libcuda.so.1", "", tried, sizeof tried);
     const char *missing = library != NULL ? read_symbols(library, driver_symbols, driver) : NULL;
 
     if (library == NULL)
@@ -144,9 +153,8 @@ GpudlStatus cuda_driver(const CudaDriver **out, GpudlFault *fault)
 
 static GpudlStatus open_cudnn(CudaCudnn *cudnn, GpudlFault *fault)
 {
-    static const char *const places[] = {"libcudnn.so.9", GPUDL_CUDA_LIBDIR "/libcudnn.so.9", NULL};
     char tried[320] = "";
-    void *library = open_first(places, tried, sizeof tried);
+    void *library = open_library("libcudnn.so.9", GPUDL_CUDA_LIBDIRS, tried, sizeof tried);
     const char *missing = library != NULL ? read_symbols(library, cudnn_symbols, cudnn) : NULL;
     size_t version = library != NULL && missing == NULL ? cudnn->get_version() : 0;
 
@@ -182,14 +190,11 @@ GpudlStatus cuda_cudnn(const CudaCudnn **out, GpudlFault *fault)
 
 int cuda_library(const char *name, const CudaSymbol *symbols, void *table, char *why, size_t room)
 {
-    char second[320];
-    const char *const places[] = {name, second, NULL};
     const char *missing;
     void *library;
 
-    snprintf(second, sizeof second, "%s/%s", GPUDL_CUDA_LIBDIR, name);
     why[0] = '\0';
-    library = open_first(places, why, room);
+    library = open_library(name, GPUDL_CUDA_LIBDIRS, why, room);
     missing = library != NULL ? read_symbols(library, symbols, table) : NULL;
     if (missing != NULL)
         snprintf(why, room, "%s has no %s", name, missing);

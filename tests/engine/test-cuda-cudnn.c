@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where there is no cuDNN, or something else by its name: the message says so. Another search path is another process;
- * the argument says what this one has to find. */
+/* Which cuDNN is taken: the system's, else that of the folders told at build time; where there is none, or something
+ * else by its name, the message says so. Another search path is another process; the argument says what this one has to
+ * find. */
 #include <glib.h>
 #include <string.h>
 
@@ -26,10 +27,25 @@ static void test_message(void)
     }
 }
 
+/* By the version: the two differ in that. */
+static void test_version(void)
+{
+    const CudaCudnn *cudnn;
+    GpudlFault fault = {""};
+    const GpudlStatus status = cuda_cudnn(&cudnn, &fault);
+
+    g_assert_cmpstr(fault.message, ==, "");
+    g_assert_cmpint(status, ==, GPUDL_STATUS_OK);
+    g_assert_cmpuint(cudnn->get_version(), ==, strcmp(wanted, "told") == 0 ? 92800 : 91900);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     wanted = argv[argc - 1];
-    g_test_add_func("/cuda-cudnn/message", test_message);
+    if (strcmp(wanted, "told") == 0 || strcmp(wanted, "installed") == 0)
+        g_test_add_func("/cuda-cudnn/version", test_version);
+    else
+        g_test_add_func("/cuda-cudnn/message", test_message);
     return g_test_run();
 }
