@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What bench.py measures of ours. Results go to standard output as JSON, one object a line.
  *
- *   bench-cpu net MODEL THREADS      runs as many frames as each line of standard input says, THREADS at a time
- *   bench-cpu live MODEL SECONDS     frames of 768x576 I420 at 25/s through a session, processor time of all of it
+ *   bench-cpu net MODEL THREADS [PRECISION]   runs as many frames as each line of standard input says, THREADS at a
+ * time bench-cpu live MODEL SECONDS     frames of 768x576 I420 at 25/s through a session, processor time of all of it
  *   bench-cpu preproc                pre-processing alone, every format at two sizes to 224x224
  */
 #include <stdio.h>
@@ -30,11 +30,14 @@ static int fail(const GError *error)
     return 1;
 }
 
-static GpudlSession *open_session(const char *path, guint threads, GError **error)
+static GpudlSession *open_session(const char *path, guint threads, GpudlPrecision precision, GError **error)
 {
     g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, error);
-    const GpudlSessionConfig config = {
-        .struct_size = sizeof config, .backend = "cpu", .cuda_device_id = -1, .cpu_threads = threads};
+    const GpudlSessionConfig config = {.struct_size = sizeof config,
+                                       .backend = "cpu",
+                                       .cuda_device_id = -1,
+                                       .cpu_threads = threads,
+                                       .precision = precision};
 
     return model != NULL ? gpudl_session_acquire(model, &config, NULL, error) : NULL;
 }
@@ -69,10 +72,10 @@ static gint64 run_frames(GpudlRequest **requests, guint in_flight, int frames, c
     return now_ns() - start;
 }
 
-static int bench_net(const char *path, guint threads)
+static int bench_net(const char *path, guint threads, GpudlPrecision precision)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlSession) session = open_session(path, threads, &error);
+    g_autoptr(GpudlSession) session = open_session(path, threads, precision, &error);
     g_autoptr(GpudlStream) stream = NULL;
     g_autofree float *values = NULL;
     GpudlRequest *requests[MOST_THREADS];
@@ -142,7 +145,7 @@ static double processor_seconds(void)
 static int bench_live(const char *path, int seconds)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlSession) session = open_session(path, 0, &error);
+    g_autoptr(GpudlSession) session = open_session(path, 0, GPUDL_PRECISION_AUTO, &error);
     g_autoptr(GpudlStream) stream = NULL;
     g_autoptr(GpudlRequest) request = NULL;
     GpudlFrame frame;
@@ -232,10 +235,24 @@ static int bench_preproc(void)
     return 0;
 }
 
+static gboolean precision_from(const char *name, GpudlPrecision *precision)
+{
+    for (int i = GPUDL_PRECISION_AUTO; i <= GPUDL_PRECISION_FP8; i++) {
+        if (strcmp(name, gpudl_precision_name((GpudlPrecision)i)) != 0)
+            continue;
+        *precision = (GpudlPrecision)i;
+        return TRUE;
+    }
+    return FALSE;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc == 4 && strcmp(argv[1], "net") == 0 && atoi(argv[3]) >= 1 && atoi(argv[3]) <= MOST_THREADS)
-        return bench_net(argv[2], (guint)atoi(argv[3]));
+    GpudlPrecision precision = GPUDL_PRECISION_AUTO;
+
+    if ((argc == 4 || (argc == 5 && precision_from(argv[4], &precision))) && strcmp(argv[1], "net") == 0 &&
+        atoi(argv[3]) >= 1 && atoi(argv[3]) <= MOST_THREADS)
+        return bench_net(argv[2], (guint)atoi(argv[3]), precision);
     if (argc == 4 && strcmp(argv[1], "live") == 0 && atoi(argv[3]) >= 1)
         return bench_live(argv[2], atoi(argv[3]));
     if (argc == 2 && strcmp(argv[1], "preproc") == 0)

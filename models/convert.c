@@ -361,6 +361,7 @@ static gboolean open_session(Conversion *c, GError **error)
     GpudlSessionConfig config = {
         .struct_size = sizeof config,
         .backend = c->backend,
+        .precision = GPUDL_PRECISION_FP32, /* what is proved is the rewriting, not the backend's rounding */
         .activation = GPUDL_ACTIVATION_NONE,
         .cuda_device_id = -1,
         .cpu_threads = 1,

@@ -40,6 +40,40 @@ static CpuLower *const lowering[GPUDL_OP_LAST + 1] = {
     [GPUDL_OP_SLICE] = cpu_lower_slice,
 };
 
+/* What operators do with bfloat16. Others, and what the reference computes, read float32. */
+typedef enum {
+    NARROW_NEVER = 0,
+    NARROW_READS,  /* reads it */
+    NARROW_CARRIES /* and reads float32 as well, which it then writes: nothing is rounded on its way */
+} Narrow;
+
+static const uint8_t narrow[GPUDL_OP_LAST + 1] = {
+    [GPUDL_OP_CONV] = NARROW_READS,
+    [GPUDL_OP_GEMM] = NARROW_READS,
+    [GPUDL_OP_MATMUL] = NARROW_READS,
+    [GPUDL_OP_MAX_POOL] = NARROW_CARRIES,
+    [GPUDL_OP_AVERAGE_POOL] = NARROW_CARRIES,
+    [GPUDL_OP_GLOBAL_MAX_POOL] = NARROW_CARRIES,
+    [GPUDL_OP_GLOBAL_AVERAGE_POOL] = NARROW_CARRIES,
+    [GPUDL_OP_REDUCE_MEAN] = NARROW_CARRIES,
+    [GPUDL_OP_LRN] = NARROW_CARRIES,
+    [GPUDL_OP_BATCH_NORM] = NARROW_CARRIES,
+    [GPUDL_OP_ACTIVATION] = NARROW_CARRIES,
+    [GPUDL_OP_ELU] = NARROW_CARRIES,
+    [GPUDL_OP_ABS] = NARROW_CARRIES,
+    [GPUDL_OP_NEG] = NARROW_CARRIES,
+    [GPUDL_OP_ADD] = NARROW_CARRIES,
+    [GPUDL_OP_SUB] = NARROW_CARRIES,
+    [GPUDL_OP_MUL] = NARROW_CARRIES,
+    [GPUDL_OP_DIV] = NARROW_CARRIES,
+    [GPUDL_OP_RESHAPE] = NARROW_CARRIES,
+    [GPUDL_OP_IDENTITY] = NARROW_CARRIES,
+    [GPUDL_OP_TRANSPOSE] = NARROW_CARRIES,
+    [GPUDL_OP_CONCAT] = NARROW_CARRIES,
+    [GPUDL_OP_SPLIT] = NARROW_CARRIES,
+    [GPUDL_OP_SLICE] = NARROW_CARRIES,
+};
+
 static int all_f32(const CpuCompiler *c, const GpudlPlanNode *node)
 {
     for (uint32_t i = 0; i < node->n_inputs; i++)
@@ -107,21 +141,23 @@ static void release_inputs(CpuCompiler *c, const GpudlPlanNode *node)
 }
 
 /* Where the network's input is only ever read by the reorder to channels last that the stem wants, the reorder goes:
- * the input is written that way at once. */
+ * the input is written that way at once. What it does for a stem in bfloat16 then is to round. */
 static void interleave_input(CpuCompiler *c)
 {
     CpuProgram *p = c->program;
     const GpudlPlanTensor *t = c->plan->n_inputs > 0 ? cpu_tensor(c, c->plan->inputs[0]) : NULL;
     int32_t planar = t != NULL ? p->input_values[0] : -1, other = planar >= 0 ? c->next_value[planar] : -1;
     CpuStep *reorder = NULL;
-    DnnMd last;
-    int wanted;
+    DnnMd last, last_narrow;
+    int wanted, narrows;
 
     if (other < 0 || !cpu_is_f32(c, c->plan->inputs[0]) || t->shape.rank != 4 || t->shape.dims[1] != 3)
         return;
     last = dnn_md_tag(4, t->shape.dims, dnnl_acdb);
-    wanted = last != NULL && dnn_md_equal(last, cpu_value_md(c, other));
-    dnn_md_free(last);
+    last_narrow = last != NULL ? dnn_md_as(last, dnnl_bf16) : NULL;
+    narrows = last_narrow != NULL && dnn_md_equal(last_narrow, cpu_value_md(c, other));
+    wanted = narrows || (last != NULL && dnn_md_equal(last, cpu_value_md(c, other)));
+    dnn_md_free(last_narrow);
     for (uint32_t i = 0; i < p->n_steps && wanted; i++) {
         CpuStep *step = &p->steps[i];
 
@@ -139,6 +175,12 @@ static void interleave_input(CpuCompiler *c)
     }
     for (uint32_t i = 0; i < c->plan->n_outputs; i++)
         wanted = wanted && !cpu_same_memory(c, p->output_values[i], planar);
+    if (wanted && reorder != NULL && narrows) {
+        cpu_change_reorder(c, reorder, last);
+        p->input_interleaved = c->status == GPUDL_STATUS_OK;
+        return;
+    }
+    dnn_md_free(last);
     if (!wanted || reorder == NULL)
         return;
     dnnl_primitive_destroy(reorder->primitive);
@@ -178,6 +220,30 @@ static void place_blocks(CpuCompiler *c)
     free(last);
 }
 
+/* A product's result is float32, as its sums are, where nothing multiplies it any more before the network's outputs
+ * (the logits), and where all who read it would turn it into float32. */
+static void mark_wide(CpuCompiler *c)
+{
+    const GpudlPlan *plan = c->plan;
+
+    for (uint32_t i = 0; i < plan->n_tensors; i++)
+        c->wide[i] = plan->tensors[i].n_uses > 0;
+    for (uint32_t i = plan->n_nodes; i-- > 0;) {
+        const GpudlPlanNode *node = &plan->nodes[i];
+        int how = node->op >= 0 && node->op <= GPUDL_OP_LAST ? narrow[node->op] : NARROW_NEVER, wide = 1;
+
+        for (uint32_t k = 0; k < node->n_outputs; k++)
+            wide = wide && c->wide[node->outputs[k]];
+        if (how == NARROW_NEVER || (how == NARROW_CARRIES && wide))
+            continue;
+        for (uint32_t k = 0; k < node->n_inputs; k++)
+            if (node->inputs[k] >= 0)
+                c->wide[node->inputs[k]] = 0;
+    }
+    for (uint32_t i = 0; i < plan->n_outputs; i++)
+        c->wide[plan->outputs[i]] = 1;
+}
+
 static uint64_t count_weights(const CpuProgram *p)
 {
     uint64_t bytes = 0;
@@ -214,6 +280,7 @@ static void compile(CpuCompiler *c)
         for (uint32_t k = 0; k < plan->nodes[i].n_inputs; k++)
             if (plan->nodes[i].inputs[k] >= 0)
                 c->readers[plan->nodes[i].inputs[k]] = (int32_t)i;
+    mark_wide(c);
     for (uint32_t i = 0; i < plan->n_inputs; i++)
         p->input_values[i] = cpu_define(c, plan->inputs[i], cpu_plain_md(c, plan->inputs[i]));
     for (uint32_t i = 0; i < plan->n_nodes && c->status == GPUDL_STATUS_OK; i++) {
@@ -250,11 +317,13 @@ CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, int exact,
     CpuProgram *p = calloc(1, sizeof *p);
 
     c.program = p;
+    c.type = exact ? dnnl_f32 : shared->type;
     shared->compilations++;
     c.tensor_values = calloc(plan->n_tensors + 1, sizeof(int32_t));
     c.remaining = calloc(plan->n_tensors + 1, sizeof(int32_t));
     c.raw_blocks = calloc(plan->n_tensors + 1, sizeof(int32_t));
     c.readers = calloc(plan->n_tensors + 1, sizeof(int32_t));
+    c.wide = calloc(plan->n_tensors + 1, 1);
     c.done = calloc(plan->n_nodes + 1, 1);
     if (p != NULL) {
         p->plan = plan;
@@ -263,12 +332,13 @@ CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, int exact,
         p->output_values = calloc(plan->n_outputs + 1, sizeof(int32_t));
     }
     if (p == NULL || c.tensor_values == NULL || c.remaining == NULL || c.raw_blocks == NULL || c.readers == NULL ||
-        c.done == NULL || p->input_values == NULL || p->output_values == NULL)
+        c.wide == NULL || c.done == NULL || p->input_values == NULL || p->output_values == NULL)
         cpu_fail(&c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     else
         compile(&c);
     free(c.tensor_values);
     free(c.remaining);
+    free(c.wide);
     free(c.done);
     free(c.next_value);
     free(c.raw_blocks);

@@ -18,9 +18,19 @@ static const dnnl_format_tag_t layout_kinds[][5] = {
 
 static const int n_layout_kinds[] = {0, 1, 1, 5, 5, 5, 1};
 
+DnnMd dnn_md_tag(int ndims, const int64_t *dims, dnnl_format_tag_t tag)
+{
+    return dnn_md_typed(dnnl_f32, ndims, dims, tag);
+}
+
 DnnMd dnn_md_plain(int ndims, const int64_t *dims)
 {
-    return dnn_md_tag(ndims, dims, layout_kinds[ndims][0]);
+    return dnn_md_dense(dnnl_f32, ndims, dims);
+}
+
+DnnMd dnn_md_dense(dnnl_data_type_t type, int ndims, const int64_t *dims)
+{
+    return dnn_md_typed(type, ndims, dims, layout_kinds[ndims][0]);
 }
 
 int dnn_activation(const GpudlAct *act, DnnEltwise out[2])
@@ -77,7 +87,7 @@ static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, const DnnEltwise *op)
 static dnnl_status_t append_sum(dnnl_post_ops_t ops)
 {
 #if DNNL_VERSION_MAJOR >= 3
-    return dnnl_post_ops_append_sum(ops, 1.f, 0, dnnl_f32);
+    return dnnl_post_ops_append_sum(ops, 1.f, 0, dnnl_data_type_undef); /* of the result's type */
 #else
     return dnnl_post_ops_append_sum(ops, 1.f);
 #endif
@@ -149,18 +159,18 @@ static dnnl_primitive_desc_t made(dnnl_status_t status, const dnnl_primitive_des
 
 /* ---- 3.x: opaque layouts, descriptors made in one call ----------------------------------------------------------- */
 
-DnnMd dnn_md_tag(int ndims, const int64_t *dims, dnnl_format_tag_t tag)
+DnnMd dnn_md_typed(dnnl_data_type_t type, int ndims, const int64_t *dims, dnnl_format_tag_t tag)
 {
     DnnMd md = NULL;
 
-    return dnnl_memory_desc_create_with_tag(&md, ndims, dims, dnnl_f32, tag) == dnnl_success ? md : NULL;
+    return dnnl_memory_desc_create_with_tag(&md, ndims, dims, type, tag) == dnnl_success ? md : NULL;
 }
 
-DnnMd dnn_md_strides(int ndims, const int64_t *dims, const int64_t *strides)
+DnnMd dnn_md_strides(dnnl_data_type_t type, int ndims, const int64_t *dims, const int64_t *strides)
 {
     DnnMd md = NULL;
 
-    return dnnl_memory_desc_create_with_strides(&md, ndims, dims, dnnl_f32, strides) == dnnl_success ? md : NULL;
+    return dnnl_memory_desc_create_with_strides(&md, ndims, dims, type, strides) == dnnl_success ? md : NULL;
 }
 
 DnnMd dnn_md_box(DnnMdRef parent, const int64_t *dims, const int64_t *offsets)
@@ -191,11 +201,19 @@ int dnn_md_ndims(DnnMdRef md)
     return ndims;
 }
 
-static const int64_t *md_dims(DnnMdRef md)
+const int64_t *dnn_md_dims(DnnMdRef md)
 {
     dnnl_dims_t *dims = NULL;
 
     return dnnl_memory_desc_query(md, dnnl_query_dims, &dims) == dnnl_success ? *dims : NULL;
+}
+
+dnnl_data_type_t dnn_md_type(DnnMdRef md)
+{
+    dnnl_data_type_t type = dnnl_data_type_undef;
+
+    dnnl_memory_desc_query(md, dnnl_query_data_type, &type);
+    return type;
 }
 
 dnnl_primitive_desc_t dnn_convolution(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src, DnnMdRef weights,
@@ -324,18 +342,18 @@ static DnnMd keep(dnnl_status_t status, const dnnl_memory_desc_t *value)
     return md;
 }
 
-DnnMd dnn_md_tag(int ndims, const int64_t *dims, dnnl_format_tag_t tag)
+DnnMd dnn_md_typed(dnnl_data_type_t type, int ndims, const int64_t *dims, dnnl_format_tag_t tag)
 {
     dnnl_memory_desc_t value;
 
-    return keep(dnnl_memory_desc_init_by_tag(&value, ndims, dims, dnnl_f32, tag), &value);
+    return keep(dnnl_memory_desc_init_by_tag(&value, ndims, dims, type, tag), &value);
 }
 
-DnnMd dnn_md_strides(int ndims, const int64_t *dims, const int64_t *strides)
+DnnMd dnn_md_strides(dnnl_data_type_t type, int ndims, const int64_t *dims, const int64_t *strides)
 {
     dnnl_memory_desc_t value;
 
-    return keep(dnnl_memory_desc_init_by_strides(&value, ndims, dims, dnnl_f32, strides), &value);
+    return keep(dnnl_memory_desc_init_by_strides(&value, ndims, dims, type, strides), &value);
 }
 
 DnnMd dnn_md_box(DnnMdRef parent, const int64_t *dims, const int64_t *offsets)
@@ -360,9 +378,14 @@ int dnn_md_ndims(DnnMdRef md)
     return md->ndims;
 }
 
-static const int64_t *md_dims(DnnMdRef md)
+const int64_t *dnn_md_dims(DnnMdRef md)
 {
     return md->dims;
+}
+
+dnnl_data_type_t dnn_md_type(DnnMdRef md)
+{
+    return md->data_type;
 }
 
 /* The first implementation of an operation's descriptor. */
@@ -529,24 +552,25 @@ int dnn_md_equal(DnnMdRef a, DnnMdRef b)
 
 int dnn_md_is_plain(DnnMdRef md)
 {
-    DnnMd plain = dnn_md_plain(dnn_md_ndims(md), md_dims(md));
+    DnnMd plain = dnn_md_dense(dnn_md_type(md), dnn_md_ndims(md), dnn_md_dims(md));
     int same = plain != NULL && dnn_md_equal(plain, md);
 
     dnn_md_free(plain);
     return same;
 }
 
-DnnMd dnn_md_like(DnnMdRef md, const int64_t *dims)
+/* Another layout of md's kind; NULL if that is none of layout_kinds. */
+static DnnMd same_kind(DnnMdRef md, dnnl_data_type_t type, const int64_t *dims)
 {
     int ndims = dnn_md_ndims(md);
 
     for (int i = 0; i < n_layout_kinds[ndims]; i++) {
-        DnnMd candidate = dnn_md_tag(ndims, md_dims(md), layout_kinds[ndims][i]);
+        DnnMd candidate = dnn_md_typed(dnn_md_type(md), ndims, dnn_md_dims(md), layout_kinds[ndims][i]);
         int same = candidate != NULL && dnn_md_equal(candidate, md);
 
         dnn_md_free(candidate);
         if (same)
-            return dnn_md_tag(ndims, dims, layout_kinds[ndims][i]);
+            return dnn_md_typed(type, ndims, dims, layout_kinds[ndims][i]);
     }
     return NULL;
 }
@@ -557,7 +581,7 @@ DnnMd dnn_md_permuted(DnnMdRef md, const int64_t *dims, const int32_t *perm)
 
     /* the first two kinds are row-major and channels last */
     for (int i = 0; i < n_layout_kinds[ndims] && i < 2; i++) {
-        DnnMd seen = dnn_md_tag(ndims, dims, layout_kinds[ndims][i]), back = NULL;
+        DnnMd seen = dnn_md_typed(dnn_md_type(md), ndims, dims, layout_kinds[ndims][i]), back = NULL;
         dnnl_dims_t strides = {0}, source_strides = {0}, source_dims = {0};
         int64_t stride = 1;
 
@@ -574,7 +598,7 @@ DnnMd dnn_md_permuted(DnnMdRef md, const int64_t *dims, const int32_t *perm)
             source_dims[perm[k]] = dims[k];
             source_strides[perm[k]] = strides[k];
         }
-        back = dnn_md_strides(ndims, source_dims, source_strides);
+        back = dnn_md_strides(dnn_md_type(md), ndims, source_dims, source_strides);
         if (back != NULL && dnn_md_equal(back, md)) {
             dnn_md_free(back);
             return seen;
@@ -583,4 +607,16 @@ DnnMd dnn_md_permuted(DnnMdRef md, const int64_t *dims, const int32_t *perm)
         dnn_md_free(seen);
     }
     return NULL;
+}
+
+DnnMd dnn_md_like(DnnMdRef md, const int64_t *dims)
+{
+    return same_kind(md, dnn_md_type(md), dims);
+}
+
+DnnMd dnn_md_as(DnnMdRef md, dnnl_data_type_t type)
+{
+    DnnMd as = same_kind(md, type, dnn_md_dims(md));
+
+    return as != NULL ? as : dnn_md_dense(type, dnn_md_ndims(md), dnn_md_dims(md));
 }

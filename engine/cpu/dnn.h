@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * oneDNN 2.x and 3.x behind one interface: the only files that know which of the two it is. float32, forward inference,
- * one CPU engine, scratchpads of the caller.
+ * oneDNN 2.x and 3.x behind one interface: the only files that know which of the two it is. float32 and bfloat16,
+ * forward inference, one CPU engine, scratchpads of the caller.
  *
  * Functions that make something return NULL if oneDNN can't (unimplemented, invalid, no memory); the caller decides
  * what to do instead. Dimensions are logical (n, c, spatial...), outermost first, whatever the layout.
@@ -23,11 +23,15 @@ typedef const dnnl_memory_desc_t *DnnMdRef;
 #endif
 
 /** Layout by tag; dnnl_format_tag_any leaves it to the primitive. */
+DnnMd dnn_md_typed(dnnl_data_type_t type, int ndims, const int64_t *dims, dnnl_format_tag_t tag);
+/** The same, float32. */
 DnnMd dnn_md_tag(int ndims, const int64_t *dims, dnnl_format_tag_t tag);
-/** Row-major. */
+/** Row-major, float32. */
 DnnMd dnn_md_plain(int ndims, const int64_t *dims);
+/** Row-major. */
+DnnMd dnn_md_dense(dnnl_data_type_t type, int ndims, const int64_t *dims);
 /** By strides in elements. */
-DnnMd dnn_md_strides(int ndims, const int64_t *dims, const int64_t *strides);
+DnnMd dnn_md_strides(dnnl_data_type_t type, int ndims, const int64_t *dims, const int64_t *strides);
 /** A box of a tensor, NULL where it would cut a block. */
 DnnMd dnn_md_box(DnnMdRef parent, const int64_t *dims, const int64_t *offsets);
 DnnMd dnn_md_copy(DnnMdRef md);
@@ -35,11 +39,15 @@ void dnn_md_free(DnnMd md);
 size_t dnn_md_bytes(DnnMdRef md);
 int dnn_md_equal(DnnMdRef a, DnnMdRef b);
 int dnn_md_ndims(DnnMdRef md);
+const int64_t *dnn_md_dims(DnnMdRef md);
+dnnl_data_type_t dnn_md_type(DnnMdRef md);
 /** Nonzero if row-major without gaps. */
 int dnn_md_is_plain(DnnMdRef md);
-/** A dense layout of the same kind (plain, channels last, channel blocks of 4, 8, 16) for other dimensions of the same
- * rank; NULL if the kind is none of these. */
+/** A dense layout of the same type and kind (plain, channels last, channel blocks of 4, 8, 16) for other dimensions of
+ * the same rank; NULL if the kind is none of these. */
 DnnMd dnn_md_like(DnnMdRef md, const int64_t *dims);
+/** The same dimensions and kind of layout in another type; row-major if the kind is none of dnn_md_like()'s. */
+DnnMd dnn_md_as(DnnMdRef md, dnnl_data_type_t type);
 
 /** The layout md, of dimensions dims[i] at perm[i], seen with dimension perm[i] as dimension i, if that is one of those
  * kinds but blocks; else NULL. */

@@ -77,6 +77,15 @@ DnnMdRef cpu_value_md(const CpuCompiler *c, int32_t value)
     return c->program->values[value].md;
 }
 
+int cpu_quality(dnnl_primitive_desc_t pd)
+{
+    const char *name = pd != NULL ? dnn_pd_name(pd) : "";
+
+    if (strncmp(name, "jit", 3) != 0 && strncmp(name, "brg", 3) != 0)
+        return pd != NULL;
+    return strstr(name, "avx512") != NULL ? 3 : 2;
+}
+
 static int32_t add_block(CpuCompiler *c, void *constant, uint64_t bytes, int32_t pending)
 {
     CpuProgram *p = c->program;
@@ -253,10 +262,9 @@ int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md)
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
-int32_t cpu_use(CpuCompiler *c, int32_t tensor, DnnMdRef want)
+int32_t cpu_use_lying(CpuCompiler *c, int32_t tensor)
 {
     const GpudlPlanTensor *t = cpu_tensor(c, tensor);
-    int32_t value, copy;
 
     if (c->status != GPUDL_STATUS_OK)
         return -1;
@@ -267,26 +275,70 @@ int32_t cpu_use(CpuCompiler *c, int32_t tensor, DnnMdRef want)
         }
         add_value(c, cpu_plain_md(c, tensor), raw_block(c, tensor), tensor);
     }
-    value = c->tensor_values[tensor];
+    return c->tensor_values[tensor];
+}
+
+int32_t cpu_use_lying_as(CpuCompiler *c, int32_t tensor, dnnl_data_type_t type)
+{
+    int32_t value = cpu_use_lying(c, tensor);
+    DnnMdRef md = value >= 0 ? cpu_value_md(c, value) : NULL;
+    DnnMd as;
+
+    if (md == NULL || dnn_md_type(md) == type)
+        return value;
+    as = dnn_md_as(md, type);
+    if (as == NULL)
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "tensor '%s': oneDNN has no layout for it", cpu_tensor(c, tensor)->name);
+    value = as != NULL ? cpu_use(c, tensor, as) : -1;
+    dnn_md_free(as);
+    return value;
+}
+
+int32_t cpu_use(CpuCompiler *c, int32_t tensor, DnnMdRef want)
+{
+    int32_t value = want != NULL ? cpu_use_lying(c, tensor) : cpu_use_lying_as(c, tensor, dnnl_f32), copy;
+
     if (want == NULL || value < 0)
         return value;
     for (int32_t v = value; v >= 0; v = c->next_value[v])
         if (cpu_value_md(c, v) != NULL && dnn_md_equal(cpu_value_md(c, v), want))
             return v;
-    if (t->kind == GPUDL_PLAN_CONSTANT)
+    if (cpu_tensor(c, tensor)->kind == GPUDL_PLAN_CONSTANT)
         return use_packed(c, tensor, want);
     copy = add_value(c, dnn_md_copy(want), add_block(c, NULL, dnn_md_bytes(want), c->remaining[tensor]), tensor);
     cpu_copy(c, value, copy);
     return copy;
 }
 
-int32_t cpu_use_plain(CpuCompiler *c, int32_t tensor)
+int32_t cpu_use_dense(CpuCompiler *c, int32_t tensor, dnnl_data_type_t type)
 {
-    DnnMd want = cpu_plain_md(c, tensor);
-    int32_t value = cpu_use(c, tensor, want);
+    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
+    DnnMd want = cpu_is_f32(c, tensor) ? dnn_md_dense(type, t->shape.rank, t->shape.dims) : NULL;
+    int32_t value;
 
+    if (want == NULL && cpu_is_f32(c, tensor))
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "tensor '%s': oneDNN has no layout for it", t->name);
+    value = cpu_use(c, tensor, want);
     dnn_md_free(want);
     return value;
+}
+
+int32_t cpu_use_plain(CpuCompiler *c, int32_t tensor)
+{
+    return cpu_use_dense(c, tensor, dnnl_f32);
+}
+
+dnnl_data_type_t cpu_lying_type(CpuCompiler *c, int32_t tensor)
+{
+    int32_t value = cpu_use_lying(c, tensor);
+    DnnMdRef md = value >= 0 ? cpu_value_md(c, value) : NULL;
+
+    return md != NULL ? dnn_md_type(md) : dnnl_data_type_undef;
+}
+
+dnnl_data_type_t cpu_result_type(const CpuCompiler *c, int32_t tensor, dnnl_data_type_t type)
+{
+    return c->wide[tensor] ? dnnl_f32 : type;
 }
 
 int32_t cpu_define(CpuCompiler *c, int32_t tensor, DnnMd md)
@@ -429,6 +481,36 @@ void cpu_copy(CpuCompiler *c, int32_t from, int32_t to)
         return;
     cpu_step(c, dnn_reorder(c->shared->dnn, attr, cpu_value_md(c, from), cpu_value_md(c, to)), 2, args);
     dnnl_primitive_attr_destroy(attr);
+}
+
+void cpu_change_reorder(CpuCompiler *c, CpuStep *step, DnnMd from)
+{
+    CpuValue *source = &c->program->values[step->args[0].value];
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    dnnl_primitive_desc_t pd =
+        attr != NULL ? dnn_reorder(c->shared->dnn, attr, from, cpu_value_md(c, step->args[1].value)) : NULL;
+    dnnl_primitive_t primitive = NULL;
+
+    dnn_md_free(source->md);
+    source->md = from;
+    if (pd == NULL || dnn_md_bytes(dnn_pd_md(pd, dnnl_query_scratchpad_md, 0)) > 0 ||
+        dnnl_primitive_create(&primitive, pd) != dnnl_success) {
+        cpu_fail(c, GPUDL_STATUS_BACKEND, "node '%s': oneDNN can't round the input", c->plan->nodes[step->node].name);
+    } else {
+        const_dnnl_primitive_desc_t kept = NULL;
+
+        dnnl_primitive_destroy(step->primitive);
+        step->primitive = primitive;
+        free(step->label);
+        step->label = NULL;
+        if (dnnl_primitive_get_primitive_desc(primitive, &kept) == dnnl_success)
+            step->what = dnn_pd_name((dnnl_primitive_desc_t)kept);
+        name_reorder(c, step);
+    }
+    if (pd != NULL)
+        dnnl_primitive_desc_destroy(pd);
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
 }
 
 void cpu_apply_activation(CpuCompiler *c, const GpudlAct *act, int32_t value)

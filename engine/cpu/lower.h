@@ -15,6 +15,8 @@ typedef struct {
     const GpudlPlan *plan;
     CpuProgram *program;
     int exact;               /* see cpu_program_new() */
+    dnnl_data_type_t type;   /* what products multiply: f32, or bf16, sums being f32 in any case */
+    uint8_t *wide;           /* per tensor: is f32 all the same, see mark_wide() */
     int32_t node, last_node; /* being lowered; the last of those that its steps compute */
     int32_t *tensor_values;  /* first value of each tensor, -1: none yet */
     int32_t *next_value;     /* per value: the tensor's next one, -1 */
@@ -30,9 +32,21 @@ typedef struct {
 /** Fails the compilation once; the first message stays. */
 __attribute__((format(printf, 3, 4))) void cpu_fail(CpuCompiler *c, GpudlStatus status, const char *format, ...);
 
-/** The tensor as it lies now, or in layout want, for which a reorder is added once. */
+/** The tensor in float32 as it lies now, or in layout want, for which a reorder is added once. */
 int32_t cpu_use(CpuCompiler *c, int32_t tensor, DnnMdRef want);
+/** Row-major, float32. */
 int32_t cpu_use_plain(CpuCompiler *c, int32_t tensor);
+/** As it lies now, in its own type or in this one. What reads it so takes bfloat16 as well. */
+int32_t cpu_use_lying(CpuCompiler *c, int32_t tensor);
+int32_t cpu_use_lying_as(CpuCompiler *c, int32_t tensor, dnnl_data_type_t type);
+/** Row-major, in this type. */
+int32_t cpu_use_dense(CpuCompiler *c, int32_t tensor, dnnl_data_type_t type);
+/** The type that a tensor has now: f32 or bf16; dnnl_data_type_undef for what oneDNN does not know. Constants: f32. */
+dnnl_data_type_t cpu_lying_type(CpuCompiler *c, int32_t tensor);
+/** What a product that multiplies this type writes into a tensor. */
+dnnl_data_type_t cpu_result_type(const CpuCompiler *c, int32_t tensor, dnnl_data_type_t type);
+/** How good an implementation is, by its name: loops of the widest vectors, of others, general code, none. */
+int cpu_quality(dnnl_primitive_desc_t pd);
 /** A constant tensor seen in another shape (stored: a layout of its bytes, e.g. with groups split off or transposed)
  * and packed into want; part tells several such views of one tensor apart. */
 int32_t cpu_use_packed_as(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef stored, DnnMdRef want);
@@ -61,6 +75,8 @@ int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md);
 
 /** Adds a primitive (pd is taken over and destroyed) with n (argument, value) pairs; its scratchpad is placed. */
 void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg *args);
+/** Makes a reorder read another layout (taken over) of the same bytes, which its source's value gets. */
+void cpu_change_reorder(CpuCompiler *c, CpuStep *step, DnnMd from);
 /** Copies a value into another layout of the same dimensions. */
 void cpu_copy(CpuCompiler *c, int32_t from, int32_t to);
 /** Runs a norm (copied) whose values are filled in. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Element by element, and softmax. */
+#include <stdint.h>
 #include <string.h>
 
 #include "lower.h"
@@ -13,9 +14,16 @@ static int32_t output_over(CpuCompiler *c, const GpudlPlanNode *node, int32_t sr
                                      : cpu_define(c, node->outputs[0], md);
 }
 
+/* Functions that magnify what bfloat16 has lost are computed in float32. */
+static int takes_lying(int32_t op)
+{
+    return op != GPUDL_OP_EXP && op != GPUDL_OP_LOG && op != GPUDL_OP_SQRT;
+}
+
 static int lower_eltwise(CpuCompiler *c, const GpudlPlanNode *node, const DnnEltwise *ops, int n)
 {
-    int32_t src = cpu_use(c, node->inputs[0], NULL), dst = -1;
+    int32_t src = takes_lying(node->op) ? cpu_use_lying(c, node->inputs[0]) : cpu_use(c, node->inputs[0], NULL);
+    int32_t dst = -1;
     dnnl_primitive_attr_t attr = dnn_attr(NULL);
 
     for (int i = 0; i < n && src >= 0; i++) {
@@ -75,17 +83,15 @@ static dnnl_alg_kind_t binary_kind(int32_t op)
                                 : dnnl_binary_div;
 }
 
-/* A value with ones in front of its dimensions, up to rank. A blocked one has the rank already. */
-static int32_t raise_rank(CpuCompiler *c, int32_t tensor, int rank)
+/* A value with ones in front of its dimensions, up to rank, which is more than it has. */
+static int32_t raise_rank(CpuCompiler *c, int32_t tensor, int rank, dnnl_data_type_t type)
 {
     const GpudlShape *shape = &cpu_tensor(c, tensor)->shape;
     int64_t dims[GPUDL_MAX_RANK];
 
-    if (shape->rank == rank)
-        return cpu_use(c, tensor, NULL);
     for (int i = 0; i < rank; i++)
         dims[i] = i < rank - shape->rank ? 1 : shape->dims[i - (rank - shape->rank)];
-    return cpu_view(c, dnn_md_plain(rank, dims), cpu_use_plain(c, tensor));
+    return cpu_view(c, dnn_md_dense(type, rank, dims), cpu_use_dense(c, tensor, type));
 }
 
 /* The second operand in the first one's kind of layout: oneDNN's fast loops want both alike. */
@@ -96,7 +102,7 @@ static int32_t match_layout(CpuCompiler *c, int32_t tensor, DnnMdRef full, int r
     int32_t value;
 
     if (shape->rank != rank)
-        return raise_rank(c, tensor, rank);
+        return raise_rank(c, tensor, rank, dnn_md_type(full));
     like = dnn_md_like(full, shape->dims);
     value = cpu_use(c, tensor, like);
     dnn_md_free(like);
@@ -108,11 +114,12 @@ typedef struct {
     dnnl_primitive_desc_t pd;
 } Operands;
 
-/* Both operands in one layout: the first one's own, or want. */
-static Operands describe_binary(CpuCompiler *c, const GpudlPlanNode *node, int32_t a, int32_t b, DnnMdRef want)
+/* Both operands in one type and layout: the first one's own, or want. */
+static Operands describe_binary(CpuCompiler *c, const GpudlPlanNode *node, int32_t a, int32_t b, dnnl_data_type_t type,
+                                DnnMdRef want)
 {
     int rank = cpu_tensor(c, node->outputs[0])->shape.rank;
-    Operands o = {cpu_use(c, a, want), -1, NULL};
+    Operands o = {want != NULL ? cpu_use(c, a, want) : cpu_use_lying_as(c, a, type), -1, NULL};
     dnnl_primitive_attr_t attr;
 
     if (o.left >= 0)
@@ -126,22 +133,43 @@ static Operands describe_binary(CpuCompiler *c, const GpudlPlanNode *node, int32
     return o;
 }
 
+/* bfloat16 where that is what both have, or what one has and the other is constant. */
+static dnnl_data_type_t binary_type(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    int narrow = 0;
+
+    if (c->wide[node->outputs[0]])
+        return dnnl_f32;
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        if (cpu_is_constant(c, node->inputs[i]))
+            continue;
+        if (cpu_lying_type(c, node->inputs[i]) != dnnl_bf16)
+            return dnnl_f32;
+        narrow = 1;
+    }
+    return narrow ? dnnl_bf16 : dnnl_f32;
+}
+
+static int is_general(const Operands *o)
+{
+    return o->pd != NULL && strncmp(dnn_pd_name(o->pd), "ref", 3) == 0;
+}
+
 /* Channels last where the first operand's own layout will not do: oneDNN has only its general loop for it (a gate per
  * channel on blocks of 8), which takes a hundred times as long as the copy; or it has blocks that are not full, which
  * 2.6.3 with AVX2 computes wrongly. */
-static Operands choose_binary(CpuCompiler *c, const GpudlPlanNode *node, int32_t a, int32_t b)
+static Operands choose_binary(CpuCompiler *c, const GpudlPlanNode *node, int32_t a, int32_t b, dnnl_data_type_t type)
 {
     const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
-    Operands o = describe_binary(c, node, a, b, NULL);
+    Operands o = describe_binary(c, node, a, b, type, NULL);
+    uint64_t full = (uint64_t)gpudl_shape_elements(y) * (type == dnnl_f32 ? sizeof(float) : sizeof(uint16_t));
     DnnMd other;
 
-    if (o.pd == NULL || y->rank < 3 ||
-        (strncmp(dnn_pd_name(o.pd), "ref", 3) != 0 &&
-         dnn_md_bytes(cpu_value_md(c, o.left)) == (uint64_t)gpudl_shape_elements(y) * sizeof(float)))
+    if (o.pd == NULL || y->rank < 3 || (!is_general(&o) && dnn_md_bytes(cpu_value_md(c, o.left)) == full))
         return o;
-    other = y->rank == 4 ? dnn_md_tag(4, y->dims, dnnl_acdb) : dnn_md_plain(y->rank, y->dims);
+    other = y->rank == 4 ? dnn_md_typed(type, 4, y->dims, dnnl_acdb) : dnn_md_dense(type, y->rank, y->dims);
     dnnl_primitive_desc_destroy(o.pd);
-    o = describe_binary(c, node, a, b, other);
+    o = describe_binary(c, node, a, b, type, other);
     dnn_md_free(other);
     return o;
 }
@@ -152,6 +180,7 @@ int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
     const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
     int32_t a = node->inputs[0], b = node->inputs[1], dst;
     int commutes = node->op == GPUDL_OP_ADD || node->op == GPUDL_OP_MUL;
+    dnnl_data_type_t type = binary_type(c, node);
     Operands o;
 
     if (commutes && (!gpudl_shape_equal(&cpu_tensor(c, a)->shape, y) ||
@@ -161,7 +190,12 @@ int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
     }
     if (!gpudl_shape_equal(&cpu_tensor(c, a)->shape, y))
         return 0;
-    o = choose_binary(c, node, a, b);
+    o = choose_binary(c, node, a, b, type);
+    if (type != dnnl_f32 && (o.pd == NULL || is_general(&o))) {
+        if (o.pd != NULL)
+            dnnl_primitive_desc_destroy(o.pd);
+        o = choose_binary(c, node, a, b, dnnl_f32);
+    }
     if (o.pd == NULL)
         return 0;
     dst = cpu_same_memory(c, o.left, o.right) ? cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, o.left)))

@@ -7,7 +7,7 @@
 
 int cpu_lower_identity(CpuCompiler *c, const GpudlPlanNode *node)
 {
-    int32_t value = cpu_use(c, node->inputs[0], NULL);
+    int32_t value = cpu_use_lying(c, node->inputs[0]);
     DnnMdRef md = value >= 0 ? cpu_value_md(c, value) : NULL;
 
     if (value >= 0)
@@ -44,7 +44,7 @@ static int lower_shuffle(CpuCompiler *c, const GpudlPlanNode *node)
 {
     int64_t size;
     int32_t last = cpu_is_f32(c, node->inputs[0]) ? find_shuffle(c, node, &size) : -1;
-    int32_t src = last >= 0 ? cpu_use(c, node->inputs[0], NULL) : -1, dst, middle;
+    int32_t src = last >= 0 ? cpu_use_lying(c, node->inputs[0]) : -1, dst, middle;
     dnnl_primitive_attr_t attr;
     dnnl_primitive_desc_t pd;
 
@@ -68,15 +68,17 @@ static int lower_shuffle(CpuCompiler *c, const GpudlPlanNode *node)
 int cpu_lower_reshape(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlShape *shape = &cpu_tensor(c, node->outputs[0])->shape;
+    dnnl_data_type_t type = dnnl_f32;
     DnnMd md = NULL;
 
     if (lower_shuffle(c, node))
         return 1;
-    if (cpu_is_f32(c, node->outputs[0]))
-        md = dnn_md_plain(shape->rank, shape->dims);
-    else if (cpu_tensor(c, node->outputs[0])->dtype == GPUDL_DTYPE_F32 && cpu_is_f32(c, node->inputs[0]))
-        md = NULL; /* to a scalar, which oneDNN does not know */
-    cpu_define_alias(c, node->outputs[0], md, cpu_use_plain(c, node->inputs[0]));
+    if (cpu_is_f32(c, node->outputs[0])) { /* else to a scalar, which oneDNN does not know, or of another type */
+        if (cpu_is_f32(c, node->inputs[0]))
+            type = cpu_lying_type(c, node->inputs[0]);
+        md = type != dnnl_data_type_undef ? dnn_md_dense(type, shape->rank, shape->dims) : NULL;
+    }
+    cpu_define_alias(c, node->outputs[0], md, cpu_use_dense(c, node->inputs[0], type));
     return 1;
 }
 
@@ -122,6 +124,7 @@ int cpu_lower_transpose(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlTransposeAttrs *attrs = &((const GpudlAttrs *)node->attrs)->transpose;
     const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape, *y = &cpu_tensor(c, node->outputs[0])->shape;
+    dnnl_data_type_t type = cpu_lying_type(c, node->inputs[0]);
     int64_t x_strides[GPUDL_MAX_RANK], strides[GPUDL_MAX_RANK], stride = 1;
 
     cpu_use(c, node->inputs[0], NULL);
@@ -133,8 +136,8 @@ int cpu_lower_transpose(CpuCompiler *c, const GpudlPlanNode *node)
     }
     for (int i = 0; i < x->rank; i++)
         strides[i] = x_strides[attrs->perm[i]];
-    return try_copy(c, dnn_md_strides(y->rank, y->dims, strides), cpu_use_plain(c, node->inputs[0]), node->outputs[0],
-                    dnn_md_plain(y->rank, y->dims));
+    return try_copy(c, dnn_md_strides(type, y->rank, y->dims, strides), cpu_use_dense(c, node->inputs[0], type),
+                    node->outputs[0], dnn_md_dense(type, y->rank, y->dims));
 }
 
 /* A box of the input as a tensor of its own: in the input's layout if the box does not cut its blocks, else by way of
@@ -142,8 +145,9 @@ int cpu_lower_transpose(CpuCompiler *c, const GpudlPlanNode *node)
 static int copy_box(CpuCompiler *c, int32_t input, int32_t output, const int64_t *offsets)
 {
     const GpudlShape *y = &cpu_tensor(c, output)->shape;
-    int32_t src = cpu_use(c, input, NULL);
+    int32_t src = cpu_use_lying(c, input);
     DnnMdRef md = src >= 0 ? cpu_value_md(c, src) : NULL;
+    dnnl_data_type_t type = md != NULL ? dnn_md_type(md) : dnnl_f32;
     DnnMd box = md != NULL ? dnn_md_box(md, y->dims, offsets) : NULL, dense = NULL;
 
     if (box != NULL)
@@ -152,10 +156,11 @@ static int copy_box(CpuCompiler *c, int32_t input, int32_t output, const int64_t
         return 1;
     if (dense == NULL)
         dnn_md_free(box);
-    src = cpu_use_plain(c, input);
+    src = cpu_use_dense(c, input, type);
     if (src < 0)
         return 0;
-    return try_copy(c, dnn_md_box(cpu_value_md(c, src), y->dims, offsets), src, output, dnn_md_plain(y->rank, y->dims));
+    return try_copy(c, dnn_md_box(cpu_value_md(c, src), y->dims, offsets), src, output,
+                    dnn_md_dense(type, y->rank, y->dims));
 }
 
 int cpu_lower_split(CpuCompiler *c, const GpudlPlanNode *node)
@@ -200,7 +205,8 @@ static int32_t leading_input(CpuCompiler *c, const GpudlPlanNode *node)
     uint64_t most = 0;
 
     for (uint32_t i = 0; i < node->n_inputs; i++) {
-        int32_t value = cpu_use(c, node->inputs[i], NULL);
+        int32_t value =
+            c->wide[node->outputs[0]] ? cpu_use(c, node->inputs[i], NULL) : cpu_use_lying(c, node->inputs[i]);
 
         if (value >= 0 && cpu_tensor(c, node->inputs[i])->bytes > most) {
             most = cpu_tensor(c, node->inputs[i])->bytes;

@@ -52,24 +52,15 @@ static int conv_weight_dims(const GpudlShape *shape, int64_t group, int64_t dims
     return shape->rank + 1;
 }
 
-static DnnMd any_md(CpuCompiler *c, int32_t tensor)
+static DnnMd any_md(CpuCompiler *c, int32_t tensor, dnnl_data_type_t type)
 {
     const GpudlShape *shape = &cpu_tensor(c, tensor)->shape;
 
-    return dnn_md_tag(shape->rank, shape->dims, dnnl_format_tag_any);
-}
-
-/* How good an implementation is, by its name: loops of the widest vectors, of others, general code. */
-static int quality(dnnl_primitive_desc_t pd)
-{
-    const char *name = pd != NULL ? dnn_pd_name(pd) : "";
-
-    if (strncmp(name, "jit", 3) != 0 && strncmp(name, "brg", 3) != 0)
-        return pd != NULL;
-    return strstr(name, "avx512") != NULL ? 3 : 2;
+    return dnn_md_typed(type, shape->rank, shape->dims, dnnl_format_tag_any);
 }
 
 typedef struct {
+    dnnl_data_type_t type; /* that is multiplied */
     DnnMd weights, bias, dst;
     Window window;
     dnnl_primitive_attr_t attr;
@@ -85,15 +76,18 @@ static dnnl_primitive_desc_t describe_conv(CpuCompiler *c, const ConvParts *part
  * the difference between two fast implementations. */
 static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *node, const ConvParts *parts)
 {
-    int32_t value = cpu_use(c, node->inputs[0], NULL);
-    DnnMdRef now = value >= 0 ? cpu_value_md(c, value) : NULL;
-    DnnMd any = any_md(c, node->inputs[0]);
+    int32_t value = cpu_use_lying(c, node->inputs[0]);
+    DnnMdRef lying = value >= 0 ? cpu_value_md(c, value) : NULL;
+    DnnMd any = any_md(c, node->inputs[0], parts->type), now = NULL;
     dnnl_primitive_desc_t wanted = any != NULL ? describe_conv(c, parts, any) : NULL, own = NULL;
 
     dnn_md_free(any);
-    if (now != NULL && !dnn_md_is_plain(now))
+    if (lying != NULL && !dnn_md_is_plain(lying))
+        now = dnn_md_as(lying, parts->type);
+    if (now != NULL)
         own = describe_conv(c, parts, now);
-    if (own != NULL && quality(own) >= quality(wanted)) {
+    dnn_md_free(now);
+    if (own != NULL && cpu_quality(own) >= cpu_quality(wanted)) {
         if (wanted != NULL)
             dnnl_primitive_desc_destroy(wanted);
         return own;
@@ -110,7 +104,7 @@ static int32_t conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t sr
 
     if (residual < 0)
         return cpu_define(c, node->outputs[0], dnn_md_copy(md));
-    from = cpu_use(c, residual, NULL);
+    from = cpu_use_lying(c, residual);
     if (from >= 0 && !cpu_same_memory(c, from, src) && cpu_may_overwrite(c, from) &&
         dnn_md_equal(cpu_value_md(c, from), md))
         return cpu_define_alias(c, node->outputs[0], dnn_md_copy(md), from);
@@ -138,27 +132,89 @@ static int32_t conv_weights(CpuCompiler *c, int32_t tensor, int ndims, const int
     return result;
 }
 
+static void clear_parts(ConvParts *parts)
+{
+    if (parts->attr != NULL)
+        dnnl_primitive_attr_destroy(parts->attr);
+    dnn_md_free(parts->weights);
+    dnn_md_free(parts->bias);
+    dnn_md_free(parts->dst);
+    *parts = (ConvParts){.type = dnnl_data_type_undef};
+}
+
+/* The convolution in one type; NULL if oneDNN has none. */
+static dnnl_primitive_desc_t make_conv(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type,
+                                       const DnnPost *post, ConvParts *parts)
+{
+    const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
+    int32_t bias = node->n_inputs > 2 ? node->inputs[2] : -1;
+    int64_t weight_dims[GPUDL_MAX_RANK + 1];
+    int ndims = conv_weight_dims(&cpu_tensor(c, node->inputs[1])->shape, attrs->group, weight_dims);
+
+    *parts = (ConvParts){
+        .type = type,
+        .window = conv_window(attrs, &cpu_tensor(c, node->inputs[0])->shape, &cpu_tensor(c, node->outputs[0])->shape)};
+    if (parts->window.unusual || attrs->n_spatial < 1)
+        return NULL;
+    parts->weights = dnn_md_typed(type, ndims, weight_dims, dnnl_format_tag_any);
+    parts->bias = bias >= 0 ? dnn_md_plain(1, cpu_tensor(c, bias)->shape.dims) : NULL;
+    parts->dst = any_md(c, node->outputs[0], cpu_result_type(c, node->outputs[0], type));
+    parts->attr = dnn_attr(post);
+    return parts->weights != NULL && parts->dst != NULL && parts->attr != NULL ? choose_conv(c, node, parts) : NULL;
+}
+
+/* Descriptions promise what 2.6.3's jit_bf16 then can't generate. What was made is in oneDNN's cache. */
+static int can_be_made(dnnl_primitive_desc_t pd)
+{
+    dnnl_primitive_t primitive = NULL;
+
+    if (pd == NULL || dnnl_primitive_create(&primitive, pd) != dnnl_success)
+        return 0;
+    dnnl_primitive_destroy(primitive);
+    return 1;
+}
+
+/* In bfloat16, but where oneDNN has only lesser code for that than for float32. */
+static dnnl_primitive_desc_t best_conv(CpuCompiler *c, const GpudlPlanNode *node, const DnnPost *post, ConvParts *parts)
+{
+    dnnl_primitive_desc_t pd = make_conv(c, node, c->type, post, parts), wide;
+    ConvParts wide_parts;
+
+    if (c->type != dnnl_f32 && pd != NULL && !can_be_made(pd)) {
+        dnnl_primitive_desc_destroy(pd);
+        pd = NULL;
+    }
+    if (c->type == dnnl_f32 || cpu_quality(pd) >= 3)
+        return pd;
+    wide = make_conv(c, node, dnnl_f32, post, &wide_parts);
+    if (cpu_quality(wide) > cpu_quality(pd)) {
+        ConvParts unused = *parts;
+
+        *parts = wide_parts;
+        wide_parts = unused;
+        if (pd != NULL)
+            dnnl_primitive_desc_destroy(pd);
+        pd = wide;
+    } else if (wide != NULL) {
+        dnnl_primitive_desc_destroy(wide);
+    }
+    clear_parts(&wide_parts);
+    return pd;
+}
+
 int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
     int32_t bias = node->n_inputs > 2 ? node->inputs[2] : -1, residual = node->n_inputs > 3 ? node->inputs[3] : -1;
     const DnnPost post = {residual >= 0, cpu_fused(c, &attrs->act)};
-    ConvParts parts = {
-        .window = conv_window(attrs, &cpu_tensor(c, node->inputs[0])->shape, &cpu_tensor(c, node->outputs[0])->shape)};
+    ConvParts parts;
     int64_t weight_dims[GPUDL_MAX_RANK + 1];
     int ndims = conv_weight_dims(&cpu_tensor(c, node->inputs[1])->shape, attrs->group, weight_dims);
-    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_desc_t pd;
 
     if (post.act.kind != attrs->act.kind && gpudl_activate(&attrs->act, 0) != 0)
         return 0; /* it could not be put behind: blocks may have padding, which is 0 */
-    if (!parts.window.unusual && attrs->n_spatial >= 1) {
-        parts.weights = dnn_md_tag(ndims, weight_dims, dnnl_format_tag_any);
-        parts.bias = bias >= 0 ? dnn_md_plain(1, cpu_tensor(c, bias)->shape.dims) : NULL;
-        parts.dst = any_md(c, node->outputs[0]);
-        parts.attr = dnn_attr(&post);
-        if (parts.weights != NULL && parts.dst != NULL && parts.attr != NULL)
-            pd = choose_conv(c, node, &parts);
-    }
+    pd = best_conv(c, node, &post, &parts);
     if (pd != NULL) {
         DnnMdRef src_md = dnn_pd_md(pd, dnnl_query_src_md, 0);
         int32_t src = cpu_use(c, node->inputs[0], src_md);
@@ -171,11 +227,7 @@ int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
         cpu_step(c, pd, bias >= 0 ? 4 : 3, args);
         cpu_apply_exact(c, &attrs->act, dst);
     }
-    if (parts.attr != NULL)
-        dnnl_primitive_attr_destroy(parts.attr);
-    dnn_md_free(parts.weights);
-    dnn_md_free(parts.bias);
-    dnn_md_free(parts.dst);
+    clear_parts(&parts);
     return pd != NULL;
 }
 
@@ -205,9 +257,8 @@ static float *scaled(const float *values, int64_t n, float factor)
     return result;
 }
 
-/* y[m][n] = act(x[m][k] w + bias): w is constant, [n][k] (by_rows) or [k][n]; scaled by factor. */
-static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, int32_t w, int by_rows, float factor,
-                               int32_t bias, float beta, const GpudlAct *act)
+static int inner_product_in(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, int32_t w, int by_rows,
+                            float factor, int32_t bias, float beta, const GpudlAct *act)
 {
     const int64_t *x_dims = cpu_tensor(c, node->inputs[0])->shape.dims;
     const int64_t *y_dims = cpu_tensor(c, node->outputs[0])->shape.dims;
@@ -215,8 +266,9 @@ static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, int32_
     const int64_t w_dims[2] = {n, k};
     const DnnPost post = {0, cpu_fused(c, act)};
     dnnl_primitive_attr_t attr = dnn_attr(&post);
-    DnnMd stored = dnn_md_tag(2, w_dims, by_rows ? dnnl_ab : dnnl_ba), any = dnn_md_tag(2, w_dims, dnnl_format_tag_any);
-    DnnMd x = dnn_md_plain(2, x_dims), y = dnn_md_plain(2, y_dims), bias_md = dnn_md_plain(1, &n);
+    DnnMd stored = dnn_md_tag(2, w_dims, by_rows ? dnnl_ab : dnnl_ba);
+    DnnMd any = dnn_md_typed(type, 2, w_dims, dnnl_format_tag_any), x = dnn_md_dense(type, 2, x_dims);
+    DnnMd y = dnn_md_dense(cpu_result_type(c, node->outputs[0], type), 2, y_dims), bias_md = dnn_md_plain(1, &n);
     float *bias_values = bias >= 0 ? gemm_bias(c, bias, beta, n) : NULL;
     dnnl_primitive_desc_t pd = NULL;
 
@@ -265,6 +317,14 @@ static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, int32_
     return pd != NULL;
 }
 
+/* y[m][n] = act(x[m][k] w + bias): w is constant, [n][k] (by_rows) or [k][n]; scaled by factor. */
+static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, int32_t w, int by_rows, float factor,
+                               int32_t bias, float beta, const GpudlAct *act)
+{
+    return inner_product_in(c, node, c->type, w, by_rows, factor, bias, beta, act) ||
+           (c->type != dnnl_f32 && inner_product_in(c, node, dnnl_f32, w, by_rows, factor, bias, beta, act));
+}
+
 int cpu_lower_gemm(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlGemmAttrs *attrs = &((const GpudlAttrs *)node->attrs)->gemm;
@@ -290,13 +350,34 @@ static int matmul_dims(const GpudlShape *a, const GpudlShape *b, const GpudlShap
     return rank;
 }
 
+static dnnl_primitive_desc_t describe_matmul(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, int rank,
+                                             int64_t dims[3][GPUDL_MAX_RANK], DnnMd md[3])
+{
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    dnnl_primitive_desc_t pd = NULL;
+
+    for (int i = 0; i < 3; i++)
+        md[i] = dnn_md_dense(i < 2 ? type : cpu_result_type(c, node->outputs[0], type), rank, dims[i]);
+    if (md[0] != NULL && md[1] != NULL && md[2] != NULL && attr != NULL)
+        pd = dnn_matmul(c->shared->dnn, attr, md[0], md[1], md[2]);
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
+    return pd;
+}
+
+static void free_mds(DnnMd md[3])
+{
+    for (int i = 0; i < 3; i++)
+        dnn_md_free(md[i]);
+}
+
 int cpu_lower_matmul(CpuCompiler *c, const GpudlPlanNode *node)
 {
     static const GpudlAct none = {GPUDL_ACT_NONE, 0.f, 0.f};
     const GpudlShape *a = &cpu_tensor(c, node->inputs[0])->shape, *b = &cpu_tensor(c, node->inputs[1])->shape;
     int64_t dims[3][GPUDL_MAX_RANK];
     int rank = matmul_dims(a, b, &cpu_tensor(c, node->outputs[0])->shape, dims);
-    dnnl_primitive_attr_t attr;
+    dnnl_data_type_t type = c->type;
     dnnl_primitive_desc_t pd;
     DnnMd md[3];
 
@@ -304,19 +385,21 @@ int cpu_lower_matmul(CpuCompiler *c, const GpudlPlanNode *node)
         return 0;
     if (rank == 2 && cpu_is_constant(c, node->inputs[1]))
         return lower_inner_product(c, node, node->inputs[1], 0, 1.f, -1, 0.f, &none);
-    attr = dnn_attr(NULL);
-    for (int i = 0; i < 3; i++)
-        md[i] = dnn_md_plain(rank, dims[i]);
-    pd = dnn_matmul(c->shared->dnn, attr, md[0], md[1], md[2]);
+    pd = describe_matmul(c, node, type, rank, dims, md);
+    if (type != dnnl_f32 && (pd == NULL || strncmp(dnn_pd_name(pd), "ref", 3) == 0)) {
+        if (pd != NULL)
+            dnnl_primitive_desc_destroy(pd);
+        free_mds(md);
+        type = dnnl_f32;
+        pd = describe_matmul(c, node, type, rank, dims, md);
+    }
     if (pd != NULL) {
-        int32_t left = cpu_view(c, dnn_md_copy(md[0]), cpu_use_plain(c, node->inputs[0]));
-        int32_t right = cpu_view(c, dnn_md_copy(md[1]), cpu_use_plain(c, node->inputs[1]));
+        int32_t left = cpu_view(c, dnn_md_copy(md[0]), cpu_use_dense(c, node->inputs[0], type));
+        int32_t right = cpu_view(c, dnn_md_copy(md[1]), cpu_use_dense(c, node->inputs[1], type));
         int32_t dst = cpu_define(c, node->outputs[0], dnn_md_copy(md[2]));
 
         cpu_step(c, pd, 3, (const CpuArg[]){{DNNL_ARG_SRC, left}, {DNNL_ARG_WEIGHTS, right}, {DNNL_ARG_DST, dst}});
     }
-    dnnl_primitive_attr_destroy(attr);
-    for (int i = 0; i < 3; i++)
-        dnn_md_free(md[i]);
+    free_mds(md);
     return pd != NULL;
 }

@@ -44,31 +44,78 @@ static void drop_dims(CpuCompiler *c, int32_t tensor, int32_t kept, const int64_
 {
     const GpudlShape *out = &cpu_tensor(c, tensor)->shape;
     DnnMdRef md = kept >= 0 ? cpu_value_md(c, kept) : NULL;
+    dnnl_data_type_t type = md != NULL ? dnn_md_type(md) : dnnl_f32;
     int32_t plain = kept;
 
     if (md != NULL && !dnn_md_is_plain(md)) {
-        plain = cpu_temporary(c, dnn_md_plain(dnn_md_ndims(md), dims));
+        plain = cpu_temporary(c, dnn_md_dense(type, dnn_md_ndims(md), dims));
         cpu_copy(c, kept, plain);
     }
-    cpu_define_alias(c, tensor, dnn_md_plain(out->rank, out->dims), plain);
+    cpu_define_alias(c, tensor, dnn_md_dense(type, out->rank, out->dims), plain);
+}
+
+/* What an operation of one input is, given the input's layout; NULL if oneDNN has none. */
+typedef dnnl_primitive_desc_t Describe(CpuCompiler *c, dnnl_primitive_attr_t attr, DnnMdRef src, const void *what);
+
+/* On the input as it lies, but on float32 where oneDNN has only lesser code for bfloat16. *src is what it reads. */
+static dnnl_primitive_desc_t describe_lying(CpuCompiler *c, int32_t tensor, Describe *describe, const void *what,
+                                            int32_t *src)
+{
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    int32_t value = cpu_use_lying(c, tensor);
+    DnnMdRef md = value >= 0 ? cpu_value_md(c, value) : NULL;
+    dnnl_primitive_desc_t pd = md != NULL && attr != NULL ? describe(c, attr, md, what) : NULL, other = NULL;
+
+    if (md != NULL && attr != NULL && dnn_md_type(md) != dnnl_f32 && cpu_quality(pd) < 3) {
+        DnnMd wide = dnn_md_as(md, dnnl_f32);
+
+        other = wide != NULL ? describe(c, attr, wide, what) : NULL;
+        dnn_md_free(wide);
+    }
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
+    if (cpu_quality(other) > cpu_quality(pd)) {
+        dnnl_primitive_desc_t lesser = pd;
+
+        pd = other;
+        other = lesser;
+        value = cpu_use(c, tensor, NULL);
+    }
+    if (other != NULL)
+        dnnl_primitive_desc_destroy(other);
+    *src = value;
+    return pd;
+}
+
+typedef struct {
+    dnnl_alg_kind_t alg;
+    const Window *window;
+    const int64_t *y_dims;
+} Pool;
+
+static dnnl_primitive_desc_t describe_pool(CpuCompiler *c, dnnl_primitive_attr_t attr, DnnMdRef src, const void *what)
+{
+    const Pool *pool = what;
+    const Window *w = pool->window;
+    DnnMd any = dnn_md_typed(dnn_md_type(src), dnn_md_ndims(src), pool->y_dims, dnnl_format_tag_any);
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (any != NULL)
+        pd = dnn_pooling(c->shared->dnn, attr, pool->alg, src, any, w->strides, w->kernel, w->dilates, w->pad_l,
+                         w->pad_r);
+    dnn_md_free(any);
+    return pd;
 }
 
 static int lower_pool(CpuCompiler *c, const GpudlPlanNode *node, dnnl_alg_kind_t alg, const Window *w,
                       const int64_t *y_dims)
 {
-    int32_t src = cpu_use(c, node->inputs[0], NULL), dst;
-    int rank = cpu_tensor(c, node->inputs[0])->shape.rank;
-    int same_rank = cpu_tensor(c, node->outputs[0])->shape.rank == rank;
-    DnnMdRef src_md = src >= 0 ? cpu_value_md(c, src) : NULL;
-    dnnl_primitive_attr_t attr = dnn_attr(NULL);
-    DnnMd any = dnn_md_tag(rank, y_dims, dnnl_format_tag_any), md;
-    dnnl_primitive_desc_t pd = NULL;
+    const Pool pool = {alg, w, y_dims};
+    int same_rank = cpu_tensor(c, node->outputs[0])->shape.rank == cpu_tensor(c, node->inputs[0])->shape.rank;
+    int32_t src, dst;
+    dnnl_primitive_desc_t pd = describe_lying(c, node->inputs[0], describe_pool, &pool, &src);
+    DnnMd md;
 
-    if (src_md != NULL && any != NULL && attr != NULL)
-        pd = dnn_pooling(c->shared->dnn, attr, alg, src_md, any, w->strides, w->kernel, w->dilates, w->pad_l, w->pad_r);
-    if (attr != NULL)
-        dnnl_primitive_attr_destroy(attr);
-    dnn_md_free(any);
     if (pd == NULL)
         return 0;
     md = dnn_md_copy(dnn_pd_md(pd, dnnl_query_dst_md, 0));
@@ -133,33 +180,27 @@ int cpu_lower_reduce_mean(CpuCompiler *c, const GpudlPlanNode *node)
     return wanted != 0 && seen == wanted && lower_whole(c, node, dnnl_pooling_avg_exclude_padding);
 }
 
-/* One operation of one input over the input's own layout. pd is taken over. */
-static int same_layout(CpuCompiler *c, const GpudlPlanNode *node, dnnl_primitive_desc_t pd, int32_t src)
+static dnnl_primitive_desc_t describe_lrn(CpuCompiler *c, dnnl_primitive_attr_t attr, DnnMdRef src, const void *what)
 {
-    int32_t dst;
+    const GpudlLrnAttrs *attrs = what;
 
-    if (pd == NULL)
-        return 0;
-    dst = cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, src)));
-    cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
-    return 1;
+    return dnn_lrn(c->shared->dnn, attr, src, attrs->size, attrs->alpha, attrs->beta, attrs->bias);
 }
 
 int cpu_lower_lrn(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlLrnAttrs *attrs = &((const GpudlAttrs *)node->attrs)->lrn;
-    int32_t src = cpu_use(c, node->inputs[0], NULL);
-    dnnl_primitive_attr_t attr;
-    int done;
+    dnnl_primitive_desc_t pd;
+    int32_t src, dst;
 
-    if (attrs->size % 2 == 0 || src < 0) /* an even window leans to one side, to which one differs */
+    if (attrs->size % 2 == 0) /* an even window leans to one side, to which one differs */
         return 0;
-    attr = dnn_attr(NULL);
-    done = same_layout(
-        c, node,
-        dnn_lrn(c->shared->dnn, attr, cpu_value_md(c, src), attrs->size, attrs->alpha, attrs->beta, attrs->bias), src);
-    dnnl_primitive_attr_destroy(attr);
-    return done;
+    pd = describe_lying(c, node->inputs[0], describe_lrn, attrs, &src);
+    if (pd == NULL)
+        return 0;
+    dst = cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, src)));
+    cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+    return 1;
 }
 
 /* The ReLU that alone reads a node's output, or -1. It comes later in the list: fusing it is right because nothing else
@@ -175,26 +216,36 @@ static int32_t following_relu(const CpuCompiler *c, const GpudlPlanNode *node)
                : -1;
 }
 
+typedef struct {
+    float epsilon;
+    int relu;
+} Norm;
+
+static dnnl_primitive_desc_t describe_norm(CpuCompiler *c, dnnl_primitive_attr_t attr, DnnMdRef src, const void *what)
+{
+    const Norm *norm = what;
+
+    return dnn_batch_norm(c->shared->dnn, attr, src, norm->epsilon, norm->relu);
+}
+
 int cpu_lower_batch_norm(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlBatchNormAttrs *attrs = &((const GpudlAttrs *)node->attrs)->batch_norm;
-    int32_t src = cpu_use(c, node->inputs[0], NULL), relu = c->exact ? -1 : following_relu(c, node), dst,
-            output = node->outputs[0];
-    DnnMdRef md = src >= 0 ? cpu_value_md(c, src) : NULL;
-    dnnl_primitive_attr_t attr;
+    int32_t relu = c->exact ? -1 : following_relu(c, node), src, dst, output = node->outputs[0];
+    const Norm norm = {attrs->epsilon, relu >= 0};
     dnnl_primitive_desc_t pd;
+    DnnMdRef md;
 
-    if (md == NULL || cpu_tensor(c, node->inputs[0])->shape.rank < 2 || node->n_outputs != 1)
+    if (cpu_tensor(c, node->inputs[0])->shape.rank < 2 || node->n_outputs != 1)
         return 0;
-    attr = dnn_attr(NULL);
-    pd = dnn_batch_norm(c->shared->dnn, attr, md, attrs->epsilon, relu >= 0);
-    dnnl_primitive_attr_destroy(attr);
+    pd = describe_lying(c, node->inputs[0], describe_norm, &norm, &src);
     if (pd == NULL)
         return 0;
     if (relu >= 0) {
         cpu_cover(c, relu);
         output = c->plan->nodes[relu].outputs[0];
     }
+    md = cpu_value_md(c, src);
     dst = cpu_may_overwrite(c, src) ? cpu_define_alias(c, output, dnn_md_copy(md), src)
                                     : cpu_define(c, output, dnn_md_copy(md));
     cpu_step(c, pd, 6,

@@ -12,9 +12,10 @@
 #include "engine/interface.h"
 #include "engine/limits.h"
 #include "engine/module.h"
+#include "isa.h"
 #include "preproc.h"
 
-#define CPU_PRECISIONS (1u << GPUDL_PRECISION_FP32)
+#define CPU_PRECISIONS (1u << GPUDL_PRECISION_FP32 | 1u << GPUDL_PRECISION_BF16)
 /* Frames that ran twice in vain until that is told: some pictures may do it to a network, all of them are too many. */
 #define VAIN_TOLD 16
 
@@ -191,11 +192,18 @@ static GpudlStatus cpu_devices(GpudlBackendDevice *out, uint32_t room, uint32_t 
 
 static GpudlStatus cpu_resolve(void *device, GpudlOpenParams *params, GpudlFault *fault)
 {
-    static const GpudlModuleAbility can = {"cpu", CPU_PRECISIONS, GPUDL_PRECISION_FP32, 1, 1};
+    const int bf16 = cpu_isa_has_bf16();
+    const GpudlModuleAbility can = {"cpu", CPU_PRECISIONS, bf16 ? GPUDL_PRECISION_BF16 : GPUDL_PRECISION_FP32, 1, 1};
     GpudlStatus status = gpudl_module_resolve(&can, params, fault);
 
     if (status != GPUDL_STATUS_OK)
         return status;
+    if (params->precision == GPUDL_PRECISION_BF16 && !bf16) /* as slow as fp32 or slower, and less exact */
+        return gpudl_module_fail(
+            fault, GPUDL_STATUS_UNSUPPORTED,
+            "precision bf16 would only be emulated: oneDNN %d.%d.%d has %s to use here (processor, "
+            "ONEDNN_MAX_CPU_ISA), bf16 needs AVX512_BF16 or AMX_BF16; use auto or fp32",
+            dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch, cpu_isa_name(0));
     if (params->threads == 0)
         params->threads = usable_workers();
     params->deterministic = 0; /* the same frame gives the same values in any case */
@@ -267,7 +275,7 @@ static GpudlStatus make_slots(Engine *engine, const CpuProgram *program, GpudlFa
         return status;
     engine->slots = calloc(engine->n_slots, sizeof *engine->slots);
     for (uint32_t i = 0; i < engine->n_slots && engine->slots != NULL && status == GPUDL_STATUS_OK; i++) {
-        engine->slots[i].preproc = cpu_preproc_new(cpu_preproc_best());
+        engine->slots[i].preproc = cpu_preproc_new(cpu_isa_preproc());
         if (engine->slots[i].preproc == NULL)
             status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for worker %u", i);
         else if (engine->shared.host->cancelled(engine->shared.host->host))
@@ -305,14 +313,16 @@ static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault
     info->buckets[0] = 1;
     info->bucket_ns[0] = run_time;
     info->depth = engine->n_slots + 1; /* each worker has one, and one waits or is being pushed on */
-    info->precision = GPUDL_PRECISION_FP32;
+    info->precision = engine->params.precision;
     info->weight_bytes = program->weight_bytes;
     info->work_bytes = program->work_bytes * engine->n_slots;
     info->run_time_ns = run_time;
     info->memory_kinds = 1u << GPUDL_MEMORY_HOST;
-    snprintf(info->device_name, sizeof info->device_name, "CPU, oneDNN %d.%d.%d, %u worker%s, pixels by %s",
-             dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch, engine->n_slots,
-             engine->n_slots == 1 ? "" : "s", cpu_preproc_isa_name(cpu_preproc_best()));
+    snprintf(info->device_name, sizeof info->device_name, "CPU, %s, %s, oneDNN %d.%d.%d, %u worker%s, pixels by %s",
+             gpudl_module_precision_name(engine->params.precision),
+             cpu_isa_name(engine->params.precision == GPUDL_PRECISION_BF16), dnnl_version()->major,
+             dnnl_version()->minor, dnnl_version()->patch, engine->n_slots, engine->n_slots == 1 ? "" : "s",
+             cpu_preproc_isa_name(cpu_isa_preproc()));
     return status;
 }
 
@@ -332,6 +342,7 @@ static GpudlStatus cpu_open(void *device, const GpudlHost *host, const GpudlOpen
     engine->params = *params;
     engine->params.cache_dir = NULL;
     engine->shared.host = host;
+    engine->shared.type = params->precision == GPUDL_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
     engine->n_slots = params->threads;
     threads = enter_single();
     status = open_single(engine, info, fault);

@@ -29,7 +29,8 @@ typedef struct {
 typedef struct {
     const GpudlHost *host;
     dnnl_engine_t dnn;
-    dnnl_stream_t stream; /* of the compiling thread */
+    dnnl_stream_t stream;  /* of the compiling thread */
+    dnnl_data_type_t type; /* what products multiply, and of what lies between steps: f32 or bf16; constants of it */
     CpuPackedTable packed;
     uint32_t compilations; /* begun so far */
 } CpuShared;

@@ -140,9 +140,8 @@ static int host_closing(void *data)
     return 0;
 }
 
-CpuHost *cpu_host_new(const GpudlGraph *graph)
+static const GpudlBackend *find_backend(void)
 {
-    CpuHost *self = g_new0(CpuHost, 1);
     g_autofree gchar *path = g_build_filename(g_getenv("GPUDL_BACKEND_PATH"), "gpudl-cpu.so", NULL);
     GModule *module = g_module_open(path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
     gpointer entry = NULL;
@@ -150,7 +149,33 @@ CpuHost *cpu_host_new(const GpudlGraph *graph)
     if (module == NULL || !g_module_symbol(module, GPUDL_BACKEND_ENTRY, &entry))
         g_error("%s: %s", path, g_module_error());
     g_module_make_resident(module);
-    self->backend = ((GpudlBackendEntry)entry)(GPUDL_BACKEND_ABI, GPUDL_BACKEND_INTERFACE);
+    return ((GpudlBackendEntry)entry)(GPUDL_BACKEND_ABI, GPUDL_BACKEND_INTERFACE);
+}
+
+GpudlPrecision cpu_host_precision(void)
+{
+    const gchar *name = g_getenv("GPUDL_TEST_PRECISION");
+
+    if (name == NULL)
+        return GPUDL_PRECISION_FP32;
+    if (strcmp(name, "bf16") != 0)
+        g_error("GPUDL_TEST_PRECISION=%s, expected bf16 or nothing", name);
+    return GPUDL_PRECISION_BF16;
+}
+
+gboolean cpu_host_can(void)
+{
+    GpudlOpenParams params = {.precision = cpu_host_precision(), .activation = GPUDL_ACTIVATION_NONE};
+    GpudlFault fault;
+
+    return find_backend()->resolve(NULL, &params, &fault) == GPUDL_STATUS_OK;
+}
+
+CpuHost *cpu_host_new(const GpudlGraph *graph)
+{
+    CpuHost *self = g_new0(CpuHost, 1);
+
+    self->backend = find_backend();
     g_assert_nonnull(self->backend);
     self->planner = gpudl_planner_new(graph, "0");
     g_mutex_init(&self->lock);
@@ -177,6 +202,8 @@ void cpu_host_start(CpuHost *self, const GpudlOpenParams *params)
     all.input_channels = (gint)input->dims[1];
     all.input_height = (gint)input->dims[2];
     all.input_width = (gint)input->dims[3];
+    if (all.precision == GPUDL_PRECISION_AUTO)
+        all.precision = cpu_host_precision();
     self->status = self->backend->resolve(NULL, &all, &self->fault);
     all.memory_limit = params->memory_limit; /* the host's own affair */
     if (self->status == GPUDL_STATUS_OK) {

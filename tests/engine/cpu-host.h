@@ -41,10 +41,17 @@ struct CpuHost {
     gint64 host_ns; /* processor time of the opening thread spent in plan() and place() by open() */
 };
 
+/** What these tests compute in where they leave it open: fp32, whose bounds they have, or what GPUDL_TEST_PRECISION
+ * names. */
+GpudlPrecision cpu_host_precision(void);
+/** Whether this machine computes in it. */
+gboolean cpu_host_can(void);
+
 /** A host for the graph (copied), not opened yet. */
 CpuHost *cpu_host_new(const GpudlGraph *graph);
 /** Resolves params and opens the graph on module gpudl-cpu.so in GPUDL_BACKEND_PATH; input sizes are the graph's,
- * params' own fields count otherwise. status and fault say how it went; engine is NULL after a failure. */
+ * precision AUTO is cpu_host_precision(), params' own fields count otherwise. status and fault say how it went; engine
+ * is NULL after a failure. */
 void cpu_host_start(CpuHost *host, const GpudlOpenParams *params);
 /** Both. */
 CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params);

@@ -42,7 +42,7 @@ static void test_what_comes_to_the_same_is_shared(gconstpointer data)
     for (gsize i = 0; i < G_N_ELEMENTS(same); i++)
         same[i] = plain;
     same[0].batch_size = 1;
-    same[1].precision = GPUDL_PRECISION_FP32;
+    same[1].precision = gpudl_session_get_precision(first);
     same[2].cpu_threads = gpudl_session_get_parallelism(first);
     same[3].cuda_device_id = 1;
     same[4].memory_limit = 1 << 30;

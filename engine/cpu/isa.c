@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "isa.h"
+
+#include <oneapi/dnnl/dnnl.h>
+
+/* oneDNN's numbers are sets of bits: an instruction set has those of all that it includes. */
+static int has(dnnl_cpu_isa_t isa)
+{
+    return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)isa) == (unsigned)isa;
+}
+
+int cpu_isa_has_bf16(void)
+{
+    return has(dnnl_cpu_isa_avx512_core_bf16);
+}
+
+const char *cpu_isa_name(int bf16)
+{
+    static const struct {
+        dnnl_cpu_isa_t isa;
+        const char *name;
+    } names[] = {
+        {dnnl_cpu_isa_avx512_core, "AVX-512"},
+        {dnnl_cpu_isa_avx2, "AVX2"},
+        {dnnl_cpu_isa_avx, "AVX"},
+        {dnnl_cpu_isa_sse41, "SSE4.1"},
+    };
+
+    if (bf16 && has(dnnl_cpu_isa_avx512_core_amx))
+        return "AMX";
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (has(names[i].isa))
+            return names[i].name;
+    return "no vectors that oneDNN tells of";
+}
+
+CpuPreprocIsa cpu_isa_preproc(void)
+{
+    CpuPreprocIsa best = cpu_preproc_best();
+
+    if (best >= CPU_PREPROC_AVX512 && !has(dnnl_cpu_isa_avx512_core))
+        best = CPU_PREPROC_AVX2;
+    if (best >= CPU_PREPROC_AVX2 && !has(dnnl_cpu_isa_avx2))
+        best = CPU_PREPROC_GENERIC;
+    return best;
+}
