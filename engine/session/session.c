@@ -6,6 +6,7 @@
 
 #include "engine/limits.h"
 #include "engine/process.h"
+#include "engine/session/precision.h"
 #include "engine/structs.h"
 
 /* A GPU's driver gives up a kernel after some seconds where it drives a display, and not at all elsewhere. */
@@ -127,7 +128,8 @@ static gboolean check_limit(const GpudlEngineInfo *info, const Wanted *wanted, c
     return FALSE;
 }
 
-static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError **error)
+/* The model's constants are held. */
+static gboolean open_held(GpudlSession *session, const Wanted *wanted, GError **error)
 {
     GpudlFault fault = {""};
     GpudlStatus status;
@@ -137,8 +139,6 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError 
     g_autofree gchar *prefix =
         g_strdup_printf("backend '%s' refuses model '%s'", session->backend->name, session->model->name);
 
-    if (!gpudl_model_hold_cancellable(session->model, session->cancellable, error))
-        return FALSE;
     session->planner = gpudl_model_get_planner(session->model);
     session->n_heads = gpudl_model_get_n_heads(session->model);
     gpudl_host_init(&session->host, session);
@@ -146,7 +146,6 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError 
     g_atomic_int_set(&session->loading, TRUE);
     status = session->backend->open(session->device->handle, &session->host, &params, &session->engine, &info, &fault);
     g_atomic_int_set(&session->loading, FALSE);
-    gpudl_model_release(session->model); /* the module has what it needs */
     if (status != GPUDL_STATUS_OK) {
         session->engine = NULL;
         if (!g_cancellable_set_error_if_cancelled(session->cancellable, NULL))
@@ -162,6 +161,40 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, GError 
         return FALSE;
     }
     return check_limit(&info, wanted, prefix, error) && gpudl_scheduler_start(session, error);
+}
+
+/* Whether the precision was left to the backend, which took a lower one than fp32. */
+static gboolean is_lowered(const Wanted *wanted)
+{
+    return wanted->config->precision == GPUDL_PRECISION_AUTO && wanted->params.precision != GPUDL_PRECISION_FP32;
+}
+
+/* On the session, whose engine nobody has yet. *strays: it moves the golden sample. That is an error where nobody has
+ * asked for this precision. */
+static gboolean prove(GpudlSession *session, const Wanted *wanted, gboolean *strays, GError **error)
+{
+    const gchar *precision = gpudl_precision_name((GpudlPrecision)session->params.precision);
+    g_autofree gchar *how = NULL;
+
+    if (!gpudl_precision_prove(session, &how, error))
+        return FALSE;
+    *strays = how != NULL;
+    if (!*strays || !is_lowered(wanted))
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "model '%s' does not bear %s, its golden sample tells: %s",
+                session->model->name, precision, how);
+    return FALSE;
+}
+
+static gboolean open_engine(GpudlSession *session, const Wanted *wanted, gboolean *strays, GError **error)
+{
+    gboolean good;
+
+    if (!gpudl_model_hold_cancellable(session->model, session->cancellable, error))
+        return FALSE;
+    good = open_held(session, wanted, error) && prove(session, wanted, strays, error);
+    gpudl_model_release(session->model); /* the module has what it needs */
+    return good;
 }
 
 /* Takes the device. */
@@ -336,9 +369,10 @@ static gboolean wait_loaded(GpudlSession *session, GCancellable *cancellable)
 static gboolean load(GpudlSession *session, const Wanted *wanted, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    gboolean good = open_engine(session, wanted, &failure);
+    gboolean strays = FALSE, good = open_engine(session, wanted, &strays, &failure);
 
     lock_registry();
+    session->strays = strays;
     session->state = good ? GPUDL_SESSION_READY : GPUDL_SESSION_FAILED;
     if (!good) {
         session->load_error = g_error_copy(failure);
@@ -373,11 +407,12 @@ static GpudlSession *find_or_list(GpudlModel *model, GpudlDevice *device, const 
     return session;
 }
 
-/* Who loaded gave up, or allowed another amount of memory: what comes of it says nothing to others. Under the
- * registry's lock. */
+/* Who loaded gave up, or allowed another amount of memory, or did not insist on the precision: what comes of it says
+ * nothing to others. Under the registry's lock. */
 static gboolean failed_alone(const GpudlSession *session, const Wanted *wanted)
 {
-    return g_error_matches(session->load_error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED) ||
+    return (session->strays && !is_lowered(wanted)) ||
+           g_error_matches(session->load_error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED) ||
            (session->limit != wanted->limit &&
             g_error_matches(session->load_error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY));
 }
@@ -393,9 +428,12 @@ static gboolean join_loading(GpudlSession *session, const Wanted *wanted, GCance
         handler = g_cancellable_connect(cancellable, G_CALLBACK(wake_waiters), NULL, NULL);
     lock_registry();
     waited = wait_loaded(session, cancellable);
-    good = waited && session->state == GPUDL_SESSION_READY;
-    *again = waited && !good && failed_alone(session, wanted);
-    if (waited && !good && !*again)
+    good = waited && session->state == GPUDL_SESSION_READY && !(session->strays && is_lowered(wanted));
+    *again = waited && session->state == GPUDL_SESSION_FAILED && failed_alone(session, wanted);
+    if (waited && !good && !session->load_error) /* somebody insisted on the precision, and has it */
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "model '%s' does not bear %s", session->model->name,
+                    gpudl_precision_name((GpudlPrecision)session->params.precision));
+    else if (waited && !good && !*again)
         g_propagate_error(error, g_error_copy(session->load_error));
     g_mutex_unlock(&registry_lock);
     if (cancellable)
@@ -432,8 +470,10 @@ static gboolean join(GpudlSession *session, const Wanted *wanted, GCancellable *
     return check_limit(&info, wanted, prefix, error);
 }
 
+/* *strays: there is none because the model does not bear the precision that "auto" came to; *told_first: nobody else
+ * tells of it, as who loads does to those that wait for him. */
 static GpudlSession *acquire(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, GCancellable *cancellable,
-                             GError **error)
+                             gboolean *strays, gboolean *told_first, GError **error)
 {
     g_autofree gchar *key = make_key(model, device, &wanted->params);
 
@@ -443,6 +483,10 @@ static GpudlSession *acquire(GpudlModel *model, GpudlDevice *device, const Wante
 
         if (is_new ? load(session, wanted, error) : join(session, wanted, cancellable, &again, error))
             return session;
+        lock_registry();
+        *strays = session->state != GPUDL_SESSION_LOADING && session->strays && is_lowered(wanted);
+        *told_first = is_new || session->state == GPUDL_SESSION_READY;
+        g_mutex_unlock(&registry_lock);
         gpudl_session_unref(session);
         if (!again)
             return NULL;
@@ -497,14 +541,43 @@ static GpudlDevice *find_device(const GpudlSessionConfig *config, GError **error
     return device;
 }
 
+static GpudlSession *acquire_wide(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config,
+                                  GCancellable *cancellable, GError **error)
+{
+    GpudlSessionConfig wide = *config;
+    g_auto(Wanted) wanted = {.limit = 0};
+    gboolean strays, told_first;
+
+    wide.precision = GPUDL_PRECISION_FP32;
+    return resolve(model, device, &wide, &wanted, error)
+               ? acquire(model, device, &wanted, cancellable, &strays, &told_first, error)
+               : NULL;
+}
+
+/* Where the backend takes a lower precision for "auto" that the model does not bear, fp32 is taken, and it is said. */
 static GpudlSession *acquire_on(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config,
                                 GCancellable *cancellable, GError **error)
 {
     g_auto(Wanted) wanted = {.limit = 0};
+    g_autoptr(GError) reason = NULL;
+    gboolean strays = FALSE, told_first = FALSE;
+    GpudlSession *session;
 
     if (!check_config(model, config, device->backend, error) || !resolve(model, device, config, &wanted, error))
         return NULL;
-    return acquire(model, device, &wanted, cancellable, error);
+    if (is_lowered(&wanted) && gpudl_precision_is_refused(wanted.cache_dir, model, device, wanted.params.precision))
+        return acquire_wide(model, device, config, cancellable, error);
+    session = acquire(model, device, &wanted, cancellable, &strays, &told_first, &reason);
+    if (session || !strays) {
+        if (!session)
+            g_propagate_error(error, g_steal_pointer(&reason));
+        return session;
+    }
+    if (told_first) {
+        g_log("gpudl", G_LOG_LEVEL_WARNING, "%s; fp32 is taken instead", reason->message);
+        gpudl_precision_refuse(wanted.cache_dir, model, device, wanted.params.precision);
+    }
+    return acquire_wide(model, device, config, cancellable, error);
 }
 
 GpudlSession *gpudl_session_prepare(GpudlModel *model, const GpudlSessionConfig *config, GCancellable *cancellable,

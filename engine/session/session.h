@@ -97,6 +97,7 @@ struct _GpudlSession {
     gchar *key;
     gboolean listed;
     GpudlSessionState state;
+    gboolean strays; /* READY or FAILED: its precision moves the model's golden sample, which "auto" does not take */
     GError *load_error;
 
     /* fixed before open() */
