@@ -391,7 +391,8 @@ gst_gpudl_overlay_finalize (GObject * object)
 
 /* What composes overlays in CUDA memory does not exist: these frames would pass
  * without a drawing, or end in an error of another element. They are left out of
- * what is offered, so that who has a choice takes another memory. */
+ * what is offered once frames may come, so that who has a choice takes another
+ * memory. Before, elements are linked, and who links them is told nothing. */
 static gboolean
 gst_gpudl_overlay_query (GstPad * pad, GstObject * parent, GstQuery * query)
 {
@@ -409,14 +410,15 @@ gst_gpudl_overlay_query (GstPad * pad, GstObject * parent, GstQuery * query)
   }
   if (!gst_pad_query_default (pad, parent, query))
     return FALSE;
-  if (GST_QUERY_TYPE (query) != GST_QUERY_CAPS)
+  if (GST_QUERY_TYPE (query) != GST_QUERY_CAPS
+      || GST_STATE (self) < GST_STATE_PAUSED)
     return TRUE;
   gst_query_parse_caps_result (query, &answer);
   answer = gst_gpudl_feature_remove (gst_caps_ref (answer),
       GST_GPUDL_CUDA_FEATURE);
   gst_query_set_caps_result (query, answer);
   gst_caps_unref (answer);
-  if (GST_PAD_IS_SINK (pad) && GST_STATE (self) >= GST_STATE_PAUSED
+  if (GST_PAD_IS_SINK (pad)
       && gst_gpudl_feature_is_asked_for (query, GST_GPUDL_CUDA_FEATURE)
       && g_atomic_int_compare_and_exchange (&self->memory_told, FALSE, TRUE))
     GST_ELEMENT_WARNING (self, CORE, NEGOTIATION, (_(UNDRAWN_TEXT)),
