@@ -39,6 +39,7 @@ find_parts() { # sets $gpudl to the command, "" if it is not there, and the envi
     if [ -e "$build/plugin/libgstgpudl.so" ]; then
         prepend GST_PLUGIN_PATH "$build/plugin"
         prepend GPUDL_BACKEND_PATH "$build/engine/cpu"
+        [ ! -e "$build/engine/cuda/gpudl-cuda.so" ] || prepend GPUDL_BACKEND_PATH "$build/engine/cuda"
         gpudl=$build/tools/gpudl
     elif [ -n "${GPUDL_BUILD:-}" ]; then
         fail "GPUDL_BUILD: $build/plugin/libgstgpudl.so is not there: build it with 'ninja -C $build', or unset GPUDL_BUILD"
@@ -72,6 +73,7 @@ need_elements() { # need_elements NAME...: all have to be there
     for element in "$@"; do
         has_element "$element" && continue
         case $element in
+        nv* | cuda*) fail "GStreamer's element $element is missing: it is in gstreamer1.0-plugins-bad (Debian), and there where an NVIDIA driver is; 'gpudl doctor' says what was found" ;;
         gpudl*) [ -n "${GST_PLUGIN_PATH:-}" ] || fail "$element is neither built in $build nor installed: run 'make demo' or 'make install', or set GST_PLUGIN_PATH to the folder of libgstgpudl.so" ;;
         esac
         fail "GStreamer's element $element is missing; 'gpudl doctor' says what to install"
@@ -162,12 +164,55 @@ common_option() {
     esac
 }
 
-common_usage() {
+common_usage() { # common_usage [BACKEND]: the only one that can be asked for
     echo "  --model FILE      the network: a net.bin or an .onnx (default: \$GPUDL_MODEL, else the demo's)"
-    echo "  --backend NAME    auto, cuda, cpu or ref (default auto)"
+    echo "  --backend NAME    ${1:-auto, cuda, cpu or ref (default auto)}"
     echo "  -h, --help        this"
     echo "The built tree is used when there is one (\$GPUDL_BUILD, else ../build), else what is installed."
     echo "Ctrl-C ends it properly, with exit code 130; pressed again, at once."
+}
+
+# ---- on an NVIDIA GPU -------------------------------------------------------------------------------------------------
+
+codec=h264
+gpu_memory=('video/x-raw(memory:CUDAMemory)')
+
+gpu_usage() {
+    echo "  --codec NAME      what the video is coded in: h264 or h265 (default h264)"
+    common_usage cuda
+}
+
+# As common_option().
+gpu_option() {
+    case $1 in
+    --codec)
+        [ $# -ge 2 ] || usage_error "--codec needs h264 or h265"
+        codec=$2
+        shifted=2
+        ;;
+    --codec=*)
+        codec=${1#*=}
+        shifted=1
+        ;;
+    esac
+}
+
+need_gpu() { # need_gpu NAME...: the decoder, a gpudlinfer that reads what it writes, and these elements have to be there
+    case $codec in
+    h264 | h265) ;;
+    *) usage_error "--codec: found '$codec', expected h264 or h265" ;;
+    esac
+    case $backend in
+    auto | cuda) backend=cuda ;;
+    *) usage_error "--backend: found '$backend', expected cuda: the frames are in the GPU's memory" ;;
+    esac
+    need_elements "nv${codec}dec" cudadownload "${codec}parse" gpudlinfer "$@"
+    [[ $(gst-inspect-1.0 gpudlinfer) == *memory:CUDAMemory* ]] ||
+        fail "this gpudlinfer takes no frames in the GPU's memory: it was built without gstreamer-cuda-1.0; install libgstreamer-plugins-bad1.0-dev (Debian) and build it again"
+}
+
+gpu_source() { # gpu_source FILE-OR-URI: sets $source to what decodes it there
+    source=(urisourcebin uri="$(to_uri "$1")" ! parsebin ! "${codec}parse" ! "nv${codec}dec")
 }
 
 # ---- running ----------------------------------------------------------------------------------------------------------
@@ -237,12 +282,12 @@ run() { # run WORDS...: gst-launch's words, to their end; does not return
 }
 
 # Labels as text: what gpudlinfer's message of a frame says, as one line with the time of day.
-print_labels() { # print_labels LINE
+print_labels() { # print_labels LINE [WHOSE]
     local pattern=' label=\(string\)("([^"\\]|\\.)*"|[^,;]*), id=\(int\)([0-9]+), confidence=\(double\)([^,;]*)'
     [[ $1 =~ $pattern ]] || return 0
     local label=${BASH_REMATCH[1]//\\/}
     label=${label#\"}
-    LC_NUMERIC=C printf '%(%T)T  %.3f  %s (%s)\n' -1 "${BASH_REMATCH[4]}" "${label%\"}" "${BASH_REMATCH[3]}"
+    LC_NUMERIC=C printf '%(%T)T  %.3f  %s (%s)%s\n' -1 "${BASH_REMATCH[4]}" "${label%\"}" "${BASH_REMATCH[3]}" "${2:+  $2}"
 }
 
 # What gst-launch-1.0 says, heard as it says it: whether frames come, and why they don't.
@@ -348,10 +393,14 @@ failure() { # what went wrong, from what was heard, in one line
     echo "${text:-gst-launch-1.0 ended with exit code $status}"
 }
 
+name_of() { # name_of LINE: what is to be said of where a frame came from
+    :
+}
+
 run_labels() { # run_labels WORDS...: as run(), each frame's label printed as text
     show_command -m "$@"
     catch_signals
-    on_frame() { print_labels "$1"; }
+    on_frame() { print_labels "$1" "$(name_of "$1")"; }
     launch_heard -m "$@"
     listen 0
     [ -z "$interrupted" ] || exit "$interrupted"

@@ -4,14 +4,19 @@
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
+# the same on an NVIDIA GPU goes by another name
+on_gpu=
+[ "${0##*/}" != gpu-rtsp.sh ] || on_gpu=1
+
 usage() {
-    echo "Usage: rtsp.sh [OPTION...] rtsp://ADDRESS [OUTPUT]"
+    echo "Usage: ${0##*/} [OPTION...] rtsp://ADDRESS [OUTPUT]"
     echo "Shows what a network camera sees, with its labels, in a window, or writes it to OUTPUT (.webm, .avi without vp8enc)."
     echo "Without a display and OUTPUT the labels are printed as text instead, a line a frame."
     echo "When the camera goes away it is tried again after 1, 2, 4, 8, 16, 30, 30 .. s, until Ctrl-C; a refused password and"
     echo "the like end it. No file is overwritten: each part of OUTPUT gets a name that is free, name.webm, name-2.webm .."
+    [ -z "$on_gpu" ] || echo "The GPU decodes and classifies; frames stay in its memory until they are drawn on."
     echo "  --latency MS      jitter buffer (default 200)"
-    common_usage
+    if [ -n "$on_gpu" ]; then gpu_usage; else common_usage; fi
 }
 
 address=
@@ -19,6 +24,7 @@ output=
 latency=200
 while [ $# -gt 0 ]; do
     common_option "$@"
+    [ "$shifted" -gt 0 ] || [ -z "$on_gpu" ] || gpu_option "$@"
     if [ "$shifted" -gt 0 ]; then
         shift "$shifted"
         continue
@@ -57,7 +63,11 @@ case $second in
 '' | 0* | *[!0-9]*) fail "GPUDL_RECONNECT_SECOND_MS: found '$second', expected a number of milliseconds from 1 on" ;;
 esac
 
-need_elements rtspsrc decodebin videoconvert gpudlinfer gpudloverlay
+if [ -n "$on_gpu" ]; then
+    need_gpu rtspsrc "rtp${codec}depay" videoconvert gpudloverlay
+else
+    need_elements rtspsrc decodebin videoconvert gpudlinfer gpudloverlay
+fi
 find_model
 if [ -n "$output" ]; then
     find_encoder
@@ -69,15 +79,22 @@ fi
 newest=(queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0)
 due=(queue max-size-buffers=0 max-size-bytes=0 max-size-time=$(((latency + 1000) * 1000000)))
 # no udp-reconnect: a server that was started again knows nothing of the old session, and sends nothing
-source=(rtspsrc location="$address" latency="$latency" udp-reconnect=false ! "application/x-rtp,media=video" ! decodebin)
+source=(rtspsrc location="$address" latency="$latency" udp-reconnect=false ! "application/x-rtp,media=video")
+if [ -n "$on_gpu" ]; then
+    source+=(! "rtp${codec}depay" ! "${codec}parse" ! "nv${codec}dec" ! "${gpu_memory[@]}")
+    to_drawing=(cudadownload ! gpudloverlay)
+else
+    source+=(! decodebin ! videoconvert)
+    to_drawing=(gpudloverlay)
+fi
 infer=(gpudlinfer model="$model" backend="$backend")
 
 pipeline() { # pipeline FILE: sets $words
-    words=("${source[@]}" ! videoconvert ! "${newest[@]}" ! "${infer[@]}")
+    words=("${source[@]}" ! "${newest[@]}" ! "${infer[@]}")
     if [ -n "$output" ]; then
-        words=(-e "${words[@]}" post-messages=all ! gpudloverlay ! videoconvert ! "${encoder[@]}" ! filesink location="$1")
+        words=(-e "${words[@]}" post-messages=all ! "${to_drawing[@]}" ! videoconvert ! "${encoder[@]}" ! filesink location="$1")
     elif [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
-        words+=(post-messages=all ! "${due[@]}" ! gpudloverlay ! videoconvert ! autovideosink)
+        words+=(post-messages=all ! "${due[@]}" ! "${to_drawing[@]}" ! videoconvert ! autovideosink)
     else
         words+=(top-k=1 post-messages=all ! fakesink)
     fi

@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 
-from harness import BUILD, Running, SCRIPTS, check, launch, main, net, script, shell, stub, test
+from harness import BUILD, Running, SCRIPTS, check, launch, main, net, on_no_gpu, script, shell, stub, test
 
-ALL = ["file.sh", "camera.sh", "rtsp.sh", "pictures.sh", "json-lines.sh", "display.sh"]
+ALL = ["file.sh", "camera.sh", "rtsp.sh", "pictures.sh", "json-lines.sh", "display.sh", "gpu-file.sh", "gpu-many.sh", "gpu-rtsp.sh"]
+GPU = ["gpu-file.sh", "gpu-many.sh", "gpu-rtsp.sh"]
 TURNED = SCRIPTS.parent / "tests" / "pipelines" / "turned.mp4"
 
 
@@ -122,6 +123,75 @@ def missing_tools_are_said_in_one_line(dir):
         (tools / name).symlink_to(shutil.which(name))
     result = script("file.sh", *net(dir), dir / "smpte.avi", code=1, env=shell(GPUDL_BUILD=BUILD, PATH=tools))
     check(result.stderr == "file.sh: gst-launch-1.0 is missing: install gstreamer1.0-tools (Debian)\n", result.stderr)
+
+
+def gpu_input(name, dir):
+    return "rtsp://127.0.0.1:1/x" if name == "gpu-rtsp.sh" else TURNED
+
+
+@test
+def gpu_scripts_say_what_is_missing_in_one_line(dir):
+    """Whether or not this machine has a GPU."""
+    model = "--model", dir / "net.bin"
+    for folder, without, says in [
+        ("no-nvdec", "nvh264dec", "GStreamer's element nvh264dec is missing: it is in gstreamer1.0-plugins-bad (Debian), and there where an NVIDIA"),
+        ("no-download", "cudadownload", "GStreamer's element cudadownload is missing: it is in"),
+        ("no-infer", "gpudlinfer", "GStreamer's element gpudlinfer is missing"),
+    ]:
+        env = shell(GPUDL_BUILD=BUILD, **stub(dir / folder, "gst-inspect-1.0", f"""case $1 in {without}) exit 1 ;;
+    nv* | cuda*) exit 0 ;; esac; exec "$real" "$@" """))
+        for name in GPU:
+            result = script(name, *model, gpu_input(name, dir), code=1, env=env)
+            check(result.stderr.startswith(f"{name}: {says}"), result.stderr)
+            check(result.stderr.count("\n") == 1, result.stderr)
+    env = shell(GPUDL_BUILD=BUILD, **stub(dir / "no-memory", "gst-inspect-1.0", """case $1 in nv* | cuda*) exit 0 ;;
+    gpudlinfer) "$real" "$1" | grep -v CUDAMemory; exit ;; esac; exec "$real" "$@" """))
+    for name in GPU:
+        result = script(name, *model, gpu_input(name, dir), code=1, env=env)
+        check(result.stderr.startswith(f"{name}: this gpudlinfer takes no frames in the GPU's memory"), result.stderr)
+        check(result.stderr.count("\n") == 1, result.stderr)
+        for option, says in (("--backend=cpu", "--backend: found 'cpu', expected cuda"), ("--codec=mpeg", "--codec: found 'mpeg', expected h264"),
+                             ("--codec", "--codec needs h264 or h265")):
+            result = script(name, *model, *([gpu_input(name, dir), option] if option == "--codec" else [option, gpu_input(name, dir)]), code=2)
+            check(result.stderr.startswith(f"{name}: {says}"), result.stderr)
+
+
+def can_decode():
+    return subprocess.run(["gst-inspect-1.0", "avdec_h264"], capture_output=True).returncode == 0
+
+
+@test
+def gpu_file_tells_or_draws_every_frame(dir):
+    if not can_decode():
+        return "needs avdec_h264"
+    env = shell(GPUDL_BUILD=BUILD, **on_no_gpu(dir / "gpu"))
+    result = script("gpu-file.sh", "--model", dir / "net.bin", TURNED, env=env)
+    lines = result.stdout.splitlines()
+    check(len(lines) == 10, f"{len(lines)} frames of 10: {result.stdout[-300:]}")
+    for line in lines:
+        time, confidence, label, id = line.split()
+        check(len(time) == 8 and 0 < float(confidence) <= 1 and id.startswith("("), line)
+    check("nvh264dec ! video/x-raw\\(memory:CUDAMemory\\) ! gpudlinfer" in result.stderr, result.stderr)
+    check("videoconvert" not in result.stderr and "cudadownload" not in result.stderr, result.stderr)
+    suffix = next(p for p in dir.iterdir() if p.name.startswith("annotated.")).suffix
+    result = script("gpu-file.sh", "--model", dir / "net.bin", TURNED, dir / f"drawn{suffix}", env=env)
+    check("! cudadownload ! gpudloverlay !" in result.stderr, result.stderr)
+    check(len(script("json-lines.sh", *net(dir), dir / f"drawn{suffix}").stdout.splitlines()) == 10)
+
+
+@test
+def gpu_many_tells_whose_frame_it_is(dir):
+    if not can_decode():
+        return "needs avdec_h264"
+    env = shell(GPUDL_BUILD=BUILD, **on_no_gpu(dir / "gpu"))
+    other = dir / "other clip.mp4"
+    shutil.copy(TURNED, other)
+    lines = script("gpu-many.sh", "--model", dir / "net.bin", TURNED, other, env=env).stdout.splitlines()
+    for file in TURNED, other:
+        mine = [line for line in lines if line.endswith(f"  {file}")]
+        check(len(mine) == 10, f"{len(mine)} of 10 frames of {file}")
+    result = script("gpu-many.sh", "--model", dir / "net.bin", TURNED, dir / "none.mp4", env=env, code=1)
+    check(result.stderr == f"gpu-many.sh: {dir}/none.mp4: no such file\n", result.stderr)
 
 
 @test

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import BUILD, Running, SCRIPTS, check, main, net, script, shell, stub, test
+from harness import BUILD, Running, SCRIPTS, check, main, net, on_no_gpu, script, shell, stub, test
 
 SERVER = Path(sys.argv[4]).absolute() if len(sys.argv) > 4 else None
 CLIP = Path(__file__).parent.absolute() / "camera.h264"
@@ -76,6 +76,20 @@ def is_finished(video):
     """The index of a WebM comes last; AVI's header says how many frames there are."""
     data = video.read_bytes()
     return b"\x1c\x53\xbb\x6b" in data[4096:] if video.suffix == ".webm" else data[48:52] != bytes(4)
+
+
+@test
+def a_gpu_is_used_under_the_name_for_it(dir):
+    if not can_serve():
+        return WITHOUT
+    env = settings(**on_no_gpu(dir / "gpu"))
+    with Camera() as camera, Running(dir, "gpu-rtsp.sh", "--model", dir / "net.bin", camera.url, env=env) as run:
+        run.wait_for("labels", lambda: labels(run) >= 10)
+        check("! rtph264depay ! h264parse ! nvh264dec ! video/x-raw\\(memory:CUDAMemory\\) ! queue" in run.stderr, run.stderr)
+        check("backend=cuda" in run.stderr and "videoconvert" not in run.stderr, run.stderr)
+        camera.stop()
+        run.wait_for("waits", lambda: len(delays(run)) >= 1)
+        check(f"gpu-rtsp.sh: {camera.url}: the camera ended the stream; trying again in 0.1 s\n" in run.stderr, run.stderr)
 
 
 @test
