@@ -114,6 +114,7 @@ new_frame (GstCudaContext * context, GstCudaStream * stream, guint n)
   g_autoptr (GstCaps) caps = gst_caps_from_string (NV12);
   GstBuffer *buffer;
 
+  gst_cuda_memory_init_once ();
   gst_buffer_pool_config_set_params (config, caps, 36, 0, 0);
   config_set_stream (config, stream);
   g_assert_true (gst_buffer_pool_set_config (pool, config));
@@ -153,6 +154,24 @@ new_harness (GstCudaContext ** context)
   h = plugin_test_harness (element, NV12);
   *context = (GstCudaContext *) GST_GPUDL_INFER (h->element)->cuda.context;
   return h;
+}
+
+/* In a process where nobody else has used CUDA memory before. */
+static void
+test_first_pool (void)
+{
+  g_autoptr (GstCaps) caps = gst_caps_from_string (NV12);
+  g_autoptr (GstQuery) query = gst_query_new_allocation (caps, TRUE);
+  g_autoptr (GstBufferPool) pool = NULL;
+  GstCudaContext *context;
+  GstHarness *h = new_harness (&context);
+
+  g_assert_true (gst_pad_peer_query (h->srcpad, query));
+  gst_query_parse_nth_allocation_pool (query, 0, &pool, NULL, NULL, NULL);
+  g_assert_true (GST_IS_CUDA_BUFFER_POOL (pool));
+  gst_clear_object (&pool);
+  g_clear_pointer (&query, gst_query_unref);
+  plugin_test_teardown (h);
 }
 
 /* Two frames of two streams are handed on before they are written; each is classified as what it becomes. */
@@ -235,12 +254,11 @@ main (int argc, char **argv)
   plugin_test_init (&argc, &argv);
   GST_ELEMENT_REGISTER (gpudlinfer, NULL);
   open_driver ();
-  gst_cuda_load_library ();
-  gst_cuda_memory_init_once ();
   plugin_fake_init ();
   model_path = plugin_fake_model ("net.bin", PLUGIN_FAKE_CLASSES, 1, FALSE);
 
 #define ADD(name, func) g_test_add_func ("/cuda-streams/" name, func)
+  ADD ("first-pool-of-the-process-is-the-elements", test_first_pool);
   ADD ("frames-are-read-when-their-stream-has-completed-them", test_order);
   ADD ("frames-without-a-stream-are-complete", test_no_stream);
   ADD ("flush-while-a-frame-is-incomplete", test_flush);

@@ -364,8 +364,13 @@ test_held (void)
   h = new_harness (NV12, NULL);
   context = context_of (h);
   FAKE_SET (fake, does.hold, 1);
-  for (guint i = 0; i < 3; i++)
-    push (h, new_frame (context, i));
+  for (guint i = 0; i < 3; i++) {
+    GstBuffer *buffer = new_frame (context, i);
+
+    push (h, buffer);
+    /* with one owner it stays writable */
+    g_assert_cmpint (GST_MINI_OBJECT_REFCOUNT_VALUE (buffer), ==, 1);
+  }
   FAKE_AWAIT (fake, running, 1);
   g_usleep (20000);             /* the fake reads them all the while */
   g_assert_cmpuint (driver->blocks, ==, 3);
@@ -583,8 +588,11 @@ test_primary (void)
     g_assert_true (found == context);
   }
   g_clear_pointer (&message, gst_message_unref);
+  plugin_test_teardown (h);
+  /* who has it may use it, whoever made it */
+  g_assert_cmpuint (FAKE_SEEN (fake, devices), ==, 1);
   g_clear_object (&context);
-  teardown (h);
+  check_driver ();
 }
 
 /* Two elements of a pipeline, and two pipelines, have one context, one device and one network. */

@@ -5,6 +5,8 @@
  * context, more contexts popped than pushed. Memory that has been freed, and the page behind each block, can't be
  * touched, so that whoever reads a frame too late or too far is found.
  *
+ * GPUDL_TEST_DRIVER in the environment keeps it from starting: "fails" at once, "slow" after 2 s.
+ *
  * A context is a FakeContext (tests/fake/fake.h), so that the fake backend works in those made here, and the backend's
  * own may be pushed here. A stream is a FakeStream.
  */

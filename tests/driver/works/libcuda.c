@@ -18,8 +18,8 @@ typedef enum {
     OUT_OF_MEMORY = 2,
     INVALID_DEVICE = 101,
     INVALID_CONTEXT = 201,
-    INVALID_HANDLE = 400,
-    NOT_SUPPORTED = 801
+    NOT_SUPPORTED = 801,
+    SYSTEM_NOT_READY = 802
 } Result;
 
 typedef struct Block {
@@ -116,9 +116,13 @@ VISIBLE Result cuDeviceCanAccessPeer(int *can, int device, int peer);
 
 Result cuInit(unsigned flags)
 {
+    const char *how = getenv("GPUDL_TEST_DRIVER");
+
     (void)flags;
     count(&driver.inits, 1);
-    return SUCCESS;
+    if (how != NULL && strcmp(how, "slow") == 0)
+        sleep(2);
+    return how == NULL ? SUCCESS : SYSTEM_NOT_READY;
 }
 
 Result cuDriverGetVersion(int *version)
