@@ -4,11 +4,12 @@
  *
  *  1. down: each thread takes 8 neighbouring bytes of a plane and sums them over the rows of the window, bytes being
  *     bytes: what they mean does not matter yet. Two rows are interleaved so that dp2a multiplies both with 16-bit
- *     weights; a weight is two such halves, so sums are exact. The sums go to shared memory as float32;
+ *     weights; a weight is two such halves, so sums are exact. The sums go to shared memory as float32, those of a
+ *     word's two bytes as one;
  *  2. across: each thread takes one column and sums its window of each component there;
  *  3. matrix, normalisation, store.
  *
- * Windows that do not fit are taken in pieces: VALUES bytes of a row over all planes, SLAB rows at a time.
+ * Windows that do not fit are taken in pieces: VALUES bytes or words of a row over all planes, SLAB rows at a time.
  *
  * Where windows are small (nearest, enlarging, a little shrinking) that is more work than they are: there a thread
  * reads the samples of its pixels itself.
@@ -43,7 +44,7 @@ template <int ROWS, int THREADS> struct Shared {
     int32_t row_begin[2], row_end[2];       /* by sampling: union of the windows of all rows */
     int32_t column_begin[2], column_end[2]; /* of the tile */
     int32_t start[3];                       /* byte of a plane's row at which its piece begins; may be negative */
-    int32_t base[4];                        /* where the piece lies in values; [3]: end */
+    int32_t base[4];                        /* where the piece lies in values, counted in bytes; [3]: end */
     float weight_sum[2][ROWS];
     GpudlPreprocTaps row_taps[2][ROWS]; /* of the direct way */
     uint2 weights[2][ROWS][SLAB / 2];   /* of two rows each: .x upper halves, .y GPUDL_JOB_LOW_BITS lower bits */
@@ -74,6 +75,10 @@ __device__ __forceinline__ int dot_high(unsigned w, unsigned b, int sum)
 template <int ROWS> struct Sums {
     int high[ROWS][UNIT], low[ROWS][UNIT];
 
+    __device__ __forceinline__ float byte(int r, int i) const
+    {
+        return (float)high[r][i] * (1 << GPUDL_JOB_LOW_BITS) + (float)low[r][i];
+    }
     __device__ __forceinline__ void add(uint2 a, uint2 b, const uint2 (*weights)[SLAB / 2], int pair)
     {
         const unsigned v[4] = {__byte_perm(a.x, b.x, 0x5140), __byte_perm(a.x, b.x, 0x7362),
@@ -116,9 +121,9 @@ template <int ALIGN> __device__ __forceinline__ uint2 load(const uint8_t *p, int
     return v;
 }
 
-template <int ALIGN, int ROWS>
+template <int ALIGN, bool WORDS, int ROWS>
 __device__ __forceinline__ void sum_rows(Sums<ROWS> &sums, const uint8_t *p, int64_t stride, int rows,
-                                         const uint2 (*weights)[SLAB / 2], int first, int last)
+                                         const uint2 (*weights)[SLAB / 2], int first, int last, unsigned mask)
 {
     constexpr int PAIRS = ALIGN == 1 ? 1 : FLIGHT / 2;
 
@@ -131,13 +136,17 @@ __device__ __forceinline__ void sum_rows(Sums<ROWS> &sums, const uint8_t *p, int
         for (int i = 0; i < 2 * PAIRS; i++, p += stride)
             v[i] = 2 * pair + i < rows ? load<ALIGN>(p, first, last) : make_uint2(0, 0);
 #pragma unroll
+        for (int i = 0; i < 2 * PAIRS && WORDS; i++)
+            v[i] = make_uint2(v[i].x & mask, v[i].y & mask);
+#pragma unroll
         for (int i = 0; i < PAIRS; i++)
             sums.add(v[2 * i], v[2 * i + 1], weights, pair + i);
     }
 }
 
 /* the rows slab .. slab + SLAB of all windows, of the bytes that thread item of the piece has */
-template <int ROWS, int THREADS> __device__ __forceinline__ void sum_unit(Shared<ROWS, THREADS> &s, int item, int slab)
+template <bool WORDS, int ROWS, int THREADS>
+__device__ __forceinline__ void sum_unit(Shared<ROWS, THREADS> &s, int item, int slab)
 {
     const int at = item * UNIT;
     const int plane = at >= s.base[2] ? 2 : at >= s.base[1] ? 1 : 0;
@@ -147,22 +156,24 @@ template <int ROWS, int THREADS> __device__ __forceinline__ void sum_unit(Shared
     const int64_t stride = s.job.strides[plane];
     const uint8_t *p = s.job.planes[plane] + row * stride + byte;
     const int first = -byte, last = s.job.row_bytes[plane] - byte;
+    const unsigned mask = WORDS ? s.job.word_mask * 0x10001u : 0;
     Sums<ROWS> sums = {};
 
     if (rows <= 0)
         return;
-    if (first > 0 || last < UNIT || stride % 4 != 0)
-        sum_rows<1>(sums, p, stride, rows, s.weights[half], first, last);
+    /* words at an odd address stay whole, so their units are not aligned */
+    if (first > 0 || last < UNIT || stride % 4 != 0 || (WORDS && (uintptr_t)p % UNIT != 0))
+        sum_rows<1, WORDS>(sums, p, stride, rows, s.weights[half], first, last, mask);
     else if (stride % 8 != 0)
-        sum_rows<4>(sums, p, stride, rows, s.weights[half], first, last);
+        sum_rows<4, WORDS>(sums, p, stride, rows, s.weights[half], first, last, mask);
     else
-        sum_rows<8>(sums, p, stride, rows, s.weights[half], first, last);
+        sum_rows<8, WORDS>(sums, p, stride, rows, s.weights[half], first, last, mask);
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
 #pragma unroll
-        for (int i = 0; i < UNIT; i++) {
-            const float sum = (float)sums.high[r][i] * (1 << GPUDL_JOB_LOW_BITS) + (float)sums.low[r][i];
-            float *value = &s.values[r][place(at + i)];
+        for (int i = 0; i < UNIT / (WORDS ? 2 : 1); i++) {
+            const float sum = WORDS ? sums.byte(r, 2 * i) + 256.f * sums.byte(r, 2 * i + 1) : sums.byte(r, i);
+            float *value = &s.values[r][place(WORDS ? at / 2 + i : at + i)];
 
             *value = slab == 0 ? sum : *value + sum;
         }
@@ -210,14 +221,14 @@ __device__ __forceinline__ void gather_as(const Shared<ROWS, THREADS> &s, Column
     const GpudlPreprocJobAxis &axis = s.job.x[half];
     const GpudlPreprocTaps taps = gpudl_job_taps(&axis, METHOD, i);
     const int begin = max(taps.begin, u0), end = min(taps.end, u1);
-    const int step = s.job.component_step[first];
+    const int word = s.job.word_mask != 0, step = s.job.component_step[first] >> word;
     int at[N];
 
 #pragma unroll
     for (int n = 0; n < N; n++) {
         const int plane = s.job.component_plane[first + n];
 
-        at[n] = s.base[plane] - s.start[plane] + s.job.component_offset[first + n] + begin * step;
+        at[n] = ((s.base[plane] - s.start[plane] + s.job.component_offset[first + n]) >> word) + begin * step;
     }
 
     float middle = gpudl_job_middle(&taps, begin);
@@ -330,40 +341,45 @@ template <int TAPS> struct Window {
     }
 };
 
-/* a byte as float32, without a conversion's low rate */
-__device__ __forceinline__ float byte_value(uint8_t byte)
+/* a byte or word as float32, without a conversion's low rate */
+__device__ __forceinline__ float sample_value(unsigned sample)
 {
-    return __uint_as_float(0x4b000000u | byte) - 8388608.f;
+    return __uint_as_float(0x4b000000u | sample) - 8388608.f;
 }
 
-template <int TAPS>
+template <bool WORDS> __device__ __forceinline__ unsigned load_sample(const GpudlPreprocJob &job, const uint8_t *p)
+{
+    return WORDS ? (unsigned)gpudl_job_word(&job, __ldg(p), __ldg(p + 1)) : __ldg(p);
+}
+
+template <int TAPS, bool WORDS>
 __device__ __forceinline__ float direct_component(const GpudlPreprocJob &job, int k, const Window<TAPS> &x,
                                                   const Window<TAPS> &y)
 {
     const int plane = job.component_plane[k], step = job.component_step[k];
     const uint8_t *p = job.planes[plane] + job.component_offset[k];
-    uint8_t bytes[TAPS][TAPS];
+    unsigned samples[TAPS][TAPS];
     float sum = 0.f;
 
 #pragma unroll
     for (int t = 0; t < TAPS; t++)
 #pragma unroll
         for (int u = 0; u < TAPS; u++)
-            bytes[t][u] = __ldg(p + (int64_t)y.sample(t) * job.strides[plane] + x.sample(u) * step);
+            samples[t][u] = load_sample<WORDS>(job, p + (int64_t)y.sample(t) * job.strides[plane] + x.sample(u) * step);
 #pragma unroll
     for (int t = 0; t < TAPS; t++) {
         float row = 0.f;
 
 #pragma unroll
         for (int u = 0; u < TAPS; u++)
-            row += x.weight[u] * byte_value(bytes[t][u]);
+            row += x.weight[u] * sample_value(samples[t][u]);
         sum += y.weight[t] * row;
     }
     return sum / (x.sum * y.sum);
 }
 
 /* windows of at most TAPS samples each way: a thread takes the pixels of its column, from the bytes to the output */
-template <int TAPS, int ROWS, int THREADS>
+template <int TAPS, bool WORDS, int ROWS, int THREADS>
 __device__ __forceinline__ void direct_tile(Shared<ROWS, THREADS> &s, const Output &out, int n, int y0, int x,
                                             bool mine, int ra, int rb)
 {
@@ -387,16 +403,27 @@ __device__ __forceinline__ void direct_tile(Shared<ROWS, THREADS> &s, const Outp
             Window<TAPS> wy;
 
             wy.set(s.job.y[0], s.row_taps[0][r], s.job.method);
-            component[0] = direct_component(s.job, 0, wx[0], wy);
+            component[0] = direct_component<TAPS, WORDS>(s.job, 0, wx[0], wy);
             if (half_y)
                 wy.set(s.job.y[1], s.row_taps[1][r], s.job.method);
             if (s.job.n_components == 3) {
-                component[1] = direct_component(s.job, 1, wx[1], wy);
-                component[2] = direct_component(s.job, 2, wx[1], wy);
+                component[1] = direct_component<TAPS, WORDS>(s.job, 1, wx[1], wy);
+                component[2] = direct_component<TAPS, WORDS>(s.job, 2, wx[1], wy);
             }
         }
         write_pixel(s.job, out, n, y0 + r, x, inside, component);
     }
+}
+
+/* the same of words; a call, so that it takes no registers from what bytes need */
+template <int ROWS, int THREADS>
+__device__ __noinline__ void direct_words(Shared<ROWS, THREADS> &s, const Output &out, int n, int y0, int x, bool mine,
+                                          int ra, int rb)
+{
+    if (s.job.direct_taps == 2)
+        direct_tile<2, true>(s, out, n, y0, x, mine, ra, rb);
+    else
+        direct_tile<GPUDL_JOB_DIRECT_TAPS, true>(s, out, n, y0, x, mine, ra, rb);
 }
 
 /* where the pieces of all planes lie that hold the pixels c0 .. c1; both even */
@@ -409,7 +436,9 @@ template <int ROWS, int THREADS> __device__ __forceinline__ void place_piece(Sha
         if (plane < s.job.n_planes) {
             const int half = s.job.plane_half_x[plane], step = s.job.plane_step[plane];
             const int begin = (c0 >> half) * step, end = min((c1 >> half) * step, s.job.row_bytes[plane]);
-            const int start = begin - (int)((uintptr_t)(s.job.planes[plane] + begin) % UNIT);
+            /* words begin where they did */
+            const int before = (int)((uintptr_t)(s.job.planes[plane] + begin) % UNIT);
+            const int start = begin - (s.job.word_mask != 0 ? before & ~1 : before);
 
             s.start[plane] = start;
             base += max(end - start + UNIT - 1, 0) / UNIT * UNIT;
@@ -439,7 +468,7 @@ __device__ __forceinline__ void gather_tile(Shared<ROWS, THREADS> &s, int i, boo
     const int half_first = s.job.n_components == 3 && s.job.component_half_x[1];
     const int begin = min(s.column_begin[0], half_first ? 2 * s.column_begin[1] : s.column_begin[0]) & ~1;
     const int end = (max(s.column_end[0], half_first ? 2 * s.column_end[1] : s.column_end[0]) + 1) & ~1;
-    const int piece = (VALUES - SLACK) / s.job.pair_bytes * 2;
+    const int piece = (VALUES - SLACK) / (s.job.word_mask != 0 ? s.job.pair_bytes / 2 : s.job.pair_bytes) * 2;
     const int rows = max(s.row_end[0] - s.row_begin[0], s.row_end[1] - s.row_begin[1]);
 
     for (int c0 = begin; c0 < end; c0 += piece) {
@@ -453,7 +482,10 @@ __device__ __forceinline__ void gather_tile(Shared<ROWS, THREADS> &s, int i, boo
                     fill_weights(s, k % 2, k / 2, j + k / 2, k / 2 >= ra && k / 2 < rb, slab, c0 == begin);
             __syncthreads();
             for (int item = threadIdx.x; item * UNIT < s.base[3]; item += THREADS)
-                sum_unit(s, item, slab);
+                if (s.job.word_mask != 0)
+                    sum_unit<true>(s, item, slab);
+                else
+                    sum_unit<false>(s, item, slab);
             __syncthreads();
         }
         if (mine) {
@@ -500,10 +532,12 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
         if (r >= ra && r < rb)
             s.row_taps[half][r] = gpudl_job_taps(&s.job.y[half], s.job.method, y0 + r - s.job.dst_y);
         __syncthreads();
-        if (x < x1 && s.job.direct_taps == 2)
-            direct_tile<2>(s, out, n, y0, x, mine, ra, rb);
+        if (x < x1 && s.job.word_mask != 0)
+            direct_words(s, out, n, y0, x, mine, ra, rb);
+        else if (x < x1 && s.job.direct_taps == 2)
+            direct_tile<2, false>(s, out, n, y0, x, mine, ra, rb);
         else if (x < x1)
-            direct_tile<GPUDL_JOB_DIRECT_TAPS>(s, out, n, y0, x, mine, ra, rb);
+            direct_tile<GPUDL_JOB_DIRECT_TAPS, false>(s, out, n, y0, x, mine, ra, rb);
         return;
     }
     if (s.job.n_planes != 0 && xa < xb && ra < rb) {

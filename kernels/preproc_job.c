@@ -103,8 +103,6 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
     fault = gpudl_preproc_fault(&readable, pp);
     if (fault != NULL)
         return fault;
-    if (layout->depth > 8)
-        return "10-bit formats (P010_10LE, I420_10LE) have no kernel; convert to NV12 before";
     if (gpudl_preproc_geometry(frame, pp, &geometry) != 0)
         return "frame or network input without pixels";
     gpudl_preproc_color(frame, pp, &color);
@@ -120,9 +118,11 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
     job->dst_y = geometry.dst_y;
     job->dst_width = geometry.dst_width;
     job->dst_height = geometry.dst_height;
+    if (layout->depth > 8)
+        job->word_mask = (uint16_t)(((1 << layout->depth) - 1) << layout->shift);
     for (int c = 0; c < pp->channels; c++) {
         for (int k = 0; k < 3; k++)
-            job->matrix[c][k] = (float)color.matrix[c][k];
+            job->matrix[c][k] = (float)(color.matrix[c][k] / (1 << layout->shift));
         job->offset[c] = (float)color.offset[c];
         job->gain[c] = (float)color.gain[c];
         job->bias[c] = (float)color.bias[c];

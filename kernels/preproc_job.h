@@ -4,8 +4,9 @@
  * parameters, settled on the host, in a struct that a kernel reads. And the arithmetic on it, in functions that compile
  * for both sides, so that what the device computes can be checked on a machine without one.
  *
- * The arithmetic: source samples are bytes. Rows come first: weights are integers in units of 2^-26, sums of weight
- * times byte are exact. Columns follow in float32, then both sums of weights divide. Matrix and normalisation are
+ * The arithmetic: source samples are bytes, or words of two. Rows come first: weights are integers in units of 2^-26,
+ * sums of weight times byte are exact; the two of a word make one in float32. Columns follow in float32, then both sums
+ * of weights divide. Matrix and normalisation are
  * float32. So values differ from the reference by a few roundings of float32 (GPUDL_PREPROC_JOB_BOUND). Which samples
  * belong to a window is decided in double, with the reference's very operations: nearest and area jump there.
  */
@@ -53,16 +54,18 @@ typedef struct {
     int32_t strides[3];   /* bytes */
     int32_t row_bytes[3]; /* of a plane's row, nothing is read behind */
     int32_t dst_x, dst_y, dst_width, dst_height;
-    float matrix[3][3], offset[3]; /* pixel[c] = clamp(offset[c] + sum_k matrix[c][k] * component[k], 0, 255) */
-    float gain[3], bias[3];        /* value[c] = pixel[c] * gain[c] + bias[c] */
-    float pad[3];                  /* value[c] outside the destination rectangle */
+    /* pixel[c] = clamp(offset[c] + sum_k matrix[c][k] * component[k], 0, 255), components in units of a byte or word */
+    float matrix[3][3], offset[3];
+    float gain[3], bias[3]; /* value[c] = pixel[c] * gain[c] + bias[c] */
+    float pad[3];           /* value[c] outside the destination rectangle */
     uint8_t n_planes, n_components;
     uint8_t method;                           /* GpudlScaleMethod */
     uint8_t pair_bytes;                       /* of two neighbouring pixels over all planes */
     uint8_t plane_step[3];                    /* bytes of a position: of a pixel, or of a chroma sample */
     uint8_t plane_half_x[3], plane_half_y[3]; /* 1: half as many positions as pixels */
     uint8_t direct_taps; /* 2 or GPUDL_JOB_DIRECT_TAPS: no window is larger, in either direction; 0: larger ones */
-    uint8_t component_plane[3], component_offset[3], component_step[3], component_half_x[3];
+    uint8_t component_plane[3], component_offset[3], component_step[3], component_half_x[3]; /* offset, step: bytes */
+    uint16_t word_mask; /* bits of a word that count, by value; 0: samples are bytes */
 } GpudlPreprocJob;
 
 /** A slot without a frame. */
@@ -189,6 +192,12 @@ GPUDL_BOTH_SIDES int32_t gpudl_job_row_weight(const GpudlPreprocJobAxis *axis, c
 
 /** Rows that can be summed before the sum of upper halves (at most 2^14 * 255 each) leaves 32 bits. */
 #define GPUDL_JOB_SLAB_ROWS 512
+
+/** The word that two bytes in memory are, without the bits that do not count. */
+GPUDL_BOTH_SIDES int32_t gpudl_job_word(const GpudlPreprocJob *job, uint8_t low, uint8_t high)
+{
+    return (low | high << 8) & job->word_mask;
+}
 
 /** Network channel c from components, normalised. */
 GPUDL_BOTH_SIDES float gpudl_job_channel(const GpudlPreprocJob *job, int c, const float component[3])

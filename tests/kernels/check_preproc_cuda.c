@@ -38,7 +38,7 @@ static int32_t random_side(int most)
 static void random_frame(GpudlFrame *f, int most_width, int most_height)
 {
     *f = (GpudlFrame){GPUDL_MEMORY_HOST};
-    f->format = (GpudlPixelFormat)device_int(1, GPUDL_PIXEL_GRAY8); /* those of 8 bits */
+    f->format = (GpudlPixelFormat)device_int(1, GPUDL_PIXEL_LAST);
     f->width = random_side(most_width);
     f->height = random_side(most_height);
     f->matrix = (GpudlMatrix)device_int(0, GPUDL_MATRIX_LAST);
@@ -229,11 +229,35 @@ static void test_formats(void)
 
     for (int method = GPUDL_SCALE_NEAREST; method <= GPUDL_SCALE_AREA; method++) {
         begin_batch(&batch, method, 60);
-        batch.count = GPUDL_PIXEL_GRAY8;
+        batch.count = GPUDL_PIXEL_LAST;
         fill_batch(&batch, 150, 100);
         for (int i = 0; i < batch.count; i++) {
             batch.slots[i].idle = 0;
             batch.slots[i].frame.format = (GpudlPixelFormat)(i + 1);
+            batch.slots[i].pp.scale_method = (GpudlScaleMethod)method;
+            make_pixels(&batch.slots[i].frame);
+        }
+        check_batch(&batch);
+    }
+}
+
+/* Ten bits with every method between frames of eight: windows that threads read themselves, whole and in pieces, and
+ * words at odd addresses. */
+static void test_words(void)
+{
+    Batch batch;
+
+    for (int number = 0; number < device_cases(48); number++) {
+        const int method = GPUDL_SCALE_NEAREST + number % 4;
+
+        begin_batch(&batch, number, number / 4 % 3 == 0 ? 300 : 40);
+        batch.count = 6;
+        fill_batch(&batch, number / 4 % 3 == 2 ? 5000 : 400, 200);
+        for (int i = 0; i < batch.count; i++) {
+            static const GpudlPixelFormat formats[] = {GPUDL_PIXEL_P010_10LE, GPUDL_PIXEL_NV12, GPUDL_PIXEL_I420_10LE};
+
+            batch.slots[i].idle = 0;
+            batch.slots[i].frame.format = formats[i % 3];
             batch.slots[i].pp.scale_method = (GpudlScaleMethod)method;
             make_pixels(&batch.slots[i].frame);
         }
@@ -365,6 +389,8 @@ static void bench(void)
         {"NV12 1080p -> 224 area, 32 frames", GPUDL_PIXEL_NV12, 1920, 1080, GPUDL_SCALE_AREA, 32, 224},
         {"NV12 1080p -> 224 nearest, 32 frames", GPUDL_PIXEL_NV12, 1920, 1080, GPUDL_SCALE_NEAREST, 32, 224},
         {"I420 1080p -> 224 bilinear, 32 frames", GPUDL_PIXEL_I420, 1920, 1080, GPUDL_SCALE_BILINEAR, 32, 224},
+        {"P010 1080p -> 224 bilinear, 1 frame", GPUDL_PIXEL_P010_10LE, 1920, 1080, GPUDL_SCALE_BILINEAR, 1, 224},
+        {"P010 1080p -> 224 bilinear, 32 frames", GPUDL_PIXEL_P010_10LE, 1920, 1080, GPUDL_SCALE_BILINEAR, 32, 224},
         {"RGBA 1080p -> 224 bilinear, 32 frames", GPUDL_PIXEL_RGBA, 1920, 1080, GPUDL_SCALE_BILINEAR, 32, 224},
         {"RGB 640x480 -> 224 bilinear, 1 frame", GPUDL_PIXEL_RGB, 640, 480, GPUDL_SCALE_BILINEAR, 1, 224},
         {"RGB 640x480 -> 224 bilinear, 32 frames", GPUDL_PIXEL_RGB, 640, 480, GPUDL_SCALE_BILINEAR, 32, 224},
@@ -380,11 +406,8 @@ static void bench(void)
 
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {{"random", test_random},
-                                         {"formats", test_formats},
-                                         {"large", test_large},
-                                         {"refuses", test_refuses},
-                                         {NULL, NULL}};
+    static const DeviceCheck checks[] = {{"random", test_random}, {"formats", test_formats}, {"words", test_words},
+                                         {"large", test_large},   {"refuses", test_refuses}, {NULL, NULL}};
     static const DeviceCheck benches[] = {{"preproc", bench}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);

@@ -10,9 +10,9 @@
 
 /* ---- the device's arithmetic ------------------------------------------------------------------------------------- */
 
-/* Sum over the rows of output row j's window, of the byte at offset of each row, in units of 2^-26; and of the weights.
- */
-static float sum_rows(const GpudlPreprocJob *job, int plane, int offset, int j, float *weight_sum)
+/* Sum over the rows of output row j's window, of byte number half of each row's sample at offset, in units of 2^-26;
+ * and of the weights. */
+static float sum_bytes(const GpudlPreprocJob *job, int plane, int offset, int half, int j, float *weight_sum)
 {
     const GpudlPreprocJobAxis *axis = &job->y[job->plane_half_y[plane]];
     const GpudlPreprocTaps taps = gpudl_job_taps(axis, job->method, j);
@@ -25,7 +25,9 @@ static float sum_rows(const GpudlPreprocJob *job, int plane, int offset, int j, 
         for (int s = slab; s < MIN(taps.end, slab + GPUDL_JOB_SLAB_ROWS); s++) {
             const gint32 w = gpudl_job_row_weight(axis, &taps, job->method, s);
             const gint32 h = w >> GPUDL_JOB_LOW_BITS, l = w & ((1 << GPUDL_JOB_LOW_BITS) - 1);
-            const guint8 byte = job->planes[plane][(gssize)s * job->strides[plane] + offset];
+            const guint8 *sample = job->planes[plane] + (gssize)s * job->strides[plane] + offset;
+            const int byte =
+                job->word_mask == 0 ? *sample : gpudl_job_word(job, sample[0], sample[1]) >> 8 * half & 255;
 
             g_assert_cmpint(h, >=, G_MININT16);
             g_assert_cmpint(h, <=, G_MAXINT16);
@@ -40,6 +42,14 @@ static float sum_rows(const GpudlPreprocJob *job, int plane, int offset, int j, 
     return sum;
 }
 
+/* The same of samples: a word's bytes are summed each, then put together. */
+static float sum_rows(const GpudlPreprocJob *job, int plane, int offset, int j, float *weight_sum)
+{
+    const float low = sum_bytes(job, plane, offset, 0, j, weight_sum);
+
+    return job->word_mask == 0 ? low : low + 256 * sum_bytes(job, plane, offset, 1, j, weight_sum);
+}
+
 static float component(const GpudlPreprocJob *job, int k, int i, int j)
 {
     const int half = job->component_half_x[k], plane = job->component_plane[k];
@@ -51,7 +61,7 @@ static float component(const GpudlPreprocJob *job, int k, int i, int j)
         const int offset = s * job->component_step[k] + job->component_offset[k];
 
         g_assert_cmpint(offset, >=, 0);
-        g_assert_cmpint(offset, <, job->row_bytes[plane]);
+        g_assert_cmpint(offset + (job->word_mask != 0), <, job->row_bytes[plane]);
         sum += w * sum_rows(job, plane, offset, j, &row_weight);
         weight += w;
     }
@@ -114,7 +124,7 @@ static void case_init(Case *c, gint64 most_side, gint64 most_input)
     int n, pattern;
 
     *c = (Case){{GPUDL_MEMORY_HOST}};
-    f->format = (GpudlPixelFormat)check_int(1, GPUDL_PIXEL_GRAY8); /* those of 8 bits */
+    f->format = (GpudlPixelFormat)check_int(1, GPUDL_PIXEL_LAST);
     f->width = (gint32)check_int(1, check_int(1, most_side));
     f->height = (gint32)check_int(1, check_int(1, most_side));
     f->matrix = (GpudlMatrix)check_int(0, GPUDL_MATRIX_LAST);
@@ -334,6 +344,25 @@ static void test_fill(void)
     g_assert_null(gpudl_preproc_job_fill(&job, &frame, &pp));
     g_assert_cmpint(job.pair_bytes, ==, 4);
     g_assert_cmpint(job.plane_half_x[2] + job.plane_half_y[2], ==, 2);
+    g_assert_cmpint(job.word_mask, ==, 0);
+    /* words: two bytes of each, of which ten bits count; the matrix is in units of the word */
+    frame.format = GPUDL_PIXEL_I420_10LE;
+    frame.strides[0] = 8;
+    g_assert_null(gpudl_preproc_job_fill(&job, &frame, &pp));
+    g_assert_cmpint(job.word_mask, ==, 0x3ff);
+    g_assert_cmpint(job.pair_bytes, ==, 8);
+    g_assert_cmpint(job.component_step[2], ==, 2);
+    g_assert_cmpint(job.row_bytes[1], ==, 4);
+    g_assert_cmpfloat_with_epsilon(job.matrix[0][0] * (940 - 64), 255, 1e-4);
+    frame.format = GPUDL_PIXEL_P010_10LE;
+    frame.strides[1] = 8;
+    g_assert_null(gpudl_preproc_job_fill(&job, &frame, &pp));
+    g_assert_cmpint(job.word_mask, ==, 0xffc0);
+    g_assert_cmpint(job.pair_bytes, ==, 8);
+    g_assert_cmpint(job.component_step[2], ==, 4);
+    g_assert_cmpint(job.component_offset[2], ==, 2);
+    g_assert_cmpfloat_with_epsilon(job.matrix[0][0] * (940 - 64) * 64, 255, 1e-4);
+    g_assert_cmpint(gpudl_job_word(&job, 0x7f, 0x12), ==, 0x1240);
     /* what the reference refuses leaves an idle slot */
     pp.std[1] = 0;
     g_assert_cmpstr(gpudl_preproc_job_fill(&job, &frame, &pp), ==, "mean or std not finite, or std 0");
@@ -341,10 +370,6 @@ static void test_fill(void)
     pp.std[1] = 1;
     frame.planes[1] = NULL;
     g_assert_nonnull(gpudl_preproc_job_fill(&job, &frame, &pp));
-    frame.planes[1] = pixels;
-    frame.strides[0] = frame.strides[1] = 16;
-    frame.format = GPUDL_PIXEL_P010_10LE;
-    g_assert_true(g_str_has_prefix(gpudl_preproc_job_fill(&job, &frame, &pp), "10-bit formats"));
     frame.format = GPUDL_PIXEL_UNKNOWN;
     g_assert_nonnull(gpudl_preproc_job_fill(&job, &frame, &pp));
 }
