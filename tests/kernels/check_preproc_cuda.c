@@ -252,13 +252,18 @@ static void test_words(void)
 
         begin_batch(&batch, number, number / 4 % 3 == 0 ? 300 : 40);
         batch.count = 6;
-        fill_batch(&batch, number / 4 % 3 == 2 ? 5000 : 400, 200);
+        fill_batch(&batch, 400, 200);
         for (int i = 0; i < batch.count; i++) {
             static const GpudlPixelFormat formats[] = {GPUDL_PIXEL_P010_10LE, GPUDL_PIXEL_NV12, GPUDL_PIXEL_I420_10LE};
 
             batch.slots[i].idle = 0;
             batch.slots[i].frame.format = formats[i % 3];
             batch.slots[i].pp.scale_method = (GpudlScaleMethod)method;
+            if (number / 4 % 3 == 2 && i < 3) {
+                batch.slots[i].frame.width = (int32_t)device_int(2100, 5000);
+                batch.slots[i].frame.height = (int32_t)device_int(1, 30);
+                batch.slots[i].frame.crop_width = 0;
+            }
             make_pixels(&batch.slots[i].frame);
         }
         check_batch(&batch);
