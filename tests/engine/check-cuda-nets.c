@@ -256,7 +256,11 @@ static void random_frame(GpudlFrame *frame, guint8 *pixels, GRand *rand)
                           .height = height,
                           .matrix = GPUDL_MATRIX_BT709};
     frame->planes[0] = pixels;
-    if (g_rand_boolean(rand)) {
+    if (g_rand_boolean(rand) && width % 4 == 0) {
+        frame->format = GPUDL_PIXEL_P010_10LE;
+        frame->strides[0] = frame->strides[1] = 2 * width;
+        frame->planes[1] = pixels + (gsize)(2 * width) * (gsize)height;
+    } else if (height % 4 == 0) {
         frame->format = GPUDL_PIXEL_NV12;
         frame->strides[0] = frame->strides[1] = width + 16;
         frame->planes[1] = pixels + (gsize)(width + 16) * (gsize)height;
