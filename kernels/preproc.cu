@@ -47,6 +47,7 @@ template <int ROWS, int THREADS> struct Shared {
     int32_t base[4];                        /* where the piece lies in values, counted in bytes; [3]: end */
     float weight_sum[2][ROWS];
     GpudlPreprocTaps row_taps[2][ROWS]; /* of the direct way */
+    Output out;                         /* of the direct way with words */
     uint2 weights[2][ROWS][SLAB / 2];   /* of two rows each: .x upper halves, .y GPUDL_JOB_LOW_BITS lower bits */
     float values[ROWS][VALUES + VALUES / 32];
     /* of each thread, from piece to piece: registers are needed for the rows meanwhile */
@@ -417,13 +418,12 @@ __device__ __forceinline__ void direct_tile(Shared<ROWS, THREADS> &s, const Outp
 
 /* the same of words; a call, so that it takes no registers from what bytes need */
 template <int ROWS, int THREADS>
-__device__ __noinline__ void direct_words(Shared<ROWS, THREADS> &s, const Output &out, int n, int y0, int x, bool mine,
-                                          int ra, int rb)
+__device__ __noinline__ void direct_words(Shared<ROWS, THREADS> &s, int n, int y0, int x, bool mine, int ra, int rb)
 {
     if (s.job.direct_taps == 2)
-        direct_tile<2, true>(s, out, n, y0, x, mine, ra, rb);
+        direct_tile<2, true>(s, s.out, n, y0, x, mine, ra, rb);
     else
-        direct_tile<GPUDL_JOB_DIRECT_TAPS, true>(s, out, n, y0, x, mine, ra, rb);
+        direct_tile<GPUDL_JOB_DIRECT_TAPS, true>(s, s.out, n, y0, x, mine, ra, rb);
 }
 
 /* where the pieces of all planes lie that hold the pixels c0 .. c1; both even */
@@ -531,9 +531,11 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
 
         if (r >= ra && r < rb)
             s.row_taps[half][r] = gpudl_job_taps(&s.job.y[half], s.job.method, y0 + r - s.job.dst_y);
+        if (s.job.word_mask != 0 && threadIdx.x == 0)
+            s.out = out;
         __syncthreads();
         if (x < x1 && s.job.word_mask != 0)
-            direct_words(s, out, n, y0, x, mine, ra, rb);
+            direct_words(s, n, y0, x, mine, ra, rb);
         else if (x < x1 && s.job.direct_taps == 2)
             direct_tile<2, false>(s, out, n, y0, x, mine, ra, rb);
         else if (x < x1)
