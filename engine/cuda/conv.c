@@ -333,12 +333,6 @@ int cuda_conv_plans(const CudaDevice *device, cudnnHandle_t handle, const CudaCo
     return n;
 }
 
-void cuda_conv_plan_free(const CudaDevice *device, cudnnBackendDescriptor_t plan)
-{
-    if (plan != NULL)
-        device->cudnn->destroy_descriptor(plan);
-}
-
 /* ---- keeping ----------------------------------------------------------------------------------------------------- */
 
 char *cuda_conv_plan_save(const CudaDevice *device, cudnnBackendDescriptor_t plan, size_t *bytes)

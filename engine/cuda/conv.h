@@ -73,7 +73,6 @@ int cuda_conv_fuses(const GpudlAct *act);
  * resort. */
 int cuda_conv_plans(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form, int slow,
                     CudaConvPlan *plans, int room);
-void cuda_conv_plan_free(const CudaDevice *device, cudnnBackendDescriptor_t plan);
 
 /** What a plan is made from again, faster than anew: cuDNN's text of it, malloc'd, not ended by 0; NULL if it has none.
  */

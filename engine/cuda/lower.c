@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "choice.h"
 #include "engine/module.h"
 
 void cuda_compiler_fail(CudaCompiler *c, GpudlStatus status, const char *format, ...)

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "choice.h"
 #include "engine.h"
 #include "engine/module.h"
 #include "search.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "choice.h"
 #include "engine/module.h"
 #include "lt.h"
 #include "trial.h"
@@ -11,12 +12,6 @@
 #define PLANS_PER_FORM 4
 #define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more */
 
-/* Plans that take so much longer alone than the fastest may be faster in a network: a part of its time, and ns for what
- * takes hardly any. */
-#define NEARLY 1.15f
-#define NEARLY_NS 500
-/* Bytes of workspace that they may have if the fastest needs less. */
-#define OTHERS_WORKSPACE ((int64_t)8 << 20)
 /* Of a line that says what is kept: network and problem. */
 #define STEP_ROOM 700
 
@@ -329,86 +324,6 @@ static int is_right(const CudaConvs *convs, CudaTrial *trial, const CudaConvPlan
     return what == NULL;
 }
 
-void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan)
-{
-    conv->chosen = 1;
-    conv->ns = plan->ns;
-    conv->plan = plan->plan;
-    conv->form = plan->form;
-    conv->lt = plan->lt;
-    conv->workspace = plan->workspace;
-    snprintf(conv->name, sizeof conv->name, "%s", plan->name);
-}
-
-static void drop_others(const CudaDevice *device, CudaConv *conv, int from)
-{
-    while (conv->n_others > from)
-        cuda_conv_plan_free(device, conv->others[--conv->n_others].plan);
-}
-
-void cuda_conv_settle(const CudaDevice *device, CudaConv *conv)
-{
-    drop_others(device, conv, 0);
-}
-
-/* Takes the plan over. */
-static void add_other(const CudaDevice *device, CudaConv *conv, const CudaConvPlan *plan)
-{
-    int at = conv->n_others;
-
-    while (at > 0 && conv->others[at - 1].ns > plan->ns)
-        at--;
-    if (at == CUDA_CONV_OTHERS) {
-        cuda_conv_plan_free(device, plan->plan);
-        return;
-    }
-    drop_others(device, conv, CUDA_CONV_OTHERS - 1);
-    memmove(&conv->others[at + 1], &conv->others[at], (size_t)(conv->n_others - at) * sizeof *conv->others);
-    conv->others[at] = *plan;
-    conv->n_others++;
-}
-
-/* Takes the plan over, as the conv's if it is the fastest so far. */
-static void add_plan(const CudaDevice *device, CudaConv *conv, CudaConvPlan *plan)
-{
-    CudaConvPlan slower = *plan;
-
-    plan->plan = NULL;
-    if (!conv->chosen) {
-        cuda_conv_take(conv, &slower);
-        return;
-    }
-    if (slower.ns > 0 && (conv->ns <= 0 || slower.ns < conv->ns)) {
-        const CudaConvPlan faster = slower;
-
-        slower = (CudaConvPlan){
-            .form = conv->form, .plan = conv->plan, .lt = conv->lt, .workspace = conv->workspace, .ns = conv->ns};
-        snprintf(slower.name, sizeof slower.name, "%s", conv->name);
-        cuda_conv_take(conv, &faster);
-    }
-    if (slower.ns > 0)
-        add_other(device, conv, &slower);
-    else
-        cuda_conv_plan_free(device, slower.plan);
-}
-
-/* Leaves those that are nearly as fast, and take no more memory than is fair. */
-static void prune(const CudaDevice *device, CudaConv *conv)
-{
-    int n = 0;
-
-    for (int i = 0; i < conv->n_others; i++) {
-        const CudaConvPlan *other = &conv->others[i];
-
-        if (other->ns <= conv->ns * NEARLY + NEARLY_NS &&
-            (other->workspace <= conv->workspace || other->workspace <= OTHERS_WORKSPACE))
-            conv->others[n++] = *other;
-        else
-            cuda_conv_plan_free(device, other->plan);
-    }
-    conv->n_others = n;
-}
-
 static void drop_best(const CudaDevice *device, Candidates *c)
 {
     cuda_conv_settle(device, &c->best);
@@ -443,11 +358,11 @@ static int try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c, in
         if (!is_right(convs, trial, plan))
             continue;
         plan->ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
-        add_plan(convs->device, &c->best, plan);
+        cuda_conv_add(convs->device, &c->best, plan);
         if (!convs->measured)
             break;
     }
-    prune(convs->device, &c->best);
+    cuda_conv_prune(convs->device, &c->best);
     free_plans(convs, c);
     c->at = 0;
     return 1;

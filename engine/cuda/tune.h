@@ -48,11 +48,6 @@ void cuda_tuning_free(CudaTuning *tuning);
 /** After building: TRUE if the choices inside this network were made and kept, so that there is none to make. */
 int cuda_tuning_is_settled(const CudaTuning *tuning);
 
-/** Makes a plan the conv's; who has the one before frees it. */
-void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan);
-/** Frees the others. In the device's context. */
-void cuda_conv_settle(const CudaDevice *device, CudaConv *conv);
-
 /** Keeps that a network is settled, in so much time. */
 void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns);
 /** Keeps the conv's plan as the network's own choice; swapped FALSE: only if another one is kept as such. */
