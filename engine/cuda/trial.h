@@ -12,8 +12,10 @@ typedef struct {
     cudaEvent_t begin, end;
     uint8_t *memory;
     size_t bytes;
-    uint8_t *pattern; /* random numbers, on the host; and two pictures of results */
-    uint8_t *found, *expected;
+    uint8_t *pattern;         /* random numbers, on the host */
+    uint8_t *found;           /* a picture of results */
+    float *expected, *larges; /* of the first and of the last picture: right results; the largest of each channel */
+    size_t most_values;       /* of a picture: where those of the last begin */
     size_t picture_bytes;
     /* of the problem at hand */
     const CudaConvKey *key;
