@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/module.h"
+#include "lt.h"
 
 /* Runs of a new graph that are timed, after a first one. */
 #define WARM_RUNS 25
@@ -387,6 +388,7 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
                       GpudlEngineInfo *info, GpudlFault *fault)
 {
     CudaDevice *dev = device;
+    char lt[24];
     GpudlStatus status = GPUDL_STATUS_NO_MEMORY;
     CudaEngine *engine;
 
@@ -404,9 +406,10 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
     engine->info.max_batch = engine->params.batch_size;
     engine->info.precision = params->precision;
     engine->info.memory_kinds = 1u << GPUDL_MEMORY_HOST | 1u << GPUDL_MEMORY_HOST_PINNED | 1u << GPUDL_MEMORY_CUDA;
-    snprintf(engine->info.device_name, sizeof engine->info.device_name, "%.60s, CUDA %d.%d, cuDNN %zu.%zu.%zu",
+    cuda_lt_describe(dev, lt, sizeof lt);
+    snprintf(engine->info.device_name, sizeof engine->info.device_name, "%.60s, CUDA %d.%d, cuDNN %zu.%zu.%zu%s",
              dev->properties.name, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10, dev->cudnn->get_version() / 10000,
-             dev->cudnn->get_version() % 10000 / 100, dev->cudnn->get_version() % 100);
+             dev->cudnn->get_version() % 10000 / 100, dev->cudnn->get_version() % 100, lt);
     cuda_engine_tell(engine);
     *info = engine->info;
     *result = engine;

@@ -123,6 +123,17 @@ int cuda_lt_open(CudaDevice *device, const GpudlHost *host)
     return usable;
 }
 
+void cuda_lt_describe(const CudaDevice *device, char *text, size_t room)
+{
+    const CudaLt *lt = device->lt;
+    const size_t version = lt != NULL && lt->is_usable ? lt->f.get_version() : 0;
+
+    if (version > 0)
+        snprintf(text, room, ", cuBLASLt %zu.%zu.%zu", version / 10000, version % 10000 / 100, version % 100);
+    else
+        snprintf(text, room, "%s", lt != NULL ? ", without cuBLASLt" : "");
+}
+
 void cuda_lt_close(CudaDevice *device)
 {
     if (device->lt != NULL && device->lt->is_usable)

@@ -22,6 +22,10 @@ int cuda_lt_open(CudaDevice *device, const GpudlHost *host);
 /** In the device's context; nothing is under way. */
 void cuda_lt_close(CudaDevice *device);
 
+/** What is known of it, to be put behind a list of libraries: ", cuBLASLt 13.1.0", that it can't be used, or "" if
+ * nothing has asked for it. Not beside cuda_lt_open(). */
+void cuda_lt_describe(const CudaDevice *device, char *text, size_t room);
+
 /* All below: after cuda_lt_open() has returned TRUE, in the device's context, any thread. */
 
 /** Up to room algorithms for a problem that fits, as cuBLASLt recommends them; how many there are. */

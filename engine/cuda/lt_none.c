@@ -17,6 +17,13 @@ int cuda_lt_open(CudaDevice *device, const GpudlHost *host)
     return 0;
 }
 
+void cuda_lt_describe(const CudaDevice *device, char *text, size_t room)
+{
+    (void)device;
+    if (room > 0)
+        text[0] = '\0';
+}
+
 void cuda_lt_close(CudaDevice *device)
 {
     (void)device;

@@ -91,6 +91,26 @@ static void test_it_is_opened_once_for_a_device(void)
     end(device);
 }
 
+static void test_its_version_is_told_once_it_was_asked_for(void)
+{
+    CudaDevice *device = begin();
+    char text[40];
+
+    cuda_lt_describe(device, text, sizeof text);
+    g_assert_cmpstr(text, ==, "");
+    fake->version = CUBLAS_VER_MAJOR * 10000 + 1203;
+    g_assert_true(cuda_lt_open(device, &host));
+    cuda_lt_describe(device, text, sizeof text);
+    g_assert_cmpstr(text, ==, ", cuBLASLt " G_STRINGIFY(CUBLAS_VER_MAJOR) ".12.3");
+    end(device);
+    device = begin();
+    fake->version = 1;
+    g_assert_false(cuda_lt_open(device, &host));
+    cuda_lt_describe(device, text, sizeof text);
+    g_assert_cmpstr(text, ==, ", without cuBLASLt");
+    end(device);
+}
+
 static void test_other_versions_are_not_used(void)
 {
     CudaDevice *device = begin();
@@ -327,6 +347,8 @@ int main(int argc, char **argv)
     fake = dlsym(dlopen("libcublasLt.so." G_STRINGIFY(CUBLAS_VER_MAJOR), RTLD_LAZY), "fake_lt");
     g_assert_nonnull(fake);
     g_test_add_func("/cuda-lt/it-is-opened-once-for-a-device", test_it_is_opened_once_for_a_device);
+    g_test_add_func("/cuda-lt/its-version-is-told-once-it-was-asked-for",
+                    test_its_version_is_told_once_it_was_asked_for);
     g_test_add_func("/cuda-lt/other-versions-are-not-used", test_other_versions_are_not_used);
     g_test_add_func("/cuda-lt/a-handle-that-cannot-be-had", test_a_handle_that_cannot_be_had);
     g_test_add_func("/cuda-lt/only-products-fit", test_only_products_fit);
