@@ -277,6 +277,8 @@ static GpudlStatus settle(CudaEngine *engine, CudaProgram *program, GpudlFault *
     GpudlStatus status = round != NULL ? GPUDL_STATUS_OK : GPUDL_STATUS_NO_MEMORY;
     int done;
 
+    if (engine->shared.convs.measured)
+        engine->shared.host->progress(engine->shared.host->host, 1, "choosing inside the network's graph");
     if (status == GPUDL_STATUS_OK)
         status = cuda_round_go(round, UINT64_MAX, &done, fault);
     cuda_round_free(round);
