@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What gpu.py measures of ours on an NVIDIA GPU. Results go to standard output as JSON, one object a line.
+/*
+ * What gpu.py measures of ours on an NVIDIA GPU. Results go to standard output as JSON, one object a line.
  *
- *   bench-cuda net MODEL BATCH PRECISION   runs a batch as often as each line of standard input says; the first object
- *                                          tells what opening took, of time and of the device's memory, beside the
- *                                          forecast
- *   bench-cuda start MODEL BATCH PRECISION how long it takes from the begin of the process until a first frame is
- * answered bench-cuda bare                        what a process takes that only opens the primary context, cuDNN's
- * handle and cuBLASLt: the least that a warm start may be compared with
+ * bench-cuda net MODEL BATCH PRECISION: tunes, then runs a batch as often as each line of standard input says.
+ *
+ * bench-cuda start MODEL BATCH PRECISION: what it takes from the begin of the process until a first frame is answered:
+ * time, and of the device's memory what a session adds, beside the forecast.
+ *
+ * bench-cuda bare: what a process takes that only opens the primary context, cuDNN's handle and cuBLASLt: the least
+ * that a warm start may be compared with.
  *
  * GPUDL_BENCH_LOCK: a file; while it is locked nobody else uses the device. What builds holds it.
  */
@@ -171,40 +173,27 @@ static void stop_tuning(GpudlSession *session)
     g_mutex_unlock(&session->lock);
 }
 
-static GpudlSession *open_net(GpudlModel *model, GpudlSessionConfig *config, double begin, GError **error)
+static GpudlSession *open_net(GpudlModel *model, GpudlSessionConfig *config, GError **error)
 {
-    g_autoptr(GpudlDevice) device = gpudl_device_acquire("cuda", -1, NULL, NULL, NULL, error);
-    const double opened = now_s();
-    g_autoptr(GpudlForecast) before = NULL, after = NULL;
-    g_autoptr(GpudlSession) session = NULL;
-    double device_free, loading, loaded, added;
-    Driver driver;
+    g_autoptr(GpudlForecast) known = gpudl_session_forecast(model, config, NULL, error);
+    const double begin = now_s();
+    GpudlSession *session = known != NULL ? gpudl_session_acquire(model, config, NULL, error) : NULL;
 
-    if (device == NULL || (before = gpudl_session_forecast(model, config, NULL, error)) == NULL)
-        return NULL;
-    device_free = open_driver(&driver) ? free_bytes(&driver) : -1;
-    loading = now_s();
-    session = gpudl_session_acquire(model, config, NULL, error);
     if (session == NULL)
         return NULL;
     stop_tuning(session);
-    loaded = now_s();
-    if (!run_frame(session, model, error))
+    if (!run_frame(session, model, error)) {
+        gpudl_session_unref(session);
         return NULL;
-    added = device_free < 0 ? -1 : device_free - free_bytes(&driver);
-    if ((after = gpudl_session_forecast(model, config, NULL, error)) == NULL)
-        return NULL;
-    printf("{\"ready\": \"%s\", \"warm\": %s, \"model_and_device_s\": %.3f, \"open_s\": %.3f, \"added_bytes\": %.0f, "
-           "\"predicted_bytes\": %" G_GUINT64_FORMAT "}\n",
-           gpudl_session_get_device_name(session), before->n_known == before->n_choices ? "true" : "false",
-           opened - begin, loaded - loading, added, after->weights + after->workspace);
+    }
+    printf("{\"ready\": \"%s\", \"choices\": %u, \"known\": %u, \"open_s\": %.3f}\n",
+           gpudl_session_get_device_name(session), known->n_choices, known->n_known, now_s() - begin);
     fflush(stdout);
-    return g_steal_pointer(&session);
+    return session;
 }
 
 static int bench_net(const char *path, guint batch, GpudlPrecision precision)
 {
-    const double begin = now_s();
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, &error);
     GpudlSessionConfig config = {.struct_size = sizeof config,
@@ -218,7 +207,7 @@ static int bench_net(const char *path, guint batch, GpudlPrecision precision)
 
     if (!lock_device())
         return fail("GPUDL_BENCH_LOCK can't be locked");
-    session = model != NULL ? open_net(model, &config, begin, &error) : NULL;
+    session = model != NULL ? open_net(model, &config, &error) : NULL;
     unlock_device();
     if (session == NULL)
         return fail(error->message);
@@ -238,16 +227,30 @@ static int bench_start(const char *path, guint batch, GpudlPrecision precision)
                                        .precision = precision,
                                        .batch_size = batch};
     const double loaded = now_s();
-    g_autoptr(GpudlSession) session = model != NULL ? gpudl_session_acquire(model, &config, NULL, &error) : NULL;
-    double opened;
+    g_autoptr(GpudlDevice) device = model != NULL ? gpudl_device_acquire("cuda", -1, NULL, NULL, NULL, &error) : NULL;
+    g_autoptr(GpudlSession) session = NULL;
+    g_autoptr(GpudlForecast) forecast = NULL;
+    double opened, answered, before, after;
+    Driver driver;
 
-    if (session == NULL)
+    if (device == NULL)
         return fail(error->message);
     opened = now_s();
-    if (!run_frame(session, model, &error))
+    before = open_driver(&driver) ? free_bytes(&driver) : -1;
+    session = gpudl_session_acquire(model, &config, NULL, &error);
+    if (session == NULL || !run_frame(session, model, &error))
         return fail(error->message);
-    printf("{\"model_s\": %.3f, \"session_s\": %.3f, \"total_s\": %.3f}\n", loaded - begin, opened - loaded,
-           now_s() - begin);
+    answered = now_s();
+    stop_tuning(session);
+    after = before < 0 ? -1 : free_bytes(&driver);
+    forecast = gpudl_session_forecast(model, &config, NULL, &error);
+    if (forecast == NULL)
+        return fail(error->message);
+    printf("{\"model_s\": %.3f, \"device_s\": %.3f, \"session_s\": %.3f, \"total_s\": %.3f, \"choices\": %u, "
+           "\"known\": %u, "
+           "\"added_bytes\": %.0f, \"predicted_bytes\": %" G_GUINT64_FORMAT "}\n",
+           loaded - begin, opened - loaded, answered - opened, answered - begin, forecast->n_choices, forecast->n_known,
+           before - after, forecast->weights + forecast->workspace);
     return 0;
 }
 

@@ -327,9 +327,10 @@ def print_row(row, seconds):
         outcome = f"{told['ns'] / 1e6:.4f} ms" if "ns" in told else f"failed: {told.get('failed')}"
         ratio = f", ours/it {told['ratio']:.3f}" if "ratio" in told else ""
         print(f"  {side:9} {outcome}{ratio}  {what}")
-    ours, starts = row["sides"]["ours"], row.get("starts", {})
-    if "predicted_bytes" in ours:
-        print(f"  memory    added {ours['added_bytes'] / 1e6:.1f} MB, predicted {ours['predicted_bytes'] / 1e6:.1f} MB")
+    starts = row.get("starts", {})
+    if "predicted_bytes" in starts.get("start", {}):
+        added, predicted = (starts["start"][k] / 1e6 for k in ("added_bytes", "predicted_bytes"))
+        print(f"  memory    a session adds {added:.1f} MB, predicted are {predicted:.1f} MB")
     if "total_s" in starts.get("start", {}) and "total_s" in starts.get("bare", {}):
         print(f"  start     {starts['start']['total_s']:.3f} s, bare context with libraries {starts['bare']['total_s']:.3f} s")
     sys.stdout.flush()

@@ -55,7 +55,7 @@ class Made(gpu.Bench):
         return [sys.executable, "-c", PEER, self.log, side, self.plans.get((side, net, batch), self.plans.get(side, "100"))]
 
     def starts(self, *_):
-        return {"start": {"total_s": 1.25}, "bare": {"total_s": 1.0}}
+        return {"start": {"total_s": 1.25, "added_bytes": 3e6, "predicted_bytes": 2500000}, "bare": {"total_s": 1.0}}
 
     def logged(self):
         lines = self.log.read_text().splitlines() if self.log.exists() else []
@@ -107,6 +107,7 @@ def a_figure_is_the_median_of_turns_and_a_ratio_of_those_side_by_side(folder):
     check(sides["eager"]["turns_ns"] == [100000, 40000, 120000] and sides["eager"]["ratio"] == 0.5, sides)
     check("ratio" not in sides["ours"] and sides["eager"]["ready"] == "made up eager", sides)
     check(rows[0]["card"] == "Card, 1" and rows[0]["state"] == "cool" and rows[0]["starts"]["bare"]["total_s"] == 1, rows)
+    check("memory    a session adds 3.0 MB, predicted are 2.5 MB" in out, out)
     check("start     1.250 s, bare context with libraries 1.000 s" in out, out)
 
 
