@@ -42,7 +42,8 @@ typedef struct {
     uint32_t n_buckets, n_wanted; /* ascending; wanted ones are compiled while idle */
     CudaBucket buckets[GPUDL_MAX_BUCKETS];
     uint32_t wanted[GPUDL_MAX_BUCKETS], n_wanted_ever;
-    uint64_t work_bytes; /* of a slot's workspace */
+    CudaConvs first_choices; /* those that programs were opened with, once they are measured */
+    uint64_t work_bytes;     /* of a slot's workspace */
     CudaSlot slots[CUDA_SLOTS];
     pthread_mutex_t lock; /* others, for as long as one of them runs; before the device's */
     CudaBucket *others;   /* of batch sizes that only checks and profiles ask for: no graphs */
@@ -74,7 +75,8 @@ CudaBucket *cuda_engine_bucket(CudaEngine *engine, int64_t n, int exact);
  * context. NULL with *status and *fault. */
 CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *status, GpudlFault *fault);
 
-/** Lists a program among the buckets, with graphs on all slots. Takes it over. */
+/** Lists a program among the buckets, with graphs on all slots; in the place of the one that its batch has, if it is
+ * faster. Takes it over. */
 GpudlStatus cuda_engine_add(CudaEngine *engine, CudaProgram *program, GpudlFault *fault);
 /** Brings the info up to date. */
 void cuda_engine_tell(CudaEngine *engine);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is done while nothing is queued: the batch sizes between one and the largest, one at a time. */
+/* What is done while nothing is queued: the batch sizes between one and the largest, one at a time; then, where
+ * programs run on first choices, all of them once more with choices that are measured. */
 #include "engine.h"
 #include "engine/module.h"
 
@@ -72,7 +73,8 @@ static GpudlStatus end_compilation(CudaEngine *engine, GpudlFault *fault)
     program = cuda_compile_end(compilation, &status, fault);
     if (program == NULL)
         return status;
-    if (program->work_bytes > engine->work_bytes || engine->n_buckets == GPUDL_MAX_BUCKETS) {
+    if (program->work_bytes > engine->work_bytes ||
+        (engine->n_buckets == GPUDL_MAX_BUCKETS && cuda_engine_bucket(engine, program->plan->batch, 1) == NULL)) {
         gpudl_module_fail(fault, GPUDL_STATUS_UNSUPPORTED,
                           "batch %lld takes %llu bytes of work memory, more than the engine's %llu",
                           (long long)program->plan->batch, (unsigned long long)program->work_bytes,
@@ -140,6 +142,33 @@ static int has_more(const CudaEngine *engine)
     return engine->pending != NULL || engine->round != NULL || engine->n_wanted > 0;
 }
 
+/* What open() took because nothing was known, and had not the time to measure. */
+static int has_first_choices(const CudaEngine *engine)
+{
+    const CudaConvs *convs = &engine->shared.convs;
+
+    if (engine->params.autotune != GPUDL_AUTOTUNE_CACHED || convs->measured)
+        return 0;
+    for (const CudaConv *conv = convs->first; conv != NULL; conv = conv->next)
+        if (conv->chosen && conv->ns <= 0)
+            return 1;
+    return 0;
+}
+
+/* From now on choices are measured, and kept, as if tuning were asked for. Those of programs that run stay as they
+ * are. */
+static void begin_measuring(CudaEngine *engine)
+{
+    CudaConvs *convs = &engine->shared.convs;
+
+    engine->first_choices = (CudaConvs){.first = convs->first, .device = convs->device, .host = convs->host};
+    convs->first = NULL;
+    convs->measured = 1;
+    for (uint32_t i = 0; i < engine->n_buckets; i++)
+        engine->wanted[engine->n_wanted++] = (uint32_t)engine->buckets[i].program->plan->batch;
+    engine->n_wanted_ever += engine->n_wanted;
+}
+
 /* One that can't be made is left out. */
 GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fault)
 {
@@ -148,6 +177,8 @@ GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
     GpudlStatus status = GPUDL_STATUS_OK;
 
     *more = GPUDL_IDLE_MORE;
+    if (!has_more(engine) && has_first_choices(engine))
+        begin_measuring(engine);
     if (has_more(engine)) {
         cuda_enter(engine->shared.device);
         status = advance(engine, gpudl_module_now_ns() + budget_ns, more, fault);
@@ -161,7 +192,7 @@ GpudlStatus cuda_idle(void *data, uint64_t budget_ns, int *more, GpudlFault *fau
             host->log(host->host, GPUDL_LOG_WARNING, fault->message);
         status = GPUDL_STATUS_OK;
     }
-    if (!has_more(engine))
+    if (!has_more(engine) && !has_first_choices(engine))
         *more = GPUDL_IDLE_DONE;
     return status;
 }
