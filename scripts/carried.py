@@ -3,9 +3,9 @@
 """usage:
 carried.py list BUILD: writes BUILD/gpu-tests.json, what the tests of a build are: commands, environment, limits, with
        places instead of paths, so that they run wherever the build is carried.
-carried.py pack BUILD FOLDER [--gstreamer PLUGINS]: what these tests need, stripped, in FOLDER (made anew) and FOLDER.tar.zst: the programs, the
+carried.py pack BUILD FOLDER [--gstreamer PLUGINS] [--only NAMES]: what these tests need, stripped, in FOLDER (made anew) and FOLDER.tar.zst: the programs, the
        libraries they are linked with (not the C library, not NVIDIA's), their data, and the scripts that run them.
-carried.py run BUILD PART [--gst RELEASE] [--logs FOLDER] [--limit SECONDS] [--only NAME]: runs a part of them:
+carried.py run BUILD PART [--gst RELEASE] [--logs FOLDER] [--limit SECONDS] [--only NAMES]: runs a part of them:
        suite      all that a carried build can run; those that need a GPU fail without one
        ptx        those that need a GPU, once more with code that the driver compiles of PTX
        sanitizer  the kernels' checks under compute-sanitizer's memcheck and racecheck, with few cases
@@ -137,12 +137,12 @@ def carried_tests(told, with_gstreamer):
     return kept
 
 
-def pack(build, folder, gstreamer):
+def pack(build, folder, gstreamer, only=None):
     source, told = HERE.parent, make_list(build)
     packed = Pack(source, build, folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    told["tests"] = carried_tests(told, gstreamer is not None)
+    told["tests"] = [t for t in carried_tests(told, gstreamer is not None) if not only or re.search(only, t["name"])]
 
     def real(text):
         return pathlib.Path(text.replace("@BUILD@", str(build)).replace("@SOURCE@", str(source)))
@@ -155,7 +155,7 @@ def pack(build, folder, gstreamer):
     for name in ["scripts/gpu", "scripts/carried.py", "scripts/summary.py", "bench", EXCLUSIONS, "Makefile",
                  "models/recipes/testcard/testcard.onnx"]:
         packed.add(source / name)
-    for name in ["tools/gpudl", "bench/bench-cuda", "engine/cuda/gpudl-cuda.so", "engine/cpu/gpudl-cpu.so"]:
+    for name in ["tools/gpudl", "bench/bench-cuda", "engine/cuda/gpudl-cuda.so"]:
         packed.add(build / name)
     if gstreamer is not None:
         plugins = folder / "build" / "gpu-lib" / "gstreamer-1.0"
@@ -385,13 +385,14 @@ def main():
     running.add_argument("--gst")
     running.add_argument("--logs", type=pathlib.Path)
     running.add_argument("--limit", type=float, default=470)
-    running.add_argument("--only", help="tests whose names this regular expression finds")
+    for command in packing, running:
+        command.add_argument("--only", metavar="NAMES", help="tests whose names this regular expression finds")
     arguments = parser.parse_args()
     build = arguments.build.resolve()
     if arguments.command == "list":
         make_list(build)
     elif arguments.command == "pack":
-        pack(build, arguments.folder.resolve(), arguments.gstreamer)
+        pack(build, arguments.folder.resolve(), arguments.gstreamer, arguments.only)
     else:
         return run(build, arguments.part, arguments.gst, (arguments.logs or build / "gpu").resolve(), arguments.limit,
                    arguments.only)

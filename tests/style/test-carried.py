@@ -207,6 +207,8 @@ def a_packed_folder_runs_elsewhere(made):
     made.write()
     folder = made.source.parent / "carry"
     with contextlib.redirect_stdout(io.StringIO()) as out:
+        carried.pack(made.build, folder, None, "^true$")
+        check([t["name"] for t in carried.read_list(folder / "build")["tests"]] == ["true"])
         carried.pack(made.build, folder, None)
     check("2 tests, " in out.getvalue(), out.getvalue())
     check((made.source.parent / "carry.tar.zst").stat().st_size > 100)
