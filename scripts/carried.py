@@ -3,8 +3,9 @@
 """usage:
 carried.py list BUILD: writes BUILD/gpu-tests.json, what the tests of a build are: commands, environment, limits, with
        places instead of paths, so that they run wherever the build is carried.
-carried.py pack BUILD FOLDER [--gstreamer PLUGINS] [--only NAMES]: what these tests need, stripped, in FOLDER (made anew) and FOLDER.tar.zst: the programs, the
+carried.py pack BUILD FOLDER [--gstreamer PLUGINS] [--only NAMES] [--gst RELEASE --gst-root ROOT]: what these tests need, stripped, in FOLDER (made anew) and FOLDER.tar.zst: the programs, the
        libraries they are linked with (not the C library, not NVIDIA's), their data, and the scripts that run them.
+       --gst RELEASE --gst-root ROOT: also the GStreamer, C library and loader of another system's root, for run --gst.
 carried.py run BUILD PART [--gst RELEASE] [--logs FOLDER] [--limit SECONDS] [--only NAMES]: runs a part of them:
        suite      all that a carried build can run; those that need a GPU fail without one
        ptx        those that need a GPU, once more with code that the driver compiles of PTX
@@ -36,6 +37,10 @@ STAYS = {"style", "install", "storm", "slow", "recipes"}
 GSTREAMER = {"plugin", "tools", "video", "pipelines"}  # suites whose programs open GStreamer's plugins
 SYSTEMS = re.compile(r"^(ld-linux|libc\.so|libm\.so|libdl\.so|libpthread\.so|librt\.so|libresolv\.so"
                      r"|libcuda|libcudnn|libcublas|libnv)")
+ARCH = "x86_64-linux-gnu"
+# what the plugin's suites and GPU pipelines are made of
+PLUGINS = ["app", "coreelements", "typefindfunctions", "videotestsrc", "videoconvertscale", "videorate", "videoparsersbad",
+           "nvcodec", "isomp4", "matroska", "rawparse", "pango", "multifile"]
 EXCLUSIONS = "tests/kernels/sanitizer-exclusions"
 
 
@@ -128,6 +133,31 @@ class Pack:
                 self.strip(self.libraries / name)
 
 
+def pack_other_system(release, root, folder, programs):
+    """programs: of the packed folder, and the libraries of this build that they are linked with."""
+    target, loader = folder / "build" / f"gst-{release}", root / "lib64" / "ld-linux-x86-64.so.2"
+    at = root / "usr" / "lib" / ARCH
+    plugins = [p for p in (at / "gstreamer-1.0" / f"libgst{name}.so" for name in PLUGINS) if p.exists()]
+    if not loader.exists():
+        sys.exit(f"carried: {loader} is not there: expected the root of a system, as scripts/compat makes it")
+    (target / "lib").mkdir(parents=True)
+    (target / "gstreamer-1.0").mkdir()
+    shutil.copy2(loader.resolve(), target / "ld.so")
+    path = ":".join(str(d) for d in (root / "lib" / ARCH, at, folder / "build"))
+    missing = set()
+    for file in [*programs, *plugins]:
+        listed = subprocess.run([loader, "--library-path", path, "--list", file], capture_output=True, text=True).stdout
+        for name, found in re.findall(r"^\s*(\S+) => (/\S+)", listed, re.MULTILINE):
+            found = pathlib.Path(os.path.abspath(found))
+            if root in found.parents and folder not in found.parents and not (target / "lib" / name).exists():
+                shutil.copy2(found.resolve(), target / "lib" / name)
+        missing |= set(re.findall(r"^\s*(\S+) => not found", listed, re.MULTILINE))
+    for file in plugins:
+        shutil.copy2(file, target / "gstreamer-1.0" / file.name)
+    if missing:
+        sys.exit(f"carried: {root} lacks {', '.join(sorted(missing))}")
+
+
 def carried_tests(told, with_gstreamer):
     kept = []
     for test in told["tests"]:
@@ -137,7 +167,7 @@ def carried_tests(told, with_gstreamer):
     return kept
 
 
-def pack(build, folder, gstreamer, only=None):
+def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
     source, told = HERE.parent, make_list(build)
     packed = Pack(source, build, folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -164,6 +194,10 @@ def pack(build, folder, gstreamer, only=None):
             shutil.copy2(file, plugins / file.name)
             packed.add_libraries(file)
             packed.strip(plugins / file.name)
+    if gst:
+        programs = [p for p in map(packed.to, sorted(p for p in packed.done if isinstance(p, pathlib.Path)))
+                    if p.is_file() and is_elf(p)]
+        pack_other_system(gst, gst_root.resolve(), folder, programs)
     (folder / "build").mkdir(exist_ok=True)
     (folder / "build" / LIST).write_text(json.dumps(told, indent=1) + "\n")
     told_of = [str(f.relative_to(folder)) for f in sorted(folder.rglob("*"))
@@ -180,11 +214,12 @@ def pack(build, folder, gstreamer, only=None):
 # ---- run -------------------------------------------------------------------------------------------------------------
 
 class Runner:
-    def __init__(self, build, logs, limit, prefix=()):
-        self.build, self.logs, self.prefix = build, logs, list(prefix)
+    def __init__(self, build, logs, limit, root=None):
+        """root: of another system's GStreamer, loader and C library."""
+        self.build, self.logs, self.root = build, logs, root
         self.end = time.monotonic() + limit
         self.limit = limit
-        self.libraries = build / "gpu-lib"
+        self.libraries = root or build / "gpu-lib"
         self.count = {"passed": 0, "failed": 0, "skipped": 0}
         logs.mkdir(parents=True, exist_ok=True)
 
@@ -197,9 +232,17 @@ class Runner:
 
     def environment(self, test, more):
         env = {**os.environ, **{k: self.real(v) for k, v in test["env"].items()}, **more}
-        if self.libraries.is_dir():
+        if self.root:
+            env["GST_REGISTRY_FORK"] = "no"  # the scanner is the other system's, and this one has no loader for it
+        elif self.libraries.is_dir():
             env["LD_LIBRARY_PATH"] = ":".join(p for p in (env.get("LD_LIBRARY_PATH"), str(self.libraries)) if p)
         return env
+
+    def loader(self, test):
+        if not self.root:
+            return []
+        path = [str(self.root / "lib"), *self.real(test["env"].get("LD_LIBRARY_PATH", "")).split(":")]
+        return [self.root / "ld.so", "--library-path", ":".join(p for p in path if p)]
 
     def skip(self, name, reason):
         self.count["skipped"] += 1
@@ -208,7 +251,7 @@ class Runner:
     def run(self, test, label=None, more=None, wrap=(), arguments=()):
         """One test; tells of it in a line."""
         label = label or test["name"]
-        command = [*wrap, *self.prefix, *(self.real(c) for c in test["cmd"]), *arguments]
+        command = [*wrap, *self.loader(test), *(self.real(c) for c in test["cmd"]), *arguments]
         begin = time.monotonic()
         left = self.end - begin
         entry = {"name": label, "result": "TIMEOUT", "stdout": "", "stderr": "", "returncode": None}
@@ -268,6 +311,10 @@ def execute(entry, command, env, workdir, limit):
         code, result = process.returncode, "TIMEOUT"
     return {**entry, "result": result, "returncode": code, "stdout": out.decode(errors="replace"),
             "stderr": err.decode(errors="replace")}
+
+
+def is_program(path):
+    return os.path.isfile(path) and is_elf(path)
 
 
 def needs_gpu(test):
@@ -344,7 +391,7 @@ def why_refused(runner, sanitizer, tests):
 
 
 def run_pipelines(runner, told):
-    tests = [t for t in told["tests"] if needs_gpu(t) and "pipelines" in t["suites"]]
+    tests = [t for t in told["tests"] if "pipelines" in t["suites"] and (needs_gpu(t) or "gpu" in t["name"])]
     if not tests:
         runner.skip("pipelines", "this build has no pipelines for a GPU")
     runner.run_all(tests, more={"GPUDL_REQUIRE_CUDA": "1"})
@@ -355,19 +402,15 @@ PARTS = {"suite": run_suite, "ptx": run_ptx, "sanitizer": run_sanitizer, "pipeli
 
 def run(build, part, gst, logs, limit, only):
     told = read_list(build)
-    runner = Runner(build, logs, limit)
+    root = build / f"gst-{gst}" if gst else None
+    runner = Runner(build, logs, limit, root)
     if only:
         told["tests"] = [t for t in told["tests"] if re.search(only, t["name"])]
-    if gst:  # another release's GStreamer, with its own loader and C library
-        root = build / f"gst-{gst}"
-        loader = root / "ld.so"
-        if not loader.exists():
-            runner.skip(f"{part} with GStreamer {gst}", f"{root} was not carried here")
-            told["tests"] = []
-        runner.prefix = [loader, "--library-path", root / "lib"]
-        runner.libraries = root / "lib"
-        told["tests"] = [t for t in told["tests"] if "plugin" in t["suites"]]
-    if told["tests"] or not gst:
+    if root and not (root / "ld.so").exists():
+        runner.skip(f"{part} with GStreamer {gst}", f"{root} was not carried here")
+    else:
+        if root:  # programs: a script's children would have this system's loader
+            told["tests"] = [t for t in told["tests"] if "plugin" in t["suites"] and is_program(runner.real(t["cmd"][0]))]
         PARTS[part](runner, told)
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**runner.count))
     return 1 if runner.count["failed"] or not sum(runner.count.values()) else 0
@@ -380,6 +423,8 @@ def main():
     for command in listing, packing, running:
         command.add_argument("build", type=pathlib.Path)
     packing.add_argument("folder", type=pathlib.Path)
+    packing.add_argument("--gst", metavar="RELEASE")
+    packing.add_argument("--gst-root", type=pathlib.Path, metavar="ROOT")
     packing.add_argument("--gstreamer", type=pathlib.Path, help="folder of GStreamer's plugins that travel as well")
     running.add_argument("part", choices=PARTS)
     running.add_argument("--gst")
@@ -392,7 +437,9 @@ def main():
     if arguments.command == "list":
         make_list(build)
     elif arguments.command == "pack":
-        pack(build, arguments.folder.resolve(), arguments.gstreamer, arguments.only)
+        if bool(arguments.gst) != bool(arguments.gst_root):
+            parser.error("--gst and --gst-root belong together")
+        pack(build, arguments.folder.resolve(), arguments.gstreamer, arguments.only, arguments.gst, arguments.gst_root)
     else:
         return run(build, arguments.part, arguments.gst, (arguments.logs or build / "gpu").resolve(), arguments.limit,
                    arguments.only)

@@ -221,6 +221,30 @@ def a_packed_folder_runs_elsewhere(made):
     check(f"data={moved}/build/x:{moved}/tests" in (moved / "out/suite/say.log").read_text())
 
 
+@test
+def another_system_is_carried_with_its_loader(made):
+    # this one stands for it: what counts is who loads what
+    if not os.path.exists("/lib64/ld-linux-x86-64.so.2"):
+        return
+    shutil.copy2("/bin/true", made.build / "true")
+    made.tests.append({"cmd": [str(made.build / "true")], "name": "true", "workdir": None, "env": {}, "timeout": 60,
+                       "suite": ["gpudl:plugin"], "is_parallel": True, "protocol": "exitcode", "depends": []})
+    made.add("script", DIE, ["plugin"])
+    made.add("else", DIE, ["engine"])
+    made.write()
+    folder = made.source.parent / "carry"
+    (made.source.parent / "plugins").mkdir()
+    with contextlib.redirect_stdout(io.StringIO()):
+        carried.pack(made.build, folder, made.source.parent / "plugins", None, "9.9", pathlib.Path("/"))
+    other = folder / "build" / "gst-9.9"
+    check((other / "ld.so").exists() and (other / "lib" / "libc.so.6").exists(), list(other.rglob("*")))
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        status = carried.run(folder / "build", "suite", "9.9", folder / "logs", 60, None)
+    check(status == 0 and out.getvalue().endswith("1 passed, 0 failed, 0 skipped\n"), out.getvalue())
+    check((folder / "logs" / "true.log").read_text().startswith(f"{other}/ld.so --library-path {other}/lib "))
+
+
 failed = 0
 print(f"1..{len(tests)}")
 for i, function in enumerate(tests, 1):
