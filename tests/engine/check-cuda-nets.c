@@ -374,6 +374,65 @@ static void check_model(GpudlModel *model, const gchar *name, gboolean frames, G
     free_outputs(expected);
 }
 
+/* ---- tuning ------------------------------------------------------------------------------------------------------ */
+
+static void remove_folder(const gchar *folder)
+{
+    g_autofree gchar *command = g_strdup_printf("rm -rf '%s'", folder);
+
+    if (system(command) != 0)
+        printf("# %s is left\n", folder);
+}
+
+/* Session and forecast of it; FALSE after telling what went wrong. */
+static gboolean load_and_foresee(GpudlModel *model, const GpudlSessionConfig *config, const gchar *name,
+                                 guint64 memory[2], GpudlForecast **forecast)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlSession) session = gpudl_session_acquire(model, config, NULL, &error);
+
+    if (session != NULL && gpudl_session_settle(session, NULL, NULL, NULL, &error)) {
+        gpudl_session_get_memory(session, &memory[0], &memory[1]);
+        g_clear_pointer(&session, gpudl_session_unref);
+        *forecast = gpudl_session_forecast(model, config, NULL, &error);
+        if (*forecast != NULL)
+            return TRUE;
+    }
+    say(FALSE, "%s: tuning: %s", name, error->message);
+    return FALSE;
+}
+
+/* What tuning keeps makes the next start warm, and that start takes what was foreseen. first: what it begins with. */
+static void check_kept(GpudlModel *model, const gchar *name, GpudlAutotune first)
+{
+    g_autofree gchar *folder = g_dir_make_tmp("gpudl-nets-XXXXXX", NULL);
+    GpudlSessionConfig config = {.struct_size = sizeof config,
+                                 .backend = "cuda",
+                                 .cuda_device_id = -1,
+                                 .precision = GPUDL_PRECISION_FP16,
+                                 .batch_size = 4,
+                                 .autotune = first,
+                                 .cache_dir = folder};
+    g_autoptr(GpudlForecast) before = gpudl_session_forecast(model, &config, NULL, NULL), tuned = NULL, warm = NULL;
+    guint64 memory[2] = {0};
+
+    if (before != NULL && load_and_foresee(model, &config, name, memory, &tuned)) {
+        say(before->n_choices > 0 && before->n_known == 0 && g_strv_length(before->missing) == before->n_choices &&
+                tuned->n_choices == before->n_choices && tuned->n_known == tuned->n_choices &&
+                tuned->missing[0] == NULL,
+            "%s %s: %u of %u choices known before, %u of %u after", name,
+            first == GPUDL_AUTOTUNE_FULL ? "tuned" : "tuned in idle time", before->n_known, before->n_choices,
+            tuned->n_known, tuned->n_choices);
+        config.autotune = GPUDL_AUTOTUNE_CACHED;
+        if (load_and_foresee(model, &config, name, memory, &warm))
+            say(memory[0] == warm->weights && memory[1] == warm->workspace && memory[0] > 0,
+                "%s warm: weights %" G_GUINT64_FORMAT ", foreseen %" G_GUINT64_FORMAT ", work memory %" G_GUINT64_FORMAT
+                ", foreseen %" G_GUINT64_FORMAT,
+                name, memory[0], warm->weights, memory[1], warm->workspace);
+    }
+    remove_folder(folder);
+}
+
 static void check_grown(void)
 {
     static const gchar *const kinds[] = {"random", "residual", "inverted", "branches"};
@@ -390,6 +449,10 @@ static void check_grown(void)
             check_model(model, name, i == 0, i == 0 ? GPUDL_AUTOTUNE_FULL : GPUDL_AUTOTUNE_OFF);
             /* elsewhere a quotient or a gate makes small numbers of infinite ones */
             check_extremes(model, name, kind == NETS_RESIDUAL || kind == NETS_BRANCHES ? 3e4f : 0);
+            if (i == 0 && kind == NETS_RESIDUAL) {
+                check_kept(model, name, GPUDL_AUTOTUNE_FULL);
+                check_kept(model, name, GPUDL_AUTOTUNE_CACHED);
+            }
             gpudl_model_unref(model);
         }
 }
