@@ -13,6 +13,7 @@ static const GpudlPassInfo passes[] = {
     {"clean", gpudl_pass_clean, "drops what nobody reads and what changes nothing"},
     {"fold", gpudl_pass_fold, "computes what depends on constants alone"},
     {"move", gpudl_pass_move, "merges transposes and reshapes that follow each other"},
+    {"layout", gpudl_pass_layout, "sees channels last as channels first where that saves transposes"},
     {"norms", gpudl_pass_norms, "recognises layer and group norms written in parts"},
     {"compositions", gpudl_pass_compositions, "recognises GELU, Mish, sigmoid and SiLU written in parts"},
     {"activations", gpudl_pass_activations, "recognises activations written in parts"},

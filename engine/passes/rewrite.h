@@ -97,6 +97,7 @@ gboolean gpudl_pass_clean(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_widen(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_fold(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_move(GpudlGraph *graph, guint *n_changed, GError **error);
+gboolean gpudl_pass_layout(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_norms(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_compositions(GpudlGraph *graph, guint *n_changed, GError **error);
 gboolean gpudl_pass_activations(GpudlGraph *graph, guint *n_changed, GError **error);

@@ -433,6 +433,74 @@ static void test_normalisation(void)
     g_rand_free(rand);
 }
 
+/* Behind a convolution, in whatever layout that leaves, and on the input; read by one and by two. */
+static void test_norms(void)
+{
+    GRand *rand = g_rand_new_with_seed(g_test_rand_int());
+
+    for (int i = 0; i < 60; i++) {
+        gint64 groups = g_rand_int_range(rand, 1, 5), c = groups * g_rand_int_range(rand, 1, 20);
+        Net net = net_new(rand, c, 5, 7);
+        GpudlTensor *x = net_input(&net), *inputs[3];
+        GpudlAttrs a = {.norm = {.axis = 1 + i / 2 % 3, .n_axes = 1, .groups = (gint32)groups, .epsilon = 1e-2f}};
+        const GpudlOp op = i % 2 ? GPUDL_OP_LAYER_NORM : GPUDL_OP_GROUP_NORM;
+        gint64 each[3] = {c};
+        guint n_inputs = 1 + (guint)g_rand_int_range(rand, 0, 3);
+
+        if (i % 4 < 3)
+            x = conv(&net, x, c, 3, NULL, no_act);
+        if (op == GPUDL_OP_LAYER_NORM) {
+            a.norm.n_axes = g_rand_int_range(rand, 1, 5 - a.norm.axis);
+            for (int k = 0; k < a.norm.n_axes; k++)
+                each[k] = x->shape.dims[a.norm.axis + k];
+        }
+        inputs[0] = x;
+        for (guint k = 1; k < n_inputs; k++)
+            inputs[k] = constant(&net, op == GPUDL_OP_LAYER_NORM ? a.norm.n_axes : 1, each);
+        if (n_inputs == 3 && i % 5 == 0)
+            inputs[1] = NULL;
+        gpudl_graph_add_output(net.graph, apply_n(&net, op, &a, n_inputs, inputs, 1, NULL));
+        if (i % 3 == 0)
+            gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_ABS, NULL, x));
+        if (!check(&net, 2))
+            break;
+    }
+    g_rand_free(rand);
+}
+
+/* To channels last and back, with something in place between: views of one memory, which must not be written to while
+ * others read it. */
+static void test_transposed_views(void)
+{
+    static const GpudlAttrs last = {.transpose = {4, {0, 2, 3, 1}}}, first = {.transpose = {4, {0, 3, 1, 2}}};
+    GRand *rand = g_rand_new_with_seed(g_test_rand_int());
+
+    for (int i = 0; i < 40; i++) {
+        gint64 c = g_rand_int_range(rand, 1, 40);
+        Net net = net_new(rand, c, 5, 7);
+        GpudlTensor *x = net_input(&net), *y, *z;
+        GpudlAttrs norm = {.norm = {.axis = 3, .n_axes = 1, .epsilon = 1e-2f}},
+                   tanh = {.unary = {{GPUDL_ACT_TANH, 0, 0}}};
+
+        if (i % 2)
+            x = conv(&net, x, c, 3, NULL, no_act);
+        y = apply(&net, GPUDL_OP_TRANSPOSE, &last, x);
+        z = apply(&net, i % 3 ? GPUDL_OP_LAYER_NORM : GPUDL_OP_ACTIVATION, i % 3 ? &norm : &tanh, y);
+        if (i % 4 == 3)
+            z = apply(&net, GPUDL_OP_MATMUL, NULL, z, constant(&net, 2, (gint64[]){c, c}));
+        z = apply(&net, GPUDL_OP_TRANSPOSE, &first, z);
+        z = conv(&net, z, c, 1, i % 5 ? x : NULL, no_act);
+        gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_TRANSPOSE, &last, z));
+        if (i % 7 == 0)
+            gpudl_graph_add_output(net.graph, y);
+        if (i % 6 == 0)
+            gpudl_graph_add_output(net.graph, apply(&net, GPUDL_OP_NEG, NULL, x));
+        if (!check(&net, 2))
+            break;
+    }
+    g_rand_free(rand);
+}
+
 static void test_elements(void)
 {
     static const GpudlOp unary[] = {GPUDL_OP_ELU,  GPUDL_OP_ABS, GPUDL_OP_NEG,      GPUDL_OP_EXP,  GPUDL_OP_FLOOR,
@@ -826,6 +894,8 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/conv-1d-3d", test_conv_1d_3d);
     g_test_add_func("/cpu/pools", test_pools);
     g_test_add_func("/cpu/normalisation", test_normalisation);
+    g_test_add_func("/cpu/norms", test_norms);
+    g_test_add_func("/cpu/transposed-views", test_transposed_views);
     g_test_add_func("/cpu/elements", test_elements);
     g_test_add_func("/cpu/binary", test_binary);
     g_test_add_func("/cpu/products", test_products);

@@ -182,6 +182,51 @@ static Value grow_gelu(Net *net, Value x)
     return x;
 }
 
+/* Channels last for a while: what works in either order, and now and then what does not. */
+static Value grow_last(Net *net, Value x)
+{
+    GpudlTensor *y = builder_transpose(&net->b, x.t, "0x2x3x1"), *constant;
+    g_autofree gchar *one = NULL, *weights = NULL;
+
+    for (gint i = pick(net, 4); i >= 0; i--) {
+        g_free(one);
+        one = g_strdup_printf("%s%d", pick(net, 2) ? "1x1x1x" : "", x.c);
+        constant = builder_random(&net->b, one, 0.5, 1.5);
+        switch (pick(net, 6)) {
+        case 0:
+            y = builder_node(&net->b, GPUDL_OP_MUL, constant, y);
+            break;
+        case 1:
+            y = builder_node(&net->b, GPUDL_OP_ADD, y, constant);
+            break;
+        case 2:
+            g_free(weights);
+            weights = g_strdup_printf("%dx%d", x.c, x.c);
+            y = builder_node(&net->b, GPUDL_OP_MATMUL, y, builder_random(&net->b, weights, -0.5, 0.5));
+            break;
+        case 3:
+            y = builder_node(&net->b, GPUDL_OP_SOFTMAX, y, NULL);
+            y->producer->attrs.axis.axis = 3;
+            break;
+        case 4:
+            constant = builder_node(&net->b, GPUDL_OP_REDUCE_MEAN, y, NULL);
+            constant->producer->attrs.reduce = (GpudlReduceAttrs){1, {1 + pick(net, 3)}, 1};
+            y = builder_node(&net->b, GPUDL_OP_SUB, y, constant);
+            break;
+        default:
+            y = random_act(net, y);
+            break;
+        }
+    }
+    if (pick(net, 4) == 0) { /* by way of an order of its own */
+        g_free(one);
+        one = g_strdup_printf("0x%dx%dx%d", x.h, x.w, x.c);
+        y = builder_node(&net->b, GPUDL_OP_ADD, y, builder_reshape(&net->b, x.t, one));
+    }
+    x.t = builder_transpose(&net->b, y, "0x3x1x2");
+    return x;
+}
+
 /* Padding, then a window that may take it in. */
 static Value grow_pad(Net *net, Value x)
 {
@@ -288,7 +333,7 @@ static Value grow(Net *net)
 {
     Value x = any(net);
 
-    switch (pick(net, 12)) {
+    switch (pick(net, 13)) {
     case 0:
     case 1:
         return grow_conv(net, x);
@@ -314,6 +359,8 @@ static Value grow(Net *net)
         return grow_norm(net, x);
     case 10:
         return grow_gelu(net, x);
+    case 11:
+        return grow_last(net, x);
     default:
         return grow_join(net, x);
     }

@@ -397,7 +397,7 @@ static void test_list(void)
         g_assert_nonnull(pass->run);
         g_assert_nonnull(pass->purpose);
     }
-    g_assert_cmpuint(n, ==, 14);
+    g_assert_cmpuint(n, ==, 15);
 }
 
 int main(int argc, char **argv)
