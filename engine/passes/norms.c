@@ -74,34 +74,44 @@ static GpudlTensor *square_of(const GpudlRewrite *rw, GpudlTensor *tensor, guint
     return NULL;
 }
 
-/* sqrt(variance + epsilon), read once: the variance. */
-static GpudlTensor *variance_of_root(const GpudlRewrite *rw, GpudlTensor *tensor, double exponent, double *epsilon)
+/* root is variance + epsilon, read once, to a power: the variance. */
+static GpudlTensor *variance_below(const GpudlRewrite *rw, const GpudlNode *root, double *epsilon)
 {
-    GpudlNode *root = exponent == .5 ? gpudl_rewrite_sole(rw, tensor, GPUDL_OP_SQRT) : NULL, *add;
-    GpudlNode *pow = gpudl_rewrite_sole(rw, tensor, GPUDL_OP_POW);
+    GpudlNode *add = gpudl_rewrite_sole(rw, root->inputs[0], GPUDL_OP_ADD);
     GpudlTensor *variance;
     guint index;
 
-    if (root == NULL && pow != NULL && is_scalar(pow->inputs[1], exponent))
-        root = pow;
-    add = root != NULL ? gpudl_rewrite_sole(rw, root->inputs[0], GPUDL_OP_ADD) : NULL;
     if (add == NULL || add->attrs.binary.act.kind != GPUDL_ACT_NONE ||
         !gpudl_match_scalar(add, &variance, epsilon, &index) || !(*epsilon >= 0) || !isfinite(*epsilon))
         return NULL;
     return variance;
 }
 
-/* 1 / sqrt(variance + epsilon) */
+static GpudlTensor *variance_of_power(const GpudlRewrite *rw, const GpudlNode *pow, double exponent, double *epsilon)
+{
+    return pow != NULL && is_scalar(pow->inputs[1], exponent) ? variance_below(rw, pow, epsilon) : NULL;
+}
+
+/* sqrt(variance + epsilon), read once: the variance. */
+static GpudlTensor *variance_of_root(const GpudlRewrite *rw, GpudlTensor *tensor, double *epsilon)
+{
+    GpudlNode *root = gpudl_rewrite_sole(rw, tensor, GPUDL_OP_SQRT);
+
+    if (root != NULL)
+        return variance_below(rw, root, epsilon);
+    return variance_of_power(rw, gpudl_rewrite_sole(rw, tensor, GPUDL_OP_POW), .5, epsilon);
+}
+
+/* 1 / sqrt(variance + epsilon), whose own readers are not looked at. */
 static GpudlTensor *variance_of_inverse(const GpudlRewrite *rw, GpudlTensor *tensor, double *epsilon)
 {
-    GpudlNode *reciprocal = gpudl_rewrite_sole(rw, tensor, GPUDL_OP_RECIPROCAL);
-    GpudlNode *div = gpudl_rewrite_sole(rw, tensor, GPUDL_OP_DIV);
+    GpudlNode *reciprocal = producer(tensor, GPUDL_OP_RECIPROCAL), *div = producer(tensor, GPUDL_OP_DIV);
 
     if (reciprocal != NULL)
-        return variance_of_root(rw, reciprocal->inputs[0], .5, epsilon);
+        return variance_of_root(rw, reciprocal->inputs[0], epsilon);
     if (div != NULL && is_scalar(div->inputs[0], 1))
-        return variance_of_root(rw, div->inputs[1], .5, epsilon);
-    return variance_of_root(rw, tensor, -.5, epsilon);
+        return variance_of_root(rw, div->inputs[1], epsilon);
+    return variance_of_power(rw, producer(tensor, GPUDL_OP_POW), -.5, epsilon);
 }
 
 /* The numerator (read once by the node) and the variance belong together, and nobody else reads what is between. */
@@ -155,8 +165,9 @@ static gboolean find_norm(GpudlRewrite *rw, GpudlNode *node)
         GpudlAttrs attrs = {.norm = {0}};
 
         variance = node->op == GPUDL_OP_MUL ? variance_of_inverse(rw, node->inputs[1 - i], &norm.epsilon)
-                                            : variance_of_root(rw, node->inputs[1], .5, &norm.epsilon);
-        if (variance == NULL || !match_moments(rw, numerator, variance, &norm) || !as_attrs(&norm, &attrs.norm))
+                                            : variance_of_root(rw, node->inputs[1], &norm.epsilon);
+        if (variance == NULL || (node->op == GPUDL_OP_MUL && gpudl_rewrite_uses(rw, node->inputs[1 - i]) != 1) ||
+            !match_moments(rw, numerator, variance, &norm) || !as_attrs(&norm, &attrs.norm))
             continue;
         gpudl_rewrite_become(rw, node, GPUDL_OP_LAYER_NORM, NULL, &attrs, &norm.x, 1);
         return TRUE;
@@ -313,6 +324,131 @@ static gboolean absorb(GpudlRewrite *rw, GpudlNode *node)
     return FALSE;
 }
 
+/* ---- scale and shift that hold the norm ----------------------------------------------------------------------------
+ */
+
+/* x k + (bias - mean k), k = scale / sqrt(variance + epsilon): so TensorFlow writes it. */
+typedef struct {
+    GpudlTensor *x, *k, *mean, *bias, *scale; /* bias, scale: constants, or NULL */
+} Folded;
+
+/* The tensor, read once, is the product of k and another one, which is returned. */
+static GpudlTensor *times_k(const GpudlRewrite *rw, GpudlTensor *tensor, const GpudlTensor *k)
+{
+    GpudlNode *mul = gpudl_rewrite_sole(rw, tensor, GPUDL_OP_MUL);
+
+    if (mul == NULL || mul->attrs.binary.act.kind != GPUDL_ACT_NONE)
+        return NULL;
+    return mul->inputs[1] == k ? mul->inputs[0] : mul->inputs[0] == k ? mul->inputs[1] : NULL;
+}
+
+/* -mean k */
+static GpudlTensor *minus_mean(const GpudlRewrite *rw, GpudlTensor *tensor, const GpudlTensor *k)
+{
+    GpudlNode *neg = gpudl_rewrite_sole(rw, times_k(rw, tensor, k), GPUDL_OP_NEG);
+
+    return neg != NULL ? neg->inputs[0] : NULL;
+}
+
+/* The mean in bias - mean k, and the bias. */
+static gboolean match_shift(const GpudlRewrite *rw, GpudlTensor *tensor, Folded *f)
+{
+    GpudlNode *add = gpudl_rewrite_sole(rw, tensor, GPUDL_OP_ADD), *sub = gpudl_rewrite_sole(rw, tensor, GPUDL_OP_SUB);
+
+    f->bias = NULL;
+    f->mean = minus_mean(rw, tensor, f->k);
+    for (guint i = 0; f->mean == NULL && add != NULL && i < 2; i++) {
+        if (add->attrs.binary.act.kind != GPUDL_ACT_NONE || !gpudl_tensor_is_constant(add->inputs[i]))
+            continue;
+        f->bias = add->inputs[i];
+        f->mean = minus_mean(rw, add->inputs[1 - i], f->k);
+    }
+    if (f->mean == NULL && sub != NULL && sub->attrs.binary.act.kind == GPUDL_ACT_NONE &&
+        gpudl_tensor_is_constant(sub->inputs[0])) {
+        f->bias = sub->inputs[0];
+        f->mean = times_k(rw, sub->inputs[1], f->k);
+    }
+    return f->mean != NULL;
+}
+
+/* k = scale / sqrt(variance + epsilon), read twice: the variance. */
+static GpudlTensor *variance_of_k(const GpudlRewrite *rw, Folded *f, double *epsilon)
+{
+    GpudlNode *mul = producer(f->k, GPUDL_OP_MUL);
+
+    f->scale = NULL;
+    for (guint i = 0; mul != NULL && i < 2; i++) {
+        if (mul->attrs.binary.act.kind != GPUDL_ACT_NONE || !gpudl_tensor_is_constant(mul->inputs[i]) ||
+            gpudl_rewrite_uses(rw, mul->inputs[1 - i]) != 1)
+            continue;
+        f->scale = mul->inputs[i];
+        return variance_of_inverse(rw, mul->inputs[1 - i], epsilon);
+    }
+    return variance_of_inverse(rw, f->k, epsilon);
+}
+
+/* The variance's own x - mean, where the mean is the folded one, and nobody else reads what is between. */
+static gboolean match_folded(const GpudlRewrite *rw, Folded *f, Norm *norm)
+{
+    GpudlTensor *variance = variance_of_k(rw, f, &norm->epsilon), *difference;
+    GpudlNode *mean = variance != NULL ? gpudl_rewrite_sole(rw, variance, GPUDL_OP_REDUCE_MEAN) : NULL, *sub;
+    guint reads;
+
+    if (mean == NULL || mean_node(variance) == NULL)
+        return FALSE;
+    difference = square_of(rw, mean->inputs[0], &reads);
+    sub = difference != NULL ? centred(difference, norm) : NULL;
+    return sub != NULL && norm->x == f->x && norm->axes == axes_of(mean) && sub->inputs[1] == f->mean &&
+           gpudl_rewrite_uses(rw, difference) == reads && gpudl_rewrite_uses(rw, f->mean) == 2;
+}
+
+static gboolean become_folded(GpudlRewrite *rw, GpudlNode *node, const Folded *f, const Norm *norm)
+{
+    GpudlAttrs attrs = {.norm = {0}};
+    GpudlShape each = {0};
+    GpudlTensor *inputs[3] = {f->x}, *const parameters[] = {f->scale, f->bias};
+
+    if (!as_attrs(norm, &attrs.norm))
+        return FALSE;
+    each.rank = attrs.norm.n_axes;
+    for (int i = 0; i < each.rank; i++)
+        each.dims[i] = f->x->shape.dims[attrs.norm.axis + i];
+    for (guint i = 0; i < 2; i++) {
+        g_autofree double *values =
+            parameters[i] != NULL ? expanded(parameters[i], &f->x->shape, attrs.norm.axis, attrs.norm.n_axes) : NULL;
+
+        if (parameters[i] == NULL)
+            continue;
+        if (values == NULL ||
+            (inputs[1 + i] = gpudl_constant_from_doubles(rw->graph, i == 0 ? "scale" : "bias", values, &each)) == NULL)
+            return FALSE;
+    }
+    gpudl_rewrite_become(rw, node, GPUDL_OP_LAYER_NORM, NULL, &attrs, inputs,
+                         f->bias != NULL    ? 3
+                         : f->scale != NULL ? 2
+                                            : 1);
+    return TRUE;
+}
+
+static gboolean find_folded(GpudlRewrite *rw, GpudlNode *node)
+{
+    for (guint i = 0; i < 4; i++) {
+        GpudlNode *mul = gpudl_rewrite_sole(rw, node->inputs[i % 2], GPUDL_OP_MUL);
+        Folded f = {NULL};
+        Norm norm = {0};
+
+        if (mul == NULL || mul->attrs.binary.act.kind != GPUDL_ACT_NONE)
+            continue;
+        f.x = mul->inputs[i / 2];
+        f.k = mul->inputs[1 - i / 2];
+        if (gpudl_shape_equal(&f.x->shape, &node->outputs[0]->shape) && gpudl_rewrite_uses(rw, f.k) == 2 &&
+            match_shift(rw, node->inputs[1 - i % 2], &f) && match_folded(rw, &f, &norm) &&
+            become_folded(rw, node, &f, &norm))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* ---- groups --------------------------------------------------------------------------------------------------------
  */
 
@@ -372,8 +508,12 @@ static void rewrite(GpudlRewrite *rw, GpudlNode *node)
     case GPUDL_OP_DIV:
         if (find_norm(rw, node))
             return;
-        G_GNUC_FALLTHROUGH;
+        absorb(rw, node);
+        return;
     case GPUDL_OP_ADD:
+        if (node->attrs.binary.act.kind == GPUDL_ACT_NONE && find_folded(rw, node))
+            return;
+        G_GNUC_FALLTHROUGH;
     case GPUDL_OP_SUB:
         absorb(rw, node);
         return;

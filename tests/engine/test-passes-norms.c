@@ -195,6 +195,69 @@ static void test_scales_kept(void)
     builder_check(&b, "norms", "LayerNorm:4 Mul:4");
 }
 
+/* ---- folded ------------------------------------------------------------------------------------------------------ */
+
+/* x k + (bias - mean k), k = scale / deviation. which: of the parts is read once more, 0: none. */
+static GpudlTensor *write_folded(Builder *b, GpudlTensor *x, guint i, guint which)
+{
+    GpudlTensor *mean = mean_over(b, x, 1, 1, TRUE), *y, *k, *shift, *parts[5] = {NULL, mean};
+    const gboolean turned = i % 2, scaled = i / 2 % 2, by_sub = i / 4 % 2, biased = i / 8 % 2;
+
+    parts[2] = y = builder_node(b, GPUDL_OP_SUB, x, mean);
+    parts[3] = y = mean_over(b, builder_node(b, GPUDL_OP_MUL, y, y), 1, 1, TRUE);
+    y = builder_node(b, GPUDL_OP_SQRT, builder_node(b, GPUDL_OP_ADD, y, builder_scalar(b, 1e-3)), NULL);
+    k = builder_node(b, GPUDL_OP_RECIPROCAL, y, NULL);
+    if (scaled)
+        k = two(b, GPUDL_OP_MUL, k, builder_random(b, "6x1x1", -1, 1), turned);
+    parts[4] = k;
+    if (by_sub && biased) {
+        shift =
+            builder_node(b, GPUDL_OP_SUB, builder_random(b, "1x6x1x1", -1, 1), two(b, GPUDL_OP_MUL, mean, k, turned));
+    } else {
+        shift = two(b, GPUDL_OP_MUL, builder_node(b, GPUDL_OP_NEG, mean, NULL), k, turned);
+        if (biased)
+            shift = two(b, GPUDL_OP_ADD, shift, builder_random(b, "6x1x1", -1, 1), turned);
+    }
+    if (which > 0)
+        builder_output(b, parts[which]);
+    return two(b, GPUDL_OP_ADD, two(b, GPUDL_OP_MUL, x, k, turned), shift, turned);
+}
+
+static void test_folded(void)
+{
+    for (guint i = 0; i < 16; i++) {
+        g_auto(Builder) b = builder_new();
+
+        builder_output(&b, write_folded(&b, builder_input(&b, "1x6x7x8"), i, 0));
+        builder_check(&b, "norms", "LayerNorm:1");
+    }
+}
+
+static void test_folded_kept(void)
+{
+    for (guint i = 0; i < 16 * 5; i++) {
+        g_auto(Builder) b = builder_new();
+        GpudlTensor *x = builder_input(&b, "1x6x7x8"), *y = write_folded(&b, x, i % 16, i / 16);
+        g_autofree gchar *left = NULL;
+
+        if (i / 16 == 0) { /* another one's mean */
+            GpudlTensor *other = mean_over(&b, builder_node(&b, GPUDL_OP_ABS, x, NULL), 1, 1, TRUE);
+
+            for (guint n = 0; n < b.graph->nodes->len; n++) {
+                GpudlNode *node = b.graph->nodes->pdata[n];
+
+                if (node->op == GPUDL_OP_SUB && node->inputs[0] == x)
+                    node->inputs[1] = other;
+            }
+        }
+        builder_output(&b, y);
+        g_assert_true(gpudl_graph_sort(b.graph, NULL));
+        g_assert_true(gpudl_graph_infer(b.graph, 1, NULL));
+        left = graph_histogram(b.graph);
+        builder_check(&b, "norms", left);
+    }
+}
+
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
 static GpudlTensor *group_norm(Builder *b, GpudlTensor *x, gint groups, const gchar *channels)
@@ -430,6 +493,8 @@ int main(int argc, char **argv)
     g_test_add_func("/passes/norms/gaps", test_gaps);
     g_test_add_func("/passes/norms/shared", test_shared);
     g_test_add_func("/passes/norms/scales-kept", test_scales_kept);
+    g_test_add_func("/passes/norms/folded", test_folded);
+    g_test_add_func("/passes/norms/folded-kept", test_folded_kept);
     g_test_add_func("/passes/norms/groups", test_groups);
     g_test_add_func("/passes/norms/groups-kept", test_groups_kept);
     g_test_add_func("/passes/compositions/gelu", test_gelu);
