@@ -28,6 +28,8 @@ static const struct {
     {"GlobalAveragePool", POOLING},
     {"LRN", NORMALISATION},
     {"BatchNorm", NORMALISATION},
+    {"GroupNorm", NORMALISATION},
+    {"LayerNorm", NORMALISATION},
     {"Softmax", NORMALISATION},
     {"LogSoftmax", NORMALISATION},
     {"Activation", ELEMENTWISE},
