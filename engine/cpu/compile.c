@@ -31,7 +31,9 @@ static CpuLower *const lowering[GPUDL_OP_LAST + 1] = {
     [GPUDL_OP_DIV] = cpu_lower_binary,
     [GPUDL_OP_SOFTMAX] = cpu_lower_softmax,
     [GPUDL_OP_LOG_SOFTMAX] = cpu_lower_softmax,
-    [GPUDL_OP_REDUCE_MEAN] = cpu_lower_reduce_mean,
+    [GPUDL_OP_REDUCE_MEAN] = cpu_lower_reduce,
+    [GPUDL_OP_REDUCE_SUM] = cpu_lower_reduce,
+    [GPUDL_OP_REDUCE_MAX] = cpu_lower_reduce,
     [GPUDL_OP_RESHAPE] = cpu_lower_reshape,
     [GPUDL_OP_IDENTITY] = cpu_lower_identity,
     [GPUDL_OP_TRANSPOSE] = cpu_lower_transpose,
@@ -95,6 +97,7 @@ static int drops_nan(const GpudlPlanNode *node)
     case GPUDL_OP_EXP:
     case GPUDL_OP_MAX_POOL:
     case GPUDL_OP_GLOBAL_MAX_POOL:
+    case GPUDL_OP_REDUCE_MAX:
     case GPUDL_OP_SOFTMAX:
     case GPUDL_OP_LOG_SOFTMAX:
         return 1;

@@ -100,7 +100,7 @@ void cpu_cover(CpuCompiler *c, int32_t node);
 /** Lowers one node by oneDNN; FALSE, having added nothing, if it can't: the reference kernel then takes it. */
 typedef int CpuLower(CpuCompiler *c, const GpudlPlanNode *node);
 CpuLower cpu_lower_conv, cpu_lower_gemm, cpu_lower_matmul;
-CpuLower cpu_lower_pool, cpu_lower_global_pool, cpu_lower_lrn, cpu_lower_batch_norm, cpu_lower_reduce_mean;
+CpuLower cpu_lower_pool, cpu_lower_global_pool, cpu_lower_lrn, cpu_lower_batch_norm, cpu_lower_reduce;
 CpuLower cpu_lower_layer_norm, cpu_lower_group_norm;
 CpuLower cpu_lower_activation, cpu_lower_unary, cpu_lower_binary, cpu_lower_softmax;
 CpuLower cpu_lower_reshape, cpu_lower_identity, cpu_lower_transpose, cpu_lower_concat, cpu_lower_split, cpu_lower_slice;

@@ -174,6 +174,73 @@ static Operands choose_binary(CpuCompiler *c, const GpudlPlanNode *node, int32_t
     return o;
 }
 
+/* Neighbouring dimensions that the second operand repeats, or has, alike become one, so that a tensor of any rank is
+ * one of frames, channels and pixels with a value a channel. Returns FALSE where it is not that. */
+static int as_channels(const GpudlShape *y, const GpudlShape *b, int64_t y_dims[3], int64_t b_dims[3])
+{
+    int parts = 0, last = -1; /* 0: repeated, 1: had */
+
+    for (int i = 0; i < 3; i++)
+        y_dims[i] = b_dims[i] = 1;
+    for (int i = 0; i < y->rank; i++) {
+        int at = i - (y->rank - b->rank), has = at >= 0 && b->dims[at] != 1;
+
+        if (y->dims[i] == 1)
+            continue;
+        if (has != last) {
+            parts += parts == 0 && has ? 2 : 1; /* what is had comes second */
+            last = has;
+        }
+        if (parts > 3)
+            return 0;
+        y_dims[parts - 1] *= y->dims[i];
+        if (has)
+            b_dims[parts - 1] *= y->dims[i];
+    }
+    return b_dims[1] > 1;
+}
+
+/* By way of row-major operands seen so. */
+static int lower_by_channels(CpuCompiler *c, const GpudlPlanNode *node, int32_t a, int32_t b)
+{
+    const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
+    int64_t y_dims[3], b_dims[3];
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t pd;
+    DnnMd full, narrow;
+    int32_t left, right, dst;
+
+    if (!as_channels(y, &cpu_tensor(c, b)->shape, y_dims, b_dims))
+        return 0;
+    full = dnn_md_plain(3, y_dims);
+    narrow = dnn_md_plain(3, b_dims);
+    attr = dnn_attr(NULL);
+    pd = full != NULL && narrow != NULL ? dnn_binary(c->shared->dnn, attr, binary_kind(node->op), full, narrow, full)
+                                        : NULL;
+    dnnl_primitive_attr_destroy(attr);
+    if (pd != NULL && strncmp(dnn_pd_name(pd), "ref", 3) == 0) {
+        dnnl_primitive_desc_destroy(pd);
+        pd = NULL;
+    }
+    if (pd != NULL) {
+        left = cpu_use_plain(c, a);
+        right = cpu_view(c, dnn_md_copy(narrow), cpu_use_plain(c, b));
+        dst = cpu_same_memory(c, left, right) ? cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, left)))
+                                              : output_over(c, node, left);
+        cpu_step(c, pd, 3,
+                 (const CpuArg[]){{DNNL_ARG_SRC_0, cpu_view(c, dnn_md_copy(full), left)},
+                                  {DNNL_ARG_SRC_1, right},
+                                  {DNNL_ARG_DST, cpu_view(c, dnn_md_copy(full), dst)}});
+        if (node->op == GPUDL_OP_DIV && c->status == GPUDL_STATUS_OK)
+            c->program->steps[c->program->n_steps - 1].padded = 1;
+        else if (node->op != GPUDL_OP_DIV)
+            cpu_apply_activation(c, &((const GpudlAttrs *)node->attrs)->binary.act, dst);
+    }
+    dnn_md_free(full);
+    dnn_md_free(narrow);
+    return pd != NULL;
+}
+
 int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlBinaryAttrs *attrs = &((const GpudlAttrs *)node->attrs)->binary;
@@ -195,6 +262,10 @@ int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
         if (o.pd != NULL)
             dnnl_primitive_desc_destroy(o.pd);
         o = choose_binary(c, node, a, b, dnnl_f32);
+    }
+    if (is_general(&o) && lower_by_channels(c, node, a, b)) {
+        dnnl_primitive_desc_destroy(o.pd);
+        return 1;
     }
     if (o.pd == NULL)
         return 0;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pools, local response normalisation, batch normalisation that could not be folded. */
+#include <string.h>
+
 #include "lower.h"
 
 typedef struct {
@@ -166,18 +168,76 @@ int cpu_lower_global_pool(CpuCompiler *c, const GpudlPlanNode *node)
                        node->op == GPUDL_OP_GLOBAL_MAX_POOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding);
 }
 
-/* The mean over exactly the spatial dimensions is a pool. */
-int cpu_lower_reduce_mean(CpuCompiler *c, const GpudlPlanNode *node)
+/* Over neighbouring dimensions of what is row-major: with what follows them as channels, a pool of one column. */
+static int lower_column(CpuCompiler *c, const GpudlPlanNode *node, dnnl_alg_kind_t alg, unsigned over)
+{
+    const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape, *y = &cpu_tensor(c, node->outputs[0])->shape;
+    static const int64_t ones[2] = {1, 1}, zeros[2] = {0, 0};
+    int64_t part[3] = {1, 1, 1}, kernel[2] = {1, 1};
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t pd = NULL;
+    DnnMd from, to;
+    int at = 0;
+
+    for (int i = 0; i < x->rank; i++) {
+        if (x->dims[i] == 1)
+            continue;
+        if (at % 2 != (int)(over >> i & 1))
+            at++;
+        if (at > 2)
+            return 0;
+        part[at] *= x->dims[i];
+    }
+    kernel[0] = part[1];
+    from = part[2] > 1 ? dnn_md_tag(4, (const int64_t[]){part[0], part[2], part[1], 1}, dnnl_acdb)
+                       : dnn_md_plain(4, (const int64_t[]){1, part[0], part[1], 1});
+    to = part[2] > 1 ? dnn_md_tag(4, (const int64_t[]){part[0], part[2], 1, 1}, dnnl_acdb)
+                     : dnn_md_plain(4, (const int64_t[]){1, part[0], 1, 1});
+    attr = dnn_attr(NULL);
+    if (from != NULL && to != NULL)
+        pd = dnn_pooling(c->shared->dnn, attr, alg, from, to, ones, kernel, zeros, zeros, zeros);
+    dnnl_primitive_attr_destroy(attr);
+    if (pd != NULL && strncmp(dnn_pd_name(pd), "ref", 3) == 0) {
+        dnnl_primitive_desc_destroy(pd);
+        pd = NULL;
+    }
+    if (pd != NULL) {
+        int32_t src = cpu_view(c, dnn_md_copy(from), cpu_use_plain(c, node->inputs[0]));
+        int32_t dst = cpu_view(c, dnn_md_copy(to), cpu_define(c, node->outputs[0], dnn_md_plain(y->rank, y->dims)));
+
+        cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+    }
+    dnn_md_free(from);
+    dnn_md_free(to);
+    return pd != NULL;
+}
+
+/* The mean, the sum or the maximum over neighbouring dimensions is a pool; the sum is the mean times their number. */
+int cpu_lower_reduce(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlReduceAttrs *attrs = &((const GpudlAttrs *)node->attrs)->reduce;
-    int rank = cpu_tensor(c, node->inputs[0])->shape.rank;
-    unsigned seen = 0, wanted = 0;
+    const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape;
+    const dnnl_alg_kind_t alg = node->op == GPUDL_OP_REDUCE_MAX ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
+    const unsigned all = (1u << x->rank) - 1, space = x->rank > 2 ? all & ~3u : 0;
+    DnnEltwise times = {dnnl_eltwise_linear, 1.f, 0.f};
+    unsigned over = attrs->n_axes == 0 ? all : 0;
+    dnnl_primitive_attr_t attr;
+    int32_t y;
 
-    for (int i = 2; i < rank; i++)
-        wanted |= 1u << i;
     for (int i = 0; i < attrs->n_axes; i++)
-        seen |= 1u << attrs->axes[i];
-    return wanted != 0 && seen == wanted && lower_whole(c, node, dnnl_pooling_avg_exclude_padding);
+        over |= 1u << attrs->axes[i];
+    if (!(over == space && space != 0 && lower_whole(c, node, alg)) && !lower_column(c, node, alg, over))
+        return 0;
+    for (int i = 0; i < x->rank; i++)
+        times.alpha *= (over >> i & 1) != 0 ? (float)x->dims[i] : 1.f;
+    y = c->tensor_values[node->outputs[0]];
+    if (node->op != GPUDL_OP_REDUCE_SUM || y < 0)
+        return 1;
+    attr = dnn_attr(NULL);
+    cpu_step(c, dnn_eltwise(c->shared->dnn, attr, &times, cpu_value_md(c, y)), 2,
+             (const CpuArg[]){{DNNL_ARG_SRC, y}, {DNNL_ARG_DST, y}});
+    dnnl_primitive_attr_destroy(attr);
+    return 1;
 }
 
 static dnnl_primitive_desc_t describe_lrn(CpuCompiler *c, dnnl_primitive_attr_t attr, DnnMdRef src, const void *what)

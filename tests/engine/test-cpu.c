@@ -501,6 +501,47 @@ static void test_transposed_views(void)
     g_rand_free(rand);
 }
 
+/* A value for each of some neighbouring dimensions, at a rank where there are no channels to speak of; sums and maxima
+ * over the rest. */
+static void test_broadcasts(void)
+{
+    static const GpudlOp ops[] = {GPUDL_OP_ADD, GPUDL_OP_SUB, GPUDL_OP_MUL, GPUDL_OP_DIV};
+    static const GpudlOp reductions[] = {GPUDL_OP_REDUCE_SUM, GPUDL_OP_REDUCE_MAX, GPUDL_OP_REDUCE_MEAN};
+    GRand *rand = g_rand_new_with_seed(g_test_rand_int());
+
+    for (int i = 0; i < 80; i++) {
+        const gint64 groups = g_rand_int_range(rand, 1, 4), each = g_rand_int_range(rand, 1, 9), c = groups * each;
+        Net net = net_new(rand, c, 5, 7);
+        GpudlTensor *x = net_input(&net), *b;
+        GpudlAttrs apart = {.shape = {5, {0, groups, each, 5, 7}}}, act = {.binary = {.act = random_act(rand)}};
+        gint64 dims[5] = {1, groups, each, 5, 7};
+        gint64 n = 1;
+        g_autofree float *values = NULL;
+        GpudlAttrs reduce = {.reduce = {2, {2, 3}, i % 2}};
+
+        if (i % 3 == 0)
+            x = conv(&net, x, c, 1, NULL, no_act);
+        gpudl_graph_add_output(net.graph, apply(&net, reductions[i % 3], &reduce, x));
+        x = apply(&net, GPUDL_OP_RESHAPE, &apart, x);
+        reduce.reduce = (GpudlReduceAttrs){1, {1 + i / 3 % 4, 4}, 1}; /* one of four, sometimes the last, too */
+        reduce.reduce.n_axes += reduce.reduce.axes[0] < 4 && g_rand_boolean(rand);
+        gpudl_graph_add_output(net.graph, apply(&net, reductions[i % 3], &reduce, x));
+        for (int k = 1; k < 5; k++) {
+            dims[k] = g_rand_boolean(rand) ? dims[k] : 1;
+            n *= dims[k];
+        }
+        values = g_new(float, n);
+        for (gint64 k = 0; k < n; k++)
+            values[k] = (float)g_rand_double_range(rand, 0.5, 1.5);
+        b = gpudl_graph_add_constant_f32(net.graph, "b", values, dims, 5);
+        x = apply(&net, ops[i % 4], ops[i % 4] == GPUDL_OP_DIV ? NULL : &act, x, b);
+        gpudl_graph_add_output(net.graph, x);
+        if (!check(&net, 2))
+            break;
+    }
+    g_rand_free(rand);
+}
+
 static void test_elements(void)
 {
     static const GpudlOp unary[] = {GPUDL_OP_ELU,  GPUDL_OP_ABS, GPUDL_OP_NEG,      GPUDL_OP_EXP,  GPUDL_OP_FLOOR,
@@ -896,6 +937,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/normalisation", test_normalisation);
     g_test_add_func("/cpu/norms", test_norms);
     g_test_add_func("/cpu/transposed-views", test_transposed_views);
+    g_test_add_func("/cpu/broadcasts", test_broadcasts);
     g_test_add_func("/cpu/elements", test_elements);
     g_test_add_func("/cpu/binary", test_binary);
     g_test_add_func("/cpu/products", test_products);
