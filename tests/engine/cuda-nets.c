@@ -157,6 +157,33 @@ static Value level(Net *net, Value x)
     return x;
 }
 
+/* Normalised by its own mean and variance: of channels, of pixels, of all of a frame, of groups. */
+static Value self_norm(Net *net, Value x)
+{
+    static const gint groups[] = {1, 2, 4, 8};
+    const gint g = groups[pick(net, G_N_ELEMENTS(groups))];
+    const GpudlOp op = pick(net, 2) ? GPUDL_OP_GROUP_NORM : GPUDL_OP_LAYER_NORM;
+    GpudlNormAttrs attrs = {.axis = 1, .n_axes = 1, .groups = x.c % g == 0 ? g : x.c, .epsilon = 1e-3f};
+    g_autofree gchar *each = NULL;
+    GpudlTensor *inputs[3] = {x.t};
+    GpudlNode *node;
+    guint n = 1;
+
+    if (op == GPUDL_OP_LAYER_NORM && pick(net, 2)) {
+        attrs.axis = 1 + pick(net, 2);
+        attrs.n_axes = 4 - attrs.axis;
+        each = attrs.axis == 1 ? g_strdup_printf("%dx%dx%d", x.c, x.h, x.w) : g_strdup_printf("%dx%d", x.h, x.w);
+    } else {
+        each = g_strdup_printf("%d", x.c);
+    }
+    for (; n < 3 && pick(net, 3); n++)
+        inputs[n] = builder_random(&net->b, each, 0.5, 1.5);
+    node = gpudl_graph_add_node(net->b.graph, op, "selfnorm", inputs, n, NULL, 1);
+    node->attrs.norm = attrs;
+    x.t = node->outputs[0];
+    return x;
+}
+
 /* A product with a matrix for each pixel, channels last in between. */
 static Value linear(Net *net, Value x, gint k)
 {
@@ -226,9 +253,11 @@ static Value any_block(Net *net, Value x)
 {
     const Value other = net->values[pick(net, net->n)];
 
-    switch (pick(net, 14)) {
+    switch (pick(net, 15)) {
     case 12:
         return level(net, x);
+    case 14:
+        return self_norm(net, x);
     case 13:
         return linear(net, any_act(net, x), 1 + pick(net, 40));
     case 0:

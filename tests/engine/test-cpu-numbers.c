@@ -147,6 +147,11 @@ static GpudlTensor *network(Builder *b, GpudlTensor *x, guint i, gchar **name)
     case 7: /* dropped before a division, which makes NaN of its own beside the tensor */
         return builder_node(b, GPUDL_OP_DIV, act(b, x, GPUDL_ACT_RELU),
                             builder_random(b, channels == 16 ? "1x16x1x1" : "1x17x1x1", 0.5, 1));
+    case 8: /* of each pixel's channels, of rows, of all */
+    case 9:
+    case 10:
+        return with_attrs(b, i < 10 ? GPUDL_OP_LAYER_NORM : GPUDL_OP_GROUP_NORM, x, NULL,
+                          &(GpudlAttrs){.norm = {i == 8 ? 1 : 3, 1, 1, 1e-3f}});
     default:
         return NULL;
     }
