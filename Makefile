@@ -12,6 +12,7 @@ help:
 	@echo 'make uninstall         remove that again (same PREFIX and DESTDIR)'
 	@echo 'make demo              classify photographs and a video, leave pictures of the result in build/demo'
 	@echo 'make demo INPUT=...    the same on any file, /dev/video0 or rtsp:// address'
+	@echo 'make cuda              where no CUDA toolkit is installed, fetch one into build/cuda (1 GB); demo and check do it where a GPU is'
 	@echo 'make check             build and run every test, also under sanitizers and valgrind'
 	@echo 'make compat            build, test and package in Debian 13 and sid, as roots in build/compat (needs root, downloads 1 GB)'
 	@echo 'make compat SUITES=... in other releases of Debian, as bookworm'
@@ -30,6 +31,9 @@ uninstall:
 
 demo:
 	@scripts/demo "$(INPUT)"
+
+cuda:
+	@scripts/toolkit fetch
 
 check:
 	@scripts/check
@@ -52,4 +56,4 @@ gpu-kernels:
 gpu-pack:
 	@scripts/gpu pack
 
-.PHONY: all help install uninstall demo check compat bench gpu-check gpu-bench gpu-kernels gpu-pack
+.PHONY: all help install uninstall demo cuda check compat bench gpu-check gpu-bench gpu-kernels gpu-pack
