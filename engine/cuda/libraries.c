@@ -2,12 +2,12 @@
 #include "libraries.h"
 
 #include <dlfcn.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/cuda/loader.h"
 #include "engine/module.h"
 
 /* Oldest that has all that is called here. */
@@ -60,39 +60,10 @@ static const char *read_symbols(void *library, const CudaSymbol *symbols, void *
     return NULL;
 }
 
-static void add(char *tried, size_t room, const char *text)
-{
-    size_t used = strlen(tried);
-
-    snprintf(tried + used, room - used, "%s%s", used > 0 ? "; " : "", text != NULL ? text : "unknown error");
-}
-
-/* The system's, or what the first of the folders (a list with colons) has that opens. The linker's search paths and
- * what the user has set there go first. */
-static void *open_library(const char *name, const char *folders, char *tried, size_t room)
-{
-    void *library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
-    char path[PATH_MAX];
-
-    if (library == NULL)
-        add(tried, room, dlerror());
-    while (library == NULL && *folders != '\0') {
-        const int length = (int)strcspn(folders, ":");
-
-        if (snprintf(path, sizeof path, "%.*s/%s", length, folders, name) < (int)sizeof path) {
-            library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
-            if (library == NULL)
-                add(tried, room, dlerror());
-        }
-        folders += length + (folders[length] == ':');
-    }
-    return library;
-}
-
 static GpudlStatus open_driver(CudaDriver *driver, GpudlFault *fault)
 {
-    char tried[256] = "";
-    void *library = open_library("libcuda.so.1", "", tried, sizeof tried);
+    char tried[256];
+    void *library = cuda_open_library("libcuda.so.1", "", tried, sizeof tried);
     const char *missing = library != NULL ? read_symbols(library, driver_symbols, driver) : NULL;
 
     if (library == NULL)
@@ -153,8 +124,8 @@ GpudlStatus cuda_driver(const CudaDriver **out, GpudlFault *fault)
 
 static GpudlStatus open_cudnn(CudaCudnn *cudnn, GpudlFault *fault)
 {
-    char tried[320] = "";
-    void *library = open_library("libcudnn.so.9", GPUDL_CUDA_LIBDIRS, tried, sizeof tried);
+    char tried[320];
+    void *library = cuda_open_library("libcudnn.so.9", GPUDL_CUDA_LIBDIRS, tried, sizeof tried);
     const char *missing = library != NULL ? read_symbols(library, cudnn_symbols, cudnn) : NULL;
     size_t version = library != NULL && missing == NULL ? cudnn->get_version() : 0;
 
@@ -190,12 +161,8 @@ GpudlStatus cuda_cudnn(const CudaCudnn **out, GpudlFault *fault)
 
 int cuda_library(const char *name, const CudaSymbol *symbols, void *table, char *why, size_t room)
 {
-    const char *missing;
-    void *library;
-
-    why[0] = '\0';
-    library = open_library(name, GPUDL_CUDA_LIBDIRS, why, room);
-    missing = library != NULL ? read_symbols(library, symbols, table) : NULL;
+    void *library = cuda_open_library(name, GPUDL_CUDA_LIBDIRS, why, room);
+    const char *missing = library != NULL ? read_symbols(library, symbols, table) : NULL;
     if (missing != NULL)
         snprintf(why, room, "%s has no %s", name, missing);
     return library != NULL && missing == NULL;
