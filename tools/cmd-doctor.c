@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* gpudl doctor: what is installed, what works, what is missing and how to get it. */
-#include <gmodule.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "gpudl-config.h"
 #include "tools/command.h"
+#include "tools/doctor.h"
 #include "tools/figures.h"
 #include "tools/media.h"
 #include "tools/plugin-file.h"
@@ -13,13 +13,12 @@
 
 #define NAME "doctor"
 
-static void print_heading(const gchar *text)
+void doctor_heading(const gchar *text)
 {
     printf("\n%s\n", text);
 }
 
-/* One line: a mark, what it is about, what is to be said about it. */
-static void print_finding(gboolean ok, const gchar *what, const gchar *detail)
+void doctor_finding(gboolean ok, const gchar *what, const gchar *detail)
 {
     if (detail != NULL)
         printf("  %-8s%-26s%s\n", ok ? "ok" : "missing", what, detail);
@@ -27,16 +26,14 @@ static void print_finding(gboolean ok, const gchar *what, const gchar *detail)
         printf("  %-8s%s\n", ok ? "ok" : "missing", what);
 }
 
-/* A line below a finding: what puts it right. */
-static void print_remedy(const gchar *remedy)
-{
-    printf("  %-8s%-26smend it: %s\n", "", "", remedy);
-}
-
-/* The same for what nobody has to have. */
-static void print_optional(gboolean there, const gchar *what, const gchar *detail)
+void doctor_optional(gboolean there, const gchar *what, const gchar *detail)
 {
     printf("  %-8s%-26s%s\n", there ? "ok" : "-", what, detail);
+}
+
+void doctor_remedy(const gchar *remedy)
+{
+    printf("  %-8s%-26smend it: %s\n", "", "", remedy);
 }
 
 /* ---- this machine ------------------------------------------------------------------------------------------------ */
@@ -65,7 +62,7 @@ static void check_machine(void)
     g_autoptr(GString) features = g_string_new(NULL);
     g_auto(GStrv) words = NULL;
 
-    print_heading("Machine");
+    doctor_heading("Machine");
     if (g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL)) {
         name = cpuinfo(text, "model name");
         flags = cpuinfo(text, "flags");
@@ -79,22 +76,6 @@ static void check_machine(void)
     printf("  %-34s%s\n", "processor", name != NULL ? name : "unknown");
     printf("  %-34s%u\n", "cores this process may use", g_get_num_processors());
     printf("  %-34s%s\n", "instructions", features->len > 0 ? features->str : "unknown");
-}
-
-static void check_nvidia(void)
-{
-    g_autofree gchar *text = NULL;
-    GModule *cuda = g_module_open("libcuda.so.1", G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
-    gboolean driver = g_file_get_contents("/proc/driver/nvidia/version", &text, NULL, NULL);
-
-    if (driver)
-        text[strcspn(text, "\n")] = '\0';
-    print_optional(driver, "NVIDIA driver",
-                   driver ? text : "not here; only the CUDA backend needs it (nvidia-driver, Debian non-free)");
-    print_optional(cuda != NULL, "libcuda.so.1",
-                   cuda != NULL ? "loads" : "not here; comes with the driver (libcuda1, Debian non-free)");
-    if (cuda != NULL)
-        g_module_close(cuda);
 }
 
 /* ---- libgpudl ---------------------------------------------------------------------------------------------------- */
@@ -121,17 +102,37 @@ static void add_devices(Table *table, const gchar *backend, GPtrArray *devices)
     }
 }
 
+/* Backends and why each is not usable, "" if it is, without the one whose driver hangs: asking it would not return. */
+static gchar **list_backends(gboolean cuda_hangs, gchar ***reasons)
+{
+    static const gchar *const names[] = {"cpu", "ref", NULL};
+    GPtrArray *why;
+
+    if (!cuda_hangs)
+        return gpudl_backends_list(reasons);
+    why = g_ptr_array_new();
+    for (guint i = 0; names[i] != NULL; i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GPtrArray) devices = gpudl_devices_list(names[i], &error);
+
+        g_ptr_array_add(why, g_strdup(devices != NULL ? "" : error->message));
+    }
+    g_ptr_array_add(why, NULL);
+    *reasons = (gchar **)g_ptr_array_free(why, FALSE);
+    return g_strdupv((gchar **)names);
+}
+
 /* What each usable backend can run on. */
-static void check_devices(void)
+static void check_devices(gboolean cuda_hangs)
 {
     static const gchar *const headings[] = {"backend", "id", "device", "memory", "free", "address", "capability"};
     g_auto(GStrv) reasons = NULL;
-    g_auto(GStrv) names = gpudl_backends_list(&reasons);
+    g_auto(GStrv) names = list_backends(cuda_hangs, &reasons);
     g_autoptr(Table) table = table_new(G_N_ELEMENTS(headings));
     g_autoptr(GString) text = g_string_new(NULL);
     guint n = 0;
 
-    print_heading("Devices");
+    doctor_heading("Devices");
     table_add_row(table, headings);
     table_set_right(table, 3, TRUE);
     table_set_right(table, 4, TRUE);
@@ -143,7 +144,7 @@ static void check_devices(void)
             continue;
         devices = gpudl_devices_list(names[i], &error);
         if (devices == NULL) {
-            print_finding(FALSE, names[i], error->message);
+            doctor_finding(FALSE, names[i], error->message);
             continue;
         }
         add_devices(table, names[i], devices);
@@ -157,20 +158,22 @@ static void check_devices(void)
 }
 
 /* TRUE if a backend that backend=auto may take is usable: "ref" is for checks and never taken by itself. */
-static gboolean check_backends(void)
+static gboolean check_backends(gboolean cuda_hangs)
 {
     g_auto(GStrv) reasons = NULL;
-    g_auto(GStrv) names = gpudl_backends_list(&reasons);
+    g_auto(GStrv) names = list_backends(cuda_hangs, &reasons);
     gboolean usable = FALSE;
 
-    print_heading("Backends");
+    doctor_heading("Backends");
+    if (cuda_hangs)
+        doctor_finding(FALSE, "cuda", "not asked: the NVIDIA driver does not answer");
     for (guint i = 0; names[i] != NULL; i++) {
         gboolean ok = reasons[i][0] == '\0', ref = strcmp(names[i], "ref") == 0;
 
-        print_finding(ok, names[i],
-                      !ok   ? reasons[i]
-                      : ref ? "slow and exact, for checks; taken only when asked for"
-                            : "usable");
+        doctor_finding(ok, names[i],
+                       !ok   ? reasons[i]
+                       : ref ? "slow and exact, for checks; taken only when asked for"
+                             : "usable");
         usable = usable || (ok && !ref);
     }
     return usable;
@@ -225,9 +228,9 @@ static void check_plugin(void)
             detail = g_strdup("in the same plugin");
         else
             plugin_file_explain(&reason, &mend);
-        print_finding(ok, elements[i], detail != NULL ? detail : reason);
+        doctor_finding(ok, elements[i], detail != NULL ? detail : reason);
         if (detail == NULL)
-            print_remedy(mend);
+            doctor_remedy(mend);
     }
 }
 
@@ -240,7 +243,7 @@ static void check_decoders(void)
         caps_name = g_strndup(decoders[i].caps, strcspn(decoders[i].caps, ","));
         if (!ok)
             detail = g_strdup_printf("install %s (Debian)", gpudl_media_package_for(caps_name));
-        print_finding(ok, decoders[i].what, ok ? name : detail);
+        doctor_finding(ok, decoders[i].what, ok ? name : detail);
     }
 }
 
@@ -249,30 +252,31 @@ static void check_gstreamer(void)
     g_autoptr(GError) error = NULL;
     const gchar *version = gpudl_media_version(&error);
 
-    print_heading("GStreamer");
+    doctor_heading("GStreamer");
     if (version == NULL) {
-        print_finding(FALSE, "GStreamer", error->message);
+        doctor_finding(FALSE, "GStreamer", error->message);
         return;
     }
-    print_finding(TRUE, "core", version);
+    doctor_finding(TRUE, "core", version);
     check_plugin();
     for (guint i = 0; i < G_N_ELEMENTS(helpers); i++) {
         g_autofree gchar *detail = g_strdup_printf("install %s (Debian)", helpers[i].package);
         gboolean ok = gpudl_media_has_element(helpers[i].element, NULL, NULL);
 
-        print_finding(ok, helpers[i].element, ok ? NULL : detail);
+        doctor_finding(ok, helpers[i].element, ok ? NULL : detail);
     }
-    print_optional(HAVE_ANALYTICS, "analytics metadata",
-                   HAVE_ANALYTICS ? "GstAnalyticsClsMtd is attached as well"
-                                  : "this build attaches GpudlClassificationMeta only; GstAnalyticsClsMtd needs "
-                                    "GStreamer 1.24 when building");
-    print_heading("What can be decoded");
+    doctor_optional(HAVE_ANALYTICS, "analytics metadata",
+                    HAVE_ANALYTICS ? "GstAnalyticsClsMtd is attached as well"
+                                   : "this build attaches GpudlClassificationMeta only; GstAnalyticsClsMtd needs "
+                                     "GStreamer 1.24 when building");
+    doctor_heading("What can be decoded");
     check_decoders();
 }
 
 int cmd_doctor(int argc, char **argv)
 {
     const GOptionEntry entries[] = {G_OPTION_ENTRY_NULL};
+    g_autoptr(DoctorGpu) gpu = NULL;
     gboolean usable;
     int status = parse_options(argv, entries, NULL,
                                "Says what is installed, what works, what is missing and how to get it.\n"
@@ -282,10 +286,17 @@ int cmd_doctor(int argc, char **argv)
         return status;
     printf("gpudl %s\n", gpudl_version());
     check_machine();
-    usable = check_backends();
-    check_nvidia();
-    check_devices();
-    check_gstreamer();
+    fflush(stdout);
+    gpu = doctor_gpu_look();
+    usable = check_backends(doctor_gpu_hangs(gpu));
+    check_devices(doctor_gpu_hangs(gpu));
+    doctor_gpu_report(gpu);
+    if (!doctor_gpu_hangs(gpu)) {
+        check_gstreamer();
+    } else {
+        doctor_heading("GStreamer");
+        doctor_finding(FALSE, "GStreamer", "not asked: it may have plugins that start the driver");
+    }
     printf("\n%s\n", usable ? "gpudl can run here." : "gpudl can't run here: no backend is usable (see Backends).");
     return finish_stdout(NAME, usable ? EXIT_OK : EXIT_FAILED);
 }

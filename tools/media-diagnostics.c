@@ -77,3 +77,66 @@ gboolean gpudl_media_has_decoder(const gchar *caps_text, gchar **name)
     gst_plugin_feature_list_free(all);
     return found;
 }
+
+/* nvh264dec, nvav1dec, nvh265device1dec */
+static gboolean is_nvdec(GstElementFactory *factory)
+{
+    const gchar *name = GST_OBJECT_NAME(factory);
+    const gchar *class = gst_element_factory_get_metadata(factory, GST_ELEMENT_METADATA_KLASS);
+
+    return g_str_has_prefix(name, "nv") && g_str_has_suffix(name, "dec") && class != NULL &&
+           strstr(class, "Decoder/Video") != NULL;
+}
+
+static gboolean has_cuda_memory(GstStaticPadTemplate *template)
+{
+    g_autoptr(GstCaps) caps = template->direction == GST_PAD_SRC ? gst_static_pad_template_get_caps(template) : NULL;
+    gboolean found = FALSE;
+
+    for (guint i = 0; caps != NULL && !gst_caps_is_any(caps) && i < gst_caps_get_size(caps) && !found; i++)
+        found = gst_caps_features_contains(gst_caps_get_features(caps, i), "memory:CUDAMemory");
+    return found;
+}
+
+static gboolean gives_cuda_memory(GstElementFactory *factory)
+{
+    const GList *templates = gst_element_factory_get_static_pad_templates(factory);
+    gboolean found = FALSE;
+
+    if (g_strcmp0(gst_plugin_feature_get_plugin_name(GST_PLUGIN_FEATURE(factory)), "gpudl") == 0)
+        return FALSE;
+    for (; templates != NULL && !found; templates = templates->next)
+        found = has_cuda_memory(templates->data);
+    return found;
+}
+
+static gint compare_names(gconstpointer a, gconstpointer b)
+{
+    return strcmp(GST_OBJECT_NAME(a), GST_OBJECT_NAME(b));
+}
+
+static gchar *list_elements(gboolean (*is)(GstElementFactory *factory))
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    GList *all;
+
+    if (!media_ensure_gstreamer(NULL))
+        return NULL;
+    all = gst_element_factory_list_get_elements(GST_ELEMENT_FACTORY_TYPE_ANY, GST_RANK_NONE);
+    all = g_list_sort(all, compare_names);
+    for (GList *l = all; l != NULL; l = l->next)
+        if (is(l->data))
+            g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", GST_OBJECT_NAME(l->data));
+    gst_plugin_feature_list_free(all);
+    return names->len > 0 ? g_strdup(names->str) : NULL;
+}
+
+gchar *gpudl_media_list_nvdec(void)
+{
+    return list_elements(is_nvdec);
+}
+
+gchar *gpudl_media_list_cuda(void)
+{
+    return list_elements(gives_cuda_memory);
+}

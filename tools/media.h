@@ -107,6 +107,10 @@ gboolean gpudl_media_has_element(const gchar *name, gchar **plugin_version, gcha
 /** TRUE if some decoder takes these caps ("image/jpeg"); *name (may be NULL, freed by the caller): the one taken first.
  */
 gboolean gpudl_media_has_decoder(const gchar *caps, gchar **name);
+/** Names of elements, by comma, freed by the caller; NULL if there are none. Those that decode video with NVDEC, and
+ * those of other plugins than ours that hand over frames in CUDA memory. */
+gchar *gpudl_media_list_nvdec(void);
+gchar *gpudl_media_list_cuda(void);
 /** Debian's package for a caps name ("video/x-h264"), a text for people; NULL if not known. Static. */
 const gchar *gpudl_media_package_for(const gchar *caps_name);
 

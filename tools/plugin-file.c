@@ -59,8 +59,7 @@ static gchar *library_folder(void)
     return real != NULL ? g_path_get_dirname(real) : NULL;
 }
 
-/* A file that is installed, or else was built, together with this libgpudl. */
-static gchar *find_beside(const gchar *installed, const gchar *built, const gchar *name)
+gchar *plugin_file_find_beside(const gchar *installed, const gchar *built, const gchar *name)
 {
     const gchar *const places[] = {installed, built};
     g_autofree gchar *folder = library_folder();
@@ -78,7 +77,7 @@ static gchar *find_beside(const gchar *installed, const gchar *built, const gcha
 /* NULL if the file can be loaded, else why not. Another program tries it: a damaged file may end that. */
 static gchar *try_to_load(const gchar *path)
 {
-    g_autofree gchar *loader = find_beside("gpudl", "tools", "load-plugin"), *words = NULL;
+    g_autofree gchar *loader = plugin_file_find_beside("gpudl", "tools", "load-plugin"), *words = NULL;
     const gchar *argv[] = {loader, path, DESCRIPTION, NULL};
     g_autoptr(GError) error = NULL;
     gchar *processor = check_processor(path);
@@ -189,7 +188,8 @@ void plugin_file_explain(gchar **reason, gchar **mend)
     gboolean blacklisted = FALSE;
     g_autofree gchar *forget = forget_command(), *why = NULL, *folder = NULL, *quoted = NULL;
     g_autofree gchar *known = find_in_registry(&blacklisted);
-    g_autofree gchar *file = known != NULL ? g_strdup(known) : find_beside("gstreamer-1.0", "plugin", FILE_NAME);
+    g_autofree gchar *file =
+        known != NULL ? g_strdup(known) : plugin_file_find_beside("gstreamer-1.0", "plugin", FILE_NAME);
 
     if (file == NULL) {
         *reason = g_strdup("plugin gpudl is not found, neither by GStreamer nor beside libgpudl");

@@ -26,6 +26,7 @@ VISIBLE int cuDeviceGetCount(int *n);
 VISIBLE int cuDeviceGet(int *device, int ordinal);
 VISIBLE int cuDeviceGetName(char *name, int room, int device);
 VISIBLE int cuDeviceGetAttribute(int *value, int attribute, int device);
+VISIBLE int cuDeviceTotalMem_v2(size_t *bytes, int device);
 VISIBLE int cuGetErrorName(int error, const char **name);
 VISIBLE int cuGetProcAddress_v2(const char *symbol, void **address, int version, uint64_t flags, int *status);
 
@@ -80,6 +81,13 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
 {
     (void)device;
     *value = attribute == CAPABILITY_MAJOR ? (is("weak") ? 6 : 9) : attribute == CAPABILITY_MINOR && is("weak") ? 1 : 0;
+    return SUCCESS;
+}
+
+int cuDeviceTotalMem_v2(size_t *bytes, int device)
+{
+    (void)device;
+    *bytes = 80000000000;
     return SUCCESS;
 }
 

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""test-doctor.py GPUDL PLUGIN LIBRARY: gpudl doctor on a plugin that GStreamer can't have: why, and whether the command that
-it names mends that. PLUGIN and LIBRARY are libgstgpudl.so and libgpudl.so.0, from a build whose plugin looks for the
-library one folder up."""
+"""test-doctor.py GPUDL PLUGIN LIBRARY NVDEC DRIVER INSTALLED: gpudl doctor on a plugin that GStreamer can't have: why, and
+whether the command that it names mends that; and on NVIDIA's parts, there and missing. PLUGIN and LIBRARY are libgstgpudl.so
+and libgpudl.so.0, from a build whose plugin looks for the library one folder up; NVDEC is a plugin with elements called as
+those on a GPU; DRIVER and INSTALLED are folders of libcuda.so.1 and of cuDNN, cuBLASLt and NVDEC's library (tests/driver)."""
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-GPUDL, PLUGIN, LIBRARY = (Path(a).resolve() for a in sys.argv[1:4])
+GPUDL, PLUGIN, LIBRARY, NVDEC, DRIVER, INSTALLED = (Path(a).resolve() for a in sys.argv[1:7])
 tests = []
 
 
@@ -145,6 +147,82 @@ def what_opens_a_window_is_looked_for(case):
     """autovideosink alone, which is in another package, shows nothing."""
     shown = subprocess.run([GPUDL, "doctor"], capture_output=True, text=True, timeout=60, env=case.env).stdout
     check(re.search(r"^ +missing ximagesink +install gstreamer1\.0-x \(Debian\)$", shown, re.MULTILINE), shown)
+
+
+# ---- NVIDIA's parts
+
+def gpu_section(case, driver=None, folders=(), code=0):
+    """What the section has by what it is about, and its lines. Parts that are not in folders are not there (a text of its name
+    is no library, and the loader looks no further), or, as they may be in the toolkit that this was built with, useless."""
+    hidden = case.folder / "hidden"
+    hidden.mkdir(exist_ok=True)
+    for name in "libcuda.so.1", "libnvcuvid.so.1":
+        (hidden / name).write_text("text")
+    for name in "libcudnn.so.9", "libcublasLt.so.13":
+        shutil.copy(DRIVER / "libcudnn.so.9", hidden / name)  # which has no functions
+    env = {**case.env, "LD_LIBRARY_PATH": ":".join(map(str, [*folders, hidden])), "GPUDL_TEST_DRIVER": driver or ""}
+    done = subprocess.run([GPUDL, "doctor"], capture_output=True, text=True, timeout=100, env=env)
+    check(done.returncode == code, done.stdout + done.stderr)
+    case.shown = done.stdout
+    lines = done.stdout.split("\nNVIDIA GPU\n")[1].split("\n\n")[0].splitlines()
+    return {" ".join(line[10:36].split()): (line[:10].strip(), line[36:]) for line in lines if line[10:36].strip()}, lines
+
+
+@test
+def a_gpu_and_all_of_its_parts_are_named(case):
+    shutil.copy(NVDEC, case.plugin.parent)
+    shutil.copy(DRIVER / "libcuda.so.1", case.folder)
+    found, _ = gpu_section(case, "card", [INSTALLED, case.folder])
+    check(found["NVIDIA driver"][0] == "ok" and f"for CUDA 13.0 ({case.folder}/libcuda.so.1)" in found["NVIDIA driver"][1], found)
+    check(found["GPU 0"] == ("ok", "NVIDIA Test 0, compute capability 9.0, 80.0 GB"), found)
+    check(found["cuDNN"] == ("ok", f"9.19.0 ({INSTALLED}/libcudnn.so.9)"), found)
+    check(found["cuBLASLt"] == ("ok", f"13.1.2 ({INSTALLED}/libcublasLt.so.13)"), found)
+    check(found["NVDEC"] == ("ok", "nvsoftdec, nvtestdec") and found["CUDA memory"] == ("ok", "cudatestsrc, nvtestdec"), found)
+
+
+@test
+def without_a_gpu_each_part_is_one_line(case):
+    found, lines = gpu_section(case)
+    check(found["NVIDIA driver"][1].startswith("not here, networks run on the CPU"), found)
+    for what, part in {"cuDNN": "only the CUDA backend needs it (libcudnn9-cuda-13): ", "cuBLASLt": "needs it (libcublas-13-0): ",
+                       "NVDEC": "videos are decoded on the CPU", "CUDA memory": "they come in system memory"}.items():
+        check(found[what][0] == "-" and part in found[what][1], found)
+    check(len(lines) == 5, lines)
+
+
+@test
+def a_gpu_without_libraries_is_told_what_to_install(case):
+    found, lines = gpu_section(case, "card", [DRIVER])
+    check(found["cuDNN"] == ("missing", f"{DRIVER}/libcudnn.so.9 has no cudnnGetVersion()"), found)
+    check(found["cuBLASLt"] == ("missing", f"{case.folder}/hidden/libcublasLt.so.13 has no cublasLtGetVersion()"), found)
+    mends = [line.split("mend it: ")[1].split(" (")[0] for line in lines if "mend it: " in line]
+    check(mends == ["install libcudnn9-cuda-13", "install libcublas-13-0"], lines)
+
+
+@test
+def nvdec_without_decoders_is_told(case):
+    found, lines = gpu_section(case, "card", [INSTALLED, DRIVER])
+    check(found["NVDEC"] == ("missing", f"{INSTALLED}/libnvcuvid.so.1 is here, but GStreamer has no decoder on it"), found)
+    check(any("mend it: install gstreamer1.0-plugins-bad" in line for line in lines), lines)
+
+
+@test
+def a_driver_that_does_not_start_is_told(case):
+    for driver, part in {"fails": "it can't be started: cuInit(): CUDA_ERROR_UNKNOWN (999)", "none": "it finds no GPU"}.items():
+        found, _ = gpu_section(case, driver, [DRIVER])
+        check(found["NVIDIA driver"][0] == "missing" and f"{part}" in found["NVIDIA driver"][1] and "GPU 0" not in found, found)
+
+
+@test
+def a_driver_that_hangs_does_not_hang_doctor(case):
+    """Nor is a module or a plugin asked that would call it."""
+    engine = GPUDL.parent.parent / "engine"
+    case.env["GPUDL_BACKEND_PATH"] = f"{engine}/cuda:{case.env['GPUDL_BACKEND_PATH']}"
+    begin = time.monotonic()
+    found, _ = gpu_section(case, "hangs", [DRIVER])
+    check(time.monotonic() - begin < 30, "too long")
+    check(found["NVIDIA driver"][0] == "missing" and "cuInit() has not returned after 10 s" in found["NVIDIA driver"][1], found)
+    check(re.search(r"missing +cuda +not asked", case.shown) and re.search(r"ok +cpu +usable", case.shown), case.shown)
 
 
 def main():
