@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""test-demo.py GPUDL-DEMO MAKE-MODEL: the demo on a network and pictures whose answers are known by arithmetic."""
+"""test-demo.py GPUDL-DEMO MAKE-MODEL FAKE-CUDA [CPU]: the demo on a network and pictures whose answers are known by arithmetic."""
 import json
 import os
 import shutil
@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 
 MEDIA = Path(__file__).parent / "media"
-DEMO, MAKE_MODEL = sys.argv[1:3]
+DEMO, MAKE_MODEL, FAKE_CUDA, *CPU = sys.argv[1:]
 TURNED = Path(__file__).parent.parent / "pipelines" / "turned.mp4"
 COLORS = {"red": (220, 30, 20), "green": (20, 200, 40), "blue": (30, 10, 210)}
 tests = []
@@ -132,6 +132,23 @@ def what_is_shown_is_not_written_over(dir):
         check(result.returncode == 1 and "would be lost" in result.stderr, f"{result.stdout}{result.stderr}")
         for name, source in ("annotated.png", "red.png"), ("contact-sheet.png", "green.png"):
             check((dir / "own" / name).read_bytes() == (dir / source).read_bytes(), name)
+
+
+@test
+def a_gpu_that_is_there_is_used_and_named(dir):
+    """By a module that stands for CUDA's, where there is one of the CPU as well."""
+    if not CPU:
+        return "needs the CPU backend"
+    (dir / "cuda").mkdir()
+    shutil.copy(FAKE_CUDA, dir / "cuda" / "gpudl-cuda.so")
+    folders = {"cuda": f"{dir}/cuda:{os.path.dirname(CPU[0])}", "cpu": os.path.dirname(CPU[0])}
+    for name, path in folders.items():
+        result = subprocess.run([DEMO, "--output", dir / "out", "--input", dir / "red.png", dir / "net.bin"], capture_output=True,
+                                text=True, timeout=120, env={**without_display(), "GPUDL_BACKEND_PATH": path})
+        device = result.stdout.splitlines()[0].split(" on ")[1]
+        check((device == "fake") == (name == "cuda"), f"{name}: {result.stdout}{result.stderr}")
+        check("1 of 1 frames labelled" in result.stdout, result.stdout + result.stderr)
+    return None
 
 
 @test
