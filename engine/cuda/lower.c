@@ -100,6 +100,23 @@ int64_t cuda_lay_out(CudaValue *v, int padded)
     return n;
 }
 
+int cuda_is_float(GpudlDType dtype)
+{
+    return dtype >= GPUDL_DTYPE_F32 && dtype <= GPUDL_DTYPE_F64;
+}
+
+int cuda_is_integer(GpudlDType dtype)
+{
+    return dtype >= GPUDL_DTYPE_I8 && dtype <= GPUDL_DTYPE_BOOL;
+}
+
+GpudlDType cuda_storage(const CudaCompiler *c, int32_t tensor)
+{
+    const GpudlDType dtype = cuda_tensor(c, tensor)->dtype;
+
+    return cuda_is_float(dtype) ? c->dtype : dtype;
+}
+
 static int32_t new_value(CudaCompiler *c, GpudlDType dtype, const GpudlShape *shape, int padded)
 {
     CudaValue v = {.dtype = dtype, .shape = *shape};
@@ -171,7 +188,7 @@ int32_t cuda_define(CudaCompiler *c, int32_t tensor)
     if (c->status != GPUDL_STATUS_OK)
         return -1;
     value = c->targets[tensor].concat >= 0 ? define_slice(c, tensor)
-                                           : new_value(c, c->dtype, &cuda_tensor(c, tensor)->shape, 1);
+                                           : new_value(c, cuda_storage(c, tensor), &cuda_tensor(c, tensor)->shape, 1);
     c->tensor_values[tensor] = value;
     return value;
 }
@@ -212,11 +229,18 @@ int32_t cuda_define_like(CudaCompiler *c, int32_t tensor, int32_t value)
         gpudl_shape_equal(&v.shape, &cuda_tensor(c, tensor)->shape) && c->targets[tensor].concat < 0 ? span_of(&v) : 0;
     if (span == 0)
         return cuda_define(c, tensor);
-    v.dtype = c->dtype;
+    v.dtype = cuda_storage(c, tensor);
     v.offset = 0;
     v.finite = 0;
-    v.block = cuda_add_block(c, NULL, (uint64_t)round_up(span, CUDA_CHANNELS) * gpudl_dtype_size(c->dtype));
+    v.block = cuda_add_block(c, NULL, (uint64_t)round_up(span, CUDA_CHANNELS) * gpudl_dtype_size(v.dtype));
     return c->tensor_values[tensor] = cuda_add_value(c, &v);
+}
+
+int32_t cuda_define_plain(CudaCompiler *c, int32_t tensor)
+{
+    if (c->status != GPUDL_STATUS_OK || c->targets[tensor].concat >= 0)
+        return cuda_define(c, tensor);
+    return c->tensor_values[tensor] = new_value(c, cuda_storage(c, tensor), &cuda_tensor(c, tensor)->shape, 0);
 }
 
 int32_t cuda_define_dense(CudaCompiler *c, int32_t tensor)

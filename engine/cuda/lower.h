@@ -74,7 +74,14 @@ const GpudlPlanTensor *cuda_tensor(const CudaCompiler *c, int32_t tensor);
 int cuda_is_constant(const CudaCompiler *c, int32_t tensor);
 CudaValue *cuda_value(const CudaCompiler *c, int32_t value);
 
-/** A tensor as it lies; float32 constants are uploaded as they are. */
+/** The type that a tensor is stored in: float types that are computed with in that of pictures, others in their own. */
+GpudlDType cuda_storage(const CudaCompiler *c, int32_t tensor);
+/** Whether a plan's type is a float type that is computed with; an integer type that is, or bool. */
+int cuda_is_float(GpudlDType dtype);
+int cuda_is_integer(GpudlDType dtype);
+
+/** A tensor as it lies; constants are uploaded as they are, but for float types other than float32, which become that.
+ */
 int32_t cuda_use(CudaCompiler *c, int32_t tensor);
 /** A tensor of rank 4 or 2, not constant, in the form of picture kernels, copied if it has to be. whole: every pixel
  * begins at 16 bytes, for cuDNN. */
@@ -95,6 +102,8 @@ int32_t cuda_define(CudaCompiler *c, int32_t tensor);
 /** The same in the layout that another value of its shape has, where that has no large gaps: what is computed element
  * by element stays as it lies. */
 int32_t cuda_define_like(CudaCompiler *c, int32_t tensor, int32_t value);
+/** The same dense, in the type it is stored in: what is not a picture. */
+int32_t cuda_define_plain(CudaCompiler *c, int32_t tensor);
 /** The same dense, float32, at a place of its own. */
 int32_t cuda_define_dense(CudaCompiler *c, int32_t tensor);
 /** Gives a tensor a view of another value's memory. */
@@ -114,6 +123,8 @@ int64_t cuda_lay_out(CudaValue *value, int padded);
 /** A value that belongs to no tensor. */
 int32_t cuda_add_value(CudaCompiler *c, const CudaValue *value);
 
+/** An operand as a value of the result's shape: missing dimensions in front, and those of 1, have stride 0. */
+int32_t cuda_broadcast(CudaCompiler *c, int32_t value, const GpudlShape *shape);
 /** A view in another shape of as many elements; FALSE if strides can't say it. */
 int cuda_reshape_view(const CudaValue *from, const GpudlShape *shape, CudaValue *to);
 
@@ -121,7 +132,7 @@ int cuda_reshape_view(const CudaValue *from, const GpudlShape *shape, CudaValue 
 CudaStep *cuda_step(CudaCompiler *c, CudaLaunch *launch, const char *what);
 /** The memory of all that the step reads and writes lives at it. */
 void cuda_touch(CudaCompiler *c, const CudaStep *step);
-/** y = x, whatever their layouts and types; shapes are equal. */
+/** y = x, whatever their layouts and types; shapes are equal. Tensors without elements need no step. */
 void cuda_copy(CudaCompiler *c, int32_t x, int32_t y);
 /** Zeros. */
 void cuda_clear(CudaCompiler *c, int32_t y);
@@ -138,7 +149,12 @@ typedef int CudaLower(CudaCompiler *c, const GpudlPlanNode *node);
 CudaLower cuda_lower_conv, cuda_lower_gemm, cuda_lower_matmul, cuda_lower_pool, cuda_lower_global_pool,
     cuda_lower_reduce, cuda_lower_batch_norm, cuda_lower_layer_norm, cuda_lower_group_norm, cuda_lower_unary,
     cuda_lower_binary, cuda_lower_softmax, cuda_lower_identity, cuda_lower_reshape, cuda_lower_transpose,
-    cuda_lower_concat, cuda_lower_split, cuda_lower_slice, cuda_lower_expand;
+    cuda_lower_concat, cuda_lower_split, cuda_lower_slice, cuda_lower_expand, cuda_lower_typed_unary,
+    cuda_lower_typed_binary, cuda_lower_where, cuda_lower_cast;
+
+/** TRUE if all values of a constant integer tensor lie in low .. high; else *found is one that does not, or the
+ * compilation has failed. */
+int cuda_check_integers(CudaCompiler *c, int32_t tensor, int64_t low, int64_t high, int64_t *found);
 
 /** Each output after the activation where the host reads it; then, behind what frames need, as dense float32. */
 void cuda_lower_heads(CudaCompiler *c);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "engine/module.h"
+#include "kernels/movement_cuda.h"
+#include "kernels/typed_cuda.h"
 #include "lower.h"
 
 /* ---- launches ---------------------------------------------------------------------------------------------------- */
@@ -18,6 +20,20 @@ static int launch_unary(const CudaStep *s, const CudaRun *run)
     const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
 
     return gpudl_unary_cuda((GpudlUnaryOp)s->op, &s->act, shape_of(run, s->y), &x, &y, run->stream);
+}
+
+static int launch_move(const CudaStep *s, const CudaRun *run)
+{
+    const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
+
+    return gpudl_copy_cuda(shape_of(run, s->y), &x, &y, run->stream);
+}
+
+static int launch_cast(const CudaStep *s, const CudaRun *run)
+{
+    const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
+
+    return gpudl_cast_cuda(shape_of(run, s->y), &x, &y, run->stream);
 }
 
 static int launch_binary(const CudaStep *s, const CudaRun *run)
@@ -46,10 +62,25 @@ static int launch_clear(const CudaStep *s, const CudaRun *run)
 
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
+/* What copies: the element-wise kernel, which knows floats and no stride below 0; else by type. */
+static CudaLaunch *copy_launch(const CudaValue *x, const CudaValue *y)
+{
+    int backwards = 0;
+
+    for (int i = 0; i < x->shape.rank; i++)
+        backwards |= x->strides[i] < 0;
+    if (cuda_is_float(x->dtype) && cuda_is_float(y->dtype) && !backwards)
+        return launch_unary;
+    return x->dtype == y->dtype ? launch_move : launch_cast;
+}
+
 void cuda_copy(CudaCompiler *c, int32_t x, int32_t y)
 {
-    CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_unary, "copy") : NULL;
+    CudaStep *s;
 
+    if (x < 0 || y < 0 || c->status != GPUDL_STATUS_OK || gpudl_shape_elements(&cuda_value(c, y)->shape) == 0)
+        return;
+    s = cuda_step(c, copy_launch(cuda_value(c, x), cuda_value(c, y)), "copy");
     if (s == NULL)
         return;
     s->op = GPUDL_UNARY_ACTIVATION;
@@ -81,8 +112,7 @@ void cuda_finish(CudaCompiler *c, int32_t y, int32_t z, const GpudlAct *act)
     cuda_touch(c, s);
 }
 
-/* An operand as a value of the result's shape: missing dimensions in front, and those of 1, have stride 0. */
-static int32_t broadcast(CudaCompiler *c, int32_t value, const GpudlShape *shape)
+int32_t cuda_broadcast(CudaCompiler *c, int32_t value, const GpudlShape *shape)
 {
     CudaValue v, from;
     int ahead;
@@ -114,9 +144,14 @@ int cuda_lower_unary(CudaCompiler *c, const GpudlPlanNode *node)
                                                [GPUDL_OP_CEIL] = GPUDL_UNARY_CEIL,
                                                [GPUDL_OP_ROUND] = GPUDL_UNARY_ROUND,
                                                [GPUDL_OP_ERF] = GPUDL_UNARY_ERF};
-    const int32_t x = cuda_use(c, node->inputs[0]), y = cuda_define_like(c, node->outputs[0], x);
-    CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_unary, "element-wise kernel") : NULL;
+    int32_t x, y;
+    CudaStep *s;
 
+    if (cuda_is_integer(cuda_tensor(c, node->inputs[0])->dtype))
+        return cuda_lower_typed_unary(c, node);
+    x = cuda_use(c, node->inputs[0]);
+    y = cuda_define_like(c, node->outputs[0], x);
+    s = x >= 0 && y >= 0 ? cuda_step(c, launch_unary, "element-wise kernel") : NULL;
     if (s == NULL)
         return 0;
     s->op = ops[node->op];
@@ -137,11 +172,16 @@ int cuda_lower_binary(CudaCompiler *c, const GpudlPlanNode *node)
     const int carries = node->op == GPUDL_OP_ADD || node->op == GPUDL_OP_SUB || node->op == GPUDL_OP_MUL;
     const int first = gpudl_shape_equal(&cuda_tensor(c, node->inputs[0])->shape, shape) &&
                       !cuda_is_constant(c, node->inputs[0]); /* whose layout the result has */
-    const int32_t a = broadcast(c, cuda_use(c, node->inputs[0]), shape),
-                  b = broadcast(c, cuda_use(c, node->inputs[1]), shape),
-                  y = cuda_define_like(c, node->outputs[0], first ? a : b);
-    CudaStep *s = a >= 0 && b >= 0 && y >= 0 ? cuda_step(c, launch_binary, "element-wise kernel") : NULL;
+    int32_t a, b, y;
+    CudaStep *s;
 
+    if (cuda_is_integer(cuda_tensor(c, node->inputs[0])->dtype) ||
+        cuda_is_integer(cuda_tensor(c, node->inputs[1])->dtype))
+        return cuda_lower_typed_binary(c, node);
+    a = cuda_broadcast(c, cuda_use(c, node->inputs[0]), shape);
+    b = cuda_broadcast(c, cuda_use(c, node->inputs[1]), shape);
+    y = cuda_define_like(c, node->outputs[0], first ? a : b);
+    s = a >= 0 && b >= 0 && y >= 0 ? cuda_step(c, launch_binary, "element-wise kernel") : NULL;
     if (s == NULL)
         return 0;
     s->op = ops[node->op];
@@ -191,7 +231,7 @@ int cuda_lower_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
             v.shape = one;
             memset(v.strides, 0, sizeof v.strides);
             v.strides[1] = 1;
-            packed[part] = broadcast(c, cuda_add_value(c, &v), shape);
+            packed[part] = cuda_broadcast(c, cuda_add_value(c, &v), shape);
         }
     }
     y = cuda_define_like(c, node->outputs[0], x);

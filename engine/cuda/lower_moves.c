@@ -50,8 +50,13 @@ int cuda_lower_concat(CudaCompiler *c, const GpudlPlanNode *node)
     if (c->tensor_values[concat] < 0)
         cuda_define(c, concat);
     for (uint32_t i = 0; i < node->n_inputs && c->status == GPUDL_STATUS_OK; i++) {
-        const int32_t x = cuda_use(c, node->inputs[i]);
-        CudaValue slice = *cuda_value(c, c->tensor_values[concat]);
+        const int empty = gpudl_shape_elements(&cuda_tensor(c, node->inputs[i])->shape) == 0;
+        const int32_t x = empty ? -1 : cuda_use(c, node->inputs[i]);
+        CudaValue slice;
+
+        if (empty)
+            continue;
+        slice = *cuda_value(c, c->tensor_values[concat]);
 
         if (x < 0)
             return 0;
@@ -107,7 +112,7 @@ int cuda_lower_reshape(CudaCompiler *c, const GpudlPlanNode *node)
         view.dtype = cuda_value(c, y)->dtype;
         cuda_copy(c, x, cuda_add_value(c, &view));
     } else { /* row by row in between */
-        const int32_t dense = cuda_temporary(c, c->dtype, &from.shape, 0);
+        const int32_t dense = cuda_temporary(c, from.dtype, &from.shape, 0);
 
         cuda_copy(c, x, dense);
         if (dense < 0 || !cuda_reshape_view(cuda_value(c, dense), shape, &view))
@@ -172,6 +177,7 @@ int cuda_lower_slice(CudaCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlSliceAttrs *attrs = &((const GpudlAttrs *)node->attrs)->slice;
     const int32_t x = cuda_use(c, node->inputs[0]);
+    int backwards = 0;
     CudaValue view, from;
 
     if (x < 0)
@@ -183,11 +189,16 @@ int cuda_lower_slice(CudaCompiler *c, const GpudlPlanNode *node)
         const int64_t extent = from.shape.dims[i];
         int64_t start = attrs->start[i] < 0 ? attrs->start[i] + extent : attrs->start[i];
 
-        if (attrs->step[i] < 0)
-            return cuda_refuse(c, "step %lld along dimension %d, expected 1 or more", (long long)attrs->step[i], i);
+        /* walking down begins at the last element at most */
         start = start < 0 ? 0 : start > extent ? extent : start;
+        if (attrs->step[i] < 0 && start == extent)
+            start--;
+        backwards |= attrs->step[i] < 0 && view.shape.dims[i] > 1;
         view.offset += start * from.strides[i];
-        view.strides[i] = from.strides[i] * attrs->step[i];
+        view.strides[i] = view.shape.dims[i] > 1 ? from.strides[i] * attrs->step[i] : 0;
     }
-    return define_as(c, node->outputs[0], &view);
+    if (!backwards)
+        return define_as(c, node->outputs[0], &view);
+    cuda_copy(c, cuda_add_value(c, &view), cuda_define(c, node->outputs[0])); /* kernels take no strides below 0 */
+    return c->status == GPUDL_STATUS_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/module.h"
+#include "kernels/cast.h"
 #include "kernels/half.h"
 #include "lower.h"
 
@@ -45,19 +46,39 @@ const float *cuda_constant_data(CudaCompiler *c, int32_t tensor)
     return t->data;
 }
 
+/* A constant of another float type, as float32. */
+static CudaConstant *upload_converted(CudaCompiler *c, int32_t tensor)
+{
+    const GpudlPlanTensor *t = cuda_tensor(c, tensor);
+    const size_t n = (size_t)gpudl_shape_elements(&t->shape);
+    float *values = malloc(n * sizeof *values + 1);
+    const GpudlTensorView from = {t->dtype, t->shape, (void *)(uintptr_t)t->data},
+                          to = {GPUDL_DTYPE_F32, t->shape, values};
+    CudaConstant *constant = NULL;
+
+    if (values == NULL)
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to convert constant '%s'", t->name);
+    else if (gpudl_cast_ref(&from, &to, NULL, NULL) != GPUDL_KERNEL_OK)
+        cuda_refuse(c, "'%s' is %s", t->name, gpudl_dtype_name(t->dtype));
+    else
+        constant = upload(c, tensor, PART_RAW, values, n * sizeof *values);
+    free(values);
+    return constant;
+}
+
 static int32_t use_constant(CudaCompiler *c, int32_t tensor)
 {
     const GpudlPlanTensor *t = cuda_tensor(c, tensor);
+    const int converted = cuda_is_float(t->dtype) && t->dtype != GPUDL_DTYPE_F32;
     CudaConstant *constant = cuda_weights_find(c->weights, tensor, PART_RAW);
 
-    if (constant == NULL) {
-        const float *data = cuda_constant_data(c, tensor);
-
-        constant = data != NULL ? upload(c, tensor, PART_RAW, data, t->bytes) : NULL;
-    }
+    if (constant == NULL && t->data == NULL)
+        cuda_compiler_fail(c, GPUDL_STATUS_FAILED, "constant '%s' can't be read any more", t->name);
+    else if (constant == NULL)
+        constant = converted ? upload_converted(c, tensor) : upload(c, tensor, PART_RAW, t->data, t->bytes);
     if (constant == NULL)
         return -1;
-    return c->tensor_values[tensor] = constant_value(c, constant, t->dtype, &t->shape);
+    return c->tensor_values[tensor] = constant_value(c, constant, converted ? GPUDL_DTYPE_F32 : t->dtype, &t->shape);
 }
 
 int32_t cuda_find_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64_t n)
