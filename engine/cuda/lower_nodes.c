@@ -68,9 +68,9 @@ static const struct {
     [GPUDL_OP_CONCAT] = {"Concat", cuda_lower_concat, ANY},
     [GPUDL_OP_SPLIT] = {"Split", cuda_lower_split, ANY},
     [GPUDL_OP_SLICE] = {"Slice", cuda_lower_slice, ANY},
-    [GPUDL_OP_PAD] = {"Pad", NULL, ANY},
+    [GPUDL_OP_PAD] = {"Pad", cuda_lower_pad, ANY},
     [GPUDL_OP_EXPAND] = {"Expand", cuda_lower_expand, ANY},
-    [GPUDL_OP_GATHER] = {"Gather", NULL, ANY},
+    [GPUDL_OP_GATHER] = {"Gather", cuda_lower_gather, ANY},
     [GPUDL_OP_IDENTITY] = {"Identity", cuda_lower_identity, ANY},
 };
 
