@@ -89,6 +89,14 @@ int32_t cuda_use_nhwc(CudaCompiler *c, int32_t tensor, int whole, GpudlNhwc *nhw
 /** The same with so many channels, those beyond the tensor's finite. */
 int32_t cuda_use_padded(CudaCompiler *c, int32_t tensor, int32_t channels, GpudlNhwc *nhwc);
 
+/** A tensor of rank 2 or more as picture: the last dimension is the width, what lies between it and the channels the
+ * height; copied if it has to be. */
+int32_t cuda_use_picture(CudaCompiler *c, int32_t tensor, GpudlNhwc *nhwc);
+/** The value that a picture kernel writes for a tensor: its own, or, where that is no picture, another, which
+ * cuda_end_picture() makes the tensor of once the step is there. */
+int32_t cuda_begin_picture(CudaCompiler *c, int32_t tensor, GpudlNhwc *nhwc);
+int cuda_end_picture(CudaCompiler *c, int32_t tensor, int32_t value);
+
 /** Values of a constant float32 tensor on the host; NULL after refusing the node. */
 const float *cuda_constant_data(CudaCompiler *c, int32_t tensor);
 /** A constant made at compile time for part of this node: the one that an earlier program made, or -1. */
@@ -150,7 +158,7 @@ CudaLower cuda_lower_conv, cuda_lower_gemm, cuda_lower_matmul, cuda_lower_pool, 
     cuda_lower_reduce, cuda_lower_batch_norm, cuda_lower_layer_norm, cuda_lower_group_norm, cuda_lower_unary,
     cuda_lower_binary, cuda_lower_softmax, cuda_lower_identity, cuda_lower_reshape, cuda_lower_transpose,
     cuda_lower_concat, cuda_lower_split, cuda_lower_slice, cuda_lower_expand, cuda_lower_typed_unary,
-    cuda_lower_typed_binary, cuda_lower_where, cuda_lower_cast, cuda_lower_pad, cuda_lower_gather;
+    cuda_lower_typed_binary, cuda_lower_where, cuda_lower_cast, cuda_lower_pad, cuda_lower_gather, cuda_lower_lrn;
 
 /** TRUE if all values of a constant integer tensor lie in low .. high; else *found is one that does not, or the
  * compilation has failed. */

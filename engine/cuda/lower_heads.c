@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Softmax, and the network's ends: outputs as dense float32, and after the activation. */
 #include "kernels/classify_cuda.h"
+#include "kernels/softmax_cuda.h"
 #include "lower.h"
 
 /* Rows of x become rows of y, dense float32. */
@@ -44,21 +45,44 @@ static int32_t as_rows(CudaCompiler *c, int32_t value, int64_t rows, int64_t cla
     return cuda_add_value(c, &view);
 }
 
+/* Along any dimensions. */
+static int launch_softmax(const CudaStep *s, const CudaRun *run)
+{
+    const GpudlAxisAttrs *attrs = &((const GpudlAttrs *)run->program->plan->nodes[s->node].attrs)->axis;
+    const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
+
+    return gpudl_softmax_cuda((GpudlSoftmaxKind)s->op, &run->program->values[s->y].shape, &x, attrs->axis,
+                              attrs->flatten, &y, run->stream);
+}
+
+static int lower_any_softmax(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const int32_t x = cuda_use(c, node->inputs[0]), y = cuda_define_like(c, node->outputs[0], x);
+    CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_softmax, "softmax kernel") : NULL;
+
+    if (s == NULL)
+        return 0;
+    s->op = node->op == GPUDL_OP_LOG_SOFTMAX ? (int)GPUDL_LOG_SOFTMAX : (int)GPUDL_SOFTMAX;
+    s->x = x;
+    s->y = y;
+    cuda_touch(c, s);
+    return 1;
+}
+
+/* The frames' classes by the kernel of heads, in float32; all else by one that takes any layout. */
 int cuda_lower_softmax(CudaCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlAxisAttrs *attrs = &((const GpudlAttrs *)node->attrs)->axis;
     const GpudlShape *shape = &cuda_tensor(c, node->inputs[0])->shape;
     const int end = attrs->flatten ? shape->rank : attrs->axis + 1;
-    int64_t rows = 1, classes = 1;
-    int32_t x = cuda_use(c, node->inputs[0]), view, y;
+    int64_t rows = 1, classes = 1, behind = 1;
+    int32_t x, view, y;
 
-    for (int i = 0; i < shape->rank; i++) {
-        if (i >= end && shape->dims[i] != 1)
-            return cuda_refuse(c, "it runs along dimension %d of %d, expected the last", attrs->axis, shape->rank);
-        *(i < attrs->axis ? &rows : &classes) *= shape->dims[i];
-    }
-    if (classes > GPUDL_CLASSIFY_CLASSES || rows > INT32_MAX)
-        return cuda_refuse(c, "%lld classes, expected at most %d", (long long)classes, GPUDL_CLASSIFY_CLASSES);
+    for (int i = 0; i < shape->rank; i++)
+        *(i >= end ? &behind : i < attrs->axis ? &rows : &classes) *= shape->dims[i];
+    if (node->op == GPUDL_OP_LOG_SOFTMAX || behind != 1 || rows != c->plan->batch || classes > GPUDL_CLASSIFY_CLASSES)
+        return lower_any_softmax(c, node);
+    x = cuda_use(c, node->inputs[0]);
     view = as_rows(c, x, rows, classes);
     if (view < 0 && x >= 0) {
         const int32_t dense = cuda_temporary(c, GPUDL_DTYPE_F32, shape, 0);
