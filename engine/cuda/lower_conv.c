@@ -192,11 +192,9 @@ static int lower_dense(CudaCompiler *c, const GpudlPlanNode *node)
         else
             p.x = cuda_use_padded(c, node->inputs[0], wanted, &xs);
     }
-    p.y = cuda_define(c, node->outputs[0]);
+    p.y = cuda_begin_picture(c, node->outputs[0], &ys);
     if (p.x < 0 || p.y < 0)
         return 0;
-    if (!cuda_value_nhwc(cuda_value(c, p.y), &ys))
-        return cuda_refuse(c, "its result lies where cuDNN can't write it");
     if (node->n_inputs > 3 && node->inputs[3] >= 0 && !use_residual(c, &p, node->inputs[3], node->outputs[0]))
         return 0;
     p.key.groups = attrs->group;
@@ -221,7 +219,12 @@ static int lower_dense(CudaCompiler *c, const GpudlPlanNode *node)
 
         add_bias(c, s, &p, (float *)values);
     }
-    return finish_product(c, s, &p);
+    return finish_product(c, s, &p) && cuda_end_picture(c, node->outputs[0], p.y);
+}
+
+static int is_f32_constant(const CudaCompiler *c, int32_t tensor)
+{
+    return cuda_is_constant(c, tensor) && cuda_tensor(c, tensor)->dtype == GPUDL_DTYPE_F32;
 }
 
 int cuda_lower_conv(CudaCompiler *c, const GpudlPlanNode *node)
@@ -229,11 +232,9 @@ int cuda_lower_conv(CudaCompiler *c, const GpudlPlanNode *node)
     const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
     const GpudlShape *ws = &cuda_tensor(c, node->inputs[1])->shape, *xs = &cuda_tensor(c, node->inputs[0])->shape;
 
-    if (attrs->n_spatial != 2)
-        return cuda_refuse(c, "%d spatial dimensions, expected 2", attrs->n_spatial);
-    if (!cuda_is_constant(c, node->inputs[1]) ||
-        (node->n_inputs > 2 && node->inputs[2] >= 0 && !cuda_is_constant(c, node->inputs[2])))
-        return cuda_refuse(c, "its weights or its bias are not constant");
+    if (attrs->n_spatial != 2 || !is_f32_constant(c, node->inputs[1]) ||
+        (node->n_inputs > 2 && node->inputs[2] >= 0 && !is_f32_constant(c, node->inputs[2])))
+        return cuda_lower_any_conv(c, node);
     if (attrs->group > 1 && attrs->group == xs->dims[1] && attrs->group == ws->dims[0] && c->dtype == GPUDL_DTYPE_F16)
         return cuda_lower_depthwise(c, node);
     return lower_dense(c, node);
@@ -324,6 +325,23 @@ static int32_t define_rows(CudaCompiler *c, int32_t tensor, const GpudlShape *ro
     return y;
 }
 
+/* Whether a constant matrix, as the kernels of a convolution, does it: to rows of the first operand, which are its
+ * pixels, one constant row being added. */
+static int is_product_of_rows(const CudaCompiler *c, const GpudlPlanNode *node, const GpudlGemmAttrs *attrs,
+                              int32_t bias)
+{
+    const GpudlShape *as = &cuda_tensor(c, node->inputs[0])->shape, *bs = &cuda_tensor(c, node->inputs[1])->shape;
+    const GpudlShape *cs = bias >= 0 ? &cuda_tensor(c, bias)->shape : NULL;
+    const int64_t n = cs != NULL ? gpudl_shape_elements(cs) : 1;
+
+    if (as->rank < 2 || bs->rank != 2 || attrs->trans_a || !is_f32_constant(c, node->inputs[1]) ||
+        !cuda_is_float(cuda_tensor(c, node->inputs[0])->dtype) ||
+        (as->rank > 2 && c->targets[node->outputs[0]].concat >= 0))
+        return 0;
+    return cs == NULL || (is_f32_constant(c, bias) &&
+                          (n == 1 || (n == bs->dims[attrs->trans_b ? 0 : 1] && cs->dims[cs->rank - 1] == n)));
+}
+
 static int lower_product(CudaCompiler *c, const GpudlPlanNode *node, const GpudlGemmAttrs *attrs)
 {
     const GpudlShape *bs = &cuda_tensor(c, node->inputs[1])->shape, *as = &cuda_tensor(c, node->inputs[0])->shape;
@@ -333,22 +351,12 @@ static int lower_product(CudaCompiler *c, const GpudlPlanNode *node, const Gpudl
     GpudlNhwc xs, ys;
     CudaStep *s;
 
-    if (as->rank < 2 || bs->rank != 2 || attrs->trans_a || (as->rank > 2 && c->targets[node->outputs[0]].concat >= 0))
-        return cuda_refuse(c, "it multiplies tensors of rank %d and %d%s", as->rank, bs->rank,
-                           attrs->trans_a ? ", the first transposed" : "");
-    if (!cuda_is_constant(c, node->inputs[1]))
-        return cuda_refuse(c, "its second matrix is not constant");
+    if (!is_product_of_rows(c, node, attrs, bias))
+        return cuda_lower_any_product(c, node, attrs);
     p.channels = (int32_t)as->dims[as->rank - 1];
     rows.dims[0] = gpudl_shape_elements(as) / p.channels;
     rows.dims[1] = p.channels;
     p.kernels = (int32_t)(attrs->trans_b ? bs->dims[0] : bs->dims[1]);
-    if (bias >= 0) {
-        const GpudlShape *cs = &cuda_tensor(c, bias)->shape;
-        const int64_t n = gpudl_shape_elements(cs);
-
-        if (!cuda_is_constant(c, bias) || (n != 1 && (n != p.kernels || cs->dims[cs->rank - 1] != n)))
-            return cuda_refuse(c, "what is added is not one constant row");
-    }
     memset(&p.key, 0, sizeof p.key);
     if (as->rank == 2) {
         p.x = cuda_use_padded(c, node->inputs[0], padded(c, p.channels), &xs);

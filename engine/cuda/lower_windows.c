@@ -7,6 +7,7 @@
 #include "kernels/depthwise_cuda.h"
 #include "kernels/pool_cuda.h"
 #include "kernels/reduce_cuda.h"
+#include "kernels/typed_cuda.h"
 
 /* ---- launches ---------------------------------------------------------------------------------------------------- */
 
@@ -69,50 +70,49 @@ GpudlWindow cuda_window(const GpudlWindowAttrs *attrs)
 int cuda_lower_pool(CudaCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
-    GpudlNhwc xs;
+    const GpudlPoolKind kind = node->op == GPUDL_OP_MAX_POOL   ? GPUDL_POOL_MAX
+                               : attrs->count_include_pad != 0 ? GPUDL_POOL_AVERAGE_PAD
+                                                               : GPUDL_POOL_AVERAGE;
+    GpudlNhwc xs, ys;
     CudaStep *s;
     int32_t x, y;
 
-    if (attrs->n_spatial != 2)
-        return cuda_refuse(c, "%d spatial dimensions, expected 2", attrs->n_spatial);
-    if (node->n_outputs > 1)
-        return cuda_refuse(c, "it has a second output, where the maxima lie");
+    if (attrs->n_spatial != 2 || node->n_outputs > 1 || !cuda_is_float(cuda_tensor(c, node->inputs[0])->dtype))
+        return cuda_lower_any_pool(c, node, kind);
     x = cuda_use_nhwc(c, node->inputs[0], 0, &xs);
-    y = cuda_define(c, node->outputs[0]);
+    y = cuda_begin_picture(c, node->outputs[0], &ys);
     s = x >= 0 && y >= 0 ? cuda_step(c, launch_pool, "pooling kernel") : NULL;
     if (s == NULL)
         return 0;
-    s->op = node->op == GPUDL_OP_MAX_POOL   ? GPUDL_POOL_MAX
-            : attrs->count_include_pad != 0 ? GPUDL_POOL_AVERAGE_PAD
-                                            : GPUDL_POOL_AVERAGE;
+    s->op = (int)kind;
     s->window = cuda_window(attrs);
     s->x = x;
     s->y = y;
     cuda_touch(c, s);
-    return 1;
+    return cuda_end_picture(c, node->outputs[0], y);
 }
+
+static int reduce(CudaCompiler *c, const GpudlPlanNode *node, GpudlReduceKind kind);
 
 static int global_pool(CudaCompiler *c, const GpudlPlanNode *node, GpudlPoolKind kind)
 {
     GpudlNhwc xs, ys;
-    int32_t x = cuda_use_nhwc(c, node->inputs[0], 0, &xs), y = cuda_define(c, node->outputs[0]);
+    int32_t x = cuda_use_nhwc(c, node->inputs[0], 0, &xs), y = cuda_begin_picture(c, node->outputs[0], &ys);
     CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_global_pool, "global pooling kernel") : NULL;
 
     if (s == NULL)
         return 0;
-    if (!cuda_value_nhwc(cuda_value(c, y), &ys))
-        return cuda_refuse(c, "its result lies where the kernel can't write it");
     s->op = (int)kind;
     s->x = x;
     s->y = y;
     cuda_touch(c, s);
-    return 1;
+    return cuda_end_picture(c, node->outputs[0], y);
 }
 
 int cuda_lower_global_pool(CudaCompiler *c, const GpudlPlanNode *node)
 {
     if (cuda_tensor(c, node->inputs[0])->shape.rank != 4)
-        return cuda_refuse(c, "rank %d, expected 4", cuda_tensor(c, node->inputs[0])->shape.rank);
+        return reduce(c, node, node->op == GPUDL_OP_GLOBAL_MAX_POOL ? GPUDL_REDUCE_MAX : GPUDL_REDUCE_MEAN);
     return global_pool(c, node, node->op == GPUDL_OP_GLOBAL_MAX_POOL ? GPUDL_POOL_MAX : GPUDL_POOL_AVERAGE);
 }
 
@@ -126,6 +126,12 @@ static int launch_reduce(const CudaStep *s, const CudaRun *run)
     for (int32_t d = 0; d < xs->rank; d++)
         if (xs->dims[d] > 1 && ys->dims[d] == 1)
             axes[n++] = d;
+    if (cuda_is_integer(x.dtype)) {
+        for (int32_t d = 0; d < xs->rank && n == 0; d++) /* of one element each: any of them */
+            if (xs->dims[d] == 1)
+                axes[n++] = d;
+        return gpudl_typed_reduce_cuda(s->op, xs, &x, axes, n, &y, run->stream);
+    }
     /* none: of one element each, which is a copy */
     return n > 0 ? gpudl_reduce_cuda((GpudlReduceKind)s->op, xs, &x, axes, n, &y, run->stream)
                  : gpudl_unary_cuda(GPUDL_UNARY_ACTIVATION, NULL, xs, &x, &y, run->stream);
@@ -139,10 +145,14 @@ static int reduce(CudaCompiler *c, const GpudlPlanNode *node, GpudlReduceKind ki
     CudaValue view;
     CudaStep *s;
 
-    for (int i = 0; i < attrs->n_axes; i++)
-        shape.dims[attrs->axes[i]] = 1;
-    for (int i = 0; i < shape.rank && attrs->n_axes == 0; i++)
-        shape.dims[i] = 1;
+    if (node->op == GPUDL_OP_GLOBAL_MAX_POOL || node->op == GPUDL_OP_GLOBAL_AVERAGE_POOL) {
+        shape = cuda_tensor(c, node->outputs[0])->shape;
+    } else {
+        for (int i = 0; i < attrs->n_axes; i++)
+            shape.dims[attrs->axes[i]] = 1;
+        for (int i = 0; i < shape.rank && attrs->n_axes == 0; i++)
+            shape.dims[i] = 1;
+    }
     if (x < 0 || y < 0)
         return 0;
     if (!cuda_reshape_view(cuda_value(c, y), &shape, &view))
@@ -199,7 +209,7 @@ int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
     const int64_t taps = (int64_t)attrs->kernel[1] * attrs->kernel[2];
     const int has_bias = node->n_inputs > 2 && node->inputs[2] >= 0;
     const int residual = node->n_inputs > 3 && node->inputs[3] >= 0;
-    GpudlNhwc xs;
+    GpudlNhwc xs, ys;
     int32_t x = cuda_use_nhwc(c, node->inputs[0], 0, &xs), y, w, bias = -1;
     CudaStep *s;
 
@@ -208,7 +218,7 @@ int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
     w = pack_depthwise(c, node->inputs[1], xs.c, taps);
     if (has_bias && c->status == GPUDL_STATUS_OK && cuda_constant_data(c, node->inputs[2]) != NULL)
         bias = cuda_use(c, node->inputs[2]);
-    y = cuda_define(c, node->outputs[0]);
+    y = cuda_begin_picture(c, node->outputs[0], &ys);
     s = w >= 0 && y >= 0 && (!has_bias || bias >= 0) ? cuda_step(c, launch_depthwise, "depthwise kernel") : NULL;
     if (s == NULL)
         return 0;
@@ -221,5 +231,5 @@ int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
     cuda_touch(c, s);
     if (residual)
         cuda_finish(c, y, cuda_use(c, node->inputs[3]), &attrs->act);
-    return c->status == GPUDL_STATUS_OK;
+    return cuda_end_picture(c, node->outputs[0], y);
 }

@@ -3,12 +3,16 @@
 #ifndef GPUDL_ENGINE_CUDA_LOWER_WINDOWS_H
 #define GPUDL_ENGINE_CUDA_LOWER_WINDOWS_H
 
+#include "kernels/pool.h"
 #include "lower.h"
 
 /** Constants of a node that carries weights: parts for cuda_find_constant(). */
 enum { CUDA_PART_WEIGHTS = 0, CUDA_PART_BIAS, CUDA_PART_HALF_BIAS };
 
 GpudlWindow cuda_window(const GpudlWindowAttrs *attrs);
+
+/** A pool by the kernel that takes any; the second output is where the maxima lie. */
+int cuda_lower_any_pool(CudaCompiler *c, const GpudlPlanNode *node, GpudlPoolKind kind);
 
 /** A convolution of float16 with as many groups as channels, in and out. */
 int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node);
