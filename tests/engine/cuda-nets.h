@@ -19,5 +19,8 @@ typedef enum {
  * operators. */
 GpudlModel *nets_grow(NetsKind kind, guint32 seed, gchar **text);
 
+/** The i-th of the networks of single operators, likewise; NULL, as *name, behind the last. */
+GpudlModel *nets_operator(guint i, const gchar **name, gchar **text);
+
 G_END_DECLS
 #endif
