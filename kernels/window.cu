@@ -84,30 +84,37 @@ __device__ __forceinline__ void find_all_taps(const Problem &p, const int32_t *a
         t[d] = find_taps(p, d, at[2 + d], 0, p.x.dims[2 + d]);
 }
 
+/* Where a tap of output position at reads. */
+__device__ __forceinline__ int64_t position(const Problem &p, int d, int32_t at, int32_t tap)
+{
+    return (int64_t)at * p.stride[d] - p.pad_begin[d] + (int64_t)tap * p.dilation[d];
+}
+
 __global__ void __launch_bounds__(256) convolve(const __grid_constant__ Problem p)
 {
     const uint32_t step = gridDim.x * blockDim.x;
 
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < p.elements; i += step) {
         int32_t at[RANK];
-        Taps t[SPATIAL];
         float sum = 0;
 
         locate(p, i, at);
-        find_all_taps(p, at, t);
         const int64_t x_first = at[0] * p.x.strides[0] + (int64_t)(at[1] / p.group_k) * p.group_c * p.x.strides[1],
                       w_first = at[1] * p.w.strides[0];
 
-        for (int32_t r0 = t[0].first; r0 < t[0].end; r0++)
-            for (int32_t r1 = t[1].first; r1 < t[1].end; r1++)
-                for (int32_t r2 = t[2].first; r2 < t[2].end; r2++) {
-                    int64_t from = x_first + (t[0].origin + (int64_t)r0 * p.dilation[0]) * p.x.strides[2] +
-                                   (t[1].origin + (int64_t)r1 * p.dilation[1]) * p.x.strides[3] +
-                                   (t[2].origin + (int64_t)r2 * p.dilation[2]) * p.x.strides[4];
+        /* also where x is padding: 0 by a weight that is no number is none */
+        for (int32_t r0 = 0; r0 < p.kernel[0]; r0++)
+            for (int32_t r1 = 0; r1 < p.kernel[1]; r1++)
+                for (int32_t r2 = 0; r2 < p.kernel[2]; r2++) {
+                    const int64_t from0 = position(p, 0, at[2], r0), from1 = position(p, 1, at[3], r1),
+                                  from2 = position(p, 2, at[4], r2);
+                    const bool inside = from0 >= 0 && from0 < p.x.dims[2] && from1 >= 0 && from1 < p.x.dims[3] &&
+                                        from2 >= 0 && from2 < p.x.dims[4];
+                    int64_t from = x_first + from0 * p.x.strides[2] + from1 * p.x.strides[3] + from2 * p.x.strides[4];
                     int64_t weight = w_first + r0 * p.w.strides[2] + r1 * p.w.strides[3] + r2 * p.w.strides[4];
 
                     for (int32_t c = 0; c < p.group_c; c++) {
-                        sum = fmaf(get(p.x, from), get(p.w, weight), sum);
+                        sum = fmaf(inside ? get(p.x, from) : 0.f, get(p.w, weight), sum);
                         from += p.x.strides[1];
                         weight += p.w.strides[1];
                     }

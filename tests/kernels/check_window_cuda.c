@@ -70,7 +70,7 @@ static void check_conv(int number, int special)
     for (int d = 0; d < window.n_spatial; d++)
         ws.dims[2 + d] = window.kernel[GPUDL_MAX_SPATIAL - window.n_spatial + d];
     x = strided_input(floating(), &xs, special);
-    w = strided_input(floating(), &ws, 0);
+    w = strided_input(floating(), &ws, special);
     bias = strided_input(floating(), &bs, 0);
     z = strided_input(floating(), &ys, 0);
     y = strided_output(floating(), &ys);
