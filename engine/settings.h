@@ -9,7 +9,8 @@
 extern "C" {
 #endif
 
-/** Arithmetic of the network. AUTO: fp16 on CUDA, fp32 elsewhere. */
+/** Arithmetic of the network. AUTO: fp16 on CUDA; on the CPU bf16 where it is multiplied natively (AVX512_BF16,
+ * AMX_BF16), else fp32; and fp32 for a model whose golden sample does not bear the lower one. */
 typedef enum {
     GPUDL_PRECISION_AUTO = 0,
     GPUDL_PRECISION_FP32,

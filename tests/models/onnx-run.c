@@ -96,6 +96,7 @@ static GPtrArray *run_module(const gchar *name, const GpudlGraph *graph, GBytes 
         return NULL;
     }
     params.threads = 1;
+    params.precision = GPUDL_PRECISION_FP32;
     params.input_channels = (gint32)input->shape.dims[1];
     params.input_height = (gint32)input->shape.dims[2];
     params.input_width = (gint32)input->shape.dims[3];

@@ -28,7 +28,8 @@ static GpudlSession *acquire(const gchar *onnx, const gchar *backend)
     g_assert_no_error(error);
     g_assert_true(gpudl_model_get_symbolic_batch(model, NULL));
     g_assert_cmpuint(gpudl_model_get_n_classes(model, 0), ==, N_CLASSES);
-    GpudlSessionConfig config = {.backend = backend, .activation = GPUDL_ACTIVATION_NONE};
+    GpudlSessionConfig config = {
+        .backend = backend, .precision = GPUDL_PRECISION_FP32, .activation = GPUDL_ACTIVATION_NONE};
     GpudlSession *session = gpudl_session_acquire(model, &config, NULL, &error);
     g_assert_no_error(error);
     return session;
