@@ -204,6 +204,14 @@ typedef struct _GpudlSession GpudlSession;
  */
 GPUDL_API GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig *config,
                                               GCancellable *cancellable, GError **error);
+
+/**
+ * What a session of this model would compute in on a backend ("auto" and NULL: the one that auto means) if that is left
+ * open, as far as it is known without loading one: a golden sample that has not been run may still decide for fp32.
+ * *device (may be NULL): on what, the caller frees it. Opens the device. Errors: as gpudl_session_acquire().
+ */
+GPUDL_API gboolean gpudl_session_foresee(GpudlModel *model, const gchar *backend, GpudlPrecision *precision,
+                                         gchar **device, GError **error);
 GPUDL_API GpudlSession *gpudl_session_ref(GpudlSession *session);
 /** The last reference joins the session's threads and frees what it has on the device; of one whose device was given
  * up it leaves all to the end of the process. No request of it may be unfinished. */

@@ -213,6 +213,19 @@ static gboolean print_readable(const gchar *json, GError **error)
     return TRUE;
 }
 
+/* What it would run in here, and on what; nothing where there is nothing to run on, which doctor explains. */
+static void print_here(GpudlModel *model)
+{
+    GpudlPrecision precision;
+    g_autofree gchar *device = NULL, *name = NULL;
+
+    if (!gpudl_session_foresee(model, NULL, &precision, &device, NULL))
+        return;
+    name = text_printable(device);
+    printf("\nHere\n  %-*s%s\n  %-*s%s\n", KEY_WIDTH, "precision", gpudl_precision_name(precision), KEY_WIDTH, "device",
+           name);
+}
+
 /* The header of a net.bin names an id that is not its content's: nobody has to trust it, but somebody wrote it. */
 static void note_false_id(const gchar *path, const gchar *json)
 {
@@ -295,6 +308,8 @@ static int show(const gchar *path, gboolean json, gboolean layers)
         say_error(NAME, "%s", error->message);
         return EXIT_FAILED;
     }
+    if (!json)
+        print_here(model);
     return EXIT_OK;
 }
 

@@ -455,6 +455,8 @@ static void say_summary(const Run *run)
     g_printerr("%" G_GUINT64_FORMAT " frame%s in %.1f s, %.1f frames/s; %" G_GUINT64_FORMAT " dropped, %u error%s\n",
                run->n_frames, run->n_frames == 1 ? "" : "s", seconds, run->n_frames / MAX(seconds, 0.001),
                run->n_dropped, run->n_failed, run->n_failed == 1 ? "" : "s");
+    if (run->session != NULL)
+        g_printerr("by %s\n", gpudl_session_get_device_name(run->session));
 }
 
 static int run_files(Run *run)

@@ -169,24 +169,28 @@ static GpudlStatus cpu_probe(int32_t device_id, GpudlFault *fault)
     return GPUDL_STATUS_OK;
 }
 
-/* One device: the processor. */
+/* One device: the processor, with what it computes in by itself and on what. */
 static GpudlStatus cpu_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, GpudlFault *fault)
 {
+    const int bf16 = cpu_isa_has_bf16();
+    char model[96];
     char line[256];
     FILE *file;
 
     *n = 1;
     if (room < 1)
         return GPUDL_STATUS_OK;
-    *out = (GpudlBackendDevice){.name = "CPU"};
+    *out = (GpudlBackendDevice){0};
+    snprintf(model, sizeof model, "CPU");
     out->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     out->free_bytes = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     file = fopen("/proc/cpuinfo", "r");
     while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "model name : %127[^\n]", out->name) == 1)
+        if (sscanf(line, "model name : %80[^\n]", model) == 1)
             break;
     if (file != NULL)
         fclose(file);
+    snprintf(out->name, sizeof out->name, "%s, %s, %s", model, bf16 ? "bf16" : "fp32", cpu_isa_name(bf16));
     return GPUDL_STATUS_OK;
 }
 

@@ -109,7 +109,7 @@ gboolean gpudl_precision_prove(GpudlSession *session, gchar **strays, GError **e
 
 /* ---- verdicts ---------------------------------------------------------------------------------------------------- */
 
-static void name_device(const GpudlDevice *device, gchar *name, gsize room)
+void gpudl_precision_name_device(const GpudlDevice *device, gchar *name, gsize room)
 {
     GpudlBackendDevice devices[64];
     GpudlFault fault;
@@ -132,7 +132,7 @@ static gboolean make_verdict(const gchar *cache_dir, GpudlModel *model, GpudlDev
 
     if (!cache_dir || model->content[0] == '\0')
         return FALSE;
-    name_device(device, name, sizeof name);
+    gpudl_precision_name_device(device, name, sizeof name);
     *text = g_strdup_printf("gpudl-precision %s\n%s, %s\n%s\n%s strays, fp32\n", gpudl_version(), device->backend->name,
                             name, model->content, gpudl_precision_name((GpudlPrecision)precision));
     sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, *text, -1);

@@ -22,6 +22,9 @@ G_BEGIN_DECLS
  */
 gboolean gpudl_precision_prove(GpudlSession *session, gchar **strays, GError **error);
 
+/** The device's name as its backend lists it, "" if it does not. */
+void gpudl_precision_name_device(const GpudlDevice *device, gchar *name, gsize room);
+
 /** TRUE if a model's sample has strayed before in this precision on such a device. cache_dir NULL: nothing is kept. */
 gboolean gpudl_precision_is_refused(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device, gint precision);
 /** Keeps that. */

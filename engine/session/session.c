@@ -637,6 +637,26 @@ GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig 
     return session;
 }
 
+gboolean gpudl_session_foresee(GpudlModel *model, const gchar *backend, GpudlPrecision *precision, gchar **device,
+                               GError **error)
+{
+    const GpudlSessionConfig config = {.struct_size = sizeof config, .backend = backend, .cuda_device_id = -1};
+    g_autoptr(GpudlDevice) found = find_device(&config, error);
+    g_auto(Wanted) wanted = {.limit = 0};
+    gchar name[sizeof((GpudlBackendDevice *)0)->name];
+
+    if (!found || !resolve(model, found, &config, &wanted, error))
+        return FALSE;
+    *precision =
+        is_lowered(&wanted) && gpudl_precision_is_refused(wanted.cache_dir, model, found, wanted.params.precision)
+            ? GPUDL_PRECISION_FP32
+            : (GpudlPrecision)wanted.params.precision;
+    gpudl_precision_name_device(found, name, sizeof name);
+    if (device)
+        *device = g_strdup(name);
+    return TRUE;
+}
+
 /* ---- what it is -------------------------------------------------------------------------------------------------- */
 
 GpudlModel *gpudl_session_get_model(GpudlSession *session)

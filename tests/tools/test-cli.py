@@ -3,6 +3,7 @@
 """test-cli.py GPUDL MAKE-MODEL TESTCARD STEPS: the gpudl command as a user meets it: options, exit codes, output, errors."""
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -356,6 +357,21 @@ def info_tells_what_is_inside(dir):
     for text in "three colours", "1x3x8x8", "times-ten", told["model"]["id"]:
         check(text in readable.stdout, readable.stdout)
     check("Layers" in readable.stdout and "Layers" not in gpudl("info", dir / "net.bin").stdout)
+
+
+@test
+def info_says_what_it_would_run_in_here(dir):
+    def here(**environment):
+        result = gpudl("info", dir / "net.bin", env={**os.environ, **environment})
+        check_run(result, 0)
+        return re.search(r"\nHere\n  precision +(\S+)\n  device +(.+)\n$", result.stdout)
+
+    found = here()
+    check(found, "no section")
+    if " bf16, " in found[2] or " fp32, " in found[2]:  # the processor
+        check(f", {found[1]}, " in found[2], found[0])
+        check(here(ONEDNN_MAX_CPU_ISA="AVX2")[1] == "fp32")
+    check(here(GPUDL_BACKEND_PATH=str(dir)) is None, "there is nothing to run on")
 
 
 @test

@@ -165,6 +165,7 @@ def a_terminal_gets_a_summary(dir):
         check(run.process.wait(30) == 0)
         text = os.read(ours, 4096).decode()
     check(re.search(r"^1 frame in [0-9.]+ s, [0-9.]+ frames/s; 0 dropped, 0 errors\r$", text, re.M), repr(text))
+    check(re.search(r"^by \S.*\r$", text, re.M), repr(text))
 
 
 def write_slow_net(path):
