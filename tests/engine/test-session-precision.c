@@ -293,7 +293,7 @@ static void test_what_is_no_verdict_does_not_count(void)
     g_assert_cmpuint(warnings, ==, 1);
     path = find_verdict(folder);
     g_assert_true(g_file_get_contents(path, &text, &n, NULL));
-    for (gsize i = 0; i < n; i++) { /* cut off, and a bit flipped */
+    for (gsize i = 0; i < n; i += 5) { /* cut off, and a bit flipped */
         g_autofree gchar *spoilt = g_memdup2(text, n);
 
         write_verdict(path, text, (gssize)i);
