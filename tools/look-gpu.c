@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/cuda/search.h"
+#include "engine/cuda/loader.h"
 
 #define CAPABILITY_MAJOR 75
 #define CAPABILITY_MINOR 76

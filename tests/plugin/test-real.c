@@ -184,7 +184,7 @@ padded_frame (const GstVideoInfo * info, guint8 pad)
           row[y * stride + x * step] = sample;
         else
           GST_WRITE_UINT16_LE (row + y * stride + x * step,
-              (pad << 8 | pad) & ~(0x3ffu << shift) | sample << (shift + 2));
+              ((pad << 8 | pad) & ~(0x3ffu << shift)) | sample << (shift + 2));
       }
     }
   }
