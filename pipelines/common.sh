@@ -38,8 +38,9 @@ find_parts() { # sets $gpudl to the command, "" if it is not there, and the envi
     gpudl=
     if [ -e "$build/plugin/libgstgpudl.so" ]; then
         prepend GST_PLUGIN_PATH "$build/plugin"
-        prepend GPUDL_BACKEND_PATH "$build/engine/cpu"
-        [ ! -e "$build/engine/cuda/gpudl-cuda.so" ] || prepend GPUDL_BACKEND_PATH "$build/engine/cuda"
+        local backends=$build/engine/cpu
+        [ ! -e "$build/engine/cuda/gpudl-cuda.so" ] || backends=$build/engine/cuda:$backends
+        prepend GPUDL_BACKEND_PATH "$backends"
         gpudl=$build/tools/gpudl
     elif [ -n "${GPUDL_BUILD:-}" ]; then
         fail "GPUDL_BUILD: $build/plugin/libgstgpudl.so is not there: build it with 'ninja -C $build', or unset GPUDL_BUILD"
