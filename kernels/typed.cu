@@ -116,6 +116,15 @@ __device__ void put_truncated(const Operand &o, int64_t at, double x)
     gpudl_put_integer(o.data, o.dtype, at, x != x ? 0 : x <= (double)low ? low : x >= (double)high ? high : (int64_t)x);
 }
 
+/* pow() is off by 2 units in the last place at the most: what is so near to an integer is it, as truncating would take
+ * a whole one away from a root or a power that is an integer. */
+__device__ double power(double a, double b)
+{
+    const double y = pow(a, b), whole = rint(y);
+
+    return fabs(y - whole) <= 0x1p-51 * fabs(whole) ? whole : y;
+}
+
 /* Rounded once: float32 holds all integers that a half can. */
 __device__ void put_rounded(const Operand &o, int64_t at, int64_t x, bool is_unsigned)
 {
@@ -180,7 +189,7 @@ template <Class CLASS> __global__ void __launch_bounds__(256) binary(const __gri
                        : o.dtype == GPUDL_DTYPE_U64 ? (double)(uint64_t)get_integer(o, at[1 + k])
                                                     : (double)get_integer(o, at[1 + k]);
             }
-            v[0] = pow(v[0], v[1]);
+            v[0] = power(v[0], v[1]);
             if (p.operands[0].dtype <= GPUDL_DTYPE_F16)
                 gpudl_put_float(p.operands[0].data, is_half(p.operands[0]), at[0], (float)v[0]);
             else

@@ -35,6 +35,7 @@ GpudlTensorView strided_room(GpudlDType dtype, const GpudlShape *shape);
 typedef struct {
     double absolute, relative;
     const double *magnitude;
+    int (*integers)(GpudlDType dtype, uint64_t found, uint64_t expected); /* near enough; NULL: none but the same is */
 } StridedBound;
 
 /** Compares an output with what is expected (float64, where the output is float; else its own type, exact; bound NULL:
