@@ -135,10 +135,13 @@ int check(const GpudlShape *shape, int32_t k, const GpudlStrided *const *operand
             return GPUDL_KERNEL_DTYPE;
     if (*integers && (params->alpha != 1 || (operands[C] && params->beta != 1) || params->act.kind != GPUDL_ACT_NONE))
         return GPUDL_KERNEL_DTYPE;
-    return shape->rank < 2 || shape->rank > GPUDL_MAX_RANK || k < 0 || gpudl_shape_elements(shape) < 0 ||
-                   gpudl_shape_elements(shape) > INT32_MAX
-               ? GPUDL_KERNEL_SHAPE
-               : GPUDL_KERNEL_OK;
+    if (shape->rank < 2 || shape->rank > GPUDL_MAX_RANK || k < 0 || k > INT32_MAX - TILE ||
+        gpudl_shape_elements(shape) < 0 || gpudl_shape_elements(shape) > INT32_MAX)
+        return GPUDL_KERNEL_SHAPE;
+    for (int d = shape->rank - 2; d < shape->rank; d++) /* rows and columns are counted to the end of a tile */
+        if (shape->dims[d] > INT32_MAX - TILE)
+            return GPUDL_KERNEL_SHAPE;
+    return GPUDL_KERNEL_OK;
 }
 
 } // namespace

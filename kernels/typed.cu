@@ -490,7 +490,8 @@ extern "C" int gpudl_typed_reduce_cuda(int32_t kind, const GpudlShape *shape, co
 
     if (x->dtype != y->dtype || !gpudl_is_computed_integer(x->dtype))
         return GPUDL_KERNEL_DTYPE;
-    if (gpudl_shape_elements(shape) < 1 || n_axes < 0 || (unsigned)kind > GPUDL_REDUCE_LAST)
+    if (shape->rank < 0 || shape->rank > GPUDL_MAX_RANK || gpudl_shape_elements(shape) < 1 ||
+        gpudl_shape_elements(shape) > INT32_MAX || n_axes < 0 || (unsigned)kind > GPUDL_REDUCE_LAST)
         return GPUDL_KERNEL_SHAPE;
     for (int i = 0; i < n_axes; i++) {
         if (axes[i] < 0 || axes[i] >= shape->rank)

@@ -113,7 +113,7 @@ static void test_integers(void)
 
 static void test_refuses(void)
 {
-    const GpudlShape shape = {2, {4, 8}}, vector = {1, {8}};
+    const GpudlShape shape = {2, {4, 8}}, vector = {1, {8}}, wide = {2, {1, INT32_MAX}};
     const GpudlGemm plain = {.alpha = 1, .beta = 1}, twice = {.alpha = 2, .beta = 1};
     const GpudlStrided f32 = {GPUDL_DTYPE_F32, device_output(256, 0), {8, 1}},
                        i32 = {GPUDL_DTYPE_I32, f32.data, {8, 1}}, f64 = {GPUDL_DTYPE_F64, f32.data, {8, 1}};
@@ -122,7 +122,9 @@ static void test_refuses(void)
         gpudl_matmul_cuda(&shape, 8, &f64, &f64, NULL, &plain, &f64, NULL) != GPUDL_KERNEL_DTYPE ||
         gpudl_matmul_cuda(&shape, 8, &i32, &i32, NULL, &twice, &i32, NULL) != GPUDL_KERNEL_DTYPE ||
         gpudl_matmul_cuda(&vector, 8, &f32, &f32, NULL, &plain, &f32, NULL) != GPUDL_KERNEL_SHAPE ||
-        gpudl_matmul_cuda(&shape, -1, &f32, &f32, NULL, &plain, &f32, NULL) != GPUDL_KERNEL_SHAPE)
+        gpudl_matmul_cuda(&shape, -1, &f32, &f32, NULL, &plain, &f32, NULL) != GPUDL_KERNEL_SHAPE ||
+        gpudl_matmul_cuda(&shape, INT32_MAX, &f32, &f32, NULL, &plain, &f32, NULL) != GPUDL_KERNEL_SHAPE ||
+        gpudl_matmul_cuda(&wide, 8, &f32, &f32, NULL, &plain, &f32, NULL) != GPUDL_KERNEL_SHAPE)
         device_fail("a call that can't be served was not refused");
 }
 

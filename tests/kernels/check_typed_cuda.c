@@ -220,7 +220,7 @@ static void test_reduce(void)
 
 static void test_refuses(void)
 {
-    const GpudlShape shape = {2, {4, 8}};
+    const GpudlShape shape = {2, {4, 8}}, large = {2, {1 << 16, 1 << 16}};
     const GpudlAct sigmoid = {GPUDL_ACT_SIGMOID, 0, 0};
     const GpudlStrided f32 = {GPUDL_DTYPE_F32, device_output(256, 0), {8, 1}},
                        i32 = {GPUDL_DTYPE_I32, f32.data, {8, 1}}, i64 = {GPUDL_DTYPE_I64, f32.data, {8, 1}},
@@ -238,7 +238,8 @@ static void test_refuses(void)
         gpudl_cast_cuda(&shape, &f32, &narrow, NULL) != GPUDL_KERNEL_DTYPE ||
         gpudl_typed_reduce_cuda(GPUDL_REDUCE_SUM, &shape, &f32, NULL, 0, &f32, NULL) != GPUDL_KERNEL_DTYPE ||
         gpudl_typed_reduce_cuda(GPUDL_REDUCE_SUM, &shape, &i32, (const int32_t[]){2}, 1, &i32, NULL) !=
-            GPUDL_KERNEL_SHAPE)
+            GPUDL_KERNEL_SHAPE ||
+        gpudl_typed_reduce_cuda(GPUDL_REDUCE_SUM, &large, &i32, NULL, 0, &i32, NULL) != GPUDL_KERNEL_SHAPE)
         device_fail("a call that can't be served was not refused");
 }
 
