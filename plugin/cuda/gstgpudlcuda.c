@@ -14,8 +14,8 @@ GST_DEBUG_CATEGORY_EXTERN (gst_gpudl_infer_debug);
 #define OWNER_KEY "gpudl-device"
 
 /* What GStreamer 1.22 can make memory of; it aborts the process for others. */
-#define POOL_FORMATS "{ NV12, NV21, I420, YV12, Y42B, Y444, RGB, BGR, RGBA, " \
-    "BGRA, ARGB, ABGR, RGBx, BGRx }"
+#define POOL_FORMATS "{ NV12, NV21, I420, YV12, Y42B, Y444, P010_10LE, " \
+    "I420_10LE, RGB, BGR, RGBA, BGRA, ARGB, ABGR, RGBx, BGRx }"
 
 /* Of all elements, for reading and writing GstGpudlCuda.context: a leaf, and
  * nothing is called under it. */

@@ -206,6 +206,7 @@ test_frames (void)
   {"RGBA", GPUDL_PIXEL_RGBA}, {"BGRA", GPUDL_PIXEL_BGRA},
   {"RGBx", GPUDL_PIXEL_RGBX}, {"BGRx", GPUDL_PIXEL_BGRX},
   {"ARGB", GPUDL_PIXEL_ARGB}, {"ABGR", GPUDL_PIXEL_ABGR},
+  {"P010_10LE", GPUDL_PIXEL_P010_10LE}, {"I420_10LE", GPUDL_PIXEL_I420_10LE},
   };
 
   for (guint i = 0; i < 2 * G_N_ELEMENTS (formats); i++) {
@@ -945,6 +946,17 @@ test_pool (void)
   gst_buffer_unref (buffer);
   gst_buffer_pool_set_active (pool, FALSE);
   gst_clear_object (&pool);
+
+  /* as much for 10 bit, as nvh265dec has them */
+  for (guint i = 0; i < 2; i++) {
+    pool = query_pool (h, i == 0 ? "video/x-raw" FEATURE
+        ",format=P010_10LE,width=6,height=4,framerate=50/1" : "video/x-raw"
+        FEATURE ",format=I420_10LE,width=6,height=4,framerate=50/1", &min);
+    g_assert_true (GST_IS_CUDA_BUFFER_POOL (pool));
+    g_assert_true (gst_buffer_pool_set_active (pool, TRUE));
+    gst_buffer_pool_set_active (pool, FALSE);
+    gst_clear_object (&pool);
+  }
 
   /* what GStreamer makes no memory of; and what downstream has is downstream's */
   pool = query_pool (h, "video/x-raw" FEATURE
