@@ -34,7 +34,8 @@ typedef enum {
 typedef enum {
     GPUDL_AUTOTUNE_CACHED = 0, /* what was measured before, else first choices now, measured while nothing is queued */
     GPUDL_AUTOTUNE_OFF,        /* first choices */
-    GPUDL_AUTOTUNE_FULL        /* measured while loading, however long it takes */
+    GPUDL_AUTOTUNE_FULL,       /* measured while loading, however long it takes */
+    GPUDL_AUTOTUNE_KNOWN       /* what was measured before, else first choices; nothing is measured */
 } GpudlAutotune;
 
 #ifdef __cplusplus

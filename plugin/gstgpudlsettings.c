@@ -79,6 +79,16 @@ DEFINE_ENUM (gst_gpudl_post_messages_get_type, "GstGpudlPostMessages",
     {GST_GPUDL_POST_MESSAGES_NONE, "No messages", "none"},
     {GST_GPUDL_POST_MESSAGES_ALL, "One message for every classified frame",
         "all"})
+
+DEFINE_ENUM (gst_gpudl_autotune_get_type, "GstGpudlAutotune",
+    {GST_GPUDL_AUTOTUNE_OFF, "First choices, without a look at the cache",
+        "off"},
+    {GST_GPUDL_AUTOTUNE_CACHED,
+        "What is in the cache, else first choices; nothing is measured",
+        "cached"},
+    {GST_GPUDL_AUTOTUNE_FULL,
+        "Begins as cached, then measures the rest while no frame waits",
+        "full"})
 /* *INDENT-ON* */
 
 void
@@ -86,6 +96,10 @@ gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
     GpudlSessionConfig * config)
 {
   static const gchar *const backends[] = { "auto", "cuda", "cpu", "ref" };
+  /* none that measures while loading: PLAYING would wait for minutes */
+  static const GpudlAutotune autotunes[] = { GPUDL_AUTOTUNE_OFF,
+    GPUDL_AUTOTUNE_KNOWN, GPUDL_AUTOTUNE_CACHED
+  };
 
   memset (config, 0, sizeof (*config));
   config->struct_size = sizeof (*config);
@@ -94,6 +108,7 @@ gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
   config->activation = settings->activation;
   config->cpu_threads = settings->cpu_threads;
   config->batch_size = settings->batch_size;
+  config->autotune = autotunes[settings->autotune];
   config->cuda_device_id = -1;
 }
 
@@ -102,6 +117,7 @@ gst_gpudl_settings_init (GstGpudlSettings * settings)
 {
   memset (settings, 0, sizeof (*settings));
   settings->top_k = DEFAULT_TOP_K;
+  settings->autotune = GST_GPUDL_AUTOTUNE_FULL;
   settings->mean = g_array_new (FALSE, FALSE, sizeof (gdouble));
   settings->std = g_array_new (FALSE, FALSE, sizeof (gdouble));
 }
@@ -181,6 +197,11 @@ install_ready (GObjectClass * klass)
           "Frames computed together at most, of all elements that share the "
           "model; the CPU takes one (0 = the backend's choice)",
           0, MAX_BATCH_SIZE, 0, flags));
+  g_object_class_install_property (klass, GST_GPUDL_PROP_AUTOTUNE,
+      g_param_spec_enum ("autotune", "Automatic tuning",
+          "How a GPU's implementations are chosen; the start waits for no "
+          "measurement ('gpudl tune' measures before); the CPU has no choice",
+          GST_TYPE_GPUDL_AUTOTUNE, GST_GPUDL_AUTOTUNE_FULL, flags));
 }
 
 static void
@@ -238,6 +259,7 @@ gst_gpudl_settings_install (GObjectClass * klass)
   gst_type_mark_as_plugin_api (GST_TYPE_GPUDL_SCALE_METHOD, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_GPUDL_CHANNEL_ORDER, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_GPUDL_POST_MESSAGES, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_GPUDL_AUTOTUNE, 0);
 }
 
 /* Numbers of any type become doubles. Something else refuses the whole value,
@@ -347,6 +369,9 @@ gst_gpudl_settings_set (GstGpudlSettings * settings, guint prop_id,
     case GST_GPUDL_PROP_BATCH_SIZE:
       settings->batch_size = g_value_get_uint (value);
       break;
+    case GST_GPUDL_PROP_AUTOTUNE:
+      settings->autotune = g_value_get_enum (value);
+      break;
     case GST_GPUDL_PROP_POST_MESSAGES:
       settings->post_messages = g_value_get_enum (value);
       break;
@@ -414,6 +439,9 @@ gst_gpudl_settings_get (const GstGpudlSettings * settings, guint prop_id,
       break;
     case GST_GPUDL_PROP_BATCH_SIZE:
       g_value_set_uint (value, settings->batch_size);
+      break;
+    case GST_GPUDL_PROP_AUTOTUNE:
+      g_value_set_enum (value, settings->autotune);
       break;
     case GST_GPUDL_PROP_POST_MESSAGES:
       g_value_set_enum (value, settings->post_messages);

@@ -31,6 +31,15 @@ typedef enum
   GST_GPUDL_POST_MESSAGES_ALL
 } GstGpudlPostMessages;
 
+/** Value of the autotune property. No value measures before PLAYING: that is for
+ * `gpudl tune`. */
+typedef enum
+{
+  GST_GPUDL_AUTOTUNE_OFF,
+  GST_GPUDL_AUTOTUNE_CACHED,
+  GST_GPUDL_AUTOTUNE_FULL
+} GstGpudlAutotune;
+
 #define GST_TYPE_GPUDL_BACKEND (gst_gpudl_backend_get_type ())
 #define GST_TYPE_GPUDL_PRECISION (gst_gpudl_precision_get_type ())
 #define GST_TYPE_GPUDL_ACTIVATION (gst_gpudl_activation_get_type ())
@@ -38,6 +47,7 @@ typedef enum
 #define GST_TYPE_GPUDL_SCALE_METHOD (gst_gpudl_scale_method_get_type ())
 #define GST_TYPE_GPUDL_CHANNEL_ORDER (gst_gpudl_channel_order_get_type ())
 #define GST_TYPE_GPUDL_POST_MESSAGES (gst_gpudl_post_messages_get_type ())
+#define GST_TYPE_GPUDL_AUTOTUNE (gst_gpudl_autotune_get_type ())
 GType gst_gpudl_backend_get_type (void);
 GType gst_gpudl_precision_get_type (void);
 GType gst_gpudl_activation_get_type (void);
@@ -45,6 +55,7 @@ GType gst_gpudl_resize_mode_get_type (void);
 GType gst_gpudl_scale_method_get_type (void);
 GType gst_gpudl_channel_order_get_type (void);
 GType gst_gpudl_post_messages_get_type (void);
+GType gst_gpudl_autotune_get_type (void);
 
 /** Property ids of gpudlinfer. The settings' come first. */
 enum
@@ -67,6 +78,7 @@ enum
   GST_GPUDL_PROP_CHANNEL_ORDER,
   GST_GPUDL_PROP_ASYNC_DEPTH,
   GST_GPUDL_PROP_BATCH_SIZE,
+  GST_GPUDL_PROP_AUTOTUNE,
   GST_GPUDL_PROP_POST_MESSAGES,
   GST_GPUDL_PROP_LAST_SETTING = GST_GPUDL_PROP_POST_MESSAGES
 };
@@ -93,6 +105,7 @@ typedef struct
   GpudlChannelOrder channel_order;
   guint async_depth;
   guint batch_size;
+  GstGpudlAutotune autotune;
   GstGpudlPostMessages post_messages;
 
   guint preproc_serial;         /* counts changes of what the pixels go through */

@@ -22,7 +22,7 @@ static gboolean check_config(GpudlModel *model, const GpudlSessionConfig *config
                              GError **error)
 {
     if ((guint)config->precision > GPUDL_PRECISION_FP8 || (guint)config->activation > GPUDL_ACTIVATION_SIGMOID ||
-        (guint)config->autotune > GPUDL_AUTOTUNE_FULL) {
+        (guint)config->autotune > GPUDL_AUTOTUNE_KNOWN) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
                     "precision %d, activation %d or autotune %d is unknown", config->precision, config->activation,
                     config->autotune);

@@ -73,6 +73,7 @@ static void test_what_matters_is_not_shared(void)
     CHECK(memory_limit = 5000, memory_limit, 5000)
     CHECK(deterministic = TRUE, deterministic, 1)
     CHECK(autotune = GPUDL_AUTOTUNE_OFF, autotune, GPUDL_AUTOTUNE_OFF)
+    CHECK(autotune = GPUDL_AUTOTUNE_KNOWN, autotune, GPUDL_AUTOTUNE_KNOWN)
     CHECK(priority = 2, priority, 2)
 #undef CHECK
     gpudl_session_unref(session);

@@ -335,7 +335,7 @@ static void test_bad_configurations_are_refused(void)
                   GPUDL_ERROR_INVALID_ARGUMENT, "is unknown");
     check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .activation = (GpudlActivation)-1},
                   GPUDL_ERROR_INVALID_ARGUMENT, "is unknown");
-    check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .autotune = (GpudlAutotune)(GPUDL_AUTOTUNE_FULL + 1)},
+    check_refused(model, &(GpudlSessionConfig){.backend = "cpu", .autotune = (GpudlAutotune)(GPUDL_AUTOTUNE_KNOWN + 1)},
                   GPUDL_ERROR_INVALID_ARGUMENT, "is unknown");
     check_refused(many_heads, &(GpudlSessionConfig){.backend = "cpu"}, GPUDL_ERROR_LIMIT, "17 outputs");
     /* a failed load leaves nothing behind */

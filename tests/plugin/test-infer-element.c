@@ -54,6 +54,7 @@ static const Property infer_properties[] = {
   {"channel-order", "auto", GST_PARAM_MUTABLE_READY},
   {"async-depth", "0", GST_PARAM_MUTABLE_READY},
   {"batch-size", "0", GST_PARAM_MUTABLE_READY},
+  {"autotune", "full", GST_PARAM_MUTABLE_READY},
   {"post-messages", "none", GST_PARAM_MUTABLE_PLAYING},
   {"stats", NULL, 0},
   {"model-info", NULL, 0},
@@ -253,7 +254,7 @@ test_late_settings (void)
     {"model", "nothing.bin"}, {"backend", "ref"}, {"precision", "fp8"},
     {"cpu-threads", "3"}, {"activation", "sigmoid"}, {"mean", "<7,8,9>"},
     {"std", "<7,8,9>"}, {"pixel-scale", "9"}, {"channel-order", "rgb"},
-    {"async-depth", "3"}, {"batch-size", "2"},
+    {"async-depth", "3"}, {"batch-size", "2"}, {"autotune", "off"},
   };
   static const gchar *const changing[][2] = {
     {"top-k", "2"}, {"threshold", "0.1"}, {"resize-mode", "letterbox"},

@@ -294,6 +294,16 @@ test_session_settings (void)
 {
   const gboolean is_cpu = g_str_equal (fake_backend, "cpu");
   const GpudlOpenParams *open = &fake->seen.last_open;
+  static const struct
+  {
+    const gchar *setting;
+    GpudlAutotune autotune;
+  } tunings[] = {
+    {NULL, GPUDL_AUTOTUNE_CACHED},
+    {"autotune=full", GPUDL_AUTOTUNE_CACHED},
+    {"autotune=cached", GPUDL_AUTOTUNE_KNOWN},
+    {"autotune=off", GPUDL_AUTOTUNE_OFF},
+  };
   GstHarness *h;
 
   plugin_fake_reset ();
@@ -314,6 +324,14 @@ test_session_settings (void)
   g_assert_cmpuint (open->threads, ==, is_cpu ? 3 : 0);
   g_assert_cmpuint (open->batch_size, ==, 7);
   plugin_test_teardown (h);
+
+  /* nothing is measured while loading, whatever is asked for; the CPU has nothing to choose */
+  for (guint i = 0; i < G_N_ELEMENTS (tunings); i++) {
+    plugin_fake_reset ();
+    h = plugin_fake_harness (model_path, tunings[i].setting, NULL);
+    g_assert_cmpint (open->autotune, ==, is_cpu ? 0 : tunings[i].autotune);
+    plugin_test_teardown (h);
+  }
 
   check_backend ("backend=auto", "cuda");
   check_backend ("backend=cuda", "cuda");
