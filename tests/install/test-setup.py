@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """test-setup.py SOURCE: scripts/setup on systems that are not this one, told by stubs of dpkg-query, apt-get and apt-cache:
 nothing is installed here."""
+import re
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,25 @@ def an_alternative_is_taken_where_apt_does_not_know_the_first(folder):
     rest = {name for row in rows("build") for name in row} - {"pkg-config", "pkgconf"}
     check(setup(folder, ["build"], rest, known=["pkgconf"]) == ["pkgconf"])
     check(setup(folder, ["build"], rest, known=["pkg-config", "pkgconf"]) == ["pkg-config"])
+
+
+@test
+def packages_are_built_with_all_that_a_build_can_use(folder):
+    """What debian/control leaves out is not there on a builder, and the plugin would quietly be without it."""
+    control = (SOURCE / "debian/control").read_text()
+    depends = re.search(r"^Build-Depends:((?:.*\n)(?: .*\n)*)", control, re.M)[1]
+    there = {words[0] for words in map(str.split, depends.split(",")) if words}
+    wanted = {names[0] for names in rows("build", "cuda") if names[0].endswith("-dev")} - {"libc6-dev", "dpkg-dev"}
+    check("libgstreamer-plugins-bad1.0-dev" in wanted and wanted <= there, wanted - there)
+    check("-Dgstcuda=enabled" in (SOURCE / "debian/rules").read_text())
+    check({names[0] for names in rows("cuda")} <= {names[0] for names in rows("packages")})
+
+
+@test
+def gstreamers_cuda_library_is_told_by_its_own_file(folder):
+    """Other parts of the same package are there without it."""
+    lines = [line.split() for line in (SOURCE / "scripts/packages").read_text().splitlines()]
+    check([words[2] for words in lines if words[:1] == ["cuda"]] == ["pc:gstreamer-cuda-1.0"], lines)
 
 
 failed = 0
