@@ -60,19 +60,27 @@ get_device_id (GstCudaContext * context)
 
 /* Without a driver, or with one that does not start, each of GStreamer's calls
  * that follow may end the process (g_assert), and in 1.22 the second attempt to
- * make a context waits for ever. Asked once: a driver may take seconds to say
- * that it fails. */
+ * make a context waits for ever. The backend is asked first, which remembers what
+ * the driver said: one may take seconds to say that it fails, each time. */
 static gboolean
-have_driver (void)
+have_driver (GstElement * element)
 {
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) devices = gpudl_devices_list (BACKEND, &error);
   static gsize state = 0;
 
+  if (devices == NULL) {
+    GST_INFO_OBJECT (element, "no CUDA context: %s", error->message);
+    return FALSE;
+  }
   if (g_once_init_enter (&state)) {
     const gboolean works = gst_cuda_load_library ()
         && CuInit (0) == CUDA_SUCCESS;
 
     g_once_init_leave (&state, works ? 1 : 2);
   }
+  if (state != 1)
+    GST_INFO_OBJECT (element, "GStreamer finds no usable NVIDIA driver");
   return state == 1;
 }
 
@@ -131,10 +139,8 @@ gboolean
 gst_gpudl_cuda_ensure (GstGpudlCuda * cuda, GstElement * element,
     gint device_id, GError ** error)
 {
-  if (!have_driver ()) {
-    GST_INFO_OBJECT (element, "GStreamer finds no usable NVIDIA driver");
+  if (!have_driver (element))
     return TRUE;
-  }
   if (!has_context (cuda))
     ask_neighbour (element, GST_PAD_SRC);
   if (!has_context (cuda))

@@ -32,8 +32,9 @@ const gchar *gst_gpudl_cuda_get_caps_feature (void);
  * application; if nobody has one, takes the device's primary context, in which
  * networks run by default, and tells of it. Posts messages: no lock is held.
  *
- * TRUE without a context where GStreamer finds no driver: nobody can have frames
- * in CUDA memory then, and what is amiss the backend says, as it is opened.
+ * TRUE without a context where the backend can't be used, which says why as it
+ * is opened, and where GStreamer finds no driver: nobody can have frames in CUDA
+ * memory then.
  * Errors: gpudl_device_acquire()'s.
  */
 gboolean gst_gpudl_cuda_ensure (GstGpudlCuda * cuda, GstElement * element,

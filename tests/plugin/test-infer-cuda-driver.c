@@ -64,8 +64,21 @@ check_cuda (void)
   gst_object_unref (element);
 }
 
-/* The CPU by auto, an error for who wants CUDA, as often as it is tried; the driver is asked once, however long it takes
- * to say no. */
+/* The network runs on the GPU, without GStreamer's CUDA library. */
+static void
+check_alone (void)
+{
+  GstHarness *h = plugin_fake_harness (model_path, "backend=cuda", NULL);
+
+  g_assert_null (GST_GPUDL_INFER (h->element)->cuda.context);
+  plugin_fake_push (h, 1);
+  gst_buffer_unref (gst_harness_pull (h));
+  plugin_test_no_error (h->element);
+  plugin_test_teardown (h);
+}
+
+/* The CPU by auto, an error for who wants CUDA, as often as it is tried. A driver may take seconds to say no: where the
+ * backend has heard it, GStreamer does not ask again, and it asks once at most. */
 static void
 run (void)
 {
@@ -80,6 +93,9 @@ run (void)
     check_cuda ();
   }
   FAKE_SET (fake, does.probe_status, GPUDL_STATUS_OK);
+  g_assert_cmpuint (driver->inits, ==, before);
+  for (guint i = 0; i < 2; i++)
+    check_alone ();
   g_assert_cmpuint (driver->inits, ==, before + 1);
   plugin_fake_check_nothing_alive ();
 }
