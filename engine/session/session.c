@@ -2,12 +2,9 @@
 /* Life of sessions: the registry of those that are alive, loading, the last reference. */
 #include "engine/session/session.h"
 
-#include <string.h>
-
-#include "engine/limits.h"
 #include "engine/process.h"
+#include "engine/session/acquire.h"
 #include "engine/session/precision.h"
-#include "engine/structs.h"
 
 /* A GPU's driver gives up a kernel after some seconds where it drives a display, and not at all elsewhere. */
 #define DEFAULT_TIMEOUT_NS (10 * G_GUINT64_CONSTANT(1000000000))
@@ -18,105 +15,7 @@ static GHashTable *registry;   /* key -> GpudlSession*, no reference */
 
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
-static gboolean check_config(GpudlModel *model, const GpudlSessionConfig *config, const GpudlBackend *backend,
-                             GError **error)
-{
-    if ((guint)config->precision > GPUDL_PRECISION_FP8 || (guint)config->activation > GPUDL_ACTIVATION_SIGMOID ||
-        (guint)config->autotune > GPUDL_AUTOTUNE_KNOWN) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
-                    "precision %d, activation %d or autotune %d is unknown", config->precision, config->activation,
-                    config->autotune);
-        return FALSE;
-    }
-    if (config->precision != GPUDL_PRECISION_AUTO && !(backend->precisions & (1u << config->precision))) {
-        g_autoptr(GString) can = g_string_new(NULL);
-
-        for (guint i = GPUDL_PRECISION_FP32; i <= GPUDL_PRECISION_FP8; i++)
-            if (backend->precisions & (1u << i))
-                g_string_append_printf(can, "%s%s", can->len ? ", " : "", gpudl_precision_name((GpudlPrecision)i));
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "backend '%s' can't compute in %s, it can in %s",
-                    backend->name, gpudl_precision_name(config->precision), can->str);
-        return FALSE;
-    }
-    if (config->cpu_threads > GPUDL_LIMIT_THREADS) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "%u threads were asked for, at most %u are made",
-                    config->cpu_threads, GPUDL_LIMIT_THREADS);
-        return FALSE;
-    }
-    if (gpudl_model_get_n_heads(model) > GPUDL_MAX_HEADS) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT, "model '%s' has %u outputs, at most %d are taken",
-                    model->name, gpudl_model_get_n_heads(model), GPUDL_MAX_HEADS);
-        return FALSE;
-    }
-    return TRUE;
-}
-
-/* Everything that a session is made from but its model and device. The strings are the caller's. */
-typedef struct {
-    GpudlOpenParams params; /* resolved; memory_limit 0: a limit of this one's own is in limit */
-    guint64 limit;
-    gchar *cache_dir;
-    const GpudlSessionConfig *config;
-} Wanted;
-
-static void wanted_clear(Wanted *wanted)
-{
-    g_free(wanted->cache_dir);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Wanted, wanted_clear)
-
-/* Asked for once: GLib has a lock there, which fork() may leave locked in a child. */
-static const gchar *usual_cache_dir(void)
-{
-    static gsize once;
-    const gchar *named = g_getenv("GPUDL_CACHE_DIR");
-
-    if (g_once_init_enter(&once))
-        g_once_init_leave(&once, (gsize)(named != NULL && named[0] != '\0'
-                                             ? g_strdup(named)
-                                             : g_build_filename(g_get_user_cache_dir(), "gpudl", NULL)));
-    return (const gchar *)once;
-}
-
-static gboolean resolve(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config, Wanted *wanted,
-                        GError **error)
-{
-    GpudlFault fault = {""};
-    GpudlStatus status;
-
-    if (!config->cache_dir)
-        wanted->cache_dir = g_strdup(usual_cache_dir());
-    else if (config->cache_dir[0])
-        wanted->cache_dir = g_strdup(config->cache_dir);
-    wanted->config = config;
-    wanted->limit = config->memory_limit;
-    wanted->params = (GpudlOpenParams){
-        .precision = config->precision,
-        .activation = config->activation == GPUDL_ACTIVATION_AUTO ? model->activation : config->activation,
-        .threads = config->cpu_threads,
-        .batch_size = config->batch_size,
-        .deterministic = config->deterministic != FALSE,
-        .autotune = config->autotune,
-        .priority = config->priority,
-        .memory_limit = config->memory_limit,
-        .input_channels = model->preproc.channels,
-        .input_height = model->preproc.height,
-        .input_width = model->preproc.width,
-        .cache_dir = wanted->cache_dir,
-    };
-    status = device->backend->resolve(device->handle, &wanted->params, &fault);
-    if (status != GPUDL_STATUS_OK) {
-        g_autofree gchar *prefix =
-            g_strdup_printf("backend '%s' refuses model '%s'", device->backend->name, model->name);
-
-        gpudl_set_fault(error, status, &fault, prefix);
-        return FALSE;
-    }
-    return TRUE;
-}
-
-static gboolean check_limit(const GpudlEngineInfo *info, const Wanted *wanted, const gchar *prefix, GError **error)
+static gboolean check_limit(const GpudlEngineInfo *info, const GpudlWanted *wanted, const gchar *prefix, GError **error)
 {
     if (wanted->limit == 0 ||
         (info->weight_bytes <= wanted->limit && info->work_bytes <= wanted->limit - info->weight_bytes))
@@ -129,7 +28,7 @@ static gboolean check_limit(const GpudlEngineInfo *info, const Wanted *wanted, c
 }
 
 /* The model's constants are held. */
-static gboolean open_held(GpudlSession *session, const Wanted *wanted, GError **error)
+static gboolean open_held(GpudlSession *session, const GpudlWanted *wanted, GError **error)
 {
     GpudlFault fault = {""};
     GpudlStatus status;
@@ -163,15 +62,9 @@ static gboolean open_held(GpudlSession *session, const Wanted *wanted, GError **
     return check_limit(&info, wanted, prefix, error) && gpudl_scheduler_start(session, error);
 }
 
-/* Whether the precision was left to the backend, which took a lower one than fp32. */
-static gboolean is_lowered(const Wanted *wanted)
-{
-    return wanted->config->precision == GPUDL_PRECISION_AUTO && wanted->params.precision != GPUDL_PRECISION_FP32;
-}
-
 /* On the session, whose engine nobody has yet. *strays: it moves the golden sample. That is an error where nobody has
  * asked for this precision. */
-static gboolean prove(GpudlSession *session, const Wanted *wanted, gboolean *strays, GError **error)
+static gboolean prove(GpudlSession *session, const GpudlWanted *wanted, gboolean *strays, GError **error)
 {
     const gchar *precision = gpudl_precision_name((GpudlPrecision)session->params.precision);
     g_autofree gchar *how = NULL;
@@ -179,14 +72,14 @@ static gboolean prove(GpudlSession *session, const Wanted *wanted, gboolean *str
     if (!gpudl_precision_prove(session, &how, error))
         return FALSE;
     *strays = how != NULL;
-    if (!*strays || !is_lowered(wanted))
+    if (!*strays || !gpudl_wanted_is_lowered(wanted))
         return TRUE;
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "model '%s' does not bear %s, its golden sample tells: %s",
                 session->model->name, precision, how);
     return FALSE;
 }
 
-static gboolean open_engine(GpudlSession *session, const Wanted *wanted, gboolean *strays, GError **error)
+static gboolean open_engine(GpudlSession *session, const GpudlWanted *wanted, gboolean *strays, GError **error)
 {
     gboolean good;
 
@@ -197,9 +90,8 @@ static gboolean open_engine(GpudlSession *session, const Wanted *wanted, gboolea
     return good;
 }
 
-/* Takes the device. */
-static GpudlSession *session_new(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, const gchar *key,
-                                 GCancellable *cancellable)
+GpudlSession *gpudl_session_new(GpudlModel *model, GpudlDevice *device, const GpudlWanted *wanted, const gchar *key,
+                                GCancellable *cancellable)
 {
     GpudlSession *session = g_new0(GpudlSession, 1);
 
@@ -366,7 +258,7 @@ static gboolean wait_loaded(GpudlSession *session, GCancellable *cancellable)
 }
 
 /* The caller has put the session into the registry as LOADING and holds a reference. */
-static gboolean load(GpudlSession *session, const Wanted *wanted, GError **error)
+static gboolean load(GpudlSession *session, const GpudlWanted *wanted, GError **error)
 {
     g_autoptr(GError) failure = NULL;
     gboolean strays = FALSE, good = open_engine(session, wanted, &strays, &failure);
@@ -387,7 +279,7 @@ static gboolean load(GpudlSession *session, const Wanted *wanted, GError **error
 
 /* Finds the key's session or lists a new one, which the caller then has to load. The devices' lock is taken before the
  * registry's, not under it: fork() takes them in another order. */
-static GpudlSession *find_or_list(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, const gchar *key,
+static GpudlSession *find_or_list(GpudlModel *model, GpudlDevice *device, const GpudlWanted *wanted, const gchar *key,
                                   GCancellable *cancellable, gboolean *is_new)
 {
     g_autoptr(GpudlDevice) held = gpudl_device_ref(device);
@@ -399,7 +291,7 @@ static GpudlSession *find_or_list(GpudlModel *model, GpudlDevice *device, const 
     if (session) {
         session->refs++;
     } else {
-        session = session_new(model, g_steal_pointer(&held), wanted, key, cancellable);
+        session = gpudl_session_new(model, g_steal_pointer(&held), wanted, key, cancellable);
         session->listed = TRUE;
         g_hash_table_insert(registry, session->key, session);
     }
@@ -409,16 +301,16 @@ static GpudlSession *find_or_list(GpudlModel *model, GpudlDevice *device, const 
 
 /* Who loaded gave up, or allowed another amount of memory, or did not insist on the precision: what comes of it says
  * nothing to others. Under the registry's lock. */
-static gboolean failed_alone(const GpudlSession *session, const Wanted *wanted)
+static gboolean failed_alone(const GpudlSession *session, const GpudlWanted *wanted)
 {
-    return (session->strays && !is_lowered(wanted)) ||
+    return (session->strays && !gpudl_wanted_is_lowered(wanted)) ||
            g_error_matches(session->load_error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED) ||
            (session->limit != wanted->limit &&
             g_error_matches(session->load_error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY));
 }
 
-static gboolean join_loading(GpudlSession *session, const Wanted *wanted, GCancellable *cancellable, gboolean *again,
-                             GError **error)
+static gboolean join_loading(GpudlSession *session, const GpudlWanted *wanted, GCancellable *cancellable,
+                             gboolean *again, GError **error)
 {
     gulong handler = 0;
     gboolean waited, good;
@@ -428,7 +320,7 @@ static gboolean join_loading(GpudlSession *session, const Wanted *wanted, GCance
         handler = g_cancellable_connect(cancellable, G_CALLBACK(wake_waiters), NULL, NULL);
     lock_registry();
     waited = wait_loaded(session, cancellable);
-    good = waited && session->state == GPUDL_SESSION_READY && !(session->strays && is_lowered(wanted));
+    good = waited && session->state == GPUDL_SESSION_READY && !(session->strays && gpudl_wanted_is_lowered(wanted));
     *again = waited && session->state == GPUDL_SESSION_FAILED && failed_alone(session, wanted);
     if (waited && !good && !session->load_error) /* somebody insisted on the precision, and has it */
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "model '%s' does not bear %s", session->model->name,
@@ -457,7 +349,7 @@ static GpudlEngineInfo get_info(GpudlSession *session)
 }
 
 /* A session found may be larger than this caller allows. */
-static gboolean join(GpudlSession *session, const Wanted *wanted, GCancellable *cancellable, gboolean *again,
+static gboolean join(GpudlSession *session, const GpudlWanted *wanted, GCancellable *cancellable, gboolean *again,
                      GError **error)
 {
     g_autofree gchar *prefix =
@@ -470,10 +362,8 @@ static gboolean join(GpudlSession *session, const Wanted *wanted, GCancellable *
     return check_limit(&info, wanted, prefix, error);
 }
 
-/* *strays: there is none because the model does not bear the precision that "auto" came to; *told_first: nobody else
- * tells of it, as who loads does to those that wait for him. */
-static GpudlSession *acquire(GpudlModel *model, GpudlDevice *device, const Wanted *wanted, GCancellable *cancellable,
-                             gboolean *strays, gboolean *told_first, GError **error)
+GpudlSession *gpudl_session_share(GpudlModel *model, GpudlDevice *device, const GpudlWanted *wanted,
+                                  GCancellable *cancellable, gboolean *strays, gboolean *told_first, GError **error)
 {
     g_autofree gchar *key = make_key(model, device, &wanted->params);
 
@@ -484,177 +374,13 @@ static GpudlSession *acquire(GpudlModel *model, GpudlDevice *device, const Wante
         if (is_new ? load(session, wanted, error) : join(session, wanted, cancellable, &again, error))
             return session;
         lock_registry();
-        *strays = session->state != GPUDL_SESSION_LOADING && session->strays && is_lowered(wanted);
+        *strays = session->state != GPUDL_SESSION_LOADING && session->strays && gpudl_wanted_is_lowered(wanted);
         *told_first = is_new || session->state == GPUDL_SESSION_READY;
         g_mutex_unlock(&registry_lock);
         gpudl_session_unref(session);
         if (!again)
             return NULL;
     }
-}
-
-static gboolean is_auto(const GpudlSessionConfig *config)
-{
-    return !config->backend || strcmp(config->backend, "auto") == 0;
-}
-
-/* "auto" goes on to the next backend, and says why. */
-static void tell_next(const GError *reason, const GpudlBackend *next)
-{
-    g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: backend '%s' is taken instead", reason->message, next->name);
-}
-
-/* The device of "auto"'s next backend, where the one found has one that can't be opened. */
-static GpudlDevice *find_next_device(const GpudlBackend *refused, const GpudlSessionConfig *config,
-                                     const GError *reason)
-{
-    const GpudlBackend *next = gpudl_backend_find_after(refused, config->cuda_device_id);
-    GpudlDevice *device = next ? gpudl_device_open(next, config->cuda_device_id, NULL) : NULL;
-
-    if (device)
-        tell_next(reason, next);
-    return device;
-}
-
-static GpudlDevice *find_device(const GpudlSessionConfig *config, GError **error)
-{
-    g_autoptr(GError) reason = NULL;
-    const GpudlBackend *backend;
-    GpudlDevice *device;
-
-    if (config->device && !is_auto(config) && strcmp(config->backend, config->device->backend->name) != 0) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
-                    "backend '%s' was asked for, with a device of backend '%s'", config->backend,
-                    config->device->backend->name);
-        return NULL;
-    }
-    if (config->device)
-        return gpudl_device_check(config->device, error) ? gpudl_device_ref(config->device) : NULL;
-    backend = gpudl_backend_find(config->backend, config->cuda_device_id, error);
-    if (!backend)
-        return NULL;
-    device = gpudl_device_open(backend, config->cuda_device_id, &reason);
-    if (!device && is_auto(config))
-        device = find_next_device(backend, config, reason);
-    if (!device)
-        g_propagate_error(error, g_steal_pointer(&reason));
-    return device;
-}
-
-static GpudlSession *acquire_wide(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config,
-                                  GCancellable *cancellable, GError **error)
-{
-    GpudlSessionConfig wide = *config;
-    g_auto(Wanted) wanted = {.limit = 0};
-    gboolean strays, told_first;
-
-    wide.precision = GPUDL_PRECISION_FP32;
-    return resolve(model, device, &wide, &wanted, error)
-               ? acquire(model, device, &wanted, cancellable, &strays, &told_first, error)
-               : NULL;
-}
-
-/* Where the backend takes a lower precision for "auto" that the model does not bear, fp32 is taken, and it is said. */
-static GpudlSession *acquire_on(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config,
-                                GCancellable *cancellable, GError **error)
-{
-    g_auto(Wanted) wanted = {.limit = 0};
-    g_autoptr(GError) reason = NULL;
-    gboolean strays = FALSE, told_first = FALSE;
-    GpudlSession *session;
-
-    if (!check_config(model, config, device->backend, error) || !resolve(model, device, config, &wanted, error))
-        return NULL;
-    if (is_lowered(&wanted) && gpudl_precision_is_refused(wanted.cache_dir, model, device, wanted.params.precision))
-        return acquire_wide(model, device, config, cancellable, error);
-    session = acquire(model, device, &wanted, cancellable, &strays, &told_first, &reason);
-    if (session || !strays) {
-        if (!session)
-            g_propagate_error(error, g_steal_pointer(&reason));
-        return session;
-    }
-    if (told_first) {
-        g_log("gpudl", G_LOG_LEVEL_WARNING, "%s; fp32 is taken instead", reason->message);
-        gpudl_precision_refuse(wanted.cache_dir, model, device, wanted.params.precision);
-    }
-    return acquire_wide(model, device, config, cancellable, error);
-}
-
-GpudlSession *gpudl_session_prepare(GpudlModel *model, const GpudlSessionConfig *config, GCancellable *cancellable,
-                                    GError **error)
-{
-    g_autoptr(GpudlDevice) device = find_device(config, error);
-    g_auto(Wanted) wanted = {.limit = 0};
-    GpudlSession *session;
-
-    if (!device || !check_config(model, config, device->backend, error) ||
-        !resolve(model, device, config, &wanted, error))
-        return NULL;
-    session = session_new(model, g_steal_pointer(&device), &wanted, NULL, cancellable);
-    session->planner = gpudl_model_get_planner(model);
-    gpudl_host_init(&session->host, session);
-    return session;
-}
-
-/* "auto" takes the next backend where one has no means for the model, and says so. reason: why the first refuses, which
- * is the error where the next can't be had either, unless it was cancelled. */
-static GpudlSession *acquire_next(GpudlModel *model, const GpudlBackend *refused, const GpudlSessionConfig *config,
-                                  GCancellable *cancellable, GError **reason)
-{
-    g_autoptr(GError) failure = NULL;
-    const GpudlBackend *next = gpudl_backend_find_after(refused, config->cuda_device_id);
-    g_autoptr(GpudlDevice) device = next ? gpudl_device_open(next, config->cuda_device_id, NULL) : NULL;
-    GpudlSession *session = device ? acquire_on(model, device, config, cancellable, &failure) : NULL;
-
-    if (session) {
-        tell_next(*reason, next);
-    } else if (g_error_matches(failure, GPUDL_ERROR, GPUDL_ERROR_CANCELLED)) {
-        g_clear_error(reason);
-        g_propagate_error(reason, g_steal_pointer(&failure));
-    }
-    return session;
-}
-
-GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig *given, GCancellable *cancellable,
-                                    GError **error)
-{
-    GpudlSessionConfig config = {.cuda_device_id = -1};
-    g_autoptr(GpudlDevice) device = NULL;
-    g_autoptr(GError) reason = NULL;
-    GpudlSession *session;
-
-    if (given && !gpudl_struct_take(&config, sizeof config, given, GPUDL_SIZE_TO(GpudlSessionConfig, progress_data),
-                                    "GpudlSessionConfig", error))
-        return NULL;
-    device = find_device(&config, error);
-    if (!device)
-        return NULL;
-    session = acquire_on(model, device, &config, cancellable, &reason);
-    if (!session && !config.device && is_auto(&config) && g_error_matches(reason, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED))
-        session = acquire_next(model, device->backend, &config, cancellable, &reason);
-    if (!session)
-        g_propagate_error(error, g_steal_pointer(&reason));
-    return session;
-}
-
-gboolean gpudl_session_foresee(GpudlModel *model, const gchar *backend, GpudlPrecision *precision, gchar **device,
-                               GError **error)
-{
-    const GpudlSessionConfig config = {.struct_size = sizeof config, .backend = backend, .cuda_device_id = -1};
-    g_autoptr(GpudlDevice) found = find_device(&config, error);
-    g_auto(Wanted) wanted = {.limit = 0};
-    gchar name[sizeof((GpudlBackendDevice *)0)->name];
-
-    if (!found || !resolve(model, found, &config, &wanted, error))
-        return FALSE;
-    *precision =
-        is_lowered(&wanted) && gpudl_precision_is_refused(wanted.cache_dir, model, found, wanted.params.precision)
-            ? GPUDL_PRECISION_FP32
-            : (GpudlPrecision)wanted.params.precision;
-    gpudl_precision_name_device(found, name, sizeof name);
-    if (device)
-        *device = g_strdup(name);
-    return TRUE;
 }
 
 /* ---- what it is -------------------------------------------------------------------------------------------------- */

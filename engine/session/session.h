@@ -194,11 +194,13 @@ gboolean gpudl_scheduler_run(GpudlSession *session,
 /** Takes a session whose device failed out of the registry, so that the next acquire makes a new one. The session's
  * lock may be held. */
 void gpudl_session_unlist(GpudlSession *session);
+/** Sessions in the registry. */
+guint gpudl_session_count(void);
+
+/* acquire.c */
 /** One that is neither listed nor opened, for its host's functions; its constants are not held. */
 GpudlSession *gpudl_session_prepare(GpudlModel *model, const GpudlSessionConfig *config, GCancellable *cancellable,
                                     GError **error);
-/** Sessions in the registry. */
-guint gpudl_session_count(void);
 
 G_END_DECLS
 #endif
