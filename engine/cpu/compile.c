@@ -172,7 +172,8 @@ static void interleave_input(CpuCompiler *c)
             reorder = step;
         }
         if (step->norm != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->norm->x, planar);
+            wanted = wanted && !cpu_same_memory(c, step->norm->x, planar) &&
+                     !cpu_same_memory(c, step->norm->scale, planar) && !cpu_same_memory(c, step->norm->bias, planar);
         for (uint32_t k = 0; step->call != NULL && k < step->call->n_inputs; k++)
             wanted = wanted && !cpu_same_memory(c, step->call->values[k], planar);
     }

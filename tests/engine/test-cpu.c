@@ -490,6 +490,24 @@ static void test_norms(void)
     g_rand_free(rand);
 }
 
+/* The norm's scale is what the network's input is, which the stem reads channels last. */
+static void test_norm_scaled_by_the_input(void)
+{
+    GRand *rand = g_rand_new_with_seed(g_test_rand_int());
+    GpudlAttrs frame = {.shape = {3, {3, 8, 8}}}, norm = {.norm = {.axis = 1, .n_axes = 3, .epsilon = 1e-2f}};
+
+    for (guint i = 1; i < 3; i++) {
+        Net net = net_new(rand, 3, 8, 8);
+        GpudlTensor *x = net_input(&net), *y = conv(&net, conv(&net, x, 16, 3, NULL, no_act), 3, 1, NULL, no_act);
+        GpudlTensor *inputs[3] = {y, constant(&net, 3, frame.shape.dims), constant(&net, 3, frame.shape.dims)};
+
+        inputs[i] = apply(&net, GPUDL_OP_RESHAPE, &frame, x);
+        gpudl_graph_add_output(net.graph, apply_n(&net, GPUDL_OP_LAYER_NORM, &norm, 3, inputs, 1, NULL));
+        check(&net, 1);
+    }
+    g_rand_free(rand);
+}
+
 /* To channels last and back, with something in place between: views of one memory, which must not be written to while
  * others read it. */
 static void test_transposed_views(void)
@@ -866,6 +884,65 @@ static void test_reference_kernels_in_between(void)
 /* ---- nets -------------------------------------------------------------------------------------------------------- */
 
 /* A random net: every node reads any earlier values that fit. Finds what is overwritten too early. */
+/* A layer norm of some dimensions or a group norm, with a scale and a bias or without. */
+static GpudlTensor *random_norm(const Net *net, GpudlTensor *x)
+{
+    const gboolean layer = g_rand_boolean(net->rand);
+    GpudlAttrs a = {.norm = {.epsilon = 1e-1f, .groups = 1}};
+    GpudlTensor *inputs[3] = {x};
+    gint64 each[3] = {x->shape.dims[1]};
+
+    if (layer) {
+        a.norm.axis = g_rand_int_range(net->rand, 1, 4);
+        a.norm.n_axes = g_rand_int_range(net->rand, 1, 5 - a.norm.axis);
+        for (int k = 0; k < a.norm.n_axes; k++)
+            each[k] = x->shape.dims[a.norm.axis + k];
+    } else if (x->shape.dims[1] % 4 == 0) {
+        a.norm.groups = g_rand_boolean(net->rand) ? 4 : 2;
+    }
+    inputs[1] = constant(net, layer ? a.norm.n_axes : 1, each);
+    inputs[2] = constant(net, layer ? a.norm.n_axes : 1, each);
+    return apply_n(net, layer ? GPUDL_OP_LAYER_NORM : GPUDL_OP_GROUP_NORM, &a, g_rand_boolean(net->rand) ? 3 : 1,
+                   inputs, 1, NULL);
+}
+
+/* Channels last for a while: a product, a norm or a GELU of what lies so. */
+static GpudlTensor *random_stretch(const Net *net, GpudlTensor *x)
+{
+    static const GpudlAttrs last = {.transpose = {4, {0, 2, 3, 1}}}, first = {.transpose = {4, {0, 3, 1, 2}}};
+    const GpudlAttrs norm = {.norm = {.axis = 3, .n_axes = 1, .epsilon = 1e-1f}},
+                     gelu = {.unary = {{g_rand_boolean(net->rand) ? GPUDL_ACT_GELU : GPUDL_ACT_GELU_TANH, 0, 0}}};
+    const gint64 c = x->shape.dims[1];
+    GpudlTensor *y = apply(net, GPUDL_OP_TRANSPOSE, &last, x);
+
+    for (int n = g_rand_int_range(net->rand, 1, 4); n > 0; n--) {
+        const int kind = g_rand_int_range(net->rand, 0, 4);
+
+        y = kind == 0   ? apply(net, GPUDL_OP_MATMUL, NULL, y, constant(net, 2, (gint64[]){c, c}))
+            : kind == 1 ? apply(net, GPUDL_OP_LAYER_NORM, &norm, y)
+            : kind == 2 ? apply(net, GPUDL_OP_ACTIVATION, &gelu, y)
+                        : apply(net, GPUDL_OP_ADD, NULL, y, constant(net, 1, &c));
+    }
+    return apply(net, GPUDL_OP_TRANSPOSE, &first, y);
+}
+
+/* Groups of channels times a value for each, or for each channel in them, plus their own mean. */
+static GpudlTensor *random_broadcast(const Net *net, GpudlTensor *x)
+{
+    static const GpudlOp reductions[] = {GPUDL_OP_REDUCE_MEAN, GPUDL_OP_REDUCE_MAX};
+    const gint64 c = x->shape.dims[1], each = c % 4 == 0 ? 4 : 1;
+    const GpudlAttrs apart = {.shape = {5, {0, c / each, each, 6, 6}}}, again = {.shape = {4, {0, c, 6, 6}}};
+    GpudlAttrs reduce = {.reduce = {2, {3, 4}, 1}};
+    GpudlTensor *y = apply(net, GPUDL_OP_RESHAPE, &apart, x), *scale;
+
+    scale = constant(net, 5, (gint64[]){1, c / each, g_rand_boolean(net->rand) ? each : 1, 1, 1});
+    if (g_rand_boolean(net->rand))
+        reduce.reduce = (GpudlReduceAttrs){3, {2, 3, 4}, 1};
+    y = apply(net, GPUDL_OP_MUL, NULL, y, scale);
+    y = apply(net, GPUDL_OP_ADD, NULL, y, apply(net, reductions[g_rand_boolean(net->rand)], &reduce, y));
+    return apply(net, GPUDL_OP_RESHAPE, &again, y);
+}
+
 static void random_net(GRand *rand, Net *net)
 {
     static const int widths[] = {3, 8, 16, 20, 32};
@@ -885,7 +962,7 @@ static void random_net(GRand *rand, Net *net)
             if (gpudl_shape_equal(&candidate->shape, &x->shape) && (same == NULL || g_rand_boolean(rand)))
                 same = candidate;
         }
-        switch (g_rand_int_range(rand, 0, 9)) {
+        switch (g_rand_int_range(rand, 0, 12)) {
         case 0:
         case 1:
             y = conv(net, x, pick(rand, 5, widths), g_rand_boolean(rand) ? 1 : 3, NULL, a.unary.act);
@@ -913,6 +990,15 @@ static void random_net(GRand *rand, Net *net)
             y = apply(net, GPUDL_OP_MUL, NULL, x, apply(net, GPUDL_OP_ACTIVATION, &sigmoid, gate));
             break;
         }
+        case 8:
+            y = random_norm(net, x);
+            break;
+        case 9:
+            y = random_stretch(net, x);
+            break;
+        case 10:
+            y = random_broadcast(net, x);
+            break;
         default: {
             GpudlAttrs flat = {.shape = {.rank = 4, .dims = {0, 0, 4, 9}}},
                        again = {.shape = {.rank = 4, .dims = {0, 0, 6, 6}}};
@@ -930,7 +1016,7 @@ static void random_net(GRand *rand, Net *net)
 
 static void test_random_nets(void)
 {
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 100; i++) {
         guint32 seed = (guint32)g_test_rand_int();
         GRand *rand = g_rand_new_with_seed(seed);
         gboolean good;
@@ -959,6 +1045,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/pools", test_pools);
     g_test_add_func("/cpu/normalisation", test_normalisation);
     g_test_add_func("/cpu/norms", test_norms);
+    g_test_add_func("/cpu/norm-scaled-by-the-input", test_norm_scaled_by_the_input);
     g_test_add_func("/cpu/transposed-views", test_transposed_views);
     g_test_add_func("/cpu/broadcasts", test_broadcasts);
     g_test_add_func("/cpu/elements", test_elements);
