@@ -8,8 +8,10 @@
 /* In place where nobody else reads the input. */
 static int32_t output_over(CpuCompiler *c, const GpudlPlanNode *node, int32_t src)
 {
-    DnnMd md = dnn_md_copy(cpu_value_md(c, src));
+    DnnMd md = src >= 0 ? dnn_md_copy(cpu_value_md(c, src)) : NULL;
 
+    if (src < 0)
+        return -1;
     return cpu_may_overwrite(c, src) ? cpu_define_alias(c, node->outputs[0], md, src)
                                      : cpu_define(c, node->outputs[0], md);
 }
@@ -83,53 +85,75 @@ static dnnl_alg_kind_t binary_kind(int32_t op)
                                 : dnnl_binary_div;
 }
 
-/* A value with ones in front of its dimensions, up to rank, which is more than it has. */
-static int32_t raise_rank(CpuCompiler *c, int32_t tensor, int rank, dnnl_data_type_t type)
+/* The tensor's dimensions with ones in front, up to rank. */
+static void raised_dims(const GpudlShape *shape, int rank, int64_t *dims)
 {
-    const GpudlShape *shape = &cpu_tensor(c, tensor)->shape;
-    int64_t dims[GPUDL_MAX_RANK];
-
     for (int i = 0; i < rank; i++)
         dims[i] = i < rank - shape->rank ? 1 : shape->dims[i - (rank - shape->rank)];
-    return cpu_view(c, dnn_md_dense(type, rank, dims), cpu_use_dense(c, tensor, type));
+}
+
+/* How the operands of an operation would lie; the values are made once it is chosen. */
+typedef struct {
+    DnnMd left, right;
+    dnnl_primitive_desc_t pd;
+} Operands;
+
+static void clear_operands(Operands *o)
+{
+    dnn_md_free(o->left);
+    dnn_md_free(o->right);
+    if (o->pd != NULL)
+        dnnl_primitive_desc_destroy(o->pd);
+    *o = (Operands){NULL, NULL, NULL};
+}
+
+static DnnMd lying_md(CpuCompiler *c, int32_t tensor, dnnl_data_type_t type)
+{
+    int32_t value = cpu_use_lying(c, tensor);
+    DnnMdRef md = value >= 0 ? cpu_value_md(c, value) : NULL;
+
+    if (md == NULL)
+        return NULL;
+    return dnn_md_type(md) == type ? dnn_md_copy(md) : dnn_md_as(md, type);
 }
 
 /* The second operand in the first one's kind of layout: oneDNN's fast loops want both alike. */
-static int32_t match_layout(CpuCompiler *c, int32_t tensor, DnnMdRef full, int rank)
+static DnnMd matching_md(CpuCompiler *c, int32_t tensor, DnnMdRef full, int rank)
 {
     const GpudlShape *shape = &cpu_tensor(c, tensor)->shape;
+    int64_t dims[GPUDL_MAX_RANK];
     DnnMd like;
-    int32_t value;
 
-    if (shape->rank != rank)
-        return raise_rank(c, tensor, rank, dnn_md_type(full));
-    like = dnn_md_like(full, shape->dims);
-    value = cpu_use(c, tensor, like);
-    dnn_md_free(like);
-    return value;
+    if (shape->rank == rank) {
+        like = dnn_md_like(full, shape->dims);
+        return like != NULL ? like : lying_md(c, tensor, dnnl_f32);
+    }
+    raised_dims(shape, rank, dims);
+    return dnn_md_dense(dnn_md_type(full), rank, dims);
 }
 
-typedef struct {
-    int32_t left, right;
-    dnnl_primitive_desc_t pd;
-} Operands;
+/* The value of the second operand in the layout that was chosen for it. */
+static int32_t use_right(CpuCompiler *c, int32_t tensor, DnnMdRef md)
+{
+    if (cpu_tensor(c, tensor)->shape.rank == dnn_md_ndims(md))
+        return cpu_use(c, tensor, md);
+    return cpu_view(c, dnn_md_copy(md), cpu_use_dense(c, tensor, dnn_md_type(md)));
+}
 
 /* Both operands in one type and layout: the first one's own, or want. */
 static Operands describe_binary(CpuCompiler *c, const GpudlPlanNode *node, int32_t a, int32_t b, dnnl_data_type_t type,
                                 DnnMdRef want)
 {
     int rank = cpu_tensor(c, node->outputs[0])->shape.rank;
-    Operands o = {want != NULL ? cpu_use(c, a, want) : cpu_use_lying_as(c, a, type), -1, NULL};
-    dnnl_primitive_attr_t attr;
+    Operands o = {want != NULL ? dnn_md_copy(want) : lying_md(c, a, type), NULL, NULL};
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
 
-    if (o.left >= 0)
-        o.right = match_layout(c, b, cpu_value_md(c, o.left), rank);
-    if (o.right < 0)
-        return o;
-    attr = dnn_attr(NULL);
-    o.pd = dnn_binary(c->shared->dnn, attr, binary_kind(node->op), cpu_value_md(c, o.left), cpu_value_md(c, o.right),
-                      cpu_value_md(c, o.left));
-    dnnl_primitive_attr_destroy(attr);
+    if (o.left != NULL)
+        o.right = matching_md(c, b, o.left, rank);
+    if (o.right != NULL && attr != NULL)
+        o.pd = dnn_binary(c->shared->dnn, attr, binary_kind(node->op), o.left, o.right, o.left);
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
     return o;
 }
 
@@ -165,10 +189,10 @@ static Operands choose_binary(CpuCompiler *c, const GpudlPlanNode *node, int32_t
     uint64_t full = (uint64_t)gpudl_shape_elements(y) * (type == dnnl_f32 ? sizeof(float) : sizeof(uint16_t));
     DnnMd other;
 
-    if (o.pd == NULL || y->rank < 3 || (!is_general(&o) && dnn_md_bytes(cpu_value_md(c, o.left)) == full))
+    if (o.pd == NULL || y->rank < 3 || (!is_general(&o) && dnn_md_bytes(o.left) == full))
         return o;
     other = y->rank == 4 ? dnn_md_typed(type, 4, y->dims, dnnl_acdb) : dnn_md_dense(type, y->rank, y->dims);
-    dnnl_primitive_desc_destroy(o.pd);
+    clear_operands(&o);
     o = describe_binary(c, node, a, b, type, other);
     dnn_md_free(other);
     return o;
@@ -245,7 +269,7 @@ int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlBinaryAttrs *attrs = &((const GpudlAttrs *)node->attrs)->binary;
     const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
-    int32_t a = node->inputs[0], b = node->inputs[1], dst;
+    int32_t a = node->inputs[0], b = node->inputs[1], left, right, dst;
     int commutes = node->op == GPUDL_OP_ADD || node->op == GPUDL_OP_MUL;
     dnnl_data_type_t type = binary_type(c, node);
     Operands o;
@@ -259,19 +283,22 @@ int cpu_lower_binary(CpuCompiler *c, const GpudlPlanNode *node)
         return 0;
     o = choose_binary(c, node, a, b, type);
     if (type != dnnl_f32 && (o.pd == NULL || is_general(&o))) {
-        if (o.pd != NULL)
-            dnnl_primitive_desc_destroy(o.pd);
+        clear_operands(&o);
         o = choose_binary(c, node, a, b, dnnl_f32);
     }
-    if (is_general(&o) && lower_by_channels(c, node, a, b)) {
-        dnnl_primitive_desc_destroy(o.pd);
-        return 1;
+    if (o.pd == NULL || (is_general(&o) && lower_by_channels(c, node, a, b))) {
+        int done = o.pd != NULL;
+
+        clear_operands(&o);
+        return done;
     }
-    if (o.pd == NULL)
-        return 0;
-    dst = cpu_same_memory(c, o.left, o.right) ? cpu_define(c, node->outputs[0], dnn_md_copy(cpu_value_md(c, o.left)))
-                                              : output_over(c, node, o.left);
-    cpu_step(c, o.pd, 3, (const CpuArg[]){{DNNL_ARG_SRC_0, o.left}, {DNNL_ARG_SRC_1, o.right}, {DNNL_ARG_DST, dst}});
+    left = cpu_use(c, a, o.left);
+    right = use_right(c, b, o.right);
+    dst = cpu_same_memory(c, left, right) ? cpu_define(c, node->outputs[0], dnn_md_copy(o.left))
+                                          : output_over(c, node, left);
+    cpu_step(c, o.pd, 3, (const CpuArg[]){{DNNL_ARG_SRC_0, left}, {DNNL_ARG_SRC_1, right}, {DNNL_ARG_DST, dst}});
+    o.pd = NULL; /* the step's */
+    clear_operands(&o);
     if (node->op == GPUDL_OP_DIV && c->status == GPUDL_STATUS_OK)
         c->program->steps[c->program->n_steps - 1].padded = 1;
     if (node->op != GPUDL_OP_DIV)

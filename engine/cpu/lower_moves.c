@@ -127,7 +127,6 @@ int cpu_lower_transpose(CpuCompiler *c, const GpudlPlanNode *node)
     dnnl_data_type_t type = cpu_lying_type(c, node->inputs[0]);
     int64_t x_strides[GPUDL_MAX_RANK], strides[GPUDL_MAX_RANK], stride = 1;
 
-    cpu_use(c, node->inputs[0], NULL);
     if (view_transposed(c, node))
         return 1;
     for (int i = x->rank - 1; i >= 0; i--) {

@@ -74,7 +74,7 @@ int cpu_lower_group_norm(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const int32_t groups = ((const GpudlAttrs *)node->attrs)->norm.groups;
     const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape;
-    int32_t src = cpu_use(c, node->inputs[0], NULL);
+    int32_t src = cpu_use_lying(c, node->inputs[0]); /* to see how it lies */
     int planar = src >= 0 && dnn_md_is_plain(cpu_value_md(c, src));
     DnnMd md = NULL;
 

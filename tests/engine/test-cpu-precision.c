@@ -234,6 +234,54 @@ static void test_logits_are_not_rounded(void)
     g_assert_cmpuint(finer, >, N_CLASSES * 9 / 10);
 }
 
+/* A network of width 16 round what differs. */
+static Builder sandwich(GpudlTensor *(*filling)(Builder *b, GpudlTensor *x))
+{
+    Builder b = builder_new();
+    g_autoptr(GError) error = NULL;
+
+    builder_output(&b, filling(&b, conv(&b, builder_input(&b, "1x3x48x48"), 3, 16, 3, 1, 2)));
+    gpudl_graph_remove_dead(b.graph);
+    if (!gpudl_graph_sort(b.graph, &error) || !gpudl_graph_infer(b.graph, 1, &error))
+        g_error("%s", error->message);
+    return b;
+}
+
+static GpudlTensor *product_last(Builder *b, GpudlTensor *x)
+{
+    return builder_node(b, GPUDL_OP_MATMUL, builder_transpose(b, x, "0x2x3x1"), scaled(b, "16x16", 16));
+}
+
+/* oneDNN has only its general loop for rows in any layout. */
+static GpudlTensor *scaled_rows(Builder *b, GpudlTensor *x)
+{
+    return conv(b, builder_node(b, GPUDL_OP_MUL, x, scaled(b, "1x1x24x1", 3)), 16, 16, 3, 1, 1);
+}
+
+/* Steps of another type than the network's come with the change of it, and with nothing that nobody reads. */
+static void test_no_copies_that_nobody_reads(void)
+{
+    static const struct {
+        GpudlTensor *(*filling)(Builder *b, GpudlTensor *x);
+        gint more; /* steps than in float32 */
+    } cases[] = {{product_last, 0}, {scaled_rows, 0}};
+
+    if (!multiplies_bf16()) {
+        g_test_skip("bfloat16 is not this machine's");
+        return;
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_auto(Builder) b = sandwich(cases[i].filling);
+        g_autoptr(CpuHost) wide = open_with(b.graph, GPUDL_PRECISION_FP32),
+                           narrow = open_with(b.graph, GPUDL_PRECISION_BF16);
+
+        g_assert_cmpint(wide->status, ==, GPUDL_STATUS_OK);
+        g_assert_cmpint(narrow->status, ==, GPUDL_STATUS_OK);
+        g_test_message("case %u: %d and %d steps", i, wide->steps, narrow->steps);
+        g_assert_cmpint(narrow->steps, <=, wide->steps + cases[i].more);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -243,5 +291,6 @@ int main(int argc, char **argv)
                     test_weights_are_in_memory_in_the_precision_that_runs);
     g_test_add_func("/cpu-precision/values-are-near-the-references", test_values_are_near_the_references);
     g_test_add_func("/cpu-precision/logits-are-not-rounded", test_logits_are_not_rounded);
+    g_test_add_func("/cpu-precision/no-copies-that-nobody-reads", test_no_copies_that_nobody_reads);
     return g_test_run();
 }
