@@ -190,7 +190,8 @@ static GpudlStatus cpu_devices(GpudlBackendDevice *out, uint32_t room, uint32_t 
             break;
     if (file != NULL)
         fclose(file);
-    snprintf(out->name, sizeof out->name, "%s, %s, %s", model, bf16 ? "bf16" : "fp32", cpu_isa_name(bf16));
+    snprintf(out->name, sizeof out->name, "%s, %s, %s, oneDNN %d.%d.%d", model, bf16 ? "bf16" : "fp32",
+             cpu_isa_name(bf16), dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch);
     return GPUDL_STATUS_OK;
 }
 

@@ -179,8 +179,7 @@ static GpudlSession *acquire_on(GpudlModel *model, GpudlDevice *device, const Gp
 
     if (!check_config(model, config, device->backend, error) || !resolve(model, device, config, &wanted, error))
         return NULL;
-    if (gpudl_wanted_is_lowered(&wanted) &&
-        gpudl_precision_is_refused(wanted.cache_dir, model, device, wanted.params.precision))
+    if (gpudl_wanted_is_lowered(&wanted) && gpudl_precision_is_refused(wanted.cache_dir, model, device, &wanted.params))
         return acquire_wide(model, device, config, cancellable, error);
     session = gpudl_session_share(model, device, &wanted, cancellable, &strays, &told_first, &reason);
     if (session || !strays) {
@@ -190,7 +189,7 @@ static GpudlSession *acquire_on(GpudlModel *model, GpudlDevice *device, const Gp
     }
     if (told_first) {
         g_log("gpudl", G_LOG_LEVEL_WARNING, "%s; fp32 is taken instead", reason->message);
-        gpudl_precision_refuse(wanted.cache_dir, model, device, wanted.params.precision);
+        gpudl_precision_refuse(wanted.cache_dir, model, device, &wanted.params);
     }
     return acquire_wide(model, device, config, cancellable, error);
 }
@@ -262,10 +261,10 @@ gboolean gpudl_session_foresee(GpudlModel *model, const gchar *backend, GpudlPre
 
     if (!found || !resolve(model, found, &config, &wanted, error))
         return FALSE;
-    *precision = gpudl_wanted_is_lowered(&wanted) &&
-                         gpudl_precision_is_refused(wanted.cache_dir, model, found, wanted.params.precision)
-                     ? GPUDL_PRECISION_FP32
-                     : (GpudlPrecision)wanted.params.precision;
+    *precision =
+        gpudl_wanted_is_lowered(&wanted) && gpudl_precision_is_refused(wanted.cache_dir, model, found, &wanted.params)
+            ? GPUDL_PRECISION_FP32
+            : (GpudlPrecision)wanted.params.precision;
     gpudl_precision_name_device(found, name, sizeof name);
     if (device)
         *device = g_strdup(name);

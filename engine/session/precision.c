@@ -4,7 +4,8 @@
  *     gpudl-precision VERSION
  *     BACKEND, DEVICE
  *     MODEL'S CONTENT
- *     PRECISION strays, fp32
+ *     PRECISION, ACTIVATION strays, fp32
+ * A device's name has what computes on it (instruction set, library), so that an upgrade is judged anew.
  * It is read by comparing: whatever else the file holds, it is as if it were not there.
  */
 #include "engine/session/precision.h"
@@ -124,8 +125,8 @@ void gpudl_precision_name_device(const GpudlDevice *device, gchar *name, gsize r
 }
 
 /* The file's path and all that it holds. FALSE where nothing can be kept. */
-static gboolean make_verdict(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device, gint precision,
-                             gchar **path, gchar **text)
+static gboolean make_verdict(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device,
+                             const GpudlOpenParams *params, gchar **path, gchar **text)
 {
     gchar name[sizeof((GpudlBackendDevice *)0)->name];
     g_autofree gchar *sum = NULL;
@@ -133,8 +134,10 @@ static gboolean make_verdict(const gchar *cache_dir, GpudlModel *model, GpudlDev
     if (!cache_dir || model->content[0] == '\0')
         return FALSE;
     gpudl_precision_name_device(device, name, sizeof name);
-    *text = g_strdup_printf("gpudl-precision %s\n%s, %s\n%s\n%s strays, fp32\n", gpudl_version(), device->backend->name,
-                            name, model->content, gpudl_precision_name((GpudlPrecision)precision));
+    *text =
+        g_strdup_printf("gpudl-precision %s\n%s, %s\n%s\n%s, %s strays, fp32\n", gpudl_version(), device->backend->name,
+                        name, model->content, gpudl_precision_name((GpudlPrecision)params->precision),
+                        gpudl_activation_name((GpudlActivation)params->activation));
     sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, *text, -1);
     sum[32] = '\0';
     *path = g_build_filename(cache_dir, FOLDER, sum, NULL);
@@ -166,20 +169,22 @@ static gboolean holds(const gchar *path, const gchar *text)
     return good && memcmp(data, text, n) == 0;
 }
 
-gboolean gpudl_precision_is_refused(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device, gint precision)
+gboolean gpudl_precision_is_refused(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device,
+                                    const GpudlOpenParams *params)
 {
     g_autofree gchar *path = NULL, *text = NULL;
 
-    return make_verdict(cache_dir, model, device, precision, &path, &text) && holds(path, text);
+    return make_verdict(cache_dir, model, device, params, &path, &text) && holds(path, text);
 }
 
-void gpudl_precision_refuse(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device, gint precision)
+void gpudl_precision_refuse(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device,
+                            const GpudlOpenParams *params)
 {
     g_autofree gchar *path = NULL, *text = NULL, *folder = NULL;
     g_autoptr(GError) error = NULL;
     static gint told;
 
-    if (!make_verdict(cache_dir, model, device, precision, &path, &text))
+    if (!make_verdict(cache_dir, model, device, params, &path, &text))
         return;
     folder = g_path_get_dirname(path);
     if (g_mkdir_with_parents(folder, 0700) != 0)

@@ -25,10 +25,13 @@ gboolean gpudl_precision_prove(GpudlSession *session, gchar **strays, GError **e
 /** The device's name as its backend lists it, "" if it does not. */
 void gpudl_precision_name_device(const GpudlDevice *device, gchar *name, gsize room);
 
-/** TRUE if a model's sample has strayed before in this precision on such a device. cache_dir NULL: nothing is kept. */
-gboolean gpudl_precision_is_refused(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device, gint precision);
+/** TRUE if a model's sample has strayed before in params' precision, seen through params' activation, on such a device.
+ * cache_dir NULL: nothing is kept. */
+gboolean gpudl_precision_is_refused(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device,
+                                    const GpudlOpenParams *params);
 /** Keeps that. */
-void gpudl_precision_refuse(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device, gint precision);
+void gpudl_precision_refuse(const gchar *cache_dir, GpudlModel *model, GpudlDevice *device,
+                            const GpudlOpenParams *params);
 
 G_END_DECLS
 #endif

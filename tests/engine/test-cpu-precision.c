@@ -147,6 +147,24 @@ static void test_the_device_line_says_what_runs(void)
     }
 }
 
+/* What is found out of a model's precision is of this device: its name has all that decides it. */
+static void test_the_device_is_named_with_what_computes(void)
+{
+    g_auto(Builder) b = network(1);
+    g_autoptr(CpuHost) host = open_with(b.graph, GPUDL_PRECISION_FP32);
+    const gchar *library = strstr(host->info.device_name, "oneDNN ");
+    g_autofree gchar *version = library != NULL ? g_strndup(library, strcspn(library, ",")) : NULL;
+    GpudlBackendDevice device;
+    guint32 n = 0;
+
+    g_assert_cmpint(host->backend->devices(&device, 1, &n, &host->fault), ==, GPUDL_STATUS_OK);
+    g_assert_cmpuint(n, ==, 1);
+    g_test_message("%s", device.name);
+    g_assert_nonnull(version);
+    g_assert_true(g_str_has_suffix(device.name, version));
+    g_assert_true((strstr(device.name, ", bf16, ") != NULL) == multiplies_bf16());
+}
+
 static void test_weights_are_in_memory_in_the_precision_that_runs(void)
 {
     g_auto(Builder) b = network(1);
@@ -287,6 +305,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cpu-precision/auto-is-what-the-processor-multiplies", test_auto_is_what_the_processor_multiplies);
     g_test_add_func("/cpu-precision/the-device-line-says-what-runs", test_the_device_line_says_what_runs);
+    g_test_add_func("/cpu-precision/the-device-is-named-with-what-computes",
+                    test_the_device_is_named_with_what_computes);
     g_test_add_func("/cpu-precision/weights-are-in-memory-in-the-precision-that-runs",
                     test_weights_are_in_memory_in_the_precision_that_runs);
     g_test_add_func("/cpu-precision/values-are-near-the-references", test_values_are_near_the_references);
