@@ -29,7 +29,7 @@ static void print_all_classes(const GstStructure *fields)
     const GValue *confidences = gst_structure_get_value(fields, "confidences");
 
     for (guint i = 0; i < gst_value_array_get_size(labels); i++)
-        g_print("    %s %.4f\n", g_value_get_string(gst_value_array_get_value(labels, i)),
+        g_print("    %s %.2f\n", g_value_get_string(gst_value_array_get_value(labels, i)),
                 g_value_get_double(gst_value_array_get_value(confidences, i)));
 }
 

@@ -40,7 +40,7 @@ def on_buffer(pad, info):
     read_results(buffer)
     for fields in list(classifications(buffer))[:1]:
         for label, confidence in classes(fields):
-            print(f"    {label} {confidence:.4f}")
+            print(f"    {label} {confidence:.2f}")
     return Gst.PadProbeReturn.OK
 
 
