@@ -20,6 +20,9 @@ typedef struct {
     guint8 *is_output;   /* by tensor id: of the graph */
     GPtrArray **readers; /* by tensor id: nodes, once for each input; NULL: none */
     GHashTable *inner;   /* the nodes of regions */
+    guint8 *turning;     /* by region: is turned now */
+    /* what constants became, by rank: many may read one */
+    GHashTable *constants[GPUDL_MAX_RANK + 1], *weights[GPUDL_MAX_RANK + 1];
 } Layout;
 
 /* Dimension i of what is channels first is dimension from_last(i) of what is channels last; and the other way. */
@@ -304,8 +307,23 @@ static GpudlTensor *turn_constant(GpudlGraph *graph, GpudlTensor *constant, int 
     return gpudl_graph_add_constant(graph, constant->name, constant->dtype, &shape, data, error);
 }
 
+/* make's answer, which is asked once for each. */
+static GpudlTensor *turned(GHashTable **all, GpudlGraph *graph, GpudlTensor *constant, int rank,
+                           GpudlTensor *(*make)(GpudlGraph *graph, GpudlTensor *constant, int rank, GError **error),
+                           GError **error)
+{
+    GpudlTensor *result;
+
+    if (*all == NULL)
+        *all = g_hash_table_new(NULL, NULL);
+    result = g_hash_table_lookup(*all, constant);
+    if (result == NULL && (result = make(graph, constant, rank, error)) != NULL)
+        g_hash_table_insert(*all, constant, result);
+    return result;
+}
+
 /* [k][n] of a product is [n][k][1]... of a convolution. */
-static GpudlTensor *turn_weights(GpudlGraph *graph, const GpudlTensor *w, int rank)
+static GpudlTensor *turn_weights(GpudlGraph *graph, GpudlTensor *w, int rank, GError **error)
 {
     const gint64 k = w->shape.dims[0], n = w->shape.dims[1];
     GpudlShape shape = {.rank = rank, .dims = {n, k, 1, 1, 1}};
@@ -351,7 +369,7 @@ static gboolean turn_node(Layout *l, GpudlNode *node, GError **error)
 
     switch (node->op) {
     case GPUDL_OP_MATMUL:
-        node->inputs[1] = turn_weights(l->graph, node->inputs[1], rank);
+        node->inputs[1] = turned(&l->weights[rank], l->graph, node->inputs[1], rank, turn_weights, error);
         node->op = GPUDL_OP_CONV;
         gpudl_attrs_init(&node->attrs, GPUDL_OP_CONV);
         node->attrs.window.n_spatial = rank - 2;
@@ -388,7 +406,8 @@ static gboolean turn_node(Layout *l, GpudlNode *node, GError **error)
     }
     for (guint i = 0; i < node->n_inputs; i++)
         if (gpudl_tensor_is_constant(node->inputs[i]) &&
-            (node->inputs[i] = turn_constant(l->graph, node->inputs[i], rank, error)) == NULL)
+            (node->inputs[i] = turned(&l->constants[rank], l->graph, node->inputs[i], rank, turn_constant, error)) ==
+                NULL)
             return FALSE;
     return TRUE;
 }
@@ -447,18 +466,36 @@ static void turn_border(Layout *l, GpudlTensor *t)
     }
 }
 
-static gboolean turn_region(Layout *l, guint region, guint n_nodes, GError **error)
+static gboolean is_turning(const Layout *l, const GpudlTensor *t)
+{
+    return l->member[t->id] && l->turning[find(l, t->id)];
+}
+
+/* Of two regions that a transpose joins only one is turned at a time: the other's gain may rest on the permutation that
+ * this changes. */
+static void keep_apart(Layout *l)
+{
+    for (guint i = 0; i < l->graph->nodes->len; i++) {
+        const GpudlNode *node = l->graph->nodes->pdata[i];
+
+        if (node->op == GPUDL_OP_TRANSPOSE && is_turning(l, node->inputs[0]) && is_turning(l, node->outputs[0]) &&
+            find(l, node->inputs[0]->id) != find(l, node->outputs[0]->id))
+            l->turning[find(l, node->outputs[0]->id)] = FALSE;
+    }
+}
+
+static gboolean turn_regions(Layout *l, GError **error)
 {
     g_autoptr(GPtrArray) inside = g_ptr_array_new();
 
-    for (guint i = 0; i < n_nodes; i++) {
+    for (guint i = 0; i < l->graph->nodes->len; i++) {
         GpudlNode *node = l->graph->nodes->pdata[i];
 
-        if (is_inner(l, node) && find(l, node->outputs[0]->id) == region)
+        if (is_inner(l, node) && is_turning(l, node->outputs[0]))
             g_ptr_array_add(inside, node);
     }
     for (guint id = 0; id < l->n_tensors; id++)
-        if (l->member[id] && find(l, id) == region)
+        if (is_turning(l, l->graph->tensors->pdata[id]))
             turn_border(l, l->graph->tensors->pdata[id]);
     for (guint i = 0; i < inside->len; i++)
         if (!turn_node(l, inside->pdata[i], error))
@@ -469,19 +506,16 @@ static gboolean turn_region(Layout *l, guint region, guint n_nodes, GError **err
 static gboolean turn_all(Layout *l, guint *n_changed, GError **error)
 {
     g_autofree gint64 *gains = g_new0(gint64, l->n_tensors + 1);
-    const guint n_nodes = l->graph->nodes->len;
 
     for (guint id = 0; id < l->n_tensors; id++)
         if (l->member[id])
             gains[find(l, id)] += gain_at(l, l->graph->tensors->pdata[id]);
-    for (guint id = 0; id < l->n_tensors; id++) {
-        if (gains[id] <= 0)
-            continue;
-        ++*n_changed;
-        /* one at a time: another's gain may rest on a permutation that this one changes */
-        return turn_region(l, id, n_nodes, error);
-    }
-    return TRUE;
+    for (guint id = 0; id < l->n_tensors; id++)
+        l->turning[id] = gains[id] > 0;
+    keep_apart(l);
+    for (guint id = 0; id < l->n_tensors; id++)
+        *n_changed += l->turning[id];
+    return turn_regions(l, error);
 }
 
 static void layout_begin(Layout *l, GpudlGraph *graph)
@@ -491,6 +525,7 @@ static void layout_begin(Layout *l, GpudlGraph *graph)
     l->region = g_new(guint, l->n_tensors + 1);
     l->member = g_new0(guint8, l->n_tensors + 1);
     l->is_output = g_new0(guint8, l->n_tensors + 1);
+    l->turning = g_new0(guint8, l->n_tensors + 1);
     l->readers = g_new0(GPtrArray *, l->n_tensors + 1);
     for (guint i = 0; i < l->n_tensors; i++)
         l->region[i] = i;
@@ -505,13 +540,18 @@ static void layout_end(Layout *l)
     for (guint i = 0; i < l->n_tensors; i++)
         g_clear_pointer(&l->readers[i], g_ptr_array_unref);
     g_hash_table_unref(l->inner);
+    for (guint rank = 0; rank <= GPUDL_MAX_RANK; rank++) {
+        g_clear_pointer(&l->constants[rank], g_hash_table_unref);
+        g_clear_pointer(&l->weights[rank], g_hash_table_unref);
+    }
+    g_free(l->turning);
     g_free(l->region);
     g_free(l->member);
     g_free(l->is_output);
     g_free(l->readers);
 }
 
-/* Each turn makes what is moved less, so there is an end to it; regions are few. */
+/* Each turn makes what is moved less, so there is an end to it; most networks have one or two. */
 #define MOST_TURNS 64
 
 gboolean gpudl_pass_layout(GpudlGraph *graph, guint *n_changed, GError **error)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Channels last seen as channels first: transposes that go, what is turned on the way, and what stays because nothing
  * would be saved. */
+#include <string.h>
+
 #include "builder.h"
+#include "engine/passes/passes.h"
 
 static GpudlTensor *to_last(Builder *b, GpudlTensor *x)
 {
@@ -234,6 +237,49 @@ static void test_exits_kept(void)
     g_assert_cmpuint(moving(b.graph), ==, 1);
 }
 
+static void run_pass(GpudlGraph *graph, const gchar *name, guint *changed)
+{
+    const GpudlPassInfo *info = gpudl_passes_list();
+    g_autoptr(GError) error = NULL;
+
+    while (strcmp(info->name, name) != 0)
+        info++;
+    g_assert_true(info->run(graph, changed, &error));
+    g_assert_no_error(error);
+}
+
+/* As many stretches as a file may have: all go, in a time that grows with their number alone; a constant that all read
+ * is not copied for each. */
+static void test_many_regions(void)
+{
+    const guint n = 10000;
+    g_auto(Builder) b = builder_new();
+    GpudlTensor *x = builder_input(&b, "1x2x3x2"), *constant = builder_random(&b, "2x1x2", -1, 1);
+    GpudlTensor *weights = builder_random(&b, "2x2", -1, 1);
+    g_autoptr(GError) error = NULL;
+    g_autofree gchar *left = NULL;
+    guint changed = 0, constants = 0;
+
+    for (guint i = 0; i < n; i++) {
+        x = builder_node(&b, GPUDL_OP_GLOBAL_AVERAGE_POOL, x, NULL);
+        x = builder_node(&b, GPUDL_OP_ADD, to_last(&b, x), constant);
+        x = to_first(&b, builder_node(&b, GPUDL_OP_MATMUL, x, weights));
+    }
+    builder_output(&b, x);
+    g_assert_true(gpudl_graph_infer(b.graph, 1, &error));
+    g_test_timer_start();
+    run_pass(b.graph, "layout", &changed);
+    g_test_message("%u regions in %.1f s", changed, g_test_timer_elapsed());
+    g_assert_cmpfloat(g_test_timer_last(), <, 10);
+    g_assert_cmpuint(changed, ==, n);
+    run_pass(b.graph, "clean", &changed);
+    left = graph_histogram(b.graph);
+    g_assert_null(strstr(left, "Transpose"));
+    for (guint i = 0; i < b.graph->tensors->len; i++)
+        constants += gpudl_tensor_is_constant(b.graph->tensors->pdata[i]);
+    g_assert_cmpuint(constants, <, 10);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -244,5 +290,6 @@ int main(int argc, char **argv)
     g_test_add_func("/passes/layout/other-source", test_other_source);
     g_test_add_func("/passes/layout/kept", test_kept);
     g_test_add_func("/passes/layout/exits-kept", test_exits_kept);
+    g_test_add_func("/passes/layout/many-regions", test_many_regions);
     return g_test_run();
 }
