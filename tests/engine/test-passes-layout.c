@@ -237,6 +237,28 @@ static void test_exits_kept(void)
     g_assert_cmpuint(moving(b.graph), ==, 1);
 }
 
+/* Two stretches with a transpose between them, from which either gains: of all that is moved the least stays, the mean.
+ */
+static void test_neighbours(void)
+{
+    g_auto(Builder) b = builder_new();
+    GpudlTensor *x = builder_input(&b, "1x6x4x5"), *y;
+    gint64 moved = 0;
+
+    y = builder_pad(&b, x, "0x1x0x0", "0x1x0x0", 0);
+    y = builder_node(&b, GPUDL_OP_ABS, to_first(&b, y), NULL);
+    y = builder_node(&b, GPUDL_OP_REDUCE_MEAN, y, NULL);
+    y->producer->attrs.reduce = (GpudlReduceAttrs){1, {1}, 1};
+    builder_output(&b, builder_act(&b, to_first(&b, y), GPUDL_ACT_TANH, 0, 0));
+    builder_check(&b, NULL, "Activation:1 Abs:1 ReduceMean:1 Transpose:1 Pad:1");
+    for (guint i = 0; i < b.graph->nodes->len; i++) {
+        const GpudlNode *node = b.graph->nodes->pdata[i];
+
+        moved += node->op == GPUDL_OP_TRANSPOSE ? gpudl_shape_elements(&node->outputs[0]->shape) : 0;
+    }
+    g_assert_cmpint(moved, ==, 8 * 4);
+}
+
 static void run_pass(GpudlGraph *graph, const gchar *name, guint *changed)
 {
     const GpudlPassInfo *info = gpudl_passes_list();
@@ -290,6 +312,7 @@ int main(int argc, char **argv)
     g_test_add_func("/passes/layout/other-source", test_other_source);
     g_test_add_func("/passes/layout/kept", test_kept);
     g_test_add_func("/passes/layout/exits-kept", test_exits_kept);
+    g_test_add_func("/passes/layout/neighbours", test_neighbours);
     g_test_add_func("/passes/layout/many-regions", test_many_regions);
     return g_test_run();
 }

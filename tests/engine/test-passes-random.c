@@ -223,6 +223,10 @@ static Value grow_last(Net *net, Value x)
         one = g_strdup_printf("0x%dx%dx%d", x.h, x.w, x.c);
         y = builder_node(&net->b, GPUDL_OP_ADD, y, builder_reshape(&net->b, x.t, one));
     }
+    if (pick(net, 3) == 0) { /* rows and columns change places, and the stretch goes on behind */
+        y = random_act(net, builder_transpose(&net->b, y, "0x2x1x3"));
+        return (Value){builder_transpose(&net->b, y, "0x3x1x2"), x.c, x.w, x.h};
+    }
     x.t = builder_transpose(&net->b, y, "0x3x1x2");
     return x;
 }
