@@ -141,7 +141,8 @@ static gboolean run_for(Bench *bench, double seconds, gboolean counts, const Tol
             return FALSE;
         passed = now_ns() - start;
         if (told->func != NULL)
-            told->func(told->before + told->share * MIN(1.0, (double)passed / (double)MAX(length, 1)), told->data);
+            told->func(FALSE, told->before + told->share * MIN(1.0, (double)passed / (double)MAX(length, 1)),
+                       told->data);
     }
     return TRUE;
 }
@@ -193,6 +194,26 @@ static gboolean load(Bench *bench, GpudlModel *model, const BenchCase *asked, GC
     return TRUE;
 }
 
+static void on_settling(double done, const gchar *what, gpointer data)
+{
+    const Told *told = data;
+
+    told->func(TRUE, done, told->data);
+}
+
+/* What a backend tunes while nothing is queued it would do between the frames, and change what they run on. */
+static gboolean settle(Bench *bench, BenchProgress progress, gpointer data, GCancellable *cancellable,
+                       BenchResult *result, GError **error)
+{
+    Told told = {.func = progress, .data = data};
+    guint64 start = now_ns();
+
+    if (!gpudl_session_settle(bench->session, progress != NULL ? on_settling : NULL, &told, cancellable, error))
+        return FALSE;
+    result->settle_ns = now_ns() - start;
+    return TRUE;
+}
+
 gboolean bench_measure(GpudlModel *model, const BenchCase *asked, const BenchPlan *plan, BenchProgress progress,
                        gpointer data, GCancellable *cancellable, BenchResult *result)
 {
@@ -202,7 +223,8 @@ gboolean bench_measure(GpudlModel *model, const BenchCase *asked, const BenchPla
 
     *result = (BenchResult){.asked = *asked};
     loaded = load(&bench, model, asked, cancellable, result, &error);
-    done = loaded && set_up(&bench, model, &error) && run(&bench, progress, data, cancellable, result, &error);
+    done = loaded && settle(&bench, progress, data, cancellable, result, &error) && set_up(&bench, model, &error) &&
+           run(&bench, progress, data, cancellable, result, &error);
     tear_down(&bench);
     if (done)
         return TRUE;

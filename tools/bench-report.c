@@ -167,6 +167,7 @@ static void add_json_result(JsonBuilder *builder, const BenchResult *result)
         report_integer(builder, "weight_bytes", result->weights);
         report_integer(builder, "work_bytes", result->workspace);
         report_integer(builder, "load_ns", result->load_ns);
+        report_integer(builder, "settle_ns", result->settle_ns);
         report_integer(builder, "frames", result->frames);
         report_integer(builder, "wall_ns", result->wall_ns);
         report_integer(builder, "processor_ns", result->processor_ns);

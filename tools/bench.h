@@ -35,6 +35,7 @@ typedef struct {
     guint parallelism, max_batch, depth; /* depth: frames kept under way */
     guint64 weights, workspace;          /* bytes */
     guint64 load_ns;
+    guint64 settle_ns; /* until nothing was left to tune, which would go on between the frames; before the warm-up */
     guint64 frames, wall_ns, processor_ns; /* of the frames that were measured */
     double mean_batch;                     /* frames of an execution, as a frame sees it */
     Spread latency;                        /* from submitting a frame to its result */
@@ -42,8 +43,8 @@ typedef struct {
 
 void bench_result_clear(BenchResult *result);
 
-/** Told now and then: 0..1 done. */
-typedef void (*BenchProgress)(double done, gpointer data);
+/** Told now and then: 0..1 done; tuning: of what comes before measuring. */
+typedef void (*BenchProgress)(gboolean tuning, double done, gpointer data);
 
 /** Measures a case. What it can't do becomes the result's reason. FALSE if it was cancelled: then there is no result.
  */

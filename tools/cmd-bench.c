@@ -126,14 +126,14 @@ static int check_options(Work *work)
 
 /* ---- the work ---------------------------------------------------------------------------------------------------- */
 
-static void on_progress(double done, gpointer data)
+static void on_progress(gboolean tuning, double done, gpointer data)
 {
     const Work *work = data;
     const BenchCase *one = &g_array_index(work->cases, BenchCase, work->n_begun - 1);
-    g_autofree gchar *what = g_strdup_printf("%u of %u: %s, %s", work->n_begun, work->cases->len, one->backend,
-                                             gpudl_precision_name(one->precision));
+    g_autofree gchar *what = g_strdup_printf("%u of %u: %s, %s%s", work->n_begun, work->cases->len, one->backend,
+                                             gpudl_precision_name(one->precision), tuning ? ", tuning" : "");
 
-    progress_update((work->n_begun - 1 + done) / work->cases->len, what);
+    progress_update((work->n_begun - 1 + (tuning ? 0.0 : done)) / work->cases->len, what);
 }
 
 static void clear_result(gpointer data)
@@ -210,13 +210,15 @@ static const gchar description[] =
     "Measures how many frames a second a network takes, and how long each is under way, with as many frames under\n"
     "way as keep the device busy. --backend, --precision, --threads and --batch take lists, as cpu,ref: all\n"
     "combinations are measured one after the other. One that a backend can't do is listed with the reason.\n\n"
+    "What the backend tunes is tuned to the end before, and kept for later starts: seconds on a GPU the first time.\n"
     "Input is noise: for the network itself or, with --input, as frames that are pre-processed.\n\n"
     "With --json one object, all times in ns:\n"
     "  {gpudl, date, command, model: {name, file, id}, seconds, warmup_seconds,\n"
     "   input: {kind: \"values\"} or {kind: \"frames\", width, height, format},\n"
     "   results: [{asked: {backend, precision, threads, batch}, measured: true, backend, device, precision,\n"
-    "              parallelism, max_batch, depth, weight_bytes, work_bytes, load_ns, frames, wall_ns, processor_ns,\n"
-    "              processor_ns_per_frame, frames_per_second, mean_batch,\n"
+    "              parallelism, max_batch, depth, weight_bytes, work_bytes, load_ns,\n"
+    "              settle_ns: what tuning took after that, frames, wall_ns, processor_ns, processor_ns_per_frame,\n"
+    "              frames_per_second, mean_batch,\n"
     "              latency_ns: {min, mean, p50, p90, p99, max}}\n"
     "             or {asked, measured: false, reason}, ...]}\n\n"
     "The exit code is 1 if nothing could be measured, or something failed while it ran.";

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A backend whose figures are known: it computes nothing, and says of its steps what stands here. Compiled twice: "cpu"
- * with profile(), "cuda" without; "cuda" tunes instead, one choice for each batch size, kept in empty files.
+ * with profile(), "cuda" without, unless STEPS_TIMES is set. "cuda" tunes, one choice for each batch size, kept in
+ * small files: in open() if it is to tune in full, else in idle(), some 20 ms each. What it runs or times while a
+ * choice is not known is a line in the file STEPS_EARLY.
  *
  * It does fp32 and fp16, batches up to 4, any number of threads, one frame in 100 us. 7 threads: the first execution
  * fails. A profile of 1000 runs takes half a minute.
@@ -17,10 +19,17 @@
 #include "engine/interface.h"
 
 #define MAX_BATCH 4
+#define TUNES (!STEPS_PROFILE)
 
 typedef struct {
     GpudlOpenParams params;
+    const GpudlHost *host;
     uint32_t n_nodes;
+    uint32_t n_tuned; /* of the choices, by idle() */
+    struct {
+        const GpudlJob *jobs;
+        uint32_t n;
+    } * slots; /* under way */
     GpudlProfileRow rows[3];
     char third[32];
 } Engine;
@@ -99,24 +108,53 @@ static GpudlStatus steps_forecast(void *device, const GpudlHost *host, const Gpu
     return GPUDL_STATUS_OK;
 }
 
+static void tune_choice(const GpudlHost *host, const GpudlOpenParams *params, uint32_t i)
+{
+    char path[512];
+    int fd;
+
+    choice_path(params, i, path, sizeof path);
+    host->progress(host->host, (double)i / params->batch_size, "tuning");
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    if (fd >= 0 && write(fd, "", 1) != 1)
+        unlink(path);
+    if (fd >= 0)
+        close(fd);
+}
+
 /* STEPS_SLOW: it never ends by itself. */
 static void tune(const GpudlHost *host, const GpudlOpenParams *params)
 {
-    char path[512];
-
     for (uint32_t i = 0; i < params->batch_size; i++) {
-        int fd;
-
-        choice_path(params, i, path, sizeof path);
-        host->progress(host->host, (double)i / params->batch_size, "tuning");
-        fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
-        if (fd >= 0 && write(fd, "", 1) != 1)
-            unlink(path);
-        if (fd >= 0)
-            close(fd);
+        tune_choice(host, params, i);
         while (getenv("STEPS_SLOW") && !host->cancelled(host->host))
             usleep(1000);
     }
+}
+
+static int is_tuned(const Engine *e)
+{
+    return !TUNES || e->params.autotune != GPUDL_AUTOTUNE_CACHED || e->n_tuned == e->params.batch_size;
+}
+
+static GpudlStatus steps_idle(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault)
+{
+    Engine *e = engine;
+
+    if (!is_tuned(e) && !getenv("STEPS_SLOW"))
+        tune_choice(e->host, &e->params, e->n_tuned++);
+    usleep(20000);
+    *more = is_tuned(e) ? GPUDL_IDLE_DONE : GPUDL_IDLE_MORE;
+    return GPUDL_STATUS_OK;
+}
+
+static void note_early(const Engine *e)
+{
+    const char *path = getenv("STEPS_EARLY");
+    int fd = path && !is_tuned(e) ? open(path, O_WRONLY | O_CREAT | O_APPEND, 0644) : -1;
+
+    if (fd >= 0 && write(fd, "early\n", 6) == 6)
+        close(fd);
 }
 
 static GpudlStatus steps_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **engine,
@@ -129,10 +167,13 @@ static GpudlStatus steps_open(void *device, const GpudlHost *host, const GpudlOp
         return GPUDL_STATUS_UNSUPPORTED;
     e = calloc(1, sizeof *e);
     e->params = *params;
+    e->host = host;
+    e->slots = calloc(params->threads, sizeof *e->slots);
     e->n_nodes = plan->n_nodes;
-    if (!STEPS_PROFILE && params->autotune == GPUDL_AUTOTUNE_FULL)
+    if (TUNES && params->autotune == GPUDL_AUTOTUNE_FULL)
         tune(host, params);
     if (host->cancelled(host->host)) {
+        free(e->slots);
         free(e);
         return fail(fault, GPUDL_STATUS_FAILED, "cancelled");
     }
@@ -151,33 +192,49 @@ static GpudlStatus steps_open(void *device, const GpudlHost *host, const GpudlOp
 
 static void steps_close(void *engine)
 {
-    free(engine);
+    Engine *e = engine;
+
+    free(e->slots);
+    free(e);
+}
+
+static void run_jobs(const GpudlJob *jobs, uint32_t n)
+{
+    usleep(100 * n);
+    for (uint32_t i = 0; i < n; i++)
+        jobs[i].outputs[0][0] = 0.0f;
 }
 
 static GpudlStatus steps_submit(void *engine, uint32_t slot, const GpudlJob *jobs, uint32_t n, GpudlFault *fault)
 {
-    const Engine *e = engine;
+    Engine *e = engine;
 
     if (e->params.threads == 7)
         return fail(fault, GPUDL_STATUS_DEVICE, "tripped over seven");
-    usleep(100 * n);
-    for (uint32_t i = 0; i < n; i++)
-        jobs[i].outputs[0][0] = 0.0f;
+    note_early(e);
+    e->slots[slot].jobs = jobs;
+    e->slots[slot].n = n;
+    if (!TUNES)
+        run_jobs(jobs, n);
     return GPUDL_STATUS_OK;
 }
 
 static GpudlStatus steps_wait(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFault *fault)
 {
+    const Engine *e = engine;
+
+    if (TUNES)
+        run_jobs(e->slots[slot].jobs, e->slots[slot].n);
     return GPUDL_STATUS_OK;
 }
 
-#if STEPS_PROFILE
 static GpudlStatus steps_profile(void *engine, uint32_t slot, int64_t batch, uint32_t runs,
                                  const GpudlProfileRow **rows, uint32_t *n_rows, GpudlFault *fault)
 {
     Engine *e = engine;
     uint64_t n = (uint64_t)batch;
 
+    note_early(e);
     if (runs == 1000)
         sleep(30);
     snprintf(e->third, sizeof e->third, "third in %u runs", runs);
@@ -188,9 +245,6 @@ static GpudlStatus steps_profile(void *engine, uint32_t slot, int64_t batch, uin
     *n_rows = 3;
     return GPUDL_STATUS_OK;
 }
-#else
-#define steps_profile NULL
-#endif
 
 static GpudlStatus run_tensors(void *engine, uint32_t slot, int64_t batch, const void *const *inputs,
                                void *const *outputs, GpudlFault *fault)
@@ -209,23 +263,26 @@ __attribute__((visibility("default"))) const GpudlBackend *gpudl_backend_entry(u
 
 const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interface)
 {
-    static const GpudlBackend backend = {
+    static GpudlBackend backend = {
         .abi_version = GPUDL_BACKEND_ABI,
         .interface = GPUDL_BACKEND_INTERFACE,
         .name = STEPS_PROFILE ? "cpu" : "cuda",
+        .flags = TUNES ? GPUDL_BACKEND_ASYNC : 0,
         .precisions = 1u << GPUDL_PRECISION_FP32 | 1u << GPUDL_PRECISION_FP16,
         .probe = steps_probe,
         .devices = steps_devices,
         .resolve = steps_resolve,
-        .forecast = STEPS_PROFILE ? NULL : steps_forecast,
+        .forecast = TUNES ? steps_forecast : NULL,
         .open = steps_open,
         .close = steps_close,
         .submit = steps_submit,
         .wait = steps_wait,
-        .profile = steps_profile,
+        .idle = TUNES ? steps_idle : NULL,
         .run_tensors = run_tensors,
         .run_preproc = run_preproc,
     };
 
+    if (STEPS_PROFILE || getenv("STEPS_TIMES"))
+        backend.profile = steps_profile;
     return abi_version == GPUDL_BACKEND_ABI && strcmp(interface, GPUDL_BACKEND_INTERFACE) == 0 ? &backend : NULL;
 }

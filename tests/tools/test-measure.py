@@ -5,6 +5,7 @@ figures are known."""
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -223,6 +224,40 @@ def a_bench_of_nothing_or_with_a_failure_fails(dir):
     check_run(steps("bench", dir / "none.bin"), 1, f"gpudl: bench: {dir}/none.bin: ")
 
 
+def on_cold_cache(dir, *args):
+    """gpudl on the backend that tunes while it has nothing to do; what it had to run before that was over."""
+    cache, early = dir / "cold cache", dir / "early"
+    shutil.rmtree(cache, ignore_errors=True)
+    cache.mkdir()
+    early.unlink(missing_ok=True)
+    result = gpudl(*args, "--backend=cuda", dir / "net.bin",
+                   env={**STEPS, "GPUDL_CACHE_DIR": str(cache), "STEPS_TIMES": "1", "STEPS_EARLY": str(early)})
+    check_run(result, 0)
+    check(not early.exists(), f"{args[0]} does not wait for the end of tuning: {early.read_text() if early.exists() else ''}")
+    return json.loads(result.stdout), sorted(p.name for p in cache.iterdir())
+
+
+@test
+def what_is_measured_is_tuned(dir):
+    """On a cold cache tuning would go on between the frames."""
+    told, kept = on_cold_cache(dir, "bench", "--json", *QUICK, "--precision=fp16")
+    check(len(kept) == 4, kept)
+    result, = told["results"]
+    check(result["settle_ns"] > 80e6 > result["load_ns"], result)  # 20 ms for each of four choices
+    told, kept = on_cold_cache(dir, "profile", "--json", "--batch=2")
+    check(len(kept) == 2 and told["backend"] == "cuda" and len(told["steps"]) == 3, (kept, told))
+
+
+@test
+def what_tunes_before_it_is_measured_can_be_interrupted(dir):
+    (dir / "slow cache").mkdir()
+    for command in "bench", "profile":
+        code, stdout, stderr = interrupt([command, "--backend=cuda", dir / "net.bin"],
+                                         env={**STEPS, "GPUDL_CACHE_DIR": str(dir / "slow cache"), "STEPS_TIMES": "1",
+                                              "STEPS_SLOW": "1"})
+        check((code, stdout, stderr) == (130, "", f"gpudl: {command}: interrupted\n"), f"{code} {stdout} {stderr}")
+
+
 def keys(value):
     if isinstance(value, list):
         return {k for v in value for k in keys(v)}
@@ -238,8 +273,8 @@ def help_names_every_key(dir):
         check(len(keys(told)) > 20 and not missing, f"{command} --help does not name {missing}")
 
 
-def interrupt(args, after=0.5):
-    process = subprocess.Popen([GPUDL, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=STEPS)
+def interrupt(args, after=0.5, env=STEPS):
+    process = subprocess.Popen([GPUDL, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     time.sleep(after)
     check(process.poll() is None, f"{args} has ended by itself")
     process.send_signal(signal.SIGINT)
