@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """test-toolkit.py SOURCE DRIVER: scripts/toolkit, which fetches a CUDA toolkit where a GPU is and none is installed, and what
-make demo does with it. Nothing is downloaded here: pip, the real one, finds small wheels in a folder. DRIVER is the folder
+make demo and make gpu-check do with it. Nothing is downloaded here: pip, the real one, finds small wheels in a folder. DRIVER is the folder
 of a driver that does as it is told (tests/driver)."""
 import hashlib
 import os
@@ -60,7 +60,7 @@ class Case:
     def __init__(self, folder):
         self.folder, self.tree, self.index = folder, folder / "tree", folder / "index"
         self.cuda, self.tools, self.calls = folder / "usr local cuda", folder / "tools", folder / "calls"
-        for name in "toolkit", "toolkit.py", "downloads.sh", "configure.sh", "venv", "demo":
+        for name in "toolkit", "toolkit.py", "downloads.sh", "configure.sh", "venv", "demo", "gpu":
             (self.tree / "scripts").mkdir(parents=True, exist_ok=True)
             shutil.copy(SOURCE / "scripts" / name, self.tree / "scripts" / name)
         script = self.tree / "scripts/toolkit"
@@ -272,6 +272,38 @@ def the_demo_goes_on_without_a_toolkit(case):
     said = case.run("demo", driver="card", PIP_FIND_LINKS="/nowhere")
     check("can't be had" in said and case.out == f"folders {case.tree}/build/engine/cpu\n", said + case.out)
     check("on the CPU: " in case.run("demo", driver="old"))
+
+
+# ---- the tests on a GPU
+
+def stub_gpu(case, has_cuda='[ -e build/cuda ]'):
+    """All that scripts/gpu calls but scripts/toolkit; the build has a CUDA backend where has_cuda says so."""
+    stub_demo(case)
+    write_program(case.tree / "scripts/carried.py", 'echo "carried $*"')
+    write_program(case.tools / "ninja", f'{has_cuda} && mkdir -p build/engine/cuda && touch build/engine/cuda/gpudl-cuda.so; true')
+    shutil.rmtree(case.tree / "build/engine", ignore_errors=True)
+
+
+@test
+def the_tests_on_a_gpu_fetch_a_toolkit_as_the_demo_does(case):
+    stub_gpu(case)
+    (case.tree / "build/build.ninja").touch()
+    os.utime(case.tree / "build/build.ninja", (1, 1))  # configured before there was a toolkit
+    said = case.run("gpu", "check", driver="card", PART="suite")
+    check("NVIDIA Test 0 is there" in said and case.fetched(), said)
+    check(case.calls.read_text() == "meson setup --reconfigure build\n", case.calls.read_text())
+    check("carried run build suite" in case.out, case.out)
+
+
+@test
+def without_cuda_there_is_nothing_to_test_on_a_gpu(case):
+    """Else all that needs none would pass, and it would look as if the GPU had been tested."""
+    stub_gpu(case)
+    for driver, env, part in (None, {}, ""), ("card", {"GPUDL_CUDA": "off"}, ""), ("card", {"PIP_FIND_LINKS": "/nowhere"}, "can't be had"):
+        for what in "check", "bench", "kernels", "pack":
+            said = case.run("gpu", what, driver=driver, code=1, **env)
+            check(part in said and said.splitlines()[-1].startswith(f"gpu: build/ has no CUDA backend, and nothing to {what}: 'make cuda'"), said)
+            check(case.out == "" and not case.fetched(), case.out)
 
 
 def main():
