@@ -140,6 +140,27 @@ static gchar *kernel_driver(void)
     return g_match_info_fetch(match, 1);
 }
 
+/* TRUE if one of them runs networks. */
+static gboolean report_gpus(const DoctorGpu *self)
+{
+    gboolean usable = FALSE;
+
+    for (guint i = 0; i < self->lines->len; i++) {
+        const gchar *const *line = self->lines->pdata[i];
+        g_autofree gchar *what = g_strdup_printf("GPU %s", line[1]), *text = g_utf8_make_valid(line[2], -1),
+                         *weak = NULL;
+
+        if (strcmp(line[0], "gpu") == 0) {
+            doctor_finding(TRUE, what, text);
+            usable = TRUE;
+        } else if (strcmp(line[0], "weak") == 0) {
+            weak = g_strdup_printf("too old: %s; networks run on the CPU, or another GPU", text);
+            doctor_finding(FALSE, what, weak);
+        }
+    }
+    return usable;
+}
+
 /* TRUE if it runs networks. */
 static gboolean report_driver(const DoctorGpu *self)
 {
@@ -169,16 +190,17 @@ static gboolean report_driver(const DoctorGpu *self)
         doctor_finding(FALSE, "NVIDIA driver", detail);
         return FALSE;
     }
+    if (cuda != NULL && strcmp(cuda[2], "-") != 0) {
+        detail = g_strdup_printf("too old: %s, for CUDA %s (%s), %s; networks run on the CPU", number, cuda[1],
+                                 library[2], cuda[2]);
+        doctor_finding(FALSE, "NVIDIA driver", detail);
+        doctor_remedy("install a newer driver (NVIDIA's repository, or a newer release of the system)");
+        report_gpus(self);
+        return FALSE;
+    }
     detail = g_strdup_printf("%s, for CUDA %s (%s)", number, cuda != NULL ? cuda[1] : "?", library[2]);
     doctor_finding(TRUE, "NVIDIA driver", detail);
-    for (guint i = 0; i < self->lines->len; i++) {
-        const gchar *const *line = self->lines->pdata[i];
-        g_autofree gchar *what = g_strdup_printf("GPU %s", line[1]), *text = g_utf8_make_valid(line[2], -1);
-
-        if (strcmp(line[0], "gpu") == 0)
-            doctor_finding(TRUE, what, text);
-    }
-    return TRUE;
+    return report_gpus(self);
 }
 
 /* needed: a GPU is here that would run with it. */

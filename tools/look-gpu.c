@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* look-gpu: what there is of NVIDIA's, for gpudl doctor. A program of its own, since a driver may not return, and a
  * library that is damaged may end the process. Each finding is a line, written as it is made: a key, a value and a text
- * with tabs between; the value is empty where it is not there, and the text then says why. cudnn, cublaslt, nvcuvid
- * version (nvcuvid has none), file library                    libcuda.so.1's file cuda                       what the
- * driver is for start                      the driver is about to be started driver                     "ok" when it
- * has gpu                        number; name, capability and memory
+ * with tabs between; the value is empty where it is not there, and the text then says why.
+ *
+ *   cudnn, cublaslt, nvcuvid  version (nvcuvid: ok), file
+ *   library                   ok, libcuda.so.1's file
+ *   cuda                      what the driver is for, "-" or what was expected, if that is too old for networks
+ *   start                     the driver is about to be started
+ *   driver                    ok, when it has started
+ *   gpu                       number; name, capability and memory
+ *   weak                      as gpu, one that is too old for networks; the text says what was expected
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -18,6 +23,9 @@
 #define CAPABILITY_MAJOR 75
 #define CAPABILITY_MINOR 76
 #define NO_DEVICE 100
+/* what this version's networks run on, as engine/cuda/device.c has it; GPUDL_CUDA_NEEDED is the toolkit that it is
+ * built with (as CUDART_VERSION counts), and any driver of the same major version runs that */
+#define LEAST_CAPABILITY 75
 
 __attribute__((format(printf, 3, 4))) static void tell(const char *key, const char *value, const char *format, ...)
 {
@@ -100,12 +108,23 @@ static void look_at_gpus(void *cuda)
         get_attribute(&minor, CAPABILITY_MINOR, device);
         get_memory(&bytes, device);
         snprintf(number, sizeof number, "%d", i);
-        tell("gpu", number, "%s, compute capability %d.%d, %.1f GB", name, major, minor, (double)bytes / 1e9);
+        if (10 * major + minor < LEAST_CAPABILITY)
+            tell("weak", number, "%s, compute capability %d.%d, expected %d.%d or newer", name, major, minor,
+                 LEAST_CAPABILITY / 10, LEAST_CAPABILITY % 10);
+        else
+            tell("gpu", number, "%s, compute capability %d.%d, %.1f GB", name, major, minor, (double)bytes / 1e9);
     }
+}
+
+/* Of the driver that a toolkit came with first, "" if it is not known here. */
+static const char *first_driver(int major)
+{
+    return major == 12 ? ", which is driver 525 or newer" : major == 13 ? ", which is driver 580 or newer" : "";
 }
 
 static void look_at_driver(void)
 {
+    const int needed = GPUDL_CUDA_NEEDED / 1000;
     int (*get_version)(int *version), (*init)(unsigned flags), (*get_error_name)(int error, const char **name);
     int version = 0, error;
     char tried[512], text[32];
@@ -122,7 +141,10 @@ static void look_at_driver(void)
     }
     get_version(&version);
     snprintf(text, sizeof text, "%d.%d", version / 1000, version % 1000 / 10);
-    tell("cuda", text, "-");
+    if (version / 1000 < needed)
+        tell("cuda", text, "expected %d.0 or newer%s", needed, first_driver(needed));
+    else
+        tell("cuda", text, "-");
     tell("start", "", "-");
     error = init(0);
     if (error == NO_DEVICE)

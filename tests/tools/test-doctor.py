@@ -194,9 +194,8 @@ def without_a_gpu_each_part_is_one_line(case):
 def a_gpu_without_libraries_is_told_what_to_install(case):
     found, lines = gpu_section(case, "card", [DRIVER])
     check(found["cuDNN"] == ("missing", f"{DRIVER}/libcudnn.so.9 has no cudnnGetVersion()"), found)
-    # a build without cuBLASLt's header has no fake of it, but the one that hides the system's
-    places = [DRIVER, case.folder / "hidden"]
-    check(found["cuBLASLt"] in [("missing", f"{at}/libcublasLt.so.13 has no cublasLtGetVersion()") for at in places], found)
+    state, detail = found["cuBLASLt"]  # the driver's folder has one where it was built with cuBLASLt
+    check(state == "missing" and detail.endswith("/libcublasLt.so.13 has no cublasLtGetVersion()"), found)
     mends = [line.split("mend it: ")[1].split(" (")[0] for line in lines if "mend it: " in line]
     check(mends == ["install libcudnn9-cuda-13", "install libcublas-13-0"], lines)
 
@@ -213,6 +212,25 @@ def a_driver_that_does_not_start_is_told(case):
     for driver, part in {"fails": "it can't be started: cuInit(): CUDA_ERROR_UNKNOWN (999)", "none": "it finds no GPU"}.items():
         found, _ = gpu_section(case, driver, [DRIVER])
         check(found["NVIDIA driver"][0] == "missing" and f"{part}" in found["NVIDIA driver"][1] and "GPU 0" not in found, found)
+
+
+@test
+def a_driver_that_is_too_old_is_told_as_such(case):
+    found, lines = gpu_section(case, "old", [DRIVER])
+    state, detail = found["NVIDIA driver"]
+    check(state == "missing" and detail.startswith("too old: ") and f"for CUDA 11.4 ({DRIVER}/libcuda.so.1), expected " in detail, found)
+    check(re.search(r", expected 1[23]\.0 or newer, which is driver (525|580) or newer; networks run on the CPU$", detail), detail)
+    mends = [line.split("mend it: ")[1] for line in lines if "mend it: " in line]
+    # libraries would not help
+    check(len(mends) == 1 and mends[0].startswith("install a newer driver"), lines)
+
+
+@test
+def a_gpu_that_is_too_old_is_told_as_such(case):
+    found, lines = gpu_section(case, "weak", [DRIVER])
+    check(found["NVIDIA driver"][0] == "ok" and found["GPU 0"] == (
+        "missing", "too old: NVIDIA Test 0, compute capability 6.1, expected 7.5 or newer; networks run on the CPU, or another GPU"), found)
+    check(not any("mend it" in line for line in lines), lines)
 
 
 @test
