@@ -203,6 +203,32 @@ cudnnHandle_t cuda_handle(CudaDevice *device, int i, GpudlFault *fault)
     return device->handles[i];
 }
 
+GpudlStatus cuda_bind(CudaDevice *device, cudaStream_t stream, GpudlFault *fault)
+{
+    cudnnStatus_t error;
+
+    if (device->cudnn == NULL)
+        return GPUDL_STATUS_OK;
+    if (cuda_handle(device, 0, fault) == NULL)
+        return GPUDL_STATUS_BACKEND;
+    error = device->cudnn->set_stream(device->handles[0], stream);
+    return error == CUDNN_STATUS_SUCCESS ? GPUDL_STATUS_OK : cuda_fail_cudnn(device, fault, error, "cudnnSetStream()");
+}
+
+void cuda_describe(const CudaDevice *device, char *text, size_t room)
+{
+    const size_t version = device->cudnn != NULL ? device->cudnn->get_version() : 0;
+    char libraries[64] = "own kernels", lt[24];
+
+    if (version > 0) {
+        cuda_lt_describe(device, lt, sizeof lt);
+        snprintf(libraries, sizeof libraries, "cuDNN %zu.%zu.%zu%s", version / 10000, version % 10000 / 100,
+                 version % 100, lt);
+    }
+    snprintf(text, room, "%.60s, CUDA %d.%d, %s", device->properties.name, CUDART_VERSION / 1000,
+             CUDART_VERSION % 1000 / 10, libraries);
+}
+
 static GpudlStatus fail_driver(const CudaDriver *driver, GpudlFault *fault, CUresult error, const char *what)
 {
     const char *name = NULL;

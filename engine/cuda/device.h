@@ -21,9 +21,9 @@ typedef struct {
     CUcontext context;
     int primary; /* retained by this object */
     const CudaDriver *driver;
-    const CudaCudnn *cudnn;
-    CudaLt *lt;          /* cuBLASLt, NULL until it is wanted (lt.h) */
-    cudaStream_t upload; /* of stage() */
+    const CudaCudnn *cudnn; /* NULL: neither it nor cuBLASLt is opened (libraries.h), our own kernels compute all */
+    CudaLt *lt;             /* cuBLASLt, NULL until it is wanted (lt.h) */
+    cudaStream_t upload;    /* of stage() */
     struct cudaDeviceProp properties;
     /* building before lock. building: handles from 1 on, for as long as plans are built with them; seconds. lock:
      * handle 0, for as long as something runs or is captured with it. */
@@ -43,8 +43,14 @@ __attribute__((format(printf, 4, 5))) GpudlStatus cuda_fail(CudaDevice *device, 
 __attribute__((format(printf, 4, 5))) GpudlStatus cuda_fail_cudnn(CudaDevice *device, GpudlFault *fault,
                                                                   cudnnStatus_t error, const char *format, ...);
 
-/** The i-th handle, made now if need be. Under its lock, in the device's context. NULL with *fault. */
+/** The i-th handle, made now if need be. Under its lock, in the device's context. NULL with *fault. Only with cuDNN. */
 cudnnHandle_t cuda_handle(CudaDevice *device, int i, GpudlFault *fault);
+/** What is queued with handle 0 from here on goes to the stream. Under lock, in the device's context. Nothing to do
+ * without cuDNN. */
+GpudlStatus cuda_bind(CudaDevice *device, cudaStream_t stream, GpudlFault *fault);
+
+/** The device and what computes on it, one line: "NVIDIA H100, CUDA 13.0, cuDNN 9.19.0". Not beside cuda_lt_open(). */
+void cuda_describe(const CudaDevice *device, char *text, size_t room);
 
 /* Functions of the module's table. */
 GpudlStatus cuda_probe(int32_t device_id, GpudlFault *fault);

@@ -416,7 +416,6 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
                       GpudlEngineInfo *info, GpudlFault *fault)
 {
     CudaDevice *dev = device;
-    char lt[24];
     GpudlStatus status = GPUDL_STATUS_NO_MEMORY;
     CudaEngine *engine;
 
@@ -434,10 +433,7 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
     engine->info.max_batch = engine->params.batch_size;
     engine->info.precision = params->precision;
     engine->info.memory_kinds = 1u << GPUDL_MEMORY_HOST | 1u << GPUDL_MEMORY_HOST_PINNED | 1u << GPUDL_MEMORY_CUDA;
-    cuda_lt_describe(dev, lt, sizeof lt);
-    snprintf(engine->info.device_name, sizeof engine->info.device_name, "%.60s, CUDA %d.%d, cuDNN %zu.%zu.%zu%s",
-             dev->properties.name, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10, dev->cudnn->get_version() / 10000,
-             dev->cudnn->get_version() % 10000 / 100, dev->cudnn->get_version() % 100, lt);
+    cuda_describe(dev, engine->info.device_name, sizeof engine->info.device_name);
     cuda_engine_tell(engine);
     *info = engine->info;
     *result = engine;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/cuda/loader.h"
@@ -12,6 +13,8 @@
 
 /* Oldest that has all that is called here. */
 #define CUDNN_LEAST 90000
+
+#define WITHOUT "GPUDL_CUDA_LIBS=0 runs without it, several times slower"
 
 #define DRIVER(symbol, member)                                                                                         \
     {                                                                                                                  \
@@ -132,23 +135,39 @@ static GpudlStatus open_cudnn(CudaCudnn *cudnn, GpudlFault *fault)
     if (library == NULL)
         return gpudl_module_fail(
             fault, GPUDL_STATUS_BACKEND,
-            "cuDNN 9 can't be loaded (%s); install libcudnn9, or set LD_LIBRARY_PATH to its folder", tried);
+            "cuDNN 9 can't be loaded (%s); install libcudnn9, or set LD_LIBRARY_PATH to its folder; " WITHOUT, tried);
     if (missing != NULL || version < CUDNN_LEAST || version >= CUDNN_LEAST + 10000) {
         dlclose(library);
         return gpudl_module_fail(
             fault, GPUDL_STATUS_BACKEND,
-            "libcudnn.so.9 %s%s (version %zu), expected version 9.0 or a newer 9: install libcudnn9",
+            "libcudnn.so.9 %s%s (version %zu), expected version 9.0 or a newer 9: install libcudnn9; " WITHOUT,
             missing != NULL ? "has no " : "is of another version", missing != NULL ? missing : "", version);
     }
     return GPUDL_STATUS_OK;
+}
+
+/* Read at each call: a device is opened with what holds then. */
+static GpudlStatus read_wish(int *wanted, GpudlFault *fault)
+{
+    const char *text = getenv("GPUDL_CUDA_LIBS");
+
+    *wanted = text == NULL || text[0] == '\0' || strcmp(text, "1") == 0;
+    if (*wanted || strcmp(text, "0") == 0)
+        return GPUDL_STATUS_OK;
+    return gpudl_module_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT,
+                             "GPUDL_CUDA_LIBS is '%.40s', expected 0 (without cuDNN and cuBLASLt), 1 or nothing", text);
 }
 
 GpudlStatus cuda_cudnn(const CudaCudnn **out, GpudlFault *fault)
 {
     static CudaCudnn cudnn;
     static int opened;
-    GpudlStatus status = GPUDL_STATUS_OK;
+    int wanted;
+    GpudlStatus status = read_wish(&wanted, fault);
 
+    *out = NULL;
+    if (status != GPUDL_STATUS_OK || !wanted)
+        return status;
     pthread_mutex_lock(&lock);
     if (!opened)
         status = open_cudnn(&cudnn, fault);

@@ -52,7 +52,9 @@ int cuda_library(const char *name, const CudaSymbol *symbols, void *table, char 
 
 /** Any thread. *out is static. NO_DEVICE if there is no driver, or one that does not start. */
 GpudlStatus cuda_driver(const CudaDriver **out, GpudlFault *fault);
-/** BACKEND if there is none, or one that this module can't use. Only with a driver: cuDNN needs one to load. */
+/** BACKEND if there is none, or one that this module can't use. Only with a driver: cuDNN needs one to load. *out NULL
+ * and OK where GPUDL_CUDA_LIBS=0 in the environment says to do without NVIDIA's libraries; INVALID_ARGUMENT if that is
+ * something else than 0, 1 or empty. */
 GpudlStatus cuda_cudnn(const CudaCudnn **out, GpudlFault *fault);
 
 #endif

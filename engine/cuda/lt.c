@@ -110,6 +110,8 @@ int cuda_lt_open(CudaDevice *device, const GpudlHost *host)
     char why[400] = "no memory", message[512];
     int usable;
 
+    if (device->cudnn == NULL)
+        return 0;
     pthread_mutex_lock(&lock);
     if (device->lt == NULL) {
         device->lt = open_library(why, sizeof why);

@@ -17,7 +17,7 @@
 int cuda_lt_fits(const CudaConvKey *key);
 
 /** Opens library and handle if they are not. FALSE if there is none that can be used: host is told why at debug level,
- * once for a device. Any thread, in the device's context. */
+ * once for a device; and where the device does without libraries. Any thread, in the device's context. */
 int cuda_lt_open(CudaDevice *device, const GpudlHost *host);
 /** In the device's context; nothing is under way. */
 void cuda_lt_close(CudaDevice *device);

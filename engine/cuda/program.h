@@ -39,7 +39,8 @@ typedef struct {
 typedef struct CudaStep CudaStep;
 typedef struct CudaProgram CudaProgram;
 
-/** A program on one workspace and stream. handle: cuDNN's, on that stream; the device's lock protects it. */
+/** A program on one workspace and stream. handle: cuDNN's, on that stream; the device's lock protects it. NULL without
+ * cuDNN, and no step asks for it then. */
 typedef struct {
     const CudaProgram *program;
     CudaDevice *device;

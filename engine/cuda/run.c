@@ -31,16 +31,15 @@ GpudlStatus cuda_capture(CudaEngine *engine, const CudaBucket *bucket, uint32_t 
     CudaRun run = cuda_run_on(engine, bucket, slot);
     cudaGraph_t graph = NULL;
     cudaError_t error;
+    GpudlStatus bound;
     uint32_t failed = 0;
-    int status;
+    int status = 0;
 
     *exec = NULL;
-    run.handle = cuda_handle(device, 0, fault);
-    if (run.handle == NULL)
-        return GPUDL_STATUS_BACKEND;
-    status = (int)device->cudnn->set_stream(run.handle, run.stream);
-    if (status != CUDNN_STATUS_SUCCESS)
-        return cuda_fail_cudnn(device, fault, (cudnnStatus_t)status, "cudnnSetStream()");
+    bound = cuda_bind(device, run.stream, fault);
+    if (bound != GPUDL_STATUS_OK)
+        return bound;
+    run.handle = device->handles[0];
     /* once outside: kernels that are loaded at their first launch can't be while capturing */
     if (first)
         status = cuda_program_queue(&run, 0, run.program->n_frame_steps, &failed);

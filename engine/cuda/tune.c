@@ -70,7 +70,7 @@ int cuda_convs_open_cache(CudaConvs *convs, const char *folder)
     char line[512];
     int driver = 0;
 
-    if (folder == NULL)
+    if (folder == NULL || device->cudnn == NULL)
         return 1;
     device->driver->get_version(&driver);
     snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, cuDNN %zu",
@@ -324,6 +324,13 @@ static int is_right(const CudaConvs *convs, CudaTrial *trial, const CudaConvPlan
     return what == NULL;
 }
 
+static void take_own(CudaConv *conv)
+{
+    const CudaConvPlan own = {.form = CUDA_CONV_OWN, .name = "own kernel"};
+
+    cuda_conv_take(conv, &own);
+}
+
 static void drop_best(const CudaDevice *device, Candidates *c)
 {
     cuda_conv_settle(device, &c->best);
@@ -402,11 +409,8 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
         find_bare_plans(convs, convs->device->handles[0], c);
         try_late_plans(convs, trial, c);
     }
-    if (!c->best.chosen) {
-        CudaConvPlan own = {.form = CUDA_CONV_OWN, .name = "own kernel"};
-
-        cuda_conv_take(&c->best, &own);
-    }
+    if (!c->best.chosen)
+        take_own(&c->best);
     adopt(c);
     if (convs->measured) {
         step_text("", &c->conv->key, step);
@@ -553,12 +557,17 @@ void cuda_tuning_watch(CudaTuning *tuning, void (*watch)(void *data), void *data
 CudaTuning *cuda_tuning_new(CudaConvs *convs, const char *network, GpudlFault *fault)
 {
     CudaTuning *tuning = calloc(1, sizeof *tuning);
+    const int has_choice = convs->device->cudnn != NULL;
     uint32_t n = 0;
 
-    for (CudaConv *conv = convs->first; conv != NULL; conv = conv->next)
+    for (CudaConv *conv = convs->first; conv != NULL; conv = conv->next) {
+        if (!conv->chosen && !has_choice)
+            take_own(conv);
         n += !conv->chosen;
+    }
     if (tuning != NULL) {
         tuning->convs = convs;
+        tuning->is_settled = !has_choice;
         snprintf(tuning->network, sizeof tuning->network, "%s", network);
         tuning->candidates = calloc(n + 1u, sizeof *tuning->candidates);
     }

@@ -25,8 +25,9 @@ CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key);
  */
 typedef struct CudaTuning CudaTuning;
 
-/** network: the line that says whose convolutions these are, for what only holds inside of it; "": nobody's. NULL with
- * *fault if there is no memory. */
+/** Where the device does without libraries all have been chosen at once: our own kernel. network: the line that says
+ * whose convolutions these are, for what only holds inside of it; "": nobody's. NULL with *fault if there is no memory.
+ */
 CudaTuning *cuda_tuning_new(CudaConvs *convs, const char *network, GpudlFault *fault);
 /** Waits for others that build on this device. Ends soon once the host wants it to. */
 void cuda_tuning_build(CudaTuning *tuning);
@@ -45,7 +46,8 @@ void cuda_tuning_watch(CudaTuning *tuning, void (*watch)(void *data), void *data
 /** Takes NULL. In the device's context. */
 void cuda_tuning_free(CudaTuning *tuning);
 
-/** After building: TRUE if the choices inside this network were made and kept, so that there is none to make. */
+/** After building: TRUE if the choices inside this network were made and kept, or there is none, so that there is none
+ * to make. */
 int cuda_tuning_is_settled(const CudaTuning *tuning);
 
 /** Keeps that a network is settled, in so much time. */
@@ -53,7 +55,8 @@ void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float 
 /** Keeps the conv's plan as the network's own choice; swapped FALSE: only if another one is kept as such. */
 void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const CudaConv *conv, int swapped);
 
-/** Opens the cache of the convs' device; folder NULL: nothing is kept. FALSE if there is no memory. */
+/** Opens the cache of the convs' device; folder NULL, or a device that does without libraries and so has no choice:
+ * nothing is read or kept. FALSE if there is no memory. */
 int cuda_convs_open_cache(CudaConvs *convs, const char *folder);
 void cuda_convs_clear(CudaConvs *convs);
 

@@ -35,17 +35,15 @@ static GpudlStatus queue_network(CudaEngine *engine, const CudaRun *run, const C
     const CudaProgram *p = run->program;
     const int has_graph = bucket->graphs[slot] != NULL;
     cudaError_t error = has_graph ? cudaGraphLaunch(bucket->graphs[slot], run->stream) : cudaSuccess;
-    GpudlStatus result = GPUDL_STATUS_OK;
+    GpudlStatus result;
     uint32_t failed = 0;
     int status;
 
     if (error != cudaSuccess)
         return cuda_fail(device, fault, error, "running a graph");
     pthread_mutex_lock(&device->lock);
-    status = (int)device->cudnn->set_stream(run->handle, run->stream);
-    if (status != CUDNN_STATUS_SUCCESS) {
-        result = cuda_fail_cudnn(device, fault, (cudnnStatus_t)status, "cudnnSetStream()");
-    } else {
+    result = cuda_bind(device, run->stream, fault);
+    if (result == GPUDL_STATUS_OK) {
         status = cuda_program_queue(run, has_graph ? p->n_frame_steps : 0, p->n_steps, &failed);
         if (status != 0)
             result = cuda_program_fault(run, failed, status, fault);
@@ -238,10 +236,11 @@ static GpudlStatus profile(CudaEngine *engine, uint32_t slot, CudaBucket *bucket
     CudaRun run = cuda_run_on(engine, bucket, slot);
     const CudaProgram *p = run.program;
     int32_t counted = -1; /* the last node whose operations have been told */
-    int status = (int)run.device->cudnn->set_stream(run.handle, run.stream);
+    const GpudlStatus bound = cuda_bind(run.device, run.stream, fault);
+    int status;
 
-    if (status != CUDNN_STATUS_SUCCESS)
-        return cuda_fail_cudnn(run.device, fault, (cudnnStatus_t)status, "cudnnSetStream()");
+    if (bound != GPUDL_STATUS_OK)
+        return bound;
     for (uint32_t i = 0; i < p->n_frame_steps; i++) {
         const CudaStep *step = &p->steps[i];
         GpudlProfileRow *row = &bucket->rows[i];

@@ -19,6 +19,7 @@ static void log_message(void *host, GpudlLogLevel level, const char *message)
     g_string_append_printf(told, "%s\n", message);
 }
 
+static const CudaCudnn cudnn; /* it is there */
 static const GpudlHost host = {.log = log_message};
 
 /* 32 pictures of 14x14, 64 channels to 256 in a wider picture. */
@@ -43,10 +44,13 @@ static const CudaConvKey usual = {.half = 1,
 static CudaDevice *begin(void)
 {
     const FakeLt fresh = {.version = CUBLAS_VERSION, .recommends = 3, .workspace = 4096};
+    CudaDevice *device;
 
     g_string_truncate(told, 0);
     *fake = fresh;
-    return g_new0(CudaDevice, 1);
+    device = g_new0(CudaDevice, 1);
+    device->cudnn = &cudnn;
+    return device;
 }
 
 static CudaDevice *begin_open(void)
@@ -70,7 +74,7 @@ static void end(CudaDevice *device)
 static void test_why_it_cannot_be_used_is_told_once(void)
 {
     const gchar *part = strcmp(wanted, "broken") == 0 ? "has no cublasLtGetVersion" : "libcublasLt.so.";
-    CudaDevice device = {0};
+    CudaDevice device = {.cudnn = &cudnn};
 
     g_assert_false(cuda_lt_open(&device, &host));
     g_assert_nonnull(strstr(told->str, "without cuBLASLt: "));
@@ -88,6 +92,21 @@ static void test_it_is_opened_once_for_a_device(void)
     g_assert_true(cuda_lt_open(device, &host));
     g_assert_cmpint(fake->creates, ==, 1);
     g_assert_cmpstr(told->str, ==, "");
+    end(device);
+}
+
+static void test_a_device_without_libraries_opens_none(void)
+{
+    CudaDevice *device = begin();
+    char text[40];
+
+    device->cudnn = NULL;
+    g_assert_false(cuda_lt_open(device, &host));
+    g_assert_cmpint(fake->creates, ==, 0);
+    g_assert_null(device->lt);
+    g_assert_cmpstr(told->str, ==, "");
+    cuda_lt_describe(device, text, sizeof text);
+    g_assert_cmpstr(text, ==, "");
     end(device);
 }
 
@@ -347,6 +366,7 @@ int main(int argc, char **argv)
     fake = dlsym(dlopen("libcublasLt.so." G_STRINGIFY(CUBLAS_VER_MAJOR), RTLD_LAZY), "fake_lt");
     g_assert_nonnull(fake);
     g_test_add_func("/cuda-lt/it-is-opened-once-for-a-device", test_it_is_opened_once_for_a_device);
+    g_test_add_func("/cuda-lt/a-device-without-libraries-opens-none", test_a_device_without_libraries_opens_none);
     g_test_add_func("/cuda-lt/its-version-is-told-once-it-was-asked-for",
                     test_its_version_is_told_once_it_was_asked_for);
     g_test_add_func("/cuda-lt/other-versions-are-not-used", test_other_versions_are_not_used);
