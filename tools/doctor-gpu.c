@@ -11,6 +11,7 @@
 #include "tools/doctor.h"
 #include "tools/media.h"
 #include "tools/plugin-file.h"
+#include "tools/text.h"
 
 /* A driver takes seconds to start on a machine with many cards. */
 #define PATIENCE_MS 10000
@@ -248,13 +249,35 @@ static void report_elements(const DoctorGpu *self)
                     cuda != NULL ? cuda : "no element hands over frames in it: they come in system memory");
 }
 
+/* TRUE if the environment says to do without libraries; of what the backend would refuse, that it does. */
+static gboolean report_wish(void)
+{
+    const gchar *wish = g_getenv("GPUDL_CUDA_LIBS");
+    const gboolean without = g_strcmp0(wish, "0") == 0;
+    g_autofree gchar *detail = NULL;
+
+    if (without)
+        doctor_optional(FALSE, "GPUDL_CUDA_LIBS",
+                        "is 0: networks run on own kernels, without cuDNN and cuBLASLt, several times slower");
+    else if (wish != NULL && wish[0] != '\0' && strcmp(wish, "1") != 0) {
+        g_autofree gchar *found = text_printable(wish);
+
+        detail = g_strdup_printf("is '%s', expected 0 (without cuDNN and cuBLASLt), 1 or nothing", found);
+        doctor_finding(FALSE, "GPUDL_CUDA_LIBS", detail);
+        doctor_remedy("unset GPUDL_CUDA_LIBS");
+    }
+    return without;
+}
+
 void doctor_gpu_report(const DoctorGpu *self)
 {
-    gboolean driver;
+    gboolean needed;
 
     doctor_heading("NVIDIA GPU");
-    driver = report_driver(self);
-    report_library(self, "cudnn", "cuDNN", driver, "libcudnn9-cuda-13");
-    report_library(self, "cublaslt", "cuBLASLt", driver, "libcublas-13-0");
+    needed = report_driver(self);
+    if (report_wish())
+        needed = FALSE;
+    report_library(self, "cudnn", "cuDNN", needed, "libcudnn9-cuda-13");
+    report_library(self, "cublaslt", "cuBLASLt", needed, "libcublas-13-0");
     report_elements(self);
 }

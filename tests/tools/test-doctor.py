@@ -201,6 +201,23 @@ def a_gpu_without_libraries_is_told_what_to_install(case):
 
 
 @test
+def own_kernels_need_no_libraries(case):
+    case.env["GPUDL_CUDA_LIBS"] = "0"
+    found, lines = gpu_section(case, "card", [DRIVER])
+    check(found["GPUDL_CUDA_LIBS"][0] == "-" and found["GPUDL_CUDA_LIBS"][1].startswith("is 0: networks run on own kernels"), found)
+    check(found["cuDNN"][0] == found["cuBLASLt"][0] == "-", found)
+    check(not any("mend it" in line for line in lines), lines)
+
+
+@test
+def what_is_no_wish_for_libraries_is_told(case):
+    case.env["GPUDL_CUDA_LIBS"] = "no"
+    found, lines = gpu_section(case, "card", [DRIVER])
+    check(found["GPUDL_CUDA_LIBS"] == ("missing", "is 'no', expected 0 (without cuDNN and cuBLASLt), 1 or nothing"), found)
+    check(found["cuDNN"][0] == "missing" and any("mend it: unset GPUDL_CUDA_LIBS" in line for line in lines), lines)
+
+
+@test
 def nvdec_without_decoders_is_told(case):
     found, lines = gpu_section(case, "card", [INSTALLED, DRIVER])
     check(found["NVDEC"] == ("missing", f"{INSTALLED}/libnvcuvid.so.1 is here, but GStreamer has no decoder on it"), found)
