@@ -5,8 +5,8 @@
 #ifndef GPUDL_ENGINE_CUDA_ENGINE_H
 #define GPUDL_ENGINE_CUDA_ENGINE_H
 
+#include "compile.h"
 #include "kernels/preproc_cuda.h"
-#include "lower.h"
 #include "round.h"
 
 /** Executions under way at once: one runs while the next is queued. */

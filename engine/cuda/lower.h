@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * From a plan to a program: the state of a compilation, and what lower_*.c say of a node.
+ * The state of a compilation: what lower_*.c make values and steps of, and what they say of a node.
  */
 #ifndef GPUDL_ENGINE_CUDA_LOWER_H
 #define GPUDL_ENGINE_CUDA_LOWER_H
@@ -36,33 +36,6 @@ typedef struct {
     GpudlStatus status;
     GpudlFault *fault;
 } CudaCompiler;
-
-/** What an engine's programs have in common. */
-typedef struct {
-    CudaDevice *device;
-    const GpudlHost *host;
-    CudaConvs convs;
-    CudaWeights weights;
-    GpudlDType dtype;
-    int32_t tf32, activation;
-    uint64_t work_limit; /* of a slot, once slots are made; 0: none yet */
-} CudaShared;
-
-/**
- * The compilation of a plan: begin() lowers the nodes, whose constants are readable now; then its tuning is built and
- * tried (tune.h); end() places the memory. Each in the device's context, but for building.
- */
-typedef struct {
-    CudaCompiler compiler;
-    CudaTuning *tuning;
-} CudaCompilation;
-
-/** NULL with *status and *fault; UNSUPPORTED names node and operator. */
-CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault);
-/** The program; NULL with *status and *fault. Frees the compilation in any case. */
-CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status, GpudlFault *fault);
-/** Instead of end(). */
-void cuda_compile_free(CudaCompilation *compilation);
 
 /** Fails the compilation once; the first message stays. */
 __attribute__((format(printf, 3, 4))) void cuda_compiler_fail(CudaCompiler *c, GpudlStatus status, const char *format,
@@ -104,6 +77,9 @@ int32_t cuda_find_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int6
 /** The same made now, of values (malloc'd, taken over; NULL: there was no memory), converted to dtype. */
 int32_t cuda_add_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64_t n, float *values);
 
+/** Memory for the network's input, where pictures of at most 4 channels have 4 a pixel, as pre-processing writes them.
+ */
+void cuda_define_input(CudaCompiler *c);
 /** Gives a tensor its memory: pictures and rows with padded channels, others dense; where its target is if it has one.
  */
 int32_t cuda_define(CudaCompiler *c, int32_t tensor);

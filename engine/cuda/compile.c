@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a plan to a program: nodes are lowered, choices made by others (tune.h), memory placed. */
+#include "compile.h"
+
+#include <stdlib.h>
+
+#include "choice.h"
+#include "engine/module.h"
+
+/* Most of what the choices of a step may need. */
+static uint64_t scratch_bytes(const CudaConv *conv)
+{
+    int64_t most = conv->workspace > conv->most_workspace ? conv->workspace : conv->most_workspace;
+
+    for (int i = 0; i < conv->n_others; i++)
+        most = conv->others[i].workspace > most ? conv->others[i].workspace : most;
+    return (uint64_t)most;
+}
+
+/* Everything gets its place. */
+static void place_blocks(CudaCompiler *c)
+{
+    CudaProgram *p = c->program;
+    uint64_t *sizes = calloc(p->n_blocks + 1u, 2 * sizeof *sizes), *offsets = sizes + p->n_blocks + 1;
+    int32_t *first = calloc(p->n_blocks + 1u, 2 * sizeof *first), *last = first + p->n_blocks + 1;
+
+    if (sizes == NULL || first == NULL) {
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        free(sizes);
+        free(first);
+        return;
+    }
+    for (uint32_t i = 0; i < p->n_steps; i++)
+        if (p->steps[i].conv != NULL && p->steps[i].scratch >= 0) {
+            p->blocks[p->steps[i].scratch].bytes = scratch_bytes(p->steps[i].conv);
+            snprintf(p->steps[i].what, sizeof p->steps[i].what, "%s", p->steps[i].conv->name);
+        }
+    for (uint32_t i = 0; i < p->n_blocks; i++) {
+        const int used = p->blocks[i].first != INT32_MAX && p->blocks[i].constant == NULL && !p->blocks[i].pinned;
+
+        sizes[i] = used ? p->blocks[i].bytes : 0;
+        first[i] = used ? p->blocks[i].first : 0;
+        last[i] = used ? p->blocks[i].last : 0;
+    }
+    p->work_bytes = c->host->place(c->host->host, p->n_blocks, sizes, first, last, CUDA_ALIGNMENT, offsets);
+    if (p->work_bytes == UINT64_MAX)
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "the network's work memory at batch %lld has no size",
+                           (long long)c->plan->batch);
+    for (uint32_t i = 0; i < p->n_blocks; i++)
+        p->blocks[i].offset = p->blocks[i].pinned ? p->blocks[i].offset : offsets[i];
+    free(sizes);
+    free(first);
+}
+
+/* Choices are made, so scratch is known. Plans beside the fastest are given up if they make the memory too large. */
+static void place(CudaCompiler *c)
+{
+    place_blocks(c);
+    if (c->status != GPUDL_STATUS_OK || c->work_limit == 0 || c->program->work_bytes <= c->work_limit)
+        return;
+    for (uint32_t i = 0; i < c->program->n_steps; i++)
+        if (c->program->steps[i].conv != NULL)
+            cuda_conv_settle(c->device, c->program->steps[i].conv);
+    place_blocks(c);
+}
+
+static void lower_all(CudaCompiler *c)
+{
+    cuda_weights_begin(c->weights);
+    cuda_plan_targets(c);
+    cuda_define_input(c);
+    for (c->node = 0; c->node < (int32_t)c->plan->n_nodes && c->status == GPUDL_STATUS_OK; c->node++)
+        cuda_lower_node(c, &c->plan->nodes[c->node]);
+    c->node = (int32_t)c->plan->n_nodes - 1;
+    cuda_lower_heads(c);
+}
+
+/* What lowering needs, for each tensor. */
+static int prepare(CudaCompiler *c)
+{
+    const uint32_t n = c->plan->n_tensors;
+
+    c->program = calloc(1, sizeof *c->program);
+    c->tensor_values = malloc((n + 1u) * sizeof *c->tensor_values);
+    c->targets = malloc((n + 1u) * sizeof *c->targets);
+    if (c->program == NULL || c->tensor_values == NULL || c->targets == NULL) {
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return 0;
+    }
+    if (c->plan->n_outputs > GPUDL_MAX_OUTPUTS || c->plan->n_nodes == 0) {
+        cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED,
+                           "%u nodes and %u outputs, expected at least one node and at most %d outputs",
+                           c->plan->n_nodes, c->plan->n_outputs, GPUDL_MAX_OUTPUTS);
+        return 0;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        c->tensor_values[i] = -1;
+        c->targets[i].concat = -1;
+    }
+    c->program->plan = c->plan;
+    return 1;
+}
+
+void cuda_compile_free(CudaCompilation *compilation)
+{
+    cuda_tuning_free(compilation->tuning);
+    cuda_program_free(compilation->compiler.program);
+    free(compilation->compiler.tensor_values);
+    free(compilation->compiler.targets);
+    free(compilation);
+}
+
+static void name_network(CudaCompiler *c)
+{
+    if (c->plan->content[0] != '\0')
+        snprintf(c->program->network, sizeof c->program->network, "network %.64s batch %lld %s", c->plan->content,
+                 (long long)c->plan->batch,
+                 c->dtype == GPUDL_DTYPE_F16 ? "fp16"
+                 : c->tf32                   ? "tf32"
+                                             : "fp32");
+}
+
+CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault)
+{
+    CudaCompilation *compilation = calloc(1, sizeof *compilation);
+    CudaCompiler *c = compilation != NULL ? &compilation->compiler : NULL;
+
+    if (c == NULL) {
+        *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return NULL;
+    }
+    *c = (CudaCompiler){.device = shared->device,
+                        .host = shared->host,
+                        .convs = &shared->convs,
+                        .weights = &shared->weights,
+                        .plan = plan,
+                        .dtype = shared->dtype,
+                        .tf32 = shared->tf32,
+                        .activation = shared->activation,
+                        .work_limit = shared->work_limit,
+                        .fault = fault};
+    if (prepare(c))
+        lower_all(c);
+    if (c->status == GPUDL_STATUS_OK) {
+        name_network(c);
+        compilation->tuning = cuda_tuning_new(c->convs, c->program->network, fault);
+        c->status = compilation->tuning != NULL ? GPUDL_STATUS_OK : GPUDL_STATUS_NO_MEMORY;
+    }
+    *status = c->status;
+    if (c->status == GPUDL_STATUS_OK)
+        return compilation;
+    cuda_compile_free(compilation);
+    return NULL;
+}
+
+CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status, GpudlFault *fault)
+{
+    CudaCompiler *c = &compilation->compiler;
+    CudaProgram *program = NULL;
+
+    c->fault = fault;
+    place(c);
+    c->program->is_settled = cuda_tuning_is_settled(compilation->tuning);
+    *status = c->status;
+    if (c->status == GPUDL_STATUS_OK) {
+        program = c->program;
+        c->program = NULL;
+    }
+    cuda_compile_free(compilation);
+    return program;
+}

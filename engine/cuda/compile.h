@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * From a plan to a program.
+ */
+#ifndef GPUDL_ENGINE_CUDA_COMPILE_H
+#define GPUDL_ENGINE_CUDA_COMPILE_H
+
+#include "lower.h"
+
+/** What an engine's programs have in common. */
+typedef struct {
+    CudaDevice *device;
+    const GpudlHost *host;
+    CudaConvs convs;
+    CudaWeights weights;
+    GpudlDType dtype;
+    int32_t tf32, activation;
+    uint64_t work_limit; /* of a slot, once slots are made; 0: none yet */
+} CudaShared;
+
+/**
+ * The compilation of a plan: begin() lowers the nodes, whose constants are readable now; then its tuning is built and
+ * tried (tune.h); end() places the memory. Each in the device's context, but for building.
+ */
+typedef struct {
+    CudaCompiler compiler;
+    CudaTuning *tuning;
+} CudaCompilation;
+
+/** NULL with *status and *fault; UNSUPPORTED names node and operator. */
+CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault);
+/** The program; NULL with *status and *fault. Frees the compilation in any case. */
+CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status, GpudlFault *fault);
+/** Instead of end(). */
+void cuda_compile_free(CudaCompilation *compilation);
+
+#endif
