@@ -18,6 +18,19 @@ void cuda_compiler_fail(CudaCompiler *c, GpudlStatus status, const char *format,
     va_end(args);
 }
 
+int cuda_refuse(CudaCompiler *c, const char *format, ...)
+{
+    char why[256];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED, "backend cuda can't run node '%s' (%s): %s; use backend cpu",
+                       c->plan->nodes[c->node].name, c->op_name, why);
+    return 0;
+}
+
 /* Entry room of a growing array; 0 after a failure. */
 static int grow(CudaCompiler *c, void *array, uint32_t n, uint32_t *room, size_t size)
 {

@@ -30,6 +30,7 @@ typedef struct {
     int32_t tf32, activation;
     uint64_t work_limit;    /* bytes of work memory that the plans beside the fastest may make it, 0: any */
     int32_t node;           /* being lowered */
+    const char *op_name;    /* its name, for messages */
     int32_t *tensor_values; /* per tensor, -1: none yet */
     CudaTarget *targets;    /* per tensor */
     uint32_t step_room, block_room, value_room;
@@ -112,6 +113,8 @@ int32_t cuda_broadcast(CudaCompiler *c, int32_t value, const GpudlShape *shape);
 /** A view in another shape of as many elements; FALSE if strides can't say it. */
 int cuda_reshape_view(const CudaValue *from, const GpudlShape *shape, CudaValue *to);
 
+/** y = op(x) and y = op(x, z), followed by act, element by element. */
+CudaLaunch cuda_launch_unary, cuda_launch_binary;
 /** Adds a step of the node; NULL after a failure. The caller fills the rest, then calls cuda_touch(). */
 CudaStep *cuda_step(CudaCompiler *c, CudaLaunch *launch, const char *what);
 /** The memory of all that the step reads and writes lives at it. */

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 
 #include "engine/module.h"
-#include "kernels/movement_cuda.h"
-#include "kernels/typed_cuda.h"
 #include "lower.h"
 
 /* ---- launches ---------------------------------------------------------------------------------------------------- */
@@ -15,35 +13,6 @@ static const GpudlShape *shape_of(const CudaRun *run, int32_t value)
     return &run->program->values[value].shape;
 }
 
-static int launch_unary(const CudaStep *s, const CudaRun *run)
-{
-    const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
-
-    return gpudl_unary_cuda((GpudlUnaryOp)s->op, &s->act, shape_of(run, s->y), &x, &y, run->stream);
-}
-
-static int launch_move(const CudaStep *s, const CudaRun *run)
-{
-    const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
-
-    return gpudl_copy_cuda(shape_of(run, s->y), &x, &y, run->stream);
-}
-
-static int launch_cast(const CudaStep *s, const CudaRun *run)
-{
-    const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
-
-    return gpudl_cast_cuda(shape_of(run, s->y), &x, &y, run->stream);
-}
-
-static int launch_binary(const CudaStep *s, const CudaRun *run)
-{
-    const GpudlStrided a = cuda_value_strided(run, s->x), b = cuda_value_strided(run, s->z),
-                       y = cuda_value_strided(run, s->y);
-
-    return gpudl_binary_cuda((GpudlBinaryOp)s->op, &s->act, shape_of(run, s->y), &a, &b, &y, run->stream);
-}
-
 /* y = x * w + bias */
 static int launch_affine(const CudaStep *s, const CudaRun *run)
 {
@@ -51,81 +20,6 @@ static int launch_affine(const CudaStep *s, const CudaRun *run)
                        bias = cuda_value_strided(run, s->bias), y = cuda_value_strided(run, s->y);
 
     return gpudl_affine_cuda(&s->act, shape_of(run, s->y), &x, &w, &bias, NULL, &y, run->stream);
-}
-
-static int launch_clear(const CudaStep *s, const CudaRun *run)
-{
-    const CudaValue *v = &run->program->values[s->y];
-
-    return (int)cudaMemsetAsync(cuda_value_data(run, s->y), 0, run->program->blocks[v->block].bytes, run->stream);
-}
-
-/* ---- pieces ------------------------------------------------------------------------------------------------------ */
-
-/* What copies: the element-wise kernel, which knows floats and no stride below 0; else by type. */
-static CudaLaunch *copy_launch(const CudaValue *x, const CudaValue *y)
-{
-    int backwards = 0;
-
-    for (int i = 0; i < x->shape.rank; i++)
-        backwards |= x->strides[i] < 0;
-    if (cuda_is_float(x->dtype) && cuda_is_float(y->dtype) && !backwards)
-        return launch_unary;
-    return x->dtype == y->dtype ? launch_move : launch_cast;
-}
-
-void cuda_copy(CudaCompiler *c, int32_t x, int32_t y)
-{
-    CudaStep *s;
-
-    if (x < 0 || y < 0 || c->status != GPUDL_STATUS_OK || gpudl_shape_elements(&cuda_value(c, y)->shape) == 0)
-        return;
-    s = cuda_step(c, copy_launch(cuda_value(c, x), cuda_value(c, y)), "copy");
-    if (s == NULL)
-        return;
-    s->op = GPUDL_UNARY_ACTIVATION;
-    s->x = x;
-    s->y = y;
-    cuda_touch(c, s);
-}
-
-void cuda_clear(CudaCompiler *c, int32_t y)
-{
-    CudaStep *s = y >= 0 ? cuda_step(c, launch_clear, "zeros") : NULL;
-
-    if (s == NULL)
-        return;
-    s->y = y;
-    cuda_touch(c, s);
-}
-
-void cuda_finish(CudaCompiler *c, int32_t y, int32_t z, const GpudlAct *act)
-{
-    CudaStep *s = y >= 0 ? cuda_step(c, z >= 0 ? launch_binary : launch_unary, "element-wise kernel") : NULL;
-
-    if (s == NULL)
-        return;
-    s->op = z >= 0 ? (int)GPUDL_BINARY_ADD : (int)GPUDL_UNARY_ACTIVATION;
-    s->act = *act;
-    s->x = s->y = y;
-    s->z = z;
-    cuda_touch(c, s);
-}
-
-int32_t cuda_broadcast(CudaCompiler *c, int32_t value, const GpudlShape *shape)
-{
-    CudaValue v, from;
-    int ahead;
-
-    if (value < 0)
-        return -1;
-    from = v = *cuda_value(c, value);
-    ahead = shape->rank - from.shape.rank;
-    v.shape = *shape;
-    v.finite = 0;
-    for (int i = 0; i < shape->rank; i++)
-        v.strides[i] = i < ahead || from.shape.dims[i - ahead] == 1 ? 0 : from.strides[i - ahead];
-    return cuda_add_value(c, &v);
 }
 
 /* ---- operators --------------------------------------------------------------------------------------------------- */
@@ -151,7 +45,7 @@ int cuda_lower_unary(CudaCompiler *c, const GpudlPlanNode *node)
         return cuda_lower_typed_unary(c, node);
     x = cuda_use(c, node->inputs[0]);
     y = cuda_define_like(c, node->outputs[0], x);
-    s = x >= 0 && y >= 0 ? cuda_step(c, launch_unary, "element-wise kernel") : NULL;
+    s = x >= 0 && y >= 0 ? cuda_step(c, cuda_launch_unary, "element-wise kernel") : NULL;
     if (s == NULL)
         return 0;
     s->op = ops[node->op];
@@ -181,7 +75,7 @@ int cuda_lower_binary(CudaCompiler *c, const GpudlPlanNode *node)
     a = cuda_broadcast(c, cuda_use(c, node->inputs[0]), shape);
     b = cuda_broadcast(c, cuda_use(c, node->inputs[1]), shape);
     y = cuda_define_like(c, node->outputs[0], first ? a : b);
-    s = a >= 0 && b >= 0 && y >= 0 ? cuda_step(c, launch_binary, "element-wise kernel") : NULL;
+    s = a >= 0 && b >= 0 && y >= 0 ? cuda_step(c, cuda_launch_binary, "element-wise kernel") : NULL;
     if (s == NULL)
         return 0;
     s->op = ops[node->op];

@@ -74,20 +74,6 @@ static const struct {
     [GPUDL_OP_IDENTITY] = {"Identity", cuda_lower_identity, ANY},
 };
 
-int cuda_refuse(CudaCompiler *c, const char *format, ...)
-{
-    const GpudlPlanNode *node = &c->plan->nodes[c->node];
-    char why[256];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(why, sizeof why, format, args);
-    va_end(args);
-    cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED, "backend cuda can't run node '%s' (%s): %s; use backend cpu",
-                       node->name, rows[node->op].name, why);
-    return 0;
-}
-
 static int takes(int types, GpudlDType dtype)
 {
     return types == ANY || cuda_is_float(dtype) || (types == NUMBERS && cuda_is_integer(dtype));
@@ -133,6 +119,7 @@ void cuda_lower_node(CudaCompiler *c, const GpudlPlanNode *node)
         cuda_compiler_fail(c, GPUDL_STATUS_UNSUPPORTED, "node '%s': operator %d is not known", node->name, node->op);
         return;
     }
+    c->op_name = rows[node->op].name;
     if (rows[node->op].lower == NULL)
         cuda_refuse(c, "there is no kernel for this operator yet");
     else if (!makes_nothing(c, node) && check_tensors(c, node))

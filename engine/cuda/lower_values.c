@@ -172,6 +172,22 @@ int32_t cuda_use_padded(CudaCompiler *c, int32_t tensor, int32_t channels, Gpudl
     return value;
 }
 
+int32_t cuda_broadcast(CudaCompiler *c, int32_t value, const GpudlShape *shape)
+{
+    CudaValue v, from;
+    int ahead;
+
+    if (value < 0)
+        return -1;
+    from = v = *cuda_value(c, value);
+    ahead = shape->rank - from.shape.rank;
+    v.shape = *shape;
+    v.finite = 0;
+    for (int i = 0; i < shape->rank; i++)
+        v.strides[i] = i < ahead || from.shape.dims[i - ahead] == 1 ? 0 : from.strides[i - ahead];
+    return cuda_add_value(c, &v);
+}
+
 int cuda_reshape_view(const CudaValue *from, const GpudlShape *shape, CudaValue *to)
 {
     int old = 0, rank = from->shape.rank;

@@ -53,20 +53,6 @@ static int launch_depthwise(const CudaStep *s, const CudaRun *run)
 
 /* ---- operators --------------------------------------------------------------------------------------------------- */
 
-GpudlWindow cuda_window(const GpudlWindowAttrs *attrs)
-{
-    GpudlWindow window = {.n_spatial = attrs->n_spatial};
-
-    for (int i = 0; i < GPUDL_MAX_SPATIAL; i++) {
-        window.kernel[i] = attrs->kernel[i];
-        window.stride[i] = attrs->stride[i];
-        window.pad_begin[i] = attrs->pad_begin[i];
-        window.pad_end[i] = attrs->pad_end[i];
-        window.dilation[i] = attrs->dilation[i];
-    }
-    return window;
-}
-
 int cuda_lower_pool(CudaCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;

@@ -45,6 +45,20 @@ static int launch_indices(const CudaStep *s, const CudaRun *run)
                                      shape_of(run, s->y), &y, run->stream);
 }
 
+GpudlWindow cuda_window(const GpudlWindowAttrs *attrs)
+{
+    GpudlWindow window = {.n_spatial = attrs->n_spatial};
+
+    for (int i = 0; i < GPUDL_MAX_SPATIAL; i++) {
+        window.kernel[i] = attrs->kernel[i];
+        window.stride[i] = attrs->stride[i];
+        window.pad_begin[i] = attrs->pad_begin[i];
+        window.pad_end[i] = attrs->pad_end[i];
+        window.dilation[i] = attrs->dilation[i];
+    }
+    return window;
+}
+
 int cuda_lower_any_conv(CudaCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
