@@ -6,6 +6,7 @@
 #define GPUDL_ENGINE_CUDA_COMPILE_H
 
 #include "lower.h"
+#include "tune.h"
 
 /** What an engine's programs have in common. */
 typedef struct {

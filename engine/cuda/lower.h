@@ -5,9 +5,9 @@
 #ifndef GPUDL_ENGINE_CUDA_LOWER_H
 #define GPUDL_ENGINE_CUDA_LOWER_H
 
+#include "convs.h"
 #include "engine/graph/attrs.h"
 #include "program.h"
-#include "tune.h"
 #include "weights.h"
 
 /** Where a tensor is to be made: a slice of another one's value. */

@@ -12,9 +12,6 @@
 #define PLANS_PER_FORM 4
 #define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more */
 
-/* Of a line that says what is kept: network and problem. */
-#define STEP_ROOM 700
-
 /* A problem being worked on, by one thread. */
 typedef struct {
     CudaConv *conv;
@@ -46,52 +43,6 @@ typedef struct {
     int watched; /* runs on the thread that called build() */
 } Builder;
 
-/* ---- the list ---------------------------------------------------------------------------------------------------- */
-
-CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key)
-{
-    CudaConv *conv;
-
-    for (conv = convs->first; conv != NULL; conv = conv->next)
-        if (memcmp(&conv->key, key, sizeof *key) == 0)
-            return conv;
-    conv = calloc(1, sizeof *conv);
-    if (conv == NULL)
-        return NULL;
-    conv->key = *key;
-    conv->next = convs->first;
-    convs->first = conv;
-    return conv;
-}
-
-int cuda_convs_open_cache(CudaConvs *convs, const char *folder)
-{
-    const CudaDevice *device = convs->device;
-    char line[512];
-    int driver = 0;
-
-    if (folder == NULL || device->cudnn == NULL)
-        return 1;
-    device->driver->get_version(&driver);
-    snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, cuDNN %zu",
-             device->properties.name, device->properties.major, device->properties.minor,
-             device->properties.multiProcessorCount, driver, CUDART_VERSION, device->cudnn->get_version());
-    return cuda_cache_open(&convs->cache, folder, GPUDL_CUDA_TUNING_DIR, line);
-}
-
-void cuda_convs_clear(CudaConvs *convs)
-{
-    cuda_cache_close(&convs->cache);
-    while (convs->first != NULL) {
-        CudaConv *conv = convs->first;
-
-        convs->first = conv->next;
-        cuda_conv_settle(convs->device, conv);
-        cuda_conv_plan_free(convs->device, conv->plan);
-        free(conv);
-    }
-}
-
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
 /* Recommended plans: all that will be measured, or the first. */
@@ -120,67 +71,23 @@ static int is_unwanted(const GpudlHost *host)
     return host->cancelled(host->host) || host->closing(host->host);
 }
 
-/* An entry's plan; FALSE if the libraries that are here can't make it. */
-static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key, const CudaCacheEntry *entry,
-                      CudaConvPlan *plan)
-{
-    if (entry->form == CUDA_CONV_OWN)
-        return 1;
-    if (entry->form == CUDA_CONV_LT)
-        return cuda_lt_open(convs->device, convs->host) &&
-               cuda_lt_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    return cuda_conv_plan_load(convs->device, handle, entry->plan, entry->plan_bytes, plan);
-}
-
-/* The line of a problem in a network; of the problem alone where network is "". */
-static void step_text(const char *network, const CudaConvKey *key, char step[STEP_ROOM])
-{
-    const int n = snprintf(step, STEP_ROOM, "%s%s", network, network[0] != '\0' ? ": " : "");
-
-    cuda_conv_key_text(key, step + n, STEP_ROOM - (size_t)n);
-}
-
-static int read_cache(const CudaConvs *convs, const char *step, CudaCacheEntry *entry)
-{
-    return convs->cache.device != NULL && cuda_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, entry);
-}
-
-/* What is known of a problem in a network or anywhere, ready to run. */
-static void load_plan(const CudaConvs *convs, const char *network, cudnnHandle_t handle, Candidates *c)
-{
-    CudaCacheEntry entry;
-    char step[STEP_ROOM];
-
-    step_text(network, &c->conv->key, step);
-    if (!read_cache(convs, step, &entry))
-        return;
-    c->plans[0] = (CudaConvPlan){.form = CUDA_CONV_OWN};
-    c->is_known = load_entry(convs, handle, &c->conv->key, &entry, &c->plans[0]);
-    c->n = entry.plan != NULL && c->is_known;
-    c->plans[0].form = (CudaConvForm)entry.form;
-    memcpy(c->plans[0].name, entry.name, sizeof c->plans[0].name);
-    c->plans[0].ns = entry.ns;
-    free(entry.plan);
-}
-
 /* All that is known. What is tuned to the end begins anew where the choices inside the network have not been made,
  * since only the fastest plan of each problem is kept. Returns how many problems nothing is known of. */
 static uint32_t load_plans(CudaTuning *tuning, cudnnHandle_t handle)
 {
     const CudaConvs *convs = tuning->convs;
-    CudaCacheEntry entry;
     uint32_t unknown = tuning->n;
 
-    tuning->is_settled = tuning->network[0] != '\0' && read_cache(convs, tuning->network, &entry);
+    tuning->is_settled = tuning->network[0] != '\0' && cuda_convs_knows_network(convs, tuning->network);
     if (convs->measured && tuning->network[0] != '\0' && !tuning->is_settled)
         return unknown;
     for (uint32_t i = 0; i < tuning->n && !is_unwanted(convs->host); i++) {
         Candidates *c = &tuning->candidates[i];
 
-        if (tuning->is_settled)
-            load_plan(convs, tuning->network, handle, c);
-        if (!c->is_known)
-            load_plan(convs, "", handle, c);
+        c->is_known =
+            (tuning->is_settled && cuda_convs_recall(convs, tuning->network, handle, &c->conv->key, &c->plans[0])) ||
+            cuda_convs_recall(convs, "", handle, &c->conv->key, &c->plans[0]);
+        c->n = c->is_known && c->plans[0].form != CUDA_CONV_OWN;
         unknown -= (uint32_t)c->is_known;
     }
     return unknown;
@@ -189,50 +96,6 @@ static uint32_t load_plans(CudaTuning *tuning, cudnnHandle_t handle)
 int cuda_tuning_is_settled(const CudaTuning *tuning)
 {
     return tuning->is_settled;
-}
-
-static void keep_entry(const CudaConvs *convs, const char *step, const CudaCacheEntry *entry)
-{
-    static atomic_int told;
-    char message[512];
-
-    if (!cuda_cache_write(&convs->cache, step, entry, message, sizeof message) && atomic_exchange(&told, 1) == 0)
-        convs->host->log(convs->host->host, GPUDL_LOG_WARNING, message);
-}
-
-static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *conv)
-{
-    CudaCacheEntry entry = {.form = conv->form, .ns = conv->ns};
-
-    snprintf(entry.name, sizeof entry.name, "%s", conv->name);
-    if (conv->form == CUDA_CONV_LT)
-        entry.plan = cuda_lt_save(convs->device, &conv->lt, &entry.plan_bytes);
-    else if (conv->plan != NULL)
-        entry.plan = cuda_conv_plan_save(convs->device, conv->plan, &entry.plan_bytes);
-    if (conv->form == CUDA_CONV_OWN || entry.plan != NULL)
-        keep_entry(convs, step, &entry);
-    free(entry.plan);
-}
-
-void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const CudaConv *conv, int swapped)
-{
-    CudaCacheEntry entry;
-    char step[STEP_ROOM];
-
-    step_text(network, &conv->key, step);
-    if (!swapped && read_cache(convs, step, &entry)) {
-        free(entry.plan);
-        swapped = 1;
-    }
-    if (swapped)
-        keep_plan(convs, step, conv);
-}
-
-void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns)
-{
-    const CudaCacheEntry entry = {.form = CUDA_CONV_OWN, .ns = ns, .name = "settled"};
-
-    keep_entry(convs, network, &entry);
 }
 
 static void tell_watcher(const CudaTuning *tuning)
@@ -394,7 +257,6 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
                               GpudlFault *fault)
 {
     GpudlStatus status = cuda_trial_begin(trial, &c->conv->key, fault);
-    char step[STEP_ROOM];
 
     if (status != GPUDL_STATUS_OK)
         return status;
@@ -412,10 +274,8 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
     if (!c->best.chosen)
         take_own(&c->best);
     adopt(c);
-    if (convs->measured) {
-        step_text("", &c->conv->key, step);
-        keep_plan(convs, step, c->conv);
-    }
+    if (convs->measured)
+        cuda_convs_keep_plan(convs, c->conv);
     return status;
 }
 
@@ -488,7 +348,7 @@ GpudlStatus cuda_tuning_try(CudaTuning *tuning, uint64_t deadline_ns, int *done,
 
 static void name_missing(const CudaConvs *convs, int32_t batch, const char *what)
 {
-    char named[STEP_ROOM + 32];
+    char named[CUDA_STEP_ROOM + 32];
 
     snprintf(named, sizeof named, "batch %d: %s", (int)batch, what);
     convs->host->missing(convs->host->host, named);
@@ -496,7 +356,7 @@ static void name_missing(const CudaConvs *convs, int32_t batch, const char *what
 
 static void recall_one(const CudaConvs *convs, Candidates *c, GpudlOpenForecast *counted)
 {
-    char text[STEP_ROOM];
+    char text[CUDA_STEP_ROOM];
 
     if (c->is_known) {
         cuda_conv_take(c->conv, &c->plans[0]);

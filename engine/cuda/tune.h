@@ -3,20 +3,7 @@
 #ifndef GPUDL_ENGINE_CUDA_TUNE_H
 #define GPUDL_ENGINE_CUDA_TUNE_H
 
-#include "cache.h"
-#include "conv.h"
-
-/** An engine's convolutions; one for each problem, whichever program has it. */
-typedef struct {
-    CudaConv *first;
-    CudaDevice *device;
-    const GpudlHost *host;
-    int measured;    /* plans are chosen by their time, else the first that can be built is taken */
-    CudaCache cache; /* of choices by their time: read in both cases, written where they are measured */
-} CudaConvs;
-
-/** The problem's entry, added if there is none yet. NULL if there is no memory. */
-CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key);
+#include "convs.h"
 
 /**
  * Choosing plans for all that have none yet, in two parts. Building takes processors for seconds and may be done by any
@@ -49,15 +36,5 @@ void cuda_tuning_free(CudaTuning *tuning);
 /** After building: TRUE if the choices inside this network were made and kept, or there is none, so that there is none
  * to make. */
 int cuda_tuning_is_settled(const CudaTuning *tuning);
-
-/** Keeps that a network is settled, in so much time. */
-void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns);
-/** Keeps the conv's plan as the network's own choice; swapped FALSE: only if another one is kept as such. */
-void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const CudaConv *conv, int swapped);
-
-/** Opens the cache of the convs' device; folder NULL, or a device that does without libraries and so has no choice:
- * nothing is read or kept. FALSE if there is no memory. */
-int cuda_convs_open_cache(CudaConvs *convs, const char *folder);
-void cuda_convs_clear(CudaConvs *convs);
 
 #endif

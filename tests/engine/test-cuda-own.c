@@ -83,12 +83,35 @@ static void set_up(Fixture *f, gconstpointer data)
     f->second = cuda_convs_add(&f->convs, &key);
 }
 
+static void remove_all(const gchar *path)
+{
+    GDir *folder = g_dir_open(path, 0, NULL);
+    const gchar *name;
+
+    while (folder != NULL && (name = g_dir_read_name(folder)) != NULL) {
+        g_autofree gchar *inside = g_build_filename(path, name, NULL);
+
+        remove_all(inside);
+    }
+    g_clear_pointer(&folder, g_dir_close);
+    g_assert_cmpint(g_remove(path), ==, 0);
+}
+
+/* Nothing was kept. */
+static void check_empty(const gchar *path)
+{
+    GDir *folder = g_dir_open(path, 0, NULL);
+
+    g_assert_null(g_dir_read_name(folder));
+    g_dir_close(folder);
+}
+
 static void tear_down(Fixture *f, gconstpointer data)
 {
     (void)data;
     cuda_convs_clear(&f->convs);
     g_assert_cmpint(entered, ==, 0);
-    g_assert_cmpint(g_rmdir(f->folder), ==, 0); /* which is empty */
+    remove_all(f->folder);
     g_free(f->folder);
 }
 
@@ -130,6 +153,7 @@ static void test_tuning(Fixture *f, gconstpointer data)
     g_assert_true(cuda_tuning_is_settled(tuning));
     cuda_tuning_free(tuning);
     check_chosen(f);
+    check_empty(f->folder);
 }
 
 static void test_forecast(Fixture *f, gconstpointer data)
@@ -144,21 +168,43 @@ static void test_forecast(Fixture *f, gconstpointer data)
     g_assert_cmpuint(forecast.n_known, ==, 0);
     cuda_tuning_free(tuning);
     check_chosen(f);
+    check_empty(f->folder);
 }
 
+/* What was chosen with libraries is not known without, and nothing is added to it. */
 static void test_cache(Fixture *f, gconstpointer data)
 {
-    CudaTuning *tuning = begin(f);
+    CudaConvs with = {.device = &f->device, .host = &host, .measured = 1};
+    CudaConvPlan plan = {.ns = 7};
+    CudaTuning *tuning;
 
     (void)data;
-    g_assert_null(f->convs.cache.device);
-    g_assert_null(f->convs.cache.folder);
+    f->device.cudnn = &cudnn;
+    g_assert_true(cuda_convs_open_cache(&with, f->folder));
+    g_assert_nonnull(strstr(with.cache.device, "cuDNN 91902"));
+    f->first->form = CUDA_CONV_OWN;
+    f->first->ns = 5000;
+    g_assert_false(cuda_convs_recall(&with, "", NULL, &f->first->key, &plan));
+    cuda_convs_keep_plan(&with, f->first);
+    cuda_convs_keep_network(&with, "a network", 1000);
+    g_assert_true(cuda_convs_recall(&with, "", NULL, &f->first->key, &plan));
+    g_assert_cmpint(plan.form, ==, CUDA_CONV_OWN);
+    g_assert_cmpfloat(plan.ns, ==, 5000);
+    g_assert_false(cuda_convs_recall(&with, "", NULL, &f->second->key, &plan));
+    g_assert_false(cuda_convs_recall(&with, "a network", NULL, &f->first->key, &plan));
+    g_assert_true(cuda_convs_knows_network(&with, "a network"));
+    f->device.cudnn = NULL;
+    tuning = begin(f);
+    g_assert_false(cuda_convs_recall(&f->convs, "", NULL, &f->first->key, &plan));
+    g_assert_false(cuda_convs_knows_network(&f->convs, "a network"));
+    cuda_convs_keep_plan(&f->convs, f->second);
     cuda_convs_keep_choice(&f->convs, "a network", f->first, 1);
-    cuda_convs_keep_network(&f->convs, "a network", 1000);
+    cuda_convs_keep_network(&f->convs, "another", 1000);
+    g_assert_false(cuda_convs_recall(&with, "", NULL, &f->second->key, &plan));
+    g_assert_false(cuda_convs_recall(&with, "a network", NULL, &f->first->key, &plan));
+    g_assert_false(cuda_convs_knows_network(&with, "another"));
     cuda_tuning_free(tuning);
-    f->device.cudnn = &cudnn; /* as is tried here, it is a matter of that */
-    g_assert_true(cuda_convs_open_cache(&f->convs, f->folder));
-    g_assert_nonnull(strstr(f->convs.cache.device, "cuDNN 91902"));
+    cuda_convs_clear(&with);
 }
 
 static void test_handles(Fixture *f, gconstpointer data)

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convs.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "choice.h"
+#include "lt.h"
+
+/* ---- the list ---------------------------------------------------------------------------------------------------- */
+
+CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key)
+{
+    CudaConv *conv;
+
+    for (conv = convs->first; conv != NULL; conv = conv->next)
+        if (memcmp(&conv->key, key, sizeof *key) == 0)
+            return conv;
+    conv = calloc(1, sizeof *conv);
+    if (conv == NULL)
+        return NULL;
+    conv->key = *key;
+    conv->next = convs->first;
+    convs->first = conv;
+    return conv;
+}
+
+int cuda_convs_open_cache(CudaConvs *convs, const char *folder)
+{
+    const CudaDevice *device = convs->device;
+    char line[512];
+    int driver = 0;
+
+    if (folder == NULL || device->cudnn == NULL)
+        return 1;
+    device->driver->get_version(&driver);
+    snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, cuDNN %zu",
+             device->properties.name, device->properties.major, device->properties.minor,
+             device->properties.multiProcessorCount, driver, CUDART_VERSION, device->cudnn->get_version());
+    return cuda_cache_open(&convs->cache, folder, GPUDL_CUDA_TUNING_DIR, line);
+}
+
+void cuda_convs_clear(CudaConvs *convs)
+{
+    cuda_cache_close(&convs->cache);
+    while (convs->first != NULL) {
+        CudaConv *conv = convs->first;
+
+        convs->first = conv->next;
+        cuda_conv_settle(convs->device, conv);
+        cuda_conv_plan_free(convs->device, conv->plan);
+        free(conv);
+    }
+}
+
+/* ---- what is kept ------------------------------------------------------------------------------------------------ */
+
+/* An entry's plan; FALSE if the libraries that are here can't make it. */
+static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key, const CudaCacheEntry *entry,
+                      CudaConvPlan *plan)
+{
+    if (entry->form == CUDA_CONV_OWN)
+        return 1;
+    if (entry->form == CUDA_CONV_LT)
+        return cuda_lt_open(convs->device, convs->host) &&
+               cuda_lt_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
+    return cuda_conv_plan_load(convs->device, handle, entry->plan, entry->plan_bytes, plan);
+}
+
+/* The line of a problem in a network; of the problem alone where network is "". */
+static void step_text(const char *network, const CudaConvKey *key, char step[CUDA_STEP_ROOM])
+{
+    const int n = snprintf(step, CUDA_STEP_ROOM, "%s%s", network, network[0] != '\0' ? ": " : "");
+
+    cuda_conv_key_text(key, step + n, CUDA_STEP_ROOM - (size_t)n);
+}
+
+static int read_cache(const CudaConvs *convs, const char *step, CudaCacheEntry *entry)
+{
+    return convs->cache.device != NULL && cuda_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, entry);
+}
+
+int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t handle, const CudaConvKey *key,
+                      CudaConvPlan *plan)
+{
+    CudaCacheEntry entry;
+    char step[CUDA_STEP_ROOM];
+    int is_known;
+
+    step_text(network, key, step);
+    if (!read_cache(convs, step, &entry))
+        return 0;
+    *plan = (CudaConvPlan){.form = CUDA_CONV_OWN};
+    is_known = load_entry(convs, handle, key, &entry, plan);
+    plan->form = (CudaConvForm)entry.form;
+    memcpy(plan->name, entry.name, sizeof plan->name);
+    plan->ns = entry.ns;
+    free(entry.plan);
+    return is_known;
+}
+
+int cuda_convs_knows_network(const CudaConvs *convs, const char *network)
+{
+    CudaCacheEntry entry;
+
+    if (!read_cache(convs, network, &entry))
+        return 0;
+    free(entry.plan);
+    return 1;
+}
+
+static void keep_entry(const CudaConvs *convs, const char *step, const CudaCacheEntry *entry)
+{
+    static atomic_int told;
+    char message[512];
+
+    if (!cuda_cache_write(&convs->cache, step, entry, message, sizeof message) && atomic_exchange(&told, 1) == 0)
+        convs->host->log(convs->host->host, GPUDL_LOG_WARNING, message);
+}
+
+static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *conv)
+{
+    CudaCacheEntry entry = {.form = conv->form, .ns = conv->ns};
+
+    snprintf(entry.name, sizeof entry.name, "%s", conv->name);
+    if (conv->form == CUDA_CONV_LT)
+        entry.plan = cuda_lt_save(convs->device, &conv->lt, &entry.plan_bytes);
+    else if (conv->plan != NULL)
+        entry.plan = cuda_conv_plan_save(convs->device, conv->plan, &entry.plan_bytes);
+    if (conv->form == CUDA_CONV_OWN || entry.plan != NULL)
+        keep_entry(convs, step, &entry);
+    free(entry.plan);
+}
+
+void cuda_convs_keep_plan(const CudaConvs *convs, const CudaConv *conv)
+{
+    char step[CUDA_STEP_ROOM];
+
+    step_text("", &conv->key, step);
+    keep_plan(convs, step, conv);
+}
+
+void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const CudaConv *conv, int swapped)
+{
+    CudaCacheEntry entry;
+    char step[CUDA_STEP_ROOM];
+
+    step_text(network, &conv->key, step);
+    if (!swapped && read_cache(convs, step, &entry)) {
+        free(entry.plan);
+        swapped = 1;
+    }
+    if (swapped)
+        keep_plan(convs, step, conv);
+}
+
+void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns)
+{
+    const CudaCacheEntry entry = {.form = CUDA_CONV_OWN, .ns = ns, .name = "settled"};
+
+    keep_entry(convs, network, &entry);
+}

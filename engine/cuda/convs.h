@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** The convolutions of an engine, and what is kept of the plans that they were given. */
+#ifndef GPUDL_ENGINE_CUDA_CONVS_H
+#define GPUDL_ENGINE_CUDA_CONVS_H
+
+#include "cache.h"
+#include "conv.h"
+
+/** Of a line that says what is kept: network and problem. */
+#define CUDA_STEP_ROOM 700
+
+/** An engine's convolutions; one for each problem, whichever program has it. */
+typedef struct {
+    CudaConv *first;
+    CudaDevice *device;
+    const GpudlHost *host;
+    int measured;    /* plans are chosen by their time, else the first that can be built is taken */
+    CudaCache cache; /* of choices by their time: read in both cases, written where they are measured */
+} CudaConvs;
+
+/** The problem's entry, added if there is none yet. NULL if there is no memory. */
+CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key);
+
+/** Opens the cache of the convs' device; folder NULL, or a device that does without libraries and so has no choice:
+ * nothing is read or kept. FALSE if there is no memory. */
+int cuda_convs_open_cache(CudaConvs *convs, const char *folder);
+void cuda_convs_clear(CudaConvs *convs);
+
+/** What is known of a problem inside a network or, where that is "", anywhere, ready to run; FALSE if nothing is, or
+ * the libraries that are here can't make it. In the device's context, handle under its lock. */
+int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t handle, const CudaConvKey *key,
+                      CudaConvPlan *plan);
+/** TRUE if it was kept that a network is settled. */
+int cuda_convs_knows_network(const CudaConvs *convs, const char *network);
+
+/** Keeps the conv's plan as the fastest alone. */
+void cuda_convs_keep_plan(const CudaConvs *convs, const CudaConv *conv);
+/** Keeps that a network is settled, in so much time. */
+void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns);
+/** Keeps the conv's plan as the network's own choice; swapped FALSE: only if another one is kept as such. */
+void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const CudaConv *conv, int swapped);
+
+#endif
