@@ -385,6 +385,12 @@ static void remove_folder(const gchar *folder)
         printf("# %s is left\n", folder);
 }
 
+/* With our own kernels alone there is nothing to choose. */
+static gboolean has_libraries(void)
+{
+    return g_strcmp0(g_getenv("GPUDL_CUDA_LIBS"), "0") != 0;
+}
+
 /* Session and forecast of it; FALSE after telling what went wrong. */
 static gboolean load_and_foresee(GpudlModel *model, const GpudlSessionConfig *config, const gchar *name,
                                  guint64 memory[2], GpudlForecast **forecast)
@@ -393,6 +399,11 @@ static gboolean load_and_foresee(GpudlModel *model, const GpudlSessionConfig *co
     g_autoptr(GpudlSession) session = gpudl_session_acquire(model, config, NULL, &error);
 
     if (session != NULL && gpudl_session_settle(session, NULL, NULL, NULL, &error)) {
+        const gchar *device = gpudl_session_get_device_name(session);
+
+        say((strstr(device, "cuDNN") != NULL) == has_libraries() &&
+                (strstr(device, "own kernels") != NULL) != has_libraries(),
+            "%s is computed by %s", name, device);
         gpudl_session_get_memory(session, &memory[0], &memory[1]);
         g_clear_pointer(&session, gpudl_session_unref);
         *forecast = gpudl_session_forecast(model, config, NULL, &error);
@@ -418,9 +429,9 @@ static void check_kept(GpudlModel *model, const gchar *name, GpudlAutotune first
     guint64 memory[2] = {0};
 
     if (before != NULL && load_and_foresee(model, &config, name, memory, &tuned)) {
-        say(before->n_choices > 0 && before->n_known == 0 && g_strv_length(before->missing) == before->n_choices &&
-                tuned->n_choices == before->n_choices && tuned->n_known == tuned->n_choices &&
-                tuned->missing[0] == NULL,
+        say((before->n_choices > 0) == has_libraries() && before->n_known == 0 &&
+                g_strv_length(before->missing) == before->n_choices && tuned->n_choices == before->n_choices &&
+                tuned->n_known == tuned->n_choices && tuned->missing[0] == NULL,
             "%s %s: %u of %u choices known before, %u of %u after", name,
             first == GPUDL_AUTOTUNE_FULL ? "tuned" : "tuned in idle time", before->n_known, before->n_choices,
             tuned->n_known, tuned->n_choices);
