@@ -59,6 +59,7 @@ typedef struct {
     int built; /* under built_lock */
 } CudaEngine;
 
+/* open.c */
 /** An engine without programs yet, its cache open; cuda_close() frees it. In the device's context. NULL with *fault. */
 CudaEngine *cuda_engine_new(CudaDevice *device, const GpudlHost *host, const GpudlOpenParams *params,
                             GpudlFault *fault);
@@ -69,6 +70,20 @@ GpudlStatus cuda_open(void *device, const GpudlHost *host, const GpudlOpenParams
                       GpudlEngineInfo *info, GpudlFault *fault);
 void cuda_close(void *engine);
 
+/* buckets.c */
+/** Bytes of a plan's results, as the host reads them. */
+uint64_t cuda_output_bytes(const GpudlPlan *plan);
+/** Captures the bucket's program with the copies of its outputs on a slot. first: kernels may not be loaded yet, so it
+ * is run once before. Under the device's lock. */
+GpudlStatus cuda_capture(CudaEngine *engine, const CudaBucket *bucket, uint32_t slot, int first, cudaGraphExec_t *exec,
+                         GpudlFault *fault);
+CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t slot);
+/** A batch size's program, from beginning to end on this thread; who waits for open() is told that this is part of
+ * parts. parts 0: nobody waits. In the device's context. NULL with *status and *fault. */
+CudaProgram *cuda_engine_compile(CudaEngine *engine, int64_t batch, int part, int parts, GpudlStatus *status,
+                                 GpudlFault *fault);
+/** Its graphs, memory and program. */
+void cuda_bucket_free(CudaBucket *bucket);
 /** The smallest bucket that holds n frames; NULL if there is none. exact: of just that size. */
 CudaBucket *cuda_engine_bucket(CudaEngine *engine, int64_t n, int exact);
 /** The one of just this batch among the others, compiled on first demand. Under the engine's lock, in the device's
@@ -96,11 +111,6 @@ GpudlStatus cuda_wait(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFau
 /** Puts one frame's dense planar float32 values, on the device, where the program's input has frame i. Status of the
  * launcher. */
 int cuda_put_values(const CudaRun *run, uint32_t i, const float *values);
-/** Captures the bucket's program with the copies of its outputs on a slot. first: kernels may not be loaded yet, so it
- * is run once before. Under the device's lock. */
-GpudlStatus cuda_capture(CudaEngine *engine, const CudaBucket *bucket, uint32_t slot, int first, cudaGraphExec_t *exec,
-                         GpudlFault *fault);
-CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t slot);
 
 /* whole.c */
 GpudlStatus cuda_run_tensors(void *engine, uint32_t slot, int64_t batch, const void *const *inputs,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Executions: graphs, submit() and wait(). */
+/* Executions: submit() and wait(). */
 #include <time.h>
 
 #include "engine.h"
@@ -11,57 +11,6 @@
 #define LATE_NS 100000u
 #define NAP_NS 20000u
 #define LONGEST_NS 10000000u
-
-CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t slot)
-{
-    return (CudaRun){.program = bucket->program,
-                     .device = engine->shared.device,
-                     .workspace = bucket->workspace != NULL ? bucket->workspace : engine->slots[slot].workspace,
-                     .outputs = bucket->outputs != NULL ? bucket->outputs : engine->slots[slot].outputs,
-                     .stream = engine->slots[slot].stream,
-                     .handle = engine->shared.device->handles[0]};
-}
-
-/* ---- graphs ------------------------------------------------------------------------------------------------------ */
-
-GpudlStatus cuda_capture(CudaEngine *engine, const CudaBucket *bucket, uint32_t slot, int first, cudaGraphExec_t *exec,
-                         GpudlFault *fault)
-{
-    CudaDevice *device = engine->shared.device;
-    CudaRun run = cuda_run_on(engine, bucket, slot);
-    cudaGraph_t graph = NULL;
-    cudaError_t error;
-    GpudlStatus bound;
-    uint32_t failed = 0;
-    int status = 0;
-
-    *exec = NULL;
-    bound = cuda_bind(device, run.stream, fault);
-    if (bound != GPUDL_STATUS_OK)
-        return bound;
-    run.handle = device->handles[0];
-    /* once outside: kernels that are loaded at their first launch can't be while capturing */
-    if (first)
-        status = cuda_program_queue(&run, 0, run.program->n_frame_steps, &failed);
-    if (status != 0)
-        return cuda_program_fault(&run, failed, status, fault);
-    error = cudaStreamSynchronize(run.stream);
-    if (error == cudaSuccess)
-        error = cudaStreamBeginCapture(run.stream, cudaStreamCaptureModeThreadLocal);
-    if (error != cudaSuccess)
-        return cuda_fail(device, fault, error, "the first run of batch %lld", (long long)bucket->program->plan->batch);
-    status = cuda_program_queue(&run, 0, run.program->n_frame_steps, &failed);
-    error = cudaStreamEndCapture(run.stream, &graph);
-    if (error == cudaSuccess && status == 0)
-        error = cudaGraphInstantiate(exec, graph, 0);
-    if (graph != NULL)
-        cudaGraphDestroy(graph);
-    if (status != 0)
-        return cuda_program_fault(&run, failed, status, fault);
-    return error == cudaSuccess ? GPUDL_STATUS_OK
-                                : cuda_fail(device, fault, error, "capturing the graph of batch %lld",
-                                            (long long)bucket->program->plan->batch);
-}
 
 /* ---- inputs ------------------------------------------------------------------------------------------------------ */
 
