@@ -218,7 +218,7 @@ static const char description[] =
     "What is known already is not measured again. The cache is $GPUDL_CACHE_DIR, else gpudl in the user's cache "
     "folder;\n"
     "read beside it, never written, is share/gpudl/cache of the installation.\n"
-    "With GPUDL_CUDA_LIBS=0 in the environment a GPU runs networks without cuDNN and cuBLASLt, several times slower: "
+    "With GPUDL_CUDA_LIBS=0 in the environment a GPU runs networks without cuDNN and cuBLASLt, many times slower: "
     "then\n"
     "there is nothing to tune.\n\n"
     "With --check nothing is tuned or written; the exit status is 0 where a start would be warm and 3 where not, with "
