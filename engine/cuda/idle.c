@@ -68,17 +68,19 @@ static GpudlStatus end_compilation(CudaEngine *engine, GpudlFault *fault)
     GpudlStatus status = GPUDL_STATUS_OK;
     CudaCompilation *compilation = engine->pending;
     CudaProgram *program;
+    int known;
 
     engine->pending = NULL;
     program = cuda_compile_end(compilation, &status, fault);
     if (program == NULL)
         return status;
-    if (program->work_bytes > engine->work_bytes ||
-        (engine->n_buckets == GPUDL_MAX_BUCKETS && cuda_engine_bucket(engine, program->plan->batch, 1) == NULL)) {
+    known = cuda_engine_bucket(engine, program->plan->batch, 1) != NULL;
+    if (program->work_bytes > engine->work_bytes || (engine->n_buckets == GPUDL_MAX_BUCKETS && !known)) {
         gpudl_module_fail(fault, GPUDL_STATUS_UNSUPPORTED,
-                          "batch %lld takes %llu bytes of work memory, more than the engine's %llu",
-                          (long long)program->plan->batch, (unsigned long long)program->work_bytes,
-                          (unsigned long long)engine->work_bytes);
+                          "batch %lld %s: it would take %llu bytes of work memory, more than the session's %llu",
+                          (long long)program->plan->batch,
+                          known ? "keeps its first choices, what was measured is for the next session" : "is left out",
+                          (unsigned long long)program->work_bytes, (unsigned long long)engine->work_bytes);
         cuda_program_free(program);
         return GPUDL_STATUS_UNSUPPORTED;
     }

@@ -71,6 +71,20 @@ static GpudlStatus fail_lt(const CudaRun *run, const char *node, const CudaStep 
     return gpudl_module_fail(fault, GPUDL_STATUS_BACKEND, "node '%s' by %s: %s", node, step->what, name);
 }
 
+/* Of what a step reads and writes, the largest. */
+static int64_t most_elements(const CudaProgram *program, const CudaStep *step)
+{
+    const int32_t values[] = {step->x, step->y, step->w, step->bias, step->z};
+    int64_t most = 0;
+
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        const int64_t n = values[i] >= 0 ? gpudl_shape_elements(&program->values[values[i]].shape) : 0;
+
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
 GpudlStatus cuda_program_fault(const CudaRun *run, uint32_t step, int status, GpudlFault *fault)
 {
     const CudaStep *s = &run->program->steps[step];
@@ -83,6 +97,12 @@ GpudlStatus cuda_program_fault(const CudaRun *run, uint32_t step, int status, Gp
                                s->what);
     if (status > 0)
         return cuda_fail(run->device, fault, (cudaError_t)status, "node '%s' by %s", name, s->what);
+    if (status == GPUDL_KERNEL_SHAPE && most_elements(run->program, s) > INT32_MAX)
+        return gpudl_module_fail(fault, GPUDL_STATUS_UNSUPPORTED,
+                                 "backend cuda can't run node '%s' by %s: a tensor of %lld elements at batch %lld, "
+                                 "expected at most %d; use a smaller batch, or backend cpu",
+                                 name, s->what, (long long)most_elements(run->program, s),
+                                 (long long)run->program->plan->batch, INT32_MAX);
     return gpudl_module_fail(fault, GPUDL_STATUS_BACKEND, "node '%s' by %s: %s", name, s->what,
                              gpudl_kernel_status_text(status));
 }
