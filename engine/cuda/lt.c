@@ -127,9 +127,13 @@ int cuda_lt_open(CudaDevice *device, const GpudlHost *host)
 
 void cuda_lt_describe(const CudaDevice *device, char *text, size_t room)
 {
-    const CudaLt *lt = device->lt;
-    const size_t version = lt != NULL && lt->is_usable ? lt->f.get_version() : 0;
+    const CudaLt *lt;
+    size_t version;
 
+    pthread_mutex_lock(&lock);
+    lt = device->lt;
+    pthread_mutex_unlock(&lock);
+    version = lt != NULL && lt->is_usable ? lt->f.get_version() : 0;
     if (version > 0)
         snprintf(text, room, ", cuBLASLt %zu.%zu.%zu", version / 10000, version % 10000 / 100, version % 100);
     else

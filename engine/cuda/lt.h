@@ -23,7 +23,7 @@ int cuda_lt_open(CudaDevice *device, const GpudlHost *host);
 void cuda_lt_close(CudaDevice *device);
 
 /** What is known of it, to be put behind a list of libraries: ", cuBLASLt 13.1.0", that it can't be used, or "" if
- * nothing has asked for it. Not beside cuda_lt_open(). */
+ * nothing has asked for it. Any thread, as other sessions on the device may be opening it. */
 void cuda_lt_describe(const CudaDevice *device, char *text, size_t room);
 
 /* All below: after cuda_lt_open() has returned TRUE, in the device's context, any thread. */
