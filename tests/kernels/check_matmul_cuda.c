@@ -37,25 +37,13 @@ static GpudlTensorView reference(const Extents *e, const GpudlTensorView *a, con
     return y;
 }
 
-static GpudlTensorView magnitude_of(const GpudlTensorView *x)
-{
-    const GpudlTensorView y = strided_room(GPUDL_DTYPE_F64, &x->shape);
-
-    for (int64_t i = 0; i < gpudl_shape_elements(&x->shape); i++)
-        ((double *)y.data)[i] = fabs(((const double *)x->data)[i]);
-    return y;
-}
-
-static GpudlDType floating(void)
-{
-    return device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
-}
-
 static void check_floats(int number, int special)
 {
     const Extents e = (device_case(number, "product"), random_extents());
-    const Strided a = strided_input(floating(), &e.a, special), b = strided_input(floating(), &e.b, special),
-                  c = strided_input(floating(), &e.y, special), y = strided_output(floating(), &e.y);
+    const Strided a = strided_input(strided_float_type(), &e.a, special),
+                  b = strided_input(strided_float_type(), &e.b, special),
+                  c = strided_input(strided_float_type(), &e.y, special),
+                  y = strided_output(strided_float_type(), &e.y);
     const int added = (int)device_int(0, 1);
     const GpudlGemm params = {0,
                               0,
@@ -63,8 +51,9 @@ static void check_floats(int number, int special)
                               device_int(0, 1) ? 1 : (float)device_real(-2, 2),
                               {device_int(0, 1) ? GPUDL_ACT_RELU : GPUDL_ACT_NONE, 0, 0}};
     const GpudlTensorView av = strided_dense(&a, GPUDL_DTYPE_F64), bv = strided_dense(&b, GPUDL_DTYPE_F64),
-                          cv = strided_dense(&c, GPUDL_DTYPE_F64), am = magnitude_of(&av), bm = magnitude_of(&bv),
-                          expected = reference(&e, &av, &bv), magnitude = reference(&e, &am, &bm);
+                          cv = strided_dense(&c, GPUDL_DTYPE_F64), am = strided_magnitude(&av),
+                          bm = strided_magnitude(&bv), expected = reference(&e, &av, &bv),
+                          magnitude = reference(&e, &am, &bm);
 
     device_note(", k %d alpha %g beta %g act %d", e.k, (double)params.alpha, added ? (double)params.beta : 0.,
                 params.act.kind);

@@ -14,16 +14,6 @@ static GpudlDType integer(void)
     return (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_U64);
 }
 
-static GpudlDType floating(void)
-{
-    return device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
-}
-
-static int is_float(GpudlDType dtype)
-{
-    return dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_F32;
-}
-
 static GpudlAct integer_act(void)
 {
     const GpudlAct acts[] = {
@@ -63,19 +53,19 @@ static void choose_types(GpudlBinaryOp op, GpudlDType *a, GpudlDType *b, GpudlDT
     } else if (op >= GPUDL_BINARY_EQUAL) {
         *y = GPUDL_DTYPE_BOOL;
         if (floats) {
-            *a = floating();
-            *b = floating();
+            *a = strided_float_type();
+            *b = strided_float_type();
         }
     } else if ((op == GPUDL_BINARY_MOD || op == GPUDL_BINARY_FMOD) && floats) {
-        *a = floating();
-        *b = floating();
-        *y = floating();
+        *a = strided_float_type();
+        *b = strided_float_type();
+        *y = strided_float_type();
     } else if (op == GPUDL_BINARY_POW) {
         const int kind = (int)device_int(0, 2);
 
-        *b = kind == 0 ? floating() : integer();
-        *a = kind == 1 ? floating() : *a;
-        *y = kind == 1 ? floating() : *a;
+        *b = kind == 0 ? strided_float_type() : integer();
+        *a = kind == 1 ? strided_float_type() : *a;
+        *y = kind == 1 ? strided_float_type() : *a;
     }
 }
 
@@ -118,27 +108,28 @@ static void test_binary(void)
         int floats;
 
         choose_types(op, &a, &b, &y);
-        floats = is_float(a) || is_float(b);
+        floats = strided_is_float(a) || strided_is_float(b);
         if (floats || op >= GPUDL_BINARY_EQUAL)
             act.kind = GPUDL_ACT_NONE;
         as = strided_input(a, &shape, 1);
         right = strided_room(b, &shape);
         bs = strided_input(b, &shape, 1);
-        if (!is_float(b) && (op == GPUDL_BINARY_DIV || op == GPUDL_BINARY_MOD || op == GPUDL_BINARY_FMOD)) {
+        if (!strided_is_float(b) && (op == GPUDL_BINARY_DIV || op == GPUDL_BINARY_MOD || op == GPUDL_BINARY_FMOD)) {
             right = strided_dense(&bs, b);
             avoid_zero(&right);
             bs = strided_input_of(b, &shape, right.data);
         }
-        if (op == GPUDL_BINARY_POW && !is_float(a) && !is_float(b)) { /* 0 to a negative power is refused as well */
+        if (op == GPUDL_BINARY_POW && !strided_is_float(a) &&
+            !strided_is_float(b)) { /* 0 to a negative power is refused as well */
             left = strided_dense(&as, a);
             avoid_zero(&left);
             as = strided_input_of(a, &shape, left.data);
         }
         ys = strided_output(y, &shape);
         device_note(", op %d act %d %g", op, act.kind, (double)act.alpha);
-        left = strided_dense(&as, is_float(a) && floats ? GPUDL_DTYPE_F64 : a);
-        right = strided_dense(&bs, is_float(b) && floats ? GPUDL_DTYPE_F64 : b);
-        expected = strided_room(is_float(y) ? GPUDL_DTYPE_F64 : y, &shape);
+        left = strided_dense(&as, strided_is_float(a) && floats ? GPUDL_DTYPE_F64 : a);
+        right = strided_dense(&bs, strided_is_float(b) && floats ? GPUDL_DTYPE_F64 : b);
+        expected = strided_room(strided_is_float(y) ? GPUDL_DTYPE_F64 : y, &shape);
         if (gpudl_binary_ref(op, &act, &left, &right, &expected, NULL) != 0)
             device_fail("the reference refuses");
         device_done(gpudl_typed_binary_cuda(op, &act, &shape, &as.strided, &bs.strided, &ys.strided, NULL));
@@ -155,7 +146,8 @@ static void test_where(void)
     for (int number = 0; number < device_cases(200); number++) {
         const int mixed = (device_case(number, "where"), (int)device_int(0, 1));
         const GpudlDType dtype = (GpudlDType)device_int(GPUDL_DTYPE_F32, GPUDL_DTYPE_LAST),
-                         a = mixed ? floating() : dtype, b = mixed ? floating() : dtype, y = mixed ? floating() : dtype;
+                         a = mixed ? strided_float_type() : dtype, b = mixed ? strided_float_type() : dtype,
+                         y = mixed ? strided_float_type() : dtype;
         const GpudlShape shape = strided_shape(0, 6, MOST);
         const Strided condition = strided_input(GPUDL_DTYPE_BOOL, &shape, 0), as = strided_input(a, &shape, 1),
                       bs = strided_input(b, &shape, 1), ys = strided_output(y, &shape);
@@ -175,8 +167,9 @@ static void test_cast(void)
     for (int number = 0; number < device_cases(400); number++) {
         const GpudlDType from =
             (device_case(number, "cast"),
-             device_int(0, 2) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : floating());
-        const GpudlDType to = device_int(0, 2) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : floating();
+             device_int(0, 2) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : strided_float_type());
+        const GpudlDType to =
+            device_int(0, 2) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : strided_float_type();
         const GpudlShape shape = strided_shape(0, 6, MOST);
         const Strided x = strided_input(from, &shape, 1), y = strided_output(to, &shape);
         const GpudlTensorView dense = strided_dense(&x, from), expected = strided_room(to, &shape);

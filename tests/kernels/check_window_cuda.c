@@ -7,11 +7,6 @@
 #include "tests/kernels/device.h"
 #include "tests/kernels/strided.h"
 
-static GpudlDType floating(void)
-{
-    return device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
-}
-
 /* A window, and extents of x and y that have at least one position of it. */
 static GpudlWindow random_window(GpudlShape *xs, GpudlShape *ys)
 {
@@ -43,15 +38,6 @@ static GpudlWindow random_window(GpudlShape *xs, GpudlShape *ys)
     return w;
 }
 
-static GpudlTensorView magnitude_of(const GpudlTensorView *x)
-{
-    const GpudlTensorView y = strided_room(GPUDL_DTYPE_F64, &x->shape);
-
-    for (int64_t i = 0; i < gpudl_shape_elements(&x->shape); i++)
-        ((double *)y.data)[i] = fabs(((const double *)x->data)[i]);
-    return y;
-}
-
 static void check_conv(int number, int special)
 {
     static const GpudlAct none = {GPUDL_ACT_NONE, 0, 0};
@@ -69,18 +55,18 @@ static void check_conv(int number, int special)
     ys.dims[1] = ws.dims[0] = bs.dims[0] = group * device_int(1, 9);
     for (int d = 0; d < window.n_spatial; d++)
         ws.dims[2 + d] = window.kernel[GPUDL_MAX_SPATIAL - window.n_spatial + d];
-    x = strided_input(floating(), &xs, special);
-    w = strided_input(floating(), &ws, special);
-    bias = strided_input(floating(), &bs, 0);
-    z = strided_input(floating(), &ys, 0);
-    y = strided_output(floating(), &ys);
+    x = strided_input(strided_float_type(), &xs, special);
+    w = strided_input(strided_float_type(), &ws, special);
+    bias = strided_input(strided_float_type(), &bs, 0);
+    z = strided_input(strided_float_type(), &ys, 0);
+    y = strided_output(strided_float_type(), &ys);
     device_note(", group %d act %d bias %d z %d", group, act.kind, has_bias, has_z);
     xv = strided_dense(&x, GPUDL_DTYPE_F64);
     wv = strided_dense(&w, GPUDL_DTYPE_F64);
     bv = strided_dense(&bias, GPUDL_DTYPE_F64);
     zv = strided_dense(&z, GPUDL_DTYPE_F64);
-    xm = magnitude_of(&xv);
-    wm = magnitude_of(&wv);
+    xm = strided_magnitude(&xv);
+    wm = strided_magnitude(&wv);
     expected = strided_room(GPUDL_DTYPE_F64, &ys);
     magnitude = strided_room(GPUDL_DTYPE_F64, &ys);
     if (gpudl_conv_ref(&xv, &wv, has_bias ? &bv : NULL, has_z ? &zv : NULL, &window, group, &act, &expected, NULL) !=
@@ -117,8 +103,9 @@ static void test_pool(void)
         const GpudlWindow window = random_window(&xs, &ys);
         const GpudlPoolKind kind = (GpudlPoolKind)device_int(0, GPUDL_POOL_AVERAGE_PAD);
         const int integers = kind == GPUDL_POOL_MAX && device_int(0, 1);
-        const GpudlDType from = integers ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : floating(),
-                         to = integers ? from : floating();
+        const GpudlDType from =
+                             integers ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : strided_float_type(),
+                         to = integers ? from : strided_float_type();
         const GpudlDType wide = integers ? from : GPUDL_DTYPE_F64;
         GpudlTensorView dense, expected;
         Strided x, y;
@@ -146,7 +133,7 @@ static void test_indices(void)
         GpudlShape xs = (device_case(number, "indices"), (GpudlShape){0}), ys = {0};
         const GpudlWindow window = random_window(&xs, &ys);
         const GpudlDType dtype =
-            device_int(0, 1) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : floating();
+            device_int(0, 1) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : strided_float_type();
         const int column_major = (int)device_int(0, 1);
         GpudlTensorView dense, expected;
         Strided x, y;

@@ -8,9 +8,14 @@
 #include "kernels/cast.h"
 #include "kernels/half.h"
 
-static int is_float(GpudlDType dtype)
+int strided_is_float(GpudlDType dtype)
 {
     return dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_F32;
+}
+
+GpudlDType strided_float_type(void)
+{
+    return device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
 }
 
 GpudlShape strided_shape(int low, int high, int64_t elements)
@@ -159,6 +164,15 @@ GpudlTensorView strided_room(GpudlDType dtype, const GpudlShape *shape)
     return (GpudlTensorView){dtype, *shape, device_host((size_t)gpudl_shape_elements(shape) * gpudl_dtype_size(dtype))};
 }
 
+GpudlTensorView strided_magnitude(const GpudlTensorView *x)
+{
+    const GpudlTensorView y = strided_room(GPUDL_DTYPE_F64, &x->shape);
+
+    for (int64_t i = 0; i < gpudl_shape_elements(&x->shape); i++)
+        ((double *)y.data)[i] = fabs(((const double *)x->data)[i]);
+    return y;
+}
+
 GpudlTensorView strided_dense(const Strided *s, GpudlDType dtype)
 {
     const size_t size = gpudl_dtype_size(s->strided.dtype);
@@ -213,7 +227,7 @@ static void compare_bits(const Strided *y, int64_t i, const uint8_t *got, const 
     uint64_t found = 0, wanted = 0;
 
     if (memcmp(got, expected, size) == 0 ||
-        (is_float(dtype) && isnan(value_of(dtype, got)) && isnan(value_of(dtype, expected))))
+        (strided_is_float(dtype) && isnan(value_of(dtype, got)) && isnan(value_of(dtype, expected))))
         return;
     memcpy(&found, got, size);
     memcpy(&wanted, expected, size);
@@ -233,7 +247,7 @@ void strided_compare(const Strided *y, const GpudlTensorView *expected, const St
         const int64_t at = place(y, i);
 
         seen[at] = 1;
-        if (bound != NULL && is_float(y->strided.dtype))
+        if (bound != NULL && strided_is_float(y->strided.dtype))
             compare_float(y, i, got + (size_t)at * size, ((const double *)expected->data)[i], bound);
         else
             compare_bits(y, i, got + (size_t)at * size, (const uint8_t *)expected->data + (size_t)i * size, bound);

@@ -14,6 +14,11 @@ typedef struct {
     void *host;            /* an input's memory */
 } Strided;
 
+/** float16 or float32. */
+int strided_is_float(GpudlDType dtype);
+/** One of them, by chance. */
+GpudlDType strided_float_type(void);
+
 /** A shape of low to high dimensions with at most this many elements, some of them 1. */
 GpudlShape strided_shape(int low, int high, int64_t elements);
 
@@ -29,6 +34,8 @@ Strided strided_output(GpudlDType dtype, const GpudlShape *shape);
 GpudlTensorView strided_dense(const Strided *s, GpudlDType dtype);
 /** Memory of this case for a dense tensor. */
 GpudlTensorView strided_room(GpudlDType dtype, const GpudlShape *shape);
+/** |x| of a dense float64 tensor, in memory of this case: what sums of it are bounded by. */
+GpudlTensorView strided_magnitude(const GpudlTensorView *x);
 
 /** How far results may be off: absolute, relative to the expected value, and to magnitude[i] where it is not NULL. Half
  * floats round once more. */
