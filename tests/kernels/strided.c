@@ -215,7 +215,9 @@ static void compare_float(const Strided *y, int64_t i, const void *got, double e
         allowed += bound->magnitude[i];
     if (bound->absolute == 0 && bound->relative == 0 && bound->magnitude == NULL)
         allowed = 0; /* exact */
-    if (isnan(wanted) ? !isnan(value) : value != wanted && !(fabs(value - wanted) <= allowed))
+    if (isnan(wanted)   ? !isnan(value)
+        : isinf(wanted) ? value != wanted /* beside which every bound is infinite */
+                        : value != wanted && !(fabs(value - wanted) <= allowed))
         device_fail("output %lld: found %.9g, expected %.9g, bound %g", (long long)i, value, expected, allowed);
 }
 
