@@ -182,6 +182,7 @@ int cuda_library(const char *name, const CudaSymbol *symbols, void *table, char 
 {
     void *library = cuda_open_library(name, GPUDL_CUDA_LIBDIRS, why, room);
     const char *missing = library != NULL ? read_symbols(library, symbols, table) : NULL;
+
     if (missing != NULL)
         snprintf(why, room, "%s has no %s", name, missing);
     return library != NULL && missing == NULL;

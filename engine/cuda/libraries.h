@@ -46,8 +46,9 @@ typedef struct {
     size_t offset;
 } CudaSymbol;
 
-/** Opens a library of NVIDIA's by its file's name, where the loader or the build has it, and fills the table; FALSE,
- * and why, if it is not there or lacks one. Stays open in both cases. */
+/** Opens a library of NVIDIA's by its file's name, by cuda_open_library() with the folders that the build names, and
+ * fills the table; FALSE, and why, if it can't be opened or lacks one. What was opened stays so, even if it lacks one.
+ * Any thread. */
 int cuda_library(const char *name, const CudaSymbol *symbols, void *table, char *why, size_t room);
 
 /** Any thread. *out is static. NO_DEVICE if there is no driver, or one that does not start. */
