@@ -29,7 +29,7 @@ CudaConstant *cuda_weights_find(const CudaWeights *weights, int32_t owner, int32
     return constant;
 }
 
-/* Room on the device; large ones get a chunk of their own. */
+/* Room on the device, in the first chunk that has it; large ones get a chunk of their own. */
 static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
 {
     const uint64_t size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -37,7 +37,9 @@ static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
     cudaError_t error;
     void *data;
 
-    if (chunk == NULL || chunk->bytes - chunk->used < size) {
+    while (chunk != NULL && chunk->bytes - chunk->used < size)
+        chunk = chunk->next;
+    if (chunk == NULL) {
         chunk = calloc(1, sizeof *chunk);
         if (chunk == NULL) {
             gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for weights");
