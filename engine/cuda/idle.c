@@ -106,19 +106,6 @@ static GpudlStatus list(CudaEngine *engine, GpudlFault *fault)
     return status;
 }
 
-/* All that idle() does are batch sizes; the round in the graph takes about a fifth of one. */
-static void tell(const CudaEngine *engine)
-{
-    const GpudlHost *host = engine->shared.host;
-    const double under_way = engine->pending != NULL ? 1 - 0.8 * cuda_tuning_done(engine->pending->tuning)
-                             : engine->round != NULL ? 0.2
-                                                     : 0;
-    const double left = engine->n_wanted + under_way;
-
-    if (engine->n_wanted_ever > 0)
-        host->progress(host->host, 1 - left / engine->n_wanted_ever, "choosing for further batches");
-}
-
 static GpudlStatus advance(CudaEngine *engine, uint64_t deadline_ns, int *more, GpudlFault *fault)
 {
     GpudlStatus status = GPUDL_STATUS_OK;
@@ -155,6 +142,28 @@ static int has_first_choices(const CudaEngine *engine)
         if (conv->chosen && conv->ns <= 0)
             return 1;
     return 0;
+}
+
+/* Batch sizes that are measured once those that are wanted are there. */
+static uint32_t n_later(const CudaEngine *engine)
+{
+    const uint32_t under_way = engine->pending != NULL || engine->round != NULL;
+
+    return has_first_choices(engine) ? engine->n_buckets + engine->n_wanted + under_way : 0;
+}
+
+/* All that idle() does are batch sizes; the round in the graph takes about a fifth of one. */
+static void tell(const CudaEngine *engine)
+{
+    const GpudlHost *host = engine->shared.host;
+    const double under_way = engine->pending != NULL ? 1 - 0.8 * cuda_tuning_done(engine->pending->tuning)
+                             : engine->round != NULL ? 0.2
+                                                     : 0;
+    const uint32_t later = n_later(engine);
+    const double left = engine->n_wanted + under_way + later;
+
+    if (engine->n_wanted_ever > 0)
+        host->progress(host->host, 1 - left / (engine->n_wanted_ever + later), "choosing for further batches");
 }
 
 /* From now on choices are measured, and kept, as if tuning were asked for. Those of programs that run stay as they
