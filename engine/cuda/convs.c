@@ -55,7 +55,7 @@ void cuda_convs_clear(CudaConvs *convs)
     }
 }
 
-/* ---- what is kept -------------------------------------------------------------------------------------------------- */
+/* ---- what is kept ------------------------------------------------------------------------------------------------ */
 
 /* An entry's plan; FALSE if the libraries that are here can't make it. */
 static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key, const CudaCacheEntry *entry,

@@ -84,7 +84,7 @@ static int32_t spread(CudaCompiler *c, int32_t value, const GpudlShape *shape)
     return cuda_add_value(c, &v);
 }
 
-/* ---- views --------------------------------------------------------------------------------------------------------- */
+/* ---- views ------------------------------------------------------------------------------------------------------- */
 
 /* How x is seen: with channels split into groups if there are several of several, and which dimensions are one set. */
 typedef struct {
