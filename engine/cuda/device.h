@@ -49,7 +49,7 @@ cudnnHandle_t cuda_handle(CudaDevice *device, int i, GpudlFault *fault);
  * without cuDNN. */
 GpudlStatus cuda_bind(CudaDevice *device, cudaStream_t stream, GpudlFault *fault);
 
-/** The device and what computes on it, one line: "NVIDIA H100, CUDA 13.0, cuDNN 9.19.0". Not beside cuda_lt_open(). */
+/** The device and what computes on it, one line: "NVIDIA H100, CUDA 13.0, cuDNN 9.19.0". Any thread. */
 void cuda_describe(const CudaDevice *device, char *text, size_t room);
 
 /* Functions of the module's table. */
