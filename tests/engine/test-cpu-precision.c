@@ -224,6 +224,20 @@ static void test_values_are_near_the_references(void)
     g_assert_cmpfloat(worst, >, 1e-5); /* else it was float32 that ran */
 }
 
+/* Share of values that bfloat16 could not hold. */
+static double share_finer(const float *values, gsize n)
+{
+    gsize finer = 0;
+
+    for (gsize i = 0; i < n; i++) {
+        guint32 bits;
+
+        memcpy(&bits, &values[i], sizeof bits);
+        finer += (bits & 0xffff) != 0;
+    }
+    return (double)finer / n;
+}
+
 /* The last product's sums reach the outside as they are: logits have more than bfloat16's eight bits. */
 static void test_logits_are_not_rounded(void)
 {
@@ -231,7 +245,6 @@ static void test_logits_are_not_rounded(void)
     g_autoptr(CpuHost) host = NULL;
     float got[N_CLASSES];
     g_autofree float *values = g_new(float, 3 * SIDE * SIDE);
-    guint finer = 0;
 
     if (!multiplies_bf16()) {
         g_test_skip("bfloat16 is not this machine's");
@@ -243,13 +256,41 @@ static void test_logits_are_not_rounded(void)
     g_assert_cmpint(host->backend->run_tensors(host->engine, 0, 1, (const void *const[]){values}, (void *const[]){got},
                                                &host->fault),
                     ==, GPUDL_STATUS_OK);
-    for (guint i = 0; i < N_CLASSES; i++) {
-        guint32 bits;
+    g_assert_cmpfloat(share_finer(got, N_CLASSES), >, 0.9);
+}
 
-        memcpy(&bits, &got[i], sizeof bits);
-        finer += (bits & 0xffff) != 0;
+/* A sum and a power, whose operand lies in bfloat16 because a product reads it, too, are not rounded once more. */
+static void test_results_of_what_was_rounded_are_not(void)
+{
+    enum { N = 16 * 24 * 24 };
+    g_auto(Builder) b = builder_new();
+    g_autofree float *values = g_new(float, 3 * SIDE * SIDE), *sum = g_new(float, N), *power = g_new(float, N);
+    g_autoptr(CpuHost) host = NULL;
+    g_autoptr(GError) error = NULL;
+    GpudlTensor *x, *y;
+
+    if (!multiplies_bf16()) {
+        g_test_skip("bfloat16 is not this machine's");
+        return;
     }
-    g_assert_cmpuint(finer, >, N_CLASSES * 9 / 10);
+    x = conv(&b, builder_input(&b, "1x3x48x48"), 3, 16, 3, 1, 2);
+    x->producer->attrs.window.act.kind = GPUDL_ACT_NONE;
+    x = builder_node(&b, GPUDL_OP_ABS, x, NULL);
+    y = conv(&b, x, 16, 16, 3, 1, 1);
+    y = conv(&b, builder_node(&b, GPUDL_OP_GLOBAL_AVERAGE_POOL, y, NULL), 16, 16, 1, 1, 1);
+    y->producer->attrs.window.act.kind = GPUDL_ACT_NONE;
+    builder_output(&b, builder_node(&b, GPUDL_OP_ADD, x, y));
+    builder_output(&b, builder_node(&b, GPUDL_OP_EXP, x, NULL));
+    g_assert_true(gpudl_graph_infer(b.graph, 1, &error));
+    for (gsize i = 0; i < 3 * SIDE * SIDE; i++)
+        values[i] = (float)g_rand_double_range(b.rand, -2, 2);
+    host = open_with(b.graph, GPUDL_PRECISION_BF16);
+    g_assert_cmpint(host->backend->run_tensors(host->engine, 0, 1, (const void *const[]){values},
+                                               (void *const[]){sum, power}, &host->fault),
+                    ==, GPUDL_STATUS_OK);
+    g_test_message("sum %g, power %g", share_finer(sum, N), share_finer(power, N));
+    g_assert_cmpfloat(share_finer(sum, N), >, 0.9);
+    g_assert_cmpfloat(share_finer(power, N), >, 0.9);
 }
 
 /* A network of width 16 round what differs. */
@@ -311,6 +352,7 @@ int main(int argc, char **argv)
                     test_weights_are_in_memory_in_the_precision_that_runs);
     g_test_add_func("/cpu-precision/values-are-near-the-references", test_values_are_near_the_references);
     g_test_add_func("/cpu-precision/logits-are-not-rounded", test_logits_are_not_rounded);
+    g_test_add_func("/cpu-precision/results-of-what-was-rounded-are-not", test_results_of_what_was_rounded_are_not);
     g_test_add_func("/cpu-precision/no-copies-that-nobody-reads", test_no_copies_that_nobody_reads);
     return g_test_run();
 }
