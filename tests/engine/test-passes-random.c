@@ -393,7 +393,7 @@ static void check_net(guint32 seed, gboolean tell)
     Net net = {0};
     g_autoptr(GpudlGraph) before = NULL;
     g_autoptr(GError) error = NULL;
-    g_autofree gchar *from = NULL, *to = NULL;
+    g_autofree gchar *from = NULL, *to = NULL, *again = NULL;
     gint wanted;
 
     net.b.graph = gpudl_graph_new();
@@ -423,6 +423,12 @@ static void check_net(guint32 seed, gboolean tell)
     if (!(graph_difference(before, net.b.graph, seed) <= 1e-5))
         g_error("seed %u: results differ by %g of the range: %s -> %s", seed,
                 graph_difference(before, net.b.graph, seed), from, to);
+    /* what was rewritten is left alone */
+    g_assert_true(gpudl_passes_run(net.b.graph, NULL, &error));
+    g_assert_no_error(error);
+    again = graph_histogram(net.b.graph);
+    if (strcmp(again, to) != 0)
+        g_error("seed %u: %s -> %s, a second time -> %s", seed, from, to, again);
     /* every piece here is made so that its batch can be freed */
     if (!net.b.graph->symbolic_batch)
         g_error("seed %u: %s", seed, net.b.graph->batch_reason);
