@@ -109,6 +109,9 @@ gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
   config->cpu_threads = settings->cpu_threads;
   config->batch_size = settings->batch_size;
   config->autotune = autotunes[settings->autotune];
+  config->cache_dir = settings->cache_dir;
+  config->memory_limit = settings->memory_limit;
+  config->deterministic = settings->deterministic;
   config->cuda_device_id = -1;
 }
 
@@ -127,6 +130,7 @@ gst_gpudl_settings_clear (GstGpudlSettings * settings)
 {
   g_clear_pointer (&settings->model, g_free);
   g_clear_pointer (&settings->labels_file, g_free);
+  g_clear_pointer (&settings->cache_dir, g_free);
   g_clear_pointer (&settings->mean, g_array_unref);
   g_clear_pointer (&settings->std, g_array_unref);
 }
@@ -139,6 +143,7 @@ gst_gpudl_settings_copy (GstGpudlSettings * copy,
   *copy = *settings;
   copy->model = g_strdup (settings->model);
   copy->labels_file = g_strdup (settings->labels_file);
+  copy->cache_dir = g_strdup (settings->cache_dir);
   copy->mean = g_array_copy (settings->mean);
   copy->std = g_array_copy (settings->std);
 }
@@ -202,6 +207,18 @@ install_ready (GObjectClass * klass)
           "How a GPU's implementations are chosen; the start waits for no "
           "measurement ('gpudl tune' measures before); the CPU has no choice",
           GST_TYPE_GPUDL_AUTOTUNE, GST_GPUDL_AUTOTUNE_FULL, flags));
+  g_object_class_install_property (klass, GST_GPUDL_PROP_CACHE_DIR,
+      g_param_spec_string ("cache-dir", "Cache directory",
+          "Where what was measured is kept (unset = $GPUDL_CACHE_DIR, else "
+          "gpudl in the user's cache folder; empty = nowhere)", NULL, flags));
+  g_object_class_install_property (klass, GST_GPUDL_PROP_MEMORY_LIMIT,
+      g_param_spec_uint64 ("memory-limit", "Memory limit",
+          "Bytes of weights and work memory; a network that needs more is an "
+          "error at start (0 = no limit)", 0, G_MAXUINT64, 0, flags));
+  g_object_class_install_property (klass, GST_GPUDL_PROP_DETERMINISTIC,
+      g_param_spec_boolean ("deterministic", "Deterministic",
+          "Only implementations that give the same values each time; the CPU's "
+          "always do", FALSE, flags));
 }
 
 static void
@@ -372,6 +389,16 @@ gst_gpudl_settings_set (GstGpudlSettings * settings, guint prop_id,
     case GST_GPUDL_PROP_AUTOTUNE:
       settings->autotune = g_value_get_enum (value);
       break;
+    case GST_GPUDL_PROP_CACHE_DIR:
+      g_free (settings->cache_dir);
+      settings->cache_dir = g_value_dup_string (value);
+      break;
+    case GST_GPUDL_PROP_MEMORY_LIMIT:
+      settings->memory_limit = g_value_get_uint64 (value);
+      break;
+    case GST_GPUDL_PROP_DETERMINISTIC:
+      settings->deterministic = g_value_get_boolean (value);
+      break;
     case GST_GPUDL_PROP_POST_MESSAGES:
       settings->post_messages = g_value_get_enum (value);
       break;
@@ -442,6 +469,15 @@ gst_gpudl_settings_get (const GstGpudlSettings * settings, guint prop_id,
       break;
     case GST_GPUDL_PROP_AUTOTUNE:
       g_value_set_enum (value, settings->autotune);
+      break;
+    case GST_GPUDL_PROP_CACHE_DIR:
+      g_value_set_string (value, settings->cache_dir);
+      break;
+    case GST_GPUDL_PROP_MEMORY_LIMIT:
+      g_value_set_uint64 (value, settings->memory_limit);
+      break;
+    case GST_GPUDL_PROP_DETERMINISTIC:
+      g_value_set_boolean (value, settings->deterministic);
       break;
     case GST_GPUDL_PROP_POST_MESSAGES:
       g_value_set_enum (value, settings->post_messages);

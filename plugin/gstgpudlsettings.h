@@ -79,6 +79,9 @@ enum
   GST_GPUDL_PROP_ASYNC_DEPTH,
   GST_GPUDL_PROP_BATCH_SIZE,
   GST_GPUDL_PROP_AUTOTUNE,
+  GST_GPUDL_PROP_CACHE_DIR,
+  GST_GPUDL_PROP_MEMORY_LIMIT,
+  GST_GPUDL_PROP_DETERMINISTIC,
   GST_GPUDL_PROP_POST_MESSAGES,
   GST_GPUDL_PROP_LAST_SETTING = GST_GPUDL_PROP_POST_MESSAGES
 };
@@ -106,6 +109,9 @@ typedef struct
   guint async_depth;
   guint batch_size;
   GstGpudlAutotune autotune;
+  gchar *cache_dir;
+  guint64 memory_limit;         /* bytes, 0: none */
+  gboolean deterministic;
   GstGpudlPostMessages post_messages;
 
   guint preproc_serial;         /* counts changes of what the pixels go through */
@@ -134,7 +140,7 @@ gboolean gst_gpudl_settings_differ (const GstGpudlSettings * a,
 gboolean gst_gpudl_settings_get (const GstGpudlSettings * settings,
     guint prop_id, GValue * value);
 
-/** What gpudl_session_acquire() is asked for; strings are static. */
+/** What gpudl_session_acquire() is asked for; strings are static or the settings'. */
 void gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
     GpudlSessionConfig * config);
 

@@ -55,6 +55,9 @@ static const Property infer_properties[] = {
   {"async-depth", "0", GST_PARAM_MUTABLE_READY},
   {"batch-size", "0", GST_PARAM_MUTABLE_READY},
   {"autotune", "full", GST_PARAM_MUTABLE_READY},
+  {"cache-dir", NULL, GST_PARAM_MUTABLE_READY},
+  {"memory-limit", "0", GST_PARAM_MUTABLE_READY},
+  {"deterministic", "false", GST_PARAM_MUTABLE_READY},
   {"post-messages", "none", GST_PARAM_MUTABLE_PLAYING},
   {"stats", NULL, 0},
   {"model-info", NULL, 0},
@@ -255,6 +258,8 @@ test_late_settings (void)
     {"cpu-threads", "3"}, {"activation", "sigmoid"}, {"mean", "<7,8,9>"},
     {"std", "<7,8,9>"}, {"pixel-scale", "9"}, {"channel-order", "rgb"},
     {"async-depth", "3"}, {"batch-size", "2"}, {"autotune", "off"},
+    {"cache-dir", "/elsewhere"}, {"memory-limit", "1000000000"},
+    {"deterministic", "true"},
   };
   static const gchar *const changing[][2] = {
     {"top-k", "2"}, {"threshold", "0.1"}, {"resize-mode", "letterbox"},

@@ -333,6 +333,22 @@ test_session_settings (void)
     plugin_test_teardown (h);
   }
 
+  plugin_fake_reset ();
+  fake->is.limit_matters = 1;
+  h = plugin_fake_harness (model_path, "memory-limit=1000000000",
+      "deterministic=true");
+  g_assert_cmpuint (open->memory_limit, ==, 1000000000);
+  g_assert_cmpint (open->deterministic, ==, !is_cpu);
+  plugin_test_teardown (h);
+
+  for (guint i = 0; i < 2; i++) {
+    plugin_fake_reset ();
+    h = plugin_fake_harness (model_path, i == 0 ? "cache-dir=/elsewhere" :
+        "cache-dir=\"\"", NULL);
+    g_assert_cmpstr (open->cache_dir, ==, i == 0 ? "/elsewhere" : NULL);
+    plugin_test_teardown (h);
+  }
+
   check_backend ("backend=auto", "cuda");
   check_backend ("backend=cuda", "cuda");
   check_backend ("backend=cpu", "cpu");

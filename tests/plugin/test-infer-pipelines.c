@@ -303,6 +303,8 @@ test_shared_settings (void)
     {model_path, "autotune", "full", TRUE},
     {model_path, "autotune", "cached", is_cpu},
     {model_path, "autotune", "off", is_cpu},
+    {model_path, "deterministic", "true", is_cpu},
+    {model_path, "memory-limit", "1000000000", TRUE},
     {model_path, "top-k", "1", TRUE},
     {model_path, "async-depth", "3", TRUE},
     {model_path, "resize-mode", "letterbox", TRUE},
