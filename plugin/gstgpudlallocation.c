@@ -95,7 +95,8 @@ gst_gpudl_allocation_propose (const GstGpudlNet * net, GstGpudlCuda * cuda,
   gst_query_parse_nth_allocation_pool (query, 0, NULL, &size, &min, &max);
   if (gst_gpudl_frame_memory_kind (caps) == GPUDL_MEMORY_CUDA) {
     if (need_pool)
-      pool = gst_gpudl_cuda_pool_new (cuda, caps, min, max);
+      pool = gst_gpudl_cuda_pool_new (cuda,
+          gpudl_session_get_device (net->session), caps, min, max);
   } else if (net->allocator != NULL
       && add_allocator (query, net->allocator, &params)) {
     if (need_pool)

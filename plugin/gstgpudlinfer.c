@@ -366,6 +366,17 @@ gst_gpudl_infer_transform_ip (GstBaseTransform * trans, GstBuffer * buffer)
 
 /* ---- contexts --------------------------------------------------------------- */
 
+static gint
+gst_gpudl_infer_get_cuda_device_id (GstGpudlInfer * self)
+{
+  gint id;
+
+  GST_OBJECT_LOCK (self);
+  id = self->settings.cuda_device_id;
+  GST_OBJECT_UNLOCK (self);
+  return id;
+}
+
 /* Without a context backend=cuda fails; backend=auto goes on without. */
 static gboolean
 gst_gpudl_infer_ensure_context (GstGpudlInfer * self)
@@ -374,7 +385,8 @@ gst_gpudl_infer_ensure_context (GstGpudlInfer * self)
   gboolean needed;
 
   if (!gst_gpudl_infer_may_use_cuda (self)
-      || gst_gpudl_cuda_ensure (&self->cuda, GST_ELEMENT (self), -1, &error))
+      || gst_gpudl_cuda_ensure (&self->cuda, GST_ELEMENT (self),
+          gst_gpudl_infer_get_cuda_device_id (self), &error))
     return TRUE;
   GST_OBJECT_LOCK (self);
   needed = self->settings.backend == GST_GPUDL_BACKEND_CUDA;
@@ -412,8 +424,10 @@ gst_gpudl_infer_change_state (GstElement * element, GstStateChange transition)
 static void
 gst_gpudl_infer_set_context (GstElement * element, GstContext * context)
 {
-  gst_gpudl_cuda_set_context (&GST_GPUDL_INFER (element)->cuda, element,
-      context);
+  GstGpudlInfer *self = GST_GPUDL_INFER (element);
+
+  gst_gpudl_cuda_set_context (&self->cuda, element,
+      gst_gpudl_infer_get_cuda_device_id (self), context);
   GST_ELEMENT_CLASS (parent_class)->set_context (element, context);
 }
 
@@ -425,7 +439,7 @@ gst_gpudl_infer_get_buffer_device (GstGpudlInfer * self, GstBuffer * buffer,
 {
   *device = NULL;
   return self->kind != GPUDL_MEMORY_CUDA
-      || gst_gpudl_cuda_get_buffer_device (buffer,
+      || gst_gpudl_cuda_get_buffer_device (buffer, self->used.cuda_device_id,
       gpudl_session_get_device (self->net.session), device, error);
 }
 

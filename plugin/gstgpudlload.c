@@ -93,7 +93,8 @@ get_own_device (GstGpudlInfer * self, GpudlDevice ** device, GError ** error)
 
   *device = NULL;
   if (!may_use_cuda (self->used.backend)
-      || gst_gpudl_cuda_get_device (&self->cuda, device, &failure))
+      || gst_gpudl_cuda_get_device (&self->cuda, self->used.cuda_device_id,
+          device, &failure))
     return TRUE;
   if (self->used.backend != GST_GPUDL_BACKEND_AUTO) {
     g_propagate_error (error, failure);

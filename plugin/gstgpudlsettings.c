@@ -112,7 +112,7 @@ gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
   config->cache_dir = settings->cache_dir;
   config->memory_limit = settings->memory_limit;
   config->deterministic = settings->deterministic;
-  config->cuda_device_id = -1;
+  config->cuda_device_id = settings->cuda_device_id;
 }
 
 void
@@ -120,6 +120,7 @@ gst_gpudl_settings_init (GstGpudlSettings * settings)
 {
   memset (settings, 0, sizeof (*settings));
   settings->top_k = DEFAULT_TOP_K;
+  settings->cuda_device_id = -1;
   settings->autotune = GST_GPUDL_AUTOTUNE_FULL;
   settings->mean = g_array_new (FALSE, FALSE, sizeof (gdouble));
   settings->std = g_array_new (FALSE, FALSE, sizeof (gdouble));
@@ -202,6 +203,11 @@ install_ready (GObjectClass * klass)
           "Frames computed together at most, of all elements that share the "
           "model; the CPU takes one (0 = the backend's choice)",
           0, MAX_BATCH_SIZE, 0, flags));
+  g_object_class_install_property (klass, GST_GPUDL_PROP_CUDA_DEVICE_ID,
+      g_param_spec_int ("cuda-device-id", "CUDA device",
+          "The GPU, counted from 0; frames in the memory of another one are an "
+          "error (-1 = that of the frames or neighbours, else the first)",
+          -1, G_MAXINT, -1, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_AUTOTUNE,
       g_param_spec_enum ("autotune", "Automatic tuning",
           "How a GPU's implementations are chosen; the start waits for no "
@@ -386,6 +392,9 @@ gst_gpudl_settings_set (GstGpudlSettings * settings, guint prop_id,
     case GST_GPUDL_PROP_BATCH_SIZE:
       settings->batch_size = g_value_get_uint (value);
       break;
+    case GST_GPUDL_PROP_CUDA_DEVICE_ID:
+      settings->cuda_device_id = g_value_get_int (value);
+      break;
     case GST_GPUDL_PROP_AUTOTUNE:
       settings->autotune = g_value_get_enum (value);
       break;
@@ -466,6 +475,9 @@ gst_gpudl_settings_get (const GstGpudlSettings * settings, guint prop_id,
       break;
     case GST_GPUDL_PROP_BATCH_SIZE:
       g_value_set_uint (value, settings->batch_size);
+      break;
+    case GST_GPUDL_PROP_CUDA_DEVICE_ID:
+      g_value_set_int (value, settings->cuda_device_id);
       break;
     case GST_GPUDL_PROP_AUTOTUNE:
       g_value_set_enum (value, settings->autotune);

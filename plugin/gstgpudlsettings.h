@@ -78,6 +78,7 @@ enum
   GST_GPUDL_PROP_CHANNEL_ORDER,
   GST_GPUDL_PROP_ASYNC_DEPTH,
   GST_GPUDL_PROP_BATCH_SIZE,
+  GST_GPUDL_PROP_CUDA_DEVICE_ID,
   GST_GPUDL_PROP_AUTOTUNE,
   GST_GPUDL_PROP_CACHE_DIR,
   GST_GPUDL_PROP_MEMORY_LIMIT,
@@ -108,6 +109,7 @@ typedef struct
   GpudlChannelOrder channel_order;
   guint async_depth;
   guint batch_size;
+  gint cuda_device_id;          /* -1: any */
   GstGpudlAutotune autotune;
   gchar *cache_dir;
   guint64 memory_limit;         /* bytes, 0: none */

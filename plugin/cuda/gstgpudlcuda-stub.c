@@ -26,7 +26,7 @@ gst_gpudl_cuda_clear (GstGpudlCuda * cuda)
 
 void
 gst_gpudl_cuda_set_context (GstGpudlCuda * cuda, GstElement * element,
-    GstContext * context)
+    gint device_id, GstContext * context)
 {
 }
 
@@ -38,16 +38,16 @@ gst_gpudl_cuda_handle_query (GstGpudlCuda * cuda, GstElement * element,
 }
 
 gboolean
-gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, GpudlDevice ** device,
-    GError ** error)
+gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, gint device_id,
+    GpudlDevice ** device, GError ** error)
 {
   *device = NULL;
   return TRUE;
 }
 
 gboolean
-gst_gpudl_cuda_get_buffer_device (GstBuffer * buffer, GpudlDevice * in_use,
-    GpudlDevice ** device, GError ** error)
+gst_gpudl_cuda_get_buffer_device (GstBuffer * buffer, gint device_id,
+    GpudlDevice * in_use, GpudlDevice ** device, GError ** error)
 {
   *device = NULL;
   return TRUE;
@@ -64,8 +64,8 @@ gst_gpudl_cuda_map (GstVideoFrame * video, const GstVideoInfo * info,
 }
 
 GstBufferPool *
-gst_gpudl_cuda_pool_new (GstGpudlCuda * cuda, GstCaps * caps, guint min,
-    guint max)
+gst_gpudl_cuda_pool_new (GstGpudlCuda * cuda, GpudlDevice * in_use,
+    GstCaps * caps, guint min, guint max)
 {
   return NULL;
 }

@@ -165,11 +165,11 @@ gst_gpudl_cuda_clear (GstGpudlCuda * cuda)
 
 void
 gst_gpudl_cuda_set_context (GstGpudlCuda * cuda, GstElement * element,
-    GstContext * context)
+    gint device_id, GstContext * context)
 {
   GstCudaContext *found = NULL;
 
-  if (!gst_cuda_handle_set_context (element, context, -1, &found)
+  if (!gst_cuda_handle_set_context (element, context, device_id, &found)
       || found == NULL)
     return;
   g_mutex_lock (&context_lock);
@@ -203,13 +203,14 @@ acquire_device (GstCudaContext * context, GError ** error)
 }
 
 gboolean
-gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, GpudlDevice ** device,
-    GError ** error)
+gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, gint device_id,
+    GpudlDevice ** device, GError ** error)
 {
   g_autoptr (GstObject) context = (GstObject *) get_context (cuda);
 
   *device = NULL;
-  if (context == NULL)
+  if (context == NULL || (device_id >= 0
+          && get_device_id ((GstCudaContext *) context) != device_id))
     return TRUE;
   *device = acquire_device ((GstCudaContext *) context, error);
   return *device != NULL;
@@ -226,8 +227,8 @@ get_memory (GstBuffer * buffer)
 }
 
 gboolean
-gst_gpudl_cuda_get_buffer_device (GstBuffer * buffer, GpudlDevice * in_use,
-    GpudlDevice ** device, GError ** error)
+gst_gpudl_cuda_get_buffer_device (GstBuffer * buffer, gint device_id,
+    GpudlDevice * in_use, GpudlDevice ** device, GError ** error)
 {
   GstCudaMemory *memory = get_memory (buffer);
 
@@ -235,6 +236,14 @@ gst_gpudl_cuda_get_buffer_device (GstBuffer * buffer, GpudlDevice * in_use,
   if (memory == NULL || gpudl_device_get_context (in_use) ==
       gst_cuda_context_get_handle (memory->context))
     return TRUE;
+  if (device_id >= 0 && get_device_id (memory->context) != device_id) {
+    g_set_error (error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+        "a frame lies in the memory of CUDA device %d, and property "
+        "'cuda-device-id' is %d: decode on that one, put cudadownload before "
+        "the element, or leave the property unset",
+        get_device_id (memory->context), device_id);
+    return FALSE;
+  }
   *device = acquire_device (memory->context, error);
   return *device != NULL;
 }
@@ -325,15 +334,17 @@ can_make (GstCaps * caps)
 }
 
 GstBufferPool *
-gst_gpudl_cuda_pool_new (GstGpudlCuda * cuda, GstCaps * caps, guint min,
-    guint max)
+gst_gpudl_cuda_pool_new (GstGpudlCuda * cuda, GpudlDevice * in_use,
+    GstCaps * caps, guint min, guint max)
 {
   g_autoptr (GstObject) context = (GstObject *) get_context (cuda);
   g_autoptr (GstBufferPool) pool = NULL;
   GstStructure *config;
   GstVideoInfo info;
 
-  if (context == NULL || !can_make (caps)
+  if (context == NULL
+      || gst_cuda_context_get_handle ((GstCudaContext *) context) !=
+      gpudl_device_get_context (in_use) || !can_make (caps)
       || !gst_video_info_from_caps (&info, caps))
     return NULL;
   gst_cuda_memory_init_once ();

@@ -43,10 +43,10 @@ gboolean gst_gpudl_cuda_ensure (GstGpudlCuda * cuda, GstElement * element,
 /** READY to NULL. */
 void gst_gpudl_cuda_clear (GstGpudlCuda * cuda);
 
-/** The element's set_context(): takes a context of CUDA's, if there is none
- * yet. */
+/** The element's set_context(): takes a context of CUDA's on this device (< 0:
+ * any), if there is none yet. */
 void gst_gpudl_cuda_set_context (GstGpudlCuda * cuda, GstElement * element,
-    GstContext * context);
+    gint device_id, GstContext * context);
 
 /** Answers a CONTEXT query for the element's context; FALSE: it is another
  * query, or there is none. */
@@ -55,16 +55,18 @@ gboolean gst_gpudl_cuda_handle_query (GstGpudlCuda * cuda, GstElement * element,
 
 /**
  * gst_gpudl_cuda_get_device:
+ * @device_id: < 0: any; a context on another device is as none
  * @device: (out) (transfer full) (nullable): where the element's context is;
  *   %NULL if there is none
  *
  * The device keeps the context. Errors: gpudl_device_acquire()'s.
  */
-gboolean gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, GpudlDevice ** device,
-    GError ** error);
+gboolean gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, gint device_id,
+    GpudlDevice ** device, GError ** error);
 
 /**
  * gst_gpudl_cuda_get_buffer_device:
+ * @device_id: the only device that will do, INVALID_ARGUMENT otherwise; < 0: any
  * @in_use: the device that the network is on
  * @device: (out) (transfer full) (nullable): where the context is that the
  *   buffer lies in; %NULL: that is in_use's, or the buffer is not in CUDA memory
@@ -73,7 +75,7 @@ gboolean gst_gpudl_cuda_get_device (GstGpudlCuda * cuda, GpudlDevice ** device,
  * even on the same GPU, may wait for theirs and read them CUDA does not promise.
  */
 gboolean gst_gpudl_cuda_get_buffer_device (GstBuffer * buffer,
-    GpudlDevice * in_use, GpudlDevice ** device, GError ** error);
+    gint device_id, GpudlDevice * in_use, GpudlDevice ** device, GError ** error);
 
 /**
  * gst_gpudl_cuda_map:
@@ -90,9 +92,9 @@ gboolean gst_gpudl_cuda_map (GstVideoFrame * video, const GstVideoInfo * info,
     GstBuffer * buffer, GpudlFrame * frame, GError ** error);
 
 /** A configured pool of CUDA memory in the element's context; NULL: there is
- * none, or GStreamer has none of that format. */
-GstBufferPool *gst_gpudl_cuda_pool_new (GstGpudlCuda * cuda, GstCaps * caps,
-    guint min, guint max);
+ * none, the network is not in it, or GStreamer has none of that format. */
+GstBufferPool *gst_gpudl_cuda_pool_new (GstGpudlCuda * cuda,
+    GpudlDevice * in_use, GstCaps * caps, guint min, guint max);
 
 G_END_DECLS
 

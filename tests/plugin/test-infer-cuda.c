@@ -21,6 +21,9 @@
 typedef GstCudaContext Context;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Context, gst_object_unref);
 
+static GstBufferPool *query_pool (GstHarness * h, const gchar * caps_text,
+    guint * min);
+
 static const gchar *model_path;
 static FakeDriver *driver;
 static guint usual_depth;
@@ -671,6 +674,49 @@ test_other_contexts (void)
   teardown (h);
 }
 
+/* A device that is named is the only one: contexts of others are left to others, their frames are one error. */
+static void
+test_device_id (void)
+{
+  g_autoptr (Context) other = NULL;
+  g_autoptr (Context) own = NULL;
+  g_autoptr (GstContext) offered = NULL;
+  GstHarness *h;
+  guint min;
+
+  reset ();
+  driver->n_devices = fake->is.n_devices = 2;
+  h = new_harness (NULL, "cuda-device-id=1");
+  gst_element_set_state (h->element, GST_STATE_NULL);
+  other = new_context (0);
+  offered = gst_context_new_cuda_context (other);
+  gst_element_set_context (h->element, offered);
+  gst_harness_play (h);
+  gst_harness_set_src_caps_str (h, NV12);
+  own = context_of (h);
+  g_assert_true (gst_cuda_context_get_handle (own) ==
+      (gpointer) & fake->primary[1]);
+  g_assert_cmpint (fake->seen.last_device, ==, 1);
+  push (h, new_frame (own, 3));
+  plugin_fake_pull (h, 3);
+  plugin_test_no_error (h->element);
+  g_assert_cmpint (gst_harness_push (h, new_frame (other, 4)), ==,
+      GST_FLOW_ERROR);
+  plugin_test_one_error (h->element, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_SETTINGS);
+
+  /* named in READY, when there is a context of another one */
+  gst_element_set_state (h->element, GST_STATE_READY);
+  g_object_set (h->element, "cuda-device-id", 0, NULL);
+  gst_harness_play (h);
+  g_assert_cmpint (fake->seen.last_device, ==, 0);
+  g_assert_null (query_pool (h, NV12, &min));
+  g_clear_object (&own);
+  g_clear_object (&other);
+  g_clear_pointer (&offered, gst_context_unref);
+  teardown (h);
+}
+
 /* A context that the network can't be opened in is one error. */
 static void
 test_other_context_fails (void)
@@ -1075,6 +1121,7 @@ main (int argc, char **argv)
   ADD ("elements-share-context-device-and-network", test_sharing);
   ADD ("network-follows-frames-of-other-contexts-and-devices",
       test_other_contexts);
+  ADD ("device-that-is-named-is-the-only-one", test_device_id);
   ADD ("other-context-that-fails-is-one-error", test_other_context_fails);
   ADD ("what-the-cpu-runs-says-cudadownload", test_cpu);
   ADD ("unusable-device-is-none-to-auto", test_unusable_device);

@@ -54,6 +54,7 @@ static const Property infer_properties[] = {
   {"channel-order", "auto", GST_PARAM_MUTABLE_READY},
   {"async-depth", "0", GST_PARAM_MUTABLE_READY},
   {"batch-size", "0", GST_PARAM_MUTABLE_READY},
+  {"cuda-device-id", "-1", GST_PARAM_MUTABLE_READY},
   {"autotune", "full", GST_PARAM_MUTABLE_READY},
   {"cache-dir", NULL, GST_PARAM_MUTABLE_READY},
   {"memory-limit", "0", GST_PARAM_MUTABLE_READY},
@@ -258,7 +259,8 @@ test_late_settings (void)
     {"cpu-threads", "3"}, {"activation", "sigmoid"}, {"mean", "<7,8,9>"},
     {"std", "<7,8,9>"}, {"pixel-scale", "9"}, {"channel-order", "rgb"},
     {"async-depth", "3"}, {"batch-size", "2"}, {"autotune", "off"},
-    {"cache-dir", "/elsewhere"}, {"memory-limit", "1000000000"},
+    {"cuda-device-id", "0"}, {"cache-dir", "/elsewhere"}, {"memory-limit",
+        "1000000000"},
     {"deterministic", "true"},
   };
   static const gchar *const changing[][2] = {
