@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""test-gpu.py SCRIPTS BUILD TESTCARD FOLDER: pipelines/gpu-*.sh on an NVIDIA GPU's decoder, whose frames stay in its memory,
+against the same scripts on this machine's decoder and the reference backend. FOLDER has the clips, and harness.py. Without
+GPU, decoder or CUDA memory in the plugin all is skipped; without GPU it fails where GPUDL_REQUIRE_CUDA is 1."""
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import BUILD, SCRIPTS, check, main, net, on_no_gpu, script, shell, test
+
+FOLDER = Path(sys.argv[4]).absolute()
+CLIPS = {FOLDER / "turned.mp4": 10, FOLDER / "camera.h264": None}
+ATOL = 0.02  # of a confidence: float16 against float32, and what two decoders' chroma may differ by
+
+
+why_not = []  # what set_up() found missing, or None
+
+
+def gpu_test(function):
+    @test
+    @functools.wraps(function)
+    def run(dir):
+        return why_not[0] or function(dir)
+
+
+def frames(text):
+    """(whose, class, confidence) of each line that gpu-file.sh and gpu-many.sh print."""
+    found = []
+    for line in text.splitlines():
+        _, confidence, rest = line.split(maxsplit=2)
+        label, rest = rest.split(" (", 1)
+        id, whose = rest.split(")", 1)
+        found.append((whose.strip(), label, int(id), float(confidence)))
+    return found
+
+
+def compare(gpu, cpu):
+    check(len(gpu) == len(cpu) > 0, f"{len(gpu)} frames, expected {len(cpu)}")
+    for i, (mine, reference) in enumerate(zip(gpu, cpu)):
+        check(mine[:3] == reference[:3] and abs(mine[3] - reference[3]) <= ATOL, f"frame {i}: GPU {mine}, CPU {reference}")
+
+
+def both(dir, name, *args):
+    """What a script says here and on the reference; and where the decoder's frames were on the way."""
+    model = "--model", dir / "net.bin"
+    gpu = script(name, *model, *args, env=shell(GPUDL_BUILD=BUILD))
+    cpu = script(name, *model, *args, env=shell(GPUDL_BUILD=BUILD, **on_no_gpu(dir / "no gpu")))
+    return gpu, cpu
+
+
+@gpu_test
+def a_file_s_frames_have_the_classes_of_the_cpu(dir):
+    for clip, n in CLIPS.items():
+        gpu, cpu = both(dir, "gpu-file.sh", clip)
+        compare(frames(gpu.stdout), frames(cpu.stdout))
+        check(n is None or len(frames(gpu.stdout)) == n, f"{clip.name}: {gpu.stdout}")
+        check("nvh264dec ! video/x-raw\\(memory:CUDAMemory\\) ! gpudlinfer" in gpu.stderr, gpu.stderr)
+
+
+@gpu_test
+def files_side_by_side_have_the_classes_of_the_cpu(dir):
+    other = dir / "other.mp4"
+    shutil.copy(FOLDER / "turned.mp4", other)
+    gpu, cpu = both(dir, "gpu-many.sh", FOLDER / "turned.mp4", other)
+    for file in FOLDER / "turned.mp4", other:
+        compare(*([f for f in frames(done.stdout) if f[0] == str(file)] for done in (gpu, cpu)))
+
+
+@gpu_test
+def what_was_drawn_on_is_a_video_of_all_frames(dir):
+    for suffix in ".webm", ".avi":
+        result = subprocess.run([SCRIPTS / "gpu-file.sh", "--model", dir / "net.bin", FOLDER / "turned.mp4",
+                                 dir / f"drawn{suffix}"], capture_output=True, text=True, timeout=120, env=shell(GPUDL_BUILD=BUILD))
+        if result.returncode != 2:  # another one is written here
+            break
+    check(result.returncode == 0, result.stderr)
+    lines = script("json-lines.sh", *net(dir), dir / f"drawn{suffix}").stdout.splitlines()
+    check(len(lines) == 10 and all(json.loads(line) for line in lines), lines)
+
+
+def lacks(dir):
+    """Why nothing can be run here, and whether a GPU is what is missing."""
+    for program in "gst-launch-1.0", "gst-inspect-1.0":
+        if shutil.which(program) is None:
+            return f"needs {program}", False
+    env = shell(GPUDL_BACKEND_PATH=f"{BUILD}/engine/cuda:{BUILD}/engine/cpu", GPUDL_CACHE_DIR=dir, GST_PLUGIN_PATH=BUILD / "plugin")
+    tried = subprocess.run([BUILD / "tools" / "gpudl", "bench", "--json", "--backend=cuda", "--batch=1", "--seconds=0.01", "--warmup=0",
+                            dir / "net.bin"], capture_output=True, text=True, timeout=120, env=env)
+    if tried.returncode != 0:
+        told = json.loads(tried.stdout)["results"][0]["reason"] if tried.stdout else tried.stderr
+        return f"needs an NVIDIA GPU: {told}", True
+    if subprocess.run(["gst-inspect-1.0", "nvh264dec"], capture_output=True).returncode != 0:
+        return "needs nvh264dec (gstreamer1.0-plugins-bad, and the driver's libnvcuvid.so.1)", False
+    if subprocess.run(["gst-inspect-1.0", "avdec_h264"], capture_output=True).returncode != 0:
+        return "needs avdec_h264 (gstreamer1.0-libav), to compare with", False
+    if "memory:CUDAMemory" not in subprocess.run(["gst-inspect-1.0", "gpudlinfer"], capture_output=True, text=True, env=env).stdout:
+        return "needs a plugin that takes CUDA memory (libgstreamer-plugins-bad1.0-dev when it is built)", False
+    return None, False
+
+
+def set_up(dir):
+    why, gpu = lacks(dir)
+    if why and gpu and os.environ.get("GPUDL_REQUIRE_CUDA") == "1":
+        print(f"Bail out! {why}", flush=True)
+        sys.exit(1)
+    why_not.append(why)
+
+
+sys.exit(main(set_up))
