@@ -16,7 +16,7 @@ help:
 	@echo 'make check             build and run every test, also under sanitizers and valgrind'
 	@echo 'make compat            build, test and package in Debian 13 and sid, as roots in build/compat (needs root, downloads 1 GB)'
 	@echo 'make compat SUITES=... in other releases of Debian, as bookworm'
-	@echo 'make bench             measure this machine: ours against ONNX Runtime'
+	@echo 'make bench             measure this machine: ours against ONNX Runtime and OpenVINO, in fp32; PRECISION=fp32,bf16,auto others'
 	@echo 'make bench AGAINST=... the same against a build folder or a git revision of this project; fails if slower'
 	@echo 'make gpu-check         the tests on an NVIDIA GPU; PART=suite|ptx|sanitizer|pipelines one part, GST=1.26 another GStreamer'
 	@echo 'make gpu-bench         networks on an NVIDIA GPU, ours against PyTorch; NETS=... BATCHES=... PEERS=... choose'
@@ -42,7 +42,7 @@ compat:
 	@scripts/compat $(SUITES)
 
 bench:
-	@scripts/bench $(if $(AGAINST),--against '$(AGAINST)')
+	@scripts/bench $(if $(AGAINST),--against '$(AGAINST)',$(if $(PRECISION),--precision '$(PRECISION)'))
 
 gpu-check:
 	@scripts/gpu check

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What bench.py measures of ours. Results go to standard output as JSON, one object a line.
  *
- *   bench-cpu net MODEL THREADS [PRECISION]   runs as many frames as each line of standard input says, THREADS at a
- * time bench-cpu live MODEL SECONDS     frames of 768x576 I420 at 25/s through a session, processor time of all of it
- *   bench-cpu preproc                pre-processing alone, every format at two sizes to 224x224
+ *   bench-cpu net MODEL THREADS [PRECISION]  runs as many frames as a line of standard input says, THREADS at a time
+ *   bench-cpu live MODEL SECONDS             frames of 768x576 I420 at 25/s through a session, all processor time
+ *   bench-cpu preproc                        pre-processing alone, every format at two sizes to 224x224
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +88,8 @@ static int bench_net(const char *path, guint threads, GpudlPrecision precision)
     values = random_input(gpudl_model_get_preproc(gpudl_session_get_model(session)));
     for (guint i = 0; i < threads; i++)
         requests[i] = gpudl_request_new(stream);
-    printf("{\"ready\": \"%s\"}\n", gpudl_session_get_device_name(session));
+    printf("{\"ready\": \"%s\", \"precision\": \"%s\"}\n", gpudl_session_get_device_name(session),
+           gpudl_precision_name(gpudl_session_get_precision(session)));
     fflush(stdout);
     while (status == 0 && fgets(line, sizeof line, stdin) != NULL) {
         int frames = atoi(line);

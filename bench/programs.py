@@ -29,18 +29,24 @@ class ProgramFailed(Exception):
     pass
 
 
+class NotAvailable(ProgramFailed):
+    """A peer that isn't installed, or can't do what was asked for; it has said so."""
+
+
 class Program:
     """The bench program of a build on one network, with that build's own backends. Its interface, `bench-cpu net MODEL
     THREADS`, frames on standard input, JSON on standard output, is the same in every version: builds of any age are
-    compared through it. Its process sleeps between two runs."""
+    compared through it. Its process sleeps between two runs. precision: of a build that takes it as a fourth word. peer:
+    another runtime in its place, as a command that takes the same words and then the precision (peer.py)."""
 
-    def __init__(self, build, model, threads):
+    def __init__(self, build, model, threads, precision=None, peer=None):
         environment = dict(os.environ, GPUDL_BACKEND_PATH=str(build / "engine" / "cpu"))
-        self.path = build / "bench" / "bench-cpu"
-        self.process = subprocess.Popen([self.path, "net", model, str(threads)], text=True, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, env=environment)
+        self.path = build / "bench" / "bench-cpu" if peer is None else peer[-1]
+        words = [*([self.path, "net"] if peer is None else peer), model, str(threads), *([precision] if precision else [])]
+        self.process = subprocess.Popen(words, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         try:
-            self.device = self.answer()["ready"]
+            told = self.answer()
+            self.device, self.precision = told["ready"], told.get("precision")
             self.clock = processor_clock(self.process.pid)
         except BaseException:
             self.close()
@@ -49,7 +55,9 @@ class Program:
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            raise ProgramFailed(f"{self.path} ended with exit status {self.process.wait()}, its message is above")
+            status = self.process.wait()
+            raise (NotAvailable if status == 3 else ProgramFailed)(
+                f"{self.path} ended with exit status {status}, its message is above")
         return json.loads(line)
 
     def run(self, frames):

@@ -17,6 +17,7 @@ BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 sys.dont_write_bytecode = True
 import against as comparison
+import bench
 import elements
 import figures
 import programs
@@ -191,6 +192,62 @@ def check_no_build():
     status, out, report, log, _ = against(["1,1"], None)
     assert status == 2 and report is None and log == [], out
     assert any("no bench/bench-cpu in it" in line for line in out), out
+
+
+# bench-cpu, or in a virtual environment the interpreter that runs peer.py: 1 ms a frame in fp32, 0.5 in others
+SPOKEN = """#!{python}
+import json, sys
+words = sys.argv[sys.argv.index("onnxruntime") if "onnxruntime" in sys.argv else 1:]
+if words[0] == "onnxruntime" and words[3] == "bf16":
+    sys.exit(3)
+precision = "bf16" if words[0] == "net" and words[3] == "auto" else "fp32" if words[3] == "auto" else words[3]
+print(json.dumps({{"ready": words[0], "precision": precision}}), flush=True)
+for line in sys.stdin:
+    print(json.dumps({{"frames": int(line), "ns": int(line) * (1000000 if precision == "fp32" else 500000)}}), flush=True)
+"""
+
+
+def check_like_against_like():
+    with tempfile.TemporaryDirectory() as name:
+        build = pathlib.Path(name)
+        for path in build / "bench" / "bench-cpu", build / "venv" / "bin" / "python":
+            path.parent.mkdir(parents=True)
+            path.write_text(SPOKEN.format(python=sys.executable))
+            path.chmod(0o755)
+        kept, out = bench.export, io.StringIO()
+        bench.export = lambda build, name: pathlib.Path(name)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()) as err:
+                got = bench.bench_nets(build, ["net"], [1], ["fp32", "bf16", "auto"], ["onnxruntime", "openvino"], 2)
+        finally:
+            bench.export = kept
+    # a peer that has no bf16 has no row for it; one that is not installed is named
+    assert [(r["asked"], r["ours_precision"], r["peer_precision"]) for r in got] == [("fp32", "fp32", "fp32"), ("auto", "bf16", "fp32")], got
+    assert [r["wall"]["ratio"] for r in got] == [1, 2] and got[0]["processor"]["ours"]["median_ms"] > 0, got
+    rows = [line.split() for line in out.getvalue().splitlines() if line.startswith("net ")]
+    assert [(r[2], r[6], r[7]) for r in rows] == [("fp32", "onnxruntime", "fp32"), ("bf16", "onnxruntime", "fp32")], rows
+    assert "openvino: left out, there is no " in err.getvalue(), err.getvalue()
+
+
+def check_precision_is_checked_and_fp32_by_default():
+    for options, part in (["--precision=fp7"], "--precision: found 'fp7', expected some of fp32, bf16, auto"), (
+            ["--peers=x"], "--peers: found 'x', expected some of onnxruntime, openvino"):
+        ran = subprocess.run([sys.executable, BENCH / "bench.py", "/none", *options], capture_output=True, text=True)
+        assert ran.returncode == 2 and part in ran.stderr, ran.stderr
+    ran = subprocess.run([sys.executable, BENCH / "bench.py", "--help"], capture_output=True, text=True)
+    assert "(default fp32)" in ran.stdout, ran.stdout
+
+
+def check_a_peer_that_can_not_says_so():
+    with tempfile.TemporaryDirectory() as name:
+        (pathlib.Path(name) / "onnxruntime.py").write_text("__version__ = '9'\n")
+        (pathlib.Path(name) / "openvino.py").write_text("raise ImportError('no openvino here')\n")
+        for words, status, part in (["onnxruntime", "m", "1", "bf16"], 3, "in fp32, not in bf16"), (
+                ["openvino", "m", "1", "fp32"], 3, "no openvino here"), (["abacus", "m", "1", "fp32"], 2, "usage"), (
+                ["openvino", "m", "1", "fp7"], 2, "usage"):
+            ran = subprocess.run([sys.executable, BENCH / "peer.py", *words], capture_output=True, text=True,
+                                 env={**os.environ, "PYTHONPATH": name})
+            assert ran.returncode == status and part in ran.stderr and ran.stdout == "", ran
 
 
 def main():
