@@ -12,7 +12,7 @@ help:
 	@echo 'make uninstall         remove that again (same PREFIX and DESTDIR)'
 	@echo 'make demo              classify photographs and a video, leave pictures of the result in build/demo'
 	@echo 'make demo INPUT=...    the same on any file, /dev/video0 or rtsp:// address'
-	@echo 'make cuda              where no CUDA toolkit is installed, fetch one into build/cuda (1 GB); demo and check do it where a GPU is'
+	@echo 'make cuda              where no CUDA toolkit is installed, fetch one into build/cuda (1 GB); demo, check and gpu-check do it where a GPU is'
 	@echo 'make check             build and run every test, also under sanitizers and valgrind'
 	@echo 'make compat            build, test and package in Debian 13 and sid, as roots in build/compat (needs root, downloads 1 GB)'
 	@echo 'make compat SUITES=... in other releases of Debian, as bookworm'

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* gpudl tune: measures what a network runs fastest with here, and keeps it; or says whether that is known. */
 #include <stdio.h>
+#include <string.h>
 
 #include "models/gpudl-import.h"
 #include "tools/command.h"
@@ -78,7 +79,15 @@ static gboolean look(Tune *t, GCancellable *cancellable, GError **error)
 {
     g_clear_pointer(&t->forecast, gpudl_forecast_free);
     t->forecast = gpudl_session_forecast(t->model, &t->config, cancellable, error);
-    return t->forecast != NULL;
+    if (t->forecast == NULL)
+        return FALSE;
+    if (t->config.cuda_device_id < 0 || strcmp(t->forecast->backend, "cuda") == 0)
+        return TRUE;
+    /* a GPU that was asked for is that GPU, or an error */
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                "--device: GPU %d was asked for, but the network would run on backend '%s'; --backend=cuda says why",
+                t->config.cuda_device_id, t->forecast->backend);
+    return FALSE;
 }
 
 static gboolean is_warm(const Tune *t)

@@ -82,6 +82,17 @@ def a_backend_without_choices_is_always_warm(dir):
 
 
 @test
+def a_gpu_that_was_asked_for_is_no_cpu(dir):
+    """Else a machine without it would be warm."""
+    for args in [], ["--check"]:
+        result = tune(dir, "--backend=ref", "--device=1", *args)
+        check_run(result, 1, "gpudl: tune: --device: GPU 1 was asked for, but the network would run on backend 'ref'; --backend=cuda says why\n")
+        check(result.stdout == "", result.stdout)
+    forget(dir)
+    check_run(tune(dir, "--check", "--backend=cuda", "--device=1"), 3)
+
+
+@test
 def json_has_it_all(dir):
     forget(dir)
     before = tune(dir, "--check", "--json", "--backend=cuda", "--batch-size=2")
