@@ -61,6 +61,16 @@ class SideFailed(Exception):
         self.key = key
 
 
+TOLD = set()
+
+
+def tell_precisions(model, precisions):
+    """Each build takes what it takes by itself; where that differs, so do more than their speeds. Once for each network."""
+    if len(set(precisions)) > 1 and model not in TOLD:
+        TOLD.add(model)
+        print("note: {}: ours computes in {}, theirs in {}".format(pathlib.Path(model).stem, *precisions))
+
+
 def measure(sides, model, threads, rounds):
     """The rounds, and the share of a core that other processes used meanwhile."""
     taken, frames, others, spent = [], None, 0, 0
@@ -68,6 +78,7 @@ def measure(sides, model, threads, rounds):
         order = sides if len(taken) // A_START % 2 == 0 else sides[::-1]
         try:
             slowest = max(side.start(model, threads) for side in order)
+            tell_precisions(model, [side.program.precision or "not told, fp32 in a build of then" for side in sides])
             frames = frames or max(2 * threads, int(TURN_MS / slowest))
             pids = [os.getpid(), *(side.program.process.pid for side in sides)]
             busy, own, start = busy_seconds(), own_seconds(pids), time.monotonic()

@@ -35,7 +35,8 @@ times = plan[min(count, len(plan) - 1)]
 if times == "die" or sys.argv[1] != "net" or here / "refused" == pathlib.Path(sys.argv[2]):
     sys.exit("no such luck")
 times = [float(t) for t in times.split(",")]
-print(json.dumps({{"ready": "fake"}}), flush=True)
+told = {{"precision": (here / "precision").read_text()}} if (here / "precision").exists() else {{}}
+print(json.dumps({{"ready": "fake", **told}}), flush=True)
 for run, line in enumerate(sys.stdin):
     with open(here.parents[1] / "log", "a") as log:
         log.write(here.parent.name + ("-warm" if run == 0 else "") + "\\n")
@@ -46,17 +47,19 @@ for run, line in enumerate(sys.stdin):
 """
 
 
-def against(ours, theirs, *arguments, nets=("net.onnx",), refused=None):
+def against(ours, theirs, *arguments, nets=("net.onnx",), refused=None, precisions=(None, None)):
     """Exit status, output's lines, the report, who ran in which order."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name).resolve()
-        for side, plan in (("ours", ours), ("theirs", theirs)):
+        for side, plan, precision in zip(("ours", "theirs"), (ours, theirs), precisions):
             program = folder / side / "bench" / "bench-cpu"
             program.parent.mkdir(parents=True)
             if plan is not None:
                 program.write_text(FAKE.format(python=sys.executable))
                 program.chmod(0o755)
                 (program.parent / "plan").write_text("\n".join(plan))
+                if precision:
+                    (program.parent / "precision").write_text(precision)
         models = [str(folder / refused / "bench" / "refused") if net == "refused" else f"{folder}/{net}" for net in nets]
         report = folder / "report.json"
         ran = subprocess.run([sys.executable, BENCH / "against.py", folder / "ours", folder / "theirs", "--json", report,
@@ -156,7 +159,7 @@ def check_clock():
     sides = []
     for key, processor in (("ours", 2), ("theirs", 1)):
         side = types.SimpleNamespace(key=key, start=lambda model, threads: 1, close=lambda: None,
-                                     program=types.SimpleNamespace(process=types.SimpleNamespace(pid=os.getpid())),
+                                     program=types.SimpleNamespace(precision=None, process=types.SimpleNamespace(pid=os.getpid())),
                                      run=lambda frames, processor=processor: {"wall": 1, "processor": processor})
         sides.append(side)
     for by, rounds, status in (("wall", 2, 0), ("processor", 6, 1)):
@@ -186,6 +189,15 @@ def check_nothing_measured():
 def check_dies_later():
     status, out, _, _, stdout = against(["1,1,0"], ["1,1"], "--rounds", "3")
     assert status == 1 and any("ours doesn't run it" in line and "exit status 1" in line for line in out), out
+
+
+def check_other_precisions_are_told():
+    for precisions, theirs in ((("bf16", "fp32"), "fp32"), (("bf16", None), "not told, fp32 in a build of then")):
+        _, out, *_ = against(["1,1"], ["1,1"], precisions=precisions)
+        assert [line for line in out if line.startswith("note: ")] == [f"note: net: ours computes in bf16, theirs in {theirs}"], out
+    for precisions in ("fp32", "fp32"), (None, None):
+        _, out, *_ = against(["1,1"], ["1,1"], precisions=precisions)
+        assert not any(line.startswith("note: net") for line in out), out
 
 
 def check_no_build():
