@@ -176,6 +176,7 @@ common_usage() { # common_usage [BACKEND]: the only one that can be asked for
 # ---- on an NVIDIA GPU -------------------------------------------------------------------------------------------------
 
 codec=h264
+decoder=
 gpu_memory=('video/x-raw(memory:CUDAMemory)')
 
 gpu_usage() {
@@ -207,13 +208,14 @@ need_gpu() { # need_gpu NAME...: the decoder, a gpudlinfer that reads what it wr
     auto | cuda) backend=cuda ;;
     *) usage_error "--backend: found '$backend', expected cuda: the frames are in the GPU's memory" ;;
     esac
-    need_elements "nv${codec}dec" cudadownload "${codec}parse" gpudlinfer "$@"
+    decoder=nv${codec}dec
+    need_elements "$decoder" cudadownload "${codec}parse" gpudlinfer "$@"
     [[ $(gst-inspect-1.0 gpudlinfer) == *memory:CUDAMemory* ]] ||
         fail "this gpudlinfer takes no frames in the GPU's memory: it was built without gstreamer-cuda-1.0; install libgstreamer-plugins-bad1.0-dev (Debian) and build it again"
 }
 
 gpu_source() { # gpu_source FILE-OR-URI: sets $source to what decodes it there
-    source=(urisourcebin uri="$(to_uri "$1")" ! parsebin ! "${codec}parse" ! "nv${codec}dec")
+    source=(urisourcebin uri="$(to_uri "$1")" ! parsebin ! "${codec}parse" ! "$decoder")
 }
 
 # ---- running ----------------------------------------------------------------------------------------------------------
@@ -391,6 +393,9 @@ pause() { # pause MS: returns at once where a signal has come
 failure() { # what went wrong, from what was heard, in one line
     local text=$message${reason:+ ($reason)}
     [ "$reason" != "$message" ] || text=$message
+    case $decoder:$reason in
+    ?*:*not-linked*) text="no video in $codec is there for $decoder: name what it is coded in with --codec, or use a script without gpu- in its name" ;;
+    esac
     echo "${text:-gst-launch-1.0 ended with exit code $status}"
 }
 

@@ -173,6 +173,8 @@ def gpu_file_tells_or_draws_every_frame(dir):
         check(len(time) == 8 and 0 < float(confidence) <= 1 and id.startswith("("), line)
     check("nvh264dec ! video/x-raw\\(memory:CUDAMemory\\) ! gpudlinfer" in result.stderr, result.stderr)
     check("videoconvert" not in result.stderr and "cudadownload" not in result.stderr, result.stderr)
+    result = script("gpu-file.sh", "--model", dir / "net.bin", dir / "smpte.avi", env=env, code=1)
+    check(result.stderr.splitlines()[-1].startswith("gpu-file.sh: no video in h264 is there for nvh264dec: name"), result.stderr)
     suffix = next(p for p in dir.iterdir() if p.name.startswith("annotated.")).suffix
     result = script("gpu-file.sh", "--model", dir / "net.bin", TURNED, dir / f"drawn{suffix}", env=env)
     check("! cudadownload ! gpudloverlay !" in result.stderr, result.stderr)
