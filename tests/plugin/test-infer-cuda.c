@@ -569,6 +569,8 @@ static void
 test_primary (void)
 {
   g_autoptr (Context) context = NULL;
+  g_autoptr (Context) late = NULL;
+  g_autoptr (GstContext) offered = NULL;
   g_autoptr (GstMessage) message = NULL;
   GstHarness *h;
 
@@ -592,6 +594,15 @@ test_primary (void)
     g_assert_true (found == context);
   }
   g_clear_pointer (&message, gst_message_unref);
+
+  /* another one comes too late */
+  late = new_context (0);
+  offered = gst_context_new_cuda_context (late);
+  gst_element_set_context (h->element, offered);
+  g_assert_true (GST_GPUDL_INFER (h->element)->cuda.context ==
+      GST_OBJECT (context));
+  g_clear_pointer (&offered, gst_context_unref);
+  g_clear_object (&late);
   plugin_test_teardown (h);
   /* who has it may use it, whoever made it */
   g_assert_cmpuint (FAKE_SEEN (fake, devices), ==, 1);

@@ -911,6 +911,27 @@ test_cuda_memory (void)
   }
 }
 
+/* Who links elements is told nothing, so they are linked; the reason comes with the start. */
+static void
+test_cuda_memory_links (void)
+{
+  GstElement *filter = gst_element_factory_make ("capsfilter", NULL);
+  GstElement *overlay = plugin_test_element ("gpudloverlay", NULL);
+  GstElement *bin = gst_bin_new (NULL);
+  g_autoptr (GstCaps) caps =
+      gst_caps_from_string ("video/x-raw(memory:CUDAMemory),format=RGB");
+
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (overlay, "sink");
+  g_autoptr (GstCaps) answer = gst_pad_query_caps (pad, caps);
+
+  g_assert_false (gst_caps_is_empty (answer));
+  g_assert_nonnull (filter);
+  g_object_set (filter, "caps", caps, NULL);
+  gst_bin_add_many (GST_BIN (bin), filter, overlay, NULL);
+  g_assert_true (gst_element_link (filter, overlay));
+  gst_object_unref (bin);
+}
+
 /* ---- formats and sizes -------------------------------------------------- */
 
 static void
@@ -1016,6 +1037,7 @@ main (int argc, char **argv)
   ADD ("lines-below-the-frame-do-not-count", test_invisible_lines);
   ADD ("frame-passes-where-no-memory-is-left", test_no_memory);
   ADD ("other-memory-is-drawn-on-by-downstream-or-refused", test_other_memory);
+  ADD ("cuda-memory-links-in-null", test_cuda_memory_links);
   ADD ("cuda-memory-is-refused-and-cudadownload-named", test_cuda_memory);
   ADD ("draws-on-every-kind-of-format", test_formats);
   ADD ("frames-smaller-than-the-drawing", test_small_frames);
