@@ -728,6 +728,41 @@ test_device_id (void)
   teardown (h);
 }
 
+/* From NULL to PLAYING and back, frames of either memory in one life: nothing adds up. */
+static void
+test_cycles (void)
+{
+  GstHarness *h;
+
+  reset ();
+  h = new_harness (NULL, NULL);
+  for (guint i = 0; i < 100; i++) {
+    g_autoptr (Context) context = NULL;
+    g_autoptr (GstBufferPool) pool = NULL;
+    guint min;
+
+    gst_element_set_state (h->element, GST_STATE_NULL);
+    gst_harness_play (h);
+    context = context_of (h);
+    g_assert_nonnull (context);
+    for (guint j = 0; j < 2; j++) {
+      const gboolean cuda = (i + j) % 2 == 0;
+
+      gst_harness_set_src_caps_str (h, cuda ? NV12 : PLUGIN_TEST_GRAY);
+      if (cuda)
+        push (h, new_frame (context, i));
+      else
+        plugin_fake_push (h, i);
+      plugin_fake_pull (h, i);
+    }
+    pool = query_pool (h, NV12, &min);
+    g_assert_true (GST_IS_CUDA_BUFFER_POOL (pool));
+    g_assert_cmpuint (driver->contexts, <=, 1);
+  }
+  plugin_test_no_error (h->element);
+  teardown (h);
+}
+
 /* A context that the network can't be opened in is one error. */
 static void
 test_other_context_fails (void)
@@ -1132,6 +1167,7 @@ main (int argc, char **argv)
   ADD ("elements-share-context-device-and-network", test_sharing);
   ADD ("network-follows-frames-of-other-contexts-and-devices",
       test_other_contexts);
+  ADD ("a-hundred-lives-with-frames-of-either-memory", test_cycles);
   ADD ("device-that-is-named-is-the-only-one", test_device_id);
   ADD ("other-context-that-fails-is-one-error", test_other_context_fails);
   ADD ("what-the-cpu-runs-says-cudadownload", test_cpu);
