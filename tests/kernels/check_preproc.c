@@ -377,20 +377,27 @@ static void by_the_standard(const double ycc[3], int matrix, int full, double rg
 /* Every code of luma and chroma, in pixels of their own, whatever the bits beside them are. */
 static void test_ten_bits_are_the_standards(void)
 {
+    enum { KINDS = 2 * 2 * (GPUDL_MATRIX_LAST + 1) };
     GpudlPreproc pp = plain(12, 8, GPUDL_SCALE_NEAREST);
+    guint8 seen[KINDS][3][1024] = {{{0}}};
 
-    for (int round = 0; round < 2 * 2 * (GPUDL_MATRIX_LAST + 1) * 16; round++) {
+    for (int round = 0; round < KINDS * 48; round++) {
         const GpudlPixelFormat format = round % 2 ? GPUDL_PIXEL_P010_10LE : GPUDL_PIXEL_I420_10LE;
-        const int full = round / 2 % 2, matrix = round / 4 % (GPUDL_MATRIX_LAST + 1), from = round / 20;
+        const int full = round / 2 % 2, matrix = round / 4 % (GPUDL_MATRIX_LAST + 1), from = round / KINDS;
         float got[3 * 12 * 8];
         TenBits t;
 
         for (int i = 0; i < 12 * 8; i++)
             t.samples[0][i] = (guint16)((from * 64 + 11 * i) % 1024);
         for (int i = 0; i < 6 * 4; i++) {
-            t.samples[1][i] = (guint16)((from * 64 + 43 * i + 7) % 1024);
-            t.samples[2][i] = (guint16)((from * 64 + 101 * i + 500) % 1024);
+            const int k = i + from / 16 * 6 * 4; /* 16 rounds of each code's upper bits, 3 for all lower ones */
+
+            t.samples[1][i] = (guint16)((from * 64 + 43 * k + 7) % 1024);
+            t.samples[2][i] = (guint16)((from * 64 + 101 * k + 500) % 1024);
         }
+        for (int c = 0; c < 3; c++)
+            for (int i = 0; i < (c == 0 ? 12 * 8 : 6 * 4); i++)
+                seen[round % KINDS][c][t.samples[c][i]] = 1;
         ten_bits_init(&t, format, 0x15 * round);
         t.deep.matrix = matrix;
         t.deep.range = full;
@@ -404,6 +411,7 @@ static void test_ten_bits_are_the_standards(void)
                 g_assert_cmpfloat_with_epsilon(got[c * 96 + i], rgb[c], 2e-5);
         }
     }
+    g_assert_null(memchr(seen, 0, sizeof seen));
     pp.channels = 1;
     pp.channel_order = GPUDL_CHANNELS_GRAY;
     for (int full = 0; full < 2; full++) {
