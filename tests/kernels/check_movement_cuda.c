@@ -59,7 +59,7 @@ static void test_pad(void)
     }
 }
 
-/* Within the reference's range, or with some outside, whose elements have all bits set. */
+/* Within the reference's range, or all outside, whose elements have all bits set. */
 static void gather(int number, int outside)
 {
     const GpudlDType dtype = (device_case(number, "gather"), any_type());
@@ -72,7 +72,8 @@ static void gather(int number, int outside)
     Strided x, y, i;
 
     for (int64_t k = 0; k < n; k++) {
-        const int64_t index = outside ? extent + device_int(0, 3) : device_int(-extent, extent - 1);
+        const int64_t beyond = device_int(0, 1) ? extent + device_int(0, 3) : -extent - 1 - device_int(0, 3),
+                      index = outside ? beyond : device_int(-extent, extent - 1);
 
         if (index_type == GPUDL_DTYPE_I32)
             ((int32_t *)indices.data)[k] = (int32_t)index;
@@ -89,10 +90,14 @@ static void gather(int number, int outside)
     device_note(", axis %d", axis);
     dense = strided_dense(&x, dtype);
     expected = strided_room(dtype, &gathered);
-    if (outside)
+    if (outside) {
+        /* memory has all bits set before: other values first */
+        const Strided zeros = strided_input_of(index_type, &index_shape, strided_room(index_type, &index_shape).data);
+
+        device_done(gpudl_gather_cuda(&shape, &x.strided, &index_shape, &zeros.strided, axis, &y.strided, NULL));
         for (size_t b = 0; b < (size_t)gpudl_shape_elements(&gathered) * gpudl_dtype_size(dtype); b++)
             ((uint8_t *)expected.data)[b] = 0xff;
-    else if (gpudl_gather_ref(&dense, &indices, axis, &expected, NULL) != 0)
+    } else if (gpudl_gather_ref(&dense, &indices, axis, &expected, NULL) != 0)
         device_fail("the reference refuses");
     device_done(gpudl_gather_cuda(&shape, &x.strided, &index_shape, &i.strided, axis, &y.strided, NULL));
     strided_compare(&y, &expected, NULL);
