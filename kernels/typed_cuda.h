@@ -32,7 +32,7 @@ GpudlTypedUnaryCudaFunc gpudl_typed_unary_cuda;
  * integer by a float and the reverse; AND, OR, XOR of bool. act may be NULL, and is none for POW of different types.
  * That POW is float64's, in which CUDA's pow() is off by 2 units in the last place at the most: an integer by a float,
  * which truncates it, is exact where the power is an integer below 2^50, else within one and 2^-51 of it.
- * The device can't tell of an integer division by 0: its result is 0.
+ * The device can't tell of an integer division by 0, nor of 0 to a negative power: the result is 0.
  */
 typedef int GpudlTypedBinaryCudaFunc(GpudlBinaryOp op, const GpudlAct *act, const GpudlShape *shape,
                                      const GpudlStrided *a, const GpudlStrided *b, const GpudlStrided *y,
