@@ -14,7 +14,7 @@ typedef struct {
 static Extents random_extents(void)
 {
     static const int64_t extents[] = {1, 2, 3, 15, 16, 17, 33, 63, 64, 65, 100, 130};
-    Extents e = {.k = (int32_t)extents[device_int(0, 11)]};
+    Extents e = {.k = device_int(0, 15) == 0 ? 0 : (int32_t)extents[device_int(0, 11)]};
 
     e.y.rank = (int32_t)device_int(2, 5);
     for (int d = 0; d < e.y.rank - 2; d++)
@@ -89,14 +89,20 @@ static void test_integers(void)
         const GpudlDType dtype =
             (device_case(number, "integers"), (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_U64));
         const Extents e = random_extents();
+        const int added = (int)device_int(0, 1);
         const Strided a = strided_input(dtype, &e.a, 0), b = strided_input(dtype, &e.b, 0),
-                      y = strided_output(dtype, &e.y);
+                      c = strided_input(dtype, &e.y, 0), y = strided_output(dtype, &e.y);
         const GpudlTensorView av = strided_dense(&a, dtype), bv = strided_dense(&b, dtype),
-                              expected = reference(&e, &av, &bv);
+                              cv = strided_dense(&c, dtype), product = reference(&e, &av, &bv),
+                              sum = strided_room(dtype, &e.y);
         const GpudlGemm params = {.alpha = 1, .beta = 1};
 
-        device_done(gpudl_matmul_cuda(&e.y, e.k, &a.strided, &b.strided, NULL, &params, &y.strided, NULL));
-        strided_compare(&y, &expected, NULL);
+        device_note(", k %d added %d", e.k, added);
+        if (gpudl_binary_ref(GPUDL_BINARY_ADD, NULL, &product, &cv, &sum, NULL) != 0)
+            device_fail("the reference does not add");
+        device_done(
+            gpudl_matmul_cuda(&e.y, e.k, &a.strided, &b.strided, added ? &c.strided : NULL, &params, &y.strided, NULL));
+        strided_compare(&y, added ? &sum : &product, NULL);
     }
 }
 
