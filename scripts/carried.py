@@ -167,11 +167,19 @@ def carried_tests(told, with_gstreamer):
     return kept
 
 
+def make_empty(folder):
+    """Of what is there already, only what was packed goes."""
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / "build" / LIST).is_file() or (folder / "build" / "build.ninja").exists():
+            sys.exit(f"carried: {folder} is not empty and no folder that was packed: expected one that can be made anew")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
     source, told = HERE.parent, make_list(build)
     packed = Pack(source, build, folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    make_empty(folder)
     told["tests"] = [t for t in carried_tests(told, gstreamer is not None) if not only or re.search(only, t["name"])]
 
     def real(text):

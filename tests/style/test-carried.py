@@ -222,6 +222,27 @@ def a_packed_folder_runs_elsewhere(made):
 
 
 @test
+def a_folder_of_something_else_is_not_made_anew(made):
+    made.add("say", SAY)
+    made.write()
+    folder = made.source.parent / "mine"
+    (folder / "build").mkdir(parents=True)
+    (folder / "letters").write_text("dear")
+    for own in None, "build.ninja":  # the source folder itself has a list and a build
+        if own:
+            (folder / "build" / own).touch()
+            shutil.copy2(made.build / carried.LIST, folder / "build")
+        try:
+            carried.pack(made.build, folder, None)
+        except SystemExit as refused:
+            check(f"{folder} is not empty and no folder that was packed" in str(refused), refused)
+        else:
+            check(False, "packed")
+        check((folder / "letters").read_text() == "dear")
+    check(not folder.with_name("mine.tar.zst").exists())
+
+
+@test
 def another_system_is_carried_with_its_loader(made):
     # this one stands for it: what counts is who loads what
     if not os.path.exists("/lib64/ld-linux-x86-64.so.2"):
