@@ -32,8 +32,8 @@ import summary
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIST = "gpu-tests.json"
-# suites that need a compiler, the source tree or the network, or that measure by the clock
-STAYS = {"style", "install", "storm", "slow", "recipes"}
+# suites that need a compiler, the network or the source and build folders where they are ("tree"), or that measure by the clock
+STAYS = {"style", "install", "storm", "slow", "recipes", "tree"}
 GSTREAMER = {"plugin", "tools", "video", "pipelines"}  # suites whose programs open GStreamer's plugins
 SYSTEMS = re.compile(r"^(ld-linux|libc\.so|libm\.so|libdl\.so|libpthread\.so|librt\.so|libresolv\.so"
                      r"|libcuda|libcudnn|libcublas|libnv)")
@@ -104,10 +104,10 @@ class Pack:
         if path in self.done or target is None or not path.exists() or path in (self.source, self.build):
             return
         self.done.add(path)
-        if path.is_dir():  # of the build: its modules; of the source: all of it
+        if path.is_dir():  # of the build: its libraries, and what stands for one; of the source: all of it
             for entry in sorted(path.iterdir()):
                 inside = self.build in path.parents
-                if entry.suffix == ".so" if inside else entry.name != "__pycache__":
+                if re.search(r"\.so(\.\d+)*$", entry.name) if inside else entry.name != "__pycache__":
                     self.add(entry)
             return
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -198,7 +198,11 @@ def what_is_not_there_is_a_named_skip(made):
 def a_packed_folder_runs_elsewhere(made):
     made.add("say", SAY)
     made.add("stays", DIE, ["style"])
+    made.add("names-the-build", DIE, ["engine", "tree"])
     made.add("opens-plugins", SAY, ["plugin"])
+    (made.build / "x").mkdir()  # DATA names it
+    for name in "libx.so.9", "module.so", "x.so.9.o":
+        (made.build / "x" / name).write_text("no library\n")
     shutil.copy2("/bin/true", made.build / "true")
     made.tests.append({**made.tests[0], "name": "true", "cmd": [str(made.build / "true")], "protocol": "exitcode"})
     (made.source / "scripts").mkdir()
@@ -211,6 +215,7 @@ def a_packed_folder_runs_elsewhere(made):
         check([t["name"] for t in carried.read_list(folder / "build")["tests"]] == ["true"])
         carried.pack(made.build, folder, None)
     check("2 tests, " in out.getvalue(), out.getvalue())
+    check(sorted(os.listdir(folder / "build/x")) == ["libx.so.9", "module.so"])
     check((made.source.parent / "carry.tar.zst").stat().st_size > 100)
     moved = made.source.parent / "moved"
     folder.rename(moved)
