@@ -75,11 +75,12 @@ def check(condition, text=""):
         raise AssertionError(text)
 
 
-def run(bench, nets=("resnet50",), batches=(1,), peers=("eager",), limit=1000, clock=None, path=None):
+def run(bench, nets=("resnet50",), batches=(1,), peers=("eager",), limit=1000, clock=None, path=None, precision="fp16"):
     path = path or bench.folder / "rows.json"
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        status = gpu.run(bench, list(nets), list(batches), list(peers), "fp16", path, limit, **({"clock": clock} if clock else {}))
+        status = gpu.run(bench, list(nets), list(batches), list(peers), precision, path, limit,
+                         **({"clock": clock} if clock else {}))
     return status, out.getvalue(), gpu.read_rows(path)
 
 
@@ -180,6 +181,15 @@ def the_table_marks_what_misses_its_goal(folder):
     lines = [line.split() for line in out.splitlines() if line.startswith("resnet50 ") and "in" not in line.split()]
     check(lines == [["resnet50", "1", "0.3300", "1.0000", "0.330", "0.31"],
                     ["resnet50", "8", "0.4150", "1.0000", "0.415!", "0.38"]], out)
+
+
+@test
+def a_table_is_of_one_precision(folder):
+    run(Made(folder, {"eager": "1000", "ours": "415"}))
+    _, out, rows = run(Made(folder, {"eager": "1000", "ours": "900"}), precision="fp32")
+    lines = [line.split() for line in out.splitlines() if line.startswith("resnet50 ") and "in" not in line.split()]
+    check(len(rows) == 2 and "ms of a batch on the device, fp32" in out, out)
+    check(lines == [["resnet50", "1", "0.9000", "1.0000", "0.900"]], out)
 
 
 @test
