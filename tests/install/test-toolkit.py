@@ -76,6 +76,7 @@ class Case:
             shutil.rmtree(path, ignore_errors=True)
         self.index.mkdir()
         self.calls.write_text("")
+        write_program(self.tree / "scripts/setup", 'echo "setup $*" >>"$calls"')
         pins = "# a comment\nmips " + "0" * 64 + " 7 other-1-py3-none-any.whl\n"
         for package, files in WHEELS.items():
             path = self.index / file_name(package)
@@ -122,6 +123,19 @@ def on_request_it_is_fetched_without_a_gpu(case):
     for part in f"{size / 1e6:.0f} MB", "driver 580 or newer", "licences are NVIDIA's", f"{place} is there":
         check(part in said, f"'{part}' is not in: {said}")
     check("is there already" in case.run("toolkit", "fetch", PIP_FIND_LINKS="/nowhere"))
+
+
+@test
+def on_request_what_fetching_needs_is_installed_before(case):
+    """On a system with nothing but make; without a compiler one that is installed would not be seen to have cuDNN."""
+    case.run("toolkit", "auto", driver="card", PIP_FIND_LINKS="/nowhere", code=1)
+    check(case.calls.read_text() == "", case.calls.read_text())
+    case.install_toolkit(case.cuda)
+    case.run("toolkit", "fetch")
+    check(case.calls.read_text() == "setup build\n", case.calls.read_text())
+    shutil.rmtree(case.cuda)
+    write_program(case.tree / "scripts/setup", "echo no packages >&2; exit 1")
+    check(case.run("toolkit", "fetch", code=1) == "no packages\n" and not case.fetched())
 
 
 @test
