@@ -199,11 +199,19 @@ GpudlSession *gpudl_session_prepare(GpudlModel *model, const GpudlSessionConfig 
 {
     g_autoptr(GpudlDevice) device = find_device(config, error);
     g_auto(GpudlWanted) wanted = {.limit = 0};
+    GpudlSessionConfig wide = *config;
     GpudlSession *session;
 
     if (!device || !check_config(model, config, device->backend, error) ||
         !resolve(model, device, config, &wanted, error))
         return NULL;
+    wide.precision = GPUDL_PRECISION_FP32;
+    if (gpudl_wanted_is_lowered(&wanted) &&
+        gpudl_precision_is_refused(wanted.cache_dir, model, device, &wanted.params)) { /* as an acquire takes it */
+        wanted_clear(&wanted);
+        if (!resolve(model, device, &wide, &wanted, error))
+            return NULL;
+    }
     session = gpudl_session_new(model, g_steal_pointer(&device), &wanted, NULL, cancellable);
     session->planner = gpudl_model_get_planner(model);
     gpudl_host_init(&session->host, session);

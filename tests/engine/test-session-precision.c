@@ -130,6 +130,18 @@ static void test_fp32_needs_no_proof(void)
     g_assert_cmpuint(FAKE_SEEN(fake, jobs), ==, 0);
 }
 
+/* What is remembered is foreseen too: tuning looks for what a start takes. */
+static void check_forecast(GpudlModel *model, const gchar *folder, GpudlPrecision precision)
+{
+    const GpudlSessionConfig config = config_with(GPUDL_PRECISION_AUTO, folder);
+    g_autoptr(GError) error = NULL;
+    GpudlForecast *forecast = gpudl_session_forecast(model, &config, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpint(forecast->precision, ==, precision);
+    gpudl_forecast_free(forecast);
+}
+
 static void test_what_strays_runs_in_fp32_and_is_remembered(void)
 {
     static const struct {
@@ -156,6 +168,7 @@ static void test_what_strays_runs_in_fp32_and_is_remembered(void)
             g_assert_cmpuint(FAKE_SEEN(fake, engines), ==, 0);
             g_assert_cmpuint(FAKE_SEEN(fake, loads), ==, strays ? 2 + start : 1 + start);
         }
+        check_forecast(model, folder, strays ? GPUDL_PRECISION_FP32 : GPUDL_PRECISION_FP16);
         remove_folder(folder);
     }
 }
