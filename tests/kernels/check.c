@@ -98,16 +98,32 @@ GpudlDType check_integer_type(void)
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
-CheckTensor *check_tensor(GpudlDType dtype, GpudlShape shape)
+/* At skew bytes behind an address that is aligned to whatever malloc() aligns to. */
+static CheckTensor *new_tensor(GpudlDType dtype, GpudlShape shape, gsize skew)
 {
     CheckTensor *t = g_new0(CheckTensor, 1);
 
     t->bytes = (gsize)gpudl_shape_elements(&shape) * gpudl_dtype_size(dtype);
-    t->block = g_malloc(t->bytes + 2 * GUARD + 1);
-    memset(t->block, GUARD_BYTE, t->bytes + 2 * GUARD + 1);
-    /* the odd address makes sure that nothing relies on alignment, which no contract promises */
-    t->view = (GpudlTensorView){dtype, shape, t->block + GUARD + 1};
+    t->skew = skew;
+    t->block = g_malloc(t->bytes + 2 * GUARD + skew);
+    memset(t->block, GUARD_BYTE, t->bytes + 2 * GUARD + skew);
+    t->view = (GpudlTensorView){dtype, shape, t->block + GUARD + skew};
     memset(t->view.data, FRESH_BYTE, t->bytes);
+    return t;
+}
+
+/* the odd address makes sure that nothing relies on alignment, which no contract of tensors promises */
+CheckTensor *check_tensor(GpudlDType dtype, GpudlShape shape)
+{
+    return new_tensor(dtype, shape, 1);
+}
+
+CheckTensor *check_floats(GpudlShape shape, double low, double high)
+{
+    CheckTensor *t = new_tensor(GPUDL_DTYPE_F32, shape, sizeof(float));
+
+    for (gint64 i = 0; i < check_elements(t) && high > low; i++)
+        check_set(t, i, check_real(low, high));
     return t;
 }
 
@@ -143,9 +159,9 @@ void check_tensor_free(CheckTensor *tensor)
     if (tensor == NULL)
         return;
     for (gsize i = 0; i < GUARD; i++) {
-        if (tensor->block[i + 1] != GUARD_BYTE)
+        if (tensor->block[i + tensor->skew] != GUARD_BYTE)
             g_error("%s: byte %d before the output was written", description->str, (int)(GUARD - i));
-        if (tensor->block[GUARD + 1 + tensor->bytes + i] != GUARD_BYTE)
+        if (tensor->block[GUARD + tensor->skew + tensor->bytes + i] != GUARD_BYTE)
             g_error("%s: byte %d behind the output was written", description->str, (int)i);
     }
     g_free(tensor->block);

@@ -37,11 +37,11 @@ GpudlDType check_float_type(void);
 /** One of the integer types, bool left out. */
 GpudlDType check_integer_type(void);
 
-/** A tensor in memory of its own between guard bands. Its data begins at an odd address where that is allowed to be. */
+/** A tensor in memory of its own between guard bands. */
 typedef struct {
-    GpudlTensorView view;
+    GpudlTensorView view; /* at an odd address, but for check_floats() */
     guint8 *block;
-    gsize bytes;
+    gsize bytes, skew;
 } CheckTensor;
 
 /** Contents: a pattern, so that elements never written are seen. */
@@ -50,6 +50,9 @@ CheckTensor *check_tensor(GpudlDType dtype, GpudlShape shape);
 CheckTensor *check_tensor_of(GpudlDType dtype, GpudlShape shape, const double *values);
 /** With random reals low..high, or for integers any bits (int64: up to 2^40 in magnitude; bool 0 or 1). */
 CheckTensor *check_tensor_random(GpudlDType dtype, GpudlShape shape, double low, double high);
+/** float32 for what takes an array of float: aligned to one and to no more, with random reals low..high, or as
+ * check_tensor() has it if they are equal. */
+CheckTensor *check_floats(GpudlShape shape, double low, double high);
 /** Frees; fails if a guard band was written to. NULL is fine. */
 void check_tensor_free(CheckTensor *tensor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CheckTensor, check_tensor_free)

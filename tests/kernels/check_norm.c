@@ -163,7 +163,7 @@ static const float *floats(const CheckTensor *tensor)
     return tensor != NULL ? tensor->view.data : NULL;
 }
 
-/* Every set of instructions that is there: rows, planes, channels last. The check's tensors are aligned to a float. */
+/* Every set of instructions that is there: rows, planes, channels last. */
 static void test_vectors(void)
 {
     for (guint i = 0; i < 200; i++) {
@@ -176,11 +176,11 @@ static void test_vectors(void)
         if (kernels == NULL)
             continue;
         check_case(i, "%s: %d groups of %d channels, plane %d", kernels->name, groups, (int)(c / groups), (int)plane);
-        x = check_tensor_random(GPUDL_DTYPE_F32, CHECK_SHAPE(n, c, plane), -3, 5);
-        scale = check_int(0, 2) > 0 ? check_tensor_random(GPUDL_DTYPE_F32, CHECK_SHAPE(c), -2, 2) : NULL;
-        bias = check_int(0, 2) > 0 ? check_tensor_random(GPUDL_DTYPE_F32, CHECK_SHAPE(c), -2, 2) : NULL;
-        y = check_tensor(GPUDL_DTYPE_F32, CHECK_SHAPE(n, c, plane));
-        last = check_tensor(GPUDL_DTYPE_F32, CHECK_SHAPE(n, plane, c));
+        x = check_floats(CHECK_SHAPE(n, c, plane), -3, 5);
+        scale = check_int(0, 2) > 0 ? check_floats(CHECK_SHAPE(c), -2, 2) : NULL;
+        bias = check_int(0, 2) > 0 ? check_floats(CHECK_SHAPE(c), -2, 2) : NULL;
+        y = check_floats(CHECK_SHAPE(n, c, plane), 0, 0);
+        last = check_floats(CHECK_SHAPE(n, plane, c), 0, 0);
         group_expected(x, groups, scale, bias, expected);
         kernels->planar(floats(x), floats(scale), floats(bias), n, c, plane, groups, .01f, y->view.data);
         check_close(y, expected, VECTOR_BOUND);
@@ -192,8 +192,8 @@ static void test_vectors(void)
             check_set(y, k, check_get(last, k / plane / c * c * plane + k % plane * c + k / plane % c));
         check_close(y, expected, VECTOR_BOUND);
         {
-            g_autoptr(CheckTensor) rows = check_tensor_random(GPUDL_DTYPE_F32, CHECK_SHAPE(n, c), -3, 5);
-            g_autoptr(CheckTensor) got = check_tensor(GPUDL_DTYPE_F32, CHECK_SHAPE(n, c));
+            g_autoptr(CheckTensor) rows = check_floats(CHECK_SHAPE(n, c), -3, 5);
+            g_autoptr(CheckTensor) got = check_floats(CHECK_SHAPE(n, c), 0, 0);
 
             standardise(rows, set_of_layer, 1, 1, (double).01f, expected);
             for (gint64 k = 0; k < n * c; k++)
