@@ -199,6 +199,24 @@ gpu_option() {
     esac
 }
 
+gpu_files() { # gpu_files ARGUMENT...: takes the options, and sets files to the rest, of which there is one at least
+    files=()
+    while [ $# -gt 0 ]; do
+        common_option "$@"
+        [ "$shifted" -gt 0 ] || gpu_option "$@"
+        if [ "$shifted" -gt 0 ]; then
+            shift "$shifted"
+            continue
+        fi
+        case $1 in
+        -*) usage_error "unknown option $1" ;;
+        *) files+=("$1") ;;
+        esac
+        shift
+    done
+    [ ${#files[@]} -ge 1 ] || usage_error "no video given"
+}
+
 need_gpu() { # need_gpu NAME...: the decoder, a gpudlinfer that reads what it writes, and these elements have to be there
     case $codec in
     h264 | h265) ;;

@@ -12,21 +12,7 @@ usage() {
     gpu_usage
 }
 
-files=()
-while [ $# -gt 0 ]; do
-    common_option "$@"
-    [ "$shifted" -gt 0 ] || gpu_option "$@"
-    if [ "$shifted" -gt 0 ]; then
-        shift "$shifted"
-        continue
-    fi
-    case $1 in
-    -*) usage_error "unknown option $1" ;;
-    *) files+=("$1") ;;
-    esac
-    shift
-done
-[ ${#files[@]} -ge 1 ] || usage_error "no video given"
+gpu_files "$@"
 [ ${#files[@]} -le 2 ] || usage_error "one video and one output at a time"
 
 need_gpu parsebin gpudloverlay

@@ -104,7 +104,7 @@ static gboolean tune_all(Tune *t, GCancellable *cancellable, GError **error)
     return session != NULL && gpudl_session_settle(session, on_settling, NULL, cancellable, error);
 }
 
-/* Tuning takes minutes: whether they are for nothing is said before. */
+/* Tuning takes its time: whether that is for nothing is said before. */
 static gboolean check_kept(const Tune *t, GError **error)
 {
     if (t->forecast->not_kept == NULL)
