@@ -261,7 +261,8 @@ end_child() { # end_child [now]: lets $child finish its file. While no frame has
     # wait for the end of a stream that has not begun
     local how=-INT
     [ "${1:-}" != now ] && [ "$frames" != 0 ] || how=-KILL
-    [ -z "$child" ] || kill $how "$child" 2>/dev/null || true
+    # its whole group: what it has started, too, writes to where its end is waited for
+    [ -z "$child" ] || kill $how -- "-$child" 2>/dev/null || true
 }
 
 on_signal() { # on_signal EXIT-CODE: the first one ends what runs, the next one does not wait for it
@@ -331,6 +332,7 @@ now() { # sets $now, milliseconds
     now=$((now / 1000))
 }
 
+# Errors come by another stream than the rest: one may begin in the middle of a line, whose end then follows it.
 hear() { # hear LINE: sets $frames, $culprit (the element that failed first), $message and $reason (its words), $ended
     case $1 in
     *'(element): gpudlinfer-result,'*)
@@ -340,19 +342,21 @@ hear() { # hear LINE: sets $frames, $culprit (the element that failed first), $m
     *'GstMessageProgress, type=(GstProgressType)start, code=(string)load,'*) loading=1 ;;
     *'GstMessageProgress, type=(GstProgressType)complete, code=(string)load,'*) loading= ;;
     'Got EOS from element'*) ended=1 ;;
-    'ERROR: from element '*)
+    *'ERROR: from element '*)
+        expected=
         [ -z "$culprit" ] || return 0
-        reason=${1#ERROR: from element }
+        reason=${1#*ERROR: from element }
         culprit=${reason%%: *}
         message=${reason#*: }
         reason=
         expected=title
         ;;
-    'WARNING: erroneous pipeline: '* | 'ERROR: pipeline could not be constructed: '*) message=${1#*: } ;;
+    *'WARNING: erroneous pipeline: '*) message=${1#*WARNING: erroneous pipeline: } ;;
+    *'ERROR: pipeline could not be constructed: '*) message=${1#*ERROR: pipeline could not be constructed: } ;;
     *)
         # "Additional debug info:", the place in the source, and, if that ends in a colon, the reason
         case $expected:$1 in
-        title:*) expected=place ;;
+        title:*'Additional debug info:') expected=place ;;
         place:*:) expected=reason ;;
         place:*) expected= ;;
         reason:*)

@@ -19,6 +19,8 @@ WITHOUT = "needs gst-rtsp-server (libgstrtspserver-1.0-dev) and GStreamer's H.26
 AGAIN = re.compile(r"; trying again in ([0-9.]+) s$", re.M)
 # what counts as a second for the script
 UNIT = 0.1
+# seconds: less than the 5 after which a child that does not end by itself is ended
+AT_ONCE = 4
 
 
 def can_serve():
@@ -122,7 +124,7 @@ def a_camera_that_freezes_stops_and_comes_back(dir):
         camera.stop(signal.SIGTERM)
         run.wait_for("waits", lambda: len(delays(run)) >= before + 4)
         check(delays(run)[before:before + 4] == [UNIT, 2 * UNIT, 4 * UNIT, 8 * UNIT], run.stderr)
-        run.ctrl_c(2)
+        run.ctrl_c(AT_ONCE)
 
 
 @test
@@ -139,7 +141,7 @@ def silence_is_a_camera_that_went_away(dir):
         camera.thaw()
         run.wait_for("the picture", lambda: run.stderr.endswith("the picture is back\n"))
         time.sleep(0.5)
-        run.ctrl_c(2)
+        run.ctrl_c(AT_ONCE)
     for name in f"silent{SUFFIX}", f"silent-2{SUFFIX}":
         check(is_finished(dir / name), name)
 
@@ -159,7 +161,7 @@ def each_part_of_the_output_is_a_finished_file(dir):
         camera.start()
         run.wait_for("the picture", lambda: run.stderr.endswith("the picture is back\n"))
         time.sleep(1)
-        run.ctrl_c(2)
+        run.ctrl_c(AT_ONCE)
     check(sorted(p.name for p in folder.iterdir()) == [f"cam-2{SUFFIX}", f"cam-3{SUFFIX}", f"cam{SUFFIX}"], list(folder.iterdir()))
     check((folder / f"cam{SUFFIX}").read_text() == "an earlier recording")
     for n in 2, 3:
@@ -185,7 +187,7 @@ exec "$real" -v "${words[@]}" > >(tee -a "$FRAMES") """))
         first, start = shown(), time.monotonic()
         time.sleep(3)
         rate = (shown() - first) / (time.monotonic() - start)
-        run.ctrl_c(2)
+        run.ctrl_c(AT_ONCE)
     check(rate > 20, f"{rate:.1f} of 25 frames a second were shown")
 
 
@@ -215,7 +217,7 @@ def nobody_there_is_tried_again_ever_more_rarely(dir):
         run.wait_for("seven waits", lambda: len(delays(run)) >= 7, 30)
         check([round(d / 0.02) for d in delays(run)[:7]] == [1, 2, 4, 8, 16, 30, 30], run.stderr)
         check("secret" not in run.stderr.split("\n", 1)[1], run.stderr)
-        run.ctrl_c(1)
+        run.ctrl_c(AT_ONCE)
     check(not (dir / "nothing.webm").exists())
 
 
@@ -223,7 +225,7 @@ def nobody_there_is_tried_again_ever_more_rarely(dir):
 def ctrl_c_stops_the_wait(dir):
     with Running(dir, "rtsp.sh", *net(dir), f"rtsp://127.0.0.1:{free_port()}/cam", env=settings(30)) as run:
         run.wait_for("a wait", lambda: delays(run) == [30])
-        run.ctrl_c(1)
+        run.ctrl_c(AT_ONCE)
 
 
 @test
@@ -246,13 +248,13 @@ def ctrl_c_stops_at_any_moment(dir):
             with Running(dir, "rtsp.sh", *net(dir), f"rtsp://127.0.0.1:{mute.getsockname()[1]}/cam", dir / f"mute{SUFFIX}",
                          env=settings()) as run:
                 time.sleep(moment)
-                run.ctrl_c(2)
+                run.ctrl_c(AT_ONCE)
         check(not (dir / f"mute{SUFFIX}").exists())
     # a command that comes to its end in spite of the signal
     env = settings(**stub(dir / "steady", "gst-inspect-1.0", 'trap : INT; touch "$0.ran"; sleep 0.3; exit 0'))
     with Running(dir, "rtsp.sh", *net(dir), "rtsp://127.0.0.1/cam", env=env) as run:
         run.wait_for("a check", lambda: (dir / "steady" / "gst-inspect-1.0.ran").exists())
-        run.ctrl_c(2)
+        run.ctrl_c(AT_ONCE)
     check(run.stderr == "", run.stderr)
 
 
@@ -263,6 +265,32 @@ def a_host_that_does_not_exist_ends_it(dir):
         result = script("rtsp.sh", *net(dir), "rtsp://no-such-host.invalid/cam", code=1, env=env)
         says = "rtsp://no-such-host.invalid/cam: there is no host no-such-host.invalid" if second == UNIT else "GPUDL_RECONNECT_SECOND_MS: found"
         check(f"rtsp.sh: {says}" in result.stderr and "trying again" not in result.stderr, result.stderr)
+
+
+@test
+def a_failure_is_heard_in_the_middle_of_a_line(dir):
+    """Errors are written by another stream, and do not wait for the end of what the first one writes."""
+    env = settings(0.01, **stub(dir / "mixed", "gst-launch-1.0", """printf '%s\\n' \
+    'Got message #4 from element "queue0" (state-changed): ERROR: from element /GstPipeline:pipeline0/GstRTSPSrc:rtspsrc0: Not there.' \
+    'GstMessageStateChanged, old-state=(GstState)null;' 'Got message #5 from elementAdditional debug info:' \
+    '../gst/rtsp/gstrtspsrc.c(8336): gst_rtspsrc_retrieve_sdp (): /GstPipeline:pipeline0/GstRTSPSrc:rtspsrc0:' \
+    'Failed to connect. (Generic error)' ' "queue0" (state-changed): GstMessageStateChanged;' >&2; exit 1"""))
+    with Running(dir, "rtsp.sh", *net(dir), "rtsp://127.0.0.1/cam", env=env) as run:
+        run.wait_for("three tries", lambda: len(delays(run)) >= 3)
+        check(run.stderr.count("rtsp://127.0.0.1/cam: Failed to connect.; trying again in 0.0") >= 3, run.stderr)
+        run.ctrl_c()
+    env = settings(**stub(dir / "unknown", "gst-launch-1.0", "echo 'Got messageWARNING: erroneous pipeline: no element \"x\"' >&2; exit 1"))
+    result = script("rtsp.sh", *net(dir), "rtsp://127.0.0.1/cam", env=env, code=1)
+    check(result.stderr.splitlines()[1:] == ['rtsp.sh: no element "x"'], result.stderr)
+
+
+@test
+def silence_ends_what_was_started_by_what_is_ended(dir):
+    """A gst-launch-1.0 that is a script of its own, as a wrapper that sets an environment."""
+    env = settings(0.01, **stub(dir / "wrapper", "gst-launch-1.0", "sleep 1000"))
+    with Running(dir, "rtsp.sh", *net(dir), "rtsp://127.0.0.1/cam", env=env) as run:
+        run.wait_for("two tries", lambda: len(delays(run)) >= 2)
+        run.ctrl_c(AT_ONCE)
 
 
 @test
