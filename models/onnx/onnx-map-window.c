@@ -197,24 +197,69 @@ gboolean onnx_map_lrn(OnnxNode *node, GError **error)
     return onnx_emit_output(node, GPUDL_OP_LRN, &attrs, node->inputs, 1, error);
 }
 
+/* old * momentum + now * (1 - momentum): what training would keep */
+static GpudlTensor *running(OnnxNode *node, GpudlTensor *old, GpudlTensor *now, const gchar *output, GError **error)
+{
+    const double momentum = (double)onnx_attr_float(node, "momentum", .9f);
+    GpudlTensor *keep, *take;
+
+    if ((keep = onnx_constant_scalar(node, old->dtype, momentum, error)) == NULL ||
+        (take = onnx_constant_scalar(node, now->dtype, 1 - momentum, error)) == NULL ||
+        (keep = onnx_binary(node, GPUDL_OP_MUL, old, keep, NULL, error)) == NULL ||
+        (take = onnx_binary(node, GPUDL_OP_MUL, now, take, NULL, error)) == NULL)
+        return NULL;
+    return onnx_binary(node, GPUDL_OP_ADD, keep, take, output, error);
+}
+
+/* Training mode normalises by what the values themselves have, of a batch that is not known here. Weights that are
+ * standardised so are constants, and become new weights. */
+static gboolean map_batch_norm_of_itself(OnnxNode *node, float epsilon, GError **error)
+{
+    GpudlTensor *x = node->inputs[0], *inputs[5] = {x, node->inputs[1], node->inputs[2]}, *t;
+    GpudlAttrs reduce = {0}, attrs = {.batch_norm = {.epsilon = epsilon}};
+    gint64 column[GPUDL_MAX_RANK] = {1, -1};
+
+    if (!onnx_is_computable(node->import, x))
+        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
+                         "training mode, on values that depend on the network's input: it would mix the frames of a "
+                         "batch; export the model for inference");
+    if (x->shape.rank < 2)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected at least 2", x->shape.rank);
+    for (gint i = 0; i < x->shape.rank; i++) {
+        if (i != 1)
+            reduce.reduce.axes[reduce.reduce.n_axes++] = i;
+        if (i > 1)
+            column[i] = 1;
+    }
+    if ((inputs[3] = onnx_emit(node, GPUDL_OP_REDUCE_MEAN, &reduce, &x, 1, NULL, error)) == NULL ||
+        (t = onnx_reshape(node, inputs[3], column, x->shape.rank, NULL, error)) == NULL ||
+        (t = onnx_binary(node, GPUDL_OP_SUB, x, t, NULL, error)) == NULL ||
+        (t = onnx_binary(node, GPUDL_OP_MUL, t, t, NULL, error)) == NULL ||
+        (inputs[4] = onnx_emit(node, GPUDL_OP_REDUCE_MEAN, &reduce, &t, 1, NULL, error)) == NULL)
+        return FALSE;
+    for (guint i = 1; i < 3 && i < node->n_outputs; i++)
+        if (onnx_output_used(node, i) && (node->outputs[i] = running(node, node->inputs[2 + i], inputs[2 + i],
+                                                                     onnx_output_name(node, i), error)) == NULL)
+            return FALSE;
+    return onnx_emit_output(node, GPUDL_OP_BATCH_NORM, &attrs, inputs, 5, error);
+}
+
 gboolean onnx_map_batch_norm(OnnxNode *node, GError **error)
 {
     GpudlAttrs attrs = {.batch_norm = {.epsilon = onnx_attr_float(node, "epsilon", 1e-5f)}};
+    gboolean training = onnx_attr_int(node, "training_mode", 0) != 0;
 
-    if (onnx_attr_int(node, "training_mode", 0) != 0)
-        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
-                         "training mode: the model must be exported for inference");
+    if (onnx_attr_int(node, "spatial", 1) != 1)
+        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "spatial = 0: statistics per activation");
     /* before opset 14 it is the number of outputs that tells, whoever reads them */
     for (guint i = 1; i < node->n_outputs && node->import->opset < 14; i++)
-        if (onnx_output_name(node, i) != NULL)
-            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
-                             "training mode (it has output %u): the model must be exported for inference", i);
+        training = training || onnx_output_name(node, i) != NULL;
+    if (training)
+        return map_batch_norm_of_itself(node, attrs.batch_norm.epsilon, error);
     for (guint i = 1; i < node->n_outputs; i++)
         if (onnx_output_used(node, i))
             return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
                              "its output %u is used, which training alone computes", i);
-    if (onnx_attr_int(node, "spatial", 1) != 1)
-        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "spatial = 0: statistics per activation");
     return onnx_emit_output(node, GPUDL_OP_BATCH_NORM, &attrs, node->inputs, 5, error);
 }
 
