@@ -196,6 +196,8 @@ static inline uint64_t gpudl_module_flops(const GpudlPlan *plan, int32_t index)
         return (uint64_t)gpudl_shape_elements(x);
     case GPUDL_OP_LRN:
         return 2 * n * (uint64_t)attrs->lrn.size;
+    case GPUDL_OP_RESIZE: /* two a dimension of a picture */
+        return attrs->resize.mode == 0 ? n : 8 * n;
     case GPUDL_OP_BATCH_NORM:
         return 2 * n;
     case GPUDL_OP_LAYER_NORM: /* the mean, the variance, what follows */

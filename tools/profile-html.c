@@ -27,6 +27,7 @@ static const struct {
     {"GlobalMaxPool", POOLING},
     {"GlobalAveragePool", POOLING},
     {"LRN", NORMALISATION},
+    {"Resize", MOVE},
     {"BatchNorm", NORMALISATION},
     {"GroupNorm", NORMALISATION},
     {"LayerNorm", NORMALISATION},

@@ -24,6 +24,7 @@ typedef enum {
     GPUDL_OP_GLOBAL_MAX_POOL,
     GPUDL_OP_GLOBAL_AVERAGE_POOL,
     GPUDL_OP_LRN,
+    GPUDL_OP_RESIZE,
     /* per channel */
     GPUDL_OP_BATCH_NORM, /* x, scale, bias, mean, variance */
     /* normalised by mean and variance of the values themselves */
@@ -184,6 +185,16 @@ typedef struct {
     double value;
 } GpudlPadAttrs;
 
+/** RESIZE. Per dimension the output's extent (0: it is left alone) and scale (0: the extents' quotient), filled up with
+ * 0 behind rank. The numbers are GpudlResize's. */
+typedef struct {
+    int32_t rank;
+    int32_t mode, coordinate, nearest, exclude_outside, antialias;
+    float cubic_a;
+    int64_t sizes[GPUDL_MAX_RANK];
+    double scale[GPUDL_MAX_RANK];
+} GpudlResizeAttrs;
+
 typedef union {
     GpudlWindowAttrs window;
     GpudlGemmAttrs gemm;
@@ -199,6 +210,7 @@ typedef union {
     GpudlTransposeAttrs transpose;
     GpudlSliceAttrs slice;
     GpudlPadAttrs pad;
+    GpudlResizeAttrs resize;
 } GpudlAttrs;
 
 #ifdef __cplusplus

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/narrow.h"
+#include "kernels/resize.h"
 #include "shape.h"
 
 /* ---- attributes -------------------------------------------------------------------------------------------------- */
@@ -112,6 +113,23 @@ static const GpudlAttrSpec pad_attrs[] = {INT("rank", pad.rank, 0, GPUDL_MAX_RAN
                                           DOUBLE("value", pad.value),
                                           END};
 
+static const GpudlAttrSpec resize_attrs[] = {
+    INT("rank", resize.rank, 0, GPUDL_MAX_RANK),
+    INT("mode", resize.mode, 0, GPUDL_SAMPLE_CUBIC),
+    INT("coordinate", resize.coordinate, 0, GPUDL_SAMPLE_TF_HALF_PIXEL),
+    INT("nearest", resize.nearest, 0, GPUDL_SAMPLE_CEIL),
+    BOOL("exclude_outside", resize.exclude_outside),
+    BOOL("antialias", resize.antialias),
+    FLOAT("cubic_a", resize.cubic_a),
+    LONGS_USED("sizes", resize.sizes, GPUDL_MAX_RANK, resize.rank, 0, G_MAXINT32),
+    DOUBLE("scale0", resize.scale[0]),
+    DOUBLE("scale1", resize.scale[1]),
+    DOUBLE("scale2", resize.scale[2]),
+    DOUBLE("scale3", resize.scale[3]),
+    DOUBLE("scale4", resize.scale[4]),
+    DOUBLE("scale5", resize.scale[5]),
+    END};
+
 /* ---- operators --------------------------------------------------------------------------------------------------- */
 
 #define ROW(id, label, in_min, in_max, attrs, rule)                                                                    \
@@ -135,6 +153,7 @@ static const GpudlOpInfo ops[GPUDL_OP_LAST + 1] = {
     ROW(GLOBAL_MAX_POOL, "GlobalMaxPool", 1, 1, NULL, gpudl_infer_global_pool),
     ROW(GLOBAL_AVERAGE_POOL, "GlobalAveragePool", 1, 1, NULL, gpudl_infer_global_pool),
     ROW(LRN, "LRN", 1, 1, lrn_attrs, gpudl_infer_lrn),
+    ROW(RESIZE, "Resize", 1, 1, resize_attrs, gpudl_infer_resize),
     ROW(BATCH_NORM, "BatchNorm", 5, 5, batch_norm_attrs, gpudl_infer_batch_norm),
     ROW(LAYER_NORM, "LayerNorm", 1, 3, layer_norm_attrs, gpudl_infer_layer_norm),
     ROW(GROUP_NORM, "GroupNorm", 1, 3, group_norm_attrs, gpudl_infer_group_norm),

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sums of products, windows, and what works per channel. */
+#include "kernels/resize.h"
 #include "ops.h"
 #include "shape.h"
 
 #define FLOAT_TEXT "a float type"
+/* Most that RESIZE makes anything larger or smaller. */
+#define MAX_RESIZE 4096
 
 static const gchar axis_names[GPUDL_MAX_SPATIAL][8] = {"depth", "height", "width"};
 
@@ -145,6 +148,41 @@ gboolean gpudl_infer_lrn(GpudlNode *node, GError **error)
         !gpudl_check_rank(node, 0, 2, GPUDL_MAX_RANK, error))
         return FALSE;
     return gpudl_set_output(node, node->inputs[0]->dtype, &node->inputs[0]->shape);
+}
+
+gboolean gpudl_infer_resize(GpudlNode *node, GError **error)
+{
+    const GpudlResizeAttrs *attrs = &node->attrs.resize;
+    const GpudlShape *x = &node->inputs[0]->shape;
+    const gboolean nearest = attrs->mode == GPUDL_SAMPLE_NEAREST;
+    GpudlShape out = *x;
+
+    if (!gpudl_check_type(node, 0, nearest ? GPUDL_TYPES_ALL : GPUDL_TYPES_FLOAT, nearest ? "a known type" : FLOAT_TEXT,
+                          error))
+        return FALSE;
+    if (attrs->rank != x->rank)
+        return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error, "extents for %d dimensions, the input has rank %d",
+                               attrs->rank, x->rank);
+    for (int i = 0; i < GPUDL_MAX_RANK; i++)
+        if (!(attrs->scale[i] >= 0 && attrs->scale[i] <= MAX_RESIZE) ||
+            (attrs->scale[i] != 0 && (i >= x->rank || attrs->scale[i] < 1. / MAX_RESIZE)))
+            return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error, "scale %g of dimension %d of an input of rank %d",
+                                   attrs->scale[i], i, x->rank);
+    for (int i = 0; i < x->rank; i++) {
+        if (attrs->sizes[i] != 0)
+            out.dims[i] = attrs->sizes[i];
+        if (attrs->sizes[i] == 0 && attrs->scale[i] != 0)
+            return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error, "a scale but no extent for dimension %d", i);
+        if (attrs->sizes[i] != 0 && x->dims[i] == 0)
+            return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error, "dimension %d is empty: nothing to be resized", i);
+        /* what is left of a filter that is this wide is no picture, and takes for ever */
+        if (attrs->sizes[i] != 0 && x->dims[i] > attrs->sizes[i] * MAX_RESIZE)
+            return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error,
+                                   "dimension %d from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
+                                   ", at most %d times smaller is taken",
+                                   i, (gint64)x->dims[i], (gint64)attrs->sizes[i], MAX_RESIZE);
+    }
+    return gpudl_set_output(node, node->inputs[0]->dtype, &out);
 }
 
 gboolean gpudl_infer_batch_norm(GpudlNode *node, GError **error)

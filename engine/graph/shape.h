@@ -66,6 +66,7 @@ gboolean gpudl_infer_gemm(GpudlNode *node, GError **error);
 gboolean gpudl_infer_matmul(GpudlNode *node, GError **error);
 gboolean gpudl_infer_pool(GpudlNode *node, GError **error);
 gboolean gpudl_infer_global_pool(GpudlNode *node, GError **error);
+gboolean gpudl_infer_resize(GpudlNode *node, GError **error);
 gboolean gpudl_infer_lrn(GpudlNode *node, GError **error);
 gboolean gpudl_infer_batch_norm(GpudlNode *node, GError **error);
 gboolean gpudl_infer_layer_norm(GpudlNode *node, GError **error);

@@ -173,6 +173,8 @@ static Carry carry_node(const Walk *walk, const GpudlNode *node)
         return node->attrs.axis.axis > 0 ? FRAMES : MIXED;
     case GPUDL_OP_SLICE:
         return carry_slice(node);
+    case GPUDL_OP_RESIZE:
+        return node->attrs.resize.sizes[0] == 0 ? FRAMES : MIXED;
     case GPUDL_OP_PAD:
         return node->attrs.pad.begin[0] == 0 && node->attrs.pad.end[0] == 0 ? FRAMES : MIXED;
     case GPUDL_OP_EXPAND:

@@ -67,6 +67,11 @@ static GpudlTensor *same_as(const GpudlNode *node)
             if (node->attrs.slice.step[i] != 1)
                 return NULL;
         return equal ? x : NULL;
+    case GPUDL_OP_RESIZE:
+        for (int i = 0; i < out->rank; i++)
+            if (node->attrs.resize.scale[i] != 0 && node->attrs.resize.scale[i] != 1)
+                return NULL;
+        return equal ? x : NULL;
     case GPUDL_OP_PAD:
         for (int i = 0; i < out->rank; i++)
             if (node->attrs.pad.begin[i] != 0 || node->attrs.pad.end[i] != 0)

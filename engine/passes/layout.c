@@ -106,6 +106,7 @@ static gboolean is_flexible(const Layout *l, const GpudlNode *node)
     case GPUDL_OP_SPLIT:
     case GPUDL_OP_SLICE:
     case GPUDL_OP_PAD:
+    case GPUDL_OP_RESIZE:
         return is_picture(node->inputs[0]);
     case GPUDL_OP_CONCAT:
         return inputs_fit(node);
@@ -354,6 +355,15 @@ static void turn_longs(gint64 *values, int rank)
         values[i] = old[from_last(i, rank)];
 }
 
+static void turn_doubles(double *values, int rank)
+{
+    double old[GPUDL_MAX_RANK];
+
+    memcpy(old, values, sizeof(old));
+    for (int i = 0; i < rank; i++)
+        values[i] = old[from_last(i, rank)];
+}
+
 static void turn_norm(GpudlNormAttrs *norm, int rank)
 {
     /* all stay all; the channels are the first; pixels move up */
@@ -397,6 +407,10 @@ static gboolean turn_node(Layout *l, GpudlNode *node, GError **error)
     case GPUDL_OP_PAD:
         turn_longs(node->attrs.pad.begin, rank);
         turn_longs(node->attrs.pad.end, rank);
+        return TRUE;
+    case GPUDL_OP_RESIZE:
+        turn_longs(node->attrs.resize.sizes, rank);
+        turn_doubles(node->attrs.resize.scale, rank);
         return TRUE;
     case GPUDL_OP_CONCAT:
         node->attrs.axis.axis = from_first(node->attrs.axis.axis, rank);

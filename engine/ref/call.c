@@ -12,6 +12,7 @@
 #include "kernels/norm.h"
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
+#include "kernels/resize.h"
 #include "kernels/softmax.h"
 
 typedef GpudlRefCall Call;
@@ -84,6 +85,21 @@ static int eval_lrn(const Call *c, int kind)
     const GpudlLrnAttrs *attrs = &c->attrs->lrn;
 
     return gpudl_lrn_ref(c->in[0], attrs->size, attrs->alpha, attrs->beta, attrs->bias, c->out, NULL);
+}
+
+static int eval_resize(const Call *c, int kind)
+{
+    const GpudlResizeAttrs *attrs = &c->attrs->resize;
+    const GpudlResize params = {.mode = (GpudlSampleMode)attrs->mode,
+                                .coordinate = (GpudlSampleCoordinate)attrs->coordinate,
+                                .nearest = (GpudlSampleNearest)attrs->nearest,
+                                .exclude_outside = attrs->exclude_outside,
+                                .antialias = attrs->antialias,
+                                .cubic_a = attrs->cubic_a};
+
+    if (attrs->rank != c->in[0]->shape.rank)
+        return GPUDL_KERNEL_SHAPE;
+    return gpudl_resize_ref(c->in[0], attrs->scale, &params, c->out, NULL);
 }
 
 static int eval_batchnorm(const Call *c, int kind)
@@ -224,6 +240,7 @@ static const struct {
     [GPUDL_OP_GLOBAL_MAX_POOL] = {eval_global_pool, GPUDL_POOL_MAX},
     [GPUDL_OP_GLOBAL_AVERAGE_POOL] = {eval_global_pool, GPUDL_POOL_AVERAGE},
     [GPUDL_OP_LRN] = {eval_lrn, 0},
+    [GPUDL_OP_RESIZE] = {eval_resize, 0},
     [GPUDL_OP_BATCH_NORM] = {eval_batchnorm, 0},
     [GPUDL_OP_LAYER_NORM] = {eval_layer_norm, 0},
     [GPUDL_OP_GROUP_NORM] = {eval_group_norm, 0},

@@ -30,7 +30,7 @@ static GBytes *value_of(OnnxImport *import, GpudlTensor *tensor)
 static gboolean is_heavy(GpudlOp op)
 {
     return op == GPUDL_OP_CONV || op == GPUDL_OP_GEMM || op == GPUDL_OP_MATMUL || op == GPUDL_OP_MAX_POOL ||
-           op == GPUDL_OP_AVERAGE_POOL || op == GPUDL_OP_LRN;
+           op == GPUDL_OP_AVERAGE_POOL || op == GPUDL_OP_LRN || op == GPUDL_OP_RESIZE;
 }
 
 static gboolean check_budget(OnnxImport *import, const GpudlNode *node, GError **error)

@@ -241,6 +241,8 @@ ONNX_MAP(gather);
 ONNX_MAP(tile);
 ONNX_MAP(depth_to_space);
 ONNX_MAP(space_to_depth);
+/* onnx-map-resize.c */
+ONNX_MAP(resize);
 #undef ONNX_MAP
 
 G_END_DECLS

@@ -8,6 +8,9 @@
 #define POOL "auto_pad:s ceil_mode:i count_include_pad:i dilations:I kernel_shape:I pads:I storage_order:i strides:I"
 #define REDUCE_ATTR "axes:I keepdims:i"
 #define REDUCE_INPUT "keepdims:i noop_with_empty_axes:i"
+#define RESIZE                                                                                                         \
+    "antialias:i axes:I coordinate_transformation_mode:s cubic_coeff_a:f exclude_outside:i extrapolation_value:f "     \
+    "keep_aspect_ratio_policy:s mode:s nearest_mode:s"
 /* A reduction takes its axes as an attribute up to opset `last`, then as an input. */
 #define REDUCE(name, last, map, op)                                                                                    \
     {name, 1, last, 1, 1, 1, REDUCE_ATTR, map, op},                                                                    \
@@ -105,6 +108,8 @@ static const OnnxOp ops[] = {
     REDUCE("ReduceSumSquare", 17, onnx_map_reduce_sum_square, GPUDL_OP_REDUCE_SUM),
     {"Relu", 1, 0, 1, 1, 1, "", onnx_map_activation, GPUDL_OP_ACTIVATION},
     {"Reshape", 5, 0, 2, 2, 1, "allowzero:i", onnx_map_reshape, GPUDL_OP_RESHAPE},
+    {"Resize", 10, 10, 2, 2, 1, "mode:s", onnx_map_resize, GPUDL_OP_RESIZE},
+    {"Resize", 11, 0, 1, 4, 1, RESIZE, onnx_map_resize, GPUDL_OP_RESIZE},
     UNARY("Round", 11, GPUDL_OP_ROUND),
     {"Selu", 6, 0, 1, 1, 1, "alpha:f gamma:f", onnx_map_selu, GPUDL_OP_ELU},
     {"Shape", 1, 0, 1, 1, 1, "end:i start:i", onnx_map_shape, GPUDL_OP_NONE},
@@ -131,6 +136,8 @@ static const OnnxOp ops[] = {
     {"Transpose", 1, 0, 1, 1, 1, "perm:I", onnx_map_transpose, GPUDL_OP_TRANSPOSE},
     {"Unsqueeze", 1, 12, 1, 1, 1, "axes:I", onnx_map_unsqueeze, GPUDL_OP_RESHAPE},
     {"Unsqueeze", 13, 0, 2, 2, 1, "", onnx_map_unsqueeze, GPUDL_OP_RESHAPE},
+    {"Upsample", 7, 8, 1, 1, 1, "mode:s scales:F", onnx_map_resize, GPUDL_OP_RESIZE},
+    {"Upsample", 9, 0, 2, 2, 1, "mode:s", onnx_map_resize, GPUDL_OP_RESIZE},
     {"Where", 9, 0, 3, 3, 1, "", onnx_map_direct, GPUDL_OP_WHERE},
     BINARY("Xor", 7, GPUDL_OP_XOR),
 };

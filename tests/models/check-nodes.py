@@ -11,6 +11,7 @@ What may be excluded, and nothing else, is decided from the model alone, before 
   strings    strings
   sequences  sequences and optional values
   training   training mode
+  regions    Resize of a region that is an input (tf_crop_and_resize)
 An excluded case is run all the same if the importer takes it: refused, it counts as excluded; with right results as
 passed; with wrong ones as failed. Per operator the numbers of cases, run, passed, failed and excluded (by kind) are
 printed; an operator of whose cases more than a quarter is excluded fails. No inference engine can have strings, sequences
@@ -37,12 +38,16 @@ import subprocess
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, numpy_helper
 from onnx.backend.test.loader import load_node_model_tests
 
 OUTSIDE = ("strings", "sequences", "training")  # of the quarter
-KINDS = ("types", *OUTSIDE)
+KINDS = ("types", "regions", *OUTSIDE)
 OLDEST = 7
+# Stored outputs that contradict the operator's text, where length_resized is a number of elements, and ONNX Runtime: its
+# outputs are compared with instead.
+CORRECTED = {"test_resize_downsample_scales_linear_align_corners", "test_resize_downsample_scales_cubic_align_corners"}
 SPACING = {"float16": 2**-10, "bfloat16": 2**-7}  # relative, at worst
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16}
 # operators that move or compare values of any type, where other types are no arithmetic
@@ -79,6 +84,8 @@ def excuse(case):
         return "strings"
     if is_training(case):
         return "training"
+    if any(a.s == b"tf_crop_and_resize" for node in case.model.graph.node for a in node.attribute):
+        return "regions"
     ops = {node.op_type for node in case.model.graph.node}
     first = case.model.graph.input[0].type.tensor_type.elem_type if case.model.graph.input else TensorProto.FLOAT
     if len(ops) == 1 and not ops & MOVES and first not in FLOATS | {TensorProto.BOOL}:
@@ -113,6 +120,13 @@ def differs(found, expected, case, stage):
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         return f"{int(wrong.sum())} of {expected.size} values, first at {at}: {found[at]}, expected {expected[at]}"
     return None
+
+
+def stored_outputs(case):
+    if case.name not in CORRECTED:
+        return case.data_sets[0][1]
+    session = onnxruntime.InferenceSession(case.model.SerializeToString())
+    return session.run(None, dict(zip((i.name for i in case.model.graph.input), case.data_sets[0][0])))
 
 
 def raise_opset(case):
@@ -161,7 +175,7 @@ for number, (case, answer) in enumerate(zip(cases, references.run_cases(options.
     counts = table[operator_of(case, taken)]
     counts["cases"] += 1
     if answer[0] == "ok":
-        for output, expected in enumerate(case.data_sets[0][1]):
+        for output, expected in enumerate(stored_outputs(case)):
             for stage in ("literal", "rewritten"):
                 stored = TensorProto.FromString((folder / f"{number}.{stage}.{output}.pb").read_bytes())
                 if isinstance(expected, TensorProto):
