@@ -11,7 +11,6 @@
 
 #define GUARD 64
 #define GUARD_BYTE 0xa5
-#define FRESH_BYTE 0x5a
 
 static guint64 seed = 1, state = 1;
 static GString *description;
@@ -108,7 +107,7 @@ static CheckTensor *new_tensor(GpudlDType dtype, GpudlShape shape, gsize skew)
     t->block = g_malloc(t->bytes + 2 * GUARD + skew);
     memset(t->block, GUARD_BYTE, t->bytes + 2 * GUARD + skew);
     t->view = (GpudlTensorView){dtype, shape, t->block + GUARD + skew};
-    memset(t->view.data, FRESH_BYTE, t->bytes);
+    memset(t->view.data, CHECK_FRESH_BYTE, t->bytes);
     return t;
 }
 

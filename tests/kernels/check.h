@@ -37,6 +37,9 @@ GpudlDType check_float_type(void);
 /** One of the integer types, bool left out. */
 GpudlDType check_integer_type(void);
 
+/** What a new tensor is filled with. */
+#define CHECK_FRESH_BYTE 0x5a
+
 /** A tensor in memory of its own between guard bands. */
 typedef struct {
     GpudlTensorView view; /* at an odd address, but for check_floats() */

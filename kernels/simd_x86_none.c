@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "simd.h"
+
+int gpudl_simd_has(GpudlSimd simd)
+{
+    return simd == GPUDL_SIMD_GENERIC;
+}

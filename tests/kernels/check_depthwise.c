@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The CPU's depthwise convolutions, of every instruction set that is there, against the reference of convolution. */
+#include <math.h>
+
+#include "check.h"
+#include "kernels/conv.h"
+#include "kernels/depthwise.h"
+#include "picture.h"
+
+static const GpudlAct acts[] = {
+    {GPUDL_ACT_NONE, 0, 0},     {GPUDL_ACT_RELU, 0, 0}, {GPUDL_ACT_CLIP, 0, 6},
+    {GPUDL_ACT_CLIP, -1.5f, 2}, {GPUDL_ACT_SILU, 0, 0}, {GPUDL_ACT_HARD_SWISH, 0, 0},
+};
+
+/* Extents, pads that end anywhere, channels around the vectors' lengths. */
+static GpudlDepthwise make_problem(GpudlDType type)
+{
+    GpudlDepthwise d = {.type = type,
+                        .n = (int32_t)check_int(1, 2),
+                        .h = (int32_t)check_int(1, 12),
+                        .w = (int32_t)check_int(1, 19),
+                        .c = (int32_t)check_int(1, check_int(0, 3) ? 18 : 70),
+                        .p = (int32_t)check_int(1, 9),
+                        .q = (int32_t)check_int(1, 14),
+                        .kernel = (int32_t)(3 + 2 * check_int(0, 2)),
+                        .stride = (int32_t)check_int(1, 2),
+                        .act = acts[check_int(0, G_N_ELEMENTS(acts) - 1)]};
+
+    d.pad_top = (int32_t)check_int(check_int(0, 4) ? 0 : -3, d.kernel / 2);
+    d.pad_left = (int32_t)check_int(check_int(0, 4) ? 0 : -3, check_int(0, 4) ? d.kernel / 2 : 2 * d.kernel);
+    /* mostly as large as "same" makes it */
+    if (check_int(0, 1)) {
+        d.p = (d.h + d.stride - 1) / d.stride;
+        d.q = (d.w + d.stride - 1) / d.stride;
+        d.pad_top = d.pad_left = d.kernel / 2;
+    }
+    return d;
+}
+
+static void set_ways(GpudlDepthwise *d, const CheckPicture *x, const CheckPicture *y)
+{
+    d->x_pixel = x->pixel;
+    d->x_row = x->row;
+    d->x_frame = x->frame;
+    d->y_pixel = y->pixel;
+    d->y_row = y->row;
+    d->y_frame = y->frame;
+}
+
+static CheckTensor *reference(const GpudlDepthwise *d, const CheckPicture *x, const CheckTensor *w,
+                              const CheckTensor *bias)
+{
+    const GpudlWindow window = {
+        2, {1, d->kernel, d->kernel}, {1, d->stride, d->stride}, {0, d->pad_top, d->pad_left}, {0, 0, 0}, {1, 1, 1}};
+    CheckTensor *y = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->n, d->c, d->p, d->q));
+    g_autoptr(CheckTensor) planar = check_picture_planar(x);
+    g_autoptr(CheckTensor) w64 = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->c, 1, d->kernel, d->kernel));
+    g_autoptr(CheckTensor) b64 = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->c));
+
+    for (gint64 i = 0; i < check_elements(w64); i++)
+        check_set(w64, i, check_get(w, i));
+    for (gint64 i = 0; i < d->c; i++)
+        check_set(b64, i, bias != NULL ? check_get(bias, i) : 0);
+    check_status(gpudl_conv_ref(&planar->view, &w64->view, &b64->view, NULL, &window, d->c, &d->act, &y->view, NULL),
+                 GPUDL_KERNEL_OK);
+    return y;
+}
+
+/* kernel^2 products and the bias summed in float32, each at most 2 in magnitude, in a chain; the activations stretch
+ * that by 1.1 at most, and their own error is below 1e-6 of the value. */
+static double bound(const GpudlDepthwise *d)
+{
+    const int n = d->kernel * d->kernel + 1;
+
+    return (1.1 * n * 0x1p-24 + 1e-6) * 2 * n;
+}
+
+static void test_random(gconstpointer data)
+{
+    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+
+    if (kernels == NULL) {
+        g_test_skip("this processor has it not");
+        return;
+    }
+    for (guint i = 0; i < 400; i++) {
+        g_autoptr(CheckTensor) w = NULL, bias = NULL, packed = NULL, expected = NULL;
+        g_autoptr(CheckPicture) x = NULL, y = NULL;
+        GpudlDepthwise d;
+
+        check_case(i, "%s", kernels->name);
+        d = make_problem(i % 2 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32);
+        check_note(", %s %dx%dx%dx%d to %dx%d, kernel %d, stride %d, pads %d %d, act %d", gpudl_dtype_name(d.type), d.n,
+                   d.h, d.w, d.c, d.p, d.q, d.kernel, d.stride, d.pad_top, d.pad_left, d.act.kind);
+        x = check_picture(d.type, d.n, d.h, d.w, d.c, -2, 2);
+        y = check_picture(d.type, d.n, d.p, d.q, d.c, 0, 0);
+        set_ways(&d, x, y);
+        w = check_floats(CHECK_SHAPE(d.c, d.kernel, d.kernel), -1, 1);
+        bias = check_int(0, 3) ? check_floats(CHECK_SHAPE(d.c), -2, 2) : NULL;
+        packed = check_floats(CHECK_SHAPE((gint64)(gpudl_depthwise_weights_size(&d) / sizeof(float))), 0, 0);
+        g_assert_true(gpudl_depthwise_supported(&d));
+        gpudl_depthwise_pack(&d, w->view.data, bias != NULL ? bias->view.data : NULL, packed->view.data);
+        kernels->run(&d, x->data, packed->view.data, y->data);
+        expected = reference(&d, x, w, bias);
+        check_picture_close(y, expected, bound(&d));
+    }
+}
+
+/* A NaN of x makes NaN of the outputs that see it, through every activation, and of nothing else. */
+static void test_nan(gconstpointer data)
+{
+    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+
+    if (kernels == NULL) {
+        g_test_skip("this processor has it not");
+        return;
+    }
+    for (guint i = 0; i < 2 * G_N_ELEMENTS(acts); i++) {
+        g_autoptr(CheckTensor) w = NULL, packed = NULL, expected = NULL;
+        g_autoptr(CheckPicture) x = NULL, y = NULL;
+        GpudlDepthwise d = {i % 2 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32, 1, 9, 9, 20, 9, 9};
+
+        check_case(i, "%s, NaN", kernels->name);
+        d.kernel = 3;
+        d.stride = 1;
+        d.pad_top = d.pad_left = 1;
+        d.act = acts[i / 2];
+        x = check_picture(d.type, 1, 9, 9, 20, -2, 2);
+        y = check_picture(d.type, 1, 9, 9, 20, 0, 0);
+        set_ways(&d, x, y);
+        w = check_floats(CHECK_SHAPE(20, 3, 3), -1, 1);
+        packed = check_floats(CHECK_SHAPE((gint64)(gpudl_depthwise_weights_size(&d) / sizeof(float))), 0, 0);
+        gpudl_depthwise_pack(&d, w->view.data, NULL, packed->view.data);
+        check_set(x->memory, 4 * x->row + 5 * x->pixel + 17, NAN);
+        kernels->run(&d, x->data, packed->view.data, y->data);
+        expected = reference(&d, x, w, NULL);
+        g_assert_true(isnan(check_get(expected, (17 * 9 + 4) * 9 + 5)));
+        check_picture_close(y, expected, bound(&d));
+    }
+}
+
+/* What is stored is rounded to nearest, ties to even: a kernel of one tap, sums that float32 holds. */
+static void test_rounding(gconstpointer data)
+{
+    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    float w[16 * 9] = {0}, bias[16], packed[16 * 10];
+    guint16 x[16], y[16];
+    GpudlDepthwise d = {GPUDL_DTYPE_BF16, 1, 1, 1, 16, 1, 1, 16, 16, 16, 16, 16, 16, 3, 1, 1, 1};
+
+    if (kernels == NULL) {
+        g_test_skip("this processor has it not");
+        return;
+    }
+    for (int i = 0; i < 16; i++) {
+        x[i] = 0x3f80; /* 1 */
+        w[i * 9 + 4] = 1 + (float)i * 0x1p-9f;
+        bias[i] = i % 5 ? 0.f : 0x1p-16f;
+    }
+    g_assert_cmpuint(gpudl_depthwise_weights_size(&d), ==, sizeof packed);
+    gpudl_depthwise_pack(&d, w, bias, packed);
+    kernels->run(&d, x, packed, y);
+    for (int i = 0; i < 16; i++) {
+        const double sum = (double)w[i * 9 + 4] + (double)bias[i], step = 0x1p-7;
+
+        g_assert_cmpuint(y[i], ==, 0x3f80 + (guint16)nearbyint((sum - 1) / step));
+    }
+}
+
+static void test_refusals(void)
+{
+    const GpudlDepthwise good = {GPUDL_DTYPE_F32, 1, 4, 4, 8, 4, 4, 8, 32, 128, 8, 32, 128, 3, 1, 1, 1};
+    GpudlDepthwise d;
+
+    g_assert_true(gpudl_depthwise_supported(&good));
+#define REFUSED(field, value)                                                                                          \
+    d = good;                                                                                                          \
+    d.field = value;                                                                                                   \
+    g_assert_false(gpudl_depthwise_supported(&d))
+    REFUSED(type, GPUDL_DTYPE_F16);
+    REFUSED(c, 0);
+    REFUSED(c, 9);
+    REFUSED(x_pixel, 7);
+    REFUSED(x_row, 31);
+    REFUSED(x_frame, 127);
+    REFUSED(y_pixel, 7);
+    REFUSED(y_row, 31);
+    REFUSED(y_frame, 127);
+    REFUSED(kernel, 4);
+    REFUSED(kernel, 1);
+    REFUSED(kernel, 9);
+    REFUSED(stride, 3);
+    REFUSED(stride, 0);
+    REFUSED(p, 0);
+    REFUSED(act.kind, GPUDL_ACT_TANH);
+    REFUSED(act.kind, GPUDL_ACT_LEAKY_RELU);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = {"generic", "avx2", "avx512", "avx512-bf16"};
+
+    check_init(&argc, &argv);
+    G_STATIC_ASSERT(G_N_ELEMENTS(names) == GPUDL_SIMD_LAST + 1);
+    for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++) {
+        g_autofree char *random = g_strdup_printf("/depthwise/random/%s", names[simd]);
+        g_autofree char *nan = g_strdup_printf("/depthwise/nan/%s", names[simd]);
+        g_autofree char *rounding = g_strdup_printf("/depthwise/rounding/%s", names[simd]);
+
+        g_test_add_data_func(random, GINT_TO_POINTER(simd), test_random);
+        g_test_add_data_func(nan, GINT_TO_POINTER(simd), test_nan);
+        g_test_add_data_func(rounding, GINT_TO_POINTER(simd), test_rounding);
+    }
+    g_test_add_func("/depthwise/refusals", test_refusals);
+    return g_test_run();
+}
