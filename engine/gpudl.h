@@ -106,10 +106,11 @@ GPUDL_API gboolean gpudl_model_get_symbolic_batch(GpudlModel *model, const gchar
 GPUDL_API guint64 gpudl_model_get_macs(GpudlModel *model);
 GPUDL_API guint64 gpudl_model_get_parameters(GpudlModel *model);
 
-/** Reads a labels file: one label a line, UTF-8; blanks at both ends go (any white space, U+FEFF, CR), and empty lines
- * at the end; lines of the form "nNNNNNNNN name" (WordNet ids) lose the id. A pipe is read to its end, unless nothing
- * comes for 10 s. NULL-terminated vector, *n_labels may be NULL. Errors: NOT_FOUND, OPEN_READ, FORMAT (not UTF-8, no
- * lines), LIMIT. */
+/** Reads a labels file, UTF-8: one label a line; or a list or map of JSON or Python, pbtxt items, one line with
+ * semicolons. Blanks at both ends of lines go (any white space, U+FEFF, CR), and empty lines at the end; so do quotes
+ * that all lines have, ids that all lines begin with (each of 0..n-1 or 1..n once: they give the order), and WordNet's
+ * ids ("nNNNNNNNN name"). A pipe is read to its end, unless nothing comes for 10 s. NULL-terminated vector, *n_labels
+ * may be NULL. Errors: NOT_FOUND, OPEN_READ, FORMAT (not UTF-8, no labels, a list that does not hold), LIMIT. */
 GPUDL_API gchar **gpudl_labels_read(const gchar *path, guint *n_labels, GError **error);
 
 /* ---- devices ----------------------------------------------------------------------------------------------------- */
