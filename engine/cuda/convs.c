@@ -39,12 +39,12 @@ int cuda_convs_open_cache(CudaConvs *convs, const char *folder)
     snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, cuDNN %zu",
              device->properties.name, device->properties.major, device->properties.minor,
              device->properties.multiProcessorCount, driver, CUDART_VERSION, device->cudnn->get_version());
-    return cuda_cache_open(&convs->cache, folder, GPUDL_CUDA_TUNING_DIR, line);
+    return gpudl_cache_open(&convs->cache, "cuda", folder, GPUDL_CUDA_TUNING_DIR, line);
 }
 
 void cuda_convs_clear(CudaConvs *convs)
 {
-    cuda_cache_close(&convs->cache);
+    gpudl_cache_close(&convs->cache);
     while (convs->first != NULL) {
         CudaConv *conv = convs->first;
 
@@ -58,8 +58,8 @@ void cuda_convs_clear(CudaConvs *convs)
 /* ---- what is kept ------------------------------------------------------------------------------------------------ */
 
 /* An entry's plan; FALSE if the libraries that are here can't make it. */
-static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key, const CudaCacheEntry *entry,
-                      CudaConvPlan *plan)
+static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key,
+                      const GpudlCacheEntry *entry, CudaConvPlan *plan)
 {
     if (entry->form == CUDA_CONV_OWN)
         return 1;
@@ -77,15 +77,15 @@ static void step_text(const char *network, const CudaConvKey *key, char step[CUD
     cuda_conv_key_text(key, step + n, CUDA_STEP_ROOM - (size_t)n);
 }
 
-static int read_cache(const CudaConvs *convs, const char *step, CudaCacheEntry *entry)
+static int read_cache(const CudaConvs *convs, const char *step, GpudlCacheEntry *entry)
 {
-    return convs->cache.device != NULL && cuda_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, entry);
+    return convs->cache.device != NULL && gpudl_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, entry);
 }
 
 int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t handle, const CudaConvKey *key,
                       CudaConvPlan *plan)
 {
-    CudaCacheEntry entry;
+    GpudlCacheEntry entry;
     char step[CUDA_STEP_ROOM];
     int is_known;
 
@@ -103,7 +103,7 @@ int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t
 
 int cuda_convs_knows_network(const CudaConvs *convs, const char *network)
 {
-    CudaCacheEntry entry;
+    GpudlCacheEntry entry;
 
     if (!read_cache(convs, network, &entry))
         return 0;
@@ -111,18 +111,18 @@ int cuda_convs_knows_network(const CudaConvs *convs, const char *network)
     return 1;
 }
 
-static void keep_entry(const CudaConvs *convs, const char *step, const CudaCacheEntry *entry)
+static void keep_entry(const CudaConvs *convs, const char *step, const GpudlCacheEntry *entry)
 {
     static atomic_int told;
     char message[512];
 
-    if (!cuda_cache_write(&convs->cache, step, entry, message, sizeof message) && atomic_exchange(&told, 1) == 0)
+    if (!gpudl_cache_write(&convs->cache, step, entry, message, sizeof message) && atomic_exchange(&told, 1) == 0)
         convs->host->log(convs->host->host, GPUDL_LOG_WARNING, message);
 }
 
 static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *conv)
 {
-    CudaCacheEntry entry = {.form = conv->form, .ns = conv->ns};
+    GpudlCacheEntry entry = {.form = conv->form, .ns = conv->ns};
 
     snprintf(entry.name, sizeof entry.name, "%s", conv->name);
     if (conv->form == CUDA_CONV_LT)
@@ -144,7 +144,7 @@ void cuda_convs_keep_plan(const CudaConvs *convs, const CudaConv *conv)
 
 void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const CudaConv *conv, int swapped)
 {
-    CudaCacheEntry entry;
+    GpudlCacheEntry entry;
     char step[CUDA_STEP_ROOM];
 
     step_text(network, &conv->key, step);
@@ -158,7 +158,7 @@ void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const C
 
 void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns)
 {
-    const CudaCacheEntry entry = {.form = CUDA_CONV_OWN, .ns = ns, .name = "settled"};
+    const GpudlCacheEntry entry = {.form = CUDA_CONV_OWN, .ns = ns, .name = "settled"};
 
     keep_entry(convs, network, &entry);
 }

@@ -3,8 +3,8 @@
 #ifndef GPUDL_ENGINE_CUDA_CONVS_H
 #define GPUDL_ENGINE_CUDA_CONVS_H
 
-#include "cache.h"
 #include "conv.h"
+#include "engine/cache.h"
 
 /** Of a line that says what is kept: network and problem. */
 #define CUDA_STEP_ROOM 700
@@ -14,8 +14,8 @@ typedef struct {
     CudaConv *first;
     CudaDevice *device;
     const GpudlHost *host;
-    int measured;    /* plans are chosen by their time, else the first that can be built is taken */
-    CudaCache cache; /* of choices by their time: read in both cases, written where they are measured */
+    int measured;     /* plans are chosen by their time, else the first that can be built is taken */
+    GpudlCache cache; /* of choices by their time: read in both cases, written where they are measured */
 } CudaConvs;
 
 /** The problem's entry, added if there is none yet. NULL if there is no memory. */

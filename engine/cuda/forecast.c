@@ -66,7 +66,7 @@ GpudlStatus cuda_forecast(void *device, const GpudlHost *host, const GpudlOpenPa
         error = cudaStreamSynchronize(NULL); /* uploads of weights, which go now */
         if (status == GPUDL_STATUS_OK && error != cudaSuccess)
             status = cuda_fail(dev, fault, error, "uploading weights");
-        cuda_cache_can_write(&engine->shared.convs.cache, forecast->not_kept, sizeof forecast->not_kept);
+        gpudl_cache_can_write(&engine->shared.convs.cache, forecast->not_kept, sizeof forecast->not_kept);
     }
     cuda_leave(dev);
     if (engine != NULL)

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/cuda/cache.h"
+#include "engine/cache.h"
 
 enum { FORMS = 4 };
 
@@ -15,7 +15,7 @@ static const gchar step[] = "conv fp16 x 1x7x7x512 w 512x3x3";
 
 typedef struct {
     gchar *folder, *inner;
-    CudaCache cache;
+    GpudlCache cache;
 } Fixture;
 
 static Fixture begin(void)
@@ -23,8 +23,8 @@ static Fixture begin(void)
     Fixture f = {.folder = g_dir_make_tmp("gpudl-cache-XXXXXX", NULL)};
 
     g_assert_nonnull(f.folder);
-    f.inner = g_strdup_printf("%s/cuda-%d", f.folder, CUDA_CACHE_FORMAT);
-    g_assert_true(cuda_cache_open(&f.cache, f.folder, NULL, device));
+    f.inner = g_strdup_printf("%s/some-%d", f.folder, GPUDL_CACHE_FORMAT);
+    g_assert_true(gpudl_cache_open(&f.cache, "some", f.folder, NULL, device));
     return f;
 }
 
@@ -40,7 +40,7 @@ static void end(Fixture *f)
     }
     g_rmdir(f->inner);
     g_rmdir(f->folder);
-    cuda_cache_close(&f->cache);
+    gpudl_cache_close(&f->cache);
     g_free(f->inner);
     g_free(f->folder);
 }
@@ -57,24 +57,24 @@ static gchar *only_file(const Fixture *f)
     return path;
 }
 
-static void write_entry(const CudaCache *cache, const gchar *of, gint32 form, const gchar *plan)
+static void write_entry(const GpudlCache *cache, const gchar *of, gint32 form, const gchar *plan)
 {
-    CudaCacheEntry entry = {.form = form,
-                            .ns = 1234,
-                            .plan = (char *)plan,
-                            .plan_bytes = plan != NULL ? strlen(plan) : 0,
-                            .name = "cuDNN engine 39, half bias"};
+    GpudlCacheEntry entry = {.form = form,
+                             .ns = 1234,
+                             .plan = (char *)plan,
+                             .plan_bytes = plan != NULL ? strlen(plan) : 0,
+                             .name = "cuDNN engine 39, half bias"};
     char message[512] = "";
 
-    if (!cuda_cache_write(cache, of, &entry, message, sizeof message))
+    if (!gpudl_cache_write(cache, of, &entry, message, sizeof message))
         g_error("%s", message);
 }
 
-static gboolean is_there(const CudaCache *cache, const gchar *of)
+static gboolean is_there(const GpudlCache *cache, const gchar *of)
 {
-    CudaCacheEntry entry;
+    GpudlCacheEntry entry;
 
-    if (!cuda_cache_read(cache, of, FORMS, &entry))
+    if (!gpudl_cache_read(cache, of, FORMS, &entry))
         return FALSE;
     free(entry.plan);
     return TRUE;
@@ -83,60 +83,63 @@ static gboolean is_there(const CudaCache *cache, const gchar *of)
 static void test_what_is_written_is_read(void)
 {
     Fixture f = begin();
-    CudaCacheEntry entry;
+    GpudlCacheEntry entry;
 
     g_assert_false(is_there(&f.cache, step));
     write_entry(&f.cache, step, 1, "{\"engine\": 39}\nmore");
-    g_assert_true(cuda_cache_read(&f.cache, step, FORMS, &entry));
+    g_assert_true(gpudl_cache_read(&f.cache, step, FORMS, &entry));
     g_assert_cmpint(entry.form, ==, 1);
     g_assert_cmpfloat(entry.ns, ==, 1234);
     g_assert_cmpstr(entry.name, ==, "cuDNN engine 39, half bias");
     g_assert_cmpmem(entry.plan, entry.plan_bytes, "{\"engine\": 39}\nmore", 19);
     free(entry.plan);
     write_entry(&f.cache, step, FORMS - 1, NULL); /* replaces it */
-    g_assert_true(cuda_cache_read(&f.cache, step, FORMS, &entry));
+    g_assert_true(gpudl_cache_read(&f.cache, step, FORMS, &entry));
     g_assert_cmpint(entry.form, ==, FORMS - 1);
     g_assert_null(entry.plan);
     g_free(only_file(&f));
     end(&f);
 }
 
-static void test_other_steps_devices_and_folders_know_nothing(void)
+static void test_other_steps_devices_backends_and_folders_know_nothing(void)
 {
     Fixture f = begin();
-    CudaCache other;
+    GpudlCache other;
 
     write_entry(&f.cache, step, 0, "plan");
     g_assert_false(is_there(&f.cache, "conv fp16 x 1x7x7x512 w 512x3x"));
-    g_assert_true(cuda_cache_open(&other, f.folder, NULL, "NVIDIA H100, 9.0, driver 13000, cuDNN 91901"));
+    g_assert_true(gpudl_cache_open(&other, "some", f.folder, NULL, "NVIDIA H100, 9.0, driver 13000, cuDNN 91901"));
     g_assert_false(is_there(&other, step));
-    cuda_cache_close(&other);
-    g_assert_true(cuda_cache_open(&other, NULL, "/nowhere", device));
+    gpudl_cache_close(&other);
+    g_assert_true(gpudl_cache_open(&other, "other", f.folder, NULL, device));
+    g_assert_false(is_there(&other, step));
+    gpudl_cache_close(&other);
+    g_assert_true(gpudl_cache_open(&other, "some", NULL, "/nowhere", device));
     g_assert_false(is_there(&other, step));
     write_entry(&other, step, 0, "plan"); /* there is no folder: nothing to do */
-    cuda_cache_close(&other);
+    gpudl_cache_close(&other);
     end(&f);
 }
 
 static void test_what_is_shipped_is_read_second(void)
 {
     Fixture shipped = begin(), own = begin();
-    CudaCacheEntry entry;
-    CudaCache both;
+    GpudlCacheEntry entry;
+    GpudlCache both;
 
     write_entry(&shipped.cache, step, 0, "shipped");
-    g_assert_true(cuda_cache_open(&both, own.folder, shipped.folder, device));
-    g_assert_true(cuda_cache_read(&both, step, FORMS, &entry));
+    g_assert_true(gpudl_cache_open(&both, "some", own.folder, shipped.folder, device));
+    g_assert_true(gpudl_cache_read(&both, step, FORMS, &entry));
     g_assert_cmpmem(entry.plan, entry.plan_bytes, "shipped", 7);
     free(entry.plan);
     write_entry(&both, step, 2, "own");
-    g_assert_true(cuda_cache_read(&both, step, FORMS, &entry));
+    g_assert_true(gpudl_cache_read(&both, step, FORMS, &entry));
     g_assert_cmpmem(entry.plan, entry.plan_bytes, "own", 3);
     free(entry.plan);
-    g_assert_true(cuda_cache_read(&shipped.cache, step, FORMS, &entry)); /* is as it was */
+    g_assert_true(gpudl_cache_read(&shipped.cache, step, FORMS, &entry)); /* is as it was */
     g_assert_cmpmem(entry.plan, entry.plan_bytes, "shipped", 7);
     free(entry.plan);
-    cuda_cache_close(&both);
+    gpudl_cache_close(&both);
     end(&shipped);
     end(&own);
 }
@@ -176,7 +179,7 @@ static void write_with_checksum(const gchar *path, const gchar *body)
 
     for (const gchar *c = body; *c != '\0'; c++)
         sum = (sum ^ (guint8)*c) * G_GUINT64_CONSTANT(0x100000001b3);
-    content = g_strdup_printf("gpudl-tuning %d %016" G_GINT64_MODIFIER "x\n%s", CUDA_CACHE_FORMAT, sum, body);
+    content = g_strdup_printf("gpudl-tuning %d %016" G_GINT64_MODIFIER "x\n%s", GPUDL_CACHE_FORMAT, sum, body);
     g_assert_true(g_file_set_contents(path, content, -1, NULL));
 }
 
@@ -251,7 +254,7 @@ static void test_only_plain_files_of_our_own_are_read(void)
 static void test_nothing_is_left_of_what_cannot_be_kept(void)
 {
     Fixture f = begin();
-    const CudaCacheEntry entry = {.form = 0, .ns = 1, .plan = (char *)"plan", .plan_bytes = 4, .name = "name"};
+    const GpudlCacheEntry entry = {.form = 0, .ns = 1, .plan = (char *)"plan", .plan_bytes = 4, .name = "name"};
     g_autofree gchar *path = NULL, *still = NULL;
     char message[512] = "";
 
@@ -259,7 +262,7 @@ static void test_nothing_is_left_of_what_cannot_be_kept(void)
     path = only_file(&f);
     g_assert_cmpint(g_remove(path), ==, 0);
     g_assert_cmpint(g_mkdir(path, 0700), ==, 0); /* no file can take its name */
-    g_assert_false(cuda_cache_write(&f.cache, step, &entry, message, sizeof message));
+    g_assert_false(gpudl_cache_write(&f.cache, step, &entry, message, sizeof message));
     still = only_file(&f);
     g_assert_cmpstr(still, ==, path);
     end(&f);
@@ -269,18 +272,18 @@ static void test_a_folder_that_cannot_be_written_is_told(void)
 {
     Fixture f = begin();
     g_autofree gchar *file = g_build_filename(f.folder, "file", NULL), *below = g_build_filename(file, "a/b", NULL);
-    const CudaCacheEntry entry = {.form = 0, .ns = 1, .plan = (char *)"plan", .plan_bytes = 4, .name = "name"};
+    const GpudlCacheEntry entry = {.form = 0, .ns = 1, .plan = (char *)"plan", .plan_bytes = 4, .name = "name"};
     char message[512] = "";
-    CudaCache cache;
+    GpudlCache cache;
 
     g_assert_true(g_file_set_contents(file, "", 0, NULL));
-    g_assert_true(cuda_cache_open(&cache, below, NULL, device));
-    g_assert_false(cuda_cache_write(&cache, step, &entry, message, sizeof message));
+    g_assert_true(gpudl_cache_open(&cache, "some", below, NULL, device));
+    g_assert_false(gpudl_cache_write(&cache, step, &entry, message, sizeof message));
     g_assert_nonnull(strstr(message, below));
     g_assert_nonnull(strstr(message, "Not a directory"));
     g_assert_nonnull(strstr(message, "GPUDL_CACHE_DIR"));
     g_assert_false(is_there(&cache, step));
-    cuda_cache_close(&cache);
+    gpudl_cache_close(&cache);
     g_remove(file);
     end(&f);
 }
@@ -288,10 +291,10 @@ static void test_a_folder_that_cannot_be_written_is_told(void)
 static void check_can_write(const gchar *folder, const gchar *says)
 {
     char message[512] = "";
-    CudaCache cache;
+    GpudlCache cache;
 
-    g_assert_true(cuda_cache_open(&cache, folder, NULL, device));
-    g_assert_cmpint(cuda_cache_can_write(&cache, message, sizeof message), ==, says == NULL);
+    g_assert_true(gpudl_cache_open(&cache, "some", folder, NULL, device));
+    g_assert_cmpint(gpudl_cache_can_write(&cache, message, sizeof message), ==, says == NULL);
     if (says != NULL) {
         g_assert_nonnull(strstr(message, folder));
         g_assert_nonnull(strstr(message, says));
@@ -299,7 +302,7 @@ static void check_can_write(const gchar *folder, const gchar *says)
     } else {
         g_assert_cmpstr(message, ==, "");
     }
-    cuda_cache_close(&cache);
+    gpudl_cache_close(&cache);
 }
 
 /* Nothing is made by asking. A user who may do all (root) is not refused by permissions, but by a file system is. */
@@ -332,7 +335,7 @@ static void test_whether_it_can_be_written_is_told_before(void)
 /* Each plan is one letter, over and over: a mixture would be seen. */
 static gpointer write_often(gpointer data)
 {
-    const CudaCache *cache = data;
+    const GpudlCache *cache = data;
 
     for (gint i = 0; i < 200; i++) {
         g_autofree gchar *plan = g_strnfill((gsize)g_random_int_range(1, 20000), (gchar)g_random_int_range('a', 'z'));
@@ -351,9 +354,9 @@ static void test_files_are_whole_at_any_time(void)
     for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
         threads[i] = g_thread_new("writer", write_often, &f.cache);
     for (gint i = 0; i < 1000; i++) {
-        CudaCacheEntry entry;
+        GpudlCacheEntry entry;
 
-        g_assert_true(cuda_cache_read(&f.cache, step, FORMS, &entry));
+        g_assert_true(gpudl_cache_read(&f.cache, step, FORMS, &entry));
         for (gsize k = 1; k < entry.plan_bytes; k++)
             g_assert_cmpint(entry.plan[k], ==, entry.plan[0]);
         free(entry.plan);
@@ -367,18 +370,16 @@ static void test_files_are_whole_at_any_time(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/cuda-cache/what-is-written-is-read", test_what_is_written_is_read);
-    g_test_add_func("/cuda-cache/other-steps-devices-and-folders-know-nothing",
-                    test_other_steps_devices_and_folders_know_nothing);
-    g_test_add_func("/cuda-cache/what-is-shipped-is-read-second", test_what_is_shipped_is_read_second);
-    g_test_add_func("/cuda-cache/damage-is-a-miss", test_damage_is_a_miss);
-    g_test_add_func("/cuda-cache/hostile-content-is-a-miss", test_hostile_content_is_a_miss);
-    g_test_add_func("/cuda-cache/only-plain-files-of-our-own-are-read", test_only_plain_files_of_our_own_are_read);
-    g_test_add_func("/cuda-cache/a-folder-that-cannot-be-written-is-told",
-                    test_a_folder_that_cannot_be_written_is_told);
-    g_test_add_func("/cuda-cache/whether-it-can-be-written-is-told-before",
-                    test_whether_it_can_be_written_is_told_before);
-    g_test_add_func("/cuda-cache/nothing-is-left-of-what-cannot-be-kept", test_nothing_is_left_of_what_cannot_be_kept);
-    g_test_add_func("/cuda-cache/files-are-whole-at-any-time", test_files_are_whole_at_any_time);
+    g_test_add_func("/cache/what-is-written-is-read", test_what_is_written_is_read);
+    g_test_add_func("/cache/other-steps-devices-backends-and-folders-know-nothing",
+                    test_other_steps_devices_backends_and_folders_know_nothing);
+    g_test_add_func("/cache/what-is-shipped-is-read-second", test_what_is_shipped_is_read_second);
+    g_test_add_func("/cache/damage-is-a-miss", test_damage_is_a_miss);
+    g_test_add_func("/cache/hostile-content-is-a-miss", test_hostile_content_is_a_miss);
+    g_test_add_func("/cache/only-plain-files-of-our-own-are-read", test_only_plain_files_of_our_own_are_read);
+    g_test_add_func("/cache/a-folder-that-cannot-be-written-is-told", test_a_folder_that_cannot_be_written_is_told);
+    g_test_add_func("/cache/whether-it-can-be-written-is-told-before", test_whether_it_can_be_written_is_told_before);
+    g_test_add_func("/cache/nothing-is-left-of-what-cannot-be-kept", test_nothing_is_left_of_what_cannot_be_kept);
+    g_test_add_func("/cache/files-are-whole-at-any-time", test_files_are_whole_at_any_time);
     return g_test_run();
 }

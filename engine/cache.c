@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define MOST_LINE 1024 /* bytes of any of the lines */
-#define MOST_FILE (CUDA_CACHE_MOST_BYTES + 4 * MOST_LINE)
+#define MOST_FILE (GPUDL_CACHE_MOST_BYTES + 4 * MOST_LINE)
 
 /* FNV-1a: against damage, not against malice, which the folder's permissions are for. */
 static uint64_t hash(uint64_t state, const void *data, size_t bytes)
@@ -34,36 +34,39 @@ static uint64_t hash(uint64_t state, const void *data, size_t bytes)
 
 #define HASH_BEGIN 0xcbf29ce484222325u
 
-int cuda_cache_open(CudaCache *cache, const char *folder, const char *shipped, const char *device)
+int gpudl_cache_open(GpudlCache *cache, const char *backend, const char *folder, const char *shipped,
+                     const char *device)
 {
-    *cache = (CudaCache){.folder = folder != NULL ? strdup(folder) : NULL,
-                         .shipped = shipped != NULL ? strdup(shipped) : NULL,
-                         .device = strdup(device)};
+    *cache = (GpudlCache){.backend = backend,
+                          .folder = folder != NULL ? strdup(folder) : NULL,
+                          .shipped = shipped != NULL ? strdup(shipped) : NULL,
+                          .device = strdup(device)};
     if (cache->device != NULL && (folder == NULL || cache->folder != NULL) &&
         (shipped == NULL || cache->shipped != NULL))
         return 1;
-    cuda_cache_close(cache);
+    gpudl_cache_close(cache);
     return 0;
 }
 
-void cuda_cache_close(CudaCache *cache)
+void gpudl_cache_close(GpudlCache *cache)
 {
     free(cache->folder);
     free(cache->shipped);
     free(cache->device);
-    *cache = (CudaCache){0};
+    *cache = (GpudlCache){0};
 }
 
 /* The file's path, to be freed; NULL if there is no memory. suffix: behind the name. */
-static char *path_of(const CudaCache *cache, const char *folder, const char *step, const char *suffix)
+static char *path_of(const GpudlCache *cache, const char *folder, const char *step, const char *suffix)
 {
     const uint64_t name =
         hash(hash(hash(HASH_BEGIN, cache->device, strlen(cache->device)), "\n", 1), step, strlen(step));
-    const size_t room = strlen(folder) + strlen(suffix) + 48;
+    const size_t room = strlen(folder) + strlen(cache->backend) + strlen(suffix) + 48;
     char *path = malloc(room);
 
     if (path != NULL)
-        snprintf(path, room, "%s/cuda-%d/%016llx%s", folder, CUDA_CACHE_FORMAT, (unsigned long long)name, suffix);
+        snprintf(path, room, "%s/%s-%d/%016llx%s", folder, cache->backend, GPUDL_CACHE_FORMAT, (unsigned long long)name,
+                 suffix);
     return path;
 }
 
@@ -137,8 +140,8 @@ static int read_name(const char **at, char *name, size_t room)
 }
 
 /* data ends with a 0, which stops all that reads lines. */
-static int parse(const CudaCache *cache, const char *step, int32_t forms, const char *data, size_t bytes,
-                 CudaCacheEntry *entry)
+static int parse(const GpudlCache *cache, const char *step, int32_t forms, const char *data, size_t bytes,
+                 GpudlCacheEntry *entry)
 {
     const char *const end = data + bytes, *at = strchr(data, '\n');
     char first[64];
@@ -147,13 +150,13 @@ static int parse(const CudaCache *cache, const char *step, int32_t forms, const 
     if (at == NULL)
         return 0;
     at++;
-    snprintf(first, sizeof first, "gpudl-tuning %d %016llx", CUDA_CACHE_FORMAT,
+    snprintf(first, sizeof first, "gpudl-tuning %d %016llx", GPUDL_CACHE_FORMAT,
              (unsigned long long)hash(HASH_BEGIN, at, (size_t)(end - at)));
     at = data;
-    *entry = (CudaCacheEntry){0};
+    *entry = (GpudlCacheEntry){0};
     if (!skip_line(&at, first) || !skip_line(&at, cache->device) || !skip_line(&at, step) || !read_number(&at, &form) ||
         !read_number(&at, &ns) || !read_number(&at, &n) || !read_name(&at, entry->name, sizeof entry->name) ||
-        form >= (uint64_t)forms || ns == 0 || n != (uint64_t)(end - at) || n > CUDA_CACHE_MOST_BYTES ||
+        form >= (uint64_t)forms || ns == 0 || n != (uint64_t)(end - at) || n > GPUDL_CACHE_MOST_BYTES ||
         (n == 0) != (form + 1 == (uint64_t)forms))
         return 0;
     entry->form = (int32_t)form;
@@ -168,7 +171,8 @@ static int parse(const CudaCache *cache, const char *step, int32_t forms, const 
     return 1;
 }
 
-static int read_from(const CudaCache *cache, const char *folder, const char *step, int32_t forms, CudaCacheEntry *entry)
+static int read_from(const GpudlCache *cache, const char *folder, const char *step, int32_t forms,
+                     GpudlCacheEntry *entry)
 {
     size_t bytes = 0;
     char *path = folder != NULL ? path_of(cache, folder, step, "") : NULL;
@@ -180,7 +184,7 @@ static int read_from(const CudaCache *cache, const char *folder, const char *ste
     return found;
 }
 
-int cuda_cache_read(const CudaCache *cache, const char *step, int32_t forms, CudaCacheEntry *entry)
+int gpudl_cache_read(const GpudlCache *cache, const char *step, int32_t forms, GpudlCacheEntry *entry)
 {
     return read_from(cache, cache->folder, step, forms, entry) || read_from(cache, cache->shipped, step, forms, entry);
 }
@@ -222,11 +226,11 @@ static int write_all(int fd, const char *data, size_t bytes)
 }
 
 /* The file's content, to be freed. */
-static char *compose(const CudaCache *cache, const char *step, const CudaCacheEntry *entry, size_t *bytes)
+static char *compose(const GpudlCache *cache, const char *step, const GpudlCacheEntry *entry, size_t *bytes)
 {
     const size_t room = 4 * MOST_LINE + entry->plan_bytes;
     char *data = malloc(room), *body;
-    const int first = 13 + snprintf(NULL, 0, "%d", CUDA_CACHE_FORMAT) + 1 + 16 + 1;
+    const int first = 13 + snprintf(NULL, 0, "%d", GPUDL_CACHE_FORMAT) + 1 + 16 + 1;
     int n;
 
     if (data == NULL)
@@ -241,13 +245,13 @@ static char *compose(const CudaCache *cache, const char *step, const CudaCacheEn
     if (entry->plan_bytes > 0)
         memcpy(body + n, entry->plan, entry->plan_bytes);
     *bytes = (size_t)first + (size_t)n + entry->plan_bytes;
-    n = snprintf(data, (size_t)first, "gpudl-tuning %d %016llx", CUDA_CACHE_FORMAT,
+    n = snprintf(data, (size_t)first, "gpudl-tuning %d %016llx", GPUDL_CACHE_FORMAT,
                  (unsigned long long)hash(HASH_BEGIN, body, *bytes - (size_t)first));
     data[n] = '\n';
     return data;
 }
 
-static void say_not_kept(const CudaCache *cache, int error, char *message, size_t room)
+static void say_not_kept(const GpudlCache *cache, int error, char *message, size_t room)
 {
     snprintf(message, room,
              "what was tuned can't be kept in %s: %s; make it a folder that can be written to, or name another by "
@@ -256,7 +260,7 @@ static void say_not_kept(const CudaCache *cache, int error, char *message, size_
 }
 
 /* Of the folders that a file would lie in, the innermost that is there decides. */
-int cuda_cache_can_write(const CudaCache *cache, char *message, size_t room)
+int gpudl_cache_can_write(const GpudlCache *cache, char *message, size_t room)
 {
     char *path, *end;
     struct stat st;
@@ -286,14 +290,15 @@ int cuda_cache_can_write(const CudaCache *cache, char *message, size_t room)
     return good;
 }
 
-int cuda_cache_write(const CudaCache *cache, const char *step, const CudaCacheEntry *entry, char *message, size_t room)
+int gpudl_cache_write(const GpudlCache *cache, const char *step, const GpudlCacheEntry *entry, char *message,
+                      size_t room)
 {
     static atomic_uint counter;
     char suffix[48], *path, *temporary, *data;
     size_t bytes = 0;
     int fd = -1, good;
 
-    if (cache->folder == NULL || entry->plan_bytes > CUDA_CACHE_MOST_BYTES)
+    if (cache->folder == NULL || entry->plan_bytes > GPUDL_CACHE_MOST_BYTES)
         return 1;
     snprintf(suffix, sizeof suffix, ".%ld-%u", (long)getpid(), atomic_fetch_add(&counter, 1));
     path = path_of(cache, cache->folder, step, "");

@@ -4,45 +4,50 @@
  * and then renamed, so that any number of processes may share a folder. What is in them is not trusted: whatever is not
  * just as this version writes it for this device and step is not there.
  */
-#ifndef GPUDL_ENGINE_CUDA_CACHE_H
-#define GPUDL_ENGINE_CUDA_CACHE_H
+#ifndef GPUDL_ENGINE_CACHE_H
+#define GPUDL_ENGINE_CACHE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 /** Largest plan that is kept, bytes; those compiled at run time have about 50000. */
-#define CUDA_CACHE_MOST_BYTES ((size_t)4 << 20)
+#define GPUDL_CACHE_MOST_BYTES ((size_t)4 << 20)
 /** Counted up when the meaning of what is kept changes. */
-#define CUDA_CACHE_FORMAT 1
+#define GPUDL_CACHE_FORMAT 1
 
 /** One choice. */
 typedef struct {
-    int32_t form; /* CudaConvForm */
+    int32_t form; /* the backend's own number */
     float ns;     /* of one run, above 0 */
-    char *plan;   /* cuDNN's text, not ended by 0; NULL: our own kernel. Belongs to whoever has the entry, free() */
+    char *plan;   /* text of the backend's, not ended by 0; NULL for the last form. Belongs to whoever has the entry,
+                     free() */
     size_t plan_bytes;
     char name[32]; /* for people: printable */
-} CudaCacheEntry;
+} GpudlCacheEntry;
 
 typedef struct {
+    const char *backend;
     char *folder, *shipped; /* NULL: none */
     char *device;
-} CudaCache;
+} GpudlCache;
 
 /**
+ * backend (static): begins the name of the folder within, which it has to itself.
  * folder is read and written, shipped is read where folder has nothing; either may be NULL and neither has to exist.
  * device: one line, all that a choice depends on beside the step (card, driver, library). FALSE if there is no memory.
  */
-int cuda_cache_open(CudaCache *cache, const char *folder, const char *shipped, const char *device);
-void cuda_cache_close(CudaCache *cache);
+int gpudl_cache_open(GpudlCache *cache, const char *backend, const char *folder, const char *shipped,
+                     const char *device);
+void gpudl_cache_close(GpudlCache *cache);
 
 /** step: one line that says what is computed. FALSE if nothing is known of it. forms: entries have a form below it, the
  * last of which is that without a plan. */
-int cuda_cache_read(const CudaCache *cache, const char *step, int32_t forms, CudaCacheEntry *entry);
+int gpudl_cache_read(const GpudlCache *cache, const char *step, int32_t forms, GpudlCacheEntry *entry);
 /** FALSE, with what is wrong in message, if nothing could be kept; TRUE where there is no folder. Writes nothing. */
-int cuda_cache_can_write(const CudaCache *cache, char *message, size_t room);
+int gpudl_cache_can_write(const GpudlCache *cache, char *message, size_t room);
 /** Replaces what was known. FALSE, with what went wrong in message, if it can't be kept; TRUE where there is no folder.
  */
-int cuda_cache_write(const CudaCache *cache, const char *step, const CudaCacheEntry *entry, char *message, size_t room);
+int gpudl_cache_write(const GpudlCache *cache, const char *step, const GpudlCacheEntry *entry, char *message,
+                      size_t room);
 
 #endif
