@@ -53,6 +53,7 @@ typedef struct {
     GHashTable *computable; /* set of GpudlTensor*: node outputs that depend on constants alone */
     GHashTable *folded;     /* GpudlTensor* -> GBytes*: values computed so far */
     gboolean size_chosen;   /* a free height or width came from the options */
+    GHashTable *shadows;    /* of quantised tensors, see onnx-map-quant.c: GpudlTensor* -> owned */
     guint64 folded_bytes;
     guint64 external_bytes;
     GArray *files, *reads;  /* GpudlOnnxFile, GpudlOnnxRead */
@@ -169,6 +170,9 @@ void onnx_store_number(GpudlDType dtype, gpointer data, gsize index, double valu
 /** FALSE unless the graph has one input without a value, of 4 dimensions; after its initializers (onnx-picture.c). */
 gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *graph, GError **error);
 
+/** Lets the float value of a quantised tensor follow a node just mapped that only moves it (onnx-map-quant.c). */
+void onnx_quant_follow(OnnxNode *node);
+
 /* ---- tensors (onnx-tensor.c) ------------------------------------------------------------------------------------- */
 
 /** Element type of the file to ours, NONE if there is none; the name of any of the file's types, static. */
@@ -241,6 +245,23 @@ ONNX_MAP(gather);
 ONNX_MAP(tile);
 ONNX_MAP(depth_to_space);
 ONNX_MAP(space_to_depth);
+/* onnx-map-quant.c: quantised operators, and ONNX Runtime's own */
+ONNX_MAP(quantize_linear);
+ONNX_MAP(dequantize_linear);
+ONNX_MAP(qlinear_conv);
+ONNX_MAP(qlinear_matmul);
+ONNX_MAP(conv_integer);
+ONNX_MAP(matmul_integer);
+ONNX_MAP(dynamic_quantize);
+ONNX_MAP(qlinear_binary);
+ONNX_MAP(qlinear_pool);
+ONNX_MAP(qlinear_direct);
+ONNX_MAP(qlinear_leaky);
+ONNX_MAP(qlinear_sigmoid);
+ONNX_MAP(qlinear_softmax);
+ONNX_MAP(qlinear_concat);
+ONNX_MAP(qgemm);
+ONNX_MAP(fused_conv);
 /* onnx-map-resize.c */
 ONNX_MAP(resize);
 #undef ONNX_MAP

@@ -6,6 +6,8 @@
 
 #define ANY G_MAXUINT
 #define POOL "auto_pad:s ceil_mode:i count_include_pad:i dilations:I kernel_shape:I pads:I storage_order:i strides:I"
+#define MS "com.microsoft."
+#define CONV "auto_pad:s dilations:I group:i kernel_shape:I pads:I strides:I"
 #define REDUCE_ATTR "axes:I keepdims:i"
 #define REDUCE_INPUT "keepdims:i noop_with_empty_axes:i"
 #define RESIZE                                                                                                         \
@@ -45,12 +47,16 @@ static const OnnxOp ops[] = {
     {"Constant", 1, 0, 0, 0, 1, "value:t value_float:f value_floats:F value_int:i value_ints:I", onnx_map_constant,
      GPUDL_OP_NONE},
     {"ConstantOfShape", 9, 0, 1, 1, 1, "value:t", onnx_map_constant_of_shape, GPUDL_OP_EXPAND},
-    {"Conv", 1, 0, 2, 3, 1, "auto_pad:s dilations:I group:i kernel_shape:I pads:I strides:I", onnx_map_conv,
-     GPUDL_OP_CONV},
+    {"Conv", 1, 0, 2, 3, 1, CONV, onnx_map_conv, GPUDL_OP_CONV},
+    {"ConvInteger", 10, 0, 2, 4, 1, CONV, onnx_map_conv_integer, GPUDL_OP_CONV},
     {"DepthToSpace", 1, 0, 1, 1, 1, "blocksize:i mode:s", onnx_map_depth_to_space, GPUDL_OP_TRANSPOSE},
+    {"DequantizeLinear", 10, 12, 2, 3, 1, "", onnx_map_dequantize_linear, GPUDL_OP_MUL},
+    {"DequantizeLinear", 13, 0, 2, 3, 1, "axis:i block_size:i output_dtype:i", onnx_map_dequantize_linear,
+     GPUDL_OP_MUL},
     BINARY("Div", 7, GPUDL_OP_DIV),
     {"Dropout", 7, 11, 1, 1, 2, "ratio:f", onnx_map_dropout, GPUDL_OP_IDENTITY},
     {"Dropout", 12, 0, 1, 3, 2, "seed:i", onnx_map_dropout, GPUDL_OP_IDENTITY},
+    {"DynamicQuantizeLinear", 11, 0, 1, 1, 3, "", onnx_map_dynamic_quantize, GPUDL_OP_CAST},
     {"Elu", 1, 0, 1, 1, 1, "alpha:f", onnx_map_elu, GPUDL_OP_ELU},
     BINARY("Equal", 7, GPUDL_OP_EQUAL),
     UNARY("Erf", 9, GPUDL_OP_ERF),
@@ -80,6 +86,7 @@ static const OnnxOp ops[] = {
     {"LogSoftmax", 1, 12, 1, 1, 1, "axis:i", onnx_map_softmax_flat, GPUDL_OP_LOG_SOFTMAX},
     {"LogSoftmax", 13, 0, 1, 1, 1, "axis:i", onnx_map_softmax, GPUDL_OP_LOG_SOFTMAX},
     BINARY("MatMul", 1, GPUDL_OP_MATMUL),
+    {"MatMulInteger", 10, 0, 2, 4, 1, "", onnx_map_matmul_integer, GPUDL_OP_MATMUL},
     {"Max", 6, 0, 1, ANY, 1, "", onnx_map_variadic, GPUDL_OP_MAX},
     {"MaxPool", 1, 0, 1, 1, 2, POOL, onnx_map_pool, GPUDL_OP_MAX_POOL},
     {"Mean", 6, 0, 1, ANY, 1, "", onnx_map_mean, GPUDL_OP_ADD},
@@ -94,6 +101,11 @@ static const OnnxOp ops[] = {
     {"Pad", 2, 10, 1, 1, 1, "mode:s pads:I value:f", onnx_map_pad, GPUDL_OP_PAD},
     {"Pad", 11, 0, 2, 4, 1, "mode:s", onnx_map_pad, GPUDL_OP_PAD},
     {"Pow", 7, 0, 2, 2, 1, "", onnx_map_pow, GPUDL_OP_POW},
+    {"QLinearConv", 10, 0, 8, 9, 1, CONV, onnx_map_qlinear_conv, GPUDL_OP_CONV},
+    {"QLinearMatMul", 10, 0, 8, 8, 1, "", onnx_map_qlinear_matmul, GPUDL_OP_MATMUL},
+    {"QuantizeLinear", 10, 12, 2, 3, 1, "", onnx_map_quantize_linear, GPUDL_OP_CAST},
+    {"QuantizeLinear", 13, 0, 2, 3, 1, "axis:i block_size:i output_dtype:i precision:i saturate:i",
+     onnx_map_quantize_linear, GPUDL_OP_CAST},
     {"Range", 11, 0, 3, 3, 1, "", onnx_map_range, GPUDL_OP_NONE},
     UNARY("Reciprocal", 1, GPUDL_OP_RECIPROCAL),
     REDUCE("ReduceL1", 17, onnx_map_reduce_l1, GPUDL_OP_REDUCE_SUM),
@@ -140,6 +152,20 @@ static const OnnxOp ops[] = {
     {"Upsample", 9, 0, 2, 2, 1, "mode:s", onnx_map_resize, GPUDL_OP_RESIZE},
     {"Where", 9, 0, 3, 3, 1, "", onnx_map_direct, GPUDL_OP_WHERE},
     BINARY("Xor", 7, GPUDL_OP_XOR),
+    /* ONNX Runtime's, by their domain; they have no opsets */
+    {MS "DequantizeLinear", 1, 0, 2, 3, 1, "axis:i", onnx_map_dequantize_linear, GPUDL_OP_MUL},
+    {MS "FusedConv", 1, 0, 2, 4, 1, CONV " activation:s activation_params:F", onnx_map_fused_conv, GPUDL_OP_CONV},
+    {MS "QGemm", 1, 0, 6, 9, 1, "alpha:f transA:i transB:i", onnx_map_qgemm, GPUDL_OP_GEMM},
+    {MS "QLinearAdd", 1, 0, 7, 8, 1, "", onnx_map_qlinear_binary, GPUDL_OP_ADD},
+    {MS "QLinearAveragePool", 1, 0, 4, 5, 1, POOL " channels_last:i", onnx_map_qlinear_pool, GPUDL_OP_AVERAGE_POOL},
+    {MS "QLinearConcat", 1, 0, 5, ANY, 1, "axis:i", onnx_map_qlinear_concat, GPUDL_OP_CONCAT},
+    {MS "QLinearGlobalAveragePool", 1, 0, 4, 5, 1, "channels_last:i", onnx_map_qlinear_direct,
+     GPUDL_OP_GLOBAL_AVERAGE_POOL},
+    {MS "QLinearLeakyRelu", 1, 0, 4, 5, 1, "alpha:f", onnx_map_qlinear_leaky, GPUDL_OP_ACTIVATION},
+    {MS "QLinearMul", 1, 0, 7, 8, 1, "", onnx_map_qlinear_binary, GPUDL_OP_MUL},
+    {MS "QLinearSigmoid", 1, 0, 4, 5, 1, "", onnx_map_qlinear_sigmoid, GPUDL_OP_ACTIVATION},
+    {MS "QLinearSoftmax", 1, 0, 4, 5, 1, "axis:i opset:i", onnx_map_qlinear_softmax, GPUDL_OP_SOFTMAX},
+    {MS "QuantizeLinear", 1, 0, 2, 3, 1, "axis:i", onnx_map_quantize_linear, GPUDL_OP_CAST},
 };
 
 const OnnxOp *onnx_ops(guint *n)

@@ -376,8 +376,10 @@ static gboolean map_node(OnnxNode *node, GError **error)
     for (guint i = 0; i < node->n_outputs; i++)
         if (proto->output[i][0] != '\0' && !check_name("an output", proto->output[i], error))
             return FALSE;
-    return check_attributes(node, error) && collect_inputs(node, error) && node->row->map(node, error) &&
-           define_outputs(node, error);
+    if (!check_attributes(node, error) || !collect_inputs(node, error) || !node->row->map(node, error))
+        return FALSE;
+    onnx_quant_follow(node);
+    return define_outputs(node, error);
 }
 
 /* The row of a node, or why there is none. */
@@ -398,9 +400,16 @@ static const OnnxOp *find_row(const OnnxImport *import, const Onnx__ModelProto *
         }
     }
     if (domain[0] != '\0' && strcmp(domain, "ai.onnx") != 0) {
-        fail(GPUDL_ERROR_UNSUPPORTED, error, "node '%s' (%s.%s): operators of this domain are not taken", name, domain,
-             type);
-        return NULL;
+        g_autofree gchar *full = g_strdup_printf("%s.%s", domain, type);
+
+        row = onnx_op_find(full, import->opset, NULL);
+        if (row == NULL)
+            fail(GPUDL_ERROR_UNSUPPORTED, error, "node '%s' (%s): %s", name, full,
+                 g_str_has_prefix(domain, "com.microsoft.nchwc")
+                     ? "ONNX Runtime wrote this file for one machine; use the file that it was made of"
+                 : strcmp(domain, "com.microsoft") == 0 ? "this operator is not taken"
+                                                        : "operators of this domain are not taken");
+        return row;
     }
     row = onnx_op_find(type, import->opset, &known);
     if (row == NULL)
@@ -560,6 +569,7 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     import.values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     import.used_names = g_hash_table_new(g_str_hash, g_str_equal);
     import.computable = g_hash_table_new(NULL, NULL);
+    import.shadows = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     import.folded = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_bytes_unref);
     import.files = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxFile));
     g_array_set_clear_func(import.files, file_clear);
@@ -573,6 +583,7 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     g_hash_table_unref(import.used_names);
     g_hash_table_unref(import.computable);
     g_hash_table_unref(import.folded);
+    g_hash_table_unref(import.shadows);
     g_hash_table_unref(import.file_index);
     g_array_unref(import.files);
     g_array_unref(import.reads);

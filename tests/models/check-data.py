@@ -85,4 +85,18 @@ for photo in ("orange.png", "resized_cat.bmp", "fish.png"):
     # the values are whole numbers below 256, exact in float16; as imported the graph rounds to it after each step
     check(f"{squeezenet.name} on {photo}", squeezenet, bgr.astype(np.float16), expected,
           {"literal": 2e-2 * span, "rewritten": 1e-4 * span})
+
+# quantised: the golden values were computed in float of the weights that the file has, ReLU6 where a zero point is 0
+quantised = data / "mobilenet" / "mobilenet_v2_quant.onnx"
+for photo in ("orange.png", "resized_cat.bmp"):
+    golden = data / "golden" / f"mobilenet_v2_quant_dequantized__{pathlib.Path(photo).stem}.f32"
+    if not quantised.exists() or not golden.exists():
+        tap.skip(f"{quantised.name} on {photo}", "not there")
+        continue
+    rgb = np.asarray(Image.open(data / "photos" / photo).convert("RGB"), np.float32) / 255
+    mean, std = np.array([.485, .456, .406], np.float32), np.array([.229, .224, .225], np.float32)
+    expected = np.fromfile(golden, np.float32).astype(np.float64)
+    span = float(expected.max() - expected.min())
+    check(f"{quantised.name} on {photo}", quantised, ((rgb - mean) / std).transpose(2, 0, 1)[None].copy(), expected,
+          {"literal": 1e-4 * span, "rewritten": 1e-4 * span})
 tap.finish()
