@@ -352,9 +352,35 @@ gboolean onnx_map_expand(OnnxNode *node, GError **error)
     return onnx_emit_output(node, GPUDL_OP_EXPAND, &attrs, &x, 1, error);
 }
 
+/* 0, 1, 2, ... of a row that is a whole tensor: what torch makes of as_strided. It is that tensor in another shape,
+ * whose batch is then not written into the indices. NULL if it is not that. */
+static GpudlTensor *gathered_whole(OnnxNode *node)
+{
+    GpudlTensor *x = node->inputs[0], *indices = node->inputs[1];
+    const gint64 n = gpudl_shape_elements(&x->shape);
+    GBytes *data;
+
+    if (x->shape.rank != 1 || x->producer == NULL || x->producer->op != GPUDL_OP_RESHAPE ||
+        gpudl_shape_elements(&indices->shape) != n || indices->shape.rank == 0 ||
+        (data = onnx_fold(node->import, indices, NULL)) == NULL)
+        return NULL;
+    for (gint64 i = 0; i < n; i++)
+        if (onnx_number(indices->dtype, g_bytes_get_data(data, NULL), (gsize)i) != (double)i)
+            return NULL;
+    return x->producer->inputs[0];
+}
+
 gboolean onnx_map_gather(OnnxNode *node, GError **error)
 {
+    GpudlTensor *whole = gathered_whole(node);
     GpudlAttrs attrs = {0};
+
+    if (whole != NULL && gpudl_shape_elements(&whole->shape) > 0) {
+        const GpudlShape *shape = &node->inputs[1]->shape;
+
+        node->outputs[0] = onnx_reshape(node, whole, shape->dims, shape->rank, onnx_output_name(node, 0), error);
+        return node->outputs[0] != NULL;
+    }
 
     if (!onnx_axis(node, onnx_attr_int(node, "axis", 0), node->inputs[0]->shape.rank, &attrs.axis.axis, error))
         return FALSE;
