@@ -30,8 +30,8 @@ typedef struct {
     gint since, until;
     guint min_inputs, max_inputs; /* max G_MAXUINT: any number */
     guint max_outputs;
-    /** Names and types of the attributes, "axis:i perm:I": i int, f float, s string, t tensor, I ints, F floats; others
-     * are refused. */
+    /** Names and types of the attributes, "axis:i perm:I": i int, f float, s string, t tensor, g graph, I ints, F
+     * floats; others are refused. */
     const gchar *attributes;
     OnnxMapFunc map;
     GpudlOp op; /* for mappings that serve several operators */
@@ -53,7 +53,10 @@ typedef struct {
     GHashTable *computable; /* set of GpudlTensor*: node outputs that depend on constants alone */
     GHashTable *folded;     /* GpudlTensor* -> GBytes*: values computed so far */
     gboolean size_chosen;   /* a free height or width came from the options */
-    GHashTable *shadows;    /* of quantised tensors, see onnx-map-quant.c: GpudlTensor* -> owned */
+    GHashTable *sequences;  /* GpudlTensor* that stands for a sequence -> GPtrArray* (owned) of GpudlTensor* */
+    const Onnx__ModelProto *model;
+    guint depth;         /* of graphs within graphs */
+    GHashTable *shadows; /* of quantised tensors, see onnx-map-quant.c: GpudlTensor* -> owned */
     guint64 folded_bytes;
     guint64 external_bytes;
     GArray *files, *reads;  /* GpudlOnnxFile, GpudlOnnxRead */
@@ -245,6 +248,15 @@ ONNX_MAP(gather);
 ONNX_MAP(tile);
 ONNX_MAP(depth_to_space);
 ONNX_MAP(space_to_depth);
+/* onnx-map-known.c: on constants, and sequences */
+ONNX_MAP(trigonometric);
+ONNX_MAP(cum_sum);
+ONNX_MAP(eye_like);
+ONNX_MAP(trilu);
+ONNX_MAP(split_to_sequence);
+ONNX_MAP(sequence_at);
+/* onnx.c: a part of the file's graph */
+ONNX_MAP(if);
 /* onnx-map-quant.c: quantised operators, and ONNX Runtime's own */
 ONNX_MAP(quantize_linear);
 ONNX_MAP(dequantize_linear);

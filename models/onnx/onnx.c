@@ -284,6 +284,8 @@ static gboolean attribute_is(const Onnx__AttributeProto *attr, gchar type)
         return (said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING || said == 0) && attr->has_s;
     case 't':
         return (said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR || said == 0) && attr->t != NULL;
+    case 'g':
+        return (said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH || said == 0) && attr->g != NULL;
     case 'I':
         return said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS || (said == 0 && attr->n_ints > 0);
     default: /* F */
@@ -313,6 +315,14 @@ static gboolean check_attributes(const OnnxNode *node, GError **error)
                 return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "attribute '%s' is there twice", name);
     }
     return TRUE;
+}
+
+/* Whether a name is a sequence's. */
+static gboolean is_sequence(const OnnxImport *import, const gchar *name)
+{
+    const GpudlTensor *tensor = g_hash_table_lookup(import->values, name);
+
+    return tensor != NULL && g_hash_table_contains(import->sequences, tensor);
 }
 
 static gboolean collect_inputs(OnnxNode *node, GError **error)
@@ -345,6 +355,8 @@ static gboolean collect_inputs(OnnxNode *node, GError **error)
 
             return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "input %u, '%s', is made by no node before it", i, name);
         }
+        if (is_sequence(node->import, proto->input[i]) && node->row->map != onnx_map_sequence_at)
+            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "input %u, '%s', is a sequence", i, proto->input[i]);
     }
     return TRUE;
 }
@@ -419,9 +431,9 @@ static const OnnxOp *find_row(const OnnxImport *import, const Onnx__ModelProto *
     return row;
 }
 
-static gboolean import_node(OnnxImport *import, const Onnx__ModelProto *model, gsize index, GError **error)
+static gboolean import_node(OnnxImport *import, const Onnx__GraphProto *graph, gsize index, GError **error)
 {
-    const Onnx__NodeProto *proto = model->graph->node[index];
+    const Onnx__NodeProto *proto = graph->node[index];
     OnnxNode node = {.import = import, .proto = proto};
     gboolean ok = FALSE;
 
@@ -435,12 +447,60 @@ static gboolean import_node(OnnxImport *import, const Onnx__ModelProto *model, g
 
         node.name = g_strdup_printf("%s_%" G_GSIZE_FORMAT, beginning, index);
     }
-    node.row = find_row(import, model, proto, node.name, error);
+    node.row = find_row(import, import->model, proto, node.name, error);
     ok = node.row != NULL && map_node(&node, error);
     g_free(node.inputs);
     g_free(node.outputs);
     g_free(node.name);
     return ok;
+}
+
+/* Most Ifs within each other. */
+#define MAX_DEPTH 16
+
+/* The branch that a known condition takes becomes a part of the graph; the other one is not looked at. */
+gboolean onnx_map_if(OnnxNode *node, GError **error)
+{
+    OnnxImport *import = node->import;
+    const Onnx__AttributeProto *branch;
+    const Onnx__GraphProto *graph;
+    gboolean known;
+    double condition;
+
+    if (!onnx_scalar(node, node->inputs[0], &known, &condition, error))
+        return FALSE;
+    if (!known)
+        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
+                         "input 0 ('%s'), the condition, depends on the network's input values", node->inputs[0]->name);
+    branch = onnx_attr(node, condition != 0 ? "then_branch" : "else_branch");
+    if (branch == NULL)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "no %s", condition != 0 ? "then_branch" : "else_branch");
+    graph = branch->g;
+    if (import->depth >= MAX_DEPTH)
+        return onnx_fail(node, GPUDL_ERROR_LIMIT, error, "more than %d graphs within each other", MAX_DEPTH);
+    if (graph->n_output != node->n_outputs)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%s has %" G_GSIZE_FORMAT " outputs, the node %u",
+                         branch->name, graph->n_output, node->n_outputs);
+    import->depth++;
+    if (!import_initializers(import, graph, error))
+        return FALSE;
+    for (gsize i = 0; i < graph->n_node; i++)
+        if (stopped(import, error) || !import_node(import, graph, i, error))
+            return FALSE;
+    import->depth--;
+    for (guint i = 0; i < node->n_outputs; i++) {
+        GpudlTensor *tensor =
+            graph->output[i]->name != NULL ? g_hash_table_lookup(import->values, graph->output[i]->name) : NULL;
+
+        if (tensor == NULL)
+            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "output %u of its %s is made by no node", i,
+                             branch->name);
+        if (is_sequence(import, graph->output[i]->name))
+            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "output %u is a sequence", i);
+        if ((node->outputs[i] = onnx_unary(node, GPUDL_OP_IDENTITY, tensor, onnx_output_name(node, i), error)) == NULL)
+            return FALSE;
+    }
+    return TRUE;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -468,12 +528,23 @@ static gboolean read_opset(OnnxImport *import, const Onnx__ModelProto *model, GE
     return TRUE;
 }
 
+static void collect_used_names(OnnxImport *import, const Onnx__GraphProto *graph);
+
+/* Of a node and of the graphs in it; their nesting is bounded since the file was unpacked. */
+static void collect_node_names(OnnxImport *import, const Onnx__NodeProto *node)
+{
+    for (gsize k = 0; k < node->n_input; k++)
+        if (node->input[k][0] != '\0')
+            g_hash_table_add(import->used_names, node->input[k]);
+    for (gsize k = 0; k < node->n_attribute; k++)
+        if (node->attribute[k]->g != NULL)
+            collect_used_names(import, node->attribute[k]->g);
+}
+
 static void collect_used_names(OnnxImport *import, const Onnx__GraphProto *graph)
 {
     for (gsize i = 0; i < graph->n_node; i++)
-        for (gsize k = 0; k < graph->node[i]->n_input; k++)
-            if (graph->node[i]->input[k][0] != '\0')
-                g_hash_table_add(import->used_names, graph->node[i]->input[k]);
+        collect_node_names(import, graph->node[i]);
     for (gsize i = 0; i < graph->n_output; i++)
         if (graph->output[i]->name != NULL)
             g_hash_table_add(import->used_names, graph->output[i]->name);
@@ -501,7 +572,7 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
         if (!import_input(import, graph->input[i], error))
             return FALSE;
     for (gsize i = 0; i < graph->n_node; i++)
-        if (stopped(import, error) || !import_node(import, model, i, error))
+        if (stopped(import, error) || !import_node(import, graph, i, error))
             return FALSE;
     for (gsize i = 0; i < graph->n_output; i++) {
         GpudlTensor *tensor;
@@ -511,6 +582,8 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
         tensor = g_hash_table_lookup(import->values, graph->output[i]->name);
         if (tensor == NULL)
             return fail(GPUDL_ERROR_FORMAT, error, "output '%s' is made by no node", graph->output[i]->name);
+        if (is_sequence(import, graph->output[i]->name))
+            return fail(GPUDL_ERROR_UNSUPPORTED, error, "output '%s' is a sequence", graph->output[i]->name);
         gpudl_graph_add_output(import->graph, tensor);
     }
     gpudl_graph_remove_dead(import->graph);
@@ -569,6 +642,8 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     import.values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     import.used_names = g_hash_table_new(g_str_hash, g_str_equal);
     import.computable = g_hash_table_new(NULL, NULL);
+    import.sequences = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_ptr_array_unref);
+    import.model = model;
     import.shadows = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     import.folded = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_bytes_unref);
     import.files = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxFile));
@@ -584,6 +659,7 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     g_hash_table_unref(import.computable);
     g_hash_table_unref(import.folded);
     g_hash_table_unref(import.shadows);
+    g_hash_table_unref(import.sequences);
     g_hash_table_unref(import.file_index);
     g_array_unref(import.files);
     g_array_unref(import.reads);

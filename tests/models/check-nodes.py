@@ -139,10 +139,19 @@ def raise_opset(case):
             imported.version = OLDEST
 
 
+def all_nodes(graph):
+    """Of a graph and of those within its nodes."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from all_nodes(attribute.g)
+
+
 def wanted_cases(taken):
     for case in load_node_model_tests():
         raise_opset(case)
-        ops = [(node.domain, node.op_type) for node in case.model.graph.node]
+        ops = [(node.domain, node.op_type) for node in all_nodes(case.model.graph)]
         if all(domain in ("", "ai.onnx") and op in taken for domain, op in ops) and options.only in case.name:
             yield case
 

@@ -3,6 +3,8 @@
  * Operators that are lowered to others, folded, or taken in some forms alone: what becomes of them, beyond what the
  * node suite has cases of. Inputs are 0, 1, 2, ...; expected values are worked by hand.
  */
+#include "engine/passes/passes.h"
+#include "models/onnx/onnx.h"
 #include "tests/models/onnx-cases.h"
 
 static const OnnxGood good[] = {
@@ -148,6 +150,39 @@ static const OnnxGood good[] = {
      {13, "x:f32:1x1x2", "w:f32:1x1x1=2", "FusedConv.com.microsoft x w -> y {activation=Tanh}", "y"},
      "1x1x2",
      "0 .96402758"},
+
+    /* what is computed at once */
+    {"sine", {13, "x:f32:2", "w:f32:2=0,1.5707963", "Sin w -> s; Add x s -> y", "y"}, "2", "0 2"},
+    {"cosine", {13, "x:f32:2", "w:f32:2=0,3.1415927", "Cos w -> s; Add x s -> y", "y"}, "2", "1 0"},
+    {"cumulated", {13, "x:f32:3", "w:f32:3=1,2,3 a:i64:=0", "CumSum w a -> s; Add x s -> y", "y"}, "3", "1 4 8"},
+    {"cumulated-after",
+     {13, "x:f32:2x2", "w:i64:2x2=1,2,3,4 a:i64:=-2",
+      "CumSum w a -> s {exclusive=1 reverse=1}; Cast s -> f {to=1}; Add x f -> y", "y"},
+     "2x2",
+     "3 5 2 3"},
+    {"eye", {13, "x:f32:2x2", NULL, "EyeLike x -> e {k=1}; Add x e -> y", "y"}, "2x2", "0 2 2 3"},
+    {"trilu", {14, "x:f32:2x2", "k:i64:=0", "Trilu x k -> y {upper=0}", "y"}, "2x2", "0 0 2 3"},
+    {"sequence",
+     {13, "x:f32:1x5", "s:i64:=2 i:i64:=-2", "SplitToSequence x s -> q {axis=1}; SequenceAt q i -> y", "y"},
+     "1x2",
+     "2 3"},
+    {"sequence-sizes",
+     {13, "x:f32:1x5", "s:i64:2=4,1 i:i64:=0 j:i64:=1",
+      "SplitToSequence x s -> q {axis=1}; SequenceAt q i -> a; SequenceAt q j -> b; Add a b -> y", "y"},
+     "1x4",
+     "4 5 6 7"},
+    {"sequence-of-rows",
+     {13, "x:f32:2x3", "i:i64:=1", "SplitToSequence x -> q {keepdims=0}; SequenceAt q i -> y", "y"},
+     "3",
+     "3 4 5"},
+    {"gathered-whole",
+     {13, "x:f32:2x2", "m:i64:1=-1 i:i64:2x1x2=0,1,2,3", "Reshape x m -> r; Gather r i -> y", "y"},
+     "2x1x2",
+     "0 1 2 3"},
+    {"gathered-in-another-order",
+     {13, "x:f32:2x2", "m:i64:1=-1 i:i64:2x2=0,2,1,3", "Reshape x m -> r; Gather r i -> y", "y"},
+     "2x2",
+     "0 2 1 3"},
 };
 
 static const OnnxBad bad[] = {
@@ -182,6 +217,35 @@ static const OnnxBad bad[] = {
      {13, "x:f32:1x1x3", "w:f32:1x1x1=2", "FusedConv.com.microsoft x w -> y {activation=Clip}", "y"},
      GPUDL_ERROR_FORMAT,
      "activation Clip needs 2 activation_params"},
+    {"sine-of-the-input",
+     {13, "x:f32:2", NULL, "Sin x -> y", "y"},
+     GPUDL_ERROR_UNSUPPORTED,
+     "node 'Sin_0' (Sin, opset 13): input 0 ('x') depends on the network's input values; this operator is taken on "
+     "constants alone"},
+    {"cumulated-input",
+     {13, "x:f32:2", "a:i64:=0", "CumSum x a -> y", "y"},
+     GPUDL_ERROR_UNSUPPORTED,
+     "node 'CumSum_0' (CumSum, opset 13): input 0 ('x') depends"},
+    {"sequence-read",
+     {13, "x:f32:4", NULL, "SplitToSequence x -> q; Relu q -> y", "y"},
+     GPUDL_ERROR_UNSUPPORTED,
+     "(Relu, opset 13): input 0, 'q', is a sequence"},
+    {"sequence-put-out",
+     {13, "x:f32:4", NULL, "SplitToSequence x -> q", "q"},
+     GPUDL_ERROR_UNSUPPORTED,
+     "output 'q' is a sequence"},
+    {"sequence-element",
+     {13, "x:f32:4", "i:i64:=4", "SplitToSequence x -> q; SequenceAt q i -> y", "y"},
+     GPUDL_ERROR_FORMAT,
+     "element 4 of a sequence of 4"},
+    {"no-sequence",
+     {13, "x:f32:4", "i:i64:=0", "SequenceAt x i -> y", "y"},
+     GPUDL_ERROR_FORMAT,
+     "input 0 ('x') is no sequence"},
+    {"sequence-long",
+     {13, "x:f32:65", NULL, "SplitToSequence x -> q; Relu q -> y", "y"},
+     GPUDL_ERROR_UNSUPPORTED,
+     "65 pieces of 65 elements, 1 to 64 are taken"},
     {"resize-region",
      {13, "x:f32:1x1x2x2", "r:f32:8=0,0,0,0,1,1,1,1 s:f32:4=1,1,2,2",
       "Resize x r s -> y {coordinate_transformation_mode=tf_crop_and_resize}", "y"},
@@ -204,9 +268,91 @@ static const OnnxBad bad[] = {
      "mode is 'area', expected one of nearest, linear, cubic"},
 };
 
+/* The shape of an as_strided of torch's holds for the batch that was exported alone; as a reshape, for any. */
+static void test_gathered_batch(void)
+{
+    const OnnxText text = {13, "x:f32:1x2x1x1", "m:i64:1=-1 i:i64:1x2x1x1=0,1",
+                           "Reshape x m -> r; Gather r i -> g; Relu g -> y", "y"};
+    g_autoptr(GBytes) file = onnx_write_bytes(&text);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlGraph) graph = gpudl_onnx_import(file, NULL, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_true(gpudl_graph_prove_batch(graph, NULL, &error));
+    g_assert_cmpstr(graph->batch_reason, ==, NULL);
+    g_assert_true(graph->symbolic_batch);
+}
+
+static GByteArray *write_branch(const gchar *name, const gchar *node)
+{
+    GByteArray *attribute = g_byte_array_new(), *graph = g_byte_array_new(), *info = g_byte_array_new();
+
+    pb_message(graph, 1, onnx_write_node(node));
+    pb_string(graph, 2, name);
+    pb_string(info, 1, "inner");
+    pb_message(graph, 12, info);
+    pb_string(attribute, 1, name);
+    pb_message(attribute, 6, graph);
+    pb_int(attribute, 20, 5);
+    return attribute;
+}
+
+/* x read by the branch alone */
+static GBytes *write_if(const gchar *condition)
+{
+    g_autofree gchar *text = g_strdup_printf("If %s -> y", condition);
+    GByteArray *graph = g_byte_array_new(), *node = onnx_write_node(text), *info = g_byte_array_new();
+
+    pb_message(node, 5, write_branch("then_branch", "Neg z -> inner"));
+    pb_message(node, 5, write_branch("else_branch", "Identity z -> inner"));
+    pb_message(graph, 1, onnx_write_node("Add x x -> z"));
+    pb_message(graph, 1, node);
+    pb_message(graph, 5, onnx_write_constant("yes:bool:=1"));
+    pb_message(graph, 5, onnx_write_constant("no:bool:=0"));
+    pb_message(graph, 11, onnx_write_value_info("x:f32:1"));
+    pb_message(graph, 11, onnx_write_value_info("c:bool:"));
+    pb_string(info, 1, "y");
+    pb_message(graph, 12, info);
+    return g_byte_array_free_to_bytes(onnx_write_model(13, graph));
+}
+
+static void test_if(void)
+{
+    const struct {
+        const gchar *condition;
+        GpudlOp op;
+    } rows[] = {{"yes", GPUDL_OP_NEG}, {"no", GPUDL_OP_IDENTITY}};
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GBytes) file = write_if(rows[i].condition);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GpudlGraph) graph = gpudl_onnx_import(file, NULL, NULL, &error);
+        GpudlTensor *y;
+
+        g_assert_no_error(error);
+        y = graph->outputs->pdata[0];
+        g_assert_cmpstr(y->name, ==, "y");
+        g_assert_cmpint(y->producer->inputs[0]->producer->op, ==, rows[i].op);
+    }
+}
+
+static void test_if_unknown(void)
+{
+    g_autoptr(GBytes) file = write_if("c");
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(gpudl_onnx_import(file, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED);
+    g_assert_cmpstr(error->message, ==,
+                    "node 'If_1' (If, opset 13): input 0 ('c'), the condition, depends on the network's input values");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     onnx_cases_add("/operators", good, G_N_ELEMENTS(good), bad, G_N_ELEMENTS(bad));
+    g_test_add_func("/operators/gathered-batch", test_gathered_batch);
+    g_test_add_func("/operators/if", test_if);
+    g_test_add_func("/operators/if-unknown", test_if_unknown);
     return g_test_run();
 }
