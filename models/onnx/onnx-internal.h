@@ -248,6 +248,9 @@ ONNX_MAP(gather);
 ONNX_MAP(tile);
 ONNX_MAP(depth_to_space);
 ONNX_MAP(space_to_depth);
+/* onnx-map-einsum.c, onnx-map-transposed.c */
+ONNX_MAP(einsum);
+ONNX_MAP(conv_transpose);
 /* onnx-map-known.c: on constants, and sequences */
 ONNX_MAP(trigonometric);
 ONNX_MAP(cum_sum);

@@ -29,6 +29,9 @@ typedef struct {
 /** A test PREFIX/good/NAME and PREFIX/bad/NAME for each row; the rows have to stay. */
 void onnx_cases_add(const gchar *prefix, const OnnxGood *good, guint n_good, const OnnxBad *bad, guint n_bad);
 
+/** Fails unless the model is taken, and output 0 has this shape and, unless NULL, these values. */
+void onnx_case_check(GBytes *file, const gchar *shape, const gchar *values);
+
 /** 0, 1, 2, ... in the input's type and shape. */
 GBytes *onnx_counting(const GpudlTensor *input);
 

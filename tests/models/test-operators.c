@@ -3,6 +3,8 @@
  * Operators that are lowered to others, folded, or taken in some forms alone: what becomes of them, beyond what the
  * node suite has cases of. Inputs are 0, 1, 2, ...; expected values are worked by hand.
  */
+#include <string.h>
+
 #include "engine/passes/passes.h"
 #include "models/onnx/onnx.h"
 #include "tests/models/onnx-cases.h"
@@ -183,6 +185,40 @@ static const OnnxGood good[] = {
      {13, "x:f32:2x2", "m:i64:1=-1 i:i64:2x2=0,2,1,3", "Reshape x m -> r; Gather r i -> y", "y"},
      "2x2",
      "0 2 1 3"},
+
+    /* transposed convolutions: 0, 1, 2 by 1, 10, 100 */
+    {"transposed",
+     {11, "x:f32:1x1x3", "w:f32:1x1x3=1,10,100", "ConvTranspose x w -> y", "y"},
+     "1x1x5",
+     "0 1 12 120 200"},
+    {"transposed-bias",
+     {11, "x:f32:1x1x3", "w:f32:1x2x1=1,10 b:f32:2=5,6", "ConvTranspose x w b -> y", "y"},
+     "1x2x3",
+     "5 6 7 6 16 26"},
+    {"transposed-strided",
+     {11, "x:f32:1x1x3", "w:f32:1x1x3=1,10,100", "ConvTranspose x w -> y {strides=2, pads=1,0 output_padding=1,}", "y"},
+     "1x1x7",
+     "0 1 10 102 20 200 0"},
+    {"transposed-dilated",
+     {11, "x:f32:1x1x2", "w:f32:1x1x2=1,10", "ConvTranspose x w -> y {dilations=2,}", "y"},
+     "1x1x4",
+     "0 1 0 10"},
+    {"transposed-groups",
+     {11, "x:f32:1x2x2", "w:f32:2x1x1=10,100", "ConvTranspose x w -> y {group=2}", "y"},
+     "1x2x2",
+     "0 10 200 300"},
+    {"transposed-same-upper",
+     {11, "x:f32:1x1x2", "w:f32:1x1x3=1,10,100", "ConvTranspose x w -> y {auto_pad=SAME_UPPER strides=2,}", "y"},
+     "1x1x4",
+     "0 0 1 10"},
+    {"transposed-same-lower",
+     {11, "x:f32:1x1x2", "w:f32:1x1x3=1,10,100", "ConvTranspose x w -> y {auto_pad=SAME_LOWER strides=2,}", "y"},
+     "1x1x4",
+     "0 1 10 100"},
+    {"transposed-output-shape",
+     {11, "x:f32:1x1x2", "w:f32:1x1x2=1,10", "ConvTranspose x w -> y {output_shape=5,}", "y"},
+     "1x1x5",
+     "0 1 10 0 0"},
 };
 
 static const OnnxBad bad[] = {
@@ -246,6 +282,18 @@ static const OnnxBad bad[] = {
      {13, "x:f32:65", NULL, "SplitToSequence x -> q; Relu q -> y", "y"},
      GPUDL_ERROR_UNSUPPORTED,
      "65 pieces of 65 elements, 1 to 64 are taken"},
+    {"transposed-channels",
+     {11, "x:f32:1x2x2", "w:f32:3x1x1=1", "ConvTranspose x w -> y", "y"},
+     GPUDL_ERROR_FORMAT,
+     "weights for 3 channels in 1 groups, the input has 2"},
+    {"transposed-kernel",
+     {11, "x:f32:1x1x2", "w:f32:1x1x2=1", "ConvTranspose x w -> y {kernel_shape=3,}", "y"},
+     GPUDL_ERROR_FORMAT,
+     "kernel_shape says 3, the weights are 2"},
+    {"transposed-cut-off",
+     {11, "x:f32:1x1x2", "w:f32:1x1x2=1", "ConvTranspose x w -> y {pads=9,9}", "y"},
+     GPUDL_ERROR_FORMAT,
+     "(ConvTranspose, opset 11): "},
     {"resize-region",
      {13, "x:f32:1x1x2x2", "r:f32:8=0,0,0,0,1,1,1,1 s:f32:4=1,1,2,2",
       "Resize x r s -> y {coordinate_transformation_mode=tf_crop_and_resize}", "y"},
@@ -282,6 +330,88 @@ static void test_gathered_batch(void)
     g_assert_cmpstr(graph->batch_reason, ==, NULL);
     g_assert_true(graph->symbolic_batch);
 }
+
+/* ---- Einsum: its equations are no words of the tables' language -------------------------------------------------- */
+
+/* x is 0, 1, 2, ...; w, if there, 1, 2, 3, ... */
+static const struct {
+    const gchar *equation, *x, *w, *shape, *values;
+} einsums[] = {
+    {"ij->ji", "x:f32:2x3", NULL, "3x2", "0 3 1 4 2 5"},
+    {"ij->", "x:f32:2x3", NULL, "scalar", "15"},
+    {"ij->i", "x:f32:2x3", NULL, "2", "3 12"},
+    {"ji", "x:f32:2x3", NULL, "3x2", "0 3 1 4 2 5"},
+    {"ii->i", "x:f32:2x2", NULL, "2", "0 3"},
+    {"...ii->...", "x:f32:2x2x2", NULL, "2", "3 11"},
+    {"ik,kj->ij", "x:f32:2x2", "w:f32:2x2=1,2,3,4", "2x2", "3 4 11 16"},
+    {"ik,jk->ij", "x:f32:2x2", "w:f32:2x2=1,2,3,4", "2x2", "2 4 8 18"},
+    {"ik,jk->ji", "x:f32:2x2", "w:f32:2x2=1,2,3,4", "2x2", "2 8 4 18"},
+    {"ik, k -> i", "x:f32:2x2", "w:f32:2=1,2", "2", "2 8"},
+    {"i,i->", "x:f32:3", "w:f32:3=1,2,3", "scalar", "8"},
+    {"i,j->ij", "x:f32:2", "w:f32:3=1,2,3", "2x3", "0 0 0 1 2 3"},
+    {"ij,ij->ij", "x:f32:1x3", "w:f32:1x3=1,2,3", "1x3", "0 2 6"},
+    {"bij,bjk->bik", "x:f32:2x1x2", "w:f32:2x2x1=1,2,3,4", "2x1x1", "2 18"},
+    {"...ij,...jk->...ik", "x:f32:2x1x2", "w:f32:1x2x1=1,2", "2x1x1", "2 8"},
+    {"bhwc,hkc->bhwk", "x:f32:1x2x1x2", "w:f32:2x1x2=1,2,3,4", "1x2x1x1", "2 18"},
+    {"bchw,dc->bdhw", "x:f32:1x2x1x2", "w:f32:1x2=1,2", "1x1x1x2", "4 7"},
+    {"ij,kj->ik", "x:f32:1x2", "w:f32:1x2=1,2", "1x1", "2"},
+    {"ij,k->i", "x:f32:2x2", "w:f32:2=1,2", "2", "3 15"},
+};
+
+static GBytes *write_einsum(const gchar *equation, const gchar *x, const gchar *w)
+{
+    GByteArray *graph = g_byte_array_new(), *node = onnx_write_node(w != NULL ? "Einsum x w -> y" : "Einsum x -> y");
+    GByteArray *attribute = g_byte_array_new(), *info = g_byte_array_new();
+
+    pb_string(attribute, 1, "equation");
+    pb_string(attribute, 4, equation);
+    pb_int(attribute, 20, 3);
+    pb_message(node, 5, attribute);
+    pb_message(graph, 1, node);
+    if (w != NULL)
+        pb_message(graph, 5, onnx_write_constant(w));
+    pb_message(graph, 11, onnx_write_value_info(x));
+    pb_string(info, 1, "y");
+    pb_message(graph, 12, info);
+    return g_byte_array_free_to_bytes(onnx_write_model(13, graph));
+}
+
+static void test_einsum(void)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(einsums); i++) {
+        g_autoptr(GBytes) file = write_einsum(einsums[i].equation, einsums[i].x, einsums[i].w);
+
+        g_test_message("%s", einsums[i].equation);
+        onnx_case_check(file, einsums[i].shape, einsums[i].values);
+    }
+}
+
+static void test_einsum_refused(void)
+{
+    const struct {
+        const gchar *equation, *x, *w, *says;
+    } rows[] = {
+        {"ij->ijk", "x:f32:2x3", NULL, "a letter of the result that no operand has"},
+        {"ij->ii", "x:f32:2x3", NULL, "a letter twice in the result"},
+        {"i1->i", "x:f32:2x3", NULL, "what is no letter"},
+        {"ijk->i", "x:f32:2x3", NULL, "equation 'ijk->i': operand 0 has rank 2"},
+        {"ii->i", "x:f32:2x3", NULL, "the diagonal of 2 by 3"},
+        {"ij,k->i", "x:f32:2x3", NULL, "equation 'ij,k->i' for 1 inputs"},
+        {"ij->i->j", "x:f32:2x3", NULL, "for 1 inputs"},
+        {"ik,kj->ij", "x:f32:2x2", "w:f32:3x1=1", "'k' is 2 and 3"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GBytes) file = write_einsum(rows[i].equation, rows[i].x, rows[i].w);
+        g_autoptr(GError) error = NULL;
+
+        g_assert_null(gpudl_onnx_import(file, NULL, NULL, &error));
+        if (strstr(error->message, rows[i].says) == NULL || strstr(error->message, "'Einsum_0' (Einsum") == NULL)
+            g_error("'%s' does not say '%s'", error->message, rows[i].says);
+    }
+}
+
+/* ---- If ---------------------------------------------------------------------------------------------------------- */
 
 static GByteArray *write_branch(const gchar *name, const gchar *node)
 {
@@ -352,6 +482,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     onnx_cases_add("/operators", good, G_N_ELEMENTS(good), bad, G_N_ELEMENTS(bad));
     g_test_add_func("/operators/gathered-batch", test_gathered_batch);
+    g_test_add_func("/operators/einsum", test_einsum);
+    g_test_add_func("/operators/einsum-refused", test_einsum_refused);
     g_test_add_func("/operators/if", test_if);
     g_test_add_func("/operators/if-unknown", test_if_unknown);
     return g_test_run();
