@@ -11,7 +11,8 @@
 
 #define DEPTHWISE_NAME gpudl_depthwise_avx2
 #define DEPTHWISE_TEXT "depthwise:avx2"
-#define ROWS_3 2
-#define ROWS_5 2
-#define ROWS_7 1
+#define STRIPS_3(F) F(3, 1, 1) F(3, 1, 2) F(3, 2, 1) F(3, 2, 2)
+#define STRIPS_5(F) F(5, 1, 1) F(5, 1, 2) F(5, 2, 1) F(5, 2, 2)
+#define STRIPS_7(F) F(7, 1, 1) F(7, 2, 1)
+#define DEPTHWISE_STRIPS(F) STRIPS_3(F) STRIPS_5(F) STRIPS_7(F)
 #include "depthwise_lines.inc"
