@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The CPU's own kernels beside oneDNN's, on shapes of well-known networks, in turns, on one thread.
+ *
+ *   bench-kernels [FILTER]   lines whose name contains FILTER; processor time
+ *
+ * A line a shape: the least time a call of oneDNN with channels last, of oneDNN with channels in blocks of 16, of each
+ * instruction set's own, and how many times faster than the better of oneDNN's the best of those is.
+ */
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/cpu/dnn.h"
+#include "kernels/depthwise.h"
+
+#define ROUNDS 15
+#define ROUND_SECONDS 0.004
+#define MOST_PARTIES (2 + GPUDL_SIMD_LAST + 1)
+
+/* ---- parties ----------------------------------------------------------------------------------------------------- */
+
+/* What is timed: a call of a primitive or of an own kernel. run is NULL where there is none. */
+typedef struct Party Party;
+struct Party {
+    void (*run)(Party *party);
+    char name[64];
+    double least; /* seconds a call */
+    int calls;    /* in a round */
+    dnnl_primitive_t primitive;
+    dnnl_memory_t memories[5];
+    dnnl_exec_arg_t args[5];
+    int n_args;
+    const void *what; /* the own kernel's description, tables and tensors */
+    const void *kernels;
+    const void *x;
+    const float *packed;
+    void *y;
+    float *scratch;
+};
+
+static dnnl_engine_t engine;
+static dnnl_stream_t stream;
+
+static void check(dnnl_status_t status, const char *what)
+{
+    if (status == dnnl_success)
+        return;
+    fprintf(stderr, "bench-kernels: oneDNN's %s failed with status %d\n", what, (int)status);
+    exit(1);
+}
+
+static double processor_seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static double time_calls(Party *party, int calls)
+{
+    const double start = processor_seconds();
+
+    for (int i = 0; i < calls; i++)
+        party->run(party);
+    return (processor_seconds() - start) / calls;
+}
+
+static void compete(Party *parties, int n)
+{
+    for (int i = 0; i < n; i++) {
+        parties[i].least = INFINITY;
+        if (parties[i].run == NULL)
+            continue;
+        (void)time_calls(&parties[i], 2);
+        parties[i].calls = 1 + (int)(ROUND_SECONDS / (1e-7 + time_calls(&parties[i], 3)));
+    }
+    for (int round = 0; round < ROUNDS; round++)
+        for (int i = 0; i < n; i++)
+            if (parties[i].run != NULL)
+                parties[i].least = fmin(parties[i].least, time_calls(&parties[i], parties[i].calls));
+}
+
+/* Zeroed memory would be one page; these are values of about one in either type. */
+static void *values(size_t bytes)
+{
+    uint32_t *p = aligned_alloc(64, (bytes + 127) / 64 * 64), state = 1;
+
+    for (size_t i = 0; i < bytes / 4 + 1; i++) {
+        state = state * 1664525u + 1013904223u;
+        p[i] = 0x3f003f00u | (state & 0x807f807fu);
+    }
+    return p;
+}
+
+/* ---- oneDNN ------------------------------------------------------------------------------------------------------ */
+
+static void run_primitive(Party *party)
+{
+    check(dnnl_primitive_execute(party->primitive, stream, party->n_args, party->args), "primitive");
+    check(dnnl_stream_wait(stream), "stream");
+}
+
+static void add_memory(Party *party, int arg, DnnMdRef md)
+{
+    if (md == NULL || dnn_md_bytes(md) == 0)
+        return;
+    party->memories[party->n_args] = dnn_memory(engine, md, values(dnn_md_bytes(md)));
+    party->args[party->n_args] = (dnnl_exec_arg_t){arg, party->memories[party->n_args]};
+    party->n_args++;
+}
+
+/* Takes pd over; NULL leaves the party without. */
+static void set_primitive(Party *party, dnnl_primitive_desc_t pd)
+{
+    static const struct {
+        int arg;
+        dnnl_query_t what;
+        int index;
+    } all[] = {{DNNL_ARG_SRC, dnnl_query_src_md, 0},
+               {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0},
+               {DNNL_ARG_BIAS, dnnl_query_weights_md, 1},
+               {DNNL_ARG_DST, dnnl_query_dst_md, 0},
+               {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, 0}};
+
+    if (pd == NULL)
+        return;
+    snprintf(party->name, sizeof party->name, "%s", dnn_pd_name(pd));
+    check(dnnl_primitive_create(&party->primitive, pd), "primitive");
+    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
+        add_memory(party, all[i].arg, dnn_pd_md(pd, all[i].what, all[i].index));
+    party->run = run_primitive;
+    dnnl_primitive_desc_destroy(pd);
+}
+
+static dnnl_data_type_t dnn_type(GpudlDType type)
+{
+    return type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+/* ---- the contest ------------------------------------------------------------------------------------------------- */
+
+/* operations: of a call; own parties from the third on. */
+static void print_line(const char *name, GpudlDType type, double operations, const Party *parties, int n)
+{
+    const double theirs = fmin(parties[0].least, parties[1].least);
+    double ours = INFINITY;
+
+    printf("%-34s %-5s", name, type == GPUDL_DTYPE_BF16 ? "bf16" : "f32");
+    for (int i = 0; i < n; i++) {
+        if (parties[i].run == NULL)
+            printf(" %15s", "-");
+        else
+            printf(" %8.4f (%4.0f)", parties[i].least * 1e3, operations / parties[i].least * 1e-9);
+        if (i >= 2)
+            ours = fmin(ours, parties[i].least);
+    }
+    printf("  %5.2f  %s | %s\n", theirs / ours, parties[0].name, parties[1].name);
+    fflush(stdout);
+}
+
+static void free_parties(Party *parties, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (parties[i].primitive != NULL)
+            dnnl_primitive_destroy(parties[i].primitive);
+        for (int k = 0; k < parties[i].n_args; k++) {
+            void *data = NULL;
+
+            dnnl_memory_get_data_handle(parties[i].memories[k], &data);
+            dnnl_memory_destroy(parties[i].memories[k]);
+            free(data);
+        }
+    }
+}
+
+/* ---- depthwise --------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *net;
+    int c, size, kernel, stride;
+    GpudlActKind act;
+} depthwise[] = {
+    {"mobilenet_v2", 32, 112, 3, 1, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 96, 112, 3, 2, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 144, 56, 3, 1, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 144, 56, 3, 2, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 192, 28, 3, 1, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 192, 28, 3, 2, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 384, 14, 3, 1, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 576, 14, 3, 1, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 576, 14, 3, 2, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 960, 7, 3, 1, GPUDL_ACT_CLIP},
+    {"lite0", 144, 56, 5, 2, GPUDL_ACT_CLIP},
+    {"lite0", 240, 28, 5, 1, GPUDL_ACT_CLIP},
+    {"lite0", 480, 14, 5, 1, GPUDL_ACT_CLIP},
+    {"lite0", 672, 14, 5, 1, GPUDL_ACT_CLIP},
+    {"lite0", 672, 14, 5, 2, GPUDL_ACT_CLIP},
+    {"lite0", 1152, 7, 5, 1, GPUDL_ACT_CLIP},
+    {"efficientnet_b0", 32, 112, 3, 1, GPUDL_ACT_SILU},
+    {"efficientnet_b0", 96, 112, 3, 2, GPUDL_ACT_SILU},
+    {"efficientnet_b0", 240, 28, 5, 1, GPUDL_ACT_SILU},
+    {"efficientnet_b0", 480, 14, 3, 1, GPUDL_ACT_SILU},
+    {"efficientnet_b0", 672, 14, 5, 1, GPUDL_ACT_SILU},
+    {"efficientnet_b0", 1152, 7, 5, 1, GPUDL_ACT_SILU},
+    {"mobilenet_v3", 16, 112, 3, 2, GPUDL_ACT_RELU},
+    {"mobilenet_v3", 72, 28, 5, 1, GPUDL_ACT_RELU},
+    {"mobilenet_v3", 96, 28, 5, 2, GPUDL_ACT_HARD_SWISH},
+    {"mobilenet_v3", 240, 14, 5, 1, GPUDL_ACT_HARD_SWISH},
+    {"mobilenet_v3", 576, 7, 5, 1, GPUDL_ACT_HARD_SWISH},
+    {"shufflenet_v2", 58, 28, 3, 1, GPUDL_ACT_NONE},
+    {"convnext", 96, 56, 7, 1, GPUDL_ACT_NONE},
+    {"convnext", 320, 7, 7, 1, GPUDL_ACT_NONE},
+};
+
+static void run_depthwise(Party *party)
+{
+    ((const GpudlDepthwiseKernels *)party->kernels)->run(party->what, party->x, party->packed, party->y);
+}
+
+static dnnl_primitive_desc_t describe_depthwise(const GpudlDepthwise *d, dnnl_format_tag_t tag)
+{
+    const dnnl_data_type_t type = dnn_type(d->type);
+    const int64_t x[4] = {1, d->c, d->h, d->w}, w[5] = {d->c, 1, 1, d->kernel, d->kernel}, y[4] = {1, d->c, d->p, d->q},
+                  bias[1] = {d->c};
+    const int64_t strides[2] = {d->stride, d->stride}, dilates[2] = {0}, low[2] = {d->pad_top, d->pad_left};
+    const int64_t high[2] = {(d->p - 1) * d->stride + d->kernel - d->h - low[0],
+                             (d->q - 1) * d->stride + d->kernel - d->w - low[1]};
+    const DnnPost post = {0, d->act};
+    DnnMd mds[4] = {dnn_md_typed(type, 4, x, tag), dnn_md_typed(type, 5, w, dnnl_format_tag_any),
+                    dnn_md_tag(1, bias, dnnl_a), dnn_md_typed(type, 4, y, tag)};
+    dnnl_primitive_attr_t attr = dnn_attr(&post);
+    dnnl_primitive_desc_t pd =
+        dnn_convolution(engine, attr, mds[0], mds[1], mds[2], mds[3], strides, dilates, low, high);
+
+    dnnl_primitive_attr_destroy(attr);
+    for (int i = 0; i < 4; i++)
+        dnn_md_free(mds[i]);
+    return pd;
+}
+
+static void bench_depthwise(int i, GpudlDType type, const char *filter)
+{
+    const int c = depthwise[i].c, size = depthwise[i].size, stride = depthwise[i].stride,
+              out = (size + stride - 1) / stride;
+    const GpudlDepthwise d = {.type = type,
+                              .n = 1,
+                              .h = size,
+                              .w = size,
+                              .c = c,
+                              .p = out,
+                              .q = out,
+                              .x_pixel = c,
+                              .x_row = (int64_t)c * size,
+                              .x_frame = (int64_t)c * size * size,
+                              .y_pixel = c,
+                              .y_row = (int64_t)c * out,
+                              .y_frame = (int64_t)c * out * out,
+                              .kernel = depthwise[i].kernel,
+                              .stride = stride,
+                              .pad_top = depthwise[i].kernel / 2,
+                              .pad_left = depthwise[i].kernel / 2,
+                              .act = {depthwise[i].act, 0, depthwise[i].act == GPUDL_ACT_CLIP ? 6 : 0}};
+    const double operations = 2. * c * out * out * d.kernel * d.kernel;
+    Party parties[MOST_PARTIES] = {0};
+    float *packed;
+    void *x, *y;
+    char name[80];
+
+    snprintf(name, sizeof name, "%s %dx%d %dx%dx%d /%d", depthwise[i].net, d.kernel, d.kernel, c, size, size, stride);
+    if (strstr(name, filter) == NULL)
+        return;
+    x = values((size_t)d.x_frame * gpudl_dtype_size(type));
+    y = values((size_t)d.y_frame * gpudl_dtype_size(type));
+    packed = values(gpudl_depthwise_weights_size(&d));
+    set_primitive(&parties[0], describe_depthwise(&d, dnnl_nhwc));
+    set_primitive(&parties[1], describe_depthwise(&d, dnnl_nChw16c));
+    for (int simd = GPUDL_SIMD_AVX2; simd <= GPUDL_SIMD_LAST; simd++) {
+        Party *party = &parties[2 + simd - GPUDL_SIMD_AVX2];
+
+        party->what = &d;
+        party->kernels = gpudl_depthwise_kernels((GpudlSimd)simd);
+        party->x = x;
+        party->packed = packed;
+        party->y = y;
+        party->run = party->kernels != NULL ? run_depthwise : NULL;
+    }
+    compete(parties, MOST_PARTIES - 1);
+    print_line(name, type, operations, parties, MOST_PARTIES - 1);
+    free_parties(parties, MOST_PARTIES);
+    free(x);
+    free(y);
+    free(packed);
+}
+
+int main(int argc, char **argv)
+{
+    const char *filter = argc > 1 ? argv[1] : "";
+
+    if (argc > 2) {
+        fprintf(stderr, "usage: bench-kernels [FILTER]\n");
+        return 2;
+    }
+    omp_set_num_threads(1);
+    check(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine");
+    check(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
+    printf("%-34s %-5s %15s %15s %15s %15s %15s  times\n", "ms (GFLOP/s)", "", "oneDNN nhwc", "oneDNN nChw16c", "avx2",
+           "avx512", "avx512_bf16");
+    for (unsigned i = 0; i < sizeof depthwise / sizeof *depthwise; i++) {
+        bench_depthwise((int)i, GPUDL_DTYPE_F32, filter);
+        bench_depthwise((int)i, GPUDL_DTYPE_BF16, filter);
+    }
+    dnnl_stream_destroy(stream);
+    dnnl_engine_destroy(engine);
+    return 0;
+}
