@@ -133,13 +133,8 @@ static void lower_node(CpuCompiler *c, const GpudlPlanNode *node)
 static void release_inputs(CpuCompiler *c, const GpudlPlanNode *node)
 {
     for (uint32_t i = 0; i < node->n_inputs; i++) {
-        int32_t tensor = node->inputs[i];
-
-        if (tensor < 0)
-            continue;
-        c->remaining[tensor]--;
-        for (int32_t v = c->tensor_values[tensor]; v >= 0; v = c->next_value[v])
-            c->program->blocks[c->program->values[v].block].pending--;
+        if (node->inputs[i] >= 0)
+            cpu_hold(c, node->inputs[i], -1);
     }
 }
 
@@ -174,6 +169,8 @@ static void interleave_input(CpuCompiler *c)
         if (step->norm != NULL)
             wanted = wanted && !cpu_same_memory(c, step->norm->x, planar) &&
                      !cpu_same_memory(c, step->norm->scale, planar) && !cpu_same_memory(c, step->norm->bias, planar);
+        for (uint32_t k = 0; step->join != NULL && k < step->join->n; k++)
+            wanted = wanted && !cpu_same_memory(c, step->join->pieces[k].value, planar);
         for (uint32_t k = 0; step->call != NULL && k < step->call->n_inputs; k++)
             wanted = wanted && !cpu_same_memory(c, step->call->values[k], planar);
     }
@@ -313,6 +310,7 @@ static void compile(CpuCompiler *c)
     p->weight_bytes = count_weights(p);
     if (c->status == GPUDL_STATUS_OK)
         log_program(c);
+    free(c->waiting);
 }
 
 CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, int exact, GpudlStatus *status, GpudlFault *fault)

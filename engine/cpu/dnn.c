@@ -559,8 +559,8 @@ int dnn_md_is_plain(DnnMdRef md)
     return same;
 }
 
-/* Another layout of md's kind; NULL if that is none of layout_kinds. */
-static DnnMd same_kind(DnnMdRef md, dnnl_data_type_t type, const int64_t *dims)
+/* The index in layout_kinds, -1: none. */
+static int find_kind(DnnMdRef md)
 {
     int ndims = dnn_md_ndims(md);
 
@@ -570,9 +570,25 @@ static DnnMd same_kind(DnnMdRef md, dnnl_data_type_t type, const int64_t *dims)
 
         dnn_md_free(candidate);
         if (same)
-            return dnn_md_typed(type, ndims, dims, layout_kinds[ndims][i]);
+            return i;
     }
-    return NULL;
+    return -1;
+}
+
+int dnn_md_kind(DnnMdRef md)
+{
+    static const int kinds[] = {0, 1, 16, 8, 4};
+    int kind = find_kind(md);
+
+    return kind >= 0 ? kinds[kind] : -1;
+}
+
+/* Another layout of md's kind; NULL if that is none of layout_kinds. */
+static DnnMd same_kind(DnnMdRef md, dnnl_data_type_t type, const int64_t *dims)
+{
+    int ndims = dnn_md_ndims(md), kind = find_kind(md);
+
+    return kind >= 0 ? dnn_md_typed(type, ndims, dims, layout_kinds[ndims][kind]) : NULL;
 }
 
 DnnMd dnn_md_permuted(DnnMdRef md, const int64_t *dims, const int32_t *perm)

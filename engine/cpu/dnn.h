@@ -46,6 +46,8 @@ int dnn_md_is_plain(DnnMdRef md);
 /** A dense layout of the same type and kind (plain, channels last, channel blocks of 4, 8, 16) for other dimensions of
  * the same rank; NULL if the kind is none of these. */
 DnnMd dnn_md_like(DnnMdRef md, const int64_t *dims);
+/** Which of these kinds a layout is: 0 row-major, 1 channels last, 4, 8, 16 blocks of so many channels, -1 none. */
+int dnn_md_kind(DnnMdRef md);
 /** The same dimensions and kind of layout in another type; row-major if the kind is none of dnn_md_like()'s. */
 DnnMd dnn_md_as(DnnMdRef md, dnnl_data_type_t type);
 

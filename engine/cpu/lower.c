@@ -269,6 +269,10 @@ int32_t cpu_use_lying(CpuCompiler *c, int32_t tensor)
     if (c->status != GPUDL_STATUS_OK)
         return -1;
     if (c->tensor_values[tensor] < 0) {
+        if (cpu_is_waiting(c, tensor)) {
+            cpu_make_waiting(c, tensor);
+            return c->tensor_values[tensor];
+        }
         if (t->kind != GPUDL_PLAN_CONSTANT) {
             cpu_fail(c, GPUDL_STATUS_FAILED, "plan: tensor '%s' is read before it is written", t->name);
             return -1;
@@ -592,6 +596,29 @@ void cpu_norm(CpuCompiler *c, const CpuNorm *norm)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (values[i] >= 0)
             touch(c, values[i]);
+}
+
+void cpu_join(CpuCompiler *c, CpuJoin *join)
+{
+    CpuStep *step;
+    int whole = join->y >= 0;
+
+    for (uint32_t i = 0; i < join->n; i++)
+        whole = whole && join->pieces[i].value >= 0;
+    step = whole ? add_step(c) : NULL;
+    if (step == NULL) {
+        free(join);
+        return;
+    }
+    step->join = join;
+    step->what = join->kernels->name;
+    for (uint32_t i = 0; i < join->n; i++)
+        touch(c, join->pieces[i].value);
+    touch(c, join->y);
+    if (join->scale >= 0) {
+        touch(c, join->scale);
+        touch(c, join->shift);
+    }
 }
 
 int cpu_act_drops_nan(const GpudlAct *act)

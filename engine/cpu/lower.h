@@ -8,6 +8,12 @@
 #include "packed.h"
 #include "program.h"
 
+/** A tensor that may be taken in pieces. */
+typedef struct {
+    int32_t node; /* the concatenation that is not made for it, -1: none */
+    int32_t uses; /* by what takes pieces */
+} CpuWaiting;
+
 /** State of one compilation. After a failure every function does nothing and returns -1 or NULL: lowering code checks
  * once, at its end. */
 typedef struct {
@@ -24,6 +30,7 @@ typedef struct {
     int32_t *readers;        /* per tensor: the last node that reads it, -1 */
     int32_t *remaining;      /* per tensor: uses to come, this node's included */
     uint8_t *done;           /* per node: already part of another's lowering */
+    CpuWaiting *waiting;     /* per tensor; NULL: no concatenation was met */
     uint32_t value_room, step_room, block_room;
     GpudlStatus status;
     GpudlFault *fault;
@@ -81,6 +88,8 @@ void cpu_change_reorder(CpuCompiler *c, CpuStep *step, DnnMd from);
 void cpu_copy(CpuCompiler *c, int32_t from, int32_t to);
 /** Runs a norm (copied) whose values are filled in. */
 void cpu_norm(CpuCompiler *c, const CpuNorm *norm);
+/** Runs a join, taken over (free()), whose values are filled in. */
+void cpu_join(CpuCompiler *c, CpuJoin *join);
 /** Runs the node's operator by its reference kernel. */
 void cpu_call(CpuCompiler *c);
 
@@ -104,6 +113,17 @@ CpuLower cpu_lower_pool, cpu_lower_global_pool, cpu_lower_lrn, cpu_lower_batch_n
 CpuLower cpu_lower_layer_norm, cpu_lower_group_norm;
 CpuLower cpu_lower_activation, cpu_lower_unary, cpu_lower_binary, cpu_lower_softmax;
 CpuLower cpu_lower_reshape, cpu_lower_identity, cpu_lower_transpose, cpu_lower_concat, cpu_lower_split, cpu_lower_slice;
+
+/** A concatenation by oneDNN's own loops. */
+CpuLower cpu_lower_concat_copy;
+/** A batch normalisation, and the ReLU (-1: none) behind it, of a concatenation that waits; FALSE if it does not. */
+int cpu_lower_joined_norm(CpuCompiler *c, const GpudlPlanNode *node, int32_t relu);
+/** Whether a tensor is a concatenation that waits for its readers; makes it after all, for one that can't take pieces.
+ */
+int cpu_is_waiting(const CpuCompiler *c, int32_t tensor);
+void cpu_make_waiting(CpuCompiler *c, int32_t tensor);
+/** So many more uses of a tensor are to come, or have passed (negative): of the pieces, too, where it waits. */
+void cpu_hold(CpuCompiler *c, int32_t tensor, int32_t uses);
 
 /** Whether oneDNN may make a number of a NaN by this activation. */
 int cpu_act_drops_nan(const GpudlAct *act);

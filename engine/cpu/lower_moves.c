@@ -215,7 +215,7 @@ static int32_t leading_input(CpuCompiler *c, const GpudlPlanNode *node)
     return best;
 }
 
-int cpu_lower_concat(CpuCompiler *c, const GpudlPlanNode *node)
+int cpu_lower_concat_copy(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlShape *y = &cpu_tensor(c, node->outputs[0])->shape;
     int axis = ((const GpudlAttrs *)node->attrs)->axis.axis;

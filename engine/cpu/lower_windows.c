@@ -298,6 +298,8 @@ int cpu_lower_batch_norm(CpuCompiler *c, const GpudlPlanNode *node)
 
     if (cpu_tensor(c, node->inputs[0])->shape.rank < 2 || node->n_outputs != 1)
         return 0;
+    if (cpu_lower_joined_norm(c, node, relu))
+        return 1;
     pd = describe_lying(c, node->inputs[0], describe_norm, &norm, &src);
     if (pd == NULL)
         return 0;

@@ -25,6 +25,10 @@ static uint64_t step_bytes(const CpuProgram *p, const CpuStep *step)
     if (step->call != NULL || step->norm != NULL)
         return tensor_bytes(p->plan, node->inputs, node->n_inputs) +
                tensor_bytes(p->plan, node->outputs, node->n_outputs);
+    for (uint32_t i = 0; step->join != NULL && i < step->join->n; i++)
+        bytes += dnn_md_bytes(p->values[step->join->pieces[i].value].md);
+    if (step->join != NULL)
+        return bytes + dnn_md_bytes(p->values[step->join->y].md);
     for (uint32_t i = 0; i < step->n_args; i++) {
         size_t size = dnn_md_bytes(p->values[step->args[i].value].md);
 
@@ -96,7 +100,7 @@ GpudlStatus cpu_instance_profile(const CpuInstance *instance, uint32_t runs, Gpu
     for (uint32_t i = 0; i < p->n_steps && status == GPUDL_STATUS_OK; i++) {
         const CpuStep *step = &p->steps[i];
 
-        if (step->primitive == NULL && step->call == NULL && step->norm == NULL)
+        if (step->primitive == NULL && step->call == NULL && step->norm == NULL && step->join == NULL)
             continue;
         qsort(times + (size_t)i * runs, runs, sizeof *times, compare);
         rows[(*n_rows)++] = (GpudlProfileRow){.node = step->node,

@@ -23,6 +23,7 @@ void cpu_program_free(CpuProgram *p)
             free(step->call);
         }
         free(step->norm);
+        free(step->join);
         free(step->args);
         free(step->label);
     }
@@ -168,6 +169,71 @@ static void run_norm(const CpuInstance *instance, const CpuNorm *norm)
             x, scale, bias, norm->n, norm->c, norm->plane, norm->groups, norm->epsilon, y);
 }
 
+#define JOIN_BYTES 32768 /* of y that are written at a time, by all pieces: they stay in the first cache */
+
+static void join_rows(const CpuInstance *instance, const CpuJoin *join, int64_t first, int64_t rows)
+{
+    const int64_t size = join->narrow ? sizeof(uint16_t) : sizeof(float);
+    const float *scale = join->scale >= 0 ? value_data(instance, join->scale) : NULL;
+    const float *shift = join->scale >= 0 ? value_data(instance, join->shift) : NULL;
+    char *y = (char *)value_data(instance, join->y) + first * join->pitch * size;
+
+    for (uint32_t i = 0; i < join->n; i++) {
+        const int64_t n = join->pieces[i].columns;
+        const char *x = (const char *)value_data(instance, join->pieces[i].value) + first * n * size;
+
+        if (scale == NULL)
+            join->kernels->copy(x, n * size, rows, n * size, y, join->pitch * size);
+        else if (join->narrow)
+            join->kernels->bf16((const uint16_t *)x, n, rows, n, scale, shift, join->relu, (uint16_t *)y, join->pitch);
+        else
+            join->kernels->f32((const float *)x, n, rows, n, scale, shift, join->relu, (float *)y, join->pitch);
+        y += n * size;
+        if (scale != NULL) {
+            scale += n;
+            shift += n;
+        }
+    }
+}
+
+static void join_blocks(const CpuInstance *instance, const CpuJoin *join)
+{
+    const int64_t size = join->narrow ? sizeof(uint16_t) : sizeof(float), b = join->block;
+    char *y = value_data(instance, join->y);
+
+    for (int64_t frame = 0; frame < join->rows; frame++) {
+        const float *scale = value_data(instance, join->scale), *shift = value_data(instance, join->shift);
+
+        for (uint32_t i = 0; i < join->n; i++) {
+            const int64_t n = join->pieces[i].columns;
+            const char *x = (const char *)value_data(instance, join->pieces[i].value) + frame * n * size;
+
+            for (int64_t at = 0; at < n; at += b * join->plane, scale += b, shift += b) {
+                if (join->narrow)
+                    join->kernels->bf16((const uint16_t *)x, b, join->plane, b, scale, shift, join->relu, (uint16_t *)y,
+                                        b);
+                else
+                    join->kernels->f32((const float *)x, b, join->plane, b, scale, shift, join->relu, (float *)y, b);
+                x += b * join->plane * size;
+                y += b * join->plane * size;
+            }
+        }
+    }
+}
+
+static void run_join(const CpuInstance *instance, const CpuJoin *join)
+{
+    const int64_t size = join->narrow ? sizeof(uint16_t) : sizeof(float);
+    const int64_t few = JOIN_BYTES / (join->pitch * size), at_once = few > 1 ? few : 1;
+
+    if (join->block > 0) {
+        join_blocks(instance, join);
+        return;
+    }
+    for (int64_t first = 0; first < join->rows; first += at_once)
+        join_rows(instance, join, first, join->rows - first < at_once ? join->rows - first : at_once);
+}
+
 static int run_call(const CpuInstance *instance, const CpuCall *call)
 {
     uint32_t n = call->n_inputs + call->n_outputs;
@@ -194,6 +260,8 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
         }
     } else if (step->norm != NULL) {
         run_norm(instance, step->norm);
+    } else if (step->join != NULL) {
+        run_join(instance, step->join);
     } else if (step->primitive != NULL) {
         dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
 

@@ -12,6 +12,7 @@
 #include "dnn.h"
 #include "engine/backend.h"
 #include "engine/graph/attrs.h"
+#include "kernels/join.h"
 #include "kernels/norm.h"
 
 #define CPU_ALIGNMENT 64 /* of blocks, constants and workspaces */
@@ -46,14 +47,32 @@ typedef struct {
     int32_t x, scale, bias, y;
 } CpuNorm;
 
-/** Either a primitive with its arguments, or a call with its views, or a norm, or an activation over a value's bytes.
- */
+/** Pieces beside one another: rows of each into columns of y, all float32 or all bfloat16 (narrow). With scale and
+ * shift (values of one number a channel, -1: none), and ReLU then: in rows of channels (block 0), or in frames of
+ * blocks of so many channels, each of which has plane rows. */
+typedef struct {
+    int32_t value;
+    int64_t columns;
+} CpuJoinPiece;
+typedef struct {
+    const GpudlJoinKernels *kernels;
+    int64_t rows, pitch; /* of y, in elements; with blocks: frames, and elements of one */
+    int64_t block, plane;
+    int32_t y, scale, shift;
+    int relu, narrow;
+    uint32_t n;
+    CpuJoinPiece pieces[];
+} CpuJoin;
+
+/** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or an activation over a
+ * value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
     CpuArg *args;
     CpuCall *call;
     CpuNorm *norm;
+    CpuJoin *join;
     const GpudlAct *act; /* of the plan; or NULL */
     int32_t act_value;
     int padded;        /* divides 0 by 0 where its vectors hang over; what NaN it makes beside arrives in its output */
