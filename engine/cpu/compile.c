@@ -282,6 +282,7 @@ static void compile(CpuCompiler *c)
             if (plan->nodes[i].inputs[k] >= 0)
                 c->readers[plan->nodes[i].inputs[k]] = (int32_t)i;
     mark_wide(c);
+    cpu_begin_winograd(c);
     for (uint32_t i = 0; i < plan->n_inputs; i++)
         p->input_values[i] = cpu_define(c, plan->inputs[i], cpu_plain_md(c, plan->inputs[i]));
     for (uint32_t i = 0; i < plan->n_nodes && c->status == GPUDL_STATUS_OK; i++) {

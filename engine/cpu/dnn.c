@@ -228,6 +228,20 @@ dnnl_primitive_desc_t dnn_convolution(dnnl_engine_t engine, dnnl_primitive_attr_
                 &pd);
 }
 
+int dnn_has_winograd(void)
+{
+    return 0; /* a request is answered with the direct code */
+}
+
+dnnl_primitive_desc_t dnn_winograd(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src, DnnMdRef weights,
+                                   DnnMdRef bias, DnnMdRef dst, const int64_t *strides, const int64_t *dilates,
+                                   const int64_t *pad_l, const int64_t *pad_r, int large)
+{
+    (void)engine, (void)attr, (void)src, (void)weights, (void)bias, (void)dst;
+    (void)strides, (void)dilates, (void)pad_l, (void)pad_r, (void)large;
+    return NULL;
+}
+
 dnnl_primitive_desc_t dnn_inner_product(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src,
                                         DnnMdRef weights, DnnMdRef bias, DnnMdRef dst)
 {
@@ -431,6 +445,30 @@ dnnl_primitive_desc_t dnn_convolution(dnnl_engine_t engine, dnnl_primitive_attr_
         return NULL;
     /* 2.6.3's brdgmm crashes in its generated code, e.g. 8 channels, kernel 4, stride 3, pads 0 3 3 3 */
     return describe_but("brdgmm", &op, attr, engine);
+}
+
+int dnn_has_winograd(void)
+{
+    return 1;
+}
+
+dnnl_primitive_desc_t dnn_winograd(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src, DnnMdRef weights,
+                                   DnnMdRef bias, DnnMdRef dst, const int64_t *strides, const int64_t *dilates,
+                                   const int64_t *pad_l, const int64_t *pad_r, int large)
+{
+    dnnl_convolution_desc_t op;
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (dnnl_dilated_convolution_forward_desc_init(&op, dnnl_forward_inference, dnnl_convolution_winograd, src, weights,
+                                                   bias, dst, strides, dilates, pad_l, pad_r) != dnnl_success)
+        return NULL;
+    pd = describe_but(large ? "jit_fp32_wino_2x3" : "jit_wino_4x3", &op, attr, engine);
+    pd = pd != NULL ? pd : describe_but("ref", &op, attr, engine);
+    if (pd != NULL && strstr(dnn_pd_name(pd), "wino") == NULL) {
+        dnnl_primitive_desc_destroy(pd);
+        pd = NULL;
+    }
+    return pd;
 }
 
 dnnl_primitive_desc_t dnn_inner_product(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src,

@@ -75,6 +75,12 @@ int dnn_activation(const GpudlAct *act, DnnEltwise out[2]);
 dnnl_primitive_desc_t dnn_convolution(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src, DnnMdRef weights,
                                       DnnMdRef bias, DnnMdRef dst, const int64_t *strides, const int64_t *dilates,
                                       const int64_t *pad_l, const int64_t *pad_r);
+/** Whether there is one by Winograd's transforms for any shape, in float32; it, of 4x4 results at a time if large and
+ * there is one, else of 2x2, else of what there is. */
+int dnn_has_winograd(void);
+dnnl_primitive_desc_t dnn_winograd(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src, DnnMdRef weights,
+                                   DnnMdRef bias, DnnMdRef dst, const int64_t *strides, const int64_t *dilates,
+                                   const int64_t *pad_l, const int64_t *pad_r, int large);
 dnnl_primitive_desc_t dnn_inner_product(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src,
                                         DnnMdRef weights, DnnMdRef bias, DnnMdRef dst);
 dnnl_primitive_desc_t dnn_matmul(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef a, DnnMdRef b,

@@ -30,6 +30,7 @@ typedef struct {
     int32_t *readers;        /* per tensor: the last node that reads it, -1 */
     int32_t *remaining;      /* per tensor: uses to come, this node's included */
     uint8_t *done;           /* per node: already part of another's lowering */
+    int winograd;            /* some convolutions go by Winograd's transforms */
     CpuWaiting *waiting;     /* per tensor; NULL: no concatenation was met */
     uint32_t value_room, step_room, block_room;
     GpudlStatus status;
@@ -124,6 +125,13 @@ int cpu_is_waiting(const CpuCompiler *c, int32_t tensor);
 void cpu_make_waiting(CpuCompiler *c, int32_t tensor);
 /** So many more uses of a tensor are to come, or have passed (negative): of the pieces, too, where it waits. */
 void cpu_hold(CpuCompiler *c, int32_t tensor, int32_t uses);
+
+/** Tells, of a compilation that begins, whether Winograd's transforms are used at all; by which of them a convolution
+ * goes, of 2x2 or of 4x4 results at a time; whether a tensor should lie in blocks of channels for their sake. */
+typedef enum { CPU_WINOGRAD_NONE = 0, CPU_WINOGRAD_SMALL, CPU_WINOGRAD_LARGE } CpuWinograd;
+void cpu_begin_winograd(CpuCompiler *c);
+CpuWinograd cpu_winograd_of(const CpuCompiler *c, const GpudlPlanNode *node);
+int cpu_prefers_blocks(const CpuCompiler *c, int32_t tensor);
 
 /** Whether oneDNN may make a number of a NaN by this activation. */
 int cpu_act_drops_nan(const GpudlAct *act);

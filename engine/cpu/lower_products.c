@@ -97,6 +97,22 @@ static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *no
     return wanted;
 }
 
+/* By Winograd's transforms, where they are worth it and oneDNN has them with what follows; else NULL. */
+static dnnl_primitive_desc_t winograd_conv(CpuCompiler *c, const GpudlPlanNode *node, const ConvParts *parts)
+{
+    CpuWinograd form = cpu_winograd_of(c, node);
+    DnnMd src =
+        form != CPU_WINOGRAD_NONE ? dnn_md_tag(4, cpu_tensor(c, node->inputs[0])->shape.dims, dnnl_aBcd16b) : NULL;
+    dnnl_primitive_desc_t pd = NULL;
+
+    if (src != NULL)
+        pd = dnn_winograd(c->shared->dnn, parts->attr, src, parts->weights, parts->bias, parts->dst,
+                          parts->window.strides, parts->window.dilates, parts->window.pad_l, parts->window.pad_r,
+                          form == CPU_WINOGRAD_LARGE);
+    dnn_md_free(src);
+    return pd;
+}
+
 /* Where the result goes: onto the residual, in place if nobody else reads it, else onto a copy of it. */
 static int32_t conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t src, int32_t residual, DnnMdRef md)
 {
@@ -150,6 +166,7 @@ static dnnl_primitive_desc_t make_conv(CpuCompiler *c, const GpudlPlanNode *node
     int32_t bias = node->n_inputs > 2 ? node->inputs[2] : -1;
     int64_t weight_dims[GPUDL_MAX_RANK + 1];
     int ndims = conv_weight_dims(&cpu_tensor(c, node->inputs[1])->shape, attrs->group, weight_dims);
+    dnnl_primitive_desc_t pd;
 
     *parts = (ConvParts){
         .type = type,
@@ -158,9 +175,14 @@ static dnnl_primitive_desc_t make_conv(CpuCompiler *c, const GpudlPlanNode *node
         return NULL;
     parts->weights = dnn_md_typed(type, ndims, weight_dims, dnnl_format_tag_any);
     parts->bias = bias >= 0 ? dnn_md_plain(1, cpu_tensor(c, bias)->shape.dims) : NULL;
-    parts->dst = any_md(c, node->outputs[0], cpu_result_type(c, node->outputs[0], type));
+    parts->dst = cpu_prefers_blocks(c, node->outputs[0])
+                     ? dnn_md_tag(4, cpu_tensor(c, node->outputs[0])->shape.dims, dnnl_aBcd16b)
+                     : any_md(c, node->outputs[0], cpu_result_type(c, node->outputs[0], type));
     parts->attr = dnn_attr(post);
-    return parts->weights != NULL && parts->dst != NULL && parts->attr != NULL ? choose_conv(c, node, parts) : NULL;
+    if (parts->weights == NULL || parts->dst == NULL || parts->attr == NULL)
+        return NULL;
+    pd = winograd_conv(c, node, parts);
+    return pd != NULL ? pd : choose_conv(c, node, parts);
 }
 
 /* Descriptions promise what 2.6.3's jit_bf16 then can't generate. What was made is in oneDNN's cache. */

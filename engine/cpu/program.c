@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fenv.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,11 +275,31 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
     return GPUDL_STATUS_OK;
 }
 
+/* Raises the flag of invalid operations where an input has NaN. */
+static void look_for_nan(const CpuInstance *instance)
+{
+    const GpudlPlan *plan = instance->program->plan;
+
+    for (uint32_t i = 0; i < plan->n_inputs; i++) {
+        const GpudlPlanTensor *t = &plan->tensors[plan->inputs[i]];
+        const float *values = cpu_instance_input(instance, i);
+        const uint64_t n = t->dtype == GPUDL_DTYPE_F32 ? t->bytes / sizeof *values : 0;
+        int found = 0;
+
+        for (uint64_t k = 0; k < n; k++)
+            found |= isnan(values[k]) != 0;
+        if (found)
+            feraiseexcept(FE_INVALID);
+    }
+}
+
 GpudlStatus cpu_instance_run(const CpuInstance *instance, const GpudlHost *host, GpudlFault *fault)
 {
     const CpuProgram *p = instance->program;
     const dnnl_exec_arg_t *args = instance->args;
 
+    if (p->spreads_nan)
+        look_for_nan(instance);
     for (uint32_t i = 0; i < p->n_steps; i++) {
         const CpuStep *step = &p->steps[i];
         GpudlStatus status;

@@ -99,6 +99,7 @@ typedef struct {
     CpuValue *values;
     int32_t *input_values, *output_values; /* dense, one per plan input and output */
     int input_interleaved;                 /* the first input wants its three channels interleaved, not planar */
+    int spreads_nan;                       /* a NaN of the input may reach its neighbours, with no flag raised */
     uint64_t work_bytes, weight_bytes;     /* weights: constants that steps read */
 } CpuProgram;
 

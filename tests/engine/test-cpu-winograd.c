@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* 3x3 convolutions by Winograd's transforms: where they are used, what they answer, NaN and infinities. */
+#include <math.h>
+#include <string.h>
+
+#include "builder.h"
+#include "cpu-host.h"
+#include "engine/ref/ref.h"
+
+#define BOUND 1e-4 /* of the range, as for other float32 sums (test-cpu.c) */
+
+static GpudlTensor *conv(Builder *b, GpudlTensor *x, gint64 c, gint64 k, gint kernel, GpudlTensor *residual)
+{
+    GpudlTensor *y = builder_conv(b, x, c, k, kernel, TRUE);
+
+    if (residual != NULL) {
+        GpudlNode *node = y->producer;
+        GpudlTensor *inputs[] = {node->inputs[0], node->inputs[1], node->inputs[2], residual};
+        GpudlNode *with = gpudl_graph_add_node(b->graph, GPUDL_OP_CONV, "onto", inputs, 4, NULL, 1);
+
+        with->attrs = node->attrs;
+        with->attrs.window.act = (GpudlAct){GPUDL_ACT_RELU, 0, 0};
+        y = with->outputs[0];
+    }
+    return y;
+}
+
+static CpuHost *open_net(Builder *b)
+{
+    GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE, .threads = 1, .precision = GPUDL_PRECISION_FP32};
+    g_autoptr(GError) error = NULL;
+    CpuHost *host;
+
+    gpudl_graph_infer(b->graph, 1, &error);
+    g_assert_no_error(error);
+    host = cpu_host_open(b->graph, &params);
+    if (host->status != GPUDL_STATUS_OK)
+        g_error("open: %s", host->fault.message);
+    return host;
+}
+
+/* oneDNN 3.x has them not, and 2.x for AVX-512 alone. */
+static gboolean are_here(CpuHost *host)
+{
+    return strstr(host->info.device_name, "oneDNN 2.") != NULL && strstr(host->info.device_name, ", AVX-512,") != NULL;
+}
+
+static guint count_steps(CpuHost *host, const gchar *part)
+{
+    const GpudlProfileRow *rows;
+    guint32 n;
+    guint count = 0;
+
+    g_assert_cmpint(host->backend->profile(host->engine, 0, 1, 1, &rows, &n, &host->fault), ==, GPUDL_STATUS_OK);
+    for (guint i = 0; i < n; i++)
+        count += strstr(rows[i].implementation, part) != NULL;
+    return count;
+}
+
+/* Both answers for these values of the input, got and wanted; they are freed by the caller. */
+static gint64 answers(Builder *b, CpuHost *host, const float *values, gsize n, float **got, float **wanted)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) input = g_bytes_new(values, n * sizeof *values);
+    g_autoptr(GPtrArray) expected = gpudl_ref_run(b->graph, &input, NULL, &error);
+    gsize bytes;
+
+    g_assert_no_error(error);
+    *wanted = g_bytes_unref_to_data(g_bytes_ref(g_ptr_array_index(expected, 0)), &bytes);
+    *got = g_malloc0(bytes);
+    if (host->backend->run_tensors(host->engine, 0, 1, (const void *const *)&values, (void *const *)got,
+                                   &host->fault) != GPUDL_STATUS_OK)
+        g_error("run: %s", host->fault.message);
+    return (gint64)(bytes / sizeof(float));
+}
+
+static float *random_values(Builder *b, gsize n)
+{
+    float *values = g_new(float, n);
+
+    for (gsize i = 0; i < n; i++)
+        values[i] = (float)g_rand_double_range(b->rand, -1, 1);
+    return values;
+}
+
+static void test_values(void)
+{
+    for (guint i = 0; i < 40; i++) {
+        g_auto(Builder) b = builder_new();
+        g_autoptr(CpuHost) host = NULL;
+        g_autofree float *values = NULL, *got = NULL, *wanted = NULL;
+        g_autofree gchar *shape = NULL;
+        GpudlTensor *x, *y;
+        double low = INFINITY, high = -INFINITY;
+        gint64 c, k, n;
+        gint height, width;
+
+        g_rand_set_seed(b.rand, (guint32)g_test_rand_int());
+        c = 16 * g_rand_int_range(b.rand, 1, 9);
+        k = 16 * g_rand_int_range(b.rand, 1, 9);
+        height = g_rand_int_range(b.rand, 4, 31);
+        width = g_rand_int_range(b.rand, 4, 31);
+        shape = g_strdup_printf("1x%" G_GINT64_FORMAT "x%dx%d", c, height, width);
+        x = builder_input(&b, shape);
+        y = conv(&b, x, c, k, 3, NULL);
+        if (i % 2)
+            y = conv(&b, y, k, k, 3, y); /* onto what it reads, too */
+        if (i % 4 > 1)
+            y = conv(&b, conv(&b, y, k, 24, 1, NULL), 24, 32, 3, NULL); /* by way of other layouts */
+        builder_output(&b, y);
+        host = open_net(&b);
+        g_assert_cmpint(count_steps(host, "wino") > 0, ==, are_here(host));
+        values = random_values(&b, (gsize)(c * height * width));
+        n = answers(&b, host, values, (gsize)(c * height * width), &got, &wanted);
+        for (gint64 e = 0; e < n; e++) {
+            low = MIN(low, wanted[e]);
+            high = MAX(high, wanted[e]);
+        }
+        for (gint64 e = 0; e < n; e++)
+            if (!(fabs(got[e] - wanted[e]) <= BOUND * (high - low)))
+                g_error("%s to %d, form %u, value %d: found %g, reference %g, range %g", shape, (int)k, i % 4, (int)e,
+                        got[e], wanted[e], high - low);
+    }
+}
+
+/* A transform would carry them to neighbours that do not see them. */
+static void test_nan_and_infinity_stay_where_they_are(void)
+{
+    const float kinds[] = {NAN, INFINITY, -INFINITY};
+
+    for (guint i = 0; i < 3; i++) {
+        g_auto(Builder) b = builder_new();
+        g_autoptr(CpuHost) host = NULL;
+        g_autofree float *values = random_values(&b, 16 * 12 * 12), *got = NULL, *wanted = NULL;
+        gint64 n, numbers = 0;
+
+        builder_output(&b, conv(&b, builder_input(&b, "1x16x12x12"), 16, 32, 3, NULL));
+        host = open_net(&b);
+        values[5 * 144 + 4 * 12 + 3] = kinds[i];
+        n = answers(&b, host, values, 16 * 12 * 12, &got, &wanted);
+        for (gint64 e = 0; e < n; e++) {
+            g_assert_cmpint(isnan(got[e]) != 0, ==, isnan(wanted[e]) != 0);
+            g_assert_cmpint(isinf(got[e]) != 0, ==, isinf(wanted[e]) != 0);
+            numbers += isfinite(wanted[e]) != 0;
+        }
+        g_assert_cmpint(numbers, ==, n - 32 * 9);
+    }
+}
+
+static void test_damaged_weights_are_multiplied_directly(void)
+{
+    g_auto(Builder) b = builder_new();
+    g_autoptr(CpuHost) host = NULL;
+    GpudlTensor *y = conv(&b, builder_input(&b, "1x16x12x12"), 16, 32, 3, NULL);
+
+    ((float *)g_bytes_get_data(y->producer->inputs[1]->data, NULL))[7] = NAN;
+    builder_output(&b, y);
+    host = open_net(&b);
+    g_assert_cmpuint(count_steps(host, "wino"), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/cpu-winograd/values", test_values);
+    g_test_add_func("/cpu-winograd/nan-and-infinity-stay-where-they-are", test_nan_and_infinity_stay_where_they_are);
+    g_test_add_func("/cpu-winograd/damaged-weights-are-multiplied-directly",
+                    test_damaged_weights_are_multiplied_directly);
+    return g_test_run();
+}
