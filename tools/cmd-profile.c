@@ -281,12 +281,14 @@ static const gchar description[] =
     "What the backend tunes is tuned to the end before, and kept for later starts: seconds on a GPU the first time.\n"
     "GFLOP/s and GB/s are of what a step has to compute and to move, where the backend tells.\n\n"
     "The whole run has no pre-processing. The difference to the sum of the steps is what lies between them:\n"
-    "copying, starting, waiting, the activation.\n\n"
+    "copying, starting, waiting, the activation. Steps that only turn a tensor into another layout or type are also\n"
+    "summed up, as reorders.\n\n"
     "With --json one object with all steps as they run, times in ns, shares within 0 and 1, null for what is not\n"
     "known:\n"
     "  {gpudl, date, command, model: {name, file, id}, backend, device, precision, batch, runs,\n"
     "   steps: [{node, nodes, op, implementation, ns, share, flops, bytes}, ...], total: {ns, flops, bytes},\n"
-    "   whole_run_ns, difference_ns, whole_run_by: \"frames\" or, for batches above 1, \"backend\"}";
+    "   reorders: {steps, ns, share, bytes}, whole_run_ns, difference_ns, whole_run_by: \"frames\" or, for batches "
+    "above 1, \"backend\"}";
 
 int cmd_profile(int argc, char **argv)
 {

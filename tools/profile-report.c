@@ -19,6 +19,24 @@ ProfileTotal profile_total(const Profile *profile)
     return total;
 }
 
+ProfileTotal profile_reorders(const Profile *profile, guint *n)
+{
+    ProfileTotal total = {0};
+
+    *n = 0;
+    for (guint i = 0; i < profile->n_steps; i++) {
+        const GpudlProfileStep *step = &profile->steps[i];
+
+        if (step->implementation == NULL || !g_str_has_prefix(step->implementation, "reorder "))
+            continue;
+        total.ns += step->ns;
+        total.bytes += step->bytes;
+        total.flops += step->flops;
+        (*n)++;
+    }
+    return total;
+}
+
 /* ---- order ------------------------------------------------------------------------------------------------------- */
 
 static gint by_time(gconstpointer a, gconstpointer b, gpointer data)
@@ -79,9 +97,15 @@ static void append_sums(GString *out, const Profile *profile, const TimeUnit *un
 {
     g_autofree gchar *sum = figures_time(unit, (double)total->ns);
     g_autofree gchar *whole = figures_time(unit, (double)profile->whole_ns);
+    guint n_reorders;
+    const ProfileTotal reorders = profile_reorders(profile, &n_reorders);
+    g_autofree gchar *moved = figures_time(unit, (double)reorders.ns), *share = figures_share(reorders.ns, total->ns);
     g_autofree gchar *between = figures_time(unit, fabs((double)profile->whole_ns - (double)total->ns));
 
     g_string_append_printf(out, "\n%u steps: %s %s\n", profile->n_steps, sum, unit->name);
+    if (n_reorders > 0)
+        g_string_append_printf(out, "of them %u reorder%s: %s %s, %s\n", n_reorders, n_reorders > 1 ? "s" : "", moved,
+                               unit->name, share);
     if (profile->whole_ns == 0)
         g_string_append(out, "a whole run: not measured\n");
     else
@@ -144,7 +168,8 @@ static void add_json_step(JsonBuilder *builder, const GpudlProfileStep *step, gu
 
 gchar *profile_json(const Profile *profile)
 {
-    ProfileTotal total = profile_total(profile);
+    guint n_reorders;
+    ProfileTotal total = profile_total(profile), reorders = profile_reorders(profile, &n_reorders);
     JsonBuilder *builder = report_begin(&profile->subject);
 
     report_text(builder, "backend", profile->backend);
@@ -162,6 +187,13 @@ gchar *profile_json(const Profile *profile)
     report_integer(builder, "ns", total.ns);
     report_known(builder, "flops", total.flops);
     report_known(builder, "bytes", total.bytes);
+    json_builder_end_object(builder);
+    json_builder_set_member_name(builder, "reorders");
+    json_builder_begin_object(builder);
+    report_integer(builder, "steps", n_reorders);
+    report_integer(builder, "ns", reorders.ns);
+    report_number(builder, "share", total.ns > 0 ? (double)reorders.ns / (double)total.ns : 0.0);
+    report_known(builder, "bytes", reorders.bytes);
     json_builder_end_object(builder);
     report_known(builder, "whole_run_ns", profile->whole_ns);
     json_builder_set_member_name(builder, "difference_ns");

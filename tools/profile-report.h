@@ -24,6 +24,8 @@ typedef struct {
     guint64 ns, bytes, flops;
 } ProfileTotal;
 ProfileTotal profile_total(const Profile *profile);
+/** Of those, n, that only turn a tensor into another layout or type: the backend calls them "reorder ...". */
+ProfileTotal profile_reorders(const Profile *profile, guint *n);
 
 typedef enum { PROFILE_BY_RUN = 0, PROFILE_BY_TIME } ProfileSort;
 

@@ -115,7 +115,7 @@ static void tables_hold_together(void)
 
 static const GpudlProfileStep four_steps[] = {
     {"first", "Conv", 1, "direct", 4000000, 8000000, 40000000},
-    {"second", "Add", 1, "plain", 2000000, 2000000, 0},
+    {"second", "Add", 1, "reorder plain", 2000000, 2000000, 0},
     {"third", "Nonsense", 3, NULL, 4000000, 0, 0},
     {"fourth", "Gemm", 1, "product", 10000000, 5000000, 1000000},
 };
@@ -167,7 +167,8 @@ static void text_adds_up(void)
     g_assert_nonnull(strstr(text, "   3  10.000  50.0 %     0.10  0.50  Gemm "));
     g_assert_nonnull(strstr(text, "      10.000  50.0 %     4.00  1.00 "));
     g_assert_nonnull(strstr(text, "the other 3\n"));
-    g_assert_nonnull(strstr(text, "\n4 steps: 20.000 ms\na whole run: 21.000 ms, 1.000 ms more than the steps\n"));
+    g_assert_nonnull(strstr(text, "\n4 steps: 20.000 ms\nof them 1 reorder: 2.000 ms, 10.0 %\na whole run: 21.000 ms, "
+                                  "1.000 ms more than the steps\n"));
     g_free(text);
     profile.whole_ns = 19000000;
     profile.whole_by_frames = FALSE;
@@ -197,6 +198,11 @@ static void json_adds_up(void)
     g_assert_cmpint(json_object_get_int_member(total, "ns"), ==, 20000000);
     g_assert_cmpint(json_object_get_int_member(total, "bytes"), ==, 15000000);
     g_assert_cmpint(json_object_get_int_member(total, "flops"), ==, 41000000);
+    total = json_object_get_object_member(object, "reorders");
+    g_assert_cmpint(json_object_get_int_member(total, "steps"), ==, 1);
+    g_assert_cmpint(json_object_get_int_member(total, "ns"), ==, 2000000);
+    g_assert_cmpint(json_object_get_int_member(total, "bytes"), ==, 2000000);
+    g_assert_cmpfloat(json_object_get_double_member(total, "share"), ==, 0.1);
     g_assert_cmpint(json_object_get_int_member(object, "difference_ns"), ==, 1000000);
     g_clear_pointer(&root, json_node_unref);
     g_free(text);

@@ -58,7 +58,7 @@ def a_profile_is_what_the_backend_says(dir):
     check_run(result, 0)
     told = json.loads(result.stdout)
     check(list(told) == ["gpudl", "date", "command", "model", "backend", "device", "precision", "batch", "runs", "steps",
-                         "total", "whole_run_ns", "difference_ns", "whole_run_by"], told)
+                         "total", "reorders", "whole_run_ns", "difference_ns", "whole_run_by"], told)
     check(told["model"]["name"] == "three colours" and told["model"]["file"] == str(dir / "net.bin"), told)
     check(told["device"] == 'steps <1.0> & "more"' and told["backend"] == "cpu" and told["precision"] == "fp32", told)
     first, second, third = told["steps"]
