@@ -102,6 +102,9 @@ GPUDL_API const gchar *gpudl_model_get_label(GpudlModel *model, guint id);
 GPUDL_API GpudlActivation gpudl_model_get_activation(GpudlModel *model);
 /** FALSE if the model holds for batch 1 alone; *reason (may be NULL) is then set to why, owned by the model. */
 GPUDL_API gboolean gpudl_model_get_symbolic_batch(GpudlModel *model, const gchar **reason);
+/** What was left out of the file or not used, one sentence each, for people; empty for most. NULL-terminated, never
+ * NULL, the model's. */
+GPUDL_API const gchar *const *gpudl_model_get_notes(GpudlModel *model);
 /** Multiply-accumulates per frame, number of parameters. */
 GPUDL_API guint64 gpudl_model_get_macs(GpudlModel *model);
 GPUDL_API guint64 gpudl_model_get_parameters(GpudlModel *model);

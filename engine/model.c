@@ -115,6 +115,7 @@ GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPre
     model->preproc = preproc ? *preproc : default_preproc(&input->shape);
     model->preproc.struct_size = sizeof model->preproc;
     model->preproc_known = preproc != NULL;
+    model->assumed = preproc != NULL ? 0 : GPUDL_ASSUMED_ALL;
     model->activation = gpudl_graph_ends_in(graph, &ends_in) ? GPUDL_ACTIVATION_NONE : GPUDL_ACTIVATION_SOFTMAX;
     if (model->preproc.channels != input->shape.dims[1] || model->preproc.height != input->shape.dims[2] ||
         model->preproc.width != input->shape.dims[3]) {
@@ -166,10 +167,33 @@ void gpudl_model_unref(GpudlModel *model)
     g_free(model->producer);
     g_free(model->licence);
     g_free(model->converted_by);
+    g_free(model->known_from);
+    g_clear_pointer(&model->notes, g_ptr_array_unref);
     g_free(model->name);
     g_mutex_clear(&model->lock);
     g_mutex_clear(&model->id_lock);
     g_free(model);
+}
+
+void gpudl_model_add_note(GpudlModel *model, const gchar *format, ...)
+{
+    va_list args;
+
+    if (model->notes == NULL)
+        model->notes = g_ptr_array_new_with_free_func(g_free);
+    else
+        g_ptr_array_set_size(model->notes, (gint)model->notes->len - 1);
+    va_start(args, format);
+    g_ptr_array_add(model->notes, g_strdup_vprintf(format, args));
+    va_end(args);
+    g_ptr_array_add(model->notes, NULL);
+}
+
+const gchar *const *gpudl_model_get_notes(GpudlModel *model)
+{
+    static const gchar *const none[] = {NULL};
+
+    return model->notes != NULL ? (const gchar *const *)model->notes->pdata : none;
 }
 
 /* ---- constants, plans, identity ---------------------------------------------------------------------------------- */

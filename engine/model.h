@@ -20,6 +20,9 @@ typedef struct {
     GBytes *output;     /* float32, head 0, before the activation */
 } GpudlGolden;
 
+/** GpudlModel.assumed where nothing is known. */
+#define GPUDL_ASSUMED_ALL 0xffu
+
 /** Room for what identifies a network's content: 64 hexadecimal digits. */
 #define GPUDL_CONTENT_BYTES 65
 
@@ -44,6 +47,9 @@ struct _GpudlModel {
     GpudlGraph *graph;      /* rewritten, sorted, inferred at batch 1; float32 NCHW input of rank 4; owned */
     GpudlPreproc preproc;   /* resolved */
     gboolean preproc_known; /* FALSE: nothing said how the network wants its pixels; the values are defaults */
+    guint assumed;          /* GPUDL_SET_* of models/gpudl-import.h: what nothing said */
+    gchar *known_from;      /* where the rest comes from, for people; owned, or NULL */
+    GPtrArray *notes;       /* gchar*: what was left out of the file, for people; owned, NULL-terminated, or NULL */
     gchar **labels;         /* NULL-terminated, or NULL; owned */
     guint n_labels;
     GpudlActivation activation; /* resolved */
@@ -78,6 +84,9 @@ GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPre
 /** Sets the labels (copied). A number other than the classes of head 0 is FORMAT with both numbers. NULL removes them.
  */
 gboolean gpudl_model_set_labels(GpudlModel *model, const gchar *const *labels, GError **error);
+
+/** Adds a sentence to the notes, without the file's name; not after the model is shared. */
+void gpudl_model_add_note(GpudlModel *model, const gchar *format, ...) G_GNUC_PRINTF(2, 3);
 
 /** A reference, unless the last one has gone: FALSE. The caller knows by a lock that the memory is still there. */
 gboolean gpudl_model_try_ref(GpudlModel *model);

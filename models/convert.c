@@ -303,6 +303,10 @@ static gboolean prove_golden(Conversion *c, GError **error)
     if (c->expect &&
         !check_expect(values_of(expected, 0), c->expect, c->n_expect, gpudl_model_get_n_classes(c->model, 0), error))
         return FALSE;
+    if (c->expect) { /* nothing is assumed any more: it was proved */
+        c->model->preproc_known = TRUE;
+        c->model->assumed = 0;
+    }
     keep_golden(c, description, values, values_of(expected, 0));
     return TRUE;
 }
@@ -456,6 +460,8 @@ static gboolean convert(Conversion *c, GpudlParity *parity, GError **error)
     c->model = gpudl_import_model(c->path_in, c->options, c->cancellable, error);
     if (!c->model)
         return FALSE;
+    c->options->input_height = c->model->preproc.height; /* the graph as imported is of this size, too */
+    c->options->input_width = c->model->preproc.width;
     if (gpudl_model_is_read_from(c->model, c->path_out))
         return fail_input(c->path_out, error);
     c->held = gpudl_model_hold_cancellable(c->model, c->cancellable, error);

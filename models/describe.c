@@ -126,17 +126,20 @@ static void add_model(JsonBuilder *b, GpudlModel *model)
     json_builder_end_object(b);
 }
 
-static void add_preprocessing(JsonBuilder *b, const GpudlModel *model)
+static void add_preprocessing(JsonBuilder *b, GpudlModel *model)
 {
     static const gchar *const orders[] = {"auto", "rgb", "bgr", "gray"};
     static const gchar *const modes[] = {"auto", "stretch", "letterbox", "center-crop"};
     static const gchar *const methods[] = {"auto", "nearest", "bilinear", "bicubic", "area"};
     const GpudlPreproc *pp = &model->preproc;
     g_autofree gchar *color = g_strdup_printf("0x%06x", pp->pad_color);
+    g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);
 
     json_builder_set_member_name(b, "preprocessing");
     json_builder_begin_object(b);
     add_boolean(b, "known", model->preproc_known);
+    add_string(b, "from", model->known_from);
+    add_string(b, "assumed", assumed);
     add_int(b, "width", pp->width);
     add_int(b, "height", pp->height);
     add_int(b, "channels", pp->channels);

@@ -47,6 +47,13 @@ enum {
 GPUDL_API GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *options, GCancellable *cancellable,
                                        GError **error);
 
+/**
+ * What nothing said of how the network wants its pixels, and what is assumed instead, for people: "RGB (channel-order),
+ * values within 0 and 1 (mean, std, scale)", each with the option of 'gpudl convert' (or, with properties, gpudlinfer's
+ * property) that says otherwise. said: GPUDL_SET_* bits that somebody has said since. NULL: nothing. The caller frees.
+ */
+GPUDL_API gchar *gpudl_model_describe_assumed(GpudlModel *model, guint said, gboolean properties);
+
 /** Outcome of comparing the rewritten graph on a backend with the graph as imported on the reference backend. The
  * caller sets struct_size, the library the rest. */
 typedef struct {

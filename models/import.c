@@ -7,6 +7,7 @@
 #include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
 #include "engine/passes/passes.h"
+#include "models/input.h"
 
 /* ---- what a file is ---------------------------------------------------------------------------------------------- */
 
@@ -84,44 +85,26 @@ void gpudl_import_name_file(GError **error, const gchar *path)
 
 /* ---- ONNX -------------------------------------------------------------------------------------------------------- */
 
-/* Makes a picture input that has its channels last one that has them first. */
-static gboolean channels_first(GpudlGraph *graph, GError **error)
-{
-    GpudlTensor *old = graph->inputs->len == 1 ? graph->inputs->pdata[0] : NULL, *input;
-    const gint64 *dims = old != NULL ? old->shape.dims : NULL;
-    GpudlShape shape = {.rank = 4};
-    const gchar *name;
-    GpudlNode *node;
-
-    if (old == NULL || old->shape.rank != 4 || dims[1] == 1 || dims[1] == 3 || (dims[3] != 1 && dims[3] != 3))
-        return TRUE;
-    shape.dims[0] = dims[0];
-    shape.dims[1] = dims[3];
-    shape.dims[2] = dims[1];
-    shape.dims[3] = dims[2];
-    input = gpudl_graph_add_input(graph, old->name, old->dtype, &shape);
-    name = old->name;
-    node = gpudl_graph_add_node(graph, GPUDL_OP_TRANSPOSE, "channels-last", &input, 1, &name, 1);
-    node->attrs.transpose = (GpudlTransposeAttrs){.rank = 4, .perm = {0, 2, 3, 1}};
-    gpudl_graph_replace_uses(graph, old, node->outputs[0]);
-    g_ptr_array_remove(graph->inputs, old);
-    return gpudl_graph_sort(graph, error) && gpudl_graph_infer(graph, 0, error);
-}
-
 GpudlGraph *gpudl_import_onnx(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
                               GCancellable *cancellable, GError **error)
 {
     g_autofree gchar *directory = g_path_get_dirname(path);
     const GpudlOnnxOptions onnx_options = {.input_height = options != NULL ? options->input_height : 0,
                                            .input_width = options != NULL ? options->input_width : 0,
+                                           .default_height = info != NULL ? info->default_height : 0,
+                                           .default_width = info != NULL ? info->default_width : 0,
                                            .picture = TRUE,
                                            .directory = directory,
                                            .cancellable = cancellable};
     g_autoptr(GpudlGraph) graph = gpudl_onnx_import(bytes, &onnx_options, info, error);
 
+    gint pixel_scale;
+
     g_bytes_unref(bytes);
-    if (graph == NULL || !channels_first(graph, error))
+    if (graph == NULL || !gpudl_input_adapt(graph, &pixel_scale, error))
         return NULL;
+    if (info != NULL)
+        info->pixel_scale = pixel_scale;
     return g_steal_pointer(&graph);
 }
 

@@ -17,10 +17,9 @@ typedef enum { GPUDL_IMPORT_UNKNOWN = 0, GPUDL_IMPORT_NET_BIN, GPUDL_IMPORT_ONNX
 GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error);
 
 /**
- * Reads an ONNX file's bytes into its graph, nothing rewritten but the input's layout: an input N x height x width x (1
- * or 3 channels) becomes N x channels x height x width, with a Transpose behind it. Takes the bytes: their memory is
- * needed while the graph is built, and not after. Of the options the input's size counts. info (may be NULL) is cleared
- * by the caller after success.
+ * Reads an ONNX file's bytes into its graph, nothing rewritten but the input (models/input.h). Takes the bytes: their
+ * memory is needed while the graph is built, and not after. Of the options the input's size counts. info (may be NULL)
+ * is cleared by the caller after success.
  */
 GpudlGraph *gpudl_import_onnx(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
                               GCancellable *cancellable, GError **error);

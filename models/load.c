@@ -7,6 +7,7 @@
 #include "engine/modelfile/modelfile.h"
 #include "engine/structs.h"
 #include "models/import.h"
+#include "models/known.h"
 #include "models/origin.h"
 #include "models/registry.h"
 #include "models/work.h"
@@ -34,8 +35,11 @@ static gboolean apply_preproc(GpudlModel *model, const GpudlPreproc *wanted, gui
         preproc->scale_method = wanted->scale_method;
     if (set & GPUDL_SET_PAD_COLOR)
         preproc->pad_color = wanted->pad_color;
-    model->preproc_known =
-        model->preproc_known || (set & (GPUDL_SET_MEAN | GPUDL_SET_STD | GPUDL_SET_PIXEL_SCALE)) != 0;
+    model->assumed &= ~set;
+    if (set & GPUDL_KNOWN_VALUES) { /* whoever says this has looked it up */
+        model->preproc_known = TRUE;
+        model->assumed = 0;
+    }
     wrong = gpudl_preproc_check(preproc);
     if (wrong != NULL)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT, "pre-processing: %s", wrong);
@@ -134,8 +138,8 @@ static void add_preproc(GString *text, const GpudlPreproc *preproc, guint set)
         g_string_append_printf(text, " pad %x", preproc->pad_color);
 }
 
-/* Text that is equal for equal options alone. */
-static gchar *options_text(const GpudlImportOptions *options)
+/* Text that is equal for equal options, with the same beside the file, alone. */
+static gchar *options_text(const GpudlImportOptions *options, const gchar *beside)
 {
     GString *text = g_string_new(NULL);
 
@@ -150,6 +154,8 @@ static gchar *options_text(const GpudlImportOptions *options)
             g_checksum_update(sum, (const guchar *)options->labels[i], (gssize)strlen(options->labels[i]) + 1);
         g_string_append_printf(text, " labels %s", g_checksum_get_string(sum));
     }
+    if (beside[0] != '\0')
+        g_string_append_printf(text, " beside %s", beside);
     return g_string_free(text, FALSE);
 }
 
@@ -157,16 +163,18 @@ static gchar *options_text(const GpudlImportOptions *options)
 
 typedef struct {
     gchar *path, *text; /* text: of the options; NULL: for the caller alone */
+    gchar beside[33];   /* what lies beside the file, as the text has it */
     GpudlImportOptions *options;
 } Load;
 
-static Load *load_new(const gchar *path, const GpudlImportOptions *options, const gchar *text)
+static Load *load_new(const gchar *path, const GpudlImportOptions *options, const gchar *text, const gchar *beside)
 {
     Load *load = g_new0(Load, 1);
 
     load->path = g_strdup(path);
     load->text = g_strdup(text);
     load->options = gpudl_import_options_copy(options);
+    g_strlcpy(load->beside, beside, sizeof load->beside);
     return load;
 }
 
@@ -199,12 +207,53 @@ static GpudlModel *read_net_bin(const Load *load, GpudlPages *pages, GBytes *byt
     return g_steal_pointer(&model);
 }
 
+/* What lies beside the file, which has to be what the request was made for. */
+static gboolean read_beside(const Load *load, GpudlBeside *beside, GpudlOnnxInfo *info, GError **error)
+{
+    if (!gpudl_beside_read(load->path, beside, error))
+        return FALSE;
+    if (load->text != NULL && strcmp(load->beside, beside->sum) != 0) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "files beside it changed while it was read: try again");
+        return FALSE;
+    }
+    g_strlcpy(info->beside, beside->sum, sizeof info->beside);
+    for (guint i = 0; i < beside->n_files && info->default_height == 0; i++) {
+        info->default_height = beside->files[i].hint.height;
+        info->default_width = beside->files[i].hint.width;
+    }
+    return TRUE;
+}
+
+/* In the order of the places, as models/known.h has it. */
+static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlOnnxInfo *info, GError **error)
+{
+    g_auto(GpudlKnown) known = {0};
+    g_auto(GpudlHint) metadata = {0}, graph = {0};
+
+    if (beside->modelinfo_name != NULL)
+        gpudl_known_add(&known, &beside->modelinfo, beside->modelinfo_name);
+    if (!gpudl_known_of_metadata(info->metadata, &metadata, error))
+        return FALSE;
+    gpudl_known_add(&known, &metadata, "the file's metadata");
+    for (guint i = 0; i < beside->n_files; i++)
+        gpudl_known_add(&known, &beside->files[i].hint, beside->files[i].name);
+    if (info->pixel_scale != 0) {
+        graph.preproc.pixel_scale = (float)info->pixel_scale;
+        graph.set = GPUDL_SET_PIXEL_SCALE;
+        gpudl_known_add(&known, &graph, "the graph's first nodes");
+    }
+    for (guint i = 0; beside->notes != NULL && i < beside->notes->len; i++)
+        gpudl_model_add_note(model, "%s", (const gchar *)beside->notes->pdata[i]);
+    return gpudl_known_apply(&known, model, error);
+}
+
 /* Takes the bytes. */
 static GpudlModel *read_onnx(const Load *load, GBytes *bytes, GCancellable *cancellable, GError **error)
 {
     g_auto(GpudlOnnxInfo) info = {0};
     gchar content[33];
     g_autoptr(GpudlModel) model = NULL;
+    g_auto(GpudlBeside) beside = {0};
     GpudlGraph *graph;
 
     gpudl_origin_hash(bytes, content);
@@ -213,9 +262,13 @@ static GpudlModel *read_onnx(const Load *load, GBytes *bytes, GCancellable *canc
         g_bytes_unref(bytes);
         return g_steal_pointer(&model);
     }
+    if (!read_beside(load, &beside, &info, error)) {
+        g_bytes_unref(bytes);
+        return NULL;
+    }
     graph = gpudl_import_rewritten(bytes, load->path, load->options, &info, cancellable, error);
-    model = graph != NULL ? gpudl_origin_make_onnx(graph, load->path, load->options, content, &info, error) : NULL;
-    if (model == NULL)
+    model = graph != NULL ? gpudl_origin_make_onnx(graph, load->path, content, &info, error) : NULL;
+    if (model == NULL || !apply_known(model, &beside, &info, error))
         return NULL;
     model->source_file = g_path_get_basename(load->path);
     model->source_format = g_strdup_printf("ONNX, opset %" G_GINT64_FORMAT, info.opset);
@@ -269,14 +322,16 @@ static void free_loaded(gpointer data)
 typedef struct {
     const gchar *path, *text;
     const GpudlImportOptions *options;
+    gchar beside[33];
 } Request;
 
 static GpudlLoaded *load_file(gpointer data, GCancellable *cancellable, GError **error)
 {
     const Request *request = data;
     GError *local = NULL;
-    GpudlLoaded *loaded = gpudl_work_run(load_work, load_new(request->path, request->options, request->text), load_free,
-                                         free_loaded, cancellable, &local);
+    GpudlLoaded *loaded =
+        gpudl_work_run(load_work, load_new(request->path, request->options, request->text, request->beside), load_free,
+                       free_loaded, cancellable, &local);
 
     if (loaded == NULL) {
         gpudl_import_name_file(&local, request->path);
@@ -302,6 +357,7 @@ GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *option
                              GError **error)
 {
     g_autofree gchar *text = NULL;
+    g_auto(GpudlBeside) beside = {0};
     GpudlImportOptions known;
     GpudlPreproc preproc;
     Request request = {.path = path, .options = &known};
@@ -311,7 +367,12 @@ GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *option
     g_return_val_if_fail(path != NULL, NULL);
     if (!gpudl_import_options_take(&known, &preproc, options, error))
         return NULL;
-    request.text = text = options_text(request.options);
+    if (!gpudl_beside_read(path, &beside, error)) {
+        gpudl_import_name_file(error, path);
+        return NULL;
+    }
+    g_strlcpy(request.beside, beside.sum, sizeof request.beside);
+    request.text = text = options_text(request.options, beside.sum);
     model = gpudl_registry_get(path, text, load_file, &request, cancellable, &local);
     if (model == NULL) {
         gpudl_import_name_file(&local, path);

@@ -126,9 +126,10 @@ void gpudl_origin_hash(GBytes *bytes, gchar text[33])
 void gpudl_origin_content(const gchar *bytes_content, const GpudlOnnxInfo *info, const GpudlPreproc *preproc,
                           gchar content[GPUDL_CONTENT_BYTES])
 {
-    g_autofree gchar *rest =
-        info->size_chosen ? g_strdup_printf("onnx %s %dx%d", info->external_content, preproc->height, preproc->width)
-                          : g_strdup_printf("onnx %s", info->external_content);
+    g_autofree gchar *size =
+        info->size_chosen ? g_strdup_printf(" %dx%d", preproc->height, preproc->width) : g_strdup("");
+    g_autofree gchar *rest = g_strdup_printf("onnx %s%s%s%s", info->external_content, size,
+                                             info->beside[0] != '\0' ? " beside " : "", info->beside);
 
     g_strlcpy(content, bytes_content, 33);
     gpudl_sum_of(rest, strlen(rest), content + 32);
@@ -233,6 +234,7 @@ static gboolean refill_onnx_at(GpudlModel *model, const gchar *path, GCancellabl
 
     if (pages == NULL)
         return FALSE;
+    g_strlcpy(info.beside, origin->beside, sizeof info.beside);
     bytes = gpudl_pages_slice(pages, 0, gpudl_pages_get_size(pages));
     g_clear_pointer(&pages, gpudl_pages_unref);
     gpudl_origin_hash(bytes, content);
@@ -368,14 +370,15 @@ static gchar *model_name(const gchar *path)
     return name;
 }
 
-static GpudlOrigin *onnx_origin(const gchar *path, const GpudlImportOptions *options, const gchar *bytes_content,
+static GpudlOrigin *onnx_origin(const gchar *path, const GpudlPreproc *preproc, const gchar *bytes_content,
                                 const GpudlOnnxInfo *info)
 {
     GpudlOrigin *origin = origin_new(path);
 
     origin->directory = info->reads->len > 0 ? follow(origin->paths->pdata[0]) : NULL;
-    origin->input_height = options != NULL ? options->input_height : 0;
-    origin->input_width = options != NULL ? options->input_width : 0;
+    origin->input_height = preproc->height;
+    origin->input_width = preproc->width;
+    g_strlcpy(origin->beside, info->beside, sizeof origin->beside);
     g_strlcpy(origin->bytes_content, bytes_content, sizeof origin->bytes_content);
     g_strlcpy(origin->external_content, info->external_content, sizeof origin->external_content);
     origin->size_chosen = info->size_chosen;
@@ -384,8 +387,8 @@ static GpudlOrigin *onnx_origin(const gchar *path, const GpudlImportOptions *opt
     return origin;
 }
 
-GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const GpudlImportOptions *options,
-                                   const gchar *bytes_content, const GpudlOnnxInfo *info, GError **error)
+GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const gchar *bytes_content,
+                                   const GpudlOnnxInfo *info, GError **error)
 {
     g_autoptr(GpudlGraph) owned = graph;
     g_autoptr(GpudlPages) small = NULL, large = NULL;
@@ -405,7 +408,7 @@ GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const G
     gpudl_origin_content(bytes_content, info, &model->preproc, model->content);
     model->pages = g_steal_pointer(&large);
     model->source = &onnx_source;
-    model->source_data = onnx_origin(path, options, bytes_content, info);
+    model->source_data = onnx_origin(path, &model->preproc, bytes_content, info);
     return model;
 }
 

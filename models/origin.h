@@ -18,7 +18,7 @@ typedef struct {
     gchar *directory; /* of external data, links followed; NULL without */
     gint input_height, input_width;
     gchar bytes_content[33]; /* of an ONNX file: XXH3-128 of its bytes; "" of a net.bin */
-    gchar external_content[33];
+    gchar external_content[33], beside[33];
     gboolean size_chosen;
     GArray *files, *reads; /* GpudlOnnxFile, GpudlOnnxRead: of external data; or NULL */
 } GpudlOrigin;
@@ -34,8 +34,8 @@ gboolean gpudl_origin_of_modelfile(GpudlModel *model, const gchar *path, GpudlPa
 
 /** Makes a model of a rewritten ONNX graph, which it takes, with its origin. bytes_content: of the file. info is what
  * the import said, of which the files are taken. */
-GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const GpudlImportOptions *options,
-                                   const gchar *bytes_content, const GpudlOnnxInfo *info, GError **error);
+GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const gchar *bytes_content,
+                                   const GpudlOnnxInfo *info, GError **error);
 
 /** What an ONNX file computes, as of GpudlModel.content: its bytes, those of other files, the size that was chosen. */
 void gpudl_origin_content(const gchar *bytes_content, const GpudlOnnxInfo *info, const GpudlPreproc *preproc,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gstgpudlerror.h"
+#include "models/gpudl-import.h"
 
 GST_DEBUG_CATEGORY_EXTERN (gst_gpudl_infer_debug);
 #define GST_CAT_DEFAULT gst_gpudl_infer_debug
@@ -131,6 +132,36 @@ open_net (GstGpudlInfer * self, GstGpudlNet * net, const gchar * location,
   return gst_gpudl_net_open (net, location, &config, depth, error);
 }
 
+/* Warns of what nothing says: neither the model's file nor a property. */
+static void
+warn_of_assumed (GstGpudlInfer * self, GpudlModel * model, const gchar * name)
+{
+  const gchar *const *notes = gpudl_model_get_notes (model);
+  g_autofree gchar *assumed = NULL;
+  guint said = 0;
+
+  if (self->used.mean->len > 0)
+    said |= GPUDL_SET_MEAN;
+  if (self->used.std->len > 0)
+    said |= GPUDL_SET_STD;
+  if (self->used.pixel_scale > 0)
+    said |= GPUDL_SET_PIXEL_SCALE;
+  if (self->used.channel_order != GPUDL_CHANNELS_AUTO)
+    said |= GPUDL_SET_CHANNEL_ORDER;
+  if (self->used.resize_mode != GPUDL_RESIZE_AUTO)
+    said |= GPUDL_SET_RESIZE_MODE;
+  assumed = gpudl_model_describe_assumed (model, said, TRUE);
+  if (assumed != NULL)
+    GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
+        ("Nothing says how the model %s wants its pixels; assumed is %s.", name,
+            assumed),
+        ("set these properties, or write down what is right with 'gpudl "
+            "convert'"));
+  for (guint i = 0; notes[i] != NULL; i++)
+    GST_ELEMENT_INFO (self, RESOURCE, SETTINGS, ("%s: %s", name, notes[i]),
+        (NULL));
+}
+
 /* What fails leaves things for gst_gpudl_infer_unload(). */
 gboolean
 gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
@@ -151,6 +182,7 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
   if (!gst_gpudl_infer_apply_labels (self, error)
       || !gst_gpudl_infer_apply_preproc (self, error))
     return FALSE;
+  warn_of_assumed (self, net.model, location);
   gst_gpudl_fifo_open (&self->fifo, net.depth, net.stream);
   return TRUE;
 }

@@ -160,6 +160,8 @@ static void print_outcome(const Convert *c, const GpudlParity *parity)
            parity->backend, parity->n_inputs, parity->max_difference, parity->rms_difference, parity->range);
     if (parity->range > 0.0)
         printf("that is %.2g of the range at most; up to 1e-3 is taken\n", parity->max_difference / parity->range);
+    if (model != NULL)
+        note_model(NAME, c->output, model);
     if (parity->widened)
         printf("the file's half floats are kept as float32, and both sides were computed so\n");
 }

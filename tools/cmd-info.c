@@ -302,6 +302,8 @@ static int show(const gchar *path, gboolean json, gboolean layers)
         interrupt_exit(NAME, NULL);
     if (text != NULL)
         note_false_id(path, text);
+    if (model != NULL)
+        note_model(NAME, path, model);
     if (text != NULL && json)
         printf("%s%s", text, g_str_has_suffix(text, "\n") ? "" : "\n");
     if (text == NULL || (!json && !print_readable(text, &error))) {

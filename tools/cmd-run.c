@@ -121,7 +121,7 @@ static gboolean set_up(Run *run, GError **error)
         run->slots[i].request = gpudl_request_new(run->stream);
     run->classes = g_new(GpudlClass, run->n_classes);
     run->text = g_string_new(NULL);
-    note_unknown_pixels(NAME, run->arguments[0], run->model);
+    note_model(NAME, run->arguments[0], run->model);
     if (gpudl_model_get_n_heads(run->model) > 1 && !run->json)
         say_error(NAME, "note: %s has %u outputs; the first, %s, is shown", run->arguments[0],
                   gpudl_model_get_n_heads(run->model), gpudl_model_get_head_name(run->model, 0));

@@ -2,7 +2,6 @@
 #include "tools/command.h"
 
 #include <errno.h>
-#include <json-glib/json-glib.h>
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
@@ -44,21 +43,19 @@ int say_usage(const gchar *command, const gchar *format, ...)
     return EXIT_USAGE;
 }
 
-void note_unknown_pixels(const gchar *command, const gchar *path, GpudlModel *model)
+void note_model(const gchar *command, const gchar *path, GpudlModel *model)
 {
-    g_autofree gchar *text = gpudl_model_describe(model, FALSE);
-    g_autoptr(JsonNode) root = json_from_string(text, NULL);
-    JsonNode *section = root != NULL && JSON_NODE_HOLDS_OBJECT(root)
-                            ? json_object_get_member(json_node_get_object(root), "preprocessing")
-                            : NULL;
+    g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);
+    const gchar *const *notes = gpudl_model_get_notes(model);
 
-    if (section == NULL || !JSON_NODE_HOLDS_OBJECT(section) ||
-        json_object_get_boolean_member_with_default(json_node_get_object(section), "known", TRUE))
-        return;
-    say_error(command,
-              "note: nothing says how %s wants its pixels; assumed is RGB within 0 and 1, the whole picture stretched. "
-              "'gpudl convert' with --mean, --std, --scale and so on writes down what is right",
-              path);
+    for (guint i = 0; notes[i] != NULL; i++)
+        say_error(command, "note: %s: %s", path, notes[i]);
+    if (assumed != NULL)
+        say_error(
+            command,
+            "note: nothing says%s how %s wants its pixels; assumed is %s. 'gpudl convert' with these options writes "
+            "down what is right",
+            strstr(assumed, "values") != NULL ? "" : " all of", path, assumed);
 }
 
 int parse_options(char *const *argv, const GOptionEntry *entries, const gchar *arguments, const gchar *description)

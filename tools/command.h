@@ -33,8 +33,8 @@ void say_error(const gchar *command, const gchar *format, ...) G_GNUC_PRINTF(2, 
 /** The same with where to find help behind it; returns EXIT_USAGE. */
 int say_usage(const gchar *command, const gchar *format, ...) G_GNUC_PRINTF(2, 3);
 
-/** Says on stderr when nothing in the model tells how it wants its pixels: its answers are then a guess. */
-void note_unknown_pixels(const gchar *command, const gchar *path, GpudlModel *model);
+/** Says on stderr what of how the network wants its pixels is assumed, and what was left out of its file. */
+void note_model(const gchar *command, const gchar *path, GpudlModel *model);
 
 /**
  * Reads the options of a subcommand, whose name is argv[0]. arguments ("MODEL FILE...") and description are for --help,

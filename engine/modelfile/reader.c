@@ -524,6 +524,19 @@ static gboolean read_provenance(Reader *r, const Gpudl__V1__Provenance *v, Gpudl
     return TRUE;
 }
 
+static gboolean read_notes(Reader *r, const Gpudl__V1__Model *m, GpudlModel *model, GError **error)
+{
+    if (m->n_notes > GPUDL_LIMIT_LABELS)
+        return fail(r, error, GPUDL_ERROR_LIMIT, "%" G_GSIZE_FORMAT " notes, at most %u are taken", m->n_notes,
+                    GPUDL_LIMIT_LABELS);
+    for (size_t i = 0; i < m->n_notes; i++) {
+        if (!check_text(r, "note", (guint)i, m->notes[i], error))
+            return FALSE;
+        gpudl_model_add_note(model, "%s", m->notes[i]);
+    }
+    return TRUE;
+}
+
 static GpudlModel *build_model(Reader *r, const Gpudl__V1__Model *m, GError **error)
 {
     g_autoptr(GpudlModel) model = NULL;
@@ -539,6 +552,7 @@ static GpudlModel *build_model(Reader *r, const Gpudl__V1__Model *m, GError **er
         return NULL;
     }
     model->preproc_known = m->preprocessing->known;
+    model->assumed = m->preprocessing->known ? m->preprocessing->assumed & GPUDL_ASSUMED_ALL : GPUDL_ASSUMED_ALL;
     if (m->activation < GPUDL_ACTIVATION_NONE || m->activation > GPUDL_ACTIVATION_SIGMOID) {
         fail(r, error, GPUDL_ERROR_FORMAT, "activation is %u, expected %d..%d", m->activation, GPUDL_ACTIVATION_NONE,
              GPUDL_ACTIVATION_SIGMOID);
@@ -546,7 +560,7 @@ static GpudlModel *build_model(Reader *r, const Gpudl__V1__Model *m, GError **er
     }
     model->activation = (GpudlActivation)m->activation;
     if (!read_labels(r, m, model, error) || !read_golden(r, m->golden, model, error) ||
-        !read_provenance(r, m->provenance, model, error))
+        !read_provenance(r, m->provenance, model, error) || !read_notes(r, m, model, error))
         return NULL;
     to_hex(r->data + GPUDL_FILE_AT_ID, 32, model->claimed_id);
     model->file = g_bytes_ref(r->file);

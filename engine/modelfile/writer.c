@@ -178,6 +178,7 @@ static void fill_preprocessing(Writer *w, Gpudl__V1__Preprocessing *p)
     const GpudlPreproc *pp = &w->model->preproc;
 
     p->known = w->model->preproc_known;
+    p->assumed = w->model->assumed;
     p->width = (guint32)pp->width;
     p->height = (guint32)pp->height;
     p->channels = (guint32)pp->channels;
@@ -246,6 +247,8 @@ static guint8 *pack_model(Writer *w, gsize *size)
     m.preprocessing = &p;
     m.n_labels = model->n_labels;
     m.labels = model->labels;
+    m.n_notes = model->notes != NULL ? model->notes->len - 1 : 0;
+    m.notes = model->notes != NULL ? (char **)model->notes->pdata : NULL;
     m.activation = model->activation;
     if (model->golden) {
         fill_golden(w, &g);

@@ -47,6 +47,7 @@ const OnnxOp *onnx_op_find(const gchar *name, gint64 opset, gboolean *known);
 typedef struct {
     GpudlGraph *graph; /* owned until it is handed out */
     const GpudlOnnxOptions *options;
+    const Onnx__GraphProto *proto;
     gint64 opset;
     GHashTable *values;     /* gchar* (owned) -> GpudlTensor*: all names defined so far */
     GHashTable *used_names; /* set of gchar*, not owned: names that some node or the graph's outputs read */
@@ -170,7 +171,11 @@ double onnx_number(GpudlDType dtype, gconstpointer data, gsize index);
 /** Writes one number, rounded and, for integers, saturated. */
 void onnx_store_number(GpudlDType dtype, gpointer data, gsize index, double value);
 
-/** FALSE unless the graph has one input without a value, of 4 dimensions; after its initializers (onnx-picture.c). */
+/** Sets what is free in a picture's shape but follows from the file: the number of channels, by the first convolution,
+ * else three (onnx-picture.c). */
+void onnx_complete_picture(const OnnxImport *import, const gchar *name, GpudlShape *shape);
+
+/** FALSE unless the graph reads one input without a value, of 3 or 4 dimensions; after its initializers. */
 gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *graph, GError **error);
 
 /** Lets the float value of a quantised tensor follow a node just mapped that only moves it (onnx-map-quant.c). */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Whether a graph takes one picture: said before its nodes are looked at, which would only tell what follows. */
+#include <string.h>
+
 #include "onnx-internal.h"
 
 /* Inputs that have no value in the file, as a set of names, and the first of them. */
@@ -14,6 +16,8 @@ static GHashTable *free_inputs(const OnnxImport *import, const Onnx__GraphProto 
 
         if (input->name == NULL || g_hash_table_contains(import->values, input->name))
             continue;
+        if (!g_hash_table_contains(import->used_names, input->name))
+            continue; /* nobody reads it */
         if (*first == NULL)
             *first = input;
         g_hash_table_add(names, input->name);
@@ -36,6 +40,38 @@ static gboolean are_weights_missing(const Onnx__GraphProto *graph, GHashTable *i
             if (g_hash_table_contains(inputs, graph->node[i]->input[k]))
                 return TRUE;
     return FALSE;
+}
+
+/* The channels that the first convolution of this input has weights for; 0: there is none. */
+static gint64 channels_of_conv(const OnnxImport *import, const gchar *name)
+{
+    for (gsize i = 0; i < import->proto->n_node; i++) {
+        const Onnx__NodeProto *node = import->proto->node[i];
+        const GpudlTensor *weights;
+
+        if (g_strcmp0(node->op_type, "Conv") != 0 || node->n_input < 2 || strcmp(node->input[0], name) != 0)
+            continue;
+        weights = g_hash_table_lookup(import->values, node->input[1]);
+        return weights != NULL && weights->shape.rank == 4 ? weights->shape.dims[1] : 0;
+    }
+    return 0;
+}
+
+void onnx_complete_picture(const OnnxImport *import, const gchar *name, GpudlShape *shape)
+{
+    gint64 channels;
+
+    if (shape->rank != 4 || shape->dims[1] != 0 || shape->dims[3] == 1 || shape->dims[3] == 3 || shape->dims[3] == 4)
+        return;
+    channels = channels_of_conv(import, name);
+    shape->dims[1] = channels > 0 ? channels : 3;
+}
+
+/* N x height x width; a fixed number other than 1 in front is taken for channels without a batch. */
+static gboolean is_without_channels(const Onnx__TensorShapeProto *shape)
+{
+    return shape->n_dim == 3 && (shape->dim[0]->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ||
+                                 shape->dim[0]->dim_value <= 1);
 }
 
 gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *graph, GError **error)
@@ -61,7 +97,7 @@ gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *gr
     if (input->type == NULL || input->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
         return TRUE; /* said where the input is read */
     shape = input->type->tensor_type->shape;
-    if (shape == NULL || shape->n_dim == 4)
+    if (shape == NULL || shape->n_dim == 4 || is_without_channels(shape))
         return TRUE;
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
                 "input '%s' has %" G_GSIZE_FORMAT " dimension%s, expected N x C x H x W: pictures", name, shape->n_dim,

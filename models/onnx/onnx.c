@@ -156,7 +156,7 @@ static gint64 dimension(const Onnx__TensorShapeProto__Dimension *dim)
 
 static gboolean is_channels(gint64 n)
 {
-    return n == 1 || n == 3;
+    return n == 1 || n == 3 || n == 4;
 }
 
 static gboolean are_channels_last(const GpudlShape *shape)
@@ -164,16 +164,28 @@ static gboolean are_channels_last(const GpudlShape *shape)
     return !is_channels(shape->dims[1]) && is_channels(shape->dims[3]);
 }
 
+/* Index of the height; the width is behind it. */
+static gint first_side(const GpudlShape *shape)
+{
+    return shape->rank == 3 || are_channels_last(shape) ? 1 : 2;
+}
+
 /* Sets height and width from the options where they are free, or checks them where they are not. */
 static gboolean apply_size(OnnxImport *import, const gchar *name, GpudlShape *shape, GError **error)
 {
-    const gint first = are_channels_last(shape) ? 1 : 2;
+    const gint first = first_side(shape);
     const gint wanted[2] = {import->options != NULL ? import->options->input_height : 0,
                             import->options != NULL ? import->options->input_width : 0};
+    const gint defaults[2] = {import->options != NULL ? import->options->default_height : 0,
+                              import->options != NULL ? import->options->default_width : 0};
 
     for (gint i = 0; i < 2; i++) {
         gint64 *extent = &shape->dims[first + i];
 
+        if (wanted[i] == 0 && *extent == 0 && defaults[i] > 0 && defaults[i] <= GPUDL_LIMIT_INPUT_SIDE) {
+            import->size_chosen = TRUE;
+            *extent = defaults[i];
+        }
         if (wanted[i] == 0)
             continue;
         if (wanted[i] < 0 || wanted[i] > GPUDL_LIMIT_INPUT_SIDE)
@@ -192,9 +204,9 @@ static gboolean apply_size(OnnxImport *import, const gchar *name, GpudlShape *sh
 /* Height or width of a picture. */
 static gboolean is_side(const GpudlShape *shape, gint i)
 {
-    const gint first = are_channels_last(shape) ? 1 : 2;
+    const gint first = first_side(shape);
 
-    return shape->rank == 4 && (i == first || i == first + 1);
+    return (shape->rank == 3 || shape->rank == 4) && (i == first || i == first + 1);
 }
 
 static gboolean read_input_shape(OnnxImport *import, const gchar *name, const Onnx__TensorShapeProto *proto,
@@ -209,7 +221,10 @@ static gboolean read_input_shape(OnnxImport *import, const gchar *name, const On
     shape->rank = (gint32)proto->n_dim;
     for (gint i = 0; i < shape->rank; i++)
         shape->dims[i] = dimension(proto->dim[i]);
-    if (shape->rank == 4 && !apply_size(import, name, shape, error))
+    if (import->options != NULL && import->options->picture)
+        onnx_complete_picture(import, name, shape);
+    if ((shape->rank == 4 || (shape->rank == 3 && import->options != NULL && import->options->picture)) &&
+        !apply_size(import, name, shape, error))
         return FALSE;
     for (gint i = 0; i < shape->rank; i++) {
         const gboolean named = proto->dim[i]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
@@ -219,8 +234,8 @@ static gboolean read_input_shape(OnnxImport *import, const gchar *name, const On
         if (shape->dims[i] == 0)
             return fail(GPUDL_ERROR_FORMAT, error, "dimension %d%s%s%s of input '%s' is free; %s", i,
                         named ? " ('" : "", named ? proto->dim[i]->dim_param : "", named ? "')" : "", name,
-                        is_side(shape, i) ? "its height and width have to be given: 'gpudl convert --input-size HxW' "
-                                            "makes a net.bin for one size"
+                        is_side(shape, i) ? "give its height and width: --input-size HxW, gpudlinfer's input-size=HxW, "
+                                            "e.g. 224x224"
                                           : "an input's height and width can be given, nothing else");
         if (shape->dims[i] > GPUDL_LIMIT_TENSOR_BYTES)
             return fail(GPUDL_ERROR_LIMIT, error,
@@ -238,8 +253,10 @@ static gboolean import_input(OnnxImport *import, const Onnx__ValueInfoProto *pro
 
     if (!check_name("an input", proto->name, error))
         return FALSE;
-    if (g_hash_table_contains(import->values, proto->name))
-        return TRUE; /* the default of an initializer: files of IR version 3 list them as inputs, too */
+    if (g_hash_table_contains(import->values, proto->name) || (import->options != NULL && import->options->picture &&
+                                                               !g_hash_table_contains(import->used_names, proto->name)))
+        return TRUE; /* the default of an initializer: files of IR version 3 list them as inputs, too; or nobody reads
+                        it */
     if (import->options != NULL && import->options->values != NULL)
         value = g_hash_table_lookup(import->options->values, proto->name);
     if (value != NULL)
@@ -639,6 +656,7 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
         return NULL;
     model = (const Onnx__ModelProto *)gpudl_wire_message_get(message);
     import.graph = gpudl_graph_new();
+    import.proto = model->graph;
     import.values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     import.used_names = g_hash_table_new(g_str_hash, g_str_equal);
     import.computable = g_hash_table_new(NULL, NULL);

@@ -34,13 +34,19 @@ typedef struct {
     GArray *files, *reads;      /* GpudlOnnxFile, GpudlOnnxRead: of external data, in order; empty without it */
     gchar external_content[33]; /* XXH3-128 of all that was read of them; "" without any */
     gboolean size_chosen;       /* the input's height or width is free in the file and came from the options */
+    gint pixel_scale;           /* what the input is by the graph: 1: 0..255, 255: 0..1, 0: it does not show */
+    /* set by the caller: the size of an input that is free where the options give none, 0: none either; and what
+     * counts as content beside the file */
+    gint default_height, default_width;
+    gchar beside[33];
 } GpudlOnnxInfo;
 
 void gpudl_onnx_info_clear(GpudlOnnxInfo *info);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlOnnxInfo, gpudl_onnx_info_clear)
 
 typedef struct {
-    gint input_height, input_width; /* for free spatial dimensions; 0: an error names them */
+    gint input_height, input_width;     /* for free spatial dimensions; 0: an error names them */
+    gint default_height, default_width; /* for those that are free then; 0: none */
     /** Inputs whose value is known: name -> GpudlOnnxValue*; they become constants. May be NULL. */
     GHashTable *values;
     gboolean picture;          /* the graph is to have one input, of 4 dimensions: else UNSUPPORTED, before its nodes */

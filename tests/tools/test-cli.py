@@ -269,7 +269,8 @@ def write_npy(path, values):
 def convert_proves_and_writes(dir):
     result = gpudl("convert", TESTCARD / "testcard.onnx", "-o", dir / "card.bin", "--backend", "ref", "--labels",
                    TESTCARD / "labels.txt", "--golden", dir / "red.png", "--activation", "none")
-    check_run(result, 0)
+    check_run(result, 0, f"gpudl: convert: note: nothing says how {dir}/card.bin wants its pixels; assumed is RGB "
+              "(channel-order), values within 0 and 1 (mean, std, scale), the whole picture stretched (resize-mode). ")
     check(result.stdout.startswith(f"{dir}/card.bin: testcard, 19 classes, "), result.stdout)
     check(", 9 inputs: max difference " in result.stdout, result.stdout)
     line = json.loads(gpudl("run", "--json", "-k", "0", dir / "card.bin", dir / "red.png").stdout)
@@ -291,6 +292,8 @@ def convert_takes_and_refuses_expected_values(dir):
     for wrong in right[::-1], right[:-1], right + [0.0]:
         check_run(convert(wrong, "wrong.bin"), 1, "gpudl: convert: ")
     check((dir / "right.bin").exists() and not (dir / "wrong.bin").exists())
+    # the values prove what was assumed
+    check(json.loads(gpudl("info", "--json", dir / "right.bin").stdout)["preprocessing"]["known"])
 
 
 @test

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * What is known of how a network wants its pixels, and of its classes' names: hints from several places, of which the
+ * first that says a thing counts. Not installed.
+ *
+ * The places in their order: options; GStreamer's .modelinfo beside the file; the file's own metadata; other files
+ * beside it; the graph's first nodes. What none of them says is assumed, and that is told (GpudlModel.assumed).
+ */
+#ifndef GPUDL_MODELS_KNOWN_H
+#define GPUDL_MODELS_KNOWN_H
+
+#include "engine/model.h"
+#include "models/gpudl-import.h"
+
+G_BEGIN_DECLS
+
+/** What belongs together: a place that says one of these says all, by the defaults where it is silent. */
+#define GPUDL_KNOWN_VALUES (GPUDL_SET_MEAN | GPUDL_SET_STD | GPUDL_SET_PIXEL_SCALE)
+#define GPUDL_KNOWN_GEOMETRY (GPUDL_SET_RESIZE_MODE | GPUDL_SET_CROP_FRACTION | GPUDL_SET_PAD_COLOR)
+
+/** What one place says. Zero-filled: nothing. */
+typedef struct {
+    GpudlPreproc preproc; /* fields flagged in set; width, height, channels are not read */
+    guint set;            /* GPUDL_SET_* bits */
+    gchar **labels;       /* or NULL; owned */
+    gint height, width;   /* for an input whose size is free; 0: not said */
+    gint other_height;    /* at this height ... */
+    float other_fraction; /* ... this crop_fraction counts; 0: at no height */
+} GpudlHint;
+
+void gpudl_hint_clear(GpudlHint *hint);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlHint, gpudl_hint_clear)
+
+/** All that is known. */
+typedef struct {
+    GpudlHint hint;
+    GPtrArray *sources;       /* gchar*: the places that something was taken from, owned; or NULL */
+    const gchar *labels_from; /* one of the sources, or NULL */
+} GpudlKnown;
+
+void gpudl_known_clear(GpudlKnown *known);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlKnown, gpudl_known_clear)
+
+/** Adds what is not known yet; places are added in their order. Takes the hint's labels. */
+void gpudl_known_add(GpudlKnown *known, GpudlHint *hint, const gchar *source);
+
+/** Settles the pre-processing and labels of a model just made, and what is assumed. Labels of another number than the
+ * classes are left out with a note. */
+gboolean gpudl_known_apply(GpudlKnown *known, GpudlModel *model, GError **error);
+
+/** What an ONNX file's metadata_props say. FORMAT: a key of our own ("gpudl.mean") has a value that can't be. */
+gboolean gpudl_known_of_metadata(GHashTable *metadata, GpudlHint *hint, GError **error);
+
+#define GPUDL_BESIDE_FILES 8
+
+/** What lies beside a file. */
+typedef struct {
+    GpudlHint modelinfo;
+    gchar *modelinfo_name;
+    struct {
+        const gchar *name; /* static */
+        GpudlHint hint;
+    } files[GPUDL_BESIDE_FILES];
+    guint n_files;
+    GPtrArray *notes; /* gchar*: files that can't be used, and why; or NULL */
+    gchar sum[33];    /* XXH3-128 of all that was read; "": nothing */
+} GpudlBeside;
+
+void gpudl_beside_clear(GpudlBeside *beside);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlBeside, gpudl_beside_clear)
+
+/** Looks for them: NAME.modelinfo, preprocessor_config.json, config.json, class_indices.json, labels.txt in the folder
+ * of path, or above it if that is called "onnx". One that is broken is left out with a note: it may belong to something
+ * else. FORMAT: the .modelinfo is, which names the model. */
+gboolean gpudl_beside_read(const gchar *path, GpudlBeside *beside, GError **error);
+
+/** The JSON of a HuggingFace preprocessor_config.json, and of a config.json (also timm's). FORMAT: no JSON object. */
+gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError **error);
+gboolean gpudl_known_of_config(const gchar *text, GpudlHint *hint, GError **error);
+/** The text of GStreamer's .modelinfo. */
+gboolean gpudl_known_of_modelinfo(const gchar *text, GpudlHint *hint, GError **error);
+
+G_END_DECLS
+#endif
