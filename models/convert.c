@@ -512,7 +512,7 @@ gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const 
          !gpudl_struct_take(&frame, sizeof frame, golden_frame, GPUDL_FRAME_FIRST_SIZE, "GpudlFrame", error)))
         return FALSE;
     c = g_new0(Conversion, 1);
-    c->path_in = g_strdup(path_in);
+    c->path_in = gpudl_import_file_of(path_in);
     c->path_out = g_strdup(path_out);
     c->options = gpudl_import_options_copy(&known);
     c->backend = g_strdup(backend);

@@ -77,6 +77,19 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
     return GPUDL_IMPORT_UNKNOWN;
 }
 
+gchar *gpudl_import_file_of(const gchar *path)
+{
+    static const gchar *const names[] = {"model.onnx", "onnx/model.onnx"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(names) && g_file_test(path, G_FILE_TEST_IS_DIR); i++) {
+        g_autofree gchar *file = g_build_filename(path, names[i], NULL);
+
+        if (g_file_test(file, G_FILE_TEST_IS_REGULAR))
+            return g_steal_pointer(&file);
+    }
+    return g_strdup(path);
+}
+
 void gpudl_import_name_file(GError **error, const gchar *path)
 {
     if (error != NULL && *error != NULL && !g_str_has_prefix((*error)->message, path))

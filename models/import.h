@@ -42,6 +42,10 @@ GpudlModel *gpudl_import_model(const gchar *path, const GpudlImportOptions *opti
 GpudlImportOptions *gpudl_import_options_copy(const GpudlImportOptions *options);
 void gpudl_import_options_free(GpudlImportOptions *options);
 
+/** The model's file in a folder as HuggingFace has them (model.onnx, or onnx/model.onnx); the path itself for anything
+ * else. The caller frees. */
+gchar *gpudl_import_file_of(const gchar *path);
+
 /** Puts the path before a message that does not begin with it. */
 void gpudl_import_name_file(GError **error, const gchar *path);
 

@@ -228,13 +228,15 @@ static gboolean read_beside(const Load *load, GpudlBeside *beside, GpudlOnnxInfo
 static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlOnnxInfo *info, GError **error)
 {
     g_auto(GpudlKnown) known = {0};
-    g_auto(GpudlHint) metadata = {0}, graph = {0};
+    g_auto(GpudlHint) metadata = {0}, graph = {0}, zip_map = {0};
 
     if (beside->modelinfo_name != NULL)
         gpudl_known_add(&known, &beside->modelinfo, beside->modelinfo_name);
     if (!gpudl_known_of_metadata(info->metadata, &metadata, error))
         return FALSE;
     gpudl_known_add(&known, &metadata, "the file's metadata");
+    zip_map.labels = g_strdupv(info->labels);
+    gpudl_known_add(&known, &zip_map, "the file's ZipMap");
     for (guint i = 0; i < beside->n_files; i++)
         gpudl_known_add(&known, &beside->files[i].hint, beside->files[i].name);
     if (info->pixel_scale != 0) {
@@ -242,6 +244,8 @@ static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlO
         graph.set = GPUDL_SET_PIXEL_SCALE;
         gpudl_known_add(&known, &graph, "the graph's first nodes");
     }
+    for (guint i = 0; info->notes != NULL && i < info->notes->len; i++)
+        gpudl_model_add_note(model, "%s", (const gchar *)info->notes->pdata[i]);
     for (guint i = 0; beside->notes != NULL && i < beside->notes->len; i++)
         gpudl_model_add_note(model, "%s", (const gchar *)beside->notes->pdata[i]);
     return gpudl_known_apply(&known, model, error);
@@ -347,7 +351,8 @@ static const GpudlImportOptions no_options;
 GpudlModel *gpudl_import_model(const gchar *path, const GpudlImportOptions *options, GCancellable *cancellable,
                                GError **error)
 {
-    Request request = {.path = path, .options = options != NULL ? options : &no_options};
+    g_autofree gchar *file = gpudl_import_file_of(path);
+    Request request = {.path = file, .options = options != NULL ? options : &no_options};
     g_autoptr(GpudlLoaded) loaded = load_file(&request, cancellable, error);
 
     return loaded != NULL ? g_steal_pointer(&loaded->model) : NULL;
@@ -360,20 +365,21 @@ GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptions *option
     g_auto(GpudlBeside) beside = {0};
     GpudlImportOptions known;
     GpudlPreproc preproc;
-    Request request = {.path = path, .options = &known};
+    g_autofree gchar *file = gpudl_import_file_of(path);
+    Request request = {.path = file, .options = &known};
     GpudlModel *model;
     GError *local = NULL;
 
     g_return_val_if_fail(path != NULL, NULL);
     if (!gpudl_import_options_take(&known, &preproc, options, error))
         return NULL;
-    if (!gpudl_beside_read(path, &beside, error)) {
-        gpudl_import_name_file(error, path);
+    if (!gpudl_beside_read(file, &beside, error)) {
+        gpudl_import_name_file(error, file);
         return NULL;
     }
     g_strlcpy(request.beside, beside.sum, sizeof request.beside);
     request.text = text = options_text(request.options, beside.sum);
-    model = gpudl_registry_get(path, text, load_file, &request, cancellable, &local);
+    model = gpudl_registry_get(file, text, load_file, &request, cancellable, &local);
     if (model == NULL) {
         gpudl_import_name_file(&local, path);
         g_propagate_error(error, local);

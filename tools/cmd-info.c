@@ -282,11 +282,11 @@ static gchar *add_section(gchar *text, JsonNode *session)
     return json_to_string(root, TRUE);
 }
 
-static int show(const gchar *path, gboolean json, gboolean layers)
+static int show(const gchar *path, const GpudlImportOptions *options, gboolean json, gboolean layers)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GCancellable) cancellable = interrupt_begin();
-    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, cancellable, &error);
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, options, cancellable, &error);
     g_autofree gchar *text = NULL;
     JsonNode *session = model != NULL ? describe_session(model, cancellable) : NULL;
 
@@ -318,10 +318,14 @@ static int show(const gchar *path, gboolean json, gboolean layers)
 int cmd_info(int argc, char **argv)
 {
     gboolean json = FALSE, layers = FALSE;
+    GpudlImportOptions options = {.struct_size = sizeof options};
+    g_autofree gchar *size = NULL;
+    g_autoptr(GError) error = NULL;
     g_auto(GStrv) arguments = NULL;
     int status;
     const GOptionEntry entries[] = {
         {"json", 0, 0, G_OPTION_ARG_NONE, &json, "As JSON", NULL},
+        {"input-size", 0, 0, G_OPTION_ARG_STRING, &size, "For files with a free input size", "HxW"},
         {"layers", 0, 0, G_OPTION_ARG_NONE, &layers, "Every layer as well", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL},
         G_OPTION_ENTRY_NULL,
@@ -337,5 +341,7 @@ int cmd_info(int argc, char **argv)
         return say_usage(NAME, "no model given");
     if (arguments[1] != NULL)
         return say_usage(NAME, "one model at a time; found '%s' as well", arguments[1]);
-    return finish_stdout(NAME, show(arguments[0], json, layers));
+    if (size != NULL && !parse_size("input-size", size, &options.input_height, &options.input_width, &error))
+        return say_usage(NAME, "%s", error->message);
+    return finish_stdout(NAME, show(arguments[0], &options, json, layers));
 }

@@ -44,10 +44,11 @@ typedef struct {
 typedef struct {
     /* options */
     gboolean json, every_frame;
-    gchar *top_k_text, *threshold_text, *threads_text, *backend, *precision, *labels_file;
+    gchar *top_k_text, *threshold_text, *threads_text, *backend, *precision, *labels_file, *input_size;
     gchar **arguments;
     /* what they mean */
     gint top_k, threads; /* top_k -1: by what is shown */
+    GpudlImportOptions import;
     double threshold;
     /* state */
     GpudlModel *model;
@@ -92,7 +93,7 @@ static gboolean load(Run *run, const GpudlSessionConfig *config, GError **error)
 {
     g_autoptr(GCancellable) cancellable = interrupt_begin();
 
-    run->model = gpudl_model_load(run->arguments[0], NULL, cancellable, error);
+    run->model = gpudl_model_load(run->arguments[0], &run->import, cancellable, error);
     if (run->model != NULL)
         run->session = gpudl_session_acquire(run->model, config, cancellable, error);
     interrupt_end();
@@ -146,6 +147,7 @@ static void clean_up(Run *run)
     g_free(run->backend);
     g_free(run->precision);
     g_free(run->labels_file);
+    g_free(run->input_size);
     g_free(run->classes);
     if (run->text != NULL)
         g_string_free(run->text, TRUE);
@@ -510,8 +512,11 @@ static int check_options(Run *run)
     if (!parse_optional_count(run->top_k_text, &run->top_k, "top-k", 0, G_MAXINT, "all classes", &error) ||
         (run->threshold_text != NULL &&
          !parse_number("threshold", run->threshold_text, 0.0, 1.0, &run->threshold, &error)) ||
-        !parse_optional_count(run->threads_text, &run->threads, THREADS, &error) || !parse_second(run, &error) ||
-        !parse_backend(run->backend, &error) || !parse_precision(run->precision, &precision, &error))
+        !parse_optional_count(run->threads_text, &run->threads, THREADS, &error) ||
+        (run->input_size != NULL &&
+         !parse_size("input-size", run->input_size, &run->import.input_height, &run->import.input_width, &error)) ||
+        !parse_second(run, &error) || !parse_backend(run->backend, &error) ||
+        !parse_precision(run->precision, &precision, &error))
         return say_usage(NAME, "%s", error->message);
     return -1;
 }
@@ -528,6 +533,7 @@ int cmd_run(int argc, char **argv)
         {"threshold", 0, 0, G_OPTION_ARG_STRING, &run.threshold_text, "Leave out classes below this, 0 to 1", "T"},
         {"labels-file", 0, 0, G_OPTION_ARG_FILENAME, &run.labels_file, "Labels, one a line, in place of the model's",
          "FILE"},
+        {"input-size", 0, 0, G_OPTION_ARG_STRING, &run.input_size, "For files with a free input size", "HxW"},
         {"every-frame", 0, 0, G_OPTION_ARG_NONE, &run.every_frame,
          "Of a live address every frame, however late; without it those that come while the network is busy are "
          "dropped",

@@ -63,6 +63,10 @@ typedef struct {
     GArray *files, *reads;  /* GpudlOnnxFile, GpudlOnnxRead */
     GHashTable *file_index; /* path of a file -> index + 1 */
     GpudlSum *external;     /* of all external data read */
+    GPtrArray *heads;       /* names of the outputs that count, not owned; empty: all, as they are */
+    GHashTable *live;       /* set of Onnx__NodeProto*: those that make the heads; NULL: all */
+    gchar **labels;         /* of the classes, by a node that is cut off; or NULL */
+    GPtrArray *notes;       /* gchar*, owned: what is left out, for people */
 } OnnxImport;
 
 /** One ONNX node being mapped. */
@@ -170,6 +174,13 @@ GBytes *onnx_fold(OnnxImport *import, GpudlTensor *tensor, GError **error);
 double onnx_number(GpudlDType dtype, gconstpointer data, gsize index);
 /** Writes one number, rounded and, for integers, saturated. */
 void onnx_store_number(GpudlDType dtype, gpointer data, gsize index, double value);
+
+/** Appends the names of the tensors that a node reads, those that the graphs in it read or answer among them; the nesting of
+ * these is bounded since the file was unpacked. The names are the node's (onnx-heads.c). */
+void onnx_add_read_names(GPtrArray *names, const Onnx__NodeProto *node);
+
+/** Chooses the outputs that are scores: heads, live, labels and notes (onnx-heads.c). */
+void onnx_choose_heads(OnnxImport *import, const Onnx__GraphProto *graph);
 
 /** Sets what is free in a picture's shape but follows from the file: the number of channels, by the first convolution,
  * else three (onnx-picture.c). */

@@ -15,6 +15,8 @@ void gpudl_onnx_info_clear(GpudlOnnxInfo *info)
     g_free(info->doc);
     g_clear_pointer(&info->files, g_array_unref);
     g_clear_pointer(&info->reads, g_array_unref);
+    g_strfreev(info->labels);
+    g_clear_pointer(&info->notes, g_ptr_array_unref);
     if (info->metadata != NULL)
         g_hash_table_unref(info->metadata);
     memset(info, 0, sizeof *info);
@@ -545,26 +547,33 @@ static gboolean read_opset(OnnxImport *import, const Onnx__ModelProto *model, GE
     return TRUE;
 }
 
-static void collect_used_names(OnnxImport *import, const Onnx__GraphProto *graph);
-
-/* Of a node and of the graphs in it; their nesting is bounded since the file was unpacked. */
-static void collect_node_names(OnnxImport *import, const Onnx__NodeProto *node)
+static gboolean is_live(const OnnxImport *import, const Onnx__NodeProto *node)
 {
-    for (gsize k = 0; k < node->n_input; k++)
-        if (node->input[k][0] != '\0')
-            g_hash_table_add(import->used_names, node->input[k]);
-    for (gsize k = 0; k < node->n_attribute; k++)
-        if (node->attribute[k]->g != NULL)
-            collect_used_names(import, node->attribute[k]->g);
+    return import->live == NULL || g_hash_table_contains(import->live, node);
+}
+
+static gsize n_heads(const OnnxImport *import, const Onnx__GraphProto *graph)
+{
+    return import->heads->len > 0 ? import->heads->len : graph->n_output;
+}
+
+static const gchar *head_name(const OnnxImport *import, const Onnx__GraphProto *graph, gsize i)
+{
+    return import->heads->len > 0 ? import->heads->pdata[i] : graph->output[i]->name;
 }
 
 static void collect_used_names(OnnxImport *import, const Onnx__GraphProto *graph)
 {
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
     for (gsize i = 0; i < graph->n_node; i++)
-        collect_node_names(import, graph->node[i]);
-    for (gsize i = 0; i < graph->n_output; i++)
-        if (graph->output[i]->name != NULL)
-            g_hash_table_add(import->used_names, graph->output[i]->name);
+        if (is_live(import, graph->node[i]))
+            onnx_add_read_names(names, graph->node[i]);
+    for (gsize i = 0; i < n_heads(import, graph); i++)
+        if (head_name(import, graph, i) != NULL)
+            g_ptr_array_add(names, (gpointer)head_name(import, graph, i));
+    for (guint i = 0; i < names->len; i++)
+        g_hash_table_add(import->used_names, names->pdata[i]);
 }
 
 static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, GError **error)
@@ -580,6 +589,8 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
                     GPUDL_LIMIT_NODES);
     if (graph->n_output < 1)
         return fail(GPUDL_ERROR_FORMAT, error, "the graph has no outputs");
+    if (import->options != NULL && import->options->picture)
+        onnx_choose_heads(import, graph);
     collect_used_names(import, graph);
     if (!import_initializers(import, graph, error))
         return FALSE;
@@ -589,18 +600,19 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
         if (!import_input(import, graph->input[i], error))
             return FALSE;
     for (gsize i = 0; i < graph->n_node; i++)
-        if (stopped(import, error) || !import_node(import, graph, i, error))
+        if (stopped(import, error) || (is_live(import, graph->node[i]) && !import_node(import, graph, i, error)))
             return FALSE;
-    for (gsize i = 0; i < graph->n_output; i++) {
+    for (gsize i = 0; i < n_heads(import, graph); i++) {
+        const gchar *name = head_name(import, graph, i);
         GpudlTensor *tensor;
 
-        if (!check_name("an output", graph->output[i]->name, error))
+        if (!check_name("an output", name, error))
             return FALSE;
-        tensor = g_hash_table_lookup(import->values, graph->output[i]->name);
+        tensor = g_hash_table_lookup(import->values, name);
         if (tensor == NULL)
-            return fail(GPUDL_ERROR_FORMAT, error, "output '%s' is made by no node", graph->output[i]->name);
-        if (is_sequence(import, graph->output[i]->name))
-            return fail(GPUDL_ERROR_UNSUPPORTED, error, "output '%s' is a sequence", graph->output[i]->name);
+            return fail(GPUDL_ERROR_FORMAT, error, "output '%s' is made by no node", name);
+        if (is_sequence(import, name))
+            return fail(GPUDL_ERROR_UNSUPPORTED, error, "output '%s' is a sequence", name);
         gpudl_graph_add_output(import->graph, tensor);
     }
     gpudl_graph_remove_dead(import->graph);
@@ -612,7 +624,7 @@ static gchar *text_or_null(const gchar *text)
     return text != NULL && text[0] != '\0' ? g_utf8_make_valid(text, -1) : NULL;
 }
 
-static void fill_info(const OnnxImport *import, const Onnx__ModelProto *model, GpudlOnnxInfo *info)
+static void fill_info(OnnxImport *import, const Onnx__ModelProto *model, GpudlOnnxInfo *info)
 {
     g_autofree gchar *name = text_or_null(model->producer_name), *version = text_or_null(model->producer_version);
 
@@ -623,6 +635,8 @@ static void fill_info(const OnnxImport *import, const Onnx__ModelProto *model, G
     info->ir_version = model->ir_version;
     info->opset = import->opset;
     info->size_chosen = import->size_chosen;
+    info->labels = g_steal_pointer(&import->labels);
+    info->notes = g_ptr_array_ref(import->notes);
     info->files = g_array_ref(import->files);
     info->reads = g_array_ref(import->reads);
     if (import->reads->len > 0)
@@ -669,6 +683,8 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     import.reads = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxRead));
     import.file_index = g_hash_table_new(g_str_hash, g_str_equal);
     import.external = gpudl_sum_new();
+    import.heads = g_ptr_array_new();
+    import.notes = g_ptr_array_new_with_free_func(g_free);
     ok = import_graph(&import, model, error);
     if (ok && info != NULL)
         fill_info(&import, model, info);
@@ -682,6 +698,10 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     g_array_unref(import.files);
     g_array_unref(import.reads);
     gpudl_sum_free(import.external);
+    g_ptr_array_unref(import.heads);
+    g_ptr_array_unref(import.notes);
+    g_clear_pointer(&import.live, g_hash_table_unref);
+    g_strfreev(import.labels);
     if (!ok)
         g_clear_pointer(&import.graph, gpudl_graph_free);
     return import.graph;

@@ -31,6 +31,8 @@ typedef struct {
     gchar *doc;
     gint64 ir_version, opset;
     GHashTable *metadata;       /* metadata_props: gchar* -> gchar* */
+    gchar **labels;             /* of classes, by a ZipMap; or NULL */
+    GPtrArray *notes;           /* gchar*: what was left out, for people; or NULL */
     GArray *files, *reads;      /* GpudlOnnxFile, GpudlOnnxRead: of external data, in order; empty without it */
     gchar external_content[33]; /* XXH3-128 of all that was read of them; "" without any */
     gboolean size_chosen;       /* the input's height or width is free in the file and came from the options */

@@ -385,6 +385,107 @@ static void test_free_size(Fixture *self, gconstpointer data)
     gpudl_model_release(model);
 }
 
+/* The heads' names, and the notes, with | between them. */
+static gchar *heads_of(GpudlModel *model)
+{
+    GString *text = g_string_new(NULL);
+    const gchar *const *notes = gpudl_model_get_notes(model);
+
+    for (guint i = 0; i < gpudl_model_get_n_heads(model); i++)
+        g_string_append_printf(text, "%s ", gpudl_model_get_head_name(model, i));
+    for (guint i = 0; notes[i] != NULL; i++)
+        g_string_append_printf(text, "|%s", notes[i]);
+    return g_string_free(text, FALSE);
+}
+
+#define SCORES "GlobalAveragePool x -> p; Flatten p -> f; "
+
+static void test_heads(Fixture *self, gconstpointer data)
+{
+    static const struct {
+        OnnxText text;
+        const gchar *says;
+    } rows[] = {
+        {{13, "x:f32:Nx3x2x4", NULL, SCORES "ArgMax f -> label {axis=1}", "label"},
+         "f |output 'label' is cut off at its scores, 'f'"},
+        {{13, "x:f32:Nx3x2x4", "k:i64:1=1", SCORES "Softmax f -> s; TopK s k -> top index; Cast index -> i {to=6}",
+          "top i"},
+         "s |output 'top' is cut off at its scores, 's'|output 'i' is cut off at its scores, 's'"},
+        {{13, "x:f32:Nx3x2x4", NULL, SCORES "Softmax f -> s; ArgMax f -> label {axis=1}", "label s"},
+         "s |output 'label' is left out beside 's'"},
+        {{13, "x:f32:Nx3x2x4", NULL, SCORES "Softmax f -> s; ZipMap.ai.onnx.ml s -> map", "map"},
+         "s |output 'map' is cut off at its scores, 's'"},
+        /* nothing to cut off */
+        {{13, "x:f32:Nx3x2x4", NULL, SCORES "Softmax f -> s", "f s"}, "f s "},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GpudlModel) model = NULL;
+        g_autofree gchar *found = NULL;
+
+        put_net(self, "net.onnx", &rows[i].text, NULL);
+        model = load(self);
+        found = heads_of(model);
+        g_assert_cmpstr(found, ==, rows[i].says);
+    }
+}
+
+/* Its names are the classes', and a net.bin keeps what was said. */
+static void test_zip_map(Fixture *self, gconstpointer data)
+{
+    static const gchar *const nodes[] = {"GlobalAveragePool x -> p", "Flatten p -> f"};
+    GByteArray *graph = g_byte_array_new(), *zip = onnx_write_node("ZipMap.ai.onnx.ml f -> map"),
+               *attribute = g_byte_array_new();
+    g_autoptr(GByteArray) bytes = NULL;
+    g_autoptr(GpudlModel) model = NULL, again = NULL;
+    g_autoptr(GError) error = NULL;
+
+    pb_string(attribute, 1, "classlabels_strings");
+    pb_string(attribute, 9, "cat");
+    pb_string(attribute, 9, "dog");
+    pb_string(attribute, 9, "owl");
+    pb_int(attribute, 20, 8);
+    pb_message(zip, 5, attribute);
+    for (guint i = 0; i < G_N_ELEMENTS(nodes); i++)
+        pb_message(graph, 1, onnx_write_node(nodes[i]));
+    pb_message(graph, 1, zip);
+    pb_string(graph, 2, "g");
+    pb_message(graph, 11, onnx_write_value_info("x:f32:Nx3x2x4"));
+    pb_message(graph, 12, onnx_write_value_info("map:f32:Nx3"));
+    bytes = onnx_write_model(13, graph);
+    self->path = g_build_filename(self->directory, "zip.onnx", NULL);
+    g_assert_true(g_file_set_contents(self->path, (const gchar *)bytes->data, bytes->len, NULL));
+    model = load(self);
+    g_assert_cmpstr(gpudl_model_get_label(model, 2), ==, "owl");
+    g_free(self->path);
+    self->path = g_build_filename(self->directory, "zip.bin", NULL);
+    g_assert_true(gpudl_model_save(model, self->path, &error));
+    g_assert_no_error(error);
+    again = load(self);
+    g_assert_cmpstr(gpudl_model_get_label(again, 2), ==, "owl");
+    g_assert_cmpstr(gpudl_model_get_notes(again)[0], ==, "output 'map' is cut off at its scores, 'f'");
+    g_assert_cmpuint(again->assumed, ==, model->assumed);
+}
+
+static void test_folder(Fixture *self, gconstpointer data)
+{
+    static const gchar *const places[] = {"onnx/model.onnx", "model.onnx"};
+
+    put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 2, \"width\": 4}"));
+    put(self, "config.json", "{\"id2label\": {\"0\": \"cat\", \"1\": \"dog\", \"2\": \"owl\"}}");
+    for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_autoptr(GpudlModel) model = NULL;
+        g_autoptr(GError) error = NULL;
+
+        put_net(self, places[i], i == 0 ? &plain : &inside, NULL);
+        model = gpudl_model_load(self->directory, NULL, NULL, &error);
+        g_assert_no_error(error);
+        g_assert_true(gpudl_model_is_read_from(model, self->path));
+        g_assert_cmpstr(gpudl_model_get_label(model, 1), ==, "dog");
+        g_assert_cmpfloat(gpudl_model_get_preproc(model)->std[0], ==, 0.25f);
+    }
+}
+
 #define ADD(name, function) g_test_add("/known/" name, Fixture, NULL, set_up, function, tear_down)
 
 int main(int argc, char **argv)
@@ -400,5 +501,8 @@ int main(int argc, char **argv)
     ADD("graph", test_graph);
     ADD("inputs", test_inputs);
     ADD("free-size", test_free_size);
+    ADD("heads", test_heads);
+    ADD("zip-map", test_zip_map);
+    ADD("folder", test_folder);
     return g_test_run();
 }

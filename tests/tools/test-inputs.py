@@ -116,6 +116,12 @@ def what_is_no_network_of_one_picture_is_told(dir):
             check(("--input-size HxW" in result.stderr) == name.startswith("free"), result.stderr)
     check_run(gpudl("convert", "--input-size=8x6", dir / "free size.onnx", "-o", dir / "sized.bin", "--backend=ref"), 0,
               "gpudl: convert: note: nothing says how ")
+    for command in ["info"], ["run"]:
+        pictures = [dir / "gray.ppm"] if command == ["run"] else []
+        check_run(gpudl(*command, "--input-size=8x6", dir / "free size.onnx", *pictures), 0,
+                  f"gpudl: {command[0]}: note: nothing says how ")
+        check_run(gpudl(*command, "--input-size=8", dir / "free size.onnx", *pictures, backend=None), 2,
+                  f"gpudl: {command[0]}: --input-size: found '8'")
     # a default is a value
     (dir / "good.onnx").write_bytes(onnxfile.model(flat + [default], [value("x", [1, 3, 8, 8]), weights[1]],
                                                    [value("y", None)]))
