@@ -67,6 +67,10 @@ static void host_release_constants(void *host)
 {
 }
 
+static void host_progress(void *host, double done, const char *what)
+{
+}
+
 /* Through the contract of the modules: networks of one picture, as they take them. */
 static GPtrArray *run_module(const gchar *name, const GpudlGraph *graph, GBytes *const *inputs, GError **error)
 {
@@ -81,7 +85,8 @@ static GPtrArray *run_module(const gchar *name, const GpudlGraph *graph, GBytes 
                             .release_constants = host_release_constants,
                             .place = host_place,
                             .log = host_log,
-                            .cancelled = host_cancelled};
+                            .cancelled = host_cancelled,
+                            .progress = host_progress};
     GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE};
     GpudlEngineInfo info = {0};
     GpudlFault fault = {0};
