@@ -286,13 +286,14 @@ int launch(GpudlClassifyKind kind, const void *logits, int64_t pitch, int rows, 
     const T *x = static_cast<const T *>(logits);
 
     if (classes <= 256 * 4)
-        classify<T, 256, 4><<<rows, 256, 0, stream>>>(kind, x, pitch, classes, scores, best);
+        gpudl_launch(classify<T, 256, 4>, rows, 256, 0, stream, kind, x, pitch, classes, scores, best);
     else if (classes <= 512 * 8)
-        classify<T, 512, 8><<<rows, 512, 0, stream>>>(kind, x, pitch, classes, scores, best);
+        gpudl_launch(classify<T, 512, 8>, rows, 512, 0, stream, kind, x, pitch, classes, scores, best);
     else if (classes <= 1024 * MOST_IN_REGISTERS)
-        classify<T, 1024, MOST_IN_REGISTERS><<<rows, 1024, 0, stream>>>(kind, x, pitch, classes, scores, best);
+        gpudl_launch(classify<T, 1024, MOST_IN_REGISTERS>, rows, 1024, 0, stream, kind, x, pitch, classes, scores,
+                     best);
     else
-        classify<T, 1024, 0><<<rows, 1024, 0, stream>>>(kind, x, pitch, classes, scores, best);
+        gpudl_launch(classify<T, 1024, 0>, rows, 1024, 0, stream, kind, x, pitch, classes, scores, best);
     return (int)cudaGetLastError();
 }
 

@@ -97,7 +97,7 @@ template <class T> int launch(Problem<T> &p, const GpudlWindow *window, cudaStre
     if (warps == 0)
         return GPUDL_KERNEL_OK;
     warps = gpudl_divide_up(warps, 8);
-    conv<T, KERNELS><<<(unsigned)(warps < 1 << 20 ? warps : 1 << 20), 256, 0, stream>>>(p);
+    gpudl_launch(conv<T, KERNELS>, (unsigned)(warps < 1 << 20 ? warps : 1 << 20), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
 

@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
+#include "kernels/device.cuh"
 #include "types.h"
 
 /** Largest extent of a grid in y and z; kernels step through what is beyond. */

@@ -106,30 +106,19 @@ template <int V> int launch_any(const Problem &p, cudaStream_t stream)
 
     if (gpudl_divide_up(wide, bx) > INT32_MAX)
         return GPUDL_KERNEL_SHAPE;
-    any_window<V><<<grid, dim3(bx, by), 0, stream>>>(p);
+    gpudl_launch(any_window<V>, grid, dim3(bx, by), 0, stream, p);
     return (int)cudaGetLastError();
 }
 
 /* sum += a (16 pixels of 8 channels at two taps) times diagonals of weights; LAST: of the first tap alone */
 template <bool LAST>
-__device__ __forceinline__ void multiply(float sum[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
-                                         unsigned b1)
+__device__ __forceinline__ void multiply(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
+                                         unsigned b0, unsigned b1)
 {
-#if __CUDA_ARCH__ >= 800
-    if (!LAST) {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-            : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-        return;
-    }
-#endif
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a0), "r"(a1), "r"(b0));
-    if (!LAST)
-        asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
-            : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-            : "r"(a2), "r"(a3), "r"(b1));
+    if (LAST)
+        gpudl_mma_k8(sum, a0, a1, b0);
+    else
+        gpudl_mma_k16(sum, a0, a1, a2, a3, b0, b1);
 }
 
 struct Vector {
@@ -355,14 +344,14 @@ template <int K, int STRIDE, int PAIRS, int BLOCKS> int launch_square(const Prob
 
     if constexpr (PAIRS == 0) {
         if (clamp)
-            large_square<K, STRIDE, true, BLOCKS><<<blocks, THREADS, 0, stream>>>(p, strips);
+            gpudl_launch(large_square<K, STRIDE, true, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
         else
-            large_square<K, STRIDE, false, BLOCKS><<<blocks, THREADS, 0, stream>>>(p, strips);
+            gpudl_launch(large_square<K, STRIDE, false, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
     } else {
         if (clamp)
-            square<K, STRIDE, PAIRS, true, BLOCKS><<<blocks, THREADS, 0, stream>>>(p, strips);
+            gpudl_launch(square<K, STRIDE, PAIRS, true, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
         else
-            square<K, STRIDE, PAIRS, false, BLOCKS><<<blocks, THREADS, 0, stream>>>(p, strips);
+            gpudl_launch(square<K, STRIDE, PAIRS, false, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
     }
     return (int)cudaGetLastError();
 }

@@ -285,7 +285,7 @@ template <Form FORM, int V> int launch(Problem &p, uint32_t elements, cudaStream
     p.vectors = elements / V;
     const int64_t blocks = gpudl_divide_up(p.vectors, 256);
 
-    elementwise<FORM, V><<<(unsigned)(blocks < 132 * 64 ? blocks : 132 * 64), 256, 0, stream>>>(p);
+    gpudl_launch(elementwise<FORM, V>, (unsigned)(blocks < 132 * 64 ? blocks : 132 * 64), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
 

@@ -63,7 +63,7 @@ template <typename Values> int launch(const Problem &p, cudaStream_t stream)
 {
     const int64_t blocks = gpudl_divide_up(p.pixels * (p.channels / Values::N), 256);
 
-    lrn<Values><<<(unsigned)(blocks < 132 * 64 ? blocks : 132 * 64), 256, 0, stream>>>(p);
+    gpudl_launch(lrn<Values>, (unsigned)(blocks < 132 * 64 ? blocks : 132 * 64), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
 

@@ -178,12 +178,12 @@ extern "C" int gpudl_matmul_cuda(const GpudlShape *shape, int32_t k, const Gpudl
     p.act = params->act;
     if (integers) {
         p.tiles = (uint32_t)gpudl_shape_elements(shape);
-        multiply_integers<<<gpudl_blocks(p.tiles), 256, 0, stream>>>(p);
+        gpudl_launch(multiply_integers, gpudl_blocks(p.tiles), 256, 0, stream, p);
     } else {
         p.tiles = p.batch.elements * (uint32_t)gpudl_divide_up(p.m, TILE) * (uint32_t)gpudl_divide_up(p.n, TILE);
         const unsigned blocks = p.tiles < 1u << 20 ? p.tiles : 1u << 20;
 
-        multiply<<<blocks, 256, 0, stream>>>(p);
+        gpudl_launch(multiply, blocks, 256, 0, stream, p);
     }
     return (int)cudaGetLastError();
 }

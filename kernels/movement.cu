@@ -224,7 +224,7 @@ template <typename T> __global__ void __launch_bounds__(256) gather(const __grid
 
 #define LAUNCH(kernel_, type_)                                                                                         \
     do {                                                                                                               \
-        kernel_<type_><<<gpudl_blocks(p.places.elements), 256, 0, stream>>>(p);                                        \
+        gpudl_launch(kernel_<type_>, gpudl_blocks(p.places.elements), 256, 0, stream, p);                              \
         return (int)cudaGetLastError();                                                                                \
     } while (0)
 #define LAUNCH_UNITS(kernel_, bytes_)                                                                                  \

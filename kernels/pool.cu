@@ -201,7 +201,7 @@ int launch(const Problem &p, cudaStream_t stream)
 
     if (gpudl_divide_up(wide, bx) > INT32_MAX)
         return GPUDL_KERNEL_SHAPE;
-    pool<KIND, VECTOR, K, STRIDE, COLUMNS><<<grid, dim3(bx, by), 0, stream>>>(p);
+    gpudl_launch(pool<KIND, VECTOR, K, STRIDE, COLUMNS>, grid, dim3(bx, by), 0, stream, p);
     return (int)cudaGetLastError();
 }
 
@@ -331,8 +331,8 @@ int launch_lanes(const void *x, const GpudlNhwc &xs, void *y, int64_t y_pitch, c
     /* four pixels a thread, all on their way at once */
     while (threads < MOST_THREADS && (int64_t)threads / LANES * 4 < pixels)
         threads *= 2;
-    global_pool<KIND, VECTOR, LANES>
-        <<<grid, threads, 0, stream>>>(static_cast<const Element *>(x), xs, static_cast<Element *>(y), y_pitch);
+    gpudl_launch(global_pool<KIND, VECTOR, LANES>, grid, threads, 0, stream, static_cast<const Element *>(x), xs,
+                 static_cast<Element *>(y), y_pitch);
     return (int)cudaGetLastError();
 }
 

@@ -60,19 +60,6 @@ __device__ __forceinline__ int place(int i)
     return i + (i >> 5);
 }
 
-/* sum + w[0] * b[0] + w[1] * b[1], or b[2], b[3]: 16-bit signed weights, bytes */
-__device__ __forceinline__ int dot_low(unsigned w, unsigned b, int sum)
-{
-    asm("dp2a.lo.s32.u32 %0, %1, %2, %0;" : "+r"(sum) : "r"(w), "r"(b));
-    return sum;
-}
-
-__device__ __forceinline__ int dot_high(unsigned w, unsigned b, int sum)
-{
-    asm("dp2a.hi.s32.u32 %0, %1, %2, %0;" : "+r"(sum) : "r"(w), "r"(b));
-    return sum;
-}
-
 template <int ROWS> struct Sums {
     int high[ROWS][UNIT], low[ROWS][UNIT];
 
@@ -93,10 +80,10 @@ template <int ROWS> struct Sums {
                 continue; /* the same for the whole block: this row's window has not begun, or is over */
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                high[r][2 * i] = dot_low(w.x, v[i], high[r][2 * i]);
-                low[r][2 * i] = dot_low(w.y, v[i], low[r][2 * i]);
-                high[r][2 * i + 1] = dot_high(w.x, v[i], high[r][2 * i + 1]);
-                low[r][2 * i + 1] = dot_high(w.y, v[i], low[r][2 * i + 1]);
+                high[r][2 * i] = gpudl_dot_low(w.x, v[i], high[r][2 * i]);
+                low[r][2 * i] = gpudl_dot_low(w.y, v[i], low[r][2 * i]);
+                high[r][2 * i + 1] = gpudl_dot_high(w.x, v[i], high[r][2 * i + 1]);
+                low[r][2 * i + 1] = gpudl_dot_high(w.y, v[i], low[r][2 * i + 1]);
             }
         }
     }
@@ -586,13 +573,13 @@ extern "C" int gpudl_preproc_cuda(const GpudlPreprocJob *jobs, int32_t count, in
         constexpr int ROWS = 2, THREADS = 256;
         const int tiles = (int)gpudl_divide_up(width, THREADS), tile = (int)gpudl_divide_up(width, tiles);
 
-        preproc<ROWS, THREADS, 3>
-            <<<dim3(tiles, (unsigned)gpudl_divide_up(height, ROWS), count), THREADS, 0, stream>>>(jobs, output, tile);
+        gpudl_launch(preproc<ROWS, THREADS, 3>, dim3(tiles, (unsigned)gpudl_divide_up(height, ROWS), count), THREADS, 0,
+                     stream, jobs, output, tile);
     } else {
         constexpr int THREADS = 512;
         const int tiles = (int)gpudl_divide_up(width, 256), tile = (int)gpudl_divide_up(width, tiles);
 
-        preproc<1, THREADS, 2><<<dim3(tiles, height, count), THREADS, 0, stream>>>(jobs, output, tile);
+        gpudl_launch(preproc<1, THREADS, 2>, dim3(tiles, height, count), THREADS, 0, stream, jobs, output, tile);
     }
     return (int)cudaGetLastError();
 }

@@ -108,9 +108,9 @@ template <GpudlReduceKind KIND> int launch(const Problem &p, cudaStream_t stream
     const unsigned grid = (unsigned)(blocks < 1 << 16 ? blocks : 1 << 16);
 
     if (warps)
-        reduce<KIND, 32><<<grid, 256, 0, stream>>>(p);
+        gpudl_launch(reduce<KIND, 32>, grid, 256, 0, stream, p);
     else
-        reduce<KIND, 1><<<grid, 256, 0, stream>>>(p);
+        gpudl_launch(reduce<KIND, 1>, grid, 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
 

@@ -90,8 +90,8 @@ extern "C" int gpudl_softmax_cuda(GpudlSoftmaxKind kind, const GpudlShape *shape
     const int64_t inner = p.within.strides[0][p.within.rank - 1], outer = p.groups.strides[0][p.groups.rank - 1];
 
     if (p.within.elements >= 32 && (p.groups.elements < 4096 || p.groups.elements == 1 || inner <= outer))
-        softmax<32><<<gpudl_blocks((int64_t)p.groups.elements * 32), 256, 0, stream>>>(p);
+        gpudl_launch(softmax<32>, gpudl_blocks((int64_t)p.groups.elements * 32), 256, 0, stream, p);
     else
-        softmax<1><<<gpudl_blocks(p.groups.elements), 256, 0, stream>>>(p);
+        gpudl_launch(softmax<1>, gpudl_blocks(p.groups.elements), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }

@@ -369,7 +369,7 @@ extern "C" int gpudl_typed_unary_cuda(GpudlUnaryOp op, const GpudlAct *act, cons
     if (status != GPUDL_KERNEL_OK || p.places.elements == 0)
         return status;
     p.op = op;
-    unary<<<gpudl_blocks(p.places.elements), 256, 0, stream>>>(p);
+    gpudl_launch(unary, gpudl_blocks(p.places.elements), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
 
@@ -412,11 +412,11 @@ extern "C" int gpudl_typed_binary_cuda(GpudlBinaryOp op, const GpudlAct *act, co
     if (a_float != b_float && p.act.kind != GPUDL_ACT_NONE)
         return GPUDL_KERNEL_DTYPE;
     if (a_float && b_float)
-        binary<FLOATS><<<gpudl_blocks(p.places.elements), 256, 0, stream>>>(p);
+        gpudl_launch(binary<FLOATS>, gpudl_blocks(p.places.elements), 256, 0, stream, p);
     else if (a_float || b_float)
-        binary<DOUBLE><<<gpudl_blocks(p.places.elements), 256, 0, stream>>>(p);
+        gpudl_launch(binary<DOUBLE>, gpudl_blocks(p.places.elements), 256, 0, stream, p);
     else
-        binary<INTEGERS><<<gpudl_blocks(p.places.elements), 256, 0, stream>>>(p);
+        gpudl_launch(binary<INTEGERS>, gpudl_blocks(p.places.elements), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
 
@@ -439,19 +439,19 @@ extern "C" int gpudl_where_cuda(const GpudlShape *shape, const GpudlStrided *con
 
     switch (same ? gpudl_dtype_size(y->dtype) : 16) {
     case 1:
-        where<uint8_t><<<blocks, 256, 0, stream>>>(p);
+        gpudl_launch(where<uint8_t>, blocks, 256, 0, stream, p);
         break;
     case 2:
-        where<uint16_t><<<blocks, 256, 0, stream>>>(p);
+        gpudl_launch(where<uint16_t>, blocks, 256, 0, stream, p);
         break;
     case 4:
-        where<uint32_t><<<blocks, 256, 0, stream>>>(p);
+        gpudl_launch(where<uint32_t>, blocks, 256, 0, stream, p);
         break;
     case 8:
-        where<uint64_t><<<blocks, 256, 0, stream>>>(p);
+        gpudl_launch(where<uint64_t>, blocks, 256, 0, stream, p);
         break;
     case 16:
-        where_floats<<<blocks, 256, 0, stream>>>(p);
+        gpudl_launch(where_floats, blocks, 256, 0, stream, p);
         break;
     default:
         return GPUDL_KERNEL_DTYPE;
@@ -472,7 +472,7 @@ extern "C" int gpudl_cast_cuda(const GpudlShape *shape, const GpudlStrided *x, c
     status = begin(&p, shape, operands);
     if (status != GPUDL_KERNEL_OK || p.places.elements == 0)
         return status;
-    cast<<<gpudl_blocks(p.places.elements), 256, 0, stream>>>(p);
+    gpudl_launch(cast, gpudl_blocks(p.places.elements), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
 
@@ -519,6 +519,6 @@ extern "C" int gpudl_typed_reduce_cuda(int32_t kind, const GpudlShape *shape, co
         p.inner.dims[d] = (uint32_t)inner_shape.dims[d];
         p.inner.strides[0][d] = x_inner.strides[d];
     }
-    reduce<<<gpudl_blocks(p.places.elements), 256, 0, stream>>>(p);
+    gpudl_launch(reduce, gpudl_blocks(p.places.elements), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }

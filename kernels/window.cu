@@ -339,7 +339,7 @@ extern "C" int gpudl_window_conv_cuda(const GpudlShape *x_shape, const GpudlStri
     p.group_k = p.w.dims[0] / group;
     if (p.elements == 0)
         return GPUDL_KERNEL_OK;
-    convolve<<<gpudl_blocks(p.elements), 256, 0, stream>>>(p);
+    gpudl_launch(convolve, gpudl_blocks(p.elements), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
 
@@ -360,9 +360,9 @@ extern "C" int gpudl_window_pool_cuda(GpudlPoolKind kind, const GpudlShape *x_sh
         return status;
     p.kind = kind;
     if (floats)
-        pool<<<gpudl_blocks(p.elements), 256, 0, stream>>>(p);
+        gpudl_launch(pool, gpudl_blocks(p.elements), 256, 0, stream, p);
     else
-        pool_integers<<<gpudl_blocks(p.elements), 256, 0, stream>>>(p);
+        gpudl_launch(pool_integers, gpudl_blocks(p.elements), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
 
@@ -383,8 +383,8 @@ extern "C" int gpudl_window_indices_cuda(const GpudlShape *x_shape, const GpudlS
         return status;
     p.column_major = column_major;
     if (floats)
-        find_maxima<true><<<gpudl_blocks(p.elements), 256, 0, stream>>>(p);
+        gpudl_launch(find_maxima<true>, gpudl_blocks(p.elements), 256, 0, stream, p);
     else
-        find_maxima<false><<<gpudl_blocks(p.elements), 256, 0, stream>>>(p);
+        gpudl_launch(find_maxima<false>, gpudl_blocks(p.elements), 256, 0, stream, p);
     return (int)cudaGetLastError();
 }
