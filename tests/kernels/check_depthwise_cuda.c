@@ -209,7 +209,7 @@ static void test_batches(void)
         int k, stride, pictures;
     } cases[] = {{3, 1, 5}, {3, 1, 11}, {3, 1, 40}, {3, 2, 20}, {3, 2, 39}, {5, 1, 5}, {5, 2, 20}, {7, 1, 5}};
 
-    for (int number = 0; number < (int)(sizeof(cases) / sizeof(*cases)); number++) {
+    for (int number = 0; number < device_cases((int)(sizeof(cases) / sizeof(*cases))); number++) {
         const int k = cases[number].k, stride = cases[number].stride;
         Problem p = {.xs = {cases[number].pictures, 57, 59, 64, 64}, .act = {GPUDL_ACT_CLIP, 0, 6}};
 

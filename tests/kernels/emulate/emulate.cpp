@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "emulate.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cuda_runtime_api.h"
+#include "fiber.h"
+
+#define MOST_THREADS 1024
+#define STACK_BYTES ((size_t)256 << 10)
+#define MOST_SHARED (227 << 10)
+
+enum State { NEW, READY, AT_BARRIER, IN_WARP, OVER };
+
+struct Thread {
+    Fiber fiber;
+    uint8_t *stack;
+    State state;
+    dim3 index;
+    /* IN_WARP */
+    unsigned mask;
+    void (*exchange)(GpudlEmulateLane *, unsigned);
+    void *data;
+};
+
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+static struct {
+    Thread threads[MOST_THREADS];
+    Fiber scheduler;
+    int n, at; /* of the block; the one that runs */
+    const std::function<void()> *run;
+    uint8_t *stacks, *shared;
+    uint8_t *unused[MOST_THREADS]; /* stacks: the one that was in use last is on top, and in the cache */
+    int n_unused;
+    size_t shared_bytes;
+    cudaError_t error;
+} self;
+
+extern "C" cudaError_t cudaGetLastError(void)
+{
+    const cudaError_t error = self.error;
+
+    self.error = cudaSuccess;
+    return error;
+}
+
+void gpudl_emulate_fail(const char *format, ...)
+{
+    va_list args;
+
+    printf("Bail out! block (%u, %u, %u), thread (%u, %u, %u): ", blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x,
+           threadIdx.y, threadIdx.z);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+    fflush(stdout);
+    _Exit(1);
+}
+
+void gpudl_emulate_aligned(const void *p, size_t alignment)
+{
+    if ((uintptr_t)p % alignment != 0)
+        gpudl_emulate_fail("%zu bytes at %p, which is not a multiple of that", alignment, p);
+}
+
+void *gpudl_emulate_shared()
+{
+    if (self.shared == nullptr)
+        gpudl_emulate_fail("dynamic shared memory, of which the launch asked for none");
+    return self.shared;
+}
+
+int gpudl_emulate_lane()
+{
+    return self.at % 32;
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+
+static void wait_as(State state)
+{
+    Thread *thread = &self.threads[self.at];
+
+    thread->state = state;
+    fiber_switch(&thread->fiber, &self.scheduler, false);
+}
+
+void gpudl_emulate_barrier()
+{
+    wait_as(AT_BARRIER);
+}
+
+void gpudl_emulate_warp(unsigned mask, void (*exchange)(GpudlEmulateLane *, unsigned), void *data)
+{
+    Thread *warp = &self.threads[self.at / 32 * 32], *mine = &self.threads[self.at];
+    GpudlEmulateLane lanes[32] = {};
+
+    if ((mask >> self.at % 32 & 1) == 0)
+        gpudl_emulate_fail("it waits for lanes %08x, of which it is none", mask);
+    mine->mask = mask;
+    mine->exchange = exchange;
+    mine->data = data;
+    for (int i = 0; i < 32; i++) {
+        const bool is_there = self.at / 32 * 32 + i < self.n;
+
+        if ((mask >> i & 1) == 0 || &warp[i] == mine)
+            continue;
+        if (!is_there || warp[i].state == OVER)
+            gpudl_emulate_fail("it waits for lane %d of its warp, which %s", i, is_there ? "has ended" : "is none");
+        if (warp[i].state != IN_WARP) {
+            wait_as(IN_WARP);
+            return;
+        }
+        if (warp[i].mask != mask || warp[i].exchange != exchange)
+            gpudl_emulate_fail("it waits for lane %d, which waits for lanes %08x in another instruction", i,
+                               warp[i].mask);
+    }
+    for (int i = 0; i < 32; i++)
+        if (mask >> i & 1)
+            lanes[i].data = warp[i].data;
+    exchange(lanes, mask);
+    for (int i = 0; i < 32; i++)
+        if (mask >> i & 1)
+            warp[i].state = READY;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+
+static void run_fiber()
+{
+    fiber_entered();
+    (*self.run)();
+    self.threads[self.at].state = OVER;
+    self.unused[self.n_unused++] = self.threads[self.at].stack;
+    fiber_switch(&self.threads[self.at].fiber, &self.scheduler, true);
+}
+
+static void resume(int i)
+{
+    Thread *thread = &self.threads[i];
+
+    self.at = i;
+    threadIdx = thread->index;
+    if (thread->state == NEW) {
+        thread->stack = self.unused[--self.n_unused];
+        fiber_begin(&thread->fiber, thread->stack, STACK_BYTES, run_fiber);
+    }
+    thread->state = READY;
+    fiber_switch(&self.scheduler, &thread->fiber, false);
+}
+
+static void run_block()
+{
+    int over = 0;
+
+    for (int i = 0; i < self.n; i++) {
+        self.threads[i].state = NEW;
+        self.threads[i].index = dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y);
+    }
+    while (over < self.n) {
+        int at_barrier = 0, ran = 0;
+
+        over = 0;
+        for (int i = 0; i < self.n; i++) {
+            if (self.threads[i].state == NEW || self.threads[i].state == READY) {
+                resume(i);
+                ran++;
+            }
+            at_barrier += self.threads[i].state == AT_BARRIER;
+            over += self.threads[i].state == OVER;
+        }
+        if (over == self.n || ran > 0)
+            continue;
+        if (at_barrier == 0 || at_barrier + over < self.n) {
+            for (int i = 0; i < self.n; i++)
+                if (self.threads[i].state == IN_WARP) {
+                    threadIdx = self.threads[i].index;
+                    gpudl_emulate_fail("it waits for lanes %08x of its warp, of which some wait at a barrier",
+                                       self.threads[i].mask);
+                }
+        }
+        if (over > 0)
+            gpudl_emulate_fail("%d threads wait at a barrier, %d have ended", at_barrier, over);
+        for (int i = 0; i < self.n; i++)
+            self.threads[i].state = READY;
+    }
+}
+
+void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread)
+{
+    const uint64_t threads = (uint64_t)block.x * block.y * block.z;
+
+    if (threads < 1 || threads > MOST_THREADS || grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > INT32_MAX ||
+        grid.y > 65535 || grid.z > 65535 || block.z > 64) {
+        self.error = cudaErrorInvalidConfiguration;
+        return;
+    }
+    if (shared > MOST_SHARED) {
+        self.error = cudaErrorInvalidValue;
+        return;
+    }
+    if (self.stacks == nullptr) {
+        void *stacks = mmap(nullptr, MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (stacks == MAP_FAILED)
+            gpudl_emulate_fail("no memory for the threads of a block");
+        self.stacks = (uint8_t *)stacks;
+        while (self.n_unused < MOST_THREADS) {
+            self.unused[self.n_unused] = self.stacks + self.n_unused * STACK_BYTES;
+            self.n_unused++;
+        }
+    }
+    self.n = (int)threads;
+    self.run = &thread;
+    gridDim = grid;
+    blockDim = block;
+    if (shared > 0 && cudaMalloc((void **)&self.shared, shared) != cudaSuccess)
+        gpudl_emulate_fail("no memory for %zu bytes of shared memory", shared);
+    for (uint64_t i = 0; i < (uint64_t)grid.x * grid.y * grid.z; i++) {
+        blockIdx = dim3((unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y), (unsigned)(i / grid.x / grid.y));
+        if (shared > 0)
+            memset(self.shared, 0xff, shared);
+        run_block();
+    }
+    cudaFree(self.shared);
+    self.shared = nullptr;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Runs CUDA kernels on this processor, for their checks: blocks one after another, the threads of a block as fibers
+ * that run in turn, each until it waits for others. kernels/ is compiled as C++17 with include/ found first.
+ *
+ * What such a run shows: arithmetic and addresses for all sizes, tails and alignments; writes beside an output; under
+ * AddressSanitizer and UndefinedBehaviorSanitizer reads beyond memory and vectors at odd addresses; barriers that not
+ * all threads come to; lanes that wait for others of their warp in vain; most barriers that are missing, since a thread
+ * runs far ahead of those behind it. What it can't show: races of threads that happen to run in the right order here,
+ * memory ordering, how the tensor cores round their sums, registers, speed, or anything about launches in streams.
+ */
+#ifndef GPUDL_EMULATE_H
+#define GPUDL_EMULATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <functional>
+
+struct dim3 {
+    unsigned x, y, z;
+
+    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_)
+    {
+    }
+};
+
+/** Of the thread that runs. */
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+/** Runs thread for each thread of a grid; shared: bytes of dynamic shared memory. What a launch refuses is what
+ * cudaGetLastError() returns then. */
+void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);
+
+/** The block's dynamic shared memory: NaN when the block begins. */
+void *gpudl_emulate_shared();
+
+/** Of the warp. */
+int gpudl_emulate_lane();
+
+/** __syncthreads() */
+void gpudl_emulate_barrier();
+
+typedef struct {
+    void *data;
+} GpudlEmulateLane;
+
+/** Waits until all lanes of mask are here with the same mask and exchange, which the last one calls with everybody's
+ * data. */
+void gpudl_emulate_warp(unsigned mask, void (*exchange)(GpudlEmulateLane *lanes, unsigned mask), void *data);
+
+/** Fails if p is not a multiple of alignment, as such an access does on a device. */
+void gpudl_emulate_aligned(const void *p, size_t alignment);
+
+/** Says which thread of which block did what, and ends the process. */
+[[noreturn]] void gpudl_emulate_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The twin of kernels/device.cuh: found first where kernels are built for this processor. */
+#ifndef GPUDL_EMULATE_DEVICE_CUH
+#define GPUDL_EMULATE_DEVICE_CUH
+
+#include "cuda_fp16.h"
+
+template <class... Parameters, class... Arguments>
+static inline void gpudl_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared, cudaStream_t,
+                                const Arguments &...arguments)
+{
+    gpudl_emulate_grid(grid, block, shared, [&] { kernel(arguments...); });
+}
+
+static inline int gpudl_dot_low(unsigned w, unsigned b, int sum)
+{
+    return sum + (int16_t)(w & 0xffff) * (int)(b & 0xff) + (int16_t)(w >> 16) * (int)(b >> 8 & 0xff);
+}
+
+static inline int gpudl_dot_high(unsigned w, unsigned b, int sum)
+{
+    return gpudl_dot_low(w, b >> 16, sum);
+}
+
+/* ---- products of a warp --------------------------------------------------------------------------------------------
+ * Lane 4 * g + t holds, of a: rows g and g + 8, words t; of b: columns g, words t; of the sum: columns 2 * t and the
+ * next. A word is two neighbours along the sum. Registers beyond the first two rows' are 4 words further. */
+
+struct GpudlEmulateHalfs {
+    static constexpr int PER_WORD = 2;
+    static float get(unsigned word, int i)
+    {
+        return gpudl_f16_to_f32((uint16_t)(word >> 16 * i));
+    }
+};
+
+template <class TYPE, int WORDS> struct GpudlEmulateMma {
+    float *sum;
+    unsigned a[WORDS / 2], b[WORDS / 4]; /* WORDS of a row, four of them in a register of four lanes */
+
+    /* a row's or column's values, as float32 */
+    static void spread(const unsigned *word, float *to)
+    {
+        for (int i = 0; i < TYPE::PER_WORD; i++)
+            to[i] = TYPE::get(*word, i);
+    }
+    static void multiply(GpudlEmulateLane *lanes, unsigned mask)
+    {
+        constexpr int K = WORDS * TYPE::PER_WORD;
+        float a[16][K], b[8][K];
+
+        if (mask != 0xffffffff)
+            gpudl_emulate_fail("a product of matrices by lanes %08x only", mask);
+        for (int i = 0; i < 32; i++) {
+            const GpudlEmulateMma *from = static_cast<GpudlEmulateMma *>(lanes[i].data);
+
+            for (int part = 0; part < WORDS / 4; part++) {
+                const int k = (4 * part + i % 4) * TYPE::PER_WORD;
+
+                spread(&from->a[2 * part], &a[i / 4][k]);
+                spread(&from->a[2 * part + 1], &a[i / 4 + 8][k]);
+                spread(&from->b[part], &b[i / 4][k]);
+            }
+        }
+        for (int i = 0; i < 32; i++)
+            for (int e = 0; e < 4; e++) {
+                const float *row = a[i / 4 + e / 2 * 8], *column = b[i % 4 * 2 + e % 2];
+                float sum = 0;
+
+                for (int k = 0; k < K; k++)
+                    sum += row[k] * column[k];
+                static_cast<GpudlEmulateMma *>(lanes[i].data)->sum[e] += sum;
+            }
+    }
+};
+
+static inline void gpudl_mma_k8(float (&sum)[4], unsigned a0, unsigned a1, unsigned b0)
+{
+    GpudlEmulateMma<GpudlEmulateHalfs, 4> mine = {sum, {a0, a1}, {b0}};
+
+    gpudl_emulate_warp(0xffffffff, mine.multiply, &mine);
+}
+
+static inline void gpudl_mma_k16(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
+                                 unsigned b1)
+{
+    GpudlEmulateMma<GpudlEmulateHalfs, 8> mine = {sum, {a0, a1, a2, a3}, {b0, b1}};
+
+    gpudl_emulate_warp(0xffffffff, mine.multiply, &mine);
+}
+
+#endif
