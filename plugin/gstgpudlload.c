@@ -116,11 +116,14 @@ open_net (GstGpudlInfer * self, GstGpudlNet * net, const gchar * location,
   const gboolean is_auto = self->used.backend == GST_GPUDL_BACKEND_AUTO;
   const guint depth = self->used.async_depth;
   GpudlSessionConfig config = { 0, };
+  GpudlImportOptions options;
   GError *failure = NULL;
 
+  if (!gst_gpudl_settings_get_import (&self->used, &options, error))
+    return FALSE;
   gst_gpudl_settings_get_config (&self->used, &config);
   config.device = device;
-  if (gst_gpudl_net_open (net, location, &config, depth, &failure))
+  if (gst_gpudl_net_open (net, location, &options, &config, depth, &failure))
     return TRUE;
   if (!is_auto || device == NULL
       || !g_error_matches (failure, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED)) {
@@ -129,7 +132,7 @@ open_net (GstGpudlInfer * self, GstGpudlNet * net, const gchar * location,
   }
   g_error_free (failure);
   config.device = NULL;
-  return gst_gpudl_net_open (net, location, &config, depth, error);
+  return gst_gpudl_net_open (net, location, &options, &config, depth, error);
 }
 
 /* Warns of what nothing says: neither the model's file nor a property. */

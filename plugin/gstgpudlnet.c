@@ -64,9 +64,11 @@ net_open (GstGpudlNet * net, GpudlModel * model, const gchar * location,
 
 gboolean
 gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
-    const GpudlSessionConfig * config, guint depth, GError ** error)
+    const GpudlImportOptions * options, const GpudlSessionConfig * config,
+    guint depth, GError ** error)
 {
-  g_autoptr (GpudlModel) model = gpudl_model_load (location, NULL, NULL, error);
+  g_autoptr (GpudlModel) model = gpudl_model_load (location, options, NULL,
+      error);
 
   return model != NULL && net_open (net, model, location,
       gpudl_model_get_name (model), config, depth, error);

@@ -10,6 +10,7 @@
 #include <gst/gst.h>
 
 #include "engine/gpudl.h"
+#include "models/gpudl-import.h"
 
 G_BEGIN_DECLS
 
@@ -31,13 +32,15 @@ typedef struct
  * gst_gpudl_net_open:
  * @net: (out): zeroed; after a failure still so
  * @location: model file
+ * @options: what the file may leave open
  * @depth: async-depth, 0 for the backend's own
  *
  * Loads the model and acquires a session, which may be one that other elements
  * have. Blocks. Errors: gpudl_model_load()'s and gpudl_session_acquire()'s.
  */
 gboolean gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
-    const GpudlSessionConfig * config, guint depth, GError ** error);
+    const GpudlImportOptions * options, const GpudlSessionConfig * config,
+    guint depth, GError ** error);
 
 /**
  * gst_gpudl_net_move:

@@ -115,6 +115,34 @@ gst_gpudl_settings_get_config (const GstGpudlSettings * settings,
   config->cuda_device_id = settings->cuda_device_id;
 }
 
+gboolean
+gst_gpudl_settings_get_import (const GstGpudlSettings * settings,
+    GpudlImportOptions * options, GError ** error)
+{
+  const gchar *size = settings->input_size;
+  guint64 height = 0, width = 0;
+  gchar *end = NULL;
+
+  memset (options, 0, sizeof (*options));
+  options->struct_size = sizeof (*options);
+  if (size == NULL || *size == '\0')
+    return TRUE;
+  if (g_ascii_isdigit (size[0]))
+    height = g_ascii_strtoull (size, &end, 10);
+  if (end != NULL && *end == 'x' && g_ascii_isdigit (end[1]))
+    width = g_ascii_strtoull (end + 1, &end, 10);
+  if (end == NULL || *end != '\0' || height < 1 || height > G_MAXINT
+      || width < 1 || width > G_MAXINT) {
+    g_set_error (error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+        "property 'input-size' is '%s', expected HEIGHTxWIDTH, e.g. 224x224",
+        size);
+    return FALSE;
+  }
+  options->input_height = height;
+  options->input_width = width;
+  return TRUE;
+}
+
 void
 gst_gpudl_settings_init (GstGpudlSettings * settings)
 {
@@ -132,6 +160,7 @@ gst_gpudl_settings_clear (GstGpudlSettings * settings)
   g_clear_pointer (&settings->model, g_free);
   g_clear_pointer (&settings->labels_file, g_free);
   g_clear_pointer (&settings->cache_dir, g_free);
+  g_clear_pointer (&settings->input_size, g_free);
   g_clear_pointer (&settings->mean, g_array_unref);
   g_clear_pointer (&settings->std, g_array_unref);
 }
@@ -145,6 +174,7 @@ gst_gpudl_settings_copy (GstGpudlSettings * copy,
   copy->model = g_strdup (settings->model);
   copy->labels_file = g_strdup (settings->labels_file);
   copy->cache_dir = g_strdup (settings->cache_dir);
+  copy->input_size = g_strdup (settings->input_size);
   copy->mean = g_array_copy (settings->mean);
   copy->std = g_array_copy (settings->std);
 }
@@ -158,6 +188,10 @@ install_ready (GObjectClass * klass)
   g_object_class_install_property (klass, GST_GPUDL_PROP_MODEL,
       g_param_spec_string ("model", "Model",
           "Model file: net.bin or .onnx (told apart by content)", NULL, flags));
+  g_object_class_install_property (klass, GST_GPUDL_PROP_INPUT_SIZE,
+      g_param_spec_string ("input-size", "Input size",
+          "Height x width, e.g. 224x224, of the input of a model that leaves "
+          "them free (unset = the model's)", NULL, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_BACKEND,
       g_param_spec_enum ("backend", "Backend",
           "What computes; a backend asked for by name is that one or an error",
@@ -334,6 +368,10 @@ gst_gpudl_settings_set (GstGpudlSettings * settings, guint prop_id,
       g_free (settings->model);
       settings->model = g_value_dup_string (value);
       break;
+    case GST_GPUDL_PROP_INPUT_SIZE:
+      g_free (settings->input_size);
+      settings->input_size = g_value_dup_string (value);
+      break;
     case GST_GPUDL_PROP_LABELS_FILE:
       g_free (settings->labels_file);
       settings->labels_file = g_value_dup_string (value);
@@ -424,6 +462,9 @@ gst_gpudl_settings_get (const GstGpudlSettings * settings, guint prop_id,
   switch (prop_id) {
     case GST_GPUDL_PROP_MODEL:
       g_value_set_string (value, settings->model);
+      break;
+    case GST_GPUDL_PROP_INPUT_SIZE:
+      g_value_set_string (value, settings->input_size);
       break;
     case GST_GPUDL_PROP_LABELS_FILE:
       g_value_set_string (value, settings->labels_file);

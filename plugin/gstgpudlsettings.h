@@ -9,6 +9,7 @@
 #include <gst/gst.h>
 
 #include "engine/gpudl.h"
+#include "models/gpudl-import.h"
 
 G_BEGIN_DECLS
 
@@ -84,7 +85,8 @@ enum
   GST_GPUDL_PROP_MEMORY_LIMIT,
   GST_GPUDL_PROP_DETERMINISTIC,
   GST_GPUDL_PROP_POST_MESSAGES,
-  GST_GPUDL_PROP_LAST_SETTING = GST_GPUDL_PROP_POST_MESSAGES
+  GST_GPUDL_PROP_INPUT_SIZE,
+  GST_GPUDL_PROP_LAST_SETTING = GST_GPUDL_PROP_INPUT_SIZE
 };
 
 /** Values as the application gave them; the owner guards them by its object
@@ -112,6 +114,7 @@ typedef struct
   gint cuda_device_id;          /* -1: any */
   GstGpudlAutotune autotune;
   gchar *cache_dir;
+  gchar *input_size;            /* "HxW", or NULL */
   guint64 memory_limit;         /* bytes, 0: none */
   gboolean deterministic;
   GstGpudlPostMessages post_messages;
@@ -141,6 +144,14 @@ gboolean gst_gpudl_settings_differ (const GstGpudlSettings * a,
     const GstGpudlSettings * b, GParamSpec * pspec);
 gboolean gst_gpudl_settings_get (const GstGpudlSettings * settings,
     guint prop_id, GValue * value);
+
+/**
+ * gst_gpudl_settings_get_import:
+ *
+ * What is said to whoever loads the model. INVALID_ARGUMENT: input-size is none.
+ */
+gboolean gst_gpudl_settings_get_import (const GstGpudlSettings * settings,
+    GpudlImportOptions * options, GError ** error);
 
 /** What gpudl_session_acquire() is asked for; strings are static or the settings'. */
 void gst_gpudl_settings_get_config (const GstGpudlSettings * settings,

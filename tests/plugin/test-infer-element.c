@@ -57,6 +57,7 @@ static const Property infer_properties[] = {
   {"cuda-device-id", "-1", GST_PARAM_MUTABLE_READY},
   {"autotune", "full", GST_PARAM_MUTABLE_READY},
   {"cache-dir", NULL, GST_PARAM_MUTABLE_READY},
+  {"input-size", NULL, GST_PARAM_MUTABLE_READY},
   {"memory-limit", "0", GST_PARAM_MUTABLE_READY},
   {"deterministic", "false", GST_PARAM_MUTABLE_READY},
   {"post-messages", "none", GST_PARAM_MUTABLE_PLAYING},
@@ -261,7 +262,7 @@ test_late_settings (void)
     {"async-depth", "3"}, {"batch-size", "2"}, {"autotune", "off"},
     {"cuda-device-id", "0"}, {"cache-dir", "/elsewhere"}, {"memory-limit",
         "1000000000"},
-    {"deterministic", "true"},
+    {"deterministic", "true"}, {"input-size", "24x32"},
   };
   static const gchar *const changing[][2] = {
     {"top-k", "2"}, {"threshold", "0.1"}, {"resize-mode", "letterbox"},

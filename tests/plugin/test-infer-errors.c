@@ -4,6 +4,8 @@
  * for. The engine is the real one over a fake module.
  */
 #include "engine/modelfile/modelfile.h"
+#include "engine/model.h"
+#include "models/gpudl-import.h"
 #include "plugin-fake.h"
 #include "plugin-test.h"
 #include "plugin/gstgpudlinfer.h"
@@ -355,6 +357,80 @@ test_session_settings (void)
   check_backend ("backend=ref", "ref");
 }
 
+/* The network of model_path, of whose pixels nobody has said anything. */
+static const gchar *
+bare_model (void)
+{
+  const gchar *path = plugin_test_file ("bare.bin", "");
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GpudlModel) model =
+      gpudl_model_load (model_path, NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  model->preproc_known = FALSE;
+  model->assumed = GPUDL_ASSUMED_ALL;
+  gpudl_model_add_note (model, "output 'label' is left out");
+  gpudl_model_save (model, path, &error);
+  g_assert_no_error (error);
+  return path;
+}
+
+static void
+test_assumed (void)
+{
+  const gchar *path = bare_model ();
+
+  for (guint i = 0; i < 2; i++) {
+    GstElement *element = plugin_test_element ("gpudlinfer", NULL);
+    GstBus *bus;
+    g_autoptr (GstMessage) warning = NULL, note = NULL;
+    g_autoptr (GError) error = NULL;
+
+    plugin_fake_reset ();
+    g_object_set (element, "model", path, NULL);
+    if (i == 1)
+      gst_util_set_object_arg (G_OBJECT (element), "mean", "<0.5>");
+    bus = start (element, GST_STATE_CHANGE_SUCCESS);
+    warning = gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING);
+    g_assert_cmpint (warning != NULL, ==, i == 0);
+    if (warning != NULL) {
+      gst_message_parse_warning (warning, &error, NULL);
+      g_assert_nonnull (strstr (error->message, "bare.bin wants its pixels; "
+              "assumed is RGB (channel-order), values within 0 and 1 (mean, "
+              "std, pixel-scale), the whole picture stretched (resize-mode)."));
+    }
+    g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING));
+    finish (element, bus);
+
+    element = plugin_test_element ("gpudlinfer", NULL);
+    g_object_set (element, "model", path, NULL);
+    bus = start (element, GST_STATE_CHANGE_SUCCESS);
+    note = gst_bus_pop_filtered (bus, GST_MESSAGE_INFO);
+    g_assert_nonnull (note);
+    finish (element, bus);
+  }
+}
+
+static void
+test_input_size (void)
+{
+  static const gchar *const wrong[] = { "9", "9x", "x9", "9x9x9", "-9x9",
+    "9x0", "999x999"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
+    GstElement *element = plugin_test_element ("gpudlinfer", NULL);
+    GstBus *bus;
+
+    plugin_fake_reset ();
+    g_object_set (element, "model", model_path, "input-size", wrong[i], NULL);
+    bus = start (element, GST_STATE_CHANGE_FAILURE);
+    plugin_test_one_error (element, GST_RESOURCE_ERROR,
+        GST_RESOURCE_ERROR_SETTINGS);
+    finish (element, bus);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -372,5 +448,7 @@ main (int argc, char **argv)
   ADD ("labels-file-errors-at-start", test_labels_errors_at_start);
   ADD ("progress-says-start-and-how-it-ended", test_progress);
   ADD ("session-gets-the-settings", test_session_settings);
+  ADD ("assumed-pixels-are-warned-of", test_assumed);
+  ADD ("wrong-input-size-is-one-error", test_input_size);
   return plugin_test_run ();
 }
