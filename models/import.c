@@ -11,57 +11,6 @@
 
 /* ---- what a file is ---------------------------------------------------------------------------------------------- */
 
-static gboolean is_text(const guint8 *data, gsize size)
-{
-    const gsize n = MIN(size, 512);
-    const gchar *end;
-
-    /* a character may be cut where we stop looking */
-    if (!g_utf8_validate_len((const gchar *)data, n, &end) && (n == size || end + 4 <= (const gchar *)data + n))
-        return FALSE;
-    for (gsize i = 0; i < n; i++)
-        if (data[i] < 32 && data[i] != '\t' && data[i] != '\n' && data[i] != '\r')
-            return FALSE;
-    return TRUE;
-}
-
-const gchar *gpudl_import_recognise(const guint8 *data, gsize size)
-{
-    static const struct {
-        gsize offset, length;
-        const gchar *magic, *what;
-    } kinds[] = {
-        {0, 4, "PK\3\4", "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras)"},
-        {0, 2, "\x80\x02", "a Python pickle (an older PyTorch file)"},
-        {0, 8, "\x89HDF\r\n\x1a\n", "an HDF5 file (Keras' .h5)"},
-        {4, 4, "TFL3", "a TensorFlow Lite model"},
-        {4, 4, "ORTM", "an ONNX Runtime .ort file"},
-        {0, 4, "GGUF", "a GGUF file"},
-        {0, 4, "ftrt", "a TensorRT engine"},
-        {0, 2, "\x1f\x8b", "gzip-compressed data"},
-        {0, 6, "\x93NUMPY", "a NumPy array"},
-        {0, 8, "\x89PNG\r\n\x1a\n", "a PNG picture"},
-        {0, 3, "\xff\xd8\xff", "a JPEG picture"},
-        {4, 4, "ftyp", "an MP4 video"},
-        {0, 4,
-         "\x7f"
-         "ELF",
-         "a program"},
-    };
-
-    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
-        if (size >= kinds[i].offset + kinds[i].length &&
-            memcmp(data + kinds[i].offset, kinds[i].magic, kinds[i].length) == 0)
-            return kinds[i].what;
-    if (size >= 9 && data[8] == '{' && memcmp(data + 2, "\0\0\0\0\0\0", 6) == 0)
-        return "a safetensors file";
-    if (is_text(data, size))
-        return "a text file";
-    if (data[0] == 0x0a)
-        return "a protobuf message that is not ONNX (TensorFlow's .pb, Caffe's .caffemodel)";
-    return "something unknown";
-}
-
 GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
 {
     gsize size;
@@ -69,17 +18,18 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
 
     if (gpudl_modelfile_sniff(data, size))
         return GPUDL_IMPORT_NET_BIN;
-    if (gpudl_onnx_sniff(data, size))
+    if (gpudl_onnx_sniff(data, size) && gpudl_import_recognise_message(data, size) == NULL)
         return GPUDL_IMPORT_ONNX;
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-                "no model that can be read: it looks like %s, expected a net.bin or an ONNX file",
+                "no model that can be read: expected a net.bin or an ONNX file, but it looks like %s",
                 gpudl_import_recognise(data, size));
     return GPUDL_IMPORT_UNKNOWN;
 }
 
 gchar *gpudl_import_file_of(const gchar *path)
 {
-    static const gchar *const names[] = {"model.onnx", "onnx/model.onnx"};
+    static const gchar *const names[] = {"model.onnx", "onnx/model.onnx", /* to be told what they are: */
+                                         "saved_model.pb", "model.safetensors", "pytorch_model.bin"};
 
     for (guint i = 0; i < G_N_ELEMENTS(names) && g_file_test(path, G_FILE_TEST_IS_DIR); i++) {
         g_autofree gchar *file = g_build_filename(path, names[i], NULL);

@@ -49,8 +49,11 @@ gchar *gpudl_import_file_of(const gchar *path);
 /** Puts the path before a message that does not begin with it. */
 void gpudl_import_name_file(GError **error, const gchar *path);
 
-/** "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras)": what bytes that are no model look like; static text. */
+/** "a Keras model (.keras). ...": what bytes that are no model look like, and what makes one of them; static text. */
 const gchar *gpudl_import_recognise(const guint8 *data, gsize size);
+
+/** The same of messages that begin as ONNX's do; NULL for others. */
+const gchar *gpudl_import_recognise_message(const guint8 *data, gsize size);
 
 /** Takes a caller's options, NULL for none, as far as this version knows them; preproc is where those of *known point
  * to. Strings and arrays stay the caller's. INVALID_ARGUMENT for a struct_size that can't be. */

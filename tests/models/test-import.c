@@ -136,6 +136,16 @@ static void test_foreign(Fixture *self, gconstpointer data)
         {"\x89PNG\r\n\x1a\n\0\0\0\0", 12, "a PNG picture"},
         {"\x10\0\0\0\0\0\0\0{\"a\":{}}", 16, "a safetensors file"},
         {"\xde\xad\xbe\xef\0\0\0\0", 8, "something unknown"},
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:", 54,
+         "a git-lfs pointer, not the file itself. 'git lfs"},
+        {"\n<!DOCTYPE HTML>\n<html>", 23, "an HTML page. Fetch"},
+        {"<?xml version=\"1.0\"?>\n<net name=\"a\" version=\"11\">", 49, "an OpenVINO model. Take the .onnx"},
+        {"7767517\n3 3\nInput x 0 1 x", 25, "an ncnn model"},
+        {"\x1f\x8b\x08\0", 4, "gzip-compressed data. Unpack"},
+        {"ptrt\0\0\0\0", 8, "a TensorRT engine"},
+        /* as ONNX begins, but for a message where the producer's name would be */
+        {"\x08\x01\x12\x04\x0a\x02\x08\x01", 8, "a TensorFlow SavedModel. python -m tf2onnx.convert --saved-model"},
+        {"\x08\x05\x12\x04\x0a\x02\x08\x01", 8, "a Core ML model"},
         {"\xde", 1, "something unknown"},
     };
 
@@ -144,6 +154,51 @@ static void test_foreign(Fixture *self, gconstpointer data)
 
         expect(path, NULL, GPUDL_ERROR_FORMAT, rows[i].says);
         expect(path, NULL, GPUDL_ERROR_FORMAT, "expected a net.bin or an ONNX file");
+    }
+}
+
+/* The directory at the end of an archive with these members; their contents are not looked at. */
+static GByteArray *write_zip(const gchar *const *members)
+{
+    GByteArray *zip = g_byte_array_new();
+    guint8 entry[46] = {'P', 'K', 1, 2}, end[22] = {'P', 'K', 5, 6};
+
+    g_byte_array_append(zip, (const guint8 *)"PK\3\4", 4);
+    end[16] = 4;
+    for (; *members != NULL; members++) {
+        entry[28] = (guint8)strlen(*members);
+        g_byte_array_append(zip, entry, sizeof entry);
+        g_byte_array_append(zip, (const guint8 *)*members, (guint)strlen(*members));
+    }
+    g_byte_array_append(zip, end, sizeof end);
+    return zip;
+}
+
+static void test_archives(Fixture *self, gconstpointer data)
+{
+    static const struct {
+        const gchar *members[4], *says;
+    } rows[] = {
+        {{"net/data.pkl", "net/data/0"}, "PyTorch weights without their graph (.pth). In Python, with the class"},
+        {{"net/data.pkl", "net/code/__torch__.py", "net/constants.pkl"}, "a TorchScript archive. In Python: model = "},
+        {{"net/archive_format", "net/models/model.json"}, "torch.export's .pt2. In Python: "},
+        {{"metadata.json", "config.json", "model.weights.h5"}, "a Keras model (.keras). In Python: "},
+        {{"a.npy", "b.npy"}, "NumPy arrays (.npz)"},
+        {{"Manifest.json", "Data/com.apple.CoreML/model.mlmodel"}, "a Core ML package"},
+        {{"readme.txt", "dir/net.onnx"}, "a ZIP archive with an .onnx in it. Unpack it"},
+        {{"readme.txt"}, "a ZIP archive (PyTorch's"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GByteArray) zip = write_zip(rows[i].members);
+
+        expect(write_bytes(self, "archive", zip->data, zip->len), NULL, GPUDL_ERROR_FORMAT, rows[i].says);
+        /* cut anywhere it is told, too, and nothing behind its end is read */
+        for (guint n = 4; n < zip->len; n += 7) {
+            g_autofree guint8 *cut = g_memdup2(zip->data, n);
+
+            g_assert_nonnull(strstr(gpudl_import_recognise(cut, n), "that is cut off"));
+        }
     }
 }
 
@@ -285,6 +340,7 @@ int main(int argc, char **argv)
                  {"content", test_content},
                  {"unreadable", test_unreadable},
                  {"foreign", test_foreign},
+                 {"archives", test_archives},
                  {"damaged", test_damaged},
                  {"options", test_options},
                  {"options-of-other-sizes", test_options_of_other_sizes},
