@@ -3,6 +3,7 @@
  * Runs ONNX models on tensors, for the scripts beside it.
  *
  *     onnx-run --list-ops             names of all operators the importer takes, one a line
+ *     onnx-run --list-opsets          the same, TAB, the first opset that they are taken of
  *     onnx-run [--backend NAME]       reads cases from standard input, one a line, fields separated by tabs:
  *                                     MODEL OUT-PREFIX [INPUT.pb ...]
  *
@@ -393,14 +394,16 @@ static void print_case(gchar **fields, const gchar *backend)
 
 /* ---- program ----------------------------------------------------------------------------------------------------- */
 
-static void list_ops(void)
+static void list_ops(gboolean opsets)
 {
     const gchar *last = "";
     guint n;
     const OnnxOp *ops = onnx_ops(&n);
 
     for (guint i = 0; i < n; i++) {
-        if (strcmp(ops[i].name, last) != 0)
+        if (strcmp(ops[i].name, last) != 0 && opsets)
+            g_print("%s\t%d\n", ops[i].name, MAX(ops[i].since, ONNX_OPSET_OLDEST));
+        else if (strcmp(ops[i].name, last) != 0)
             g_print("%s\n", ops[i].name);
         last = ops[i].name;
     }
@@ -408,7 +411,7 @@ static void list_ops(void)
 
 static gint usage(void)
 {
-    g_printerr("usage: onnx-run --list-ops | onnx-run [--backend NAME] < cases\n");
+    g_printerr("usage: onnx-run --list-ops[ets] | onnx-run [--backend NAME] < cases\n");
     return 2;
 }
 
@@ -418,8 +421,8 @@ gint main(gint argc, gchar **argv)
     g_autoptr(GIOChannel) in = NULL;
     gchar *line;
 
-    if (argc == 2 && strcmp(argv[1], "--list-ops") == 0) {
-        list_ops();
+    if (argc == 2 && g_str_has_prefix(argv[1], "--list-ops")) {
+        list_ops(strcmp(argv[1], "--list-opsets") == 0);
         return 0;
     }
     if (argc == 3 && strcmp(argv[1], "--backend") == 0)
