@@ -55,4 +55,95 @@ __device__ __forceinline__ void gpudl_mma_k16(float (&sum)[4], unsigned a0, unsi
 #endif
 }
 
+/** The same of bfloat16. Compute capability 8. */
+__device__ __forceinline__ void gpudl_mma_bf16_k16(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
+                                                   unsigned b0, unsigned b1)
+{
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+#else
+    __trap();
+#endif
+}
+
+/** 16 x 8 of TF32 by 8 x 8. Compute capability 8. */
+__device__ __forceinline__ void gpudl_mma_tf32_k8(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
+                                                  unsigned b0, unsigned b1)
+{
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+#else
+    __trap();
+#endif
+}
+
+/** float32 bits to the nearest of TF32, ties away from zero; NaN stays one. */
+__device__ __forceinline__ unsigned gpudl_round_tf32(unsigned bits)
+{
+#if __CUDA_ARCH__ >= 800
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(__uint_as_float(bits)));
+#endif
+    return bits;
+}
+
+/** Four matrices of 8 rows of 16 bytes in shared memory: lanes 8 * i .. 8 * i + 7 name the rows of matrix i; lane
+ * 4 * g + t gets word t of row g of each. */
+__device__ __forceinline__ void gpudl_load_matrices(unsigned (&word)[4], const void *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(word[0]), "=r"(word[1]), "=r"(word[2]), "=r"(word[3])
+                 : "r"((unsigned)__cvta_generic_to_shared(row))
+                 : "memory");
+}
+
+/* ---- copies to shared memory that a thread does not wait for -------------------------------------------------------
+ * Those of a group are there for the thread that waits, and behind a barrier for all. */
+
+/** BYTES (4, 8 or 16) at a multiple of that; zeros where they do not exist. from is a valid address in any case. */
+template <int BYTES> __device__ __forceinline__ void gpudl_copy_async(void *shared, const void *from, bool exist)
+{
+#if __CUDA_ARCH__ >= 800
+    const unsigned to = (unsigned)__cvta_generic_to_shared(shared), bytes = exist ? BYTES : 0;
+
+    if (BYTES == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(to), "l"(from), "r"(bytes), "n"(BYTES)
+                     : "memory");
+#else
+    unsigned word[BYTES / 4];
+
+#pragma unroll
+    for (int i = 0; i < BYTES / 4; i++)
+        word[i] = 0;
+#pragma unroll
+    for (int i = 0; i < BYTES / 4; i++)
+        if (exist)
+            word[i] = static_cast<const unsigned *>(from)[i];
+#pragma unroll
+    for (int i = 0; i < BYTES / 4; i++)
+        static_cast<unsigned *>(shared)[i] = word[i];
+#endif
+}
+
+/** Ends a group of copies, which may be none. */
+__device__ __forceinline__ void gpudl_copy_commit()
+{
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+/** Waits until at most GROUPS of the last groups are on their way. */
+template <int GROUPS> __device__ __forceinline__ void gpudl_copy_wait()
+{
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS) : "memory");
+#endif
+}
+
 #endif

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <vector>
+
 #include "cuda_runtime_api.h"
 #include "fiber.h"
 
@@ -15,6 +17,12 @@
 #define MOST_SHARED (227 << 10)
 
 enum State { NEW, READY, AT_BARRIER, IN_WARP, OVER };
+
+struct Copy {
+    void *to;
+    const void *from;
+    size_t bytes;
+};
 
 struct Thread {
     Fiber fiber;
@@ -25,6 +33,7 @@ struct Thread {
     unsigned mask;
     void (*exchange)(GpudlEmulateLane *, unsigned);
     void *data;
+    std::vector<std::vector<Copy>> groups; /* of copies not made yet; the last one is not ended */
 };
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
@@ -130,12 +139,47 @@ void gpudl_emulate_warp(unsigned mask, void (*exchange)(GpudlEmulateLane *, unsi
             warp[i].state = READY;
 }
 
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
+
+void gpudl_emulate_copy(void *to, const void *from, size_t bytes)
+{
+    std::vector<std::vector<Copy>> &groups = self.threads[self.at].groups;
+
+    if (groups.empty())
+        groups.emplace_back();
+    groups.back().push_back({to, from, bytes});
+}
+
+void gpudl_emulate_commit()
+{
+    std::vector<std::vector<Copy>> &groups = self.threads[self.at].groups;
+
+    if (groups.empty())
+        groups.emplace_back();
+    groups.emplace_back();
+}
+
+void gpudl_emulate_wait(int n)
+{
+    std::vector<std::vector<Copy>> &groups = self.threads[self.at].groups;
+
+    while ((int)groups.size() > n + 1) {
+        for (const Copy &copy : groups.front())
+            if (copy.from != nullptr)
+                memcpy(copy.to, copy.from, copy.bytes);
+            else
+                memset(copy.to, 0, copy.bytes);
+        groups.erase(groups.begin());
+    }
+}
+
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static void run_fiber()
 {
     fiber_entered();
     (*self.run)();
+    self.threads[self.at].groups.clear();
     self.threads[self.at].state = OVER;
     self.unused[self.n_unused++] = self.threads[self.at].stack;
     fiber_switch(&self.threads[self.at].fiber, &self.scheduler, true);

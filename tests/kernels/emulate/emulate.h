@@ -5,9 +5,10 @@
  *
  * What such a run shows: arithmetic and addresses for all sizes, tails and alignments; writes beside an output; under
  * AddressSanitizer and UndefinedBehaviorSanitizer reads beyond memory and vectors at odd addresses; barriers that not
- * all threads come to; lanes that wait for others of their warp in vain; most barriers that are missing, since a thread
- * runs far ahead of those behind it. What it can't show: races of threads that happen to run in the right order here,
- * memory ordering, how the tensor cores round their sums, registers, speed, or anything about launches in streams.
+ * all threads come to; lanes that wait for others of their warp in vain; most barriers and waits for copies that are
+ * missing, since a thread runs far ahead of those behind it. What it can't show: races of threads that happen to run in
+ * the right order here, memory ordering, how the tensor cores round their sums, registers, speed, or anything about
+ * launches in streams.
  */
 #ifndef GPUDL_EMULATE_H
 #define GPUDL_EMULATE_H
@@ -48,6 +49,14 @@ typedef struct {
 /** Waits until all lanes of mask are here with the same mask and exchange, which the last one calls with everybody's
  * data. */
 void gpudl_emulate_warp(unsigned mask, void (*exchange)(GpudlEmulateLane *lanes, unsigned mask), void *data);
+
+/** A copy of the thread that runs, made no sooner than it waits for it: who reads before that reads what was there.
+ * from NULL: zeros. */
+void gpudl_emulate_copy(void *to, const void *from, size_t bytes);
+/** Ends a group of copies. */
+void gpudl_emulate_commit();
+/** Makes all copies but those of the last groups. */
+void gpudl_emulate_wait(int groups);
 
 /** Fails if p is not a multiple of alignment, as such an access does on a device. */
 void gpudl_emulate_aligned(const void *p, size_t alignment);

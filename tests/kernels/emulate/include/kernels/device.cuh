@@ -89,4 +89,89 @@ static inline void gpudl_mma_k16(float (&sum)[4], unsigned a0, unsigned a1, unsi
     gpudl_emulate_warp(0xffffffff, mine.multiply, &mine);
 }
 
+struct GpudlEmulateBf16s {
+    static constexpr int PER_WORD = 2;
+    static float get(unsigned word, int i)
+    {
+        return __uint_as_float(i == 0 ? word << 16 : word & 0xffff0000u);
+    }
+};
+
+/* a device looks at no lower bits */
+struct GpudlEmulateTf32 {
+    static constexpr int PER_WORD = 1;
+    static float get(unsigned word, int)
+    {
+        return __uint_as_float(word & 0xffffe000u);
+    }
+};
+
+static inline void gpudl_mma_bf16_k16(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
+                                      unsigned b1)
+{
+    GpudlEmulateMma<GpudlEmulateBf16s, 8> mine = {sum, {a0, a1, a2, a3}, {b0, b1}};
+
+    gpudl_emulate_warp(0xffffffff, mine.multiply, &mine);
+}
+
+static inline void gpudl_mma_tf32_k8(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
+                                     unsigned b1)
+{
+    GpudlEmulateMma<GpudlEmulateTf32, 8> mine = {sum, {a0, a1, a2, a3}, {b0, b1}};
+
+    gpudl_emulate_warp(0xffffffff, mine.multiply, &mine);
+}
+
+static inline unsigned gpudl_round_tf32(unsigned bits)
+{
+    if ((bits & 0x7f800000u) == 0x7f800000u)
+        return (bits & 0x7fffffu) != 0 ? bits | 0x400000u : bits;
+    return (bits + 0x1000u) & ~0x1fffu;
+}
+
+struct GpudlEmulateRows {
+    const void *row;
+    unsigned *word;
+
+    static void load(GpudlEmulateLane *lanes, unsigned mask)
+    {
+        if (mask != 0xffffffff)
+            gpudl_emulate_fail("matrices for lanes %08x only", mask);
+        for (int i = 0; i < 32; i++)
+            for (int matrix = 0; matrix < 4; matrix++) {
+                const void *row = static_cast<GpudlEmulateRows *>(lanes[8 * matrix + i / 4].data)->row;
+
+                static_cast<GpudlEmulateRows *>(lanes[i].data)->word[matrix] =
+                    static_cast<const unsigned *>(row)[i % 4];
+            }
+    }
+};
+
+static inline void gpudl_load_matrices(unsigned (&word)[4], const void *row)
+{
+    GpudlEmulateRows mine = {row, word};
+
+    gpudl_emulate_aligned(row, 16);
+    gpudl_emulate_warp(0xffffffff, mine.load, &mine);
+}
+
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
+
+template <int BYTES> static inline void gpudl_copy_async(void *shared, const void *from, bool exist)
+{
+    gpudl_emulate_aligned(shared, BYTES);
+    gpudl_emulate_aligned(from, BYTES);
+    gpudl_emulate_copy(shared, exist ? from : nullptr, BYTES);
+}
+
+static inline void gpudl_copy_commit()
+{
+    gpudl_emulate_commit();
+}
+
+template <int GROUPS> static inline void gpudl_copy_wait()
+{
+    gpudl_emulate_wait(GROUPS);
+}
+
 #endif
