@@ -15,6 +15,7 @@
 
 #include "engine/cpu/dnn.h"
 #include "kernels/depthwise.h"
+#include "kernels/squeeze.h"
 
 #define ROUNDS 15
 #define ROUND_SECONDS 0.004
@@ -30,9 +31,10 @@ struct Party {
     double least; /* seconds a call */
     int calls;    /* in a round */
     dnnl_primitive_t primitive;
-    dnnl_memory_t memories[5];
-    dnnl_exec_arg_t args[5];
+    dnnl_memory_t memories[6];
+    dnnl_exec_arg_t args[6];
     int n_args;
+    Party *next;      /* primitives that follow in the same call, or NULL */
     const void *what; /* the own kernel's description, tables and tensors */
     const void *kernels;
     const void *x;
@@ -100,7 +102,8 @@ static void *values(size_t bytes)
 
 static void run_primitive(Party *party)
 {
-    check(dnnl_primitive_execute(party->primitive, stream, party->n_args, party->args), "primitive");
+    for (Party *p = party; p != NULL; p = p->next)
+        check(dnnl_primitive_execute(p->primitive, stream, p->n_args, p->args), "primitive");
     check(dnnl_stream_wait(stream), "stream");
 }
 
@@ -120,11 +123,9 @@ static void set_primitive(Party *party, dnnl_primitive_desc_t pd)
         int arg;
         dnnl_query_t what;
         int index;
-    } all[] = {{DNNL_ARG_SRC, dnnl_query_src_md, 0},
-               {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0},
-               {DNNL_ARG_BIAS, dnnl_query_weights_md, 1},
-               {DNNL_ARG_DST, dnnl_query_dst_md, 0},
-               {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, 0}};
+    } all[] = {{DNNL_ARG_SRC, dnnl_query_src_md, 0},         {DNNL_ARG_SRC_1, dnnl_query_src_md, 1},
+               {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0}, {DNNL_ARG_BIAS, dnnl_query_weights_md, 1},
+               {DNNL_ARG_DST, dnnl_query_dst_md, 0},         {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, 0}};
 
     if (pd == NULL)
         return;
@@ -296,6 +297,143 @@ static void bench_depthwise(int i, GpudlDType type, const char *filter)
     free(packed);
 }
 
+/* ---- squeeze-and-excite and means -------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *net;
+    int c, size, r; /* r 0: the mean alone */
+    GpudlActKind inner, gate;
+} squeezes[] = {
+    {"efficientnet_b0", 32, 112, 8, GPUDL_ACT_SILU, GPUDL_ACT_SIGMOID},
+    {"efficientnet_b0", 96, 56, 4, GPUDL_ACT_SILU, GPUDL_ACT_SIGMOID},
+    {"efficientnet_b0", 144, 28, 6, GPUDL_ACT_SILU, GPUDL_ACT_SIGMOID},
+    {"efficientnet_b0", 240, 14, 10, GPUDL_ACT_SILU, GPUDL_ACT_SIGMOID},
+    {"efficientnet_b0", 480, 14, 20, GPUDL_ACT_SILU, GPUDL_ACT_SIGMOID},
+    {"efficientnet_b0", 672, 14, 28, GPUDL_ACT_SILU, GPUDL_ACT_SIGMOID},
+    {"efficientnet_b0", 1152, 7, 48, GPUDL_ACT_SILU, GPUDL_ACT_SIGMOID},
+    {"mobilenet_v3", 72, 28, 24, GPUDL_ACT_RELU, GPUDL_ACT_HARD_SIGMOID},
+    {"mobilenet_v3", 576, 7, 144, GPUDL_ACT_RELU, GPUDL_ACT_HARD_SIGMOID},
+    {"regnet_y_400mf", 104, 28, 12, GPUDL_ACT_RELU, GPUDL_ACT_SIGMOID},
+    {"regnet_y_400mf", 440, 7, 110, GPUDL_ACT_RELU, GPUDL_ACT_SIGMOID},
+    {"mobilenet_v2", 1280, 7, 0, GPUDL_ACT_NONE, GPUDL_ACT_NONE},
+    {"resnet50", 2048, 7, 0, GPUDL_ACT_NONE, GPUDL_ACT_NONE},
+    {"squeezenet", 1000, 13, 0, GPUDL_ACT_NONE, GPUDL_ACT_NONE},
+    {"efficientnet_b0", 672, 14, 0, GPUDL_ACT_NONE, GPUDL_ACT_NONE},
+};
+
+static void run_squeeze(Party *party)
+{
+    ((const GpudlSqueezeKernels *)party->kernels)->run(party->what, party->x, party->packed, party->scratch, party->y);
+}
+
+static void run_mean(Party *party)
+{
+    ((const GpudlSqueezeKernels *)party->kernels)->mean(party->what, party->x, party->y);
+}
+
+static dnnl_primitive_desc_t describe_mean(const GpudlSqueeze *s, int size, dnnl_format_tag_t tag)
+{
+    const int64_t x[4] = {1, s->c, size, size}, y[4] = {1, s->c, 1, 1}, kernel[2] = {size, size}, ones[2] = {1, 1},
+                  none[2] = {0, 0};
+    DnnMd from = dnn_md_typed(dnn_type(s->type), 4, x, tag), to = dnn_md_typed(dnn_type(s->type), 4, y, tag);
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    dnnl_primitive_desc_t pd =
+        dnn_pooling(engine, attr, dnnl_pooling_avg_exclude_padding, from, to, ones, kernel, none, none, none);
+
+    dnnl_primitive_attr_destroy(attr);
+    dnn_md_free(from);
+    dnn_md_free(to);
+    return pd;
+}
+
+static dnnl_primitive_desc_t describe_product(const GpudlSqueeze *s, int from, int to, const GpudlAct *act,
+                                              dnnl_format_tag_t tag)
+{
+    const dnnl_data_type_t type = dnn_type(s->type);
+    const int64_t x[4] = {1, from, 1, 1}, w[4] = {to, from, 1, 1}, y[4] = {1, to, 1, 1}, bias[1] = {to},
+                  ones[2] = {1, 1}, none[2] = {0, 0};
+    const DnnPost post = {0, *act};
+    DnnMd mds[4] = {dnn_md_typed(type, 4, x, tag), dnn_md_typed(type, 4, w, dnnl_format_tag_any),
+                    dnn_md_tag(1, bias, dnnl_a), dnn_md_typed(type, 4, y, tag)};
+    dnnl_primitive_attr_t attr = dnn_attr(&post);
+    dnnl_primitive_desc_t pd = dnn_convolution(engine, attr, mds[0], mds[1], mds[2], mds[3], ones, none, none, none);
+
+    dnnl_primitive_attr_destroy(attr);
+    for (int i = 0; i < 4; i++)
+        dnn_md_free(mds[i]);
+    return pd;
+}
+
+static dnnl_primitive_desc_t describe_scale(const GpudlSqueeze *s, int size, dnnl_format_tag_t tag)
+{
+    const int64_t x[4] = {1, s->c, size, size}, gates[4] = {1, s->c, 1, 1};
+    DnnMd md = dnn_md_typed(dnn_type(s->type), 4, x, tag), one = dnn_md_typed(dnn_type(s->type), 4, gates, tag);
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    dnnl_primitive_desc_t pd = dnn_binary(engine, attr, dnnl_binary_mul, md, one, md);
+
+    dnnl_primitive_attr_destroy(attr);
+    dnn_md_free(md);
+    dnn_md_free(one);
+    return pd;
+}
+
+/* parts: three, for what follows the mean. */
+static void set_squeeze(Party *party, Party *parts, const GpudlSqueeze *s, int size, dnnl_format_tag_t tag)
+{
+    set_primitive(party, describe_mean(s, size, tag));
+    if (s->r == 0)
+        return;
+    set_primitive(&parts[0], describe_product(s, s->c, s->r, &s->inner, tag));
+    set_primitive(&parts[1], describe_product(s, s->r, s->c, &s->gate, tag));
+    set_primitive(&parts[2], describe_scale(s, size, tag));
+    if (parts[0].run == NULL || parts[1].run == NULL || parts[2].run == NULL)
+        party->run = NULL;
+    party->next = &parts[0];
+    parts[0].next = &parts[1];
+    parts[1].next = &parts[2];
+}
+
+static void bench_squeeze(int i, GpudlDType type, const char *filter)
+{
+    const int c = squeezes[i].c, size = squeezes[i].size, r = squeezes[i].r;
+    const GpudlAct inner = {squeezes[i].inner, 0, 0}, gate = {squeezes[i].gate, 1.f / 6, .5f};
+    const GpudlSqueeze s = {type,  1,   size * size, c, r, c, (int64_t)c * size * size, c, (int64_t)c * size * size,
+                            inner, gate};
+    Party parties[MOST_PARTIES] = {0}, parts[2][3] = {0};
+    void *x, *y, *packed, *scratch;
+    char name[80];
+
+    snprintf(name, sizeof name, "%s %s %dx%dx%d %d", squeezes[i].net, r > 0 ? "squeeze" : "mean", c, size, size, r);
+    if (strstr(name, filter) == NULL)
+        return;
+    x = values((size_t)s.x_frame * gpudl_dtype_size(type));
+    y = values((size_t)s.y_frame * gpudl_dtype_size(type));
+    packed = values(gpudl_squeeze_weights_size(&s));
+    scratch = values(gpudl_squeeze_scratch_size(&s));
+    set_squeeze(&parties[0], parts[0], &s, size, dnnl_nhwc);
+    set_squeeze(&parties[1], parts[1], &s, size, dnnl_nChw16c);
+    for (int simd = GPUDL_SIMD_AVX2; simd <= GPUDL_SIMD_LAST; simd++) {
+        Party *party = &parties[2 + simd - GPUDL_SIMD_AVX2];
+
+        party->what = &s;
+        party->kernels = gpudl_squeeze_kernels((GpudlSimd)simd);
+        party->x = x;
+        party->packed = packed;
+        party->scratch = scratch;
+        party->y = y;
+        party->run = party->kernels == NULL ? NULL : r > 0 ? run_squeeze : run_mean;
+    }
+    compete(parties, MOST_PARTIES - 1);
+    print_line(name, type, (r > 0 ? 2. : 1.) * (double)s.x_frame + 4. * c * r, parties, MOST_PARTIES - 1);
+    free_parties(parties, MOST_PARTIES);
+    free_parties(parts[0], 3);
+    free_parties(parts[1], 3);
+    free(x);
+    free(y);
+    free(packed);
+    free(scratch);
+}
+
 int main(int argc, char **argv)
 {
     const char *filter = argc > 1 ? argv[1] : "";
@@ -312,6 +450,10 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < sizeof depthwise / sizeof *depthwise; i++) {
         bench_depthwise((int)i, GPUDL_DTYPE_F32, filter);
         bench_depthwise((int)i, GPUDL_DTYPE_BF16, filter);
+    }
+    for (unsigned i = 0; i < sizeof squeezes / sizeof *squeezes; i++) {
+        bench_squeeze((int)i, GPUDL_DTYPE_F32, filter);
+        bench_squeeze((int)i, GPUDL_DTYPE_BF16, filter);
     }
     dnnl_stream_destroy(stream);
     dnnl_engine_destroy(engine);
