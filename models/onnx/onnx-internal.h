@@ -175,8 +175,8 @@ double onnx_number(GpudlDType dtype, gconstpointer data, gsize index);
 /** Writes one number, rounded and, for integers, saturated. */
 void onnx_store_number(GpudlDType dtype, gpointer data, gsize index, double value);
 
-/** Appends the names of the tensors that a node reads, those that the graphs in it read or answer among them; the nesting of
- * these is bounded since the file was unpacked. The names are the node's (onnx-heads.c). */
+/** Appends the names of the tensors that a node reads, those that the graphs in it read or answer among them; the
+ * nesting of these is bounded since the file was unpacked. The names are the node's (onnx-heads.c). */
 void onnx_add_read_names(GPtrArray *names, const Onnx__NodeProto *node);
 
 /** Chooses the outputs that are scores: heads, live, labels and notes (onnx-heads.c). */
