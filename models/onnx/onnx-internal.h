@@ -86,6 +86,31 @@ struct _OnnxNode {
 /** Sets "node 'name' (Op, opset N): ..." and returns FALSE. */
 gboolean onnx_fail(const OnnxNode *node, GpudlError code, GError **error, const gchar *format, ...) G_GNUC_PRINTF(4, 5);
 
+/** The same without a node; always FALSE. */
+gboolean onnx_file_fail(GpudlError code, GError **error, const gchar *format, ...) G_GNUC_PRINTF(3, 4);
+
+/** TRUE with CANCELLED if the import is to end. */
+gboolean onnx_stopped(const OnnxImport *import, GError **error);
+
+/* ---- names and values (onnx.c) ----------------------------------------------------------------------------------- */
+
+/** FALSE with an error unless the name is there, not too long and UTF-8; what: for the message, "an input". */
+gboolean onnx_check_name(const gchar *what, const gchar *name, GError **error);
+
+/** Gives a tensor its name; each name once. */
+gboolean onnx_define(OnnxImport *import, const gchar *name, GpudlTensor *tensor, GError **error);
+
+/** The initializers of a graph become constants. */
+gboolean onnx_import_initializers(OnnxImport *import, const Onnx__GraphProto *graph, GError **error);
+
+/* ---- nodes (onnx-graph.c) ---------------------------------------------------------------------------------------- */
+
+/** Whether a name is a sequence's. */
+gboolean onnx_is_sequence(const OnnxImport *import, const gchar *name);
+
+/** Maps a graph's node and defines what it makes. */
+gboolean onnx_import_node(OnnxImport *import, const Onnx__GraphProto *graph, gsize index, GError **error);
+
 /* ---- attributes: types and names have been checked against the row ------------------------------------------------
  */
 
@@ -274,7 +299,7 @@ ONNX_MAP(eye_like);
 ONNX_MAP(trilu);
 ONNX_MAP(split_to_sequence);
 ONNX_MAP(sequence_at);
-/* onnx.c: a part of the file's graph */
+/* onnx-graph.c: a part of the file's graph */
 ONNX_MAP(if);
 /* onnx-map-quant.c: quantised operators, and ONNX Runtime's own */
 ONNX_MAP(quantize_linear);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* From a ModelProto to a graph: opsets, inputs, initializers, and the nodes one after the other through the table. */
+/* From a ModelProto to a graph: opsets, inputs, initializers, outputs. */
 #include "models/onnx/onnx.h"
 
 #include <string.h>
@@ -22,9 +22,7 @@ void gpudl_onnx_info_clear(GpudlOnnxInfo *info)
     memset(info, 0, sizeof *info);
 }
 
-static gboolean fail(GpudlError code, GError **error, const gchar *format, ...) G_GNUC_PRINTF(3, 4);
-
-static gboolean fail(GpudlError code, GError **error, const gchar *format, ...)
+gboolean onnx_file_fail(GpudlError code, GError **error, const gchar *format, ...)
 {
     va_list args;
 
@@ -35,11 +33,11 @@ static gboolean fail(GpudlError code, GError **error, const gchar *format, ...)
     return FALSE;
 }
 
-static gboolean stopped(const OnnxImport *import, GError **error)
+gboolean onnx_stopped(const OnnxImport *import, GError **error)
 {
     if (import->options == NULL || !g_cancellable_is_cancelled(import->options->cancellable))
         return FALSE;
-    fail(GPUDL_ERROR_CANCELLED, error, "importing was cancelled");
+    onnx_file_fail(GPUDL_ERROR_CANCELLED, error, "importing was cancelled");
     return TRUE;
 }
 
@@ -91,25 +89,26 @@ gboolean gpudl_onnx_sniff(const guint8 *data, gsize size)
 
 /* ---- names and values -------------------------------------------------------------------------------------------- */
 
-static gboolean check_name(const gchar *what, const gchar *name, GError **error)
+gboolean onnx_check_name(const gchar *what, const gchar *name, GError **error)
 {
     const gsize length = name != NULL ? strlen(name) : 0;
 
     if (length == 0)
-        return fail(GPUDL_ERROR_FORMAT, error, "%s without a name", what);
+        return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "%s without a name", what);
     if (length > GPUDL_LIMIT_NAME_BYTES)
-        return fail(GPUDL_ERROR_LIMIT, error, "%s has a name of %" G_GSIZE_FORMAT " bytes, at most %u are taken", what,
-                    length, GPUDL_LIMIT_NAME_BYTES);
+        return onnx_file_fail(GPUDL_ERROR_LIMIT, error,
+                              "%s has a name of %" G_GSIZE_FORMAT " bytes, at most %u are taken", what, length,
+                              GPUDL_LIMIT_NAME_BYTES);
     if (!g_utf8_validate(name, (gssize)length, NULL))
-        return fail(GPUDL_ERROR_FORMAT, error, "%s has a name that is not UTF-8", what);
+        return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "%s has a name that is not UTF-8", what);
     return TRUE;
 }
 
 /* Gives a tensor its name; each name once. */
-static gboolean define(OnnxImport *import, const gchar *name, GpudlTensor *tensor, GError **error)
+gboolean onnx_define(OnnxImport *import, const gchar *name, GpudlTensor *tensor, GError **error)
 {
     if (g_hash_table_contains(import->values, name))
-        return fail(GPUDL_ERROR_FORMAT, error, "the name '%s' is defined twice", name);
+        return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "the name '%s' is defined twice", name);
     g_hash_table_insert(import->values, g_strdup(name), tensor);
     return TRUE;
 }
@@ -119,16 +118,16 @@ static gboolean add_constant(OnnxImport *import, const gchar *name, GpudlDType d
 {
     GpudlTensor *tensor = gpudl_graph_add_constant(import->graph, name, dtype, shape, data, error);
 
-    return tensor != NULL && define(import, name, tensor, error);
+    return tensor != NULL && onnx_define(import, name, tensor, error);
 }
 
-static gboolean import_initializers(OnnxImport *import, const Onnx__GraphProto *graph, GError **error)
+gboolean onnx_import_initializers(OnnxImport *import, const Onnx__GraphProto *graph, GError **error)
 {
     if (graph->n_initializer > GPUDL_LIMIT_TENSORS)
-        return fail(GPUDL_ERROR_LIMIT, error, "%" G_GSIZE_FORMAT " initializers, at most %u are taken",
-                    graph->n_initializer, GPUDL_LIMIT_TENSORS);
+        return onnx_file_fail(GPUDL_ERROR_LIMIT, error, "%" G_GSIZE_FORMAT " initializers, at most %u are taken",
+                              graph->n_initializer, GPUDL_LIMIT_TENSORS);
     if (graph->n_sparse_initializer > 0)
-        return fail(GPUDL_ERROR_UNSUPPORTED, error, "sparse initializers are not taken");
+        return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error, "sparse initializers are not taken");
     for (gsize i = 0; i < graph->n_initializer; i++) {
         Onnx__TensorProto *proto = graph->initializer[i];
         g_autofree gchar *what = NULL;
@@ -136,7 +135,7 @@ static gboolean import_initializers(OnnxImport *import, const Onnx__GraphProto *
         GpudlDType dtype;
         GpudlShape shape;
 
-        if (stopped(import, error) || !check_name("an initializer", proto->name, error))
+        if (onnx_stopped(import, error) || !onnx_check_name("an initializer", proto->name, error))
             return FALSE;
         what = g_strdup_printf("initializer '%s'", proto->name);
         if (!onnx_tensor_read(import, proto, what, &dtype, &shape, &data, error) ||
@@ -191,12 +190,12 @@ static gboolean apply_size(OnnxImport *import, const gchar *name, GpudlShape *sh
         if (wanted[i] == 0)
             continue;
         if (wanted[i] < 0 || wanted[i] > GPUDL_LIMIT_INPUT_SIDE)
-            return fail(GPUDL_ERROR_INVALID_ARGUMENT, error, "an input %s of %d, expected 1 to %d",
-                        i == 0 ? "height" : "width", wanted[i], GPUDL_LIMIT_INPUT_SIDE);
+            return onnx_file_fail(GPUDL_ERROR_INVALID_ARGUMENT, error, "an input %s of %d, expected 1 to %d",
+                                  i == 0 ? "height" : "width", wanted[i], GPUDL_LIMIT_INPUT_SIDE);
         if (*extent != 0 && *extent != wanted[i])
-            return fail(GPUDL_ERROR_INVALID_ARGUMENT, error,
-                        "input '%s' has a fixed %s of %" G_GINT64_FORMAT ", it can't be %d", name,
-                        i == 0 ? "height" : "width", *extent, wanted[i]);
+            return onnx_file_fail(GPUDL_ERROR_INVALID_ARGUMENT, error,
+                                  "input '%s' has a fixed %s of %" G_GINT64_FORMAT ", it can't be %d", name,
+                                  i == 0 ? "height" : "width", *extent, wanted[i]);
         import->size_chosen = import->size_chosen || *extent == 0;
         *extent = wanted[i];
     }
@@ -216,10 +215,11 @@ static gboolean read_input_shape(OnnxImport *import, const gchar *name, const On
 {
     *shape = (GpudlShape){0};
     if (proto == NULL)
-        return fail(GPUDL_ERROR_FORMAT, error, "input '%s' has no shape", name);
+        return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "input '%s' has no shape", name);
     if (proto->n_dim > GPUDL_MAX_RANK)
-        return fail(GPUDL_ERROR_UNSUPPORTED, error, "input '%s' has rank %" G_GSIZE_FORMAT ", at most %d is taken",
-                    name, proto->n_dim, GPUDL_MAX_RANK);
+        return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error,
+                              "input '%s' has rank %" G_GSIZE_FORMAT ", at most %d is taken", name, proto->n_dim,
+                              GPUDL_MAX_RANK);
     shape->rank = (gint32)proto->n_dim;
     for (gint i = 0; i < shape->rank; i++)
         shape->dims[i] = dimension(proto->dim[i]);
@@ -234,15 +234,17 @@ static gboolean read_input_shape(OnnxImport *import, const gchar *name, const On
         if (i == 0 && shape->dims[i] == 0)
             shape->dims[i] = 1;
         if (shape->dims[i] == 0)
-            return fail(GPUDL_ERROR_FORMAT, error, "dimension %d%s%s%s of input '%s' is free; %s", i,
-                        named ? " ('" : "", named ? proto->dim[i]->dim_param : "", named ? "')" : "", name,
-                        is_side(shape, i) ? "give its height and width: --input-size HxW, gpudlinfer's input-size=HxW, "
-                                            "e.g. 224x224"
-                                          : "an input's height and width can be given, nothing else");
+            return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "dimension %d%s%s%s of input '%s' is free; %s", i,
+                                  named ? " ('" : "", named ? proto->dim[i]->dim_param : "", named ? "')" : "", name,
+                                  is_side(shape, i)
+                                      ? "give its height and width: --input-size HxW, gpudlinfer's input-size=HxW, "
+                                        "e.g. 224x224"
+                                      : "an input's height and width can be given, nothing else");
         if (shape->dims[i] > GPUDL_LIMIT_TENSOR_BYTES)
-            return fail(GPUDL_ERROR_LIMIT, error,
-                        "dimension %d of input '%s' is %" G_GINT64_FORMAT ", at most %" G_GINT64_FORMAT " is taken", i,
-                        name, (gint64)shape->dims[i], (gint64)GPUDL_LIMIT_TENSOR_BYTES);
+            return onnx_file_fail(GPUDL_ERROR_LIMIT, error,
+                                  "dimension %d of input '%s' is %" G_GINT64_FORMAT ", at most %" G_GINT64_FORMAT
+                                  " is taken",
+                                  i, name, (gint64)shape->dims[i], (gint64)GPUDL_LIMIT_TENSOR_BYTES);
     }
     return TRUE;
 }
@@ -253,7 +255,7 @@ static gboolean import_input(OnnxImport *import, const Onnx__ValueInfoProto *pro
     GpudlDType dtype;
     GpudlShape shape;
 
-    if (!check_name("an input", proto->name, error))
+    if (!onnx_check_name("an input", proto->name, error))
         return FALSE;
     if (g_hash_table_contains(import->values, proto->name) || (import->options != NULL && import->options->picture &&
                                                                !g_hash_table_contains(import->used_names, proto->name)))
@@ -264,262 +266,14 @@ static gboolean import_input(OnnxImport *import, const Onnx__ValueInfoProto *pro
     if (value != NULL)
         return add_constant(import, proto->name, value->dtype, &value->shape, value->data, error);
     if (proto->type == NULL || proto->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
-        return fail(GPUDL_ERROR_UNSUPPORTED, error, "input '%s' is no tensor", proto->name);
+        return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error, "input '%s' is no tensor", proto->name);
     dtype = onnx_dtype(proto->type->tensor_type->elem_type);
     if (dtype == GPUDL_DTYPE_NONE)
-        return fail(GPUDL_ERROR_UNSUPPORTED, error, "input '%s' is %s, which is not taken", proto->name,
-                    onnx_dtype_name(proto->type->tensor_type->elem_type));
+        return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error, "input '%s' is %s, which is not taken", proto->name,
+                              onnx_dtype_name(proto->type->tensor_type->elem_type));
     if (!read_input_shape(import, proto->name, proto->type->tensor_type->shape, &shape, error))
         return FALSE;
-    return define(import, proto->name, gpudl_graph_add_input(import->graph, proto->name, dtype, &shape), error);
-}
-
-/* ---- nodes ------------------------------------------------------------------------------------------------------- */
-
-/* The type letter that a row's list gives to an attribute, or 0. */
-static gchar attribute_type(const gchar *list, const gchar *name)
-{
-    const gsize length = strlen(name);
-
-    for (const gchar *p = list; p != NULL && *p != '\0'; p = strchr(p, ' ')) {
-        p += *p == ' ';
-        if (strncmp(p, name, length) == 0 && p[length] == ':')
-            return p[length + 1];
-    }
-    return 0;
-}
-
-/* TRUE if the attribute holds a value of the type; files before IR version 2 do not say which they hold. */
-static gboolean attribute_is(const Onnx__AttributeProto *attr, gchar type)
-{
-    const gint said = attr->has_type ? (gint)attr->type : 0;
-
-    switch (type) {
-    case 'i':
-        return said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT || (said == 0 && attr->has_i);
-    case 'f':
-        return said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT || (said == 0 && attr->has_f);
-    case 's':
-        return (said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING || said == 0) && attr->has_s;
-    case 't':
-        return (said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR || said == 0) && attr->t != NULL;
-    case 'g':
-        return (said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH || said == 0) && attr->g != NULL;
-    case 'I':
-        return said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS || (said == 0 && attr->n_ints > 0);
-    default: /* F */
-        return said == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS || (said == 0 && attr->n_floats > 0);
-    }
-}
-
-static gboolean check_attributes(const OnnxNode *node, GError **error)
-{
-    if (node->proto->n_attribute > 32)
-        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%" G_GSIZE_FORMAT " attributes", node->proto->n_attribute);
-    for (gsize i = 0; i < node->proto->n_attribute; i++) {
-        const Onnx__AttributeProto *attr = node->proto->attribute[i];
-        g_autofree gchar *name = attr->name != NULL ? g_utf8_make_valid(attr->name, -1) : g_strdup("");
-        const gchar type = attribute_type(node->row->attributes, name);
-
-        if (type == 0)
-            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "attribute '%s' is not known", name);
-        if (attr->ref_attr_name != NULL && attr->ref_attr_name[0] != '\0')
-            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "attribute '%s' refers to a function's outside of one",
-                             name);
-        if (!attribute_is(attr, type))
-            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "attribute '%s' has another type than the operator's",
-                             name);
-        for (gsize k = 0; k < i; k++)
-            if (strcmp(node->proto->attribute[k]->name, name) == 0)
-                return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "attribute '%s' is there twice", name);
-    }
-    return TRUE;
-}
-
-/* Whether a name is a sequence's. */
-static gboolean is_sequence(const OnnxImport *import, const gchar *name)
-{
-    const GpudlTensor *tensor = g_hash_table_lookup(import->values, name);
-
-    return tensor != NULL && g_hash_table_contains(import->sequences, tensor);
-}
-
-static gboolean collect_inputs(OnnxNode *node, GError **error)
-{
-    const Onnx__NodeProto *proto = node->proto;
-    gsize n = proto->n_input;
-
-    while (n > 0 && proto->input[n - 1][0] == '\0')
-        n--;
-    if (n < node->row->min_inputs || n > node->row->max_inputs)
-        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%" G_GSIZE_FORMAT " inputs, expected %s%u", n,
-                         node->row->max_inputs == node->row->min_inputs ? ""
-                         : n < node->row->min_inputs                    ? "at least "
-                                                                        : "at most ",
-                         n < node->row->min_inputs ? node->row->min_inputs : node->row->max_inputs);
-    if (n > GPUDL_LIMIT_TENSORS)
-        return onnx_fail(node, GPUDL_ERROR_LIMIT, error, "%" G_GSIZE_FORMAT " inputs", n);
-    node->n_inputs = (guint)n;
-    node->inputs = g_new0(GpudlTensor *, n + 1);
-    for (guint i = 0; i < n; i++) {
-        const gboolean absent = proto->input[i][0] == '\0';
-
-        if (absent && (i < node->row->min_inputs || node->row->max_inputs == G_MAXUINT))
-            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "input %u is missing", i);
-        if (absent)
-            continue;
-        node->inputs[i] = g_hash_table_lookup(node->import->values, proto->input[i]);
-        if (node->inputs[i] == NULL) {
-            g_autofree gchar *name = g_utf8_make_valid(proto->input[i], -1);
-
-            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "input %u, '%s', is made by no node before it", i, name);
-        }
-        if (is_sequence(node->import, proto->input[i]) && node->row->map != onnx_map_sequence_at)
-            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "input %u, '%s', is a sequence", i, proto->input[i]);
-    }
-    return TRUE;
-}
-
-static gboolean define_outputs(OnnxNode *node, GError **error)
-{
-    for (guint i = 0; i < node->n_outputs; i++) {
-        const gchar *name = onnx_output_name(node, i);
-
-        if (name == NULL || (node->outputs[i] == NULL && !onnx_output_used(node, i)))
-            continue;
-        if (node->outputs[i] == NULL)
-            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "its output %u is used, which is not computed", i);
-        if (!define(node->import, name, node->outputs[i], error))
-            return FALSE;
-    }
-    return TRUE;
-}
-
-static gboolean map_node(OnnxNode *node, GError **error)
-{
-    const Onnx__NodeProto *proto = node->proto;
-
-    if (proto->n_output < 1 || proto->n_output > node->row->max_outputs)
-        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%" G_GSIZE_FORMAT " outputs, expected 1 to %u",
-                         proto->n_output, node->row->max_outputs);
-    node->n_outputs = (guint)proto->n_output;
-    node->outputs = g_new0(GpudlTensor *, node->n_outputs);
-    for (guint i = 0; i < node->n_outputs; i++)
-        if (proto->output[i][0] != '\0' && !check_name("an output", proto->output[i], error))
-            return FALSE;
-    if (!check_attributes(node, error) || !collect_inputs(node, error) || !node->row->map(node, error))
-        return FALSE;
-    onnx_quant_follow(node);
-    return define_outputs(node, error);
-}
-
-/* The row of a node, or why there is none. */
-static const OnnxOp *find_row(const OnnxImport *import, const Onnx__ModelProto *model, const Onnx__NodeProto *proto,
-                              const gchar *name, GError **error)
-{
-    g_autofree gchar *type = proto->op_type != NULL ? g_utf8_make_valid(proto->op_type, -1) : g_strdup("");
-    g_autofree gchar *domain = proto->domain != NULL ? g_utf8_make_valid(proto->domain, -1) : g_strdup("");
-    const OnnxOp *row;
-    gboolean known;
-
-    for (gsize i = 0; i < model->n_functions; i++) {
-        if (g_strcmp0(model->functions[i]->name, type) == 0 &&
-            g_strcmp0(model->functions[i]->domain != NULL ? model->functions[i]->domain : "", domain) == 0) {
-            fail(GPUDL_ERROR_UNSUPPORTED, error, "node '%s' (%s%s%s): functions of the file are not taken", name,
-                 domain, domain[0] != '\0' ? "." : "", type);
-            return NULL;
-        }
-    }
-    if (domain[0] != '\0' && strcmp(domain, "ai.onnx") != 0) {
-        g_autofree gchar *full = g_strdup_printf("%s.%s", domain, type);
-
-        row = onnx_op_find(full, import->opset, NULL);
-        if (row == NULL)
-            fail(GPUDL_ERROR_UNSUPPORTED, error, "node '%s' (%s): %s", name, full,
-                 g_str_has_prefix(domain, "com.microsoft.nchwc")
-                     ? "ONNX Runtime wrote this file for one machine; use the file that it was made of"
-                 : strcmp(domain, "com.microsoft") == 0 ? "this operator is not taken"
-                                                        : "operators of this domain are not taken");
-        return row;
-    }
-    row = onnx_op_find(type, import->opset, &known);
-    if (row == NULL)
-        fail(known ? GPUDL_ERROR_FORMAT : GPUDL_ERROR_UNSUPPORTED, error,
-             "node '%s' (%s, opset %" G_GINT64_FORMAT "): %s", name, type, import->opset,
-             known ? "the operator does not exist in this opset" : "this operator is not taken");
-    return row;
-}
-
-static gboolean import_node(OnnxImport *import, const Onnx__GraphProto *graph, gsize index, GError **error)
-{
-    const Onnx__NodeProto *proto = graph->node[index];
-    OnnxNode node = {.import = import, .proto = proto};
-    gboolean ok = FALSE;
-
-    if (proto->name != NULL && proto->name[0] != '\0') {
-        if (!check_name("a node", proto->name, error))
-            return FALSE;
-        node.name = g_strdup(proto->name);
-    } else {
-        g_autofree gchar *type = proto->op_type != NULL ? g_utf8_make_valid(proto->op_type, -1) : g_strdup("node");
-        g_autofree gchar *beginning = g_utf8_substring(type, 0, MIN(g_utf8_strlen(type, -1), 64));
-
-        node.name = g_strdup_printf("%s_%" G_GSIZE_FORMAT, beginning, index);
-    }
-    node.row = find_row(import, import->model, proto, node.name, error);
-    ok = node.row != NULL && map_node(&node, error);
-    g_free(node.inputs);
-    g_free(node.outputs);
-    g_free(node.name);
-    return ok;
-}
-
-/* Most Ifs within each other. */
-#define MAX_DEPTH 16
-
-/* The branch that a known condition takes becomes a part of the graph; the other one is not looked at. */
-gboolean onnx_map_if(OnnxNode *node, GError **error)
-{
-    OnnxImport *import = node->import;
-    const Onnx__AttributeProto *branch;
-    const Onnx__GraphProto *graph;
-    gboolean known;
-    double condition;
-
-    if (!onnx_scalar(node, node->inputs[0], &known, &condition, error))
-        return FALSE;
-    if (!known)
-        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
-                         "input 0 ('%s'), the condition, depends on the network's input values", node->inputs[0]->name);
-    branch = onnx_attr(node, condition != 0 ? "then_branch" : "else_branch");
-    if (branch == NULL)
-        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "no %s", condition != 0 ? "then_branch" : "else_branch");
-    graph = branch->g;
-    if (import->depth >= MAX_DEPTH)
-        return onnx_fail(node, GPUDL_ERROR_LIMIT, error, "more than %d graphs within each other", MAX_DEPTH);
-    if (graph->n_output != node->n_outputs)
-        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%s has %" G_GSIZE_FORMAT " outputs, the node %u",
-                         branch->name, graph->n_output, node->n_outputs);
-    import->depth++;
-    if (!import_initializers(import, graph, error))
-        return FALSE;
-    for (gsize i = 0; i < graph->n_node; i++)
-        if (stopped(import, error) || !import_node(import, graph, i, error))
-            return FALSE;
-    import->depth--;
-    for (guint i = 0; i < node->n_outputs; i++) {
-        GpudlTensor *tensor =
-            graph->output[i]->name != NULL ? g_hash_table_lookup(import->values, graph->output[i]->name) : NULL;
-
-        if (tensor == NULL)
-            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "output %u of its %s is made by no node", i,
-                             branch->name);
-        if (is_sequence(import, graph->output[i]->name))
-            return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "output %u is a sequence", i);
-        if ((node->outputs[i] = onnx_unary(node, GPUDL_OP_IDENTITY, tensor, onnx_output_name(node, i), error)) == NULL)
-            return FALSE;
-    }
-    return TRUE;
+    return onnx_define(import, proto->name, gpudl_graph_add_input(import->graph, proto->name, dtype, &shape), error);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -534,16 +288,16 @@ static gboolean read_opset(OnnxImport *import, const Onnx__ModelProto *model, GE
         if (set->domain != NULL && set->domain[0] != '\0' && strcmp(set->domain, "ai.onnx") != 0)
             continue;
         if (found && set->version != import->opset)
-            return fail(GPUDL_ERROR_FORMAT, error, "two opsets, %" G_GINT64_FORMAT " and %" G_GINT64_FORMAT,
-                        import->opset, set->version);
+            return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "two opsets, %" G_GINT64_FORMAT " and %" G_GINT64_FORMAT,
+                                  import->opset, set->version);
         found = TRUE;
         import->opset = set->version;
     }
     if (!found)
-        return fail(GPUDL_ERROR_FORMAT, error, "the file does not say its opset");
+        return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "the file does not say its opset");
     if (import->opset < ONNX_OPSET_OLDEST || import->opset > ONNX_OPSET_NEWEST)
-        return fail(GPUDL_ERROR_UNSUPPORTED, error, "opset %" G_GINT64_FORMAT ", %d to %d are taken", import->opset,
-                    ONNX_OPSET_OLDEST, ONNX_OPSET_NEWEST);
+        return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error, "opset %" G_GINT64_FORMAT ", %d to %d are taken",
+                              import->opset, ONNX_OPSET_OLDEST, ONNX_OPSET_NEWEST);
     return TRUE;
 }
 
@@ -581,18 +335,18 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
     const Onnx__GraphProto *graph = model->graph;
 
     if (graph == NULL)
-        return fail(GPUDL_ERROR_FORMAT, error, "the file holds no graph");
+        return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "the file holds no graph");
     if (!read_opset(import, model, error))
         return FALSE;
     if (graph->n_node > GPUDL_LIMIT_NODES)
-        return fail(GPUDL_ERROR_LIMIT, error, "%" G_GSIZE_FORMAT " nodes, at most %u are taken", graph->n_node,
-                    GPUDL_LIMIT_NODES);
+        return onnx_file_fail(GPUDL_ERROR_LIMIT, error, "%" G_GSIZE_FORMAT " nodes, at most %u are taken",
+                              graph->n_node, GPUDL_LIMIT_NODES);
     if (graph->n_output < 1)
-        return fail(GPUDL_ERROR_FORMAT, error, "the graph has no outputs");
+        return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "the graph has no outputs");
     if (import->options != NULL && import->options->picture)
         onnx_choose_heads(import, graph);
     collect_used_names(import, graph);
-    if (!import_initializers(import, graph, error))
+    if (!onnx_import_initializers(import, graph, error))
         return FALSE;
     if (import->options != NULL && import->options->picture && !onnx_check_picture(import, graph, error))
         return FALSE;
@@ -600,19 +354,20 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
         if (!import_input(import, graph->input[i], error))
             return FALSE;
     for (gsize i = 0; i < graph->n_node; i++)
-        if (stopped(import, error) || (is_live(import, graph->node[i]) && !import_node(import, graph, i, error)))
+        if (onnx_stopped(import, error) ||
+            (is_live(import, graph->node[i]) && !onnx_import_node(import, graph, i, error)))
             return FALSE;
     for (gsize i = 0; i < n_heads(import, graph); i++) {
         const gchar *name = head_name(import, graph, i);
         GpudlTensor *tensor;
 
-        if (!check_name("an output", name, error))
+        if (!onnx_check_name("an output", name, error))
             return FALSE;
         tensor = g_hash_table_lookup(import->values, name);
         if (tensor == NULL)
-            return fail(GPUDL_ERROR_FORMAT, error, "output '%s' is made by no node", name);
-        if (is_sequence(import, name))
-            return fail(GPUDL_ERROR_UNSUPPORTED, error, "output '%s' is a sequence", name);
+            return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "output '%s' is made by no node", name);
+        if (onnx_is_sequence(import, name))
+            return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error, "output '%s' is a sequence", name);
         gpudl_graph_add_output(import->graph, tensor);
     }
     gpudl_graph_remove_dead(import->graph);
