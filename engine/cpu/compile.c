@@ -309,7 +309,7 @@ static void compile(CpuCompiler *c)
     for (uint32_t i = 0; i < plan->n_tensors; i++)
         cpu_keep_raw(c, (int32_t)i);
     p->weight_bytes = count_weights(p);
-    if (c->status == GPUDL_STATUS_OK)
+    if (c->status == GPUDL_STATUS_OK && !c->shared->dry)
         log_program(c);
     free(c->waiting);
 }

@@ -144,6 +144,12 @@ DnnMd cpu_plain_md(CpuCompiler *c, int32_t tensor)
 
 /* ---- constants --------------------------------------------------------------------------------------------------- */
 
+/* Memory of a constant. A dry compilation, which writes none, has something in its place. */
+static void *room_for(const CpuCompiler *c, uint64_t bytes)
+{
+    return cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
+}
+
 /* Takes data over also on failure. */
 static CpuPacked *keep(CpuCompiler *c, int32_t owner, int32_t part, DnnMdRef md, void *data, uint64_t bytes)
 {
@@ -183,9 +189,9 @@ void cpu_keep_raw(CpuCompiler *c, int32_t tensor)
         return;
     packed = cpu_packed_find(&c->shared->packed, tensor, PART_RAW, NULL);
     if (packed == NULL) {
-        void *data = cpu_aligned_bytes(block->bytes);
+        void *data = room_for(c, block->bytes);
 
-        if (data != NULL && block->bytes > 0)
+        if (data != NULL && block->bytes > 0 && !c->shared->dry)
             memcpy(data, block->constant, block->bytes);
         packed = data != NULL ? cpu_packed_add(&c->shared->packed, tensor, PART_RAW, NULL, data, block->bytes) : NULL;
     }
@@ -206,13 +212,13 @@ static CpuPacked *pack(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef st
 
     if (packed != NULL || c->status != GPUDL_STATUS_OK)
         return packed;
-    data = cpu_aligned_bytes(bytes);
+    data = room_for(c, bytes);
     if (data == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for %llu bytes of packed weights '%s'",
                  (unsigned long long)bytes, t->name);
         return NULL;
     }
-    if (!cpu_reorder_now(c->shared, stored, t->data, want, data)) {
+    if (!c->shared->dry && !cpu_reorder_now(c->shared, stored, t->data, want, data)) {
         free(data);
         cpu_fail(c, GPUDL_STATUS_BACKEND, "oneDNN can't reorder constant '%s'", t->name);
         return NULL;
@@ -454,7 +460,7 @@ void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg
     step = add_step(c);
     if (step != NULL) {
         step->args = calloc(n + 1, sizeof *step->args);
-        if (step->args == NULL || dnnl_primitive_create(&step->primitive, pd) != dnnl_success) {
+        if (step->args == NULL || (!c->shared->dry && dnnl_primitive_create(&step->primitive, pd) != dnnl_success)) {
             cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "node '%s': oneDNN could not make %s", c->plan->nodes[c->node].name,
                      dnn_pd_name(pd));
         } else {
@@ -466,7 +472,7 @@ void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg
                 step->args[step->n_args++] = (CpuArg){DNNL_ARG_SCRATCHPAD, scratch_value};
             for (uint32_t i = 0; i < step->n_args; i++)
                 touch(c, step->args[i].value);
-            if (dnnl_primitive_get_primitive_desc(step->primitive, &kept) == dnnl_success)
+            if (step->primitive != NULL && dnnl_primitive_get_primitive_desc(step->primitive, &kept) == dnnl_success)
                 step->what = dnn_pd_name((dnnl_primitive_desc_t)kept);
             if (dnn_primitive_kind(step->primitive) == dnnl_reorder)
                 name_reorder(c, step);
@@ -498,7 +504,7 @@ void cpu_change_reorder(CpuCompiler *c, CpuStep *step, DnnMd from)
     dnn_md_free(source->md);
     source->md = from;
     if (pd == NULL || dnn_md_bytes(dnn_pd_md(pd, dnnl_query_scratchpad_md, 0)) > 0 ||
-        dnnl_primitive_create(&primitive, pd) != dnnl_success) {
+        (!c->shared->dry && dnnl_primitive_create(&primitive, pd) != dnnl_success)) {
         cpu_fail(c, GPUDL_STATUS_BACKEND, "node '%s': oneDNN can't round the input", c->plan->nodes[step->node].name);
     } else {
         const_dnnl_primitive_desc_t kept = NULL;
@@ -507,7 +513,7 @@ void cpu_change_reorder(CpuCompiler *c, CpuStep *step, DnnMd from)
         step->primitive = primitive;
         free(step->label);
         step->label = NULL;
-        if (dnnl_primitive_get_primitive_desc(primitive, &kept) == dnnl_success)
+        if (primitive != NULL && dnnl_primitive_get_primitive_desc(primitive, &kept) == dnnl_success)
             step->what = dnn_pd_name((dnnl_primitive_desc_t)kept);
         name_reorder(c, step);
     }

@@ -12,6 +12,7 @@
 #include "engine/interface.h"
 #include "engine/limits.h"
 #include "engine/module.h"
+#include "forecast.h"
 #include "isa.h"
 #include "preproc.h"
 
@@ -214,7 +215,7 @@ static GpudlStatus cpu_resolve(void *device, GpudlOpenParams *params, GpudlFault
     params->deterministic = 0; /* the same frame gives the same values in any case */
     params->autotune = 0;
     params->priority = 0;
-    params->memory_limit = 0; /* nothing is chosen by it */
+    params->memory_limit = 0; /* any of its forms will do for those who share an engine */
     return GPUDL_STATUS_OK;
 }
 
@@ -293,16 +294,54 @@ static GpudlStatus make_slots(Engine *engine, const CpuProgram *program, GpudlFa
                : gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for %u workers", engine->n_slots);
 }
 
+/* NULL if there is no memory; cpu_close() ends it. */
+static Engine *engine_new(const GpudlHost *host, const GpudlOpenParams *params)
+{
+    Engine *engine = calloc(1, sizeof *engine);
+
+    if (engine == NULL)
+        return NULL;
+    pthread_mutex_init(&engine->lock, NULL);
+    engine->params = *params;
+    engine->params.cache_dir = NULL;
+    engine->shared.host = host;
+    engine->shared.type = params->precision == GPUDL_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
+    engine->n_slots = params->threads;
+    return engine;
+}
+
+static GpudlStatus start_dnn(Engine *engine, GpudlFault *fault)
+{
+    if (dnnl_engine_create(&engine->shared.dnn, dnnl_cpu, 0) == dnnl_success &&
+        dnnl_stream_create(&engine->shared.stream, engine->shared.dnn, dnnl_stream_default_flags) == dnnl_success)
+        return GPUDL_STATUS_OK;
+    return gpudl_module_fail(fault, GPUDL_STATUS_BACKEND, "oneDNN could not make its engine");
+}
+
+/* Chooses forms that the memory limit has room for; what those take. */
+static GpudlStatus fit(Engine *engine, CpuNeeds *needs, GpudlFault *fault)
+{
+    const GpudlPlan *plan = engine->shared.host->plan(engine->shared.host->host, 1, fault);
+    GpudlStatus status = GPUDL_STATUS_UNSUPPORTED;
+
+    if (plan != NULL)
+        status = gpudl_module_check_input(plan, &engine->params, fault);
+    return status == GPUDL_STATUS_OK
+               ? cpu_fit(&engine->shared, plan, engine->n_slots, engine->params.memory_limit, needs, fault)
+               : status;
+}
+
 static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault *fault)
 {
-    GpudlStatus status = GPUDL_STATUS_OK;
-    const CpuProgram *program;
+    GpudlStatus status = start_dnn(engine, fault);
+    const CpuProgram *program = NULL;
     uint64_t run_time = 0;
+    CpuNeeds needs;
 
-    if (dnnl_engine_create(&engine->shared.dnn, dnnl_cpu, 0) != dnnl_success ||
-        dnnl_stream_create(&engine->shared.stream, engine->shared.dnn, dnnl_stream_default_flags) != dnnl_success)
-        return gpudl_module_fail(fault, GPUDL_STATUS_BACKEND, "oneDNN could not make its engine");
-    program = program_for(engine, 1, 0, &status, fault);
+    if (status == GPUDL_STATUS_OK && engine->params.memory_limit != 0)
+        status = fit(engine, &needs, fault);
+    if (status == GPUDL_STATUS_OK)
+        program = program_for(engine, 1, 0, &status, fault);
     if (program == NULL)
         return status;
     status = gpudl_module_check_input(program->plan, &engine->params, fault);
@@ -331,6 +370,30 @@ static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault
     return status;
 }
 
+static GpudlStatus cpu_forecast(void *device, const GpudlHost *host, const GpudlOpenParams *params,
+                                GpudlOpenForecast *forecast, GpudlFault *fault)
+{
+    GpudlStatus status = cpu_probe(-1, fault);
+    CpuNeeds needs = {0, 0};
+    Engine *engine;
+    int threads;
+
+    if (status != GPUDL_STATUS_OK)
+        return status;
+    engine = engine_new(host, params);
+    if (engine == NULL)
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
+    threads = enter_single();
+    status = start_dnn(engine, fault);
+    if (status == GPUDL_STATUS_OK)
+        status = fit(engine, &needs, fault);
+    leave_single(threads);
+    forecast->weight_bytes = needs.weight_bytes;
+    forecast->work_bytes = needs.work_bytes * params->threads;
+    cpu_close(engine);
+    return status;
+}
+
 static GpudlStatus cpu_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **result,
                             GpudlEngineInfo *info, GpudlFault *fault)
 {
@@ -340,15 +403,9 @@ static GpudlStatus cpu_open(void *device, const GpudlHost *host, const GpudlOpen
 
     if (status != GPUDL_STATUS_OK)
         return status;
-    engine = calloc(1, sizeof *engine);
+    engine = engine_new(host, params);
     if (engine == NULL)
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
-    pthread_mutex_init(&engine->lock, NULL);
-    engine->params = *params;
-    engine->params.cache_dir = NULL;
-    engine->shared.host = host;
-    engine->shared.type = params->precision == GPUDL_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
-    engine->n_slots = params->threads;
     threads = enter_single();
     status = open_single(engine, info, fault);
     leave_single(threads);
@@ -554,6 +611,7 @@ const GpudlBackend *gpudl_backend_entry(uint32_t abi_version, const char *interf
         .probe = cpu_probe,
         .devices = cpu_devices,
         .resolve = cpu_resolve,
+        .forecast = cpu_forecast,
         .open = cpu_open,
         .close = cpu_close,
         .submit = cpu_submit,

@@ -33,6 +33,8 @@ typedef struct {
     dnnl_data_type_t type; /* what products multiply, and of what lies between steps: f32 or bf16; constants of it */
     CpuPackedTable packed;
     uint32_t compilations; /* begun so far */
+    int direct;            /* convolutions take no form that has more weights than the direct one */
+    int dry;               /* what a program takes is asked for, not the program: no code is made, no constant packed */
 } CpuShared;
 
 /** NULL if there is none. */

@@ -54,7 +54,7 @@ void cpu_begin_winograd(CpuCompiler *c)
 {
     const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
 
-    if (c->exact || c->type != dnnl_f32 || !dnn_has_winograd() ||
+    if (c->exact || c->shared->direct || c->type != dnnl_f32 || !dnn_has_winograd() ||
         (isa & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core)
         return;
     for (uint32_t i = 0; i < c->plan->n_nodes && !c->winograd; i++)

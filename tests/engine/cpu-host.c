@@ -193,9 +193,9 @@ CpuHost *cpu_host_new(const GpudlGraph *graph)
     return self;
 }
 
-void cpu_host_start(CpuHost *self, const GpudlOpenParams *params)
+/* params, resolved; status and fault say whether they could be. */
+static GpudlOpenParams resolve(CpuHost *self, const GpudlPlan *plan, const GpudlOpenParams *params)
 {
-    const GpudlPlan *plan = gpudl_planner_get(self->planner, 1, NULL);
     const GpudlShape *input = &plan->tensors[plan->inputs[0]].shape;
     GpudlOpenParams all = *params;
 
@@ -206,6 +206,29 @@ void cpu_host_start(CpuHost *self, const GpudlOpenParams *params)
         all.precision = cpu_host_precision();
     self->status = self->backend->resolve(NULL, &all, &self->fault);
     all.memory_limit = params->memory_limit; /* the host's own affair */
+    return all;
+}
+
+void cpu_host_foresee(CpuHost *self, const GpudlOpenParams *params, GpudlOpenForecast *forecast)
+{
+    const GpudlPlan *plan = gpudl_planner_get(self->planner, 1, NULL);
+    const GpudlOpenParams all = resolve(self, plan, params);
+
+    *forecast = (GpudlOpenForecast){0};
+    if (self->status != GPUDL_STATUS_OK)
+        return;
+    see_plan(self, plan);
+    change_holds(self, 1);
+    self->status = self->backend->forecast(NULL, &self->host, &all, forecast, &self->fault);
+    change_holds(self, -1);
+    g_assert_cmpint(self->holds, ==, 0);
+}
+
+void cpu_host_start(CpuHost *self, const GpudlOpenParams *params)
+{
+    const GpudlPlan *plan = gpudl_planner_get(self->planner, 1, NULL);
+    const GpudlOpenParams all = resolve(self, plan, params);
+
     if (self->status == GPUDL_STATUS_OK) {
         gint64 start = thread_ns();
 

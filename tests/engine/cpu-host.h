@@ -53,7 +53,9 @@ CpuHost *cpu_host_new(const GpudlGraph *graph);
  * precision AUTO is cpu_host_precision(), params' own fields count otherwise. status and fault say how it went; engine
  * is NULL after a failure. */
 void cpu_host_start(CpuHost *host, const GpudlOpenParams *params);
-/** Both. */
+/** What cpu_host_start() would take; status and fault say how it went. */
+void cpu_host_foresee(CpuHost *host, const GpudlOpenParams *params, GpudlOpenForecast *forecast);
+/** A new one, started. */
 CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params);
 void cpu_host_close(CpuHost *host);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CpuHost, cpu_host_close)

@@ -107,13 +107,19 @@ static CpuHost *run(Builder *b)
 {
     GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE, .threads = 1};
     g_autoptr(GError) error = NULL;
+    GpudlOpenForecast forecast;
     CpuHost *host;
 
     b->graph->symbolic_batch = TRUE;
     infer(b, 1);
-    host = cpu_host_open(b->graph, &params);
+    host = cpu_host_new(b->graph);
+    cpu_host_foresee(host, &params, &forecast);
+    if (host->status == GPUDL_STATUS_OK)
+        cpu_host_start(host, &params);
     if (host->status != GPUDL_STATUS_OK)
         g_error("open: %s", host->fault.message);
+    g_assert_cmpuint(forecast.weight_bytes, ==, host->info.weight_bytes);
+    g_assert_cmpuint(forecast.work_bytes, ==, host->info.work_bytes);
     for (gint64 batch = 1; batch <= 2; batch++) {
         const GpudlTensor *x = g_ptr_array_index(b->graph->inputs, 0);
         g_autoptr(GPtrArray) expected = NULL;

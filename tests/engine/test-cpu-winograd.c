@@ -25,15 +25,34 @@ static GpudlTensor *conv(Builder *b, GpudlTensor *x, gint64 c, gint64 k, gint ke
     return y;
 }
 
-static CpuHost *open_net(Builder *b)
+/* With so many bytes of memory; 0: any. What it takes is what was foreseen. */
+static CpuHost *start_net(Builder *b, guint threads, guint64 limit)
 {
-    GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE, .threads = 1, .precision = GPUDL_PRECISION_FP32};
+    const GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE,
+                                    .threads = threads,
+                                    .precision = GPUDL_PRECISION_FP32,
+                                    .memory_limit = limit};
     g_autoptr(GError) error = NULL;
+    GpudlOpenForecast forecast;
     CpuHost *host;
 
     gpudl_graph_infer(b->graph, 1, &error);
     g_assert_no_error(error);
-    host = cpu_host_open(b->graph, &params);
+    host = cpu_host_new(b->graph);
+    cpu_host_foresee(host, &params, &forecast);
+    g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
+    cpu_host_start(host, &params);
+    if (host->status == GPUDL_STATUS_OK) {
+        g_assert_cmpuint(forecast.weight_bytes, ==, host->info.weight_bytes);
+        g_assert_cmpuint(forecast.work_bytes, ==, host->info.work_bytes);
+    }
+    return host;
+}
+
+static CpuHost *open_net(Builder *b)
+{
+    CpuHost *host = start_net(b, 1, 0);
+
     if (host->status != GPUDL_STATUS_OK)
         g_error("open: %s", host->fault.message);
     return host;
@@ -159,6 +178,54 @@ static void test_damaged_weights_are_multiplied_directly(void)
     g_assert_cmpuint(count_steps(host, "wino"), ==, 0);
 }
 
+static guint64 taken(const CpuHost *host)
+{
+    return host->info.weight_bytes + host->info.work_bytes;
+}
+
+/* Transformed weights are larger: where there is no memory for them, they are not made. */
+static void test_a_memory_limit_is_kept_to(void)
+{
+    for (guint threads = 1; threads <= 3; threads += 2) {
+        g_auto(Builder) b = builder_new();
+        g_autoptr(CpuHost) any = NULL, enough = NULL, less = NULL, least = NULL, none = NULL;
+        GpudlTensor *x = conv(&b, builder_input(&b, "1x16x14x14"), 16, 64, 3, NULL);
+
+        builder_output(&b, conv(&b, x, 64, 64, 3, x));
+        any = start_net(&b, threads, 0);
+        if (!are_here(any)) {
+            g_test_skip("no Winograd's transforms here");
+            return;
+        }
+        enough = start_net(&b, threads, taken(any));
+        g_assert_cmpint(enough->status, ==, GPUDL_STATUS_OK);
+        g_assert_cmpuint(count_steps(enough, "wino"), ==, count_steps(any, "wino"));
+        less = start_net(&b, threads, taken(any) - 1);
+        g_assert_cmpint(less->status, ==, GPUDL_STATUS_OK);
+        g_assert_cmpuint(count_steps(less, "wino"), ==, 0);
+        g_assert_cmpuint(less->info.weight_bytes, <, any->info.weight_bytes);
+        least = start_net(&b, threads, taken(less));
+        g_assert_cmpint(least->status, ==, GPUDL_STATUS_OK);
+        none = start_net(&b, threads, taken(less) - 1);
+        g_assert_cmpint(none->status, ==, GPUDL_STATUS_NO_MEMORY);
+    }
+}
+
+/* Of the weights 64x64x3x3 and 16x64x3x3 there is one form, the transformed one, whose size is that of 4x4 or 6x6. */
+static void test_weights_are_there_once(void)
+{
+    g_auto(Builder) b = builder_new();
+    g_autoptr(CpuHost) host = NULL;
+    const guint64 pairs = 16 * 64 + 64 * 64;
+
+    builder_output(&b, conv(&b, conv(&b, builder_input(&b, "1x16x14x14"), 16, 64, 3, NULL), 64, 64, 3, NULL));
+    host = open_net(&b);
+    if (are_here(host))
+        g_assert_cmpuint(host->info.weight_bytes, <=, pairs * 36 * sizeof(float) + 2 * 64 * sizeof(float) + 256);
+    else
+        g_assert_cmpuint(host->info.weight_bytes, <=, pairs * 9 * sizeof(float) + 2 * 64 * sizeof(float) + 256);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -166,5 +233,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-winograd/nan-and-infinity-stay-where-they-are", test_nan_and_infinity_stay_where_they_are);
     g_test_add_func("/cpu-winograd/damaged-weights-are-multiplied-directly",
                     test_damaged_weights_are_multiplied_directly);
+    g_test_add_func("/cpu-winograd/a-memory-limit-is-kept-to", test_a_memory_limit_is_kept_to);
+    g_test_add_func("/cpu-winograd/weights-are-there-once", test_weights_are_there_once);
     return g_test_run();
 }
