@@ -9,6 +9,10 @@
 
 #define BOUND 1e-4 /* of the range, as for other float32 sums (test-cpu.c) */
 
+#define LAYER_K 16 /* channels of a layer's result: as many as the transforms take, for the reference is slow */
+/* Of the range: some ten times what was measured, and a tenth of what whole networks may differ by. */
+#define LAYER_BOUND 1e-5
+
 static GpudlTensor *conv(Builder *b, GpudlTensor *x, gint64 c, gint64 k, gint kernel, GpudlTensor *residual)
 {
     GpudlTensor *y = builder_conv(b, x, c, k, kernel, TRUE);
@@ -142,6 +146,41 @@ static void test_values(void)
     }
 }
 
+/* Sums as long as those of well-known networks, of values of both signs and of what a ReLU leaves, at the sizes of
+ * picture that they have there: of tiles of 2x2 and of 4x4. */
+static void test_layers(void)
+{
+    static const struct {
+        gint channels, side;
+    } layers[] = {{64, 56}, {128, 28}, {256, 14}, {512, 7}, {1024, 14}};
+
+    for (guint i = 0; i < 2 * G_N_ELEMENTS(layers); i++) {
+        const gint c = layers[i / 2].channels, side = layers[i / 2].side;
+        const gsize n = (gsize)(c * side * side);
+        g_auto(Builder) b = builder_new();
+        g_autoptr(CpuHost) host = NULL;
+        g_autofree float *values = NULL, *got = NULL, *wanted = NULL;
+        g_autofree gchar *shape = g_strdup_printf("1x%dx%dx%d", c, side, side);
+        double low = INFINITY, high = -INFINITY, most = 0;
+        gint64 n_values;
+
+        g_rand_set_seed(b.rand, (guint32)g_test_rand_int());
+        builder_output(&b, conv(&b, builder_input(&b, shape), c, LAYER_K, 3, NULL));
+        host = open_net(&b);
+        values = random_values(&b, n);
+        for (gsize e = 0; e < n && i % 2; e++)
+            values[e] = MAX(values[e], 0.f);
+        n_values = answers(&b, host, values, n, &got, &wanted);
+        for (gint64 e = 0; e < n_values; e++) {
+            low = MIN(low, wanted[e]);
+            high = MAX(high, wanted[e]);
+            most = MAX(most, fabs((double)got[e] - (double)wanted[e]));
+        }
+        g_test_message("%s%s: %.2g of the range", shape, i % 2 ? ", ReLU" : "", most / (high - low));
+        g_assert_cmpfloat(most, <=, LAYER_BOUND * (high - low));
+    }
+}
+
 /* A transform would carry them to neighbours that do not see them. */
 static void test_nan_and_infinity_stay_where_they_are(void)
 {
@@ -230,6 +269,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cpu-winograd/values", test_values);
+    g_test_add_func("/cpu-winograd/layers", test_layers);
     g_test_add_func("/cpu-winograd/nan-and-infinity-stay-where-they-are", test_nan_and_infinity_stay_where_they_are);
     g_test_add_func("/cpu-winograd/damaged-weights-are-multiplied-directly",
                     test_damaged_weights_are_multiplied_directly);
