@@ -353,10 +353,9 @@ dnnl_data_type_t cpu_result_type(const CpuCompiler *c, int32_t tensor, dnnl_data
 
 int32_t cpu_define(CpuCompiler *c, int32_t tensor, DnnMd md)
 {
-    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
-    uint64_t bytes = md != NULL ? dnn_md_bytes(md) : t->bytes;
+    uint64_t bytes = md != NULL ? dnn_md_bytes(md) : cpu_tensor(c, tensor)->bytes;
 
-    return add_value(c, md, add_block(c, NULL, bytes, t->n_uses), tensor);
+    return add_value(c, md, add_block(c, NULL, bytes, c->remaining[tensor]), tensor);
 }
 
 int32_t cpu_define_alias(CpuCompiler *c, int32_t tensor, DnnMd md, int32_t value)
@@ -365,7 +364,7 @@ int32_t cpu_define_alias(CpuCompiler *c, int32_t tensor, DnnMd md, int32_t value
         dnn_md_free(md);
         return -1;
     }
-    c->program->blocks[c->program->values[value].block].pending += cpu_tensor(c, tensor)->n_uses;
+    c->program->blocks[c->program->values[value].block].pending += c->remaining[tensor];
     return add_value(c, md, c->program->values[value].block, tensor);
 }
 

@@ -229,9 +229,6 @@ void cpu_make_waiting(CpuCompiler *c, int32_t tensor)
     c->node = c->last_node = waiting_node(c, tensor);
     if (!lower_now(c, &c->plan->nodes[c->node]))
         cpu_call(c);
-    /* some of its uses may have passed, and some come by way of other lists */
-    for (int32_t v = c->tensor_values[tensor]; v >= 0; v = c->next_value[v])
-        c->program->blocks[c->program->values[v].block].pending += c->remaining[tensor] - cpu_tensor(c, tensor)->n_uses;
     c->node = node;
     c->last_node = last_node;
 }

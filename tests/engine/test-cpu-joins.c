@@ -351,6 +351,25 @@ static void test_lists_that_are_read_elsewhere(void)
     }
 }
 
+/* A list that is made after all, for one that is too long to take its pieces, while one that waits reads it twice more:
+ * between those, nothing may be written over it. */
+static void test_lists_are_held_by_those_that_wait(void)
+{
+    g_auto(Builder) b = builder_new();
+    g_autoptr(CpuHost) host = NULL;
+    GpudlTensor *x = conv(&b, builder_input(&b, "1x3x3x3"), 32, 1, NULL), *y = conv(&b, x, 32, 1, NULL);
+    GpudlTensor *list = concat(&b, 1, 2, (GpudlTensor *[]){x, y}), *many[129];
+    GpudlTensor *longer = concat(&b, 1, 2, (GpudlTensor *[]){list, conv(&b, x, 64, 1, NULL)});
+
+    for (guint i = 0; i < G_N_ELEMENTS(many); i++)
+        many[i] = list;
+    builder_output(&b, concat(&b, 1, G_N_ELEMENTS(many), many));
+    builder_output(&b, norm(&b, longer, TRUE));
+    builder_output(&b, norm(&b, list, TRUE));
+    builder_output(&b, norm(&b, longer, FALSE));
+    host = run(&b);
+}
+
 /* Along other axes: the rows of a list are longer or shorter, never in pieces. */
 static void test_other_axes(void)
 {
@@ -378,6 +397,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-joins/lists-take-no-memory", test_lists_take_no_memory);
     g_test_add_func("/cpu-joins/pieces-are-copied-once-for-others", test_pieces_are_copied_once_for_others);
     g_test_add_func("/cpu-joins/lists-that-are-read-elsewhere", test_lists_that_are_read_elsewhere);
+    g_test_add_func("/cpu-joins/lists-are-held-by-those-that-wait", test_lists_are_held_by_those_that_wait);
     g_test_add_func("/cpu-joins/other-axes", test_other_axes);
     return g_test_run();
 }
