@@ -32,7 +32,8 @@ typedef enum {
 
 /** How implementations are chosen where a backend measures them. */
 typedef enum {
-    GPUDL_AUTOTUNE_CACHED = 0, /* what was measured before, else first choices now, measured while nothing is queued */
+    GPUDL_AUTOTUNE_CACHED = 0, /* what was measured before, else first choices now, measured while nothing is queued;
+                                  the CPU measures for a bounded time at once */
     GPUDL_AUTOTUNE_OFF,        /* first choices */
     GPUDL_AUTOTUNE_FULL,       /* measured while loading, however long it takes */
     GPUDL_AUTOTUNE_KNOWN       /* what was measured before, else first choices; nothing is measured */

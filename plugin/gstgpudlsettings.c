@@ -87,7 +87,7 @@ DEFINE_ENUM (gst_gpudl_autotune_get_type, "GstGpudlAutotune",
         "What is in the cache, else first choices; nothing is measured",
         "cached"},
     {GST_GPUDL_AUTOTUNE_FULL,
-        "Begins as cached, then measures the rest while no frame waits",
+        "As cached, and the rest is measured: at the start on the CPU, while no frame waits on a GPU",
         "full"})
 /* *INDENT-ON* */
 
@@ -244,8 +244,9 @@ install_ready (GObjectClass * klass)
           -1, G_MAXINT, -1, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_AUTOTUNE,
       g_param_spec_enum ("autotune", "Automatic tuning",
-          "How a GPU's implementations are chosen; the start waits for no "
-          "measurement ('gpudl tune' measures before); the CPU has no choice",
+          "How implementations are chosen; a start on a GPU waits for no "
+          "measurement, one on the CPU for half a second at most ('gpudl tune' "
+          "measures before)",
           GST_TYPE_GPUDL_AUTOTUNE, GST_GPUDL_AUTOTUNE_FULL, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_CACHE_DIR,
       g_param_spec_string ("cache-dir", "Cache directory",

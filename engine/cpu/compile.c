@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "lower.h"
+#include "tune.h"
 
 static CpuLower *const lowering[GPUDL_OP_LAST + 1] = {
     [GPUDL_OP_CONV] = cpu_lower_conv,
@@ -268,10 +269,10 @@ static void log_program(const CpuCompiler *c)
     }
 }
 
-static void compile(CpuCompiler *c)
+/* What is known of the tensors before any node is lowered. */
+static void begin(CpuCompiler *c)
 {
     const GpudlPlan *plan = c->plan;
-    CpuProgram *p = c->program;
 
     for (uint32_t i = 0; i < plan->n_tensors; i++) {
         c->tensor_values[i] = c->raw_blocks[i] = c->readers[i] = -1;
@@ -283,6 +284,17 @@ static void compile(CpuCompiler *c)
                 c->readers[plan->nodes[i].inputs[k]] = (int32_t)i;
     mark_wide(c);
     cpu_begin_winograd(c);
+}
+
+static void compile(CpuCompiler *c)
+{
+    const GpudlPlan *plan = c->plan;
+    CpuProgram *p = c->program;
+
+    begin(c);
+    /* what is chosen for the first batch holds for all; where there are transforms, layouts are theirs */
+    if (c->shared->compilations == 1 && !c->winograd)
+        cpu_tune(c);
     for (uint32_t i = 0; i < plan->n_inputs; i++)
         p->input_values[i] = cpu_define(c, plan->inputs[i], cpu_plain_md(c, plan->inputs[i]));
     for (uint32_t i = 0; i < plan->n_nodes && c->status == GPUDL_STATUS_OK; i++) {
@@ -314,38 +326,71 @@ static void compile(CpuCompiler *c)
     free(c->waiting);
 }
 
+/* FALSE if there is no memory; clear_compiler() follows in any case. */
+static int make_compiler(CpuCompiler *c, CpuShared *shared, const GpudlPlan *plan, int exact, GpudlFault *fault)
+{
+    *c = (CpuCompiler){.shared = shared,
+                       .plan = plan,
+                       .exact = exact,
+                       .type = exact ? dnnl_f32 : shared->type,
+                       .status = GPUDL_STATUS_OK,
+                       .fault = fault,
+                       .tensor_values = calloc(plan->n_tensors + 1, sizeof(int32_t)),
+                       .remaining = calloc(plan->n_tensors + 1, sizeof(int32_t)),
+                       .raw_blocks = calloc(plan->n_tensors + 1, sizeof(int32_t)),
+                       .readers = calloc(plan->n_tensors + 1, sizeof(int32_t)),
+                       .wide = calloc(plan->n_tensors + 1, 1),
+                       .done = calloc(plan->n_nodes + 1, 1)};
+    return c->tensor_values != NULL && c->remaining != NULL && c->raw_blocks != NULL && c->readers != NULL &&
+           c->wide != NULL && c->done != NULL;
+}
+
+static void clear_compiler(CpuCompiler *c)
+{
+    free(c->tensor_values);
+    free(c->remaining);
+    free(c->wide);
+    free(c->done);
+    free(c->next_value);
+    free(c->raw_blocks);
+    free(c->readers);
+}
+
+GpudlStatus cpu_program_foresee(CpuShared *shared, const GpudlPlan *plan, GpudlOpenForecast *forecast,
+                                GpudlFault *fault)
+{
+    CpuCompiler c;
+
+    if (make_compiler(&c, shared, plan, 0, fault)) {
+        begin(&c);
+        if (!c.winograd)
+            cpu_tune_foresee(&c, forecast);
+    } else {
+        cpu_fail(&c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    }
+    clear_compiler(&c);
+    return c.status;
+}
+
 CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, int exact, GpudlStatus *status, GpudlFault *fault)
 {
-    CpuCompiler c = {.shared = shared, .plan = plan, .exact = exact, .status = GPUDL_STATUS_OK, .fault = fault};
+    CpuCompiler c;
+    const int made = make_compiler(&c, shared, plan, exact, fault);
     CpuProgram *p = calloc(1, sizeof *p);
 
     c.program = p;
-    c.type = exact ? dnnl_f32 : shared->type;
     shared->compilations++;
-    c.tensor_values = calloc(plan->n_tensors + 1, sizeof(int32_t));
-    c.remaining = calloc(plan->n_tensors + 1, sizeof(int32_t));
-    c.raw_blocks = calloc(plan->n_tensors + 1, sizeof(int32_t));
-    c.readers = calloc(plan->n_tensors + 1, sizeof(int32_t));
-    c.wide = calloc(plan->n_tensors + 1, 1);
-    c.done = calloc(plan->n_nodes + 1, 1);
     if (p != NULL) {
         p->plan = plan;
         p->exact = exact;
         p->input_values = calloc(plan->n_inputs + 1, sizeof(int32_t));
         p->output_values = calloc(plan->n_outputs + 1, sizeof(int32_t));
     }
-    if (p == NULL || c.tensor_values == NULL || c.remaining == NULL || c.raw_blocks == NULL || c.readers == NULL ||
-        c.wide == NULL || c.done == NULL || p->input_values == NULL || p->output_values == NULL)
+    if (!made || p == NULL || p->input_values == NULL || p->output_values == NULL)
         cpu_fail(&c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     else
         compile(&c);
-    free(c.tensor_values);
-    free(c.remaining);
-    free(c.wide);
-    free(c.done);
-    free(c.next_value);
-    free(c.raw_blocks);
-    free(c.readers);
+    clear_compiler(&c);
     *status = c.status;
     if (c.status != GPUDL_STATUS_OK) {
         cpu_program_free(p);

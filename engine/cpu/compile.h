@@ -16,4 +16,8 @@
 CpuProgram *cpu_program_new(CpuShared *shared, const GpudlPlan *plan, int exact, GpudlStatus *status,
                             GpudlFault *fault);
 
+/** Counts what the first program of an engine would choose among; shared needs no oneDNN engine. */
+GpudlStatus cpu_program_foresee(CpuShared *shared, const GpudlPlan *plan, GpudlOpenForecast *forecast,
+                                GpudlFault *fault);
+
 #endif

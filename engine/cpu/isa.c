@@ -34,6 +34,19 @@ const char *cpu_isa_name(int bf16)
     return "no vectors that oneDNN tells of";
 }
 
+int cpu_isa_block(void)
+{
+    return has(dnnl_cpu_isa_avx512_core) ? 16 : 8;
+}
+
+GpudlSimd cpu_isa_simd(void)
+{
+    return has(dnnl_cpu_isa_avx512_core_bf16) ? GPUDL_SIMD_AVX512_BF16
+           : has(dnnl_cpu_isa_avx512_core)    ? GPUDL_SIMD_AVX512
+           : has(dnnl_cpu_isa_avx2)           ? GPUDL_SIMD_AVX2
+                                              : GPUDL_SIMD_GENERIC;
+}
+
 CpuPreprocIsa cpu_isa_preproc(void)
 {
     CpuPreprocIsa best = cpu_preproc_best();

@@ -6,6 +6,7 @@
 #ifndef GPUDL_ENGINE_CPU_ISA_H
 #define GPUDL_ENGINE_CPU_ISA_H
 
+#include "kernels/simd.h"
 #include "preproc.h"
 
 /** Nonzero if bfloat16 is multiplied by instructions for it (AVX512_BF16, AMX_BF16), not by way of float32. */
@@ -13,6 +14,12 @@ int cpu_isa_has_bf16(void);
 
 /** The widest that products run on, for people: "AMX" (for bf16 alone), "AVX-512", "AVX2", ... */
 const char *cpu_isa_name(int bf16);
+
+/** Channels of a block of oneDNN's: as many float32 as a vector holds, 8 or 16. */
+int cpu_isa_block(void);
+
+/** The widest that kernels of our own may use. */
+GpudlSimd cpu_isa_simd(void);
 
 /** The best that pre-processing may use. */
 CpuPreprocIsa cpu_isa_preproc(void);

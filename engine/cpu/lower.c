@@ -77,6 +77,11 @@ DnnMdRef cpu_value_md(const CpuCompiler *c, int32_t value)
     return c->program->values[value].md;
 }
 
+CpuForm cpu_chosen_form(const CpuCompiler *c, int32_t node)
+{
+    return c->shared->forms != NULL && !c->exact ? (CpuForm)c->shared->forms[node] : CPU_FORM_FIRST;
+}
+
 int cpu_quality(dnnl_primitive_desc_t pd)
 {
     const char *name = pd != NULL ? dnn_pd_name(pd) : "";
@@ -624,6 +629,24 @@ void cpu_join(CpuCompiler *c, CpuJoin *join)
         touch(c, join->scale);
         touch(c, join->shift);
     }
+}
+
+void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own)
+{
+    CpuStep *step = own->x >= 0 && own->packed >= 0 && own->y >= 0 ? add_step(c) : NULL;
+
+    if (step == NULL)
+        return;
+    step->depthwise = malloc(sizeof *step->depthwise);
+    if (step->depthwise == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return;
+    }
+    *step->depthwise = *own;
+    step->what = own->kernels->name;
+    touch(c, own->x);
+    touch(c, own->packed);
+    touch(c, own->y);
 }
 
 int cpu_act_drops_nan(const GpudlAct *act)

@@ -53,6 +53,8 @@ int32_t cpu_use_dense(CpuCompiler *c, int32_t tensor, dnnl_data_type_t type);
 dnnl_data_type_t cpu_lying_type(CpuCompiler *c, int32_t tensor);
 /** What a product that multiplies this type writes into a tensor. */
 dnnl_data_type_t cpu_result_type(const CpuCompiler *c, int32_t tensor, dnnl_data_type_t type);
+/** The form that a node was given. */
+CpuForm cpu_chosen_form(const CpuCompiler *c, int32_t node);
 /** How good an implementation is, by its name: loops of the widest vectors, of others, general code, none. */
 int cpu_quality(dnnl_primitive_desc_t pd);
 /** A constant tensor seen in another shape (stored: a layout of its bytes, e.g. with groups split off or transposed)
@@ -91,6 +93,8 @@ void cpu_copy(CpuCompiler *c, int32_t from, int32_t to);
 void cpu_norm(CpuCompiler *c, const CpuNorm *norm);
 /** Runs a join, taken over (free()), whose values are filled in. */
 void cpu_join(CpuCompiler *c, CpuJoin *join);
+/** Runs a depthwise convolution (copied) whose values are filled in. */
+void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own);
 /** Runs the node's operator by its reference kernel. */
 void cpu_call(CpuCompiler *c);
 

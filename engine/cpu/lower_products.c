@@ -3,89 +3,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lower.h"
+#include "conv.h"
 
 #define ARG_NONE (-1)
 
 /* Ways that one constant can be seen; see cpu_use_packed_as(). */
 enum { PART_GROUPS = -2, PART_ROWS = -3, PART_COLUMNS = -4 };
+/* Of a node's constants. */
+enum { PART_DEPTHWISE = 2 };
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    int n;
-    int64_t strides[GPUDL_MAX_SPATIAL], dilates[GPUDL_MAX_SPATIAL];
-    int64_t pad_l[GPUDL_MAX_SPATIAL], pad_r[GPUDL_MAX_SPATIAL];
-    int unusual;
-} Window;
-
-/* Pads that crop, and windows that see nothing but padding, are not oneDNN's: its generated code goes wrong there. */
-static Window conv_window(const GpudlWindowAttrs *attrs, const GpudlShape *x, const GpudlShape *y)
+/* By Winograd's transforms, where they are worth it and oneDNN has them with what follows; else NULL. */
+static dnnl_primitive_desc_t winograd_conv(CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, DnnMdRef dst)
 {
-    Window w = {.n = attrs->n_spatial};
-    int skip = GPUDL_MAX_SPATIAL - attrs->n_spatial;
+    const CpuWinograd form = cpu_winograd_of(c, node);
+    DnnMd src = form != CPU_WINOGRAD_NONE ? dnn_md_tag(4, conv->x, dnnl_aBcd16b) : NULL;
+    dnnl_primitive_desc_t pd =
+        src != NULL ? cpu_conv_describe_winograd(c->shared, conv, src, dst, form == CPU_WINOGRAD_LARGE) : NULL;
 
-    for (int i = 0; i < w.n; i++) {
-        int64_t extent;
-
-        w.strides[i] = attrs->stride[skip + i];
-        w.dilates[i] = attrs->dilation[skip + i] - 1;
-        w.pad_l[i] = attrs->pad_begin[skip + i];
-        w.pad_r[i] = attrs->pad_end[skip + i];
-        extent = (attrs->kernel[skip + i] - 1) * (int64_t)attrs->dilation[skip + i] + 1;
-        w.unusual |= w.pad_l[i] < 0 || w.pad_r[i] < 0 || w.pad_l[i] >= extent ||
-                     (y->dims[2 + i] - 1) * w.strides[i] - w.pad_l[i] >= x->dims[2 + i];
-    }
-    return w;
-}
-
-/* Weights [k][c / group][taps...] as oneDNN names them: with the groups in front where there are several. */
-static int conv_weight_dims(const GpudlShape *shape, int64_t group, int64_t dims[GPUDL_MAX_RANK])
-{
-    if (group == 1) {
-        memcpy(dims, shape->dims, (size_t)shape->rank * sizeof *dims);
-        return shape->rank;
-    }
-    dims[0] = group;
-    dims[1] = shape->dims[0] / group;
-    memcpy(dims + 2, shape->dims + 1, (size_t)(shape->rank - 1) * sizeof *dims);
-    return shape->rank + 1;
-}
-
-static DnnMd any_md(CpuCompiler *c, int32_t tensor, dnnl_data_type_t type)
-{
-    const GpudlShape *shape = &cpu_tensor(c, tensor)->shape;
-
-    return dnn_md_typed(type, shape->rank, shape->dims, dnnl_format_tag_any);
-}
-
-typedef struct {
-    dnnl_data_type_t type; /* that is multiplied */
-    DnnMd weights, bias, dst;
-    Window window;
-    dnnl_primitive_attr_t attr;
-} ConvParts;
-
-static dnnl_primitive_desc_t describe_conv(CpuCompiler *c, const ConvParts *parts, DnnMdRef src)
-{
-    return dnn_convolution(c->shared->dnn, parts->attr, src, parts->weights, parts->bias, parts->dst,
-                           parts->window.strides, parts->window.dilates, parts->window.pad_l, parts->window.pad_r);
+    dnn_md_free(src);
+    return pd;
 }
 
 /* The input's own layout where oneDNN is as good with it as with the one it would rather have: a reorder is dearer than
  * the difference between two fast implementations. */
-static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *node, const ConvParts *parts)
+static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, DnnMdRef dst)
 {
     int32_t value = cpu_use_lying(c, node->inputs[0]);
     DnnMdRef lying = value >= 0 ? cpu_value_md(c, value) : NULL;
-    DnnMd any = any_md(c, node->inputs[0], parts->type), now = NULL;
-    dnnl_primitive_desc_t wanted = any != NULL ? describe_conv(c, parts, any) : NULL, own = NULL;
+    dnnl_primitive_desc_t wanted = cpu_conv_describe(c->shared, conv, NULL, dst), own = NULL;
+    DnnMd now = lying != NULL && !dnn_md_is_plain(lying) ? dnn_md_as(lying, conv->type) : NULL;
 
-    dnn_md_free(any);
-    if (lying != NULL && !dnn_md_is_plain(lying))
-        now = dnn_md_as(lying, parts->type);
     if (now != NULL)
-        own = describe_conv(c, parts, now);
+        own = cpu_conv_describe(c->shared, conv, now, dst);
     dnn_md_free(now);
     if (own != NULL && cpu_quality(own) >= cpu_quality(wanted)) {
         if (wanted != NULL)
@@ -95,22 +46,6 @@ static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *no
     if (own != NULL)
         dnnl_primitive_desc_destroy(own);
     return wanted;
-}
-
-/* By Winograd's transforms, where they are worth it and oneDNN has them with what follows; else NULL. */
-static dnnl_primitive_desc_t winograd_conv(CpuCompiler *c, const GpudlPlanNode *node, const ConvParts *parts)
-{
-    CpuWinograd form = cpu_winograd_of(c, node);
-    DnnMd src =
-        form != CPU_WINOGRAD_NONE ? dnn_md_tag(4, cpu_tensor(c, node->inputs[0])->shape.dims, dnnl_aBcd16b) : NULL;
-    dnnl_primitive_desc_t pd = NULL;
-
-    if (src != NULL)
-        pd = dnn_winograd(c->shared->dnn, parts->attr, src, parts->weights, parts->bias, parts->dst,
-                          parts->window.strides, parts->window.dilates, parts->window.pad_l, parts->window.pad_r,
-                          form == CPU_WINOGRAD_LARGE);
-    dnn_md_free(src);
-    return pd;
 }
 
 /* Where the result goes: onto the residual, in place if nobody else reads it, else onto a copy of it. */
@@ -129,13 +64,14 @@ static int32_t conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t sr
     return to;
 }
 
-/* Weights in the layout that the primitive wants. A constant is packed once; anything else is reordered each time. */
-static int32_t conv_weights(CpuCompiler *c, int32_t tensor, int ndims, const int64_t *dims, DnnMdRef want)
+/* Weights in the layout that the primitive wants, which names groups as a dimension of their own. A constant is packed
+ * once; anything else is reordered each time. */
+static int32_t conv_weights(CpuCompiler *c, int32_t tensor, DnnMdRef want)
 {
-    DnnMd plain = dnn_md_plain(ndims, dims);
+    DnnMd plain = dnn_md_plain(dnn_md_ndims(want), dnn_md_dims(want));
     int32_t value = cpu_use_plain(c, tensor), result = ARG_NONE;
 
-    if (ndims == cpu_tensor(c, tensor)->shape.rank) {
+    if (dnn_md_ndims(want) == cpu_tensor(c, tensor)->shape.rank) {
         result = cpu_use(c, tensor, want);
     } else if (!cpu_is_constant(c, tensor)) {
         value = cpu_view(c, dnn_md_copy(plain), value);
@@ -146,43 +82,6 @@ static int32_t conv_weights(CpuCompiler *c, int32_t tensor, int ndims, const int
     }
     dnn_md_free(plain);
     return result;
-}
-
-static void clear_parts(ConvParts *parts)
-{
-    if (parts->attr != NULL)
-        dnnl_primitive_attr_destroy(parts->attr);
-    dnn_md_free(parts->weights);
-    dnn_md_free(parts->bias);
-    dnn_md_free(parts->dst);
-    *parts = (ConvParts){.type = dnnl_data_type_undef};
-}
-
-/* The convolution in one type; NULL if oneDNN has none. */
-static dnnl_primitive_desc_t make_conv(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type,
-                                       const DnnPost *post, ConvParts *parts)
-{
-    const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
-    int32_t bias = node->n_inputs > 2 ? node->inputs[2] : -1;
-    int64_t weight_dims[GPUDL_MAX_RANK + 1];
-    int ndims = conv_weight_dims(&cpu_tensor(c, node->inputs[1])->shape, attrs->group, weight_dims);
-    dnnl_primitive_desc_t pd;
-
-    *parts = (ConvParts){
-        .type = type,
-        .window = conv_window(attrs, &cpu_tensor(c, node->inputs[0])->shape, &cpu_tensor(c, node->outputs[0])->shape)};
-    if (parts->window.unusual || attrs->n_spatial < 1)
-        return NULL;
-    parts->weights = dnn_md_typed(type, ndims, weight_dims, dnnl_format_tag_any);
-    parts->bias = bias >= 0 ? dnn_md_plain(1, cpu_tensor(c, bias)->shape.dims) : NULL;
-    parts->dst = cpu_prefers_blocks(c, node->outputs[0])
-                     ? dnn_md_tag(4, cpu_tensor(c, node->outputs[0])->shape.dims, dnnl_aBcd16b)
-                     : any_md(c, node->outputs[0], cpu_result_type(c, node->outputs[0], type));
-    parts->attr = dnn_attr(post);
-    if (parts->weights == NULL || parts->dst == NULL || parts->attr == NULL)
-        return NULL;
-    pd = winograd_conv(c, node, parts);
-    return pd != NULL ? pd : choose_conv(c, node, parts);
 }
 
 /* Descriptions promise what 2.6.3's jit_bf16 then can't generate. What was made is in oneDNN's cache. */
@@ -196,11 +95,28 @@ static int can_be_made(dnnl_primitive_desc_t pd)
     return 1;
 }
 
-/* In bfloat16, but where oneDNN has only lesser code for that than for float32. */
-static dnnl_primitive_desc_t best_conv(CpuCompiler *c, const GpudlPlanNode *node, const DnnPost *post, ConvParts *parts)
+/* The convolution in one type; NULL if oneDNN has none. */
+static dnnl_primitive_desc_t first_conv(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type)
 {
-    dnnl_primitive_desc_t pd = make_conv(c, node, c->type, post, parts), wide;
-    ConvParts wide_parts;
+    dnnl_primitive_desc_t pd;
+    CpuConv conv;
+    DnnMd dst = NULL;
+
+    if (!cpu_conv_of(c, node, type, &conv))
+        return NULL;
+    if (cpu_prefers_blocks(c, node->outputs[0]))
+        dst = dnn_md_tag(4, conv.y, dnnl_aBcd16b);
+    pd = winograd_conv(c, node, &conv, dst);
+    if (pd == NULL)
+        pd = choose_conv(c, node, &conv, dst);
+    dnn_md_free(dst);
+    return pd;
+}
+
+/* In bfloat16, but where oneDNN has only lesser code for that than for float32. */
+static dnnl_primitive_desc_t best_conv(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    dnnl_primitive_desc_t pd = first_conv(c, node, c->type), wide;
 
     if (c->type != dnnl_f32 && pd != NULL && !can_be_made(pd)) {
         dnnl_primitive_desc_destroy(pd);
@@ -208,39 +124,91 @@ static dnnl_primitive_desc_t best_conv(CpuCompiler *c, const GpudlPlanNode *node
     }
     if (c->type == dnnl_f32 || cpu_quality(pd) >= 3)
         return pd;
-    wide = make_conv(c, node, dnnl_f32, post, &wide_parts);
+    wide = first_conv(c, node, dnnl_f32);
     if (cpu_quality(wide) > cpu_quality(pd)) {
-        ConvParts unused = *parts;
+        dnnl_primitive_desc_t unused = pd;
 
-        *parts = wide_parts;
-        wide_parts = unused;
-        if (pd != NULL)
-            dnnl_primitive_desc_destroy(pd);
         pd = wide;
-    } else if (wide != NULL) {
-        dnnl_primitive_desc_destroy(wide);
+        wide = unused;
     }
-    clear_parts(&wide_parts);
+    if (wide != NULL)
+        dnnl_primitive_desc_destroy(wide);
     return pd;
+}
+
+/* In the form that was chosen, or NULL. */
+static dnnl_primitive_desc_t chosen_conv(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    const CpuForm form = cpu_chosen_form(c, c->node);
+    dnnl_primitive_desc_t pd = NULL;
+    CpuConv conv;
+
+    if (form != CPU_FORM_FIRST && cpu_conv_of(c, node, c->type, &conv))
+        pd = cpu_conv_describe_form(c->shared, &conv, form);
+    if (pd == NULL || can_be_made(pd))
+        return pd;
+    dnnl_primitive_desc_destroy(pd);
+    return NULL;
+}
+
+/* Weights and bias as the kernel has them, packed once. */
+static int32_t depthwise_weights(CpuCompiler *c, const GpudlPlanNode *node, const GpudlDepthwise *d)
+{
+    const size_t bytes = gpudl_depthwise_weights_size(d);
+    int32_t value = cpu_find_constant(c, PART_DEPTHWISE, NULL);
+    float *packed;
+
+    if (value >= 0)
+        return value;
+    packed = cpu_aligned_bytes(bytes);
+    if (packed != NULL)
+        gpudl_depthwise_pack(d, cpu_tensor(c, node->inputs[1])->data,
+                             node->n_inputs > 2 && node->inputs[2] >= 0 ? cpu_tensor(c, node->inputs[2])->data : NULL,
+                             packed);
+    return cpu_constant(c, PART_DEPTHWISE, NULL, packed, bytes);
+}
+
+static int lower_depthwise(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    CpuDepthwise own;
+    CpuConv conv;
+    DnnMd x, y;
+
+    if (cpu_chosen_form(c, c->node) != CPU_FORM_OWN || !cpu_conv_of(c, node, c->type, &conv) ||
+        !cpu_conv_depthwise(c, node, &conv, &own))
+        return 0;
+    x = dnn_md_typed(conv.type, 4, conv.x, dnnl_acdb);
+    y = dnn_md_typed(conv.type, 4, conv.y, dnnl_acdb);
+    if (x == NULL || y == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        dnn_md_free(y);
+    } else {
+        own.x = cpu_use(c, node->inputs[0], x);
+        own.packed = depthwise_weights(c, node, &own.d);
+        own.y = cpu_define(c, node->outputs[0], y);
+        cpu_depthwise(c, &own);
+    }
+    dnn_md_free(x);
+    return 1;
 }
 
 int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlWindowAttrs *attrs = &((const GpudlAttrs *)node->attrs)->window;
     int32_t bias = node->n_inputs > 2 ? node->inputs[2] : -1, residual = node->n_inputs > 3 ? node->inputs[3] : -1;
-    const DnnPost post = {residual >= 0, cpu_fused(c, &attrs->act)};
-    ConvParts parts;
-    int64_t weight_dims[GPUDL_MAX_RANK + 1];
-    int ndims = conv_weight_dims(&cpu_tensor(c, node->inputs[1])->shape, attrs->group, weight_dims);
     dnnl_primitive_desc_t pd;
 
-    if (post.act.kind != attrs->act.kind && gpudl_activate(&attrs->act, 0) != 0)
+    if (cpu_fused(c, &attrs->act).kind != attrs->act.kind && gpudl_activate(&attrs->act, 0) != 0)
         return 0; /* it could not be put behind: blocks may have padding, which is 0 */
-    pd = best_conv(c, node, &post, &parts);
+    if (lower_depthwise(c, node))
+        return 1;
+    pd = chosen_conv(c, node);
+    if (pd == NULL)
+        pd = best_conv(c, node);
     if (pd != NULL) {
         DnnMdRef src_md = dnn_pd_md(pd, dnnl_query_src_md, 0);
         int32_t src = cpu_use(c, node->inputs[0], src_md);
-        int32_t weights = conv_weights(c, node->inputs[1], ndims, weight_dims, dnn_pd_md(pd, dnnl_query_weights_md, 0));
+        int32_t weights = conv_weights(c, node->inputs[1], dnn_pd_md(pd, dnnl_query_weights_md, 0));
         int32_t bias_value = bias >= 0 ? cpu_use_plain(c, bias) : ARG_NONE;
         int32_t dst = conv_output(c, node, src, residual, dnn_pd_md(pd, dnnl_query_dst_md, 0));
         const CpuArg args[] = {
@@ -249,7 +217,6 @@ int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
         cpu_step(c, pd, bias >= 0 ? 4 : 3, args);
         cpu_apply_exact(c, &attrs->act, dst);
     }
-    clear_parts(&parts);
     return pd != NULL;
 }
 

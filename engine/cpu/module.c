@@ -15,6 +15,7 @@
 #include "forecast.h"
 #include "isa.h"
 #include "preproc.h"
+#include "share.h"
 
 #define CPU_PRECISIONS (1u << GPUDL_PRECISION_FP32 | 1u << GPUDL_PRECISION_BF16)
 /* Frames that ran twice in vain until that is told: some pictures may do it to a network, all of them are too many. */
@@ -175,22 +176,14 @@ static GpudlStatus cpu_devices(GpudlBackendDevice *out, uint32_t room, uint32_t 
 {
     const int bf16 = cpu_isa_has_bf16();
     char model[96];
-    char line[256];
-    FILE *file;
 
     *n = 1;
     if (room < 1)
         return GPUDL_STATUS_OK;
     *out = (GpudlBackendDevice){0};
-    snprintf(model, sizeof model, "CPU");
+    cpu_name_processor(model, sizeof model);
     out->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     out->free_bytes = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    file = fopen("/proc/cpuinfo", "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "model name : %80[^\n]", model) == 1)
-            break;
-    if (file != NULL)
-        fclose(file);
     snprintf(out->name, sizeof out->name, "%s, %s, %s, oneDNN %d.%d.%d", model, bf16 ? "bf16" : "fp32",
              cpu_isa_name(bf16), dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch);
     return GPUDL_STATUS_OK;
@@ -212,8 +205,9 @@ static GpudlStatus cpu_resolve(void *device, GpudlOpenParams *params, GpudlFault
             dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch, cpu_isa_name(0));
     if (params->threads == 0)
         params->threads = usable_workers();
-    params->deterministic = 0; /* the same frame gives the same values in any case */
-    params->autotune = 0;
+    if (params->deterministic) /* what is measured may come out otherwise next time, and so may the last bits */
+        params->autotune = GPUDL_AUTOTUNE_OFF;
+    params->deterministic = 0;
     params->priority = 0;
     params->memory_limit = 0; /* any of its forms will do for those who share an engine */
     return GPUDL_STATUS_OK;
@@ -243,6 +237,8 @@ static void cpu_close(void *data)
         c = next;
     }
     cpu_packed_clear(&engine->shared.packed);
+    gpudl_cache_close(&engine->shared.cache);
+    free(engine->shared.forms);
     if (engine->shared.stream != NULL)
         dnnl_stream_destroy(engine->shared.stream);
     if (engine->shared.dnn != NULL)
@@ -304,8 +300,7 @@ static Engine *engine_new(const GpudlHost *host, const GpudlOpenParams *params)
     pthread_mutex_init(&engine->lock, NULL);
     engine->params = *params;
     engine->params.cache_dir = NULL;
-    engine->shared.host = host;
-    engine->shared.type = params->precision == GPUDL_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
+    cpu_share(&engine->shared, host, params);
     engine->n_slots = params->threads;
     return engine;
 }
@@ -370,6 +365,19 @@ static GpudlStatus open_single(Engine *engine, GpudlEngineInfo *info, GpudlFault
     return status;
 }
 
+/* What would be measured, as the tuning cache knows it. */
+static GpudlStatus foresee_choices(Engine *engine, GpudlOpenForecast *forecast, GpudlFault *fault)
+{
+    const GpudlHost *host = engine->shared.host;
+    const GpudlPlan *plan = host->plan(host->host, 1, fault);
+    GpudlStatus status = plan != NULL ? cpu_program_foresee(&engine->shared, plan, forecast, fault)
+                                      : GPUDL_STATUS_UNSUPPORTED;
+
+    if (forecast->n_choices > 0)
+        gpudl_cache_can_write(&engine->shared.cache, forecast->not_kept, sizeof forecast->not_kept);
+    return status;
+}
+
 static GpudlStatus cpu_forecast(void *device, const GpudlHost *host, const GpudlOpenParams *params,
                                 GpudlOpenForecast *forecast, GpudlFault *fault)
 {
@@ -384,9 +392,13 @@ static GpudlStatus cpu_forecast(void *device, const GpudlHost *host, const Gpudl
     if (engine == NULL)
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
     threads = enter_single();
-    status = start_dnn(engine, fault);
+    status = cpu_share_cache(&engine->shared, params)
+                 ? start_dnn(engine, fault)
+                 : gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the tuning cache");
     if (status == GPUDL_STATUS_OK)
         status = fit(engine, &needs, fault);
+    if (status == GPUDL_STATUS_OK && engine->shared.autotune != GPUDL_AUTOTUNE_OFF)
+        status = foresee_choices(engine, forecast, fault);
     leave_single(threads);
     forecast->weight_bytes = needs.weight_bytes;
     forecast->work_bytes = needs.work_bytes * params->threads;
@@ -407,8 +419,11 @@ static GpudlStatus cpu_open(void *device, const GpudlHost *host, const GpudlOpen
     if (engine == NULL)
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the engine");
     threads = enter_single();
-    status = open_single(engine, info, fault);
+    status = cpu_share_cache(&engine->shared, params)
+                 ? open_single(engine, info, fault)
+                 : gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the tuning cache");
     leave_single(threads);
+    gpudl_cache_close(&engine->shared.cache);
     if (status != GPUDL_STATUS_OK)
         cpu_close(engine);
     else

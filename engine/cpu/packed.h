@@ -8,6 +8,7 @@
 
 #include "dnn.h"
 #include "engine/backend.h"
+#include "engine/cache.h"
 
 typedef struct CpuPacked CpuPacked;
 struct CpuPacked {
@@ -26,6 +27,15 @@ typedef struct {
     uint32_t n_buckets, n; /* n_buckets: 0 or a power of 2 */
 } CpuPackedTable;
 
+/** How a convolution is computed. */
+typedef enum {
+    CPU_FORM_FIRST = 0, /* as oneDNN would, but on its input as it lies where that is as good */
+    CPU_FORM_BLOCKS,    /* oneDNN on blocks of channels */
+    CPU_FORM_LAST,      /* oneDNN on channels last */
+    CPU_FORM_OWN,       /* a kernel of our own on channels last */
+    CPU_FORMS
+} CpuForm;
+
 typedef struct {
     const GpudlHost *host;
     dnnl_engine_t dnn;
@@ -35,6 +45,10 @@ typedef struct {
     uint32_t compilations; /* begun so far */
     int direct;            /* convolutions take no form that has more weights than the direct one */
     int dry;               /* what a program takes is asked for, not the program: no code is made, no constant packed */
+    int32_t autotune;      /* GpudlAutotune */
+    CpuForm forced;        /* CPU_FORM_FIRST: none is */
+    GpudlCache cache;      /* of choices; open while opening */
+    uint8_t *forms;        /* CpuForm per node, once chosen; the same for every batch. NULL: all are the first */
 } CpuShared;
 
 /** NULL if there is none. */

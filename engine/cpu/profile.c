@@ -22,7 +22,7 @@ static uint64_t step_bytes(const CpuProgram *p, const CpuStep *step)
     int onto = dnn_primitive_kind(step->primitive) == dnnl_convolution && node->n_inputs > 3 && node->inputs[3] >= 0;
     uint64_t bytes = 0;
 
-    if (step->call != NULL || step->norm != NULL)
+    if (step->call != NULL || step->norm != NULL || step->depthwise != NULL)
         return tensor_bytes(p->plan, node->inputs, node->n_inputs) +
                tensor_bytes(p->plan, node->outputs, node->n_outputs);
     for (uint32_t i = 0; step->join != NULL && i < step->join->n; i++)
@@ -100,7 +100,8 @@ GpudlStatus cpu_instance_profile(const CpuInstance *instance, uint32_t runs, Gpu
     for (uint32_t i = 0; i < p->n_steps && status == GPUDL_STATUS_OK; i++) {
         const CpuStep *step = &p->steps[i];
 
-        if (step->primitive == NULL && step->call == NULL && step->norm == NULL && step->join == NULL)
+        if (step->primitive == NULL && step->call == NULL && step->norm == NULL && step->join == NULL &&
+            step->depthwise == NULL)
             continue;
         qsort(times + (size_t)i * runs, runs, sizeof *times, compare);
         rows[(*n_rows)++] = (GpudlProfileRow){.node = step->node,

@@ -25,6 +25,7 @@ void cpu_program_free(CpuProgram *p)
         }
         free(step->norm);
         free(step->join);
+        free(step->depthwise);
         free(step->args);
         free(step->label);
     }
@@ -263,6 +264,11 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
         run_norm(instance, step->norm);
     } else if (step->join != NULL) {
         run_join(instance, step->join);
+    } else if (step->depthwise != NULL) {
+        const CpuDepthwise *own = step->depthwise;
+
+        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
+                          value_data(instance, own->y));
     } else if (step->primitive != NULL) {
         dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
 

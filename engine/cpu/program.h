@@ -12,6 +12,7 @@
 #include "dnn.h"
 #include "engine/backend.h"
 #include "engine/graph/attrs.h"
+#include "kernels/depthwise.h"
 #include "kernels/join.h"
 #include "kernels/norm.h"
 
@@ -64,8 +65,15 @@ typedef struct {
     CpuJoinPiece pieces[];
 } CpuJoin;
 
-/** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or an activation over a
- * value's bytes. */
+/** A depthwise convolution by a kernel of our own, and its values. */
+typedef struct {
+    const GpudlDepthwiseKernels *kernels;
+    GpudlDepthwise d;
+    int32_t x, packed, y;
+} CpuDepthwise;
+
+/** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a depthwise
+ * convolution, or an activation over a value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
@@ -73,6 +81,7 @@ typedef struct {
     CpuCall *call;
     CpuNorm *norm;
     CpuJoin *join;
+    CpuDepthwise *depthwise;
     const GpudlAct *act; /* of the plan; or NULL */
     int32_t act_value;
     int padded;        /* divides 0 by 0 where its vectors hang over; what NaN it makes beside arrives in its output */

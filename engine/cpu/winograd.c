@@ -61,7 +61,8 @@ void cpu_begin_winograd(CpuCompiler *c)
         c->winograd = c->plan->nodes[i].op == GPUDL_OP_CONV && fits(c, &c->plan->nodes[i]);
     /* a NaN would go further than it should, unseen: those of the input are looked for when it is run */
     c->winograd = c->winograd && !has_nan(c);
-    c->program->spreads_nan = c->winograd;
+    if (c->program != NULL)
+        c->program->spreads_nan = c->winograd;
 }
 
 int cpu_prefers_blocks(const CpuCompiler *c, int32_t tensor)

@@ -140,6 +140,20 @@ static int host_closing(void *data)
     return 0;
 }
 
+static void host_progress(void *data, double done, const char *what)
+{
+    g_assert_true(done >= 0 && done <= 1);
+    g_assert_nonnull(what);
+}
+
+static void host_missing(void *data, const char *what)
+{
+    CpuHost *self = data;
+
+    g_assert_cmpuint(strlen(what), >, 0);
+    g_atomic_int_inc(&self->missing);
+}
+
 static const GpudlBackend *find_backend(void)
 {
     g_autofree gchar *path = g_build_filename(g_getenv("GPUDL_BACKEND_PATH"), "gpudl-cpu.so", NULL);
@@ -189,7 +203,9 @@ CpuHost *cpu_host_new(const GpudlGraph *graph)
                              .place = host_place,
                              .log = host_log,
                              .cancelled = host_cancelled,
-                             .closing = host_closing};
+                             .closing = host_closing,
+                             .progress = host_progress,
+                             .missing = host_missing};
     return self;
 }
 
@@ -204,24 +220,27 @@ static GpudlOpenParams resolve(CpuHost *self, const GpudlPlan *plan, const Gpudl
     all.input_width = (gint)input->dims[3];
     if (all.precision == GPUDL_PRECISION_AUTO)
         all.precision = cpu_host_precision();
+    if (!self->tunes)
+        all.autotune = GPUDL_AUTOTUNE_OFF;
     self->status = self->backend->resolve(NULL, &all, &self->fault);
     all.memory_limit = params->memory_limit; /* the host's own affair */
     return all;
 }
 
-void cpu_host_foresee(CpuHost *self, const GpudlOpenParams *params, GpudlOpenForecast *forecast)
+GpudlStatus cpu_host_foresee(CpuHost *self, const GpudlOpenParams *params, GpudlOpenForecast *forecast)
 {
     const GpudlPlan *plan = gpudl_planner_get(self->planner, 1, NULL);
     const GpudlOpenParams all = resolve(self, plan, params);
 
     *forecast = (GpudlOpenForecast){0};
     if (self->status != GPUDL_STATUS_OK)
-        return;
+        return self->status;
     see_plan(self, plan);
     change_holds(self, 1);
     self->status = self->backend->forecast(NULL, &self->host, &all, forecast, &self->fault);
     change_holds(self, -1);
     g_assert_cmpint(self->holds, ==, 0);
+    return self->status;
 }
 
 void cpu_host_start(CpuHost *self, const GpudlOpenParams *params)

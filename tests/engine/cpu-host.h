@@ -24,6 +24,7 @@ struct CpuHost {
     int (*cancelled)(CpuHost *host, guint nth);   /* the answer to the nth question, from 1; NULL: never */
     void (*planned)(CpuHost *host, gint64 batch); /* in plan(), before it answers; NULL: nothing */
     gpointer data;                                /* for these */
+    gboolean tunes; /* params' autotune counts; else it is OFF, so that results do not depend on times */
 
     /* Constants: the module sees copies, which are spoilt and freed as soon as nobody holds them. */
     GMutex lock;
@@ -38,6 +39,7 @@ struct CpuHost {
     gint plans, places;
     gint steps;     /* of the programs that it has logged */
     gint warnings;  /* that it has logged */
+    gint missing;   /* choices named by forecast() */
     gint64 host_ns; /* processor time of the opening thread spent in plan() and place() by open() */
 };
 
@@ -54,7 +56,7 @@ CpuHost *cpu_host_new(const GpudlGraph *graph);
  * is NULL after a failure. */
 void cpu_host_start(CpuHost *host, const GpudlOpenParams *params);
 /** What cpu_host_start() would take; status and fault say how it went. */
-void cpu_host_foresee(CpuHost *host, const GpudlOpenParams *params, GpudlOpenForecast *forecast);
+GpudlStatus cpu_host_foresee(CpuHost *host, const GpudlOpenParams *params, GpudlOpenForecast *forecast);
 /** A new one, started. */
 CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params);
 void cpu_host_close(CpuHost *host);

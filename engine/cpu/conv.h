@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** A convolution of a plan as oneDNN sees it, and the forms that it may take. */
+#ifndef GPUDL_ENGINE_CPU_CONV_H
+#define GPUDL_ENGINE_CPU_CONV_H
+
+#include "lower.h"
+
+typedef struct {
+    dnnl_data_type_t type, dst_type; /* that is multiplied; of the result */
+    int rank, weight_rank;           /* with groups, weights have one more in front */
+    int64_t x[GPUDL_MAX_RANK], y[GPUDL_MAX_RANK], weights[GPUDL_MAX_RANK + 1];
+    int64_t strides[GPUDL_MAX_SPATIAL], dilates[GPUDL_MAX_SPATIAL]; /* dilates: 0 is dense */
+    int64_t pad_l[GPUDL_MAX_SPATIAL], pad_r[GPUDL_MAX_SPATIAL];
+    int has_bias;
+    DnnPost post;
+} CpuConv;
+
+/** The node's in one type; FALSE where oneDNN's generated code goes wrong: pads that crop, windows that see nothing but
+ * padding. */
+int cpu_conv_of(const CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, CpuConv *conv);
+
+/** src and dst: layouts in the conv's types, NULL: whichever oneDNN would rather have. NULL if it has none. */
+dnnl_primitive_desc_t cpu_conv_describe(const CpuShared *shared, const CpuConv *conv, DnnMdRef src, DnnMdRef dst);
+
+/** The same by Winograd's transforms of 4x4 results (large) or 2x2; NULL if oneDNN has none. */
+dnnl_primitive_desc_t cpu_conv_describe_winograd(const CpuShared *shared, const CpuConv *conv, DnnMdRef src,
+                                                 DnnMdRef dst, int large);
+
+/**
+ * In a form other than CPU_FORM_FIRST, of 2-D convolutions; NULL if there is none. Blocks of channels are what oneDNN
+ * would rather have, unless that is channels last as well.
+ */
+dnnl_primitive_desc_t cpu_conv_describe_form(const CpuShared *shared, const CpuConv *conv, CpuForm form);
+
+/** Of CPU_FORM_OWN: a depthwise convolution by the best kernel there is, without values; FALSE where there is none. The
+ * weights are the node's, constant, and have to be finite. */
+int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuDepthwise *own);
+
+/** The layout that oneDNN's blocks have here, of four dimensions. */
+dnnl_format_tag_t cpu_conv_block_tag(void);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "times.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What takes as long is nothing that would be taken. */
+#define MOST_NS 1000000000000u
+
+/* Entries of the cache: all have a text. */
+enum { ENTRY_TIMES = 0, ENTRY_FORMS = 2 };
+
+static const char *const form_names[CPU_FORMS] = {"none", "blocks", "last", "own"};
+
+/* ---- problems ---------------------------------------------------------------------------------------------------- */
+
+static const char *type_name(dnnl_data_type_t type)
+{
+    return type == dnnl_bf16 ? "bf16" : "f32";
+}
+
+static size_t append_dims(char *text, size_t at, const char *what, int n, const int64_t *dims)
+{
+    at += (size_t)snprintf(text + at, CPU_PROBLEM_TEXT - at, " %s ", what);
+    for (int i = 0; i < n && at < CPU_PROBLEM_TEXT; i++)
+        at += (size_t)snprintf(text + at, CPU_PROBLEM_TEXT - at, "%s%lld", i > 0 ? "x" : "", (long long)dims[i]);
+    return at < CPU_PROBLEM_TEXT ? at : CPU_PROBLEM_TEXT - 1;
+}
+
+void cpu_conv_text(const CpuConv *conv, char text[CPU_PROBLEM_TEXT])
+{
+    const int n = conv->rank - 2;
+    size_t at =
+        (size_t)snprintf(text, CPU_PROBLEM_TEXT, "conv %s to %s", type_name(conv->type), type_name(conv->dst_type));
+
+    at = append_dims(text, at, "x", conv->rank, conv->x);
+    at = append_dims(text, at, "w", conv->weight_rank, conv->weights);
+    at = append_dims(text, at, "y", conv->rank, conv->y);
+    at = append_dims(text, at, "stride", n, conv->strides);
+    at = append_dims(text, at, "dilate", n, conv->dilates);
+    at = append_dims(text, at, "pad", n, conv->pad_l);
+    snprintf(text + at, CPU_PROBLEM_TEXT - at, "%s%s act %d %.9g %.9g", conv->has_bias ? " bias" : "",
+             conv->post.sum ? " sum" : "", (int)conv->post.act.kind, (double)conv->post.act.alpha,
+             (double)conv->post.act.beta);
+}
+
+void cpu_reorder_text(dnnl_data_type_t type, const GpudlShape *shape, char text[CPU_PROBLEM_TEXT])
+{
+    const size_t at = (size_t)snprintf(text, CPU_PROBLEM_TEXT, "reorder %s", type_name(type));
+
+    append_dims(text, at, "x", shape->rank, shape->dims);
+}
+
+/* ---- what is kept ------------------------------------------------------------------------------------------------ */
+
+/* Lines "FORM NS IMPLEMENTATION". FALSE unless text is just that. */
+static int parse_times(const char *text, size_t bytes, CpuProblem *problem)
+{
+    char line[128], form[16];
+    const char *end = text + bytes;
+    int n = 0;
+
+    while (text < end) {
+        const char *newline = memchr(text, '\n', (size_t)(end - text));
+        unsigned long long ns;
+        char name[CPU_PROBLEM_NAME];
+        int i = 0, used = 0;
+
+        if (newline == NULL || (size_t)(newline - text) >= sizeof line)
+            return 0;
+        memcpy(line, text, (size_t)(newline - text));
+        line[newline - text] = '\0';
+        text = newline + 1;
+        if (sscanf(line, "%15[a-z] %12llu %39[!-~]%n", form, &ns, name, &used) != 3 || line[used] != '\0')
+            return 0;
+        while (i < CPU_FORMS && strcmp(form, form_names[i]) != 0)
+            i++;
+        if (i == CPU_FORMS || ns == 0 || ns >= MOST_NS || problem->ns[i] != 0)
+            return 0;
+        problem->ns[i] = ns;
+        memcpy(problem->names[i], name, sizeof name);
+        n++;
+    }
+    return n > 0;
+}
+
+void cpu_times_recall(const CpuShared *shared, CpuProblem *problem)
+{
+    const GpudlCache *cache = &shared->cache;
+    GpudlCacheEntry entry;
+
+    if (cache->device == NULL || !gpudl_cache_read(cache, problem->text, ENTRY_FORMS, &entry))
+        return;
+    problem->known = entry.form == ENTRY_TIMES && parse_times(entry.plan, entry.plan_bytes, problem);
+    if (!problem->known)
+        memset(problem->ns, 0, sizeof problem->ns);
+    free(entry.plan);
+}
+
+static void keep(const CpuShared *shared, const CpuProblem *problem)
+{
+    static atomic_int told;
+    char text[CPU_FORMS * 80], message[512];
+    GpudlCacheEntry entry = {.form = ENTRY_TIMES, .plan = text};
+    int best = -1;
+
+    if (shared->cache.device == NULL)
+        return;
+    for (int i = 0; i < CPU_FORMS; i++) {
+        if (problem->ns[i] == 0)
+            continue;
+        entry.plan_bytes += (size_t)snprintf(text + entry.plan_bytes, sizeof text - entry.plan_bytes, "%s %llu %s\n",
+                                             form_names[i], (unsigned long long)problem->ns[i], problem->names[i]);
+        if (best < 0 || problem->ns[i] < problem->ns[best])
+            best = i;
+    }
+    entry.ns = (float)problem->ns[best];
+    snprintf(entry.name, sizeof entry.name, "%.31s", problem->names[best]);
+    if (!gpudl_cache_write(&shared->cache, problem->text, &entry, message, sizeof message) &&
+        atomic_exchange(&told, 1) == 0)
+        shared->host->log(shared->host->host, GPUDL_LOG_WARNING, message);
+}
+
+/* ---- measuring --------------------------------------------------------------------------------------------------- */
+
+static void note(CpuProblem *problem, CpuForm form, uint64_t ns, const char *name)
+{
+    problem->ns[form] = ns < MOST_NS ? ns : 0;
+    snprintf(problem->names[form], CPU_PROBLEM_NAME, "%s", name);
+    for (char *at = problem->names[form]; *at != '\0'; at++)
+        if (*at <= ' ' || *at > '~')
+            *at = '-';
+}
+
+static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
+{
+    CpuDepthwise own;
+    CpuConv conv;
+    uint64_t best = 0;
+
+    cpu_conv_of(c, &c->plan->nodes[problem->node], c->type, &conv);
+    for (CpuForm form = CPU_FORM_BLOCKS; form < CPU_FORM_OWN; form++) {
+        dnnl_primitive_desc_t pd = cpu_conv_describe_form(c->shared, &conv, form);
+
+        /* in bfloat16 oneDNN's lesser code goes by way of float32 */
+        if (pd != NULL && (c->type == dnnl_f32 || cpu_quality(pd) >= 3))
+            note(problem, form, cpu_trial_primitive(trial, pd, best), dnn_pd_name(pd));
+        if (problem->ns[form] != 0 && (best == 0 || problem->ns[form] < best))
+            best = problem->ns[form];
+        if (pd != NULL)
+            dnnl_primitive_desc_destroy(pd);
+    }
+    if (cpu_conv_depthwise(c, &c->plan->nodes[problem->node], &conv, &own)) {
+        note(problem, CPU_FORM_OWN, cpu_trial_depthwise(trial, &own, best), own.kernels->name);
+        best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
+    }
+    if (best == 0)
+        note(problem, CPU_FORM_FIRST, 1, "none");
+}
+
+static void measure_reorder(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
+{
+    const int64_t *dims = cpu_tensor(c, problem->tensor)->shape.dims;
+    const dnnl_data_type_t type = cpu_result_type(c, problem->tensor, c->type);
+    DnnMd blocks = dnn_md_typed(type, 4, dims, cpu_conv_block_tag()), last = dnn_md_typed(type, 4, dims, dnnl_acdb);
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+
+    for (CpuForm form = CPU_FORM_BLOCKS; form <= CPU_FORM_LAST && attr != NULL; form++) {
+        const int back = form == CPU_FORM_BLOCKS;
+        dnnl_primitive_desc_t pd = blocks != NULL && last != NULL
+                                       ? dnn_reorder(c->shared->dnn, attr, back ? last : blocks, back ? blocks : last)
+                                       : NULL;
+
+        if (pd != NULL)
+            note(problem, form, cpu_trial_primitive(trial, pd, 0), dnn_pd_name(pd));
+        if (pd != NULL)
+            dnnl_primitive_desc_destroy(pd);
+    }
+    if (problem->ns[CPU_FORM_BLOCKS] == 0 && problem->ns[CPU_FORM_LAST] == 0)
+        note(problem, CPU_FORM_FIRST, 1, "none");
+    dnn_md_free(blocks);
+    dnn_md_free(last);
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
+}
+
+void cpu_times_measure(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
+{
+    if (problem->tensor >= 0)
+        measure_reorder(c, trial, problem);
+    else
+        measure_conv(c, trial, problem);
+    problem->known = 1;
+    keep(c->shared, problem);
+}

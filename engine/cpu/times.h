@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** What each implementation of a problem takes: measured alone, and kept. */
+#ifndef GPUDL_ENGINE_CPU_TIMES_H
+#define GPUDL_ENGINE_CPU_TIMES_H
+
+#include "conv.h"
+#include "trial.h"
+
+#define CPU_PROBLEM_TEXT 400
+#define CPU_PROBLEM_NAME 40
+
+/** A convolution in its forms, or a reorder, whose form is the layout that it brings a tensor into. */
+typedef struct {
+    char text[CPU_PROBLEM_TEXT]; /* one line with all that times depend on */
+    int32_t node;                /* a convolution: one that has it */
+    int32_t tensor;              /* a reorder: one that has it; else -1 */
+    int known;
+    uint64_t ns[CPU_FORMS]; /* 0: there is none; CPU_FORM_FIRST is there where no other is */
+    char names[CPU_FORMS][CPU_PROBLEM_NAME];
+} CpuProblem;
+
+/** Writes a problem's text. */
+void cpu_conv_text(const CpuConv *conv, char text[CPU_PROBLEM_TEXT]);
+void cpu_reorder_text(dnnl_data_type_t type, const GpudlShape *shape, char text[CPU_PROBLEM_TEXT]);
+
+/** Fills in what the cache knows, and says so in known. */
+void cpu_times_recall(const CpuShared *shared, CpuProblem *problem);
+/** Measures all forms there are, and keeps the times. */
+void cpu_times_measure(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** Timing one implementation alone, on memory made for it. */
+#ifndef GPUDL_ENGINE_CPU_TRIAL_H
+#define GPUDL_ENGINE_CPU_TRIAL_H
+
+#include "choose.h"
+#include "packed.h"
+#include "program.h"
+
+typedef struct {
+    const CpuShared *shared;
+    CpuClock clock;
+    uint64_t sample_ns; /* about as long as one is run */
+    void *memory;       /* of the trials so far, filled with small numbers */
+    uint64_t bytes;
+} CpuTrial;
+
+void cpu_trial_clear(CpuTrial *trial);
+
+/** ns of one run of a convolution or reorder (pd stays the caller's), 0 if it can't be made or run; see cpu_measure()
+ * for best. */
+uint64_t cpu_trial_primitive(CpuTrial *trial, dnnl_primitive_desc_t pd, uint64_t best);
+/** The same of a kernel of our own. */
+uint64_t cpu_trial_depthwise(CpuTrial *trial, const CpuDepthwise *own, uint64_t best);
+
+#endif
