@@ -172,6 +172,8 @@ static void interleave_input(CpuCompiler *c)
                      !cpu_same_memory(c, step->norm->scale, planar) && !cpu_same_memory(c, step->norm->bias, planar);
         for (uint32_t k = 0; step->join != NULL && k < step->join->n; k++)
             wanted = wanted && !cpu_same_memory(c, step->join->pieces[k].value, planar);
+        if (step->depthwise != NULL)
+            wanted = wanted && !cpu_same_memory(c, step->depthwise->x, planar);
         for (uint32_t k = 0; step->call != NULL && k < step->call->n_inputs; k++)
             wanted = wanted && !cpu_same_memory(c, step->call->values[k], planar);
     }

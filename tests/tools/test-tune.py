@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from cli import GPUDL, STEPS, check, check_run, gpudl, main, test
+from cli import GPUDL, STEPS, TESTCARD, Skip, check, check_run, gpudl, main, test
 
 
 def tune(dir, *args, cache="cache", **more):
@@ -71,6 +72,39 @@ def what_was_tuned_makes_the_start_warm(dir):
     check_run(tune(dir, "--check", "--backend=cuda", "--batch-size=2", "--precision=fp16"), 3)
     check_run(tune(dir, "--check", "--backend=cuda"), 3)
     check("2 of 4 choices tuned" in tune(dir, "--backend=cuda").stdout)
+
+
+@test
+def the_cpu_s_choices_are_kept(dir):
+    if not os.path.exists(Path(os.environ["GPUDL_BACKEND_PATH"]) / "gpudl-cpu.so"):
+        raise Skip("built without the CPU backend")
+
+    def tune(*args, cache="for the cpu"):
+        return gpudl("tune", "--backend=cpu", "--precision=fp32", *args, TESTCARD / "testcard.onnx",
+                     env={**os.environ, "GPUDL_CACHE_DIR": str(dir / cache)})
+
+    result = tune("--check")
+    check_run(result, 3)
+    check(" on cpu, fp32, batches up to 1: not warm, " in result.stdout and "\n  conv f32 to f32 x 1x3x" in result.stdout,
+          result.stdout)
+    check(not (dir / "for the cpu").exists(), "a check has written something")
+    result = tune()
+    check_run(result, 0)
+    check(" choices tuned in " in result.stdout, result.stdout)
+    for args in ["--check"], []:
+        result = tune(*args)
+        check_run(result, 0)
+        check("warm, all " in result.stdout, result.stdout)
+    told = json.loads(tune("--check", "--json").stdout)
+    check(told["warm"] is True and told["choices"] == told["known"] > 0 and told["cache"] == f"{dir}/for the cpu", told)
+    # a file that something else has written is as if it were not there, and is replaced
+    entries = sorted((dir / "for the cpu" / "cpu-1").iterdir())
+    entries[0].write_text("nonsense\n")
+    check_run(tune("--check"), 3)
+    check("1 of " in tune().stdout)
+    check_run(tune("--check"), 0)
+    (dir / "file").touch()
+    check_run(tune(cache="file/cache"), 1, f"gpudl: tune: what was tuned can't be kept in {dir}/file/cache: ")
 
 
 @test
