@@ -285,8 +285,8 @@ static void test_times_decide(void)
 static void test_a_reorder_has_to_pay(void)
 {
     Fixture f = begin();
-    const Times dear = {.blocks = 1000, .last = 9000, .reorder = 1000, .special_blocks = 2000, .special_last = 1000};
-    const Times cheap = {.blocks = 1000, .last = 9000, .reorder = 10, .special_blocks = 2000, .special_last = 1000};
+    const Times dear = {.blocks = 1000, .last = 9000, .reorder = 1000, .special_blocks = 2000, .special_last = 500};
+    const Times cheap = {.blocks = 1000, .last = 9000, .reorder = 10, .special_blocks = 2000, .special_last = 500};
     g_autofree gchar *blocks = implementations_of(&f, "blocks"), *with_dear = NULL, *with_cheap = NULL;
 
     g_free(implementations_at(&f, GPUDL_AUTOTUNE_CACHED));
