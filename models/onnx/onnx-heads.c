@@ -149,6 +149,48 @@ static void mark(GHashTable *producers, GHashTable *live, const gchar *name)
     }
 }
 
+/* What makes the heads is live, and nothing else. */
+static void mark_heads(OnnxImport *import, GHashTable *producers)
+{
+    g_clear_pointer(&import->live, g_hash_table_unref);
+    import->live = g_hash_table_new(NULL, NULL);
+    for (guint i = 0; i < import->heads->len; i++)
+        mark(producers, import->live, import->heads->pdata[i]);
+}
+
+gboolean onnx_leave_out_heads(OnnxImport *import, const Onnx__GraphProto *graph, const Onnx__NodeProto *node,
+                              const gchar *why)
+{
+    g_autoptr(GHashTable) producers = producers_of(graph);
+    g_autoptr(GPtrArray) heads = g_ptr_array_new(), kept = g_ptr_array_new(), left = g_ptr_array_new();
+
+    for (guint i = 0; i < import->heads->len; i++)
+        add(heads, import->heads->pdata[i]);
+    for (gsize i = 0; import->heads->len == 0 && i < graph->n_output; i++) {
+        if (graph->output[i]->name == NULL)
+            return FALSE;
+        add(heads, graph->output[i]->name);
+    }
+    for (guint i = 0; i < heads->len; i++) {
+        g_autoptr(GHashTable) needed = g_hash_table_new(NULL, NULL);
+
+        mark(producers, needed, heads->pdata[i]);
+        g_ptr_array_add(g_hash_table_contains(needed, node) ? left : kept, heads->pdata[i]);
+    }
+    if (kept->len == 0)
+        return FALSE;
+    for (guint i = 0; i < left->len; i++) {
+        g_autofree gchar *shown = g_utf8_make_valid(left->pdata[i], -1);
+
+        g_ptr_array_add(import->notes, g_strdup_printf("output '%s' is left out: %s", shown, why));
+    }
+    g_ptr_array_set_size(import->heads, 0);
+    for (guint i = 0; i < kept->len; i++)
+        g_ptr_array_add(import->heads, kept->pdata[i]);
+    mark_heads(import, producers);
+    return TRUE;
+}
+
 void onnx_choose_heads(OnnxImport *import, const Onnx__GraphProto *graph)
 {
     g_autoptr(GHashTable) producers = producers_of(graph);
@@ -189,7 +231,5 @@ void onnx_choose_heads(OnnxImport *import, const Onnx__GraphProto *graph)
             note(import, name, has(import->heads, end.scores) ? "is cut off at its scores," : "is left out beside",
                  has(import->heads, end.scores) ? end.scores : import->heads->pdata[0]);
     }
-    import->live = g_hash_table_new(NULL, NULL);
-    for (guint i = 0; i < import->heads->len; i++)
-        mark(producers, import->live, import->heads->pdata[i]);
+    mark_heads(import, producers);
 }

@@ -207,6 +207,11 @@ void onnx_add_read_names(GPtrArray *names, const Onnx__NodeProto *node);
 /** Chooses the outputs that are scores: heads, live, labels and notes (onnx-heads.c). */
 void onnx_choose_heads(OnnxImport *import, const Onnx__GraphProto *graph);
 
+/** Leaves out the heads that need a node which is not taken, with a note that says why. FALSE, and nothing is changed,
+ * if no other head is left (onnx-heads.c). */
+gboolean onnx_leave_out_heads(OnnxImport *import, const Onnx__GraphProto *graph, const Onnx__NodeProto *node,
+                              const gchar *why);
+
 /** Sets what is free in a picture's shape but follows from the file: the number of channels, by the first convolution,
  * else three (onnx-picture.c). */
 void onnx_complete_picture(const OnnxImport *import, const gchar *name, GpudlShape *shape);

@@ -330,6 +330,25 @@ static void collect_used_names(OnnxImport *import, const Onnx__GraphProto *graph
         g_hash_table_add(import->used_names, names->pdata[i]);
 }
 
+/* Of a picture's network, what is not taken is left out if not every head needs it. What was made of the node stays in
+ * the graph until the dead is removed. */
+static gboolean take_node(OnnxImport *import, const Onnx__GraphProto *graph, gsize index, GError **error)
+{
+    g_autoptr(GError) own = NULL;
+
+    if (onnx_import_node(import, graph, index, &own))
+        return TRUE;
+    if (g_error_matches(own, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED) && import->options != NULL &&
+        import->options->picture && onnx_leave_out_heads(import, graph, graph->node[index], own->message)) {
+        import->depth = 0;
+        g_hash_table_remove_all(import->used_names);
+        collect_used_names(import, graph);
+        return TRUE;
+    }
+    g_propagate_error(error, g_steal_pointer(&own));
+    return FALSE;
+}
+
 static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, GError **error)
 {
     const Onnx__GraphProto *graph = model->graph;
@@ -354,8 +373,7 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
         if (!import_input(import, graph->input[i], error))
             return FALSE;
     for (gsize i = 0; i < graph->n_node; i++)
-        if (onnx_stopped(import, error) ||
-            (is_live(import, graph->node[i]) && !onnx_import_node(import, graph, i, error)))
+        if (onnx_stopped(import, error) || (is_live(import, graph->node[i]) && !take_node(import, graph, i, error)))
             return FALSE;
     for (gsize i = 0; i < n_heads(import, graph); i++) {
         const gchar *name = head_name(import, graph, i);

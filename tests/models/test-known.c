@@ -417,6 +417,14 @@ static void test_heads(Fixture *self, gconstpointer data)
          "s |output 'map' is cut off at its scores, 's'"},
         /* nothing to cut off */
         {{13, "x:f32:Nx3x2x4", NULL, SCORES "Softmax f -> s", "f s"}, "f s "},
+        /* what can't be taken goes, if something else is left */
+        {{13, "x:f32:Nx3x2x4", NULL, SCORES "Softmax f -> s; Frob f -> g; Add g f -> u", "u s"},
+         "s |output 'u' is left out: node 'Frob_3' (Frob, opset 13): this operator is not taken"},
+        {{13, "x:f32:Nx3x2x4", NULL, SCORES "Frob f -> g; Softmax f -> s; Frob x -> h; ArgMax f -> label {axis=1}",
+          "s g h label"},
+         "s |output 'label' is left out beside 's'"
+         "|output 'g' is left out: node 'Frob_2' (Frob, opset 13): this operator is not taken"
+         "|output 'h' is left out: node 'Frob_4' (Frob, opset 13): this operator is not taken"},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -428,6 +436,18 @@ static void test_heads(Fixture *self, gconstpointer data)
         found = heads_of(model);
         g_assert_cmpstr(found, ==, rows[i].says);
     }
+}
+
+/* What every head needs can't be left out; the message is the node's. */
+static void test_heads_refused(Fixture *self, gconstpointer data)
+{
+    static const OnnxText text = {13, "x:f32:Nx3x2x4", NULL, "Frob x -> z; " SCORES "Add f z -> u; Frob z -> v", "u v"};
+    g_autoptr(GError) error = NULL;
+
+    put_net(self, "net.onnx", &text, NULL);
+    g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED);
+    g_assert_nonnull(strstr(error->message, "node 'Frob_0' (Frob, opset 13): this operator is not taken"));
 }
 
 /* Its names are the classes', and a net.bin keeps what was said. */
@@ -502,6 +522,7 @@ int main(int argc, char **argv)
     ADD("inputs", test_inputs);
     ADD("free-size", test_free_size);
     ADD("heads", test_heads);
+    ADD("heads-refused", test_heads_refused);
     ADD("zip-map", test_zip_map);
     ADD("folder", test_folder);
     return g_test_run();

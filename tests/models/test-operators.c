@@ -331,6 +331,21 @@ static void test_gathered_batch(void)
     g_assert_true(graph->symbolic_batch);
 }
 
+/* One scale for all that it is given: frames of a batch would share it, so the network runs frame by frame. */
+static void test_dynamic_batch(void)
+{
+    const OnnxText text = {13, "x:f32:1x4", NULL, "DynamicQuantizeLinear x -> q s z; DequantizeLinear q s z -> y", "y"};
+    g_autoptr(GBytes) file = onnx_write_bytes(&text);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlGraph) graph = gpudl_onnx_import(file, NULL, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_true(gpudl_graph_prove_batch(graph, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_nonnull(graph->batch_reason);
+    g_assert_false(graph->symbolic_batch);
+}
+
 /* ---- Einsum: its equations are no words of the tables' language -------------------------------------------------- */
 
 /* x is 0, 1, 2, ...; w, if there, 1, 2, 3, ... */
@@ -466,6 +481,35 @@ static void test_if(void)
     }
 }
 
+/* What a branch reads of the graph around it is needed by what is cut off behind the If. */
+static void test_if_before_a_head(void)
+{
+    const GpudlOnnxOptions options = {.picture = TRUE};
+    GByteArray *graph = g_byte_array_new(), *node = onnx_write_node("If yes -> s"), *info = g_byte_array_new();
+    g_autoptr(GBytes) file = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlGraph) imported = NULL;
+    GpudlTensor *scores;
+
+    pb_message(node, 5, write_branch("then_branch", "Neg z -> inner"));
+    pb_message(node, 5, write_branch("else_branch", "Frob z -> inner"));
+    pb_message(graph, 1, onnx_write_node("GlobalAveragePool x -> p"));
+    pb_message(graph, 1, onnx_write_node("Flatten p -> z"));
+    pb_message(graph, 1, node);
+    pb_message(graph, 1, onnx_write_node("ArgMax s -> label {axis=1}"));
+    pb_message(graph, 5, onnx_write_constant("yes:bool:=1"));
+    pb_message(graph, 11, onnx_write_value_info("x:f32:1x3x2x4"));
+    pb_string(info, 1, "label");
+    pb_message(graph, 12, info);
+    file = g_byte_array_free_to_bytes(onnx_write_model(13, graph));
+    imported = gpudl_onnx_import(file, &options, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(imported->outputs->len, ==, 1);
+    scores = imported->outputs->pdata[0];
+    g_assert_cmpstr(scores->name, ==, "s");
+    g_assert_cmpint(scores->producer->inputs[0]->producer->op, ==, GPUDL_OP_NEG);
+}
+
 static void test_if_unknown(void)
 {
     g_autoptr(GBytes) file = write_if("c");
@@ -482,9 +526,11 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     onnx_cases_add("/operators", good, G_N_ELEMENTS(good), bad, G_N_ELEMENTS(bad));
     g_test_add_func("/operators/gathered-batch", test_gathered_batch);
+    g_test_add_func("/operators/dynamic-batch", test_dynamic_batch);
     g_test_add_func("/operators/einsum", test_einsum);
     g_test_add_func("/operators/einsum-refused", test_einsum_refused);
     g_test_add_func("/operators/if", test_if);
+    g_test_add_func("/operators/if-before-a-head", test_if_before_a_head);
     g_test_add_func("/operators/if-unknown", test_if_unknown);
     return g_test_run();
 }
