@@ -443,10 +443,14 @@ static gboolean order_by_ids(gchar **lines, guint n)
         Entry entry;
 
         entry.name = behind_id(lines[i], &entry.id);
-        if (entry.name == NULL || !g_hash_table_add(names, entry.name))
+        if (entry.name == NULL)
             return FALSE;
+        g_hash_table_add(names, entry.name);
         g_array_append_val(entries, entry);
     }
+    /* "1 euro", "2 euro"; ImageNet has two cranes among its thousand */
+    if (g_hash_table_size(names) * 2 <= n && n > 1)
+        return FALSE;
     places = places_of(entries, &wrong);
     for (guint i = 0; places != NULL && i < n; i++)
         lines[i] = g_array_index(entries, Entry, places[i]).name;

@@ -19,7 +19,8 @@ static void test_forms(void)
         {"0;cat\n1;dog", "cat|dog"},
         {"0:'cat'\n1:'big dog'", "cat|big dog"},
         {"0 n01440764 tench, Tinca\n1 n01443537 goldfish", "tench, Tinca|goldfish"},
-        /* no ids: equal names, numbers that are no ids, a line without one */
+        {"0 cat\n1 crane\n2 dog\n3 crane", "cat|crane|dog|crane"},
+        /* no ids: few names, numbers that are no ids, a line without one */
         {"1 euro\n2 euro", "1 euro|2 euro"},
         {"50 cents\n2 euros", "50 cents|2 euros"},
         {"0 cat\ndog", "0 cat|dog"},
