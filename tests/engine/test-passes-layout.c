@@ -5,6 +5,7 @@
 
 #include "builder.h"
 #include "engine/passes/passes.h"
+#include "kernels/resize.h"
 
 static GpudlTensor *to_last(Builder *b, GpudlTensor *x)
 {
@@ -141,6 +142,12 @@ static GpudlTensor *between(Builder *b, GpudlTensor *x, guint i)
         return builder_node(b, GPUDL_OP_MATMUL, x, builder_random(b, "6x4", -1, 1));
     case 16:
         return builder_node(b, GPUDL_OP_PRELU, x, builder_random(b, "6", -1, 1));
+    case 17: /* twice as high, three times as wide */
+        y = builder_node(b, GPUDL_OP_RESIZE, x, NULL);
+        return with(y, (GpudlAttrs){.resize = {.rank = 4, .mode = GPUDL_SAMPLE_LINEAR, .sizes = {0, 14, 24, 0}}});
+    case 18:
+        y = builder_node(b, GPUDL_OP_RESIZE, x, NULL);
+        return with(y, (GpudlAttrs){.resize = {.rank = 4, .sizes = {0, 0, 20, 0}, .scale = {0, 0, 2.5, 0}}});
     default:
         return NULL;
     }
