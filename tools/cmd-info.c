@@ -237,7 +237,7 @@ static void note_false_id(const gchar *path, const gchar *json)
                   path, json_object_get_string_member(model, "false_id"), json_object_get_string_member(model, "id"));
 }
 
-/* ---- a GPU's memory ---------------------------------------------------------------------------------------------- */
+/* ---- a session's memory ------------------------------------------------------------------------------------------ */
 
 static void add_session(JsonBuilder *b, const GpudlForecast *forecast)
 {
@@ -246,14 +246,16 @@ static void add_session(JsonBuilder *b, const GpudlForecast *forecast)
     report_integer(b, "weight_bytes", forecast->weights);
     report_integer(b, "work_bytes", forecast->workspace);
     report_integer(b, "total_bytes", forecast->weights + forecast->workspace);
+    if (forecast->n_choices == 0 && strcmp(forecast->backend, "cpu") == 0)
+        return;
     json_builder_set_member_name(b, "tuned");
     json_builder_add_boolean_value(b, forecast->n_known == forecast->n_choices);
 }
 
-/* What a session with the defaults takes of the first NVIDIA device, or why there is none; NULL without a device. */
-static JsonNode *describe_session(GpudlModel *model, GCancellable *cancellable)
+/* What a session with the defaults takes on this backend, or why there is none; NULL without a device. */
+static JsonNode *describe_session(GpudlModel *model, const gchar *backend, GCancellable *cancellable)
 {
-    const GpudlSessionConfig config = {.struct_size = sizeof config, .backend = "cuda", .cuda_device_id = -1};
+    const GpudlSessionConfig config = {.struct_size = sizeof config, .backend = backend, .cuda_device_id = -1};
     g_autoptr(JsonBuilder) b = json_builder_new();
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlForecast) forecast = gpudl_session_forecast(model, &config, cancellable, &error);
@@ -273,12 +275,12 @@ static JsonNode *describe_session(GpudlModel *model, GCancellable *cancellable)
 }
 
 /* The description with this section at its end; text is taken. */
-static gchar *add_section(gchar *text, JsonNode *session)
+static gchar *add_section(gchar *text, const gchar *name, JsonNode *session)
 {
     g_autofree gchar *given = text;
     g_autoptr(JsonNode) root = json_from_string(text, NULL);
 
-    json_object_set_member(json_node_get_object(root), "cuda_session", session);
+    json_object_set_member(json_node_get_object(root), name, session);
     return json_to_string(root, TRUE);
 }
 
@@ -288,15 +290,18 @@ static int show(const gchar *path, const GpudlImportOptions *options, gboolean j
     g_autoptr(GCancellable) cancellable = interrupt_begin();
     g_autoptr(GpudlModel) model = gpudl_model_load(path, options, cancellable, &error);
     g_autofree gchar *text = NULL;
-    JsonNode *session = model != NULL ? describe_session(model, cancellable) : NULL;
+    JsonNode *on_gpu = model != NULL ? describe_session(model, "cuda", cancellable) : NULL;
+    JsonNode *on_cpu = model != NULL && on_gpu == NULL ? describe_session(model, "cpu", cancellable) : NULL;
 
     if (error == NULL && g_cancellable_is_cancelled(cancellable))
         g_cancellable_set_error_if_cancelled(cancellable, &error);
     interrupt_end();
     if (model != NULL)
         text = gpudl_model_describe(model, layers);
-    if (session != NULL)
-        text = add_section(g_steal_pointer(&text), session);
+    if (on_gpu != NULL)
+        text = add_section(g_steal_pointer(&text), "cuda_session", on_gpu);
+    if (on_cpu != NULL)
+        text = add_section(g_steal_pointer(&text), "cpu_session", on_cpu);
     if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
         g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED))
         interrupt_exit(NAME, NULL);
@@ -334,7 +339,7 @@ int cmd_info(int argc, char **argv)
     status = parse_options(argv, entries, "MODEL",
                            "Shows what is inside a net.bin or an .onnx: input, pre-processing, outputs, labels,\n"
                            "parameters, multiply-accumulates, memory, where it comes from; and what a session with\n"
-                           "the defaults takes of an NVIDIA device where there is one.");
+                           "the defaults takes of an NVIDIA device where there is one, else of memory on the CPU.");
     if (status >= 0)
         return status;
     if (arguments == NULL)

@@ -363,6 +363,20 @@ def info_tells_what_is_inside(dir):
 
 
 @test
+def info_tells_what_a_session_takes_of_memory(dir):
+    result = gpudl("bench", "--json", "--backend=cpu", "--seconds=0.05", dir / "net.bin")
+    measured = json.loads(result.stdout)["results"][0]
+    told = json.loads(gpudl("info", "--json", dir / "net.bin").stdout)
+    if not measured["measured"]:
+        check("cpu_session" not in told, told)
+    elif "cuda_session" not in told:
+        session = told["cpu_session"]
+        check(all(session[k] == measured[k] for k in ("precision", "weight_bytes", "work_bytes")), (session, measured))
+        check(session["total_bytes"] == session["weight_bytes"] + session["work_bytes"], session)
+        check("\nCpu session\n  precision " in gpudl("info", dir / "net.bin").stdout)
+
+
+@test
 def info_says_what_it_would_run_in_here(dir):
     def here(**environment):
         result = gpudl("info", dir / "net.bin", env={**os.environ, **environment})
