@@ -17,6 +17,19 @@ void cuda_conv_plan_free(const CudaDevice *device, cudnnBackendDescriptor_t plan
         device->cudnn->destroy_descriptor(plan);
 }
 
+CudaConvPlan cuda_conv_plan(const CudaConv *conv)
+{
+    CudaConvPlan plan = {.form = conv->form,
+                         .plan = conv->plan,
+                         .lt = conv->lt,
+                         .gemm = conv->gemm,
+                         .workspace = conv->workspace,
+                         .ns = conv->ns};
+
+    snprintf(plan.name, sizeof plan.name, "%s", conv->name);
+    return plan;
+}
+
 void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan)
 {
     conv->chosen = 1;
@@ -24,6 +37,7 @@ void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan)
     conv->plan = plan->plan;
     conv->form = plan->form;
     conv->lt = plan->lt;
+    conv->gemm = plan->gemm;
     conv->workspace = plan->workspace;
     snprintf(conv->name, sizeof conv->name, "%s", plan->name);
 }
@@ -68,9 +82,7 @@ void cuda_conv_add(const CudaDevice *device, CudaConv *conv, CudaConvPlan *plan)
     if (slower.ns > 0 && (conv->ns <= 0 || slower.ns < conv->ns)) {
         const CudaConvPlan faster = slower;
 
-        slower = (CudaConvPlan){
-            .form = conv->form, .plan = conv->plan, .lt = conv->lt, .workspace = conv->workspace, .ns = conv->ns};
-        snprintf(slower.name, sizeof slower.name, "%s", conv->name);
+        slower = cuda_conv_plan(conv);
         cuda_conv_take(conv, &faster);
     }
     if (slower.ns > 0)

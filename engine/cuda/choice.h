@@ -5,9 +5,11 @@
 
 #include "conv.h"
 
-/** Takes NULL: plans of cuBLASLt's and our own kernel have none. */
+/** Takes NULL: plans of cuBLASLt's and own kernels have none. */
 void cuda_conv_plan_free(const CudaDevice *device, cudnnBackendDescriptor_t plan);
 
+/** The plan that a conv has, still its own. */
+CudaConvPlan cuda_conv_plan(const CudaConv *conv);
 /** Makes a plan the conv's; who has the one before frees it. */
 void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan);
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/conv_cuda.h"
 #include "kernels/elementwise_cuda.h"
 
 /* Names of tensors in a graph. */
@@ -434,23 +433,4 @@ int cuda_conv_finish(const CudaConvKey *key, const CudaConvData *data, cudaStrea
         return GPUDL_KERNEL_OK;
     return gpudl_affine_cuda(&act, &shape, &y, NULL, key->bias ? &bias : NULL, key->z_pitch > 0 ? &z : NULL, &y,
                              stream);
-}
-
-int cuda_conv_own(const CudaConvKey *key, const CudaConvData *data, int32_t first, int32_t n, cudaStream_t stream)
-{
-    const GpudlDType dtype = key->half ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
-    const GpudlNhwc xs = {n, key->h, key->w, key->c, key->x_pitch}, ys = {n, key->p, key->q, key->k, key->y_pitch};
-    const GpudlWindow window = {2,
-                                {1, key->r, key->s},
-                                {1, key->stride[0], key->stride[1]},
-                                {0, key->pad_begin[0], key->pad_begin[1]},
-                                {0, key->pad_end[0], key->pad_end[1]},
-                                {1, key->dilation[0], key->dilation[1]}};
-    const GpudlAct act = {(GpudlActKind)key->act, 0, key->clip};
-    const int64_t size = key->half ? 2 : 4, pixels = (int64_t)first * key->p * key->q;
-    const uint8_t *x = (const uint8_t *)data->x + (int64_t)first * key->h * key->w * key->x_pitch * size;
-    const uint8_t *z = key->z_pitch > 0 ? (const uint8_t *)data->z + pixels * key->z_pitch * size : NULL;
-
-    return gpudl_conv_cuda(dtype, x, &xs, data->w, key->bias ? (const float *)data->bias : NULL, z, key->z_pitch,
-                           &window, key->groups, &act, (uint8_t *)data->y + pixels * key->y_pitch * size, &ys, stream);
 }

@@ -8,6 +8,7 @@
 #define GPUDL_ENGINE_CUDA_CONV_H
 
 #include "device.h"
+#include "kernels/conv_gemm_cuda.h"
 
 /** A problem; compared byte by byte, so zeroed before it is filled. x, w, y and z are NHWC or KRSC of one type. */
 typedef struct {
@@ -29,7 +30,8 @@ typedef enum {
     CUDA_CONV_BARE,               /* the convolution alone; the rest is a kernel of our own */
     CUDA_CONV_FORMS,
     CUDA_CONV_LT = CUDA_CONV_FORMS, /* all of it as one product of matrices, by cuBLASLt (lt.h) */
-    CUDA_CONV_OWN                   /* all of it by our own kernel: where the libraries have nothing that is right */
+    CUDA_CONV_GEMM,                 /* all of it as our own product of gathered matrices (own.h) */
+    CUDA_CONV_OWN                   /* all of it by our own direct kernel: where nothing else is right */
 } CudaConvForm;
 
 /** An algorithm of cuBLASLt's, as plain data. */
@@ -40,8 +42,9 @@ typedef struct {
 /** A way to compute a problem, ready to run. */
 typedef struct {
     CudaConvForm form;
-    cudnnBackendDescriptor_t plan; /* NULL: cuBLASLt or our own kernel, as the form says */
+    cudnnBackendDescriptor_t plan; /* NULL: cuBLASLt or an own kernel, as the form says */
     CudaLtAlgo lt;                 /* of that form */
+    GpudlConvGemmPlan gemm;        /* of that form */
     int64_t workspace;
     float ns; /* of one run alone, 0: not measured */
     char name[32];
@@ -54,10 +57,11 @@ typedef struct CudaConv CudaConv;
 struct CudaConv {
     CudaConv *next;
     CudaConvKey key;
-    int chosen; /* a plan, or our own kernel; what follows is it, as in CudaConvPlan */
+    int chosen; /* a plan, or an own kernel; what follows is it, as in CudaConvPlan */
     CudaConvForm form;
     cudnnBackendDescriptor_t plan;
     CudaLtAlgo lt;
+    GpudlConvGemmPlan gemm;
     int64_t workspace;
     float ns;
     char name[32];
@@ -92,9 +96,6 @@ typedef struct {
 /** Queues a plan on the handle's stream. BARE computes the convolution alone. */
 cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form,
                             cudnnBackendDescriptor_t plan, const CudaConvData *data);
-
-/** Pictures first .. first + n - 1 by our own kernel, in float32. Status of the launcher. */
-int cuda_conv_own(const CudaConvKey *key, const CudaConvData *data, int32_t first, int32_t n, cudaStream_t stream);
 
 /** What follows BARE: y = act(y + bias + z), in float32. Status of the launcher. */
 int cuda_conv_finish(const CudaConvKey *key, const CudaConvData *data, cudaStream_t stream);

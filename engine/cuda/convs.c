@@ -8,6 +8,7 @@
 
 #include "choice.h"
 #include "lt.h"
+#include "own.h"
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
 
@@ -30,15 +31,17 @@ CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key)
 int cuda_convs_open_cache(CudaConvs *convs, const char *folder)
 {
     const CudaDevice *device = convs->device;
-    char line[512];
+    char line[512], libraries[64] = "own kernels";
     int driver = 0;
 
-    if (folder == NULL || device->cudnn == NULL)
+    if (folder == NULL)
         return 1;
+    if (device->cudnn != NULL)
+        snprintf(libraries, sizeof libraries, "cuDNN %zu", device->cudnn->get_version());
     device->driver->get_version(&driver);
-    snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, cuDNN %zu",
-             device->properties.name, device->properties.major, device->properties.minor,
-             device->properties.multiProcessorCount, driver, CUDART_VERSION, device->cudnn->get_version());
+    snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, %s", device->properties.name,
+             device->properties.major, device->properties.minor, device->properties.multiProcessorCount, driver,
+             CUDART_VERSION, libraries);
     return gpudl_cache_open(&convs->cache, "cuda", folder, GPUDL_CUDA_TUNING_DIR, line);
 }
 
@@ -63,10 +66,12 @@ static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaCo
 {
     if (entry->form == CUDA_CONV_OWN)
         return 1;
+    if (entry->form == CUDA_CONV_GEMM)
+        return cuda_gemm_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_LT)
         return cuda_lt_open(convs->device, convs->host) &&
                cuda_lt_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    return cuda_conv_plan_load(convs->device, handle, entry->plan, entry->plan_bytes, plan);
+    return handle != NULL && cuda_conv_plan_load(convs->device, handle, entry->plan, entry->plan_bytes, plan);
 }
 
 /* The line of a problem in a network; of the problem alone where network is "". */
@@ -127,6 +132,8 @@ static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *
     snprintf(entry.name, sizeof entry.name, "%s", conv->name);
     if (conv->form == CUDA_CONV_LT)
         entry.plan = cuda_lt_save(convs->device, &conv->lt, &entry.plan_bytes);
+    else if (conv->form == CUDA_CONV_GEMM)
+        entry.plan = cuda_gemm_save(&conv->gemm, &entry.plan_bytes);
     else if (conv->plan != NULL)
         entry.plan = cuda_conv_plan_save(convs->device, conv->plan, &entry.plan_bytes);
     if (conv->form == CUDA_CONV_OWN || entry.plan != NULL)

@@ -21,13 +21,13 @@ typedef struct {
 /** The problem's entry, added if there is none yet. NULL if there is no memory. */
 CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key);
 
-/** Opens the cache of the convs' device; folder NULL, or a device that does without libraries and so has no choice:
- * nothing is read or kept. FALSE if there is no memory. */
+/** Opens the cache of the convs' device, which is another one where it does without libraries; folder NULL: nothing is
+ * read or kept. FALSE if there is no memory. */
 int cuda_convs_open_cache(CudaConvs *convs, const char *folder);
 void cuda_convs_clear(CudaConvs *convs);
 
 /** What is known of a problem inside a network or, where that is "", anywhere, ready to run; FALSE if nothing is, or
- * the libraries that are here can't make it. In the device's context, handle under its lock. */
+ * the libraries that are here can't make it. In the device's context, handle (NULL: without cuDNN) under its lock. */
 int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t handle, const CudaConvKey *key,
                       CudaConvPlan *plan);
 /** TRUE if it was kept that a network is settled. */

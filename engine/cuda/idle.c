@@ -136,7 +136,7 @@ static int has_first_choices(const CudaEngine *engine)
 {
     const CudaConvs *convs = &engine->shared.convs;
 
-    if (engine->params.autotune != GPUDL_AUTOTUNE_CACHED || convs->measured || convs->device->cudnn == NULL)
+    if (engine->params.autotune != GPUDL_AUTOTUNE_CACHED || convs->measured)
         return 0;
     for (const CudaConv *conv = convs->first; conv != NULL; conv = conv->next)
         if (conv->chosen && conv->ns <= 0)

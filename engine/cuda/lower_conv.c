@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sums of products by NVIDIA's libraries: convolutions, and products with constant matrices as convolutions of one tap.
- */
+/* Sums of products by NVIDIA's libraries or our own kernels: convolutions, and products with constant matrices as
+ * convolutions of one tap. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/module.h"
 #include "lower_windows.h"
 #include "lt.h"
+#include "own.h"
 
 static int launch_conv(const CudaStep *s, const CudaRun *run)
 {
@@ -28,6 +29,8 @@ static int launch_conv(const CudaStep *s, const CudaRun *run)
 
         return failed != 0 ? CUDA_STEP_LT + failed : 0;
     }
+    if (s->conv->form == CUDA_CONV_GEMM)
+        return cuda_gemm_run(&s->conv->key, &s->conv->gemm, &data, run->stream);
     if (s->conv->form == CUDA_CONV_OWN)
         return cuda_conv_own(&s->conv->key, &data, 0, s->conv->key.n, run->stream);
     status = cuda_conv_run(run->device, run->handle, &s->conv->key, s->conv->form, s->conv->plan, &data);

@@ -45,9 +45,7 @@ static void fill_group(Group *group)
 {
     CudaConv *conv = group->conv;
 
-    group->plans[0] = (CudaConvPlan){
-        .form = conv->form, .plan = conv->plan, .lt = conv->lt, .workspace = conv->workspace, .ns = conv->ns};
-    snprintf(group->plans[0].name, sizeof group->plans[0].name, "%s", conv->name);
+    group->plans[0] = cuda_conv_plan(conv);
     for (int i = 0; i < conv->n_others; i++)
         group->plans[group->n++] = conv->others[i];
     conv->n_others = 0;

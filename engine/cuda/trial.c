@@ -7,6 +7,7 @@
 #include "engine/module.h"
 #include "kernels/half.h"
 #include "lt.h"
+#include "own.h"
 
 /* A measurement: the median of so many replays of a graph of so many runs, about the time that a layer takes in a
  * network. */
@@ -100,10 +101,8 @@ GpudlStatus cuda_trial_open(CudaTrial *trial, CudaDevice *device, int half, size
         error = cudaEventCreate(&trial->begin);
     if (error == cudaSuccess)
         error = cudaEventCreate(&trial->end);
-    if (error == cudaSuccess && device->cudnn->set_stream(device->handles[0], trial->stream) != CUDNN_STATUS_SUCCESS)
-        error = cudaErrorUnknown;
     return error == cudaSuccess
-               ? GPUDL_STATUS_OK
+               ? cuda_bind(device, trial->stream, fault)
                : cuda_fail(device, fault, error, "%llu bytes to try convolutions in", (unsigned long long)trial->bytes);
 }
 
@@ -230,6 +229,10 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
 
     if (plan->form == CUDA_CONV_LT)
         return cuda_lt_run(device, trial->key, &plan->lt, plan->workspace, &trial->data, trial->stream) == 0;
+    if (plan->form == CUDA_CONV_GEMM)
+        return cuda_gemm_run(trial->key, &plan->gemm, &trial->data, trial->stream) == 0;
+    if (plan->form == CUDA_CONV_OWN)
+        return cuda_conv_own(trial->key, &trial->data, 0, trial->key->n, trial->stream) == 0;
     if (cuda_conv_run(device, device->handles[0], trial->key, plan->form, plan->plan, &trial->data) !=
         CUDNN_STATUS_SUCCESS)
         return 0;

@@ -24,15 +24,15 @@ typedef struct {
 
 /** Bytes of device memory for a problem, and of one picture of its result. */
 size_t cuda_trial_bytes(const CudaConvKey *key, int64_t workspace, size_t *picture_bytes);
-/** Room for as much. Under the device's lock, in its context; the first handle runs on the trial's stream from here on.
- */
+/** Room for as much. Under the device's lock, in its context; the first handle, if there is cuDNN, runs on the
+ * trial's stream from here on. */
 GpudlStatus cuda_trial_open(CudaTrial *trial, CudaDevice *device, int half, size_t bytes, size_t picture_bytes,
                             GpudlFault *fault);
 void cuda_trial_close(CudaTrial *trial);
 
-/** Fills in random data and computes the first and the last picture by our own kernel. */
+/** Fills in random data and computes the first and the last picture by our own direct kernel. */
 GpudlStatus cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault);
-/** Runs a plan: 1 if it gives what our own kernel gives, within its arithmetic's roundings; 0 if not, or if it can't be
+/** Runs a plan: 1 if it gives what that kernel gives, within its arithmetic's roundings; 0 if not, or if it can't be
  * run. */
 int cuda_trial_check(CudaTrial *trial, const CudaConvPlan *plan);
 /** A plan that is right: 1 if a NaN that it reads is in its results; 0 if they are numbers, as a careless maximum makes

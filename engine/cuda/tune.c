@@ -7,10 +7,12 @@
 #include "choice.h"
 #include "engine/module.h"
 #include "lt.h"
+#include "own.h"
 #include "trial.h"
 
 #define PLANS_PER_FORM 4
 #define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more */
+_Static_assert(MOST_PLANS >= GPUDL_CONV_GEMM_PLANS, "our own plans find room");
 
 /* A problem being worked on, by one thread. */
 typedef struct {
@@ -19,7 +21,7 @@ typedef struct {
     int n;
     int at;        /* the next plan to be tried */
     CudaConv best; /* of those before, without a key: the conv is not chosen until all are tried */
-    int is_known;  /* from the cache: plans[0], which is our own kernel where n is 0 */
+    int is_known;  /* from the cache: plans[0], which is our direct kernel where n is 0 */
 } Candidates;
 
 struct CudaTuning {
@@ -45,11 +47,16 @@ typedef struct {
 
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
-/* Recommended plans: all that will be measured, or the first. */
+/* Recommended plans: all that will be measured, or the first. Own products are tried where there are no libraries; a
+ * candidate beside the libraries' would be added to those below. */
 static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int all)
 {
     const int wanted = all ? PLANS_PER_FORM : 1;
 
+    if (convs->device->cudnn == NULL) {
+        c->n = cuda_gemm_plans(convs->device, &c->conv->key, c->plans, all ? MOST_PLANS : 1);
+        return;
+    }
     for (int form = 0; form < CUDA_CONV_BARE && (all || c->n == 0); form++)
         c->n += cuda_conv_plans(convs->device, handle, &c->conv->key, (CudaConvForm)form, 0, c->plans + c->n, wanted);
     if (all && convs->measured && cuda_lt_fits(&c->conv->key) && cuda_lt_open(convs->device, convs->host))
@@ -63,7 +70,8 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
 /* Where the activation is what is wrong: ours behind cuDNN's convolution. */
 static void find_bare_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c)
 {
-    c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, PLANS_PER_FORM);
+    if (convs->device->cudnn != NULL)
+        c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, PLANS_PER_FORM);
 }
 
 static int is_unwanted(const GpudlHost *host)
@@ -125,7 +133,8 @@ static void *build_plans(void *data)
     return NULL;
 }
 
-/* On as many threads as there are processors, or as can be had. The first handle is for running alone. */
+/* On as many threads as there are processors, or as can be had; on this one where nothing is built. The first handle is
+ * for running alone. */
 void cuda_tuning_build(CudaTuning *tuning)
 {
     CudaDevice *device = tuning->convs->device;
@@ -133,16 +142,17 @@ void cuda_tuning_build(CudaTuning *tuning)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint32_t n = 0, most = cores < 1 ? 1 : cores > CUDA_BUILDERS - 1 ? CUDA_BUILDERS - 1 : (uint32_t)cores;
     uint32_t started = 0, unknown;
+    const int has_cudnn = device->cudnn != NULL;
     cudnnHandle_t handle;
     GpudlFault fault;
 
     pthread_mutex_lock(&device->building);
     cuda_enter(device);
-    handle = tuning->n > 0 ? cuda_handle(device, 1, &fault) : NULL;
-    unknown = handle != NULL ? load_plans(tuning, handle) : tuning->n;
-    for (; n < most && n < unknown; n++) {
-        builders[n] = (Builder){.tuning = tuning, .handle = cuda_handle(device, 1 + (int)n, &fault)};
-        if (builders[n].handle == NULL)
+    handle = has_cudnn && tuning->n > 0 ? cuda_handle(device, 1, &fault) : NULL;
+    unknown = handle != NULL || !has_cudnn ? load_plans(tuning, handle) : tuning->n;
+    for (; n < (has_cudnn ? most : 1) && n < unknown; n++) {
+        builders[n] = (Builder){.tuning = tuning, .handle = has_cudnn ? cuda_handle(device, 1 + (int)n, &fault) : NULL};
+        if (has_cudnn && builders[n].handle == NULL)
             break;
     }
     for (uint32_t i = 1; i < n; i++)
@@ -171,26 +181,30 @@ static void free_plans(const CudaConvs *convs, Candidates *c)
 static int is_right(const CudaConvs *convs, CudaTrial *trial, const CudaConvPlan *plan)
 {
     const CudaConvKey *key = trial->key;
+    const CudaCudnn *cudnn = convs->device->cudnn;
     const char *what = NULL;
-    char message[160];
+    char message[160], library[40] = "";
 
     if (!cuda_trial_check(trial, plan))
         what = "is wrong";
     else if (!cuda_trial_keeps_nan(trial, plan))
         what = "makes a number of NaN";
+    if (what != NULL && cudnn != NULL)
+        snprintf(library, sizeof library, " (cuDNN %zu)", cudnn->get_version());
     if (what != NULL) {
-        snprintf(message, sizeof message, "%s %s for %dx%dx%dx%d, %dx%d taps to %d channels in %d groups (cuDNN %zu)",
-                 plan->name, what, key->n, key->c, key->h, key->w, key->r, key->s, key->k, key->groups,
-                 convs->device->cudnn->get_version());
+        snprintf(message, sizeof message, "%s %s for %dx%dx%dx%d, %dx%d taps to %d channels in %d groups%s", plan->name,
+                 what, key->n, key->c, key->h, key->w, key->r, key->s, key->k, key->groups, library);
         convs->host->log(convs->host->host, GPUDL_LOG_INFO, message);
     }
     return what == NULL;
 }
 
-static void take_own(CudaConv *conv)
+static void take_own(const CudaConvs *convs, CudaTrial *trial, CudaConv *conv)
 {
-    const CudaConvPlan own = {.form = CUDA_CONV_OWN, .name = "own kernel"};
+    CudaConvPlan own = {.form = CUDA_CONV_OWN, .name = "own kernel"};
 
+    if (convs->measured)
+        own.ns = cuda_trial_time(trial, &own);
     cuda_conv_take(conv, &own);
 }
 
@@ -251,8 +265,8 @@ static void try_late_plans(const CudaConvs *convs, CudaTrial *trial, Candidates 
     try_plans(convs, trial, c, 0);
 }
 
-/* Until one is right: what was built, then all that can be had, then our own kernel behind or instead. *done FALSE: to
- * be called again. */
+/* Until one is right: what was built, then all that can be had, then our direct kernel behind or instead. *done FALSE:
+ * to be called again. */
 static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidates *c, int may_stop, int *done,
                               GpudlFault *fault)
 {
@@ -272,7 +286,7 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
         try_late_plans(convs, trial, c);
     }
     if (!c->best.chosen)
-        take_own(&c->best);
+        take_own(convs, trial, &c->best);
     adopt(c);
     if (convs->measured)
         cuda_convs_keep_plan(convs, c->conv);
@@ -304,7 +318,7 @@ static GpudlStatus try_next(CudaTuning *tuning, int may_stop, GpudlFault *fault)
     int done = 1;
 
     pthread_mutex_lock(&device->lock);
-    if (cuda_handle(device, 0, fault) == NULL)
+    if (device->cudnn != NULL && cuda_handle(device, 0, fault) == NULL)
         status = GPUDL_STATUS_BACKEND;
     if (status == GPUDL_STATUS_OK && !c->conv->chosen && c->is_known) {
         cuda_conv_take(c->conv, &c->plans[0]);
@@ -316,10 +330,9 @@ static GpudlStatus try_next(CudaTuning *tuning, int may_stop, GpudlFault *fault)
         free_plans(tuning->convs, c);
         drop_best(device, c);
     } else if (status == GPUDL_STATUS_OK) {
-        cudnnStatus_t error = device->cudnn->set_stream(device->handles[0], tuning->trial.stream);
-
-        status = error == CUDNN_STATUS_SUCCESS ? choose_one(tuning->convs, &tuning->trial, c, may_stop, &done, fault)
-                                               : cuda_fail_cudnn(device, fault, error, "cudnnSetStream()");
+        status = cuda_bind(device, tuning->trial.stream, fault);
+        if (status == GPUDL_STATUS_OK)
+            status = choose_one(tuning->convs, &tuning->trial, c, may_stop, &done, fault);
     }
     pthread_mutex_unlock(&device->lock);
     tuning->tried += (uint32_t)done;
@@ -378,16 +391,17 @@ GpudlStatus cuda_tuning_recall(CudaTuning *tuning, GpudlOpenForecast *counted, G
     const CudaConvs *convs = tuning->convs;
     CudaDevice *device = convs->device;
     const int32_t batch = tuning->n > 0 ? tuning->candidates[0].conv->key.n : 0;
-    cudnnHandle_t handle;
+    cudnnHandle_t handle = NULL;
 
     if (tuning->n == 0)
         return GPUDL_STATUS_OK;
     pthread_mutex_lock(&device->building);
-    handle = cuda_handle(device, 1, fault);
-    if (handle != NULL)
+    if (device->cudnn != NULL)
+        handle = cuda_handle(device, 1, fault);
+    if (handle != NULL || device->cudnn == NULL)
         load_plans(tuning, handle);
     pthread_mutex_unlock(&device->building);
-    if (handle == NULL)
+    if (handle == NULL && device->cudnn != NULL)
         return GPUDL_STATUS_BACKEND;
     for (uint32_t i = 0; i < tuning->n; i++)
         recall_one(convs, &tuning->candidates[i], counted);
@@ -417,17 +431,12 @@ void cuda_tuning_watch(CudaTuning *tuning, void (*watch)(void *data), void *data
 CudaTuning *cuda_tuning_new(CudaConvs *convs, const char *network, GpudlFault *fault)
 {
     CudaTuning *tuning = calloc(1, sizeof *tuning);
-    const int has_choice = convs->device->cudnn != NULL;
     uint32_t n = 0;
 
-    for (CudaConv *conv = convs->first; conv != NULL; conv = conv->next) {
-        if (!conv->chosen && !has_choice)
-            take_own(conv);
+    for (CudaConv *conv = convs->first; conv != NULL; conv = conv->next)
         n += !conv->chosen;
-    }
     if (tuning != NULL) {
         tuning->convs = convs;
-        tuning->is_settled = !has_choice;
         snprintf(tuning->network, sizeof tuning->network, "%s", network);
         tuning->candidates = calloc(n + 1u, sizeof *tuning->candidates);
     }

@@ -12,9 +12,8 @@
  */
 typedef struct CudaTuning CudaTuning;
 
-/** Where the device does without libraries all have been chosen at once: our own kernel. network: the line that says
- * whose convolutions these are, for what only holds inside of it; "": nobody's. NULL with *fault if there is no memory.
- */
+/** network: the line that says whose convolutions these are, for what only holds inside of it; "": nobody's. NULL with
+ * *fault if there is no memory. */
 CudaTuning *cuda_tuning_new(CudaConvs *convs, const char *network, GpudlFault *fault);
 /** Waits for others that build on this device. Ends soon once the host wants it to. */
 void cuda_tuning_build(CudaTuning *tuning);
@@ -33,8 +32,7 @@ void cuda_tuning_watch(CudaTuning *tuning, void (*watch)(void *data), void *data
 /** Takes NULL. In the device's context. */
 void cuda_tuning_free(CudaTuning *tuning);
 
-/** After building: TRUE if the choices inside this network were made and kept, or there is none, so that there is none
- * to make. */
+/** After building: TRUE if the choices inside this network were made and kept, so that there is none to make. */
 int cuda_tuning_is_settled(const CudaTuning *tuning);
 
 #endif

@@ -385,7 +385,7 @@ static void remove_folder(const gchar *folder)
         printf("# %s is left\n", folder);
 }
 
-/* With our own kernels alone there is nothing to choose. */
+/* Else our own kernels compute all. */
 static gboolean has_libraries(void)
 {
     return g_strcmp0(g_getenv("GPUDL_CUDA_LIBS"), "0") != 0;
@@ -429,9 +429,9 @@ static void check_kept(GpudlModel *model, const gchar *name, GpudlAutotune first
     guint64 memory[2] = {0};
 
     if (before != NULL && load_and_foresee(model, &config, name, memory, &tuned)) {
-        say((before->n_choices > 0) == has_libraries() && before->n_known == 0 &&
-                g_strv_length(before->missing) == before->n_choices && tuned->n_choices == before->n_choices &&
-                tuned->n_known == tuned->n_choices && tuned->missing[0] == NULL,
+        say(before->n_choices > 0 && before->n_known == 0 && g_strv_length(before->missing) == before->n_choices &&
+                tuned->n_choices == before->n_choices && tuned->n_known == tuned->n_choices &&
+                tuned->missing[0] == NULL,
             "%s %s: %u of %u choices known before, %u of %u after", name,
             first == GPUDL_AUTOTUNE_FULL ? "tuned" : "tuned in idle time", before->n_known, before->n_choices,
             tuned->n_known, tuned->n_choices);

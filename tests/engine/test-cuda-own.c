@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A device that does without NVIDIA's libraries (GPUDL_CUDA_LIBS=0): our own kernel is chosen for all, nothing is
- * tried, read or kept. No device is needed, since none is asked. */
+/* A device that does without NVIDIA's libraries (GPUDL_CUDA_LIBS=0): plans of our own product are tried against the
+ * direct kernel, chosen and kept. The kernels run on this processor (tests/kernels/emulate), and what they deliver and
+ * how long they seem to take is this test's to say. */
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "engine/cuda/own.h"
+#include "engine/cuda/trial.h"
 #include "engine/cuda/tune.h"
 
 static gint entered;
@@ -43,44 +46,126 @@ static int never(void *host)
     return 0;
 }
 
+static GString *told, *missing;
+
 static void log_message(void *host, GpudlLogLevel level, const char *message)
 {
     (void)host;
-    g_error("level %d: %s", (int)level, message);
+    g_assert_cmpint(level, ==, GPUDL_LOG_INFO);
+    g_string_append_printf(told, "%s\n", message);
 }
 
 static void name_missing(void *host, const char *what)
 {
     (void)host;
-    g_error("missing: %s", what);
+    g_string_append_printf(missing, "%s\n", what);
 }
 
 static const GpudlHost host = {
     .log = log_message, .missing = name_missing, .cancelled = never, .closing = never, .waiting = never};
 
+/* ---- the kernel, which may be wrong, and the clock --------------------------------------------------------------- */
+
+/* Tiles whose results are spoilt, a bit each; runs; the tile that seems to be the fastest. */
+static guint wrong_tiles, runs;
+static gint fastest_tile;
+
+int __real_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const GpudlNhwc *xs, const void *w,
+                                const float *bias, const void *z, int64_t z_pitch, const GpudlWindow *window,
+                                int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
+                                const GpudlConvGemmPlan *plan, void *workspace, GpudlKernelStream stream);
+int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const GpudlNhwc *xs, const void *w,
+                                const float *bias, const void *z, int64_t z_pitch, const GpudlWindow *window,
+                                int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
+                                const GpudlConvGemmPlan *plan, void *workspace, GpudlKernelStream stream);
+float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan);
+
+int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const GpudlNhwc *xs, const void *w,
+                                const float *bias, const void *z, int64_t z_pitch, const GpudlWindow *window,
+                                int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
+                                const GpudlConvGemmPlan *plan, void *workspace, GpudlKernelStream stream)
+{
+    const int status = __real_gpudl_conv_gemm_cuda(type, x, xs, w, bias, z, z_pitch, window, groups, act, y, ys, plan,
+                                                   workspace, stream);
+
+    runs++;
+    if ((wrong_tiles & 1u << plan->tile) != 0) /* the last result of the last picture, by a factor */
+        ((guint16 *)y)[((gint64)ys->n * ys->h * ys->w - 1) * ys->pitch + ys->c - 1] ^= 0x3000;
+    return status;
+}
+
+float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan)
+{
+    (void)trial;
+    return plan->form == CUDA_CONV_OWN ? 9000 : plan->gemm.tile == fastest_tile ? 1000 : 5000;
+}
+
+/* ---- convolutions ------------------------------------------------------------------------------------------------ */
+
 typedef struct {
     gchar *folder;
     CudaDevice device;
     CudaConvs convs;
-    CudaConv *first, *second;
+    CudaConv *dense, *deep, *narrow;
 } Fixture;
+
+static const CudaConvKey dense_key = {.half = 1,
+                                      .n = 2,
+                                      .c = 8,
+                                      .h = 5,
+                                      .w = 5,
+                                      .k = 80,
+                                      .r = 3,
+                                      .s = 3,
+                                      .p = 5,
+                                      .q = 5,
+                                      .groups = 1,
+                                      .stride = {1, 1},
+                                      .dilation = {1, 1},
+                                      .pad_begin = {1, 1},
+                                      .pad_end = {1, 1},
+                                      .x_pitch = 8,
+                                      .y_pitch = 88,
+                                      .z_pitch = 80,
+                                      .bias = 1,
+                                      .act = GPUDL_ACT_RELU};
+
+static void begin_convs(CudaConvs *convs, CudaDevice *device)
+{
+    *convs = (CudaConvs){.device = device, .host = &host, .measured = 1};
+}
+
+static void add_convs(Fixture *f)
+{
+    CudaConvKey key = dense_key;
+
+    f->dense = cuda_convs_add(&f->convs, &key);
+    key.n = 1; /* few results of many products each: their sums are split */
+    key.c = key.x_pitch = 128;
+    key.h = key.w = key.p = key.q = 2;
+    key.k = key.y_pitch = 64;
+    key.z_pitch = 0;
+    f->deep = cuda_convs_add(&f->convs, &key);
+    key = dense_key;
+    key.groups = key.k = 8;
+    f->narrow = cuda_convs_add(&f->convs, &key);
+}
 
 static void set_up(Fixture *f, gconstpointer data)
 {
-    CudaConvKey key;
-
     (void)data;
+    told = g_string_new(NULL);
+    missing = g_string_new(NULL);
+    wrong_tiles = runs = 0;
+    fastest_tile = 1;
     f->folder = g_dir_make_tmp("gpudl-own-XXXXXX", NULL);
     f->device = (CudaDevice){.driver = &driver};
     g_strlcpy(f->device.properties.name, "NVIDIA Test", sizeof f->device.properties.name);
+    f->device.properties.multiProcessorCount = 132;
     pthread_mutex_init(&f->device.lock, NULL);
     pthread_mutex_init(&f->device.building, NULL);
-    f->convs = (CudaConvs){.device = &f->device, .host = &host, .measured = 1};
-    memset(&key, 0, sizeof key);
-    key.n = 4;
-    f->first = cuda_convs_add(&f->convs, &key);
-    key.n = 1;
-    f->second = cuda_convs_add(&f->convs, &key);
+    begin_convs(&f->convs, &f->device);
+    add_convs(f);
 }
 
 static void remove_all(const gchar *path)
@@ -97,15 +182,6 @@ static void remove_all(const gchar *path)
     g_assert_cmpint(g_remove(path), ==, 0);
 }
 
-/* Nothing was kept. */
-static void check_empty(const gchar *path)
-{
-    GDir *folder = g_dir_open(path, 0, NULL);
-
-    g_assert_null(g_dir_read_name(folder));
-    g_dir_close(folder);
-}
-
 static void tear_down(Fixture *f, gconstpointer data)
 {
     (void)data;
@@ -113,6 +189,8 @@ static void tear_down(Fixture *f, gconstpointer data)
     g_assert_cmpint(entered, ==, 0);
     remove_all(f->folder);
     g_free(f->folder);
+    g_string_free(told, TRUE);
+    g_string_free(missing, TRUE);
 }
 
 static CudaTuning *begin(Fixture *f)
@@ -126,84 +204,216 @@ static CudaTuning *begin(Fixture *f)
     return tuning;
 }
 
-static void check_chosen(const Fixture *f)
-{
-    for (const CudaConv *conv = f->convs.first; conv != NULL; conv = conv->next) {
-        g_assert_true(conv->chosen);
-        g_assert_cmpint(conv->form, ==, CUDA_CONV_OWN);
-        g_assert_cmpstr(conv->name, ==, "own kernel");
-        g_assert_null(conv->plan);
-        g_assert_cmpint(conv->workspace, ==, 0);
-        g_assert_cmpint(conv->n_others, ==, 0);
-    }
-}
-
-static void test_tuning(Fixture *f, gconstpointer data)
+static void tune(Fixture *f)
 {
     CudaTuning *tuning = begin(f);
     GpudlFault fault = {""};
     int done = 0;
 
-    (void)data;
-    check_chosen(f);
     cuda_tuning_build(tuning);
     g_assert_cmpint(cuda_tuning_try(tuning, UINT64_MAX, &done, &fault), ==, GPUDL_STATUS_OK);
     g_assert_true(done);
-    g_assert_cmpfloat(cuda_tuning_done(tuning), ==, 1);
-    g_assert_true(cuda_tuning_is_settled(tuning));
     cuda_tuning_free(tuning);
-    check_chosen(f);
-    check_empty(f->folder);
 }
 
-static void test_forecast(Fixture *f, gconstpointer data)
+/* The same problems in an engine that begins. */
+static void begin_again(Fixture *f)
+{
+    cuda_convs_clear(&f->convs);
+    begin_convs(&f->convs, &f->device);
+    add_convs(f);
+    runs = 0;
+}
+
+static void check_own(const CudaConv *conv)
+{
+    g_assert_true(conv->chosen);
+    g_assert_cmpint(conv->form, ==, CUDA_CONV_OWN);
+    g_assert_cmpstr(conv->name, ==, "own kernel");
+    g_assert_null(conv->plan);
+    g_assert_cmpint(conv->workspace, ==, 0);
+    g_assert_cmpint(conv->n_others, ==, 0);
+}
+
+static void check_product(const CudaConv *conv, gint tile)
+{
+    g_autofree gchar *name = g_strdup_printf("own product, tile %d, split %d", tile, conv->gemm.splits);
+
+    g_assert_true(conv->chosen);
+    g_assert_cmpint(conv->form, ==, CUDA_CONV_GEMM);
+    g_assert_cmpint(conv->gemm.tile, ==, tile);
+    g_assert_cmpstr(conv->name, ==, name);
+    g_assert_null(conv->plan);
+    g_assert_cmpint(conv->workspace, ==, conv->gemm.workspace_bytes);
+}
+
+/* Not measured: what is thought to be the fastest, if it is right. */
+static void test_first(Fixture *f, gconstpointer data)
+{
+    CudaConvPlan plans[GPUDL_CONV_GEMM_PLANS];
+
+    (void)data;
+    f->convs.measured = 0;
+    tune(f);
+    g_assert_cmpint(cuda_gemm_plans(&f->device, &f->dense->key, plans, GPUDL_CONV_GEMM_PLANS), >=, 4);
+    check_product(f->dense, plans[0].gemm.tile);
+    g_assert_cmpint(f->dense->n_others, ==, 0);
+    g_assert_cmpint(cuda_gemm_plans(&f->device, &f->deep->key, plans, GPUDL_CONV_GEMM_PLANS), >=, 4);
+    check_product(f->deep, plans[0].gemm.tile);
+    g_assert_cmpint(f->deep->gemm.splits, >, 1);
+    g_assert_cmpint(f->deep->workspace, ==, (gint64)f->deep->gemm.splits * 4 * 64 * 4);
+    check_own(f->narrow);
+    g_assert_cmpstr(told->str, ==, "");
+}
+
+/* What is not what the direct kernel computes is told and left out. */
+static void test_wrong(Fixture *f, gconstpointer data)
+{
+    CudaConvPlan plans[GPUDL_CONV_GEMM_PLANS];
+
+    (void)data;
+    f->convs.measured = 0;
+    cuda_gemm_plans(&f->device, &f->dense->key, plans, GPUDL_CONV_GEMM_PLANS);
+    wrong_tiles = 1u << plans[0].gemm.tile;
+    tune(f);
+    g_assert_cmpint(f->dense->form, ==, CUDA_CONV_GEMM);
+    g_assert_cmpint(f->dense->gemm.tile, !=, plans[0].gemm.tile);
+    g_assert_nonnull(strstr(told->str, "own product, tile "));
+    g_assert_nonnull(strstr(told->str, " is wrong for 2x8x5x5, 3x3 taps to 80 channels in 1 groups\n"));
+}
+
+static void test_all_wrong(Fixture *f, gconstpointer measured)
+{
+    f->convs.measured = GPOINTER_TO_INT(measured);
+    wrong_tiles = ~0u;
+    tune(f);
+    check_own(f->dense);
+    check_own(f->deep);
+    check_own(f->narrow);
+    g_assert_cmpfloat(f->dense->ns, ==, f->convs.measured ? 9000 : 0);
+}
+
+/* Measured: the fastest, which is kept with all that it takes to find it again. */
+static void test_fastest(Fixture *f, gconstpointer data)
+{
+    GpudlConvGemmPlan deep;
+
+    (void)data;
+    tune(f);
+    check_product(f->dense, fastest_tile);
+    check_product(f->deep, fastest_tile);
+    check_own(f->narrow);
+    g_assert_cmpfloat(f->dense->ns, ==, 1000);
+    g_assert_cmpfloat(f->narrow->ns, ==, 9000);
+    deep = f->deep->gemm;
+    begin_again(f);
+    fastest_tile = 2; /* what is kept is not measured again */
+    f->convs.measured = 0;
+    tune(f);
+    g_assert_cmpuint(runs, ==, 0);
+    check_product(f->dense, 1);
+    check_product(f->deep, 1);
+    g_assert_cmpint(f->deep->gemm.splits, ==, deep.splits);
+    g_assert_cmpint(f->deep->gemm.workspace_bytes, ==, deep.workspace_bytes);
+    check_own(f->narrow);
+    g_assert_cmpfloat(f->narrow->ns, ==, 9000);
+}
+
+static void check_forecast(Fixture *f, guint known)
 {
     CudaTuning *tuning = begin(f);
     GpudlOpenForecast forecast = {0};
     GpudlFault fault = {""};
+    g_auto(GStrv) lines = NULL;
 
-    (void)data;
+    g_string_truncate(missing, 0);
     g_assert_cmpint(cuda_tuning_recall(tuning, &forecast, &fault), ==, GPUDL_STATUS_OK);
-    g_assert_cmpuint(forecast.n_choices, ==, 0);
-    g_assert_cmpuint(forecast.n_known, ==, 0);
+    g_assert_cmpuint(forecast.n_choices, ==, 4); /* three problems, and what is fastest inside the network */
+    g_assert_cmpuint(forecast.n_known, ==, known);
+    lines = g_strsplit(missing->str, "\n", -1);
+    g_assert_cmpuint(g_strv_length(lines), ==, known == 4 ? 0 : 4 - known + 1); /* behind the last end nothing */
     cuda_tuning_free(tuning);
-    check_chosen(f);
-    check_empty(f->folder);
 }
 
-/* What was chosen with libraries is not known without, and nothing is added to it. */
-static void test_cache(Fixture *f, gconstpointer data)
+static void test_forecast(Fixture *f, gconstpointer data)
 {
-    CudaConvs with = {.device = &f->device, .host = &host, .measured = 1};
-    CudaConvPlan plan = {.ns = 7};
-    CudaTuning *tuning;
+    (void)data;
+    f->convs.measured = 0;
+    check_forecast(f, 0);
+    g_assert_cmpint(f->deep->workspace, ==, 0);
+    begin_again(f);
+    tune(f); /* measures */
+    cuda_convs_keep_network(&f->convs, "a network", 1000);
+    begin_again(f);
+    f->convs.measured = 0;
+    check_forecast(f, 4);
+    g_assert_cmpint(f->deep->workspace, >, 0);
+    g_assert_cmpuint(runs, ==, 0);
+}
+
+/* A plan is what the kernel says it is, whatever a file says. */
+static void test_texts(Fixture *f, gconstpointer data)
+{
+    static const gchar *const bad[] = {"", "tile 1", "tile 4 split 1", "tile 1 split 1 ", "tile 1 split 17", "1 1"};
+    CudaConvPlan plans[GPUDL_CONV_GEMM_PLANS], plan;
+    const gint n = cuda_gemm_plans(&f->device, &f->deep->key, plans, GPUDL_CONV_GEMM_PLANS);
 
     (void)data;
+    g_assert_cmpint(n, >, 4);
+    for (gint i = 0; i < n; i++) {
+        gsize bytes;
+        g_autofree gchar *text = cuda_gemm_save(&plans[i].gemm, &bytes);
+
+        memset(&plan, 0xff, sizeof plan);
+        g_assert_true(cuda_gemm_load(&f->device, &f->deep->key, text, bytes, &plan));
+        g_assert_cmpint(plan.form, ==, CUDA_CONV_GEMM);
+        g_assert_cmpint(plan.gemm.tile, ==, plans[i].gemm.tile);
+        g_assert_cmpint(plan.gemm.splits, ==, plans[i].gemm.splits);
+        g_assert_cmpint(plan.workspace, ==, plans[i].workspace);
+        g_assert_null(plan.plan);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
+        g_assert_false(cuda_gemm_load(&f->device, &f->deep->key, bad[i], strlen(bad[i]), &plan));
+    g_assert_false(cuda_gemm_load(&f->device, &f->narrow->key, "tile 3 split 1", 14, &plan));
+    g_assert_cmpint(cuda_gemm_plans(&f->device, &f->deep->key, plans, 1), ==, 1);
+}
+
+/* What was chosen with libraries is not known without, and the other way round. */
+static void test_cache(Fixture *f, gconstpointer data)
+{
+    CudaConvs with;
+    CudaConvPlan plan = {.ns = 7};
+
+    (void)data;
+    begin_convs(&with, &f->device);
     f->device.cudnn = &cudnn;
     g_assert_true(cuda_convs_open_cache(&with, f->folder));
     g_assert_nonnull(strstr(with.cache.device, "cuDNN 91902"));
-    f->first->form = CUDA_CONV_OWN;
-    f->first->ns = 5000;
-    g_assert_false(cuda_convs_recall(&with, "", NULL, &f->first->key, &plan));
-    cuda_convs_keep_plan(&with, f->first);
+    f->dense->form = CUDA_CONV_OWN;
+    f->dense->ns = 5000;
+    g_assert_false(cuda_convs_recall(&with, "", NULL, &f->dense->key, &plan));
+    cuda_convs_keep_plan(&with, f->dense);
     cuda_convs_keep_network(&with, "a network", 1000);
-    g_assert_true(cuda_convs_recall(&with, "", NULL, &f->first->key, &plan));
+    g_assert_true(cuda_convs_recall(&with, "", NULL, &f->dense->key, &plan));
     g_assert_cmpint(plan.form, ==, CUDA_CONV_OWN);
     g_assert_cmpfloat(plan.ns, ==, 5000);
-    g_assert_false(cuda_convs_recall(&with, "", NULL, &f->second->key, &plan));
-    g_assert_false(cuda_convs_recall(&with, "a network", NULL, &f->first->key, &plan));
+    g_assert_false(cuda_convs_recall(&with, "", NULL, &f->deep->key, &plan));
+    g_assert_false(cuda_convs_recall(&with, "a network", NULL, &f->dense->key, &plan));
     g_assert_true(cuda_convs_knows_network(&with, "a network"));
     f->device.cudnn = NULL;
-    tuning = begin(f);
-    g_assert_false(cuda_convs_recall(&f->convs, "", NULL, &f->first->key, &plan));
+    g_assert_true(cuda_convs_open_cache(&f->convs, f->folder));
+    g_assert_nonnull(strstr(f->convs.cache.device, "own kernels"));
+    g_assert_false(cuda_convs_recall(&f->convs, "", NULL, &f->dense->key, &plan));
     g_assert_false(cuda_convs_knows_network(&f->convs, "a network"));
-    cuda_convs_keep_plan(&f->convs, f->second);
-    cuda_convs_keep_choice(&f->convs, "a network", f->first, 1);
+    f->deep->form = CUDA_CONV_OWN;
+    f->deep->ns = 5000;
+    cuda_convs_keep_plan(&f->convs, f->deep);
+    cuda_convs_keep_choice(&f->convs, "a network", f->dense, 1);
     cuda_convs_keep_network(&f->convs, "another", 1000);
-    g_assert_false(cuda_convs_recall(&with, "", NULL, &f->second->key, &plan));
-    g_assert_false(cuda_convs_recall(&with, "a network", NULL, &f->first->key, &plan));
+    g_assert_true(cuda_convs_recall(&f->convs, "", NULL, &f->deep->key, &plan));
+    g_assert_false(cuda_convs_recall(&with, "", NULL, &f->deep->key, &plan));
+    g_assert_false(cuda_convs_recall(&with, "a network", NULL, &f->dense->key, &plan));
     g_assert_false(cuda_convs_knows_network(&with, "another"));
-    cuda_tuning_free(tuning);
     cuda_convs_clear(&with);
 }
 
@@ -228,14 +438,18 @@ int main(int argc, char **argv)
     static const struct {
         const gchar *name;
         void (*test)(Fixture *f, gconstpointer data);
-    } tests[] = {
-        {"tuning", test_tuning}, {"forecast", test_forecast}, {"cache", test_cache}, {"handles", test_handles}};
+        gint data;
+    } tests[] = {{"first", test_first, 0},         {"wrong", test_wrong, 0},
+                 {"all-wrong", test_all_wrong, 0}, {"all-wrong-measured", test_all_wrong, 1},
+                 {"fastest", test_fastest, 0},     {"forecast", test_forecast, 0},
+                 {"texts", test_texts, 0},         {"cache", test_cache, 0},
+                 {"handles", test_handles, 0}};
 
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_autofree gchar *path = g_strdup_printf("/cuda-own/%s", tests[i].name);
 
-        g_test_add(path, Fixture, NULL, set_up, tests[i].test, tear_down);
+        g_test_add(path, Fixture, GINT_TO_POINTER(tests[i].data), set_up, tests[i].test, tear_down);
     }
     return g_test_run();
 }

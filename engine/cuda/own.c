@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "own.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/conv_cuda.h"
+
+/* Of so few output channels a group has, a tile is nearly empty: the direct kernel has no tiles. */
+#define LEAST_CHANNELS 8
+
+#define TEXT_ROOM 48
+
+/* A problem as the kernels take it. */
+typedef struct {
+    GpudlNhwc xs, ys;
+    GpudlWindow window;
+    GpudlAct act;
+} Extents;
+
+static Extents extents_of(const CudaConvKey *key, int32_t n)
+{
+    const Extents e = {{n, key->h, key->w, key->c, key->x_pitch},
+                       {n, key->p, key->q, key->k, key->y_pitch},
+                       {2,
+                        {1, key->r, key->s},
+                        {1, key->stride[0], key->stride[1]},
+                        {0, key->pad_begin[0], key->pad_begin[1]},
+                        {0, key->pad_end[0], key->pad_end[1]},
+                        {1, key->dilation[0], key->dilation[1]}},
+                       {(GpudlActKind)key->act, 0, key->clip}};
+
+    return e;
+}
+
+int cuda_conv_own(const CudaConvKey *key, const CudaConvData *data, int32_t first, int32_t n, cudaStream_t stream)
+{
+    const GpudlDType dtype = key->half ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
+    const Extents e = extents_of(key, n);
+    const int64_t size = key->half ? 2 : 4, pixels = (int64_t)first * key->p * key->q;
+    const uint8_t *x = (const uint8_t *)data->x + (int64_t)first * key->h * key->w * key->x_pitch * size;
+    const uint8_t *z = key->z_pitch > 0 ? (const uint8_t *)data->z + pixels * key->z_pitch * size : NULL;
+
+    return gpudl_conv_cuda(dtype, x, &e.xs, data->w, key->bias ? (const float *)data->bias : NULL, z, key->z_pitch,
+                           &e.window, key->groups, &e.act, (uint8_t *)data->y + pixels * key->y_pitch * size, &e.ys,
+                           stream);
+}
+
+/* ---- products ---------------------------------------------------------------------------------------------------- */
+
+static GpudlConvGemmType type_of(const CudaConvKey *key)
+{
+    return key->half ? GPUDL_CONV_GEMM_F16 : key->tf32 ? GPUDL_CONV_GEMM_TF32 : GPUDL_CONV_GEMM_F32;
+}
+
+int cuda_gemm_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room)
+{
+    const Extents e = extents_of(key, key->n);
+    GpudlConvGemmPlan found[GPUDL_CONV_GEMM_PLANS];
+    int n;
+
+    if (key->groups > 1 && key->k / key->groups < LEAST_CHANNELS)
+        return 0;
+    n = gpudl_conv_gemm_plans(type_of(key), &e.xs, &e.window, key->groups, &e.ys,
+                              device->properties.multiProcessorCount, found);
+    for (int i = 0; i < n && i < room; i++) {
+        plans[i] = (CudaConvPlan){.form = CUDA_CONV_GEMM, .gemm = found[i], .workspace = found[i].workspace_bytes};
+        snprintf(plans[i].name, sizeof plans[i].name, "own product, tile %d, split %d", (int)found[i].tile,
+                 (int)found[i].splits);
+    }
+    return n < room ? n : room;
+}
+
+int cuda_gemm_run(const CudaConvKey *key, const GpudlConvGemmPlan *plan, const CudaConvData *data, cudaStream_t stream)
+{
+    const Extents e = extents_of(key, key->n);
+
+    return gpudl_conv_gemm_cuda(type_of(key), data->x, &e.xs, data->w, key->bias ? (const float *)data->bias : NULL,
+                                key->z_pitch > 0 ? data->z : NULL, key->z_pitch, &e.window, key->groups, &e.act,
+                                data->y, &e.ys, plan, plan->workspace_bytes > 0 ? data->workspace : NULL, stream);
+}
+
+static size_t write_text(const GpudlConvGemmPlan *plan, char text[TEXT_ROOM])
+{
+    return (size_t)snprintf(text, TEXT_ROOM, "tile %d split %d", (int)plan->tile, (int)plan->splits);
+}
+
+char *cuda_gemm_save(const GpudlConvGemmPlan *plan, size_t *bytes)
+{
+    char *text = malloc(TEXT_ROOM);
+
+    if (text != NULL)
+        *bytes = write_text(plan, text);
+    return text;
+}
+
+/* Only plans that the kernel names itself are run, whatever a file says. */
+int cuda_gemm_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan)
+{
+    CudaConvPlan plans[GPUDL_CONV_GEMM_PLANS];
+    const int n = cuda_gemm_plans(device, key, plans, GPUDL_CONV_GEMM_PLANS);
+    char known[TEXT_ROOM];
+
+    for (int i = 0; i < n; i++)
+        if (write_text(&plans[i].gemm, known) == bytes && memcmp(known, text, bytes) == 0) {
+            *plan = plans[i];
+            return 1;
+        }
+    return 0;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** Convolutions by our own kernels, which need no library. */
+#ifndef GPUDL_ENGINE_CUDA_OWN_H
+#define GPUDL_ENGINE_CUDA_OWN_H
+
+#include "conv.h"
+
+/** Pictures first .. first + n - 1 by the direct kernel, in float32. Status of the launcher. */
+int cuda_conv_own(const CudaConvKey *key, const CudaConvData *data, int32_t first, int32_t n, cudaStream_t stream);
+
+/** Up to room plans of CUDA_CONV_GEMM, the one that is thought to be the fastest first; how many there are, 0 where the
+ * direct kernel is better or the problem is refused. Needs no device. */
+int cuda_gemm_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);
+/** Queues one. Status of the launcher. */
+int cuda_gemm_run(const CudaConvKey *key, const GpudlConvGemmPlan *plan, const CudaConvData *data, cudaStream_t stream);
+
+/** What a plan is found by again: malloc'd, not ended by 0; NULL if there is no memory. */
+char *cuda_gemm_save(const GpudlConvGemmPlan *plan, size_t *bytes);
+/** The problem's plan of that text; FALSE if it has none such. */
+int cuda_gemm_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
+                   CudaConvPlan *plan);
+
+#endif
