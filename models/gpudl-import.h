@@ -22,6 +22,8 @@ typedef struct {
     guint preproc_set;              /* GPUDL_SET_* bits */
     GpudlActivation activation;     /* AUTO: the file's, else by the graph */
     const gchar *labels_name;       /* where labels come from, for an error about them; or NULL */
+    const gchar *with_file;         /* Caffe: the .prototxt of a .caffemodel or the other way round; NULL: the one of
+                                       the same name beside it, else the only one there */
 } GpudlImportOptions;
 
 enum {
@@ -36,7 +38,7 @@ enum {
 };
 
 /**
- * Loads a net.bin, or imports an .onnx, and rewrites the graph for running. options may be NULL.
+ * Loads a net.bin, or imports an .onnx or Caffe's files, and rewrites the graph for running. options may be NULL.
  *
  * A file that is loaded already, unchanged and with equal options, is not read again: the live model is returned. Who
  * asks for a file while it is being loaded waits for that. Once cancellable (may be NULL) is cancelled, CANCELLED is

@@ -7,6 +7,7 @@
 #include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
 #include "engine/passes/passes.h"
+#include "models/caffe/caffe.h"
 #include "models/input.h"
 
 /* ---- what a file is ---------------------------------------------------------------------------------------------- */
@@ -20,8 +21,10 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
         return GPUDL_IMPORT_NET_BIN;
     if (gpudl_onnx_sniff(data, size) && gpudl_import_recognise_message(data, size) == NULL)
         return GPUDL_IMPORT_ONNX;
+    if (gpudl_caffe_sniff(data, size) || gpudl_caffe_sniff_text(data, size))
+        return GPUDL_IMPORT_CAFFE;
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-                "no model that can be read: expected a net.bin or an ONNX file, but it looks like %s",
+                "no model that can be read: expected a net.bin, an ONNX file or Caffe's, but it looks like %s",
                 gpudl_import_recognise(data, size));
     return GPUDL_IMPORT_UNKNOWN;
 }
@@ -46,10 +49,10 @@ void gpudl_import_name_file(GError **error, const gchar *path)
         g_prefix_error(error, "%s: ", path);
 }
 
-/* ---- ONNX -------------------------------------------------------------------------------------------------------- */
+/* ---- to a graph -------------------------------------------------------------------------------------------------- */
 
-GpudlGraph *gpudl_import_onnx(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
-                              GCancellable *cancellable, GError **error)
+static GpudlGraph *import_onnx(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
+                               GCancellable *cancellable, GError **error)
 {
     g_autofree gchar *directory = g_path_get_dirname(path);
     const GpudlOnnxOptions onnx_options = {.input_height = options != NULL ? options->input_height : 0,
@@ -59,11 +62,35 @@ GpudlGraph *gpudl_import_onnx(GBytes *bytes, const gchar *path, const GpudlImpor
                                            .picture = TRUE,
                                            .directory = directory,
                                            .cancellable = cancellable};
-    g_autoptr(GpudlGraph) graph = gpudl_onnx_import(bytes, &onnx_options, info, error);
-
-    gint pixel_scale;
+    GpudlGraph *graph = gpudl_onnx_import(bytes, &onnx_options, info, error);
 
     g_bytes_unref(bytes);
+    return graph;
+}
+
+/* By the importer of what the bytes are, which it takes. */
+static GpudlGraph *import_bytes(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
+                                GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
+{
+    const GpudlImportKind kind = gpudl_import_kind(bytes, error);
+    g_autoptr(GpudlGraph) graph = NULL;
+    gint pixel_scale;
+
+    if (kind == GPUDL_IMPORT_UNKNOWN) {
+        g_bytes_unref(bytes);
+        return NULL;
+    }
+    if (kind != GPUDL_IMPORT_CAFFE && options != NULL && options->with_file != NULL) {
+        g_bytes_unref(bytes);
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
+                    "'%s' can't go with it: only Caffe's networks are in two files, and it is none of these",
+                    options->with_file);
+        return NULL;
+    }
+    if (kind == GPUDL_IMPORT_CAFFE)
+        graph = gpudl_import_caffe(bytes, path, options, info, cancellable, error);
+    else
+        graph = import_onnx(bytes, path, options, info, cancellable, error);
     if (graph == NULL || !gpudl_input_adapt(graph, &pixel_scale, error))
         return NULL;
     if (info != NULL)
@@ -74,7 +101,7 @@ GpudlGraph *gpudl_import_onnx(GBytes *bytes, const gchar *path, const GpudlImpor
 GpudlGraph *gpudl_import_rewritten(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
                                    GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
 {
-    g_autoptr(GpudlGraph) graph = gpudl_import_onnx(bytes, path, options, info, cancellable, error);
+    g_autoptr(GpudlGraph) graph = import_bytes(bytes, path, options, info, cancellable, error);
 
     if (graph == NULL || !gpudl_graph_prove_batch(graph, cancellable, error))
         return NULL;
@@ -105,9 +132,9 @@ gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options
     }
     if (kind == GPUDL_IMPORT_NET_BIN)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                    "it is a net.bin, whose graph is rewritten already; expected an ONNX file");
-    else if (kind == GPUDL_IMPORT_ONNX)
-        *unrewritten = gpudl_import_onnx(g_steal_pointer(&bytes), path, options, info, cancellable, error);
+                    "it is a net.bin, whose graph is rewritten already; expected an ONNX file or Caffe's");
+    else if (kind != GPUDL_IMPORT_UNKNOWN)
+        *unrewritten = import_bytes(g_steal_pointer(&bytes), path, options, info, cancellable, error);
     if (*unrewritten == NULL)
         gpudl_import_name_file(error, path);
     return *unrewritten != NULL;

@@ -11,26 +11,28 @@
 
 G_BEGIN_DECLS
 
-typedef enum { GPUDL_IMPORT_UNKNOWN = 0, GPUDL_IMPORT_NET_BIN, GPUDL_IMPORT_ONNX } GpudlImportKind;
+typedef enum { GPUDL_IMPORT_UNKNOWN = 0, GPUDL_IMPORT_NET_BIN, GPUDL_IMPORT_ONNX, GPUDL_IMPORT_CAFFE } GpudlImportKind;
 
 /** What a file's bytes are; UNKNOWN with FORMAT that says what they look like. */
 GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error);
 
-/**
- * Reads an ONNX file's bytes into its graph, nothing rewritten but the input (models/input.h). Takes the bytes: their
- * memory is needed while the graph is built, and not after. Of the options the input's size counts. info (may be NULL)
- * is cleared by the caller after success.
- */
-GpudlGraph *gpudl_import_onnx(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
-                              GCancellable *cancellable, GError **error);
+/** Reads the bytes of one of Caffe's files, a .caffemodel or a .prototxt, into the graph, with the other file as
+ * options say or beside it. Takes the bytes; info may be NULL, and is cleared by the caller. */
+GpudlGraph *gpudl_import_caffe(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
+                               GCancellable *cancellable, GError **error);
 
-/** The same, proven for other batches as far as it goes, rewritten, and inferred at batch 1. The same bytes always give
- * the same graph, with the same constants at the same ids. */
+/**
+ * Reads the bytes of any kind but a net.bin into their graph, its input as sessions feed it (models/input.h), proven
+ * for other batches as far as it goes, rewritten, and inferred at batch 1. Takes the bytes: their memory is needed
+ * while the graph is built, and not after. Of the options the input's size and the other file count. info (may be NULL)
+ * is cleared by the caller after success. The same bytes always give the same graph, with the same constants at the
+ * same ids.
+ */
 GpudlGraph *gpudl_import_rewritten(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
                                    GpudlOnnxInfo *info, GCancellable *cancellable, GError **error);
 
-/** gpudl_import_onnx() of a file. A net.bin is UNSUPPORTED here: it holds a rewritten graph. Errors as
- * gpudl_model_load()'s. */
+/** The graph of a file, nothing rewritten but the input. A net.bin is UNSUPPORTED here: it holds a rewritten graph.
+ * Errors as gpudl_model_load()'s. */
 gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options, GpudlGraph **unrewritten,
                             GpudlOnnxInfo *info, GCancellable *cancellable, GError **error);
 

@@ -203,6 +203,6 @@ const gchar *gpudl_import_recognise(const guint8 *data, gsize size)
     if (is_text(data, size))
         return kind_of_text(data, size);
     if (data[0] == 0x0a)
-        return "a protobuf message that is not ONNX (TensorFlow's .pb, Caffe's .caffemodel)";
+        return "a protobuf message that is neither ONNX nor Caffe's (TensorFlow's .pb)";
     return "something unknown";
 }

@@ -78,6 +78,17 @@ void gpudl_known_add(GpudlKnown *known, GpudlHint *hint, const gchar *source)
         g_free(name);
 }
 
+void gpudl_known_assume(GpudlModel *model, const GpudlPreproc *custom, guint set)
+{
+    if (set & GPUDL_KNOWN_VALUES) {
+        const GpudlHint values = {.preproc = *custom, .set = set & GPUDL_KNOWN_VALUES};
+
+        copy_values(&model->preproc, &values);
+    }
+    if (set & GPUDL_SET_CHANNEL_ORDER)
+        model->preproc.channel_order = custom->channel_order;
+}
+
 /* A network of one channel takes luma, whatever is said of colours; its first value counts. */
 static void settle_order(GpudlPreproc *preproc, const GpudlHint *all)
 {

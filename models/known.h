@@ -4,7 +4,8 @@
  * first that says a thing counts. Not installed.
  *
  * The places in their order: options; GStreamer's .modelinfo beside the file; the file's own metadata; other files
- * beside it; the graph's first nodes. What none of them says is assumed, and that is told (GpudlModel.assumed).
+ * beside it; the graph's first nodes. What none of them says is assumed, by
+ * the custom of the file's format, and that is told (GpudlModel.assumed).
  */
 #ifndef GPUDL_MODELS_KNOWN_H
 #define GPUDL_MODELS_KNOWN_H
@@ -43,6 +44,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlKnown, gpudl_known_clear)
 
 /** Adds what is not known yet; places are added in their order. Takes the hint's labels. */
 void gpudl_known_add(GpudlKnown *known, GpudlHint *hint, const gchar *source);
+
+/** What a model just made is assumed to want, GPUDL_SET_* bits in set, by its format's custom; before
+ * gpudl_known_apply(). */
+void gpudl_known_assume(GpudlModel *model, const GpudlPreproc *custom, guint set);
 
 /** Settles the pre-processing and labels of a model just made, and what is assumed. Labels of another number than the
  * classes are left out with a note. */

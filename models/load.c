@@ -103,6 +103,7 @@ GpudlImportOptions *gpudl_import_options_copy(const GpudlImportOptions *options)
     copy->preproc = options->preproc != NULL ? g_memdup2(options->preproc, sizeof *options->preproc) : NULL;
     copy->labels = (const gchar *const *)g_strdupv((gchar **)options->labels);
     copy->labels_name = g_strdup(options->labels_name);
+    copy->with_file = g_strdup(options->with_file);
     return copy;
 }
 
@@ -113,6 +114,7 @@ void gpudl_import_options_free(GpudlImportOptions *options)
     g_free((gpointer)options->preproc);
     g_strfreev((gchar **)options->labels);
     g_free((gpointer)options->labels_name);
+    g_free((gpointer)options->with_file);
     g_free(options);
 }
 
@@ -156,6 +158,11 @@ static gchar *options_text(const GpudlImportOptions *options, const gchar *besid
     }
     if (beside[0] != '\0')
         g_string_append_printf(text, " beside %s", beside);
+    if (options->with_file != NULL) {
+        g_autofree gchar *absolute = g_canonicalize_filename(options->with_file, NULL);
+
+        g_string_append_printf(text, " with %s", absolute);
+    }
     return g_string_free(text, FALSE);
 }
 
@@ -228,10 +235,12 @@ static gboolean read_beside(const Load *load, GpudlBeside *beside, GpudlOnnxInfo
 static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlOnnxInfo *info, GError **error)
 {
     g_auto(GpudlKnown) known = {0};
+    g_auto(GpudlHint) said = {.preproc = info->preproc, .set = info->preproc_set};
     g_auto(GpudlHint) metadata = {0}, graph = {0}, zip_map = {0};
 
     if (beside->modelinfo_name != NULL)
         gpudl_known_add(&known, &beside->modelinfo, beside->modelinfo_name);
+    gpudl_known_add(&known, &said, info->preproc_from);
     if (!gpudl_known_of_metadata(info->metadata, &metadata, error))
         return FALSE;
     gpudl_known_add(&known, &metadata, "the file's metadata");
@@ -248,11 +257,13 @@ static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlO
         gpudl_model_add_note(model, "%s", (const gchar *)info->notes->pdata[i]);
     for (guint i = 0; beside->notes != NULL && i < beside->notes->len; i++)
         gpudl_model_add_note(model, "%s", (const gchar *)beside->notes->pdata[i]);
+    gpudl_known_assume(model, &info->preproc, info->preproc_custom);
     return gpudl_known_apply(&known, model, error);
 }
 
-/* Takes the bytes. */
-static GpudlModel *read_onnx(const Load *load, GBytes *bytes, GCancellable *cancellable, GError **error)
+/* Takes the bytes. alone: no other file may belong to it that its bytes do not name. */
+static GpudlModel *read_foreign(const Load *load, GBytes *bytes, gboolean alone, GCancellable *cancellable,
+                                GError **error)
 {
     g_auto(GpudlOnnxInfo) info = {0};
     gchar content[33];
@@ -261,7 +272,7 @@ static GpudlModel *read_onnx(const Load *load, GBytes *bytes, GCancellable *canc
     GpudlGraph *graph;
 
     gpudl_origin_hash(bytes, content);
-    if (load->text != NULL && (model = gpudl_registry_find_bytes(load->path, load->text, content)) != NULL) {
+    if (alone && load->text != NULL && (model = gpudl_registry_find_bytes(load->path, load->text, content)) != NULL) {
         gpudl_origin_also_at(model, load->path);
         g_bytes_unref(bytes);
         return g_steal_pointer(&model);
@@ -271,11 +282,12 @@ static GpudlModel *read_onnx(const Load *load, GBytes *bytes, GCancellable *canc
         return NULL;
     }
     graph = gpudl_import_rewritten(bytes, load->path, load->options, &info, cancellable, error);
-    model = graph != NULL ? gpudl_origin_make_onnx(graph, load->path, content, &info, error) : NULL;
+    model = graph != NULL ? gpudl_origin_make_onnx(graph, load->path, load->options, content, &info, error) : NULL;
     if (model == NULL || !apply_known(model, &beside, &info, error))
         return NULL;
     model->source_file = g_path_get_basename(load->path);
-    model->source_format = g_strdup_printf("ONNX, opset %" G_GINT64_FORMAT, info.opset);
+    model->source_format = info.format != NULL ? g_steal_pointer(&info.format)
+                                               : g_strdup_printf("ONNX, opset %" G_GINT64_FORMAT, info.opset);
     model->producer = g_steal_pointer(&info.producer);
     return apply_options(model, load->options, error) ? g_steal_pointer(&model) : NULL;
 }
@@ -284,19 +296,18 @@ static GpudlModel *read_model(const Load *load, struct stat *st, GCancellable *c
 {
     g_autoptr(GpudlPages) pages = gpudl_file_read_pages(load->path, GPUDL_LIMIT_FILE_BYTES, st, cancellable, error);
     g_autoptr(GBytes) bytes = NULL;
+    GpudlImportKind kind;
 
     if (pages == NULL)
         return NULL;
     bytes = gpudl_pages_slice(pages, 0, gpudl_pages_get_size(pages));
-    switch (gpudl_import_kind(bytes, error)) {
-    case GPUDL_IMPORT_NET_BIN:
-        return read_net_bin(load, pages, bytes, cancellable, error);
-    case GPUDL_IMPORT_ONNX:
-        g_clear_pointer(&pages, gpudl_pages_unref); /* an ONNX file's bytes are not needed as long as its graph */
-        return read_onnx(load, g_steal_pointer(&bytes), cancellable, error);
-    default:
+    kind = gpudl_import_kind(bytes, error);
+    if (kind == GPUDL_IMPORT_UNKNOWN)
         return NULL;
-    }
+    if (kind == GPUDL_IMPORT_NET_BIN)
+        return read_net_bin(load, pages, bytes, cancellable, error);
+    g_clear_pointer(&pages, gpudl_pages_unref); /* another file's bytes are not needed as long as its graph */
+    return read_foreign(load, g_steal_pointer(&bytes), kind == GPUDL_IMPORT_ONNX, cancellable, error);
 }
 
 static gpointer load_work(GpudlWork *work, gpointer data, GError **error)

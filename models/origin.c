@@ -23,6 +23,7 @@ static void origin_free(gpointer data)
     g_ptr_array_unref(origin->paths);
     g_mutex_clear(&origin->lock);
     g_free(origin->directory);
+    g_free(origin->with_file);
     g_clear_pointer(&origin->files, g_array_unref);
     g_clear_pointer(&origin->reads, g_array_unref);
     g_free(origin);
@@ -56,7 +57,7 @@ void gpudl_origin_also_at(GpudlModel *model, const gchar *path)
     g_autofree gchar *absolute = g_canonicalize_filename(path, NULL);
     g_autoptr(GMutexLocker) locker = NULL;
 
-    if (origin->reads != NULL && origin->reads->len > 0)
+    if (origin->files != NULL && origin->files->len > 0)
         return;
     locker = g_mutex_locker_new(&origin->lock);
     for (guint i = 0; i < origin->paths->len; i++)
@@ -225,7 +226,13 @@ static gboolean copy_constants(GpudlModel *model, const GpudlGraph *again)
 static gboolean refill_onnx_at(GpudlModel *model, const gchar *path, GCancellable *cancellable, GError **error)
 {
     const GpudlOrigin *origin = model->source_data;
-    const GpudlImportOptions options = {.input_height = origin->input_height, .input_width = origin->input_width};
+    /* what is said of pixels is the model's already: no file need be read for it */
+    const GpudlPreproc any = {.struct_size = sizeof any};
+    const GpudlImportOptions options = {.input_height = origin->input_height,
+                                        .input_width = origin->input_width,
+                                        .preproc = &any,
+                                        .preproc_set = GPUDL_SET_MEAN,
+                                        .with_file = origin->with_file};
     g_autoptr(GpudlPages) pages = gpudl_file_read_pages(path, GPUDL_LIMIT_FILE_BYTES, NULL, cancellable, error);
     g_autoptr(GBytes) bytes = NULL;
     g_autoptr(GpudlGraph) graph = NULL;
@@ -370,12 +377,14 @@ static gchar *model_name(const gchar *path)
     return name;
 }
 
-static GpudlOrigin *onnx_origin(const gchar *path, const GpudlPreproc *preproc, const gchar *bytes_content,
-                                const GpudlOnnxInfo *info)
+static GpudlOrigin *onnx_origin(const gchar *path, const GpudlImportOptions *options, const GpudlPreproc *preproc,
+                                const gchar *bytes_content, const GpudlOnnxInfo *info)
 {
     GpudlOrigin *origin = origin_new(path);
 
-    origin->directory = info->reads->len > 0 ? follow(origin->paths->pdata[0]) : NULL;
+    origin->directory = info->files->len > 0 ? follow(origin->paths->pdata[0]) : NULL;
+    if (options != NULL && options->with_file != NULL)
+        origin->with_file = g_canonicalize_filename(options->with_file, NULL);
     origin->input_height = preproc->height;
     origin->input_width = preproc->width;
     g_strlcpy(origin->beside, info->beside, sizeof origin->beside);
@@ -387,8 +396,8 @@ static GpudlOrigin *onnx_origin(const gchar *path, const GpudlPreproc *preproc, 
     return origin;
 }
 
-GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const gchar *bytes_content,
-                                   const GpudlOnnxInfo *info, GError **error)
+GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const GpudlImportOptions *options,
+                                   const gchar *bytes_content, const GpudlOnnxInfo *info, GError **error)
 {
     g_autoptr(GpudlGraph) owned = graph;
     g_autoptr(GpudlPages) small = NULL, large = NULL;
@@ -408,7 +417,7 @@ GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const g
     gpudl_origin_content(bytes_content, info, &model->preproc, model->content);
     model->pages = g_steal_pointer(&large);
     model->source = &onnx_source;
-    model->source_data = onnx_origin(path, &model->preproc, bytes_content, info);
+    model->source_data = onnx_origin(path, options, &model->preproc, bytes_content, info);
     return model;
 }
 
@@ -437,7 +446,7 @@ gboolean gpudl_origin_is_current(const GpudlOrigin *origin, const gchar *path)
 {
     g_autofree gchar *absolute = NULL, *directory = NULL;
 
-    if (origin->reads == NULL || origin->reads->len == 0)
+    if (origin->files == NULL || origin->files->len == 0)
         return TRUE;
     absolute = g_canonicalize_filename(path, NULL);
     directory = follow(absolute);

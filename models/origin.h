@@ -16,6 +16,7 @@ typedef struct {
     GMutex lock;      /* of paths; taken last: under the model's or the registry's */
     GPtrArray *paths; /* absolute: files with this content, the one read last first; strings owned */
     gchar *directory; /* of external data, links followed; NULL without */
+    gchar *with_file; /* GpudlImportOptions's, absolute; or NULL */
     gint input_height, input_width;
     gchar bytes_content[33]; /* of an ONNX file: XXH3-128 of its bytes; "" of a net.bin */
     gchar external_content[33], beside[33];
@@ -33,9 +34,9 @@ void gpudl_origin_hash(GBytes *bytes, gchar text[33]);
 gboolean gpudl_origin_of_modelfile(GpudlModel *model, const gchar *path, GpudlPages *pages, GError **error);
 
 /** Makes a model of a rewritten ONNX graph, which it takes, with its origin. bytes_content: of the file. info is what
- * the import said, of which the files are taken. */
-GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const gchar *bytes_content,
-                                   const GpudlOnnxInfo *info, GError **error);
+ * the import said, of which the files are taken. Of the options (may be NULL) with_file counts. */
+GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const GpudlImportOptions *options,
+                                   const gchar *bytes_content, const GpudlOnnxInfo *info, GError **error);
 
 /** What an ONNX file computes, as of GpudlModel.content: its bytes, those of other files, the size that was chosen. */
 void gpudl_origin_content(const gchar *bytes_content, const GpudlOnnxInfo *info, const GpudlPreproc *preproc,

@@ -116,13 +116,22 @@ static gboolean read_geometry(Convert *c, GError **error)
            parse_size("input-size", c->input_size, &c->import.input_height, &c->import.input_width, error);
 }
 
+/* What it really is, the importer tells. */
+static gboolean is_of_caffe(const gchar *path)
+{
+    return g_str_has_suffix(path, ".prototxt") || g_str_has_suffix(path, ".caffemodel");
+}
+
 static int check_options(Convert *c)
 {
     g_autoptr(GError) error = NULL;
 
     if (c->arguments == NULL)
         return say_usage(NAME, "no model file given");
-    if (c->arguments[1] != NULL)
+    if (c->arguments[1] != NULL && c->arguments[2] == NULL &&
+        (is_of_caffe(c->arguments[0]) || is_of_caffe(c->arguments[1])))
+        c->import.with_file = c->arguments[1];
+    else if (c->arguments[1] != NULL)
         return say_usage(NAME, "one model file at a time; found '%s' as well", c->arguments[1]);
     if (c->output == NULL || c->output[0] == '\0')
         return say_usage(NAME, "-o FILE is missing: where the net.bin goes");
@@ -179,6 +188,7 @@ static gboolean convert(Convert *c, GError **error)
     gboolean done;
 
     if (!files_check_output("-o", c->output, c->arguments[0], "the model file", error) ||
+        !files_check_output("-o", c->output, c->import.with_file, "the model's other file", error) ||
         !files_check_output("-o", c->output, c->labels, "the labels file", error) ||
         !files_check_output("-o", c->output, c->golden, "the golden picture", error) ||
         !files_check_output("-o", c->output, c->expect, "the file of expected values", error))
@@ -238,12 +248,14 @@ int cmd_convert(int argc, char **argv)
         G_OPTION_ENTRY_NULL,
     };
 
-    status = parse_options(argv, entries, "MODEL -o NET.BIN",
-                           "Makes a net.bin of a model file. The network sees (pixel / scale - mean) / std; what no\n"
-                           "option says is taken from the file.\n\n"
-                           "The rewritten graph runs 8 random inputs, and the golden picture, on the backend and is\n"
-                           "compared with the graph as imported on the reference backend. A difference above 1e-3 of\n"
-                           "the output's range refuses: nothing is written.");
+    status =
+        parse_options(argv, entries, "MODEL [WITH] -o NET.BIN",
+                      "Makes a net.bin of a model file. The network sees (pixel / scale - mean) / std; what no\n"
+                      "option says is taken from the file. Caffe's networks are in two: NET.prototxt NET.caffemodel;\n"
+                      "of one alone the other is looked for beside it.\n\n"
+                      "The rewritten graph runs 8 random inputs, and the golden picture, on the backend and is\n"
+                      "compared with the graph as imported on the reference backend. A difference above 1e-3 of\n"
+                      "the output's range refuses: nothing is written.");
     if (status < 0)
         status = check_options(&c);
     if (status < 0) {

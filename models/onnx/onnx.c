@@ -13,6 +13,7 @@ void gpudl_onnx_info_clear(GpudlOnnxInfo *info)
     g_free(info->producer);
     g_free(info->graph_name);
     g_free(info->doc);
+    g_free(info->format);
     g_clear_pointer(&info->files, g_array_unref);
     g_clear_pointer(&info->reads, g_array_unref);
     g_strfreev(info->labels);

@@ -37,6 +37,12 @@ typedef struct {
     gchar external_content[33]; /* XXH3-128 of all that was read of them; "" without any */
     gboolean size_chosen;       /* the input's height or width is free in the file and came from the options */
     gint pixel_scale;           /* what the input is by the graph: 1: 0..255, 255: 0..1, 0: it does not show */
+    /* of other formats than ONNX, else NULL or 0 */
+    gchar *format;        /* what the file is: "Caffe" */
+    GpudlPreproc preproc; /* of which the fields in preproc_set, GPUDL_SET_*, are what the file says, and those in */
+    guint preproc_set;    /* preproc_custom what its format is used with where it says nothing */
+    guint preproc_custom;
+    const gchar *preproc_from; /* what of the file says so: "transform_param"; static */
     /* set by the caller: the size of an input that is free where the options give none, 0: none either; and what
      * counts as content beside the file */
     gint default_height, default_width;

@@ -129,10 +129,10 @@ static void test_foreign(Fixture *self, gconstpointer data)
         {"\x80\x02\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8", 12, "a Python pickle"},
         {"\x89HDF\r\n\x1a\n\0\0\0\0", 12, "an HDF5 file"},
         {"\x1c\0\0\0TFL3\0\0\0\0", 12, "a TensorFlow Lite model"},
-        {"name: \"LeNet\"\nlayer {\n", 22, "a text file"},
+        {"names: of\nclasses\n", 17, "a text file"},
         {"\x0a\x10"
-         "abcdefghijklmnop\x12\x02\x0a\x00",
-         22, "a protobuf message that is not ONNX"},
+         "abcdefghijklmnop\x5a\x02\x0a\x00",
+         22, "a protobuf message that is neither ONNX nor Caffe's"},
         {"\x89PNG\r\n\x1a\n\0\0\0\0", 12, "a PNG picture"},
         {"\x10\0\0\0\0\0\0\0{\"a\":{}}", 16, "a safetensors file"},
         {"\xde\xad\xbe\xef\0\0\0\0", 8, "something unknown"},
@@ -153,7 +153,7 @@ static void test_foreign(Fixture *self, gconstpointer data)
         const gchar *path = write_bytes(self, "foreign.onnx", rows[i].data, rows[i].size);
 
         expect(path, NULL, GPUDL_ERROR_FORMAT, rows[i].says);
-        expect(path, NULL, GPUDL_ERROR_FORMAT, "expected a net.bin or an ONNX file");
+        expect(path, NULL, GPUDL_ERROR_FORMAT, "expected a net.bin, an ONNX file or Caffe's");
     }
 }
 
