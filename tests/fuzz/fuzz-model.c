@@ -5,10 +5,11 @@
  *     CC=clang CXX=clang++ meson setup build/fuzz -Db_sanitize=address,undefined -Db_lundef=false \
  *         -Dfuzzer=true -Dc_args=-fsanitize=fuzzer-no-link
  *     ninja -C build/fuzz tests/fuzz/fuzz-model
- *     build/fuzz/tests/fuzz/fuzz-model -max_len=200000 CORPUS models/recipes/testcard
+ *     build/fuzz/tests/fuzz/fuzz-model -max_len=200000 CORPUS models/recipes/testcard tests/fuzz/seeds
  */
 #include "engine/modelfile/modelfile.h"
 #include "hostile.h"
+#include "models/caffe/caffe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,6 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     HostileSeries series = {0};
     if (gpudl_modelfile_sniff(data, size))
         hostile_netbin(&series, data, size, TRUE);
+    else if (gpudl_caffe_sniff_text(data, size))
+        hostile_caffe(&series, data, size, TRUE);
+    else if (gpudl_caffe_sniff(data, size))
+        hostile_caffe(&series, data, size, FALSE);
     else
         hostile_onnx(&series, data, size);
     hostile_series_clear(&series);

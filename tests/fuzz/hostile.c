@@ -10,6 +10,7 @@
 #include "engine/modelfile/modelfile.h"
 #include "engine/passes/passes.h"
 #include "engine/ref/ref.h"
+#include "models/caffe/caffe.h"
 #include "models/onnx/onnx.h"
 
 static double processor_seconds(void)
@@ -109,22 +110,20 @@ static HostileOutcome run_once(const GpudlGraph *graph)
     return HOSTILE_WORKS;
 }
 
-static HostileOutcome onnx_case(HostileSeries *series, GBytes *file)
+/* As gpudl_model_load() goes on with what was imported, or NULL. */
+static HostileOutcome go_on(HostileSeries *series, GpudlGraph *graph, const GError *refused)
 {
-    GpudlOnnxOptions options = {0};
-    g_auto(GpudlOnnxInfo) info = {0};
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlGraph) graph = gpudl_onnx_import(file, &options, &info, &error);
     if (graph == NULL) {
-        check_error(error);
+        check_error(refused);
         return HOSTILE_REFUSED;
     }
-    g_assert_no_error(error);
+    g_assert_no_error(refused);
     if (too_large(graph))
         return HOSTILE_TOO_LARGE;
     if (!worth_running(series, graph))
         return HOSTILE_SAME;
-    /* as gpudl_model_load() goes on: any batch, then rewriting */
+    /* any batch, then rewriting */
     if (!gpudl_graph_infer(graph, 1, &error) || !gpudl_graph_prove_batch(graph, NULL, &error) ||
         !gpudl_passes_run(graph, NULL, &error)) {
         check_error(error);
@@ -132,6 +131,25 @@ static HostileOutcome onnx_case(HostileSeries *series, GBytes *file)
     }
     g_assert_no_error(error);
     return too_large(graph) ? HOSTILE_TOO_LARGE : run_once(graph);
+}
+
+static HostileOutcome onnx_case(HostileSeries *series, GBytes *file)
+{
+    GpudlOnnxOptions options = {0};
+    g_auto(GpudlOnnxInfo) info = {0};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlGraph) graph = gpudl_onnx_import(file, &options, &info, &error);
+    return go_on(series, graph, error);
+}
+
+static HostileOutcome caffe_case(HostileSeries *series, GBytes *file, gboolean text)
+{
+    const GpudlCaffeFiles files = {
+        .text = text ? file : NULL, .values = text ? NULL : g_bytes_ref(file), .text_name = "t"};
+    g_auto(GpudlCaffeInfo) info = {0};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlGraph) graph = gpudl_caffe_import(&files, NULL, &info, &error);
+    return go_on(series, graph, error);
 }
 
 static HostileOutcome netbin_case(HostileSeries *series, GBytes *file)
@@ -174,6 +192,15 @@ HostileOutcome hostile_onnx(HostileSeries *series, const guint8 *data, gsize siz
     g_autoptr(GBytes) file = exact_copy(data, size);
     double since = processor_seconds();
     return count(series, onnx_case(series, file), since);
+}
+
+HostileOutcome hostile_caffe(HostileSeries *series, const guint8 *data, gsize size, gboolean text)
+{
+    g_autoptr(GBytes) file = exact_copy(data, size);
+    double since = processor_seconds();
+    gpudl_caffe_sniff(g_bytes_get_data(file, NULL), size);
+    gpudl_caffe_sniff_text(g_bytes_get_data(file, NULL), size);
+    return count(series, caffe_case(series, file, text), since);
 }
 
 HostileOutcome hostile_netbin(HostileSeries *series, const guint8 *data, gsize size, gboolean may_work)
