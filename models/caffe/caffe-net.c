@@ -87,7 +87,8 @@ gboolean gpudl_caffe_sniff_text(const guint8 *data, gsize size)
         if (*p == '#')
             while (p < end && *p != '\n')
                 p++;
-        p += (guchar)*p == 0xef ? 3 : p < end;
+        else
+            p += (guchar)*p == 0xef ? 3 : 1;
     }
     for (start = p; p < end && (g_ascii_isalpha(*p) || *p == '_') && p - start < 32;)
         p++;
