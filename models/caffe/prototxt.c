@@ -432,7 +432,7 @@ static gboolean put_string(Reader *r, const ProtobufCFieldDescriptor *field, GBy
         if (!next(r, error))
             return FALSE;
     }
-    if (field->type == PROTOBUF_C_TYPE_STRING && memchr(bytes->data, '\0', bytes->len) != NULL)
+    if (field->type == PROTOBUF_C_TYPE_STRING && bytes->len > 0 && memchr(bytes->data, '\0', bytes->len) != NULL)
         return fail_value(r, field, error, "a string without zeros before this");
     put_bytes(out, field, bytes->data, bytes->len);
     return TRUE;
