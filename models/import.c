@@ -9,6 +9,7 @@
 #include "engine/passes/passes.h"
 #include "models/caffe/caffe.h"
 #include "models/input.h"
+#include "models/tflite/tflite.h"
 
 /* ---- what a file is ---------------------------------------------------------------------------------------------- */
 
@@ -19,13 +20,17 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
 
     if (gpudl_modelfile_sniff(data, size))
         return GPUDL_IMPORT_NET_BIN;
+    if (gpudl_tflite_sniff(data, size))
+        return GPUDL_IMPORT_TFLITE;
     if (gpudl_onnx_sniff(data, size) && gpudl_import_recognise_message(data, size) == NULL)
         return GPUDL_IMPORT_ONNX;
     if (gpudl_caffe_sniff(data, size) || gpudl_caffe_sniff_text(data, size))
         return GPUDL_IMPORT_CAFFE;
-    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-                "no model that can be read: expected a net.bin, an ONNX file or Caffe's, but it looks like %s",
-                gpudl_import_recognise(data, size));
+    g_set_error(
+        error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+        "no model that can be read: expected a net.bin or a file of ONNX, TensorFlow Lite or Caffe, but it looks like "
+        "%s",
+        gpudl_import_recognise(data, size));
     return GPUDL_IMPORT_UNKNOWN;
 }
 
@@ -51,8 +56,9 @@ void gpudl_import_name_file(GError **error, const gchar *path)
 
 /* ---- to a graph -------------------------------------------------------------------------------------------------- */
 
-static GpudlGraph *import_onnx(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
-                               GCancellable *cancellable, GError **error)
+/* Of a file that is a network alone, or names the others. */
+static GpudlGraph *import_one(GBytes *bytes, GpudlImportKind kind, const gchar *path, const GpudlImportOptions *options,
+                              GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
 {
     g_autofree gchar *directory = g_path_get_dirname(path);
     const GpudlOnnxOptions onnx_options = {.input_height = options != NULL ? options->input_height : 0,
@@ -62,7 +68,8 @@ static GpudlGraph *import_onnx(GBytes *bytes, const gchar *path, const GpudlImpo
                                            .picture = TRUE,
                                            .directory = directory,
                                            .cancellable = cancellable};
-    GpudlGraph *graph = gpudl_onnx_import(bytes, &onnx_options, info, error);
+    GpudlGraph *graph = kind == GPUDL_IMPORT_TFLITE ? gpudl_tflite_import(bytes, &onnx_options, info, error)
+                                                    : gpudl_onnx_import(bytes, &onnx_options, info, error);
 
     g_bytes_unref(bytes);
     return graph;
@@ -90,7 +97,7 @@ static GpudlGraph *import_bytes(GBytes *bytes, const gchar *path, const GpudlImp
     if (kind == GPUDL_IMPORT_CAFFE)
         graph = gpudl_import_caffe(bytes, path, options, info, cancellable, error);
     else
-        graph = import_onnx(bytes, path, options, info, cancellable, error);
+        graph = import_one(bytes, kind, path, options, info, cancellable, error);
     if (graph == NULL || !gpudl_input_adapt(graph, &pixel_scale, error))
         return NULL;
     if (info != NULL)
@@ -131,8 +138,9 @@ gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options
         kind = gpudl_import_kind(bytes, error);
     }
     if (kind == GPUDL_IMPORT_NET_BIN)
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                    "it is a net.bin, whose graph is rewritten already; expected an ONNX file or Caffe's");
+        g_set_error(
+            error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+            "it is a net.bin, whose graph is rewritten already; expected a file of ONNX, TensorFlow Lite or Caffe");
     else if (kind != GPUDL_IMPORT_UNKNOWN)
         *unrewritten = import_bytes(g_steal_pointer(&bytes), path, options, info, cancellable, error);
     if (*unrewritten == NULL)

@@ -11,7 +11,13 @@
 
 G_BEGIN_DECLS
 
-typedef enum { GPUDL_IMPORT_UNKNOWN = 0, GPUDL_IMPORT_NET_BIN, GPUDL_IMPORT_ONNX, GPUDL_IMPORT_CAFFE } GpudlImportKind;
+typedef enum {
+    GPUDL_IMPORT_UNKNOWN = 0,
+    GPUDL_IMPORT_NET_BIN,
+    GPUDL_IMPORT_ONNX,
+    GPUDL_IMPORT_TFLITE,
+    GPUDL_IMPORT_CAFFE
+} GpudlImportKind;
 
 /** What a file's bytes are; UNKNOWN with FORMAT that says what they look like. */
 GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error);

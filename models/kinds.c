@@ -20,8 +20,6 @@ static const Magic magics[] = {
     {0, 2, "\x80\x02",
      "a Python pickle (an older PyTorch file). In Python: model.load_state_dict(torch.load('FILE')); " TO_ONNX},
     {0, 8, "\x89HDF\r\n\x1a\n", "an HDF5 file (Keras' .h5)" KERAS},
-    {4, 4, "TFL3",
-     "a TensorFlow Lite model. python -m tf2onnx.convert --tflite FILE --output net.onnx makes an ONNX file"},
     {4, 4, "ORTM", "an ONNX Runtime .ort file. Take the .onnx that it was made of"},
     {0, 4, "GGUF", "a GGUF file"},
     {0, 4, "ftrt",

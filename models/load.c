@@ -236,7 +236,7 @@ static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlO
 {
     g_auto(GpudlKnown) known = {0};
     g_auto(GpudlHint) said = {.preproc = info->preproc, .set = info->preproc_set};
-    g_auto(GpudlHint) metadata = {0}, graph = {0}, zip_map = {0};
+    g_auto(GpudlHint) metadata = {0}, graph = {0}, labels = {0};
 
     if (beside->modelinfo_name != NULL)
         gpudl_known_add(&known, &beside->modelinfo, beside->modelinfo_name);
@@ -244,8 +244,8 @@ static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlO
     if (!gpudl_known_of_metadata(info->metadata, &metadata, error))
         return FALSE;
     gpudl_known_add(&known, &metadata, "the file's metadata");
-    zip_map.labels = g_strdupv(info->labels);
-    gpudl_known_add(&known, &zip_map, "the file's ZipMap");
+    labels.labels = g_strdupv(info->labels);
+    gpudl_known_add(&known, &labels, info->format == NULL ? "the file's ZipMap" : "the file's labels");
     for (guint i = 0; i < beside->n_files; i++)
         gpudl_known_add(&known, &beside->files[i].hint, beside->files[i].name);
     if (info->pixel_scale != 0) {
@@ -307,7 +307,7 @@ static GpudlModel *read_model(const Load *load, struct stat *st, GCancellable *c
     if (kind == GPUDL_IMPORT_NET_BIN)
         return read_net_bin(load, pages, bytes, cancellable, error);
     g_clear_pointer(&pages, gpudl_pages_unref); /* another file's bytes are not needed as long as its graph */
-    return read_foreign(load, g_steal_pointer(&bytes), kind == GPUDL_IMPORT_ONNX, cancellable, error);
+    return read_foreign(load, g_steal_pointer(&bytes), kind != GPUDL_IMPORT_CAFFE, cancellable, error);
 }
 
 static gpointer load_work(GpudlWork *work, gpointer data, GError **error)

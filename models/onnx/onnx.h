@@ -31,14 +31,14 @@ typedef struct {
     gchar *doc;
     gint64 ir_version, opset;
     GHashTable *metadata;       /* metadata_props: gchar* -> gchar* */
-    gchar **labels;             /* of classes, by a ZipMap; or NULL */
+    gchar **labels;             /* of classes, by a ZipMap or a list inside; or NULL */
     GPtrArray *notes;           /* gchar*: what was left out, for people; or NULL */
     GArray *files, *reads;      /* GpudlOnnxFile, GpudlOnnxRead: of external data, in order; empty without it */
     gchar external_content[33]; /* XXH3-128 of all that was read of them; "" without any */
     gboolean size_chosen;       /* the input's height or width is free in the file and came from the options */
     gint pixel_scale;           /* what the input is by the graph: 1: 0..255, 255: 0..1, 0: it does not show */
     /* of other formats than ONNX, else NULL or 0 */
-    gchar *format;        /* what the file is: "Caffe" */
+    gchar *format;        /* what the file is: "Caffe", "TensorFlow Lite 3" */
     GpudlPreproc preproc; /* of which the fields in preproc_set, GPUDL_SET_*, are what the file says, and those in */
     guint preproc_set;    /* preproc_custom what its format is used with where it says nothing */
     guint preproc_custom;

@@ -26,6 +26,7 @@ OUTSIDE = [
     (r"glib|gio/|gmodule|gobject", "GLib", ("engine/", "models/", "video/", "tools/", "plugin/", "tests/", "bench/")),
     (r"oneapi/|dnnl", "oneDNN", ("engine/cpu/", "tests/", "bench/")),
     (r"protobuf-c", "protobuf-c", ("engine/modelfile/", "models/", "tests/")),
+    (r"flatbuffers", "FlatBuffers", ("models/tflite/",)),
     (r"json-glib", "JSON-GLib", ("models/", "tools/", "tests/", "bench/")),
     (r"pango|cairo", "Pango and Cairo", ("plugin/", "tools/demo/", "tests/plugin/")),
     (r"xxhash", "xxHash", ("engine/modelfile/", "tests/")),

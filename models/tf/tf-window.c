@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Windows over pictures, what is done per channel, products of matrices, and the picture that comes in. */
+#include "engine/limits.h"
+#include "tf-layers.h"
+
+static const gint64 to_channels_first[] = {0, 3, 1, 2}, to_channels_last[] = {0, 2, 3, 1};
+
+/* ---- windows ----------------------------------------------------------------------------------------------------- */
+
+static gboolean check_extent(TfBuild *build, const gchar *what, gint64 value, gint64 low, GError **error)
+{
+    if (value < low || value > G_MAXINT16)
+        return tf_fail(build, GPUDL_ERROR_FORMAT, error, "its %s is %" G_GINT64_FORMAT ", expected %d to %d", what,
+                       value, (gint)low, G_MAXINT16);
+    return TRUE;
+}
+
+/* SAME: as many outputs as inputs / stride, rounded up; the odd one of the padding is behind. */
+static gboolean resolve_padding(TfBuild *build, const TfWindow *window, gint i, gint64 in, gint64 *begin, gint64 *end,
+                                GError **error)
+{
+    const gint64 extent = (window->kernel[i] - 1) * window->dilation[i] + 1, stride = window->stride[i];
+    gint64 total;
+
+    *begin = *end = 0;
+    if (window->padding == TF_PADDING_EXPLICIT) {
+        *begin = window->begin[i];
+        *end = window->end[i];
+    } else if (window->padding == TF_PADDING_SAME) {
+        total = MAX(((in + stride - 1) / stride - 1) * stride + extent - in, 0);
+        *begin = total / 2;
+        *end = total - total / 2;
+    }
+    return check_extent(build, "padding", *begin, 0, error) && check_extent(build, "padding", *end, 0, error);
+}
+
+static gboolean make_window(TfBuild *build, const GpudlTensor *x, const TfWindow *window, GpudlWindowAttrs *attrs,
+                            GError **error)
+{
+    if (x->shape.rank != 4)
+        return tf_fail(build, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected 4", x->shape.rank);
+    *attrs = (GpudlWindowAttrs){.n_spatial = 2, .group = 1};
+    attrs->kernel[0] = attrs->stride[0] = attrs->dilation[0] = 1;
+    for (gint i = 0; i < 2; i++) {
+        const gint k = GPUDL_MAX_SPATIAL - 2 + i;
+        gint64 begin, end;
+
+        if (!check_extent(build, "window", window->kernel[i], 1, error) ||
+            !check_extent(build, "stride", window->stride[i], 1, error) ||
+            !check_extent(build, "dilation", window->dilation[i], 1, error) ||
+            !resolve_padding(build, window, i, x->shape.dims[(window->channels_first ? 2 : 1) + i], &begin, &end,
+                             error))
+            return FALSE;
+        attrs->kernel[k] = (gint32)window->kernel[i];
+        attrs->stride[k] = (gint32)window->stride[i];
+        attrs->dilation[k] = (gint32)window->dilation[i];
+        attrs->pad_begin[k] = (gint32)begin;
+        attrs->pad_end[k] = (gint32)end;
+    }
+    return TRUE;
+}
+
+/* An operator of pictures whose channels are first, on one that may have them last. */
+static GpudlTensor *emit_picture(TfBuild *build, GpudlOp op, const GpudlAttrs *attrs, GpudlTensor **inputs, guint n,
+                                 gboolean channels_first, GError **error)
+{
+    GpudlTensor *y;
+
+    if (channels_first)
+        return tf_emit(build, op, attrs, inputs, n, error);
+    inputs[0] = tf_transpose(build, inputs[0], to_channels_first, 4, error);
+    y = inputs[0] != NULL ? tf_emit(build, op, attrs, inputs, n, error) : NULL;
+    return y != NULL ? tf_transpose(build, y, to_channels_last, 4, error) : NULL;
+}
+
+GpudlTensor *tf_conv(TfBuild *build, GpudlTensor *x, GpudlTensor *weights, GpudlTensor *bias, const TfWindow *window,
+                     gint64 groups, GError **error)
+{
+    GpudlTensor *inputs[3] = {x, weights, bias};
+    GpudlAttrs attrs = {0};
+
+    if (!make_window(build, x, window, &attrs.window, error))
+        return NULL;
+    if (groups < 1 || groups > G_MAXINT32) {
+        tf_fail(build, GPUDL_ERROR_FORMAT, error, "%" G_GINT64_FORMAT " groups of channels", groups);
+        return NULL;
+    }
+    attrs.window.group = (gint32)groups;
+    return emit_picture(build, GPUDL_OP_CONV, &attrs, inputs, bias != NULL ? 3 : 2, window->channels_first, error);
+}
+
+GpudlTensor *tf_pool(TfBuild *build, GpudlOp op, GpudlTensor *x, const TfWindow *window, GError **error)
+{
+    GpudlAttrs attrs = {0};
+
+    if (!make_window(build, x, window, &attrs.window, error))
+        return NULL;
+    return emit_picture(build, op, &attrs, &x, 1, window->channels_first, error);
+}
+
+GpudlTensor *tf_batch_norm(TfBuild *build, GpudlTensor *const parameters[5], float epsilon, gboolean channels_first,
+                           GError **error)
+{
+    GpudlTensor *inputs[5] = {parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]};
+    GpudlAttrs attrs = {.batch_norm = {.epsilon = epsilon}};
+
+    if (inputs[0]->shape.rank != 4) {
+        tf_fail(build, GPUDL_ERROR_UNSUPPORTED, error, "an input of rank %d, expected 4", inputs[0]->shape.rank);
+        return NULL;
+    }
+    return emit_picture(build, GPUDL_OP_BATCH_NORM, &attrs, inputs, 5, channels_first, error);
+}
+
+/* ---- products ---------------------------------------------------------------------------------------------------- */
+
+GpudlTensor *tf_matmul(TfBuild *build, GpudlTensor *a, GpudlTensor *b, gboolean transpose_a, gboolean transpose_b,
+                       GError **error)
+{
+    GpudlTensor *inputs[2] = {a, b};
+    const gboolean transposed[2] = {transpose_a, transpose_b};
+    GpudlAttrs attrs = {.gemm = {.trans_a = transpose_a, .trans_b = transpose_b, .alpha = 1, .beta = 1}};
+
+    if (a->shape.rank == 2 && b->shape.rank == 2)
+        return tf_emit(build, GPUDL_OP_GEMM, &attrs, inputs, 2, error);
+    for (guint i = 0; i < 2; i++) {
+        const gint rank = inputs[i]->shape.rank;
+        gint64 perm[GPUDL_MAX_RANK] = {0, 1, 2, 3, 4, 5};
+
+        if (rank < 2) {
+            tf_fail(build, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected at least 2", rank);
+            return NULL;
+        }
+        perm[rank - 2] = rank - 1;
+        perm[rank - 1] = rank - 2;
+        if (transposed[i] && (inputs[i] = tf_transpose(build, inputs[i], perm, (gsize)rank, error)) == NULL)
+            return NULL;
+    }
+    return tf_emit(build, GPUDL_OP_MATMUL, NULL, inputs, 2, error);
+}
+
+GpudlTensor *tf_dense(TfBuild *build, GpudlTensor *x, GpudlTensor *weights, GpudlTensor *bias, GError **error)
+{
+    GpudlAttrs attrs = {.gemm = {.trans_b = 1, .alpha = 1, .beta = 1}};
+    const gint64 rows[2] = {-1, weights->shape.rank == 2 ? weights->shape.dims[1] : 0};
+    GpudlTensor *inputs[3] = {x, weights, bias};
+
+    if (weights->shape.rank != 2) {
+        tf_fail(build, GPUDL_ERROR_FORMAT, error, "weights of rank %d, expected 2", weights->shape.rank);
+        return NULL;
+    }
+    if (x->shape.rank != 2 || x->shape.dims[1] != rows[1])
+        inputs[0] = tf_reshape(build, x, rows, 2, error);
+    return inputs[0] != NULL ? tf_emit(build, GPUDL_OP_GEMM, &attrs, inputs, bias != NULL ? 3 : 2, error) : NULL;
+}
+
+/* ---- the picture ------------------------------------------------------------------------------------------------- */
+
+static gboolean is_channels(gint64 n)
+{
+    return n == 1 || n == 3;
+}
+
+static gboolean apply_size(TfBuild *build, const gchar *name, gint64 *extent, gint wanted, const gchar *what,
+                           gboolean *size_chosen, GError **error)
+{
+    if (wanted != 0 && (wanted < 0 || wanted > GPUDL_LIMIT_INPUT_SIDE))
+        return tf_fail(build, GPUDL_ERROR_INVALID_ARGUMENT, error, "an input %s of %d, expected 1 to %d", what, wanted,
+                       GPUDL_LIMIT_INPUT_SIDE);
+    if (*extent <= 0 && wanted == 0)
+        return tf_fail(build, GPUDL_ERROR_FORMAT, error,
+                       "the %s of input '%s' is free; height and width have to be given: 'gpudl convert --input-size "
+                       "HxW' makes a net.bin for one size",
+                       what, name);
+    if (*extent > 0 && wanted != 0 && *extent != wanted)
+        return tf_fail(build, GPUDL_ERROR_INVALID_ARGUMENT, error,
+                       "input '%s' has a fixed %s of %" G_GINT64_FORMAT ", it can't be %d", name, what, *extent,
+                       wanted);
+    *size_chosen = *size_chosen || *extent <= 0;
+    *extent = *extent > 0 ? *extent : wanted;
+    return TRUE;
+}
+
+/* N x values: a picture of the size that is given, row by row, its colours side by side. */
+static GpudlTensor *flat_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *flat, gint height,
+                               gint width, gboolean *size_chosen, GError **error)
+{
+    const gint64 values = flat->dims[1], area = (gint64)height * width;
+    const gint64 rows[2] = {-1, values};
+    GpudlShape shape = {.rank = 4, .dims = {flat->dims[0], height, width, area > 0 ? values / area : 0}};
+    GpudlTensor *x;
+
+    if (values <= 0 || area <= 0 || values % area != 0 || !is_channels(shape.dims[3])) {
+        tf_fail(build, GPUDL_ERROR_FORMAT, error,
+                "input '%s' has %" G_GINT64_FORMAT " values a frame and does not say which picture they are: give its "
+                "height and width, whose product is that or a third of it ('gpudl convert --input-size HxW'; found "
+                "%dx%d)",
+                name, values, height, width);
+        return NULL;
+    }
+    *size_chosen = TRUE;
+    x = tf_input(build, name, dtype, &shape, TRUE, 0, 0, size_chosen, error);
+    return x != NULL ? tf_reshape(build, x, rows, 2, error) : NULL;
+}
+
+GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *said, gboolean picture,
+                      gint height, gint width, gboolean *size_chosen, GError **error)
+{
+    const gboolean last = said->rank == 4 && !is_channels(said->dims[1]) && is_channels(said->dims[3]);
+    GpudlShape shape = *said;
+    GpudlTensor *input;
+
+    if (shape.rank > 0 && shape.dims[0] <= 0)
+        shape.dims[0] = 1;
+    if (picture && shape.rank == 2)
+        return flat_input(build, name, dtype, &shape, height, width, size_chosen, error);
+    if (picture && shape.rank != 4) {
+        tf_fail(build, GPUDL_ERROR_UNSUPPORTED, error,
+                "input '%s' has %d dimension%s, expected N x H x W x C: pictures", name, shape.rank,
+                shape.rank == 1 ? "" : "s");
+        return NULL;
+    }
+    if (picture && !last && !is_channels(shape.dims[1])) {
+        tf_fail(build, GPUDL_ERROR_UNSUPPORTED, error,
+                "input '%s' has %" G_GINT64_FORMAT " channels, expected 1 or 3: pictures", name, (gint64)shape.dims[3]);
+        return NULL;
+    }
+    for (gint i = 0; i < 2 && picture; i++)
+        if (!apply_size(build, name, &shape.dims[(last ? 1 : 2) + i], i == 0 ? height : width,
+                        i == 0 ? "height" : "width", size_chosen, error))
+            return NULL;
+    for (gint i = 0; i < shape.rank; i++)
+        if (shape.dims[i] <= 0 || shape.dims[i] > GPUDL_LIMIT_TENSOR_BYTES) {
+            tf_fail(build, GPUDL_ERROR_FORMAT, error, "dimension %d of input '%s' is %" G_GINT64_FORMAT, i, name,
+                    (gint64)shape.dims[i]);
+            return NULL;
+        }
+    if (!picture || !last)
+        return gpudl_graph_add_input(build->graph, name, dtype, &shape);
+    shape = (GpudlShape){.rank = 4, .dims = {shape.dims[0], shape.dims[3], shape.dims[1], shape.dims[2]}};
+    input = gpudl_graph_add_input(build->graph, name, dtype, &shape);
+    return tf_transpose(build, input, to_channels_last, 4, error);
+}

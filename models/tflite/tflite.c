@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a verified file to a graph: inputs, constants, and the operators one after the other through the table. */
+#include "models/tflite/tflite.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/limits.h"
+#include "models/gpudl-import.h"
+#include "models/tflite/tflite-labels.h"
+#include "tflite-internal.h"
+
+typedef struct {
+    TfBuild build;
+    const TfliteFile *file;
+    const GpudlOnnxOptions *options;
+    GpudlTensor **values; /* of the file's tensors; NULL: not made yet */
+    gboolean *cut;        /* tensors that are no longer there: the scores stand in their place */
+    gboolean size_chosen;
+} TfliteImport;
+
+gboolean gpudl_tflite_sniff(const guint8 *data, gsize size)
+{
+    return size >= 8 && memcmp(data + 4, "TFL3", 4) == 0;
+}
+
+static gboolean is_quantised(const TfliteTensor *tensor)
+{
+    return tensor->n_scales > 0 && tensor->scales[0] > 0 &&
+           (tensor->dtype == GPUDL_DTYPE_I8 || tensor->dtype == GPUDL_DTYPE_U8 || tensor->dtype == GPUDL_DTYPE_I16 ||
+            tensor->dtype == GPUDL_DTYPE_U16 || tensor->dtype == GPUDL_DTYPE_I32 || tensor->dtype == GPUDL_DTYPE_I64);
+}
+
+/* ---- constants --------------------------------------------------------------------------------------------------- */
+
+static gint64 stored(const TfliteTensor *tensor, gsize i)
+{
+    const guint8 *at = tensor->data + i * gpudl_dtype_size(tensor->dtype);
+    gint64 i64;
+    gint32 i32;
+    gint16 i16;
+    guint16 u16;
+
+    switch (tensor->dtype) {
+    case GPUDL_DTYPE_I8:
+        return (gint8)*at;
+    case GPUDL_DTYPE_U8:
+        return *at;
+    case GPUDL_DTYPE_I16:
+        memcpy(&i16, at, sizeof i16);
+        return i16;
+    case GPUDL_DTYPE_U16:
+        memcpy(&u16, at, sizeof u16);
+        return u16;
+    case GPUDL_DTYPE_I32:
+        memcpy(&i32, at, sizeof i32);
+        return i32;
+    default:
+        memcpy(&i64, at, sizeof i64);
+        return i64;
+    }
+}
+
+/* What the stored integers stand for, with one scale for all or one for each place along a dimension. */
+static GBytes *dequantise(const TfliteTensor *tensor, const GpudlShape *shape, gsize n)
+{
+    float *real = g_new(float, MAX(n, 1));
+    gsize inner = 1;
+
+    for (gint i = tensor->dimension + 1; i < shape->rank; i++)
+        inner *= (gsize)shape->dims[i];
+    for (gsize i = 0; i < n; i++) {
+        const gsize channel = tensor->n_scales > 1 ? i / inner % tensor->n_scales : 0;
+        const gint64 zero = tensor->n_zeros > channel ? tensor->zeros[channel] : 0;
+
+        real[i] = (float)((double)tensor->scales[channel] * ((double)stored(tensor, i) - (double)zero));
+    }
+    return g_bytes_new_take(real, n * sizeof *real);
+}
+
+static GpudlTensor *read_constant(TfliteImport *import, const TfliteTensor *tensor, GError **error)
+{
+    GpudlShape shape = tensor->shape;
+    const gint64 n = gpudl_shape_elements(&shape);
+    const gsize size = gpudl_dtype_size(tensor->dtype);
+    g_autoptr(GBytes) data = NULL;
+    gboolean good = TRUE;
+
+    if (size == 0 || tensor->refused) {
+        tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "constant '%s' is %s%s, which is not taken",
+                tensor->name, tensor->type_name, tensor->refused ? " stored sparsely or in a way of its own" : "");
+        return NULL;
+    }
+    for (gint i = 0; i < shape.rank; i++)
+        good = good && shape.dims[i] >= 0;
+    if (!good || n < 0 || (guint64)n > tensor->size / size || (guint64)n * size != tensor->size) {
+        g_autofree gchar *text = gpudl_shape_to_string(&shape);
+
+        tf_fail(&import->build, GPUDL_ERROR_FORMAT, error,
+                "constant '%s' has %" G_GSIZE_FORMAT " bytes, expected those of %s %s", tensor->name, tensor->size,
+                text, gpudl_dtype_name(tensor->dtype));
+        return NULL;
+    }
+    if (!is_quantised(tensor)) {
+        data = g_bytes_new(tensor->data, tensor->size);
+        return gpudl_graph_add_constant(import->build.graph, tensor->name, tensor->dtype, &shape, data, error);
+    }
+    if (tensor->n_scales > 1 && (tensor->dimension < 0 || tensor->dimension >= shape.rank ||
+                                 (guint64)shape.dims[tensor->dimension] != tensor->n_scales)) {
+        tf_fail(&import->build, GPUDL_ERROR_FORMAT, error,
+                "constant '%s' has %" G_GSIZE_FORMAT " scales along dimension %d", tensor->name, tensor->n_scales,
+                tensor->dimension);
+        return NULL;
+    }
+    data = dequantise(tensor, &shape, (gsize)n);
+    return gpudl_graph_add_constant(import->build.graph, tensor->name, GPUDL_DTYPE_F32, &shape, data, error);
+}
+
+/* The graph's tensor for one of the file's; constants are read when they are asked for first. */
+static GpudlTensor *value_of(TfliteImport *import, gint32 index, GError **error)
+{
+    const TfliteTensor *tensor = &import->file->tensors[index];
+
+    if (import->cut[index]) {
+        tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error,
+                "it goes on with the index '%s' of the best score; expected a network that ends in scores",
+                tensor->name);
+        return NULL;
+    }
+    if (import->values[index] == NULL && tensor->data == NULL)
+        tf_fail(&import->build, GPUDL_ERROR_FORMAT, error, "its input '%s' is made by no operator before it",
+                tensor->name);
+    else if (import->values[index] == NULL)
+        import->values[index] = read_constant(import, tensor, error);
+    return import->values[index];
+}
+
+/* ---- operators --------------------------------------------------------------------------------------------------- */
+
+static gboolean map_operator(TfliteImport *import, TfliteNode *node, GError **error)
+{
+    const TfliteOperator *op = node->op;
+    const guint n = (guint)op->n_inputs;
+
+    if (n < node->row->min_inputs || n > node->row->max_inputs)
+        return tf_fail(&import->build, GPUDL_ERROR_FORMAT, error, "%u inputs, expected %u to %u", n,
+                       node->row->min_inputs, node->row->max_inputs);
+    if (node->row->needs_options && !op->has_options)
+        return tf_fail(&import->build, GPUDL_ERROR_FORMAT, error, "it has no options");
+    for (guint i = 0; i < n; i++) {
+        if (op->inputs[i] < 0 && (i < node->row->min_inputs || node->row->max_inputs == G_MAXUINT))
+            return tf_fail(&import->build, GPUDL_ERROR_FORMAT, error, "input %u is absent", i);
+        if (op->inputs[i] >= 0 && (node->inputs[i] = value_of(import, op->inputs[i], error)) == NULL)
+            return FALSE;
+    }
+    if (!node->row->map(node, error))
+        return FALSE;
+    for (gsize i = 0; i < op->n_outputs; i++) {
+        const gint32 index = op->outputs[i];
+
+        if (node->outputs[i] == NULL)
+            return tf_fail(&import->build, GPUDL_ERROR_FORMAT, error, "%" G_GSIZE_FORMAT " outputs", op->n_outputs);
+        if (import->values[index] != NULL)
+            return tf_fail(&import->build, GPUDL_ERROR_FORMAT, error, "its output '%s' is there already",
+                           import->file->tensors[index].name);
+        import->values[index] = node->outputs[i];
+        import->cut[index] = node->cut;
+        if (!node->cut)
+            tf_name(node->outputs[i], import->file->tensors[index].name);
+    }
+    return TRUE;
+}
+
+static gboolean import_operator(TfliteImport *import, gsize i, GError **error)
+{
+    const TfliteOperator *op = &import->file->operators[i];
+    g_autofree gchar *name = g_utf8_make_valid(op->name != NULL && op->name[0] != '\0' ? op->name : "?", -1);
+    g_autofree GpudlTensor **inputs = g_new0(GpudlTensor *, op->n_inputs + 1);
+    TfliteNode node = {.build = &import->build,
+                       .file = import->file,
+                       .op = op,
+                       .row = tflite_op_find(name),
+                       .inputs = inputs,
+                       .n_inputs = (guint)op->n_inputs};
+
+    tf_build_at(&import->build, import->file->tensors[op->outputs[0]].name, name);
+    if (import->options != NULL && g_cancellable_is_cancelled(import->options->cancellable)) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "importing was cancelled");
+        return FALSE;
+    }
+    if (node.row == NULL)
+        return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "this operator (code %d) is not taken",
+                       op->code);
+    return map_operator(import, &node, error);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static gboolean import_input(TfliteImport *import, gint32 index, GError **error)
+{
+    const TfliteTensor *tensor = &import->file->tensors[index];
+    const GpudlOnnxOptions *options = import->options;
+    const gboolean picture = options != NULL && options->picture;
+    const gboolean bytes = tensor->dtype == GPUDL_DTYPE_U8 && picture;
+    GpudlShape shape = tensor->shape;
+
+    tf_build_at(&import->build, tensor->name, "input");
+    if (tensor->dtype == GPUDL_DTYPE_NONE)
+        return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "it is %s, which is not taken",
+                       tensor->type_name);
+    if (import->values[index] != NULL)
+        return tf_fail(&import->build, GPUDL_ERROR_FORMAT, error, "it is an input twice");
+    import->values[index] =
+        tf_input(&import->build, tensor->name, is_quantised(tensor) || bytes ? GPUDL_DTYPE_F32 : tensor->dtype, &shape,
+                 picture, options != NULL ? options->input_height : 0, options != NULL ? options->input_width : 0,
+                 &import->size_chosen, error);
+    return import->values[index] != NULL;
+}
+
+static gboolean import_graph(TfliteImport *import, GError **error)
+{
+    const TfliteFile *file = import->file;
+
+    if (import->options != NULL && import->options->picture && file->n_inputs != 1) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "has %" G_GSIZE_FORMAT " inputs, expected one, a picture N x H x W x C", file->n_inputs);
+        return FALSE;
+    }
+    if (file->n_outputs < 1) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "the graph has no outputs");
+        return FALSE;
+    }
+    for (gsize i = 0; i < file->n_inputs; i++)
+        if (!import_input(import, file->inputs[i], error))
+            return FALSE;
+    for (gsize i = 0; i < file->n_operators; i++)
+        if (!import_operator(import, i, error))
+            return FALSE;
+    for (gsize i = 0; i < file->n_outputs; i++) {
+        GpudlTensor *tensor = import->values[file->outputs[i]];
+
+        if (tensor == NULL) {
+            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "output '%s' is made by no operator",
+                        file->tensors[file->outputs[i]].name);
+            return FALSE;
+        }
+        gpudl_graph_add_output(import->build.graph, tensor);
+    }
+    gpudl_graph_remove_dead(import->build.graph);
+    return gpudl_graph_sort(import->build.graph, error) && gpudl_graph_infer(import->build.graph, 0, error);
+}
+
+/* ---- what the file says of itself -------------------------------------------------------------------------------- */
+
+/* How pixels become the values of the input: by its metadata, else by what its integers stand for. */
+static void fill_preproc(const TfliteFile *file, GpudlOnnxInfo *info)
+{
+    const TfliteTensor *input = &file->tensors[file->inputs[0]];
+    const gboolean bytes = input->dtype == GPUDL_DTYPE_I8 || input->dtype == GPUDL_DTYPE_U8;
+    gboolean sound = file->n_mean > 0 && file->n_std > 0;
+
+    for (gsize i = 0; i < file->n_std && sound; i++)
+        sound = isfinite(file->std[i]) && file->std[i] != 0;
+    for (gsize i = 0; i < file->n_mean && sound; i++)
+        sound = isfinite(file->mean[i]);
+    info->preproc.pixel_scale = 1;
+    for (guint i = 0; i < 3; i++) {
+        info->preproc.mean[i] = 0;
+        info->preproc.std[i] = 1;
+        if (sound) {
+            info->preproc.mean[i] = file->mean[MIN(i, file->n_mean - 1)];
+            info->preproc.std[i] = file->std[MIN(i, file->n_std - 1)];
+        } else if (is_quantised(input) && bytes) {
+            info->preproc.mean[i] =
+                (float)((input->n_zeros > 0 ? input->zeros[0] : 0) + (input->dtype == GPUDL_DTYPE_I8 ? 128 : 0));
+            info->preproc.std[i] = 1 / input->scales[0];
+        }
+    }
+    if (sound || bytes)
+        info->preproc_set = GPUDL_SET_MEAN | GPUDL_SET_STD | GPUDL_SET_PIXEL_SCALE;
+    info->preproc_from = sound ? "NormalizationOptions" : "the input's quantization";
+}
+
+static void fill_info(const TfliteImport *import, GBytes *bytes, GpudlOnnxInfo *info)
+{
+    const TfliteFile *file = import->file;
+
+    info->format = g_strdup("TensorFlow Lite 3");
+    info->producer = g_strdup(file->description);
+    info->graph_name = g_strdup(file->name);
+    info->size_chosen = import->size_chosen;
+    info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    info->files = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxFile));
+    info->reads = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxRead));
+    if (file->licence != NULL)
+        g_hash_table_insert(info->metadata, g_strdup("license"), g_strdup(file->licence));
+    if (file->author != NULL)
+        g_hash_table_insert(info->metadata, g_strdup("author"), g_strdup(file->author));
+    if (file->n_inputs == 1)
+        fill_preproc(file, info);
+    if (file->labels_file != NULL)
+        info->labels = tflite_labels_read(bytes, file->labels_file);
+}
+
+/* FlatBuffers' fields are read in place, aligned as they are in the file. */
+static GBytes *aligned(GBytes *bytes)
+{
+    gsize size;
+    const guint8 *data = g_bytes_get_data(bytes, &size);
+
+    return ((guintptr)data & 15) == 0 ? g_bytes_ref(bytes) : g_bytes_new(data, size);
+}
+
+GpudlGraph *gpudl_tflite_import(GBytes *bytes, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error)
+{
+    g_autoptr(GBytes) own = aligned(bytes);
+    TfliteImport import = {.options = options};
+    TfliteFile file;
+    gboolean ok;
+    gsize size;
+    const guint8 *data = g_bytes_get_data(own, &size);
+
+    ok = tflite_file_read(&file, data, size, error);
+    tf_build_begin(&import.build, size);
+    import.file = &file;
+    import.values = g_new0(GpudlTensor *, file.n_tensors + 1);
+    import.cut = g_new0(gboolean, file.n_tensors + 1);
+    ok = ok && import_graph(&import, error);
+    if (ok && info != NULL)
+        fill_info(&import, own, info);
+    if (!ok)
+        g_clear_pointer(&import.build.graph, gpudl_graph_free);
+    g_free(import.values);
+    g_free(import.cut);
+    tflite_file_clear(&file);
+    return import.build.graph;
+}
