@@ -9,6 +9,7 @@
 #include "engine/passes/passes.h"
 #include "models/caffe/caffe.h"
 #include "models/input.h"
+#include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
 
 /* ---- what a file is ---------------------------------------------------------------------------------------------- */
@@ -22,15 +23,17 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
         return GPUDL_IMPORT_NET_BIN;
     if (gpudl_tflite_sniff(data, size))
         return GPUDL_IMPORT_TFLITE;
+    if (gpudl_graphdef_sniff(data, size))
+        return GPUDL_IMPORT_GRAPHDEF;
     if (gpudl_onnx_sniff(data, size) && gpudl_import_recognise_message(data, size) == NULL)
         return GPUDL_IMPORT_ONNX;
     if (gpudl_caffe_sniff(data, size) || gpudl_caffe_sniff_text(data, size))
         return GPUDL_IMPORT_CAFFE;
-    g_set_error(
-        error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-        "no model that can be read: expected a net.bin or a file of ONNX, TensorFlow Lite or Caffe, but it looks like "
-        "%s",
-        gpudl_import_recognise(data, size));
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+                "no model that can be read: expected a net.bin or a file of ONNX, TensorFlow (Lite, or a frozen graph) "
+                "or Caffe, but "
+                "it looks like %s",
+                gpudl_import_recognise(data, size));
     return GPUDL_IMPORT_UNKNOWN;
 }
 
@@ -61,16 +64,21 @@ static GpudlGraph *import_one(GBytes *bytes, GpudlImportKind kind, const gchar *
                               GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
 {
     g_autofree gchar *directory = g_path_get_dirname(path);
-    const GpudlOnnxOptions onnx_options = {.input_height = options != NULL ? options->input_height : 0,
-                                           .input_width = options != NULL ? options->input_width : 0,
-                                           .default_height = info != NULL ? info->default_height : 0,
-                                           .default_width = info != NULL ? info->default_width : 0,
-                                           .picture = TRUE,
-                                           .directory = directory,
-                                           .cancellable = cancellable};
-    GpudlGraph *graph = kind == GPUDL_IMPORT_TFLITE ? gpudl_tflite_import(bytes, &onnx_options, info, error)
-                                                    : gpudl_onnx_import(bytes, &onnx_options, info, error);
+    const GpudlOnnxOptions one = {.input_height = options != NULL ? options->input_height : 0,
+                                  .input_width = options != NULL ? options->input_width : 0,
+                                  .default_height = info != NULL ? info->default_height : 0,
+                                  .default_width = info != NULL ? info->default_width : 0,
+                                  .picture = TRUE,
+                                  .directory = directory,
+                                  .cancellable = cancellable};
+    GpudlGraph *graph;
 
+    if (kind == GPUDL_IMPORT_TFLITE)
+        graph = gpudl_tflite_import(bytes, &one, info, error);
+    else if (kind == GPUDL_IMPORT_GRAPHDEF)
+        graph = gpudl_graphdef_import(bytes, &one, info, error);
+    else
+        graph = gpudl_onnx_import(bytes, &one, info, error);
     g_bytes_unref(bytes);
     return graph;
 }
@@ -138,9 +146,8 @@ gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options
         kind = gpudl_import_kind(bytes, error);
     }
     if (kind == GPUDL_IMPORT_NET_BIN)
-        g_set_error(
-            error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-            "it is a net.bin, whose graph is rewritten already; expected a file of ONNX, TensorFlow Lite or Caffe");
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "it is a net.bin, whose graph is rewritten already; expected a file of ONNX, TensorFlow or Caffe");
     else if (kind != GPUDL_IMPORT_UNKNOWN)
         *unrewritten = import_bytes(g_steal_pointer(&bytes), path, options, info, cancellable, error);
     if (*unrewritten == NULL)

@@ -201,6 +201,6 @@ const gchar *gpudl_import_recognise(const guint8 *data, gsize size)
     if (is_text(data, size))
         return kind_of_text(data, size);
     if (data[0] == 0x0a)
-        return "a protobuf message that is neither ONNX nor Caffe's (TensorFlow's .pb)";
+        return "a protobuf message that is no network of ONNX, TensorFlow or Caffe";
     return "something unknown";
 }

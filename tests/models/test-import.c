@@ -131,7 +131,7 @@ static void test_foreign(Fixture *self, gconstpointer data)
         {"names: of\nclasses\n", 17, "a text file"},
         {"\x0a\x10"
          "abcdefghijklmnop\x5a\x02\x0a\x00",
-         22, "a protobuf message that is neither ONNX nor Caffe's"},
+         22, "a protobuf message that is no network of"},
         {"\x89PNG\r\n\x1a\n\0\0\0\0", 12, "a PNG picture"},
         {"\x10\0\0\0\0\0\0\0{\"a\":{}}", 16, "a safetensors file"},
         {"\xde\xad\xbe\xef\0\0\0\0", 8, "something unknown"},
@@ -152,7 +152,8 @@ static void test_foreign(Fixture *self, gconstpointer data)
         const gchar *path = write_bytes(self, "foreign.onnx", rows[i].data, rows[i].size);
 
         expect(path, NULL, GPUDL_ERROR_FORMAT, rows[i].says);
-        expect(path, NULL, GPUDL_ERROR_FORMAT, "expected a net.bin or a file of ONNX, TensorFlow Lite or Caffe");
+        expect(path, NULL, GPUDL_ERROR_FORMAT,
+               "expected a net.bin or a file of ONNX, TensorFlow (Lite, or a frozen graph) or Caffe");
     }
 }
 

@@ -17,6 +17,7 @@
 #include "engine/passes/passes.h"
 #include "engine/ref/ref.h"
 #include "models/import.h"
+#include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
 
 static GBytes *read_file(const gchar *path, GError **error)
@@ -32,6 +33,8 @@ static GpudlGraph *import(GBytes *file, GError **error)
     switch (gpudl_import_kind(file, error)) {
     case GPUDL_IMPORT_TFLITE:
         return gpudl_tflite_import(file, NULL, NULL, error);
+    case GPUDL_IMPORT_GRAPHDEF:
+        return gpudl_graphdef_import(file, NULL, NULL, error);
     default:
         return NULL;
     }
