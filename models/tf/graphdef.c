@@ -53,7 +53,6 @@ gboolean gpudl_graphdef_sniff(const guint8 *data, gsize size)
     return TRUE;
 }
 
-/* Version 1, then a graph with all that belongs to it, to the end; an ONNX file has a short name there. */
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
 
 /* "name:2" or "name"; FALSE for "^name", which says only when. */

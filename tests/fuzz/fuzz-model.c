@@ -10,6 +10,8 @@
 #include "engine/modelfile/modelfile.h"
 #include "hostile.h"
 #include "models/caffe/caffe.h"
+#include "models/tf/graphdef.h"
+#include "models/tflite/tflite.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,6 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     HostileSeries series = {0};
     if (gpudl_modelfile_sniff(data, size))
         hostile_netbin(&series, data, size, TRUE);
+    else if (gpudl_tflite_sniff(data, size) || gpudl_graphdef_sniff(data, size))
+        hostile_tensorflow(&series, data, size);
     else if (gpudl_caffe_sniff_text(data, size))
         hostile_caffe(&series, data, size, TRUE);
     else if (gpudl_caffe_sniff(data, size))

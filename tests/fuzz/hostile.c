@@ -12,6 +12,8 @@
 #include "engine/ref/ref.h"
 #include "models/caffe/caffe.h"
 #include "models/onnx/onnx.h"
+#include "models/tf/graphdef.h"
+#include "models/tflite/tflite.h"
 
 static double processor_seconds(void)
 {
@@ -133,12 +135,14 @@ static HostileOutcome go_on(HostileSeries *series, GpudlGraph *graph, const GErr
     return too_large(graph) ? HOSTILE_TOO_LARGE : run_once(graph);
 }
 
-static HostileOutcome onnx_case(HostileSeries *series, GBytes *file)
+typedef GpudlGraph *(*ImportFunc)(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error);
+
+static HostileOutcome import_case(HostileSeries *series, GBytes *file, ImportFunc import, gboolean picture)
 {
-    GpudlOnnxOptions options = {0};
+    GpudlOnnxOptions options = {.picture = picture};
     g_auto(GpudlOnnxInfo) info = {0};
     g_autoptr(GError) error = NULL;
-    g_autoptr(GpudlGraph) graph = gpudl_onnx_import(file, &options, &info, &error);
+    g_autoptr(GpudlGraph) graph = import(file, &options, &info, &error);
     return go_on(series, graph, error);
 }
 
@@ -191,7 +195,15 @@ HostileOutcome hostile_onnx(HostileSeries *series, const guint8 *data, gsize siz
 {
     g_autoptr(GBytes) file = exact_copy(data, size);
     double since = processor_seconds();
-    return count(series, onnx_case(series, file), since);
+    return count(series, import_case(series, file, gpudl_onnx_import, FALSE), since);
+}
+
+HostileOutcome hostile_tensorflow(HostileSeries *series, const guint8 *data, gsize size)
+{
+    g_autoptr(GBytes) file = exact_copy(data, size);
+    double since = processor_seconds();
+    ImportFunc import = gpudl_tflite_sniff(data, size) ? gpudl_tflite_import : gpudl_graphdef_import;
+    return count(series, import_case(series, file, import, TRUE), since);
 }
 
 HostileOutcome hostile_caffe(HostileSeries *series, const guint8 *data, gsize size, gboolean text)

@@ -46,6 +46,9 @@ HostileOutcome hostile_onnx(HostileSeries *series, const guint8 *data, gsize siz
 /** The same for one of Caffe's networks, whose values are in it: a .prototxt if it is text, else a .caffemodel. */
 HostileOutcome hostile_caffe(HostileSeries *series, const guint8 *data, gsize size, gboolean text);
 
+/** The same for a TensorFlow Lite file or a GraphDef. */
+HostileOutcome hostile_tensorflow(HostileSeries *series, const guint8 *data, gsize size);
+
 /** The same for a net.bin. may_work FALSE: anything but an error aborts. */
 HostileOutcome hostile_netbin(HostileSeries *series, const guint8 *data, gsize size, gboolean may_work);
 

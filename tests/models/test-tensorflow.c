@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What TensorFlow files say beside their operators: metadata, labels in the ZIP archive, sizes that are open. */
+#include <string.h>
+
+#include "engine/model.h"
+#include "models/gpudl-import.h"
+#include "models/zip.h"
+
+static const gchar *tflite, *graphdef; /* seeds of the hostile-input suite; tflite NULL: built without */
+
+static gboolean without_tflite(void)
+{
+    if (tflite == NULL)
+        g_test_skip("built without FlatBuffers");
+    return tflite == NULL;
+}
+
+static void test_metadata(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = NULL;
+
+    if (without_tflite())
+        return;
+    model = gpudl_model_load(tflite, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(model->n_labels, ==, 3);
+    g_assert_cmpstr(model->labels[2], ==, "plum");
+    g_assert_true(model->preproc_known);
+    g_assert_cmpfloat(model->preproc.mean[2], ==, 127.5f);
+    g_assert_cmpfloat(model->preproc.std[0], ==, 127.5f);
+    g_assert_cmpfloat(model->preproc.pixel_scale, ==, 1);
+    g_assert_cmpstr(model->source_format, ==, "TensorFlow Lite 3");
+    g_assert_cmpint(model->preproc.height, ==, 6);
+    g_assert_true(model->graph->symbolic_batch);
+}
+
+static void test_options_win(void)
+{
+    static const gchar *const labels[] = {"a", "b", "c", NULL};
+    const GpudlPreproc preproc = {.mean = {1, 2, 3}};
+    const GpudlImportOptions options = {
+        .struct_size = sizeof options, .labels = labels, .preproc = &preproc, .preproc_set = GPUDL_SET_MEAN};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = NULL;
+
+    if (without_tflite())
+        return;
+    model = gpudl_model_load(tflite, &options, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(model->labels[2], ==, "c");
+    g_assert_cmpfloat(model->preproc.mean[2], ==, 3);
+    g_assert_cmpfloat(model->preproc.std[2], ==, 127.5f);
+}
+
+static void test_fixed_size(void)
+{
+    const GpudlImportOptions options = {.struct_size = sizeof options, .input_height = 8, .input_width = 8};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = gpudl_model_load(graphdef, &options, NULL, &error);
+
+    g_assert_null(model);
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
+    g_assert_nonnull(strstr(error->message, "fixed height of 6, it can't be 8"));
+}
+
+static void test_zip(void)
+{
+    g_autofree gchar *file = NULL;
+    g_autoptr(GBytes) labels = NULL;
+    guint8 *data;
+    gsize size;
+
+    if (without_tflite())
+        return;
+    g_assert_true(g_file_get_contents(tflite, &file, &size, NULL));
+    data = (guint8 *)file;
+    labels = gpudl_zip_read(data, size, "labels.txt", 100, NULL);
+    g_assert_nonnull(labels);
+    g_assert_cmpmem(g_bytes_get_data(labels, NULL), g_bytes_get_size(labels), "apple\npear\nplum\n", 16);
+    g_assert_null(gpudl_zip_read(data, size, "labels.txt", 15, NULL)); /* more than the caller takes */
+    g_assert_null(gpudl_zip_read(data, size, "other.txt", 100, NULL));
+    for (gsize n = 0; n < size; n++)
+        g_assert_null(gpudl_zip_read(data, n, "labels.txt", 100, NULL));
+    for (gsize bit = 8 * (size - 200); bit < 8 * size; bit++) { /* any answer but a wrong one */
+        g_autoptr(GBytes) other = NULL;
+
+        data[bit / 8] ^= (guint8)(1u << bit % 8);
+        other = gpudl_zip_read(data, size, "labels.txt", 100, NULL);
+        g_assert_true(other == NULL || g_bytes_equal(other, labels));
+        data[bit / 8] ^= (guint8)(1u << bit % 8);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_assert_cmpint(argc, >=, 2);
+    graphdef = argv[1];
+    tflite = argc > 2 ? argv[2] : NULL;
+    g_test_add_func("/tensorflow/metadata-gives-labels-and-pixels", test_metadata);
+    g_test_add_func("/tensorflow/options-come-before-metadata", test_options_win);
+    g_test_add_func("/tensorflow/a-fixed-size-stays", test_fixed_size);
+    g_test_add_func("/tensorflow/zip-members-are-checked", test_zip);
+    return g_test_run();
+}
