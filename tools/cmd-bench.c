@@ -15,12 +15,13 @@
 typedef struct {
     /* options as given */
     gboolean json;
-    gchar *backend, *precision, *threads, *batch, *input, *seconds, *warmup;
+    gchar *backend, *precision, *threads, *batch, *input, *seconds, *warmup, *input_size;
     gchar **arguments;
     /* what they mean */
     gchar **backends;
     GArray *cases; /* of BenchCase */
     SyntheticSize size;
+    GpudlImportOptions import;
     BenchPlan plan;
     /* state */
     GpudlModel *model;
@@ -31,7 +32,7 @@ typedef struct {
 static void clean_up(Work *work)
 {
     gchar *texts[] = {work->backend, work->precision, work->threads, work->batch,
-                      work->input,   work->seconds,   work->warmup};
+                      work->input,   work->seconds,   work->warmup,  work->input_size};
 
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
@@ -116,7 +117,9 @@ static int check_options(Work *work)
          !parse_number("seconds", work->seconds, 0.01, MOST_SECONDS, &work->plan.seconds, &error)) ||
         (work->warmup != NULL &&
          !parse_number("warmup", work->warmup, 0.0, MOST_SECONDS, &work->plan.warmup, &error)) ||
-        (work->input != NULL && !synthetic_parse("input", work->input, &work->size, &error)))
+        (work->input != NULL && !synthetic_parse("input", work->input, &work->size, &error)) ||
+        (work->input_size != NULL &&
+         !parse_size("input-size", work->input_size, &work->import.input_height, &work->import.input_width, &error)))
         return say_usage(NAME, "%s", error->message);
     if (work->input != NULL)
         work->plan.frames = &work->size;
@@ -191,7 +194,7 @@ static int run(Work *work, gchar *const *argv)
     g_autoptr(GCancellable) cancellable = interrupt_begin();
     gboolean done;
 
-    work->model = gpudl_model_load(work->arguments[0], NULL, cancellable, &error);
+    work->model = gpudl_model_load(work->arguments[0], &work->import, cancellable, &error);
     done = work->model != NULL && measure(work, cancellable);
     interrupt_end();
     progress_wipe();
@@ -237,6 +240,7 @@ int cmd_bench(int argc, char **argv)
         {"batch", 0, 0, G_OPTION_ARG_STRING, &work.batch, "Largest batches, 0: the backend's choice (default)",
          "N,..."},
         {"input", 0, 0, G_OPTION_ARG_STRING, &work.input, "Frames of this size, as 1920x1080:NV12", "WxH:FORMAT"},
+        {"input-size", 0, 0, G_OPTION_ARG_STRING, &work.input_size, "For files with a free input size", "HxW"},
         {"seconds", 0, 0, G_OPTION_ARG_STRING, &work.seconds, "Time to measure each combination (default 3)", "S"},
         {"warmup", 0, 0, G_OPTION_ARG_STRING, &work.warmup, "Time before that, not counted (default 0.5)", "S"},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &work.arguments, NULL, NULL},

@@ -20,11 +20,12 @@
 typedef struct {
     /* options as given */
     gboolean json;
-    gchar *batch_text, *runs_text, *threads_text, *top_text, *backend, *precision, *sort, *html;
+    gchar *batch_text, *runs_text, *threads_text, *top_text, *backend, *precision, *sort, *html, *input_size;
     gchar **arguments;
     /* what they mean */
     gint batch, runs, threads, top;
     GpudlPrecision asked_precision;
+    GpudlImportOptions import;
     int order;
     /* state */
     GpudlModel *model;
@@ -36,8 +37,8 @@ static const NamedValue sorts[] = {{"run", PROFILE_BY_RUN}, {"time", PROFILE_BY_
 
 static void clean_up(Work *work)
 {
-    gchar *texts[] = {work->batch_text, work->runs_text, work->threads_text, work->top_text,
-                      work->backend,    work->precision, work->sort,         work->html};
+    gchar *texts[] = {work->batch_text, work->runs_text, work->threads_text, work->top_text,  work->backend,
+                      work->precision,  work->sort,      work->html,         work->input_size};
 
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
@@ -62,7 +63,9 @@ static int check_options(Work *work)
         !parse_optional_count(work->batch_text, &work->batch, "batch", 1, MOST_BATCH, NULL, &error) ||
         !parse_optional_count(work->runs_text, &work->runs, "runs", 1, MOST_RUNS, NULL, &error) ||
         !parse_optional_count(work->top_text, &work->top, "top", 0, G_MAXINT, "all", &error) ||
-        (work->sort != NULL && !parse_name("sort", work->sort, sorts, &work->order, &error)))
+        (work->sort != NULL && !parse_name("sort", work->sort, sorts, &work->order, &error)) ||
+        (work->input_size != NULL &&
+         !parse_size("input-size", work->input_size, &work->import.input_height, &work->import.input_width, &error)))
         return say_usage(NAME, "%s", error->message);
     return -1;
 }
@@ -92,7 +95,7 @@ static gboolean load(Work *work, GCancellable *cancellable, GError **error)
     gboolean done;
 
     progress_start();
-    work->model = gpudl_model_load(work->arguments[0], NULL, cancellable, error);
+    work->model = gpudl_model_load(work->arguments[0], &work->import, cancellable, error);
     if (work->model != NULL)
         work->session = gpudl_session_acquire(work->model, &config, cancellable, error);
     done = work->session != NULL && gpudl_session_settle(work->session, on_settling, NULL, cancellable, error);
@@ -300,6 +303,7 @@ int cmd_profile(int argc, char **argv)
         {"html", 0, 0, G_OPTION_ARG_FILENAME, &work.html, "Also a page with a chart, in one file", "FILE"},
         {"sort", 0, 0, G_OPTION_ARG_STRING, &work.sort, "run (default) or time: the longest first", "ORDER"},
         {"top", 0, 0, G_OPTION_ARG_STRING, &work.top_text, "Only the N steps that take most, 0: all (default)", "N"},
+        {"input-size", 0, 0, G_OPTION_ARG_STRING, &work.input_size, "For files with a free input size", "HxW"},
         {"backend", 0, 0, G_OPTION_ARG_STRING, &work.backend, "auto, cuda, cpu or ref (default auto)", "B"},
         {"precision", 0, 0, G_OPTION_ARG_STRING, &work.precision, "auto, fp32, tf32, fp16, bf16, int8 or fp8", "P"},
         {"batch", 0, 0, G_OPTION_ARG_STRING, &work.batch_text, "Frames of a run (default 1)", "N"},

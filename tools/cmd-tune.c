@@ -20,10 +20,11 @@ enum { EXIT_NOT_WARM = 3 };
 typedef struct {
     /* options as given */
     gboolean check, json;
-    gchar *backend, *device_text, *precision, *batch_text;
+    gchar *backend, *device_text, *precision, *batch_text, *input_size;
     gchar **arguments;
     /* what they mean */
     GpudlSessionConfig config;
+    GpudlImportOptions import;
     /* state */
     GpudlModel *model;
     GpudlForecast *forecast; /* as it is, after tuning */
@@ -33,7 +34,7 @@ typedef struct {
 
 static void clean_up(Tune *t)
 {
-    gchar *texts[] = {t->backend, t->device_text, t->precision, t->batch_text};
+    gchar *texts[] = {t->backend, t->device_text, t->precision, t->batch_text, t->input_size};
 
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
@@ -53,7 +54,9 @@ static int check_options(Tune *t)
         return say_usage(NAME, "one model at a time; found '%s' as well", t->arguments[1]);
     if (!parse_backend(t->backend, &error) || !parse_precision(t->precision, &t->config.precision, &error) ||
         !parse_optional_count(t->device_text, &device, "device", 0, G_MAXINT, NULL, &error) ||
-        !parse_optional_count(t->batch_text, &batch, "batch-size", 0, 4096, "the backend's choice", &error))
+        !parse_optional_count(t->batch_text, &batch, "batch-size", 0, 4096, "the backend's choice", &error) ||
+        (t->input_size != NULL &&
+         !parse_size("input-size", t->input_size, &t->import.input_height, &t->import.input_width, &error)))
         return say_usage(NAME, "%s", error->message);
     t->config.struct_size = sizeof t->config;
     t->config.backend = t->backend;
@@ -138,7 +141,7 @@ static gboolean work(Tune *t, GError **error)
     gboolean done;
 
     progress_start();
-    t->model = gpudl_model_load(t->arguments[0], NULL, cancellable, error);
+    t->model = gpudl_model_load(t->arguments[0], &t->import, cancellable, error);
     done = t->model != NULL && look(t, cancellable, error) && (t->check || is_warm(t) || tune(t, cancellable, error));
     interrupt_end();
     progress_wipe();
@@ -251,6 +254,7 @@ int cmd_tune(int argc, char **argv)
         {"precision", 0, 0, G_OPTION_ARG_STRING, &t.precision, "auto, fp32, tf32, fp16, bf16, int8 or fp8", "P"},
         {"batch-size", 0, 0, G_OPTION_ARG_STRING, &t.batch_text,
          "Largest batch, as the element's (default 0: the backend's choice)", "N"},
+        {"input-size", 0, 0, G_OPTION_ARG_STRING, &t.input_size, "For files with a free input size", "HxW"},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &t.arguments, NULL, NULL},
         G_OPTION_ENTRY_NULL,
     };

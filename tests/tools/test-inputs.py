@@ -122,6 +122,12 @@ def what_is_no_network_of_one_picture_is_told(dir):
                   f"gpudl: {command[0]}: note: nothing says how ")
         check_run(gpudl(*command, "--input-size=8", dir / "free size.onnx", *pictures, backend=None), 2,
                   f"gpudl: {command[0]}: --input-size: found '8'")
+    for command in ["profile", "--runs=1"], ["bench", "--seconds=0.01", "--warmup=0"], ["tune", "--check"]:
+        check_run(gpudl(*command, dir / "free size.onnx"), 1, f"gpudl: {command[0]}: {dir / 'free size.onnx'}: ")
+        result = gpudl(*command, "--input-size=8x6", dir / "free size.onnx")
+        check(result.returncode == 0 and "8x6" not in result.stderr, f"{command}: {result}")
+        check_run(gpudl(*command, "--input-size=8", dir / "free size.onnx", backend=None), 2,
+                  f"gpudl: {command[0]}: --input-size: found '8'")
     # a default is a value
     (dir / "good.onnx").write_bytes(onnxfile.model(flat + [default], [value("x", [1, 3, 8, 8]), weights[1]],
                                                    [value("y", None)]))
