@@ -97,10 +97,11 @@ typedef struct {
 
 /** How a frame's rectangle is fitted to the network's input. */
 typedef enum {
-    GPUDL_RESIZE_AUTO = 0,   /* what the model says, else stretch */
-    GPUDL_RESIZE_STRETCH,    /* both sides on their own */
-    GPUDL_RESIZE_LETTERBOX,  /* all of it, centred, the rest pad_color; respects the pixel aspect ratio */
-    GPUDL_RESIZE_CENTER_CROP /* short side to input / crop_fraction, then the middle; respects the pixel aspect ratio */
+    GPUDL_RESIZE_AUTO = 0,    /* what the model says, else stretch */
+    GPUDL_RESIZE_STRETCH,     /* both sides on their own */
+    GPUDL_RESIZE_LETTERBOX,   /* all of it, centred, the rest pad_color; respects the pixel aspect ratio */
+    GPUDL_RESIZE_CENTER_CROP, /* short side to input / crop_fraction, then the middle; respects the aspect ratio, too */
+    GPUDL_RESIZE_SQUASH       /* both sides on their own to input / crop_fraction, then the middle */
 } GpudlResizeMode;
 
 /** Resampling filter. All but nearest widen with the scale when shrinking (antialiasing), as Pillow's resize does. */
@@ -131,7 +132,7 @@ typedef struct {
     GpudlChannelOrder channel_order;
     GpudlResizeMode resize_mode;
     GpudlScaleMethod scale_method;
-    float crop_fraction; /* (0, 1], for center-crop */
+    float crop_fraction; /* (0, 1], for center-crop and squash */
     uint32_t pad_color;  /* 0xRRGGBB, for letterbox */
     float pixel_scale;   /* 255 for networks fed 0..1, 1 for networks fed 0..255 */
     float mean[3];       /* in the order of the network's channels, units of pixel / pixel_scale */

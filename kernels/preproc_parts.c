@@ -114,6 +114,12 @@ static int32_t clamp_size(double size, int32_t most)
     return rounded < 1.0 ? 1 : rounded > most ? most : (int32_t)rounded;
 }
 
+/* Whether the crop fraction counts. */
+static int crops(const GpudlPreproc *pp)
+{
+    return pp->resize_mode == GPUDL_RESIZE_CENTER_CROP || pp->resize_mode == GPUDL_RESIZE_SQUASH;
+}
+
 int gpudl_preproc_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, GpudlPreprocGeometry *geometry)
 {
     int32_t x, y, width, height;
@@ -125,6 +131,8 @@ int gpudl_preproc_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, Gpud
     *geometry = (GpudlPreprocGeometry){x, y, width, height, 0, 0, pp->width, pp->height};
     par = (double)(frame->par_n > 0 ? frame->par_n : 1) / (frame->par_d > 0 ? frame->par_d : 1);
     shown = width * par; /* width in square pixels as high as the frame's */
+    if (crops(pp) && !(pp->crop_fraction > 0.f && pp->crop_fraction <= 1.f))
+        return -1;
     switch (pp->resize_mode) {
     case GPUDL_RESIZE_LETTERBOX:
         scale = fmin(pp->width / shown, (double)pp->height / height);
@@ -134,11 +142,15 @@ int gpudl_preproc_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, Gpud
         geometry->dst_y = (pp->height - geometry->dst_height) / 2;
         break;
     case GPUDL_RESIZE_CENTER_CROP:
-        if (!(pp->crop_fraction > 0.f && pp->crop_fraction <= 1.f))
-            return -1;
         scale = fmax(pp->width / shown, (double)pp->height / height) / pp->crop_fraction;
         geometry->src_width = fmin(pp->width / scale / par, width);
         geometry->src_height = fmin(pp->height / scale, height);
+        geometry->src_x = x + (width - geometry->src_width) / 2;
+        geometry->src_y = y + (height - geometry->src_height) / 2;
+        break;
+    case GPUDL_RESIZE_SQUASH:
+        geometry->src_width = width * (double)pp->crop_fraction;
+        geometry->src_height = height * (double)pp->crop_fraction;
         geometry->src_x = x + (width - geometry->src_width) / 2;
         geometry->src_y = y + (height - geometry->src_height) / 2;
         break;
@@ -320,11 +332,11 @@ static const char *parameters_fault(const GpudlPreproc *pp)
     if (!((pp->channels == 1 && pp->channel_order == GPUDL_CHANNELS_GRAY) ||
           (pp->channels == 3 && (pp->channel_order == GPUDL_CHANNELS_RGB || pp->channel_order == GPUDL_CHANNELS_BGR))))
         return "channels and channel order do not go together (1 with gray, 3 with rgb or bgr)";
-    if (pp->resize_mode < GPUDL_RESIZE_STRETCH || pp->resize_mode > GPUDL_RESIZE_CENTER_CROP)
+    if (pp->resize_mode < GPUDL_RESIZE_STRETCH || pp->resize_mode > GPUDL_RESIZE_SQUASH)
         return "resize mode not resolved or unknown";
     if (pp->scale_method < GPUDL_SCALE_NEAREST || pp->scale_method > GPUDL_SCALE_AREA)
         return "scale method not resolved or unknown";
-    if (pp->resize_mode == GPUDL_RESIZE_CENTER_CROP && !(pp->crop_fraction > 0.f && pp->crop_fraction <= 1.f))
+    if (crops(pp) && !(pp->crop_fraction > 0.f && pp->crop_fraction <= 1.f))
         return "crop fraction outside (0, 1]";
     if (!isfinite(pp->pixel_scale) || pp->pixel_scale == 0.f)
         return "pixel scale is 0 or not finite";

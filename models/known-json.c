@@ -205,7 +205,8 @@ static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
 
         set_crop(hint, GPUDL_RESIZE_CENTER_CROP, (gdouble)crop.height / shortest);
     } else if (size.height > 0) {
-        set_crop(hint, GPUDL_RESIZE_STRETCH, crops ? (gdouble)crop.height / size.height : 1);
+        set_crop(hint, crops ? GPUDL_RESIZE_SQUASH : GPUDL_RESIZE_STRETCH,
+                 crops ? (gdouble)crop.height / size.height : 1);
     }
 }
 
@@ -278,7 +279,7 @@ static void read_timm(JsonObject *cfg, GpudlHint *hint)
         read_method(2, hint);
     if (percent > 0)
         set_crop(hint,
-                 g_strcmp0(mode, "squash") == 0   ? GPUDL_RESIZE_STRETCH
+                 g_strcmp0(mode, "squash") == 0   ? GPUDL_RESIZE_SQUASH
                  : g_strcmp0(mode, "border") == 0 ? GPUDL_RESIZE_LETTERBOX
                                                   : GPUDL_RESIZE_CENTER_CROP,
                  percent);

@@ -94,7 +94,7 @@ static void case_init(Case *c, GRand *rand)
     pp->height = g_rand_int_range(rand, 1, 40);
     pp->channel_order = g_rand_int_range(rand, GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_GRAY + 1);
     pp->channels = pp->channel_order == GPUDL_CHANNELS_GRAY ? 1 : 3;
-    pp->resize_mode = g_rand_int_range(rand, GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_CENTER_CROP + 1);
+    pp->resize_mode = g_rand_int_range(rand, GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_SQUASH + 1);
     pp->scale_method = g_rand_int_range(rand, GPUDL_SCALE_NEAREST, GPUDL_SCALE_AREA + 1);
     pp->crop_fraction = (float)g_rand_double_range(rand, 0.3, 1.0);
     pp->pad_color = g_rand_int(rand) & 0xffffff;
@@ -176,7 +176,7 @@ static gboolean interleaved_equals(CpuPreproc *preproc, const Case *c, const flo
 
 /* One bit per pair of values of two dimensions; all must have been met. */
 enum { D_FORMAT, D_MATRIX, D_RANGE, D_SITE, D_CROP, D_ORDER, D_MODE, D_METHOD, D_N };
-static const int dimension_sizes[D_N] = {GPUDL_PIXEL_LAST, 5, 2, 4, 2, 3, 3, 4};
+static const int dimension_sizes[D_N] = {GPUDL_PIXEL_LAST, 5, 2, 4, 2, 3, 4, 4};
 
 static void cover(GHashTable *seen, const Case *c)
 {

@@ -108,6 +108,9 @@ static void test_geometry(void)
     pp.resize_mode = GPUDL_RESIZE_CENTER_CROP; /* 480 lines become 256, 224 of them are 420 */
     pp.crop_fraction = 0.875f;
     assert_geometry(&frame, &pp, (double[]){110, 30, 420, 420}, (int[]){0, 0, 224, 224});
+    pp.resize_mode = GPUDL_RESIZE_SQUASH; /* 256 x 256, the middle 224 of both */
+    assert_geometry(&frame, &pp, (double[]){40, 30, 560, 420}, (int[]){0, 0, 224, 224});
+    pp.resize_mode = GPUDL_RESIZE_CENTER_CROP;
     /* anamorphic 16:9 in 720 x 576: shown 1024 x 576 */
     frame.width = 720;
     frame.height = 576;

@@ -107,7 +107,7 @@ static GpudlModel *load(Fixture *self)
 static gchar *said(GpudlModel *model)
 {
     static const gchar *const orders[] = {"auto", "rgb", "bgr", "gray"};
-    static const gchar *const modes[] = {"auto", "stretch", "letterbox", "crop"};
+    static const gchar *const modes[] = {"auto", "stretch", "letterbox", "crop", "squash"};
     static const gchar *const methods[] = {"auto", "nearest", "bilinear", "bicubic", "area"};
     const GpudlPreproc *p = gpudl_model_get_preproc(model);
     g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);
@@ -218,6 +218,9 @@ static void test_preprocessor(Fixture *self, gconstpointer data)
         {HF("\"MobileViTImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, "
             "\"width\": 224}, \"do_center_crop\": true, \"do_flip_channel_order\": true, \"resample\": 2"),
          "bgr 255 mean 0,0,0 std 1,1,1 crop 1 bilinear"},
+        {HF("\"DeiTImageProcessor\", \"size\": {\"height\": 256, \"width\": 256}, \"crop_size\": {\"height\": 224, "
+            "\"width\": 224}, \"do_center_crop\": true, \"resample\": 3"),
+         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 squash 0.875 bicubic"},
         {HF("\"EfficientNetImageProcessor\", \"size\": {\"height\": 346, \"width\": 346}, \"do_center_crop\": false, "
             "\"rescale_factor\": 0.00784313725490196, \"rescale_offset\": true, \"resample\": 0"),
          "rgb 127.5 mean 1.5,1.5,1.5 std 0.25,0.25,0.25 stretch 1 nearest"},
@@ -251,7 +254,7 @@ static void test_config(Fixture *self, gconstpointer data)
         "{\"pretrained_cfg\": {\"input_size\": [3, 224, 224], \"test_input_size\": [3, 2, 4], \"test_crop_pct\": 0.75, "
         "\"interpolation\": \"bilinear\", \"crop_pct\": 0.5, \"crop_mode\": \"squash\", \"mean\": [0, 0, 0], "
         "\"std\": [1, 1, 1]}}");
-    check(self, "rgb 255 mean 0,0,0 std 1,1,1 stretch 0.75 bilinear; from config.json; assumed nothing");
+    check(self, "rgb 255 mean 0,0,0 std 1,1,1 squash 0.75 bilinear; from config.json; assumed nothing");
 }
 
 static void test_order_of_places(Fixture *self, gconstpointer data)
