@@ -306,7 +306,7 @@ ONNX_MAP(split_to_sequence);
 ONNX_MAP(sequence_at);
 /* onnx-graph.c: a part of the file's graph */
 ONNX_MAP(if);
-/* onnx-map-quant.c: quantised operators, and ONNX Runtime's own */
+/* onnx-map-quant.c: quantised operators */
 ONNX_MAP(quantize_linear);
 ONNX_MAP(dequantize_linear);
 ONNX_MAP(qlinear_conv);
@@ -314,6 +314,7 @@ ONNX_MAP(qlinear_matmul);
 ONNX_MAP(conv_integer);
 ONNX_MAP(matmul_integer);
 ONNX_MAP(dynamic_quantize);
+/* onnx-map-runtime.c: ONNX Runtime's own */
 ONNX_MAP(qlinear_binary);
 ONNX_MAP(qlinear_pool);
 ONNX_MAP(qlinear_direct);

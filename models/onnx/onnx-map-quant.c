@@ -9,17 +9,12 @@
 #include <string.h>
 
 #include "kernels/types.h"
-#include "onnx-internal.h"
+#include "onnx-quant.h"
 
 /* The float value of a quantised tensor. */
 typedef struct {
     GpudlTensor *value, *scale, *zero; /* zero may be NULL: 0 */
 } Shadow;
-
-/* A quantised operand: tensor, scale, zero point or NULL. */
-typedef struct {
-    GpudlTensor *q, *scale, *zero;
-} Quantized;
 
 static gboolean integer_range(GpudlDType dtype, double *low, double *high)
 {
@@ -139,7 +134,7 @@ static gboolean same_constant(OnnxNode *node, GpudlTensor *a, GpudlTensor *b)
 /* ---- to float and back ------------------------------------------------------------------------------------------- */
 
 /* (q - zero) scale */
-static GpudlTensor *dequantize(OnnxNode *node, const Quantized *in, gint64 axis, gint64 block, GError **error)
+GpudlTensor *onnx_quant_dequantize(OnnxNode *node, const OnnxQuantized *in, gint64 axis, gint64 block, GError **error)
 {
     const Shadow *shadow = g_hash_table_lookup(node->import->shadows, in->q);
     const GpudlDType dtype = in->scale->dtype;
@@ -159,7 +154,7 @@ static GpudlTensor *dequantize(OnnxNode *node, const Quantized *in, gint64 axis,
 }
 
 /* saturate(round(x / scale) + zero) as dtype */
-static GpudlTensor *quantize(OnnxNode *node, GpudlTensor *x, const Quantized *out, GpudlDType dtype, gint64 axis,
+static GpudlTensor *quantize(OnnxNode *node, GpudlTensor *x, const OnnxQuantized *out, GpudlDType dtype, gint64 axis,
                              gint64 block, const gchar *output, GError **error)
 {
     const GpudlDType wide = out->scale->dtype;
@@ -185,7 +180,7 @@ static GpudlTensor *quantize(OnnxNode *node, GpudlTensor *x, const Quantized *ou
 }
 
 /* The float value that a quantised tensor of one scale is made of, cut off where the file means an activation. */
-static GpudlTensor *limit(OnnxNode *node, GpudlTensor *x, const Quantized *out, GpudlDType dtype, GError **error)
+static GpudlTensor *limit(OnnxNode *node, GpudlTensor *x, const OnnxQuantized *out, GpudlDType dtype, GError **error)
 {
     gboolean known = FALSE;
     double low, high, scale, zero = 0;
@@ -208,7 +203,7 @@ static void remember(OnnxImport *import, GpudlTensor *q, GpudlTensor *value, Gpu
 }
 
 /* Output 0, quantised, of a float value. */
-static gboolean finish(OnnxNode *node, GpudlTensor *x, const Quantized *out, GError **error)
+gboolean onnx_quant_finish(OnnxNode *node, GpudlTensor *x, const OnnxQuantized *out, GError **error)
 {
     const GpudlDType dtype = out->zero != NULL ? out->zero->dtype : GPUDL_DTYPE_U8;
     const gboolean one = gpudl_shape_elements(&out->scale->shape) == 1;
@@ -225,18 +220,18 @@ static gboolean finish(OnnxNode *node, GpudlTensor *x, const Quantized *out, GEr
 }
 
 /* Operand of three inputs, the last of which may be absent. */
-static Quantized operand(const OnnxNode *node, guint i)
+OnnxQuantized onnx_quant_operand(const OnnxNode *node, guint i)
 {
-    return (Quantized){onnx_input(node, i), onnx_input(node, i + 1), onnx_input(node, i + 2)};
+    return (OnnxQuantized){onnx_input(node, i), onnx_input(node, i + 1), onnx_input(node, i + 2)};
 }
 
-static Quantized result(const OnnxNode *node, guint i)
+OnnxQuantized onnx_quant_result(const OnnxNode *node, guint i)
 {
-    return (Quantized){NULL, onnx_input(node, i), onnx_input(node, i + 1)};
+    return (OnnxQuantized){NULL, onnx_input(node, i), onnx_input(node, i + 1)};
 }
 
 /* Present, and of a float type. */
-static gboolean check_scale(const OnnxNode *node, const GpudlTensor *scale, guint i, GError **error)
+gboolean onnx_quant_check_scale(const OnnxNode *node, const GpudlTensor *scale, guint i, GError **error)
 {
     if (scale == NULL)
         return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "input %u, a scale, is missing", i);
@@ -277,13 +272,13 @@ static GpudlDType output_type(OnnxNode *node, GpudlDType fallback)
 
 gboolean onnx_map_quantize_linear(OnnxNode *node, GError **error)
 {
-    const Quantized out = result(node, 1);
+    const OnnxQuantized out = onnx_quant_result(node, 1);
     const gint64 axis = onnx_attr_int(node, "axis", 1), block = onnx_attr_int(node, "block_size", 0);
     const GpudlDType dtype = output_type(node, out.zero != NULL ? out.zero->dtype : GPUDL_DTYPE_U8);
     GpudlTensor *x = node->inputs[0], *value;
     double low, high;
 
-    if (!check_scale(node, out.scale, 1, error))
+    if (!onnx_quant_check_scale(node, out.scale, 1, error))
         return FALSE;
     if (dtype == GPUDL_DTYPE_NONE || (!integer_range(dtype, &low, &high) && gpudl_dtype_size(dtype) != 1))
         return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "to %s", gpudl_dtype_name(dtype));
@@ -291,7 +286,7 @@ gboolean onnx_map_quantize_linear(OnnxNode *node, GError **error)
     if (gpudl_shape_elements(&out.scale->shape) == 1 && x->dtype == out.scale->dtype &&
         integer_range(dtype, &low, &high) && !onnx_is_computable(node->import, x) &&
         onnx_attr(node, "output_dtype") == NULL)
-        return finish(node, x, &out, error);
+        return onnx_quant_finish(node, x, &out, error);
     value = quantize(node, x, &out, dtype, axis, block, onnx_output_name(node, 0), error);
     node->outputs[0] = value;
     return value != NULL;
@@ -299,19 +294,20 @@ gboolean onnx_map_quantize_linear(OnnxNode *node, GError **error)
 
 gboolean onnx_map_dequantize_linear(OnnxNode *node, GError **error)
 {
-    const Quantized in = operand(node, 0);
+    const OnnxQuantized in = onnx_quant_operand(node, 0);
     GpudlTensor *x;
 
-    if (!check_scale(node, in.scale, 1, error) || (x = dequantize(node, &in, onnx_attr_int(node, "axis", 1),
-                                                                  onnx_attr_int(node, "block_size", 0), error)) == NULL)
+    if (!onnx_quant_check_scale(node, in.scale, 1, error) ||
+        (x = onnx_quant_dequantize(node, &in, onnx_attr_int(node, "axis", 1), onnx_attr_int(node, "block_size", 0),
+                                   error)) == NULL)
         return FALSE;
     node->outputs[0] = emit_cast(node, x, output_type(node, in.scale->dtype), TRUE, onnx_output_name(node, 0), error);
     return node->outputs[0] != NULL;
 }
 
 /* A mapping of a float operator with other inputs than the node's own; the result has no name. */
-static GpudlTensor *map_float(OnnxNode *node, OnnxMapFunc map, GpudlTensor **inputs, guint n_inputs, GpudlOp op,
-                              GError **error)
+GpudlTensor *onnx_quant_map_float(OnnxNode *node, OnnxMapFunc map, GpudlTensor **inputs, guint n_inputs, GpudlOp op,
+                                  GError **error)
 {
     GpudlTensor *output = NULL;
     OnnxOp row = *node->row;
@@ -330,8 +326,8 @@ static GpudlTensor *map_float(OnnxNode *node, OnnxMapFunc map, GpudlTensor **inp
 }
 
 /* A bias in steps of the product of both scales. */
-static GpudlTensor *scale_bias(OnnxNode *node, GpudlTensor *bias, GpudlTensor *x_scale, GpudlTensor *w_scale,
-                               GError **error)
+GpudlTensor *onnx_quant_scale_bias(OnnxNode *node, GpudlTensor *bias, GpudlTensor *x_scale, GpudlTensor *w_scale,
+                                   GError **error)
 {
     GpudlTensor *scale;
 
@@ -345,28 +341,32 @@ static GpudlTensor *scale_bias(OnnxNode *node, GpudlTensor *bias, GpudlTensor *x
 
 gboolean onnx_map_qlinear_conv(OnnxNode *node, GError **error)
 {
-    const Quantized x = operand(node, 0), w = operand(node, 3), y = result(node, 6);
+    const OnnxQuantized x = onnx_quant_operand(node, 0), w = onnx_quant_operand(node, 3),
+                        y = onnx_quant_result(node, 6);
     GpudlTensor *inputs[3] = {NULL}, *bias = onnx_input(node, 8);
 
-    if (!check_scale(node, x.scale, 1, error) || !check_scale(node, w.scale, 4, error) ||
-        !check_scale(node, y.scale, 6, error) || (inputs[0] = dequantize(node, &x, 1, 0, error)) == NULL ||
-        (inputs[1] = dequantize(node, &w, 0, 0, error)) == NULL ||
-        (bias != NULL && (inputs[2] = scale_bias(node, bias, x.scale, w.scale, error)) == NULL))
+    if (!onnx_quant_check_scale(node, x.scale, 1, error) || !onnx_quant_check_scale(node, w.scale, 4, error) ||
+        !onnx_quant_check_scale(node, y.scale, 6, error) ||
+        (inputs[0] = onnx_quant_dequantize(node, &x, 1, 0, error)) == NULL ||
+        (inputs[1] = onnx_quant_dequantize(node, &w, 0, 0, error)) == NULL ||
+        (bias != NULL && (inputs[2] = onnx_quant_scale_bias(node, bias, x.scale, w.scale, error)) == NULL))
         return FALSE;
-    return finish(node, map_float(node, onnx_map_conv, inputs, bias != NULL ? 3 : 2, GPUDL_OP_CONV, error), &y, error);
+    return onnx_quant_finish(
+        node, onnx_quant_map_float(node, onnx_map_conv, inputs, bias != NULL ? 3 : 2, GPUDL_OP_CONV, error), &y, error);
 }
 
 gboolean onnx_map_qlinear_matmul(OnnxNode *node, GError **error)
 {
-    const Quantized a = operand(node, 0), b = operand(node, 3), y = result(node, 6);
+    const OnnxQuantized a = onnx_quant_operand(node, 0), b = onnx_quant_operand(node, 3),
+                        y = onnx_quant_result(node, 6);
     GpudlTensor *left, *right;
 
-    if (!check_scale(node, a.scale, 1, error) || !check_scale(node, b.scale, 4, error) ||
-        !check_scale(node, y.scale, 6, error) ||
-        (left = dequantize(node, &a, a.q->shape.rank > 1 ? -2 : -1, 0, error)) == NULL ||
-        (right = dequantize(node, &b, -1, 0, error)) == NULL)
+    if (!onnx_quant_check_scale(node, a.scale, 1, error) || !onnx_quant_check_scale(node, b.scale, 4, error) ||
+        !onnx_quant_check_scale(node, y.scale, 6, error) ||
+        (left = onnx_quant_dequantize(node, &a, a.q->shape.rank > 1 ? -2 : -1, 0, error)) == NULL ||
+        (right = onnx_quant_dequantize(node, &b, -1, 0, error)) == NULL)
         return FALSE;
-    return finish(node, onnx_binary(node, GPUDL_OP_MATMUL, left, right, NULL, error), &y, error);
+    return onnx_quant_finish(node, onnx_binary(node, GPUDL_OP_MATMUL, left, right, NULL, error), &y, error);
 }
 
 /* An integer operand less its zero point, as float32: sums of products of bytes are whole numbers in it, exact up to
@@ -389,7 +389,7 @@ gboolean onnx_map_conv_integer(OnnxNode *node, GError **error)
 
     if ((inputs[0] = centred(node, node->inputs[0], onnx_input(node, 2), 1, error)) == NULL ||
         (inputs[1] = centred(node, node->inputs[1], onnx_input(node, 3), 0, error)) == NULL ||
-        (y = map_float(node, onnx_map_conv, inputs, 2, GPUDL_OP_CONV, error)) == NULL)
+        (y = onnx_quant_map_float(node, onnx_map_conv, inputs, 2, GPUDL_OP_CONV, error)) == NULL)
         return FALSE;
     node->outputs[0] = emit_cast(node, y, GPUDL_DTYPE_I32, TRUE, onnx_output_name(node, 0), error);
     return node->outputs[0] != NULL;
@@ -413,7 +413,7 @@ gboolean onnx_map_dynamic_quantize(OnnxNode *node, GError **error)
 {
     GpudlTensor *x = node->inputs[0], *none, *steps, *low, *high, *scale, *zero;
     GpudlAttrs all = {.reduce.keepdims = 0};
-    Quantized out;
+    OnnxQuantized out;
 
     if ((none = onnx_constant_scalar(node, x->dtype, 0, error)) == NULL ||
         (steps = onnx_constant_scalar(node, x->dtype, 255, error)) == NULL ||
@@ -429,163 +429,11 @@ gboolean onnx_map_dynamic_quantize(OnnxNode *node, GError **error)
         (zero = onnx_activation(node, GPUDL_ACT_CLIP, 0, 255, zero, NULL, error)) == NULL ||
         (zero = emit_cast(node, zero, GPUDL_DTYPE_U8, TRUE, onnx_output_name(node, 2), error)) == NULL)
         return FALSE;
-    out = (Quantized){NULL, scale, zero};
+    out = (OnnxQuantized){NULL, scale, zero};
     node->outputs[0] = quantize(node, x, &out, GPUDL_DTYPE_U8, 0, 0, onnx_output_name(node, 0), error);
     if (node->n_outputs > 1)
         node->outputs[1] = scale;
     if (node->n_outputs > 2)
         node->outputs[2] = zero;
-    return node->outputs[0] != NULL;
-}
-
-/* ---- ONNX Runtime's own ------------------------------------------------------------------------------------------ */
-
-/* QLinearAdd, QLinearMul */
-gboolean onnx_map_qlinear_binary(OnnxNode *node, GError **error)
-{
-    const Quantized a = operand(node, 0), b = operand(node, 3), y = result(node, 6);
-    GpudlTensor *left, *right;
-
-    if (!check_scale(node, a.scale, 1, error) || !check_scale(node, b.scale, 4, error) ||
-        !check_scale(node, y.scale, 6, error) || (left = dequantize(node, &a, 1, 0, error)) == NULL ||
-        (right = dequantize(node, &b, 1, 0, error)) == NULL)
-        return FALSE;
-    return finish(node, onnx_binary(node, node->row->op, left, right, NULL, error), &y, error);
-}
-
-/* Operators of one input, whose attributes are those of the float operator. */
-static gboolean map_qlinear_unary(OnnxNode *node, OnnxMapFunc map, GpudlOp op, GError **error)
-{
-    const Quantized x = operand(node, 0), y = result(node, 3);
-    GpudlTensor *input;
-
-    if (onnx_attr_int(node, "channels_last", 0) != 0)
-        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "channels_last = 1");
-    if (!check_scale(node, x.scale, 1, error) || !check_scale(node, y.scale, 3, error) ||
-        (input = dequantize(node, &x, 1, 0, error)) == NULL)
-        return FALSE;
-    return finish(node, map_float(node, map, &input, 1, op, error), &y, error);
-}
-
-gboolean onnx_map_qlinear_pool(OnnxNode *node, GError **error)
-{
-    return map_qlinear_unary(node, onnx_map_pool, GPUDL_OP_AVERAGE_POOL, error);
-}
-
-gboolean onnx_map_qlinear_direct(OnnxNode *node, GError **error)
-{
-    return map_qlinear_unary(node, onnx_map_direct, node->row->op, error);
-}
-
-static gboolean map_leaky(OnnxNode *node, GError **error)
-{
-    node->outputs[0] = onnx_activation(node, GPUDL_ACT_LEAKY_RELU, onnx_attr_float(node, "alpha", .01f), 0,
-                                       node->inputs[0], NULL, error);
-    return node->outputs[0] != NULL;
-}
-
-gboolean onnx_map_qlinear_leaky(OnnxNode *node, GError **error)
-{
-    return map_qlinear_unary(node, map_leaky, GPUDL_OP_ACTIVATION, error);
-}
-
-static gboolean map_sigmoid(OnnxNode *node, GError **error)
-{
-    node->outputs[0] = onnx_activation(node, GPUDL_ACT_SIGMOID, 0, 0, node->inputs[0], NULL, error);
-    return node->outputs[0] != NULL;
-}
-
-gboolean onnx_map_qlinear_sigmoid(OnnxNode *node, GError **error)
-{
-    return map_qlinear_unary(node, map_sigmoid, GPUDL_OP_ACTIVATION, error);
-}
-
-/* The opset that the softmax is of stands in an attribute. */
-gboolean onnx_map_qlinear_softmax(OnnxNode *node, GError **error)
-{
-    return map_qlinear_unary(node, onnx_attr_int(node, "opset", 13) < 13 ? onnx_map_softmax_flat : onnx_map_softmax,
-                             GPUDL_OP_SOFTMAX, error);
-}
-
-/* Scale and zero point of the output, then each input with its own. */
-gboolean onnx_map_qlinear_concat(OnnxNode *node, GError **error)
-{
-    const Quantized y = result(node, 0);
-    const guint n = (node->n_inputs - 2) / 3;
-    g_autofree GpudlTensor **inputs = g_new0(GpudlTensor *, n + 1);
-
-    if (n < 1 || node->n_inputs != 2 + 3 * n)
-        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "%u inputs, expected 2 and 3 for each part", node->n_inputs);
-    if (!check_scale(node, y.scale, 0, error))
-        return FALSE;
-    for (guint i = 0; i < n; i++) {
-        const Quantized x = operand(node, 2 + 3 * i);
-
-        if (!check_scale(node, x.scale, 3 + 3 * i, error) || (inputs[i] = dequantize(node, &x, 1, 0, error)) == NULL)
-            return FALSE;
-    }
-    return finish(node, map_float(node, onnx_map_concat, inputs, n, GPUDL_OP_CONCAT, error), &y, error);
-}
-
-/* Without a scale of the output the result is float. */
-gboolean onnx_map_qgemm(OnnxNode *node, GError **error)
-{
-    const Quantized a = operand(node, 0), b = operand(node, 3), y = result(node, 7);
-    const gboolean transposed = onnx_attr_int(node, "transB", 0) != 0;
-    GpudlTensor *inputs[3] = {NULL}, *bias = onnx_input(node, 6), *product;
-
-    if (onnx_attr_float(node, "alpha", 1) != 1)
-        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "alpha is %g, expected 1",
-                         (double)onnx_attr_float(node, "alpha", 1));
-    if (!check_scale(node, a.scale, 1, error) || !check_scale(node, b.scale, 4, error) ||
-        (inputs[0] = dequantize(node, &a, 0, 0, error)) == NULL ||
-        (inputs[1] = dequantize(node, &b, transposed ? 0 : 1, 0, error)) == NULL ||
-        (bias != NULL && (inputs[2] = scale_bias(node, bias, a.scale, b.scale, error)) == NULL) ||
-        (product = map_float(node, onnx_map_gemm, inputs, bias != NULL ? 3 : 2, GPUDL_OP_GEMM, error)) == NULL)
-        return FALSE;
-    if (y.scale != NULL)
-        return finish(node, product, &y, error);
-    node->outputs[0] = onnx_unary(node, GPUDL_OP_IDENTITY, product, onnx_output_name(node, 0), error);
-    return node->outputs[0] != NULL;
-}
-
-/* ---- convolutions with what follows them ------------------------------------------------------------------------- */
-
-/* act(conv(x, w, b) + z) */
-gboolean onnx_map_fused_conv(OnnxNode *node, GError **error)
-{
-    static const struct {
-        const gchar *name;
-        GpudlActKind kind;
-    } acts[] = {{"Relu", GPUDL_ACT_RELU}, {"Sigmoid", GPUDL_ACT_SIGMOID},
-                {"Tanh", GPUDL_ACT_TANH}, {"LeakyRelu", GPUDL_ACT_LEAKY_RELU},
-                {"Clip", GPUDL_ACT_CLIP}, {"HardSigmoid", GPUDL_ACT_HARD_SIGMOID}};
-    const Onnx__AttributeProto *params = onnx_attr(node, "activation_params");
-    g_autofree gchar *name = onnx_attr_string(node, "activation");
-    GpudlTensor *sum = onnx_input(node, 3), *y;
-    guint i = 0;
-
-    y = map_float(node, onnx_map_conv, node->inputs, MIN(node->n_inputs, 3), GPUDL_OP_CONV, error);
-    if (y != NULL && sum != NULL)
-        y = onnx_binary(node, GPUDL_OP_ADD, y, sum, NULL, error);
-    if (y == NULL)
-        return FALSE;
-    if (name == NULL || name[0] == '\0')
-        return onnx_emit_output(node, GPUDL_OP_IDENTITY, NULL, &y, 1, error);
-    while (i < G_N_ELEMENTS(acts) && strcmp(acts[i].name, name) != 0)
-        i++;
-    if (i == G_N_ELEMENTS(acts))
-        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "activation '%s' is not known", name);
-    if (acts[i].kind == GPUDL_ACT_HARD_SIGMOID || acts[i].kind == GPUDL_ACT_CLIP ||
-        acts[i].kind == GPUDL_ACT_LEAKY_RELU) {
-        const guint n = acts[i].kind == GPUDL_ACT_LEAKY_RELU ? 1 : 2;
-
-        if (params == NULL || params->n_floats != n)
-            return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "activation %s needs %u activation_params", name, n);
-        node->outputs[0] = onnx_activation(node, acts[i].kind, params->floats[0], n > 1 ? params->floats[1] : 0, y,
-                                           onnx_output_name(node, 0), error);
-    } else {
-        node->outputs[0] = onnx_activation(node, acts[i].kind, 0, 0, y, onnx_output_name(node, 0), error);
-    }
     return node->outputs[0] != NULL;
 }
