@@ -3,6 +3,8 @@
 
 #include "depthwise_x86.h"
 
+#define MOST (1 << 28)
+
 static int64_t blocks_of(const GpudlDepthwise *d)
 {
     return ((int64_t)d->c + GPUDL_DEPTHWISE_BLOCK - 1) / GPUDL_DEPTHWISE_BLOCK;
@@ -16,6 +18,10 @@ int gpudl_depthwise_supported(const GpudlDepthwise *d)
         return 0;
     if (d->x_pixel < d->c || d->x_row / d->w < d->x_pixel || d->x_frame / d->h < d->x_row || d->y_pixel < d->c ||
         d->y_row / d->q < d->y_pixel || d->y_frame / d->p < d->y_row)
+        return 0;
+    /* positions are counted in int32 */
+    if (d->pad_top < -MOST || d->pad_top > MOST || d->pad_left < -MOST || d->pad_left > MOST || d->w > MOST ||
+        d->p > MOST / 2 || d->q > MOST / 2)
         return 0;
     if ((d->kernel != 3 && d->kernel != 5 && d->kernel != 7) || (d->stride != 1 && d->stride != 2))
         return 0;

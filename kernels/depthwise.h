@@ -56,7 +56,8 @@ typedef struct {
 /** Those of an instruction set; NULL where the processor or the build has it not. GENERIC is always there. */
 const GpudlDepthwiseKernels *gpudl_depthwise_kernels(GpudlSimd simd);
 
-/** Nonzero if all of d is as the comments there say, which every run() relies on. */
+/** Nonzero if all of d is as the comments there say, pads and columns are 2^28 at most, rows and columns of y half of
+ * that: every run() relies on it. */
 int gpudl_depthwise_supported(const GpudlDepthwise *d);
 
 #ifdef __cplusplus

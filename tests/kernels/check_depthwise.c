@@ -193,6 +193,25 @@ static void test_refusals(void)
     REFUSED(p, 0);
     REFUSED(act.kind, GPUDL_ACT_TANH);
     REFUSED(act.kind, GPUDL_ACT_LEAKY_RELU);
+    /* what positions can't be counted in */
+    REFUSED(pad_top, INT32_MIN);
+    REFUSED(pad_left, INT32_MIN);
+    REFUSED(pad_top, INT32_MAX);
+    REFUSED(pad_left, INT32_MAX);
+    d = good;
+    d.p = INT32_MAX;
+    d.y_frame = d.p * d.y_row;
+    g_assert_false(gpudl_depthwise_supported(&d));
+    d = good;
+    d.q = INT32_MAX;
+    d.y_row = d.q * d.y_pixel;
+    d.y_frame = d.p * d.y_row;
+    g_assert_false(gpudl_depthwise_supported(&d));
+    d = good;
+    d.w = INT32_MAX;
+    d.x_row = d.w * d.x_pixel;
+    d.x_frame = d.h * d.x_row;
+    g_assert_false(gpudl_depthwise_supported(&d));
 }
 
 int main(int argc, char **argv)
