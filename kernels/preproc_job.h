@@ -153,6 +153,17 @@ GPUDL_BOTH_SIDES float gpudl_job_middle(const GpudlPreprocTaps *taps, int32_t s)
     return (float)(s - taps->whole) + 0.5f;
 }
 
+/** a * b + c rounded once, as a device's compiler makes it of the plain expression. A cubic's terms cancel near its
+ * end: with a rounding more for each product the bound would not hold. */
+GPUDL_BOTH_SIDES float gpudl_job_fma(float a, float b, float c)
+{
+#ifdef __CUDA_ARCH__
+    return a * b + c;
+#else
+    return fmaf(a, b, c);
+#endif
+}
+
 /** Weight of the sample whose middle that is, not normalised: at most 1. */
 GPUDL_BOTH_SIDES float gpudl_job_weight_at(const GpudlPreprocJobAxis *axis, const GpudlPreprocTaps *taps, int method,
                                            float middle)
@@ -163,8 +174,8 @@ GPUDL_BOTH_SIDES float gpudl_job_weight_at(const GpudlPreprocJobAxis *axis, cons
         return t < 1.f ? 1.f - t : 0.f;
     if (method == GPUDL_SCALE_BICUBIC) {
         if (t < 1.f)
-            return (1.5f * t - 2.5f) * t * t + 1.f;
-        return t < 2.f ? ((-0.5f * t + 2.5f) * t - 4.f) * t + 2.f : 0.f;
+            return gpudl_job_fma(gpudl_job_fma(1.5f, t, -2.5f) * t, t, 1.f);
+        return t < 2.f ? gpudl_job_fma(gpudl_job_fma(gpudl_job_fma(-0.5f, t, 2.5f), t, -4.f), t, 2.f) : 0.f;
     }
     return 1.f;
 }

@@ -271,6 +271,15 @@ static void test_words(void)
 }
 
 /* Frames whose windows are taken in pieces: wide ones, tall ones, both; inputs of several tiles; many rows at once. */
+/* Another size; a crop that no longer lies in it goes. */
+static void resize_frame(GpudlFrame *f, int32_t width, int32_t height)
+{
+    f->width = width;
+    f->height = height;
+    if (f->crop_x + f->crop_width > width || f->crop_y + f->crop_height > height)
+        f->crop_x = f->crop_y = f->crop_width = f->crop_height = 0;
+}
+
 static void test_large(void)
 {
     Batch batch;
@@ -280,10 +289,10 @@ static void test_large(void)
         batch.count = 1;
         if (number % 4 == 0) {
             fill_batch(&batch, 9000, 40);
-            batch.slots[0].frame.width = (int32_t)device_int(3000, 9000);
+            resize_frame(&batch.slots[0].frame, (int32_t)device_int(3000, 9000), batch.slots[0].frame.height);
         } else if (number % 4 == 1) {
             fill_batch(&batch, 20, 4000);
-            batch.slots[0].frame.height = (int32_t)device_int(1000, 4000);
+            resize_frame(&batch.slots[0].frame, batch.slots[0].frame.width, (int32_t)device_int(1000, 4000));
         } else if (number % 4 == 2) {
             batch.width = batch.height = 1;
             fill_batch(&batch, 20, 20);
