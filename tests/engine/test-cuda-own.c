@@ -97,7 +97,7 @@ int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const Gpu
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan)
 {
     (void)trial;
-    return plan->form == CUDA_CONV_OWN ? 9000 : plan->gemm.tile == fastest_tile ? 1000 : 5000;
+    return plan->form == CUDA_CONV_OWN ? 9000 : plan->gemm.tile == fastest_tile ? 1000 : 1600;
 }
 
 /* ---- convolutions ------------------------------------------------------------------------------------------------ */
@@ -304,6 +304,15 @@ static void test_fastest(Fixture *f, gconstpointer data)
     check_product(f->deep, fastest_tile);
     check_own(f->narrow);
     g_assert_cmpfloat(f->dense->ns, ==, 1000);
+    g_assert_cmpint(f->dense->n_others, >, 0); /* for the network's graph, each with what it runs by */
+    for (gint i = 0; i < f->dense->n_others; i++) {
+        const CudaConvPlan *other = &f->dense->others[i];
+        g_autofree gchar *name =
+            g_strdup_printf("own product, tile %d, split %d", other->gemm.tile, other->gemm.splits);
+
+        g_assert_cmpstr(other->name, ==, name);
+        g_assert_cmpint(other->gemm.tile, !=, fastest_tile);
+    }
     g_assert_cmpfloat(f->narrow->ns, ==, 9000);
     deep = f->deep->gemm;
     begin_again(f);
