@@ -7,6 +7,7 @@
 #include "engine/limits.h"
 #include "engine/modelfile/wire.h"
 #include "graphdef-internal.h"
+#include "models/gpudl-import.h"
 
 typedef struct {
     GpudlTensor *outputs[GPUDL_MAX_OUTPUTS];
@@ -20,7 +21,7 @@ typedef struct {
     GHashTable *index; /* gchar* -> 1 + place of the node */
     State *states;
     guint n_placeholders;
-    gboolean size_chosen;
+    gboolean size_chosen, bytes; /* bytes: the input is uint8 */
 } GraphdefImport;
 
 /* ---- what it is -------------------------------------------------------------------------------------------------- */
@@ -102,8 +103,8 @@ static gboolean import_placeholder(GraphdefImport *import, const Tensorflow__Nod
         shape.dims[i] = attr->shape->dim[i]->has_size ? attr->shape->dim[i]->size : 0;
     state->outputs[0] =
         tf_input(&import->build, proto->name, dtype == GPUDL_DTYPE_U8 && picture ? GPUDL_DTYPE_F32 : dtype, &shape,
-                 picture, options != NULL ? options->input_height : 0, options != NULL ? options->input_width : 0,
-                 &import->size_chosen, error);
+                 options, &import->size_chosen, error);
+    import->bytes = dtype == GPUDL_DTYPE_U8;
     return state->outputs[0] != NULL;
 }
 
@@ -278,6 +279,11 @@ static void fill_info(const GraphdefImport *import, GpudlOnnxInfo *info)
     info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     info->files = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxFile));
     info->reads = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxRead));
+    if (import->bytes) {
+        info->preproc.pixel_scale = 1;
+        info->preproc_set = GPUDL_SET_PIXEL_SCALE;
+        info->preproc_from = "the input's type";
+    }
 }
 
 GpudlGraph *gpudl_graphdef_import(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error)

@@ -6,6 +6,7 @@
 #ifndef GPUDL_MODELS_TF_LAYERS_H
 #define GPUDL_MODELS_TF_LAYERS_H
 
+#include "models/onnx/onnx.h"
 #include "models/tf/tf-build.h"
 
 G_BEGIN_DECLS
@@ -69,10 +70,11 @@ GpudlTensor *tf_shape(TfBuild *build, const GpudlTensor *x, GpudlDType dtype, GE
 /** 1 / sqrt(x) */
 GpudlTensor *tf_rsqrt(TfBuild *build, GpudlTensor *x, GError **error);
 
-/** The network's input: in the graph N x channels x height x width, as the file has it what is returned. picture FALSE:
- * both as the file has it. A shape of rank 2 becomes a picture of the height and width that are given. */
-GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *shape, gboolean picture,
-                      gint height, gint width, gboolean *size_chosen, GError **error);
+/** The network's input: in the graph N x channels x height x width, as the file has it what is returned. options NULL
+ * or without picture: both as the file has it. A shape of rank 2 becomes a picture of the height and width that are
+ * given. */
+GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *shape,
+                      const GpudlOnnxOptions *options, gboolean *size_chosen, GError **error);
 
 G_END_DECLS
 #endif

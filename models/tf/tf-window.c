@@ -184,6 +184,7 @@ static gboolean apply_size(TfBuild *build, const gchar *name, gint64 *extent, gi
 static GpudlTensor *flat_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *flat, gint height,
                                gint width, gboolean *size_chosen, GError **error)
 {
+    static const GpudlOnnxOptions fixed = {.picture = TRUE};
     const gint64 values = flat->dims[1], area = (gint64)height * width;
     const gint64 rows[2] = {-1, values};
     GpudlShape shape = {.rank = 4, .dims = {flat->dims[0], height, width, area > 0 ? values / area : 0}};
@@ -198,13 +199,22 @@ static GpudlTensor *flat_input(TfBuild *build, const gchar *name, GpudlDType dty
         return NULL;
     }
     *size_chosen = TRUE;
-    x = tf_input(build, name, dtype, &shape, TRUE, 0, 0, size_chosen, error);
+    x = tf_input(build, name, dtype, &shape, &fixed, size_chosen, error);
     return x != NULL ? tf_reshape(build, x, rows, 2, error) : NULL;
 }
 
-GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *said, gboolean picture,
-                      gint height, gint width, gboolean *size_chosen, GError **error)
+/* An extent of the picture that is asked for; 0: none. free: the file leaves it open. */
+static gint wanted_extent(const GpudlOnnxOptions *options, gint i, gboolean free)
 {
+    const gint given = i == 0 ? options->input_height : options->input_width;
+
+    return given != 0 || !free ? given : i == 0 ? options->default_height : options->default_width;
+}
+
+GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *said,
+                      const GpudlOnnxOptions *options, gboolean *size_chosen, GError **error)
+{
+    const gboolean picture = options != NULL && options->picture;
     const gboolean last = said->rank == 4 && !is_channels(said->dims[1]) && is_channels(said->dims[3]);
     GpudlShape shape = *said;
     GpudlTensor *input;
@@ -212,7 +222,8 @@ GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const
     if (shape.rank > 0 && shape.dims[0] <= 0)
         shape.dims[0] = 1;
     if (picture && shape.rank == 2)
-        return flat_input(build, name, dtype, &shape, height, width, size_chosen, error);
+        return flat_input(build, name, dtype, &shape, wanted_extent(options, 0, TRUE), wanted_extent(options, 1, TRUE),
+                          size_chosen, error);
     if (picture && shape.rank != 4) {
         tf_fail(build, GPUDL_ERROR_UNSUPPORTED, error,
                 "input '%s' has %d dimension%s, expected N x H x W x C: pictures", name, shape.rank,
@@ -225,8 +236,9 @@ GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const
         return NULL;
     }
     for (gint i = 0; i < 2 && picture; i++)
-        if (!apply_size(build, name, &shape.dims[(last ? 1 : 2) + i], i == 0 ? height : width,
-                        i == 0 ? "height" : "width", size_chosen, error))
+        if (!apply_size(build, name, &shape.dims[(last ? 1 : 2) + i],
+                        wanted_extent(options, i, shape.dims[(last ? 1 : 2) + i] <= 0), i == 0 ? "height" : "width",
+                        size_chosen, error))
             return NULL;
     for (gint i = 0; i < shape.rank; i++)
         if (shape.dims[i] <= 0 || shape.dims[i] > GPUDL_LIMIT_TENSOR_BYTES) {

@@ -212,8 +212,7 @@ static gboolean import_input(TfliteImport *import, gint32 index, GError **error)
         return tf_fail(&import->build, GPUDL_ERROR_FORMAT, error, "it is an input twice");
     import->values[index] =
         tf_input(&import->build, tensor->name, is_quantised(tensor) || bytes ? GPUDL_DTYPE_F32 : tensor->dtype, &shape,
-                 picture, options != NULL ? options->input_height : 0, options != NULL ? options->input_width : 0,
-                 &import->size_chosen, error);
+                 options, &import->size_chosen, error);
     return import->values[index] != NULL;
 }
 
