@@ -91,7 +91,7 @@ find_model() { # sets $model from the option, $GPUDL_MODEL or the demo's; what i
         fail "no model: name one with --model or in GPUDL_MODEL; 'make demo' in the source makes build/demo/efficientnet-lite0.bin there"
     fi
     [ -e "$model" ] || fail "$model: no such model; name one with --model or in GPUDL_MODEL, or run 'make demo' once"
-    [ -f "$model" ] || fail "$model: is no file; expected a model, a net.bin or an .onnx"
+    [ -f "$model" ] || fail "$model: is no file; expected a model, a net.bin or a file of ONNX, TensorFlow or Caffe"
 }
 
 to_uri() { # to_uri FILE-OR-URI
@@ -166,7 +166,7 @@ common_option() {
 }
 
 common_usage() { # common_usage [BACKEND]: the only one that can be asked for
-    echo "  --model FILE      the network: a net.bin or an .onnx (default: \$GPUDL_MODEL, else the demo's)"
+    echo "  --model FILE      the network: a net.bin or a file of ONNX, TensorFlow or Caffe (default: \$GPUDL_MODEL, else the demo's)"
     echo "  --backend NAME    ${1:-auto, cuda, cpu or ref (default auto)}"
     echo "  -h, --help        this"
     echo "The built tree is used when there is one (\$GPUDL_BUILD, else ../build), else what is installed."

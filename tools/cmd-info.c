@@ -337,9 +337,10 @@ int cmd_info(int argc, char **argv)
     };
 
     status = parse_options(argv, entries, "MODEL",
-                           "Shows what is inside a net.bin or an .onnx: input, pre-processing, outputs, labels,\n"
-                           "parameters, multiply-accumulates, memory, where it comes from; and what a session with\n"
-                           "the defaults takes of an NVIDIA device where there is one, else of memory on the CPU.");
+                           "Shows what is inside a net.bin or a file of ONNX, TensorFlow or Caffe: input,\n"
+                           "pre-processing, outputs, labels, parameters, multiply-accumulates, memory, where it comes\n"
+                           "from; and what a session with the defaults takes of an NVIDIA device where there is one,\n"
+                           "else of memory on the CPU.");
     if (status >= 0)
         return status;
     if (arguments == NULL)

@@ -109,6 +109,8 @@ static void test_unreadable(Fixture *self, gconstpointer data)
 
     expect(path_for(self, "none.onnx"), NULL, GPUDL_ERROR_NOT_FOUND, "No such file");
     expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, "is a directory");
+    write_bytes(self, "saved_model.pb", "\x08\x01\x12\x08\x0a\x06\x0a\x04test", 12);
+    expect(self->directory, NULL, GPUDL_ERROR_FORMAT, "tf2onnx.convert --saved-model");
     expect(write_bytes(self, "empty.onnx", "", 0), NULL, GPUDL_ERROR_FORMAT, "empty");
     g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
     expect(fifo, NULL, GPUDL_ERROR_OPEN_READ, "not a regular file");
