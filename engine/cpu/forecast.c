@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "forecast.h"
 
+#include <stdlib.h>
+
 #include "compile.h"
 
-/* A program that is compiled dry, with a table of constants of its own. The count of compilations goes on, as if this
- * one were not the first. */
+/* A program that is compiled dry, with a table of constants of its own, in the forms that are chosen or that the tuning
+ * cache knows. */
 GpudlStatus cpu_foresee(const CpuShared *shared, const GpudlPlan *plan, CpuNeeds *needs, GpudlFault *fault)
 {
     CpuShared dry = *shared;
@@ -12,13 +14,17 @@ GpudlStatus cpu_foresee(const CpuShared *shared, const GpudlPlan *plan, CpuNeeds
     CpuProgram *program;
 
     dry.packed = (CpuPackedTable){0};
-    dry.compilations = 1;
+    dry.compilations = shared->forms != NULL; /* forms are chosen in the first */
+    if (dry.autotune != GPUDL_AUTOTUNE_OFF)
+        dry.autotune = GPUDL_AUTOTUNE_KNOWN;
     dry.dry = 1;
     program = cpu_program_new(&dry, plan, 0, &status, fault);
     if (program != NULL)
         *needs = (CpuNeeds){program->weight_bytes, program->work_bytes};
     cpu_program_free(program);
     cpu_packed_clear(&dry.packed);
+    if (dry.forms != shared->forms)
+        free(dry.forms);
     return status;
 }
 

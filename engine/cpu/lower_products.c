@@ -160,8 +160,8 @@ static int32_t depthwise_weights(CpuCompiler *c, const GpudlPlanNode *node, cons
 
     if (value >= 0)
         return value;
-    packed = cpu_aligned_bytes(bytes);
-    if (packed != NULL)
+    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
+    if (packed != NULL && !c->shared->dry)
         gpudl_depthwise_pack(d, cpu_tensor(c, node->inputs[1])->data,
                              node->n_inputs > 2 && node->inputs[2] >= 0 ? cpu_tensor(c, node->inputs[2])->data : NULL,
                              packed);

@@ -370,8 +370,8 @@ static GpudlStatus foresee_choices(Engine *engine, GpudlOpenForecast *forecast, 
 {
     const GpudlHost *host = engine->shared.host;
     const GpudlPlan *plan = host->plan(host->host, 1, fault);
-    GpudlStatus status = plan != NULL ? cpu_program_foresee(&engine->shared, plan, forecast, fault)
-                                      : GPUDL_STATUS_UNSUPPORTED;
+    GpudlStatus status =
+        plan != NULL ? cpu_program_foresee(&engine->shared, plan, forecast, fault) : GPUDL_STATUS_UNSUPPORTED;
 
     if (forecast->n_choices > 0)
         gpudl_cache_can_write(&engine->shared.cache, forecast->not_kept, sizeof forecast->not_kept);
