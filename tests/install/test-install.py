@@ -200,7 +200,7 @@ def completion_knows_commands_options_values_and_files(place):
 
     for words, wanted in [
         (["gpudl", "pro"], ["profile"]), (["gpudl", "help", "do"], ["doctor"]), (["gpudl", "--v"], ["--version"]),
-        (["gpudl", "convert", "--lab"], ["--labels="]), (["gpudl", "info", "--"], ["--help", "--json", "--layers"]),
+        (["gpudl", "convert", "--lab"], ["--labels="]), (["gpudl", "info", "--"], ["--help", "--input-size=", "--json", "--layers"]),
         (["gpudl", "run", "--backend", "=", "c"], ["cpu", "cuda"]), (["gpudl", "run", "--backend", "=", ], ["auto", "cpu", "cuda", "ref"]),
         (["gpudl", "run", "--backend=c"], ["cpu", "cuda"]), (["gpudl", "convert", "--backend", "r"], ["ref"]),
         (["gpudl", "convert", "--resize-mode", "=", "c"], ["center-crop"]), (["gpudl", "profile", "--sort", "=", ""], ["run", "time"]),

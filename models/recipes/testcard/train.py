@@ -16,6 +16,7 @@ import random
 import subprocess
 
 import numpy as np
+import onnx
 import torch
 from PIL import Image
 from torch import nn
@@ -144,6 +145,9 @@ def main():
     torch.onnx.export(nn.Sequential(net, nn.Softmax(1)).eval(), torch.zeros(1, 3, SIDE, SIDE), HERE / "testcard.onnx",
                       input_names=["image"], output_names=["probabilities"], opset_version=13,
                       dynamic_axes={"image": {0: "N"}, "probabilities": {0: "N"}})
+    model = onnx.load(HERE / "testcard.onnx")
+    onnx.helper.set_model_props(model, {"gpudl.channel_order": "rgb", "gpudl.resize_mode": "stretch", "gpudl.scale": "255"})
+    onnx.save(model, HERE / "testcard.onnx")
 
 
 if __name__ == "__main__":
