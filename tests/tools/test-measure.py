@@ -293,10 +293,13 @@ def ctrl_c_ends_a_profile(dir):
 
 @test
 def ctrl_c_ends_a_bench_and_shows_what_was_measured(dir):
-    code, stdout, stderr = interrupt(["bench", "--json", "--backend=ref,cpu", "--seconds=0.2", "--warmup=0",
-                                      "--threads=1,1,1,1,1,1,1,1,1,1", dir / "net.bin"])
+    for after in 0.5, 1, 2, 4:  # a loaded machine has measured nothing at first
+        code, stdout, stderr = interrupt(["bench", "--json", "--backend=ref,cpu", "--seconds=0.2", "--warmup=0",
+                                          "--threads=" + ",".join(["1"] * 20), dir / "net.bin"], after)
+        if stdout:
+            break
     told = json.loads(stdout)["results"]
-    check(1 <= len(told) < 20 and all(r["measured"] for r in told), stdout)
+    check(1 <= len(told) < 40 and all(r["measured"] for r in told), stdout)
     check((code, stderr) == (130, "gpudl: bench: interrupted: this is not all that was asked for\n"), f"{code} {stderr}")
     code, stdout, stderr = interrupt(["bench", "--backend=cpu", "--seconds=60", dir / "net.bin"])
     check((code, stdout, stderr) == (130, "", "gpudl: bench: interrupted\n"), f"{code} {stdout} {stderr}")
