@@ -1016,7 +1016,9 @@ static void random_net(GRand *rand, Net *net)
 
 static void test_random_nets(void)
 {
-    for (int i = 0; i < 100; i++) {
+    const int n = g_getenv("GPUDL_TEST_VALGRIND") != NULL ? 15 : 100;
+
+    for (int i = 0; i < n; i++) {
         guint32 seed = (guint32)g_test_rand_int();
         GRand *rand = g_rand_new_with_seed(seed);
         gboolean good;
