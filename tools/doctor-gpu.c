@@ -258,7 +258,7 @@ static gboolean report_wish(void)
 
     if (without)
         doctor_optional(FALSE, "GPUDL_CUDA_LIBS",
-                        "is 0: networks run on own kernels, without cuDNN and cuBLASLt, many times slower");
+                        "is 0: networks run on own kernels, without cuDNN and cuBLASLt, slower");
     else if (wish != NULL && wish[0] != '\0' && strcmp(wish, "1") != 0) {
         g_autofree gchar *found = text_printable(wish);
 

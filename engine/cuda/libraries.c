@@ -14,7 +14,7 @@
 /* Oldest that has all that is called here. */
 #define CUDNN_LEAST 90000
 
-#define WITHOUT "GPUDL_CUDA_LIBS=0 runs without it, many times slower"
+#define WITHOUT "GPUDL_CUDA_LIBS=0 runs without it, slower"
 
 #define DRIVER(symbol, member)                                                                                         \
     {                                                                                                                  \
