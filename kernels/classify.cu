@@ -226,6 +226,8 @@ __global__ void __launch_bounds__(THREADS)
     classify(GpudlClassifyKind kind, const T *__restrict__ logits, int64_t pitch, int classes,
              float *__restrict__ scores, GpudlClassifyPair *__restrict__ best)
 {
+    gpudl_begin();
+
     __shared__ float sums[32];
     __shared__ unsigned maxima[32];
     __shared__ Best groups[GROUPS], winners[2 * THREADS / 32], candidates[MOST_CANDIDATES];

@@ -29,6 +29,8 @@ __device__ __forceinline__ float to_float(float v)
 /* A warp for KERNELS neighbouring channels of one pixel: each lane sums up its part of the input's channels. */
 template <class T, int KERNELS> __global__ void __launch_bounds__(256) conv(const __grid_constant__ Problem<T> p)
 {
+    gpudl_begin();
+
     const int lane = threadIdx.x % 32, k_blocks = (p.kernels + KERNELS - 1) / KERNELS;
     const int64_t groups = p.ys.c / p.kernels, all = (int64_t)p.ys.n * p.ys.h * p.ys.w * groups * k_blocks;
     const int64_t taps = (int64_t)p.kernel[0] * p.kernel[1];

@@ -23,6 +23,8 @@ template <class MATH, int V, int BM, int BN, int WM, int WN, int STAGES>
 __global__ void __launch_bounds__(Sums<MATH, BM, BN, WM, WN>::THREADS)
     multiply(const __grid_constant__ Problem<typename MATH::Element> p)
 {
+    gpudl_begin();
+
     typedef typename MATH::Element T;
     typedef Sums<MATH, BM, BN, WM, WN> Own;
     constexpr int STAGE = (BM + BN) * LINE, DEPTH = LINE / (int)sizeof(T);
@@ -78,6 +80,8 @@ __global__ void __launch_bounds__(Sums<MATH, BM, BN, WM, WN>::THREADS)
 /* What several blocks have summed. */
 template <class T> __global__ void __launch_bounds__(256) add_splits(const __grid_constant__ Problem<T> p)
 {
+    gpudl_begin();
+
     const int vectors = (p.channels + 7) / 8;
     const int64_t all = (int64_t)p.groups * p.pixels * vectors, part = (int64_t)p.groups * p.pixels * p.channels;
 

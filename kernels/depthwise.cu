@@ -85,6 +85,8 @@ __device__ __noinline__ void single_again(const Problem &p, int n, int row, int 
 /* Vectors of channels, then columns, lie along x; rows along y, pictures along z. */
 template <int V> __global__ void __launch_bounds__(256) any_window(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     const int vectors = p.xs.c / V;
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int c = (int)(i % vectors) * V, col = (int)(i / vectors);
@@ -280,6 +282,8 @@ template <int K> struct Place {
 template <int K, int STRIDE, int PAIRS, bool CLAMP, int BLOCKS>
 __global__ void __launch_bounds__(THREADS, BLOCKS) square(const __grid_constant__ Problem p, unsigned strips)
 {
+    gpudl_begin();
+
     constexpr int ROWS = 2 * PAIRS, IN_H = (ROWS - 1) * STRIDE + K;
     const Place<K> place(p, strips, ROWS);
     Row<K> in[IN_H];
@@ -313,6 +317,8 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) square(const __grid_constant_
 template <int K, int STRIDE, bool CLAMP, int BLOCKS>
 __global__ void __launch_bounds__(THREADS, BLOCKS) large_square(const __grid_constant__ Problem p, unsigned strips)
 {
+    gpudl_begin();
+
     const Place<K> place(p, strips, 2);
     Row<K> in[STRIDE + 2];
     Taps<K> taps;

@@ -6,14 +6,87 @@
 #ifndef GPUDL_KERNELS_DEVICE_CUH
 #define GPUDL_KERNELS_DEVICE_CUH
 
+#include <atomic>
+
 #include <cuda_runtime.h>
+
+/* ---- launches ------------------------------------------------------------------------------------------------------
+ * Kernels overlap the end of what was queued before them (programmatic dependent launch): their blocks come to the
+ * processors while the last blocks before them still run, which takes a third of the time between two kernels. So each
+ * begins with gpudl_begin(), or with gpudl_wait_for_previous() and gpudl_let_next_come() where it has something to do
+ * before that needs nothing of what was queued before: neither reads what that writes nor writes what that reads. */
+
+/** Until all that was queued before is done, and what it wrote can be seen. */
+__device__ __forceinline__ void gpudl_wait_for_previous()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/** What is queued next may come to the processors as soon as all blocks are here or have ended. */
+__device__ __forceinline__ void gpudl_let_next_come()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+__device__ __forceinline__ void gpudl_begin()
+{
+    gpudl_wait_for_previous();
+    gpudl_let_next_come();
+}
+
+/** TRUE if the code of kernels that the current device runs has these instructions, which may be asked of any kernel:
+ * all are compiled for the same architectures. Without them, a kernel that overlaps would not wait. */
+static inline bool gpudl_kernels_wait(const void *kernel)
+{
+    static std::atomic<signed char> known[64]; /* by device; 0: nobody has asked */
+    cudaFuncAttributes attributes;
+    int device = 0;
+    signed char waits;
+
+    if (cudaGetDevice(&device) != cudaSuccess || device >= (int)(sizeof(known) / sizeof(*known)))
+        return false;
+    waits = known[device].load(std::memory_order_relaxed);
+    if (waits == 0) {
+        if (cudaFuncGetAttributes(&attributes, kernel) != cudaSuccess)
+            return false;
+        waits = attributes.ptxVersion >= 90 ? 1 : -1;
+        known[device].store(waits, std::memory_order_relaxed);
+    }
+    return waits > 0;
+}
 
 /** Queues a kernel; cudaGetLastError() tells whether it could be. shared: bytes of dynamic shared memory. */
 template <class... Parameters, class... Arguments>
 static inline void gpudl_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
                                 cudaStream_t stream, const Arguments &...arguments)
 {
-    kernel<<<grid, block, shared, stream>>>(arguments...);
+    cudaLaunchAttribute overlap = {};
+    cudaLaunchConfig_t config = {};
+
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = stream;
+    config.attrs = &overlap;
+    config.numAttrs = gpudl_kernels_wait(reinterpret_cast<const void *>(kernel)) ? 1 : 0;
+    if (shared > 48 << 10 &&
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared) != cudaSuccess)
+        return;
+    cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+/** The block's dynamic shared memory, at a multiple of 128 bytes. */
+__device__ __forceinline__ void *gpudl_shared()
+{
+    extern __shared__ __align__(128) unsigned char gpudl_shared_memory[];
+
+    return gpudl_shared_memory;
 }
 
 /** sum + w[0] * b[0] + w[1] * b[1]: w two signed halves of a word, b the word's lower two unsigned bytes. */

@@ -178,6 +178,8 @@ template <Form FORM, int V> __device__ __forceinline__ void compute(const Proble
 
 template <Form FORM, int V> __global__ void __launch_bounds__(256) elementwise(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     constexpr int N = FORM == UNARY ? 2 : FORM == BINARY ? 3 : 5;
     const uint32_t step = gridDim.x * blockDim.x;
 

@@ -26,6 +26,8 @@ __device__ __forceinline__ float to_float(float x)
 /* A thread has V neighbouring channels of a pixel: it reads each value that they need once. */
 template <typename Values> __global__ void __launch_bounds__(256) lrn(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     typedef typename Values::Element T;
     constexpr int V = Values::N;
     const int64_t step = (int64_t)gridDim.x * blockDim.x;

@@ -51,6 +51,8 @@ __device__ __forceinline__ void load_tile(float (*tile)[TILE + 1], const Operand
 
 __global__ void __launch_bounds__(256) multiply(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     __shared__ float a[DEPTH][TILE + 1], b[DEPTH][TILE + 1];
     const int column = (int)threadIdx.x % SIDE, row = (int)threadIdx.x / SIDE;
     const uint32_t across = (uint32_t)((p.n + TILE - 1) / TILE), down = (uint32_t)((p.m + TILE - 1) / TILE);
@@ -104,6 +106,8 @@ __global__ void __launch_bounds__(256) multiply(const __grid_constant__ Problem 
 /* A thread for each result; tiles are results here. */
 __global__ void __launch_bounds__(256) multiply_integers(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x, results = (uint32_t)p.m * (uint32_t)p.n;
 
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < p.tiles; i += step) {

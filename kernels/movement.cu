@@ -63,6 +63,8 @@ struct Copy {
 
 template <typename T> __global__ void __launch_bounds__(256) copy(const __grid_constant__ Copy p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
 
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < p.places.elements; i += step) {
@@ -109,6 +111,8 @@ __device__ __forceinline__ int64_t pad_source(GpudlPadding padding, int64_t i, i
 
 template <typename T> __global__ void __launch_bounds__(256) pad(const __grid_constant__ Pad p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
 
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < p.places.elements; i += step) {
@@ -207,6 +211,8 @@ template <> __device__ __forceinline__ uint4 all_bits<uint4>()
 
 template <typename T> __global__ void __launch_bounds__(256) gather(const __grid_constant__ Gather p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
 
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < p.places.elements; i += step) {

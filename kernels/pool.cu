@@ -173,6 +173,8 @@ __device__ __forceinline__ void small_window(const Problem &p, int n, int row, i
 template <GpudlPoolKind KIND, class VECTOR, int K, int STRIDE, int COLUMNS>
 __global__ void __launch_bounds__(256) pool(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     constexpr int V = VECTOR::N;
     const int vectors = p.xs.c / V;
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -259,6 +261,8 @@ __global__ void __launch_bounds__(MOST_THREADS)
     global_pool(const typename VECTOR::Element *__restrict__ x, const GpudlNhwc xs,
                 typename VECTOR::Element *__restrict__ y, int64_t y_pitch)
 {
+    gpudl_begin();
+
     constexpr int V = VECTOR::N;
     __shared__ float parts[MOST_THREADS / 32][LANES * V];
     const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES, groups = blockDim.x / LANES;

@@ -497,6 +497,8 @@ template <int ROWS, int THREADS, int BLOCKS>
 __global__ void __launch_bounds__(THREADS, BLOCKS)
     preproc(const GpudlPreprocJob *__restrict__ jobs, const Output out, int tile_columns)
 {
+    gpudl_begin();
+
     __shared__ Shared<ROWS, THREADS> s;
     const int x0 = blockIdx.x * tile_columns, x1 = min(x0 + tile_columns, out.width), x = x0 + threadIdx.x;
     const int y0 = blockIdx.y * ROWS, n = blockIdx.z;

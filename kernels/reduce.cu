@@ -50,6 +50,8 @@ __device__ __forceinline__ int64_t place(uint32_t i, const uint32_t *dims, const
 template <GpudlReduceKind KIND, int LANES>
 __global__ void __launch_bounds__(256) reduce(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     const uint32_t lane = threadIdx.x % LANES, step = gridDim.x * blockDim.x / LANES;
 
     for (uint32_t i = (blockIdx.x * blockDim.x + threadIdx.x) / LANES; i < p.outputs; i += step) {

@@ -20,6 +20,8 @@ __device__ __forceinline__ float larger(float a, float b)
 /* LANES threads for each group: 32 where its elements lie next to one another, 1 where groups do. */
 template <int LANES> __global__ void __launch_bounds__(256) softmax(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     const uint32_t lane = threadIdx.x % LANES, step = gridDim.x * blockDim.x / LANES;
 
     for (uint32_t i = (blockIdx.x * blockDim.x + threadIdx.x) / LANES; i < p.groups.elements; i += step) {

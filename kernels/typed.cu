@@ -135,6 +135,8 @@ __device__ void put_rounded(const Operand &o, int64_t at, int64_t x, bool is_uns
 
 __global__ void __launch_bounds__(256) unary(const __grid_constant__ Problem<2> p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
     const bool is_unsigned = p.operands[1].dtype == GPUDL_DTYPE_U64;
 
@@ -157,6 +159,8 @@ enum Class { INTEGERS, FLOATS, DOUBLE };
 
 template <Class CLASS> __global__ void __launch_bounds__(256) binary(const __grid_constant__ Problem<3> p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
     /* of a power, the exponent's sign alone matters */
     const bool is_unsigned = p.operands[p.op == GPUDL_BINARY_POW ? 2 : 1].dtype == GPUDL_DTYPE_U64;
@@ -201,6 +205,8 @@ template <Class CLASS> __global__ void __launch_bounds__(256) binary(const __gri
 /* Y, A, B, condition. T: void for floats of either kind. */
 template <typename T> __global__ void __launch_bounds__(256) where(const __grid_constant__ Problem<4> p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
 
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < p.places.elements; i += step) {
@@ -216,6 +222,8 @@ template <typename T> __global__ void __launch_bounds__(256) where(const __grid_
 
 __global__ void __launch_bounds__(256) where_floats(const __grid_constant__ Problem<4> p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
 
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < p.places.elements; i += step) {
@@ -230,6 +238,8 @@ __global__ void __launch_bounds__(256) where_floats(const __grid_constant__ Prob
 
 __global__ void __launch_bounds__(256) cast(const __grid_constant__ Problem<2> p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
     const Operand &x = p.operands[1], &y = p.operands[0];
 
@@ -268,6 +278,8 @@ struct Reduce {
 
 __global__ void __launch_bounds__(256) reduce(const __grid_constant__ Reduce p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
     const bool is_unsigned = p.dtype == GPUDL_DTYPE_U64;
 

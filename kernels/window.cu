@@ -92,6 +92,8 @@ __device__ __forceinline__ int64_t position(const Problem &p, int d, int32_t at,
 
 __global__ void __launch_bounds__(256) convolve(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
 
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < p.elements; i += step) {
@@ -161,6 +163,8 @@ __device__ float divisor_of(const Problem &p, const int32_t *at)
 
 __global__ void __launch_bounds__(256) pool(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
     const bool maximum = p.kind == GPUDL_POOL_MAX;
 
@@ -201,6 +205,8 @@ __device__ int64_t least(GpudlDType dtype)
 
 __global__ void __launch_bounds__(256) pool_integers(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
     const bool is_unsigned = p.x.dtype == GPUDL_DTYPE_U64;
 
@@ -220,6 +226,8 @@ __global__ void __launch_bounds__(256) pool_integers(const __grid_constant__ Pro
 
 template <bool FLOATS> __global__ void __launch_bounds__(256) find_maxima(const __grid_constant__ Problem p)
 {
+    gpudl_begin();
+
     const uint32_t step = gridDim.x * blockDim.x;
     const bool is_unsigned = p.x.dtype == GPUDL_DTYPE_U64;
     const int32_t *size = &p.x.dims[2];

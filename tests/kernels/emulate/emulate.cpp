@@ -28,6 +28,7 @@ struct Thread {
     Fiber fiber;
     uint8_t *stack;
     State state;
+    bool has_waited; /* for what was queued before */
     dim3 index;
     /* IN_WARP */
     unsigned mask;
@@ -83,6 +84,11 @@ void *gpudl_emulate_shared()
     if (self.shared == nullptr)
         gpudl_emulate_fail("dynamic shared memory, of which the launch asked for none");
     return self.shared;
+}
+
+void gpudl_emulate_wait_for_previous()
+{
+    self.threads[self.at].has_waited = true;
 }
 
 int gpudl_emulate_lane()
@@ -179,6 +185,8 @@ static void run_fiber()
 {
     fiber_entered();
     (*self.run)();
+    if (!self.threads[self.at].has_waited)
+        gpudl_emulate_fail("the kernel has ended without waiting for what was queued before it");
     self.threads[self.at].groups.clear();
     self.threads[self.at].state = OVER;
     self.unused[self.n_unused++] = self.threads[self.at].stack;
@@ -205,6 +213,7 @@ static void run_block()
 
     for (int i = 0; i < self.n; i++) {
         self.threads[i].state = NEW;
+        self.threads[i].has_waited = false;
         self.threads[i].index = dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y);
     }
     while (over < self.n) {

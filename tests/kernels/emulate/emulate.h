@@ -36,6 +36,9 @@ void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, const std::functio
 /** The block's dynamic shared memory: NaN when the block begins. */
 void *gpudl_emulate_shared();
 
+/** Is called by each thread: a launch that overlaps the one before needs it. */
+void gpudl_emulate_wait_for_previous();
+
 /** Of the warp. */
 int gpudl_emulate_lane();
 

@@ -29,6 +29,7 @@ enum { cudaStreamNonBlocking = 1, cudaStreamCaptureModeThreadLocal = 1 };
 struct cudaDeviceProp {
     char name[256];
     int major, minor, multiProcessorCount;
+    size_t sharedMemPerBlockOptin;
 };
 typedef enum {
     cudaDevAttrMultiProcessorCount = 16,

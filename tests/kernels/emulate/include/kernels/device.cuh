@@ -12,6 +12,26 @@ static inline void gpudl_launch(void (*kernel)(Parameters...), dim3 grid, dim3 b
     gpudl_emulate_grid(grid, block, shared, [&] { kernel(arguments...); });
 }
 
+/* one launch ends before the next begins; that kernels wait is seen to all the same */
+static inline void gpudl_wait_for_previous()
+{
+    gpudl_emulate_wait_for_previous();
+}
+
+static inline void gpudl_let_next_come()
+{
+}
+
+static inline void gpudl_begin()
+{
+    gpudl_wait_for_previous();
+}
+
+static inline void *gpudl_shared()
+{
+    return gpudl_emulate_shared();
+}
+
 static inline int gpudl_dot_low(unsigned w, unsigned b, int sum)
 {
     return sum + (int16_t)(w & 0xffff) * (int)(b & 0xff) + (int16_t)(w >> 16) * (int)(b >> 8 & 0xff);
