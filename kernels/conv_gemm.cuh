@@ -8,8 +8,7 @@
 namespace
 {
 
-constexpr int LINE = 64, VECTORS = LINE / 16; /* bytes of a step, and what a thread fetches of it */
-constexpr int PAD = 8;                        /* floats behind a row of sums */
+constexpr int PAD = 8; /* floats behind a row of sums */
 
 struct Bf16 {
     uint16_t bits;
@@ -97,14 +96,15 @@ template <class T> struct Problem {
     T *y;
     const float *bias;
     float *partial; /* [split][group][pixel][channel of the group]; NULL: the block ends what it sums */
-    int64_t x_pitch, y_pitch, z_pitch, picture; /* elements from one picture to the next */
-    int h, w_in, q, plane;                      /* of x; of y: columns, and pixels of a picture */
-    int pixels, channels, depth;                /* of y; of a group: outputs, terms of a sum */
-    int r, s, c;                                /* taps; input channels of a group */
+    int64_t y_pitch, z_pitch;
+    unsigned x_pitch, picture;   /* elements from one picture to the next */
+    int h, w_in, q, plane;       /* of x; of y: columns, and pixels of a picture */
+    int pixels, channels, depth; /* of y; of a group: outputs, terms of a sum */
+    int r, s, c;                 /* taps; input channels of a group */
     int stride[2], pad[2], dilation[2];
-    int groups, splits, steps_of_split, tiles_across;
-    bool whole; /* results in vectors of 8 channels */
-    bool clamp; /* the activation is no more than one, of low and high */
+    int groups, splits, split_depth, tiles_across; /* split_depth: terms of a split, whole lines */
+    bool whole;                                    /* results in vectors of 8 channels */
+    bool clamp;                                    /* the activation is no more than one, of low and high */
     float low, high;
     GpudlAct act;
 };
@@ -181,28 +181,30 @@ __device__ __forceinline__ void finish(const Problem<T> &p, int group, int pixel
 
 /* ---- fetching ---------------------------------------------------------------------------------------------------- */
 
-__device__ __forceinline__ int exchanged(int line, int vector)
+/* Where a line's vector lies: vectors are exchanged so that the same one of 8 lines is in 8 places of 128 bytes. */
+template <int LINE> __device__ __forceinline__ int exchanged(int line, int vector)
 {
-    return line * LINE + (vector ^ (line >> 1 & (VECTORS - 1))) * 16;
+    static_assert(LINE == 64 || LINE == 128, "two lines are 128 bytes, or one is");
+    return line * LINE + (vector ^ (LINE == 64 ? line >> 1 & 3 : line & 7)) * 16;
 }
 
-/* V elements at a time lie next to one another: 16 or 8 bytes, or one element. */
-template <class T, int V, int BM, int BN, int THREADS> struct Fetcher {
-    static constexpr int E = 16 / (int)sizeof(T), PIECES = E / V, ABREAST = THREADS / VECTORS;
+/* V elements at a time lie next to one another: 16 or 8 bytes, or one element. LINE: bytes of a step. */
+template <class T, int V, int BM, int BN, int LINE, int THREADS> struct Fetcher {
+    static constexpr int VECTORS = LINE / 16, E = 16 / (int)sizeof(T), PIECES = E / V, ABREAST = THREADS / VECTORS;
     static constexpr int A = BM / ABREAST, B = BN / ABREAST;
     static_assert(BM % ABREAST == 0 && BN % ABREAST == 0, "every thread has as many lines");
 
     const Problem<T> &p;
-    const T *x, *w; /* of the group */
-    int64_t place[A];
+    const T *x, *w;                /* of the group */
+    unsigned place[A];             /* element of x that the first tap reads, of those before it as well */
     int top[A], left[A];           /* input position of the first tap; far outside for lines beyond the last pixel */
     int vector, line, first_k, at; /* at: of the depth */
     int r, s, c;                   /* that is at, where V is a whole vector */
 
-    __device__ __forceinline__ Fetcher(const Problem<T> &problem, int group, int first_pixel, int k, int step)
+    __device__ __forceinline__ Fetcher(const Problem<T> &problem, int group, int first_pixel, int k, int begin)
         : p(problem), x(problem.x + (int64_t)group * problem.c),
           w(problem.w + (int64_t)group * problem.channels * problem.depth), vector((int)threadIdx.x % VECTORS),
-          line((int)threadIdx.x / VECTORS), first_k(k), at((step * VECTORS + (int)threadIdx.x % VECTORS) * E)
+          line((int)threadIdx.x / VECTORS), first_k(k), at(begin + (int)threadIdx.x % VECTORS * E)
     {
 #pragma unroll
         for (int i = 0; i < A; i++) {
@@ -211,7 +213,7 @@ template <class T, int V, int BM, int BN, int THREADS> struct Fetcher {
 
             top[i] = pixel < p.pixels ? row * p.stride[0] - p.pad[0] : INT32_MIN / 2;
             left[i] = (inside - row * p.q) * p.stride[1] - p.pad[1];
-            place[i] = n * p.picture + ((int64_t)top[i] * p.w_in + left[i]) * p.x_pitch;
+            place[i] = (unsigned)n * p.picture + ((unsigned)top[i] * p.w_in + left[i]) * p.x_pitch;
         }
         locate(at, r, s, c);
     }
@@ -238,34 +240,44 @@ template <class T, int V, int BM, int BN, int THREADS> struct Fetcher {
         }
     }
 
-    __device__ __forceinline__ void piece(unsigned char *stage, int part, int k, int row, int column, int channel) const
+    __device__ __forceinline__ void fetch_inputs(unsigned char *stage, int part, int k, int row, int column,
+                                                 int channel) const
     {
         const int below = row * p.dilation[0], right = column * p.dilation[1];
-        const int64_t tap = ((int64_t)below * p.w_in + right) * p.x_pitch + channel;
-        const bool is_term = k < p.depth;
+        const unsigned tap = ((unsigned)below * p.w_in + right) * p.x_pitch + channel;
 
 #pragma unroll
         for (int i = 0; i < A; i++) {
-            const bool exist =
-                is_term && (unsigned)(top[i] + below) < (unsigned)p.h && (unsigned)(left[i] + right) < (unsigned)p.w_in;
+            const bool exist = k < p.depth && (unsigned)(top[i] + below) < (unsigned)p.h &&
+                               (unsigned)(left[i] + right) < (unsigned)p.w_in;
 
-            move(stage + exchanged(line + i * ABREAST, vector) + part * V * (int)sizeof(T), x + (place[i] + tap), exist,
-                 p.x);
-        }
-#pragma unroll
-        for (int i = 0; i < B; i++) {
-            const int of = first_k + line + i * ABREAST;
-
-            move(stage + BM * LINE + exchanged(line + i * ABREAST, vector) + part * V * (int)sizeof(T),
-                 w + ((int64_t)of * p.depth + k), is_term && of < p.channels, p.w);
+            move(stage + exchanged<LINE>(line + i * ABREAST, vector) + part * V * (int)sizeof(T), x + (place[i] + tap),
+                 exist, p.x);
         }
     }
 
-    /* the next step */
-    __device__ __forceinline__ void fetch(unsigned char *stage)
+    /* the weights of the step that is ahead steps further */
+    __device__ __forceinline__ void fetch_weights(unsigned char *stage, int ahead) const
+    {
+#pragma unroll
+        for (int part = 0; part < PIECES; part++) {
+            const int k = at + ahead * VECTORS * E + part * V;
+
+#pragma unroll
+            for (int i = 0; i < B; i++) {
+                const int of = first_k + line + i * ABREAST;
+
+                move(stage + BM * LINE + exchanged<LINE>(line + i * ABREAST, vector) + part * V * (int)sizeof(T),
+                     w + ((unsigned)of * p.depth + k), k < p.depth && of < p.channels, p.w);
+            }
+        }
+    }
+
+    /* the next step's inputs */
+    __device__ __forceinline__ void fetch_inputs(unsigned char *stage)
     {
         if constexpr (PIECES == 1) {
-            piece(stage, 0, at, r, s, c);
+            fetch_inputs(stage, 0, at, r, s, c);
             for (c += VECTORS * E; c >= p.c && r < p.r;) {
                 c -= p.c;
                 if (++s == p.s) {
@@ -279,7 +291,7 @@ template <class T, int V, int BM, int BN, int THREADS> struct Fetcher {
                 int row, column, channel;
 
                 locate(at + part * V, row, column, channel);
-                piece(stage, part, at + part * V, row, column, channel);
+                fetch_inputs(stage, part, at + part * V, row, column, channel);
             }
         }
         at += VECTORS * E;
@@ -288,7 +300,7 @@ template <class T, int V, int BM, int BN, int THREADS> struct Fetcher {
 
 /* ---- multiplying ------------------------------------------------------------------------------------------------- */
 
-template <class MATH, int BM, int BN, int WM, int WN> struct Sums {
+template <class MATH, int BM, int BN, int WM, int WN, int LINE> struct Sums {
     static constexpr int THREADS = BM / WM * (BN / WN) * 32, M = WM / 16, N = WN / 8;
     typedef typename MATH::Element T;
 
@@ -306,20 +318,21 @@ template <class MATH, int BM, int BN, int WM, int WN> struct Sums {
     __device__ __forceinline__ void add(const unsigned char *stage)
     {
 #pragma unroll
-        for (int half = 0; half < VECTORS / 2; half++) {
+        for (int half = 0; half < LINE / 32; half++) {
             unsigned a[M][4];
 
 #pragma unroll
             for (int i = 0; i < M; i++) {
-                gpudl_load_matrices(a[i], stage + exchanged(m0 + i * 16 + lane % 16, 2 * half + lane / 16));
+                gpudl_load_matrices(a[i], stage + exchanged<LINE>(m0 + i * 16 + lane % 16, 2 * half + lane / 16));
                 MATH::round(a[i]);
             }
 #pragma unroll
             for (int j = 0; j < N; j += 2) {
                 unsigned b[4];
 
-                gpudl_load_matrices(b, stage + BM * LINE +
-                                           exchanged(n0 + j * 8 + lane % 8 + lane / 16 * 8, 2 * half + lane / 8 % 2));
+                gpudl_load_matrices(
+                    b, stage + BM * LINE +
+                           exchanged<LINE>(n0 + j * 8 + lane % 8 + lane / 16 * 8, 2 * half + lane / 8 % 2));
                 MATH::round(b);
 #pragma unroll
                 for (int i = 0; i < M; i++) {
@@ -359,7 +372,7 @@ template <class MATH, int BM, int BN, int WM, int WN> struct Sums {
 };
 
 /* Without tensor cores: 8 x 8 results a thread, spread over the tile. */
-template <int BM, int BN, int WM, int WN> struct Sums<FloatMath, BM, BN, WM, WN> {
+template <int BM, int BN, int WM, int WN, int LINE> struct Sums<FloatMath, BM, BN, WM, WN, LINE> {
     static constexpr int ACROSS = BN / 8, DOWN = BM / 8, THREADS = ACROSS * DOWN;
 
     float sum[8][8];
@@ -372,16 +385,16 @@ template <int BM, int BN, int WM, int WN> struct Sums<FloatMath, BM, BN, WM, WN>
     __device__ __forceinline__ void add(const unsigned char *stage)
     {
 #pragma unroll 1
-        for (int vector = 0; vector < VECTORS; vector++) {
+        for (int vector = 0; vector < LINE / 16; vector++) {
             float4 a[8];
 
 #pragma unroll
             for (int i = 0; i < 8; i++)
-                a[i] = *reinterpret_cast<const float4 *>(stage + exchanged(row + i * DOWN, vector));
+                a[i] = *reinterpret_cast<const float4 *>(stage + exchanged<LINE>(row + i * DOWN, vector));
 #pragma unroll
             for (int j = 0; j < 8; j++) {
                 const float4 b =
-                    *reinterpret_cast<const float4 *>(stage + BM * LINE + exchanged(column + j * ACROSS, vector));
+                    *reinterpret_cast<const float4 *>(stage + BM * LINE + exchanged<LINE>(column + j * ACROSS, vector));
 
 #pragma unroll
                 for (int i = 0; i < 8; i++) {

@@ -29,25 +29,29 @@ typedef struct {
     int64_t workspace_bytes; /* 0 where splits is 1 */
 } GpudlConvGemmPlan;
 
-#define GPUDL_CONV_GEMM_TILES 4
+#define GPUDL_CONV_GEMM_TILES 7
 /** Most plans that a problem has. */
-#define GPUDL_CONV_GEMM_PLANS 8
+#define GPUDL_CONV_GEMM_PLANS 14
 
-/** The plans of a problem, the one that is thought to be the fastest first; how many. multiprocessors of the device
- * that is to be filled. Needs no device. */
+/** The plans of a problem, in the order of what they are thought to take: among the first three is as a rule the one
+ * that is the fastest, or one within 1 % of it; how many. multiprocessors of the device
+ * that is to be filled, and bytes of shared memory that a block can have there. Needs no device. */
 int gpudl_conv_gemm_plans(GpudlConvGemmType type, const GpudlNhwc *xs, const GpudlWindow *window, int32_t groups,
-                          const GpudlNhwc *ys, int32_t multiprocessors, GpudlConvGemmPlan *plans);
+                          const GpudlNhwc *ys, int32_t multiprocessors, int32_t shared_bytes, GpudlConvGemmPlan *plans);
 
 /**
  * y = act(sum over taps and channels of x * w + bias + z), in float32, rounded once when stored. Parameters as in
  * conv_cuda.h, x, w, z, y of type's elements; and
  *
+ * w, bias    not written by what is queued before on this stream: w is read while that still runs
  * plan       of these extents, from gpudl_conv_gemm_plans()
  * workspace  at a multiple of 16 bytes, plan->workspace_bytes of any contents; NULL where that is 0
  *
  * Any channel count, pitch and alignment to an element; fastest where channels of a group are whole vectors of 16 bytes
- * at such addresses. GPUDL_KERNEL_DTYPE where the device lacks the type; GPUDL_KERNEL_SHAPE too where pixels or
- * positions leave 32 bits or groups 65535. Returns before the device is done: 0, a status or the launch's CUDA error.
+ * at such addresses. GPUDL_KERNEL_DTYPE where the device lacks the type; GPUDL_KERNEL_SHAPE too where pixels,
+ * positions, elements of x or of a group's weights leave 32 bits, or groups 65535. A plan that needs more
+ * shared memory than the device has: cudaErrorInvalidValue. Returns before the device is done: 0, a status or the
+ * launch's CUDA error.
  */
 int gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
                          const void *z, int64_t z_pitch, const GpudlWindow *window, int32_t groups, const GpudlAct *act,

@@ -63,7 +63,8 @@ int cuda_gemm_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPl
     if (key->groups > 1 && key->k / key->groups < LEAST_CHANNELS)
         return 0;
     n = gpudl_conv_gemm_plans(type_of(key), &e.xs, &e.window, key->groups, &e.ys,
-                              device->properties.multiProcessorCount, found);
+                              device->properties.multiProcessorCount,
+                              (int32_t)device->properties.sharedMemPerBlockOptin, found);
     for (int i = 0; i < n && i < room; i++) {
         plans[i] = (CudaConvPlan){.form = CUDA_CONV_GEMM, .gemm = found[i], .workspace = found[i].workspace_bytes};
         snprintf(plans[i].name, sizeof plans[i].name, "own product, tile %d, split %d", (int)found[i].tile,
@@ -83,7 +84,7 @@ int cuda_gemm_run(const CudaConvKey *key, const GpudlConvGemmPlan *plan, const C
 
 static size_t write_text(const GpudlConvGemmPlan *plan, char text[TEXT_ROOM])
 {
-    return (size_t)snprintf(text, TEXT_ROOM, "tile %d split %d", (int)plan->tile, (int)plan->splits);
+    return (size_t)snprintf(text, TEXT_ROOM, "product %d split %d", (int)plan->tile, (int)plan->splits);
 }
 
 char *cuda_gemm_save(const GpudlConvGemmPlan *plan, size_t *bytes)

@@ -12,7 +12,6 @@
 
 #define PLANS_PER_FORM 4
 #define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more */
-_Static_assert(MOST_PLANS >= GPUDL_CONV_GEMM_PLANS, "our own plans find room");
 
 /* A problem being worked on, by one thread. */
 typedef struct {
@@ -54,7 +53,7 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
     const int wanted = all ? PLANS_PER_FORM : 1;
 
     if (convs->device->cudnn == NULL) {
-        c->n = cuda_gemm_plans(convs->device, &c->conv->key, c->plans, all ? MOST_PLANS : 1);
+        c->n = cuda_gemm_plans(convs->device, &c->conv->key, c->plans, all ? PLANS_PER_FORM : 1);
         return;
     }
     for (int form = 0; form < CUDA_CONV_BARE && (all || c->n == 0); form++)

@@ -6,6 +6,8 @@
 #include "tests/kernels/conv_problem.h"
 #include "tests/kernels/device.h"
 
+#define MOST_SHARED (99 << 10) /* of compute capability 8.6; others of 8 and above have more */
+
 static GpudlDType dtype_of(GpudlConvGemmType type)
 {
     return type == GPUDL_CONV_GEMM_F16    ? GPUDL_DTYPE_F16
@@ -27,7 +29,7 @@ static void test_random(void)
         /* 16, 8 or few bytes lie next to one another */
         conv_problem_random(&p, dtype_of(type), (int[]){8, 4, 8, 1}[device_int(0, 3)]);
         /* a large device, so that depths are split */
-        n = gpudl_conv_gemm_plans(type, &p.xs, &p.window, p.groups, &p.ys, 1 << device_int(0, 8), plans);
+        n = gpudl_conv_gemm_plans(type, &p.xs, &p.window, p.groups, &p.ys, 1 << device_int(0, 8), MOST_SHARED, plans);
         if (n < GPUDL_CONV_GEMM_TILES || n > GPUDL_CONV_GEMM_PLANS)
             device_fail("%d plans", n);
         plan = &plans[device_int(0, n - 1)];
@@ -38,6 +40,36 @@ static void test_random(void)
                                          &p.ys, plan, workspace, NULL));
         conv_problem_compare(&p);
     }
+}
+
+/* Each tile is there as a whole, those with a deep sum in parts too; none that finds no room. */
+static void test_plans(void)
+{
+    const GpudlNhwc xs = {1, 7, 7, 512, 512}, ys = {1, 7, 7, 512, 512};
+    const GpudlWindow window = {2, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {0, 1, 1}, {1, 1, 1}};
+    GpudlConvGemmPlan plans[GPUDL_CONV_GEMM_PLANS];
+    int n = gpudl_conv_gemm_plans(GPUDL_CONV_GEMM_F16, &xs, &window, 1, &ys, 132, MOST_SHARED, plans), whole = 0;
+
+    if (n != 2 * GPUDL_CONV_GEMM_TILES)
+        device_fail("found %d plans, expected %d", n, 2 * GPUDL_CONV_GEMM_TILES);
+    for (int i = 0; i < n; i++) {
+        const int64_t bytes = plans[i].splits > 1 ? (int64_t)plans[i].splits * 49 * 512 * 4 : 0;
+
+        whole |= plans[i].splits == 1 ? 1 << plans[i].tile : 0;
+        if (plans[i].workspace_bytes != bytes)
+            device_fail("plan %d of %d parts: found %lld bytes, expected %lld", i, plans[i].splits,
+                        (long long)plans[i].workspace_bytes, (long long)bytes);
+    }
+    if (whole != (1 << GPUDL_CONV_GEMM_TILES) - 1)
+        device_fail("tiles found as a whole: %x", whole);
+    if (plans[0].splits == 1)
+        device_fail("49 pixels are thought to be the fastest as a whole");
+    n = gpudl_conv_gemm_plans(GPUDL_CONV_GEMM_F16, &xs, &window, 1, &ys, 132, 48 << 10, plans);
+    for (int i = 0; i < n; i++)
+        if (plans[i].tile == 0 || plans[i].tile == 4 || plans[i].tile == 5)
+            device_fail("tile %d needs more than 48 kB", plans[i].tile);
+    if (n != 2 * (GPUDL_CONV_GEMM_TILES - 3))
+        device_fail("found %d plans of 48 kB", n);
 }
 
 static void test_refuses(void)
@@ -145,7 +177,7 @@ static void bench(void)
         b.z = layers[i].residual ? device_noise(b.y_bytes) : NULL;
         b.bias = device_noise((size_t)layers[i].k * 4);
         b.y = device_output(ROTATED * b.y_bytes, 0);
-        n = gpudl_conv_gemm_plans(GPUDL_CONV_GEMM_F16, &b.xs, &b.window, 1, &b.ys, 132, plans);
+        n = gpudl_conv_gemm_plans(GPUDL_CONV_GEMM_F16, &b.xs, &b.window, 1, &b.ys, 132, MOST_SHARED, plans);
         for (int plan = 0; plan < n; plan++) {
             char name[96];
 
@@ -162,7 +194,8 @@ static void bench(void)
 
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {{"random", test_random}, {"refuses", test_refuses}, {NULL, NULL}};
+    static const DeviceCheck checks[] = {
+        {"random", test_random}, {"plans", test_plans}, {"refuses", test_refuses}, {NULL, NULL}};
     static const DeviceCheck benches[] = {{"conv_gemm", bench}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);
