@@ -40,7 +40,7 @@ SYSTEMS = re.compile(r"^(ld-linux|libc\.so|libm\.so|libdl\.so|libpthread\.so|lib
 ARCH = "x86_64-linux-gnu"
 # what the plugin's suites and GPU pipelines are made of
 PLUGINS = ["app", "coreelements", "typefindfunctions", "videotestsrc", "videoconvertscale", "videorate", "videoparsersbad",
-           "nvcodec", "isomp4", "matroska", "rawparse", "pango", "multifile"]
+           "nvcodec", "isomp4", "matroska", "rawparse", "pango", "overlaycomposition", "multifile"]
 EXCLUSIONS = "tests/kernels/sanitizer-exclusions"
 
 
