@@ -92,12 +92,26 @@ uint16_t gpudl_f64_to_bf16(double value)
     return round_to_16(value, 7);
 }
 
+/* The usual numbers, whole networks of them, have the mantissa's bits where they are wanted: what rounds is added, and
+ * the rest is cut off. */
 uint16_t gpudl_f32_to_f16(float value)
 {
-    return round_to_16(value, 10);
+    uint32_t bits, magnitude;
+
+    memcpy(&bits, &value, sizeof(bits));
+    magnitude = bits & 0x7fffffff;
+    if (magnitude < 0x38800000 || magnitude >= 0x47800000) /* below 2^-14, or 2^16 and above */
+        return round_to_16(value, 10);
+    magnitude += 0xfff + (magnitude >> 13 & 1) - ((127 - 15) << 23);
+    return (uint16_t)((bits >> 16 & 0x8000) | magnitude >> 13);
 }
 
 uint16_t gpudl_f32_to_bf16(float value)
 {
-    return round_to_16(value, 7);
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    if ((bits & 0x7fffffff) > 0x7f800000)
+        return round_to_16(value, 7);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
