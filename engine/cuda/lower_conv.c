@@ -142,8 +142,8 @@ static int32_t pack_conv(CudaCompiler *c, const Product *p, int32_t tensor)
     from = cuda_constant_data(c, tensor);
     to = from != NULL ? calloc((size_t)n, sizeof *to) : NULL;
     for (int64_t k = 0; k < p->kernels && to != NULL; k++)
-        for (int64_t ch = 0; ch < p->channels; ch++)
-            for (int64_t i = 0; i < taps; i++)
+        for (int64_t i = 0; i < taps; i++)
+            for (int64_t ch = 0; ch < p->channels; ch++)
                 to[(k * taps + i) * per_group + ch] = from[(k * p->channels + ch) * taps + i];
     round_tf32(c, to, n);
     return cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, n, to);
