@@ -11,6 +11,7 @@
 #include "trial.h"
 
 #define PLANS_PER_FORM 4
+#define LOADS_PER_THREAD 8
 #define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more */
 
 /* A problem being worked on, by one thread. */
@@ -30,7 +31,8 @@ struct CudaTuning {
     atomic_uint tried;
     char network[128];
     int is_settled;
-    atomic_uint next; /* threads that build take one after the other */
+    atomic_uint next_known, next; /* of threads that load, and that build: each takes one after the other */
+    atomic_uint known;
     void (*watch)(void *data);
     void *watch_data;
     CudaTrial trial;
@@ -78,26 +80,80 @@ static int is_unwanted(const GpudlHost *host)
     return host->cancelled(host->host) || host->closing(host->host);
 }
 
+static void *load_plans(void *data)
+{
+    const Builder *self = data;
+    CudaTuning *tuning = self->tuning;
+    const CudaConvs *convs = tuning->convs;
+
+    cuda_enter(convs->device);
+    for (;;) {
+        const uint32_t i = atomic_fetch_add(&tuning->next_known, 1);
+        Candidates *c;
+
+        if (i >= tuning->n || is_unwanted(convs->host))
+            break;
+        c = &tuning->candidates[i];
+        c->is_known = (tuning->is_settled &&
+                       cuda_convs_recall(convs, tuning->network, self->handle, &c->conv->key, &c->plans[0])) ||
+                      cuda_convs_recall(convs, "", self->handle, &c->conv->key, &c->plans[0]);
+        c->n = c->is_known && c->plans[0].form != CUDA_CONV_OWN;
+        atomic_fetch_add(&tuning->known, (uint32_t)c->is_known);
+    }
+    cuda_leave(convs->device);
+    return NULL;
+}
+
+/* On this thread and up to most - 1 more, as many as can be had. What they share is theirs by an atomic number, and
+ * handles of cuDNN's are their own; the first handle is for running alone. */
+static void run_builders(CudaTuning *tuning, uint32_t most, void *(*function)(void *data))
+{
+    CudaDevice *device = tuning->convs->device;
+    const int has_cudnn = device->cudnn != NULL;
+    Builder builders[CUDA_BUILDERS];
+    uint32_t n = 0, started = 0;
+    GpudlFault fault;
+
+    for (; n < most; n++) {
+        builders[n] = (Builder){.tuning = tuning, .handle = has_cudnn ? cuda_handle(device, 1 + (int)n, &fault) : NULL};
+        if (has_cudnn && builders[n].handle == NULL)
+            break;
+    }
+    for (uint32_t i = 1; i < n; i++)
+        if (pthread_create(&builders[i].thread, NULL, function, &builders[i]) == 0)
+            started |= 1u << i;
+    if (n > 0) {
+        builders[0].watched = 1;
+        function(&builders[0]);
+    }
+    for (uint32_t i = 1; i < n; i++)
+        if ((started & 1u << i) != 0)
+            pthread_join(builders[i].thread, NULL);
+}
+
+/* As many as there are processors, and work for; one where nothing is left to a library. */
+static uint32_t count_builders(const CudaTuning *tuning, uint32_t problems)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const uint32_t most = cores < 1 ? 1 : cores > CUDA_BUILDERS - 1 ? CUDA_BUILDERS - 1 : (uint32_t)cores;
+
+    if (tuning->convs->device->cudnn == NULL)
+        return problems > 0;
+    return problems < most ? problems : most;
+}
+
 /* All that is known. What is tuned to the end begins anew where the choices inside the network have not been made,
- * since only the fastest plan of each problem is kept. Returns how many problems nothing is known of. */
-static uint32_t load_plans(CudaTuning *tuning, cudnnHandle_t handle)
+ * since only the fastest plan of each problem is kept. Libraries take a tenth of a second each to find the code of
+ * their first plans: so a few threads do this. Returns how many problems nothing is known of. */
+static uint32_t load_all(CudaTuning *tuning)
 {
     const CudaConvs *convs = tuning->convs;
-    uint32_t unknown = tuning->n;
+    const uint32_t builders = count_builders(tuning, (tuning->n + LOADS_PER_THREAD - 1) / LOADS_PER_THREAD);
 
     tuning->is_settled = tuning->network[0] != '\0' && cuda_convs_knows_network(convs, tuning->network);
-    if (convs->measured && tuning->network[0] != '\0' && !tuning->is_settled)
-        return unknown;
-    for (uint32_t i = 0; i < tuning->n && !is_unwanted(convs->host); i++) {
-        Candidates *c = &tuning->candidates[i];
-
-        c->is_known =
-            (tuning->is_settled && cuda_convs_recall(convs, tuning->network, handle, &c->conv->key, &c->plans[0])) ||
-            cuda_convs_recall(convs, "", handle, &c->conv->key, &c->plans[0]);
-        c->n = c->is_known && c->plans[0].form != CUDA_CONV_OWN;
-        unknown -= (uint32_t)c->is_known;
-    }
-    return unknown;
+    if (!convs->measured || tuning->network[0] == '\0' || tuning->is_settled)
+        run_builders(tuning, builders, load_plans);
+    return tuning->n - atomic_load(&tuning->known);
 }
 
 int cuda_tuning_is_settled(const CudaTuning *tuning)
@@ -132,38 +188,13 @@ static void *build_plans(void *data)
     return NULL;
 }
 
-/* On as many threads as there are processors, or as can be had; on this one where nothing is built. The first handle is
- * for running alone. */
 void cuda_tuning_build(CudaTuning *tuning)
 {
     CudaDevice *device = tuning->convs->device;
-    Builder builders[CUDA_BUILDERS];
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t n = 0, most = cores < 1 ? 1 : cores > CUDA_BUILDERS - 1 ? CUDA_BUILDERS - 1 : (uint32_t)cores;
-    uint32_t started = 0, unknown;
-    const int has_cudnn = device->cudnn != NULL;
-    cudnnHandle_t handle;
-    GpudlFault fault;
 
     pthread_mutex_lock(&device->building);
     cuda_enter(device);
-    handle = has_cudnn && tuning->n > 0 ? cuda_handle(device, 1, &fault) : NULL;
-    unknown = handle != NULL || !has_cudnn ? load_plans(tuning, handle) : tuning->n;
-    for (; n < (has_cudnn ? most : 1) && n < unknown; n++) {
-        builders[n] = (Builder){.tuning = tuning, .handle = has_cudnn ? cuda_handle(device, 1 + (int)n, &fault) : NULL};
-        if (has_cudnn && builders[n].handle == NULL)
-            break;
-    }
-    for (uint32_t i = 1; i < n; i++)
-        if (pthread_create(&builders[i].thread, NULL, build_plans, &builders[i]) == 0)
-            started |= 1u << i;
-    if (n > 0) {
-        builders[0].watched = 1;
-        build_plans(&builders[0]);
-    }
-    for (uint32_t i = 1; i < n; i++)
-        if ((started & 1u << i) != 0)
-            pthread_join(builders[i].thread, NULL);
+    run_builders(tuning, count_builders(tuning, load_all(tuning)), build_plans);
     cuda_leave(device);
     pthread_mutex_unlock(&device->building);
 }
@@ -398,7 +429,7 @@ GpudlStatus cuda_tuning_recall(CudaTuning *tuning, GpudlOpenForecast *counted, G
     if (device->cudnn != NULL)
         handle = cuda_handle(device, 1, fault);
     if (handle != NULL || device->cudnn == NULL)
-        load_plans(tuning, handle);
+        load_all(tuning);
     pthread_mutex_unlock(&device->building);
     if (handle == NULL && device->cudnn != NULL)
         return GPUDL_STATUS_BACKEND;
