@@ -6,7 +6,8 @@
 #include "engine/module.h"
 
 #define ALIGNMENT 256
-#define CHUNK_BYTES ((uint64_t)4 << 20)
+#define GRANULE ((uint64_t)2 << 20) /* that the device gives larger blocks in, whatever is asked for */
+#define CHUNK_BYTES (2 * GRANULE)
 #define N_BUCKETS (sizeof((CudaWeights *)NULL)->buckets / sizeof(CudaConstant *))
 
 struct CudaChunk {
@@ -29,7 +30,8 @@ CudaConstant *cuda_weights_find(const CudaWeights *weights, int32_t owner, int32
     return constant;
 }
 
-/* Room on the device, in the first chunk that has it; large ones get a chunk of their own. */
+/* Room on the device, in the first chunk that has it; large ones get a chunk of their own, of which the last granule's
+ * rest is for others. */
 static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
 {
     const uint64_t size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -45,7 +47,7 @@ static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
             gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for weights");
             return NULL;
         }
-        chunk->bytes = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+        chunk->bytes = size > CHUNK_BYTES ? (size + GRANULE - 1) / GRANULE * GRANULE : CHUNK_BYTES;
         error = cudaMalloc((void **)&chunk->memory, chunk->bytes);
         if (error != cudaSuccess) {
             cuda_fail(weights->device, fault, error, "%llu bytes for weights on the device",
