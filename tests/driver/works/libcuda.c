@@ -185,6 +185,8 @@ VISIBLE Result cuCtxPushCurrent_v2(FakeContext *context);
 VISIBLE Result cuCtxPopCurrent_v2(FakeContext **context);
 VISIBLE Result cuCtxGetDevice(int *device);
 VISIBLE Result cuCtxSynchronize(void);
+VISIBLE Result cuCtxGetLimit(size_t *value, unsigned limit);
+VISIBLE Result cuCtxSetLimit(unsigned limit, size_t value);
 
 Result cuCtxCreate_v2(FakeContext **context, unsigned flags, int device)
 {
@@ -249,6 +251,21 @@ Result cuCtxSynchronize(void)
 {
     violation("the whole device is waited for");
     return SUCCESS;
+}
+
+/* GStreamer asks from 1.26 on, and goes on without. */
+Result cuCtxGetLimit(size_t *value, unsigned limit)
+{
+    (void)value;
+    (void)limit;
+    return NOT_SUPPORTED;
+}
+
+Result cuCtxSetLimit(unsigned limit, size_t value)
+{
+    (void)limit;
+    (void)value;
+    return NOT_SUPPORTED;
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
