@@ -26,7 +26,7 @@ struct Copy {
 
 struct Thread {
     Fiber fiber;
-    uint8_t *stack;
+    FiberStack *stack;
     State state;
     bool has_waited; /* for what was queued before */
     dim3 index;
@@ -44,8 +44,9 @@ static struct {
     Fiber scheduler;
     int n, at; /* of the block; the one that runs */
     const std::function<void()> *run;
-    uint8_t *stacks, *shared;
-    uint8_t *unused[MOST_THREADS]; /* stacks: the one that was in use last is on top, and in the cache */
+    FiberStack stacks[MOST_THREADS];
+    uint8_t *shared;
+    FiberStack *unused[MOST_THREADS]; /* stacks: the one that was in use last is on top, and in the cache */
     int n_unused;
     size_t shared_bytes;
     cudaError_t error;
@@ -103,7 +104,7 @@ static void wait_as(State state)
     Thread *thread = &self.threads[self.at];
 
     thread->state = state;
-    fiber_switch(&thread->fiber, &self.scheduler, false);
+    fiber_switch(&thread->fiber, &self.scheduler);
 }
 
 void gpudl_emulate_barrier()
@@ -181,16 +182,22 @@ void gpudl_emulate_wait(int n)
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
-static void run_fiber()
+static __attribute__((noinline)) void run_thread()
 {
-    fiber_entered();
     (*self.run)();
     if (!self.threads[self.at].has_waited)
         gpudl_emulate_fail("the kernel has ended without waiting for what was queued before it");
     self.threads[self.at].groups.clear();
     self.threads[self.at].state = OVER;
     self.unused[self.n_unused++] = self.threads[self.at].stack;
-    fiber_switch(&self.threads[self.at].fiber, &self.scheduler, true);
+}
+
+/* It never returns, so it has no variables: AddressSanitizer would keep them for ever, and search among them. */
+static void run_fiber()
+{
+    fiber_entered(&self.threads[self.at].fiber);
+    run_thread();
+    fiber_switch(&self.threads[self.at].fiber, &self.scheduler);
 }
 
 static void resume(int i)
@@ -201,10 +208,10 @@ static void resume(int i)
     threadIdx = thread->index;
     if (thread->state == NEW) {
         thread->stack = self.unused[--self.n_unused];
-        fiber_begin(&thread->fiber, thread->stack, STACK_BYTES, run_fiber);
+        fiber_begin(&thread->fiber, thread->stack, run_fiber);
     }
     thread->state = READY;
-    fiber_switch(&self.scheduler, &thread->fiber, false);
+    fiber_switch(&self.scheduler, &thread->fiber);
 }
 
 static void run_block()
@@ -258,16 +265,15 @@ void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, const std::functio
         self.error = cudaErrorInvalidValue;
         return;
     }
-    if (self.stacks == nullptr) {
+    if (self.stacks[0].memory == nullptr) {
         void *stacks = mmap(nullptr, MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
         if (stacks == MAP_FAILED)
             gpudl_emulate_fail("no memory for the threads of a block");
-        self.stacks = (uint8_t *)stacks;
-        while (self.n_unused < MOST_THREADS) {
-            self.unused[self.n_unused] = self.stacks + self.n_unused * STACK_BYTES;
-            self.n_unused++;
+        for (int i = 0; i < MOST_THREADS; i++) {
+            self.stacks[i] = {(uint8_t *)stacks + i * STACK_BYTES, STACK_BYTES, nullptr};
+            self.unused[self.n_unused++] = &self.stacks[i];
         }
     }
     self.n = (int)threads;

@@ -7,26 +7,32 @@
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
-static const void *previous_stack;
-static size_t previous_bytes;
 static Fiber *previous;
 
-static void leave(Fiber *from, Fiber *to, bool is_over)
+static FiberStack *stack_of(Fiber *fiber)
+{
+    return fiber->stack != nullptr ? fiber->stack : &fiber->own;
+}
+
+static void leave(Fiber *from, Fiber *to)
 {
     previous = from;
-    __sanitizer_start_switch_fiber(is_over ? nullptr : &from->fake_stack, to->stack, to->stack_bytes);
+    __sanitizer_start_switch_fiber(&stack_of(from)->fake, stack_of(to)->memory, stack_of(to)->bytes);
 }
 
 static void arrive(Fiber *self)
 {
-    __sanitizer_finish_switch_fiber(self ? self->fake_stack : nullptr, &previous_stack, &previous_bytes);
+    const void *memory;
+    size_t bytes;
+
+    __sanitizer_finish_switch_fiber(stack_of(self)->fake, &memory, &bytes);
     if (previous->stack == nullptr) { /* the fiber that was always there: its stack is known from here on */
-        previous->stack = const_cast<void *>(previous_stack);
-        previous->stack_bytes = previous_bytes;
+        previous->own.memory = const_cast<void *>(memory);
+        previous->own.bytes = bytes;
     }
 }
 #else
-static void leave(Fiber *, Fiber *, bool)
+static void leave(Fiber *, Fiber *)
 {
 }
 
@@ -35,9 +41,9 @@ static void arrive(Fiber *)
 }
 #endif
 
-void fiber_entered()
+void fiber_entered(Fiber *self)
 {
-    arrive(nullptr);
+    arrive(self);
 }
 
 #ifdef __x86_64__
@@ -55,9 +61,9 @@ __asm__(".text\n"
         "    ret\n"
         ".size gpudl_fiber_swap,.-gpudl_fiber_swap\n");
 
-void fiber_begin(Fiber *fiber, void *stack, size_t stack_bytes, void (*entry)())
+void fiber_begin(Fiber *fiber, FiberStack *stack, void (*entry)())
 {
-    uintptr_t top = ((uintptr_t)stack + stack_bytes) / 16 * 16;
+    uintptr_t top = ((uintptr_t)stack->memory + stack->bytes) / 16 * 16;
     void **at = (void **)top;
 
     *--at = nullptr; /* entry's return address, so that the stack is aligned as behind a call */
@@ -67,30 +73,28 @@ void fiber_begin(Fiber *fiber, void *stack, size_t stack_bytes, void (*entry)())
     *fiber = Fiber();
     fiber->stack_pointer = at;
     fiber->stack = stack;
-    fiber->stack_bytes = stack_bytes;
 }
 
-void fiber_switch(Fiber *from, Fiber *to, bool is_over)
+void fiber_switch(Fiber *from, Fiber *to)
 {
-    leave(from, to, is_over);
+    leave(from, to);
     gpudl_fiber_swap(&from->stack_pointer, to->stack_pointer);
     arrive(from);
 }
 #else
-void fiber_begin(Fiber *fiber, void *stack, size_t stack_bytes, void (*entry)())
+void fiber_begin(Fiber *fiber, FiberStack *stack, void (*entry)())
 {
     *fiber = Fiber();
     fiber->stack = stack;
-    fiber->stack_bytes = stack_bytes;
     getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = stack;
-    fiber->context.uc_stack.ss_size = stack_bytes;
+    fiber->context.uc_stack.ss_sp = stack->memory;
+    fiber->context.uc_stack.ss_size = stack->bytes;
     makecontext(&fiber->context, entry, 0);
 }
 
-void fiber_switch(Fiber *from, Fiber *to, bool is_over)
+void fiber_switch(Fiber *from, Fiber *to)
 {
-    leave(from, to, is_over);
+    leave(from, to);
     swapcontext(&from->context, &to->context);
     arrive(from);
 }
