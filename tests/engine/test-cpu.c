@@ -115,6 +115,12 @@ static GpudlAct act_from(GRand *rand, int least)
     return act;
 }
 
+/* Fewer under valgrind, which takes fifty times as long; every other run has them all. */
+static int as_many_as(int n, int under_valgrind)
+{
+    return g_getenv("GPUDL_TEST_VALGRIND") != NULL ? under_valgrind : n;
+}
+
 static GpudlAct random_act(GRand *rand)
 {
     return act_from(rand, GPUDL_ACT_NONE);
@@ -309,7 +315,7 @@ static void test_conv(void)
     static const int channels[] = {1, 2, 3, 5, 8, 12, 16, 17, 24, 32, 40, 48};
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 120; i++) {
+    for (int i = 0; i < as_many_as(120, 20); i++) {
         int c0 = pick(rand, 12, channels), c = pick(rand, 12, channels), kernel = g_rand_int_range(rand, 1, 6);
         Net net = net_new(rand, c0, g_rand_int_range(rand, 5, 20), g_rand_int_range(rand, 5, 20));
         GpudlTensor *x = net_input(&net), *y;
@@ -398,7 +404,7 @@ static void test_pools(void)
                                   GPUDL_OP_GLOBAL_AVERAGE_POOL};
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 80; i++) {
+    for (int i = 0; i < as_many_as(80, 16); i++) {
         Net net =
             net_new(rand, g_rand_int_range(rand, 1, 40), g_rand_int_range(rand, 4, 16), g_rand_int_range(rand, 4, 16));
         GpudlTensor *x = net_input(&net), *y;
@@ -428,7 +434,7 @@ static void test_normalisation(void)
 {
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < as_many_as(30, 6); i++) {
         gint64 c = g_rand_int_range(rand, 1, 40);
         Net net = net_new(rand, c, 5, 7);
         GpudlTensor *x = net_input(&net), *y;
@@ -460,7 +466,7 @@ static void test_norms(void)
 {
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < as_many_as(60, 12); i++) {
         gint64 groups = g_rand_int_range(rand, 1, 5), c = groups * g_rand_int_range(rand, 1, 20);
         Net net = net_new(rand, c, 5, 7);
         GpudlTensor *x = net_input(&net), *inputs[3];
@@ -515,7 +521,7 @@ static void test_transposed_views(void)
     static const GpudlAttrs last = {.transpose = {4, {0, 2, 3, 1}}}, first = {.transpose = {4, {0, 3, 1, 2}}};
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < as_many_as(40, 8); i++) {
         gint64 c = g_rand_int_range(rand, 1, 40);
         Net net = net_new(rand, c, 5, 7);
         GpudlTensor *x = net_input(&net), *y, *z;
@@ -549,7 +555,7 @@ static void test_broadcasts(void)
     static const GpudlOp reductions[] = {GPUDL_OP_REDUCE_SUM, GPUDL_OP_REDUCE_MAX, GPUDL_OP_REDUCE_MEAN};
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 80; i++) {
+    for (int i = 0; i < as_many_as(80, 16); i++) {
         const gint64 groups = g_rand_int_range(rand, 1, 4), each = g_rand_int_range(rand, 1, 9), c = groups * each;
         Net net = net_new(rand, c, 5, 7);
         GpudlTensor *x = net_input(&net), *b;
@@ -610,7 +616,7 @@ static void test_elements(void)
                 return;
         }
     }
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < as_many_as(30, 6); i++) {
         Net net = net_new(rand, 18, 4, 5);
         GpudlTensor *x = net_input(&net);
         GpudlAttrs a = {.unary = {act_from(rand, GPUDL_ACT_RELU)}};
@@ -633,7 +639,7 @@ static void test_binary(void)
     static const GpudlOp ops[] = {GPUDL_OP_ADD, GPUDL_OP_SUB, GPUDL_OP_MUL, GPUDL_OP_DIV, GPUDL_OP_MIN, GPUDL_OP_MAX};
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 150; i++) {
+    for (int i = 0; i < as_many_as(150, 30); i++) {
         gint64 c = g_rand_int_range(rand, 1, 40);
         Net net = net_new(rand, c, 3, 4);
         GpudlTensor *x = net_input(&net), *other = NULL, *y;
@@ -687,7 +693,7 @@ static void test_products(void)
 {
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < as_many_as(60, 12); i++) {
         gint64 c = g_rand_int_range(rand, 1, 30), k, n = g_rand_int_range(rand, 1, 50);
         Net net = net_new(rand, c, 3, 2);
         GpudlTensor *x = net_input(&net), *w, *bias = NULL, *y;
@@ -740,7 +746,7 @@ static void test_softmax(void)
 {
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 24; i++) {
+    for (int i = 0; i < as_many_as(24, 6); i++) {
         Net net = net_new(rand, g_rand_int_range(rand, 1, 40), g_rand_int_range(rand, 1, 5), 3);
         GpudlTensor *x = net_input(&net);
         GpudlAttrs a = {.axis = {.axis = i % 4, .flatten = i / 4 % 2}};
@@ -758,7 +764,7 @@ static void test_moves(void)
 {
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < as_many_as(60, 12); i++) {
         static const int widths[] = {1, 3, 8, 16, 20, 32};
         gint64 a = pick(rand, 6, widths), b = pick(rand, 6, widths), c = pick(rand, 6, widths);
         Net net = net_new(rand, 5, 4, 3);
@@ -829,7 +835,7 @@ static void test_channel_shuffle(void)
 {
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
 
-    for (int i = 0; i < 24; i++) {
+    for (int i = 0; i < as_many_as(24, 6); i++) {
         int groups = g_rand_int_range(rand, 2, 5), each = g_rand_int_range(rand, 1, 13);
         Net net = net_new(rand, 3, 4, 5);
         GpudlAttrs split = {.shape = {.rank = 5, .dims = {0, groups, each, 4, 5}}};
@@ -1016,9 +1022,7 @@ static void random_net(GRand *rand, Net *net)
 
 static void test_random_nets(void)
 {
-    const int n = g_getenv("GPUDL_TEST_VALGRIND") != NULL ? 15 : 100;
-
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < as_many_as(100, 15); i++) {
         guint32 seed = (guint32)g_test_rand_int();
         GRand *rand = g_rand_new_with_seed(seed);
         gboolean good;

@@ -13,6 +13,7 @@
 #include "engine/passes/passes.h"
 
 #define N_NETS 2000
+#define N_NETS_UNDER_VALGRIND 150
 #define MOST_VALUES 24
 #define MOST_CHANNELS 12
 
@@ -444,7 +445,9 @@ static void check_net(guint32 seed, gboolean tell)
 
 static void test_random_nets(void)
 {
-    for (guint32 seed = 1; seed <= N_NETS; seed++)
+    const guint32 n = g_getenv("GPUDL_TEST_VALGRIND") ? N_NETS_UNDER_VALGRIND : N_NETS;
+
+    for (guint32 seed = 1; seed <= n; seed++)
         check_net(seed, FALSE);
 }
 
