@@ -87,11 +87,13 @@ def check(condition, text=""):
 @test
 def a_list_names_places_and_no_paths(made):
     made.add("say", SAY, env={"A": f"{made.build}/a:/usr/lib/x86_64-linux-gnu/gstreamer-1.0"})
+    made.add("last", SAY, priority=-1)
     told = made.write()
     text = (made.build / "gpu-tests.json").read_text()
     check(str(made.source) not in text and told == json.loads(text), text)
     check(told["tests"][0]["cmd"] == ["@BUILD@/say", "@SOURCE@/tests/data"], told)
     check(told["tests"][0]["env"]["A"] == "@BUILD@/a:@GST@" and told["archs"] == ["75", "90a"], told)
+    check([t["parallel"] for t in told["tests"]] == [True, False], told)  # Meson's last wants the machine for itself
 
 
 @test
