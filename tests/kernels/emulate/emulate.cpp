@@ -192,7 +192,7 @@ static __attribute__((noinline)) void run_thread()
     self.unused[self.n_unused++] = self.threads[self.at].stack;
 }
 
-/* It never returns, so it has no variables: AddressSanitizer would keep them for ever, and search among them. */
+/* It never returns, so nothing in it may lie on the stack by address: see fiber.cpp. */
 static void run_fiber()
 {
     fiber_entered(&self.threads[self.at].fiber);

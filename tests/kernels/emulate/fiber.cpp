@@ -20,10 +20,12 @@ static void leave(Fiber *from, Fiber *to)
     __sanitizer_start_switch_fiber(&stack_of(from)->fake, stack_of(to)->memory, stack_of(to)->bytes);
 }
 
+/* A fiber that is over never returns from its last switch, so nothing there may lie on the stack by address: in
+ * AddressSanitizer's it would stay for ever, and be searched among. */
 static void arrive(Fiber *self)
 {
-    const void *memory;
-    size_t bytes;
+    static const void *memory;
+    static size_t bytes;
 
     __sanitizer_finish_switch_fiber(stack_of(self)->fake, &memory, &bytes);
     if (previous->stack == nullptr) { /* the fiber that was always there: its stack is known from here on */
