@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """test-install.py SOURCE BUILD: make install and make uninstall as a user without root meets them, and what they install."""
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -241,6 +242,13 @@ def root_leaves_nothing_of_its_own_in_somebody_else_s_tree(place):
     check((place.folder / "of root/usr/local/bin/gpudl").stat().st_uid == 0)
     mine = [p for p in clone.rglob("*") if p.lstat().st_uid == 0]
     check(not mine and (clone / "build/stage/root").exists(), mine[:10])
+    # one whom this system does not know
+    known = {user.pw_uid for user in pwd.getpwall()}
+    nameless = next(uid for uid in range(54321, 60000) if uid not in known)
+    subprocess.run(["chown", "-Rh", f"{nameless}:{nameless}", clone], check=True)
+    done = subprocess.run(["make", "install", f"DESTDIR={place.folder / 'of root'}"], cwd=clone,
+                          env={**place.env, "CCACHE_DISABLE": "1"}, timeout=200, capture_output=True, text=True)
+    check(done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}")
 
 
 sys.exit(main())
