@@ -649,6 +649,28 @@ void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own)
     touch(c, own->y);
 }
 
+void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own)
+{
+    const int32_t values[] = {own->x, own->packed, own->scratch, own->y};
+    int whole = 1;
+    CpuStep *step;
+
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        whole = whole && values[i] >= 0;
+    step = whole ? add_step(c) : NULL;
+    if (step == NULL)
+        return;
+    step->squeeze = malloc(sizeof *step->squeeze);
+    if (step->squeeze == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return;
+    }
+    *step->squeeze = *own;
+    step->what = own->kernels->name;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        touch(c, values[i]);
+}
+
 int cpu_act_drops_nan(const GpudlAct *act)
 {
     return act->kind != GPUDL_ACT_NONE; /* which ones do depends on processor and layout */

@@ -95,6 +95,8 @@ void cpu_norm(CpuCompiler *c, const CpuNorm *norm);
 void cpu_join(CpuCompiler *c, CpuJoin *join);
 /** Runs a depthwise convolution (copied) whose values are filled in. */
 void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own);
+/** Runs squeeze-and-excite (copied) whose values are filled in. */
+void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own);
 /** Runs the node's operator by its reference kernel. */
 void cpu_call(CpuCompiler *c);
 

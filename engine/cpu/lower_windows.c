@@ -2,7 +2,7 @@
 /* Pools, local response normalisation, batch normalisation that could not be folded. */
 #include <string.h>
 
-#include "lower.h"
+#include "squeeze.h"
 
 typedef struct {
     int n;
@@ -164,6 +164,8 @@ static int lower_whole(CpuCompiler *c, const GpudlPlanNode *node, dnnl_alg_kind_
 
 int cpu_lower_global_pool(CpuCompiler *c, const GpudlPlanNode *node)
 {
+    if (cpu_lower_squeeze(c, node))
+        return 1;
     return lower_whole(c, node,
                        node->op == GPUDL_OP_GLOBAL_MAX_POOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding);
 }

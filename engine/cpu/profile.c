@@ -25,6 +25,9 @@ static uint64_t step_bytes(const CpuProgram *p, const CpuStep *step)
     if (step->call != NULL || step->norm != NULL || step->depthwise != NULL)
         return tensor_bytes(p->plan, node->inputs, node->n_inputs) +
                tensor_bytes(p->plan, node->outputs, node->n_outputs);
+    if (step->squeeze != NULL) /* both reads of the input */
+        return 2 * dnn_md_bytes(p->values[step->squeeze->x].md) + dnn_md_bytes(p->values[step->squeeze->y].md) +
+               p->blocks[p->values[step->squeeze->packed].block].bytes;
     for (uint32_t i = 0; step->join != NULL && i < step->join->n; i++)
         bytes += dnn_md_bytes(p->values[step->join->pieces[i].value].md);
     if (step->join != NULL)
@@ -46,6 +49,11 @@ static uint64_t step_flops(const CpuProgram *p, const CpuStep *step)
     const GpudlPlanNode *node = &p->plan->nodes[step->node];
     uint64_t flops = gpudl_module_flops(p->plan, step->node);
 
+    if (step->squeeze != NULL) {
+        const GpudlSqueeze *s = &step->squeeze->s;
+
+        return (uint64_t)s->n * (uint64_t)s->c * (2 * (uint64_t)s->pixels + 4 * (uint64_t)s->r);
+    }
     switch (dnn_primitive_kind(step->primitive)) {
     case dnnl_reorder:
         return 0;
@@ -101,7 +109,7 @@ GpudlStatus cpu_instance_profile(const CpuInstance *instance, uint32_t runs, Gpu
         const CpuStep *step = &p->steps[i];
 
         if (step->primitive == NULL && step->call == NULL && step->norm == NULL && step->join == NULL &&
-            step->depthwise == NULL)
+            step->depthwise == NULL && step->squeeze == NULL)
             continue;
         qsort(times + (size_t)i * runs, runs, sizeof *times, compare);
         rows[(*n_rows)++] = (GpudlProfileRow){.node = step->node,

@@ -26,6 +26,7 @@ void cpu_program_free(CpuProgram *p)
         free(step->norm);
         free(step->join);
         free(step->depthwise);
+        free(step->squeeze);
         free(step->args);
         free(step->label);
     }
@@ -269,6 +270,11 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
 
         own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
                           value_data(instance, own->y));
+    } else if (step->squeeze != NULL) {
+        const CpuSqueeze *own = step->squeeze;
+
+        own->kernels->run(&own->s, value_data(instance, own->x), value_data(instance, own->packed),
+                          value_data(instance, own->scratch), value_data(instance, own->y));
     } else if (step->primitive != NULL) {
         dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
 

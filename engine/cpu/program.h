@@ -15,6 +15,7 @@
 #include "kernels/depthwise.h"
 #include "kernels/join.h"
 #include "kernels/norm.h"
+#include "kernels/squeeze.h"
 
 #define CPU_ALIGNMENT 64 /* of blocks, constants and workspaces */
 
@@ -72,8 +73,15 @@ typedef struct {
     int32_t x, packed, y;
 } CpuDepthwise;
 
+/** Squeeze-and-excite by a kernel of our own, and its values. */
+typedef struct {
+    const GpudlSqueezeKernels *kernels;
+    GpudlSqueeze s;
+    int32_t x, packed, scratch, y;
+} CpuSqueeze;
+
 /** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a depthwise
- * convolution, or an activation over a value's bytes. */
+ * convolution, or squeeze-and-excite, or an activation over a value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
@@ -82,6 +90,7 @@ typedef struct {
     CpuNorm *norm;
     CpuJoin *join;
     CpuDepthwise *depthwise;
+    CpuSqueeze *squeeze;
     const GpudlAct *act; /* of the plan; or NULL */
     int32_t act_value;
     int padded;        /* divides 0 by 0 where its vectors hang over; what NaN it makes beside arrives in its output */

@@ -46,6 +46,14 @@ void cpu_conv_text(const CpuConv *conv, char text[CPU_PROBLEM_TEXT])
              (double)conv->post.act.beta);
 }
 
+void cpu_squeeze_text(const GpudlSqueeze *s, char text[CPU_PROBLEM_TEXT])
+{
+    snprintf(text, CPU_PROBLEM_TEXT, "squeeze %s x %d pixels %d c %d r %d inner %d %.9g %.9g gate %d %.9g %.9g",
+             type_name(s->type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32), (int)s->n, (int)s->pixels, (int)s->c,
+             (int)s->r, (int)s->inner.kind, (double)s->inner.alpha, (double)s->inner.beta, (int)s->gate.kind,
+             (double)s->gate.alpha, (double)s->gate.beta);
+}
+
 void cpu_reorder_text(dnnl_data_type_t type, const GpudlShape *shape, char text[CPU_PROBLEM_TEXT])
 {
     const size_t at = (size_t)snprintf(text, CPU_PROBLEM_TEXT, "reorder %s", type_name(type));
@@ -160,6 +168,79 @@ static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
         note(problem, CPU_FORM_FIRST, 1, "none");
 }
 
+/* ns of a primitive, which is freed; 0: there is none. */
+static uint64_t time_part(CpuTrial *trial, dnnl_primitive_desc_t pd)
+{
+    const uint64_t ns = pd != NULL ? cpu_trial_primitive(trial, pd, 0) : 0;
+
+    if (pd != NULL)
+        dnnl_primitive_desc_destroy(pd);
+    return ns;
+}
+
+/* The convolution of a single pixel that a product is. */
+static uint64_t time_product(CpuCompiler *c, CpuTrial *trial, CpuForm form, dnnl_data_type_t type, int64_t n,
+                             int64_t operands, int64_t results, const GpudlAct *act)
+{
+    const CpuConv conv = {.type = type,
+                          .dst_type = type,
+                          .rank = 4,
+                          .weight_rank = 4,
+                          .x = {n, operands, 1, 1},
+                          .y = {n, results, 1, 1},
+                          .weights = {results, operands, 1, 1},
+                          .strides = {1, 1},
+                          .has_bias = 1,
+                          .post = {0, *act}};
+    dnnl_primitive_desc_t pd = cpu_conv_describe_form(c->shared, &conv, form);
+
+    return time_part(trial, pd != NULL ? pd : cpu_conv_describe(c->shared, &conv, NULL, NULL));
+}
+
+/* By oneDNN in four parts, on one layout: the sum of their times, 0 if one of them is not there. */
+static uint64_t time_parts(CpuCompiler *c, CpuTrial *trial, CpuForm form, const int64_t *dims, const GpudlSqueeze *s)
+{
+    static const int64_t ones[2] = {1, 1}, zeros[2] = {0, 0};
+    const dnnl_format_tag_t tag = form == CPU_FORM_LAST ? dnnl_acdb : cpu_conv_block_tag();
+    const dnnl_data_type_t type = s->type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
+    const int64_t vector[4] = {dims[0], dims[1], 1, 1};
+    DnnMd x = dnn_md_typed(type, 4, dims, tag), gate = dnn_md_typed(type, 4, vector, tag);
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    uint64_t parts[4] = {0}, sum = 0;
+
+    if (x != NULL && gate != NULL && attr != NULL) {
+        parts[0] = time_part(trial, dnn_pooling(c->shared->dnn, attr, dnnl_pooling_avg_exclude_padding, x, gate, ones,
+                                                dims + 2, zeros, zeros, zeros));
+        parts[1] = time_product(c, trial, form, type, s->n, s->c, s->r, &s->inner);
+        parts[2] = time_product(c, trial, form, type, s->n, s->r, s->c, &s->gate);
+        parts[3] = time_part(trial, dnn_binary(c->shared->dnn, attr, dnnl_binary_mul, x, gate, x));
+    }
+    dnn_md_free(x);
+    dnn_md_free(gate);
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
+    for (int i = 0; i < 4; i++) {
+        if (parts[i] == 0)
+            return 0;
+        sum += parts[i];
+    }
+    return sum;
+}
+
+static void measure_squeeze(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
+{
+    const int64_t *dims = cpu_tensor(c, c->plan->nodes[problem->node].inputs[0])->shape.dims;
+    CpuSqueezeFound found;
+
+    if (!cpu_squeeze_find(c, problem->node, &found)) {
+        note(problem, CPU_FORM_FIRST, 1, "none");
+        return;
+    }
+    for (CpuForm form = CPU_FORM_BLOCKS; form <= CPU_FORM_LAST; form++)
+        note(problem, form, time_parts(c, trial, form, dims, &found.s), "parts");
+    note(problem, CPU_FORM_OWN, cpu_trial_squeeze(trial, found.kernels, &found.s, 0), found.kernels->name);
+}
+
 static void measure_reorder(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
 {
     const int64_t *dims = cpu_tensor(c, problem->tensor)->shape.dims;
@@ -190,6 +271,8 @@ void cpu_times_measure(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
 {
     if (problem->tensor >= 0)
         measure_reorder(c, trial, problem);
+    else if (c->plan->nodes[problem->node].op != GPUDL_OP_CONV)
+        measure_squeeze(c, trial, problem);
     else
         measure_conv(c, trial, problem);
     problem->known = 1;

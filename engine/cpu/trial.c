@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_OPERANDS 5
+#define MOST_OPERANDS 6
 #define FILLING 0x3c /* bytes of it are 0.0115 in float32 and in bfloat16 */
 
 void cpu_trial_clear(CpuTrial *trial)
@@ -50,11 +50,9 @@ static int make_operands(CpuTrial *trial, dnnl_primitive_desc_t pd, Run *run)
         dnnl_query_t query;
         int index, arg;
     } kinds[MOST_OPERANDS] = {
-        {dnnl_query_src_md, 0, DNNL_ARG_SRC},
-        {dnnl_query_weights_md, 0, DNNL_ARG_WEIGHTS},
-        {dnnl_query_weights_md, 1, DNNL_ARG_BIAS},
-        {dnnl_query_dst_md, 0, DNNL_ARG_DST},
-        {dnnl_query_scratchpad_md, 0, DNNL_ARG_SCRATCHPAD},
+        {dnnl_query_src_md, 0, DNNL_ARG_SRC},         {dnnl_query_src_md, 1, DNNL_ARG_SRC_1},
+        {dnnl_query_weights_md, 0, DNNL_ARG_WEIGHTS}, {dnnl_query_weights_md, 1, DNNL_ARG_BIAS},
+        {dnnl_query_dst_md, 0, DNNL_ARG_DST},         {dnnl_query_scratchpad_md, 0, DNNL_ARG_SCRATCHPAD},
     };
     DnnMdRef mds[MOST_OPERANDS];
     uint64_t offsets[MOST_OPERANDS], bytes = 0;
@@ -94,17 +92,32 @@ uint64_t cpu_trial_primitive(CpuTrial *trial, dnnl_primitive_desc_t pd, uint64_t
     return ns;
 }
 
+/* Places so many operands one after the other in the trial's memory; FALSE if there is none. */
+static int place_operands(CpuTrial *trial, int n, const uint64_t *sizes, uint8_t **operands)
+{
+    uint64_t bytes = 0, at = 0;
+    uint8_t *memory;
+
+    for (int i = 0; i < n; i++)
+        bytes += (sizes[i] + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
+    memory = make_room(trial, bytes);
+    for (int i = 0; i < n && memory != NULL; i++) {
+        operands[i] = memory + at;
+        at += (sizes[i] + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
+    }
+    return memory != NULL;
+}
+
 typedef struct {
     const CpuDepthwise *own;
-    const void *x, *packed;
-    void *y;
+    uint8_t *operands[3]; /* x, weights, y */
 } DepthwiseRun;
 
 static int run_depthwise(void *data)
 {
     const DepthwiseRun *run = data;
 
-    run->own->kernels->run(&run->own->d, run->x, run->packed, run->y);
+    run->own->kernels->run(&run->own->d, run->operands[0], (const void *)run->operands[1], run->operands[2]);
     return 1;
 }
 
@@ -114,16 +127,35 @@ uint64_t cpu_trial_depthwise(CpuTrial *trial, const CpuDepthwise *own, uint64_t 
     const uint64_t size = d->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
     const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * size, gpudl_depthwise_weights_size(d),
                               (uint64_t)d->y_frame * (uint64_t)d->n * size};
-    uint64_t offsets[3], bytes = 0;
-    uint8_t *memory;
+    DepthwiseRun run = {.own = own};
 
-    for (int i = 0; i < 3; i++) {
-        offsets[i] = bytes;
-        bytes += (sizes[i] + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
-    }
-    memory = make_room(trial, bytes);
-    return memory != NULL
-               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_depthwise,
-                             &(DepthwiseRun){own, memory + offsets[0], memory + offsets[1], memory + offsets[2]})
+    return place_operands(trial, 3, sizes, run.operands)
+               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_depthwise, &run)
+               : 0;
+}
+
+typedef struct {
+    const GpudlSqueezeKernels *kernels;
+    const GpudlSqueeze *s;
+    uint8_t *operands[4]; /* x, weights, scratch, y */
+} SqueezeRun;
+
+static int run_squeeze(void *data)
+{
+    const SqueezeRun *run = data;
+
+    run->kernels->run(run->s, run->operands[0], run->operands[1], (void *)run->operands[2], run->operands[3]);
+    return 1;
+}
+
+uint64_t cpu_trial_squeeze(CpuTrial *trial, const GpudlSqueezeKernels *kernels, const GpudlSqueeze *s, uint64_t best)
+{
+    const uint64_t size = s->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
+    const uint64_t sizes[] = {(uint64_t)s->x_frame * (uint64_t)s->n * size, gpudl_squeeze_weights_size(s),
+                              gpudl_squeeze_scratch_size(s), (uint64_t)s->y_frame * (uint64_t)s->n * size};
+    SqueezeRun run = {.kernels = kernels, .s = s};
+
+    return place_operands(trial, 4, sizes, run.operands)
+               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_squeeze, &run)
                : 0;
 }

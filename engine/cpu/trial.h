@@ -17,10 +17,11 @@ typedef struct {
 
 void cpu_trial_clear(CpuTrial *trial);
 
-/** ns of one run of a convolution or reorder (pd stays the caller's), 0 if it can't be made or run; see cpu_measure()
- * for best. */
+/** ns of one run of a convolution, reorder, pool or binary operation (pd stays the caller's), 0 if it can't be made or
+ * run; see cpu_measure() for best. */
 uint64_t cpu_trial_primitive(CpuTrial *trial, dnnl_primitive_desc_t pd, uint64_t best);
 /** The same of a kernel of our own. */
 uint64_t cpu_trial_depthwise(CpuTrial *trial, const CpuDepthwise *own, uint64_t best);
+uint64_t cpu_trial_squeeze(CpuTrial *trial, const GpudlSqueezeKernels *kernels, const GpudlSqueeze *s, uint64_t best);
 
 #endif

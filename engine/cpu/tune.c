@@ -11,7 +11,7 @@
 #define SAMPLE_FULL_NS 5000000
 #define MOST_NS 400000000 /* and all of a network's, unless in full */
 
-/* Steps are the convolutions that may be chosen for, links what goes from one to another. */
+/* Steps are the convolutions and squeeze-and-excites that may be chosen for, links what goes from one to another. */
 typedef struct {
     CpuCompiler *c;
     uint32_t n_problems, problem_room, n_steps, n_links, link_room;
@@ -135,7 +135,7 @@ static void follow(Tuning *t, const GpudlPlanNode *node)
     const GpudlShape *y = &cpu_tensor(t->c, node->outputs[0])->shape;
     int32_t step = -1;
 
-    if (!follows(node->op))
+    if (!follows(node->op) || t->tensor_steps[node->outputs[0]] >= 0) /* it is part of a step */
         return;
     for (uint32_t i = 0; i < node->n_inputs && step < 0; i++)
         if (node->inputs[i] >= 0 &&
@@ -148,20 +148,37 @@ static void follow(Tuning *t, const GpudlPlanNode *node)
         t->tensor_steps[node->outputs[i]] = step;
 }
 
-static void add_step(Tuning *t, int32_t index, const CpuConv *conv)
+/* What reads x and writes y, both of which lie as it is chosen to. */
+static int32_t add_step(Tuning *t, int32_t index, const char text[CPU_PROBLEM_TEXT], int32_t x, int32_t y)
 {
-    const GpudlPlanNode *node = &t->c->plan->nodes[index];
     const int32_t step = (int32_t)t->n_steps;
-    char text[CPU_PROBLEM_TEXT] = "";
 
-    cpu_conv_text(conv, text);
     t->step_nodes[step] = index;
     t->step_problems[step] = add_problem(t, text, index, -1);
     t->n_steps++;
-    t->tensor_steps[node->outputs[0]] = step;
-    add_link(t, node->inputs[0], step);
+    t->tensor_steps[y] = step;
+    add_link(t, x, step);
+    return step;
+}
+
+static void add_conv(Tuning *t, int32_t index, const CpuConv *conv)
+{
+    const GpudlPlanNode *node = &t->c->plan->nodes[index];
+    char text[CPU_PROBLEM_TEXT] = "";
+    int32_t step;
+
+    cpu_conv_text(conv, text);
+    step = add_step(t, index, text, node->inputs[0], node->outputs[0]);
     if (conv->post.sum)
         add_link(t, node->inputs[3], step);
+}
+
+static void add_squeeze(Tuning *t, int32_t index, const CpuSqueezeFound *found)
+{
+    char text[CPU_PROBLEM_TEXT] = "";
+
+    cpu_squeeze_text(&found->s, text);
+    add_step(t, index, text, found->x, found->y);
 }
 
 static void clear(Tuning *t)
@@ -189,12 +206,15 @@ static int collect(Tuning *t, CpuCompiler *c)
     for (uint32_t i = 0; i < plan->n_tensors; i++)
         t->tensor_steps[i] = -1;
     for (uint32_t i = 0; i < plan->n_nodes && c->status == GPUDL_STATUS_OK; i++) {
+        CpuSqueezeFound found;
         CpuConv conv;
 
         if (describe_step(c, &plan->nodes[i], &conv))
-            add_step(t, (int32_t)i, &conv);
+            add_conv(t, (int32_t)i, &conv);
         else
             follow(t, &plan->nodes[i]);
+        if (cpu_squeeze_find(c, (int32_t)i, &found))
+            add_squeeze(t, (int32_t)i, &found);
     }
     return c->status == GPUDL_STATUS_OK;
 }

@@ -12,11 +12,11 @@
 #define CHANNELS 32
 #define MOST_ROWS 64
 
-/* Two convolutions of the same kind, one of another between, which is depthwise, and one that adds. */
+/* Two convolutions of the same kind, one of another between, which is depthwise, one that adds, squeeze-and-excite. */
 static Builder network(void)
 {
     Builder b = builder_new();
-    GpudlTensor *x = builder_input(&b, "1x3x16x16"), *y;
+    GpudlTensor *x = builder_input(&b, "1x3x16x16"), *y, *gate;
     g_autoptr(GError) error = NULL;
 
     x = builder_act(&b, builder_conv(&b, x, 3, CHANNELS, 3, TRUE), GPUDL_ACT_RELU, 0, 0);
@@ -32,6 +32,9 @@ static Builder network(void)
         w->stride[i] = w->dilation[i] = 1;
         w->pad_begin[i] = w->pad_end[i] = i < GPUDL_MAX_SPATIAL - 2 ? 0 : 1;
     }
+    gate = builder_conv(&b, builder_node(&b, GPUDL_OP_GLOBAL_AVERAGE_POOL, y, NULL), CHANNELS, 8, 1, TRUE);
+    gate = builder_conv(&b, builder_act(&b, gate, GPUDL_ACT_RELU, 0, 0), 8, CHANNELS, 1, TRUE);
+    y = builder_node(&b, GPUDL_OP_MUL, y, builder_act(&b, gate, GPUDL_ACT_SIGMOID, 0, 0));
     y = builder_conv(&b, y, CHANNELS, CHANNELS, 5, TRUE);
     y = builder_node(&b, GPUDL_OP_ADD, y, x);
     y = builder_pool(&b, GPUDL_OP_MAX_POOL, y, 2, 2, 0);
@@ -209,7 +212,7 @@ static void script_entry(const Fixture *f, const gchar *path, gchar **lines, gpo
 {
     const Times *times = data;
     const gboolean is_special = strstr(lines[2], " w 32x32x1x1 ") != NULL && times->special_blocks != 0;
-    const gboolean is_depthwise = strstr(lines[2], " w 32x1x1x3x3 ") != NULL;
+    const gboolean has_own = strstr(lines[2], " w 32x1x1x3x3 ") != NULL || g_str_has_prefix(lines[2], "squeeze ");
     g_autoptr(GString) text = g_string_new(NULL);
 
     if (g_str_has_prefix(lines[2], "reorder "))
@@ -218,7 +221,7 @@ static void script_entry(const Fixture *f, const gchar *path, gchar **lines, gpo
         g_string_printf(text, "blocks %u scripted\nlast %u scripted\n",
                         is_special ? times->special_blocks : times->blocks,
                         is_special ? times->special_last : times->last);
-    if (is_depthwise && times->own > 0)
+    if (has_own && times->own > 0)
         g_string_append_printf(text, "own %u scripted\n", times->own);
     write_entry(f, lines[1], lines[2], text->str);
 }
@@ -294,8 +297,8 @@ static void test_times_decide(void)
         found = implementations_at(&f, i == 1 ? GPUDL_AUTOTUNE_FULL : GPUDL_AUTOTUNE_KNOWN);
         if (i < 2)
             g_assert_cmpstr(found, ==, i == 0 ? blocks : last);
-        else
-            g_assert_cmpuint(count(found, "depthwise:"), ==, count(own, "depthwise:"));
+        g_assert_cmpuint(count(found, "depthwise:"), ==, i < 2 ? 0 : count(own, "depthwise:"));
+        g_assert_cmpuint(count(found, "squeeze:"), ==, i < 2 ? 0 : 1);
     }
     end(&f);
 }
@@ -469,6 +472,7 @@ static void test_all_forms_compute_the_same(void)
     g_autofree gchar *own = implementations_of(&f, "own");
 
     g_assert_nonnull(strstr(own, "depthwise:"));
+    g_assert_nonnull(strstr(own, "squeeze:"));
     for (guint i = 0; i < G_N_ELEMENTS(input); i++)
         input[i] = (float)g_random_double_range(-1, 1);
     run_form(&f, "first", input, expected);
