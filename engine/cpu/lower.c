@@ -671,6 +671,23 @@ void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own)
         touch(c, values[i]);
 }
 
+void cpu_shuffle(CpuCompiler *c, const CpuShuffle *own)
+{
+    CpuStep *step = own->x >= 0 && own->y >= 0 ? add_step(c) : NULL;
+
+    if (step == NULL)
+        return;
+    step->shuffle = malloc(sizeof *step->shuffle);
+    if (step->shuffle == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return;
+    }
+    *step->shuffle = *own;
+    step->what = "shuffle";
+    touch(c, own->x);
+    touch(c, own->y);
+}
+
 int cpu_act_drops_nan(const GpudlAct *act)
 {
     return act->kind != GPUDL_ACT_NONE; /* which ones do depends on processor and layout */

@@ -97,6 +97,8 @@ void cpu_join(CpuCompiler *c, CpuJoin *join);
 void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own);
 /** Runs squeeze-and-excite (copied) whose values are filled in. */
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own);
+/** Runs a shuffle of channels (copied) whose values are filled in. */
+void cpu_shuffle(CpuCompiler *c, const CpuShuffle *own);
 /** Runs the node's operator by its reference kernel. */
 void cpu_call(CpuCompiler *c);
 
@@ -120,6 +122,11 @@ CpuLower cpu_lower_pool, cpu_lower_global_pool, cpu_lower_lrn, cpu_lower_batch_n
 CpuLower cpu_lower_layer_norm, cpu_lower_group_norm;
 CpuLower cpu_lower_activation, cpu_lower_unary, cpu_lower_binary, cpu_lower_softmax;
 CpuLower cpu_lower_reshape, cpu_lower_identity, cpu_lower_transpose, cpu_lower_concat, cpu_lower_split, cpu_lower_slice;
+
+/** A shuffle of channels: Reshape (node) n, c, h, w to n, g, c/g, h, w (or n, g, c/g, h w); Transpose of 1 and 2;
+ * Reshape back: a permutation of channels that leaves every other thing alone. Returns the last of the three nodes, -1
+ * if it is anything else. size: c/g. */
+int32_t cpu_find_shuffle(const CpuCompiler *c, const GpudlPlanNode *node, int64_t *size);
 
 /** A concatenation by oneDNN's own loops. */
 CpuLower cpu_lower_concat_copy;

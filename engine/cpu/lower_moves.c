@@ -17,15 +17,14 @@ int cpu_lower_identity(CpuCompiler *c, const GpudlPlanNode *node)
 
 /* ---- channel shuffle --------------------------------------------------------------------------------------------- */
 
-/* Reshape n, c, h, w to n, g, c/g, h, w (or n, g, c/g, h w); Transpose of 1 and 2; Reshape back: a permutation of
- * channels that leaves every other thing alone. Returns the last of the three nodes, -1 if it is anything else. */
-static int32_t find_shuffle(const CpuCompiler *c, const GpudlPlanNode *node, int64_t *size)
+int32_t cpu_find_shuffle(const CpuCompiler *c, const GpudlPlanNode *node, int64_t *size)
 {
     const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape, *split = &cpu_tensor(c, node->outputs[0])->shape;
     int32_t second = cpu_only_reader(c, node->outputs[0]), third;
     const GpudlTransposeAttrs *attrs;
 
-    if (second < 0 || c->plan->nodes[second].op != GPUDL_OP_TRANSPOSE || x->rank < 3 || split->rank < 3 ||
+    if (node->op != GPUDL_OP_RESHAPE || !cpu_is_f32(c, node->inputs[0]) || second < 0 ||
+        c->plan->nodes[second].op != GPUDL_OP_TRANSPOSE || x->rank < 3 || split->rank < 3 ||
         split->dims[0] != x->dims[0] || split->dims[1] * split->dims[2] != x->dims[1])
         return -1;
     attrs = &((const GpudlAttrs *)c->plan->nodes[second].attrs)->transpose;
@@ -40,26 +39,43 @@ static int32_t find_shuffle(const CpuCompiler *c, const GpudlPlanNode *node, int
     return third;
 }
 
+/* On what lies channels last by a kernel of our own: oneDNN has only general code for that. */
 static int lower_shuffle(CpuCompiler *c, const GpudlPlanNode *node)
 {
     int64_t size;
-    int32_t last = cpu_is_f32(c, node->inputs[0]) ? find_shuffle(c, node, &size) : -1;
-    int32_t src = last >= 0 ? cpu_use_lying(c, node->inputs[0]) : -1, dst, middle;
-    dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
+    int32_t last = cpu_find_shuffle(c, node, &size);
+    int32_t src = last >= 0 ? cpu_use_lying(c, node->inputs[0]) : -1, dst;
+    dnnl_primitive_desc_t pd = NULL;
+    DnnMdRef md;
+    int own;
 
     if (src < 0)
         return 0;
-    attr = dnn_attr(NULL);
-    pd = dnn_shuffle(c->shared->dnn, attr, cpu_value_md(c, src), 1, size);
-    dnnl_primitive_attr_destroy(attr);
-    if (pd == NULL)
-        return 0;
-    middle = cpu_only_reader(c, node->outputs[0]);
-    cpu_cover(c, middle);
+    md = cpu_value_md(c, src);
+    own = dnn_md_kind(md) == 1;
+    if (!own) {
+        dnnl_primitive_attr_t attr = dnn_attr(NULL);
+
+        pd = dnn_shuffle(c->shared->dnn, attr, md, 1, size);
+        dnnl_primitive_attr_destroy(attr);
+        if (pd == NULL)
+            return 0;
+    }
+    cpu_cover(c, cpu_only_reader(c, node->outputs[0]));
     cpu_cover(c, last);
-    dst = cpu_define(c, c->plan->nodes[last].outputs[0], dnn_md_copy(cpu_value_md(c, src)));
-    cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+    dst = cpu_define(c, c->plan->nodes[last].outputs[0], dnn_md_copy(md));
+    if (own) {
+        const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape;
+
+        cpu_shuffle(c, &(CpuShuffle){.pixels = gpudl_shape_elements(x) / x->dims[1],
+                                     .groups = x->dims[1] / size,
+                                     .size = size,
+                                     .narrow = dnn_md_type(md) == dnnl_bf16,
+                                     .x = src,
+                                     .y = dst});
+    } else {
+        cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+    }
     return 1;
 }
 

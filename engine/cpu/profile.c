@@ -28,6 +28,8 @@ static uint64_t step_bytes(const CpuProgram *p, const CpuStep *step)
     if (step->squeeze != NULL) /* both reads of the input */
         return 2 * dnn_md_bytes(p->values[step->squeeze->x].md) + dnn_md_bytes(p->values[step->squeeze->y].md) +
                p->blocks[p->values[step->squeeze->packed].block].bytes;
+    if (step->shuffle != NULL)
+        return dnn_md_bytes(p->values[step->shuffle->x].md) + dnn_md_bytes(p->values[step->shuffle->y].md);
     for (uint32_t i = 0; step->join != NULL && i < step->join->n; i++)
         bytes += dnn_md_bytes(p->values[step->join->pieces[i].value].md);
     if (step->join != NULL)
@@ -109,7 +111,7 @@ GpudlStatus cpu_instance_profile(const CpuInstance *instance, uint32_t runs, Gpu
         const CpuStep *step = &p->steps[i];
 
         if (step->primitive == NULL && step->call == NULL && step->norm == NULL && step->join == NULL &&
-            step->depthwise == NULL && step->squeeze == NULL)
+            step->depthwise == NULL && step->squeeze == NULL && step->shuffle == NULL)
             continue;
         qsort(times + (size_t)i * runs, runs, sizeof *times, compare);
         rows[(*n_rows)++] = (GpudlProfileRow){.node = step->node,

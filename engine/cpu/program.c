@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/elementwise.h"
+#include "kernels/shuffle.h"
 #include "preproc.h"
 #include "program.h"
 
@@ -27,6 +28,7 @@ void cpu_program_free(CpuProgram *p)
         free(step->join);
         free(step->depthwise);
         free(step->squeeze);
+        free(step->shuffle);
         free(step->args);
         free(step->label);
     }
@@ -275,6 +277,11 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
 
         own->kernels->run(&own->s, value_data(instance, own->x), value_data(instance, own->packed),
                           value_data(instance, own->scratch), value_data(instance, own->y));
+    } else if (step->shuffle != NULL) {
+        const CpuShuffle *own = step->shuffle;
+
+        gpudl_shuffle(value_data(instance, own->x), own->pixels, own->groups, own->size, own->narrow ? 2 : 4,
+                      value_data(instance, own->y));
     } else if (step->primitive != NULL) {
         dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
 

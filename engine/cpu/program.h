@@ -80,8 +80,15 @@ typedef struct {
     int32_t x, packed, scratch, y;
 } CpuSqueeze;
 
+/** Channels, last, dealt out in turns by a kernel of our own, and its values. */
+typedef struct {
+    int64_t pixels, groups, size;
+    int narrow; /* bfloat16, else float32 */
+    int32_t x, y;
+} CpuShuffle;
+
 /** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a depthwise
- * convolution, or squeeze-and-excite, or an activation over a value's bytes. */
+ * convolution, or squeeze-and-excite, or a shuffle, or an activation over a value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
@@ -91,6 +98,7 @@ typedef struct {
     CpuJoin *join;
     CpuDepthwise *depthwise;
     CpuSqueeze *squeeze;
+    CpuShuffle *shuffle;
     const GpudlAct *act; /* of the plan; or NULL */
     int32_t act_value;
     int padded;        /* divides 0 by 0 where its vectors hang over; what NaN it makes beside arrives in its output */

@@ -133,8 +133,12 @@ static int follows(int32_t op)
 static void follow(Tuning *t, const GpudlPlanNode *node)
 {
     const GpudlShape *y = &cpu_tensor(t->c, node->outputs[0])->shape;
-    int32_t step = -1;
+    int32_t step = -1, shuffled;
+    int64_t size;
 
+    shuffled = cpu_find_shuffle(t->c, node, &size);
+    if (shuffled >= 0)
+        t->tensor_steps[t->c->plan->nodes[shuffled].outputs[0]] = t->tensor_steps[node->inputs[0]];
     if (!follows(node->op) || t->tensor_steps[node->outputs[0]] >= 0) /* it is part of a step */
         return;
     for (uint32_t i = 0; i < node->n_inputs && step < 0; i++)
