@@ -3,8 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "program.h"
+
+#define LARGE_PAGE ((uint64_t)1 << 21)
 
 static uint32_t bucket_of(const CpuPackedTable *table, int32_t owner, int32_t part)
 {
@@ -83,11 +86,17 @@ void cpu_packed_clear(CpuPackedTable *table)
 
 void *cpu_aligned_bytes(uint64_t bytes)
 {
+    const uint64_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : CPU_ALIGNMENT;
     uint64_t rounded = (bytes + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
-    void *data = aligned_alloc(CPU_ALIGNMENT, rounded != 0 ? rounded : CPU_ALIGNMENT);
+    void *data = NULL;
 
-    if (data != NULL)
-        memset(data, 0, rounded);
+    if (posix_memalign(&data, alignment, rounded != 0 ? rounded : CPU_ALIGNMENT) != 0)
+        return NULL;
+#ifdef MADV_HUGEPAGE /* a fault for each 4096 bytes takes as long as packing what goes there */
+    if (bytes >= LARGE_PAGE)
+        madvise(data, rounded / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+#endif
+    memset(data, 0, rounded);
     return data;
 }
 

@@ -57,7 +57,7 @@ CpuPacked *cpu_packed_find(const CpuPackedTable *table, int32_t owner, int32_t p
 CpuPacked *cpu_packed_add(CpuPackedTable *table, int32_t owner, int32_t part, DnnMdRef md, void *data, uint64_t bytes);
 void cpu_packed_clear(CpuPackedTable *table);
 
-/** Zeros; NULL if there is no memory. */
+/** Zeros, in large pages where it fills some and the system has them; NULL if there is no memory. */
 void *cpu_aligned_bytes(uint64_t bytes);
 /** Reorders at compile time; 0 if oneDNN can't. */
 int cpu_reorder_now(const CpuShared *shared, DnnMdRef from_md, const void *from, DnnMdRef to_md, void *to);

@@ -7,6 +7,7 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/shuffle.h"
+#include "packed.h"
 #include "preproc.h"
 #include "program.h"
 
@@ -83,7 +84,7 @@ CpuInstance *cpu_instance_new(dnnl_engine_t dnn, const CpuProgram *program)
         if (call != NULL && call->n_inputs + call->n_outputs > n_views)
             n_views = call->n_inputs + call->n_outputs;
     }
-    instance->workspace = aligned_alloc(CPU_ALIGNMENT, bytes);
+    instance->workspace = cpu_aligned_bytes(bytes); /* the pages are there before the first frame */
     instance->memories = calloc(program->n_values + 1, sizeof *instance->memories);
     instance->args = calloc(n_args + 1, sizeof *instance->args);
     instance->views = calloc(n_views, sizeof *instance->views);
@@ -91,7 +92,6 @@ CpuInstance *cpu_instance_new(dnnl_engine_t dnn, const CpuProgram *program)
     if (instance->workspace == NULL || instance->memories == NULL || instance->args == NULL ||
         instance->views == NULL || instance->inputs == NULL)
         goto fail;
-    memset(instance->workspace, 0, bytes); /* the pages are there before the first frame */
     if (dnnl_stream_create(&instance->stream, dnn, dnnl_stream_default_flags) != dnnl_success ||
         !make_memories(dnn, instance))
         goto fail;
