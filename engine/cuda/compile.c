@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "branches.h"
 #include "choice.h"
 #include "engine/module.h"
 
@@ -17,8 +18,8 @@ static uint64_t scratch_bytes(const CudaConv *conv)
     return (uint64_t)most;
 }
 
-/* Everything gets its place. */
-static void place_blocks(CudaCompiler *c)
+/* Everything gets its place. wide: branches don't wait for one another's memory. */
+static void place_blocks(CudaCompiler *c, int wide)
 {
     CudaProgram *p = c->program;
     uint64_t *sizes = calloc(p->n_blocks + 1u, 2 * sizeof *sizes), *offsets = sizes + p->n_blocks + 1;
@@ -42,6 +43,8 @@ static void place_blocks(CudaCompiler *c)
         first[i] = used ? p->blocks[i].first : 0;
         last[i] = used ? p->blocks[i].last : 0;
     }
+    if (wide)
+        cuda_branches_widen(p, first, last);
     p->work_bytes = c->host->place(c->host->host, p->n_blocks, sizes, first, last, CUDA_ALIGNMENT, offsets);
     if (p->work_bytes == UINT64_MAX)
         cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "the network's work memory at batch %lld has no size",
@@ -52,16 +55,50 @@ static void place_blocks(CudaCompiler *c)
     free(first);
 }
 
-/* Choices are made, so scratch is known. Plans beside the fastest are given up if they make the memory too large. */
+static int is_too_large(const CudaCompiler *c)
+{
+    return c->status == GPUDL_STATUS_OK && c->work_limit > 0 && c->program->work_bytes > c->work_limit;
+}
+
+/* Choices are made, so scratch is known. Room for branches, then plans beside the fastest, are given up if they make
+ * the memory too large; lanes whose steps share memory wait for one another. */
 static void place(CudaCompiler *c)
 {
-    place_blocks(c);
-    if (c->status != GPUDL_STATUS_OK || c->work_limit == 0 || c->program->work_bytes <= c->work_limit)
+    place_blocks(c, c->program->lanes.n > 0);
+    if (is_too_large(c) && c->program->lanes.n > 0)
+        place_blocks(c, 0);
+    if (is_too_large(c)) {
+        for (uint32_t i = 0; i < c->program->n_steps; i++)
+            if (c->program->steps[i].conv != NULL)
+                cuda_conv_settle(c->device, c->program->steps[i].conv);
+        place_blocks(c, 0);
+    }
+    if (c->status == GPUDL_STATUS_OK && !cuda_branches_order(c->program))
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+}
+
+/* Lanes where they were found to pay, or where that is to be found out. */
+static void find_branches(CudaCompiler *c, uint32_t streams)
+{
+    c->program->is_settled = streams > 0;
+    c->program->streams = 1;
+    if (streams != CUDA_LANES && (streams > 0 || !c->tries_branches))
         return;
-    for (uint32_t i = 0; i < c->program->n_steps; i++)
-        if (c->program->steps[i].conv != NULL)
-            cuda_conv_settle(c->device, c->program->steps[i].conv);
-    place_blocks(c);
+    if (!cuda_branches_split(c->program))
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    if (streams == CUDA_LANES && c->program->lanes.n > 0)
+        c->program->streams = CUDA_LANES;
+}
+
+/* What a slot has, or may have by the session's limit; 0: any. */
+static uint64_t find_limit(const CudaShared *shared)
+{
+    const uint64_t weights = shared->weights.bytes, limit = shared->memory_limit;
+    const uint64_t left = limit > weights ? (limit - weights) / CUDA_SLOTS : 0;
+
+    if (limit == 0 || (shared->work_limit > 0 && shared->work_limit < left))
+        return shared->work_limit;
+    return left > 0 ? left : 1;
 }
 
 static void lower_all(CudaCompiler *c)
@@ -137,7 +174,7 @@ CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, G
                         .dtype = shared->dtype,
                         .tf32 = shared->tf32,
                         .activation = shared->activation,
-                        .work_limit = shared->work_limit,
+                        .tries_branches = shared->tries_branches,
                         .fault = fault};
     if (prepare(c))
         lower_all(c);
@@ -146,6 +183,7 @@ CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, G
         compilation->tuning = cuda_tuning_new(c->convs, c->program->network, fault);
         c->status = compilation->tuning != NULL ? GPUDL_STATUS_OK : GPUDL_STATUS_NO_MEMORY;
     }
+    compilation->shared = shared;
     *status = c->status;
     if (c->status == GPUDL_STATUS_OK)
         return compilation;
@@ -159,8 +197,10 @@ CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status,
     CudaProgram *program = NULL;
 
     c->fault = fault;
-    place(c);
-    c->program->is_settled = cuda_tuning_is_settled(compilation->tuning);
+    c->work_limit = find_limit(compilation->shared); /* now that its weights are there */
+    find_branches(c, cuda_tuning_streams(compilation->tuning));
+    if (c->status == GPUDL_STATUS_OK)
+        place(c);
     *status = c->status;
     if (c->status == GPUDL_STATUS_OK) {
         program = c->program;

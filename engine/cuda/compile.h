@@ -8,6 +8,9 @@
 #include "lower.h"
 #include "tune.h"
 
+/** Executions under way at once, each in work memory of its own: one runs while the next is queued. */
+#define CUDA_SLOTS 2
+
 /** What an engine's programs have in common. */
 typedef struct {
     CudaDevice *device;
@@ -16,7 +19,9 @@ typedef struct {
     CudaWeights weights;
     GpudlDType dtype;
     int32_t tf32, activation;
-    uint64_t work_limit; /* of a slot, once slots are made; 0: none yet */
+    uint64_t work_limit;   /* of a slot, once slots are made; 0: none yet */
+    uint64_t memory_limit; /* of weights and slots, 0: none */
+    int tries_branches;    /* programs that are not settled get lanes, for it to be measured whether they pay */
 } CudaShared;
 
 /**
@@ -24,6 +29,7 @@ typedef struct {
  * tried (tune.h); end() places the memory. Each in the device's context, but for building.
  */
 typedef struct {
+    const CudaShared *shared;
     CudaCompiler compiler;
     CudaTuning *tuning;
 } CudaCompilation;

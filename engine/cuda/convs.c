@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "choice.h"
+#include "lanes.h"
 #include "lt.h"
 #include "own.h"
 
@@ -106,14 +107,21 @@ int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t
     return is_known;
 }
 
-int cuda_convs_knows_network(const CudaConvs *convs, const char *network)
+/* The names of what is kept of a network, by its streams. */
+static const char *const settled[] = {"", "settled on one stream", "settled on two streams"};
+_Static_assert(sizeof settled / sizeof *settled == CUDA_LANES + 1, "each number of streams has a name");
+
+uint32_t cuda_convs_network_streams(const CudaConvs *convs, const char *network)
 {
     GpudlCacheEntry entry;
+    uint32_t streams = CUDA_LANES;
 
     if (!read_cache(convs, network, &entry))
         return 0;
+    while (streams > 0 && strcmp(entry.name, settled[streams]) != 0)
+        streams--;
     free(entry.plan);
-    return 1;
+    return streams;
 }
 
 static void keep_entry(const CudaConvs *convs, const char *step, const GpudlCacheEntry *entry)
@@ -163,9 +171,10 @@ void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const C
         keep_plan(convs, step, conv);
 }
 
-void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns)
+void cuda_convs_keep_network(const CudaConvs *convs, const char *network, uint32_t streams, float ns)
 {
-    const GpudlCacheEntry entry = {.form = CUDA_CONV_OWN, .ns = ns, .name = "settled"};
+    GpudlCacheEntry entry = {.form = CUDA_CONV_OWN, .ns = ns};
 
+    snprintf(entry.name, sizeof entry.name, "%s", settled[streams]);
     keep_entry(convs, network, &entry);
 }

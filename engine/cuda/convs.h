@@ -30,13 +30,13 @@ void cuda_convs_clear(CudaConvs *convs);
  * the libraries that are here can't make it. In the device's context, handle (NULL: without cuDNN) under its lock. */
 int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t handle, const CudaConvKey *key,
                       CudaConvPlan *plan);
-/** TRUE if it was kept that a network is settled. */
-int cuda_convs_knows_network(const CudaConvs *convs, const char *network);
+/** On how many streams a network is settled, 1 .. CUDA_LANES; 0 if it was not kept that it is. */
+uint32_t cuda_convs_network_streams(const CudaConvs *convs, const char *network);
 
 /** Keeps the conv's plan as the fastest alone. */
 void cuda_convs_keep_plan(const CudaConvs *convs, const CudaConv *conv);
-/** Keeps that a network is settled, in so much time. */
-void cuda_convs_keep_network(const CudaConvs *convs, const char *network, float ns);
+/** Keeps that a network is settled on so many streams, in so much time. */
+void cuda_convs_keep_network(const CudaConvs *convs, const char *network, uint32_t streams, float ns);
 /** Keeps the conv's plan as the network's own choice; swapped FALSE: only if another one is kept as such. */
 void cuda_convs_keep_choice(const CudaConvs *convs, const char *network, const CudaConv *conv, int swapped);
 

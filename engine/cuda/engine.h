@@ -9,9 +9,6 @@
 #include "kernels/preproc_cuda.h"
 #include "round.h"
 
-/** Executions under way at once: one runs while the next is queued. */
-#define CUDA_SLOTS 2
-
 /** What a batch size has: its program, and a graph of it on each slot's memory. */
 typedef struct CudaBucket CudaBucket;
 struct CudaBucket {
@@ -25,7 +22,7 @@ struct CudaBucket {
 
 /** What an execution needs. Used by one thread at a time. */
 typedef struct {
-    cudaStream_t stream;
+    cudaStream_t stream, side; /* side: of branches, while graphs are captured */
     cudaEvent_t begin, done;
     uint8_t *workspace;
     GpudlPreprocJob *jobs, *device_jobs; /* pinned, and where the kernel reads them */

@@ -175,6 +175,7 @@ static void begin_measuring(CudaEngine *engine)
     engine->first_choices = (CudaConvs){.first = convs->first, .device = convs->device, .host = convs->host};
     convs->first = NULL;
     convs->measured = 1;
+    engine->shared.tries_branches = 1;
     for (uint32_t i = 0; i < engine->n_buckets; i++)
         engine->wanted[engine->n_wanted++] = (uint32_t)engine->buckets[i].program->plan->batch;
     engine->n_wanted_ever += engine->n_wanted;

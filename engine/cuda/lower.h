@@ -28,7 +28,9 @@ typedef struct {
     CudaProgram *program;
     GpudlDType dtype; /* of pictures: float16 or float32 */
     int32_t tf32, activation;
-    uint64_t work_limit;    /* bytes of work memory that the plans beside the fastest may make it, 0: any */
+    int tries_branches;
+    uint64_t work_limit;    /* bytes of work memory that the plans beside the fastest, and room for branches to run
+                             * beside one another, may make it, 0: any */
     int32_t node;           /* being lowered */
     const char *op_name;    /* its name, for messages */
     int32_t *tensor_values; /* per tensor, -1: none yet */

@@ -19,6 +19,9 @@ static GpudlStatus make_slot(CudaEngine *engine, CudaSlot *slot, uint32_t most, 
         error = cudaStreamCreateWithPriority(&slot->stream, cudaStreamNonBlocking,
                                              engine->params.priority > 0 ? greatest : least);
     if (error == cudaSuccess)
+        error = cudaStreamCreateWithPriority(&slot->side, cudaStreamNonBlocking,
+                                             engine->params.priority > 0 ? greatest : least);
+    if (error == cudaSuccess)
         error = cudaEventCreate(&slot->begin);
     if (error == cudaSuccess)
         error = cudaEventCreate(&slot->done);
@@ -54,6 +57,8 @@ static void free_slot(CudaSlot *slot)
         cudaEventDestroy(slot->done);
     if (slot->stream != NULL)
         cudaStreamDestroy(slot->stream);
+    if (slot->side != NULL)
+        cudaStreamDestroy(slot->side);
     free(slot->running);
 }
 
@@ -182,7 +187,9 @@ CudaEngine *cuda_engine_new(CudaDevice *dev, const GpudlHost *host, const GpudlO
                      .host = host,
                      .activation = params->activation,
                      .dtype = params->precision == GPUDL_PRECISION_FP16 ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32,
-                     .tf32 = params->precision == GPUDL_PRECISION_TF32};
+                     .tf32 = params->precision == GPUDL_PRECISION_TF32,
+                     .memory_limit = params->memory_limit,
+                     .tries_branches = params->autotune == GPUDL_AUTOTUNE_FULL};
     engine->shared.convs =
         (CudaConvs){.device = dev, .host = host, .measured = params->autotune == GPUDL_AUTOTUNE_FULL};
     engine->shared.weights.device = dev;

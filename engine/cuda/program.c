@@ -10,6 +10,7 @@ void cuda_program_free(CudaProgram *program)
 {
     if (program == NULL)
         return;
+    cuda_lanes_clear(&program->lanes);
     free(program->steps);
     free(program->blocks);
     free(program->values);

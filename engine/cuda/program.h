@@ -16,6 +16,7 @@
 #include "kernels/elementwise_cuda.h"
 #include "kernels/nhwc.h"
 #include "kernels/window.h"
+#include "lanes.h"
 
 #define CUDA_ALIGNMENT 256 /* of blocks and constants */
 #define CUDA_CHANNELS 8    /* channels are padded to a multiple of this */
@@ -78,7 +79,9 @@ struct CudaProgram {
     int32_t heads[GPUDL_MAX_OUTPUTS]; /* dense float32, one per output, before the activation */
     uint64_t work_bytes;
     char network[128]; /* whose program this is, one line that other batches and precisions do not have; "": nobody's */
-    int is_settled;    /* the choices inside its graph were made before */
+    int is_settled;    /* the choices inside its graph were made before, streams among them */
+    CudaLanes lanes;   /* of the steps that frames need; n 0: it has no branches, or is not asked for them */
+    uint32_t streams;  /* that its graph is captured on: 1, or CUDA_LANES */
 };
 
 void cuda_program_free(CudaProgram *program);

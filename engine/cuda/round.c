@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "round.h"
 
+#include <float.h>
 #include <stdlib.h>
 
 #include "choice.h"
@@ -26,7 +27,8 @@ struct CudaRound {
     CudaSearch *search;
     Group *groups;
     uint32_t n, measured;
-    int is_wanted; /* there is something to choose, or that nothing is to be kept */
+    uint32_t streams; /* that there is to choose from: 1, or CUDA_LANES for a program with branches */
+    int is_wanted;    /* there is something to choose, or that nothing is to be kept */
 };
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
@@ -54,6 +56,8 @@ static void fill_group(Group *group)
             conv->most_workspace = group->plans[i].workspace;
 }
 
+/* Behind the groups of steps there is one of the streams, which comes first: plans are chosen for what they run beside.
+ */
 static CudaSearch *new_search(const CudaRound *round)
 {
     CudaSearchGroup *groups = calloc(round->n + 1u, sizeof *groups);
@@ -61,9 +65,10 @@ static CudaSearch *new_search(const CudaRound *round)
 
     if (groups == NULL)
         return NULL;
+    groups[round->n] = (CudaSearchGroup){round->streams, FLT_MAX};
     for (uint32_t i = 0; i < round->n; i++)
         groups[i] = (CudaSearchGroup){round->groups[i].n, (float)round->groups[i].steps * round->groups[i].plans[0].ns};
-    search = cuda_search_new(groups, round->n);
+    search = cuda_search_new(groups, round->n + 1);
     free(groups);
     return search;
 }
@@ -76,6 +81,8 @@ CudaRound *cuda_round_new(void *engine, CudaProgram *program, GpudlFault *fault)
         round->engine = engine;
         round->program = program;
         round->groups = calloc(program->n_steps + 1u, sizeof *round->groups);
+        round->streams =
+            round->engine->shared.convs.measured && !program->is_settled && program->lanes.n > 0 ? CUDA_LANES : 1;
     }
     for (uint32_t i = 0; i < program->n_frame_steps && round != NULL && round->groups != NULL; i++)
         if (program->steps[i].conv != NULL)
@@ -98,6 +105,8 @@ static void apply(CudaRound *round, const uint32_t *choices)
 {
     for (uint32_t i = 0; i < round->n; i++)
         cuda_conv_take(round->groups[i].conv, &round->groups[i].plans[choices[i]]);
+    if (round->streams > 1)
+        round->program->streams = 1 + choices[round->n];
 }
 
 void cuda_round_free(CudaRound *round)
@@ -117,6 +126,8 @@ void cuda_round_free(CudaRound *round)
             if (k != choice)
                 cuda_conv_plan_free(round->engine->shared.device, group->plans[k].plan);
     }
+    if (best != NULL && round->streams > 1)
+        round->program->streams = 1 + best[round->n];
     for (uint32_t i = 0; i < round->program->n_steps && round->n > 0; i++) {
         CudaStep *step = &round->program->steps[i];
 
@@ -209,13 +220,16 @@ static GpudlStatus measure(CudaRound *round, const uint32_t *choices, int may_st
 static void tell(const CudaRound *round, uint32_t changed)
 {
     const GpudlHost *host = round->engine->shared.host;
-    char message[200];
+    const char *streams = round->streams == 1            ? ""
+                          : round->program->streams == 1 ? ", branches one after the other"
+                                                         : ", branches on a second stream";
+    char message[240];
 
     snprintf(message, sizeof message,
-             "batch %lld: %.4f ms with the fastest plans alone, %.4f ms with other plans for %u of %u problems; %u "
+             "batch %lld: %.4f ms with the fastest plans alone, %.4f ms with other plans for %u of %u problems%s; %u "
              "graphs measured",
              (long long)round->program->plan->batch, (double)cuda_search_first_ns(round->search) / 1e6,
-             (double)cuda_search_best_ns(round->search) / 1e6, changed, round->n, round->measured);
+             (double)cuda_search_best_ns(round->search) / 1e6, changed, round->n, streams, round->measured);
     host->log(host->host, GPUDL_LOG_INFO, message);
 }
 
@@ -233,7 +247,7 @@ static void finish(CudaRound *round)
             cuda_convs_keep_choice(convs, network, round->groups[i].conv, best[i] != 0);
     }
     if (network[0] != '\0')
-        cuda_convs_keep_network(convs, network, cuda_search_best_ns(round->search));
+        cuda_convs_keep_network(convs, network, round->program->streams, cuda_search_best_ns(round->search));
     if (round->measured > 0)
         tell(round, changed);
     round->is_wanted = 0;

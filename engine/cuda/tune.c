@@ -30,7 +30,7 @@ struct CudaTuning {
     uint32_t n;
     atomic_uint tried;
     char network[128];
-    int is_settled;
+    uint32_t streams;             /* that the network is settled on, 0: it is not */
     atomic_uint next_known, next; /* of threads that load, and that build: each takes one after the other */
     atomic_uint known;
     void (*watch)(void *data);
@@ -94,7 +94,7 @@ static void *load_plans(void *data)
         if (i >= tuning->n || is_unwanted(convs->host))
             break;
         c = &tuning->candidates[i];
-        c->is_known = (tuning->is_settled &&
+        c->is_known = (tuning->streams > 0 &&
                        cuda_convs_recall(convs, tuning->network, self->handle, &c->conv->key, &c->plans[0])) ||
                       cuda_convs_recall(convs, "", self->handle, &c->conv->key, &c->plans[0]);
         c->n = c->is_known && c->plans[0].form != CUDA_CONV_OWN;
@@ -150,15 +150,15 @@ static uint32_t load_all(CudaTuning *tuning)
     const CudaConvs *convs = tuning->convs;
     const uint32_t builders = count_builders(tuning, (tuning->n + LOADS_PER_THREAD - 1) / LOADS_PER_THREAD);
 
-    tuning->is_settled = tuning->network[0] != '\0' && cuda_convs_knows_network(convs, tuning->network);
-    if (!convs->measured || tuning->network[0] == '\0' || tuning->is_settled)
+    tuning->streams = tuning->network[0] != '\0' ? cuda_convs_network_streams(convs, tuning->network) : 0;
+    if (!convs->measured || tuning->network[0] == '\0' || tuning->streams > 0)
         run_builders(tuning, builders, load_plans);
     return tuning->n - atomic_load(&tuning->known);
 }
 
-int cuda_tuning_is_settled(const CudaTuning *tuning)
+uint32_t cuda_tuning_streams(const CudaTuning *tuning)
 {
-    return tuning->is_settled;
+    return tuning->streams;
 }
 
 static void tell_watcher(const CudaTuning *tuning)
@@ -437,8 +437,8 @@ GpudlStatus cuda_tuning_recall(CudaTuning *tuning, GpudlOpenForecast *counted, G
         recall_one(convs, &tuning->candidates[i], counted);
     if (counted != NULL && tuning->network[0] != '\0') {
         counted->n_choices++;
-        counted->n_known += (uint32_t)tuning->is_settled;
-        if (!tuning->is_settled)
+        counted->n_known += tuning->streams > 0;
+        if (tuning->streams == 0)
             name_missing(convs, batch, "those of its choices that are fastest inside the network");
     }
     return GPUDL_STATUS_OK;

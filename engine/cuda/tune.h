@@ -32,7 +32,8 @@ void cuda_tuning_watch(CudaTuning *tuning, void (*watch)(void *data), void *data
 /** Takes NULL. In the device's context. */
 void cuda_tuning_free(CudaTuning *tuning);
 
-/** After building: TRUE if the choices inside this network were made and kept, so that there is none to make. */
-int cuda_tuning_is_settled(const CudaTuning *tuning);
+/** After building: on how many streams the choices inside this network were made and kept, so that there is none to
+ * make; 0 if they were not. */
+uint32_t cuda_tuning_streams(const CudaTuning *tuning);
 
 #endif

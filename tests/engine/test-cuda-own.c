@@ -354,7 +354,7 @@ static void test_forecast(Fixture *f, gconstpointer data)
     g_assert_cmpint(f->deep->workspace, ==, 0);
     begin_again(f);
     tune(f); /* measures */
-    cuda_convs_keep_network(&f->convs, "a network", 1000);
+    cuda_convs_keep_network(&f->convs, "a network", 1, 1000);
     begin_again(f);
     f->convs.measured = 0;
     check_forecast(f, 4);
@@ -405,27 +405,29 @@ static void test_cache(Fixture *f, gconstpointer data)
     f->dense->ns = 5000;
     g_assert_false(cuda_convs_recall(&with, "", NULL, &f->dense->key, &plan));
     cuda_convs_keep_plan(&with, f->dense);
-    cuda_convs_keep_network(&with, "a network", 1000);
+    cuda_convs_keep_network(&with, "a network", 2, 1000);
     g_assert_true(cuda_convs_recall(&with, "", NULL, &f->dense->key, &plan));
     g_assert_cmpint(plan.form, ==, CUDA_CONV_OWN);
     g_assert_cmpfloat(plan.ns, ==, 5000);
     g_assert_false(cuda_convs_recall(&with, "", NULL, &f->deep->key, &plan));
     g_assert_false(cuda_convs_recall(&with, "a network", NULL, &f->dense->key, &plan));
-    g_assert_true(cuda_convs_knows_network(&with, "a network"));
+    g_assert_cmpuint(cuda_convs_network_streams(&with, "a network"), ==, 2);
+    cuda_convs_keep_network(&with, "a network", 1, 1000);
+    g_assert_cmpuint(cuda_convs_network_streams(&with, "a network"), ==, 1);
     f->device.cudnn = NULL;
     g_assert_true(cuda_convs_open_cache(&f->convs, f->folder));
     g_assert_nonnull(strstr(f->convs.cache.device, "own kernels"));
     g_assert_false(cuda_convs_recall(&f->convs, "", NULL, &f->dense->key, &plan));
-    g_assert_false(cuda_convs_knows_network(&f->convs, "a network"));
+    g_assert_cmpuint(cuda_convs_network_streams(&f->convs, "a network"), ==, 0);
     f->deep->form = CUDA_CONV_OWN;
     f->deep->ns = 5000;
     cuda_convs_keep_plan(&f->convs, f->deep);
     cuda_convs_keep_choice(&f->convs, "a network", f->dense, 1);
-    cuda_convs_keep_network(&f->convs, "another", 1000);
+    cuda_convs_keep_network(&f->convs, "another", 1, 1000);
     g_assert_true(cuda_convs_recall(&f->convs, "", NULL, &f->deep->key, &plan));
     g_assert_false(cuda_convs_recall(&with, "", NULL, &f->deep->key, &plan));
     g_assert_false(cuda_convs_recall(&with, "a network", NULL, &f->dense->key, &plan));
-    g_assert_false(cuda_convs_knows_network(&with, "another"));
+    g_assert_cmpuint(cuda_convs_network_streams(&with, "another"), ==, 0);
     cuda_convs_clear(&with);
 }
 
