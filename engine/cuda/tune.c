@@ -12,16 +12,19 @@
 
 #define PLANS_PER_FORM 4
 #define LOADS_PER_THREAD 8
-#define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more */
+#define OWN_PLANS 3                                         /* of our own product, beside the libraries' */
+#define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more; bare ones come alone */
+_Static_assert(CUDA_CONV_FORMS *PLANS_PER_FORM + OWN_PLANS <= MOST_PLANS, "own plans find room beside the libraries'");
 
 /* A problem being worked on, by one thread. */
 typedef struct {
     CudaConv *conv;
     CudaConvPlan plans[MOST_PLANS];
     int n;
-    int at;        /* the next plan to be tried */
-    CudaConv best; /* of those before, without a key: the conv is not chosen until all are tried */
-    int is_known;  /* from the cache: plans[0], which is our direct kernel where n is 0 */
+    int at;            /* the next plan to be tried */
+    CudaConv best;     /* of those before, without a key: the conv is not chosen until all are tried */
+    int is_known;      /* from the cache: plans[0], which is our direct kernel where n is 0 */
+    int is_by_library; /* one of the libraries' plans was right */
 } Candidates;
 
 struct CudaTuning {
@@ -48,8 +51,8 @@ typedef struct {
 
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
-/* Recommended plans: all that will be measured, or the first. Own products are tried where there are no libraries; a
- * candidate beside the libraries' would be added to those below. */
+/* Recommended plans: all that will be measured, or the first. Own products are tried where there are no libraries, and
+ * where plans are measured. */
 static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int all)
 {
     const int wanted = all ? PLANS_PER_FORM : 1;
@@ -66,6 +69,8 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, wanted);
     if (c->n == 0)
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BIAS_FIRST, 1, c->plans, wanted);
+    if (convs->measured)
+        c->n += cuda_gemm_plans(convs->device, &c->conv->key, c->plans + c->n, OWN_PLANS);
 }
 
 /* Where the activation is what is wrong: ours behind cuDNN's convolution. */
@@ -271,6 +276,7 @@ static int try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c, in
 
         if (!is_right(convs, trial, plan))
             continue;
+        c->is_by_library |= plan->form != CUDA_CONV_GEMM;
         plan->ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
         cuda_conv_add(convs->device, &c->best, plan);
         if (!convs->measured)
@@ -295,8 +301,23 @@ static void try_late_plans(const CudaConvs *convs, CudaTrial *trial, Candidates 
     try_plans(convs, trial, c, 0);
 }
 
-/* Until one is right: what was built, then all that can be had, then our direct kernel behind or instead. *done FALSE:
- * to be called again. */
+/* What all that libraries recommend is wrong for: our activation behind their convolution, then our own product, then
+ * our direct kernel. */
+static void choose_otherwise(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
+{
+    if (!c->is_by_library) {
+        find_bare_plans(convs, convs->device->handles[0], c);
+        try_late_plans(convs, trial, c);
+    }
+    if (!c->best.chosen && convs->device->cudnn != NULL) {
+        c->n = cuda_gemm_plans(convs->device, &c->conv->key, c->plans, OWN_PLANS);
+        try_late_plans(convs, trial, c);
+    }
+    if (!c->best.chosen)
+        take_own(convs, trial, &c->best);
+}
+
+/* Until one is right: what was built, then all that can be had, then what is left. *done FALSE: to be called again. */
 static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidates *c, int may_stop, int *done,
                               GpudlFault *fault)
 {
@@ -311,12 +332,7 @@ static GpudlStatus choose_one(const CudaConvs *convs, CudaTrial *trial, Candidat
         find_plans(convs, convs->device->handles[0], c, 1);
         try_late_plans(convs, trial, c);
     }
-    if (!c->best.chosen) {
-        find_bare_plans(convs, convs->device->handles[0], c);
-        try_late_plans(convs, trial, c);
-    }
-    if (!c->best.chosen)
-        take_own(convs, trial, &c->best);
+    choose_otherwise(convs, trial, c);
     adopt(c);
     if (convs->measured)
         cuda_convs_keep_plan(convs, c->conv);

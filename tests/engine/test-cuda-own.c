@@ -40,6 +40,93 @@ static size_t cudnn_version(void)
 static const CudaDriver driver = {.ctx_push = push, .ctx_pop = pop, .get_version = get_version};
 static const CudaCudnn cudnn = {.get_version = cudnn_version};
 
+/* ---- a library --------------------------------------------------------------------------------------------------- */
+
+/* It has one plan for each graph, which is our direct kernel; or, when it is spoilt, leaves one result out. */
+static const CudaConvKey *problem; /* being tried */
+static gboolean is_spoilt;
+static gfloat library_ns;
+static gint64 ids[8];
+static void *addresses[8];
+
+static cudnnStatus_t make_handle(cudnnHandle_t *handle)
+{
+    *handle = GINT_TO_POINTER(1);
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t set_stream(cudnnHandle_t handle, cudaStream_t stream)
+{
+    (void)handle;
+    (void)stream;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t make_descriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *descriptor)
+{
+    *descriptor = GINT_TO_POINTER(1 + (gint)type);
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t finish_descriptor(cudnnBackendDescriptor_t descriptor)
+{
+    (void)descriptor;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t set_attribute(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
+                                   cudnnBackendAttributeType_t type, int64_t count, const void *elements)
+{
+    (void)descriptor;
+    (void)type;
+    if (name == CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS)
+        memcpy(ids, elements, (gsize)count * sizeof *ids);
+    else if (name == CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS)
+        memcpy(addresses, elements, (gsize)count * sizeof *addresses);
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t get_attribute(cudnnBackendDescriptor_t const descriptor, cudnnBackendAttributeName_t name,
+                                   cudnnBackendAttributeType_t type, int64_t room, int64_t *count, void *elements)
+{
+    (void)descriptor;
+    (void)type;
+    (void)room;
+    if (name == CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION)
+        return CUDNN_STATUS_NOT_SUPPORTED;
+    *count = name == CUDNN_ATTR_ENGINEHEUR_RESULTS;
+    if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE || name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX)
+        *(gint64 *)elements = 0;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t execute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t variant)
+{
+    const gboolean has_residual = problem->z_pitch > 0;
+    const CudaConvData data = {
+        .x = addresses[0], .w = addresses[1], .y = addresses[2], .z = has_residual ? addresses[3] : NULL};
+
+    (void)handle;
+    (void)plan;
+    (void)variant;
+    if (cuda_conv_own(problem, &data, 0, problem->n, NULL) != 0)
+        return CUDNN_STATUS_EXECUTION_FAILED;
+    if (is_spoilt)
+        ((guint16 *)data.y)[((gint64)problem->n * problem->p * problem->q - 1) * problem->y_pitch + problem->k - 1] ^=
+            0x3000;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static const CudaCudnn library = {.get_version = cudnn_version,
+                                  .create = make_handle,
+                                  .set_stream = set_stream,
+                                  .create_descriptor = make_descriptor,
+                                  .destroy_descriptor = finish_descriptor,
+                                  .finalize = finish_descriptor,
+                                  .set_attribute = set_attribute,
+                                  .get_attribute = get_attribute,
+                                  .execute = execute};
+
 static int never(void *host)
 {
     (void)host;
@@ -80,6 +167,8 @@ int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const Gpu
                                 int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
                                 const GpudlConvGemmPlan *plan, void *workspace, GpudlKernelStream stream);
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan);
+GpudlStatus __real_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault);
+GpudlStatus __wrap_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault);
 
 int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const GpudlNhwc *xs, const void *w,
                                 const float *bias, const void *z, int64_t z_pitch, const GpudlWindow *window,
@@ -98,7 +187,15 @@ int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const Gpu
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan)
 {
     (void)trial;
+    if (plan->form < CUDA_CONV_FORMS)
+        return library_ns;
     return plan->form == CUDA_CONV_OWN ? 9000 : plan->gemm.tile == fastest_tile ? 1000 : 1600;
+}
+
+GpudlStatus __wrap_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault)
+{
+    problem = key;
+    return __real_cuda_trial_begin(trial, key, fault);
 }
 
 /* ---- convolutions ------------------------------------------------------------------------------------------------ */
@@ -447,17 +544,107 @@ static void test_handles(Fixture *f, gconstpointer data)
     g_assert_true(g_str_has_suffix(text, ", cuDNN 9.19.2"));
 }
 
+/* ---- beside a library -------------------------------------------------------------------------------------------- */
+
+/* One problem, for which the library has a plan of the form with the bias first and the bare one. */
+static CudaConv *begin_beside(Fixture *f, gfloat ns, gboolean spoilt)
+{
+    CudaConvKey key = dense_key;
+
+    key.bias = 0;
+    cuda_convs_clear(&f->convs);
+    begin_convs(&f->convs, &f->device);
+    f->device.cudnn = &library;
+    library_ns = ns;
+    is_spoilt = spoilt;
+    return cuda_convs_add(&f->convs, &key);
+}
+
+static void test_beside(Fixture *f, gconstpointer data)
+{
+    CudaConv *conv = begin_beside(f, 1050, FALSE);
+    CudaConvPlan plans[GPUDL_CONV_GEMM_PLANS];
+    guint by_library = 0;
+
+    (void)data;
+    cuda_gemm_plans(&f->device, &conv->key, plans, GPUDL_CONV_GEMM_PLANS);
+    fastest_tile = plans[0].gemm.tile;
+    tune(f);
+    check_product(conv, fastest_tile);        /* the faster one */
+    for (gint i = 0; i < conv->n_others; i++) /* for the network's graph */
+        by_library += conv->others[i].form == CUDA_CONV_BIAS_FIRST;
+    g_assert_cmpuint(by_library, ==, 1);
+    g_assert_cmpuint(runs, >=, 4);       /* with NaN and without */
+    g_assert_cmpuint(runs, <=, 6);       /* three plans, however many there are */
+    conv = begin_beside(f, 1050, FALSE); /* kept, as the libraries' are */
+    f->convs.measured = 0;
+    runs = 0;
+    tune(f);
+    g_assert_cmpuint(runs, ==, 0);
+    check_product(conv, fastest_tile);
+}
+
+static void test_beside_a_faster_one(Fixture *f, gconstpointer data)
+{
+    CudaConv *conv = begin_beside(f, 300, FALSE);
+
+    (void)data;
+    tune(f);
+    g_assert_cmpint(conv->form, ==, CUDA_CONV_BIAS_FIRST);
+    g_assert_cmpfloat(conv->ns, ==, 300);
+    g_assert_cmpint(conv->n_others, ==, 0);
+}
+
+/* Bare plans are tried all the same where the library's others are wrong, and the direct kernel is the last of all. */
+static void test_beside_a_wrong_one(Fixture *f, gconstpointer measured)
+{
+    CudaConv *conv = begin_beside(f, 300, TRUE);
+
+    f->convs.measured = GPOINTER_TO_INT(measured);
+    tune(f);
+    g_assert_cmpint(conv->form, ==, CUDA_CONV_GEMM);
+    g_assert_nonnull(strstr(told->str, "float bias is wrong"));
+    g_assert_nonnull(strstr(told->str, "bare bias is wrong"));
+    wrong_tiles = ~0u;
+    conv = begin_beside(f, 300, TRUE);
+    conv->key.act = GPUDL_ACT_NONE; /* another problem: nothing is kept of it */
+    f->convs.measured = GPOINTER_TO_INT(measured);
+    tune(f);
+    check_own(conv);
+}
+
+/* First choices are the library's. */
+static void test_beside_first(Fixture *f, gconstpointer data)
+{
+    CudaConv *conv = begin_beside(f, 5000, FALSE);
+
+    (void)data;
+    f->convs.measured = 0;
+    tune(f);
+    g_assert_cmpint(conv->form, ==, CUDA_CONV_BIAS_FIRST);
+    g_assert_cmpuint(runs, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const gchar *name;
         void (*test)(Fixture *f, gconstpointer data);
         gint data;
-    } tests[] = {{"first", test_first, 0},         {"wrong", test_wrong, 0},
-                 {"all-wrong", test_all_wrong, 0}, {"all-wrong-measured", test_all_wrong, 1},
-                 {"fastest", test_fastest, 0},     {"forecast", test_forecast, 0},
-                 {"texts", test_texts, 0},         {"cache", test_cache, 0},
-                 {"handles", test_handles, 0}};
+    } tests[] = {{"first", test_first, 0},
+                 {"wrong", test_wrong, 0},
+                 {"all-wrong", test_all_wrong, 0},
+                 {"all-wrong-measured", test_all_wrong, 1},
+                 {"fastest", test_fastest, 0},
+                 {"forecast", test_forecast, 0},
+                 {"texts", test_texts, 0},
+                 {"cache", test_cache, 0},
+                 {"handles", test_handles, 0},
+                 {"beside", test_beside, 0},
+                 {"beside-a-faster-one", test_beside_a_faster_one, 0},
+                 {"beside-a-wrong-one", test_beside_a_wrong_one, 0},
+                 {"beside-a-wrong-one-measured", test_beside_a_wrong_one, 1},
+                 {"beside-first", test_beside_first, 0}};
 
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
