@@ -239,7 +239,7 @@ __global__ void __launch_bounds__(THREADS)
 
     if (threadIdx.x == 0)
         count = 0;
-    mine.each([&](int i, float &score) { score = (float)x[i]; });
+    mine.each([&](int i, float &score) { score = gpudl_to_float(x[i]); });
     if (kind == GPUDL_CLASSIFY_SOFTMAX) {
         unsigned highest = 0;
         float top, sum = 0.f, factor;
@@ -305,7 +305,7 @@ extern "C" int gpudl_classify_cuda(GpudlClassifyKind kind, GpudlDType dtype, con
                                    int32_t rows, int32_t classes, float *scores, GpudlClassifyPair *best,
                                    GpudlKernelStream stream)
 {
-    if (dtype != GPUDL_DTYPE_F32 && dtype != GPUDL_DTYPE_F16)
+    if (!gpudl_is_picture_type(dtype))
         return GPUDL_KERNEL_DTYPE;
     if (kind < GPUDL_CLASSIFY_NONE || kind > GPUDL_CLASSIFY_LAST || rows < 0 || classes < 1 ||
         classes > GPUDL_CLASSIFY_CLASSES || pitch < classes)
@@ -314,5 +314,7 @@ extern "C" int gpudl_classify_cuda(GpudlClassifyKind kind, GpudlDType dtype, con
         return GPUDL_KERNEL_OK;
     if (dtype == GPUDL_DTYPE_F16)
         return launch<__half>(kind, logits, pitch, rows, classes, scores, best, stream);
+    if (dtype == GPUDL_DTYPE_BF16)
+        return launch<GpudlBf16>(kind, logits, pitch, rows, classes, scores, best, stream);
     return launch<float>(kind, logits, pitch, rows, classes, scores, best, stream);
 }

@@ -32,7 +32,7 @@ typedef struct {
 /**
  * scores = activation of the logits; best = the highest scores of each row in the order of topk.h, NaN left out.
  *
- * logits   float32 or float16 [rows][classes], else GPUDL_KERNEL_DTYPE; rows pitch elements apart
+ * logits   float32, float16 or bfloat16 [rows][classes], else GPUDL_KERNEL_DTYPE; rows pitch elements apart
  * scores   float32 [rows][classes], dense; computed in float32. Relative error at most 2^-19, and 2^-24 for each unit
  *          that a logit lies below the row's highest (float32 rounds the difference). Scores below 2^-126, which
  * float32 holds with fewer bits or not at all, may be 0: the device's exponential has none of them best

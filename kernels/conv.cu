@@ -16,16 +16,6 @@ template <class T> struct Problem {
     GpudlAct act;
 };
 
-__device__ __forceinline__ float to_float(__half v)
-{
-    return __half2float(v);
-}
-
-__device__ __forceinline__ float to_float(float v)
-{
-    return v;
-}
-
 /* A warp for KERNELS neighbouring channels of one pixel: each lane sums up its part of the input's channels. */
 template <class T, int KERNELS> __global__ void __launch_bounds__(256) conv(const __grid_constant__ Problem<T> p)
 {
@@ -57,12 +47,12 @@ template <class T, int KERNELS> __global__ void __launch_bounds__(256) conv(cons
                 if (w < 0 || w >= p.xs.w)
                     continue;
                 for (int c = lane; c < p.per_group; c += 32) {
-                    const float v = to_float(x[c]);
+                    const float v = gpudl_to_float(x[c]);
 
 #pragma unroll
                     for (int j = 0; j < KERNELS; j++)
                         if (j < many)
-                            sum[j] = fmaf(v, to_float(weights[j * taps * p.per_group + c]), sum[j]);
+                            sum[j] = fmaf(v, gpudl_to_float(weights[j * taps * p.per_group + c]), sum[j]);
                 }
             }
         }
@@ -75,16 +65,34 @@ template <class T, int KERNELS> __global__ void __launch_bounds__(256) conv(cons
                 float v = sum[j] + (p.bias ? p.bias[k + j] : 0.f);
 
                 if (p.z)
-                    v += to_float(p.z[pixel * p.z_pitch + k + j]);
+                    v += gpudl_to_float(p.z[pixel * p.z_pitch + k + j]);
                 gpudl_store(&p.y[pixel * p.ys.pitch + k + j], gpudl_activate_f32(p.act, v));
             }
         }
     }
 }
 
-template <class T> int launch(Problem<T> &p, const GpudlWindow *window, cudaStream_t stream)
+template <class T>
+int launch(const void *x, const GpudlNhwc *xs, const void *w, const float *bias, const void *z, int64_t z_pitch,
+           const GpudlWindow *window, int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
+           cudaStream_t stream)
 {
     constexpr int KERNELS = 4;
+    Problem<T> p = {static_cast<const T *>(x),
+                    static_cast<const T *>(w),
+                    static_cast<const T *>(z),
+                    static_cast<T *>(y),
+                    bias,
+                    *xs,
+                    *ys,
+                    z_pitch,
+                    {},
+                    {},
+                    {},
+                    {},
+                    xs->c / groups,
+                    ys->c / groups,
+                    *act};
     int64_t warps = (int64_t)p.ys.n * p.ys.h * p.ys.w * (p.ys.c / p.kernels);
 
     for (int d = 0; d < 2; d++) {
@@ -114,47 +122,16 @@ extern "C" int gpudl_conv_cuda(GpudlDType dtype, const void *x, const GpudlNhwc 
                                const void *z, int64_t z_pitch, const GpudlWindow *window, int32_t groups,
                                const GpudlAct *act, void *y, const GpudlNhwc *ys, GpudlKernelStream stream)
 {
-    if (dtype != GPUDL_DTYPE_F16 && dtype != GPUDL_DTYPE_F32)
+    if (!gpudl_is_picture_type(dtype))
         return GPUDL_KERNEL_DTYPE;
     if (window->n_spatial != 2 || !is_shape(xs) || !is_shape(ys) || xs->n != ys->n || groups < 1 ||
         xs->c % groups != 0 || ys->c % groups != 0 || (z && z_pitch < ys->c))
         return GPUDL_KERNEL_SHAPE;
     if (ys->c == 0)
         return GPUDL_KERNEL_OK;
-    if (dtype == GPUDL_DTYPE_F16) {
-        Problem<__half> p = {static_cast<const __half *>(x),
-                             static_cast<const __half *>(w),
-                             static_cast<const __half *>(z),
-                             static_cast<__half *>(y),
-                             bias,
-                             *xs,
-                             *ys,
-                             z_pitch,
-                             {},
-                             {},
-                             {},
-                             {},
-                             xs->c / groups,
-                             ys->c / groups,
-                             *act};
-
-        return launch(p, window, stream);
-    }
-    Problem<float> p = {static_cast<const float *>(x),
-                        static_cast<const float *>(w),
-                        static_cast<const float *>(z),
-                        static_cast<float *>(y),
-                        bias,
-                        *xs,
-                        *ys,
-                        z_pitch,
-                        {},
-                        {},
-                        {},
-                        {},
-                        xs->c / groups,
-                        ys->c / groups,
-                        *act};
-
-    return launch(p, window, stream);
+    if (dtype == GPUDL_DTYPE_F16)
+        return launch<__half>(x, xs, w, bias, z, z_pitch, window, groups, act, y, ys, stream);
+    if (dtype == GPUDL_DTYPE_BF16)
+        return launch<GpudlBf16>(x, xs, w, bias, z, z_pitch, window, groups, act, y, ys, stream);
+    return launch<float>(x, xs, w, bias, z, z_pitch, window, groups, act, y, ys, stream);
 }

@@ -15,7 +15,7 @@ extern "C" {
 /**
  * y = act(sum over taps and channels of x * w + bias + z), in float32, rounded once when stored.
  *
- * x, w, z, y  all of dtype, float16 or float32, else GPUDL_KERNEL_DTYPE
+ * x, w, z, y  all of dtype, float16, bfloat16 or float32, else GPUDL_KERNEL_DTYPE
  * x, y        xs and ys; as many pictures
  * w           [k][r][s][c / groups], dense; k is ys' channels
  * bias        float32 [k] or NULL

@@ -347,18 +347,6 @@ int run(const void *x, const GpudlNhwc *xs, const void *w, const float *bias, co
     return status;
 }
 
-/* Whether the device that launches go to has tensor cores for the type. */
-int has_tensor_cores(int *has)
-{
-    int device = 0, major = 0;
-    cudaError_t error = cudaGetDevice(&device);
-
-    if (error == cudaSuccess)
-        error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    *has = major >= 8;
-    return (int)error;
-}
-
 } // namespace
 
 extern "C" int gpudl_conv_gemm_plans(GpudlConvGemmType type, const GpudlNhwc *xs, const GpudlWindow *window,
@@ -406,7 +394,7 @@ extern "C" int gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const
 {
     float *partial = static_cast<float *>(workspace);
     int64_t steps;
-    int status, has = 1;
+    int status;
 
     if (!is_type(type))
         return GPUDL_KERNEL_DTYPE;
@@ -421,12 +409,6 @@ extern "C" int gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const
         return GPUDL_KERNEL_SHAPE;
     if (ys->n == 0 || ys->h == 0 || ys->w == 0 || ys->c == 0)
         return GPUDL_KERNEL_OK;
-    if (type == GPUDL_CONV_GEMM_TF32 || type == GPUDL_CONV_GEMM_BF16)
-        status = has_tensor_cores(&has);
-    if (status != 0)
-        return status;
-    if (!has)
-        return GPUDL_KERNEL_DTYPE;
     switch (type) {
     case GPUDL_CONV_GEMM_F32:
         return run<FloatMath>(x, xs, w, bias, z, z_pitch, window, groups, act, y, ys, plan, steps, partial, stream);

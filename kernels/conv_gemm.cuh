@@ -10,42 +10,6 @@ namespace
 
 constexpr int PAD = 8; /* floats behind a row of sums */
 
-struct Bf16 {
-    uint16_t bits;
-};
-
-__device__ __forceinline__ float to_float(__half v)
-{
-    return __half2float(v);
-}
-
-__device__ __forceinline__ float to_float(Bf16 v)
-{
-    return __uint_as_float((unsigned)v.bits << 16);
-}
-
-__device__ __forceinline__ float to_float(float v)
-{
-    return v;
-}
-
-__device__ __forceinline__ void put(__half *to, float v)
-{
-    *to = __float2half_rn(v);
-}
-
-__device__ __forceinline__ void put(float *to, float v)
-{
-    *to = v;
-}
-
-__device__ __forceinline__ void put(Bf16 *to, float v)
-{
-    const unsigned bits = __float_as_uint(v);
-
-    to->bits = (uint16_t)(v != v ? bits >> 16 | 0x40 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 /* ---- what is multiplied how -------------------------------------------------------------------------------------- */
 
 struct HalfMath {
@@ -60,7 +24,7 @@ struct HalfMath {
     }
 };
 struct Bf16Math {
-    typedef Bf16 Element;
+    typedef GpudlBf16 Element;
     static constexpr bool TENSOR = true;
     static __device__ __forceinline__ void round(unsigned (&)[4])
     {
@@ -125,7 +89,7 @@ template <class T> __device__ __forceinline__ void get_vector(const T *from, flo
         reinterpret_cast<uint4 *>(all)[i] = reinterpret_cast<const uint4 *>(from)[i];
 #pragma unroll
     for (int i = 0; i < 8; i++)
-        v[i] = to_float(all[i]);
+        v[i] = gpudl_to_float(all[i]);
 }
 
 template <class T> __device__ __forceinline__ void put_vector(T *to, const float (&v)[8])
@@ -134,7 +98,7 @@ template <class T> __device__ __forceinline__ void put_vector(T *to, const float
 
 #pragma unroll
     for (int i = 0; i < 8; i++)
-        put(&all[i], v[i]);
+        gpudl_store(&all[i], v[i]);
 #pragma unroll
     for (int i = 0; i < (int)sizeof(all) / 16; i++)
         reinterpret_cast<uint4 *>(to)[i] = reinterpret_cast<const uint4 *>(all)[i];
@@ -164,7 +128,7 @@ __device__ __forceinline__ void finish(const Problem<T> &p, int group, int pixel
 #pragma unroll
         for (int i = 0; i < 8; i++)
             if (i < many)
-                v[i] += to_float(z[i]);
+                v[i] += gpudl_to_float(z[i]);
     }
 #pragma unroll
     for (int i = 0; i < 8; i++)
@@ -176,7 +140,7 @@ __device__ __forceinline__ void finish(const Problem<T> &p, int group, int pixel
 #pragma unroll
     for (int i = 0; i < 8; i++)
         if (i < many)
-            put(y + i, v[i]);
+            gpudl_store(y + i, v[i]);
 }
 
 /* ---- fetching ---------------------------------------------------------------------------------------------------- */

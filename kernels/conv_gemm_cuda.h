@@ -16,9 +16,9 @@ extern "C" {
 /** What a problem is computed from. */
 typedef enum {
     GPUDL_CONV_GEMM_F32,  /* float32, exactly */
-    GPUDL_CONV_GEMM_TF32, /* float32, rounded to the nearest of TF32 before it is multiplied; compute capability 8 */
+    GPUDL_CONV_GEMM_TF32, /* float32, rounded to the nearest of TF32 before it is multiplied */
     GPUDL_CONV_GEMM_F16,
-    GPUDL_CONV_GEMM_BF16 /* compute capability 8 */
+    GPUDL_CONV_GEMM_BF16
 } GpudlConvGemmType;
 #define GPUDL_CONV_GEMM_TYPE_LAST GPUDL_CONV_GEMM_BF16
 
@@ -48,10 +48,10 @@ int gpudl_conv_gemm_plans(GpudlConvGemmType type, const GpudlNhwc *xs, const Gpu
  * workspace  at a multiple of 16 bytes, plan->workspace_bytes of any contents; NULL where that is 0
  *
  * Any channel count, pitch and alignment to an element; fastest where channels of a group are whole vectors of 16 bytes
- * at such addresses. GPUDL_KERNEL_DTYPE where the device lacks the type; GPUDL_KERNEL_SHAPE too where pixels,
- * positions, elements of x or of a group's weights leave 32 bits, or groups 65535. A plan that needs more
- * shared memory than the device has: cudaErrorInvalidValue. Returns before the device is done: 0, a status or the
- * launch's CUDA error.
+ * at such addresses. TF32 and bfloat16 have tensor cores from compute capability 8 on; before, they are computed
+ * without. GPUDL_KERNEL_SHAPE too where pixels, positions, elements of x or of a group's weights leave 32 bits, or
+ * groups 65535. A plan that needs more shared memory than the device has: cudaErrorInvalidValue. Returns before the
+ * device is done: 0, a status or the launch's CUDA error.
  */
 int gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
                          const void *z, int64_t z_pitch, const GpudlWindow *window, int32_t groups, const GpudlAct *act,

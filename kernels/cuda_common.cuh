@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the CUDA kernels share: half vectors, activations, launches. */
+/* What the CUDA kernels share: elements and vectors of them, activations, launches. */
 #ifndef GPUDL_KERNELS_CUDA_COMMON_CUH
 #define GPUDL_KERNELS_CUDA_COMMON_CUH
 
@@ -23,34 +23,150 @@ static inline int64_t gpudl_divide_up(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-/** V neighbouring channels: 8 in one 16-byte access, or one. */
-template <int V> struct GpudlHalves;
-template <> struct GpudlHalves<8> {
-    typedef __half Element;
+/** A bfloat16, which is converted and nothing else: its arithmetic is float32's. */
+struct GpudlBf16 {
+    uint16_t bits;
+};
+
+__device__ __forceinline__ float gpudl_to_float(__half x)
+{
+    return __half2float(x);
+}
+
+__device__ __forceinline__ float gpudl_to_float(GpudlBf16 x)
+{
+    return __uint_as_float((unsigned)x.bits << 16);
+}
+
+__device__ __forceinline__ float gpudl_to_float(float x)
+{
+    return x;
+}
+
+__device__ __forceinline__ void gpudl_store(__half *p, float value)
+{
+    *p = __float2half_rn(value);
+}
+
+__device__ __forceinline__ void gpudl_store(GpudlBf16 *p, float value)
+{
+    p->bits = (uint16_t)gpudl_pack_bf16(value, 0.f);
+}
+
+__device__ __forceinline__ void gpudl_store(float *p, float value)
+{
+    *p = value;
+}
+
+/** Two neighbours in a word, the first in its lower half: by type. NaN goes through extremes. */
+template <class T> struct GpudlPair;
+template <> struct GpudlPair<__half> {
+    static __device__ __forceinline__ __half2 halves(unsigned word)
+    {
+        return *reinterpret_cast<const __half2 *>(&word);
+    }
+    static __device__ __forceinline__ unsigned word(__half2 halves)
+    {
+        return *reinterpret_cast<const unsigned *>(&halves);
+    }
+    static __device__ __forceinline__ float2 get(unsigned pair)
+    {
+        return __half22float2(halves(pair));
+    }
+    static __device__ __forceinline__ unsigned set(float first, float second)
+    {
+        return word(__floats2half2_rn(first, second));
+    }
+    static __device__ __forceinline__ unsigned maximum(unsigned a, unsigned b)
+    {
+        return word(__hmax2_nan(halves(a), halves(b)));
+    }
+    static __device__ __forceinline__ unsigned minimum(unsigned a, unsigned b)
+    {
+        return word(__hmin2_nan(halves(a), halves(b)));
+    }
+    static __device__ __forceinline__ bool has_nan(unsigned pair)
+    {
+        return !__hbeq2(halves(pair), halves(pair));
+    }
+    static __device__ constexpr bool has_products()
+    {
+        return true;
+    }
+    static __device__ __forceinline__ void multiply_k8(float (&sum)[4], unsigned a0, unsigned a1, unsigned b0)
+    {
+        gpudl_mma_k8(sum, a0, a1, b0);
+    }
+    static __device__ __forceinline__ void multiply_k16(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2,
+                                                        unsigned a3, unsigned b0, unsigned b1)
+    {
+        gpudl_mma_k16(sum, a0, a1, a2, a3, b0, b1);
+    }
+};
+template <> struct GpudlPair<GpudlBf16> {
+    static __device__ __forceinline__ float2 get(unsigned pair)
+    {
+        return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
+    }
+    static __device__ __forceinline__ unsigned set(float first, float second)
+    {
+        return gpudl_pack_bf16(first, second);
+    }
+    static __device__ __forceinline__ unsigned maximum(unsigned a, unsigned b)
+    {
+        return gpudl_max_bf16(a, b);
+    }
+    static __device__ __forceinline__ unsigned minimum(unsigned a, unsigned b)
+    {
+        return gpudl_max_bf16(a ^ 0x80008000u, b ^ 0x80008000u) ^ 0x80008000u;
+    }
+    static __device__ __forceinline__ bool has_nan(unsigned pair)
+    {
+        return (pair & 0x7fffu) > 0x7f80u || (pair & 0x7fff0000u) > 0x7f800000u;
+    }
+    static __device__ constexpr bool has_products()
+    {
+        return gpudl_has_bf16_products();
+    }
+    static __device__ __forceinline__ void multiply_k8(float (&sum)[4], unsigned a0, unsigned a1, unsigned b0)
+    {
+        gpudl_mma_bf16_k8(sum, a0, a1, b0);
+    }
+    static __device__ __forceinline__ void multiply_k16(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2,
+                                                        unsigned a3, unsigned b0, unsigned b1)
+    {
+        gpudl_mma_bf16_k16(sum, a0, a1, a2, a3, b0, b1);
+    }
+};
+
+/** V neighbouring channels of float16 or bfloat16: 8 in one 16-byte access, or one. */
+template <class T, int V> struct GpudlVector;
+template <class T> struct GpudlVector<T, 8> {
+    typedef T Element;
     static constexpr int N = 8;
     union {
-        uint4 words;
-        __half2 pairs[4];
+        uint4 all;
+        unsigned pairs[4];
     };
-    __device__ __forceinline__ void load(const __half *p)
+    __device__ __forceinline__ void load(const T *p)
     {
-        words = __ldg(reinterpret_cast<const uint4 *>(p));
+        all = __ldg(reinterpret_cast<const uint4 *>(p));
     }
-    __device__ __forceinline__ void store(__half *p) const
+    __device__ __forceinline__ void store(T *p) const
     {
-        *reinterpret_cast<uint4 *>(p) = words;
+        *reinterpret_cast<uint4 *>(p) = all;
     }
-    __device__ __forceinline__ void fill(unsigned short bits)
+    __device__ __forceinline__ void fill(float value)
     {
-        const unsigned both = bits * 0x10001u;
+        const unsigned both = GpudlPair<T>::set(value, value);
 
-        words = make_uint4(both, both, both, both);
+        all = make_uint4(both, both, both, both);
     }
     __device__ __forceinline__ void get(float *f) const
     {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const float2 pair = __half22float2(pairs[i]);
+            const float2 pair = GpudlPair<T>::get(pairs[i]);
 
             f[2 * i] = pair.x;
             f[2 * i + 1] = pair.y;
@@ -60,43 +176,43 @@ template <> struct GpudlHalves<8> {
     {
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            pairs[i] = __floats2half2_rn(f[2 * i], f[2 * i + 1]);
+            pairs[i] = GpudlPair<T>::set(f[2 * i], f[2 * i + 1]);
     }
     /** NaN goes through. */
-    __device__ __forceinline__ void maximum(const GpudlHalves<8> &other)
+    __device__ __forceinline__ void maximum(const GpudlVector &other)
     {
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            pairs[i] = __hmax2_nan(pairs[i], other.pairs[i]);
+            pairs[i] = GpudlPair<T>::maximum(pairs[i], other.pairs[i]);
     }
 };
-template <> struct GpudlHalves<1> {
-    typedef __half Element;
+template <class T> struct GpudlVector<T, 1> {
+    typedef T Element;
     static constexpr int N = 1;
-    __half one;
-    __device__ __forceinline__ void load(const __half *p)
+    uint16_t bits;
+    __device__ __forceinline__ void load(const T *p)
     {
-        one = __ldg(p);
+        bits = __ldg(reinterpret_cast<const uint16_t *>(p));
     }
-    __device__ __forceinline__ void store(__half *p) const
+    __device__ __forceinline__ void store(T *p) const
     {
-        *p = one;
+        *reinterpret_cast<uint16_t *>(p) = bits;
     }
-    __device__ __forceinline__ void fill(unsigned short bits)
+    __device__ __forceinline__ void fill(float value)
     {
-        one = __ushort_as_half(bits);
+        bits = (uint16_t)GpudlPair<T>::set(value, 0.f);
     }
     __device__ __forceinline__ void get(float *f) const
     {
-        f[0] = __half2float(one);
+        f[0] = GpudlPair<T>::get(bits).x;
     }
     __device__ __forceinline__ void set(const float *f)
     {
-        one = __float2half_rn(f[0]);
+        bits = (uint16_t)GpudlPair<T>::set(f[0], 0.f);
     }
-    __device__ __forceinline__ void maximum(const GpudlHalves<1> &other)
+    __device__ __forceinline__ void maximum(const GpudlVector &other)
     {
-        one = __hmax_nan(one, other.one);
+        bits = (uint16_t)GpudlPair<T>::maximum(bits, other.bits);
     }
 };
 
@@ -126,11 +242,10 @@ template <int V> struct GpudlFloats {
         else
             *p = values[0];
     }
-    /** bits are those of a half */
-    __device__ __forceinline__ void fill(unsigned short bits)
+    __device__ __forceinline__ void fill(float value)
     {
         for (int i = 0; i < V; i++)
-            values[i] = __half2float(__ushort_as_half(bits));
+            values[i] = value;
     }
     __device__ __forceinline__ void get(float *f) const
     {
@@ -150,14 +265,28 @@ template <int V> struct GpudlFloats {
     }
 };
 
-__device__ __forceinline__ void gpudl_store(__half *p, float value)
+/** An element of a type that pictures have. */
+__device__ __forceinline__ float gpudl_get_float(const void *data, GpudlDType dtype, int64_t at)
 {
-    *p = __float2half_rn(value);
+    return dtype == GPUDL_DTYPE_F16    ? gpudl_to_float(static_cast<const __half *>(data)[at])
+           : dtype == GPUDL_DTYPE_BF16 ? gpudl_to_float(static_cast<const GpudlBf16 *>(data)[at])
+                                       : static_cast<const float *>(data)[at];
 }
 
-__device__ __forceinline__ void gpudl_store(float *p, float value)
+__device__ __forceinline__ void gpudl_put_float(void *data, GpudlDType dtype, int64_t at, float value)
 {
-    *p = value;
+    if (dtype == GPUDL_DTYPE_F16)
+        gpudl_store(static_cast<__half *>(data) + at, value);
+    else if (dtype == GPUDL_DTYPE_BF16)
+        gpudl_store(static_cast<GpudlBf16 *>(data) + at, value);
+    else
+        static_cast<float *>(data)[at] = value;
+}
+
+/** Types that pictures have. */
+static inline bool gpudl_is_picture_type(GpudlDType dtype)
+{
+    return dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_BF16 || dtype == GPUDL_DTYPE_F32;
 }
 
 /** Whether 8 channels at a time can be moved: every pixel begins at a multiple of 16 bytes and has whole vectors. */

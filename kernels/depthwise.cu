@@ -19,23 +19,24 @@
 
 #include "cuda_common.cuh"
 #include "depthwise_cuda.h"
+#include "half.h"
 
 namespace
 {
 
 constexpr int THREADS = 128, COLUMNS = 8;
 
-struct Problem {
-    const __half *x, *w;
+template <class T> struct Problem {
+    const T *x, *w;
     const float *bias;
-    __half *y;
+    T *y;
     GpudlNhwc xs, ys;
     int r, s, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     GpudlAct act;
-    __half2 low, high; /* where act is no more than a clamp */
+    unsigned low, high; /* pairs, where act is no more than a clamp */
 };
 
-template <int V> __device__ __forceinline__ void start(const Problem &p, int c, float *sum)
+template <int V, class T> __device__ __forceinline__ void start(const Problem<T> &p, int c, float *sum)
 {
 #pragma unroll
     for (int i = 0; i < V; i++)
@@ -43,11 +44,11 @@ template <int V> __device__ __forceinline__ void start(const Problem &p, int c, 
 }
 
 /* any window: one output position */
-template <int V> __device__ __forceinline__ void single(const Problem &p, int n, int row, int col, int c)
+template <int V, class T> __device__ __forceinline__ void single(const Problem<T> &p, int n, int row, int col, int c)
 {
     const int h0 = row * p.stride_h - p.pad_h, w0 = col * p.stride_w - p.pad_w;
     const int64_t pixel = ((int64_t)n * p.ys.h + row) * p.ys.w + col;
-    GpudlHalves<V> out;
+    GpudlVector<T, V> out;
     float sum[V];
 
     start<V>(p, c, sum);
@@ -58,7 +59,7 @@ template <int V> __device__ __forceinline__ void single(const Problem &p, int n,
             continue;
         for (int s = 0; s < p.s; s++) {
             const int64_t w = w0 + (int64_t)s * p.dilation_w;
-            GpudlHalves<V> in, weight;
+            GpudlVector<T, V> in, weight;
             float a[V], b[V];
 
             if (w < 0 || w >= p.xs.w)
@@ -77,13 +78,13 @@ template <int V> __device__ __forceinline__ void single(const Problem &p, int n,
     out.store(p.y + pixel * p.ys.pitch + c);
 }
 
-__device__ __noinline__ void single_again(const Problem &p, int n, int row, int col, int c)
+template <class T> __device__ __noinline__ void single_again(const Problem<T> &p, int n, int row, int col, int c)
 {
     single<8>(p, n, row, col, c);
 }
 
 /* Vectors of channels, then columns, lie along x; rows along y, pictures along z. */
-template <int V> __global__ void __launch_bounds__(256) any_window(const __grid_constant__ Problem p)
+template <class T, int V> __global__ void __launch_bounds__(256) any_window(const __grid_constant__ Problem<T> p)
 {
     gpudl_begin();
 
@@ -98,7 +99,7 @@ template <int V> __global__ void __launch_bounds__(256) any_window(const __grid_
             single<V>(p, n, row, col, c);
 }
 
-template <int V> int launch_any(const Problem &p, cudaStream_t stream)
+template <int V, class T> int launch_any(const Problem<T> &p, cudaStream_t stream)
 {
     const int64_t wide = (int64_t)(p.xs.c / V) * p.ys.w, rows = p.ys.h;
     /* short lines: several of them to a block */
@@ -108,19 +109,19 @@ template <int V> int launch_any(const Problem &p, cudaStream_t stream)
 
     if (gpudl_divide_up(wide, bx) > INT32_MAX)
         return GPUDL_KERNEL_SHAPE;
-    gpudl_launch(any_window<V>, grid, dim3(bx, by), 0, stream, p);
+    gpudl_launch(any_window<T, V>, grid, dim3(bx, by), 0, stream, p);
     return (int)cudaGetLastError();
 }
 
 /* sum += a (16 pixels of 8 channels at two taps) times diagonals of weights; LAST: of the first tap alone */
-template <bool LAST>
+template <class T, bool LAST>
 __device__ __forceinline__ void multiply(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
                                          unsigned b0, unsigned b1)
 {
     if (LAST)
-        gpudl_mma_k8(sum, a0, a1, b0);
+        GpudlPair<T>::multiply_k8(sum, a0, a1, b0);
     else
-        gpudl_mma_k16(sum, a0, a1, a2, a3, b0, b1);
+        GpudlPair<T>::multiply_k16(sum, a0, a1, a2, a3, b0, b1);
 }
 
 struct Vector {
@@ -136,14 +137,14 @@ struct Vector {
 };
 
 /* weights of a row of taps, on the diagonal */
-template <int K> struct Taps {
+template <class T, int K> struct Taps {
     Vector tap[K];
 
-    __device__ __forceinline__ void load(const __half *w, int row, int channels, unsigned diagonal)
+    __device__ __forceinline__ void load(const T *w, int row, int channels, unsigned diagonal)
     {
 #pragma unroll
         for (int s = 0; s < K; s++) {
-            const __half *from = w + (row * K + s) * channels;
+            const T *from = w + (row * K + s) * channels;
             uint4 v = make_uint4(0, 0, 0, 0);
 
             if (diagonal != 0)
@@ -160,31 +161,32 @@ template <int K> struct Row {
 
 /* sums of one word's channels: two of each of two output rows; the row of taps at upper for the first, at lower for the
  * second */
-template <int K>
-__device__ __forceinline__ void add(float (&sum)[4][4], const Row<K> &upper, const Row<K> &lower, const Taps<K> &taps)
+template <class T, int K>
+__device__ __forceinline__ void add(float (&sum)[4][4], const Row<K> &upper, const Row<K> &lower,
+                                    const Taps<T, K> &taps)
 {
 #pragma unroll
     for (int j = 0; j < 4; j++) {
 #pragma unroll
         for (int s = 0; s + 1 < K; s += 2)
-            multiply<false>(sum[j], upper.at[s].word[j], lower.at[s].word[j], upper.at[s + 1].word[j],
-                            lower.at[s + 1].word[j], taps.tap[s].word[j], taps.tap[s + 1].word[j]);
-        multiply<true>(sum[j], upper.at[K - 1].word[j], lower.at[K - 1].word[j], 0, 0, taps.tap[K - 1].word[j], 0);
+            multiply<T, false>(sum[j], upper.at[s].word[j], lower.at[s].word[j], upper.at[s + 1].word[j],
+                               lower.at[s + 1].word[j], taps.tap[s].word[j], taps.tap[s + 1].word[j]);
+        multiply<T, true>(sum[j], upper.at[K - 1].word[j], lower.at[K - 1].word[j], 0, 0, taps.tap[K - 1].word[j], 0);
     }
 }
 
 /* Where a lane is: 8 channels of one picture's column. */
-template <int K> struct Place {
+template <class T, int K> struct Place {
     unsigned n;
     int c, col, row; /* of output */
     int h0;          /* input row of the first tap */
     bool mine, inside[K];
     unsigned
         diagonal; /* the bits of a word that lie on it: k is 2 * (lane % 4) and the one behind, the channel lane / 4 */
-    const __half *x; /* row 0, column of the first tap */
+    const T *x;   /* row 0, column of the first tap */
 
     /* Blocks count rows first, so that neighbours, which share rows of input, run at the same time. */
-    __device__ __forceinline__ Place(const Problem &p, unsigned strips, int rows)
+    __device__ __forceinline__ Place(const Problem<T> &p, unsigned strips, int rows)
     {
         const unsigned lane = threadIdx.x % 32, quarter = lane % 4, vectors = (unsigned)p.xs.c / 8;
         const unsigned cols = ((unsigned)p.ys.w + COLUMNS - 1) / COLUMNS;
@@ -205,10 +207,10 @@ template <int K> struct Place {
             inside[s] = mine && (unsigned)(w0 + s) < (unsigned)p.xs.w;
     }
 
-    __device__ __forceinline__ void load(const Problem &p, int h, Row<K> &to) const
+    __device__ __forceinline__ void load(const Problem<T> &p, int h, Row<K> &to) const
     {
         const bool there = (unsigned)h < (unsigned)p.xs.h;
-        const __half *from = x + h * (p.xs.w * (int)p.xs.pitch);
+        const T *from = x + h * (p.xs.w * (int)p.xs.pitch);
 
 #pragma unroll
         for (int s = 0; s < K; s++) {
@@ -220,7 +222,7 @@ template <int K> struct Place {
         }
     }
 
-    __device__ __forceinline__ void start_sums(const Problem &p, float (&sum)[4][4]) const
+    __device__ __forceinline__ void start_sums(const Problem<T> &p, float (&sum)[4][4]) const
     {
         float bias[8] = {};
 
@@ -235,22 +237,22 @@ template <int K> struct Place {
 
     /* of output rows first and first + 1 of the strip; the bits of those that have a NaN */
     template <bool CLAMP>
-    __device__ __forceinline__ unsigned store(const Problem &p, int first, const float (&sum)[4][4]) const
+    __device__ __forceinline__ unsigned store(const Problem<T> &p, int first, const float (&sum)[4][4]) const
     {
         unsigned wrong = 0;
 
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const int at = row + first + half;
-            GpudlHalves<8> out;
-            __half2 worst;
+            GpudlVector<T, 8> out;
+            unsigned worst;
 
             if (CLAMP) {
 #pragma unroll
                 for (int j = 0; j < 4; j++) {
                     /* rounding keeps the order: clamped after it is the same */
-                    out.pairs[j] = __floats2half2_rn(sum[j][2 * half], sum[j][2 * half + 1]);
-                    out.pairs[j] = __hmin2_nan(__hmax2_nan(out.pairs[j], p.low), p.high);
+                    out.pairs[j] = GpudlPair<T>::set(sum[j][2 * half], sum[j][2 * half + 1]);
+                    out.pairs[j] = GpudlPair<T>::minimum(GpudlPair<T>::maximum(out.pairs[j], p.low), p.high);
                 }
             } else {
                 float v[8];
@@ -261,17 +263,26 @@ template <int K> struct Place {
                 gpudl_activate_all<8>(p.act, v);
                 out.set(v);
             }
-            worst = __hmax2_nan(__hmax2_nan(out.pairs[0], out.pairs[1]), __hmax2_nan(out.pairs[2], out.pairs[3]));
+            worst = GpudlPair<T>::maximum(GpudlPair<T>::maximum(out.pairs[0], out.pairs[1]),
+                                          GpudlPair<T>::maximum(out.pairs[2], out.pairs[3]));
             if (mine && at < p.ys.h) {
                 out.store(p.y + (((int64_t)n * p.ys.h + at) * p.ys.w + col) * p.ys.pitch + c);
-                if (!__hbeq2(worst, worst))
+                if (GpudlPair<T>::has_nan(worst))
                     wrong |= 1u << (first + half);
             }
         }
         return wrong;
     }
 
-    __device__ __forceinline__ void again(const Problem &p, unsigned wrong) const
+    /* without tensor cores */
+    __device__ __forceinline__ void each(const Problem<T> &p, int rows) const
+    {
+        for (int i = 0; i < rows && mine; i++)
+            if (row + i < p.ys.h)
+                single_again(p, (int)n, row + i, col, c);
+    }
+
+    __device__ __forceinline__ void again(const Problem<T> &p, unsigned wrong) const
     {
         for (; wrong != 0; wrong &= wrong - 1)
             single_again(p, (int)n, row + __ffs((int)wrong) - 1, col, c);
@@ -279,70 +290,79 @@ template <int K> struct Place {
 };
 
 /* 2 * PAIRS output rows: weights stay in registers, every row of input is loaded once */
-template <int K, int STRIDE, int PAIRS, bool CLAMP, int BLOCKS>
-__global__ void __launch_bounds__(THREADS, BLOCKS) square(const __grid_constant__ Problem p, unsigned strips)
+template <class T, int K, int STRIDE, int PAIRS, bool CLAMP, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS) square(const __grid_constant__ Problem<T> p, unsigned strips)
 {
     gpudl_begin();
 
     constexpr int ROWS = 2 * PAIRS, IN_H = (ROWS - 1) * STRIDE + K;
-    const Place<K> place(p, strips, ROWS);
+    const Place<T, K> place(p, strips, ROWS);
     Row<K> in[IN_H];
-    Taps<K> taps[K];
+    Taps<T, K> taps[K];
     float sum[PAIRS][4][4];
     unsigned wrong = 0;
 
+    if constexpr (GpudlPair<T>::has_products()) {
 #pragma unroll
-    for (int r = 0; r < K; r++)
-        taps[r].load(p.w + place.c, r, p.xs.c, place.diagonal);
+        for (int r = 0; r < K; r++)
+            taps[r].load(p.w + place.c, r, p.xs.c, place.diagonal);
 #pragma unroll
-    for (int i = 0; i < IN_H; i++) {
-        place.load(p, place.h0 + i, in[i]);
+        for (int i = 0; i < IN_H; i++) {
+            place.load(p, place.h0 + i, in[i]);
 #pragma unroll
-        for (int a = 0; a < PAIRS; a++) {
-            const int r = i - (2 * a + 1) * STRIDE;
+            for (int a = 0; a < PAIRS; a++) {
+                const int r = i - (2 * a + 1) * STRIDE;
 
-            if (r < 0 || r >= K)
-                continue;
-            if (r == 0)
-                place.start_sums(p, sum[a]);
-            add<K>(sum[a], in[i - STRIDE], in[i], taps[r]);
-            if (r == K - 1)
-                wrong |= place.template store<CLAMP>(p, 2 * a, sum[a]);
+                if (r < 0 || r >= K)
+                    continue;
+                if (r == 0)
+                    place.start_sums(p, sum[a]);
+                add<T, K>(sum[a], in[i - STRIDE], in[i], taps[r]);
+                if (r == K - 1)
+                    wrong |= place.template store<CLAMP>(p, 2 * a, sum[a]);
+            }
         }
+        place.again(p, wrong);
+    } else {
+        place.each(p, ROWS);
     }
-    place.again(p, wrong);
 }
 
 /* Two output rows of a larger window: a row of its taps at a time, the next row of input on its way meanwhile */
-template <int K, int STRIDE, bool CLAMP, int BLOCKS>
-__global__ void __launch_bounds__(THREADS, BLOCKS) large_square(const __grid_constant__ Problem p, unsigned strips)
+template <class T, int K, int STRIDE, bool CLAMP, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS) large_square(const __grid_constant__ Problem<T> p, unsigned strips)
 {
     gpudl_begin();
 
-    const Place<K> place(p, strips, 2);
+    const Place<T, K> place(p, strips, 2);
     Row<K> in[STRIDE + 2];
-    Taps<K> taps;
+    Taps<T, K> taps;
     float sum[4][4];
 
-#pragma unroll
-    for (int i = 0; i <= STRIDE; i++)
-        place.load(p, place.h0 + i, in[i]);
-    place.start_sums(p, sum);
-#pragma unroll 1
-    for (int r = 0; r < K; r++) {
-        taps.load(p.w + place.c, r, p.xs.c, place.diagonal);
-        if (r + 1 < K)
-            place.load(p, place.h0 + r + STRIDE + 1, in[STRIDE + 1]);
-        add<K>(sum, in[0], in[STRIDE], taps);
+    if constexpr (GpudlPair<T>::has_products()) {
 #pragma unroll
         for (int i = 0; i <= STRIDE; i++)
-            in[i] = in[i + 1];
+            place.load(p, place.h0 + i, in[i]);
+        place.start_sums(p, sum);
+#pragma unroll 1
+        for (int r = 0; r < K; r++) {
+            taps.load(p.w + place.c, r, p.xs.c, place.diagonal);
+            if (r + 1 < K)
+                place.load(p, place.h0 + r + STRIDE + 1, in[STRIDE + 1]);
+            add<T, K>(sum, in[0], in[STRIDE], taps);
+#pragma unroll
+            for (int i = 0; i <= STRIDE; i++)
+                in[i] = in[i + 1];
+        }
+        place.again(p, place.template store<CLAMP>(p, 0, sum));
+    } else {
+        place.each(p, 2);
     }
-    place.again(p, place.template store<CLAMP>(p, 0, sum));
 }
 
 /* PAIRS 0: the form for large windows */
-template <int K, int STRIDE, int PAIRS, int BLOCKS> int launch_square(const Problem &p, bool clamp, cudaStream_t stream)
+template <int K, int STRIDE, int PAIRS, int BLOCKS, class T>
+int launch_square(const Problem<T> &p, bool clamp, cudaStream_t stream)
 {
     const int64_t units = (int64_t)p.ys.n * gpudl_divide_up(p.ys.w, COLUMNS) * (p.xs.c / 8);
     const unsigned strips = (unsigned)gpudl_divide_up(p.ys.h, PAIRS > 0 ? 2 * PAIRS : 2);
@@ -350,20 +370,20 @@ template <int K, int STRIDE, int PAIRS, int BLOCKS> int launch_square(const Prob
 
     if constexpr (PAIRS == 0) {
         if (clamp)
-            gpudl_launch(large_square<K, STRIDE, true, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
+            gpudl_launch(large_square<T, K, STRIDE, true, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
         else
-            gpudl_launch(large_square<K, STRIDE, false, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
+            gpudl_launch(large_square<T, K, STRIDE, false, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
     } else {
         if (clamp)
-            gpudl_launch(square<K, STRIDE, PAIRS, true, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
+            gpudl_launch(square<T, K, STRIDE, PAIRS, true, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
         else
-            gpudl_launch(square<K, STRIDE, PAIRS, false, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
+            gpudl_launch(square<T, K, STRIDE, PAIRS, false, BLOCKS>, blocks, THREADS, 0, stream, p, strips);
     }
     return (int)cudaGetLastError();
 }
 
 /* Whether the kernels above can count in 32 bits. */
-bool fits_square(const Problem &p)
+template <class T> bool fits_square(const Problem<T> &p)
 {
     const int64_t units = (int64_t)p.ys.n * gpudl_divide_up(p.ys.w, COLUMNS) * (p.xs.c / 8);
     /* positions are computed for columns and rows a tile beyond the end, and for taps in the padding */
@@ -375,7 +395,7 @@ bool fits_square(const Problem &p)
            (units + THREADS) * gpudl_divide_up(p.ys.h, 2) <= INT32_MAX;
 }
 
-template <int K, int STRIDE> int launch_plain(const Problem &p, bool clamp, cudaStream_t stream)
+template <int K, int STRIDE, class T> int launch_plain(const Problem<T> &p, bool clamp, cudaStream_t stream)
 {
     /* 16-byte vectors of output: tall tiles share rows once there are enough of them for every multiprocessor */
     const int64_t vectors = (int64_t)p.ys.n * p.ys.h * p.ys.w * (p.xs.c / 8);
@@ -391,8 +411,19 @@ template <int K, int STRIDE> int launch_plain(const Problem &p, bool clamp, cuda
     }
 }
 
+/* both of a pair, on the host */
+unsigned pair_of(__half, float v)
+{
+    return gpudl_f32_to_f16(v) * 0x10001u;
+}
+
+unsigned pair_of(GpudlBf16, float v)
+{
+    return gpudl_f32_to_bf16(v) * 0x10001u;
+}
+
 /* Whether the activation is a clamp, and of what. */
-bool find_clamp(Problem *p)
+template <class T> bool find_clamp(Problem<T> *p)
 {
     float low = -INFINITY, high = INFINITY;
 
@@ -402,48 +433,44 @@ bool find_clamp(Problem *p)
         low = p->act.alpha;
         high = p->act.beta;
     }
-    p->low = __floats2half2_rn(low, low);
-    p->high = __floats2half2_rn(high, high);
+    p->low = pair_of(T(), low);
+    p->high = pair_of(T(), high);
     return (p->act.kind == GPUDL_ACT_NONE || p->act.kind == GPUDL_ACT_RELU || p->act.kind == GPUDL_ACT_CLIP) &&
            low == low && high == high;
 }
 
-} // namespace
-
-extern "C" int gpudl_depthwise_cuda(const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
-                                    const GpudlWindow *window, const GpudlAct *act, void *y, const GpudlNhwc *ys,
-                                    GpudlKernelStream stream)
+template <class T>
+int run(const void *x, const GpudlNhwc *xs, const void *w, const float *bias, const GpudlWindow *window,
+        const GpudlAct *act, void *y, const GpudlNhwc *ys, cudaStream_t stream)
 {
-    Problem p = {static_cast<const __half *>(x),
-                 static_cast<const __half *>(w),
-                 bias,
-                 static_cast<__half *>(y),
-                 *xs,
-                 *ys,
-                 window->kernel[1],
-                 window->kernel[2],
-                 window->stride[1],
-                 window->stride[2],
-                 window->pad_begin[1],
-                 window->pad_begin[2],
-                 window->dilation[1],
-                 window->dilation[2],
-                 *act,
-                 {},
-                 {}};
+    Problem<T> p = {static_cast<const T *>(x),
+                    static_cast<const T *>(w),
+                    bias,
+                    static_cast<T *>(y),
+                    *xs,
+                    *ys,
+                    window->kernel[1],
+                    window->kernel[2],
+                    window->stride[1],
+                    window->stride[2],
+                    window->pad_begin[1],
+                    window->pad_begin[2],
+                    window->dilation[1],
+                    window->dilation[2],
+                    *act,
+                    {},
+                    {}};
     const bool clamp = find_clamp(&p);
-    bool plain = p.r == p.s && p.stride_h == p.stride_w && p.dilation_h == 1 && p.dilation_w == 1;
+    const bool plain =
+        p.r == p.s && p.stride_h == p.stride_w && p.dilation_h == 1 && p.dilation_w == 1 && fits_square(p);
 
-    if (window->n_spatial != 2 || p.r < 1 || p.s < 1 || p.stride_h < 1 || p.stride_w < 1 || p.dilation_h < 1 ||
-        p.dilation_w < 1 || xs->n != ys->n || xs->c != ys->c || xs->n < 0 || xs->c < 0 || xs->h < 0 || xs->w < 0 ||
-        ys->h < 0 || ys->w < 0 || xs->pitch < xs->c || ys->pitch < ys->c)
+    if (p.r < 1 || p.s < 1 || p.stride_h < 1 || p.stride_w < 1 || p.dilation_h < 1 || p.dilation_w < 1)
         return GPUDL_KERNEL_SHAPE;
     if (ys->n == 0 || ys->h == 0 || ys->w == 0 || ys->c == 0)
         return GPUDL_KERNEL_OK;
     if (!gpudl_whole_vectors(x, xs->c, xs->pitch) || !gpudl_whole_vectors(y, ys->c, ys->pitch) ||
         !gpudl_whole_vectors(w, xs->c, xs->c))
         return launch_any<1>(p, stream);
-    plain = plain && fits_square(p);
     if (plain && p.r == 3 && p.stride_h == 1)
         return launch_plain<3, 1>(p, clamp, stream);
     if (plain && p.r == 3 && p.stride_h == 2)
@@ -455,4 +482,19 @@ extern "C" int gpudl_depthwise_cuda(const void *x, const GpudlNhwc *xs, const vo
     if (plain && p.r == 7 && p.stride_h == 1)
         return launch_plain<7, 1>(p, clamp, stream);
     return launch_any<8>(p, stream);
+}
+
+} // namespace
+
+extern "C" int gpudl_depthwise_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w,
+                                    const float *bias, const GpudlWindow *window, const GpudlAct *act, void *y,
+                                    const GpudlNhwc *ys, GpudlKernelStream stream)
+{
+    if (dtype != GPUDL_DTYPE_F16 && dtype != GPUDL_DTYPE_BF16)
+        return GPUDL_KERNEL_DTYPE;
+    if (window->n_spatial != 2 || xs->n != ys->n || xs->c != ys->c || xs->n < 0 || xs->c < 0 || xs->h < 0 ||
+        xs->w < 0 || ys->h < 0 || ys->w < 0 || xs->pitch < xs->c || ys->pitch < ys->c)
+        return GPUDL_KERNEL_SHAPE;
+    return dtype == GPUDL_DTYPE_F16 ? run<__half>(x, xs, w, bias, window, act, y, ys, stream)
+                                    : run<GpudlBf16>(x, xs, w, bias, window, act, y, ys, stream);
 }

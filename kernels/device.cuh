@@ -103,6 +103,57 @@ __device__ __forceinline__ int gpudl_dot_high(unsigned w, unsigned b, int sum)
     return sum;
 }
 
+/* ---- bfloat16 -------------------------------------------------------------------------------------------------------
+ * Two in a word. */
+
+/** Each rounded to nearest, ties to even; NaN stays one. first has the lower half. */
+__device__ __forceinline__ unsigned gpudl_pack_bf16(float first, float second)
+{
+#if __CUDA_ARCH__ >= 800
+    unsigned word;
+
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
+    return word;
+#else
+    unsigned bits[2] = {__float_as_uint(first), __float_as_uint(second)};
+
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        bits[i] =
+            (bits[i] & 0x7fffffffu) > 0x7f800000u ? bits[i] | 0x400000u : bits[i] + 0x7fffu + (bits[i] >> 16 & 1u);
+    return bits[0] >> 16 | (bits[1] & 0xffff0000u);
+#endif
+}
+
+/** The larger of each; NaN goes through. */
+__device__ __forceinline__ unsigned gpudl_max_bf16(unsigned a, unsigned b)
+{
+#if __CUDA_ARCH__ >= 800
+    asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
+    return a;
+#else
+    unsigned word = 0;
+
+#pragma unroll
+    for (int i = 0; i < 32; i += 16) {
+        const float x = __uint_as_float(a << (16 - i) & 0xffff0000u), y = __uint_as_float(b << (16 - i) & 0xffff0000u);
+
+        word |= (y > x || y != y ? b : a) & 0xffffu << i;
+    }
+    return word;
+#endif
+}
+
+/** Whether the device that code is compiled for has tensor cores for bfloat16 and TF32. */
+__device__ constexpr bool gpudl_has_bf16_products()
+{
+#if __CUDA_ARCH__ >= 800
+    return true;
+#else
+    return false;
+#endif
+}
+
 /* ---- products of a warp --------------------------------------------------------------------------------------------
  * sum += a * b, operands spread over the lanes as PTX has it for mma.sync, row by column. */
 
@@ -128,7 +179,69 @@ __device__ __forceinline__ void gpudl_mma_k16(float (&sum)[4], unsigned a0, unsi
 #endif
 }
 
-/** The same of bfloat16. Compute capability 8. */
+/* Without such tensor cores: the lanes show one another their words. Out of line, since it stands in kernels many
+ * times.
+ */
+template <bool BF16> __device__ __forceinline__ float gpudl_multiply_words(unsigned a, unsigned b)
+{
+    if (BF16)
+        return __uint_as_float(a << 16) * __uint_as_float(b << 16) +
+               __uint_as_float(a & 0xffff0000u) * __uint_as_float(b & 0xffff0000u);
+    return __uint_as_float(a) * __uint_as_float(b);
+}
+
+template <bool BF16>
+__device__ __noinline__ float4 gpudl_multiply_slowly(float4 sum, unsigned a0, unsigned a1, unsigned a2, unsigned a3,
+                                                     unsigned b0, unsigned b1)
+{
+    float sums[4] = {sum.x, sum.y, sum.z, sum.w};
+    unsigned lane;
+
+    asm("mov.u32 %0, %%laneid;" : "=r"(lane));
+#pragma unroll 1
+    for (unsigned i = 0; i < 4; i++) {
+        const unsigned from = lane / 4 * 4 + i, first = lane % 4 * 8 + i;
+        const unsigned upper0 = __shfl_sync(0xffffffff, a0, from), lower0 = __shfl_sync(0xffffffff, a1, from);
+        const unsigned upper1 = __shfl_sync(0xffffffff, a2, from), lower1 = __shfl_sync(0xffffffff, a3, from);
+
+#pragma unroll
+        for (unsigned column = 0; column < 2; column++) {
+            const unsigned word0 = __shfl_sync(0xffffffff, b0, first + 4 * column);
+            const unsigned word1 = __shfl_sync(0xffffffff, b1, first + 4 * column);
+
+            sums[column] += gpudl_multiply_words<BF16>(upper0, word0) + gpudl_multiply_words<BF16>(upper1, word1);
+            sums[2 + column] += gpudl_multiply_words<BF16>(lower0, word0) + gpudl_multiply_words<BF16>(lower1, word1);
+        }
+    }
+    return make_float4(sums[0], sums[1], sums[2], sums[3]);
+}
+
+template <bool BF16>
+__device__ __forceinline__ void gpudl_add_slowly(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
+                                                 unsigned b0, unsigned b1)
+{
+    const float4 sums =
+        gpudl_multiply_slowly<BF16>(make_float4(sum[0], sum[1], sum[2], sum[3]), a0, a1, a2, a3, b0, b1);
+
+    sum[0] = sums.x;
+    sum[1] = sums.y;
+    sum[2] = sums.z;
+    sum[3] = sums.w;
+}
+
+/** 16 x 8 of bfloat16 by 8 x 8, in float32; without tensor cores below compute capability 8. */
+__device__ __forceinline__ void gpudl_mma_bf16_k8(float (&sum)[4], unsigned a0, unsigned a1, unsigned b0)
+{
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a0), "r"(a1), "r"(b0));
+#else
+    gpudl_add_slowly<true>(sum, a0, a1, 0, 0, b0, 0);
+#endif
+}
+
+/** 16 x 16 by 16 x 8, likewise. */
 __device__ __forceinline__ void gpudl_mma_bf16_k16(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
                                                    unsigned b0, unsigned b1)
 {
@@ -137,11 +250,11 @@ __device__ __forceinline__ void gpudl_mma_bf16_k16(float (&sum)[4], unsigned a0,
         : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 #else
-    __trap();
+    gpudl_add_slowly<true>(sum, a0, a1, a2, a3, b0, b1);
 #endif
 }
 
-/** 16 x 8 of TF32 by 8 x 8. Compute capability 8. */
+/** 16 x 8 of TF32 by 8 x 8, likewise. */
 __device__ __forceinline__ void gpudl_mma_tf32_k8(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
                                                   unsigned b0, unsigned b1)
 {
@@ -150,7 +263,7 @@ __device__ __forceinline__ void gpudl_mma_tf32_k8(float (&sum)[4], unsigned a0, 
         : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 #else
-    __trap();
+    gpudl_add_slowly<false>(sum, a0, a1, a2, a3, b0, b1);
 #endif
 }
 
@@ -159,8 +272,10 @@ __device__ __forceinline__ unsigned gpudl_round_tf32(unsigned bits)
 {
 #if __CUDA_ARCH__ >= 800
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(__uint_as_float(bits)));
-#endif
     return bits;
+#else
+    return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & ~0x1fffu;
+#endif
 }
 
 /** Four matrices of 8 rows of 16 bytes in shared memory: lanes 8 * i .. 8 * i + 7 name the rows of matrix i; lane

@@ -11,7 +11,7 @@ enum Form { UNARY, BINARY, AFFINE };
 struct Operand {
     void *data; /* NULL: there is none */
     int64_t strides[GPUDL_MAX_RANK];
-    int half;
+    GpudlDType dtype;
 };
 
 /* Dimensions outermost first, none of 1, neighbours joined where every operand lets them be. */
@@ -23,61 +23,60 @@ struct Problem {
     GpudlAct act;
 };
 
+/* V neighbours of 16 bits each */
+template <class T, int V> __device__ __forceinline__ void load_vector(const Operand &o, int64_t at, float *v)
+{
+    GpudlVector<T, V> in;
+
+    in.all = *reinterpret_cast<const uint4 *>(static_cast<const T *>(o.data) + at);
+    in.get(v);
+}
+
+template <class T, int V> __device__ __forceinline__ void store_vector(const Operand &o, int64_t at, const float *v)
+{
+    GpudlVector<T, V> out;
+
+    out.set(v);
+    out.store(static_cast<T *>(o.data) + at);
+}
+
 template <int V> __device__ __forceinline__ void load(const Operand &o, int64_t at, bool repeated, float *v)
 {
     if (V == 1 || repeated) {
-        const float one =
-            o.half ? __half2float(static_cast<const __half *>(o.data)[at]) : static_cast<const float *>(o.data)[at];
+        const float one = gpudl_get_float(o.data, o.dtype, at);
 
 #pragma unroll
         for (int i = 0; i < V; i++)
             v[i] = one;
-    } else if (o.half) {
-        union {
-            uint4 words;
-            __half2 pairs[4];
-        } in;
-
-        in.words = *reinterpret_cast<const uint4 *>(static_cast<const __half *>(o.data) + at);
-#pragma unroll
-        for (int i = 0; i < V / 2; i++) {
-            const float2 pair = __half22float2(in.pairs[i]);
-
-            v[2 * i] = pair.x;
-            v[2 * i + 1] = pair.y;
-        }
-    } else {
-        const float4 *in = reinterpret_cast<const float4 *>(static_cast<const float *>(o.data) + at);
+    } else if constexpr (V > 1) {
+        if (o.dtype == GPUDL_DTYPE_F16) {
+            load_vector<__half, V>(o, at, v);
+        } else if (o.dtype == GPUDL_DTYPE_BF16) {
+            load_vector<GpudlBf16, V>(o, at, v);
+        } else {
+            const float4 *in = reinterpret_cast<const float4 *>(static_cast<const float *>(o.data) + at);
 
 #pragma unroll
-        for (int i = 0; i < V / 4; i++) {
-            const float4 four = in[i];
+            for (int i = 0; i < V / 4; i++) {
+                const float4 four = in[i];
 
-            v[4 * i] = four.x;
-            v[4 * i + 1] = four.y;
-            v[4 * i + 2] = four.z;
-            v[4 * i + 3] = four.w;
+                v[4 * i] = four.x;
+                v[4 * i + 1] = four.y;
+                v[4 * i + 2] = four.z;
+                v[4 * i + 3] = four.w;
+            }
         }
     }
 }
 
 template <int V> __device__ __forceinline__ void store(const Operand &o, int64_t at, const float *v)
 {
-    if (V == 1) {
-        if (o.half)
-            static_cast<__half *>(o.data)[at] = __float2half_rn(v[0]);
-        else
-            static_cast<float *>(o.data)[at] = v[0];
-    } else if (o.half) {
-        union {
-            uint4 words;
-            __half2 pairs[4];
-        } out;
-
-#pragma unroll
-        for (int i = 0; i < V / 2; i++)
-            out.pairs[i] = __floats2half2_rn(v[2 * i], v[2 * i + 1]);
-        *reinterpret_cast<uint4 *>(static_cast<__half *>(o.data) + at) = out.words;
+    if constexpr (V == 1) {
+        gpudl_put_float(o.data, o.dtype, at, v[0]);
+    } else if (o.dtype == GPUDL_DTYPE_F16) {
+        store_vector<__half, V>(o, at, v);
+    } else if (o.dtype == GPUDL_DTYPE_BF16) {
+        store_vector<GpudlBf16, V>(o, at, v);
     } else {
         float4 *out = reinterpret_cast<float4 *>(static_cast<float *>(o.data) + at);
 
@@ -269,7 +268,7 @@ bool has_vectors(const Problem &p)
         return false;
     for (int i = 0; i < OPERANDS; i++) {
         const Operand &o = p.operands[i];
-        const int64_t words = o.half ? 8 : 4; /* elements of 16 bytes */
+        const int64_t words = o.dtype == GPUDL_DTYPE_F32 ? 4 : 8; /* elements of 16 bytes */
 
         if (!o.data || (o.strides[last] == 0 && i != Y))
             continue;
@@ -310,10 +309,10 @@ int run(int op, const GpudlAct *act, const GpudlShape *shape, const GpudlStrided
 
         if (!o)
             continue;
-        if (o->dtype != GPUDL_DTYPE_F16 && o->dtype != GPUDL_DTYPE_F32)
+        if (!gpudl_is_picture_type(o->dtype))
             return GPUDL_KERNEL_DTYPE;
         p.operands[i].data = o->data;
-        p.operands[i].half = o->dtype == GPUDL_DTYPE_F16;
+        p.operands[i].dtype = o->dtype;
         for (int d = 0; d < shape->rank; d++) {
             if (o->strides[d] < 0 || (i == Y && o->strides[d] == 0 && shape->dims[d] > 1))
                 return GPUDL_KERNEL_SHAPE;

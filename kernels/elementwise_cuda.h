@@ -2,7 +2,7 @@
 /**
  * Element by element on a CUDA device, on operands in any layout: copies, activations, arithmetic with broadcasting.
  * As strides say where each element lies, this is also the movement of data: transposing, slicing, concatenating and
- * conversion between float16 and float32 are copies.
+ * conversion between float16, bfloat16 and float32 are copies.
  */
 #ifndef GPUDL_KERNELS_ELEMENTWISE_CUDA_H
 #define GPUDL_KERNELS_ELEMENTWISE_CUDA_H
@@ -16,7 +16,7 @@ extern "C" {
 /**
  * An operand: element (i0, i1, ...) of the call's shape lies at data + sum of i * stride, strides in elements. 0
  * repeats an operand along a dimension; a result repeats nothing, and no two of its elements share a place. Strides are
- * not negative. dtype is float16 or float32, for each operand on its own.
+ * not negative. dtype is float16, bfloat16 or float32, for each operand on its own.
  */
 typedef struct {
     GpudlDType dtype;

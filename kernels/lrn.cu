@@ -13,16 +13,6 @@ struct Problem {
     float scale, beta, bias;
 };
 
-__device__ __forceinline__ float to_float(__half x)
-{
-    return __half2float(x);
-}
-
-__device__ __forceinline__ float to_float(float x)
-{
-    return x;
-}
-
 /* A thread has V neighbouring channels of a pixel: it reads each value that they need once. */
 template <typename Values> __global__ void __launch_bounds__(256) lrn(const __grid_constant__ Problem p)
 {
@@ -44,7 +34,7 @@ template <typename Values> __global__ void __launch_bounds__(256) lrn(const __gr
         Values vector;
 
         for (int32_t k = low; k <= high; k++) {
-            const float value = to_float(x[k]), square = value * value;
+            const float value = gpudl_to_float(x[k]), square = value * value;
 
 #pragma unroll
             for (int j = 0; j < V; j++)
@@ -61,12 +51,28 @@ template <typename Values> __global__ void __launch_bounds__(256) lrn(const __gr
     }
 }
 
-template <typename Values> int launch(const Problem &p, cudaStream_t stream)
+template <typename Values> int launch_vectors(const Problem &p, cudaStream_t stream)
 {
     const int64_t blocks = gpudl_divide_up(p.pixels * (p.channels / Values::N), 256);
 
     gpudl_launch(lrn<Values>, (unsigned)(blocks < 132 * 64 ? blocks : 132 * 64), 256, 0, stream, p);
     return (int)cudaGetLastError();
+}
+
+/* T of 16 bits */
+template <class T> int launch(const Problem &p, cudaStream_t stream)
+{
+    return gpudl_whole_vectors(p.x, p.channels, p.x_pitch) && gpudl_whole_vectors(p.y, p.channels, p.y_pitch)
+               ? launch_vectors<GpudlVector<T, 8>>(p, stream)
+               : launch_vectors<GpudlVector<T, 1>>(p, stream);
+}
+
+template <> int launch<float>(const Problem &p, cudaStream_t stream)
+{
+    return gpudl_whole_float_vectors(p.x, p.channels, p.x_pitch) &&
+                   gpudl_whole_float_vectors(p.y, p.channels, p.y_pitch)
+               ? launch_vectors<GpudlFloats<4>>(p, stream)
+               : launch_vectors<GpudlFloats<1>>(p, stream);
 }
 
 } // namespace
@@ -86,18 +92,14 @@ extern "C" int gpudl_lrn_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *
                        beta,
                        bias};
 
-    if (dtype != GPUDL_DTYPE_F16 && dtype != GPUDL_DTYPE_F32)
+    if (!gpudl_is_picture_type(dtype))
         return GPUDL_KERNEL_DTYPE;
     if (size < 1 || xs->n != ys->n || xs->h != ys->h || xs->w != ys->w || xs->c != ys->c || xs->n < 0 || xs->h < 0 ||
         xs->w < 0 || xs->c < 0 || xs->pitch < xs->c || ys->pitch < ys->c)
         return GPUDL_KERNEL_SHAPE;
     if (p.pixels == 0 || p.channels == 0)
         return GPUDL_KERNEL_OK;
-    if (dtype == GPUDL_DTYPE_F16)
-        return gpudl_whole_vectors(x, xs->c, xs->pitch) && gpudl_whole_vectors(y, ys->c, ys->pitch)
-                   ? launch<GpudlHalves<8>>(p, stream)
-                   : launch<GpudlHalves<1>>(p, stream);
-    return gpudl_whole_float_vectors(x, xs->c, xs->pitch) && gpudl_whole_float_vectors(y, ys->c, ys->pitch)
-               ? launch<GpudlFloats<4>>(p, stream)
-               : launch<GpudlFloats<1>>(p, stream);
+    return dtype == GPUDL_DTYPE_F16    ? launch<__half>(p, stream)
+           : dtype == GPUDL_DTYPE_BF16 ? launch<GpudlBf16>(p, stream)
+                                       : launch<float>(p, stream);
 }

@@ -15,7 +15,7 @@ extern "C" {
 /**
  * GpudlLrnFunc on pictures: sums and powers in float32, rounded once.
  *
- * x, y  both of dtype, float16 or float32, else GPUDL_KERNEL_DTYPE; xs and ys, equal but for the pitch
+ * x, y  both of dtype, float16, bfloat16 or float32, else GPUDL_KERNEL_DTYPE; xs and ys, equal but for the pitch
  * size  >= 1
  *
  * Any channel count, pitch and alignment to an element; multiples of 8 channels (float32: 4), 16 bytes apart, are

@@ -27,7 +27,7 @@ struct Problem {
 
 __device__ __forceinline__ float get(const Operand &o, int64_t at)
 {
-    return gpudl_get_float(o.data, o.dtype == GPUDL_DTYPE_F16, at);
+    return gpudl_get_float(o.data, o.dtype, at);
 }
 
 /* A tile of rows x DEPTH, or DEPTH x columns, of which what is beyond the matrix is 0. tile[depth][line] lies at line
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(256) multiply(const __grid_constant__ Problem 
                     continue;
                 if (p.operands[C].data)
                     value += p.beta * get(p.operands[C], at[C] + m * p.operands[C].row + n * p.operands[C].column);
-                gpudl_put_float(p.operands[Y].data, p.operands[Y].dtype == GPUDL_DTYPE_F16,
+                gpudl_put_float(p.operands[Y].data, p.operands[Y].dtype,
                                 at[Y] + m * p.operands[Y].row + n * p.operands[Y].column,
                                 gpudl_activate_f32(p.act, value));
             }

@@ -23,10 +23,10 @@ extern "C" {
  * y       positive strides (0 along dimensions of 1), no two elements at one place
  * params  trans_a and trans_b are not looked at
  *
- * Every operand float16 or float32 on its own: sums in float32, rounded once. Or all integers of one type, with alpha
- * and beta 1 and no activation but none: wrapping. Else GPUDL_KERNEL_DTYPE. At most 2^31 - 1 elements of y, and
- * m, n and k at most 2^31 - 65, else GPUDL_KERNEL_SHAPE. k 0: a sum of nothing, 0. Returns before the device is done:
- * 0, a status or the launch's CUDA error.
+ * Every operand float16, bfloat16 or float32 on its own: sums in float32, rounded once. Or all integers of one type,
+ * with alpha and beta 1 and no activation but none: wrapping. Else GPUDL_KERNEL_DTYPE. At most 2^31 - 1 elements of y,
+ * and m, n and k at most 2^31 - 65, else GPUDL_KERNEL_SHAPE. k 0: a sum of nothing, 0. Returns before the device is
+ * done: 0, a status or the launch's CUDA error.
  */
 typedef int GpudlMatmulCudaFunc(const GpudlShape *shape, int32_t k, const GpudlStrided *a, const GpudlStrided *b,
                                 const GpudlStrided *c, const GpudlGemm *params, const GpudlStrided *y,

@@ -5,8 +5,6 @@
 namespace
 {
 
-constexpr unsigned short MINUS_INFINITY = 0xfc00;
-
 struct Problem {
     const void *x;
     void *y;
@@ -55,7 +53,7 @@ __device__ __forceinline__ void window(const Problem &p, int n, int row, int col
                 find_taps(origin[d], p.kernel[d], p.dilation[d], -(int64_t)p.pad_begin[d], extent[d] + p.pad_end[d]);
         divisor *= (float)(counted.end - counted.first);
     }
-    best.fill(MINUS_INFINITY);
+    best.fill(-INFINITY);
     for (int64_t r = taps[0].first; r < taps[0].end; r++) {
         const int64_t h = origin[0] + r * p.dilation[0];
         const Element *x =
@@ -91,21 +89,21 @@ __device__ __forceinline__ void window(const Problem &p, int n, int row, int col
  * COLUMNS neighbouring outputs of K x K taps, 8 channels: inputs are loaded once, all loads at a time, and rows are
  * summed (or compared) before columns are.
  */
-template <GpudlPoolKind KIND, int K, int STRIDE, int COLUMNS>
+template <GpudlPoolKind KIND, class T, int K, int STRIDE, int COLUMNS>
 __device__ __forceinline__ void small_window(const Problem &p, int n, int row, int col, int c)
 {
     constexpr int IN_W = (COLUMNS - 1) * STRIDE + K;
     const int h0 = row * STRIDE - p.pad_begin[0], w0 = col * COLUMNS * STRIDE - p.pad_begin[1];
-    const __half *x = static_cast<const __half *>(p.x) + (((int64_t)n * p.xs.h + h0) * p.xs.w + w0) * p.xs.pitch + c;
+    const T *x = static_cast<const T *>(p.x) + (((int64_t)n * p.xs.h + h0) * p.xs.w + w0) * p.xs.pitch + c;
     const int64_t x_row = p.xs.w * p.xs.pitch;
-    GpudlHalves<8> in[K][IN_W];
+    GpudlVector<T, 8> in[K][IN_W];
     int rows = 0;
 
 #pragma unroll
     for (int r = 0; r < K; r++)
 #pragma unroll
         for (int s = 0; s < IN_W; s++) {
-            in[r][s].fill(KIND == GPUDL_POOL_MAX ? MINUS_INFINITY : 0);
+            in[r][s].fill(KIND == GPUDL_POOL_MAX ? -INFINITY : 0.f);
             if ((unsigned)(h0 + r) < (unsigned)p.xs.h && (unsigned)(w0 + s) < (unsigned)p.xs.w)
                 in[r][s].load(x + r * x_row + s * p.xs.pitch);
         }
@@ -139,10 +137,10 @@ __device__ __forceinline__ void small_window(const Problem &p, int n, int row, i
 #pragma unroll
     for (int a = 0; a < COLUMNS; a++) {
         const int q = col * COLUMNS + a;
-        GpudlHalves<8> out;
+        GpudlVector<T, 8> out;
 
         if (KIND == GPUDL_POOL_MAX) {
-            out.words = in[0][a * STRIDE].words;
+            out.all = in[0][a * STRIDE].all;
 #pragma unroll
             for (int s = 1; s < K; s++)
                 out.maximum(in[0][a * STRIDE + s]);
@@ -165,7 +163,7 @@ __device__ __forceinline__ void small_window(const Problem &p, int n, int row, i
             out.set(v);
         }
         if (q < p.ys.w)
-            out.store(static_cast<__half *>(p.y) + (((int64_t)n * p.ys.h + row) * p.ys.w + q) * p.ys.pitch + c);
+            out.store(static_cast<T *>(p.y) + (((int64_t)n * p.ys.h + row) * p.ys.w + q) * p.ys.pitch + c);
     }
 }
 
@@ -185,7 +183,7 @@ __global__ void __launch_bounds__(256) pool(const __grid_constant__ Problem p)
     for (int n = blockIdx.z; n < p.ys.n; n += gridDim.z)
         for (int row = blockIdx.y * blockDim.y + threadIdx.y; row < p.ys.h; row += gridDim.y * blockDim.y) {
             if constexpr (K > 0)
-                small_window<KIND, K, STRIDE, COLUMNS>(p, n, row, col, c);
+                small_window<KIND, typename VECTOR::Element, K, STRIDE, COLUMNS>(p, n, row, col, c);
             else
                 window<KIND, VECTOR>(p, n, row, col, c);
         }
@@ -218,20 +216,25 @@ bool is_small(const Problem &p, int k, int stride)
     return small;
 }
 
-template <GpudlPoolKind KIND> int launch_vectors(const Problem &p, cudaStream_t stream)
+template <GpudlPoolKind KIND, class T> int launch_vectors(const Problem &p, cudaStream_t stream)
 {
     /* neighbours share inputs once there are enough threads for every multiprocessor */
     const bool many = (int64_t)p.ys.n * p.ys.h * p.ys.w * (p.xs.c / 8) >= 1 << 17;
 
     if (is_small(p, 3, 1))
-        return many ? launch<KIND, GpudlHalves<8>, 3, 1, 2>(p, stream)
-                    : launch<KIND, GpudlHalves<8>, 3, 1, 1>(p, stream);
+        return many ? launch<KIND, GpudlVector<T, 8>, 3, 1, 2>(p, stream)
+                    : launch<KIND, GpudlVector<T, 8>, 3, 1, 1>(p, stream);
     if (is_small(p, 3, 2))
-        return many ? launch<KIND, GpudlHalves<8>, 3, 2, 2>(p, stream)
-                    : launch<KIND, GpudlHalves<8>, 3, 2, 1>(p, stream);
+        return many ? launch<KIND, GpudlVector<T, 8>, 3, 2, 2>(p, stream)
+                    : launch<KIND, GpudlVector<T, 8>, 3, 2, 1>(p, stream);
     if (is_small(p, 2, 2))
-        return launch<KIND, GpudlHalves<8>, 2, 2, 1>(p, stream);
-    return launch<KIND, GpudlHalves<8>, 0, 1, 1>(p, stream);
+        return launch<KIND, GpudlVector<T, 8>, 2, 2, 1>(p, stream);
+    return launch<KIND, GpudlVector<T, 8>, 0, 1, 1>(p, stream);
+}
+
+template <GpudlPoolKind KIND, class T> int launch_narrow(const Problem &p, bool vectors, cudaStream_t stream)
+{
+    return vectors ? launch_vectors<KIND, T>(p, stream) : launch<KIND, GpudlVector<T, 1>, 0, 1, 1>(p, stream);
 }
 
 template <GpudlPoolKind KIND> int launch_type(GpudlDType dtype, const Problem &p, cudaStream_t stream)
@@ -243,7 +246,8 @@ template <GpudlPoolKind KIND> int launch_type(GpudlDType dtype, const Problem &p
     if (floats)
         return vectors ? launch<KIND, GpudlFloats<4>, 0, 1, 1>(p, stream)
                        : launch<KIND, GpudlFloats<1>, 0, 1, 1>(p, stream);
-    return vectors ? launch_vectors<KIND>(p, stream) : launch<KIND, GpudlHalves<1>, 0, 1, 1>(p, stream);
+    return dtype == GPUDL_DTYPE_BF16 ? launch_narrow<KIND, GpudlBf16>(p, vectors, stream)
+                                     : launch_narrow<KIND, __half>(p, vectors, stream);
 }
 
 constexpr int MOST_THREADS = 1024;
@@ -273,7 +277,7 @@ __global__ void __launch_bounds__(MOST_THREADS)
         float sum[V] = {};
         VECTOR best;
 
-        best.fill(MINUS_INFINITY);
+        best.fill(-INFINITY);
         if (first < xs.c) {
             const typename VECTOR::Element *from = x + n * pixels * xs.pitch + first;
 
@@ -366,21 +370,26 @@ int launch_global(const void *x, const GpudlNhwc &xs, void *y, int64_t y_pitch, 
     return launch_lanes<KIND, VECTOR, LEAST>(x, xs, y, y_pitch, stream);
 }
 
-template <GpudlPoolKind KIND>
-int launch_global_type(GpudlDType dtype, const void *x, const GpudlNhwc &xs, void *y, int64_t y_pitch,
-                       cudaStream_t stream)
+template <GpudlPoolKind KIND, class WIDE, class ONE>
+int launch_global_type(bool vectors, const void *x, const GpudlNhwc &xs, void *y, int64_t y_pitch, cudaStream_t stream)
 {
-    if (dtype == GPUDL_DTYPE_F32)
-        return gpudl_whole_float_vectors(x, xs.c, xs.pitch)
-                   ? launch_global<KIND, GpudlFloats<4>>(x, xs, y, y_pitch, stream)
-                   : launch_global<KIND, GpudlFloats<1>>(x, xs, y, y_pitch, stream);
-    return gpudl_whole_vectors(x, xs.c, xs.pitch) ? launch_global<KIND, GpudlHalves<8>>(x, xs, y, y_pitch, stream)
-                                                  : launch_global<KIND, GpudlHalves<1>>(x, xs, y, y_pitch, stream);
+    return vectors ? launch_global<KIND, WIDE>(x, xs, y, y_pitch, stream)
+                   : launch_global<KIND, ONE>(x, xs, y, y_pitch, stream);
 }
 
-bool is_type(GpudlDType dtype)
+template <GpudlPoolKind KIND>
+int launch_global_types(GpudlDType dtype, const void *x, const GpudlNhwc &xs, void *y, int64_t y_pitch,
+                        cudaStream_t stream)
 {
-    return dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_F32;
+    const bool vectors = dtype == GPUDL_DTYPE_F32 ? gpudl_whole_float_vectors(x, xs.c, xs.pitch)
+                                                  : gpudl_whole_vectors(x, xs.c, xs.pitch);
+
+    if (dtype == GPUDL_DTYPE_F32)
+        return launch_global_type<KIND, GpudlFloats<4>, GpudlFloats<1>>(vectors, x, xs, y, y_pitch, stream);
+    if (dtype == GPUDL_DTYPE_BF16)
+        return launch_global_type<KIND, GpudlVector<GpudlBf16, 8>, GpudlVector<GpudlBf16, 1>>(vectors, x, xs, y,
+                                                                                              y_pitch, stream);
+    return launch_global_type<KIND, GpudlVector<__half, 8>, GpudlVector<__half, 1>>(vectors, x, xs, y, y_pitch, stream);
 }
 
 bool is_shape(const GpudlNhwc *s)
@@ -395,7 +404,7 @@ extern "C" int gpudl_pool_cuda(GpudlPoolKind kind, GpudlDType dtype, const void 
 {
     Problem p = {x, y, *xs, *ys, {}, {}, {}, {}, {}};
 
-    if (!is_type(dtype))
+    if (!gpudl_is_picture_type(dtype))
         return GPUDL_KERNEL_DTYPE;
     if (window->n_spatial != 2 || !is_shape(xs) || !is_shape(ys) || xs->n != ys->n || xs->c != ys->c ||
         kind < GPUDL_POOL_MAX || kind > GPUDL_POOL_AVERAGE_PAD)
@@ -420,12 +429,12 @@ extern "C" int gpudl_pool_cuda(GpudlPoolKind kind, GpudlDType dtype, const void 
 extern "C" int gpudl_global_pool_cuda(GpudlPoolKind kind, GpudlDType dtype, const void *x, const GpudlNhwc *xs, void *y,
                                       int64_t y_pitch, GpudlKernelStream stream)
 {
-    if (!is_type(dtype))
+    if (!gpudl_is_picture_type(dtype))
         return GPUDL_KERNEL_DTYPE;
     if (!is_shape(xs) || y_pitch < xs->c || (kind != GPUDL_POOL_MAX && kind != GPUDL_POOL_AVERAGE))
         return GPUDL_KERNEL_SHAPE;
     if (xs->n == 0 || xs->c == 0)
         return GPUDL_KERNEL_OK;
-    return kind == GPUDL_POOL_MAX ? launch_global_type<GPUDL_POOL_MAX>(dtype, x, *xs, y, y_pitch, stream)
-                                  : launch_global_type<GPUDL_POOL_AVERAGE>(dtype, x, *xs, y, y_pitch, stream);
+    return kind == GPUDL_POOL_MAX ? launch_global_types<GPUDL_POOL_MAX>(dtype, x, *xs, y, y_pitch, stream)
+                                  : launch_global_types<GPUDL_POOL_AVERAGE>(dtype, x, *xs, y, y_pitch, stream);
 }

@@ -13,7 +13,8 @@ extern "C" {
 #endif
 
 /**
- * GpudlPoolFunc on pictures of float16 or float32: sums in float32, rounded once; maxima exact, NaN goes through.
+ * GpudlPoolFunc on pictures of float16, bfloat16 or float32: sums in float32, rounded once; maxima exact, NaN goes
+ * through.
  *
  * x, y    both of dtype, else GPUDL_KERNEL_DTYPE; xs and ys; as many pictures and channels in both. ys decides how many
  * windows there are window  n_spatial 2; pad_end counts for GPUDL_POOL_AVERAGE_PAD

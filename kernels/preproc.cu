@@ -281,6 +281,9 @@ __device__ __forceinline__ void store(const Output &out, int n, int y, int x, co
 
         reinterpret_cast<uint2 *>(out.data)[pixel] =
             make_uint2(*reinterpret_cast<const unsigned *>(&a), *reinterpret_cast<const unsigned *>(&b));
+    } else if (out.layout == GPUDL_PREPROC_NHWC4_BF16) {
+        reinterpret_cast<uint2 *>(out.data)[pixel] =
+            make_uint2(gpudl_pack_bf16(v[0], v[1]), gpudl_pack_bf16(v[2], 0.f));
     } else if (out.layout == GPUDL_PREPROC_NHWC4_F32) {
         reinterpret_cast<float4 *>(out.data)[pixel] = make_float4(v[0], v[1], v[2], 0.f);
     } else {

@@ -17,7 +17,8 @@ typedef enum {
     GPUDL_PREPROC_NHWC4_F16 = 0, /* float16 [n][height][width][4]: channels there are none of are 0 */
     GPUDL_PREPROC_NHWC4_F32,     /* float32, the same */
     GPUDL_PREPROC_NCHW_F32,      /* float32 [n][channels][height][width], as gpudl_preproc_ref() writes it */
-    GPUDL_PREPROC_LAYOUT_LAST = GPUDL_PREPROC_NCHW_F32
+    GPUDL_PREPROC_NHWC4_BF16,    /* bfloat16 [n][height][width][4] */
+    GPUDL_PREPROC_LAYOUT_LAST = GPUDL_PREPROC_NHWC4_BF16
 } GpudlPreprocLayout;
 
 /**
@@ -29,9 +30,9 @@ typedef enum {
  * channels  1 or 3
  * out       device memory, aligned to 4 elements
  *
- * Differences to gpudl_preproc_ref() before normalisation are at most GPUDL_PREPROC_JOB_BOUND of 255; float16 adds its
- * rounding. Returns before the device is done: 0, GPUDL_KERNEL_SHAPE for sizes below 1 or more than 65,535 jobs, or the
- * launch's CUDA error.
+ * Differences to gpudl_preproc_ref() before normalisation are at most GPUDL_PREPROC_JOB_BOUND of 255; float16 and
+ * bfloat16 add their rounding. Returns before the device is done: 0, GPUDL_KERNEL_SHAPE for sizes below 1 or more than
+ * 65,535 jobs, or the launch's CUDA error.
  */
 typedef int GpudlPreprocCudaFunc(const GpudlPreprocJob *jobs, int32_t count, int32_t width, int32_t height,
                                  int32_t channels, GpudlPreprocLayout layout, void *out, GpudlKernelStream stream);

@@ -8,7 +8,7 @@ namespace
 struct Problem {
     const void *x;
     void *y;
-    int x_half, y_half;
+    GpudlDType x_type, y_type;
     /* kept dimensions, then reduced ones; outermost first */
     uint32_t kept_dims[GPUDL_MAX_RANK], dims[GPUDL_MAX_RANK];
     int64_t kept_x[GPUDL_MAX_RANK], kept_y[GPUDL_MAX_RANK], strides[GPUDL_MAX_RANK];
@@ -61,8 +61,7 @@ __global__ void __launch_bounds__(256) reduce(const __grid_constant__ Problem p)
         for (uint32_t k = lane; k < p.terms; k += LANES) {
             const int64_t at = from + place(k, p.dims, p.strides, p.n_reduced);
 
-            value = combine<KIND>(value, p.x_half ? __half2float(static_cast<const __half *>(p.x)[at])
-                                                  : static_cast<const float *>(p.x)[at]);
+            value = combine<KIND>(value, gpudl_get_float(p.x, p.x_type, at));
         }
 #pragma unroll
         for (int d = LANES / 2; d > 0; d /= 2)
@@ -72,10 +71,7 @@ __global__ void __launch_bounds__(256) reduce(const __grid_constant__ Problem p)
 
             if (KIND == GPUDL_REDUCE_MEAN)
                 value /= (float)p.terms;
-            if (p.y_half)
-                gpudl_store(&static_cast<__half *>(p.y)[at], value);
-            else
-                gpudl_store(&static_cast<float *>(p.y)[at], value);
+            gpudl_put_float(p.y, p.y_type, at, value);
         }
     }
 }
@@ -116,11 +112,6 @@ template <GpudlReduceKind KIND> int launch(const Problem &p, cudaStream_t stream
     return (int)cudaGetLastError();
 }
 
-bool is_type(GpudlDType dtype)
-{
-    return dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_F32;
-}
-
 } // namespace
 
 extern "C" int gpudl_reduce_cuda(GpudlReduceKind kind, const GpudlShape *shape, const GpudlStrided *x,
@@ -130,7 +121,7 @@ extern "C" int gpudl_reduce_cuda(GpudlReduceKind kind, const GpudlShape *shape, 
     Problem p = {};
     bool reduced[GPUDL_MAX_RANK] = {};
 
-    if (!is_type(x->dtype) || !is_type(y->dtype))
+    if (!gpudl_is_picture_type(x->dtype) || !gpudl_is_picture_type(y->dtype))
         return GPUDL_KERNEL_DTYPE;
     if (elements < 1 || elements > INT32_MAX || n_axes < 0)
         return GPUDL_KERNEL_SHAPE;
@@ -141,8 +132,8 @@ extern "C" int gpudl_reduce_cuda(GpudlReduceKind kind, const GpudlShape *shape, 
     }
     p.x = x->data;
     p.y = y->data;
-    p.x_half = x->dtype == GPUDL_DTYPE_F16;
-    p.y_half = y->dtype == GPUDL_DTYPE_F16;
+    p.x_type = x->dtype;
+    p.y_type = y->dtype;
     p.outputs = p.terms = 1;
     for (int d = 0; d < shape->rank; d++) {
         if (reduced[d] || n_axes == 0) {

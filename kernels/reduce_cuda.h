@@ -16,7 +16,7 @@ extern "C" {
  * y = x reduced along the n_axes dimensions at axes; 0: all, as for gpudl_reduce_ref().
  *
  * shape  x's
- * x      float16 or float32
+ * x      float16, bfloat16 or float32
  * y      likewise, by strides along x's dimensions; those along what is reduced are not looked at
  *
  * In float32, rounded once when stored; NaN goes through. Fewer than 2^31 elements, none of the dimensions 0, else

@@ -9,7 +9,8 @@ struct Problem {
     GpudlPlaces<2> groups, within; /* y, x: the first element of each group; the others from there */
     const void *x;
     void *y;
-    bool x_half, y_half, logarithm;
+    GpudlDType x_type, y_type;
+    bool logarithm;
 };
 
 __device__ __forceinline__ float larger(float a, float b)
@@ -31,14 +32,14 @@ template <int LANES> __global__ void __launch_bounds__(256) softmax(const __grid
         p.groups.locate(i, first);
         for (uint32_t k = lane; k < p.within.elements; k += LANES) {
             p.within.locate(k, at);
-            most = larger(most, gpudl_get_float(p.x, p.x_half, first[1] + at[1]));
+            most = larger(most, gpudl_get_float(p.x, p.x_type, first[1] + at[1]));
         }
 #pragma unroll
         for (int d = LANES / 2; d > 0; d /= 2)
             most = larger(most, __shfl_xor_sync(0xffffffff, most, d));
         for (uint32_t k = lane; k < p.within.elements; k += LANES) {
             p.within.locate(k, at);
-            sum += expf(gpudl_get_float(p.x, p.x_half, first[1] + at[1]) - most);
+            sum += expf(gpudl_get_float(p.x, p.x_type, first[1] + at[1]) - most);
         }
 #pragma unroll
         for (int d = LANES / 2; d > 0; d /= 2)
@@ -47,9 +48,9 @@ template <int LANES> __global__ void __launch_bounds__(256) softmax(const __grid
 
         for (uint32_t k = lane; k < p.within.elements; k += LANES) {
             p.within.locate(k, at);
-            const float above = gpudl_get_float(p.x, p.x_half, first[1] + at[1]) - most;
+            const float above = gpudl_get_float(p.x, p.x_type, first[1] + at[1]) - most;
 
-            gpudl_put_float(p.y, p.y_half, first[0] + at[0], p.logarithm ? above - scale : expf(above) * scale);
+            gpudl_put_float(p.y, p.y_type, first[0] + at[0], p.logarithm ? above - scale : expf(above) * scale);
         }
     }
 }
@@ -64,8 +65,7 @@ extern "C" int gpudl_softmax_cuda(GpudlSoftmaxKind kind, const GpudlShape *shape
     const GpudlStrided *const group_operands[] = {&group_strides[0], &group_strides[1]}, *const within_operands[] = {
                                                                                              &within_strides[0],
                                                                                              &within_strides[1]};
-    Problem p = {
-        {}, {}, x->data, y->data, x->dtype == GPUDL_DTYPE_F16, y->dtype == GPUDL_DTYPE_F16, kind == GPUDL_LOG_SOFTMAX};
+    Problem p = {{}, {}, x->data, y->data, x->dtype, y->dtype, kind == GPUDL_LOG_SOFTMAX};
     const int64_t elements = gpudl_shape_elements(shape);
     int status;
 

@@ -15,8 +15,8 @@ extern "C" {
 /**
  * GpudlSoftmaxFunc.
  *
- * x, y     float16 or float32, else GPUDL_KERNEL_DTYPE; y's strides are positive, no two of its elements share a place;
- *          may be one memory of the same type and strides
+ * x, y     float16, bfloat16 or float32, else GPUDL_KERNEL_DTYPE; y's strides are positive, no two of its elements
+ * share a place; may be one memory of the same type and strides
  *
  * In float32, rounded once when stored; infinities and NaN as softmax.h says. At most 2^31 - 1 elements, else
  * GPUDL_KERNEL_SHAPE. Returns before the device is done: 0, a status or the launch's CUDA error.

@@ -118,29 +118,10 @@ static inline unsigned gpudl_blocks(int64_t elements)
     return (unsigned)(blocks < 132 * 64 ? blocks : 132 * 64);
 }
 
-static inline bool gpudl_is_picture_type(GpudlDType dtype)
-{
-    return dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_F32;
-}
-
 /** Integers that are computed with, and bool. */
 static inline bool gpudl_is_computed_integer(GpudlDType dtype)
 {
     return dtype >= GPUDL_DTYPE_I8 && dtype <= GPUDL_DTYPE_BOOL;
-}
-
-/** An element of float16 or float32. */
-__device__ __forceinline__ float gpudl_get_float(const void *data, bool half, int64_t at)
-{
-    return half ? __half2float(static_cast<const __half *>(data)[at]) : static_cast<const float *>(data)[at];
-}
-
-__device__ __forceinline__ void gpudl_put_float(void *data, bool half, int64_t at, float value)
-{
-    if (half)
-        static_cast<__half *>(data)[at] = __float2half_rn(value);
-    else
-        static_cast<float *>(data)[at] = value;
 }
 
 /** An integer in 64 bits, uint64 as its bits. */

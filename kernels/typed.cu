@@ -23,14 +23,14 @@ template <int N> struct Problem {
     int64_t low, high; /* of an integer's activation */
 };
 
-__device__ __forceinline__ bool is_half(const Operand &o)
+__device__ __forceinline__ bool is_float(GpudlDType dtype)
 {
-    return o.dtype == GPUDL_DTYPE_F16;
+    return dtype <= GPUDL_DTYPE_BF16;
 }
 
 __device__ __forceinline__ float get_float(const Operand &o, int64_t at)
 {
-    return gpudl_get_float(o.data, is_half(o), at);
+    return gpudl_get_float(o.data, o.dtype, at);
 }
 
 __device__ __forceinline__ int64_t get_integer(const Operand &o, int64_t at)
@@ -125,10 +125,35 @@ __device__ double power(double a, double b)
     return fabs(y - whole) <= 0x1p-51 * fabs(whole) ? whole : y;
 }
 
-/* Rounded once: float32 holds all integers that a half can. */
+/* Rounded once: float32 holds all integers below 2^24, and of what is larger one with a bit behind the last for all
+ * that it cuts off, so that a narrower type does not take for a tie what is none. */
 __device__ void put_rounded(const Operand &o, int64_t at, int64_t x, bool is_unsigned)
 {
-    gpudl_put_float(o.data, is_half(o), at, is_unsigned ? __ull2float_rn((uint64_t)x) : __ll2float_rn(x));
+    const bool negative = x < 0 && !is_unsigned;
+    const uint64_t size = negative ? 0 - (uint64_t)x : (uint64_t)x;
+    float value = __ull2float_rn(size);
+
+    if (o.dtype != GPUDL_DTYPE_F32 && size >= 1 << 24) {
+        const int cut = 40 - __clzll((long long)size);
+
+        value = __ull2float_rn((size >> cut | ((size & (((uint64_t)1 << cut) - 1)) != 0)) << cut);
+    }
+    gpudl_put_float(o.data, o.dtype, at, negative ? -value : value);
+}
+
+/* Of a double, likewise. */
+__device__ void put_rounded(const Operand &o, int64_t at, double x)
+{
+    float value = (float)x;
+
+    if (o.dtype != GPUDL_DTYPE_F32 && (double)value != x && isfinite(x)) {
+        unsigned bits = __float_as_uint(value);
+
+        /* towards 0, then odd */
+        bits -= fabs((double)value) > fabs(x);
+        value = __uint_as_float(bits | 1);
+    }
+    gpudl_put_float(o.data, o.dtype, at, value);
 }
 
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
@@ -181,7 +206,7 @@ template <Class CLASS> __global__ void __launch_bounds__(256) binary(const __gri
             if (p.op >= GPUDL_BINARY_EQUAL)
                 static_cast<uint8_t *>(p.operands[0].data)[at[0]] = compare_floats(p.op, a, b);
             else
-                gpudl_put_float(p.operands[0].data, is_half(p.operands[0]), at[0],
+                gpudl_put_float(p.operands[0].data, p.operands[0].dtype, at[0],
                                 gpudl_activate_f32(p.act, p.op == GPUDL_BINARY_MOD ? modulo(a, b) : fmodf(a, b)));
         } else { /* POW, one of them an integer */
             double v[2];
@@ -189,13 +214,13 @@ template <Class CLASS> __global__ void __launch_bounds__(256) binary(const __gri
             for (int k = 0; k < 2; k++) {
                 const Operand &o = p.operands[1 + k];
 
-                v[k] = o.dtype <= GPUDL_DTYPE_F16   ? (double)get_float(o, at[1 + k])
+                v[k] = is_float(o.dtype)            ? (double)get_float(o, at[1 + k])
                        : o.dtype == GPUDL_DTYPE_U64 ? (double)(uint64_t)get_integer(o, at[1 + k])
                                                     : (double)get_integer(o, at[1 + k]);
             }
             v[0] = power(v[0], v[1]);
-            if (p.operands[0].dtype <= GPUDL_DTYPE_F16)
-                gpudl_put_float(p.operands[0].data, is_half(p.operands[0]), at[0], (float)v[0]);
+            if (is_float(p.operands[0].dtype))
+                put_rounded(p.operands[0], at[0], v[0]);
             else
                 put_truncated(p.operands[0], at[0], v[0]);
         }
@@ -230,7 +255,7 @@ __global__ void __launch_bounds__(256) where_floats(const __grid_constant__ Prob
         int64_t at[4];
 
         p.places.locate(i, at);
-        gpudl_put_float(p.operands[0].data, is_half(p.operands[0]), at[0],
+        gpudl_put_float(p.operands[0].data, p.operands[0].dtype, at[0],
                         static_cast<const uint8_t *>(p.operands[3].data)[at[3]] ? get_float(p.operands[1], at[1])
                                                                                 : get_float(p.operands[2], at[2]));
     }
@@ -247,17 +272,17 @@ __global__ void __launch_bounds__(256) cast(const __grid_constant__ Problem<2> p
         int64_t at[2];
 
         p.places.locate(i, at);
-        if (x.dtype <= GPUDL_DTYPE_F16) {
+        if (is_float(x.dtype)) {
             const float value = get_float(x, at[1]);
 
-            if (y.dtype <= GPUDL_DTYPE_F16)
-                gpudl_put_float(y.data, is_half(y), at[0], value);
+            if (is_float(y.dtype))
+                gpudl_put_float(y.data, y.dtype, at[0], value);
             else
                 put_truncated(y, at[0], value);
         } else {
             const int64_t value = get_integer(x, at[1]);
 
-            if (y.dtype <= GPUDL_DTYPE_F16)
+            if (is_float(y.dtype))
                 put_rounded(y, at[0], value, x.dtype == GPUDL_DTYPE_U64);
             else
                 gpudl_put_integer(y.data, y.dtype, at[0], value);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * Element by element on a CUDA device where elementwise_cuda.h, which knows float16 and float32 alone, does not do:
- * integers and bool, results of another type than the operands, selection, conversion. Operands in any layout.
+ * Element by element on a CUDA device where elementwise_cuda.h, which knows float16, bfloat16 and float32 alone, does
+ * not do: integers and bool, results of another type than the operands, selection, conversion. Operands in any layout.
  */
 #ifndef GPUDL_KERNELS_TYPED_CUDA_H
 #define GPUDL_KERNELS_TYPED_CUDA_H
@@ -15,10 +15,10 @@ extern "C" {
 
 /*
  * Results have positive strides (0 along dimensions of 1) and no two elements at one place; operands strides of either
- * sign, or 0. "Float" is float16 or float32, each operand's on its own, computed in float32 and rounded once; integers,
- * of 8 bits and more, and bool compute in 64 bits and wrap around. At most 2^31 - 1 elements, else GPUDL_KERNEL_SHAPE;
- * types that are not listed are GPUDL_KERNEL_DTYPE. Each returns before the device is done: 0, a status, or the
- * launch's CUDA error.
+ * sign, or 0. "Float" is float16, bfloat16 or float32, each operand's on its own, computed in float32 and rounded once;
+ * integers, of 8 bits and more, and bool compute in 64 bits and wrap around. At most 2^31 - 1 elements, else
+ * GPUDL_KERNEL_SHAPE; types that are not listed are GPUDL_KERNEL_DTYPE. Each returns before the device is done: 0, a
+ * status, or the launch's CUDA error.
  */
 
 /** y = op(x) of integers, as gpudl_unary_ref(): ACTIVATION, ABS, NEG; NOT of bool. */

@@ -51,7 +51,7 @@ __device__ __forceinline__ Taps find_taps(const Problem &p, int d, int32_t at, i
 
 __device__ __forceinline__ float get(const Operand &o, int64_t at)
 {
-    return gpudl_get_float(o.data, o.dtype == GPUDL_DTYPE_F16, at);
+    return gpudl_get_float(o.data, o.dtype, at);
 }
 
 /* y's index i as positions. */
@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(256) convolve(const __grid_constant__ Problem 
             sum += get(p.bias, at[1] * p.bias.strides[0]);
         if (p.z.data)
             sum += get(p.z, place(p.z, at));
-        gpudl_put_float(p.y.data, p.y.dtype == GPUDL_DTYPE_F16, place(p.y, at), gpudl_activate_f32(p.act, sum));
+        gpudl_put_float(p.y.data, p.y.dtype, place(p.y, at), gpudl_activate_f32(p.act, sum));
     }
 }
 
@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(256) pool(const __grid_constant__ Problem p)
 
             value = divisor > 0 ? value / divisor : 0.f;
         }
-        gpudl_put_float(p.y.data, p.y.dtype == GPUDL_DTYPE_F16, place(p.y, at), value);
+        gpudl_put_float(p.y.data, p.y.dtype, place(p.y, at), value);
     }
 }
 

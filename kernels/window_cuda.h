@@ -20,8 +20,8 @@ extern "C" {
  */
 
 /**
- * y = act(sum over taps and channels of x * w + bias + z), GpudlConvFunc: every operand float16 or float32 on its own,
- * sums in float32, rounded once.
+ * y = act(sum over taps and channels of x * w + bias + z), GpudlConvFunc: every operand float16, bfloat16 or float32 on
+ * its own, sums in float32, rounded once.
  *
  * w_shape, w  [k][c / group][taps...]
  * bias        [k] or NULL
@@ -34,7 +34,7 @@ typedef int GpudlWindowConvCudaFunc(const GpudlShape *x_shape, const GpudlStride
 
 GpudlWindowConvCudaFunc gpudl_window_conv_cuda;
 
-/** GpudlPoolFunc: float16 and float32, each on its own; maxima also of integers, of one type. */
+/** GpudlPoolFunc: float16, bfloat16 and float32, each on its own; maxima also of integers, of one type. */
 typedef int GpudlWindowPoolCudaFunc(GpudlPoolKind kind, const GpudlShape *x_shape, const GpudlStrided *x,
                                     const GpudlWindow *window, const GpudlShape *y_shape, const GpudlStrided *y,
                                     GpudlKernelStream stream);

@@ -47,8 +47,9 @@ static int launch_depthwise(const CudaStep *s, const CudaRun *run)
     const void *x = data_of(run, s->x, &xs);
     void *y = data_of(run, s->y, &ys);
 
-    return gpudl_depthwise_cuda(x, &xs, data_of(run, s->w, NULL), s->bias >= 0 ? data_of(run, s->bias, NULL) : NULL,
-                                &s->window, &s->act, y, &ys, run->stream);
+    return gpudl_depthwise_cuda(dtype_of(run, s->x), x, &xs, data_of(run, s->w, NULL),
+                                s->bias >= 0 ? data_of(run, s->bias, NULL) : NULL, &s->window, &s->act, y, &ys,
+                                run->stream);
 }
 
 /* ---- operators --------------------------------------------------------------------------------------------------- */

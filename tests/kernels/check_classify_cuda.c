@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "kernels/classify_cuda.h"
-#include "kernels/half.h"
 #include "kernels/softmax.h"
 #include "kernels/topk.h"
 #include "tests/kernels/device.h"
@@ -19,19 +18,12 @@ typedef struct {
 
 static double logit(const Problem *p, int row, int i)
 {
-    const int64_t at = row * p->pitch + i;
-
-    return p->dtype == GPUDL_DTYPE_F16 ? gpudl_f16_to_f32(((uint16_t *)p->logits)[at]) : ((float *)p->logits)[at];
+    return device_get(p->dtype, p->logits, row * p->pitch + i);
 }
 
 static void set_logit(const Problem *p, int row, int i, double v)
 {
-    const int64_t at = row * p->pitch + i;
-
-    if (p->dtype == GPUDL_DTYPE_F16)
-        ((uint16_t *)p->logits)[at] = gpudl_f64_to_f16(v);
-    else
-        ((float *)p->logits)[at] = (float)v;
+    device_set(p->dtype, p->logits, row * p->pitch + i, v);
 }
 
 static void make_logits(Problem *p)
@@ -139,7 +131,7 @@ static void test_random(void)
 
         device_case(number, "classify");
         p.kind = (GpudlClassifyKind)device_int(0, GPUDL_CLASSIFY_LAST);
-        p.dtype = device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
+        p.dtype = device_float_type();
         p.classes = random_classes();
         p.rows = (int)device_int(1, p.classes > 10000 ? 2 : 9);
         p.pitch = p.classes + (device_int(0, 1) ? device_int(0, 9) : 0);
@@ -184,7 +176,7 @@ static void test_refuses(void)
     float *scores = device_output(64, 0);
     GpudlClassifyPair *best = device_output(128, 0);
 
-    if (gpudl_classify_cuda(GPUDL_CLASSIFY_NONE, GPUDL_DTYPE_BF16, scores, 4, 1, 4, scores, best, NULL) !=
+    if (gpudl_classify_cuda(GPUDL_CLASSIFY_NONE, GPUDL_DTYPE_F64, scores, 4, 1, 4, scores, best, NULL) !=
             GPUDL_KERNEL_DTYPE ||
         gpudl_classify_cuda(GPUDL_CLASSIFY_NONE, GPUDL_DTYPE_F32, scores, 3, 1, 4, scores, best, NULL) !=
             GPUDL_KERNEL_SHAPE ||

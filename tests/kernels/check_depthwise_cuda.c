@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Depthwise convolution against the reference convolution in double, of the same halfs. */
+/* Depthwise convolution against the reference convolution in double, of the same values. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "kernels/conv.h"
 #include "kernels/depthwise_cuda.h"
-#include "kernels/half.h"
 #include "tests/kernels/device.h"
 
 typedef struct {
     GpudlNhwc xs, ys;
     GpudlWindow window;
     GpudlAct act;
-    uint16_t *x, *w; /* host */
-    float *bias;     /* or NULL */
+    GpudlDType dtype;
+    void *x, *w; /* host */
+    float *bias; /* or NULL */
 } Problem;
 
 static size_t elements(const GpudlNhwc *s)
@@ -75,15 +74,15 @@ static GpudlTensorView view(void *data, int64_t a, int64_t b, int64_t c, int64_t
     return (GpudlTensorView){GPUDL_DTYPE_F64, {4, {a, b, c, d}}, data};
 }
 
-/* double [n][c][h][w] of an NHWC picture of halfs */
-static double *planar(const uint16_t *x, const GpudlNhwc *s, int magnitude)
+/* double [n][c][h][w] of an NHWC picture */
+static double *planar(GpudlDType dtype, const void *x, const GpudlNhwc *s, int magnitude)
 {
     const int64_t plane = (int64_t)s->h * s->w;
     double *to = device_host((size_t)s->n * (size_t)s->c * (size_t)plane * sizeof(double));
 
     for (int64_t pixel = 0; pixel < s->n * plane; pixel++)
         for (int c = 0; c < s->c; c++) {
-            const double v = gpudl_f16_to_f32(x[pixel * s->pitch + c]);
+            const double v = device_get(dtype, x, pixel * s->pitch + c);
 
             to[(pixel / plane * s->c + c) * plane + pixel % plane] = magnitude ? fabs(v) : v;
         }
@@ -99,8 +98,8 @@ static double *reference(const Problem *p, int magnitude)
     const GpudlAct none = {GPUDL_ACT_NONE, 0, 0};
     double *out = device_host((size_t)ys->n * (size_t)ys->c * (size_t)ys->h * (size_t)ys->w * sizeof(double));
     double *bias = device_host((size_t)xs->c * sizeof(double));
-    const GpudlTensorView x = view(planar(p->x, xs, magnitude), xs->n, xs->c, xs->h, xs->w);
-    const GpudlTensorView w = view(planar(p->w, &ws, magnitude), xs->c, 1, r, s);
+    const GpudlTensorView x = view(planar(p->dtype, p->x, xs, magnitude), xs->n, xs->c, xs->h, xs->w);
+    const GpudlTensorView w = view(planar(p->dtype, p->w, &ws, magnitude), xs->c, 1, r, s);
     const GpudlTensorView y = view(out, ys->n, ys->c, ys->h, ys->w);
     const GpudlTensorView b = {GPUDL_DTYPE_F64, {1, {xs->c}}, bias};
 
@@ -128,20 +127,19 @@ static void compare(const Problem *p, const uint16_t *got)
                     device_fail("pixel %d: channel %d, behind the last, was written", (int)pixel, (int)c);
                 continue;
             }
-            value = gpudl_f16_to_f32(got[pixel * s->pitch + c]);
-            wanted = gpudl_f16_to_f32(gpudl_f64_to_f16(expected[at]));
+            value = device_get(p->dtype, got, pixel * s->pitch + c);
+            wanted = device_rounded(p->dtype, expected[at]);
             /* each sum is off by 2^-23 of at most the magnitude (tensor cores cut off, they don't round), activations
-             * (slope at most 1.1) by a few 2^-24 more, the half by 2^-11, or by 2^-25 where it is subnormal; twice
-             * that, the expected value being rounded */
-            bound = (2.2 * terms * magnitude[at] + 8 * fabs(expected[at])) * 0x1p-24 + fabs(expected[at]) * 0x1p-10 +
-                    0x1p-24;
+             * (slope at most 1.1) by a few 2^-24 more */
+            bound = (2.2 * terms * magnitude[at] + 8 * fabs(expected[at])) * 0x1p-24 +
+                    device_rounding(p->dtype, expected[at]) + 0x1p-126;
             if (isnan(wanted) ? !isnan(value) : value != wanted && !(fabs(value - wanted) <= bound))
                 device_fail("pixel %d channel %d: found %g, expected %g, bound %g", (int)pixel, (int)c, value, wanted,
                             bound);
         }
 }
 
-/* Where alignment is not asked for, one operand in eight lies on a half alone. */
+/* Where alignment is not asked for, one operand in eight lies on an element alone. */
 static size_t random_offset(int aligned)
 {
     return !aligned && device_int(0, 7) == 0 ? 2 : 0;
@@ -158,8 +156,8 @@ static void check_problem(Problem *p, int extremes, int aligned)
     p->x = device_host(elements(&p->xs) * 2);
     p->w = device_host(taps * c * 2);
     p->bias = device_int(0, 3) ? device_host(c * sizeof(float)) : NULL;
-    device_random_halfs(p->x, elements(&p->xs), -2, 2, extremes);
-    device_random_halfs(p->w, taps * c, -1, 1, 0);
+    device_random(p->dtype, p->x, elements(&p->xs), -2, 2, extremes);
+    device_random(p->dtype, p->w, taps * c, -1, 1, 0);
     for (size_t i = 0; i < c && p->bias != NULL; i++)
         p->bias[i] = (float)device_real(-1, 1);
     x = device_input(p->x, elements(&p->xs) * 2, offset);
@@ -168,19 +166,26 @@ static void check_problem(Problem *p, int extremes, int aligned)
         bias = device_input(p->bias, c * sizeof(float), 0);
     y = device_output(elements(&p->ys) * 2, random_offset(aligned));
     device_note(
-        ", %dx%dx%dx%d pitch %d -> %dx%d pitch %d, taps %dx%d stride %d %d pad %d %d dilation %d %d act %d bias %d "
+        ", %s %dx%dx%dx%d pitch %d -> %dx%d pitch %d, taps %dx%d stride %d %d pad %d %d dilation %d %d act %d bias %d "
         "offset %d",
-        p->xs.n, p->xs.h, p->xs.w, p->xs.c, (int)p->xs.pitch, p->ys.h, p->ys.w, (int)p->ys.pitch, p->window.kernel[1],
-        p->window.kernel[2], p->window.stride[1], p->window.stride[2], p->window.pad_begin[1], p->window.pad_begin[2],
-        p->window.dilation[1], p->window.dilation[2], p->act.kind, bias != NULL, (int)offset);
-    device_done(gpudl_depthwise_cuda(x, &p->xs, w, bias, &p->window, &p->act, y, &p->ys, NULL));
+        gpudl_dtype_name(p->dtype), p->xs.n, p->xs.h, p->xs.w, p->xs.c, (int)p->xs.pitch, p->ys.h, p->ys.w,
+        (int)p->ys.pitch, p->window.kernel[1], p->window.kernel[2], p->window.stride[1], p->window.stride[2],
+        p->window.pad_begin[1], p->window.pad_begin[2], p->window.dilation[1], p->window.dilation[2], p->act.kind,
+        bias != NULL, (int)offset);
+    device_done(gpudl_depthwise_cuda(p->dtype, x, &p->xs, w, bias, &p->window, &p->act, y, &p->ys, NULL));
     compare(p, device_fetch(y, elements(&p->ys) * 2));
+}
+
+/* Types that the kernels have, in turns. */
+static GpudlDType narrow(int number)
+{
+    return number % 2 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F16;
 }
 
 static void test_random(void)
 {
     for (int number = 0; number < device_cases(300); number++) {
-        Problem p = {0};
+        Problem p = {.dtype = narrow(number)};
 
         device_case(number, "depthwise");
         random_window(&p);
@@ -193,7 +198,7 @@ static void test_random(void)
 static void test_extremes(void)
 {
     for (int number = 0; number < device_cases(60); number++) {
-        Problem p = {0};
+        Problem p = {.dtype = narrow(number)};
 
         device_case(number, "depthwise of infinities, NaN and the like");
         random_window(&p);
@@ -209,9 +214,10 @@ static void test_batches(void)
         int k, stride, pictures;
     } cases[] = {{3, 1, 5}, {3, 1, 11}, {3, 1, 40}, {3, 2, 20}, {3, 2, 39}, {5, 1, 5}, {5, 2, 20}, {7, 1, 5}};
 
-    for (int number = 0; number < device_cases((int)(sizeof(cases) / sizeof(*cases))); number++) {
-        const int k = cases[number].k, stride = cases[number].stride;
-        Problem p = {.xs = {cases[number].pictures, 57, 59, 64, 64}, .act = {GPUDL_ACT_CLIP, 0, 6}};
+    for (int number = 0; number < device_cases(2 * (int)(sizeof(cases) / sizeof(*cases))); number++) {
+        const int k = cases[number / 2].k, stride = cases[number / 2].stride;
+        Problem p = {
+            .xs = {cases[number / 2].pictures, 57, 59, 64, 64}, .act = {GPUDL_ACT_CLIP, 0, 6}, .dtype = narrow(number)};
 
         device_case(number, "batch");
         p.window = (GpudlWindow){2, {1, k, k}, {1, stride, stride}, {0, k / 2, k / 2}, {0}, {1, 1, 1}};
@@ -232,11 +238,14 @@ static void test_refuses(void)
     void *y = device_output(1024, 0);
 
     window.stride[2] = 0;
-    if (gpudl_depthwise_cuda(y, &shape, y, NULL, &window, &act, y, &shape, NULL) != GPUDL_KERNEL_SHAPE ||
-        gpudl_depthwise_cuda(y, &narrow, y, NULL, &good, &act, y, &shape, NULL) != GPUDL_KERNEL_SHAPE ||
-        gpudl_depthwise_cuda(y, &shape, y, NULL, &good, &act, y, &other, NULL) != GPUDL_KERNEL_SHAPE)
+    if (gpudl_depthwise_cuda(GPUDL_DTYPE_F32, y, &shape, y, NULL, &good, &act, y, &shape, NULL) != GPUDL_KERNEL_DTYPE ||
+        gpudl_depthwise_cuda(GPUDL_DTYPE_F16, y, &shape, y, NULL, &window, &act, y, &shape, NULL) !=
+            GPUDL_KERNEL_SHAPE ||
+        gpudl_depthwise_cuda(GPUDL_DTYPE_F16, y, &narrow, y, NULL, &good, &act, y, &shape, NULL) !=
+            GPUDL_KERNEL_SHAPE ||
+        gpudl_depthwise_cuda(GPUDL_DTYPE_F16, y, &shape, y, NULL, &good, &act, y, &other, NULL) != GPUDL_KERNEL_SHAPE)
         device_fail("a call that can't be served was not refused");
-    device_done(gpudl_depthwise_cuda(NULL, &empty, NULL, NULL, &good, &act, NULL, &empty, NULL));
+    device_done(gpudl_depthwise_cuda(GPUDL_DTYPE_BF16, NULL, &empty, NULL, NULL, &good, &act, NULL, &empty, NULL));
 }
 
 /* ---- benches -------------------------------------------------------------------------------------------------------
@@ -258,8 +267,8 @@ static int launch(void *data, int i, GpudlKernelStream stream)
     static const GpudlAct act = {GPUDL_ACT_CLIP, 0, 6};
     const Bench *b = data;
 
-    return gpudl_depthwise_cuda(b->x + (size_t)(i % b->copies) * b->bytes_in, &b->xs, b->w, b->bias, &b->window, &act,
-                                b->y, &b->ys, stream);
+    return gpudl_depthwise_cuda(GPUDL_DTYPE_F16, b->x + (size_t)(i % b->copies) * b->bytes_in, &b->xs, b->w, b->bias,
+                                &b->window, &act, b->y, &b->ys, stream);
 }
 
 static void bench(void)

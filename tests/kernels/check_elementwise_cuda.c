@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "kernels/elementwise_cuda.h"
-#include "kernels/half.h"
 #include "tests/kernels/device.h"
 
 #define MOST_OPERANDS 5
@@ -17,11 +16,6 @@ typedef struct {
     void *host[MOST_OPERANDS];
     int64_t n[MOST_OPERANDS];
 } Problem;
-
-static double get(GpudlDType dtype, const void *data, int64_t at)
-{
-    return dtype == GPUDL_DTYPE_F16 ? gpudl_f16_to_f32(((const uint16_t *)data)[at]) : ((const float *)data)[at];
-}
 
 static int64_t place(const Problem *p, int operand, int64_t element)
 {
@@ -95,7 +89,7 @@ static void random_problem(Problem *p, int n_operands, double low, double high)
         const size_t offset = device_int(0, 5) == 0 ? 1 : 0;
         size_t bytes;
 
-        o->dtype = device_int(0, 2) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
+        o->dtype = device_float_type();
         random_layout(p, i);
         bytes = (size_t)p->n[i] * gpudl_dtype_size(o->dtype);
         device_note(" %s", gpudl_dtype_name(o->dtype));
@@ -110,10 +104,7 @@ static void random_problem(Problem *p, int n_operands, double low, double high)
             static const double odd[] = {NAN, INFINITY, -INFINITY, 65504, 1e5, -0.};
             const double v = extremes && device_int(0, 9) == 0 ? odd[device_int(0, 5)] : device_real(low, high);
 
-            if (o->dtype == GPUDL_DTYPE_F16)
-                ((uint16_t *)p->host[i])[k] = gpudl_f64_to_f16(v);
-            else
-                ((float *)p->host[i])[k] = (float)v;
+            device_set(o->dtype, p->host[i], k, v);
         }
         o->data = device_input(p->host[i], bytes, offset * gpudl_dtype_size(o->dtype));
     }
@@ -126,7 +117,7 @@ static GpudlTensorView dense(const Problem *p, int operand)
     double *to = device_host((size_t)n * sizeof(*to) + 1);
 
     for (int64_t i = 0; i < n && operand > 0; i++)
-        to[i] = get(p->operands[operand].dtype, p->host[operand], place(p, operand, i));
+        to[i] = device_get(p->operands[operand].dtype, p->host[operand], place(p, operand, i));
     return (GpudlTensorView){GPUDL_DTYPE_F64, p->shape, to};
 }
 
@@ -142,11 +133,9 @@ static void compare(const Problem *p, const double *expected, double relative)
     memset(written, 0, (size_t)p->n[0]);
     for (int64_t i = 0; i < n; i++) {
         const int64_t at = place(p, 0, i);
-        const double value = get(dtype, got, at);
-        const double wanted = dtype == GPUDL_DTYPE_F16 ? gpudl_f16_to_f32(gpudl_f64_to_f16(expected[i])) : expected[i];
-        /* half: one unit, since what is rounded differs; 2^-24 where it is subnormal */
-        const double bound = fabs(wanted) * (relative + (dtype == GPUDL_DTYPE_F16 ? 0x1p-10 : 0)) +
-                             (dtype == GPUDL_DTYPE_F16 ? 0x1p-24 : 0x1p-126) + relative;
+        const double value = device_get(dtype, got, at);
+        const double wanted = dtype == GPUDL_DTYPE_F32 ? expected[i] : device_rounded(dtype, expected[i]);
+        const double bound = fabs(wanted) * relative + device_rounding(dtype, wanted) + 0x1p-126 + relative;
 
         written[at] = 1;
         if (isnan(wanted) ? !isnan(value) : isinf(wanted) ? value != wanted : !(fabs(value - wanted) <= bound))
@@ -176,7 +165,7 @@ static void test_copies(void)
         device_case(number, "copy");
         random_problem(&p, 2, -1000, 1000);
         device_done(gpudl_unary_cuda(GPUDL_UNARY_ACTIVATION, &none, &p.shape, &p.operands[1], &p.operands[0], NULL));
-        compare(&p, dense(&p, 1).data, 0); /* exact, but for rounding to half */
+        compare(&p, dense(&p, 1).data, 0); /* exact, but for rounding */
     }
 }
 
@@ -235,11 +224,11 @@ static void test_affine(void)
         n = gpudl_shape_elements(&p.shape);
         expected = device_host((size_t)n * sizeof(*expected) + 1);
         for (int64_t i = 0; i < n; i++) {
-            double v = get(p.operands[1].dtype, p.host[1], place(&p, 1, i));
+            double v = device_get(p.operands[1].dtype, p.host[1], place(&p, 1, i));
 
-            v *= has[0] ? get(p.operands[2].dtype, p.host[2], place(&p, 2, i)) : 1;
-            v += has[1] ? get(p.operands[3].dtype, p.host[3], place(&p, 3, i)) : 0;
-            v += has[2] ? get(p.operands[4].dtype, p.host[4], place(&p, 4, i)) : 0;
+            v *= has[0] ? device_get(p.operands[2].dtype, p.host[2], place(&p, 2, i)) : 1;
+            v += has[1] ? device_get(p.operands[3].dtype, p.host[3], place(&p, 3, i)) : 0;
+            v += has[2] ? device_get(p.operands[4].dtype, p.host[4], place(&p, 4, i)) : 0;
             expected[i] = gpudl_activate(&act, v);
         }
         device_done(gpudl_affine_cuda(&act, &p.shape, &p.operands[1], has[0] ? &p.operands[2] : NULL,
@@ -282,27 +271,27 @@ static void test_in_place(void)
         enum { N = 4096 + 8 };
         GpudlShape shape = {1, {N}};
         const GpudlAct relu = {GPUDL_ACT_RELU, 0, 0};
-        uint16_t *y;
-        const uint16_t *got;
+        const GpudlDType dtype = number % 2 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F16;
+        const void *got;
         float *z;
-        GpudlStrided ys = {GPUDL_DTYPE_F16, NULL, {1}}, zs = {GPUDL_DTYPE_F32, NULL, {1}};
+        GpudlStrided ys = {dtype, NULL, {1}}, zs = {GPUDL_DTYPE_F32, NULL, {1}};
 
         device_case(number, "in place");
         shape.dims[0] = device_int(1, N);
-        y = ys.data = device_output(N * 2, 0);
+        ys.data = device_output(N * 2, 0);
         z = device_host(N * sizeof(*z));
         for (int i = 0; i < N; i++)
             z[i] = (float)device_real(-4, 4);
         zs.data = device_input(z, N * sizeof(*z), 0);
         device_done(gpudl_unary_cuda(GPUDL_UNARY_ACTIVATION, &relu, &shape, &zs, &ys, NULL));
         device_done(gpudl_affine_cuda(&relu, &shape, &ys, NULL, &zs, NULL, &ys, NULL));
-        got = device_fetch(y, N * 2);
+        got = device_fetch(ys.data, N * 2);
         for (int64_t i = 0; i < shape.dims[0]; i++) {
-            const double first = gpudl_f16_to_f32(gpudl_f32_to_f16(z[i] > 0 ? z[i] : 0)), sum = first + (double)z[i];
-            const double wanted = gpudl_f16_to_f32(gpudl_f64_to_f16(sum > 0 ? sum : 0));
+            const double first = device_rounded(dtype, z[i] > 0 ? (double)z[i] : 0), sum = first + (double)z[i];
+            const double wanted = device_rounded(dtype, sum > 0 ? sum : 0), value = device_get(dtype, got, i);
 
-            if (!(fabs(gpudl_f16_to_f32(got[i]) - wanted) <= wanted * 0x1p-10 + 0x1p-24))
-                device_fail("element %d: found %g, expected %g", (int)i, gpudl_f16_to_f32(got[i]), wanted);
+            if (!(fabs(value - wanted) <= device_rounding(dtype, wanted)))
+                device_fail("element %d: found %g, expected %g", (int)i, value, wanted);
         }
     }
 }
@@ -313,11 +302,11 @@ static void test_refuses(void)
     const GpudlShape shape = {1, {8}}, large = {1, {(int64_t)1 << 31}}, empty = {2, {0, 3}};
     const GpudlStrided good = {GPUDL_DTYPE_F16, device_output(64, 0), {1}};
     const GpudlStrided rows = {GPUDL_DTYPE_F16, good.data, {3, 1}};
-    const GpudlStrided bf16 = {GPUDL_DTYPE_BF16, good.data, {1}}, repeated = {GPUDL_DTYPE_F16, good.data, {0}};
+    const GpudlStrided f64 = {GPUDL_DTYPE_F64, good.data, {1}}, repeated = {GPUDL_DTYPE_F16, good.data, {0}};
 
     if (gpudl_unary_cuda(GPUDL_UNARY_NOT, &none, &shape, &good, &good, NULL) != GPUDL_KERNEL_DTYPE ||
         gpudl_binary_cuda(GPUDL_BINARY_EQUAL, &none, &shape, &good, &good, &good, NULL) != GPUDL_KERNEL_DTYPE ||
-        gpudl_unary_cuda(GPUDL_UNARY_ABS, &none, &shape, &bf16, &good, NULL) != GPUDL_KERNEL_DTYPE ||
+        gpudl_unary_cuda(GPUDL_UNARY_ABS, &none, &shape, &f64, &good, NULL) != GPUDL_KERNEL_DTYPE ||
         gpudl_unary_cuda(GPUDL_UNARY_ABS, &none, &shape, &good, &repeated, NULL) != GPUDL_KERNEL_SHAPE ||
         gpudl_unary_cuda(GPUDL_UNARY_ABS, &none, &large, &good, &good, NULL) != GPUDL_KERNEL_SHAPE)
         device_fail("a call that can't be served was not refused");

@@ -10,7 +10,7 @@
 static void check(int number, int special)
 {
     static const int channels[] = {1, 3, 7, 8, 16, 31, 32, 40, 64, 100};
-    const GpudlDType dtype = (device_case(number, "lrn"), device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32);
+    const GpudlDType dtype = (device_case(number, "lrn"), device_float_type());
     const int32_t size = (int32_t)device_int(1, 9), c = channels[device_int(0, 9)];
     const float alpha = (float)device_real(0, 2), beta = (float)device_real(0.3, 1.5),
                 bias = (float)device_real(0.5, 3);
@@ -44,7 +44,7 @@ static void check(int number, int special)
         device_fail("the reference refuses");
     device_done(gpudl_lrn_cuda(dtype, x.strided.data, &s[0], size, alpha, beta, bias, y.strided.data, &s[1], NULL));
     /* the sum of up to 9 squares and the bias: 12 roundings, 1.5 times as many in the power, whose own error is 2^-21
-     * of an argument of up to 65504^2 */
+     * of an argument of up to 65536^2 */
     strided_compare(&y, &expected, &(StridedBound){0x1p-126, 0x1p-18, NULL});
 }
 
@@ -65,7 +65,7 @@ static void test_refuses(void)
     const GpudlNhwc s = {1, 2, 2, 8, 8}, other = {1, 2, 2, 7, 8};
     void *data = device_output(256, 0);
 
-    if (gpudl_lrn_cuda(GPUDL_DTYPE_BF16, data, &s, 5, 1, 1, 1, data, &s, NULL) != GPUDL_KERNEL_DTYPE ||
+    if (gpudl_lrn_cuda(GPUDL_DTYPE_F64, data, &s, 5, 1, 1, 1, data, &s, NULL) != GPUDL_KERNEL_DTYPE ||
         gpudl_lrn_cuda(GPUDL_DTYPE_F32, data, &s, 0, 1, 1, 1, data, &s, NULL) != GPUDL_KERNEL_SHAPE ||
         gpudl_lrn_cuda(GPUDL_DTYPE_F32, data, &s, 5, 1, 1, 1, data, &other, NULL) != GPUDL_KERNEL_SHAPE)
         device_fail("a call that can't be served was not refused");

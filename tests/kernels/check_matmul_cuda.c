@@ -40,10 +40,9 @@ static GpudlTensorView reference(const Extents *e, const GpudlTensorView *a, con
 static void check_floats(int number, int special)
 {
     const Extents e = (device_case(number, "product"), random_extents());
-    const Strided a = strided_input(strided_float_type(), &e.a, special),
-                  b = strided_input(strided_float_type(), &e.b, special),
-                  c = strided_input(strided_float_type(), &e.y, special),
-                  y = strided_output(strided_float_type(), &e.y);
+    const Strided a = strided_input(device_float_type(), &e.a, special),
+                  b = strided_input(device_float_type(), &e.b, special),
+                  c = strided_input(device_float_type(), &e.y, special), y = strided_output(device_float_type(), &e.y);
     const int added = (int)device_int(0, 1);
     const GpudlGemm params = {0,
                               0,

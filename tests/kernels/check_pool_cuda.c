@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pooling against the reference in double, of the same halfs, which may be given as floats. */
+/* Pooling against the reference in double, of the same values. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "kernels/half.h"
 #include "kernels/pool_cuda.h"
 #include "tests/kernels/device.h"
 
@@ -12,8 +11,8 @@ typedef struct {
     GpudlPoolKind kind;
     GpudlNhwc xs, ys;
     GpudlWindow window; /* n_spatial 0: global */
-    uint16_t *x;        /* host */
-    int floats;
+    GpudlDType dtype;
+    void *x; /* host */
 } Problem;
 
 static size_t elements(const GpudlNhwc *s)
@@ -73,14 +72,14 @@ static void random_problem(Problem *p)
 }
 
 /* [n][c][h][w] in double, of the input, or room for the output */
-static GpudlTensorView planar(const uint16_t *x, const GpudlNhwc *s, int magnitude)
+static GpudlTensorView planar(GpudlDType dtype, const void *x, const GpudlNhwc *s, int magnitude)
 {
     const int64_t plane = (int64_t)s->h * s->w;
     double *to = device_host((size_t)s->n * (size_t)s->c * (size_t)plane * sizeof(double));
 
     for (int64_t pixel = 0; pixel < s->n * plane && x != NULL; pixel++)
         for (int c = 0; c < s->c; c++) {
-            const double v = gpudl_f16_to_f32(x[pixel * s->pitch + c]);
+            const double v = device_get(dtype, x, pixel * s->pitch + c);
 
             to[(pixel / plane * s->c + c) * plane + pixel % plane] = magnitude ? fabs(v) : v;
         }
@@ -89,7 +88,7 @@ static GpudlTensorView planar(const uint16_t *x, const GpudlNhwc *s, int magnitu
 
 static const double *reference(const Problem *p, int magnitude)
 {
-    const GpudlTensorView x = planar(p->x, &p->xs, magnitude), y = planar(NULL, &p->ys, 0);
+    const GpudlTensorView x = planar(p->dtype, p->x, &p->xs, magnitude), y = planar(p->dtype, NULL, &p->ys, 0);
     const int status = p->window.n_spatial == 0 ? gpudl_global_pool_ref(p->kind, &x, &y, NULL)
                                                 : gpudl_pool_ref(p->kind, &x, &p->window, &y, NULL);
 
@@ -98,15 +97,11 @@ static const double *reference(const Problem *p, int magnitude)
     return y.data;
 }
 
-/* Whether a place of the result is as it was poisoned; and its value. */
+/* Whether a place of the result is as it was poisoned. */
 static int is_untouched(const Problem *p, const void *got, int64_t at)
 {
-    return p->floats ? ((const uint32_t *)got)[at] == 0xffffffff : ((const uint16_t *)got)[at] == 0xffff;
-}
-
-static double value_at(const Problem *p, const void *got, int64_t at)
-{
-    return p->floats ? ((const float *)got)[at] : gpudl_f16_to_f32(((const uint16_t *)got)[at]);
+    return p->dtype == GPUDL_DTYPE_F32 ? ((const uint32_t *)got)[at] == 0xffffffff
+                                       : ((const uint16_t *)got)[at] == 0xffff;
 }
 
 static void compare(const Problem *p, const void *got)
@@ -127,13 +122,12 @@ static void compare(const Problem *p, const void *got)
                     device_fail("pixel %d: channel %d, behind the last, was written", (int)pixel, (int)c);
                 continue;
             }
-            value = value_at(p, got, pixel * s->pitch + c);
-            wanted = p->floats ? expected[at] : gpudl_f16_to_f32(gpudl_f64_to_f16(expected[at]));
-            /* maxima are exact; each sum rounds to 2^-24 of at most the magnitude, the half to 2^-11, or to 2^-25 where
-             * it is subnormal; twice that, the expected value being rounded */
-            bound = p->kind == GPUDL_POOL_MAX ? 0
-                                              : (terms + 2) * magnitude[at] * 0x1p-24 +
-                                                    (p->floats ? 0 : fabs(expected[at]) * 0x1p-10 + 0x1p-24);
+            value = device_get(p->dtype, got, pixel * s->pitch + c);
+            wanted = device_rounded(p->dtype, expected[at]);
+            /* maxima are exact; each sum rounds to 2^-24 of at most the magnitude */
+            bound = p->kind == GPUDL_POOL_MAX
+                        ? 0
+                        : (terms + 2) * magnitude[at] * 0x1p-24 + device_rounding(p->dtype, expected[at]);
             if (isnan(wanted) ? !isnan(value) : value != wanted && !(fabs(value - wanted) <= bound))
                 device_fail("pixel %d channel %d: found %g, expected %g, bound %g", (int)pixel, (int)c, value, wanted,
                             bound);
@@ -142,29 +136,30 @@ static void compare(const Problem *p, const void *got)
 
 static void check_problem(Problem *p, int extremes, int aligned)
 {
-    const size_t n = elements(&p->xs);
-    const size_t size = p->floats ? 4 : 2, y_bytes = elements(&p->ys) * size;
-    const GpudlDType dtype = p->floats ? GPUDL_DTYPE_F32 : GPUDL_DTYPE_F16;
-    float *floats = device_host(n * sizeof(*floats));
+    const size_t n = elements(&p->xs), size = gpudl_dtype_size(p->dtype), y_bytes = elements(&p->ys) * size;
     const void *x;
     void *y;
 
-    p->x = device_host(n * 2);
-    device_random_halfs(p->x, n, -2, 2, extremes);
-    for (size_t i = 0; i < n; i++)
-        floats[i] = gpudl_f16_to_f32(p->x[i]);
-    device_note("%s", p->floats ? ", float32" : "");
-    x = device_input(p->floats ? (const void *)floats : p->x, n * size, !aligned && device_int(0, 7) == 0 ? size : 0);
+    p->x = device_host(n * size);
+    device_random(p->dtype, p->x, n, -2, 2, extremes);
+    device_note(", %s", gpudl_dtype_name(p->dtype));
+    x = device_input(p->x, n * size, !aligned && device_int(0, 7) == 0 ? size : 0);
     y = device_output(y_bytes, !aligned && device_int(0, 7) == 0 ? size : 0);
-    device_done(p->window.n_spatial == 0 ? gpudl_global_pool_cuda(p->kind, dtype, x, &p->xs, y, p->ys.pitch, NULL)
-                                         : gpudl_pool_cuda(p->kind, dtype, x, &p->xs, &p->window, y, &p->ys, NULL));
+    device_done(p->window.n_spatial == 0 ? gpudl_global_pool_cuda(p->kind, p->dtype, x, &p->xs, y, p->ys.pitch, NULL)
+                                         : gpudl_pool_cuda(p->kind, p->dtype, x, &p->xs, &p->window, y, &p->ys, NULL));
     compare(p, device_fetch(y, y_bytes));
+}
+
+/* Half of the cases are float16. */
+static GpudlDType type_of(int number)
+{
+    return (GpudlDType[]){GPUDL_DTYPE_F16, GPUDL_DTYPE_BF16, GPUDL_DTYPE_F16, GPUDL_DTYPE_F32}[number % 4];
 }
 
 static void test_random(void)
 {
     for (int number = 0; number < device_cases(300); number++) {
-        Problem p = {.floats = number % 4 == 3};
+        Problem p = {.dtype = type_of(number)};
 
         device_case(number, "pool");
         random_problem(&p);
@@ -175,7 +170,7 @@ static void test_random(void)
 static void test_extremes(void)
 {
     for (int number = 0; number < device_cases(100); number++) {
-        Problem p = {.floats = number % 4 == 3};
+        Problem p = {.dtype = type_of(number)};
 
         device_case(number, "pool of infinities, NaN and the like");
         random_problem(&p);
@@ -186,9 +181,11 @@ static void test_extremes(void)
 /* Pictures enough for the form that large batches take. */
 static void test_batches(void)
 {
-    for (int number = 0; number < 3 * 2; number++) {
+    for (int number = 0; number < 2 * 3 * 2; number++) {
         const int stride = 1 + number % 2;
-        Problem p = {.kind = (GpudlPoolKind)(number / 2), .xs = {stride == 1 ? 10 : 38, 57, 59, 32, 32}};
+        Problem p = {.kind = (GpudlPoolKind)(number / 2 % 3),
+                     .xs = {stride == 1 ? 10 : 38, 57, 59, 32, 32},
+                     .dtype = number < 6 ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_BF16};
 
         device_case(number, "batch, kind %d stride %d", p.kind, stride);
         p.window = (GpudlWindow){2, {1, 3, 3}, {1, stride, stride}, {0, 1, 1}, {0, 1, 1}, {1, 1, 1}};
@@ -202,7 +199,7 @@ static void test_batches(void)
 static void test_global(void)
 {
     for (int number = 0; number < device_cases(100); number++) {
-        Problem p = {.floats = number % 4 == 3};
+        Problem p = {.dtype = type_of(number)};
         const int most = device_int(0, 3) ? 20 : 60;
 
         device_case(number, "global pool");
@@ -222,8 +219,8 @@ static void test_refuses(void)
     const GpudlNhwc shape = {1, 4, 4, 8, 8}, narrow = {1, 4, 4, 8, 7}, other = {2, 4, 4, 8, 8}, none = {0, 4, 4, 8, 8};
     const GpudlNhwc empty = {1, 0, 4, 8, 8};
     GpudlWindow window = good;
-    uint16_t *y = device_output(16, 0);
-    const uint16_t *got;
+    void *y = device_output(16, 0);
+    const void *got;
 
     window.dilation[1] = 0;
     if (gpudl_pool_cuda(GPUDL_POOL_MAX, GPUDL_DTYPE_F16, y, &shape, &window, y, &shape, NULL) != GPUDL_KERNEL_SHAPE ||
@@ -237,8 +234,8 @@ static void test_refuses(void)
     device_done(gpudl_global_pool_cuda(GPUDL_POOL_AVERAGE, GPUDL_DTYPE_F16, NULL, &empty, y, 8, NULL));
     got = device_fetch(y, 16);
     for (int i = 0; i < 8; i++)
-        if (!isnan(gpudl_f16_to_f32(got[i])))
-            device_fail("an empty plane averages to %g", (double)gpudl_f16_to_f32(got[i]));
+        if (!isnan(device_get(GPUDL_DTYPE_F16, got, i)))
+            device_fail("an empty plane averages to %g", device_get(GPUDL_DTYPE_F16, got, i));
 }
 
 /* ---- benches -------------------------------------------------------------------------------------------------------

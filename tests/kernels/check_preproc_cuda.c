@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/half.h"
 #include "kernels/preproc_cuda.h"
 #include "tests/kernels/device.h"
 
@@ -120,7 +119,8 @@ static double output_at(const Batch *batch, const void *out, int slot, int c, si
         return ((const float *)out)[((size_t)slot * (size_t)batch->channels + (size_t)c) * plane + pixel];
     if (batch->layout == GPUDL_PREPROC_NHWC4_F32)
         return ((const float *)out)[((size_t)slot * plane + pixel) * 4 + (size_t)c];
-    return gpudl_f16_to_f32(((const uint16_t *)out)[((size_t)slot * plane + pixel) * 4 + (size_t)c]);
+    return device_get(batch->layout == GPUDL_PREPROC_NHWC4_F16 ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_BF16, out,
+                      (int64_t)((size_t)slot * plane + pixel) * 4 + c);
 }
 
 static void compare_slot(const Batch *batch, int number, const void *out)
@@ -142,6 +142,8 @@ static void compare_slot(const Batch *batch, int number, const void *out)
 
             if (batch->layout == GPUDL_PREPROC_NHWC4_F16)
                 bound += fabs(wanted * unit) * 0x1p-11 + 0x1p-24 * unit;
+            if (batch->layout == GPUDL_PREPROC_NHWC4_BF16)
+                bound += fabs(wanted * unit) * 0x1p-8 + 0x1p-133 * unit;
             if (!(fabs(got - wanted) * unit <= bound)) {
                 const GpudlFrame *f = &slot->frame;
 
@@ -320,7 +322,8 @@ static void test_refuses(void)
     if (gpudl_preproc_cuda(NULL, 1, 0, 1, 3, GPUDL_PREPROC_NCHW_F32, out, NULL) != GPUDL_KERNEL_SHAPE ||
         gpudl_preproc_cuda(NULL, 1, 1, 1, 2, GPUDL_PREPROC_NCHW_F32, out, NULL) != GPUDL_KERNEL_SHAPE ||
         gpudl_preproc_cuda(NULL, 65536, 1, 1, 3, GPUDL_PREPROC_NCHW_F32, out, NULL) != GPUDL_KERNEL_SHAPE ||
-        gpudl_preproc_cuda(NULL, 1, 1, 1, 3, (GpudlPreprocLayout)3, out, NULL) != GPUDL_KERNEL_SHAPE)
+        gpudl_preproc_cuda(NULL, 1, 1, 1, 3, (GpudlPreprocLayout)(GPUDL_PREPROC_LAYOUT_LAST + 1), out, NULL) !=
+            GPUDL_KERNEL_SHAPE)
         device_fail("a call that can't be served was not refused");
     device_done(gpudl_preproc_cuda(NULL, 0, 1, 1, 3, GPUDL_PREPROC_NCHW_F32, out, NULL));
 }

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/half.h"
 #include "kernels/reduce_cuda.h"
 #include "tests/kernels/device.h"
 
@@ -16,11 +15,6 @@ typedef struct {
     void *host;
     int64_t n_x, n_y;
 } Problem;
-
-static double get(GpudlDType dtype, const void *data, int64_t at)
-{
-    return dtype == GPUDL_DTYPE_F16 ? gpudl_f16_to_f32(((const uint16_t *)data)[at]) : ((const float *)data)[at];
-}
 
 /* The dimensions in any order, gaps between some; what is left out has stride 0. Returns the elements of its memory. */
 static int64_t random_layout(const Problem *p, GpudlStrided *o, const int *left_out)
@@ -65,8 +59,8 @@ static void random_problem(Problem *p)
         p->reduced[d] = p->n_axes == 0;
     for (int i = 0; i < p->n_axes; i++)
         p->reduced[p->axes[i]] = 1;
-    p->x.dtype = device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
-    p->y.dtype = device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
+    p->x.dtype = device_float_type();
+    p->y.dtype = device_float_type();
     p->n_x = random_layout(p, &p->x, NULL);
     p->n_y = random_layout(p, &p->y, p->reduced);
     device_note(", kind %d %s to %s", p->kind, gpudl_dtype_name(p->x.dtype), gpudl_dtype_name(p->y.dtype));
@@ -87,7 +81,8 @@ static const double *reference(const Problem *p, int magnitude)
             at += rest % p->shape.dims[d] * p->x.strides[d];
             rest /= p->shape.dims[d];
         }
-        ((double *)x.data)[i] = magnitude ? fabs(get(p->x.dtype, p->host, at)) : get(p->x.dtype, p->host, at);
+        ((double *)x.data)[i] =
+            magnitude ? fabs(device_get(p->x.dtype, p->host, at)) : device_get(p->x.dtype, p->host, at);
     }
     for (int d = 0; d < p->shape.rank; d++)
         if (p->reduced[d])
@@ -117,12 +112,11 @@ static void compare(const Problem *p)
                 at += rest % p->shape.dims[d] * p->y.strides[d];
                 rest /= p->shape.dims[d];
             }
-        value = get(p->y.dtype, got, at);
-        wanted = p->y.dtype == GPUDL_DTYPE_F16 ? gpudl_f16_to_f32(gpudl_f64_to_f16(expected[i])) : expected[i];
-        /* each sum, or product, rounds to 2^-24 of at most the magnitude; the half to 2^-11, or 2^-25 where it is
-         * subnormal, twice that, the expected value being rounded. Extremes are exact but for that */
+        value = device_get(p->y.dtype, got, at);
+        wanted = device_rounded(p->y.dtype, expected[i]);
+        /* each sum, or product, rounds to 2^-24 of at most the magnitude. Extremes are exact but for being stored */
         bound = (extremes ? 0 : (double)(terms + 2) * magnitude[i] * 0x1p-24) + 0x1p-126 +
-                (p->y.dtype == GPUDL_DTYPE_F16 ? fabs(expected[i]) * 0x1p-10 + 0x1p-24 : 0);
+                device_rounding(p->y.dtype, expected[i]);
         if (isnan(wanted) ? !isnan(value) : value != wanted && !(fabs(value - wanted) <= bound))
             device_fail("output %d: found %.9g, expected %.9g, bound %g", (int)i, value, wanted, bound);
     }
@@ -137,7 +131,7 @@ static void compare(const Problem *p)
         device_fail("%d places were written, expected %d", (int)written, (int)n);
 }
 
-static void check(int number, const char *what, int extremes)
+static void check(int number, const char *what)
 {
     Problem p = {0};
     size_t bytes;
@@ -146,11 +140,7 @@ static void check(int number, const char *what, int extremes)
     random_problem(&p);
     bytes = (size_t)p.n_x * gpudl_dtype_size(p.x.dtype);
     p.host = device_host((size_t)p.n_x * sizeof(float));
-    if (p.x.dtype == GPUDL_DTYPE_F16)
-        device_random_halfs(p.host, (size_t)p.n_x, -1.25, 1.25, extremes);
-    else
-        for (int64_t i = 0; i < p.n_x; i++)
-            ((float *)p.host)[i] = extremes && device_int(0, 30) == 0 ? NAN : (float)device_real(-1.25, 1.25);
+    device_random(p.x.dtype, p.host, (size_t)p.n_x, -1.25, 1.25, 0);
     p.x.data = (void *)device_input(p.host, bytes, 0);
     p.y.data = device_output((size_t)p.n_y * gpudl_dtype_size(p.y.dtype), 0);
     device_done(gpudl_reduce_cuda(p.kind, &p.shape, &p.x, p.axes, p.n_axes, &p.y, NULL));
@@ -160,7 +150,7 @@ static void check(int number, const char *what, int extremes)
 static void test_random(void)
 {
     for (int number = 0; number < device_cases(300); number++)
-        check(number, "reduce", 0);
+        check(number, "reduce");
 }
 
 static void test_nan(void)
@@ -191,11 +181,11 @@ static void test_refuses(void)
 {
     const GpudlShape shape = {2, {4, 8}}, empty = {2, {0, 8}};
     const GpudlStrided good = {GPUDL_DTYPE_F32, device_output(256, 0), {8, 1}},
-                       bf16 = {GPUDL_DTYPE_BF16, good.data, {8, 1}};
+                       f64 = {GPUDL_DTYPE_F64, good.data, {8, 1}};
     const int32_t axes[] = {1}, beyond[] = {2};
 
-    if (gpudl_reduce_cuda(GPUDL_REDUCE_SUM, &shape, &bf16, axes, 1, &good, NULL) != GPUDL_KERNEL_DTYPE ||
-        gpudl_reduce_cuda(GPUDL_REDUCE_SUM, &shape, &good, axes, 1, &bf16, NULL) != GPUDL_KERNEL_DTYPE ||
+    if (gpudl_reduce_cuda(GPUDL_REDUCE_SUM, &shape, &f64, axes, 1, &good, NULL) != GPUDL_KERNEL_DTYPE ||
+        gpudl_reduce_cuda(GPUDL_REDUCE_SUM, &shape, &good, axes, 1, &f64, NULL) != GPUDL_KERNEL_DTYPE ||
         gpudl_reduce_cuda(GPUDL_REDUCE_SUM, &shape, &good, beyond, 1, &good, NULL) != GPUDL_KERNEL_SHAPE ||
         gpudl_reduce_cuda((GpudlReduceKind)99, &shape, &good, axes, 1, &good, NULL) != GPUDL_KERNEL_SHAPE ||
         gpudl_reduce_cuda(GPUDL_REDUCE_SUM, &empty, &good, axes, 1, &good, NULL) != GPUDL_KERNEL_SHAPE)

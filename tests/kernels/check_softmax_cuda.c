@@ -12,8 +12,8 @@ static void check(int number, int special)
     const GpudlShape shape = strided_shape(1, 5, 20000);
     const int flatten = device_int(0, 3) == 0;
     const int32_t axis = (int32_t)device_int(0, shape.rank - 1);
-    const Strided x = strided_input(device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32, &shape, special),
-                  y = strided_output(device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32, &shape);
+    const Strided x = strided_input(device_float_type(), &shape, special),
+                  y = strided_output(device_float_type(), &shape);
     const GpudlTensorView dense = strided_dense(&x, GPUDL_DTYPE_F64), expected = strided_room(GPUDL_DTYPE_F64, &shape);
     int64_t terms = 1;
 
@@ -46,10 +46,10 @@ static void test_refuses(void)
 {
     const GpudlShape shape = {2, {4, 8}};
     const GpudlStrided good = {GPUDL_DTYPE_F32, device_output(256, 0), {8, 1}},
-                       bf16 = {GPUDL_DTYPE_BF16, good.data, {8, 1}};
+                       f64 = {GPUDL_DTYPE_F64, good.data, {8, 1}};
 
-    if (gpudl_softmax_cuda(GPUDL_SOFTMAX, &shape, &bf16, 1, 0, &good, NULL) != GPUDL_KERNEL_DTYPE ||
-        gpudl_softmax_cuda(GPUDL_SOFTMAX, &shape, &good, 1, 0, &bf16, NULL) != GPUDL_KERNEL_DTYPE ||
+    if (gpudl_softmax_cuda(GPUDL_SOFTMAX, &shape, &f64, 1, 0, &good, NULL) != GPUDL_KERNEL_DTYPE ||
+        gpudl_softmax_cuda(GPUDL_SOFTMAX, &shape, &good, 1, 0, &f64, NULL) != GPUDL_KERNEL_DTYPE ||
         gpudl_softmax_cuda(GPUDL_SOFTMAX, &shape, &good, 2, 0, &good, NULL) != GPUDL_KERNEL_SHAPE ||
         gpudl_softmax_cuda(GPUDL_SOFTMAX, &shape, &good, -1, 1, &good, NULL) != GPUDL_KERNEL_SHAPE)
         device_fail("a call that can't be served was not refused");

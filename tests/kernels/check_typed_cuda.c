@@ -53,19 +53,19 @@ static void choose_types(GpudlBinaryOp op, GpudlDType *a, GpudlDType *b, GpudlDT
     } else if (op >= GPUDL_BINARY_EQUAL) {
         *y = GPUDL_DTYPE_BOOL;
         if (floats) {
-            *a = strided_float_type();
-            *b = strided_float_type();
+            *a = device_float_type();
+            *b = device_float_type();
         }
     } else if ((op == GPUDL_BINARY_MOD || op == GPUDL_BINARY_FMOD) && floats) {
-        *a = strided_float_type();
-        *b = strided_float_type();
-        *y = strided_float_type();
+        *a = device_float_type();
+        *b = device_float_type();
+        *y = device_float_type();
     } else if (op == GPUDL_BINARY_POW) {
         const int kind = (int)device_int(0, 2);
 
-        *b = kind == 0 ? strided_float_type() : integer();
-        *a = kind == 1 ? strided_float_type() : *a;
-        *y = kind == 1 ? strided_float_type() : *a;
+        *b = kind == 0 ? device_float_type() : integer();
+        *a = kind == 1 ? device_float_type() : *a;
+        *y = kind == 1 ? device_float_type() : *a;
     }
 }
 
@@ -134,10 +134,10 @@ static void test_binary(void)
             device_fail("the reference refuses");
         device_done(gpudl_typed_binary_cuda(op, &act, &shape, &as.strided, &bs.strided, &ys.strided, NULL));
         /* remainders are exact in float32 but where the divisor is added: one rounding of at most it; powers go through
-         * double, then float32 on their way to half */
+         * double */
         strided_compare(
             &ys, &expected,
-            &(StridedBound){0x1p-24 * 65504, 0x1p-23, NULL, op == GPUDL_BINARY_POW && floats ? same_power : NULL});
+            &(StridedBound){0x1p-24 * 65536, 0x1p-23, NULL, op == GPUDL_BINARY_POW && floats ? same_power : NULL});
     }
 }
 
@@ -146,8 +146,8 @@ static void test_where(void)
     for (int number = 0; number < device_cases(200); number++) {
         const int mixed = (device_case(number, "where"), (int)device_int(0, 1));
         const GpudlDType dtype = (GpudlDType)device_int(GPUDL_DTYPE_F32, GPUDL_DTYPE_LAST),
-                         a = mixed ? strided_float_type() : dtype, b = mixed ? strided_float_type() : dtype,
-                         y = mixed ? strided_float_type() : dtype;
+                         a = mixed ? device_float_type() : dtype, b = mixed ? device_float_type() : dtype,
+                         y = mixed ? device_float_type() : dtype;
         const GpudlShape shape = strided_shape(0, 6, MOST);
         const Strided condition = strided_input(GPUDL_DTYPE_BOOL, &shape, 0), as = strided_input(a, &shape, 1),
                       bs = strided_input(b, &shape, 1), ys = strided_output(y, &shape);
@@ -167,13 +167,44 @@ static void test_cast(void)
     for (int number = 0; number < device_cases(400); number++) {
         const GpudlDType from =
             (device_case(number, "cast"),
-             device_int(0, 2) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : strided_float_type());
+             device_int(0, 2) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : device_float_type());
         const GpudlDType to =
-            device_int(0, 2) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : strided_float_type();
+            device_int(0, 2) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : device_float_type();
         const GpudlShape shape = strided_shape(0, 6, MOST);
         const Strided x = strided_input(from, &shape, 1), y = strided_output(to, &shape);
         const GpudlTensorView dense = strided_dense(&x, from), expected = strided_room(to, &shape);
 
+        if (gpudl_cast_ref(&dense, &expected, NULL, NULL) != 0)
+            device_fail("the reference refuses");
+        device_done(gpudl_cast_cuda(&shape, &x.strided, &y.strided, NULL));
+        strided_compare(&y, &expected, NULL);
+    }
+}
+
+/* Integers beside those half way between two of bfloat16: rounded to float32 first they would be ties. */
+static void test_ties(void)
+{
+    enum { FIRST = 25, LAST = 62, N = LAST - FIRST + 1 };
+
+    for (int number = 0; number < 6; number++) {
+        const int is_unsigned = number % 2;
+        const int64_t beside = number / 2 - 1;
+        const GpudlDType from = is_unsigned ? GPUDL_DTYPE_U64 : GPUDL_DTYPE_I64;
+        const GpudlShape shape = (device_case(number, "ties"), (GpudlShape){1, {2 * N}});
+        int64_t values[2 * N];
+        Strided x, y;
+        GpudlTensorView dense, expected;
+
+        for (int i = 0; i < N; i++)
+            for (int sign = 0; sign < 2; sign++) {
+                const int64_t value = ((int64_t)(257 + 2 * sign) << (FIRST - 8 + i)) + beside;
+
+                values[2 * i + sign] = sign && !is_unsigned ? -value : value;
+            }
+        x = strided_input_of(from, &shape, values);
+        y = strided_output(GPUDL_DTYPE_BF16, &shape);
+        dense = strided_dense(&x, from);
+        expected = strided_room(GPUDL_DTYPE_BF16, &shape);
         if (gpudl_cast_ref(&dense, &expected, NULL, NULL) != 0)
             device_fail("the reference refuses");
         device_done(gpudl_cast_cuda(&shape, &x.strided, &y.strided, NULL));
@@ -238,9 +269,9 @@ static void test_refuses(void)
 
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {{"unary", test_unary}, {"binary", test_binary}, {"where", test_where},
-                                         {"cast", test_cast},   {"reduce", test_reduce}, {"refuses", test_refuses},
-                                         {NULL, NULL}};
+    static const DeviceCheck checks[] = {
+        {"unary", test_unary}, {"binary", test_binary}, {"where", test_where},     {"cast", test_cast},
+        {"ties", test_ties},   {"reduce", test_reduce}, {"refuses", test_refuses}, {NULL, NULL}};
     static const DeviceCheck benches[] = {{NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);

@@ -55,11 +55,11 @@ static void check_conv(int number, int special)
     ys.dims[1] = ws.dims[0] = bs.dims[0] = group * device_int(1, 9);
     for (int d = 0; d < window.n_spatial; d++)
         ws.dims[2 + d] = window.kernel[GPUDL_MAX_SPATIAL - window.n_spatial + d];
-    x = strided_input(strided_float_type(), &xs, special);
-    w = strided_input(strided_float_type(), &ws, special);
-    bias = strided_input(strided_float_type(), &bs, 0);
-    z = strided_input(strided_float_type(), &ys, 0);
-    y = strided_output(strided_float_type(), &ys);
+    x = strided_input(device_float_type(), &xs, special);
+    w = strided_input(device_float_type(), &ws, special);
+    bias = strided_input(device_float_type(), &bs, 0);
+    z = strided_input(device_float_type(), &ys, 0);
+    y = strided_output(device_float_type(), &ys);
     device_note(", group %d act %d bias %d z %d", group, act.kind, has_bias, has_z);
     xv = strided_dense(&x, GPUDL_DTYPE_F64);
     wv = strided_dense(&w, GPUDL_DTYPE_F64);
@@ -104,8 +104,8 @@ static void test_pool(void)
         const GpudlPoolKind kind = (GpudlPoolKind)device_int(0, GPUDL_POOL_AVERAGE_PAD);
         const int integers = kind == GPUDL_POOL_MAX && device_int(0, 1);
         const GpudlDType from =
-                             integers ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : strided_float_type(),
-                         to = integers ? from : strided_float_type();
+                             integers ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : device_float_type(),
+                         to = integers ? from : device_float_type();
         const GpudlDType wide = integers ? from : GPUDL_DTYPE_F64;
         GpudlTensorView dense, expected;
         Strided x, y;
@@ -133,7 +133,7 @@ static void test_indices(void)
         GpudlShape xs = (device_case(number, "indices"), (GpudlShape){0}), ys = {0};
         const GpudlWindow window = random_window(&xs, &ys);
         const GpudlDType dtype =
-            device_int(0, 1) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : strided_float_type();
+            device_int(0, 1) ? (GpudlDType)device_int(GPUDL_DTYPE_I8, GPUDL_DTYPE_BOOL) : device_float_type();
         const int column_major = (int)device_int(0, 1);
         GpudlTensorView dense, expected;
         Strided x, y;

@@ -39,26 +39,23 @@ static void choose(ConvProblem *p, int multiple)
     p->act = (GpudlAct){(GpudlActKind)device_int(0, GPUDL_ACT_LAST), 0.2f, 0.5f};
     device_note(", %s %dx%dx%dx%d pitch %d -> %dx%dx%d pitch %d z %d, window %dx%d stride %d %d pads %d %d dilation %d "
                 "%d groups %d bias %d act %d",
-                p->dtype == GPUDL_DTYPE_F32   ? "float32"
-                : p->dtype == GPUDL_DTYPE_F16 ? "float16"
-                                              : "bfloat16",
-                p->xs.n, p->xs.h, p->xs.w, p->xs.c, (int)p->xs.pitch, p->ys.h, p->ys.w, p->ys.c, (int)p->ys.pitch,
-                p->has_z ? (int)p->z_pitch : 0, w->kernel[1], w->kernel[2], w->stride[1], w->stride[2], w->pad_begin[1],
-                w->pad_begin[2], w->dilation[1], w->dilation[2], p->groups, p->has_bias, p->act.kind);
+                gpudl_dtype_name(p->dtype), p->xs.n, p->xs.h, p->xs.w, p->xs.c, (int)p->xs.pitch, p->ys.h, p->ys.w,
+                p->ys.c, (int)p->ys.pitch, p->has_z ? (int)p->z_pitch : 0, w->kernel[1], w->kernel[2], w->stride[1],
+                w->stride[2], w->pad_begin[1], w->pad_begin[2], w->dilation[1], w->dilation[2], p->groups, p->has_bias,
+                p->act.kind);
 }
 
-static double value_of(GpudlDType dtype, uint16_t bits)
+/* Type of the values: float32's are float16's. */
+static GpudlDType narrow(GpudlDType dtype)
 {
-    return dtype == GPUDL_DTYPE_BF16 ? gpudl_bf16_to_f32(bits) : gpudl_f16_to_f32(bits);
+    return dtype == GPUDL_DTYPE_BF16 ? dtype : GPUDL_DTYPE_F16;
 }
 
 static uint16_t *random_values(const ConvProblem *p, size_t n)
 {
     uint16_t *to = device_host(n * sizeof(*to));
 
-    device_random_halfs(to, n, -1, 1, 0);
-    for (size_t i = 0; i < n && p->dtype == GPUDL_DTYPE_BF16; i++)
-        to[i] = gpudl_f32_to_bf16(gpudl_f16_to_f32(to[i]));
+    device_random(narrow(p->dtype), to, n, -1, 1, 0);
     return to;
 }
 
@@ -81,7 +78,7 @@ static GpudlTensorView planar(const ConvProblem *p, const uint16_t *from, int64_
 
     for (int64_t i = 0; i < a * h * w && from != NULL; i++)
         for (int64_t c = 0; c < b; c++) {
-            const double v = value_of(p->dtype, from[i * pitch + c]);
+            const double v = device_get(narrow(p->dtype), from, i * pitch + c);
 
             to[((i / (h * w)) * b + c) * h * w + i % (h * w)] = magnitude ? fabs(v) : v;
         }
@@ -110,13 +107,6 @@ static const double *reference(const ConvProblem *p, int magnitude)
     return y.data;
 }
 
-static double rounded(GpudlDType dtype, double v)
-{
-    return dtype == GPUDL_DTYPE_F32   ? v
-           : dtype == GPUDL_DTYPE_F16 ? gpudl_f16_to_f32(gpudl_f64_to_f16(v))
-                                      : gpudl_bf16_to_f32(gpudl_f64_to_bf16(v));
-}
-
 static void compare(const ConvProblem *p, const void *got)
 {
     const GpudlNhwc *s = &p->ys;
@@ -136,16 +126,11 @@ static void compare(const ConvProblem *p, const void *got)
                     device_fail("pixel %d: channel %d, behind the last, was written", (int)pixel, (int)c);
                 continue;
             }
-            value = p->dtype == GPUDL_DTYPE_F32 ? ((const float *)got)[place]
-                                                : value_of(p->dtype, ((const uint16_t *)got)[place]);
-            wanted = rounded(p->dtype, expected[at]);
-            /* each sum rounds to 2^-24 of at most the magnitude, activations (slope at most 1.1) by a few more; the
-             * half to 2^-11, or to 2^-25 where it is subnormal, bfloat16 to 2^-8, twice that, the expected value being
-             * rounded */
+            value = device_get(p->dtype, got, place);
+            wanted = device_rounded(p->dtype, expected[at]);
+            /* each sum rounds to 2^-24 of at most the magnitude, activations (slope at most 1.1) by a few more */
             bound = (1.1 * terms * magnitude[at] + 8 * fabs(expected[at]) + 8) * 0x1p-24 +
-                    (p->dtype == GPUDL_DTYPE_F32   ? 0
-                     : p->dtype == GPUDL_DTYPE_F16 ? fabs(expected[at]) * 0x1p-10 + 0x1p-24
-                                                   : fabs(expected[at]) * 0x1p-7);
+                    device_rounding(p->dtype, expected[at]);
             if (isinf(bound)) /* of an infinite sum an activation makes a limit or nothing finite */
                 bound = 0;
             if (isnan(wanted) ? !isnan(value) : isinf(wanted) ? value != wanted : !(fabs(value - wanted) <= bound))

@@ -2,6 +2,7 @@
 #include "device.h"
 
 #include <cuda_runtime_api.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -145,12 +146,60 @@ double device_real(double low, double high)
     return low + (high - low) * ((double)(device_bits() >> 11) * 0x1p-53);
 }
 
-void device_random_halfs(uint16_t *to, size_t n, double low, double high, int extremes)
+double device_get(GpudlDType dtype, const void *data, int64_t at)
 {
-    static const uint16_t rare[] = {0x7c00, 0xfc00, 0x7e00, 0x7bff, 0xfbff, 0x0001, 0x8001, 0x8000};
+    const size_t size = gpudl_dtype_size(dtype);
+    uint16_t bits;
+    float value;
+
+    memcpy(dtype == GPUDL_DTYPE_F32 ? (void *)&value : &bits, (const uint8_t *)data + (size_t)at * size, size);
+    return dtype == GPUDL_DTYPE_F32   ? (double)value
+           : dtype == GPUDL_DTYPE_F16 ? (double)gpudl_f16_to_f32(bits)
+                                      : (double)gpudl_bf16_to_f32(bits);
+}
+
+void device_set(GpudlDType dtype, void *data, int64_t at, double value)
+{
+    const size_t size = gpudl_dtype_size(dtype);
+    const uint16_t bits = dtype == GPUDL_DTYPE_F16 ? gpudl_f64_to_f16(value) : gpudl_f64_to_bf16(value);
+    const float single = (float)value;
+
+    memcpy((uint8_t *)data + (size_t)at * size, dtype == GPUDL_DTYPE_F32 ? (const void *)&single : (const void *)&bits,
+           size);
+}
+
+double device_rounded(GpudlDType dtype, double value)
+{
+    float room;
+
+    device_set(dtype, &room, 0, value);
+    return device_get(dtype, &room, 0);
+}
+
+double device_rounding(GpudlDType dtype, double value)
+{
+    return dtype == GPUDL_DTYPE_F32   ? 0
+           : dtype == GPUDL_DTYPE_F16 ? fabs(value) * 0x1p-10 + 0x1p-24
+                                      : fabs(value) * 0x1p-7 + 0x1p-133;
+}
+
+GpudlDType device_float_type(void)
+{
+    static const GpudlDType types[] = {GPUDL_DTYPE_F32, GPUDL_DTYPE_F16, GPUDL_DTYPE_BF16};
+
+    return types[device_int(0, 2)];
+}
+
+void device_random(GpudlDType dtype, void *to, size_t n, double low, double high, int extremes)
+{
+    const double large = dtype == GPUDL_DTYPE_F16 ? 65504 : 0x1p118, small = dtype == GPUDL_DTYPE_F16    ? 0x1p-24
+                                                                             : dtype == GPUDL_DTYPE_BF16 ? 0x1p-133
+                                                                                                         : 0x1p-149;
+    const double rare[] = {INFINITY, -INFINITY, NAN, large, -large, small, -small, -0.};
 
     for (size_t i = 0; i < n; i++)
-        to[i] = extremes && device_int(0, 15) == 0 ? rare[device_int(0, 7)] : gpudl_f64_to_f16(device_real(low, high));
+        device_set(dtype, to, (int64_t)i,
+                   extremes && device_int(0, 15) == 0 ? rare[device_int(0, 7)] : device_real(low, high));
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */

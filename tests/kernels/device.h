@@ -41,9 +41,19 @@ uint64_t device_bits(void);
 /** Uniform integer, low <= n <= high; uniform real. */
 int64_t device_int(int64_t low, int64_t high);
 double device_real(double low, double high);
-/** Random halfs as their bits: values low..high, one in 16 of the rarer kinds (infinities, NaN, largest, subnormal, -0)
- * where extremes is not 0. */
-void device_random_halfs(uint16_t *to, size_t n, double low, double high, int extremes);
+/** Element at of memory of float16, bfloat16 or float32, which need not be aligned; sets it, rounded once. */
+double device_get(GpudlDType dtype, const void *data, int64_t at);
+void device_set(GpudlDType dtype, void *data, int64_t at, double value);
+/** A value as such a type has it. */
+double device_rounded(GpudlDType dtype, double value);
+/** How far a value that is stored may be off where the expected one is rounded, too: float16 rounds to 2^-11, or to
+ * 2^-25 where it is subnormal, bfloat16 to 2^-8, or to 2^-134; twice that. 0 for float32. */
+double device_rounding(GpudlDType dtype, double value);
+/** One of these types, by chance. */
+GpudlDType device_float_type(void);
+/** Random elements of such a type: values low..high, one in 16 of the rarer kinds (infinities, NaN, large, subnormal,
+ * -0) where extremes is not 0. Sums of 256 large ones do not leave float32. */
+void device_random(GpudlDType dtype, void *to, size_t n, double low, double high, int extremes);
 
 /** Host memory of this case; freed with it. */
 void *device_host(size_t bytes);

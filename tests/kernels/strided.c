@@ -6,16 +6,10 @@
 
 #include "device.h"
 #include "kernels/cast.h"
-#include "kernels/half.h"
 
 int strided_is_float(GpudlDType dtype)
 {
-    return dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_F32;
-}
-
-GpudlDType strided_float_type(void)
-{
-    return device_int(0, 1) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
+    return dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_BF16 || dtype == GPUDL_DTYPE_F32;
 }
 
 GpudlShape strided_shape(int low, int high, int64_t elements)
@@ -104,12 +98,9 @@ static void fill(Strided *s, int special)
         const float value = special && device_int(0, 15) == 0 ? rare[device_int(0, 7)] : (float)device_real(-2.5, 2.5);
         const uint64_t bits = device_int(0, 1) ? device_bits() : (uint64_t)device_int(-5, 5);
         uint8_t *at = (uint8_t *)s->host + (size_t)i * gpudl_dtype_size(dtype);
-        const uint16_t half = gpudl_f32_to_f16(value);
 
-        if (dtype == GPUDL_DTYPE_F32)
-            memcpy(at, &value, sizeof value);
-        else if (dtype == GPUDL_DTYPE_F16)
-            memcpy(at, &half, sizeof half);
+        if (strided_is_float(dtype))
+            device_set(dtype, at, 0, (double)value);
         else if (dtype == GPUDL_DTYPE_BOOL)
             *at = device_int(0, 1) != 0;
         else
@@ -190,26 +181,12 @@ GpudlTensorView strided_dense(const Strided *s, GpudlDType dtype)
 
 /* ---- comparing --------------------------------------------------------------------------------------------------- */
 
-static double value_of(GpudlDType dtype, const void *data)
-{
-    float value;
-    uint16_t half;
-
-    memcpy(&half, data, sizeof half);
-    if (dtype == GPUDL_DTYPE_F16)
-        return (double)gpudl_f16_to_f32(half);
-    memcpy(&value, data, sizeof value);
-    return (double)value;
-}
-
 static void compare_float(const Strided *y, int64_t i, const void *got, double expected, const StridedBound *bound)
 {
-    const int half = y->strided.dtype == GPUDL_DTYPE_F16;
-    const double value = value_of(y->strided.dtype, got),
-                 wanted = half ? (double)gpudl_f16_to_f32(gpudl_f64_to_f16(expected)) : (double)(float)expected;
-    /* a half rounds to 2^-11, or 2^-25 where it is subnormal: twice that, the expected value being rounded too */
-    double allowed = bound->absolute + bound->relative * fabs(expected) +
-                     (half ? 0x1p-24 + 0x1p-10 * fabs(expected) : 0x1p-149 + 0x1p-24 * fabs(expected));
+    const GpudlDType dtype = y->strided.dtype;
+    const double value = device_get(dtype, got, 0), wanted = device_rounded(dtype, expected);
+    double allowed = bound->absolute + bound->relative * fabs(expected) + device_rounding(dtype, expected) + 0x1p-149 +
+                     0x1p-24 * fabs(expected);
 
     if (bound->magnitude != NULL)
         allowed += bound->magnitude[i];
@@ -229,7 +206,7 @@ static void compare_bits(const Strided *y, int64_t i, const uint8_t *got, const 
     uint64_t found = 0, wanted = 0;
 
     if (memcmp(got, expected, size) == 0 ||
-        (strided_is_float(dtype) && isnan(value_of(dtype, got)) && isnan(value_of(dtype, expected))))
+        (strided_is_float(dtype) && isnan(device_get(dtype, got, 0)) && isnan(device_get(dtype, expected, 0))))
         return;
     memcpy(&found, got, size);
     memcpy(&wanted, expected, size);

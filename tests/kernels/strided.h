@@ -14,10 +14,8 @@ typedef struct {
     void *host;            /* an input's memory */
 } Strided;
 
-/** float16 or float32. */
+/** float16, bfloat16 or float32. */
 int strided_is_float(GpudlDType dtype);
-/** One of them, by chance. */
-GpudlDType strided_float_type(void);
 
 /** A shape of low to high dimensions with at most this many elements, some of them 1. */
 GpudlShape strided_shape(int low, int high, int64_t elements);

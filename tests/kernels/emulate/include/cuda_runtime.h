@@ -105,6 +105,11 @@ static inline int __ffs(int v)
     return __builtin_ffs(v);
 }
 
+static inline int __clzll(long long v)
+{
+    return v == 0 ? 64 : __builtin_clzll((unsigned long long)v);
+}
+
 static inline float __ll2float_rn(long long v)
 {
     return (float)v;

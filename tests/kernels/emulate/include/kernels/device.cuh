@@ -42,6 +42,11 @@ static inline int gpudl_dot_high(unsigned w, unsigned b, int sum)
     return gpudl_dot_low(w, b >> 16, sum);
 }
 
+static constexpr bool gpudl_has_bf16_products()
+{
+    return true;
+}
+
 /* ---- products of a warp --------------------------------------------------------------------------------------------
  * Lane 4 * g + t holds, of a: rows g and g + 8, words t; of b: columns g, words t; of the sum: columns 2 * t and the
  * next. A word is two neighbours along the sum. Registers beyond the first two rows' are 4 words further. */
@@ -125,6 +130,30 @@ struct GpudlEmulateTf32 {
         return __uint_as_float(word & 0xffffe000u);
     }
 };
+
+static inline unsigned gpudl_pack_bf16(float first, float second)
+{
+    return gpudl_f32_to_bf16(first) | (unsigned)gpudl_f32_to_bf16(second) << 16;
+}
+
+static inline unsigned gpudl_max_bf16(unsigned a, unsigned b)
+{
+    unsigned word = 0;
+
+    for (int i = 0; i < 2; i++) {
+        const float x = GpudlEmulateBf16s::get(a, i), y = GpudlEmulateBf16s::get(b, i);
+
+        word |= (y > x || y != y ? b : a) & 0xffffu << 16 * i;
+    }
+    return word;
+}
+
+static inline void gpudl_mma_bf16_k8(float (&sum)[4], unsigned a0, unsigned a1, unsigned b0)
+{
+    GpudlEmulateMma<GpudlEmulateBf16s, 4> mine = {sum, {a0, a1}, {b0}};
+
+    gpudl_emulate_warp(0xffffffff, mine.multiply, &mine);
+}
 
 static inline void gpudl_mma_bf16_k16(float (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
                                       unsigned b1)
