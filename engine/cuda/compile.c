@@ -152,9 +152,10 @@ static void name_network(CudaCompiler *c)
     if (c->plan->content[0] != '\0')
         snprintf(c->program->network, sizeof c->program->network, "network %.64s batch %lld %s", c->plan->content,
                  (long long)c->plan->batch,
-                 c->dtype == GPUDL_DTYPE_F16 ? "fp16"
-                 : c->tf32                   ? "tf32"
-                                             : "fp32");
+                 c->dtype == GPUDL_DTYPE_F16    ? "fp16"
+                 : c->dtype == GPUDL_DTYPE_BF16 ? "bf16"
+                 : c->tf32                      ? "tf32"
+                                                : "fp32");
 }
 
 CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault)

@@ -85,7 +85,9 @@ static cudnnBackendDescriptor_t tensor(Graph *g, int64_t uid, cudnnDataType_t ty
 
 static cudnnDataType_t picture_type(const CudaConvKey *key)
 {
-    return key->half ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
+    return key->dtype == GPUDL_DTYPE_F16    ? CUDNN_DATA_HALF
+           : key->dtype == GPUDL_DTYPE_BF16 ? CUDNN_DATA_BFLOAT16
+                                            : CUDNN_DATA_FLOAT;
 }
 
 /* What the next operation writes: a virtual tensor, or y if it is the last. */
@@ -245,7 +247,7 @@ static int is_exact(const CudaCudnn *cudnn, cudnnBackendDescriptor_t config, con
     for (int64_t i = 0; i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++)
         if (notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION ||
             notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13 ||
-            (!key->half && !key->tf32 &&
+            (!cuda_conv_is_narrow(key) && !key->tf32 &&
              (notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE || notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)))
             exact = 0;
     return exact;
@@ -384,10 +386,13 @@ void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
         text, room,
         "conv %s%s x %dx%dx%dx%d:%lld w %dx%dx%d groups %d y %dx%d:%lld z %lld stride %d %d dilation %d %d pads %d "
         "%d %d %d bias %d act %d clip %.9g",
-        key->half ? "fp16" : "fp32", key->tf32 ? " tf32" : "", key->n, key->h, key->w, key->c, (long long)key->x_pitch,
-        key->k, key->r, key->s, key->groups, key->p, key->q, (long long)key->y_pitch, (long long)key->z_pitch,
-        key->stride[0], key->stride[1], key->dilation[0], key->dilation[1], key->pad_begin[0], key->pad_begin[1],
-        key->pad_end[0], key->pad_end[1], key->bias, key->act, (double)key->clip);
+        key->dtype == GPUDL_DTYPE_F16    ? "fp16"
+        : key->dtype == GPUDL_DTYPE_BF16 ? "bf16"
+                                         : "fp32",
+        key->tf32 ? " tf32" : "", key->n, key->h, key->w, key->c, (long long)key->x_pitch, key->k, key->r, key->s,
+        key->groups, key->p, key->q, (long long)key->y_pitch, (long long)key->z_pitch, key->stride[0], key->stride[1],
+        key->dilation[0], key->dilation[1], key->pad_begin[0], key->pad_begin[1], key->pad_end[0], key->pad_end[1],
+        key->bias, key->act, (double)key->clip);
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
@@ -403,7 +408,7 @@ cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, cons
 
     if (form != CUDA_CONV_BARE && key->bias) {
         ids[n] = UID_BIAS;
-        addresses[n++] = form == CUDA_CONV_RESIDUAL_FIRST && key->half ? data->half_bias : data->bias;
+        addresses[n++] = form == CUDA_CONV_RESIDUAL_FIRST && cuda_conv_is_narrow(key) ? data->half_bias : data->bias;
     }
     if (form != CUDA_CONV_BARE && key->z_pitch > 0) {
         ids[n] = UID_Z;
@@ -421,7 +426,7 @@ cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, cons
 
 int cuda_conv_finish(const CudaConvKey *key, const CudaConvData *data, cudaStream_t stream)
 {
-    const GpudlDType dtype = key->half ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
+    const GpudlDType dtype = (GpudlDType)key->dtype;
     const int64_t pixels = (int64_t)key->n * key->p * key->q;
     const GpudlShape shape = {2, {pixels, key->k}};
     const GpudlAct act = {(GpudlActKind)key->act, 0, key->clip};

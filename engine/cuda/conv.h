@@ -12,8 +12,8 @@
 
 /** A problem; compared byte by byte, so zeroed before it is filled. x, w, y and z are NHWC or KRSC of one type. */
 typedef struct {
-    int32_t half; /* float16, else float32 */
-    int32_t tf32; /* float32 may be rounded to TF32 */
+    int32_t dtype; /* GpudlDType: float16, bfloat16 or float32 */
+    int32_t tf32;  /* float32 may be rounded to TF32 */
     int32_t n, c, h, w, k, r, s, p, q, groups;
     int32_t stride[2], dilation[2], pad_begin[2], pad_end[2];
     int64_t x_pitch, y_pitch, z_pitch; /* elements from pixel to pixel; z_pitch 0: there is no residual */
@@ -70,6 +70,12 @@ struct CudaConv {
     int64_t most_workspace; /* of all that it may become, while that is being found out; else 0 */
 };
 
+/** Whether the pictures' type has 16 bits. */
+static inline int cuda_conv_is_narrow(const CudaConvKey *key)
+{
+    return key->dtype != GPUDL_DTYPE_F32;
+}
+
 /** TRUE if cuDNN can do the activation behind the sum. */
 int cuda_conv_fuses(const GpudlAct *act);
 
@@ -87,7 +93,8 @@ int cuda_conv_plan_load(const CudaDevice *device, cudnnHandle_t handle, const ch
 /** The problem as one line, the same for no other. */
 void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room);
 
-/** What a run reads and writes, on the device. */
+/** What a run reads and writes, on the device. bias is float32; half_bias is of the pictures' type where that has 16
+ * bits. */
 typedef struct {
     const void *x, *w, *z, *bias, *half_bias;
     void *y, *workspace;

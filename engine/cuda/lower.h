@@ -26,7 +26,7 @@ typedef struct {
     CudaWeights *weights;
     const GpudlPlan *plan;
     CudaProgram *program;
-    GpudlDType dtype; /* of pictures: float16 or float32 */
+    GpudlDType dtype; /* of pictures: float16, bfloat16 or float32 */
     int32_t tf32, activation;
     int tries_branches;
     uint64_t work_limit;    /* bytes of work memory that the plans beside the fastest, and room for branches to run

@@ -53,20 +53,20 @@ static int32_t round_up(int32_t n)
     return (n + CUDA_CHANNELS - 1) / CUDA_CHANNELS * CUDA_CHANNELS;
 }
 
-/* Channels that a product computes with: whole vectors in float16, so that tensor cores take it. */
+/* Channels that a product computes with: whole vectors of 16 bits each, so that tensor cores take it. */
 static int32_t padded(const CudaCompiler *c, int32_t channels)
 {
-    return c->dtype == GPUDL_DTYPE_F16 ? round_up(channels) : channels;
+    return c->dtype != GPUDL_DTYPE_F32 ? round_up(channels) : channels;
 }
 
-/* Float bias, and for float16 the half one, with zeros behind; values NULL: packed already. */
+/* Float bias, and where pictures have 16 bits one of their type, with zeros behind; values NULL: packed already. */
 static void add_bias(CudaCompiler *c, CudaStep *s, const Product *p, float *values)
 {
     for (int part = CUDA_PART_BIAS; part <= CUDA_PART_HALF_BIAS && c->status == GPUDL_STATUS_OK; part++) {
-        const GpudlDType dtype = part == CUDA_PART_BIAS ? GPUDL_DTYPE_F32 : GPUDL_DTYPE_F16;
+        const GpudlDType dtype = part == CUDA_PART_BIAS ? GPUDL_DTYPE_F32 : c->dtype;
         int32_t packed;
 
-        if (dtype == GPUDL_DTYPE_F16 && c->dtype != GPUDL_DTYPE_F16)
+        if (part == CUDA_PART_HALF_BIAS && c->dtype == GPUDL_DTYPE_F32)
             break;
         packed = cuda_find_constant(c, part, dtype, p->key.k);
         if (packed < 0 && c->status == GPUDL_STATUS_OK) {
@@ -88,7 +88,7 @@ static CudaStep *begin_product(CudaCompiler *c, Product *p)
 
     if (s == NULL)
         return NULL;
-    p->key.half = c->dtype == GPUDL_DTYPE_F16;
+    p->key.dtype = (int32_t)c->dtype;
     p->key.tf32 = c->tf32;
     p->key.act = fused ? (int32_t)p->act.kind : (int32_t)GPUDL_ACT_NONE;
     p->key.clip = fused && p->act.kind == GPUDL_ACT_CLIP ? p->act.beta : 0;
@@ -238,7 +238,7 @@ int cuda_lower_conv(CudaCompiler *c, const GpudlPlanNode *node)
     if (attrs->n_spatial != 2 || !is_f32_constant(c, node->inputs[1]) ||
         (node->n_inputs > 2 && node->inputs[2] >= 0 && !is_f32_constant(c, node->inputs[2])))
         return cuda_lower_any_conv(c, node);
-    if (attrs->group > 1 && attrs->group == xs->dims[1] && attrs->group == ws->dims[0] && c->dtype == GPUDL_DTYPE_F16)
+    if (attrs->group > 1 && attrs->group == xs->dims[1] && attrs->group == ws->dims[0] && c->dtype != GPUDL_DTYPE_F32)
         return cuda_lower_depthwise(c, node);
     return lower_dense(c, node);
 }

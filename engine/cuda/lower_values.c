@@ -88,20 +88,30 @@ int32_t cuda_find_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int6
     return constant != NULL ? constant_value(c, constant, dtype, &(GpudlShape){1, {n}}) : -1;
 }
 
+/* Values in 16 bits; refuses those that become infinite. */
+static void narrow(CudaCompiler *c, GpudlDType dtype, int64_t n, const float *values, uint16_t *to)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const int is_half = dtype == GPUDL_DTYPE_F16;
+
+        to[i] = is_half ? gpudl_f32_to_f16(values[i]) : gpudl_f32_to_bf16(values[i]);
+        if (isfinite(values[i]) && !isfinite(is_half ? gpudl_f16_to_f32(to[i]) : gpudl_bf16_to_f32(to[i])))
+            cuda_refuse(c, "a weight is %g, more than %s holds", (double)values[i], gpudl_dtype_name(dtype));
+    }
+}
+
 int32_t cuda_add_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64_t n, float *values)
 {
     CudaConstant *constant = NULL;
-    uint16_t *halves = dtype == GPUDL_DTYPE_F16 && values != NULL ? malloc((size_t)n * sizeof *halves + 1) : NULL;
+    const int is_narrow = dtype == GPUDL_DTYPE_F16 || dtype == GPUDL_DTYPE_BF16;
+    uint16_t *halves = is_narrow && values != NULL ? malloc((size_t)n * sizeof *halves + 1) : NULL;
 
-    if (values == NULL || (dtype == GPUDL_DTYPE_F16 && halves == NULL)) {
+    if (values == NULL || (is_narrow && halves == NULL)) {
         cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack the weights of node '%s'",
                            c->plan->nodes[c->node].name);
     } else {
-        for (int64_t i = 0; i < n && halves != NULL; i++) {
-            halves[i] = gpudl_f32_to_f16(values[i]);
-            if (fabsf(values[i]) > 65519 && isfinite(values[i]))
-                cuda_refuse(c, "a weight is %g, more than float16 holds", (double)values[i]);
-        }
+        if (is_narrow)
+            narrow(c, dtype, n, values, halves);
         constant = upload(c, (int32_t)c->plan->n_tensors + c->node, part,
                           halves != NULL ? (const void *)halves : values, (uint64_t)n * gpudl_dtype_size(dtype));
     }

@@ -14,7 +14,7 @@ GpudlWindow cuda_window(const GpudlWindowAttrs *attrs);
 /** A pool by the kernel that takes any; the second output is where the maxima lie. */
 int cuda_lower_any_pool(CudaCompiler *c, const GpudlPlanNode *node, GpudlPoolKind kind);
 
-/** A convolution of float16 with as many groups as channels, in and out. */
+/** A convolution of 16-bit pictures with as many groups as channels, in and out. */
 int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node);
 
 #endif

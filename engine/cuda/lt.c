@@ -182,8 +182,11 @@ static void lay_out(Product *p, cublasLtMatrixLayout_t *layout, cudaDataType typ
  * y[k, pixels] = w[c, k]^T x[c, pixels] + z[k, pixels], then the bias of each row, then the activation. */
 static void describe(Product *p, const Functions *f, const CudaConvKey *key, const void *bias)
 {
-    const cudaDataType type = key->half ? CUDA_R_16F : CUDA_R_32F;
-    const cublasComputeType_t compute = key->tf32 && !key->half ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const cudaDataType type = key->dtype == GPUDL_DTYPE_F16    ? CUDA_R_16F
+                              : key->dtype == GPUDL_DTYPE_BF16 ? CUDA_R_16BF
+                                                               : CUDA_R_32F;
+    const cublasComputeType_t compute =
+        key->tf32 && !cuda_conv_is_narrow(key) ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const cublasOperation_t transposed = CUBLAS_OP_T;
     const int64_t pixels = (int64_t)key->n * key->p * key->q;
     const uint32_t relu = key->act == GPUDL_ACT_RELU ? CUBLASLT_EPILOGUE_RELU : 0;
@@ -364,7 +367,7 @@ int cuda_lt_run(const CudaDevice *device, const CudaConvKey *key, const CudaLtAl
     Product p;
 
     memcpy(&copy, algo, sizeof copy);
-    describe(&p, &lt->f, key, key->half ? data->half_bias : data->bias);
+    describe(&p, &lt->f, key, cuda_conv_is_narrow(key) ? data->half_bias : data->bias);
     if (p.status == CUBLAS_STATUS_SUCCESS)
         p.status =
             lt->f.matmul(lt->handle, p.desc, &alpha, data->w, p.w, data->x, p.x, &beta, residual ? data->z : data->y,

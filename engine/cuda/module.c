@@ -4,7 +4,8 @@
 #include "engine.h"
 #include "engine/interface.h"
 
-#define CUDA_PRECISIONS (1u << GPUDL_PRECISION_FP16 | 1u << GPUDL_PRECISION_FP32 | 1u << GPUDL_PRECISION_TF32)
+#define CUDA_PRECISIONS                                                                                                \
+    (1u << GPUDL_PRECISION_FP16 | 1u << GPUDL_PRECISION_BF16 | 1u << GPUDL_PRECISION_FP32 | 1u << GPUDL_PRECISION_TF32)
 /* Frames of an execution: at most, and where the host leaves it open. */
 #define MOST_FRAMES 256
 #define USUAL_FRAMES 32

@@ -182,14 +182,15 @@ CudaEngine *cuda_engine_new(CudaDevice *dev, const GpudlHost *host, const GpudlO
     pthread_mutex_init(&engine->built_lock, NULL);
     engine->params = *params;
     engine->params.cache_dir = NULL;
-    engine->shared =
-        (CudaShared){.device = dev,
-                     .host = host,
-                     .activation = params->activation,
-                     .dtype = params->precision == GPUDL_PRECISION_FP16 ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32,
-                     .tf32 = params->precision == GPUDL_PRECISION_TF32,
-                     .memory_limit = params->memory_limit,
-                     .tries_branches = params->autotune == GPUDL_AUTOTUNE_FULL};
+    engine->shared = (CudaShared){.device = dev,
+                                  .host = host,
+                                  .activation = params->activation,
+                                  .dtype = params->precision == GPUDL_PRECISION_FP16   ? GPUDL_DTYPE_F16
+                                           : params->precision == GPUDL_PRECISION_BF16 ? GPUDL_DTYPE_BF16
+                                                                                       : GPUDL_DTYPE_F32,
+                                  .tf32 = params->precision == GPUDL_PRECISION_TF32,
+                                  .memory_limit = params->memory_limit,
+                                  .tries_branches = params->autotune == GPUDL_AUTOTUNE_FULL};
     engine->shared.convs =
         (CudaConvs){.device = dev, .host = host, .measured = params->autotune == GPUDL_AUTOTUNE_FULL};
     engine->shared.weights.device = dev;

@@ -36,9 +36,9 @@ static Extents extents_of(const CudaConvKey *key, int32_t n)
 
 int cuda_conv_own(const CudaConvKey *key, const CudaConvData *data, int32_t first, int32_t n, cudaStream_t stream)
 {
-    const GpudlDType dtype = key->half ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_F32;
+    const GpudlDType dtype = (GpudlDType)key->dtype;
     const Extents e = extents_of(key, n);
-    const int64_t size = key->half ? 2 : 4, pixels = (int64_t)first * key->p * key->q;
+    const int64_t size = (int64_t)gpudl_dtype_size(dtype), pixels = (int64_t)first * key->p * key->q;
     const uint8_t *x = (const uint8_t *)data->x + (int64_t)first * key->h * key->w * key->x_pitch * size;
     const uint8_t *z = key->z_pitch > 0 ? (const uint8_t *)data->z + pixels * key->z_pitch * size : NULL;
 
@@ -51,7 +51,10 @@ int cuda_conv_own(const CudaConvKey *key, const CudaConvData *data, int32_t firs
 
 static GpudlConvGemmType type_of(const CudaConvKey *key)
 {
-    return key->half ? GPUDL_CONV_GEMM_F16 : key->tf32 ? GPUDL_CONV_GEMM_TF32 : GPUDL_CONV_GEMM_F32;
+    return key->dtype == GPUDL_DTYPE_F16    ? GPUDL_CONV_GEMM_F16
+           : key->dtype == GPUDL_DTYPE_BF16 ? GPUDL_CONV_GEMM_BF16
+           : key->tf32                      ? GPUDL_CONV_GEMM_TF32
+                                            : GPUDL_CONV_GEMM_F32;
 }
 
 int cuda_gemm_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room)

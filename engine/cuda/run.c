@@ -53,8 +53,9 @@ static int queue_inputs(const CudaEngine *engine, CudaSlot *slot, const CudaRun 
 {
     const CudaProgram *p = run->program;
     const uint32_t batch = (uint32_t)p->plan->batch;
-    const GpudlPreprocLayout layout =
-        p->values[p->input].dtype == GPUDL_DTYPE_F16 ? GPUDL_PREPROC_NHWC4_F16 : GPUDL_PREPROC_NHWC4_F32;
+    const GpudlPreprocLayout layout = p->values[p->input].dtype == GPUDL_DTYPE_F16    ? GPUDL_PREPROC_NHWC4_F16
+                                      : p->values[p->input].dtype == GPUDL_DTYPE_BF16 ? GPUDL_PREPROC_NHWC4_BF16
+                                                                                      : GPUDL_PREPROC_NHWC4_F32;
     int status = 0;
 
     for (uint32_t i = 0; i < n && status == 0; i++) {

@@ -17,10 +17,22 @@
 #define PATTERN_BYTES ((size_t)1 << 20)
 
 /* Differences that roundings explain, in units of the largest result: of float16 and TF32 operands (2^-11 each) and
- * results; of float32 sums in another order. What is wrong is off by more, or not a number. */
+ * results; of bfloat16 results, and of sums that are stored before residual, bias and activation (2^-8 each); of
+ * float32 sums in another order. What is wrong is off by more, or not a number. */
 #define BOUND_HALF 1e-2f
+#define BOUND_BF16 4e-2f
 #define BOUND_TF32 1e-2f
 #define BOUND_FLOAT 2e-4f
+
+static size_t size_of(int32_t dtype)
+{
+    return gpudl_dtype_size((GpudlDType)dtype);
+}
+
+static uint16_t to_narrow(int32_t dtype, float value)
+{
+    return dtype == GPUDL_DTYPE_BF16 ? gpudl_f32_to_bf16(value) : gpudl_f32_to_f16(value);
+}
 
 static size_t aligned(size_t bytes)
 {
@@ -30,7 +42,7 @@ static size_t aligned(size_t bytes)
 /* Lays a problem's data out from base on; returns the bytes. */
 static size_t lay_out(const CudaConvKey *key, size_t workspace, uint8_t *base, CudaConvData *data, CudaConvData *truth)
 {
-    const size_t size = key->half ? 2 : 4, pixels = (size_t)key->n * (size_t)key->p * (size_t)key->q;
+    const size_t size = size_of(key->dtype), pixels = (size_t)key->n * (size_t)key->p * (size_t)key->q;
     size_t at = 0;
 
     data->x = base + at;
@@ -56,30 +68,30 @@ size_t cuda_trial_bytes(const CudaConvKey *key, int64_t workspace, size_t *pictu
 {
     CudaConvData data, truth;
 
-    *picture_bytes = (size_t)key->p * (size_t)key->q * (size_t)key->y_pitch * (key->half ? 2 : 4);
+    *picture_bytes = (size_t)key->p * (size_t)key->q * (size_t)key->y_pitch * (size_of(key->dtype));
     return lay_out(key, (size_t)workspace, NULL, &data, &truth);
 }
 
 /* Uniform in -1..1. */
-static void fill_pattern(uint8_t *pattern, int half)
+static void fill_pattern(uint8_t *pattern, int32_t dtype)
 {
     uint64_t state = 88172645463325252u;
 
-    for (size_t i = 0; i < PATTERN_BYTES / (half ? 2 : 4); i++) {
+    for (size_t i = 0; i < PATTERN_BYTES / (size_of(dtype)); i++) {
         float v;
 
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         v = (float)(int32_t)(state >> 32) * 0x1p-31f;
-        if (half)
-            ((uint16_t *)(void *)pattern)[i] = gpudl_f32_to_f16(v);
-        else
+        if (dtype == GPUDL_DTYPE_F32)
             ((float *)(void *)pattern)[i] = v;
+        else
+            ((uint16_t *)(void *)pattern)[i] = to_narrow(dtype, v);
     }
 }
 
-GpudlStatus cuda_trial_open(CudaTrial *trial, CudaDevice *device, int half, size_t bytes, size_t picture_bytes,
+GpudlStatus cuda_trial_open(CudaTrial *trial, CudaDevice *device, int32_t dtype, size_t bytes, size_t picture_bytes,
                             GpudlFault *fault)
 {
     cudaError_t error;
@@ -88,12 +100,12 @@ GpudlStatus cuda_trial_open(CudaTrial *trial, CudaDevice *device, int half, size
         .device = device, .bytes = bytes > PATTERN_BYTES ? bytes : PATTERN_BYTES, .picture_bytes = picture_bytes};
     trial->pattern = malloc(PATTERN_BYTES);
     trial->found = malloc(picture_bytes);
-    trial->most_values = picture_bytes / (half ? 2 : 4) + 1;
+    trial->most_values = picture_bytes / (size_of(dtype)) + 1;
     trial->expected = malloc(2 * trial->most_values * sizeof *trial->expected);
     trial->larges = malloc(2 * trial->most_values * sizeof *trial->larges);
     if (trial->pattern == NULL || trial->found == NULL || trial->expected == NULL || trial->larges == NULL)
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory to try convolutions");
-    fill_pattern(trial->pattern, half);
+    fill_pattern(trial->pattern, dtype);
     error = cudaMalloc((void **)&trial->memory, trial->bytes);
     if (error == cudaSuccess)
         error = cudaStreamCreateWithFlags(&trial->stream, cudaStreamNonBlocking);
@@ -149,7 +161,7 @@ static cudaError_t fill_bias(const CudaTrial *trial)
     for (size_t i = 0; i < k && error == cudaSuccess; i++) {
         /* some far off, where an activation's exponential overflows if it is careless */
         floats[i] = (float)((int)(i * 37 % 101) - 50) / (i % 8 == 5 ? 0.25f : 64);
-        halves[i] = gpudl_f32_to_f16(floats[i]);
+        halves[i] = to_narrow(trial->key->dtype, floats[i]);
     }
     if (error == cudaSuccess)
         error = cudaMemcpyAsync((void *)trial->data.bias, floats, k * sizeof *floats, cudaMemcpyHostToDevice,
@@ -166,8 +178,12 @@ static cudaError_t fill_bias(const CudaTrial *trial)
 
 static float value_at(const CudaTrial *trial, const uint8_t *picture, size_t i)
 {
-    return trial->key->half ? gpudl_f16_to_f32(((const uint16_t *)(const void *)picture)[i])
-                            : ((const float *)(const void *)picture)[i];
+    const int32_t dtype = trial->key->dtype;
+
+    if (dtype == GPUDL_DTYPE_F32)
+        return ((const float *)(const void *)picture)[i];
+    return dtype == GPUDL_DTYPE_BF16 ? gpudl_bf16_to_f32(((const uint16_t *)(const void *)picture)[i])
+                                     : gpudl_f16_to_f32(((const uint16_t *)(const void *)picture)[i]);
 }
 
 /* The right results of a picture, in the order of pixels and then channels. */
@@ -198,7 +214,7 @@ GpudlStatus cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFaul
     int status = 0;
 
     trial->key = key;
-    trial->picture_bytes = (size_t)key->p * (size_t)key->q * (size_t)key->y_pitch * (key->half ? 2 : 4);
+    trial->picture_bytes = (size_t)key->p * (size_t)key->q * (size_t)key->y_pitch * (size_of(key->dtype));
     lay_out(key, 0, trial->memory, &trial->data, &trial->truth);
     error = fill(trial, (size_t)((uint8_t *)trial->data.y - trial->memory));
     if (error == cudaSuccess)
@@ -246,7 +262,10 @@ static int same_picture(const CudaTrial *trial, int which, int32_t n)
     const size_t pixels = (size_t)key->p * (size_t)key->q, pitch = (size_t)key->y_pitch, channels = (size_t)key->k;
     const float *expected = trial->expected + (size_t)which * trial->most_values;
     const float *larges = trial->larges + (size_t)which * trial->most_values;
-    const float bound = key->half ? BOUND_HALF : key->tf32 ? BOUND_TF32 : BOUND_FLOAT;
+    const float bound = key->dtype == GPUDL_DTYPE_F16    ? BOUND_HALF
+                        : key->dtype == GPUDL_DTYPE_BF16 ? BOUND_BF16
+                        : key->tf32                      ? BOUND_TF32
+                                                         : BOUND_FLOAT;
 
     if (cudaMemcpy(trial->found, (uint8_t *)trial->data.y + (size_t)n * trial->picture_bytes, trial->picture_bytes,
                    cudaMemcpyDeviceToHost) != cudaSuccess)
@@ -289,7 +308,7 @@ int cuda_trial_keeps_nan(CudaTrial *trial, const CudaConvPlan *plan)
 {
     static const uint8_t nan[4] = {0xff, 0xff, 0xff, 0xff};
     const CudaConvKey *key = trial->key;
-    const size_t size = key->half ? 2 : 4, pitch = (size_t)key->y_pitch;
+    const size_t size = size_of(key->dtype), pitch = (size_t)key->y_pitch;
     const int32_t p = key->p / 2, q = key->q / 2;
     uint8_t *x = (uint8_t *)(uintptr_t)trial->data.x, number[4];
     int32_t h, w;

@@ -24,9 +24,9 @@ typedef struct {
 
 /** Bytes of device memory for a problem, and of one picture of its result. */
 size_t cuda_trial_bytes(const CudaConvKey *key, int64_t workspace, size_t *picture_bytes);
-/** Room for as much. Under the device's lock, in its context; the first handle, if there is cuDNN, runs on the
- * trial's stream from here on. */
-GpudlStatus cuda_trial_open(CudaTrial *trial, CudaDevice *device, int half, size_t bytes, size_t picture_bytes,
+/** Room for as much, and for problems of the type. Under the device's lock, in its context; the first handle, if there
+ * is cuDNN, runs on the trial's stream from here on. */
+GpudlStatus cuda_trial_open(CudaTrial *trial, CudaDevice *device, int32_t dtype, size_t bytes, size_t picture_bytes,
                             GpudlFault *fault);
 void cuda_trial_close(CudaTrial *trial);
 

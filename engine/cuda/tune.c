@@ -352,7 +352,7 @@ static GpudlStatus open_trial(CudaTuning *tuning, GpudlFault *fault)
             picture_bytes = picture > picture_bytes ? picture : picture_bytes;
         }
     tuning->is_open = 1;
-    return cuda_trial_open(&tuning->trial, tuning->convs->device, tuning->candidates[0].conv->key.half, bytes,
+    return cuda_trial_open(&tuning->trial, tuning->convs->device, tuning->candidates[0].conv->key.dtype, bytes,
                            picture_bytes, fault);
 }
 

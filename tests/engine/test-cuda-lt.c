@@ -23,7 +23,7 @@ static const CudaCudnn cudnn; /* it is there */
 static const GpudlHost host = {.log = log_message};
 
 /* 32 pictures of 14x14, 64 channels to 256 in a wider picture. */
-static const CudaConvKey usual = {.half = 1,
+static const CudaConvKey usual = {.dtype = GPUDL_DTYPE_F16,
                                   .n = 32,
                                   .c = 64,
                                   .h = 14,
@@ -232,7 +232,7 @@ static void test_types_and_epilogues(void)
     CudaConvKey key = usual;
     CudaConvPlan plans[4];
 
-    key.half = 0;
+    key.dtype = GPUDL_DTYPE_F32;
     key.act = GPUDL_ACT_NONE;
     cuda_lt_plans(device, &key, plans, 4);
     g_assert_cmpint(fake->a.type, ==, CUDA_R_32F);
@@ -288,7 +288,7 @@ static void test_a_run_has_the_residual_and_the_right_bias(void)
     g_assert_cmpuint(fake->given_workspace, ==, 4096);
     g_assert_cmpuint(fake->algo, ==, 7);
     key.z_pitch = 320;
-    key.half = 0;
+    key.dtype = GPUDL_DTYPE_F32;
     g_assert_cmpint(cuda_lt_run(device, &key, &algo, 0, &data, NULL), ==, 0);
     g_assert_true(fake->desc.bias == bias);
     g_assert_true(fake->beta == 1 && fake->c_data == z);

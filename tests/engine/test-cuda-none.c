@@ -113,6 +113,9 @@ static void test_parameters_are_settled(void)
     g_assert_cmpuint(params.batch_size, ==, 32);
     g_assert_cmpuint(params.threads, ==, 0);
     g_assert_cmpuint(params.memory_limit, ==, 0);
+    params.precision = GPUDL_PRECISION_BF16;
+    g_assert_cmpint(resolve(backend, &params, &fault), ==, GPUDL_STATUS_OK);
+    g_assert_cmpint(params.precision, ==, GPUDL_PRECISION_BF16);
     params.precision = GPUDL_PRECISION_INT8;
     g_assert_cmpint(resolve(backend, &params, &fault), ==, GPUDL_STATUS_UNSUPPORTED);
     g_assert_nonnull(strstr(fault.message, "int8"));

@@ -207,7 +207,7 @@ typedef struct {
     CudaConv *dense, *deep, *narrow;
 } Fixture;
 
-static const CudaConvKey dense_key = {.half = 1,
+static const CudaConvKey dense_key = {.dtype = GPUDL_DTYPE_F16,
                                       .n = 2,
                                       .c = 8,
                                       .h = 5,
@@ -344,6 +344,34 @@ static void check_product(const CudaConv *conv, gint tile)
     g_assert_cmpstr(conv->name, ==, name);
     g_assert_null(conv->plan);
     g_assert_cmpint(conv->workspace, ==, conv->gemm.workspace_bytes);
+}
+
+/* What is known of float16 is not taken for bfloat16, whose wrong products are found out as well. */
+static void test_bf16(Fixture *f, gconstpointer data)
+{
+    CudaConvPlan plans[GPUDL_CONV_GEMM_PLANS];
+    CudaConvKey key = dense_key;
+    CudaConv *conv;
+
+    (void)data;
+    tune(f);
+    begin_again(f);
+    f->convs.measured = 0;
+    tune(f);
+    g_assert_cmpuint(runs, ==, 0);
+    begin_again(f);
+    f->convs.measured = 0;
+    key.dtype = GPUDL_DTYPE_BF16;
+    conv = cuda_convs_add(&f->convs, &key);
+    g_assert_true(conv != f->dense);
+    g_assert_cmpint(cuda_gemm_plans(&f->device, &key, plans, GPUDL_CONV_GEMM_PLANS), >=, 4);
+    wrong_tiles = 1u << plans[0].gemm.tile;
+    tune(f);
+    g_assert_cmpuint(runs, >, 1);
+    g_assert_cmpint(conv->form, ==, CUDA_CONV_GEMM);
+    g_assert_cmpint(conv->gemm.tile, !=, plans[0].gemm.tile);
+    g_assert_nonnull(strstr(told->str, " is wrong for 2x8x5x5, 3x3 taps to 80 channels in 1 groups\n"));
+    check_product(f->dense, fastest_tile);
 }
 
 /* Not measured: what is thought to be the fastest, if it is right. */
@@ -640,6 +668,7 @@ int main(int argc, char **argv)
                  {"texts", test_texts, 0},
                  {"cache", test_cache, 0},
                  {"handles", test_handles, 0},
+                 {"bf16", test_bf16, 0},
                  {"beside", test_beside, 0},
                  {"beside-a-faster-one", test_beside_a_faster_one, 0},
                  {"beside-a-wrong-one", test_beside_a_wrong_one, 0},
