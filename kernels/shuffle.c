@@ -28,8 +28,12 @@
         }                                                                                                              \
     }
 
-SHUFFLE(halves, uint16_t)
-SHUFFLE(words, uint32_t)
+/* at any address */
+typedef uint16_t Half __attribute__((aligned(1), may_alias));
+typedef uint32_t Word __attribute__((aligned(1), may_alias));
+
+SHUFFLE(halves, Half)
+SHUFFLE(words, Word)
 
 void gpudl_shuffle(const void *x, int64_t pixels, int64_t groups, int64_t size, size_t element, void *y)
 {
