@@ -3,7 +3,7 @@
 """usage:
 carried.py list BUILD: writes BUILD/gpu-tests.json, what the tests of a build are: commands, environment, limits, with
        places instead of paths, so that they run wherever the build is carried.
-carried.py pack BUILD FOLDER [--gstreamer PLUGINS] [--only NAMES] [--gst RELEASE --gst-root ROOT]: what these tests need, stripped, in FOLDER (made anew) and FOLDER.tar.zst: the programs, the
+carried.py pack BUILD FOLDER [--gstreamer PLUGINS] [--only NAMES] [--gst RELEASE --gst-root ROOT]: what these tests need, stripped, in FOLDER (made anew) and FOLDER.tar.xz: the programs, the
        libraries they are linked with (not the C library, not NVIDIA's), their data, and the scripts that run them.
        --gst RELEASE --gst-root ROOT: also the GStreamer, C library and loader of another system's root, for run --gst.
 carried.py run BUILD PART [--gst RELEASE] [--logs FOLDER] [--limit SECONDS] [--only NAMES]: runs a part of them:
@@ -13,7 +13,7 @@ carried.py run BUILD PART [--gst RELEASE] [--logs FOLDER] [--limit SECONDS] [--o
        pipelines  pipelines on the GPU's decoders
        Exit status 0: all passed, 1: something failed, or nothing ran. The last line counts.
 
-Needs Python's standard library alone; pack needs ldd, strip and tar with zstd.
+Needs Python's standard library alone; pack needs ldd, strip and tar with xz, which unpacks where it is carried to: Python can, too.
 """
 import argparse
 import concurrent.futures
@@ -217,9 +217,9 @@ def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
                if f.is_file() and str(source).encode() in f.read_bytes()]
     for name in told_of:
         print(f"carried: note: {name} names {source}", file=sys.stderr)
-    archive = folder.with_name(folder.name + ".tar.zst")
-    subprocess.run(["tar", "--zstd", "-cf", archive, "-C", folder.parent, folder.name], check=True,
-                   env={**os.environ, "ZSTD_CLEVEL": "15", "ZSTD_NBTHREADS": "0"})
+    archive = folder.with_name(folder.name + ".tar.xz")
+    subprocess.run(["tar", "--xz", "-cf", archive, "-C", folder.parent, folder.name], check=True,
+                   env={**os.environ, "XZ_DEFAULTS": "--threads=0 -3"})
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     print(f"{len(told['tests'])} tests, {size / 1e6:.1f} MB in {folder}, {archive.stat().st_size / 1e6:.1f} MB as {archive}")
 

@@ -219,7 +219,7 @@ def a_packed_folder_runs_elsewhere(made):
         carried.pack(made.build, folder, None)
     check("2 tests, " in out.getvalue(), out.getvalue())
     check(sorted(os.listdir(folder / "build/x")) == ["libx.so.9", "module.so"])
-    check((made.source.parent / "carry.tar.zst").stat().st_size > 100)
+    check((made.source.parent / "carry.tar.xz").stat().st_size > 100)
     moved = made.source.parent / "moved"
     folder.rename(moved)
     shutil.rmtree(made.source)
@@ -247,7 +247,7 @@ def a_folder_of_something_else_is_not_made_anew(made):
         else:
             check(False, "packed")
         check((folder / "letters").read_text() == "dear")
-    check(not folder.with_name("mine.tar.zst").exists())
+    check(not folder.with_name("mine.tar.xz").exists())
 
 
 def add_program(made, name, program, *args):
