@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shuffle.h"
 
+/* elements at any address */
+typedef uint16_t Half __attribute__((aligned(1), may_alias));
+typedef uint32_t Word __attribute__((aligned(1), may_alias));
+
 /* Compilers make instructions that interleave vectors of loops over two groups. */
 #define SHUFFLE(name, type)                                                                                            \
     static void two_##name(const type *restrict a, const type *restrict b, int64_t size, type *restrict y)             \
@@ -27,10 +31,6 @@
                 any_##name(x, groups, size, y);                                                                        \
         }                                                                                                              \
     }
-
-/* at any address */
-typedef uint16_t Half __attribute__((aligned(1), may_alias));
-typedef uint32_t Word __attribute__((aligned(1), may_alias));
 
 SHUFFLE(halves, Half)
 SHUFFLE(words, Word)

@@ -12,7 +12,7 @@ extern "C" {
 
 /**
  * y[pixel][i][j] = x[pixel][j][i]; x: [pixels][groups][size], y: [pixels][size][groups], dense, of elements of so many
- * bytes (2 or 4) to which they are aligned. y has nothing in common with x. All extents are at least 1.
+ * bytes (2 or 4), at any address. y has nothing in common with x. All extents are at least 1.
  * Single-threaded; keeps no state.
  */
 void gpudl_shuffle(const void *x, int64_t pixels, int64_t groups, int64_t size, size_t element, void *y);
