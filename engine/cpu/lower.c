@@ -412,7 +412,7 @@ int cpu_may_overwrite(const CpuCompiler *c, int32_t value)
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
-static CpuStep *add_step(CpuCompiler *c)
+CpuStep *cpu_add_step(CpuCompiler *c)
 {
     CpuProgram *p = c->program;
 
@@ -422,7 +422,7 @@ static CpuStep *add_step(CpuCompiler *c)
     return &p->steps[p->n_steps++];
 }
 
-static void touch(CpuCompiler *c, int32_t value)
+void cpu_touch(CpuCompiler *c, int32_t value)
 {
     CpuBlock *block = &c->program->blocks[c->program->values[value].block];
     int32_t step = (int32_t)c->program->n_steps - 1;
@@ -461,7 +461,7 @@ void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg
             cpu_fail(c, GPUDL_STATUS_FAILED, "node '%s': an operand is missing", c->plan->nodes[c->node].name);
     if (scratch_bytes > 0)
         scratch_value = cpu_temporary(c, dnn_md_copy(scratch));
-    step = add_step(c);
+    step = cpu_add_step(c);
     if (step != NULL) {
         step->args = calloc(n + 1, sizeof *step->args);
         if (step->args == NULL || (!c->shared->dry && dnnl_primitive_create(&step->primitive, pd) != dnnl_success)) {
@@ -475,7 +475,7 @@ void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg
             if (scratch_value >= 0)
                 step->args[step->n_args++] = (CpuArg){DNNL_ARG_SCRATCHPAD, scratch_value};
             for (uint32_t i = 0; i < step->n_args; i++)
-                touch(c, step->args[i].value);
+                cpu_touch(c, step->args[i].value);
             if (step->primitive != NULL && dnnl_primitive_get_primitive_desc(step->primitive, &kept) == dnnl_success)
                 step->what = dnn_pd_name((dnnl_primitive_desc_t)kept);
             if (dnn_primitive_kind(step->primitive) == dnnl_reorder)
@@ -570,7 +570,7 @@ void cpu_call(CpuCompiler *c)
     for (uint32_t i = 0; i < node->n_outputs && c->status == GPUDL_STATUS_OK; i++)
         fill_view(c, call, node->n_inputs + i, node->outputs[i],
                   cpu_define(c, node->outputs[i], cpu_plain_md(c, node->outputs[i])));
-    step = add_step(c);
+    step = cpu_add_step(c);
     if (step == NULL) {
         if (call != NULL) {
             free(call->views);
@@ -586,106 +586,7 @@ void cpu_call(CpuCompiler *c)
     step->what = "reference kernel";
     for (uint32_t i = 0; i < n; i++)
         if (call->values[i] >= 0)
-            touch(c, call->values[i]);
-}
-
-void cpu_norm(CpuCompiler *c, const CpuNorm *norm)
-{
-    const int32_t values[] = {norm->x, norm->y, norm->scale, norm->bias};
-    CpuStep *step = norm->x >= 0 && norm->y >= 0 ? add_step(c) : NULL;
-
-    if (step == NULL)
-        return;
-    step->norm = malloc(sizeof *step->norm);
-    if (step->norm == NULL) {
-        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
-        return;
-    }
-    *step->norm = *norm;
-    step->what = norm->kernels->name;
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        if (values[i] >= 0)
-            touch(c, values[i]);
-}
-
-void cpu_join(CpuCompiler *c, CpuJoin *join)
-{
-    CpuStep *step;
-    int whole = join->y >= 0;
-
-    for (uint32_t i = 0; i < join->n; i++)
-        whole = whole && join->pieces[i].value >= 0;
-    step = whole ? add_step(c) : NULL;
-    if (step == NULL) {
-        free(join);
-        return;
-    }
-    step->join = join;
-    step->what = join->kernels->name;
-    for (uint32_t i = 0; i < join->n; i++)
-        touch(c, join->pieces[i].value);
-    touch(c, join->y);
-    if (join->scale >= 0) {
-        touch(c, join->scale);
-        touch(c, join->shift);
-    }
-}
-
-void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own)
-{
-    CpuStep *step = own->x >= 0 && own->packed >= 0 && own->y >= 0 ? add_step(c) : NULL;
-
-    if (step == NULL)
-        return;
-    step->depthwise = malloc(sizeof *step->depthwise);
-    if (step->depthwise == NULL) {
-        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
-        return;
-    }
-    *step->depthwise = *own;
-    step->what = own->kernels->name;
-    touch(c, own->x);
-    touch(c, own->packed);
-    touch(c, own->y);
-}
-
-void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own)
-{
-    const int32_t values[] = {own->x, own->packed, own->scratch, own->y};
-    int whole = 1;
-    CpuStep *step;
-
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        whole = whole && values[i] >= 0;
-    step = whole ? add_step(c) : NULL;
-    if (step == NULL)
-        return;
-    step->squeeze = malloc(sizeof *step->squeeze);
-    if (step->squeeze == NULL) {
-        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
-        return;
-    }
-    *step->squeeze = *own;
-    step->what = own->kernels->name;
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        touch(c, values[i]);
-}
-
-void cpu_shuffle(CpuCompiler *c, const CpuShuffle *own)
-{
-    CpuStep *step = own->x >= 0 && own->y >= 0 ? add_step(c) : NULL;
-
-    if (step == NULL)
-        return;
-    step->shuffle = malloc(sizeof *step->shuffle);
-    if (step->shuffle == NULL) {
-        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
-        return;
-    }
-    *step->shuffle = *own;
-    step->what = "shuffle";
-    touch(c, own->x);
-    touch(c, own->y);
+            cpu_touch(c, call->values[i]);
 }
 
 int cpu_act_drops_nan(const GpudlAct *act)
@@ -704,11 +605,11 @@ void cpu_apply_exact(CpuCompiler *c, const GpudlAct *act, int32_t value)
 
     if (!c->exact || !cpu_act_drops_nan(act) || value < 0)
         return;
-    step = add_step(c);
+    step = cpu_add_step(c);
     if (step == NULL)
         return;
     step->act = act;
     step->act_value = value;
     step->what = "reference kernel";
-    touch(c, value);
+    cpu_touch(c, value);
 }

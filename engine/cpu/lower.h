@@ -89,6 +89,11 @@ void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg
 void cpu_change_reorder(CpuCompiler *c, CpuStep *step, DnnMd from);
 /** Copies a value into another layout of the same dimensions. */
 void cpu_copy(CpuCompiler *c, int32_t from, int32_t to);
+/** A step behind those that are there, of the node that is being lowered; NULL after a failure. What it runs by is
+ * still to be filled in, and its values to be told by cpu_touch(). */
+CpuStep *cpu_add_step(CpuCompiler *c);
+/** The last step uses the value. */
+void cpu_touch(CpuCompiler *c, int32_t value);
 /** Runs a norm (copied) whose values are filled in. */
 void cpu_norm(CpuCompiler *c, const CpuNorm *norm);
 /** Runs a join, taken over (free()), whose values are filled in. */
