@@ -12,9 +12,9 @@
 
 /* ---- launches ------------------------------------------------------------------------------------------------------
  * Kernels overlap the end of what was queued before them (programmatic dependent launch): their blocks come to the
- * processors while the last blocks before them still run, which takes a third of the time between two kernels. So each
- * begins with gpudl_begin(), or with gpudl_wait_for_previous() and gpudl_let_next_come() where it has something to do
- * before that needs nothing of what was queued before: neither reads what that writes nor writes what that reads. */
+ * processors while the last blocks before them still run, which hides a part of what a launch takes. So each begins
+ * with gpudl_begin(), or with gpudl_wait_for_previous() and gpudl_let_next_come() where it has something to do before
+ * that needs nothing of what was queued before: neither reads what that writes nor writes what that reads. */
 
 /** Until all that was queued before is done, and what it wrote can be seen. */
 __device__ __forceinline__ void gpudl_wait_for_previous()

@@ -8,19 +8,25 @@
 
 /* ---- slots ------------------------------------------------------------------------------------------------------- */
 
+static cudaError_t make_streams(const CudaEngine *engine, CudaSlot *slot)
+{
+    int least = 0, greatest = 0, priority;
+    cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+
+    priority = engine->params.priority > 0 ? greatest : least;
+    if (error == cudaSuccess)
+        error = cudaStreamCreateWithPriority(&slot->stream, cudaStreamNonBlocking, priority);
+    if (error == cudaSuccess)
+        error = cudaStreamCreateWithPriority(&slot->side, cudaStreamNonBlocking, priority);
+    return error;
+}
+
 static GpudlStatus make_slot(CudaEngine *engine, CudaSlot *slot, uint32_t most, GpudlFault *fault)
 {
     CudaDevice *device = engine->shared.device;
     const uint64_t outputs = cuda_output_bytes(engine->plan1) * most;
-    int least = 0, greatest = 0;
-    cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    cudaError_t error = make_streams(engine, slot);
 
-    if (error == cudaSuccess)
-        error = cudaStreamCreateWithPriority(&slot->stream, cudaStreamNonBlocking,
-                                             engine->params.priority > 0 ? greatest : least);
-    if (error == cudaSuccess)
-        error = cudaStreamCreateWithPriority(&slot->side, cudaStreamNonBlocking,
-                                             engine->params.priority > 0 ? greatest : least);
     if (error == cudaSuccess)
         error = cudaEventCreate(&slot->begin);
     if (error == cudaSuccess)

@@ -68,7 +68,7 @@ size_t cuda_trial_bytes(const CudaConvKey *key, int64_t workspace, size_t *pictu
 {
     CudaConvData data, truth;
 
-    *picture_bytes = (size_t)key->p * (size_t)key->q * (size_t)key->y_pitch * (size_of(key->dtype));
+    *picture_bytes = (size_t)key->p * (size_t)key->q * (size_t)key->y_pitch * size_of(key->dtype);
     return lay_out(key, (size_t)workspace, NULL, &data, &truth);
 }
 
@@ -77,7 +77,7 @@ static void fill_pattern(uint8_t *pattern, int32_t dtype)
 {
     uint64_t state = 88172645463325252u;
 
-    for (size_t i = 0; i < PATTERN_BYTES / (size_of(dtype)); i++) {
+    for (size_t i = 0; i < PATTERN_BYTES / size_of(dtype); i++) {
         float v;
 
         state ^= state << 13;
@@ -100,7 +100,7 @@ GpudlStatus cuda_trial_open(CudaTrial *trial, CudaDevice *device, int32_t dtype,
         .device = device, .bytes = bytes > PATTERN_BYTES ? bytes : PATTERN_BYTES, .picture_bytes = picture_bytes};
     trial->pattern = malloc(PATTERN_BYTES);
     trial->found = malloc(picture_bytes);
-    trial->most_values = picture_bytes / (size_of(dtype)) + 1;
+    trial->most_values = picture_bytes / size_of(dtype) + 1;
     trial->expected = malloc(2 * trial->most_values * sizeof *trial->expected);
     trial->larges = malloc(2 * trial->most_values * sizeof *trial->larges);
     if (trial->pattern == NULL || trial->found == NULL || trial->expected == NULL || trial->larges == NULL)
@@ -214,7 +214,7 @@ GpudlStatus cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFaul
     int status = 0;
 
     trial->key = key;
-    trial->picture_bytes = (size_t)key->p * (size_t)key->q * (size_t)key->y_pitch * (size_of(key->dtype));
+    trial->picture_bytes = (size_t)key->p * (size_t)key->q * (size_t)key->y_pitch * size_of(key->dtype);
     lay_out(key, 0, trial->memory, &trial->data, &trial->truth);
     error = fill(trial, (size_t)((uint8_t *)trial->data.y - trial->memory));
     if (error == cudaSuccess)
