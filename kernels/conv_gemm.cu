@@ -25,13 +25,13 @@ constexpr int STEP = 128; /* bytes; parts of a depth are whole ones */
 
 /* On a processor: sums of the largest tile take 64 registers of a thread, and what else it needs finds room in as many;
  * otherwise there would be one block, whose threads all wait at once. */
-constexpr int blocks_at_once(int results)
+constexpr int blocks_at_once(int m, int n)
 {
-    return results == 128 * 128 ? 2 : 1;
+    return m * n == 128 * 128 ? 2 : 1;
 }
 
 template <class MATH, int V, int BM, int BN, int WM, int WN, int LINE, int STAGES>
-__global__ void __launch_bounds__(Sums<MATH, BM, BN, WM, WN, LINE>::THREADS, blocks_at_once(BM *BN))
+__global__ void __launch_bounds__(Sums<MATH, BM, BN, WM, WN, LINE>::THREADS, blocks_at_once(BM, BN))
     multiply(const __grid_constant__ Problem<typename MATH::Element> p)
 {
     typedef typename MATH::Element T;
@@ -134,7 +134,7 @@ template <class T> __global__ void __launch_bounds__(256) add_splits(const __gri
 
 /* What a block makes, and what that takes: blocks that are on a processor at once; microseconds of a step of 128 bytes
  * where it waits for what it fetches, and where the processor is busy with other blocks; and of beginning and ending a
- * block. The times are fitted to those of 53 layers of resnet50 and mobilenet_v2 in float16 at batches of 1, 8 and 32
+ * block. The times are fitted to those of 28 layers of resnet50 and mobilenet_v2 in float16 at batches of 1, 8 and 32
  * on an NVIDIA H200, which they tell with an error of 12 %: good enough to say which plans are worth trying. */
 struct Tile {
     int m, n, line, stages, at_once;
@@ -183,57 +183,64 @@ int launch(Problem<typename MATH::Element> &p, cudaStream_t stream)
     return (int)cudaGetLastError();
 }
 
-/* How many elements can be moved at a time. */
-template <class T> int abreast(const Problem<T> &p)
+/* How many of a vector's e elements can be moved at a time; bits: all that has to be a multiple of that, or'ed. */
+int abreast(int e, uint64_t bits)
 {
-    const int most = 16 / (int)sizeof(T);
-
-    for (int v = most; v > most / 4; v /= 2)
-        if ((uintptr_t)p.x % (v * sizeof(T)) == 0 && (uintptr_t)p.w % (v * sizeof(T)) == 0 && p.c % v == 0 &&
-            p.x_pitch % v == 0)
+    for (int v = e; v > e / 4; v /= 2)
+        if (bits % (unsigned)v == 0)
             return v;
     return 1;
 }
 
-template <class MATH, int TILE, int WM, int WN> int launch_tile(Problem<typename MATH::Element> &p, cudaStream_t stream)
+/* The tile whose kernel runs where a plan names one: without tensor cores there are two; where a thread moves less than
+ * a vector of e elements at a time, one. */
+int tile_of(bool tensor, int e, int v, int tile)
+{
+    if (v < e)
+        return e == 8 && v == 4 ? 1 : 2;
+    return tensor ? tile : tile <= 1 ? 1 : 2;
+}
+
+template <class MATH, int V, int TILE, int WM, int WN>
+int launch_tile(Problem<typename MATH::Element> &p, cudaStream_t stream)
 {
     constexpr Tile T = TILES[TILE];
 
-    return launch<MATH, 16 / (int)sizeof(typename MATH::Element), T.m, T.n, WM, WN, T.line, T.stages>(p, stream);
+    return launch<MATH, V, T.m, T.n, WM, WN, T.line, T.stages>(p, stream);
 }
 
 template <class MATH> int launch_type(Problem<typename MATH::Element> &p, int tile, cudaStream_t stream)
 {
-    constexpr int E = 16 / (int)sizeof(typename MATH::Element);
-    const int v = abreast(p);
+    constexpr int SIZE = (int)sizeof(typename MATH::Element), E = 16 / SIZE;
+    const int v = abreast(E, (uint64_t)p.c | p.x_pitch | (uintptr_t)p.x / SIZE | (uintptr_t)p.w / SIZE);
 
-    if (v == 1)
-        return launch<MATH, 1, 64, 64, 32, 32, 64, 4>(p, stream);
-    if constexpr (E == 8)
-        if (v == 4)
-            return launch<MATH, 4, 128, 64, 64, 32, 64, 4>(p, stream);
-    if (v < E)
-        return launch<MATH, 1, 64, 64, 32, 32, 64, 4>(p, stream);
+    tile = tile_of(MATH::TENSOR, E, v, tile);
+    if (v < E) {
+        if constexpr (E == 8)
+            if (v == 4)
+                return launch_tile<MATH, 4, 1, 64, 32>(p, stream);
+        return launch_tile<MATH, 1, 2, 32, 32>(p, stream);
+    }
     if constexpr (!MATH::TENSOR) {
-        if (tile <= 1)
-            return launch<MATH, E, 128, 64, 64, 32, 64, 4>(p, stream);
-        return launch<MATH, E, 64, 64, 32, 32, 64, 4>(p, stream);
+        if (tile == 1)
+            return launch_tile<MATH, E, 1, 64, 32>(p, stream);
+        return launch_tile<MATH, E, 2, 32, 32>(p, stream);
     } else {
         switch (tile) {
         case 0:
-            return launch_tile<MATH, 0, 64, 32>(p, stream);
+            return launch_tile<MATH, E, 0, 64, 32>(p, stream);
         case 1:
-            return launch_tile<MATH, 1, 64, 32>(p, stream);
+            return launch_tile<MATH, E, 1, 64, 32>(p, stream);
         case 2:
-            return launch_tile<MATH, 2, 32, 32>(p, stream);
+            return launch_tile<MATH, E, 2, 32, 32>(p, stream);
         case 3:
-            return launch_tile<MATH, 3, 32, 32>(p, stream);
+            return launch_tile<MATH, E, 3, 32, 32>(p, stream);
         case 4:
-            return launch_tile<MATH, 4, 32, 32>(p, stream);
+            return launch_tile<MATH, E, 4, 32, 32>(p, stream);
         case 5:
-            return launch_tile<MATH, 5, 32, 16>(p, stream);
+            return launch_tile<MATH, E, 5, 32, 16>(p, stream);
         default:
-            return launch_tile<MATH, 6, 16, 16>(p, stream);
+            return launch_tile<MATH, E, 6, 16, 16>(p, stream);
         }
     }
 }
@@ -357,11 +364,13 @@ extern "C" int gpudl_conv_gemm_plans(GpudlConvGemmType type, const GpudlNhwc *xs
     const int channels = groups > 0 ? ys->c / groups : 0;
     float us[GPUDL_CONV_GEMM_PLANS];
     int64_t steps;
-    int n = 0;
+    int n = 0, e, v;
 
     if (!is_type(type) || check(xs, window, groups, ys) != GPUDL_KERNEL_OK)
         return 0;
     steps = steps_of(type, xs, window, groups);
+    e = 16 / element_bytes(type);
+    v = abreast(e, (uint64_t)(xs->c / groups) | (uint64_t)xs->pitch); /* addresses are expected to be no less whole */
     for (int tile = 0; tile < GPUDL_CONV_GEMM_TILES; tile++) {
         const int64_t blocks = blocks_of(TILES[tile], pixels, channels, groups);
         /* no more blocks than processors, and two steps a part: one does not cover the time that the first takes */
@@ -369,7 +378,7 @@ extern "C" int gpudl_conv_gemm_plans(GpudlConvGemmType type, const GpudlNhwc *xs
         /* none is left without a step */
         const int64_t parts[] = {1, most > 1 ? gpudl_divide_up(steps, gpudl_divide_up(steps, most)) : 1};
 
-        if (shared_bytes_of(TILES[tile]) > shared_bytes)
+        if (tile_of(type != GPUDL_CONV_GEMM_F32, e, v, tile) != tile || shared_bytes_of(TILES[tile]) > shared_bytes)
             continue;
         for (int i = 0; i < (parts[1] > 1 ? 2 : 1); i++) {
             const float time = estimate_us(TILES[tile], blocks, steps, parts[i], pixels * ys->c,

@@ -15,6 +15,26 @@ static GpudlDType dtype_of(GpudlConvGemmType type)
                                           : GPUDL_DTYPE_F32;
 }
 
+/* Plans of whole sums: one for each tile that has a kernel of its own. */
+static int tiles_of(GpudlConvGemmType type, const ConvProblem *p)
+{
+    const int is_float = type == GPUDL_CONV_GEMM_F32 || type == GPUDL_CONV_GEMM_TF32, e = is_float ? 4 : 8;
+    const int channels = p->xs.c / p->groups;
+
+    if (channels % e != 0 || p->xs.pitch % e != 0)
+        return 1;
+    return type == GPUDL_CONV_GEMM_F32 ? 2 : GPUDL_CONV_GEMM_TILES;
+}
+
+static int whole_sums(const GpudlConvGemmPlan *plans, int n)
+{
+    int whole = 0;
+
+    for (int i = 0; i < n; i++)
+        whole += plans[i].splits == 1;
+    return whole;
+}
+
 /* Values of float32 are float16's, which TF32 has too: there the bounds are those of sums as well. */
 static void test_random(void)
 {
@@ -30,8 +50,8 @@ static void test_random(void)
         conv_problem_random(&p, dtype_of(type), (int[]){8, 4, 8, 1}[device_int(0, 3)]);
         /* a large device, so that depths are split */
         n = gpudl_conv_gemm_plans(type, &p.xs, &p.window, p.groups, &p.ys, 1 << device_int(0, 8), MOST_SHARED, plans);
-        if (n < GPUDL_CONV_GEMM_TILES || n > GPUDL_CONV_GEMM_PLANS)
-            device_fail("%d plans", n);
+        if (whole_sums(plans, n) != tiles_of(type, &p) || n > 2 * tiles_of(type, &p))
+            device_fail("%d plans, %d of whole sums, expected %d", n, whole_sums(plans, n), tiles_of(type, &p));
         plan = &plans[device_int(0, n - 1)];
         device_note(", tile %d splits %d", plan->tile, plan->splits);
         workspace = device_output((size_t)plan->workspace_bytes, 0);
