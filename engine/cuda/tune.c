@@ -11,8 +11,8 @@
 #include "trial.h"
 
 #define PLANS_PER_FORM 4
-#define LOADS_PER_THREAD 8
-#define OWN_PLANS 3                                         /* of our own product, beside the libraries' */
+#define LOADERS 2   /* one is in cuBLASLt while the other is in cuDNN; a handle more takes memory of the device */
+#define OWN_PLANS 3 /* of our own product, beside the libraries' */
 #define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more; bare ones come alone */
 _Static_assert(CUDA_CONV_FORMS *PLANS_PER_FORM + OWN_PLANS <= MOST_PLANS, "own plans find room beside the libraries'");
 
@@ -149,11 +149,11 @@ static uint32_t count_builders(const CudaTuning *tuning, uint32_t problems)
 
 /* All that is known. What is tuned to the end begins anew where the choices inside the network have not been made,
  * since only the fastest plan of each problem is kept. Libraries take a tenth of a second each to find the code of
- * their first plans: so a few threads do this. Returns how many problems nothing is known of. */
+ * their first plans: so two threads do this. Returns how many problems nothing is known of. */
 static uint32_t load_all(CudaTuning *tuning)
 {
     const CudaConvs *convs = tuning->convs;
-    const uint32_t builders = count_builders(tuning, (tuning->n + LOADS_PER_THREAD - 1) / LOADS_PER_THREAD);
+    const uint32_t builders = count_builders(tuning, tuning->n < LOADERS ? tuning->n : LOADERS);
 
     tuning->streams = tuning->network[0] != '\0' ? cuda_convs_network_streams(convs, tuning->network) : 0;
     if (!convs->measured || tuning->network[0] == '\0' || tuning->streams > 0)
