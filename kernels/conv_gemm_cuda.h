@@ -33,9 +33,9 @@ typedef struct {
 /** Most plans that a problem has. */
 #define GPUDL_CONV_GEMM_PLANS 14
 
-/** The plans of a problem that differ, in the order of what they are thought to take; how many. Among the first three is
- * as a rule the fastest one, or one within 1 % of it. multiprocessors: of the device that is to be filled; shared_bytes:
- * of shared memory that a block can have there. Needs no device. */
+/** The plans of a problem that differ, in the order of what they are thought to take; how many. Among the first three
+ * is as a rule the fastest one, or one within 1 % of it. multiprocessors: of the device that is to be filled;
+ * shared_bytes: of shared memory that a block can have there. Needs no device. */
 int gpudl_conv_gemm_plans(GpudlConvGemmType type, const GpudlNhwc *xs, const GpudlWindow *window, int32_t groups,
                           const GpudlNhwc *ys, int32_t multiprocessors, int32_t shared_bytes, GpudlConvGemmPlan *plans);
 
