@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""usage: gpu.py BUILD [--nets A,B] [--batches 1,8] [--peers eager,inductor,ort] [--precision fp16] [--json FILE] [--limit S]
+"""usage: gpu.py BUILD [--nets A,B] [--batches 1,8] [--peers eager,inductor,ort|none] [--precision fp16] [--json FILE] [--limit S]
+       [--together N]
 
 Networks on an NVIDIA GPU: ours against others, each in a process of its own, in turns, the others idle meanwhile. A turn
 is at least 200 replays of a CUDA graph of the whole network without pre-processing; a figure is the median of three turns
-of medians. All processes of a row build side by side before anything is timed; what needs the device for building takes
-turns by a lock.
+of medians. All processes of some rows (--together) build side by side before anything of them is timed; what needs the
+device for building takes turns by a lock. Ours uses the cuDNN that PyTorch brings, where it brings one.
 
 Each row (network, batch, precision, card) is added to the JSON file when it is there, so a second call goes on where
-the first stopped: what has all peers asked for is not measured again. No row is begun for which the limit leaves no time.
+the first stopped: what has all peers asked for is not measured again. Rows for which the limit leaves no time are not begun.
 Then the table of all rows of this card and precision: ms, and ours/peer: below 1 ours is faster. "goal": the ratio to
 eager that is expected in fp16; a figure that misses it by more than 8 % has an exclamation mark.
 Networks are exported here, by this machine's PyTorch; one that is missing is named. Exit status 0: all rows asked for are
 there, 1: some are not, and why stands above the table.
 """
 import argparse
+import concurrent.futures
+import contextlib
 import datetime
+import importlib.util
 import json
 import os
 import pathlib
@@ -181,19 +185,29 @@ def smi(fields):
         return "unknown"
 
 
+def find_cudnn():
+    """The folder of the cuDNN that this Python's PyTorch brings, or None: it uses the system's."""
+    with contextlib.suppress(ImportError):
+        found = importlib.util.find_spec("nvidia.cudnn")
+        for folder in (found.submodule_search_locations or []) if found else []:
+            if next(pathlib.Path(folder, "lib").glob("libcudnn.so.*"), None):
+                return str(pathlib.Path(folder, "lib"))
+    return None
+
+
 class Bench:
     """How things are started here; tests have another."""
 
-    def __init__(self, build, folder):
+    def __init__(self, build, folder, cudnn=None):
         self.build, self.folder = build, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = folder / "lock"
         self.env = dict(os.environ, GPUDL_BACKEND_PATH=str(build / "engine" / "cuda"), GPUDL_BENCH_LOCK=str(self.lock))
         self.env.setdefault("GPUDL_CACHE_DIR", str(folder / "tuning"))
         self.ours_env = dict(self.env)
-        if (build / "gpu-lib").is_dir():
-            self.ours_env["LD_LIBRARY_PATH"] = ":".join(
-                p for p in (str(build / "gpu-lib"), os.environ.get("LD_LIBRARY_PATH")) if p)
+        carried = str(build / "gpu-lib") if (build / "gpu-lib").is_dir() else None
+        if carried or cudnn:
+            self.ours_env["LD_LIBRARY_PATH"] = ":".join(p for p in (carried, cudnn, os.environ.get("LD_LIBRARY_PATH")) if p)
 
     def card(self):
         return smi(CARD)
@@ -217,8 +231,12 @@ class Bench:
             return [self.build / "bench" / "bench-cuda", "net", model, str(batch), precision]
         return [sys.executable, HERE / "gpupeer.py", side, net, str(batch), precision, model]
 
-    def start(self, side, net, batch, precision, model):
-        return Side(side, self.command(side, net, batch, precision, model), self.ours_env if side == "ours" else self.env,
+    def start(self, side, net, batch, precision, model, beside):
+        """beside: processes that build at the same time."""
+        env = self.ours_env if side == "ours" else self.env
+        threads = str(max(2, (os.cpu_count() or 2) * 2 // max(beside, 1)))
+        env = {"OMP_NUM_THREADS": threads, "TORCHINDUCTOR_COMPILE_THREADS": threads, **env}
+        return Side(side, self.command(side, net, batch, precision, model), env,
                     self.folder / f"{net}-{batch}-{precision}-{side}.log")
 
     def starts(self, net, batch, precision, model):
@@ -231,30 +249,40 @@ class Bench:
         return told
 
 
-def build_all(bench, sides, net, batch, precision, model):
-    """Those that are ready, and what the others failed by; {side: object of readiness or {"failed": reason}}."""
-    started, told = [], {}
-    for name in sides:
-        try:
-            started.append(bench.start(name, net, batch, precision, model))
-        except SideFailed as failure:
-            told[name] = {"failed": str(failure)}
-    ready = []
-    for side in started:
-        try:
-            told[side.name] = side.answer()
-            ready.append(side)
-        except SideFailed as failure:
-            told[side.name] = {"failed": str(failure)}
-            side.close()
-    return ready, told
+class Row:
+    """A network and a batch: who builds, who is ready, what is told of whom."""
 
+    def __init__(self, net, batch, precision, sides):
+        self.net, self.batch, self.precision, self.sides = net, batch, precision, sides
+        self.model, self.ready, self.told = None, [], {}
 
-def measure(bench, sides, net, batch, precision, model):
-    """One row's sides."""
-    ready, told = build_all(bench, sides, net, batch, precision, model)
-    turns = {side.name: [] for side in ready}
-    try:
+    def name(self):
+        return f"{self.net} b{self.batch}"
+
+    def start(self, bench, beside):
+        for name in self.sides:
+            try:
+                self.ready.append(bench.start(name, self.net, self.batch, self.precision, self.model, beside))
+            except SideFailed as failure:
+                self.told[name] = {"failed": str(failure)}
+
+    def wait(self):
+        """Until all are ready or have failed."""
+        for side in list(self.ready):
+            try:
+                self.told[side.name] = side.answer()
+            except SideFailed as failure:
+                self.told[side.name] = {"failed": str(failure)}
+                self.ready.remove(side)
+                side.close()
+
+    def close(self):
+        while self.ready:
+            self.ready.pop().close()
+
+    def measure(self):
+        ready, told = self.ready, self.told
+        turns = {side.name: [] for side in ready}
         for side in list(ready):  # clocks are up, memory is warm
             run_one(side, ready, turns, told)
         for turn in range(TURNS):
@@ -262,12 +290,27 @@ def measure(bench, sides, net, batch, precision, model):
                 taken = run_one(side, ready, turns, told)
                 if taken is not None:
                     turns[side.name].append(taken)
-    finally:
-        for side in ready:
-            side.close()
-    for name, figures in compare({k: v for k, v in turns.items() if v}).items():
-        told[name] = {**told[name], **figures}
-    return told
+        for name, figures in compare({k: v for k, v in turns.items() if v}).items():
+            told[name] = {**told[name], **figures}
+
+
+def export_all(bench, rows):
+    """Some at a time; the rows whose network is there, and what the others lack."""
+    nets, failed = list(dict.fromkeys(row.net for row in rows)), {}
+
+    def export(net):
+        try:
+            return bench.export(net)
+        except SideFailed as failure:
+            failed[net] = str(failure)
+            return None
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        models = dict(zip(nets, pool.map(export, nets)))
+    for row in rows:
+        row.model = models[row.net]
+    return ([row for row in rows if row.model is not None],
+            [f"{row.name()}: can't be exported: {failed[row.net]}" for row in rows if row.model is None])
 
 
 def run_one(side, ready, turns, told):
@@ -287,34 +330,51 @@ def wanted_rows(nets, batches):
             yield net, batch
 
 
-def run(bench, nets, batches, peers, precision, path, limit, clock=time.monotonic):
+def measure_all(bench, todo, card, rows, path):
+    """Builds these rows side by side, then measures one after the other; what went wrong."""
+    todo, undone = export_all(bench, todo)
+    beside = sum(len(row.sides) for row in todo)
+    try:
+        for row in todo:
+            row.start(bench, beside)
+        for row in todo:
+            row.wait()
+        for row in todo:
+            begun = time.monotonic()
+            row.measure()
+            row.close()
+            new = {"net": row.net, "batch": row.batch, "precision": row.precision, "card": card, "state": bench.state(),
+                   "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"), "sides": row.told}
+            if "ns" not in row.told["ours"]:
+                undone.append(f"{row.name()}: ours: {row.told['ours']['failed']}")
+            elif row.batch == min(other.batch for other in todo if other.net == row.net):
+                new["starts"] = bench.starts(row.net, row.batch, row.precision, row.model)
+            add_row(rows, new)
+            write_rows(path, rows)
+            print_row(new, time.monotonic() - begun)
+    finally:
+        for row in todo:
+            row.close()
+    return undone
+
+
+def run(bench, nets, batches, peers, precision, path, limit, clock=time.monotonic, together=4):
     """Exit status."""
     card, begun, longest, undone = bench.card(), clock(), 0.0, []
     rows = read_rows(path)
+    todo = []
     for net, batch in wanted_rows(nets, batches):
         sides = lacks(rows, (net, batch, precision, card), peers)
-        if sides is None:
-            continue
+        if sides is not None:
+            todo.append(Row(net, batch, precision, sides))
+    while todo:
+        now, todo = todo[:together], todo[together:]
         if clock() - begun + longest > limit:
-            undone.append(f"{net} b{batch}: not begun, the limit of {limit:g} s is near; the same command goes on")
+            undone += [f"{row.name()}: not begun, the limit of {limit:g} s is near; the same command goes on" for row in now]
             continue
         start = clock()
-        try:
-            model = bench.export(net)
-        except SideFailed as failure:
-            undone.append(f"{net} b{batch}: can't be exported: {failure}")
-            continue
-        told = measure(bench, sides, net, batch, precision, model)
-        row = {"net": net, "batch": batch, "precision": precision, "card": card, "state": bench.state(),
-               "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"), "sides": told}
-        if "ns" in told["ours"]:
-            row["starts"] = bench.starts(net, batch, precision, model)
-        else:
-            undone.append(f"{net} b{batch}: ours: {told['ours']['failed']}")
-        add_row(rows, row)
-        write_rows(path, rows)
+        undone += measure_all(bench, now, card, rows, path)
         longest = max(longest, clock() - start)
-        print_row(row, clock() - start)
     for line in undone:
         print(line)
     show(rows, card, precision)
@@ -322,7 +382,7 @@ def run(bench, nets, batches, peers, precision, path, limit, clock=time.monotoni
 
 
 def print_row(row, seconds):
-    print(f"{row['net']} b{row['batch']} in {seconds:.0f} s; {row['state']}")
+    print(f"{row['net']} b{row['batch']}, measured in {seconds:.0f} s; {row['state']}")
     for side, told in row["sides"].items():
         what = told.get("ready", "")
         outcome = f"{told['ns'] / 1e6:.4f} ms" if "ns" in told else f"failed: {told.get('failed')}"
@@ -347,22 +407,25 @@ def main():
     parser.add_argument("--precision", default="fp16", choices=["fp16", "fp32"])
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--limit", type=float, default=450, help="seconds after which no row is begun")
+    parser.add_argument("--together", type=int, default=4, help="rows that build side by side")
     arguments = parser.parse_args()
     build = arguments.build.resolve()
-    peers = [p for p in arguments.peers.split(",") if p]
+    peers = [p for p in arguments.peers.split(",") if p] if arguments.peers != "none" else []
     for peer in peers:
         if peer not in PEERS:
-            parser.error(f"--peers: found '{peer}', expected {', '.join(PEERS)}")
+            parser.error(f"--peers: found '{peer}', expected {', '.join(PEERS)}, or none alone")
     try:
         batches = [int(b) for b in arguments.batches.split(",") if b]
     except ValueError:
         parser.error(f"--batches: found '{arguments.batches}', expected numbers")
     if not (build / "bench" / "bench-cuda").is_file():
         parser.error(f"{build}: no bench/bench-cuda in it, expected a build folder of this project, built")
+    if arguments.together < 1:
+        parser.error(f"--together: found {arguments.together}, expected at least 1")
     path = (arguments.json or build / "gpu" / "gpu-bench.json").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    return run(Bench(build, build / "gpu" / "bench"), [n for n in arguments.nets.split(",") if n], batches, peers,
-               arguments.precision, path, arguments.limit)
+    return run(Bench(build, build / "gpu" / "bench", find_cudnn()), [n for n in arguments.nets.split(",") if n], batches, peers,
+               arguments.precision, path, arguments.limit, together=arguments.together)
 
 
 if __name__ == "__main__":

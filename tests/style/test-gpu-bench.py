@@ -75,12 +75,13 @@ def check(condition, text=""):
         raise AssertionError(text)
 
 
-def run(bench, nets=("resnet50",), batches=(1,), peers=("eager",), limit=1000, clock=None, path=None, precision="fp16"):
+def run(bench, nets=("resnet50",), batches=(1,), peers=("eager",), limit=1000, clock=None, path=None, precision="fp16",
+        together=1):
     path = path or bench.folder / "rows.json"
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         status = gpu.run(bench, list(nets), list(batches), list(peers), precision, path, limit,
-                         **({"clock": clock} if clock else {}))
+                         together=together, **({"clock": clock} if clock else {}))
     return status, out.getvalue(), gpu.read_rows(path)
 
 
@@ -96,6 +97,31 @@ def all_build_first_and_then_take_turns(folder):
     sides = ["ours", "eager", "inductor"]
     # one to warm up, then three that count, every second one the other way round
     check(turns == [*sides, *sides, *sides[::-1], *sides], turns)
+
+
+@test
+def rows_build_together_before_any_is_timed(folder):
+    bench = Made(folder, {("ours", "resnet50", 8): "10", ("ours", "resnet18", 1): "no"}, broken=["vgg16"])
+    status, out, rows = run(bench, nets=["vgg16", "resnet18", "resnet50"], batches=[1, 8], together=6)
+    lines = bench.logged()
+    check(all(line.startswith("builds") for line in lines[:8]) and not any("builds" in line for line in lines[8:]), lines)
+    check(status == 1 and out.count("can't be exported") == 2 and "resnet18 b1: ours: exit" in out, out)
+    check([(r["net"], r["batch"], "starts" in r) for r in rows] ==
+          [("resnet18", 1, False), ("resnet18", 8, False), ("resnet50", 1, True), ("resnet50", 8, False)], rows)
+    check(rows[3]["sides"]["ours"]["ns"] == 10000 and rows[2]["sides"]["ours"]["ns"] == 100000, rows)
+    run(bench, nets=["resnet50"], batches=[16, 2, 4], together=2)
+    kinds = [line.split()[0] for line in bench.logged()]
+    check(kinds == ["builds"] * 4 + ["runs"] * 16 + ["builds"] * 2 + ["runs"] * 8, kinds)
+
+
+@test
+def ours_uses_what_is_carried_then_the_peers_library(folder):
+    env = gpu.Bench(folder, folder / "bench", "/its/cudnn").ours_env
+    check(env["LD_LIBRARY_PATH"].split(":")[0] == "/its/cudnn", env["LD_LIBRARY_PATH"])
+    (folder / "gpu-lib").mkdir()
+    env = gpu.Bench(folder, folder / "bench", "/its/cudnn").ours_env
+    check(env["LD_LIBRARY_PATH"].split(":")[:2] == [str(folder / "gpu-lib"), "/its/cudnn"], env["LD_LIBRARY_PATH"])
+    check(gpu.Bench(folder, folder / "bench").env.get("LD_LIBRARY_PATH") == gpu.os.environ.get("LD_LIBRARY_PATH"))
 
 
 @test
@@ -178,7 +204,7 @@ def who_fails_is_named_and_the_others_are_measured(folder):
 def the_table_marks_what_misses_its_goal(folder):
     bench = Made(folder, {"eager": "1000", ("ours", "resnet50", 1): "330", ("ours", "resnet50", 8): "415"})
     _, out, _ = run(bench, batches=[8, 1])
-    lines = [line.split() for line in out.splitlines() if line.startswith("resnet50 ") and "in" not in line.split()]
+    lines = [line.split() for line in out.splitlines() if line.startswith("resnet50 ") and "measured" not in line.split()]
     check(lines == [["resnet50", "1", "0.3300", "1.0000", "0.330", "0.31"],
                     ["resnet50", "8", "0.4150", "1.0000", "0.415!", "0.38"]], out)
 
@@ -187,7 +213,7 @@ def the_table_marks_what_misses_its_goal(folder):
 def a_table_is_of_one_precision(folder):
     run(Made(folder, {"eager": "1000", "ours": "415"}))
     _, out, rows = run(Made(folder, {"eager": "1000", "ours": "900"}), precision="fp32")
-    lines = [line.split() for line in out.splitlines() if line.startswith("resnet50 ") and "in" not in line.split()]
+    lines = [line.split() for line in out.splitlines() if line.startswith("resnet50 ") and "measured" not in line.split()]
     check(len(rows) == 2 and "ms of a batch on the device, fp32" in out, out)
     check(lines == [["resnet50", "1", "0.9000", "1.0000", "0.900"]], out)
 
