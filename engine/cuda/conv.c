@@ -188,10 +188,10 @@ static cudnnPointwiseMode_t act_mode(int32_t act)
 }
 
 /* The precompiled kernels take a bias of the pictures' type behind the residual, and relu or nothing. */
-static int has_form(const CudaConvKey *key, CudaConvForm form)
+int cuda_conv_has_form(const CudaConvKey *key, CudaConvForm form)
 {
     return form != CUDA_CONV_RESIDUAL_FIRST ||
-           (key->bias && (key->act == GPUDL_ACT_NONE || key->act == GPUDL_ACT_RELU));
+           (key->bias && cuda_conv_rounds_bias_well(key) && (key->act == GPUDL_ACT_NONE || key->act == GPUDL_ACT_RELU));
 }
 
 /* The operation graph, or NULL. */
@@ -311,7 +311,7 @@ int cuda_conv_plans(const CudaDevice *device, cudnnHandle_t handle, const CudaCo
     static const char *const letters[] = {"half", "float", "bare"};
     const CudaCudnn *cudnn = device->cudnn;
     Graph g = {.cudnn = cudnn};
-    cudnnBackendDescriptor_t graph = has_form(key, form) ? build(&g, handle, key, form) : NULL;
+    cudnnBackendDescriptor_t graph = cuda_conv_has_form(key, form) ? build(&g, handle, key, form) : NULL;
     int n = 0;
 
     for (int m = 0; m < (slow ? 2 : 1) && graph != NULL; m++) {

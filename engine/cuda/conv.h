@@ -76,6 +76,16 @@ static inline int cuda_conv_is_narrow(const CudaConvKey *key)
     return key->dtype != GPUDL_DTYPE_F32;
 }
 
+/** Whether a bias may be of the pictures' type. A bias that was rounded is off by the same in every pixel, which no
+ * mean over pixels takes away as it does where results are rounded: of bfloat16's 8 bits that shows in the classes. */
+static inline int cuda_conv_rounds_bias_well(const CudaConvKey *key)
+{
+    return key->dtype != GPUDL_DTYPE_BF16;
+}
+
+/** Whether a graph of cuDNN's computes the problem, and as exactly as its type lets it. */
+int cuda_conv_has_form(const CudaConvKey *key, CudaConvForm form);
+
 /** TRUE if cuDNN can do the activation behind the sum. */
 int cuda_conv_fuses(const GpudlAct *act);
 

@@ -61,7 +61,7 @@ void cuda_convs_clear(CudaConvs *convs)
 
 /* ---- what is kept ------------------------------------------------------------------------------------------------ */
 
-/* An entry's plan; FALSE if the libraries that are here can't make it. */
+/* An entry's plan; FALSE if the libraries that are here can't make it, or if it is not for this problem. */
 static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key,
                       const GpudlCacheEntry *entry, CudaConvPlan *plan)
 {
@@ -70,9 +70,10 @@ static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaCo
     if (entry->form == CUDA_CONV_GEMM)
         return cuda_gemm_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_LT)
-        return cuda_lt_open(convs->device, convs->host) &&
+        return cuda_lt_fits(key) && cuda_lt_open(convs->device, convs->host) &&
                cuda_lt_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    return handle != NULL && cuda_conv_plan_load(convs->device, handle, entry->plan, entry->plan_bytes, plan);
+    return handle != NULL && cuda_conv_has_form(key, (CudaConvForm)entry->form) &&
+           cuda_conv_plan_load(convs->device, handle, entry->plan, entry->plan_bytes, plan);
 }
 
 /* The line of a problem in a network; of the problem alone where network is "". */

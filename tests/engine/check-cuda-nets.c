@@ -330,13 +330,33 @@ static float *run_frames(GpudlSession *session, GpudlModel *model, const GpudlFr
     return scores;
 }
 
+/* What bfloat16 itself costs where all else is exact, in units of the range; 0 where that can't be found out. Small
+ * networks of random weights lie up to 3e-2 away on these pictures: a mean of channels that cancel keeps few of its
+ * bits. */
+static double cost_of_bf16(GpudlModel *model, const GpudlFrame *frames, const float *values, float *expected)
+{
+    g_autoptr(GError) error = NULL;
+    GpudlModel *rounded = nets_rounded(model, GPUDL_DTYPE_BF16);
+    GpudlSession *session =
+        acquire_for(rounded, "ref", GPUDL_PRECISION_FP32, 0, GPUDL_AUTOTUNE_OFF, GPUDL_ACTIVATION_NONE, &error);
+    g_autofree float *got = session != NULL ? run_frames(session, rounded, frames, values, 1, &error) : NULL;
+    const double cost = got != NULL ? compare(model, FRAMES, &got, &expected) : 0;
+
+    printf("# rounded to bfloat16 the reference is %.2e of the range away%s%s\n", cost, error != NULL ? ": " : "",
+           error != NULL ? error->message : "");
+    if (session != NULL)
+        gpudl_session_unref(session);
+    gpudl_model_unref(rounded);
+    return cost;
+}
+
 /* float32: probabilities, which differ by the rounding of pre-processing as well; others: values before the softmax. */
 static void check_frames_at(GpudlModel *model, const gchar *name, GpudlPrecision precision, const GpudlFrame *frames,
                             const float *values)
 {
     const GpudlActivation activation =
         precision == GPUDL_PRECISION_FP32 ? GPUDL_ACTIVATION_SOFTMAX : GPUDL_ACTIVATION_NONE;
-    const double bound = precision == GPUDL_PRECISION_FP32 ? 1e-3 : bound_of(precision);
+    double bound = precision == GPUDL_PRECISION_FP32 ? 1e-3 : bound_of(precision);
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlSession) reference =
         acquire_for(model, "ref", GPUDL_PRECISION_FP32, 0, GPUDL_AUTOTUNE_OFF, activation, &error);
@@ -351,7 +371,9 @@ static void check_frames_at(GpudlModel *model, const gchar *name, GpudlPrecision
         return;
     }
     difference = compare(model, FRAMES, &got, &expected);
-    say(difference <= bound, "%s frames %s: %.2e of the range, bound %.0e", name, gpudl_precision_name(precision),
+    if (difference > bound && precision == GPUDL_PRECISION_BF16)
+        bound = MAX(bound, 2 * cost_of_bf16(model, frames, values, expected));
+    say(difference <= bound, "%s frames %s: %.2e of the range, bound %.1e", name, gpudl_precision_name(precision),
         difference, bound);
 }
 

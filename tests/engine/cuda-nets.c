@@ -348,3 +348,43 @@ GpudlModel *nets_grow(NetsKind kind, guint32 seed, gchar **text)
     g_rand_free(net.b.rand);
     return model;
 }
+
+/* ---- what a type costs ------------------------------------------------------------------------------------------- */
+
+static GpudlTensor *add_cast(GpudlGraph *graph, GpudlTensor *x, GpudlDType to)
+{
+    GpudlNode *node = gpudl_graph_add_node(graph, GPUDL_OP_CAST, "rounded", &x, 1, NULL, 1);
+
+    node->attrs.cast = (GpudlCastAttrs){.to = (gint32)to, .saturate = 0};
+    return node->outputs[0];
+}
+
+/* Whoever reads the tensor reads it rounded. */
+static void round_tensor(GpudlGraph *graph, GpudlTensor *tensor, GpudlDType dtype)
+{
+    GpudlTensor *narrow = add_cast(graph, tensor, dtype);
+
+    gpudl_graph_replace_uses(graph, tensor, add_cast(graph, narrow, GPUDL_DTYPE_F32));
+    narrow->producer->inputs[0] = tensor; /* it read itself just now */
+}
+
+GpudlModel *nets_rounded(const GpudlModel *model, GpudlDType dtype)
+{
+    g_autoptr(GpudlGraph) graph = gpudl_graph_copy(model->graph);
+    g_autoptr(GError) error = NULL;
+    const guint n_tensors = graph->tensors->len;
+    GpudlModel *rounded;
+
+    for (guint i = 0; i < n_tensors; i++) {
+        GpudlTensor *tensor = g_ptr_array_index(graph->tensors, i);
+
+        if (tensor->dtype == GPUDL_DTYPE_F32 && (tensor->data == NULL || tensor->shape.rank > 1))
+            round_tensor(graph, tensor, dtype);
+    }
+    if (!gpudl_graph_sort(graph, &error) || !gpudl_graph_infer(graph, 1, &error))
+        g_error("rounded net: %s", error->message);
+    rounded = gpudl_model_new(g_steal_pointer(&graph), "rounded", &model->preproc, &error);
+    if (rounded == NULL)
+        g_error("rounded net: %s", error->message);
+    return rounded;
+}

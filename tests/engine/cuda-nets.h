@@ -22,5 +22,12 @@ GpudlModel *nets_grow(NetsKind kind, guint32 seed, gchar **text);
 /** The i-th of the networks of single operators, likewise; NULL, as *name, behind the last. */
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text);
 
+/**
+ * The model with its input, its weights (not biases, which have rank 1) and what each node gives rounded to dtype
+ * (float16, bfloat16), all else in float32: what that precision costs where nothing else is done. For the reference
+ * backend. The caller owns the result.
+ */
+GpudlModel *nets_rounded(const GpudlModel *model, GpudlDType dtype);
+
 G_END_DECLS
 #endif

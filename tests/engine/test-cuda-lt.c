@@ -180,6 +180,10 @@ static void test_only_products_fit(void)
         if (cuda_lt_fits(&key))
             g_error("other %u fits", i);
     }
+    key = usual;
+    key.dtype = GPUDL_DTYPE_BF16;
+    for (key.bias = 0; key.bias < 2; key.bias++) /* which the library would round to 8 bits */
+        g_assert_cmpint(cuda_lt_fits(&key), ==, !key.bias);
 }
 
 static void check_layout(const FakeLayout *layout, cudaDataType type, guint64 rows, guint64 cols, gint64 pitch)
