@@ -120,6 +120,14 @@ static inline float __ull2float_rn(unsigned long long v)
     return (float)v;
 }
 
+/* never part of a fused sum */
+static inline double __dmul_rn(double a, double b)
+{
+    volatile double product = a * b;
+
+    return product;
+}
+
 static inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector)
 {
     const uint64_t both = (uint64_t)b << 32 | a;
