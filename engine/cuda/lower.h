@@ -139,8 +139,8 @@ CudaLower cuda_lower_conv, cuda_lower_gemm, cuda_lower_matmul, cuda_lower_pool, 
     cuda_lower_reduce, cuda_lower_batch_norm, cuda_lower_layer_norm, cuda_lower_group_norm, cuda_lower_unary,
     cuda_lower_binary, cuda_lower_softmax, cuda_lower_identity, cuda_lower_reshape, cuda_lower_transpose,
     cuda_lower_concat, cuda_lower_split, cuda_lower_slice, cuda_lower_expand, cuda_lower_typed_unary,
-    cuda_lower_typed_binary, cuda_lower_where, cuda_lower_cast, cuda_lower_pad, cuda_lower_gather, cuda_lower_lrn,
-    cuda_lower_any_conv;
+    cuda_lower_typed_binary, cuda_lower_where, cuda_lower_cast, cuda_lower_pad, cuda_lower_gather, cuda_lower_resize,
+    cuda_lower_lrn, cuda_lower_any_conv;
 
 /** MATMUL (attrs of no transposition and no scale) and GEMM by our own kernel, whatever the operands. */
 int cuda_lower_any_product(CudaCompiler *c, const GpudlPlanNode *node, const GpudlGemmAttrs *attrs);

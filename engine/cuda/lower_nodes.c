@@ -21,7 +21,7 @@ static const struct {
     [GPUDL_OP_GLOBAL_MAX_POOL] = {"GlobalMaxPool", cuda_lower_global_pool, FLOATS},
     [GPUDL_OP_GLOBAL_AVERAGE_POOL] = {"GlobalAveragePool", cuda_lower_global_pool, FLOATS},
     [GPUDL_OP_LRN] = {"Lrn", cuda_lower_lrn, FLOATS},
-    [GPUDL_OP_RESIZE] = {"Resize", NULL, ANY},
+    [GPUDL_OP_RESIZE] = {"Resize", cuda_lower_resize, ANY},
     [GPUDL_OP_BATCH_NORM] = {"BatchNorm", cuda_lower_batch_norm, FLOATS},
     [GPUDL_OP_LAYER_NORM] = {"LayerNorm", cuda_lower_layer_norm, FLOATS},
     [GPUDL_OP_GROUP_NORM] = {"GroupNorm", cuda_lower_group_norm, FLOATS},

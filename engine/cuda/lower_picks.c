@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Movement of data that strides can't say: padding, gathering. */
+/* Movement of data that strides can't say: padding, gathering, resampling. */
 #include "kernels/movement_cuda.h"
+#include "kernels/resize_cuda.h"
 #include "lower.h"
 
 static const GpudlAttrs *attrs_of(const CudaStep *s, const CudaRun *run)
@@ -33,6 +34,21 @@ static int launch_gather(const CudaStep *s, const CudaRun *run)
                              run->stream);
 }
 
+static int launch_resize(const CudaStep *s, const CudaRun *run)
+{
+    const GpudlResizeAttrs *attrs = &attrs_of(s, run)->resize;
+    const GpudlResize params = {.mode = (GpudlSampleMode)attrs->mode,
+                                .coordinate = (GpudlSampleCoordinate)attrs->coordinate,
+                                .nearest = (GpudlSampleNearest)attrs->nearest,
+                                .exclude_outside = attrs->exclude_outside,
+                                .antialias = attrs->antialias,
+                                .cubic_a = attrs->cubic_a};
+    const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
+    const CudaValue *values = run->program->values;
+
+    return gpudl_resize_cuda(&values[s->x].shape, &x, attrs->scale, &params, &values[s->y].shape, &y, run->stream);
+}
+
 /* A tensor in the type that its like are stored in: constants are float32. */
 static int32_t use_stored(CudaCompiler *c, int32_t tensor)
 {
@@ -46,10 +62,10 @@ static int32_t use_stored(CudaCompiler *c, int32_t tensor)
     return copy;
 }
 
-int cuda_lower_pad(CudaCompiler *c, const GpudlPlanNode *node)
+static int lower_one(CudaCompiler *c, const GpudlPlanNode *node, CudaLaunch *launch, const char *what)
 {
     const int32_t x = use_stored(c, node->inputs[0]), y = cuda_define(c, node->outputs[0]);
-    CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch_pad, "padding kernel") : NULL;
+    CudaStep *s = x >= 0 && y >= 0 ? cuda_step(c, launch, what) : NULL;
 
     if (s == NULL)
         return 0;
@@ -57,6 +73,16 @@ int cuda_lower_pad(CudaCompiler *c, const GpudlPlanNode *node)
     s->y = y;
     cuda_touch(c, s);
     return 1;
+}
+
+int cuda_lower_pad(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    return lower_one(c, node, launch_pad, "padding kernel");
+}
+
+int cuda_lower_resize(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    return lower_one(c, node, launch_resize, "resampling kernel");
 }
 
 /* Indices outside are refused where they are known; else they give NaN, which integers have none of. */

@@ -3,6 +3,7 @@
 #include "builder.h"
 #include "cuda-nets.h"
 #include "engine/passes/passes.h"
+#include "kernels/resize.h"
 
 #define SIDE 8
 
@@ -179,6 +180,65 @@ static GpudlTensor *expand_flags(Case *k)
 
     y->producer->attrs.shape = (GpudlShapeAttrs){5, {1, 1, 4, 1, 1}};
     return as_float(k, y);
+}
+
+/* ---- resampling -------------------------------------------------------------------------------------------------- */
+
+/* sizes: of each dimension, 0: as it is. */
+static GpudlTensor *resize(Case *k, GpudlTensor *x, GpudlSampleMode mode, GpudlSampleCoordinate coordinate,
+                           const GpudlShape *sizes)
+{
+    GpudlTensor *y = node(k, GPUDL_OP_RESIZE, x, NULL);
+    GpudlResizeAttrs *attrs = &y->producer->attrs.resize;
+
+    *attrs = (GpudlResizeAttrs){
+        .rank = sizes->rank, .mode = (gint32)mode, .coordinate = (gint32)coordinate, .cubic_a = -0.75f};
+    for (gint i = 0; i < sizes->rank; i++)
+        attrs->sizes[i] = sizes->dims[i];
+    return y;
+}
+
+/* As networks that look at several sizes at once have it, beside what they already know of that size; and integers. */
+static GpudlTensor *resize_nearest(Case *k)
+{
+    static const GpudlShape twice = {4, {0, 0, 16, 16}}, odd = {4, {0, 0, 13, 5}};
+    GpudlTensor *a = resize(k, k->x, GPUDL_SAMPLE_NEAREST, GPUDL_SAMPLE_ASYMMETRIC, &twice), *b, *c;
+
+    a->producer->attrs.resize.nearest = GPUDL_SAMPLE_FLOOR;
+    a->producer->attrs.resize.scale[2] = a->producer->attrs.resize.scale[3] = 2;
+    b = builder_act(&k->b, builder_conv(&k->b, a, 16, 8, 3, TRUE), GPUDL_ACT_RELU, 0, 0);
+    c = resize(k, integers(k, GPUDL_DTYPE_I64), GPUDL_SAMPLE_NEAREST, GPUDL_SAMPLE_HALF_PIXEL, &odd);
+    return join(k, flat(k, join(k, a, b, 1)), as_float(k, c), 1);
+}
+
+static GpudlTensor *resize_linear(Case *k)
+{
+    static const GpudlShape twice = {4, {0, 0, 16, 16}}, odd = {4, {0, 0, 5, 11}}, line = {3, {0, 0, 100}},
+                            room = {5, {0, 0, 7, 5, 9}};
+    GpudlTensor *a = resize(k, k->x, GPUDL_SAMPLE_LINEAR, GPUDL_SAMPLE_HALF_PIXEL, &twice),
+                *b = resize(k, k->x, GPUDL_SAMPLE_LINEAR, GPUDL_SAMPLE_ALIGN_CORNERS, &odd),
+                *c = resize(k, builder_reshape(&k->b, k->x, "0x16x-1"), GPUDL_SAMPLE_LINEAR, GPUDL_SAMPLE_HALF_PIXEL,
+                            &line),
+                *d = resize(k, builder_reshape(&k->b, k->x, "0x4x4x8x8"), GPUDL_SAMPLE_LINEAR,
+                            GPUDL_SAMPLE_PYTORCH_HALF_PIXEL, &room);
+
+    /* into the concatenation, beside channels that are no whole vectors */
+    a = join(k, a, resize(k, k->input, GPUDL_SAMPLE_LINEAR, GPUDL_SAMPLE_HALF_PIXEL, &twice), 1);
+    return join(k, join(k, flat(k, a), flat(k, b), 1), join(k, flat(k, c), flat(k, d), 1), 1);
+}
+
+static GpudlTensor *resize_cubic(Case *k)
+{
+    static const GpudlShape larger = {4, {0, 0, 19, 13}}, smaller = {4, {0, 0, 3, 5}}, channels = {4, {0, 23, 0, 0}};
+    GpudlTensor *a = resize(k, k->x, GPUDL_SAMPLE_CUBIC, GPUDL_SAMPLE_HALF_PIXEL, &larger),
+                *b = resize(k, k->x, GPUDL_SAMPLE_CUBIC, GPUDL_SAMPLE_ASYMMETRIC, &smaller),
+                *c = resize(k, k->x, GPUDL_SAMPLE_CUBIC, GPUDL_SAMPLE_HALF_PIXEL_SYMMETRIC, &channels),
+                *d = resize(k, builder_transpose(&k->b, k->x, "0x2x3x1"), GPUDL_SAMPLE_LINEAR,
+                            GPUDL_SAMPLE_TF_HALF_PIXEL, &smaller);
+
+    b->producer->attrs.resize.antialias = d->producer->attrs.resize.antialias = 1;
+    a->producer->attrs.resize.exclude_outside = 1;
+    return join(k, join(k, flat(k, a), flat(k, b), 1), join(k, flat(k, c), flat(k, d), 1), 1);
 }
 
 /* ---- along dimensions -------------------------------------------------------------------------------------------- */
@@ -430,6 +490,9 @@ static const struct {
              {"pad-reflect", pad_reflect},
              {"pad-edge", pad_edge},
              {"pad-wrap", pad_wrap},
+             {"resize-nearest", resize_nearest},
+             {"resize-linear", resize_linear},
+             {"resize-cubic", resize_cubic},
              {"lrn", normalise},
              {"softmax", softmax},
              {"log-softmax", log_softmax},
