@@ -142,6 +142,9 @@ CudaLower cuda_lower_conv, cuda_lower_gemm, cuda_lower_matmul, cuda_lower_pool, 
     cuda_lower_typed_binary, cuda_lower_where, cuda_lower_cast, cuda_lower_pad, cuda_lower_gather, cuda_lower_resize,
     cuda_lower_lrn, cuda_lower_any_conv;
 
+/** BATCH_NORM by parameters that are not constant float32. */
+int cuda_lower_any_batch_norm(CudaCompiler *c, const GpudlPlanNode *node);
+
 /** MATMUL (attrs of no transposition and no scale) and GEMM by our own kernel, whatever the operands. */
 int cuda_lower_any_product(CudaCompiler *c, const GpudlPlanNode *node, const GpudlGemmAttrs *attrs);
 

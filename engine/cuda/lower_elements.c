@@ -88,19 +88,17 @@ int cuda_lower_binary(CudaCompiler *c, const GpudlPlanNode *node)
     return 1;
 }
 
-/* y = x * scale + shift, of constants */
-int cuda_lower_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
+/* y = x * scale + shift */
+static int lower_constant_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
 {
     const float epsilon = ((const GpudlAttrs *)node->attrs)->batch_norm.epsilon;
     const GpudlShape *shape = &cuda_tensor(c, node->outputs[0])->shape;
-    const int64_t channels = shape->rank > 1 ? shape->dims[1] : 1;
+    const int64_t channels = shape->dims[1];
     const int32_t x = cuda_use(c, node->inputs[0]);
     int32_t y, packed[2];
     GpudlShape one = {shape->rank, {1, 1, 1, 1, 1, 1}};
     CudaStep *s;
 
-    if (shape->rank < 2)
-        return cuda_refuse(c, "rank %d, expected 2 or more", shape->rank);
     one.dims[1] = channels;
     for (int part = 0; part < 2; part++) {
         packed[part] = cuda_find_constant(c, part, GPUDL_DTYPE_F32, channels);
@@ -138,4 +136,12 @@ int cuda_lower_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
     s->y = y;
     cuda_touch(c, s);
     return 1;
+}
+
+int cuda_lower_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    for (uint32_t i = 1; i < node->n_inputs; i++)
+        if (!cuda_is_constant(c, node->inputs[i]) || cuda_tensor(c, node->inputs[i])->dtype != GPUDL_DTYPE_F32)
+            return cuda_lower_any_batch_norm(c, node);
+    return lower_constant_batch_norm(c, node);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Layer and group norms, by the kernels there are: the mean, what is left of x without it, the mean of that squared, a
- * quotient, scale and bias. What lies between is float32, dense.
+ * quotient, scale and bias. What lies between is float32, dense. Likewise batch norms by what is computed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -164,9 +164,9 @@ static int32_t constant_epsilon(CudaCompiler *c, float epsilon, const GpudlShape
     return cuda_add_value(c, &v);
 }
 
-static int lower_norm(CudaCompiler *c, const GpudlPlanNode *node, Sets sets, int first, int n)
+/* to = the norm of from */
+static int add_norm(CudaCompiler *c, const GpudlPlanNode *node, int32_t from, int32_t to, Sets sets, int first, int n)
 {
-    const int32_t from = cuda_use(c, node->inputs[0]), to = cuda_define_like(c, node->outputs[0], from);
     const int32_t x = split_channels(c, from, sets.groups), y = split_channels(c, to, sets.groups);
     int32_t mean, variance, centred, squares, each, scale, bias;
     GpudlShape shape, one;
@@ -203,6 +203,40 @@ static int lower_norm(CudaCompiler *c, const GpudlPlanNode *node, Sets sets, int
     return 1;
 }
 
+static int lower_norm(CudaCompiler *c, const GpudlPlanNode *node, Sets sets, int first, int n)
+{
+    const int32_t from = cuda_use(c, node->inputs[0]), to = cuda_define_like(c, node->outputs[0], from);
+
+    return add_norm(c, node, from, to, sets, first, n);
+}
+
+/* The last two dimensions as one, of what lies dense. */
+static int32_t join_last(CudaCompiler *c, int32_t value)
+{
+    CudaValue v;
+
+    if (value < 0)
+        return -1;
+    v = *cuda_value(c, value);
+    v.shape.dims[v.shape.rank - 2] *= v.shape.dims[v.shape.rank - 1];
+    v.strides[v.shape.rank - 2] = v.strides[v.shape.rank - 1];
+    v.shape.rank--;
+    v.finite = 0;
+    return cuda_add_value(c, &v);
+}
+
+/* So many dimensions that channels can't be split: one less of them. */
+static int lower_joined(CudaCompiler *c, const GpudlPlanNode *node, int32_t groups)
+{
+    const GpudlShape *shape = &cuda_tensor(c, node->inputs[0])->shape;
+    const int32_t x = cuda_temporary(c, GPUDL_DTYPE_F32, shape, 0), y = cuda_temporary(c, GPUDL_DTYPE_F32, shape, 0);
+
+    cuda_copy(c, cuda_use(c, node->inputs[0]), x);
+    add_norm(c, node, join_last(c, x), join_last(c, y), (Sets){groups, 2, shape->rank - 2}, 1, 2);
+    cuda_copy(c, y, cuda_define(c, node->outputs[0]));
+    return c->status == GPUDL_STATUS_OK;
+}
+
 int cuda_lower_layer_norm(CudaCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlNormAttrs *attrs = &((const GpudlAttrs *)node->attrs)->norm;
@@ -220,7 +254,36 @@ int cuda_lower_group_norm(CudaCompiler *c, const GpudlPlanNode *node)
     if (groups == x->dims[1]) /* of rank 2: each value alone */
         return lower_norm(c, node, (Sets){0, 2, x->rank - 2}, 1, 1);
     if (x->rank == GPUDL_MAX_RANK)
-        return cuda_refuse(c, "%d groups of several channels at rank %d, expected a rank of at most %d", groups,
-                           x->rank, GPUDL_MAX_RANK - 1);
+        return lower_joined(c, node, groups);
     return lower_norm(c, node, (Sets){groups, 2, x->rank - 1}, 1, 2);
+}
+
+/* (x - mean) * scale / sqrt(variance + epsilon) + bias, of parameters that are not constant. */
+int cuda_lower_any_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const int32_t x = cuda_use(c, node->inputs[0]), y = cuda_define_like(c, node->outputs[0], x);
+    const GpudlShape shape = cuda_tensor(c, node->inputs[0])->shape;
+    GpudlShape one = {shape.rank, {1, 1, 1, 1, 1, 1}};
+    int32_t factor, centred, bias;
+    CudaStep *s;
+
+    one.dims[1] = shape.dims[1];
+    factor = cuda_temporary(c, GPUDL_DTYPE_F32, &one, 0);
+    centred = cuda_temporary(c, GPUDL_DTYPE_F32, &shape, 0);
+    add_step(c, launch_two, "element-wise kernel", GPUDL_BINARY_ADD, parameter(c, node, 4, &one, 1, 1),
+             constant_epsilon(c, ((const GpudlAttrs *)node->attrs)->batch_norm.epsilon, &one), factor);
+    add_step(c, launch_root, "element-wise kernel", 0, factor, -1, factor);
+    add_step(c, launch_two, "element-wise kernel", GPUDL_BINARY_DIV, parameter(c, node, 1, &one, 1, 1), factor, factor);
+    add_step(c, launch_two, "element-wise kernel", GPUDL_BINARY_SUB, x, parameter(c, node, 3, &shape, 1, 1), centred);
+    factor = spread(c, factor, &shape);
+    bias = parameter(c, node, 2, &shape, 1, 1);
+    s = c->status == GPUDL_STATUS_OK ? cuda_step(c, launch_line, "element-wise kernel") : NULL;
+    if (s == NULL)
+        return 0;
+    s->x = centred;
+    s->w = factor;
+    s->bias = bias;
+    s->y = y;
+    cuda_touch(c, s);
+    return 1;
 }

@@ -259,6 +259,44 @@ static GpudlTensor *normalise(Case *k)
     return join(k, flat(k, a), join(k, flat(k, b), flat(k, c), 1), 1);
 }
 
+static GpudlTensor *batch_norm(Case *k, GpudlTensor *x, GpudlTensor *const *parameters)
+{
+    GpudlTensor *inputs[] = {x, parameters[0], parameters[1], parameters[2], parameters[3]};
+    GpudlNode *node = gpudl_graph_add_node(k->b.graph, GPUDL_OP_BATCH_NORM, "norm", inputs, 5, NULL, 1);
+
+    node->attrs.batch_norm.epsilon = 1e-2f;
+    return node->outputs[0];
+}
+
+/* By the input's own mean and the like: of one frame. And in float64. */
+static GpudlTensor *norm_made(Case *k)
+{
+    GpudlTensor *mean = node(k, GPUDL_OP_GLOBAL_AVERAGE_POOL, k->x, NULL), *squares, *parameters[4], *y;
+
+    mean = builder_reshape(&k->b, mean, "16");
+    squares =
+        builder_reshape(&k->b, node(k, GPUDL_OP_GLOBAL_AVERAGE_POOL, node(k, GPUDL_OP_MUL, k->x, k->x), NULL), "16");
+    parameters[0] = squares;
+    parameters[1] = node(k, GPUDL_OP_MUL, mean, builder_random(&k->b, "16", -1, 1));
+    parameters[2] = mean;
+    parameters[3] = node(k, GPUDL_OP_ADD, squares, builder_random(&k->b, "16", 0.2, 2));
+    y = batch_norm(k, k->x, parameters);
+    for (gint i = 0; i < 4; i++)
+        parameters[i] = cast(k, parameters[i], GPUDL_DTYPE_F64);
+    return join(k, flat(k, y), as_float(k, batch_norm(k, cast(k, k->x, GPUDL_DTYPE_F64), parameters)), 1);
+}
+
+/* Groups of several channels of as many dimensions as there can be. */
+static GpudlTensor *norm_of_groups(Case *k)
+{
+    GpudlTensor *x = builder_reshape(&k->b, k->x, "0x8x2x2x4x8"),
+                *y = node3(k, GPUDL_OP_GROUP_NORM, x, builder_random(&k->b, "8", 0.5, 1.5),
+                           builder_random(&k->b, "8", -1, 1));
+
+    y->producer->attrs.norm = (GpudlNormAttrs){.groups = 2, .epsilon = 1e-3f};
+    return flat(k, y);
+}
+
 static GpudlTensor *softmaxes(Case *k, GpudlOp op)
 {
     GpudlTensor *a = along(k, op, k->x, NULL, 1), *b = along(k, op, k->x, NULL, 2), *c = along(k, op, k->x, NULL, 3),
@@ -494,6 +532,8 @@ static const struct {
              {"resize-linear", resize_linear},
              {"resize-cubic", resize_cubic},
              {"lrn", normalise},
+             {"norm-made", norm_made},
+             {"norm-of-groups", norm_of_groups},
              {"softmax", softmax},
              {"log-softmax", log_softmax},
              {"gather", gather},
