@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A network for each operator (cuda-nets-operators.c), compiled for a device without NVIDIA's libraries and run by our
+ * own kernels on this processor (tests/kernels/emulate), against the reference: steps, layouts and places in memory are
+ * those that a device gets. Memory is NaN before.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "cuda-nets.h"
+#include "engine/cuda/compile.h"
+#include "engine/plan.h"
+#include "engine/session/session.h"
+#include "kernels/half.h"
+
+/* Largest difference in units of the reference's range, as check-cuda-nets has it on a device. */
+static const struct {
+    const gchar *name;
+    GpudlDType dtype;
+    double bound;
+} precisions[] = {{"fp32", GPUDL_DTYPE_F32, 1e-4}, {"fp16", GPUDL_DTYPE_F16, 1e-2}, {"bf16", GPUDL_DTYPE_BF16, 2e-2}};
+
+/* ---- a device and a host ----------------------------------------------------------------------------------------- */
+
+static CUresult push(CUcontext context)
+{
+    (void)context;
+    return CUDA_SUCCESS;
+}
+
+static CUresult pop(CUcontext *context)
+{
+    *context = NULL;
+    return CUDA_SUCCESS;
+}
+
+static CUresult get_version(int *version)
+{
+    *version = 13000;
+    return CUDA_SUCCESS;
+}
+
+static const CudaDriver driver = {.ctx_push = push, .ctx_pop = pop, .get_version = get_version};
+static CudaDevice device = {.driver = &driver};
+
+static uint64_t place(void *data, uint32_t n, const uint64_t *sizes, const int32_t *first, const int32_t *last,
+                      uint64_t alignment, uint64_t *offsets)
+{
+    (void)data;
+    return gpudl_place(n, sizes, first, last, alignment, offsets);
+}
+
+static void log_message(void *data, GpudlLogLevel level, const char *message)
+{
+    (void)data;
+    if (level == GPUDL_LOG_WARNING)
+        g_error("%s", message);
+}
+
+static int never(void *data)
+{
+    (void)data;
+    return 0;
+}
+
+static const GpudlHost host = {
+    .place = place, .log = log_message, .cancelled = never, .closing = never, .waiting = never};
+
+static void begin_device(void)
+{
+    g_strlcpy(device.properties.name, "NVIDIA Test", sizeof device.properties.name);
+    device.properties.multiProcessorCount = 132;
+    device.properties.sharedMemPerBlockOptin = 227 << 10;
+    pthread_mutex_init(&device.lock, NULL);
+    pthread_mutex_init(&device.building, NULL);
+}
+
+/* ---- the reference ----------------------------------------------------------------------------------------------- */
+
+static gsize elements(const GpudlPlan *plan, gint32 tensor)
+{
+    return (gsize)gpudl_shape_elements(&plan->tensors[tensor].shape);
+}
+
+typedef struct {
+    gint64 batch;
+    const float *input;
+    float **outputs;
+} Whole;
+
+static GpudlStatus run_whole(GpudlSession *session, guint32 slot, gpointer data, GpudlFault *fault)
+{
+    const Whole *whole = data;
+    const void *inputs[] = {whole->input};
+
+    return session->backend->run_tensors(session->engine, slot, whole->batch, inputs, (void *const *)whole->outputs,
+                                         fault);
+}
+
+static void run_reference(GpudlModel *model, const GpudlPlan *plan, const float *input, float **outputs)
+{
+    const GpudlSessionConfig config = {.struct_size = sizeof config,
+                                       .backend = "ref",
+                                       .precision = GPUDL_PRECISION_FP32,
+                                       .activation = GPUDL_ACTIVATION_NONE,
+                                       .cache_dir = ""};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlSession) session = gpudl_session_acquire(model, &config, NULL, &error);
+    Whole whole = {plan->batch, input, outputs};
+
+    g_assert_no_error(error);
+    gpudl_scheduler_run(session, run_whole, &whole, &error);
+    g_assert_no_error(error);
+}
+
+/* ---- the device -------------------------------------------------------------------------------------------------- */
+
+static CudaProgram *compile(CudaShared *shared, const GpudlPlan *plan)
+{
+    GpudlFault fault = {""};
+    GpudlStatus status = GPUDL_STATUS_OK;
+    CudaCompilation *compilation = cuda_compile_begin(shared, plan, &status, &fault);
+    CudaProgram *program;
+    int done = 0;
+
+    if (compilation == NULL)
+        g_error("%s", fault.message);
+    cuda_tuning_build(compilation->tuning);
+    status = cuda_tuning_try(compilation->tuning, UINT64_MAX, &done, &fault);
+    if (status != GPUDL_STATUS_OK)
+        g_error("%s", fault.message);
+    program = cuda_compile_end(compilation, &status, &fault);
+    if (program == NULL)
+        g_error("%s", fault.message);
+    return program;
+}
+
+/* The input as the program has it, which lies on this processor's heap. */
+static void put_input(const CudaRun *run, const float *input)
+{
+    const CudaValue *v = &run->program->values[run->program->input];
+    const gint64 *d = v->shape.dims, *s = v->strides;
+    guint8 *to = cuda_value_data(run, run->program->input);
+    const gsize size = gpudl_dtype_size(v->dtype);
+
+    memset(to, 0, (gsize)(d[0] * s[0]) * size);
+    for (gint64 i = 0; i < d[0] * d[1] * d[2] * d[3]; i++) {
+        const gint64 w = i % d[3], h = i / d[3] % d[2], c = i / (d[3] * d[2]) % d[1], n = i / (d[3] * d[2] * d[1]);
+        const guint16 half = v->dtype == GPUDL_DTYPE_F16 ? gpudl_f32_to_f16(input[i]) : gpudl_f32_to_bf16(input[i]);
+
+        memcpy(to + (gsize)(n * s[0] + c * s[1] + h * s[2] + w * s[3]) * size,
+               v->dtype == GPUDL_DTYPE_F32 ? (const void *)&input[i] : &half, size);
+    }
+}
+
+/* Largest difference by range; NaN counts as infinite. */
+static double compare(const float *got, const float *expected, gsize n)
+{
+    double low = INFINITY, high = -INFINITY, difference = 0;
+
+    for (gsize i = 0; i < n; i++) {
+        const double d = fabs((double)got[i] - (double)expected[i]);
+
+        low = MIN(low, (double)expected[i]);
+        high = MAX(high, (double)expected[i]);
+        difference = isnan(d) ? INFINITY : MAX(d, difference);
+    }
+    return difference / MAX(high - low, 1e-6);
+}
+
+static void check_program(const CudaProgram *program, const GpudlPlan *plan, const float *input, float **expected,
+                          guint p)
+{
+    gsize bytes = 0;
+    CudaRun run = {.program = program, .device = &device};
+    uint32_t failed = 0;
+    GpudlFault fault = {""};
+    int status;
+
+    for (guint i = 0; i < plan->n_outputs; i++)
+        bytes += plan->tensors[plan->outputs[i]].bytes;
+    run.workspace = g_aligned_alloc(1, program->work_bytes + 1, CUDA_ALIGNMENT);
+    run.outputs = g_malloc(bytes);
+    memset(run.workspace, 0xff, program->work_bytes);
+    memset(run.outputs, 0xff, bytes);
+    put_input(&run, input);
+    status = cuda_program_queue(&run, 0, program->n_steps, &failed);
+    if (status != 0) {
+        cuda_program_fault(&run, failed, status, &fault);
+        g_error("%s", fault.message);
+    }
+    bytes = 0;
+    for (guint i = 0; i < plan->n_outputs; i++) {
+        const gsize n = elements(plan, plan->outputs[i]);
+        const double whole = compare(cuda_value_data(&run, program->heads[i]), expected[i], n),
+                     scores = compare((const float *)(run.outputs + bytes), expected[i], n);
+
+        bytes += plan->tensors[plan->outputs[i]].bytes;
+        g_test_message("%s batch %d: %.2e of the range, bound %.0e", precisions[p].name, (int)plan->batch, whole,
+                       precisions[p].bound);
+        g_assert_cmpfloat(whole, <=, precisions[p].bound);
+        g_assert_cmpfloat(scores, <=, precisions[p].bound);
+    }
+    g_aligned_free(run.workspace);
+    g_free(run.outputs);
+}
+
+/* ---- networks ---------------------------------------------------------------------------------------------------- */
+
+/* By precision: convolutions, whose plans are tried once for all networks that have them. */
+static CudaShared shared[G_N_ELEMENTS(precisions)];
+
+static void check_batch(GpudlModel *model, const GpudlPlan *plan)
+{
+    const gsize n = elements(plan, plan->inputs[0]);
+    g_autofree float *input = g_new(float, n);
+    float *expected[GPUDL_MAX_OUTPUTS];
+    g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+
+    for (gsize i = 0; i < n; i++)
+        input[i] = (float)g_rand_double_range(rand, -1.5, 1.5);
+    for (guint i = 0; i < plan->n_outputs; i++)
+        expected[i] = g_new0(float, elements(plan, plan->outputs[i]));
+    run_reference(model, plan, input, expected);
+    for (guint p = 0; p < G_N_ELEMENTS(precisions); p++) {
+        CudaProgram *program;
+
+        shared[p].weights = (CudaWeights){.device = &device};
+        program = compile(&shared[p], plan);
+        check_program(program, plan, input, expected, p);
+        cuda_program_free(program);
+        cuda_weights_clear(&shared[p].weights);
+    }
+    for (guint i = 0; i < plan->n_outputs; i++)
+        g_free(expected[i]);
+}
+
+static void test_operator(gconstpointer data)
+{
+    const gchar *name;
+    g_autofree gchar *text = NULL;
+    g_autoptr(GpudlModel) model = nets_operator(GPOINTER_TO_UINT(data), &name, &text);
+    g_autoptr(GpudlPlanner) planner = gpudl_planner_new(model->graph, "");
+
+    check_batch(model, gpudl_planner_get(planner, 1, NULL));
+    if (gpudl_model_get_symbolic_batch(model, NULL))
+        check_batch(model, gpudl_planner_get(planner, 3, NULL));
+}
+
+int main(int argc, char **argv)
+{
+    int result;
+
+    g_test_init(&argc, &argv, NULL);
+    begin_device();
+    for (guint p = 0; p < G_N_ELEMENTS(precisions); p++)
+        shared[p] = (CudaShared){.device = &device,
+                                 .host = &host,
+                                 .convs = {.device = &device, .host = &host},
+                                 .dtype = precisions[p].dtype,
+                                 .activation = GPUDL_ACTIVATION_NONE};
+    for (guint i = 0;; i++) {
+        g_autofree gchar *text = NULL, *path = NULL;
+        const gchar *name;
+        g_autoptr(GpudlModel) model = nets_operator(i, &name, &text);
+
+        if (model == NULL)
+            break;
+        path = g_strconcat("/cuda-operators/", name, NULL);
+        g_test_add_data_func(path, GUINT_TO_POINTER(i), test_operator);
+    }
+    result = g_test_run();
+    for (guint p = 0; p < G_N_ELEMENTS(precisions); p++)
+        cuda_convs_clear(&shared[p].convs);
+    return result;
+}
