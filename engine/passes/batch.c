@@ -173,6 +173,8 @@ static Carry carry_node(const Walk *walk, const GpudlNode *node)
         return node->attrs.axis.axis > 0 ? FRAMES : MIXED;
     case GPUDL_OP_SLICE:
         return carry_slice(node);
+    case GPUDL_OP_MAX_POOL: /* indices count from the first frame */
+        return node->n_outputs == 1 ? FRAMES : MIXED;
     case GPUDL_OP_RESIZE:
         return node->attrs.resize.sizes[0] == 0 ? FRAMES : MIXED;
     case GPUDL_OP_PAD:

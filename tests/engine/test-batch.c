@@ -197,6 +197,26 @@ static void test_mean_over_frames(void)
     expect_fixed(&b, "node 'ReduceMean0' mixes frames");
 }
 
+/* Where maxima lie counts from the first frame, which matters where it is read. */
+static void test_indices(void)
+{
+    for (guint read = 0; read < 2; read++) {
+        g_auto(Builder) b = builder_new();
+        GpudlTensor *x = builder_input(&b, "1x4x6x6"), *y;
+        GpudlNode *pool = gpudl_graph_add_node(b.graph, GPUDL_OP_MAX_POOL, "maxima", &x, 1, NULL, 2);
+
+        pool->attrs.window = (GpudlWindowAttrs){
+            .n_spatial = 2, .kernel = {1, 2, 2}, .stride = {1, 2, 2}, .dilation = {1, 1, 1}, .group = 1};
+        y = builder_node(&b, GPUDL_OP_CAST, pool->outputs[1], NULL);
+        y->producer->attrs.cast = (GpudlCastAttrs){.to = GPUDL_DTYPE_F32, .saturate = 1};
+        builder_output(&b, read ? builder_node(&b, GPUDL_OP_ADD, pool->outputs[0], y) : pool->outputs[0]);
+        if (read)
+            expect_fixed(&b, "node 'maxima' mixes frames");
+        else
+            expect_symbolic(&b);
+    }
+}
+
 static void test_batch_dropped(void)
 {
     g_auto(Builder) b = builder_new();
@@ -294,6 +314,7 @@ int main(int argc, char **argv)
     g_test_add_func("/batch/void-at-one-only", test_void_at_one_only);
     g_test_add_func("/batch/fixed/mixing-frames", test_mixing_frames);
     g_test_add_func("/batch/fixed/mean-over-frames", test_mean_over_frames);
+    g_test_add_func("/batch/indices", test_indices);
     g_test_add_func("/batch/fixed/batch-dropped", test_batch_dropped);
     g_test_add_func("/batch/fixed/output-without-batch", test_output_without_batch);
     g_test_add_func("/batch/fixed/output-without-input", test_output_without_input);
