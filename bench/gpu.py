@@ -72,13 +72,16 @@ class Side:
             if line.startswith("{"):
                 return json.loads(line)
 
-    def run(self, replays):
+    def ask(self, line):
         try:
-            self.process.stdin.write(f"{replays}\n")
+            self.process.stdin.write(f"{line}\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # the answer says what happened
-        return self.answer()["ns"]
+        return self.answer()
+
+    def run(self, replays):
+        return self.ask(replays)["ns"]
 
     def close(self):
         for stream in self.process.stdin, self.process.stdout:
@@ -109,7 +112,8 @@ def write_rows(path, rows):
 
 
 def key_of(row):
-    return row["net"], row["batch"], row["precision"], row["card"]
+    """Rows of pipelines, which are in the same file, have no batch."""
+    return tuple(row.get(name) for name in ("net", "batch", "precision", "card"))
 
 
 def lacks(rows, key, peers):
@@ -161,7 +165,7 @@ def cells(row, peers):
 
 
 def show(rows, card, precision):
-    rows = [r for r in rows if r["card"] == card and r["precision"] == precision]
+    rows = [r for r in rows if "batch" in r and r["card"] == card and r["precision"] == precision]
     if not rows:
         return
     peers = [p for p in PEERS if any(p in r["sides"] for r in rows)]

@@ -201,6 +201,8 @@ def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
     for name in ["tools/gpudl", "bench/bench-cuda", "engine/cuda/gpudl-cuda.so"]:
         packed.add(build / name)
     if gstreamer is not None:
+        for name in ["bench/bench-pipe", "bench/clip.h264", "plugin/libgstgpudl.so"]:
+            packed.add(build / name)
         plugins = folder / "build" / "gpu-lib" / "gstreamer-1.0"
         plugins.mkdir(parents=True)
         for file in sorted(gstreamer.glob("libgst*.so")):
