@@ -210,7 +210,7 @@ class Pipes(gpu.Bench):
         if self.options.source:
             return self.options.live_source if live else self.options.source
         frames = int((seconds + 10) * 30 if live else (seconds + 1) * MOST_RATE)
-        caps = CUDA_MEMORY if (memory or self.options.memory) == "cuda" else "video/x-raw"
+        caps = CUDA_MEMORY if (memory or self.options.memory) == "cuda" else "video/x-raw,format=NV12"
         return (f"filesrc location=\"{self.clip(frames)}\" ! h264parse ! {'identity sync=true ! ' if live else ''}"
                 f"{self.options.decoder} ! {caps}")
 
@@ -224,7 +224,7 @@ class Pipes(gpu.Bench):
         if name.startswith("file"):
             source = f"--source={self.source(self.options.seconds)}"
             torch = [sys.executable, HERE / "pipepeer.py", self.build / "bench" / "bench-pipe", net, streams,
-                     self.source(self.options.seconds, "system") + ",format=NV12", "--device", self.options.device,
+                     self.source(self.options.seconds, "system"), "--device", self.options.device,
                      "--precision", "fp16" if self.options.device == "cuda" else "fp32",
                      "--libraries", self.ours_env.get("LD_LIBRARY_PATH", "")]
             return {"ours": self.pipe("rate", source, place, f"--streams={streams}"),
@@ -440,7 +440,7 @@ def parse(words):
     parser.add_argument("--limit", type=float, default=450, help="seconds after which no row is begun")
     parser.add_argument("--clip", type=pathlib.Path, help="H.264, a byte stream")
     parser.add_argument("--only-clip", action="store_true", help="make BUILD/bench/clip.h264 if it is not there, and end")
-    parser.add_argument("--decoder", default="nvh264dec")
+    parser.add_argument("--decoder", default="nvh264dec", help="as gst-launch-1.0 has it; NV12 is what comes of it")
     parser.add_argument("--memory", default="cuda", choices=["cuda", "system"], help="of what is decoded")
     parser.add_argument("--source", help="instead of clip, parser and decoder, as gst-launch-1.0 has it")
     parser.add_argument("--live-source", help="as --source, for the live stream")

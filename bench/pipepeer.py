@@ -15,12 +15,14 @@ import json
 import mmap
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 
 PLACES, WARM, SIDE = 64, 30, 224
+LOST_S = 120  # more than a turn needs to start and to stop: something hangs
 MEAN, STD = (.485, .456, .406), (.229, .224, .225)
 # R, G and B of BT.709 in limited range: of Y, U and V after their offsets
 MATRIX = ((1.1644, 0, 1.7927), (1.1644, -.2132, -.5329), (1.1644, 2.1124, 0))
@@ -207,8 +209,10 @@ def main():
     print(json.dumps({"ready": f"torch {torch.__version__}, {arguments.device}"}), flush=True)
     shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     for line in sys.stdin:
+        signal.alarm(int(float(line)) + LOST_S)
         with tempfile.TemporaryDirectory(dir=shared) as folder, torch.inference_mode():
             print(json.dumps(turn(runner, arguments, float(line), folder)), flush=True)
+        signal.alarm(0)
     sys.stdout.flush()
     os._exit(0)  # graphs are not taken down in order
 

@@ -230,6 +230,25 @@ def a_packed_folder_runs_elsewhere(made):
 
 
 @test
+def with_gstreamer_what_measures_pipelines_is_carried(made):
+    made.add("say", SAY)
+    made.write()
+    names = ["bench/bench-pipe", "bench/clip.h264", "plugin/libgstgpudl.so"]
+    for name in names:
+        (made.build / name).parent.mkdir(exist_ok=True)
+        (made.build / name).write_text("no program\n")
+    plugins = made.source.parent / "plugins"
+    plugins.mkdir()
+    shutil.copy2("/bin/true", plugins / "libgstone.so")
+    folder = made.source.parent / "carry"
+    with contextlib.redirect_stdout(io.StringIO()):
+        carried.pack(made.build, folder, None)
+        check(not any((folder / "build" / name).exists() for name in names))
+        carried.pack(made.build, folder, plugins)
+    check(all((folder / "build" / name).exists() for name in [*names, "gpu-lib/gstreamer-1.0/libgstone.so"]))
+
+
+@test
 def a_folder_of_something_else_is_not_made_anew(made):
     made.add("say", SAY)
     made.write()
