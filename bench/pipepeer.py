@@ -43,6 +43,7 @@ class Feed:
         self.told = json.loads(line)
         with open(self.path, "r+b") as file:
             self.data = mmap.mmap(file.fileno(), PLACES * self.told["frame_bytes"])
+        self.path.unlink()  # both have it; nothing stays behind
 
     def take(self, number):
         """The places of so many frames; waits for them."""
@@ -60,7 +61,6 @@ class Feed:
         for _ in self.process.stdout:  # what is on the way still
             pass
         self.process.wait(60)
-        self.path.unlink()
 
 
 class Net:
