@@ -166,7 +166,7 @@ class Pipes(gpu.Bench):
         self.ours_env["GST_REGISTRY_1_0"] = str(folder / "registry")
         if carried.is_dir():  # without its scanner
             self.ours_env.update(GST_PLUGIN_SYSTEM_PATH_1_0=str(carried), GST_REGISTRY_FORK="no")
-        self.clips = {}
+        self.clips, self.tuned_models = {}, set()
 
     def clean(self):
         for path in self.clips.values():
@@ -178,12 +178,13 @@ class Pipes(gpu.Bench):
 
     def tune(self, model):
         """So that nothing is measured beside what is compared."""
-        if self.options.backend != "cuda":
+        if self.options.backend != "cuda" or model in self.tuned_models:
             return
         tuned = subprocess.run([self.build / "tools" / "gpudl", "tune", "--backend=cuda", f"--precision={self.options.precision}",
                                 model], capture_output=True, text=True, env=self.ours_env)
         if tuned.returncode != 0:
             raise gpu.SideFailed(f"gpudl tune: {(tuned.stderr.strip().splitlines() or ['no message'])[-1]}")
+        self.tuned_models.add(model)
 
     def place(self, model):
         more = " autotune=cached" if self.options.backend == "cuda" else ""

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 PROGRAM, MODEL = sys.argv[1:]
 INFER = f'--place=gpudlinfer model="{MODEL}" backend=cuda'
@@ -45,14 +46,23 @@ def frames_are_counted_turn_by_turn(folder):
 
 
 @test
+def a_turn_begins_when_each_stream_is_warm(folder):
+    begin = time.monotonic()
+    # "%u" is the stream's number: 10 and 11 frames/s
+    status, _, err = ask("rate", "--source=videotestsrc is-live=true ! video/x-raw,format=NV12,width=64,height=48,framerate=1%u/1",
+                         "--place=identity", "--warmup=20", "--streams=2")
+    check(status == 0 and time.monotonic() - begin >= 1.9 + .2, err)
+
+
+@test
 def each_frame_of_a_live_stream_is_timed(folder):
     live = "--source=videotestsrc is-live=true ! video/x-raw,format=NV12,width=64,height=48,framerate=50/1"
-    for place in INFER, "--place=identity":
+    for place, least in (INFER, 0), ("--place=identity", 0), ("--place=identity sleep-time=5000", 5e6):
         status, told, err = ask("delay", live, place, "--warmup=5", turns=("1",))
         check(status == 0, err)
         through, late = told[0]["through_ns"], told[0]["late_ns"]
         check(len(through) == len(late) == told[0]["frames"] and 20 <= len(through) <= 60, told)
-        check(all(ns > 0 for ns in through) and all(ns > 0 for ns in late), told)
+        check(all(ns > least for ns in through) and all(ns > 0 for ns in late), told)
         # a frame is late by what the element takes, and more
         check(all(a <= b for a, b in zip(through, late)), told)
 
@@ -69,8 +79,9 @@ def buffers_are_of_the_pool_that_is_proposed_or_of_no_one_s(folder):
 
 @test
 def copies_are_counted_in_bytes(folder):
-    status, told, err = ask("copy", CAPS, "--memory=malloc", "--streams=2", "--buffers=4", turns=(".1", ".1"))
+    status, told, err = ask("copy", CAPS, "--memory=malloc", "--streams=2", "--buffers=4", turns=(".5", ".05"))
     check(status == 0 and len(told) == 2, err)
+    check(told[1]["ns"] > told[0]["ns"] / 5, "the second turn has the first one's frames")
     for answer in told:
         check(answer["memory"] in ("malloc to malloc", "malloc to pinned") and answer["frame_bytes"] == 115200, answer)
         check(abs(answer["GB_s"] - 115200 * answer["frames"] / answer["window_ns"]) <= .06, answer)

@@ -231,6 +231,11 @@ def who_fails_is_named_and_the_others_are_measured(folder):
     check(status == 1 and "live: ours: exit status 1: gone" in out and "added" not in rows[-1], out)
     status, out, rows = run(Made(folder, {}, "--rows=pool-4", broken=True))
     check(status == 1 and "pool-4: no such network" in out and len(rows) == 2, out)
+    # ours is tried again, a peer that has said why is not
+    bench = Made(folder, {"ours": [frame], "identity": [frame]}, "--rows=file-1,live")
+    status, out, rows = run(bench)
+    check(status == 0 and len(rows) == 2 and "added" in rows[-1], rows)
+    check({line.split()[0] for line in bench.logged()[-3:]} == {"ours", "identity"} and "torch" not in bench.logged(), out)
 
 
 @test
