@@ -7,8 +7,12 @@
  * bench-cuda start MODEL BATCH PRECISION: what it takes from the begin of the process until a first frame is answered:
  * time, and of the device's memory what a session adds, beside the forecast.
  *
+ * bench-cuda stages MODEL BATCH PRECISION: the same, and before it an object for each thing that was done on the way:
+ * when, by which thread, and what it and those between added to the device's memory. Looking takes time as well.
+ *
  * bench-cuda bare: what a process takes that only opens the primary context, cuDNN's handle and cuBLASLt: the least
- * that a warm start may be compared with.
+ * that a warm start may be compared with; and what memory of the device each of these takes, a second handle of cuDNN's
+ * too.
  *
  * GPUDL_BENCH_LOCK: a file; while it is locked nobody else uses the device. What builds holds it.
  */
@@ -18,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "engine/session/session.h"
 #include "models/gpudl-import.h"
@@ -94,29 +99,36 @@ static double free_bytes(const Driver *driver)
     return driver->memory(&available, &total) == 0 ? (double)available : -1;
 }
 
-static double make_handle(const char *library, const char *create)
+/* Seconds, -1: it can't be; bytes of the device's memory. */
+static double make_handle(const Driver *driver, const char *library, const char *create, double *bytes)
 {
-    const double begin = now_s();
+    const double before = free_bytes(driver), begin = now_s();
     GModule *module = g_module_open(library, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
     int (*function)(void **handle) = NULL;
     void *handle = NULL;
+    const int made = find_symbol(module, create, &function) && function(&handle) == 0;
+    const double end = now_s();
 
-    return find_symbol(module, create, &function) && function(&handle) == 0 ? now_s() - begin : -1;
+    *bytes = before - free_bytes(driver);
+    return made ? end - begin : -1;
 }
 
 static int bench_bare(void)
 {
     const double begin = now_s();
-    double context, cudnn, lt;
+    double context, cudnn, lt, total, bytes[3];
     Driver driver;
 
     if (!open_driver(&driver))
         return fail("no context on device 0");
     context = now_s() - begin;
-    cudnn = make_handle("libcudnn.so.9", "cudnnCreate");
-    lt = make_handle("libcublasLt.so.13", "cublasLtCreate");
-    printf("{\"context_s\": %.3f, \"cudnn_s\": %.3f, \"cublaslt_s\": %.3f, \"total_s\": %.3f}\n", context, cudnn, lt,
-           now_s() - begin);
+    cudnn = make_handle(&driver, "libcudnn.so.9", "cudnnCreate", &bytes[0]);
+    lt = make_handle(&driver, "libcublasLt.so.13", "cublasLtCreate", &bytes[1]);
+    total = now_s() - begin;
+    make_handle(&driver, "libcudnn.so.9", "cudnnCreate", &bytes[2]);
+    printf("{\"context_s\": %.3f, \"cudnn_s\": %.3f, \"cublaslt_s\": %.3f, \"total_s\": %.3f, \"cudnn_bytes\": %.0f, "
+           "\"cublaslt_bytes\": %.0f, \"second_cudnn_bytes\": %.0f}\n",
+           context, cudnn, lt, total, bytes[0], bytes[1], bytes[2]);
     return cudnn < 0 || lt < 0 ? fail("libcudnn.so.9 or libcublasLt.so.13 can't be opened") : 0;
 }
 
@@ -216,7 +228,29 @@ static int bench_net(const char *path, guint batch, GpudlPrecision precision)
     return gpudl_scheduler_run(session, answer, &replays, &error) ? 0 : fail(error->message);
 }
 
-static int bench_start(const char *path, guint batch, GpudlPrecision precision)
+/* What is being done on the way to a first frame, as the backend logs it. */
+typedef struct {
+    GMutex lock; /* last */
+    const Driver *driver;
+    double begin, last;
+} Stages;
+
+static void tell_stage(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data)
+{
+    Stages *stages = data;
+    const double at = now_s() - stages->begin;
+    g_autofree gchar *text = g_strescape(message, NULL);
+    double available;
+
+    g_mutex_lock(&stages->lock);
+    available = free_bytes(stages->driver);
+    printf("{\"at_s\": %.4f, \"thread\": %d, \"added_bytes\": %.0f, \"done\": \"%s\"}\n", at, (int)gettid(),
+           stages->last - available, text);
+    stages->last = available;
+    g_mutex_unlock(&stages->lock);
+}
+
+static int bench_start(const char *path, guint batch, GpudlPrecision precision, gboolean in_stages)
 {
     const double begin = now_s();
     g_autoptr(GError) error = NULL;
@@ -232,11 +266,15 @@ static int bench_start(const char *path, guint batch, GpudlPrecision precision)
     g_autoptr(GpudlForecast) forecast = NULL;
     double opened, answered, before, after;
     Driver driver;
+    Stages stages = {.driver = &driver, .begin = begin};
 
     if (device == NULL)
         return fail(error->message);
     opened = now_s();
     before = open_driver(&driver) ? free_bytes(&driver) : -1;
+    stages.last = before;
+    if (in_stages && before >= 0)
+        g_log_set_handler("gpudl", G_LOG_LEVEL_DEBUG, tell_stage, &stages);
     session = gpudl_session_acquire(model, &config, NULL, &error);
     if (session == NULL || !run_frame(session, model, &error))
         return fail(error->message);
@@ -260,10 +298,11 @@ int main(int argc, char **argv)
 
     if (argc == 5 && strcmp(argv[1], "net") == 0 && atoi(argv[3]) >= 1 && gpudl_precision_parse(argv[4], &precision))
         return bench_net(argv[2], (guint)atoi(argv[3]), precision);
-    if (argc == 5 && strcmp(argv[1], "start") == 0 && atoi(argv[3]) >= 1 && gpudl_precision_parse(argv[4], &precision))
-        return bench_start(argv[2], (guint)atoi(argv[3]), precision);
+    if (argc == 5 && (strcmp(argv[1], "start") == 0 || strcmp(argv[1], "stages") == 0) && atoi(argv[3]) >= 1 &&
+        gpudl_precision_parse(argv[4], &precision))
+        return bench_start(argv[2], (guint)atoi(argv[3]), precision, strcmp(argv[1], "stages") == 0);
     if (argc == 2 && strcmp(argv[1], "bare") == 0)
         return bench_bare();
-    fprintf(stderr, "usage: bench-cuda net|start MODEL BATCH PRECISION | bare\n");
+    fprintf(stderr, "usage: bench-cuda net|start|stages MODEL BATCH PRECISION | bare\n");
     return 2;
 }

@@ -4,6 +4,7 @@
 
 #include "engine.h"
 #include "engine/module.h"
+#include "tell.h"
 
 /* Runs of a new graph that are timed, after a first one. */
 #define WARM_RUNS 25
@@ -139,11 +140,18 @@ GpudlStatus cuda_capture(CudaEngine *engine, const CudaBucket *bucket, uint32_t 
     if (status != 0)
         return cuda_program_fault(&run, failed, status, fault);
     error = cudaStreamSynchronize(run.stream);
+    if (error == cudaSuccess && first)
+        cuda_tell(engine->shared.host, "batch %lld, slot %u: run once", (long long)bucket->program->plan->batch, slot);
     if (error != cudaSuccess)
         return cuda_fail(device, fault, error, "the first run of batch %lld", (long long)bucket->program->plan->batch);
     status = capture_steps(engine, &run, slot, &graph, &failed, fault);
+    if (status == 0 && first)
+        cuda_tell(engine->shared.host, "batch %lld, slot %u: captured", (long long)bucket->program->plan->batch, slot);
     if (status == 0)
         error = cudaGraphInstantiate(exec, graph, 0);
+    if (status == 0 && error == cudaSuccess && first)
+        cuda_tell(engine->shared.host, "batch %lld, slot %u: made a graph", (long long)bucket->program->plan->batch,
+                  slot);
     if (graph != NULL)
         cudaGraphDestroy(graph);
     if (status != 0)
@@ -190,7 +198,10 @@ CudaProgram *cuda_engine_compile(CudaEngine *engine, int64_t batch, int part, in
     if (parts > 0)
         cuda_tuning_watch(compilation->tuning, tell_progress, &watched);
     cuda_tuning_build(compilation->tuning);
+    cuda_tell(shared->host, "batch %lld: plans loaded or built", (long long)batch);
     *status = cuda_tuning_try(compilation->tuning, UINT64_MAX, &done, fault);
+    if (*status == GPUDL_STATUS_OK)
+        cuda_tell(shared->host, "batch %lld: plans chosen", (long long)batch);
     error = cudaStreamSynchronize(NULL); /* uploads of weights */
     if (*status == GPUDL_STATUS_OK && error != cudaSuccess)
         *status = cuda_fail(shared->device, fault, error, "uploading weights");
@@ -241,6 +252,8 @@ static GpudlStatus warm_up(CudaEngine *engine, CudaBucket *bucket, GpudlFault *f
                          (long long)bucket->program->plan->batch);
     qsort(ms + 1, WARM_RUNS, sizeof *ms, by_value);
     bucket->ns = ms[1 + WARM_RUNS / 2] * 1e6f;
+    cuda_tell(engine->shared.host, "batch %lld: %d runs of its graph", (long long)bucket->program->plan->batch,
+              WARM_RUNS + 1);
     return GPUDL_STATUS_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "branches.h"
 #include "choice.h"
 #include "engine/module.h"
+#include "tell.h"
 
 /* Most of what the choices of a step may need. */
 static uint64_t scratch_bytes(const CudaConv *conv)
@@ -179,6 +180,8 @@ CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, G
                         .fault = fault};
     if (prepare(c))
         lower_all(c);
+    if (c->status == GPUDL_STATUS_OK)
+        cuda_tell(shared->host, "batch %lld: lowered, its weights uploaded", (long long)plan->batch);
     if (c->status == GPUDL_STATUS_OK) {
         name_network(c);
         compilation->tuning = cuda_tuning_new(c->convs, c->program->network, fault);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/module.h"
+#include "tell.h"
 
 /* ---- slots ------------------------------------------------------------------------------------------------------- */
 
@@ -131,6 +132,8 @@ static GpudlStatus open_engine(CudaEngine *engine, GpudlFault *fault)
     for (int i = 0; i < CUDA_SLOTS && status == GPUDL_STATUS_OK; i++)
         status = make_slot(engine, &engine->slots[i], engine->params.batch_size, fault);
     engine->shared.work_limit = engine->work_bytes;
+    if (status == GPUDL_STATUS_OK)
+        cuda_tell(engine->shared.host, "slots made");
     if (status == GPUDL_STATUS_OK)
         status = settle(engine, largest, fault);
     if (status == GPUDL_STATUS_OK && single != NULL)

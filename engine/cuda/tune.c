@@ -8,6 +8,7 @@
 #include "engine/module.h"
 #include "lt.h"
 #include "own.h"
+#include "tell.h"
 #include "trial.h"
 
 #define PLANS_PER_FORM 4
@@ -90,6 +91,7 @@ static void *load_plans(void *data)
     const Builder *self = data;
     CudaTuning *tuning = self->tuning;
     const CudaConvs *convs = tuning->convs;
+    uint32_t n = 0;
 
     cuda_enter(convs->device);
     for (;;) {
@@ -104,7 +106,11 @@ static void *load_plans(void *data)
                       cuda_convs_recall(convs, "", self->handle, &c->conv->key, &c->plans[0]);
         c->n = c->is_known && c->plans[0].form != CUDA_CONV_OWN;
         atomic_fetch_add(&tuning->known, (uint32_t)c->is_known);
+        n += (uint32_t)c->is_known;
+        if (c->is_known)
+            cuda_tell(convs->host, "loaded %s", c->plans[0].name);
     }
+    cuda_tell(convs->host, "a thread has loaded %u plans", n);
     cuda_leave(convs->device);
     return NULL;
 }
@@ -124,6 +130,7 @@ static void run_builders(CudaTuning *tuning, uint32_t most, void *(*function)(vo
         if (has_cudnn && builders[n].handle == NULL)
             break;
     }
+    cuda_tell(tuning->convs->host, "%u handles of cuDNN's are there", has_cudnn ? n : 0);
     for (uint32_t i = 1; i < n; i++)
         if (pthread_create(&builders[i].thread, NULL, function, &builders[i]) == 0)
             started |= 1u << i;

@@ -138,6 +138,8 @@ static GString *told, *missing;
 static void log_message(void *host, GpudlLogLevel level, const char *message)
 {
     (void)host;
+    if (level == GPUDL_LOG_DEBUG) /* how far it is */
+        return;
     g_assert_cmpint(level, ==, GPUDL_LOG_INFO);
     g_string_append_printf(told, "%s\n", message);
 }
