@@ -199,7 +199,9 @@ CudaProgram *cuda_engine_compile(CudaEngine *engine, int64_t batch, int part, in
         cuda_tuning_watch(compilation->tuning, tell_progress, &watched);
     cuda_tuning_build(compilation->tuning);
     cuda_tell(shared->host, "batch %lld: plans loaded or built", (long long)batch);
-    *status = cuda_tuning_try(compilation->tuning, UINT64_MAX, &done, fault);
+    *status = cuda_compile_weights(compilation, fault);
+    if (*status == GPUDL_STATUS_OK)
+        *status = cuda_tuning_try(compilation->tuning, UINT64_MAX, &done, fault);
     if (*status == GPUDL_STATUS_OK)
         cuda_tell(shared->host, "batch %lld: plans chosen", (long long)batch);
     error = cudaStreamSynchronize(NULL); /* uploads of weights */

@@ -141,6 +141,7 @@ static int prepare(CudaCompiler *c)
 
 void cuda_compile_free(CudaCompilation *compilation)
 {
+    cuda_packer_clear(&compilation->compiler.packer);
     cuda_tuning_free(compilation->tuning);
     cuda_program_free(compilation->compiler.program);
     free(compilation->compiler.tensor_values);
@@ -181,7 +182,7 @@ CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, G
     if (prepare(c))
         lower_all(c);
     if (c->status == GPUDL_STATUS_OK)
-        cuda_tell(shared->host, "batch %lld: lowered, its weights uploaded", (long long)plan->batch);
+        cuda_tell(shared->host, "batch %lld: lowered", (long long)plan->batch);
     if (c->status == GPUDL_STATUS_OK) {
         name_network(c);
         compilation->tuning = cuda_tuning_new(c->convs, c->program->network, fault);
@@ -189,10 +190,23 @@ CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, G
     }
     compilation->shared = shared;
     *status = c->status;
-    if (c->status == GPUDL_STATUS_OK)
+    if (c->status == GPUDL_STATUS_OK) {
+        cuda_packer_start(&c->packer, c->device);
         return compilation;
+    }
     cuda_compile_free(compilation);
     return NULL;
+}
+
+GpudlStatus cuda_compile_weights(CudaCompilation *compilation, GpudlFault *fault)
+{
+    CudaCompiler *c = &compilation->compiler;
+    const int is_new = !c->packer.finished;
+    const GpudlStatus status = cuda_packer_finish(&c->packer, fault);
+
+    if (status == GPUDL_STATUS_OK && is_new)
+        cuda_tell(c->host, "batch %lld: weights packed and uploaded", (long long)c->plan->batch);
+    return status;
 }
 
 CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status, GpudlFault *fault)
@@ -201,8 +215,10 @@ CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status,
     CudaProgram *program = NULL;
 
     c->fault = fault;
+    c->status = cuda_compile_weights(compilation, fault);
     c->work_limit = find_limit(compilation->shared); /* now that its weights are there */
-    find_branches(c, cuda_tuning_streams(compilation->tuning));
+    if (c->status == GPUDL_STATUS_OK)
+        find_branches(c, cuda_tuning_streams(compilation->tuning));
     if (c->status == GPUDL_STATUS_OK)
         place(c);
     *status = c->status;

@@ -25,8 +25,8 @@ typedef struct {
 } CudaShared;
 
 /**
- * The compilation of a plan: begin() lowers the nodes, whose constants are readable now; then its tuning is built and
- * tried (tune.h); end() places the memory. Each in the device's context, but for building.
+ * The compilation of a plan: begin() lowers the nodes, whose constants are readable until weights() or end(); then its
+ * tuning is built and tried (tune.h); end() places the memory. Each in the device's context, but for building.
  */
 typedef struct {
     const CudaShared *shared;
@@ -36,6 +36,9 @@ typedef struct {
 
 /** NULL with *status and *fault; UNSUPPORTED names node and operator. */
 CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, GpudlStatus *status, GpudlFault *fault);
+/** Returns when the weights are on the device, which takes place beside what was done since begin(). OK, or
+ * UNSUPPORTED, that of a node's are too large for their type, or the device's errors. Before anything is measured. */
+GpudlStatus cuda_compile_weights(CudaCompilation *compilation, GpudlFault *fault);
 /** The program; NULL with *status and *fault. Frees the compilation in any case. */
 CudaProgram *cuda_compile_end(CudaCompilation *compilation, GpudlStatus *status, GpudlFault *fault);
 /** Instead of end(). */

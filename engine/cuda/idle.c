@@ -52,7 +52,9 @@ static GpudlStatus begin(CudaEngine *engine, GpudlFault *fault)
 
     if (plan != NULL)
         engine->pending = cuda_compile_begin(&engine->shared, plan, &status, fault);
-    if (engine->pending == NULL)
+    if (engine->pending != NULL)
+        status = cuda_compile_weights(engine->pending, fault); /* nobody holds constants here */
+    if (status != GPUDL_STATUS_OK)
         return status;
     engine->built = 0;
     if (pthread_create(&engine->builder, NULL, build, engine) == 0)

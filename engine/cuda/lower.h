@@ -7,6 +7,7 @@
 
 #include "convs.h"
 #include "engine/graph/attrs.h"
+#include "packer.h"
 #include "program.h"
 #include "weights.h"
 
@@ -36,6 +37,7 @@ typedef struct {
     int32_t *tensor_values; /* per tensor, -1: none yet */
     CudaTarget *targets;    /* per tensor */
     uint32_t step_room, block_room, value_room;
+    CudaPacker packer; /* what is to be packed, once all is lowered */
     GpudlStatus status;
     GpudlFault *fault;
 } CudaCompiler;
@@ -79,6 +81,8 @@ const float *cuda_constant_data(CudaCompiler *c, int32_t tensor);
 int32_t cuda_find_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64_t n);
 /** The same made now, of values (malloc'd, taken over; NULL: there was no memory), converted to dtype. */
 int32_t cuda_add_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64_t n, float *values);
+/** The same of what is packed before the compilation ends; from is a constant's of the plan. */
+int32_t cuda_add_packed(CudaCompiler *c, int32_t part, const CudaPacking *packing);
 
 /** Memory for the network's input, where pictures of at most 4 channels have 4 a pixel, as pre-processing writes them.
  */

@@ -115,38 +115,26 @@ static int finish_product(CudaCompiler *c, CudaStep *s, const Product *p)
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
 
-/* Weights to the nearest of TF32, which the device only cuts off to. */
-static void round_tf32(const CudaCompiler *c, float *values, int64_t n)
-{
-    for (int64_t i = 0; i < n && c->tf32 && values != NULL; i++) {
-        uint32_t bits;
-
-        memcpy(&bits, &values[i], sizeof bits);
-        if ((bits & 0x7f800000u) != 0x7f800000u)
-            bits = (bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu;
-        memcpy(&values[i], &bits, sizeof bits);
-    }
-}
-
 /* [k][r][s][c] of [k][c][r][s], zeros where the plan has nothing. */
 static int32_t pack_conv(CudaCompiler *c, const Product *p, int32_t tensor)
 {
-    const int64_t per_group = p->key.c / p->key.groups, taps = (int64_t)p->key.r * p->key.s;
-    const int64_t n = p->key.k * taps * per_group;
-    int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, n);
-    const float *from;
-    float *to;
+    const int64_t taps = (int64_t)p->key.r * p->key.s;
+    CudaPacking packing = {.kernels = p->kernels,
+                           .taps = taps,
+                           .channels = p->channels,
+                           .strides = {p->channels * taps, 1, taps},
+                           .rows = p->key.k,
+                           .pitch = p->key.c / p->key.groups,
+                           .dtype = c->dtype,
+                           .tf32 = c->tf32,
+                           .scale = 1};
+    const int32_t packed =
+        cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, packing.rows * packing.taps * packing.pitch);
 
     if (packed >= 0 || c->status != GPUDL_STATUS_OK)
         return packed;
-    from = cuda_constant_data(c, tensor);
-    to = from != NULL ? calloc((size_t)n, sizeof *to) : NULL;
-    for (int64_t k = 0; k < p->kernels && to != NULL; k++)
-        for (int64_t i = 0; i < taps; i++)
-            for (int64_t ch = 0; ch < p->channels; ch++)
-                to[(k * taps + i) * per_group + ch] = from[(k * p->channels + ch) * taps + i];
-    round_tf32(c, to, n);
-    return cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, n, to);
+    packing.from = cuda_constant_data(c, tensor);
+    return packing.from != NULL ? cuda_add_packed(c, CUDA_PART_WEIGHTS, &packing) : -1;
 }
 
 static void fill_window(CudaConvKey *key, const GpudlWindowAttrs *attrs)
@@ -248,20 +236,21 @@ int cuda_lower_conv(CudaCompiler *c, const GpudlPlanNode *node)
 /* [k][c] of b, which is [c][k] or, transposed, [k][c]; times alpha. */
 static int32_t pack_matrix(CudaCompiler *c, const Product *p, int32_t tensor, int transposed, float alpha)
 {
-    const int64_t n = (int64_t)p->key.k * p->key.c;
-    int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, n);
-    const float *from;
-    float *to;
+    CudaPacking packing = {.kernels = p->kernels,
+                           .taps = 1,
+                           .channels = p->channels,
+                           .strides = {transposed ? p->channels : 1, 0, transposed ? 1 : p->kernels},
+                           .rows = p->key.k,
+                           .pitch = p->key.c,
+                           .dtype = c->dtype,
+                           .tf32 = c->tf32,
+                           .scale = alpha};
+    const int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, packing.rows * packing.pitch);
 
     if (packed >= 0 || c->status != GPUDL_STATUS_OK)
         return packed;
-    from = cuda_constant_data(c, tensor);
-    to = from != NULL ? calloc((size_t)n, sizeof *to) : NULL;
-    for (int64_t k = 0; k < p->kernels && to != NULL; k++)
-        for (int64_t ch = 0; ch < p->channels; ch++)
-            to[k * p->key.c + ch] = alpha * from[transposed ? k * p->channels + ch : ch * (int64_t)p->kernels + k];
-    round_tf32(c, to, n);
-    return cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, n, to);
+    packing.from = cuda_constant_data(c, tensor);
+    return packing.from != NULL ? cuda_add_packed(c, CUDA_PART_WEIGHTS, &packing) : -1;
 }
 
 /* beta * c as [kernels] on the host; c has one row. NULL after a failure. */

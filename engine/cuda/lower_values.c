@@ -120,6 +120,30 @@ int32_t cuda_add_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64
     return constant != NULL ? constant_value(c, constant, dtype, &(GpudlShape){1, {n}}) : -1;
 }
 
+int32_t cuda_add_packed(CudaCompiler *c, int32_t part, const CudaPacking *packing)
+{
+    const int64_t n = packing->rows * packing->taps * packing->pitch;
+    CudaPackerJob job = {.packing = *packing};
+
+    if (c->status != GPUDL_STATUS_OK)
+        return -1;
+    job.constant = cuda_weights_reserve(c->weights, (int32_t)c->plan->n_tensors + c->node, part,
+                                        cuda_pack_bytes(packing, packing->rows), c->fault);
+    if (job.constant == NULL) {
+        c->status = GPUDL_STATUS_NO_MEMORY;
+        return -1;
+    }
+    snprintf(job.what, sizeof job.what, "backend cuda can't run node '%s' (%s)", c->plan->nodes[c->node].name,
+             c->op_name);
+    if (!cuda_packer_add(&c->packer, &job)) {
+        job.constant->owner = -1;
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack the weights of node '%s'",
+                           c->plan->nodes[c->node].name);
+        return -1;
+    }
+    return constant_value(c, job.constant, packing->dtype, &(GpudlShape){1, {n}});
+}
+
 int32_t cuda_use(CudaCompiler *c, int32_t tensor)
 {
     if (c->status != GPUDL_STATUS_OK)

@@ -63,12 +63,10 @@ static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
     return data;
 }
 
-CudaConstant *cuda_weights_add(CudaWeights *weights, int32_t owner, int32_t part, const void *from, uint64_t bytes,
-                               GpudlFault *fault)
+CudaConstant *cuda_weights_reserve(CudaWeights *weights, int32_t owner, int32_t part, uint64_t bytes, GpudlFault *fault)
 {
     CudaConstant *constant = calloc(1, sizeof *constant);
     CudaConstant **place = bucket(weights, owner, part);
-    cudaError_t error = cudaSuccess;
 
     if (constant == NULL) {
         gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for weights");
@@ -76,11 +74,7 @@ CudaConstant *cuda_weights_add(CudaWeights *weights, int32_t owner, int32_t part
     }
     *constant = (CudaConstant){.owner = owner, .part = part, .bytes = bytes, .block = -1};
     constant->data = allocate(weights, bytes, fault);
-    if (constant->data != NULL && bytes > 0)
-        error = cudaMemcpy(constant->data, from, bytes, cudaMemcpyHostToDevice);
-    if (error != cudaSuccess)
-        cuda_fail(weights->device, fault, error, "uploading %llu bytes of weights", (unsigned long long)bytes);
-    if (constant->data == NULL || error != cudaSuccess) {
+    if (constant->data == NULL) {
         free(constant);
         return NULL;
     }
@@ -88,6 +82,21 @@ CudaConstant *cuda_weights_add(CudaWeights *weights, int32_t owner, int32_t part
     constant->next = *place;
     *place = constant;
     return constant;
+}
+
+CudaConstant *cuda_weights_add(CudaWeights *weights, int32_t owner, int32_t part, const void *from, uint64_t bytes,
+                               GpudlFault *fault)
+{
+    CudaConstant *constant = cuda_weights_reserve(weights, owner, part, bytes, fault);
+    cudaError_t error = cudaSuccess;
+
+    if (constant != NULL && bytes > 0)
+        error = cudaMemcpy(constant->data, from, bytes, cudaMemcpyHostToDevice);
+    if (error == cudaSuccess)
+        return constant;
+    cuda_fail(weights->device, fault, error, "uploading %llu bytes of weights", (unsigned long long)bytes);
+    constant->owner = -1; /* not to be found again */
+    return NULL;
 }
 
 void cuda_weights_begin(CudaWeights *weights)

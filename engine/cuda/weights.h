@@ -10,7 +10,7 @@
 typedef struct CudaConstant CudaConstant;
 struct CudaConstant {
     CudaConstant *next;  /* in the same bucket */
-    int32_t owner, part; /* tensor, or number of tensors + node; which of its constants */
+    int32_t owner, part; /* tensor, or number of tensors + node, -1: nobody's; which of its constants */
     void *data;
     uint64_t bytes;
     int32_t block; /* of the program that is being compiled, -1: none yet */
@@ -27,6 +27,10 @@ typedef struct {
 
 /** NULL if there is none. */
 CudaConstant *cuda_weights_find(const CudaWeights *weights, int32_t owner, int32_t part);
+/** Room for bytes that the caller fills; who does not sets owner to -1, and it is not found again. In the device's
+ * context. NULL with *fault. */
+CudaConstant *cuda_weights_reserve(CudaWeights *weights, int32_t owner, int32_t part, uint64_t bytes,
+                                   GpudlFault *fault);
 /** Uploads bytes from host memory, which may go afterwards. In the device's context. NULL with *fault. */
 CudaConstant *cuda_weights_add(CudaWeights *weights, int32_t owner, int32_t part, const void *from, uint64_t bytes,
                                GpudlFault *fault);

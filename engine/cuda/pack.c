@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "pack.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/half.h"
+
+uint64_t cuda_pack_bytes(const CudaPacking *packing, int64_t rows)
+{
+    return (uint64_t)(rows * packing->taps * packing->pitch) * gpudl_dtype_size(packing->dtype);
+}
+
+static float to_tf32(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7f800000u) != 0x7f800000u)
+        bits = (bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* n values that lie stride apart. Returns how many became infinite. */
+static int64_t to_half(const float *from, int64_t stride, float scale, int64_t n, uint16_t *to, float *large)
+{
+    int64_t wrong = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        const float value = scale * from[i * stride];
+
+        to[i] = gpudl_f32_to_f16(value);
+        if ((to[i] & 0x7c00) == 0x7c00 && isfinite(value)) {
+            *large = value;
+            wrong++;
+        }
+    }
+    return wrong;
+}
+
+static int64_t to_brain(const float *from, int64_t stride, float scale, int64_t n, uint16_t *to, float *large)
+{
+    int64_t wrong = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        const float value = scale * from[i * stride];
+
+        to[i] = gpudl_f32_to_bf16(value);
+        if ((to[i] & 0x7f80) == 0x7f80 && isfinite(value)) {
+            *large = value;
+            wrong++;
+        }
+    }
+    return wrong;
+}
+
+static int64_t to_single(const float *from, int64_t stride, float scale, int tf32, int64_t n, float *to)
+{
+    for (int64_t i = 0; i < n; i++)
+        to[i] = tf32 ? to_tf32(scale * from[i * stride]) : scale * from[i * stride];
+    return 0;
+}
+
+int cuda_pack_rows(const CudaPacking *p, int64_t begin, int64_t end, void *to, float *large)
+{
+    const size_t size = gpudl_dtype_size(p->dtype);
+    int64_t wrong = 0;
+
+    if (p->pitch > p->channels || end > p->kernels)
+        memset(to, 0, cuda_pack_bytes(p, end - begin));
+    for (int64_t k = begin; k < end && k < p->kernels; k++)
+        for (int64_t i = 0; i < p->taps; i++) {
+            const float *from = p->from + k * p->strides[0] + i * p->strides[1];
+            uint8_t *at = (uint8_t *)to + (size_t)(((k - begin) * p->taps + i) * p->pitch) * size;
+
+            wrong += p->dtype == GPUDL_DTYPE_F16
+                         ? to_half(from, p->strides[2], p->scale, p->channels, (uint16_t *)(void *)at, large)
+                     : p->dtype == GPUDL_DTYPE_BF16
+                         ? to_brain(from, p->strides[2], p->scale, p->channels, (uint16_t *)(void *)at, large)
+                         : to_single(from, p->strides[2], p->scale, p->tf32, p->channels, (float *)(void *)at);
+        }
+    return wrong == 0;
+}
