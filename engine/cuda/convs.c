@@ -89,21 +89,36 @@ static int read_cache(const CudaConvs *convs, const char *step, GpudlCacheEntry 
     return convs->cache.device != NULL && gpudl_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, entry);
 }
 
+int cuda_convs_read(const CudaConvs *convs, const char *network, const CudaConvKey *key, GpudlCacheEntry *entry)
+{
+    char step[CUDA_STEP_ROOM];
+
+    step_text(network, key, step);
+    return read_cache(convs, step, entry);
+}
+
+int cuda_convs_load(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key, const GpudlCacheEntry *entry,
+                    CudaConvPlan *plan)
+{
+    int is_known;
+
+    *plan = (CudaConvPlan){.form = CUDA_CONV_OWN};
+    is_known = load_entry(convs, handle, key, entry, plan);
+    plan->form = (CudaConvForm)entry->form;
+    memcpy(plan->name, entry->name, sizeof plan->name);
+    plan->ns = entry->ns;
+    return is_known;
+}
+
 int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t handle, const CudaConvKey *key,
                       CudaConvPlan *plan)
 {
     GpudlCacheEntry entry;
-    char step[CUDA_STEP_ROOM];
     int is_known;
 
-    step_text(network, key, step);
-    if (!read_cache(convs, step, &entry))
+    if (!cuda_convs_read(convs, network, key, &entry))
         return 0;
-    *plan = (CudaConvPlan){.form = CUDA_CONV_OWN};
-    is_known = load_entry(convs, handle, key, &entry, plan);
-    plan->form = (CudaConvForm)entry.form;
-    memcpy(plan->name, entry.name, sizeof plan->name);
-    plan->ns = entry.ns;
+    is_known = cuda_convs_load(convs, handle, key, &entry, plan);
     free(entry.plan);
     return is_known;
 }

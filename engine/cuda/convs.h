@@ -26,8 +26,16 @@ CudaConv *cuda_convs_add(CudaConvs *convs, const CudaConvKey *key);
 int cuda_convs_open_cache(CudaConvs *convs, const char *folder);
 void cuda_convs_clear(CudaConvs *convs);
 
-/** What is known of a problem inside a network or, where that is "", anywhere, ready to run; FALSE if nothing is, or
- * the libraries that are here can't make it. In the device's context, handle (NULL: without cuDNN) under its lock. */
+/** What is kept of a problem inside a network or, where that is "", anywhere; whoever reads it frees its plan. FALSE if
+ * nothing is. Any thread. */
+int cuda_convs_read(const CudaConvs *convs, const char *network, const CudaConvKey *key, GpudlCacheEntry *entry);
+/** That, ready to run; FALSE if the libraries that are here can't make it. In the device's context, handle (NULL:
+ * without cuDNN) under its lock. */
+int cuda_convs_load(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key, const GpudlCacheEntry *entry,
+                    CudaConvPlan *plan);
+/** Both: what is known of a problem inside a network or, where that is "", anywhere, ready to run; FALSE if nothing is,
+ * or the libraries that are here can't make it. In the device's context, handle (NULL: without cuDNN) under its lock.
+ */
 int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t handle, const CudaConvKey *key,
                       CudaConvPlan *plan);
 /** On how many streams a network is settled, 1 .. CUDA_LANES; 0 if it was not kept that it is. */

@@ -6,14 +6,13 @@
 
 #include "choice.h"
 #include "engine/module.h"
+#include "load.h"
 #include "lt.h"
 #include "own.h"
-#include "tell.h"
 #include "trial.h"
 
 #define PLANS_PER_FORM 4
-#define LOADERS 2   /* one is in cuBLASLt while the other is in cuDNN; a handle more takes memory of the device */
-#define OWN_PLANS 3 /* of our own product, beside the libraries' */
+#define OWN_PLANS 3                                         /* of our own product, beside the libraries' */
 #define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more; bare ones come alone */
 _Static_assert(CUDA_CONV_FORMS *PLANS_PER_FORM + OWN_PLANS <= MOST_PLANS, "own plans find room beside the libraries'");
 
@@ -34,9 +33,8 @@ struct CudaTuning {
     uint32_t n;
     atomic_uint tried;
     char network[128];
-    uint32_t streams;             /* that the network is settled on, 0: it is not */
-    atomic_uint next_known, next; /* of threads that load, and that build: each takes one after the other */
-    atomic_uint known;
+    uint32_t streams; /* that the network is settled on, 0: it is not */
+    atomic_uint next; /* of threads that build: each takes one after the other */
     void (*watch)(void *data);
     void *watch_data;
     CudaTrial trial;
@@ -86,35 +84,6 @@ static int is_unwanted(const GpudlHost *host)
     return host->cancelled(host->host) || host->closing(host->host);
 }
 
-static void *load_plans(void *data)
-{
-    const Builder *self = data;
-    CudaTuning *tuning = self->tuning;
-    const CudaConvs *convs = tuning->convs;
-    uint32_t n = 0;
-
-    cuda_enter(convs->device);
-    for (;;) {
-        const uint32_t i = atomic_fetch_add(&tuning->next_known, 1);
-        Candidates *c;
-
-        if (i >= tuning->n || is_unwanted(convs->host))
-            break;
-        c = &tuning->candidates[i];
-        c->is_known = (tuning->streams > 0 &&
-                       cuda_convs_recall(convs, tuning->network, self->handle, &c->conv->key, &c->plans[0])) ||
-                      cuda_convs_recall(convs, "", self->handle, &c->conv->key, &c->plans[0]);
-        c->n = c->is_known && c->plans[0].form != CUDA_CONV_OWN;
-        atomic_fetch_add(&tuning->known, (uint32_t)c->is_known);
-        n += (uint32_t)c->is_known;
-        if (c->is_known)
-            cuda_tell(convs->host, "loaded %s", c->plans[0].name);
-    }
-    cuda_tell(convs->host, "a thread has loaded %u plans", n);
-    cuda_leave(convs->device);
-    return NULL;
-}
-
 /* On this thread and up to most - 1 more, as many as can be had. What they share is theirs by an atomic number, and
  * handles of cuDNN's are their own; the first handle is for running alone. */
 static void run_builders(CudaTuning *tuning, uint32_t most, void *(*function)(void *data))
@@ -130,7 +99,6 @@ static void run_builders(CudaTuning *tuning, uint32_t most, void *(*function)(vo
         if (has_cudnn && builders[n].handle == NULL)
             break;
     }
-    cuda_tell(tuning->convs->host, "%u handles of cuDNN's are there", has_cudnn ? n : 0);
     for (uint32_t i = 1; i < n; i++)
         if (pthread_create(&builders[i].thread, NULL, function, &builders[i]) == 0)
             started |= 1u << i;
@@ -155,17 +123,33 @@ static uint32_t count_builders(const CudaTuning *tuning, uint32_t problems)
 }
 
 /* All that is known. What is tuned to the end begins anew where the choices inside the network have not been made,
- * since only the fastest plan of each problem is kept. Libraries take a tenth of a second each to find the code of
- * their first plans: so two threads do this. Returns how many problems nothing is known of. */
+ * since only the fastest plan of each problem is kept. Returns how many problems nothing is known of. */
 static uint32_t load_all(CudaTuning *tuning)
 {
     const CudaConvs *convs = tuning->convs;
-    const uint32_t builders = count_builders(tuning, tuning->n < LOADERS ? tuning->n : LOADERS);
+    CudaLoad *loads = calloc(tuning->n + 1u, sizeof *loads);
+    uint32_t left = tuning->n;
 
     tuning->streams = tuning->network[0] != '\0' ? cuda_convs_network_streams(convs, tuning->network) : 0;
-    if (!convs->measured || tuning->network[0] == '\0' || tuning->streams > 0)
-        run_builders(tuning, builders, load_plans);
-    return tuning->n - atomic_load(&tuning->known);
+    for (uint32_t i = 0; i < tuning->n && loads != NULL; i++)
+        loads[i].key = &tuning->candidates[i].conv->key;
+    if (loads != NULL && (!convs->measured || tuning->network[0] == '\0' || tuning->streams > 0)) {
+        pthread_mutex_lock(&convs->device->lock);
+        cuda_load(convs, tuning->streams > 0 ? tuning->network : "", loads, tuning->n);
+        pthread_mutex_unlock(&convs->device->lock);
+    }
+    for (uint32_t i = 0; i < tuning->n && loads != NULL; i++) {
+        Candidates *c = &tuning->candidates[i];
+
+        c->is_known = loads[i].is_known;
+        if (!c->is_known)
+            continue;
+        c->plans[0] = loads[i].plan;
+        c->n = c->plans[0].form != CUDA_CONV_OWN;
+        left--;
+    }
+    free(loads);
+    return left;
 }
 
 uint32_t cuda_tuning_streams(const CudaTuning *tuning)
@@ -449,8 +433,10 @@ GpudlStatus cuda_tuning_recall(CudaTuning *tuning, GpudlOpenForecast *counted, G
     if (tuning->n == 0)
         return GPUDL_STATUS_OK;
     pthread_mutex_lock(&device->building);
+    pthread_mutex_lock(&device->lock);
     if (device->cudnn != NULL)
-        handle = cuda_handle(device, 1, fault);
+        handle = cuda_handle(device, 0, fault);
+    pthread_mutex_unlock(&device->lock);
     if (handle != NULL || device->cudnn == NULL)
         load_all(tuning);
     pthread_mutex_unlock(&device->building);

@@ -15,14 +15,14 @@ static gint entered;
 static CUresult push(CUcontext context)
 {
     (void)context;
-    entered++;
+    g_atomic_int_inc(&entered);
     return CUDA_SUCCESS;
 }
 
 static CUresult pop(CUcontext *context)
 {
     *context = NULL;
-    entered--;
+    g_atomic_int_add(&entered, -1);
     return CUDA_SUCCESS;
 }
 
