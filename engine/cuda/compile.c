@@ -102,9 +102,38 @@ static uint64_t find_limit(const CudaShared *shared)
     return left > 0 ? left : 1;
 }
 
+/* What constants that nodes read take on the device, about: float types as pictures, biases in both types. */
+static uint64_t estimate_weights(const CudaCompiler *c)
+{
+    const GpudlPlan *plan = c->plan;
+    uint8_t *is_read = calloc(plan->n_tensors + 1u, 1);
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < plan->n_nodes && is_read != NULL; i++)
+        for (uint32_t j = 0; j < plan->nodes[i].n_inputs; j++)
+            if (plan->nodes[i].inputs[j] >= 0)
+                is_read[plan->nodes[i].inputs[j]] = 1;
+    for (uint32_t i = 0; i < plan->n_tensors && is_read != NULL; i++) {
+        const GpudlPlanTensor *t = &plan->tensors[i];
+        const uint64_t n = (uint64_t)gpudl_shape_elements(&t->shape);
+
+        if (!is_read[i] || t->kind != GPUDL_PLAN_CONSTANT)
+            continue;
+        if (!cuda_is_float(t->dtype))
+            bytes += cuda_weights_size(t->bytes);
+        else if (t->shape.rank > 1)
+            bytes += cuda_weights_size(n * gpudl_dtype_size(c->dtype));
+        else
+            bytes += cuda_weights_size(n * 4) + cuda_weights_size(n * 2);
+    }
+    free(is_read);
+    return bytes;
+}
+
 static void lower_all(CudaCompiler *c)
 {
     cuda_weights_begin(c->weights);
+    cuda_weights_expect(c->weights, estimate_weights(c));
     cuda_plan_targets(c);
     cuda_define_input(c);
     for (c->node = 0; c->node < (int32_t)c->plan->n_nodes && c->status == GPUDL_STATUS_OK; c->node++)

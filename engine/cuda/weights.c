@@ -30,33 +30,53 @@ CudaConstant *cuda_weights_find(const CudaWeights *weights, int32_t owner, int32
     return constant;
 }
 
+uint64_t cuda_weights_size(uint64_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Of whole granules. NULL with *error. */
+static CudaChunk *add_chunk(CudaWeights *weights, uint64_t size, cudaError_t *error)
+{
+    CudaChunk *chunk = calloc(1, sizeof *chunk);
+
+    *error = cudaErrorMemoryAllocation;
+    if (chunk == NULL)
+        return NULL;
+    chunk->bytes = (size + GRANULE - 1) / GRANULE * GRANULE;
+    *error = cudaMalloc((void **)&chunk->memory, chunk->bytes);
+    if (*error != cudaSuccess) {
+        free(chunk);
+        return NULL;
+    }
+    chunk->next = weights->chunks;
+    return weights->chunks = chunk;
+}
+
+void cuda_weights_expect(CudaWeights *weights, uint64_t bytes)
+{
+    cudaError_t error;
+
+    if (weights->chunks == NULL && bytes > 0 && add_chunk(weights, bytes, &error) == NULL)
+        cudaGetLastError(); /* smaller ones may still be had */
+}
+
 /* Room on the device, in the first chunk that has it; large ones get a chunk of their own, of which the last granule's
  * rest is for others. */
 static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
 {
-    const uint64_t size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    const uint64_t size = cuda_weights_size(bytes);
     CudaChunk *chunk = weights->chunks;
     cudaError_t error;
     void *data;
 
     while (chunk != NULL && chunk->bytes - chunk->used < size)
         chunk = chunk->next;
+    if (chunk == NULL)
+        chunk = add_chunk(weights, size > CHUNK_BYTES ? size : CHUNK_BYTES, &error);
     if (chunk == NULL) {
-        chunk = calloc(1, sizeof *chunk);
-        if (chunk == NULL) {
-            gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for weights");
-            return NULL;
-        }
-        chunk->bytes = size > CHUNK_BYTES ? (size + GRANULE - 1) / GRANULE * GRANULE : CHUNK_BYTES;
-        error = cudaMalloc((void **)&chunk->memory, chunk->bytes);
-        if (error != cudaSuccess) {
-            cuda_fail(weights->device, fault, error, "%llu bytes for weights on the device",
-                      (unsigned long long)chunk->bytes);
-            free(chunk);
-            return NULL;
-        }
-        chunk->next = weights->chunks;
-        weights->chunks = chunk;
+        cuda_fail(weights->device, fault, error, "%llu bytes for weights on the device", (unsigned long long)size);
+        return NULL;
     }
     data = chunk->memory + chunk->used;
     chunk->used += size;

@@ -34,6 +34,11 @@ CudaConstant *cuda_weights_reserve(CudaWeights *weights, int32_t owner, int32_t 
 /** Uploads bytes from host memory, which may go afterwards. In the device's context. NULL with *fault. */
 CudaConstant *cuda_weights_add(CudaWeights *weights, int32_t owner, int32_t part, const void *from, uint64_t bytes,
                                GpudlFault *fault);
+/** Takes memory for about so many bytes of constants at once, if there are none yet: what is taken piece by piece has
+ * gaps, as large as a fourth of a network. More is taken as it is needed. In the device's context. */
+void cuda_weights_expect(CudaWeights *weights, uint64_t bytes);
+/** Bytes that a constant takes of what is expected. */
+uint64_t cuda_weights_size(uint64_t bytes);
 /** Before a compilation: no constant has a block yet. */
 void cuda_weights_begin(CudaWeights *weights);
 void cuda_weights_clear(CudaWeights *weights);

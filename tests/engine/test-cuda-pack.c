@@ -266,12 +266,12 @@ static void test_nothing_to_pack(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/cuda-pack/rows are as the formula has them", test_rows_are_as_the_formula_has_them);
-    g_test_add_func("/cuda-pack/what is too large is told", test_what_is_too_large_is_told);
-    g_test_add_func("/cuda-pack/threads pack all", test_threads_pack_all);
-    g_test_add_func("/cuda-pack/a failure is told and nothing found again",
+    g_test_add_func("/cuda-pack/rows-are-as-the-formula-has-them", test_rows_are_as_the_formula_has_them);
+    g_test_add_func("/cuda-pack/what-is-too-large-is-told", test_what_is_too_large_is_told);
+    g_test_add_func("/cuda-pack/threads-pack-all", test_threads_pack_all);
+    g_test_add_func("/cuda-pack/a-failure-is-told-and-nothing-found-again",
                     test_a_failure_is_told_and_nothing_found_again);
-    g_test_add_func("/cuda-pack/what is given up is not found again", test_what_is_given_up_is_not_found_again);
-    g_test_add_func("/cuda-pack/nothing to pack", test_nothing_to_pack);
+    g_test_add_func("/cuda-pack/what-is-given-up-is-not-found-again", test_what_is_given_up_is_not_found_again);
+    g_test_add_func("/cuda-pack/nothing-to-pack", test_nothing_to_pack);
     return g_test_run();
 }

@@ -7,10 +7,12 @@
 
 #define GRANULE ((guint64)2 << 20) /* what a device takes is a multiple of it */
 
-static guint64 allocated, chunks;
+static guint64 allocated, chunks, refuse_above = G_MAXUINT64;
 
 cudaError_t cudaMalloc(void **data, size_t bytes)
 {
+    if (bytes > refuse_above)
+        return cudaErrorMemoryAllocation;
     *data = g_aligned_alloc(1, bytes, 256);
     allocated += (bytes + GRANULE - 1) / GRANULE * GRANULE;
     chunks++;
@@ -21,6 +23,11 @@ cudaError_t cudaFree(void *data)
 {
     g_aligned_free(data);
     chunks--;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError(void)
+{
     return cudaSuccess;
 }
 
@@ -88,11 +95,42 @@ static void test_small_ones_lie_together(void)
     g_assert_cmpuint(chunks, ==, 0);
 }
 
+/* A network's weights, each of which would leave a part of its granules: told beforehand they lie without gaps; what
+ * was not told of is found room for, and where there is none for all there is for each. */
+static void test_what_is_expected_lies_without_gaps(void)
+{
+    static const guint64 sizes[] = {9 << 18, 1 << 21, 9 << 19, 1000, 1 << 22, 2048, 9 << 18, 9 << 16};
+    const guint64 largest = 9 << 19;
+    g_autofree guint8 *from = g_malloc0(largest);
+
+    for (guint turn = 0; turn < 3; turn++) {
+        CudaWeights weights = {0};
+        guint64 expected = 0;
+
+        allocated = 0;
+        for (guint i = 0; i < G_N_ELEMENTS(sizes); i++)
+            expected += cuda_weights_size(sizes[i]);
+        refuse_above = turn == 2 ? expected - 1 : G_MAXUINT64;
+        cuda_weights_expect(&weights, turn == 0 ? expected - sizes[3] : expected);
+        g_assert_cmpuint(chunks, ==, turn == 2 ? 0 : 1);
+        for (guint i = 0; i < G_N_ELEMENTS(sizes); i++)
+            add(&weights, (gint32)i, from, sizes[i]);
+        if (turn < 2)
+            g_assert_cmpuint(allocated, <=, (expected + GRANULE - 1) / GRANULE * GRANULE);
+        cuda_weights_expect(&weights, expected); /* for another program: it is there */
+        g_assert_cmpuint(weights.bytes, <=, allocated);
+        refuse_above = G_MAXUINT64;
+        cuda_weights_clear(&weights);
+        g_assert_cmpuint(chunks, ==, 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cuda-weights/small-ones-lie-in-the-rest-of-large-ones",
                     test_small_ones_lie_in_the_rest_of_large_ones);
     g_test_add_func("/cuda-weights/small-ones-lie-together", test_small_ones_lie_together);
+    g_test_add_func("/cuda-weights/what-is-expected-lies-without-gaps", test_what_is_expected_lies_without_gaps);
     return g_test_run();
 }
