@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "models/gpudl-import.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 #include "tools/media.h"
+#include "tools/network.h"
 #include "tools/progress.h"
 #include "tools/results.h"
 
@@ -44,17 +44,16 @@ typedef struct {
 typedef struct {
     /* options */
     gboolean json, every_frame;
-    gchar *top_k_text, *threshold_text, *threads_text, *backend, *precision, *labels_file, *input_size;
+    gchar *top_k_text, *threshold_text;
+    NetworkOptions options;
     gchar **arguments;
     /* what they mean */
-    gint top_k, threads; /* top_k -1: by what is shown */
+    gint top_k; /* -1: by what is shown */
     GpudlImportOptions import;
+    GpudlSessionConfig config;
     double threshold;
     /* state */
-    GpudlModel *model;
-    GpudlSession *session;
-    GpudlStream *stream;
-    gchar **labels;
+    Network network;
     GpudlActivation activation;
     gboolean probability; /* of the frame that is being printed */
     gboolean dead;
@@ -66,66 +65,28 @@ typedef struct {
     Slot *slots;
     guint n_slots, first, n_busy; /* ring: the oldest frame is at first */
     GpudlClass *classes;
-    guint n_classes;
     GString *text;
 } Run;
 
 /* ---- setting up -------------------------------------------------------------------------------------------------- */
 
-static gboolean load_labels(Run *run, GError **error)
-{
-    guint n;
-
-    if (run->labels_file == NULL)
-        return TRUE;
-    run->labels = gpudl_labels_read(run->labels_file, &n, error);
-    if (run->labels == NULL)
-        return FALSE;
-    if (n == run->n_classes)
-        return TRUE;
-    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: has %u labels, expected %u, the classes of %s",
-                run->labels_file, n, run->n_classes, gpudl_model_get_name(run->model));
-    return FALSE;
-}
-
-/* What takes its time, until Ctrl-C. */
-static gboolean load(Run *run, const GpudlSessionConfig *config, GError **error)
-{
-    g_autoptr(GCancellable) cancellable = interrupt_begin();
-
-    run->model = gpudl_model_load(run->arguments[0], &run->import, cancellable, error);
-    if (run->model != NULL)
-        run->session = gpudl_session_acquire(run->model, config, cancellable, error);
-    interrupt_end();
-    return run->session != NULL;
-}
-
 static gboolean set_up(Run *run, GError **error)
 {
-    GpudlSessionConfig config = {.struct_size = sizeof config,
-                                 .backend = run->backend,
-                                 .cuda_device_id = -1,
-                                 .cpu_threads = (guint)run->threads};
+    Network *network = &run->network;
 
-    if (run->precision != NULL)
-        gpudl_precision_parse(run->precision, &config.precision); /* checked with the options */
-    if (!load(run, &config, error))
+    if (!network_load(network, run->arguments[0], &run->import, &run->config, run->options.labels_file, error))
         return FALSE;
-    run->n_classes = gpudl_model_get_n_classes(run->model, 0);
-    if (!load_labels(run, error))
-        return FALSE;
-    run->stream = gpudl_stream_new(run->session, run->model);
-    run->activation = gpudl_model_get_activation(run->model);
-    run->n_slots = MIN(gpudl_session_get_parallelism(run->session) + AHEAD, MAX_SLOTS);
+    run->activation = gpudl_model_get_activation(network->model);
+    run->n_slots = MIN(gpudl_session_get_parallelism(network->session) + AHEAD, MAX_SLOTS);
     run->slots = g_new0(Slot, run->n_slots);
     for (guint i = 0; i < run->n_slots; i++)
-        run->slots[i].request = gpudl_request_new(run->stream);
-    run->classes = g_new(GpudlClass, run->n_classes);
+        run->slots[i].request = gpudl_request_new(network->stream);
+    run->classes = g_new(GpudlClass, network->n_classes);
     run->text = g_string_new(NULL);
-    note_model(NAME, run->arguments[0], run->model);
-    if (gpudl_model_get_n_heads(run->model) > 1 && !run->json)
+    note_model(NAME, run->arguments[0], network->model);
+    if (gpudl_model_get_n_heads(network->model) > 1 && !run->json)
         say_error(NAME, "note: %s has %u outputs; the first, %s, is shown", run->arguments[0],
-                  gpudl_model_get_n_heads(run->model), gpudl_model_get_head_name(run->model, 0));
+                  gpudl_model_get_n_heads(network->model), gpudl_model_get_head_name(network->model, 0));
     return TRUE;
 }
 
@@ -136,18 +97,11 @@ static void clean_up(Run *run)
         gpudl_request_free(run->slots[i].request);
     }
     g_free(run->slots);
-    g_clear_pointer(&run->stream, gpudl_stream_free);
-    g_clear_pointer(&run->session, gpudl_session_unref);
-    g_clear_pointer(&run->model, gpudl_model_unref);
-    g_strfreev(run->labels);
+    network_clear(&run->network);
+    network_options_clear(&run->options);
     g_strfreev(run->arguments);
     g_free(run->top_k_text);
     g_free(run->threshold_text);
-    g_free(run->threads_text);
-    g_free(run->backend);
-    g_free(run->precision);
-    g_free(run->labels_file);
-    g_free(run->input_size);
     g_free(run->classes);
     if (run->text != NULL)
         g_string_free(run->text, TRUE);
@@ -165,7 +119,7 @@ static void append_picture(Run *run, const gchar *path, guint n)
         g_string_append(run->text, "  ");
         results_append_confidence(run->text, run->classes[i].confidence, run->probability);
         g_string_append_printf(run->text, "  %4u  ", run->classes[i].id);
-        results_append_label(run->text, run->model, run->labels, run->classes[i].id);
+        results_append_label(run->text, run->network.model, run->network.labels, run->classes[i].id);
         g_string_append_c(run->text, '\n');
     }
 }
@@ -183,7 +137,7 @@ static void append_video_frame(Run *run, const Slot *slot, guint n)
         g_string_append(run->text, i == 0 ? "  " : ",  ");
         results_append_confidence(run->text, run->classes[i].confidence, run->probability);
         g_string_append_c(run->text, ' ');
-        results_append_label(run->text, run->model, run->labels, run->classes[i].id);
+        results_append_label(run->text, run->network.model, run->network.labels, run->classes[i].id);
         g_string_append_printf(run->text, " (%u)", run->classes[i].id);
     }
     g_string_append(run->text, n == 0 ? "  nothing above the threshold\n" : "\n");
@@ -196,7 +150,7 @@ static gboolean are_probabilities(Run *run, GpudlRequest *request)
 
     if (run->activation != GPUDL_ACTIVATION_NONE)
         return TRUE;
-    for (guint i = 0; i < run->n_classes; i++)
+    for (guint i = 0; i < run->network.n_classes; i++)
         if (!(scores[i] >= 0.0f && scores[i] <= 1.0f))
             return FALSE;
     return TRUE;
@@ -206,13 +160,14 @@ static void print_frame(Run *run, const Slot *slot)
 {
     gboolean video = slot->source->n_frames > 1;
     guint k = run->top_k >= 0 ? (guint)run->top_k : video && !run->json ? 1 : 5;
-    guint n = gpudl_request_top_k(slot->request, 0, MIN(k, run->n_classes), (float)run->threshold, run->classes);
+    guint n =
+        gpudl_request_top_k(slot->request, 0, MIN(k, run->network.n_classes), (float)run->threshold, run->classes);
 
     run->probability = are_probabilities(run, slot->request);
     g_string_truncate(run->text, 0);
     if (run->json) {
-        results_append_json(run->text, slot->source->path, slot->frame->number, slot->frame->pts, run->model,
-                            run->labels, run->classes, n);
+        results_append_json(run->text, slot->source->path, slot->frame->number, slot->frame->pts, run->network.model,
+                            run->network.labels, run->classes, n);
         g_string_append_c(run->text, '\n');
     } else if (video) {
         append_video_frame(run, slot, n);
@@ -240,8 +195,8 @@ static void show_progress(Run *run, const Slot *slot)
 /* What gpudlinfer says of the same. */
 static void say_behind(Run *run, const Source *source, const GpudlMediaPace *pace)
 {
-    guint workers = gpudl_session_get_parallelism(run->session);
-    gboolean cpu = g_str_equal(gpudl_session_get_backend(run->session), "cpu");
+    guint workers = gpudl_session_get_parallelism(run->network.session);
+    gboolean cpu = g_str_equal(gpudl_session_get_backend(run->network.session), "cpu");
     g_autofree gchar *asked = pace->asked > 0 ? g_strdup_printf("%.1f of %.1f frames/s", pace->reached, pace->asked)
                                               : g_strdup_printf("%.1f frames/s, and more come", pace->reached);
     const gchar *lost = run->every_frame ? "they come out late" : "the others are dropped";
@@ -253,7 +208,7 @@ static void say_behind(Run *run, const Source *source, const GpudlMediaPace *pac
                   source->shown, asked, lost, workers);
     else
         say_error(NAME, "%s: the network answers %s: %s. Take a smaller network, or %s", source->shown, asked, lost,
-                  g_str_equal(gpudl_session_get_backend(run->session), "ref")
+                  g_str_equal(gpudl_session_get_backend(run->network.session), "ref")
                       ? "--backend=cpu"
                       : "a faster backend (gpudl doctor lists them)");
 }
@@ -418,7 +373,7 @@ static gboolean run_once(Run *run, Source *source, GError **error)
 
     source->live = source->live || live;
     if (media != NULL) {
-        gpudl_media_expect_answers(media, gpudl_session_get_parallelism(run->session));
+        gpudl_media_expect_answers(media, gpudl_session_get_parallelism(run->network.session));
         source->media = media;
         run_media(run, source, media, error);
         source->media = NULL;
@@ -457,8 +412,8 @@ static void say_summary(const Run *run)
     g_printerr("%" G_GUINT64_FORMAT " frame%s in %.1f s, %.1f frames/s; %" G_GUINT64_FORMAT " dropped, %u error%s\n",
                run->n_frames, run->n_frames == 1 ? "" : "s", seconds, run->n_frames / MAX(seconds, 0.001),
                run->n_dropped, run->n_failed, run->n_failed == 1 ? "" : "s");
-    if (run->session != NULL)
-        g_printerr("by %s\n", gpudl_session_get_device_name(run->session));
+    if (run->network.session != NULL)
+        g_printerr("by %s\n", gpudl_session_get_device_name(run->network.session));
 }
 
 static int run_files(Run *run)
@@ -505,18 +460,13 @@ static gboolean parse_second(Run *run, GError **error)
 static int check_options(Run *run)
 {
     g_autoptr(GError) error = NULL;
-    GpudlPrecision precision;
 
     if (run->arguments == NULL || run->arguments[1] == NULL)
         return say_usage(NAME, run->arguments == NULL ? "no model given" : "no picture or video given");
     if (!parse_optional_count(run->top_k_text, &run->top_k, "top-k", 0, G_MAXINT, "all classes", &error) ||
         (run->threshold_text != NULL &&
          !parse_number("threshold", run->threshold_text, 0.0, 1.0, &run->threshold, &error)) ||
-        !parse_optional_count(run->threads_text, &run->threads, THREADS, &error) ||
-        (run->input_size != NULL &&
-         !parse_size("input-size", run->input_size, &run->import.input_height, &run->import.input_width, &error)) ||
-        !parse_second(run, &error) || !parse_backend(run->backend, &error) ||
-        !parse_precision(run->precision, &precision, &error))
+        !parse_second(run, &error) || !network_options_read(&run->options, &run->import, &run->config, &error))
         return say_usage(NAME, "%s", error->message);
     return -1;
 }
@@ -531,16 +481,15 @@ int cmd_run(int argc, char **argv)
         {"top-k", 'k', 0, G_OPTION_ARG_STRING, &run.top_k_text,
          "Best classes to show, 0: all (default 5; 1 per frame of a video in the readable form)", "K"},
         {"threshold", 0, 0, G_OPTION_ARG_STRING, &run.threshold_text, "Leave out classes below this, 0 to 1", "T"},
-        {"labels-file", 0, 0, G_OPTION_ARG_FILENAME, &run.labels_file, "Labels, one a line, in place of the model's",
-         "FILE"},
-        {"input-size", 0, 0, G_OPTION_ARG_STRING, &run.input_size, "For files with a free input size", "HxW"},
+        {NETWORK_LABELS_FILE(run.options)},
+        {NETWORK_INPUT_SIZE(run.options)},
         {"every-frame", 0, 0, G_OPTION_ARG_NONE, &run.every_frame,
          "Of a live address every frame, however late; without it those that come while the network is busy are "
          "dropped",
          NULL},
-        {"backend", 0, 0, G_OPTION_ARG_STRING, &run.backend, "auto, cuda, cpu or ref (default auto)", "B"},
-        {"precision", 0, 0, G_OPTION_ARG_STRING, &run.precision, "auto, fp32, tf32, fp16, bf16, int8 or fp8", "P"},
-        {"threads", 0, 0, G_OPTION_ARG_STRING, &run.threads_text, "CPU threads, 0: one per core (default)", "N"},
+        {NETWORK_BACKEND(run.options)},
+        {NETWORK_PRECISION(run.options)},
+        {NETWORK_THREADS(run.options)},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &run.arguments, NULL, NULL},
         G_OPTION_ENTRY_NULL,
     };
