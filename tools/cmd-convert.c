@@ -3,119 +3,36 @@
 #include <glib/gstdio.h>
 #include <stdio.h>
 
-#include "models/gpudl-import.h"
 #include "tools/command.h"
 #include "tools/files.h"
 #include "tools/interrupt.h"
 #include "tools/media.h"
 #include "tools/npy.h"
+#include "tools/preproc-options.h"
 #include "tools/progress.h"
 
 #define NAME "convert"
 
 typedef struct {
     /* options as given */
-    gchar *output, *labels, *mean, *std, *scale, *channel_order, *resize_mode, *crop_fraction, *scale_method;
-    gchar *pad_color, *input_size, *expect, *golden, *backend, *activation;
+    gchar *output, *labels, *input_size, *expect, *golden, *backend, *activation;
+    PreprocOptions preproc;
     gchar **arguments;
     /* what they mean */
     GpudlImportOptions import;
-    GpudlPreproc preproc;
 } Convert;
-
-static const NamedValue channel_orders[] = {
-    {"rgb", GPUDL_CHANNELS_RGB}, {"bgr", GPUDL_CHANNELS_BGR}, {"gray", GPUDL_CHANNELS_GRAY}, {NULL, 0}};
-static const NamedValue resize_modes[] = {{"stretch", GPUDL_RESIZE_STRETCH},
-                                          {"letterbox", GPUDL_RESIZE_LETTERBOX},
-                                          {"center-crop", GPUDL_RESIZE_CENTER_CROP},
-                                          {"squash", GPUDL_RESIZE_SQUASH},
-                                          {NULL, 0}};
-static const NamedValue scale_methods[] = {{"nearest", GPUDL_SCALE_NEAREST},
-                                           {"bilinear", GPUDL_SCALE_BILINEAR},
-                                           {"bicubic", GPUDL_SCALE_BICUBIC},
-                                           {"area", GPUDL_SCALE_AREA},
-                                           {NULL, 0}};
 
 static void clean_up(Convert *c)
 {
-    gchar *texts[] = {c->output,        c->labels,      c->mean,          c->std,          c->scale,
-                      c->channel_order, c->resize_mode, c->crop_fraction, c->scale_method, c->pad_color,
-                      c->input_size,    c->expect,      c->golden,        c->backend,      c->activation};
+    gchar *texts[] = {c->output, c->labels, c->input_size, c->expect, c->golden, c->backend, c->activation};
 
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
+    preproc_options_clear(&c->preproc);
     g_strfreev(c->arguments);
 }
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
-
-static gboolean read_normalisation(Convert *c, GError **error)
-{
-    double number;
-
-    if (c->mean != NULL) {
-        if (!parse_three("mean", c->mean, c->preproc.mean, NULL, error))
-            return FALSE;
-        c->import.preproc_set |= GPUDL_SET_MEAN;
-    }
-    if (c->std != NULL) {
-        if (!parse_three("std", c->std, c->preproc.std, NULL, error))
-            return FALSE;
-        for (guint i = 0; i < 3; i++) {
-            if (c->preproc.std[i] == 0.0f) {
-                g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
-                            "--std: found '%s', expected numbers other than 0", c->std);
-                return FALSE;
-            }
-        }
-        c->import.preproc_set |= GPUDL_SET_STD;
-    }
-    if (c->scale != NULL) {
-        if (!parse_number("scale", c->scale, 1e-6, 65536.0, &number, error))
-            return FALSE;
-        c->preproc.pixel_scale = (float)number;
-        c->import.preproc_set |= GPUDL_SET_PIXEL_SCALE;
-    }
-    return TRUE;
-}
-
-static gboolean read_geometry(Convert *c, GError **error)
-{
-    double number;
-    int value;
-
-    if (c->channel_order != NULL) {
-        if (!parse_name("channel-order", c->channel_order, channel_orders, &value, error))
-            return FALSE;
-        c->preproc.channel_order = (GpudlChannelOrder)value;
-        c->import.preproc_set |= GPUDL_SET_CHANNEL_ORDER;
-    }
-    if (c->resize_mode != NULL) {
-        if (!parse_name("resize-mode", c->resize_mode, resize_modes, &value, error))
-            return FALSE;
-        c->preproc.resize_mode = (GpudlResizeMode)value;
-        c->import.preproc_set |= GPUDL_SET_RESIZE_MODE;
-    }
-    if (c->scale_method != NULL) {
-        if (!parse_name("scale-method", c->scale_method, scale_methods, &value, error))
-            return FALSE;
-        c->preproc.scale_method = (GpudlScaleMethod)value;
-        c->import.preproc_set |= GPUDL_SET_SCALE_METHOD;
-    }
-    if (c->crop_fraction != NULL) {
-        if (!parse_number("crop-fraction", c->crop_fraction, 0.01, 1.0, &number, error))
-            return FALSE;
-        c->preproc.crop_fraction = (float)number;
-        c->import.preproc_set |= GPUDL_SET_CROP_FRACTION;
-    }
-    if (c->pad_color != NULL) {
-        if (!parse_color("pad-color", c->pad_color, &c->preproc.pad_color, error))
-            return FALSE;
-        c->import.preproc_set |= GPUDL_SET_PAD_COLOR;
-    }
-    return c->input_size == NULL ||
-           parse_size("input-size", c->input_size, &c->import.input_height, &c->import.input_width, error);
-}
 
 /* What it really is, the importer tells. */
 static gboolean is_of_caffe(const gchar *path)
@@ -142,10 +59,11 @@ static int check_options(Convert *c)
         return say_usage(NAME, "--expect needs --golden: the picture that gives these values");
     if (c->activation != NULL && !gpudl_activation_parse(c->activation, &c->import.activation))
         return say_usage(NAME, "--activation: found '%s', expected auto, none, softmax or sigmoid", c->activation);
-    if (!read_normalisation(c, &error) || !read_geometry(c, &error))
+    if (!preproc_options_read(&c->preproc, &c->import, &error) ||
+        (c->input_size != NULL &&
+         !parse_size("input-size", c->input_size, &c->import.input_height, &c->import.input_width, &error)))
         return say_usage(NAME, "%s", error->message);
     c->import.struct_size = sizeof c->import;
-    c->import.preproc = &c->preproc;
     return -1;
 }
 
@@ -228,16 +146,14 @@ int cmd_convert(int argc, char **argv)
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &c.output,
          "The net.bin to write (replaced at once, when all is well)", "FILE"},
         {"labels", 0, 0, G_OPTION_ARG_FILENAME, &c.labels, "Labels to embed, one a line", "FILE"},
-        {"mean", 0, 0, G_OPTION_ARG_STRING, &c.mean, "Subtracted, in the order of the network's channels", "A,B,C"},
-        {"std", 0, 0, G_OPTION_ARG_STRING, &c.std, "Divided by, after the mean", "A,B,C"},
-        {"scale", 0, 0, G_OPTION_ARG_STRING, &c.scale,
-         "Pixels are divided by this first: 255 for networks that want 0..1, 1 for 0..255", "S"},
-        {"channel-order", 0, 0, G_OPTION_ARG_STRING, &c.channel_order, "rgb, bgr or gray", "ORDER"},
-        {"resize-mode", 0, 0, G_OPTION_ARG_STRING, &c.resize_mode, "stretch, letterbox, center-crop or squash", "MODE"},
-        {"crop-fraction", 0, 0, G_OPTION_ARG_STRING, &c.crop_fraction,
-         "The short side (squash: both) becomes input / F before the middle is taken", "F"},
-        {"scale-method", 0, 0, G_OPTION_ARG_STRING, &c.scale_method, "nearest, bilinear, bicubic or area", "METHOD"},
-        {"pad-color", 0, 0, G_OPTION_ARG_STRING, &c.pad_color, "For letterbox", "RRGGBB"},
+        {PREPROC_MEAN(c.preproc)},
+        {PREPROC_STD(c.preproc)},
+        {PREPROC_SCALE(c.preproc)},
+        {PREPROC_CHANNEL_ORDER(c.preproc)},
+        {PREPROC_RESIZE_MODE(c.preproc)},
+        {PREPROC_CROP_FRACTION(c.preproc)},
+        {PREPROC_SCALE_METHOD(c.preproc)},
+        {PREPROC_PAD_COLOR(c.preproc)},
         {"input-size", 0, 0, G_OPTION_ARG_STRING, &c.input_size, "For files with a free input size", "HxW"},
         {"activation", 0, 0, G_OPTION_ARG_STRING, &c.activation, "auto, none, softmax or sigmoid", "A"},
         {"golden", 0, 0, G_OPTION_ARG_FILENAME, &c.golden, "Picture to compare with too, stored as the golden sample",
