@@ -57,7 +57,7 @@ static gboolean read_precisions(const gchar *text, Lists *lists, GError **error)
     g_auto(GStrv) values = parse_list("precision", text, "auto", MOST_VALUES, error);
 
     for (guint i = 0; values != NULL && values[i] != NULL; i++)
-        if (!parse_precision(values[i], &lists->precisions[lists->n_precisions++], error))
+        if (!parse_precision("precision", values[i], &lists->precisions[lists->n_precisions++], error))
             return FALSE;
     return values != NULL;
 }
@@ -77,7 +77,7 @@ static gboolean read_lists(Work *work, Lists *lists, GError **error)
 {
     work->backends = parse_list("backend", work->backend, "auto", MOST_VALUES, error);
     for (guint i = 0; work->backends != NULL && work->backends[i] != NULL; i++)
-        if (!parse_backend(work->backends[i], error))
+        if (!parse_backend("backend", work->backends[i], error))
             return FALSE;
     return work->backends != NULL && read_precisions(work->precision, lists, error) &&
            read_counts(work->threads, lists->threads, &lists->n_threads, THREADS, error) &&

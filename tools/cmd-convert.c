@@ -53,7 +53,7 @@ static int check_options(Convert *c)
         return say_usage(NAME, "one model file at a time; found '%s' as well", c->arguments[1]);
     if (c->output == NULL || c->output[0] == '\0')
         return say_usage(NAME, "-o FILE is missing: where the net.bin goes");
-    if (!parse_backend(c->backend, &error))
+    if (!parse_backend("backend", c->backend, &error))
         return say_usage(NAME, "%s", error->message);
     if (c->expect != NULL && c->golden == NULL)
         return say_usage(NAME, "--expect needs --golden: the picture that gives these values");

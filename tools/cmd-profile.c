@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* gpudl profile: what the steps of a network take, one by one. */
-#include <glib/gstdio.h>
 #include <stdio.h>
-#include <sys/stat.h>
+#include <string.h>
 
 #include "models/gpudl-import.h"
 #include "tools/command.h"
 #include "tools/figures.h"
+#include "tools/files.h"
 #include "tools/interrupt.h"
 #include "tools/profile-report.h"
 #include "tools/progress.h"
@@ -58,7 +58,8 @@ static int check_options(Work *work)
         return say_usage(NAME, "one model at a time; found '%s' as well", work->arguments[1]);
     if (work->html != NULL && work->html[0] == '\0')
         return say_usage(NAME, "--html: found '', expected a file to write");
-    if (!parse_backend(work->backend, &error) || !parse_precision(work->precision, &work->asked_precision, &error) ||
+    if (!parse_backend("backend", work->backend, &error) ||
+        !parse_precision("precision", work->precision, &work->asked_precision, &error) ||
         !parse_optional_count(work->threads_text, &work->threads, THREADS, &error) ||
         !parse_optional_count(work->batch_text, &work->batch, "batch", 1, MOST_BATCH, NULL, &error) ||
         !parse_optional_count(work->runs_text, &work->runs, "runs", 1, MOST_RUNS, NULL, &error) ||
@@ -227,22 +228,12 @@ static gboolean measure(Work *work, Profile *profile, GError **error)
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
 
-/* A file is replaced at once, when the page is whole; what is no file (a device, a pipe) never is. */
 static gboolean write_page(const gchar *path, const Profile *profile, GError **error)
 {
-    g_autofree gchar *page = NULL;
-    g_autoptr(GError) reason = NULL;
-    GStatBuf st;
+    gchar *page = profile_html(profile);
+    g_autoptr(GBytes) bytes = g_bytes_new_take(page, strlen(page));
 
-    if (g_stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE, "%s: can't be written: is not a regular file", path);
-        return FALSE;
-    }
-    page = profile_html(profile);
-    if (g_file_set_contents(path, page, -1, &reason))
-        return TRUE;
-    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE, "%s: can't be written: %s", path, reason->message);
-    return FALSE;
+    return files_write(path, bytes, error);
 }
 
 static gboolean tell(const Work *work, const Profile *profile, GError **error)

@@ -52,7 +52,8 @@ static int check_options(Tune *t)
         return say_usage(NAME, "no model given");
     if (t->arguments[1] != NULL)
         return say_usage(NAME, "one model at a time; found '%s' as well", t->arguments[1]);
-    if (!parse_backend(t->backend, &error) || !parse_precision(t->precision, &t->config.precision, &error) ||
+    if (!parse_backend("backend", t->backend, &error) ||
+        !parse_precision("precision", t->precision, &t->config.precision, &error) ||
         !parse_optional_count(t->device_text, &device, "device", 0, G_MAXINT, NULL, &error) ||
         !parse_optional_count(t->batch_text, &batch, "batch-size", 0, 4096, "the backend's choice", &error) ||
         (t->input_size != NULL &&

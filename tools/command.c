@@ -192,18 +192,18 @@ gboolean parse_color(const gchar *option, const gchar *text, guint32 *color, GEr
     return TRUE;
 }
 
-gboolean parse_backend(const gchar *name, GError **error)
+gboolean parse_backend(const gchar *option, const gchar *name, GError **error)
 {
     static const gchar *const names[] = {"auto", "cuda", "cpu", "ref", NULL};
 
-    return name == NULL || g_strv_contains(names, name) || bad_value("backend", name, "auto, cuda, cpu or ref", error);
+    return name == NULL || g_strv_contains(names, name) || bad_value(option, name, "auto, cuda, cpu or ref", error);
 }
 
-gboolean parse_precision(const gchar *name, GpudlPrecision *precision, GError **error)
+gboolean parse_precision(const gchar *option, const gchar *name, GpudlPrecision *precision, GError **error)
 {
     *precision = GPUDL_PRECISION_AUTO;
     return name == NULL || gpudl_precision_parse(name, precision) ||
-           bad_value("precision", name, "auto, fp32, tf32, fp16, bf16, int8 or fp8", error);
+           bad_value(option, name, "auto, fp32, tf32, fp16, bf16, int8 or fp8", error);
 }
 
 static gchar *wanted_count(gint low, gint high, const gchar *zero)

@@ -22,6 +22,7 @@ typedef struct {
 int cmd_convert(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_tune(int argc, char **argv);
@@ -58,10 +59,10 @@ gboolean parse_size(const gchar *option, const gchar *text, gint *height, gint *
 /** "RRGGBB", hexadecimal, with or without a leading # or 0x. */
 gboolean parse_color(const gchar *option, const gchar *text, guint32 *color, GError **error);
 
-/** --backend: there can be one of this name; NULL: none was asked for. */
-gboolean parse_backend(const gchar *name, GError **error);
-/** --precision; NULL: none was asked for, AUTO. */
-gboolean parse_precision(const gchar *name, GpudlPrecision *precision, GError **error);
+/** --backend and the like: there can be one of this name; NULL: none was asked for. */
+gboolean parse_backend(const gchar *option, const gchar *name, GError **error);
+/** --precision and the like; NULL: none was asked for, AUTO. */
+gboolean parse_precision(const gchar *option, const gchar *name, GpudlPrecision *precision, GError **error);
 /** A whole number within low..high; zero (may be NULL) says what 0 means. */
 gboolean parse_count(const gchar *text, gint *value, const gchar *option, gint low, gint high, const gchar *zero,
                      GError **error);

@@ -14,5 +14,9 @@ G_BEGIN_DECLS
 gboolean files_check_output(const gchar *option, const gchar *output, const gchar *input, const gchar *what,
                             GError **error);
 
+/** Writes a file, which is replaced at once, when all is there; what is no regular file (a device, a pipe) never is.
+ * Errors: WRITE, the message begins with the path. */
+gboolean files_write(const gchar *path, GBytes *bytes, GError **error);
+
 G_END_DECLS
 #endif

@@ -22,7 +22,8 @@ gboolean network_options_read(const NetworkOptions *options, GpudlImportOptions 
     if (!parse_optional_count(options->threads, &threads, THREADS, error) ||
         (options->input_size != NULL &&
          !parse_size("input-size", options->input_size, &import->input_height, &import->input_width, error)) ||
-        !parse_backend(options->backend, error) || !parse_precision(options->precision, &config->precision, error))
+        !parse_backend("backend", options->backend, error) ||
+        !parse_precision("precision", options->precision, &config->precision, error))
         return FALSE;
     config->struct_size = sizeof *config;
     config->backend = options->backend;
