@@ -14,7 +14,7 @@ OPTION = re.compile(r"^  (?:(-\w), )?(?:    )?(--[\w-]+)(?:=(\S+))?(?:  +(\S.*))
 COMMAND = re.compile(r"^  ([a-z][\w-]*)  +(\S.*)$")
 # values that a description lists: "auto, cuda, cpu or ref (default auto)"
 VALUES = re.compile(r"^([a-z0-9-]+(?: \(default\))?(?:, [a-z0-9-]+)*(?: or|,) [a-z0-9-]+)(?: \(|:|$)")
-FILES = re.compile(r"FILE|PICTURE|\.npy$|\.BIN$")
+FILES = re.compile(r"FILE|PICTURE|MODEL|\.npy$|\.BIN$")
 
 
 class Help:

@@ -10,6 +10,7 @@ static const Command commands[] = {
     {"convert", "make a net.bin of a model file, checked against the original", cmd_convert},
     {"info", "what is inside a model file", cmd_info},
     {"run", "classify pictures and videos", cmd_run},
+    {"eval", "how well a network does on pictures whose classes are known", cmd_eval},
     {"profile", "what the steps of a network take", cmd_profile},
     {"bench", "how fast a network runs", cmd_bench},
     {"tune", "measure what a network runs fastest with, and keep it", cmd_tune},

@@ -27,6 +27,7 @@ DEMO = "build/demo/"
 OWN = {
     "net.onnx": "cp models/recipes/testcard/testcard.onnx net.onnx",
     "labels.txt": "cp models/recipes/testcard/labels.txt labels.txt",
+    "pictures.txt": "echo docs/demo.jpg 0 >pictures.txt",
     "picture.jpg": "cp docs/demo.jpg picture.jpg",
     "video.mp4": "gst-launch-1.0 -q videotestsrc num-buffers=10 ! video/x-raw,width=160,height=120 ! avenc_mpeg4 ! mp4mux ! "
                  "filesink location=video.mp4",

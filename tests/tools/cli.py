@@ -2,13 +2,16 @@
 """What the tests of the gpudl command share: their arguments GPUDL MAKE-MODEL TESTCARD STEPS, how it is run, how they
 tell of it. TESTCARD is a folder; STEPS is where backends are that steps-backend.c tells all about."""
 import os
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 GPUDL, MAKE_MODEL, TESTCARD = *map(os.path.abspath, sys.argv[1:3]), Path(sys.argv[3])
 STEPS = {**os.environ, "GPUDL_BACKEND_PATH": sys.argv[4]}
+COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 tests = []
 
 
@@ -24,9 +27,18 @@ class Skip(Exception):
 def gpudl(*args, backend="ref", **options):
     """Runs gpudl; ref is used where a backend can be named, so that the answers do not depend on this machine."""
     args = [str(a) for a in args]
-    if args and args[0] == "run" and backend and "--help" not in args:
+    if args and args[0] in ("run", "eval") and backend and "--help" not in args:
         args.insert(1, f"--backend={backend}")
     return subprocess.run([GPUDL, *args], capture_output=True, text=True, timeout=60, **options)
+
+
+def write_png(path, rgb, size=16):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = (b"\0" + bytes(rgb) * size) * size
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
+                     + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 def check(condition, text=""):

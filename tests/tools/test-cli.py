@@ -15,20 +15,10 @@ import zlib
 from pathlib import Path
 
 import onnxfile
-from cli import GPUDL, MAKE_MODEL, STEPS, TESTCARD, Skip, check, check_run, gpudl, main, test
+from cli import COLORS, GPUDL, MAKE_MODEL, STEPS, TESTCARD, Skip, check, check_run, gpudl, main, test, write_png
 
 MEDIA = Path(__file__).parent / "media"
-COMMANDS = "convert", "info", "run", "profile", "bench", "tune", "doctor"
-COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
-
-
-def write_png(path, rgb, size=16):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = (b"\0" + bytes(rgb) * size) * size
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
-                     + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+COMMANDS = "convert", "info", "run", "eval", "profile", "bench", "tune", "doctor"
 
 
 def write_y4m(path, frames):
