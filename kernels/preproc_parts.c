@@ -120,10 +120,52 @@ static int crops(const GpudlPreproc *pp)
     return pp->resize_mode == GPUDL_RESIZE_CENTER_CROP || pp->resize_mode == GPUDL_RESIZE_SQUASH;
 }
 
+/* input / crop_fraction, rounded down; a fraction in float32 is a little off what it was written as. */
+static double scaled_side(int32_t side, float fraction)
+{
+    return fmax(floor(side / (double)fraction * (1 + 1e-6)), side);
+}
+
+/* As int() of Python does; a pixel aspect ratio makes sides that are whole numbers but for their last bits. */
+static double whole(double side)
+{
+    return floor(side * (1 + 1e-12));
+}
+
+/* Whole pixels of the scaled picture of which the middle is taken. */
+static void scaled_size(const GpudlPreproc *pp, double shown, double height, double size[2])
+{
+    double width_goal = scaled_side(pp->width, pp->crop_fraction);
+    double height_goal = scaled_side(pp->height, pp->crop_fraction), ratio;
+
+    if (pp->resize_mode == GPUDL_RESIZE_SQUASH) {
+        size[0] = width_goal;
+        size[1] = height_goal;
+    } else if (width_goal == height_goal) {
+        size[0] = shown <= height ? width_goal : whole(width_goal * shown / height);
+        size[1] = shown <= height ? whole(height_goal * height / shown) : height_goal;
+    } else {
+        ratio = fmin(shown / width_goal, height / height_goal);
+        size[0] = fmax(rint(shown / ratio), pp->width);
+        size[1] = fmax(rint(height / ratio), pp->height);
+    }
+}
+
+/* Of extent source pixels from *origin on, scaled to size, the middle side ones. */
+static void take_middle(double size, int32_t side, double *origin, double *extent)
+{
+    double scale = *extent / size;
+
+    if (size <= side)
+        return;
+    *origin += rint((size - side) / 2) * scale;
+    *extent = side * scale;
+}
+
 int gpudl_preproc_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, GpudlPreprocGeometry *geometry)
 {
     int32_t x, y, width, height;
-    double par, shown, scale;
+    double par, shown, scale, size[2];
 
     frame_crop(frame, &x, &y, &width, &height);
     if (width < 1 || height < 1 || pp->width < 1 || pp->height < 1)
@@ -142,17 +184,10 @@ int gpudl_preproc_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, Gpud
         geometry->dst_y = (pp->height - geometry->dst_height) / 2;
         break;
     case GPUDL_RESIZE_CENTER_CROP:
-        scale = fmax(pp->width / shown, (double)pp->height / height) / pp->crop_fraction;
-        geometry->src_width = fmin(pp->width / scale / par, width);
-        geometry->src_height = fmin(pp->height / scale, height);
-        geometry->src_x = x + (width - geometry->src_width) / 2;
-        geometry->src_y = y + (height - geometry->src_height) / 2;
-        break;
     case GPUDL_RESIZE_SQUASH:
-        geometry->src_width = width * (double)pp->crop_fraction;
-        geometry->src_height = height * (double)pp->crop_fraction;
-        geometry->src_x = x + (width - geometry->src_width) / 2;
-        geometry->src_y = y + (height - geometry->src_height) / 2;
+        scaled_size(pp, shown, height, size);
+        take_middle(size[0], pp->width, &geometry->src_x, &geometry->src_width);
+        take_middle(size[1], pp->height, &geometry->src_y, &geometry->src_height);
         break;
     default: /* stretch: as set above */
         break;

@@ -317,7 +317,7 @@ static void test_pre_processing_is_checked(void)
             g_error("case %u is not refused", i);
 }
 
-/* A square input of 640x480, in whole pixels of it. */
+/* A square input of 640x480, in whole pixels of it: 120 pixels of which nothing has to be rounded. */
 static void test_region(void)
 {
     static const struct {
@@ -342,7 +342,7 @@ static void test_region(void)
         {GPUDL_RESIZE_CENTER_CROP, 1.5f, 1, 1, {0}, FALSE, {0, 0, 640, 480}},
         {GPUDL_RESIZE_STRETCH, 1, 1, 1, {0, 0, -1, 4}, FALSE, {0, 0, 640, 480}},
     };
-    GpudlPreproc preproc = {.width = 224, .height = 224, .channels = 3};
+    GpudlPreproc preproc = {.width = 120, .height = 120, .channels = 3};
     GpudlFrame frame = {.width = 640, .height = 480};
     gdouble region[4];
 

@@ -105,9 +105,19 @@ static void test_geometry(void)
     assert_geometry(&frame, &pp, (double[]){0, 0, 640, 480}, (int[]){0, 0, 224, 224});
     pp.resize_mode = GPUDL_RESIZE_LETTERBOX; /* scale .35: 224 x 168, 28 rows above and below */
     assert_geometry(&frame, &pp, (double[]){0, 0, 640, 480}, (int[]){0, 28, 224, 168});
-    pp.resize_mode = GPUDL_RESIZE_CENTER_CROP; /* 480 lines become 256, 224 of them are 420 */
+    pp.resize_mode = GPUDL_RESIZE_CENTER_CROP; /* 341 x 256; the middle begins at 58.5, of which 58 is even, and 16 */
     pp.crop_fraction = 0.875f;
-    assert_geometry(&frame, &pp, (double[]){110, 30, 420, 420}, (int[]){0, 0, 224, 224});
+    assert_geometry(&frame, &pp, (double[]){58 * 640 / 341., 30, 224 * 640 / 341., 420}, (int[]){0, 0, 224, 224});
+    pp.crop_fraction = 0.9f; /* 224 / .9 = 248.9, down; 330 x 248: 53 and 12 */
+    assert_geometry(&frame, &pp, (double[]){53 * 640 / 330., 12 * 480 / 248., 224 * 640 / 330., 224 * 480 / 248.},
+                    (int[]){0, 0, 224, 224});
+    pp.crop_fraction = 224.f / 232; /* in float32 a little off: 309 x 232, 42.5 and 4 */
+    assert_geometry(&frame, &pp, (double[]){42 * 640 / 309., 4 * 480 / 232., 224 * 640 / 309., 224 * 480 / 232.},
+                    (int[]){0, 0, 224, 224});
+    pp.width = 192; /* no square: goals 219 x 256, 341.33 x 256 to the nearest; 74.5 and 16 */
+    pp.crop_fraction = 0.875f;
+    assert_geometry(&frame, &pp, (double[]){74 * 640 / 341., 30, 192 * 640 / 341., 420}, (int[]){0, 0, 192, 224});
+    pp.width = 224;
     pp.resize_mode = GPUDL_RESIZE_SQUASH; /* 256 x 256, the middle 224 of both */
     assert_geometry(&frame, &pp, (double[]){40, 30, 560, 420}, (int[]){0, 0, 224, 224});
     pp.resize_mode = GPUDL_RESIZE_CENTER_CROP;
@@ -116,7 +126,8 @@ static void test_geometry(void)
     frame.height = 576;
     frame.par_n = 64;
     frame.par_d = 45;
-    assert_geometry(&frame, &pp, (double[]){182.8125, 36, 354.375, 504}, (int[]){0, 0, 224, 224});
+    /* 455 x 256; 115.5 and 16 */
+    assert_geometry(&frame, &pp, (double[]){116 * 720 / 455., 36, 224 * 720 / 455., 504}, (int[]){0, 0, 224, 224});
     pp.resize_mode = GPUDL_RESIZE_LETTERBOX;
     assert_geometry(&frame, &pp, (double[]){0, 0, 720, 576}, (int[]){0, 49, 224, 126});
     /* the crop rectangle takes the frame's place */
@@ -551,10 +562,8 @@ static void test_pillow(void)
         frame.crop_y = c->crop_y;
         frame.crop_width = c->crop_width;
         frame.crop_height = c->crop_height;
-        if (c->crop_fraction > 0.f) {
-            pp.resize_mode = GPUDL_RESIZE_CENTER_CROP;
-            pp.crop_fraction = c->crop_fraction;
-        }
+        pp.resize_mode = c->mode;
+        pp.crop_fraction = c->crop_fraction;
         g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
         for (int k = 0; k < c->dst_width * c->dst_height * 3; k++) {
             double exact = CLAMP(golden_exact[c->first + k], 0.f, 255.f);

@@ -1,23 +1,28 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Writes preproc_golden.h: pictures resized by Pillow, which the reference has to reproduce.
+"""Writes preproc_golden.h: pictures resized and cropped by Pillow, which the reference has to reproduce.
 
-Pillow resizes mode "F" in floating point without clamping (the exact filters) and mode "RGB" in integers, as
+Whole pictures are resized, and the middle is cut out of them, as torchvision 0.29 and timm 1.0 do it. Pillow resizes mode "F" in floating point without clamping (the exact filters) and mode "RGB" in integers, as
 networks' training saw it. Usage: generate_preproc.py > preproc_golden.h (Debian 12: python3-pil 9.4, python3-numpy).
 """
+import math
+
 import numpy as np
 from PIL import Image
 import PIL
 
-# source w, h, crop x, y, w, h (0: all), destination w, h, crop fraction (0: stretch)
+# source w, h, crop x, y, w, h (0: all), destination w, h, mode, crop fraction
 SHAPES = [
-    (13, 9, 0, 0, 0, 0, 5, 4, 0),
-    (13, 9, 0, 0, 0, 0, 20, 17, 0),
-    (40, 3, 0, 0, 0, 0, 7, 7, 0),
-    (31, 22, 5, 3, 17, 12, 6, 8, 0),
-    (24, 18, 0, 0, 0, 0, 7, 7, 0.875),
-    (1, 1, 0, 0, 0, 0, 3, 2, 0),
-    (64, 48, 0, 0, 0, 0, 3, 5, 0.5),
+    (13, 9, 0, 0, 0, 0, 5, 4, "STRETCH", 1),
+    (13, 9, 0, 0, 0, 0, 20, 17, "STRETCH", 1),
+    (40, 3, 0, 0, 0, 0, 7, 7, "STRETCH", 1),
+    (31, 22, 5, 3, 17, 12, 6, 8, "STRETCH", 1),
+    (24, 18, 0, 0, 0, 0, 7, 7, "CENTER_CROP", 0.875),
+    (1, 1, 0, 0, 0, 0, 3, 2, "STRETCH", 1),
+    (64, 48, 0, 0, 0, 0, 3, 5, "CENTER_CROP", 0.5),
+    (18, 24, 0, 0, 0, 0, 7, 7, "CENTER_CROP", 0.9),
+    (19, 33, 2, 1, 15, 29, 6, 6, "CENTER_CROP", 0.75),
+    (64, 48, 0, 0, 0, 0, 3, 5, "SQUASH", 0.5),
 ]
 METHODS = [("BILINEAR", Image.BILINEAR), ("BICUBIC", Image.BICUBIC), ("AREA", Image.BOX)]
 
@@ -31,12 +36,22 @@ def noise(n):
     return out
 
 
-def box(cw, ch, dw, dh, fraction):
-    if not fraction:
-        return (0, 0, cw, ch)
-    scale = max(dw / cw, dh / ch) / fraction
-    sw, sh = min(dw / scale, cw), min(dh / scale, ch)
-    return ((cw - sw) / 2, (ch - sh) / 2, (cw + sw) / 2, (ch + sh) / 2)
+def scaled(w, h, dw, dh, mode, fraction):
+    """Size of the whole picture before the middle is cut out."""
+    gw, gh = math.floor(dw / fraction), math.floor(dh / fraction)
+    if mode in ("STRETCH", "SQUASH"):
+        return gw, gh
+    if gw == gh:  # transforms.Resize(int)
+        return (gw, int(gw * h / w)) if w <= h else (int(gh * w / h), gh)
+    ratio = min(h / gh, w / gw)  # timm's ResizeKeepRatio
+    return round(w / ratio), round(h / ratio)
+
+
+def fit(picture, dw, dh, mode, fraction, method):
+    """Resized, and the middle: transforms.CenterCrop."""
+    rw, rh = scaled(*picture.size, dw, dh, mode, fraction)
+    left, top = int(round((rw - dw) / 2.0)), int(round((rh - dh) / 2.0))
+    return picture.resize((rw, rh), method).crop((left, top, left + dw, top + dh))
 
 
 def numbers(values, form):
@@ -45,23 +60,22 @@ def numbers(values, form):
 
 
 cases, floats, integers = [], [], []
-for w, h, cx, cy, cw, ch, dw, dh, fraction in SHAPES:
+for w, h, cx, cy, cw, ch, dw, dh, mode, fraction in SHAPES:
     picture = noise(w * h * 3).reshape(h, w, 3)
     part = picture[cy:cy + ch, cx:cx + cw] if cw else picture
-    where = box(part.shape[1], part.shape[0], dw, dh, fraction)
     for name, method in METHODS:
-        cases.append("{%d, %d, %d, %d, %d, %d, %d, %d, %rf, GPUDL_SCALE_%s, %d}"
-                     % (w, h, cx, cy, cw, ch, dw, dh, float(fraction), name, len(floats)))
-        whole = Image.fromarray(np.ascontiguousarray(part)).resize((dw, dh), method, box=where)
+        cases.append("{%d, %d, %d, %d, %d, %d, %d, %d, GPUDL_RESIZE_%s, %rf, GPUDL_SCALE_%s, %d}"
+                     % (w, h, cx, cy, cw, ch, dw, dh, mode, float(fraction), name, len(floats)))
+        whole = fit(Image.fromarray(np.ascontiguousarray(part)), dw, dh, mode, fraction, method)
         for c in range(3):
-            plane = Image.fromarray(part[:, :, c].astype(np.float32)).resize((dw, dh), method, box=where)
+            plane = fit(Image.fromarray(part[:, :, c].astype(np.float32)), dw, dh, mode, fraction, method)
             floats.extend(np.asarray(plane).ravel())
             integers.extend(np.asarray(whole)[:, :, c].ravel())
 
 print("/* SPDX-License-Identifier: LGPL-2.1-or-later */")
 print("/* Made by generate_preproc.py with Pillow %s: do not edit. */" % PIL.__version__)
 print("typedef struct {\n    int width, height, crop_x, crop_y, crop_width, crop_height, dst_width, dst_height;")
-print("    float crop_fraction;\n    GpudlScaleMethod method;\n    int first; /* in golden_exact and golden_integer: R, G, B planes */")
+print("    GpudlResizeMode mode;\n    float crop_fraction;\n    GpudlScaleMethod method;\n    int first; /* in golden_exact and golden_integer: R, G, B planes */")
 print("} GoldenCase;\n")
 print("static const GoldenCase golden_cases[] = {\n    %s,\n};\n" % ",\n    ".join(cases))
 print("static const float golden_exact[] = {\n    %s,\n};\n" % numbers(floats, "%.7ef"))
