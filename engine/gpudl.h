@@ -390,8 +390,8 @@ GPUDL_API const gchar *gpudl_preproc_check(const GpudlPreproc *preproc);
 GPUDL_API const gchar *gpudl_frame_check(const GpudlFrame *frame);
 
 /** What the network sees of a frame, as parts of the whole frame's width and height: x, y, width, height in 0..1. The
- * frame's crop and pixel aspect ratio count, and the fraction of center-crop and squash; its planes aren't looked at.
- * FALSE where a struct_size or a size is wrong, or the fraction: region is the whole frame then. */
+ * frame's crop and pixel aspect ratio count, and the fraction of center-crop, squash and border; its planes aren't
+ * looked at. FALSE where a struct_size or a size is wrong, or the fraction: region is the whole frame then. */
 GPUDL_API gboolean gpudl_preproc_get_region(const GpudlPreproc *preproc, const GpudlFrame *frame, gdouble region[4]);
 
 G_END_DECLS

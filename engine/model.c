@@ -374,7 +374,7 @@ const gchar *gpudl_preproc_check(const GpudlPreproc *pp)
     if (pp->channel_order < GPUDL_CHANNELS_RGB || pp->channel_order > GPUDL_CHANNELS_GRAY ||
         (pp->channel_order == GPUDL_CHANNELS_GRAY) != (pp->channels == 1))
         return "channel order must be rgb or bgr for 3 channels, gray for one";
-    if (pp->resize_mode < GPUDL_RESIZE_STRETCH || pp->resize_mode > GPUDL_RESIZE_SQUASH)
+    if (pp->resize_mode < GPUDL_RESIZE_STRETCH || pp->resize_mode > GPUDL_RESIZE_LAST)
         return "unknown resize mode";
     if (pp->scale_method < GPUDL_SCALE_NEAREST || pp->scale_method > GPUDL_SCALE_AREA)
         return "unknown scale method";

@@ -101,7 +101,9 @@ typedef enum {
     GPUDL_RESIZE_STRETCH,     /* both sides on their own */
     GPUDL_RESIZE_LETTERBOX,   /* all of it, centred, the rest pad_color; respects the pixel aspect ratio */
     GPUDL_RESIZE_CENTER_CROP, /* short side to input / crop_fraction, then the middle; respects the aspect ratio, too */
-    GPUDL_RESIZE_SQUASH       /* both sides on their own to input / crop_fraction, then the middle */
+    GPUDL_RESIZE_SQUASH,      /* both sides on their own to input / crop_fraction, then the middle */
+    GPUDL_RESIZE_BORDER, /* long side to input / crop_fraction, then the middle, the rest pad_color; respects it, too */
+    GPUDL_RESIZE_LAST = GPUDL_RESIZE_BORDER
 } GpudlResizeMode;
 
 /** Resampling filter. All but nearest widen with the scale when shrinking (antialiasing), as Pillow's resize does. */
@@ -132,8 +134,8 @@ typedef struct {
     GpudlChannelOrder channel_order;
     GpudlResizeMode resize_mode;
     GpudlScaleMethod scale_method;
-    float crop_fraction; /* (0, 1], for center-crop and squash */
-    uint32_t pad_color;  /* 0xRRGGBB, for letterbox */
+    float crop_fraction; /* (0, 1], for center-crop, squash and border */
+    uint32_t pad_color;  /* 0xRRGGBB, for letterbox and border */
     float pixel_scale;   /* 255 for networks fed 0..1, 1 for networks fed 0..255 */
     float mean[3];       /* in the order of the network's channels, units of pixel / pixel_scale */
     float std[3];        /* never 0 */

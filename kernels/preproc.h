@@ -29,10 +29,11 @@ typedef struct {
 /**
  * Computes the rectangles for a frame; the frame's crop counts. Returns 0, or -1 if a size is not positive.
  *
- * center-crop and squash see what torchvision 0.29 and timm 1.0 leave of a picture, which round twice: the scaled
- * picture has whole pixels, and the middle begins at one. input / crop_fraction is rounded down; for squares the long
- * side is rounded down (torchvision's Resize and CenterCrop), for other inputs both sides to the nearest (timm's
- * ResizeKeepRatio); the middle begins at half the difference, rounded to the nearest, of two to the even one.
+ * center-crop, squash and border see what torchvision 0.29 and timm 1.0 leave of a picture, which round twice: the
+ * scaled picture has whole pixels, and the middle begins at one. input / crop_fraction is rounded down. Of center-crop
+ * to a square the long side is rounded down (torchvision's Resize and CenterCrop), of center-crop to another input and
+ * of border both sides to the nearest (timm's ResizeKeepRatio). The middle begins at half the difference, rounded to
+ * the nearest, of two to the even one; what is smaller than the input has an odd pixel of pad_color behind it.
  */
 int gpudl_preproc_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, GpudlPreprocGeometry *geometry);
 

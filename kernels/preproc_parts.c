@@ -117,7 +117,8 @@ static int32_t clamp_size(double size, int32_t most)
 /* Whether the crop fraction counts. */
 static int crops(const GpudlPreproc *pp)
 {
-    return pp->resize_mode == GPUDL_RESIZE_CENTER_CROP || pp->resize_mode == GPUDL_RESIZE_SQUASH;
+    return pp->resize_mode == GPUDL_RESIZE_CENTER_CROP || pp->resize_mode == GPUDL_RESIZE_SQUASH ||
+           pp->resize_mode == GPUDL_RESIZE_BORDER;
 }
 
 /* input / crop_fraction, rounded down; a fraction in float32 is a little off what it was written as. */
@@ -141,6 +142,10 @@ static void scaled_size(const GpudlPreproc *pp, double shown, double height, dou
     if (pp->resize_mode == GPUDL_RESIZE_SQUASH) {
         size[0] = width_goal;
         size[1] = height_goal;
+    } else if (pp->resize_mode == GPUDL_RESIZE_BORDER) {
+        ratio = fmax(shown / width_goal, height / height_goal);
+        size[0] = fmax(rint(shown / ratio), 1);
+        size[1] = fmax(rint(height / ratio), 1);
     } else if (width_goal == height_goal) {
         size[0] = shown <= height ? width_goal : whole(width_goal * shown / height);
         size[1] = shown <= height ? whole(height_goal * height / shown) : height_goal;
@@ -151,13 +156,16 @@ static void scaled_size(const GpudlPreproc *pp, double shown, double height, dou
     }
 }
 
-/* Of extent source pixels from *origin on, scaled to size, the middle side ones. */
-static void take_middle(double size, int32_t side, double *origin, double *extent)
+/* Of extent source pixels from *origin on, scaled to size, the middle side ones; less than side: all, in the middle. */
+static void take_middle(double size, int32_t side, double *origin, double *extent, int32_t *dst, int32_t *dst_size)
 {
     double scale = *extent / size;
 
-    if (size <= side)
+    if (size <= side) {
+        *dst_size = (int32_t)size;
+        *dst = (side - *dst_size) / 2;
         return;
+    }
     *origin += rint((size - side) / 2) * scale;
     *extent = side * scale;
 }
@@ -185,9 +193,11 @@ int gpudl_preproc_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, Gpud
         break;
     case GPUDL_RESIZE_CENTER_CROP:
     case GPUDL_RESIZE_SQUASH:
+    case GPUDL_RESIZE_BORDER:
         scaled_size(pp, shown, height, size);
-        take_middle(size[0], pp->width, &geometry->src_x, &geometry->src_width);
-        take_middle(size[1], pp->height, &geometry->src_y, &geometry->src_height);
+        take_middle(size[0], pp->width, &geometry->src_x, &geometry->src_width, &geometry->dst_x, &geometry->dst_width);
+        take_middle(size[1], pp->height, &geometry->src_y, &geometry->src_height, &geometry->dst_y,
+                    &geometry->dst_height);
         break;
     default: /* stretch: as set above */
         break;
@@ -367,7 +377,7 @@ static const char *parameters_fault(const GpudlPreproc *pp)
     if (!((pp->channels == 1 && pp->channel_order == GPUDL_CHANNELS_GRAY) ||
           (pp->channels == 3 && (pp->channel_order == GPUDL_CHANNELS_RGB || pp->channel_order == GPUDL_CHANNELS_BGR))))
         return "channels and channel order do not go together (1 with gray, 3 with rgb or bgr)";
-    if (pp->resize_mode < GPUDL_RESIZE_STRETCH || pp->resize_mode > GPUDL_RESIZE_SQUASH)
+    if (pp->resize_mode < GPUDL_RESIZE_STRETCH || pp->resize_mode > GPUDL_RESIZE_LAST)
         return "resize mode not resolved or unknown";
     if (pp->scale_method < GPUDL_SCALE_NEAREST || pp->scale_method > GPUDL_SCALE_AREA)
         return "scale method not resolved or unknown";

@@ -261,6 +261,16 @@ static gchar **labels_of(JsonNode *node)
     return labels;
 }
 
+/* Round the picture timm puts the mean, as bytes. */
+static guint32 colour_of(const float mean[3])
+{
+    guint32 colour = 0;
+
+    for (guint c = 0; c < 3; c++)
+        colour = colour << 8 | (guint32)CLAMP(rint(255.0 * mean[c]), 0, 255);
+    return colour;
+}
+
 static void read_timm(JsonObject *cfg, GpudlHint *hint)
 {
     GpudlPreproc *preproc = &hint->preproc;
@@ -280,11 +290,13 @@ static void read_timm(JsonObject *cfg, GpudlHint *hint)
     if (percent > 0)
         set_crop(hint,
                  g_strcmp0(mode, "squash") == 0   ? GPUDL_RESIZE_SQUASH
-                 : g_strcmp0(mode, "border") == 0 ? GPUDL_RESIZE_LETTERBOX
+                 : g_strcmp0(mode, "border") == 0 ? GPUDL_RESIZE_BORDER
                                                   : GPUDL_RESIZE_CENTER_CROP,
                  percent);
-    if (hint->preproc.resize_mode == GPUDL_RESIZE_LETTERBOX)
-        hint->preproc.crop_fraction = 1;
+    if (percent > 0 && hint->preproc.resize_mode == GPUDL_RESIZE_BORDER) {
+        preproc->pad_color = (hint->set & GPUDL_SET_MEAN) != 0 ? colour_of(preproc->mean) : 0;
+        hint->set |= GPUDL_SET_PAD_COLOR;
+    }
     if (three_of(cfg, "input_size", size) && size[1] >= 1 && size[1] <= GPUDL_LIMIT_INPUT_SIDE && size[2] >= 1 &&
         size[2] <= GPUDL_LIMIT_INPUT_SIDE) {
         hint->height = (gint)size[1];

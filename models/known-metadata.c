@@ -56,7 +56,7 @@ static gint word(const gchar *text, const gchar *const *words)
 static gboolean read_own(const gchar *key, const gchar *value, GpudlHint *hint)
 {
     static const gchar *const orders[] = {"rgb", "bgr", "gray", NULL};
-    static const gchar *const modes[] = {"stretch", "letterbox", "center-crop", "squash", NULL};
+    static const gchar *const modes[] = {"stretch", "letterbox", "center-crop", "squash", "border", NULL};
     static const gchar *const methods[] = {"nearest", "bilinear", "bicubic", "area", NULL};
     GpudlPreproc *preproc = &hint->preproc;
     float values[3];

@@ -61,7 +61,9 @@ DEFINE_ENUM (gst_gpudl_resize_mode_get_type, "GstGpudlResizeMode",
     {GPUDL_RESIZE_CENTER_CROP, "Keep the shape, take the middle",
         "center-crop"},
     {GPUDL_RESIZE_SQUASH, "Scale both sides on their own, take the middle",
-        "squash"})
+        "squash"},
+    {GPUDL_RESIZE_BORDER, "Keep the shape, take the middle, fill up with "
+        "pad-color", "border"})
 
 DEFINE_ENUM (gst_gpudl_scale_method_get_type, "GstGpudlScaleMethod",
     {GPUDL_SCALE_AUTO, "What the model says, else bilinear", "auto"},
@@ -290,12 +292,13 @@ install_playing (GObjectClass * klass)
           GST_TYPE_GPUDL_RESIZE_MODE, GPUDL_RESIZE_AUTO, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_CROP_FRACTION,
       g_param_spec_float ("crop-fraction", "Crop fraction",
-          "Part of the short side that center-crop takes, or of both sides "
-          "that squash does (0 = the model's)", 0, 1, 0, flags));
+          "Part of the short side that center-crop takes, of both sides that "
+          "squash does, of the long one that border does (0 = the model's)",
+          0, 1, 0, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_PAD_COLOR,
       g_param_spec_uint ("pad-color", "Pad color",
-          "Colour around a letterboxed picture, 0xRRGGBB; the model's own "
-          "until this is set", 0, 0xffffff, 0x000000, flags));
+          "Colour around the picture of letterbox and border, 0xRRGGBB; the "
+          "model's own until this is set", 0, 0xffffff, 0x000000, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_SCALE_METHOD,
       g_param_spec_enum ("scale-method", "Scale method",
           "Filter for scaling the picture to the network's input",

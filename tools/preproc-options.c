@@ -5,11 +5,9 @@
 
 static const NamedValue channel_orders[] = {
     {"rgb", GPUDL_CHANNELS_RGB}, {"bgr", GPUDL_CHANNELS_BGR}, {"gray", GPUDL_CHANNELS_GRAY}, {NULL, 0}};
-static const NamedValue resize_modes[] = {{"stretch", GPUDL_RESIZE_STRETCH},
-                                          {"letterbox", GPUDL_RESIZE_LETTERBOX},
-                                          {"center-crop", GPUDL_RESIZE_CENTER_CROP},
-                                          {"squash", GPUDL_RESIZE_SQUASH},
-                                          {NULL, 0}};
+static const NamedValue resize_modes[] = {
+    {"stretch", GPUDL_RESIZE_STRETCH}, {"letterbox", GPUDL_RESIZE_LETTERBOX}, {"center-crop", GPUDL_RESIZE_CENTER_CROP},
+    {"squash", GPUDL_RESIZE_SQUASH},   {"border", GPUDL_RESIZE_BORDER},       {NULL, 0}};
 static const NamedValue scale_methods[] = {{"nearest", GPUDL_SCALE_NEAREST},
                                            {"bilinear", GPUDL_SCALE_BILINEAR},
                                            {"bicubic", GPUDL_SCALE_BICUBIC},

@@ -26,13 +26,15 @@ typedef struct {
 #define PREPROC_CHANNEL_ORDER(o)                                                                                       \
     "channel-order", 0, 0, G_OPTION_ARG_STRING, &(o).channel_order, "rgb, bgr or gray", "ORDER"
 #define PREPROC_RESIZE_MODE(o)                                                                                         \
-    "resize-mode", 0, 0, G_OPTION_ARG_STRING, &(o).resize_mode, "stretch, letterbox, center-crop or squash", "MODE"
+    "resize-mode", 0, 0, G_OPTION_ARG_STRING, &(o).resize_mode, "stretch, letterbox, center-crop, squash or border",   \
+        "MODE"
 #define PREPROC_CROP_FRACTION(o)                                                                                       \
     "crop-fraction", 0, 0, G_OPTION_ARG_STRING, &(o).crop_fraction,                                                    \
-        "The short side (squash: both) becomes input / F before the middle is taken", "F"
+        "The short side (squash: both, border: the long one) becomes input / F before the middle is taken", "F"
 #define PREPROC_SCALE_METHOD(o)                                                                                        \
     "scale-method", 0, 0, G_OPTION_ARG_STRING, &(o).scale_method, "nearest, bilinear, bicubic or area", "METHOD"
-#define PREPROC_PAD_COLOR(o) "pad-color", 0, 0, G_OPTION_ARG_STRING, &(o).pad_color, "For letterbox", "RRGGBB"
+#define PREPROC_PAD_COLOR(o)                                                                                           \
+    "pad-color", 0, 0, G_OPTION_ARG_STRING, &(o).pad_color, "For letterbox and border", "RRGGBB"
 
 void preproc_options_clear(PreprocOptions *options);
 

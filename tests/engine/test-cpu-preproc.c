@@ -94,7 +94,7 @@ static void case_init(Case *c, GRand *rand)
     pp->height = g_rand_int_range(rand, 1, 40);
     pp->channel_order = g_rand_int_range(rand, GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_GRAY + 1);
     pp->channels = pp->channel_order == GPUDL_CHANNELS_GRAY ? 1 : 3;
-    pp->resize_mode = g_rand_int_range(rand, GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_SQUASH + 1);
+    pp->resize_mode = g_rand_int_range(rand, GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_LAST + 1);
     pp->scale_method = g_rand_int_range(rand, GPUDL_SCALE_NEAREST, GPUDL_SCALE_AREA + 1);
     pp->crop_fraction = (float)g_rand_double_range(rand, 0.3, 1.0);
     pp->pad_color = g_rand_int(rand) & 0xffffff;

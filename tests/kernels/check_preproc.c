@@ -114,6 +114,12 @@ static void test_geometry(void)
     pp.crop_fraction = 224.f / 232; /* in float32 a little off: 309 x 232, 42.5 and 4 */
     assert_geometry(&frame, &pp, (double[]){42 * 640 / 309., 4 * 480 / 232., 224 * 640 / 309., 224 * 480 / 232.},
                     (int[]){0, 0, 224, 224});
+    pp.resize_mode = GPUDL_RESIZE_BORDER; /* 256 x 192: 16, and 32 rows around */
+    pp.crop_fraction = 0.875f;
+    assert_geometry(&frame, &pp, (double[]){40, 0, 560, 480}, (int[]){0, 16, 224, 192});
+    pp.crop_fraction = 1; /* as letterbox */
+    assert_geometry(&frame, &pp, (double[]){0, 0, 640, 480}, (int[]){0, 28, 224, 168});
+    pp.resize_mode = GPUDL_RESIZE_CENTER_CROP;
     pp.width = 192; /* no square: goals 219 x 256, 341.33 x 256 to the nearest; 74.5 and 16 */
     pp.crop_fraction = 0.875f;
     assert_geometry(&frame, &pp, (double[]){74 * 640 / 341., 30, 192 * 640 / 341., 420}, (int[]){0, 0, 192, 224});

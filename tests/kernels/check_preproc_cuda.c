@@ -58,7 +58,7 @@ static void random_preproc(GpudlPreproc *pp, const Batch *batch)
     *pp = (GpudlPreproc){.width = batch->width, .height = batch->height, .channels = batch->channels};
     pp->channel_order = batch->channels == 1 ? GPUDL_CHANNELS_GRAY
                                              : (GpudlChannelOrder)device_int(GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_BGR);
-    pp->resize_mode = (GpudlResizeMode)device_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_SQUASH);
+    pp->resize_mode = (GpudlResizeMode)device_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_LAST);
     pp->scale_method = (GpudlScaleMethod)device_int(GPUDL_SCALE_NEAREST, GPUDL_SCALE_AREA);
     pp->crop_fraction = (float)device_real(0.3, 1);
     pp->pad_color = (uint32_t)device_int(0, 0xffffff);

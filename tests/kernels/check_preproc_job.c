@@ -153,7 +153,7 @@ static void case_init(Case *c, gint64 most_side, gint64 most_input)
     pp->height = (gint32)check_int(1, most_input);
     pp->channel_order = (GpudlChannelOrder)check_int(GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_GRAY);
     pp->channels = pp->channel_order == GPUDL_CHANNELS_GRAY ? 1 : 3;
-    pp->resize_mode = (GpudlResizeMode)check_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_SQUASH);
+    pp->resize_mode = (GpudlResizeMode)check_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_LAST);
     pp->scale_method = (GpudlScaleMethod)check_int(GPUDL_SCALE_NEAREST, GPUDL_SCALE_AREA);
     pp->crop_fraction = (float)check_real(0.3, 1);
     pp->pad_color = (guint32)check_int(0, 0xffffff);

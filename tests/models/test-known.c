@@ -107,7 +107,7 @@ static GpudlModel *load(Fixture *self)
 static gchar *said(GpudlModel *model)
 {
     static const gchar *const orders[] = {"auto", "rgb", "bgr", "gray"};
-    static const gchar *const modes[] = {"auto", "stretch", "letterbox", "crop", "squash"};
+    static const gchar *const modes[] = {"auto", "stretch", "letterbox", "crop", "squash", "border"};
     static const gchar *const methods[] = {"auto", "nearest", "bilinear", "bicubic", "area"};
     const GpudlPreproc *p = gpudl_model_get_preproc(model);
     g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);
@@ -255,6 +255,20 @@ static void test_config(Fixture *self, gconstpointer data)
         "\"interpolation\": \"bilinear\", \"crop_pct\": 0.5, \"crop_mode\": \"squash\", \"mean\": [0, 0, 0], "
         "\"std\": [1, 1, 1]}}");
     check(self, "rgb 255 mean 0,0,0 std 1,1,1 squash 0.75 bilinear; from config.json; assumed nothing");
+}
+
+/* The mean is what timm fills up with. */
+static void test_border(Fixture *self, gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = NULL;
+
+    put_net(self, "net.onnx", &plain, NULL);
+    put(self, "config.json",
+        "{\"pretrained_cfg\": {\"interpolation\": \"bicubic\", \"crop_pct\": 0.75, \"crop_mode\": \"border\", "
+        "\"mean\": [0.485, 0.456, 0.5], \"std\": [1, 1, 1]}}");
+    check(self, "rgb 255 mean 0.485,0.456,0.5 std 1,1,1 border 0.75 bicubic; from config.json; assumed nothing");
+    model = load(self);
+    g_assert_cmphex(gpudl_model_get_preproc(model)->pad_color, ==, 0x7c7480);
 }
 
 static void test_order_of_places(Fixture *self, gconstpointer data)
@@ -519,6 +533,7 @@ int main(int argc, char **argv)
     ADD("wrong-metadata", test_wrong_metadata);
     ADD("preprocessor", test_preprocessor);
     ADD("config", test_config);
+    ADD("border", test_border);
     ADD("order", test_order_of_places);
     ADD("broken-beside", test_broken_beside);
     ADD("graph", test_graph);

@@ -285,6 +285,8 @@ test_region (void)
     {"center-crop", "1", "1/1", TRUE, {1 / 3., 0.25, 1 / 3., 0.5}},
     {"center-crop", "0.5", "1/1", TRUE, {5 / 12., 3 / 8., 1 / 6., 0.25}},
     {"letterbox", "0.5", "1/1", TRUE, {0.25, 0.25, 0.5, 0.5}},
+    {"border", "1", "1/1", FALSE, {0, 0, 1, 1}},
+    {"border", "0.5", "1/1", FALSE, {0.25, 1 / 8., 0.5, 3 / 4.}},
   };
   static const Region models[] = {
     {"auto", "0", "1/1", FALSE, {1 / 3., 0.25, 1 / 3., 0.5}},

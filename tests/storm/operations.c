@@ -2,6 +2,8 @@
 /* What the storm does. */
 #include "storm.h"
 
+#include "kernels/frame.h"
+
 #define MOST_BRANCHES 24
 
 /* branch: one of the pipeline's; not called while there is none. */
@@ -131,7 +133,7 @@ static void change_results(StormPipeline *pipeline, Branch *branch, GRand *rand)
 static void change_preprocessing(StormPipeline *pipeline, Branch *branch, GRand *rand)
 {
     if (!branch->calm && !storm_is_control())
-        g_object_set(branch->infer, "resize-mode", g_rand_int_range(rand, 0, 4), "scale-method",
+        g_object_set(branch->infer, "resize-mode", g_rand_int_range(rand, 0, GPUDL_RESIZE_LAST + 1), "scale-method",
                      g_rand_int_range(rand, 0, 5), "pad-color", g_rand_int_range(rand, 0, 0xffffff), "crop-fraction",
                      g_rand_double_range(rand, 0.1, 1), NULL);
 }

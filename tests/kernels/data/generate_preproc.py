@@ -23,6 +23,8 @@ SHAPES = [
     (18, 24, 0, 0, 0, 0, 7, 7, "CENTER_CROP", 0.9),
     (19, 33, 2, 1, 15, 29, 6, 6, "CENTER_CROP", 0.75),
     (64, 48, 0, 0, 0, 0, 3, 5, "SQUASH", 0.5),
+    (30, 11, 0, 0, 0, 0, 8, 8, "BORDER", 0.75),
+    (9, 30, 0, 0, 0, 0, 7, 6, "BORDER", 1),
 ]
 METHODS = [("BILINEAR", Image.BILINEAR), ("BICUBIC", Image.BICUBIC), ("AREA", Image.BOX)]
 
@@ -41,16 +43,16 @@ def scaled(w, h, dw, dh, mode, fraction):
     gw, gh = math.floor(dw / fraction), math.floor(dh / fraction)
     if mode in ("STRETCH", "SQUASH"):
         return gw, gh
-    if gw == gh:  # transforms.Resize(int)
+    if mode == "CENTER_CROP" and gw == gh:  # transforms.Resize(int)
         return (gw, int(gw * h / w)) if w <= h else (int(gh * w / h), gh)
-    ratio = min(h / gh, w / gw)  # timm's ResizeKeepRatio
+    ratio = (max if mode == "BORDER" else min)(h / gh, w / gw)  # timm's ResizeKeepRatio
     return round(w / ratio), round(h / ratio)
 
 
 def fit(picture, dw, dh, mode, fraction, method):
-    """Resized, and the middle: transforms.CenterCrop."""
+    """Resized, and the middle: transforms.CenterCrop, timm's CenterCropOrPad. Beyond a picture all is 0."""
     rw, rh = scaled(*picture.size, dw, dh, mode, fraction)
-    left, top = int(round((rw - dw) / 2.0)), int(round((rh - dh) / 2.0))
+    left, top = (int(round((r - d) / 2.0)) if r > d else -((d - r) // 2) for r, d in ((rw, dw), (rh, dh)))
     return picture.resize((rw, rh), method).crop((left, top, left + dw, top + dh))
 
 
