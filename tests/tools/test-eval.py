@@ -320,6 +320,26 @@ def scores_that_are_no_probabilities_have_no_loss(dir):
 
 
 @test
+def a_picture_that_one_network_can_t_score_counts_for_neither(dir):
+    """The root of what is below 0 is no number: of red pictures."""
+    rooted = write_network(dir / "rooted.onnx", [(-1, 1, 0), (0, 1, 0), (0, 0, 1)], "Sqrt")
+    result = gpudl("eval", "--json", f"--against={rooted}", dir / "net.bin", photos(dir))
+    told = json.loads(result.stdout)
+    check(result.returncode == 1 and told["judged"] == 4 and len(told["failures"]) == 2, result.stderr)
+    check([os.path.basename(f.split(": ")[0]) for f in told["failures"]] == ["red-0.png", "red-2.png"], told["failures"])
+    check([sum(c["pictures"] for c in one["classes"]) for one in told["results"]] == [4, 4], told)
+    check(told["results"][0]["top1"] == 0.75, told)
+
+
+@test
+def labels_of_a_file_name_the_classes(dir):
+    (dir / "labels.txt").write_text("rot\ngr\u00fcn\nblau\n")
+    fill(dir / "deutsch" / "Rot", ["red"])
+    told = evaluate(f"--labels-file={dir}/labels.txt", dir / "net.bin", dir / "deutsch")
+    check(told["dataset"]["matched_by"] == "name" and told["results"][0]["classes"][0]["label"] == "rot", told)
+
+
+@test
 def options_for_pixels_count(dir):
     """In the other order of channels red is blue."""
     told = evaluate("--channel-order=bgr", dir / "net.bin", photos(dir), stderr="gpudl: eval: note: ")
