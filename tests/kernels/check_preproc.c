@@ -111,8 +111,8 @@ static void test_geometry(void)
     pp.crop_fraction = 0.9f; /* 224 / .9 = 248.9, down; 330 x 248: 53 and 12 */
     assert_geometry(&frame, &pp, (double[]){53 * 640 / 330., 12 * 480 / 248., 224 * 640 / 330., 224 * 480 / 248.},
                     (int[]){0, 0, 224, 224});
-    pp.crop_fraction = 224.f / 232; /* in float32 a little off: 309 x 232, 42.5 and 4 */
-    assert_geometry(&frame, &pp, (double[]){42 * 640 / 309., 4 * 480 / 232., 224 * 640 / 309., 224 * 480 / 232.},
+    pp.crop_fraction = 224.f / 225; /* in float32 a little above that: 300 x 225, 38 and 0.5, of which 0 is even */
+    assert_geometry(&frame, &pp, (double[]){38 * 640 / 300., 0, 224 * 640 / 300., 224 * 480 / 225.},
                     (int[]){0, 0, 224, 224});
     pp.resize_mode = GPUDL_RESIZE_BORDER; /* 256 x 192: 16, and 32 rows around */
     pp.crop_fraction = 0.875f;
@@ -134,6 +134,17 @@ static void test_geometry(void)
     frame.par_d = 45;
     /* 455 x 256; 115.5 and 16 */
     assert_geometry(&frame, &pp, (double[]){116 * 720 / 455., 36, 224 * 720 / 455., 504}, (int[]){0, 0, 224, 224});
+    /* shown 853.3 x 480: in floating point 288 lines are a little less than 512 wide */
+    frame.height = 480;
+    frame.par_n = 32;
+    frame.par_d = 27;
+    pp.width = pp.height = 288;
+    pp.crop_fraction = 1;
+    assert_geometry(&frame, &pp, (double[]){157.5, 0, 405, 480}, (int[]){0, 0, 288, 288});
+    frame.height = 576;
+    frame.par_n = 64;
+    frame.par_d = 45;
+    pp.width = pp.height = 224;
     pp.resize_mode = GPUDL_RESIZE_LETTERBOX;
     assert_geometry(&frame, &pp, (double[]){0, 0, 720, 576}, (int[]){0, 49, 224, 126});
     /* the crop rectangle takes the frame's place */

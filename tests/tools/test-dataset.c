@@ -123,6 +123,14 @@ static void mnist_is_not_believed(void)
 
         g_assert_cmpint(try_open(path), ==, n == sizeof labels);
     }
+    /* the labels of other pictures */
+    labels[7] = N - 1;
+    g_free(put("t10k-labels-idx1-ubyte", labels, sizeof labels));
+    {
+        g_autofree gchar *path = put("t10k-images-idx3-ubyte", pictures, sizeof pictures);
+
+        g_assert_false(try_open(path));
+    }
     for (guint i = 0; i < 1000; i++) {
         guint at = (guint)g_test_rand_int_range(0, PICTURES_BYTES + LABELS_BYTES);
         guint8 value = (guint8)g_test_rand_int_range(0, 256);
