@@ -99,11 +99,11 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-#include "gstgpudlallocation.h"
 #include "gstgpudlcaps.h"
 #include "gstgpudldoc.h"
 #include "gstgpudlload.h"
 #include "gstgpudlpush.h"
+#include "gstgpudlquery.h"
 #include "gstgpudlsubmit.h"
 #include "video/describe.h"
 
@@ -260,19 +260,7 @@ gst_gpudl_infer_set_caps (GstBaseTransform * trans, GstCaps * incaps,
   return TRUE;
 }
 
-static gboolean
-gst_gpudl_infer_propose_allocation (GstBaseTransform * trans,
-    GstQuery * decide_query, GstQuery * query)
-{
-  GstGpudlInfer *self = GST_GPUDL_INFER (trans);
-
-  /* FALSE: downstream has no answer, and the query is as upstream sent it */
-  GST_BASE_TRANSFORM_CLASS (parent_class)->propose_allocation (trans,
-      decide_query, query);
-  return gst_gpudl_allocation_propose (&self->net, &self->cuda, query);
-}
-
-/* ---- events and queries ------------------------------------------------- */
+/* ---- events and buffers ------------------------------------------------- */
 
 static gboolean
 gst_gpudl_infer_src_event (GstBaseTransform * trans, GstEvent * event)
@@ -290,63 +278,6 @@ gst_gpudl_infer_src_event (GstBaseTransform * trans, GstEvent * event)
     gst_gpudl_live_set_pipeline_latency (&self->live, latency);
   }
   return GST_BASE_TRANSFORM_CLASS (parent_class)->src_event (trans, event);
-}
-
-static gboolean
-gst_gpudl_infer_query_latency (GstGpudlInfer * self, GstQuery * query)
-{
-  GstClockTime min, max, latency, duration;
-  gboolean live;
-  guint depth;
-
-  gst_query_parse_latency (query, &live, &min, &max);
-  latency = gst_gpudl_live_query (&self->live, live);
-  GST_OBJECT_LOCK (self);
-  duration = self->frame_duration;
-  depth = self->net.depth;
-  GST_OBJECT_UNLOCK (self);
-
-  /* A frame leaves as soon as it is done, however few follow it: the depth adds
-   * to what can be held (max), not to what has to be waited for (min). */
-  min += latency;
-  if (max != GST_CLOCK_TIME_NONE) {
-    max += latency;
-    if (duration != GST_CLOCK_TIME_NONE)
-      max += depth * duration;
-  }
-  gst_query_set_latency (query, live, min, max);
-  return TRUE;
-}
-
-static gboolean
-gst_gpudl_infer_query (GstBaseTransform * trans, GstPadDirection direction,
-    GstQuery * query)
-{
-  GstGpudlInfer *self = GST_GPUDL_INFER (trans);
-  gboolean ok;
-
-  if (GST_QUERY_TYPE (query) == GST_QUERY_CONTEXT
-      && gst_gpudl_cuda_handle_query (&self->cuda, GST_ELEMENT (self), query))
-    return TRUE;
-  if (direction == GST_PAD_SINK && GST_QUERY_IS_SERIALIZED (query)
-      && gst_gpudl_fifo_drain (&self->fifo, trans->srcpad) == GST_FLOW_FLUSHING)
-    return FALSE;
-  /* only push mode, whatever upstream can do */
-  if (direction == GST_PAD_SRC
-      && GST_QUERY_TYPE (query) == GST_QUERY_SCHEDULING) {
-    gst_query_set_scheduling (query, GST_SCHEDULING_FLAG_SEQUENTIAL, 1, -1, 0);
-    gst_query_add_scheduling_mode (query, GST_PAD_MODE_PUSH);
-    return TRUE;
-  }
-
-  ok = GST_BASE_TRANSFORM_CLASS (parent_class)->query (trans, direction, query);
-  if (ok && direction == GST_PAD_SRC
-      && GST_QUERY_TYPE (query) == GST_QUERY_LATENCY)
-    return gst_gpudl_infer_query_latency (self, query);
-  if (ok && direction == GST_PAD_SINK
-      && GST_QUERY_TYPE (query) == GST_QUERY_CAPS)
-    gst_gpudl_caps_answered (self, query);
-  return ok;
 }
 
 static GstFlowReturn
