@@ -42,6 +42,7 @@ append_locked (GstGpudlFifo * fifo, const GstGpudlItem * item)
 {
   *nth_item (fifo, fifo->n_items) = *item;
   fifo->n_items++;
+  fifo->n_preroll += item->prerolls;
   fifo->n_buffers += item->slot != NULL;
   g_cond_broadcast (&fifo->cond);
 }
@@ -53,6 +54,7 @@ remove_head_locked (GstGpudlFifo * fifo)
     fifo->first_slot = (fifo->first_slot + 1) % fifo->depth;
     fifo->n_buffers--;
   }
+  fifo->n_preroll -= nth_item (fifo, 0)->prerolls;
   fifo->head = (fifo->head + 1) % (fifo->depth + GST_GPUDL_FIFO_EVENTS);
   fifo->n_items--;
 }
@@ -144,7 +146,8 @@ gst_gpudl_fifo_open (GstGpudlFifo * fifo, guint depth, GpudlStream * stream)
   fifo->slots = g_new0 (GstGpudlSlot, depth);
   for (guint i = 0; i < depth; i++)
     fifo->slots[i].request = gpudl_request_new (stream);
-  fifo->head = fifo->n_items = fifo->first_slot = fifo->n_buffers = 0;
+  fifo->head = fifo->n_items = fifo->n_preroll = 0;
+  fifo->first_slot = fifo->n_buffers = 0;
   fifo->depth = depth;
   g_mutex_unlock (&fifo->lock);
 }
@@ -188,7 +191,7 @@ gst_gpudl_fifo_reserve (GstGpudlFifo * fifo, GstGpudlSlot ** slot)
 void
 gst_gpudl_fifo_commit (GstGpudlFifo * fifo, GstBuffer * buffer)
 {
-  GstGpudlItem item = {.buffer = buffer };
+  GstGpudlItem item = {.buffer = buffer,.prerolls = TRUE };
 
   g_mutex_lock (&fifo->lock);
   g_assert (fifo->reserved);
@@ -216,7 +219,9 @@ gst_gpudl_fifo_fail (GstGpudlFifo * fifo, GstFlowReturn result)
 GstFlowReturn
 gst_gpudl_fifo_append_event (GstGpudlFifo * fifo, GstEvent * event)
 {
-  const GstGpudlItem item = {.event = event };
+  const GstGpudlItem item = {.event = event,
+    .prerolls = GST_EVENT_TYPE (event) == GST_EVENT_GAP
+  };
   GstFlowReturn ret;
 
   g_mutex_lock (&fifo->lock);
@@ -229,6 +234,14 @@ gst_gpudl_fifo_append_event (GstGpudlFifo * fifo, GstEvent * event)
   return ret;
 }
 
+/* After a bad result nobody takes the buffers any more. */
+static void
+drop_unwanted_locked (GstGpudlFifo * fifo, GstPad * pad, GstFlowReturn result)
+{
+  if (result != GST_FLOW_OK && result != GST_FLOW_FLUSHING)
+    drop_all_locked (fifo, pad);
+}
+
 GstFlowReturn
 gst_gpudl_fifo_drain (GstGpudlFifo * fifo, GstPad * pad)
 {
@@ -237,10 +250,54 @@ gst_gpudl_fifo_drain (GstGpudlFifo * fifo, GstPad * pad)
   g_mutex_lock (&fifo->lock);
   while ((ret = result_locked (fifo)) == GST_FLOW_OK && fifo->n_items > 0)
     g_cond_wait (&fifo->cond, &fifo->lock);
-  if (ret != GST_FLOW_OK && ret != GST_FLOW_FLUSHING)
-    drop_all_locked (fifo, pad);
+  drop_unwanted_locked (fifo, pad, ret);
   g_mutex_unlock (&fifo->lock);
   return ret;
+}
+
+static gboolean
+flows_locked (const GstGpudlFifo * fifo)
+{
+  return fifo->playing && fifo->has_left;
+}
+
+gboolean
+gst_gpudl_fifo_settle (GstGpudlFifo * fifo, GstPad * pad,
+    GstFlowReturn * result)
+{
+  gboolean settled;
+
+  g_mutex_lock (&fifo->lock);
+  while ((*result = result_locked (fifo)) == GST_FLOW_OK && fifo->n_items > 0
+      && (fifo->n_preroll == 0 || flows_locked (fifo)))
+    g_cond_wait (&fifo->cond, &fifo->lock);
+  settled = *result != GST_FLOW_OK || fifo->n_items == 0;
+  fifo->gave_up |= !settled;
+  drop_unwanted_locked (fifo, pad, *result);
+  g_mutex_unlock (&fifo->lock);
+  return settled;
+}
+
+static gboolean
+take_gave_up_locked (GstGpudlFifo * fifo)
+{
+  const gboolean gave_up = fifo->gave_up && flows_locked (fifo);
+
+  fifo->gave_up &= !gave_up;
+  return gave_up;
+}
+
+gboolean
+gst_gpudl_fifo_set_playing (GstGpudlFifo * fifo, gboolean playing)
+{
+  gboolean gave_up;
+
+  g_mutex_lock (&fifo->lock);
+  fifo->playing = playing;
+  gave_up = take_gave_up_locked (fifo);
+  g_cond_broadcast (&fifo->cond);
+  g_mutex_unlock (&fifo->lock);
+  return gave_up;
 }
 
 gboolean
@@ -265,16 +322,21 @@ gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
   return ret == GST_FLOW_OK;
 }
 
-void
+gboolean
 gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result)
 {
+  gboolean gave_up;
+
   g_mutex_lock (&fifo->lock);
+  fifo->has_left |= nth_item (fifo, 0)->slot != NULL;
   remove_head_locked (fifo);
   fifo->busy = FALSE;
   if (fifo->result == GST_FLOW_OK && result != fifo->forgiven)
     fifo->result = result;
+  gave_up = take_gave_up_locked (fifo);
   g_cond_broadcast (&fifo->cond);
   g_mutex_unlock (&fifo->lock);
+  return gave_up;
 }
 
 void
@@ -310,7 +372,7 @@ gst_gpudl_fifo_start (GstGpudlFifo * fifo, GstPad * pad, GstTaskFunction func)
   drop_all_locked (fifo, pad);
   active = gst_pad_is_active (pad);
   if (active) {
-    fifo->flushing = FALSE;
+    fifo->flushing = fifo->has_left = FALSE;
     fifo->result = GST_FLOW_OK;
     gst_pad_start_task (pad, func, pad, NULL);
   }

@@ -36,6 +36,8 @@ typedef struct
   GstBuffer *buffer;            /* one of these two, NULL once handed on */
   GstEvent *event;
   GstGpudlSlot *slot;           /* of a buffer */
+  gboolean prerolls;            /* what a sink keeps until it plays: a buffer, a
+                                 * gap */
 } GstGpudlItem;
 
 typedef struct
@@ -52,11 +54,15 @@ typedef struct
   GCond cond;                   /* anything below has changed */
   GstGpudlItem *items;          /* ring of depth + GST_GPUDL_FIFO_EVENTS */
   guint head, n_items;          /* with the item being pushed */
+  guint n_preroll;              /* those that preroll */
   GstGpudlSlot *slots;          /* ring of depth */
   guint depth, first_slot, n_buffers;
   gboolean busy;                /* the head is in somebody's hands */
   gboolean reserved;            /* the slot after the last one is, too */
   gboolean flushing;
+  gboolean playing;             /* as set_playing() has said */
+  gboolean has_left;            /* a buffer has left since start() */
+  gboolean gave_up;             /* settle() has, and nobody has been told yet */
   GstFlowReturn result;         /* of the last push; sticks until start() */
   GstFlowReturn forgiven;       /* while busy: the result that does not stick */
 } GstGpudlFifo;
@@ -96,12 +102,24 @@ GstFlowReturn gst_gpudl_fifo_append_event (GstGpudlFifo * fifo,
  * left to the source pad for whoever is linked next. */
 GstFlowReturn gst_gpudl_fifo_drain (GstGpudlFifo * fifo, GstPad * pad);
 
+/** As drain() while frames flow: in PLAYING, from the first buffer on that has
+ * left since start(). Else a sink may keep what it gets first, and may do so for
+ * somebody who waits in here: FALSE, where there is such a one then, or is still
+ * when PLAYING ends. What drain() would return is in result. */
+gboolean gst_gpudl_fifo_settle (GstGpudlFifo * fifo, GstPad * pad,
+    GstFlowReturn * result);
+
+/** TRUE, from this or from pop(), and once: frames flow now, and settle() has
+ * given up before. */
+gboolean gst_gpudl_fifo_set_playing (GstGpudlFifo * fifo, gboolean playing);
+
 /** Waits for an item, which is the caller's until pop(). FALSE while flushing or
  * after a bad result: the pad's task has been paused then. */
 gboolean gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
     GstGpudlItem ** item);
-/** The item's buffer or event has been handed on or dropped. */
-void gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result);
+/** The item's buffer or event has been handed on or dropped. TRUE: as by
+ * set_playing(). */
+gboolean gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result);
 
 /** The slot's request has been waited for: unmaps the buffer's frame. FALSE, with
  * the buffer forgotten for ever, where the device may still read it. */

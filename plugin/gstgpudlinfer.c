@@ -344,9 +344,14 @@ gst_gpudl_infer_change_state (GstElement * element, GstStateChange transition)
       return GST_STATE_CHANGE_FAILURE;
   }
   if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING
-      || transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED)
-    gst_gpudl_live_set_playing (&self->live,
-        transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING);
+      || transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED) {
+    const gboolean playing = transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING;
+
+    gst_gpudl_live_set_playing (&self->live, playing);
+    /* what downstream could not be asked (see gst_gpudl_infer_query()) */
+    if (gst_gpudl_fifo_set_playing (&self->fifo, playing))
+      gst_base_transform_reconfigure_sink (GST_BASE_TRANSFORM (self));
+  }
   ret = GST_ELEMENT_CLASS (parent_class)->change_state (element, transition);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL)
     gst_gpudl_cuda_clear (&self->cuda);

@@ -44,6 +44,31 @@ gst_gpudl_infer_query_latency (GstGpudlInfer * self, GstQuery * query)
   return TRUE;
 }
 
+/* The frames before the query go first. FALSE: there is nothing more to do, and
+ * the answer is in ok. DRAIN, and what else downstream has to answer, waits as long
+ * as that takes. ALLOCATION does not wait for a sink that keeps its first frame:
+ * that frame's push holds the stream lock which core takes for the query, and who
+ * asks may be the one that has to feed another sink before any of them plays. It
+ * is answered as if downstream had nothing to say, and upstream is told to ask
+ * anew as soon as frames flow (gst_gpudl_infer_loop()). */
+static gboolean
+gst_gpudl_infer_make_way (GstGpudlInfer * self, GstQuery * query, gboolean * ok)
+{
+  GstPad *srcpad = GST_BASE_TRANSFORM_SRC_PAD (self);
+  GstFlowReturn ret;
+
+  *ok = FALSE;
+  if (GST_QUERY_TYPE (query) != GST_QUERY_ALLOCATION)
+    return gst_gpudl_fifo_drain (&self->fifo, srcpad) != GST_FLOW_FLUSHING;
+  if (gst_gpudl_fifo_settle (&self->fifo, srcpad, &ret))
+    return ret != GST_FLOW_FLUSHING;
+  GST_DEBUG_OBJECT (self,
+      "downstream may keep its first frame until it plays: "
+      "it is not asked for an allocation yet");
+  *ok = gst_gpudl_allocation_propose (&self->net, &self->cuda, query);
+  return FALSE;
+}
+
 gboolean
 gst_gpudl_infer_query (GstBaseTransform * trans, GstPadDirection direction,
     GstQuery * query)
@@ -55,8 +80,8 @@ gst_gpudl_infer_query (GstBaseTransform * trans, GstPadDirection direction,
       && gst_gpudl_cuda_handle_query (&self->cuda, GST_ELEMENT (self), query))
     return TRUE;
   if (direction == GST_PAD_SINK && GST_QUERY_IS_SERIALIZED (query)
-      && gst_gpudl_fifo_drain (&self->fifo, trans->srcpad) == GST_FLOW_FLUSHING)
-    return FALSE;
+      && !gst_gpudl_infer_make_way (self, query, &ok))
+    return ok;
   /* only push mode, whatever upstream can do */
   if (direction == GST_PAD_SRC
       && GST_QUERY_TYPE (query) == GST_QUERY_SCHEDULING) {
