@@ -279,6 +279,60 @@ test_shared_session (void)
   }
 }
 
+static gint loaded;
+
+static gpointer
+start_and_stop (gpointer element)
+{
+  for (guint i = 0; i < 12; i++) {
+    g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==,
+        GST_STATE_CHANGE_SUCCESS);
+    g_assert_cmpint (gst_element_set_state (element,
+            i % 2 == 0 ? GST_STATE_READY : GST_STATE_NULL), ==,
+        GST_STATE_CHANGE_SUCCESS);
+  }
+  g_atomic_int_inc (&loaded);
+  return NULL;
+}
+
+/* Two elements load what they share, let go of it, and are asked and told meanwhile. */
+static void
+test_states_while_loading (void)
+{
+  GstElement *elements[2];
+  GThread *threads[2];
+
+  plugin_fake_reset ();
+  fake->is.open_us = 3000;
+  g_atomic_int_set (&loaded, 0);
+  for (guint i = 0; i < 2; i++) {
+    elements[i] = gst_object_ref_sink (plugin_test_element ("gpudlinfer",
+            NULL));
+    g_object_set (elements[i], "model", model_path, NULL);
+    threads[i] = g_thread_new ("states", start_and_stop, elements[i]);
+  }
+  while (g_atomic_int_get (&loaded) < 2) {
+    for (guint i = 0; i < 2; i++) {
+      g_autoptr (GstStructure) stats = NULL;
+      g_autoptr (GstStructure) info = NULL;
+      g_auto (GStrv) labels = NULL;
+
+      g_object_set (elements[i], "top-k", 2, "labels-file", NULL, "model",
+          model_path, NULL);
+      g_object_get (elements[i], "stats", &stats, "model-info", &info,
+          "labels", &labels, NULL);
+      g_assert_nonnull (stats);
+    }
+    g_usleep (200);
+  }
+  for (guint i = 0; i < 2; i++) {
+    g_thread_join (threads[i]);
+    gst_element_set_state (elements[i], GST_STATE_NULL);
+    gst_object_unref (elements[i]);
+  }
+  plugin_fake_check_nothing_alive ();
+}
+
 /* One engine for all that comes to the same once it is resolved, and another for what does not. */
 static void
 test_shared_settings (void)
@@ -393,6 +447,8 @@ main (int argc, char **argv)
       test_structures_at_any_time);
   g_test_add_func ("/pipelines/elements-share-a-session-and-end-in-any-order",
       test_shared_session);
+  g_test_add_func ("/pipelines/states-change-while-what-is-shared-is-loaded",
+      test_states_while_loading);
   g_test_add_func ("/pipelines/settings-that-come-to-the-same-share-a-session",
       test_shared_settings);
   g_test_add_func ("/pipelines/elements-that-share-a-session-share-its-model",
