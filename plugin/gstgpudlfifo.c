@@ -59,6 +59,18 @@ remove_head_locked (GstGpudlFifo * fifo)
   fifo->n_items--;
 }
 
+/* Leaves so many items, counted from the head: the others have been dropped. */
+static void
+keep_locked (GstGpudlFifo * fifo, guint n)
+{
+  while (fifo->n_items > n) {
+    const GstGpudlItem *last = nth_item (fifo, --fifo->n_items);
+
+    fifo->n_buffers -= last->slot != NULL;
+    fifo->n_preroll -= last->prerolls;
+  }
+}
+
 gboolean
 gst_gpudl_slot_release (GstGpudlSlot * slot, GstBuffer ** buffer)
 {
@@ -108,24 +120,27 @@ cancel_all_locked (GstGpudlFifo * fifo)
 }
 
 /* Drops all items; the lock is held, and let go of while the engine is waited
- * for. */
+ * for. The one in the calling thread's own hands stays. */
 static void
 drop_all_locked (GstGpudlFifo * fifo, GstPad * pad)
 {
-  while (fifo->busy)
+  const gboolean own = fifo->busy && fifo->holder == g_thread_self ();
+
+  while (fifo->busy && !own)
     g_cond_wait (&fifo->cond, &fifo->lock);
 
   fifo->busy = TRUE;
+  fifo->holder = g_thread_self ();
   cancel_all_locked (fifo);
-  while (fifo->n_items > 0) {
-    GstGpudlItem *item = nth_item (fifo, 0);
+  for (guint i = own; i < fifo->n_items; i++) {
+    GstGpudlItem *item = nth_item (fifo, i);
 
     g_mutex_unlock (&fifo->lock);
     drop_item (item, pad);
     g_mutex_lock (&fifo->lock);
-    remove_head_locked (fifo);
   }
-  fifo->busy = FALSE;
+  keep_locked (fifo, own);
+  fifo->busy = own;
   g_cond_broadcast (&fifo->cond);
 }
 
@@ -312,6 +327,8 @@ gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
     g_cond_wait (&fifo->cond, &fifo->lock);
   if (ret == GST_FLOW_OK) {
     fifo->busy = TRUE;
+    fifo->holder = g_thread_self ();
+    fifo->outlived = FALSE;
     fifo->forgiven = GST_FLOW_OK;
     *item = nth_item (fifo, 0);
   } else {
@@ -323,15 +340,22 @@ gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
 }
 
 gboolean
+gst_gpudl_fifo_is_outlived (const GstGpudlFifo * fifo)
+{
+  return fifo->outlived;        /* changed by this thread alone meanwhile */
+}
+
+gboolean
 gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result)
 {
   gboolean gave_up;
 
   g_mutex_lock (&fifo->lock);
-  fifo->has_left |= nth_item (fifo, 0)->slot != NULL;
+  fifo->has_left |= nth_item (fifo, 0)->slot != NULL && !fifo->outlived;
   remove_head_locked (fifo);
   fifo->busy = FALSE;
-  if (fifo->result == GST_FLOW_OK && result != fifo->forgiven)
+  if (fifo->result == GST_FLOW_OK && result != fifo->forgiven
+      && !fifo->outlived)
     fifo->result = result;
   gave_up = take_gave_up_locked (fifo);
   g_cond_broadcast (&fifo->cond);
@@ -373,6 +397,7 @@ gst_gpudl_fifo_start (GstGpudlFifo * fifo, GstPad * pad, GstTaskFunction func)
   active = gst_pad_is_active (pad);
   if (active) {
     fifo->flushing = fifo->has_left = FALSE;
+    fifo->outlived = fifo->busy;
     fifo->result = GST_FLOW_OK;
     gst_pad_start_task (pad, func, pad, NULL);
   }

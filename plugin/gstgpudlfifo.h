@@ -58,6 +58,8 @@ typedef struct
   GstGpudlSlot *slots;          /* ring of depth */
   guint depth, first_slot, n_buffers;
   gboolean busy;                /* the head is in somebody's hands */
+  GThread *holder;              /* while busy: whose; may be gone otherwise */
+  gboolean outlived;            /* while busy: start() has come meanwhile */
   gboolean reserved;            /* the slot after the last one is, too */
   gboolean flushing;
   gboolean playing;             /* as set_playing() has said */
@@ -117,6 +119,9 @@ gboolean gst_gpudl_fifo_set_playing (GstGpudlFifo * fifo, gboolean playing);
  * after a bad result: the pad's task has been paused then. */
 gboolean gst_gpudl_fifo_wait_head (GstGpudlFifo * fifo, GstPad * pad,
     GstGpudlItem ** item);
+/** For who has it: start() has come meanwhile, in this thread, and nobody wants the
+ * item any more. */
+gboolean gst_gpudl_fifo_is_outlived (const GstGpudlFifo * fifo);
 /** The item's buffer or event has been handed on or dropped. TRUE: as by
  * set_playing(). */
 gboolean gst_gpudl_fifo_pop (GstGpudlFifo * fifo, GstFlowReturn result);
@@ -140,7 +145,9 @@ gboolean gst_gpudl_fifo_wait_idle (GstGpudlFifo * fifo, gint64 end);
  * Drops all items, waiting for requests that run (events that stick are left to
  * the pad), takes buffers again and starts the pad's task, unless the pad is not
  * active (any more): a flush may meet a shutdown, and a task on an inactive pad
- * would be waited for in vain. Whoever deactivates the pad calls set_flushing()
+ * would be waited for in vain. In the task's own thread, where a flush comes from a
+ * probe or a callback below its push, the item in its hands stays, and counts no
+ * more: result is of what comes after. Whoever deactivates the pad calls set_flushing()
  * after it has become inactive and before stopping the task, so that one of both
  * sees the other. No append is under way. FALSE: the pad is inactive, and the
  * FIFO still flushing.

@@ -167,7 +167,10 @@ gst_gpudl_infer_loop (gpointer user_data)
     gst_gpudl_infer_end_push (self);
   } else {
     ret = gst_gpudl_infer_finish (self, item, &buffer);
-    if (ret == GST_FLOW_OK) {
+    if (gst_gpudl_fifo_is_outlived (&self->fifo)) {
+      /* who got a message with the result has flushed */
+      gst_clear_buffer (&buffer);
+    } else if (ret == GST_FLOW_OK) {
       gst_gpudl_infer_count_lag (self, buffer);
       GST_LOG_OBJECT (self, "pushing %" GST_PTR_FORMAT, buffer);
       gst_gpudl_infer_begin_push (self, pad);
