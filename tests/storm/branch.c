@@ -258,7 +258,11 @@ static GstPadProbeReturn out_probe(GstPad *pad, GstPadProbeInfo *info, gpointer 
 
     if (info->type & GST_PAD_PROBE_TYPE_BUFFER) {
         buffer_leaves(branch, GST_PAD_PROBE_INFO_BUFFER(info));
-        return GST_PAD_PROBE_OK;
+        if (!g_atomic_int_compare_and_exchange(&branch->want_seek, 1, 2))
+            return GST_PAD_PROBE_OK;
+        branch_seek(branch, FALSE);
+        g_atomic_int_set(&branch->want_seek, 0);
+        return GST_PAD_PROBE_DROP; /* it is of before */
     }
     type = GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info));
     g_mutex_lock(&branch->lock);
@@ -390,4 +394,15 @@ void branch_seek(Branch *branch, gboolean from_sink)
         gst_pad_send_event(pad, event);
     branch_disturb(branch);
     branch->eos = FALSE;
+}
+
+void branch_seek_from_below(Branch *branch)
+{
+    g_atomic_int_set(&branch->want_seek, 1);
+    for (guint i = 0; i < 30 && g_atomic_int_get(&branch->want_seek) == 1; i++)
+        g_usleep(1000);
+    if (g_atomic_int_compare_and_exchange(&branch->want_seek, 1, 0))
+        return;
+    while (g_atomic_int_get(&branch->want_seek) != 0)
+        g_usleep(200);
 }

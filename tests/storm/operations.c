@@ -27,6 +27,11 @@ static void seek_from_sink(StormPipeline *pipeline, Branch *branch, GRand *rand)
     branch_seek(branch, TRUE);
 }
 
+static void seek_from_below(StormPipeline *pipeline, Branch *branch, GRand *rand)
+{
+    branch_seek_from_below(branch);
+}
+
 static void flush(StormPipeline *pipeline, Branch *branch, GRand *rand)
 {
     g_autoptr(GstPad) pad = gst_element_get_static_pad(branch->queue, "sink");
@@ -231,6 +236,7 @@ static struct {
     guint n;
 } operations[] = {
     {"seek", seek_from_sink, 0},
+    {"seek-from-below", seek_from_below, 0},
     {"flush", flush, 0},
     {"stop-while-flushing", stop_while_flushing, 0},
     {"end", end, 0},

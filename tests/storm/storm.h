@@ -40,9 +40,10 @@ typedef struct _Branch Branch;
 struct _Branch {
     GstElement *bin, *source, *caps, *queue, *infer, *sink;
     guint number;
-    gboolean calm; /* nobody changes caps or properties: pictures are drawn and results are looked at */
-    gboolean eos;  /* the storm has ended the stream */
-    gint want_eos; /* atomic: the streaming thread is to do so */
+    gboolean calm;  /* nobody changes caps or properties: pictures are drawn and results are looked at */
+    gboolean eos;   /* the storm has ended the stream */
+    gint want_eos;  /* atomic: the streaming thread is to do so */
+    gint want_seek; /* atomic: 1: the thread that gpudlinfer pushes with is to seek; 2: it does */
 
     GMutex lock;
     guint64 next_in;   /* serial of the next buffer */
@@ -71,6 +72,8 @@ void branch_set_random_caps(Branch *branch, GRand *rand);
 /** Flushing seeks by pads: gst_element_send_event() takes the state lock, with which GStreamer itself deadlocks now and
  * then. */
 void branch_seek(Branch *branch, gboolean from_sink);
+/** The same in the thread that gpudlinfer pushes with, if it does so soon. */
+void branch_seek_from_below(Branch *branch);
 guint64 branch_count_buffers(void);
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
