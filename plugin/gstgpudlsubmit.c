@@ -222,7 +222,10 @@ gst_gpudl_infer_report_flow (GstGpudlInfer * self, GstFlowReturn ret)
 /* Most events go through the FIFO. These wait until it is empty, and have
  * effect before their sender goes on: a new segment or stream ends what
  * downstream's EOS has meant, caps can be refused, and EOS is the last chance to
- * tell of a bad result. So all that is in the FIFO belongs to one segment. */
+ * tell of a bad result; who gets it behind this element may stop it, which its
+ * own task could not be waited for in. So all that is in the FIFO belongs to one
+ * segment. Before a sink that keeps its first frame they wait until it plays, as a
+ * push would that does not return. */
 static gboolean
 waits_for_frames (GstEventType type)
 {

@@ -274,6 +274,42 @@ test_flush_in_message_handler (void)
   plugin_test_teardown (h);
 }
 
+static GstPadProbeReturn
+stop_in_probe (GstPad * pad, GstPadProbeInfo * info, gpointer element)
+{
+  if (GST_EVENT_TYPE (GST_PAD_PROBE_INFO_EVENT (info)) != GST_EVENT_EOS)
+    return GST_PAD_PROBE_OK;
+  g_assert_cmpint (gst_element_set_state (element, GST_STATE_NULL), ==,
+      GST_STATE_CHANGE_SUCCESS);
+  return GST_PAD_PROBE_DROP;
+}
+
+/* How GStreamer's manual takes an element out of a pipeline that plays: EOS comes out in the thread that has sent it,
+ * where the element can be stopped. */
+static void
+test_stop_as_eos_leaves (void)
+{
+  g_autoptr (GstPad) src = NULL;
+  GstHarness *h;
+  gulong probe;
+
+  plugin_fake_reset ();
+  fake->does.delay_us = 1000;
+  h = plugin_fake_harness_of_depth (model_path, 3);
+  src = gst_element_get_static_pad (h->element, "src");
+  probe = gst_pad_add_probe (src, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+      stop_in_probe, h->element, NULL);
+  for (guint i = 0; i < 3; i++)
+    plugin_fake_push (h, i);
+  gst_harness_push_event (h, gst_event_new_eos ());
+  plugin_fake_check_nothing_alive ();
+  for (guint i = 0; i < 3; i++)
+    plugin_fake_pull (h, i);
+  plugin_test_no_error (h->element);
+  gst_pad_remove_probe (src, probe);
+  plugin_test_teardown (h);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -293,5 +329,6 @@ main (int argc, char **argv)
   ADD ("flush-in-the-thread-that-pushes-ends", test_flush_in_pushing_thread);
   ADD ("flush-in-a-messages-handler-ends-and-drops-its-frame",
       test_flush_in_message_handler);
+  ADD ("element-is-stopped-as-its-eos-leaves", test_stop_as_eos_leaves);
   return plugin_test_run ();
 }
