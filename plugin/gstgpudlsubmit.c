@@ -172,25 +172,40 @@ gst_gpudl_infer_enqueue (GstGpudlInfer * self, GstBuffer * buffer)
   return GST_FLOW_OK;
 }
 
+/* The base class may renegotiate, which sends events: older frames go first. Where
+ * a sink keeps one of them, there may still be room for this one: later, then.
+ * TRUE in later: a reconfigure flag has been taken from the source pad. */
+static GstFlowReturn
+gst_gpudl_infer_prepare_negotiation (GstGpudlInfer * self, gboolean * later)
+{
+  GstPad *srcpad = GST_BASE_TRANSFORM_SRC_PAD (self);
+  GstFlowReturn ret = GST_FLOW_OK;
+
+  *later = gst_pad_needs_reconfigure (srcpad)
+      && !gst_gpudl_fifo_settle (&self->fifo, srcpad, &ret)
+      && gst_pad_check_reconfigure (srcpad);
+  return ret;
+}
+
 GstFlowReturn
 gst_gpudl_infer_submit_input_buffer (GstBaseTransform * trans,
     gboolean is_discont, GstBuffer * input)
 {
   GstGpudlInfer *self = GST_GPUDL_INFER (trans);
   GstFlowReturn ret;
+  gboolean later;
 
-  /* The parent may renegotiate, which sends events: older frames go first. */
-  if (gst_pad_needs_reconfigure (trans->srcpad)) {
-    ret = gst_gpudl_fifo_drain (&self->fifo, trans->srcpad);
-    if (ret != GST_FLOW_OK) {
-      gst_buffer_unref (input);
-      return ret;
-    }
+  ret = gst_gpudl_infer_prepare_negotiation (self, &later);
+  if (ret != GST_FLOW_OK) {
+    gst_buffer_unref (input);
+    return ret;
   }
 
   ret =
       gst_gpudl_infer_get_base_class ()->submit_input_buffer (trans, is_discont,
       input);
+  if (later)
+    gst_pad_mark_reconfigure (trans->srcpad);
   if (ret != GST_FLOW_OK) {
     /* is_discont is no help: it holds until the base class pushes something */
     if (ret == GST_BASE_TRANSFORM_FLOW_DROPPED)

@@ -159,21 +159,25 @@ test_renegotiation (void)
   GstHarness *h;
 
   plugin_fake_reset ();
-  FAKE_SET (fake, does.hold, TRUE);
   asked = h = plugin_fake_harness_of_depth (model_path, 4);
   gst_pad_set_query_function (h->sinkpad, count_questions);
-  for (guint i = 0; i < 3; i++)
+  plugin_fake_push (h, 0);
+  plugin_fake_pull (h, 0);
+  g_assert_true (gst_gpudl_fifo_wait_idle (&GST_GPUDL_INFER (h->element)->fifo,
+          g_get_monotonic_time () + 20 * G_TIME_SPAN_SECOND));
+  FAKE_SET (fake, does.hold, TRUE);
+  for (guint i = 1; i < 4; i++)
     plugin_fake_push (h, i);
   g_assert_true (gst_harness_push_upstream_event (h,
           gst_event_new_reconfigure ()));
   n_questions = 0;
   later = plugin_test_later (plugin_fake_release, NULL);
-  plugin_fake_push (h, 3);
+  plugin_fake_push (h, 4);
   g_thread_join (later);
-  for (guint i = 0; i < 4; i++)
+  for (guint i = 1; i < 5; i++)
     plugin_fake_pull (h, i);
   g_assert_cmpuint (n_questions, >, 0);
-  g_assert_cmpuint (received_before, ==, 3);
+  g_assert_cmpuint (received_before, ==, 4);
   plugin_test_teardown (h);
 }
 
