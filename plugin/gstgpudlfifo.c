@@ -187,6 +187,13 @@ result_locked (const GstGpudlFifo * fifo)
   return fifo->flushing ? GST_FLOW_FLUSHING : fifo->result;
 }
 
+/* For what comes in. */
+static GstFlowReturn
+entry_locked (const GstGpudlFifo * fifo)
+{
+  return fifo->depth == 0 ? GST_FLOW_FLUSHING : result_locked (fifo);
+}
+
 GstFlowReturn
 gst_gpudl_fifo_reserve (GstGpudlFifo * fifo, GstGpudlSlot ** slot)
 {
@@ -194,7 +201,7 @@ gst_gpudl_fifo_reserve (GstGpudlFifo * fifo, GstGpudlSlot ** slot)
 
   g_mutex_lock (&fifo->lock);
   g_assert (!fifo->reserved);
-  while ((ret = result_locked (fifo)) == GST_FLOW_OK
+  while ((ret = entry_locked (fifo)) == GST_FLOW_OK
       && fifo->n_buffers == fifo->depth)
     g_cond_wait (&fifo->cond, &fifo->lock);
   fifo->reserved = ret == GST_FLOW_OK;
@@ -240,7 +247,7 @@ gst_gpudl_fifo_append_event (GstGpudlFifo * fifo, GstEvent * event)
   GstFlowReturn ret;
 
   g_mutex_lock (&fifo->lock);
-  while ((ret = result_locked (fifo)) == GST_FLOW_OK
+  while ((ret = entry_locked (fifo)) == GST_FLOW_OK
       && fifo->n_items - fifo->n_buffers == GST_GPUDL_FIFO_EVENTS)
     g_cond_wait (&fifo->cond, &fifo->lock);
   if (ret == GST_FLOW_OK)
@@ -263,7 +270,7 @@ gst_gpudl_fifo_drain (GstGpudlFifo * fifo, GstPad * pad)
   GstFlowReturn ret;
 
   g_mutex_lock (&fifo->lock);
-  while ((ret = result_locked (fifo)) == GST_FLOW_OK && fifo->n_items > 0)
+  while ((ret = entry_locked (fifo)) == GST_FLOW_OK && fifo->n_items > 0)
     g_cond_wait (&fifo->cond, &fifo->lock);
   drop_unwanted_locked (fifo, pad, ret);
   g_mutex_unlock (&fifo->lock);
@@ -283,7 +290,7 @@ gst_gpudl_fifo_settle (GstGpudlFifo * fifo, GstPad * pad,
   gboolean settled;
 
   g_mutex_lock (&fifo->lock);
-  while ((*result = result_locked (fifo)) == GST_FLOW_OK && fifo->n_items > 0
+  while ((*result = entry_locked (fifo)) == GST_FLOW_OK && fifo->n_items > 0
       && (fifo->n_preroll == 0 || flows_locked (fifo)))
     g_cond_wait (&fifo->cond, &fifo->lock);
   settled = *result != GST_FLOW_OK || fifo->n_items == 0;

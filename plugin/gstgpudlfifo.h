@@ -80,6 +80,9 @@ void gst_gpudl_fifo_open (GstGpudlFifo * fifo, guint depth,
     GpudlStream * stream);
 void gst_gpudl_fifo_close (GstGpudlFifo * fifo);
 
+/* What comes in from here on to settle() meets FLUSHING, too, where the FIFO is not
+ * open. */
+
 /** Waits for a free slot. GST_FLOW_OK and the slot, which is the caller's until
  * commit() or fail(); else FLUSHING or the result that the source pad stopped
  * with. */

@@ -506,6 +506,9 @@ gst_gpudl_infer_init (GstGpudlInfer * self)
 
   gst_base_transform_set_in_place (trans, TRUE);
   gst_pad_set_event_full_function (trans->sinkpad, gst_gpudl_infer_sink_event);
+  self->base_sink_activate_mode = GST_PAD_ACTIVATEMODEFUNC (trans->sinkpad);
+  gst_pad_set_activatemode_function (trans->sinkpad,
+      gst_gpudl_infer_sink_activate_mode);
   self->base_src_activate_mode = GST_PAD_ACTIVATEMODEFUNC (trans->srcpad);
   gst_pad_set_activatemode_function (trans->srcpad,
       gst_gpudl_infer_src_activate_mode);

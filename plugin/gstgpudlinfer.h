@@ -53,7 +53,7 @@ struct _GstGpudlInfer
                                  * frame before them has */
   GstGpudlLimit frame_warnings;
 
-  GstPadActivateModeFunction base_src_activate_mode;
+  GstPadActivateModeFunction base_sink_activate_mode, base_src_activate_mode;
   GstSegment segment;           /* of what is in the FIFO; changed when empty */
   gint memory_told;             /* atomic: one warning from start() to stop() of
                                  * memory that is not read */

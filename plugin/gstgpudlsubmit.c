@@ -368,3 +368,22 @@ gst_gpudl_infer_sink_event (GstPad * pad, GstObject * parent, GstEvent * event)
       return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
   }
 }
+
+/* ---- activation ----------------------------------------------------------- */
+
+gboolean
+gst_gpudl_infer_sink_activate_mode (GstPad * pad, GstObject * parent,
+    GstPadMode mode, gboolean active)
+{
+  GstGpudlInfer *self = GST_GPUDL_INFER (parent);
+  gboolean ok;
+
+  if (!active)
+    return self->base_sink_activate_mode (pad, parent, mode, active);
+  /* Core has let data in already. What has got past this lock before finds the
+   * FIFO closed: events are refused, and no buffer comes without its caps. */
+  GST_PAD_STREAM_LOCK (pad);
+  ok = self->base_sink_activate_mode (pad, parent, mode, active);
+  GST_PAD_STREAM_UNLOCK (pad);
+  return ok;
+}

@@ -18,6 +18,11 @@ GstFlowReturn gst_gpudl_infer_submit_input_buffer (GstBaseTransform * trans,
 GstFlowReturn gst_gpudl_infer_sink_event (GstPad * pad, GstObject * parent,
     GstEvent * event);
 
+/** The sink pad's activation, round the base class's, which starts the element:
+ * what comes meanwhile waits. */
+gboolean gst_gpudl_infer_sink_activate_mode (GstPad * pad, GstObject * parent,
+    GstPadMode mode, gboolean active);
+
 G_END_DECLS
 
 #endif /* __GST_GPUDL_SUBMIT_H__ */

@@ -333,6 +333,66 @@ test_states_while_loading (void)
   plugin_fake_check_nothing_alive ();
 }
 
+static gint arrived;            /* data has been taken, or refused */
+
+static gpointer
+send (gpointer harness)
+{
+  const GstFlowReturn ret = gst_harness_push (harness,
+      plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 7, 7));
+
+  g_atomic_int_set (&arrived, TRUE);
+  return GINT_TO_POINTER (ret);
+}
+
+/* In the thread that loads. What it sends itself has got past the pad's lock, as upstream's may have before. */
+static GstBusSyncReply
+send_while_loading (GstBus * bus, GstMessage * message, gpointer harness)
+{
+  GThread **thread = g_object_get_data (G_OBJECT (bus), "thread");
+  g_autoptr (GstQuery) query = gst_query_new_drain ();
+  g_autoptr (GstMessage) taken = message;
+  GstHarness *h = harness;
+  GstProgressType type;
+
+  if (GST_MESSAGE_TYPE (taken) != GST_MESSAGE_PROGRESS)
+    return GST_BUS_DROP;
+  gst_message_parse_progress (taken, &type, NULL, NULL);
+  if (type == GST_PROGRESS_TYPE_START) {
+    g_assert_false (gst_harness_push_event (h, gst_event_new_gap (0, 1)));
+    g_assert_false (gst_pad_peer_query (h->srcpad, query));
+    g_assert_cmpint (GPOINTER_TO_INT (send (h)), ==, GST_FLOW_FLUSHING);
+    g_atomic_int_set (&arrived, FALSE);
+    *thread = g_thread_new ("send", send, h);
+  }
+  g_usleep (10 * 1000);
+  g_assert_false (g_atomic_int_get (&arrived));
+  return GST_BUS_DROP;
+}
+
+/* Core lets data in as soon as it begins to activate a pad, and loading is a part of that: upstream, which runs already,
+ * waits, or is told that the pad is not active yet. */
+static void
+test_data_while_loading (void)
+{
+  g_autoptr (GstBus) bus = NULL;
+  GThread *thread = NULL;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = plugin_fake_harness_of_depth (model_path, 2);
+  gst_element_set_state (h->element, GST_STATE_READY);
+  bus = gst_element_get_bus (h->element);
+  g_object_set_data (G_OBJECT (bus), "thread", &thread);
+  gst_bus_set_sync_handler (bus, send_while_loading, h, NULL);
+  g_assert_cmpint (gst_element_set_state (h->element, GST_STATE_PLAYING), ==,
+      GST_STATE_CHANGE_SUCCESS);
+  g_assert_nonnull (thread);
+  g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (thread)), ==, GST_FLOW_OK);
+  plugin_fake_pull (h, 7);
+  plugin_test_teardown (h);
+}
+
 /* One engine for all that comes to the same once it is resolved, and another for what does not. */
 static void
 test_shared_settings (void)
@@ -449,6 +509,8 @@ main (int argc, char **argv)
       test_shared_session);
   g_test_add_func ("/pipelines/states-change-while-what-is-shared-is-loaded",
       test_states_while_loading);
+  g_test_add_func ("/pipelines/data-that-comes-while-the-model-is-loaded",
+      test_data_while_loading);
   g_test_add_func ("/pipelines/settings-that-come-to-the-same-share-a-session",
       test_shared_settings);
   g_test_add_func ("/pipelines/elements-that-share-a-session-share-its-model",
