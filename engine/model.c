@@ -376,7 +376,7 @@ const gchar *gpudl_preproc_check(const GpudlPreproc *pp)
         return "channel order must be rgb or bgr for 3 channels, gray for one";
     if (pp->resize_mode < GPUDL_RESIZE_STRETCH || pp->resize_mode > GPUDL_RESIZE_LAST)
         return "unknown resize mode";
-    if (pp->scale_method < GPUDL_SCALE_NEAREST || pp->scale_method > GPUDL_SCALE_AREA)
+    if (pp->scale_method < GPUDL_SCALE_NEAREST || pp->scale_method > GPUDL_SCALE_LAST)
         return "unknown scale method";
     if (!(pp->crop_fraction > 0 && pp->crop_fraction <= 1))
         return "crop fraction must be above 0 and at most 1";

@@ -106,13 +106,20 @@ typedef enum {
     GPUDL_RESIZE_LAST = GPUDL_RESIZE_BORDER
 } GpudlResizeMode;
 
-/** Resampling filter. All but nearest widen with the scale when shrinking (antialiasing), as Pillow's resize does. */
+/** Resampling filter. Bilinear, bicubic and area widen with the scale when shrinking (antialiasing), as Pillow's resize
+ * does. Nearest and bilinear-aliased don't: they read 1 sample and 2 x 2 samples round the destination sample's centre,
+ * whatever the scale. */
 typedef enum {
     GPUDL_SCALE_AUTO = 0, /* what the model says, else bilinear */
     GPUDL_SCALE_NEAREST,
     GPUDL_SCALE_BILINEAR, /* triangle, support 1 */
     GPUDL_SCALE_BICUBIC,  /* Keys, a = -0.5, support 2 */
-    GPUDL_SCALE_AREA      /* box, support 0.5 */
+    GPUDL_SCALE_AREA,     /* box, support 0.5 */
+    /** The 2 x 2 nearest, weighted by distance; where one does not exist, the one beside it counts for it. OpenCV's
+     * INTER_LINEAR, PyTorch's interpolate() and torchvision's Resize with antialias=False, ONNX' linear Resize by
+     * half_pixel. The same as bilinear where nothing shrinks. */
+    GPUDL_SCALE_BILINEAR_ALIASED,
+    GPUDL_SCALE_LAST = GPUDL_SCALE_BILINEAR_ALIASED
 } GpudlScaleMethod;
 
 /** Channel order the network was trained with. */

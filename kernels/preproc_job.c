@@ -12,8 +12,10 @@ _Static_assert(sizeof(GpudlPreprocJob) % 16 == 0, "jobs lie one behind the other
 
 static void set_axis(GpudlPreprocJobAxis *to, const GpudlAxis *axis)
 {
+    const int narrows = axis->scale > 1 && axis->method != GPUDL_SCALE_BILINEAR_ALIASED;
+
     *to = (GpudlPreprocJobAxis){axis->first_centre, axis->scale, axis->lo, axis->hi,
-                                axis->scale > 1 ? (float)(1 / axis->scale) : 1.f};
+                                narrows ? (float)(1 / axis->scale) : 1.f};
 }
 
 static void set_axes(GpudlPreprocJob *job, const GpudlFrame *frame, const GpudlPreproc *pp,
@@ -63,6 +65,8 @@ static double most_taps(const GpudlPreprocJobAxis *axis, GpudlScaleMethod method
     const double widen = fmax(axis->scale, 1.0);
 
     switch (method) {
+    case GPUDL_SCALE_BILINEAR_ALIASED:
+        return 2.0;
     case GPUDL_SCALE_BILINEAR:
         return ceil(2.0 * widen);
     case GPUDL_SCALE_BICUBIC:

@@ -40,7 +40,7 @@ extern "C" {
 typedef struct {
     double first_centre, scale;
     int32_t lo, hi;
-    float narrow; /* 1 / scale, at most 1: what distances are multiplied with */
+    float narrow; /* 1 / scale, at most 1, and 1 for bilinear-aliased: what distances are multiplied with */
 } GpudlPreprocJobAxis;
 
 /**
@@ -134,7 +134,7 @@ GPUDL_BOTH_SIDES GpudlPreprocTaps gpudl_job_taps(const GpudlPreprocJobAxis *axis
             taps.end--;
     } else if (method != GPUDL_SCALE_NEAREST) {
         /* float32 may be off by a sample where the weight is next to nothing */
-        const float widen = axis->scale > 1.0 ? (float)axis->scale : 1.f;
+        const float widen = method != GPUDL_SCALE_BILINEAR_ALIASED && axis->scale > 1.0 ? (float)axis->scale : 1.f;
         const float support = method == GPUDL_SCALE_BICUBIC ? 2.f * widen : widen;
 
         taps.begin = gpudl_job_clamp(taps.whole + (int32_t)floorf(taps.fraction - support + 0.5f), axis->lo, axis->hi);
@@ -170,7 +170,7 @@ GPUDL_BOTH_SIDES float gpudl_job_weight_at(const GpudlPreprocJobAxis *axis, cons
 {
     const float t = fabsf((middle - taps->fraction) * axis->narrow);
 
-    if (method == GPUDL_SCALE_BILINEAR)
+    if (method == GPUDL_SCALE_BILINEAR || method == GPUDL_SCALE_BILINEAR_ALIASED)
         return t < 1.f ? 1.f - t : 0.f;
     if (method == GPUDL_SCALE_BICUBIC) {
         if (t < 1.f)

@@ -232,6 +232,12 @@ void gpudl_preproc_axis(const GpudlFrame *frame, const GpudlPreproc *pp, const G
     }
 }
 
+/* How many times as wide as its support a filter is. */
+static double filter_widening(const GpudlAxis *axis)
+{
+    return axis->method == GPUDL_SCALE_BILINEAR_ALIASED ? 1.0 : fmax(axis->scale, 1.0);
+}
+
 static double filter_support(GpudlScaleMethod method)
 {
     return method == GPUDL_SCALE_BICUBIC ? 2.0 : method == GPUDL_SCALE_AREA ? 0.5 : 1.0;
@@ -259,7 +265,7 @@ int32_t gpudl_axis_max_taps(const GpudlAxis *axis)
 
     if (axis->method == GPUDL_SCALE_NEAREST)
         return 1;
-    taps = 2.0 * ceil(filter_support(axis->method) * fmax(axis->scale, 1.0)) + 1.0;
+    taps = 2.0 * ceil(filter_support(axis->method) * filter_widening(axis)) + 1.0;
     return taps < axis->hi - axis->lo ? (int32_t)taps : axis->hi - axis->lo;
 }
 
@@ -273,7 +279,7 @@ static int32_t clamp_index(double position, int32_t lo, int32_t hi)
 int32_t gpudl_axis_taps(const GpudlAxis *axis, int32_t i, int32_t *first, double *weights)
 {
     double centre = axis->first_centre + i * axis->scale;
-    double widen = fmax(axis->scale, 1.0);
+    double widen = filter_widening(axis);
     double support = filter_support(axis->method) * widen;
     double sum = 0;
     int32_t begin, end, count = 0;
@@ -379,7 +385,7 @@ static const char *parameters_fault(const GpudlPreproc *pp)
         return "channels and channel order do not go together (1 with gray, 3 with rgb or bgr)";
     if (pp->resize_mode < GPUDL_RESIZE_STRETCH || pp->resize_mode > GPUDL_RESIZE_LAST)
         return "resize mode not resolved or unknown";
-    if (pp->scale_method < GPUDL_SCALE_NEAREST || pp->scale_method > GPUDL_SCALE_AREA)
+    if (pp->scale_method < GPUDL_SCALE_NEAREST || pp->scale_method > GPUDL_SCALE_LAST)
         return "scale method not resolved or unknown";
     if (crops(pp) && !(pp->crop_fraction > 0.f && pp->crop_fraction <= 1.f))
         return "crop fraction outside (0, 1]";

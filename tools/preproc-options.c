@@ -12,6 +12,7 @@ static const NamedValue scale_methods[] = {{"nearest", GPUDL_SCALE_NEAREST},
                                            {"bilinear", GPUDL_SCALE_BILINEAR},
                                            {"bicubic", GPUDL_SCALE_BICUBIC},
                                            {"area", GPUDL_SCALE_AREA},
+                                           {"bilinear-aliased", GPUDL_SCALE_BILINEAR_ALIASED},
                                            {NULL, 0}};
 
 void preproc_options_clear(PreprocOptions *options)

@@ -300,6 +300,7 @@ static void test_pre_processing_is_checked(void)
         (bad = good, bad.resize_mode = (GpudlResizeMode)9, bad),
         (bad = good, bad.scale_method = GPUDL_SCALE_AUTO, bad),
         (bad = good, bad.scale_method = (GpudlScaleMethod)-1, bad),
+        (bad = good, bad.scale_method = (GpudlScaleMethod)(GPUDL_SCALE_LAST + 1), bad),
         (bad = good, bad.crop_fraction = 0, bad),
         (bad = good, bad.crop_fraction = NAN, bad),
         (bad = good, bad.crop_fraction = 1.5f, bad),

@@ -95,7 +95,7 @@ static void case_init(Case *c, GRand *rand)
     pp->channel_order = g_rand_int_range(rand, GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_GRAY + 1);
     pp->channels = pp->channel_order == GPUDL_CHANNELS_GRAY ? 1 : 3;
     pp->resize_mode = g_rand_int_range(rand, GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_LAST + 1);
-    pp->scale_method = g_rand_int_range(rand, GPUDL_SCALE_NEAREST, GPUDL_SCALE_AREA + 1);
+    pp->scale_method = g_rand_int_range(rand, GPUDL_SCALE_NEAREST, GPUDL_SCALE_LAST + 1);
     pp->crop_fraction = (float)g_rand_double_range(rand, 0.3, 1.0);
     pp->pad_color = g_rand_int(rand) & 0xffffff;
     pp->pixel_scale = g_rand_boolean(rand) ? 255.f : 1.f;
@@ -176,7 +176,7 @@ static gboolean interleaved_equals(CpuPreproc *preproc, const Case *c, const flo
 
 /* One bit per pair of values of two dimensions; all must have been met. */
 enum { D_FORMAT, D_MATRIX, D_RANGE, D_SITE, D_CROP, D_ORDER, D_MODE, D_METHOD, D_N };
-static const int dimension_sizes[D_N] = {GPUDL_PIXEL_LAST, 5, 2, 4, 2, 3, 4, 4};
+static const int dimension_sizes[D_N] = {GPUDL_PIXEL_LAST, 5, 2, 4, 2, 3, 4, GPUDL_SCALE_LAST};
 
 static void cover(GHashTable *seen, const Case *c)
 {
@@ -246,8 +246,8 @@ static void test_tall_windows(gconstpointer data)
 
     if (preproc == NULL)
         g_test_skip("this processor does not have it");
-    for (int i = 0; preproc != NULL && i < GPUDL_PIXEL_LAST * 3; i++) {
-        Case c = {.frame = {.format = (GpudlPixelFormat)(i / 3 + 1), .width = 70, .height = 3000 + i}};
+    for (int i = 0; preproc != NULL && i < GPUDL_PIXEL_LAST * 4; i++) {
+        Case c = {.frame = {.format = (GpudlPixelFormat)(i / 4 + 1), .width = 70, .height = 3000 + i}};
         float got[GUARD + 3 * 4 * 2 + GUARD], expected[3 * 4 * 2];
 
         c.frame.range = GPUDL_RANGE_FULL;
@@ -256,7 +256,7 @@ static void test_tall_windows(gconstpointer data)
                               .channels = 3,
                               .channel_order = GPUDL_CHANNELS_RGB,
                               .resize_mode = GPUDL_RESIZE_STRETCH,
-                              .scale_method = (GpudlScaleMethod)(GPUDL_SCALE_BILINEAR + i % 3),
+                              .scale_method = (GpudlScaleMethod)(GPUDL_SCALE_BILINEAR + i % 4),
                               .pixel_scale = 1,
                               .std = {1, 1, 1}};
         make_planes(&c, rand, 2);

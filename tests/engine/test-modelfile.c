@@ -24,7 +24,7 @@ static GpudlModel *make_model(void)
                        .channels = 3,
                        .channel_order = GPUDL_CHANNELS_BGR,
                        .resize_mode = GPUDL_RESIZE_LETTERBOX,
-                       .scale_method = GPUDL_SCALE_AREA,
+                       .scale_method = GPUDL_SCALE_BILINEAR_ALIASED,
                        .crop_fraction = 0.875f,
                        .pad_color = 0x123456,
                        .pixel_scale = 1,

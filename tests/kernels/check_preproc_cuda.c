@@ -59,7 +59,7 @@ static void random_preproc(GpudlPreproc *pp, const Batch *batch)
     pp->channel_order = batch->channels == 1 ? GPUDL_CHANNELS_GRAY
                                              : (GpudlChannelOrder)device_int(GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_BGR);
     pp->resize_mode = (GpudlResizeMode)device_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_LAST);
-    pp->scale_method = (GpudlScaleMethod)device_int(GPUDL_SCALE_NEAREST, GPUDL_SCALE_AREA);
+    pp->scale_method = (GpudlScaleMethod)device_int(GPUDL_SCALE_NEAREST, GPUDL_SCALE_LAST);
     pp->crop_fraction = (float)device_real(0.3, 1);
     pp->pad_color = (uint32_t)device_int(0, 0xffffff);
     pp->pixel_scale = device_int(0, 1) ? 255.f : 1.f;
@@ -229,7 +229,7 @@ static void test_formats(void)
 {
     Batch batch;
 
-    for (int method = GPUDL_SCALE_NEAREST; method <= GPUDL_SCALE_AREA; method++) {
+    for (int method = GPUDL_SCALE_NEAREST; method <= GPUDL_SCALE_LAST; method++) {
         begin_batch(&batch, method, 60);
         batch.count = GPUDL_PIXEL_LAST;
         fill_batch(&batch, 150, 100);
@@ -249,10 +249,10 @@ static void test_words(void)
 {
     Batch batch;
 
-    for (int number = 0; number < device_cases(48); number++) {
-        const int method = GPUDL_SCALE_NEAREST + number % 4;
+    for (int number = 0; number < device_cases(60); number++) {
+        const int method = GPUDL_SCALE_NEAREST + number % GPUDL_SCALE_LAST, size = number / GPUDL_SCALE_LAST % 3;
 
-        begin_batch(&batch, number, number / 4 % 3 == 0 ? 300 : 40);
+        begin_batch(&batch, number, size == 0 ? 300 : 40);
         batch.count = 6;
         fill_batch(&batch, 400, 200);
         for (int i = 0; i < batch.count; i++) {
@@ -261,7 +261,7 @@ static void test_words(void)
             batch.slots[i].idle = 0;
             batch.slots[i].frame.format = formats[i % 3];
             batch.slots[i].pp.scale_method = (GpudlScaleMethod)method;
-            if (number / 4 % 3 == 2 && i < 3) {
+            if (size == 2 && i < 3) {
                 batch.slots[i].frame.width = (int32_t)device_int(2100, 5000);
                 batch.slots[i].frame.height = (int32_t)device_int(1, 30);
                 batch.slots[i].frame.crop_width = 0;
@@ -302,7 +302,7 @@ static void test_large(void)
             batch.slots[0].frame.height = (int32_t)device_int(600, 700);
             batch.slots[0].frame.crop_width = 0;
             batch.slots[0].pp.resize_mode = GPUDL_RESIZE_STRETCH;
-            batch.slots[0].pp.scale_method = (GpudlScaleMethod)device_int(GPUDL_SCALE_BILINEAR, GPUDL_SCALE_AREA);
+            batch.slots[0].pp.scale_method = (GpudlScaleMethod)device_int(GPUDL_SCALE_BILINEAR, GPUDL_SCALE_LAST);
         } else {
             batch.width = (int)device_int(250, 600);
             batch.height = (int)device_int(350, 530);

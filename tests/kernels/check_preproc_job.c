@@ -154,7 +154,7 @@ static void case_init(Case *c, gint64 most_side, gint64 most_input)
     pp->channel_order = (GpudlChannelOrder)check_int(GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_GRAY);
     pp->channels = pp->channel_order == GPUDL_CHANNELS_GRAY ? 1 : 3;
     pp->resize_mode = (GpudlResizeMode)check_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_LAST);
-    pp->scale_method = (GpudlScaleMethod)check_int(GPUDL_SCALE_NEAREST, GPUDL_SCALE_AREA);
+    pp->scale_method = (GpudlScaleMethod)check_int(GPUDL_SCALE_NEAREST, GPUDL_SCALE_LAST);
     pp->crop_fraction = (float)check_real(0.3, 1);
     pp->pad_color = (guint32)check_int(0, 0xffffff);
     pp->pixel_scale = check_int(0, 1) ? 255.f : 1.f;
@@ -239,13 +239,13 @@ static void test_windows_are_the_references(void)
 {
     for (int from = 1; from <= 64; from++)
         for (int to = 1; to <= 64; to++)
-            for (int m = 0; m < 4; m++) {
+            for (int m = 0; m < 5; m++) {
                 static const GpudlScaleMethod methods[] = {GPUDL_SCALE_NEAREST, GPUDL_SCALE_AREA, GPUDL_SCALE_BILINEAR,
-                                                           GPUDL_SCALE_BICUBIC};
+                                                           GPUDL_SCALE_BICUBIC, GPUDL_SCALE_BILINEAR_ALIASED};
                 const double scale = (double)from / to;
                 const GpudlAxis axis = {0.5 * scale, scale, 0, from, to, methods[m]};
                 const GpudlPreprocJobAxis mine = {axis.first_centre, axis.scale, axis.lo, axis.hi,
-                                                  scale > 1 ? (float)(1 / scale) : 1.f};
+                                                  scale > 1 && m < 4 ? (float)(1 / scale) : 1.f};
                 g_autofree double *weights = g_new(double, gpudl_axis_max_taps(&axis));
 
                 check_case(0, "from %d to %d method %d", from, to, methods[m]);
@@ -328,6 +328,10 @@ static void test_fill(void)
     pp.scale_method = GPUDL_SCALE_NEAREST;
     g_assert_null(gpudl_preproc_job_fill(&job, &frame, &pp));
     g_assert_cmpint(job.direct_taps, ==, 2);
+    pp.scale_method = GPUDL_SCALE_BILINEAR_ALIASED;
+    g_assert_null(gpudl_preproc_job_fill(&job, &frame, &pp));
+    g_assert_cmpint(job.direct_taps, ==, 2);
+    g_assert_cmpfloat(job.y[0].narrow, ==, 1);
     pp.scale_method = GPUDL_SCALE_BILINEAR;
     pp.height = 4;
     /* luma and chroma in one plane: positions are pixels */

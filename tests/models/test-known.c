@@ -108,7 +108,7 @@ static gchar *said(GpudlModel *model)
 {
     static const gchar *const orders[] = {"auto", "rgb", "bgr", "gray"};
     static const gchar *const modes[] = {"auto", "stretch", "letterbox", "crop", "squash", "border"};
-    static const gchar *const methods[] = {"auto", "nearest", "bilinear", "bicubic", "area"};
+    static const gchar *const methods[] = {"auto", "nearest", "bilinear", "bicubic", "area", "aliased"};
     const GpudlPreproc *p = gpudl_model_get_preproc(model);
     g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);
     GString *text = g_string_new(NULL);
@@ -163,6 +163,9 @@ static void test_metadata(Fixture *self, gconstpointer data)
         {{"gpudl.mean", "0.1,0.2,0.3", "gpudl.std", "2", "gpudl.channel_order", "bgr", "gpudl.resize_mode",
           "center-crop", "gpudl.crop_fraction", "0.875", "gpudl.scale_method", "bicubic"},
          "bgr 255 mean 0.1,0.2,0.3 std 2,2,2 crop 0.875 bicubic; from M; assumed nothing"},
+        {{"gpudl.mean", "0", "gpudl.scale", "255", "gpudl.channel_order", "rgb", "gpudl.resize_mode", "stretch",
+          "gpudl.scale_method", "bilinear-aliased"},
+         "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 aliased; from M; assumed nothing"},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {

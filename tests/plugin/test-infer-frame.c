@@ -365,8 +365,11 @@ test_preproc_in_playing (void)
   g_assert_cmpint (pp->scale_method, ==, GPUDL_SCALE_AREA);
   g_assert_cmpfloat (pp->crop_fraction, ==, 0.5f);
   gst_util_set_object_arg (G_OBJECT (h->element), "resize-mode", "auto");
+  gst_util_set_object_arg (G_OBJECT (h->element), "scale-method",
+      "bilinear-aliased");
   gst_buffer_unref (pass (h, plugin_test_frame (16, 0, 2)));
   g_assert_cmpint (pp->resize_mode, ==, GPUDL_RESIZE_STRETCH);
+  g_assert_cmpint (pp->scale_method, ==, GPUDL_SCALE_BILINEAR_ALIASED);
   plugin_test_teardown (h);
 }
 

@@ -293,11 +293,11 @@ def convert_takes_and_refuses_expected_values(dir):
 def convert_options_reach_the_model(dir):
     result = gpudl("convert", TESTCARD / "testcard.onnx", "-o", dir / "o.bin", "--backend", "ref", "--mean", "0.1,0.2,0.3",
                    "--std", "2", "--scale", "1", "--channel-order", "bgr", "--resize-mode", "letterbox",
-                   "--scale-method", "area", "--crop-fraction", "0.5", "--pad-color", "102030")
+                   "--scale-method", "bilinear-aliased", "--crop-fraction", "0.5", "--pad-color", "102030")
     check_run(result, 0)
     told = json.loads(gpudl("info", "--json", dir / "o.bin").stdout)["preprocessing"]
     for key, value in {"mean": [0.1, 0.2, 0.3], "std": [2, 2, 2], "pixel_scale": 1, "channel_order": "bgr",
-                       "resize_mode": "letterbox", "scale_method": "area", "crop_fraction": 0.5,
+                       "resize_mode": "letterbox", "scale_method": "bilinear-aliased", "crop_fraction": 0.5,
                        "pad_color": "0x102030"}.items():
         check(told[key] == value, f"{key}: {told[key]}, expected {value}")
 
