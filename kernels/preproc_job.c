@@ -7,15 +7,15 @@
 
 #include "preproc_parts.h"
 
-/* the device reads jobs as words of 16 bytes */
-_Static_assert(sizeof(GpudlPreprocJob) % 16 == 0, "jobs lie one behind the other, aligned");
+/* the device reads jobs as words of 8 bytes */
+_Static_assert(sizeof(GpudlPreprocJob) % 8 == 0, "jobs lie one behind the other, aligned");
 
 static void set_axis(GpudlPreprocJobAxis *to, const GpudlAxis *axis)
 {
     const int narrows = axis->scale > 1 && axis->method != GPUDL_SCALE_BILINEAR_ALIASED;
 
-    *to = (GpudlPreprocJobAxis){axis->first_centre, axis->scale, axis->lo, axis->hi,
-                                narrows ? (float)(1 / axis->scale) : 1.f};
+    *to = (GpudlPreprocJobAxis){
+        axis->first_centre, axis->scale, axis->lo, axis->hi, narrows ? (float)(1 / axis->scale) : 1.f, 0, 0};
 }
 
 static void set_axes(GpudlPreprocJob *job, const GpudlFrame *frame, const GpudlPreproc *pp,
@@ -88,6 +88,57 @@ static uint8_t direct_taps(const GpudlPreprocJob *job, GpudlScaleMethod method)
     return most <= 2.0 ? 2 : most <= GPUDL_JOB_DIRECT_TAPS ? GPUDL_JOB_DIRECT_TAPS : 0;
 }
 
+static int is_multiple(const GpudlPreprocJob *job, int plane, unsigned of)
+{
+    return (uintptr_t)job->planes[plane] % of == 0 && job->strides[plane] % (int32_t)of == 0;
+}
+
+static int has_two(const GpudlPreprocJobAxis *axis)
+{
+    return axis->hi - axis->lo > 1;
+}
+
+/* of samples of so many bytes, how they can be fetched; two at once only where there are two along a row */
+static GpudlPreprocPoints find_points(const GpudlPreprocJob *job)
+{
+    const int words = job->word_mask != 0, bytes = words ? 2 : 1, wide = has_two(&job->x[0]) && has_two(&job->x[1]);
+    int aligned = 1;
+
+    for (int p = 0; p < job->n_planes; p++)
+        aligned = aligned && is_multiple(job, p, (unsigned)bytes);
+    if (!aligned)
+        return GPUDL_POINTS_ODD_WORDS;
+    if (wide && job->n_planes == 2 && is_multiple(job, 1, 2 * (unsigned)bytes))
+        return words ? GPUDL_POINTS_WORD_PAIRS : GPUDL_POINTS_PAIRS;
+    if (wide && job->n_planes == 1 && job->component_step[0] == 4 && is_multiple(job, 0, 4))
+        return GPUDL_POINTS_QUADS;
+    return words ? GPUDL_POINTS_WORDS : GPUDL_POINTS_PLANES;
+}
+
+static void set_points(GpudlPreprocJob *job, GpudlScaleMethod method)
+{
+    GpudlPreprocJobAxis *axes[] = {&job->x[0], &job->x[1], &job->y[0], &job->y[1]};
+
+    if (method != GPUDL_SCALE_BILINEAR_ALIASED && (method != GPUDL_SCALE_BILINEAR || job->direct_taps != 2))
+        return;
+    for (int i = 0; i < 4; i++)
+        if (axes[i]->hi > GPUDL_JOB_POINT_SAMPLES)
+            return;
+    for (int i = 0; i < 4; i++) {
+        axes[i]->start = llrint(ldexp(axes[i]->first_centre - 0.5, GPUDL_JOB_POINT_BITS));
+        axes[i]->step = llrint(ldexp(axes[i]->scale, GPUDL_JOB_POINT_BITS));
+    }
+    job->points = (uint8_t)find_points(job);
+}
+
+int gpudl_preproc_jobs_are_points(const GpudlPreprocJob *jobs, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (jobs[i].n_planes != 0 && jobs[i].points == GPUDL_POINTS_NONE)
+            return 0;
+    return 1;
+}
+
 void gpudl_preproc_job_idle(GpudlPreprocJob *job)
 {
     memset(job, 0, sizeof(*job));
@@ -136,5 +187,6 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
     job->n_components = (uint8_t)layout->n_components;
     job->method = (uint8_t)pp->scale_method;
     job->direct_taps = direct_taps(job, pp->scale_method);
+    set_points(job, pp->scale_method);
     return NULL;
 }

@@ -41,7 +41,24 @@ typedef struct {
     double first_centre, scale;
     int32_t lo, hi;
     float narrow; /* 1 / scale, at most 1, and 1 for bilinear-aliased: what distances are multiplied with */
+    /* the same for gpudl_job_point(): the sample whose middle lies at destination sample 0, and scale, in units of
+     * 2^-GPUDL_JOB_POINT_BITS; 0 where the job is none of GpudlPreprocPoints */
+    int64_t start, step;
 } GpudlPreprocJobAxis;
+
+/**
+ * Jobs whose every window is 2 x 2 samples weighted by distance (bilinear-aliased, and bilinear where nothing shrinks),
+ * by how a thread can fetch them. Nearest and area are none: which samples they take has to be decided in double.
+ */
+typedef enum {
+    GPUDL_POINTS_NONE = 0,
+    GPUDL_POINTS_PLANES,     /* bytes, each component on its own */
+    GPUDL_POINTS_PAIRS,      /* bytes, both chroma samples at once: NV12, NV21 at even addresses */
+    GPUDL_POINTS_QUADS,      /* bytes, all of a pixel at once: RGBA and its kin at multiples of 4 */
+    GPUDL_POINTS_WORDS,      /* words at even addresses, each component on its own */
+    GPUDL_POINTS_WORD_PAIRS, /* the same, both chroma samples at once: P010 at multiples of 4 */
+    GPUDL_POINTS_ODD_WORDS   /* words at any address */
+} GpudlPreprocPoints;
 
 /**
  * One frame. Index 0 of an axis is the luma's (or the only) sampling, 1 the chroma's where it has half the samples,
@@ -66,6 +83,7 @@ typedef struct {
     uint8_t direct_taps; /* 2 or GPUDL_JOB_DIRECT_TAPS: no window is larger, in either direction; 0: larger ones */
     uint8_t component_plane[3], component_offset[3], component_step[3], component_half_x[3]; /* offset, step: bytes */
     uint16_t word_mask; /* bits of a word that count, by value; 0: samples are bytes */
+    uint8_t points;     /* GpudlPreprocPoints */
 } GpudlPreprocJob;
 
 /** A slot without a frame. */
@@ -76,6 +94,9 @@ void gpudl_preproc_job_idle(GpudlPreprocJob *job);
  * memory kind). Returns NULL, or what is wrong with them (static text); the job is idle then.
  */
 const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame, const GpudlPreproc *pp);
+
+/** Whether each of count jobs is one of GpudlPreprocPoints or has no frame. */
+int gpudl_preproc_jobs_are_points(const GpudlPreprocJob *jobs, int32_t count);
 
 /** Samples begin <= s < end, at least one, make a destination sample; its centre is whole + fraction. */
 typedef struct {
@@ -145,6 +166,34 @@ GPUDL_BOTH_SIDES GpudlPreprocTaps gpudl_job_taps(const GpudlPreprocJobAxis *axis
         taps.end = taps.begin + 1;
     }
     return taps;
+}
+
+/** Samples first and first + 1 make a destination sample: first + weight * (second - first), weight 0..1. Of an axis
+ * with one sample the first is meant for both. */
+typedef struct {
+    int32_t first;
+    float weight;
+} GpudlPreprocPoint;
+
+/** Bits of a position behind the point: 4096 destination samples on it is off by 2^-29. */
+#define GPUDL_JOB_POINT_BITS 40
+/** Samples of an axis that leave positions room. */
+#define GPUDL_JOB_POINT_SAMPLES (1 << 22)
+
+/** Of a job that is one of GpudlPreprocPoints. Any i gives samples that exist, also beside the destination rectangle.
+ * Integers: not every device has doubles to speak of. */
+GPUDL_BOTH_SIDES GpudlPreprocPoint gpudl_job_point(const GpudlPreprocJobAxis *axis, int32_t i)
+{
+    const int64_t at = (int64_t)((uint64_t)axis->start + (uint64_t)(int64_t)i * (uint64_t)axis->step);
+    const int32_t whole = (int32_t)(at >> GPUDL_JOB_POINT_BITS);
+    const int32_t last = axis->hi - 2 > axis->lo ? axis->hi - 2 : axis->lo;
+    GpudlPreprocPoint point;
+
+    point.first = gpudl_job_clamp(whole, axis->lo, last);
+    point.weight = (float)(uint32_t)(at >> (GPUDL_JOB_POINT_BITS - 32)) * 0x1p-32f;
+    if (whole != point.first)
+        point.weight = whole < point.first ? 0.f : 1.f;
+    return point;
 }
 
 /** Middle of sample s, from the whole that a window's centre has. */
@@ -217,7 +266,7 @@ GPUDL_BOTH_SIDES float gpudl_job_channel(const GpudlPreprocJob *job, int c, cons
 
     for (int k = 0; k < 3; k++)
         pixel += job->matrix[c][k] * component[k];
-    pixel = pixel < 0.f ? 0.f : pixel > 255.f ? 255.f : pixel;
+    pixel = fminf(fmaxf(pixel, 0.f), 255.f);
     return pixel * job->gain[c] + job->bias[c];
 }
 

@@ -6,7 +6,7 @@
 #define GPUDL_ENGINE_CUDA_ENGINE_H
 
 #include "compile.h"
-#include "kernels/preproc_cuda.h"
+#include "kernels/preproc_points_cuda.h"
 #include "round.h"
 
 /** What a batch size has: its program, and a graph of it on each slot's memory. */
@@ -108,6 +108,9 @@ GpudlStatus cuda_wait(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFau
 /** Puts one frame's dense planar float32 values, on the device, where the program's input has frame i. Status of the
  * launcher. */
 int cuda_put_values(const CudaRun *run, uint32_t i, const float *values);
+/** Makes out, of size channels x height x width a frame, of the slot's first count jobs. 0 or a status of a launch. */
+int cuda_queue_frames(CudaSlot *slot, int32_t count, const int32_t size[3], GpudlPreprocLayout layout, void *out,
+                      cudaStream_t stream);
 
 /* whole.c */
 GpudlStatus cuda_run_tensors(void *engine, uint32_t slot, int64_t batch, const void *const *inputs,

@@ -47,6 +47,24 @@ static const char *fill_jobs(CudaSlot *slot, const GpudlJob *jobs, uint32_t n, u
     return wrong;
 }
 
+int cuda_queue_frames(CudaSlot *slot, int32_t count, const int32_t size[3], GpudlPreprocLayout layout, void *out,
+                      cudaStream_t stream)
+{
+    const int points = gpudl_preproc_jobs_are_points(slot->jobs, count);
+
+    if (!points || count > GPUDL_PREPROC_CARRIED_JOBS) {
+        const cudaError_t error = cudaMemcpyAsync(slot->device_jobs, slot->jobs, (size_t)count * sizeof *slot->jobs,
+                                                  cudaMemcpyHostToDevice, stream);
+
+        if (error != cudaSuccess)
+            return (int)error;
+    }
+    if (points)
+        return gpudl_preproc_points_cuda(slot->jobs, slot->device_jobs, count, size[2], size[1], size[0], layout, out,
+                                         stream);
+    return gpudl_preproc_cuda(slot->device_jobs, count, size[2], size[1], size[0], layout, out, stream);
+}
+
 /* 0 or a status of a launch. */
 static int queue_inputs(const CudaEngine *engine, CudaSlot *slot, const CudaRun *run, const GpudlJob *jobs, uint32_t n,
                         uint32_t frames)
@@ -64,15 +82,11 @@ static int queue_inputs(const CudaEngine *engine, CudaSlot *slot, const CudaRun 
         if (ticket->waits)
             status = (int)cudaStreamWaitEvent(run->stream, ticket->ready, 0);
     }
-    if (frames > 0) {
-        if (status == 0)
-            status = (int)cudaMemcpyAsync(slot->device_jobs, slot->jobs, batch * sizeof *slot->jobs,
-                                          cudaMemcpyHostToDevice, run->stream);
-        if (status == 0)
-            status = gpudl_preproc_cuda(slot->device_jobs, (int32_t)batch, engine->params.input_width,
-                                        engine->params.input_height, engine->params.input_channels, layout,
-                                        cuda_value_data(run, p->input), run->stream);
-    }
+    if (frames > 0 && status == 0)
+        status = cuda_queue_frames(
+            slot, (int32_t)batch,
+            (const int32_t[]){engine->params.input_channels, engine->params.input_height, engine->params.input_width},
+            layout, cuda_value_data(run, p->input), run->stream);
     for (uint32_t i = 0; i < n && status == 0; i++)
         if (jobs[i].frame == NULL)
             status = cuda_put_values(run, i, ((const CudaTicket *)jobs[i].ticket)->values);

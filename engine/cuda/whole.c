@@ -124,10 +124,8 @@ static GpudlStatus preprocess(CudaEngine *engine, uint32_t slot, const CudaTicke
     if (error == cudaSuccess && ticket->waits)
         error = cudaStreamWaitEvent(s->stream, ticket->ready, 0);
     if (error == cudaSuccess)
-        error = cudaMemcpyAsync(s->device_jobs, s->jobs, sizeof *s->jobs, cudaMemcpyHostToDevice, s->stream);
-    if (error == cudaSuccess)
-        status = gpudl_preproc_cuda(s->device_jobs, 1, preproc->width, preproc->height, preproc->channels,
-                                    GPUDL_PREPROC_NCHW_F32, out, s->stream);
+        status = cuda_queue_frames(s, 1, (const int32_t[]){preproc->channels, preproc->height, preproc->width},
+                                   GPUDL_PREPROC_NCHW_F32, out, s->stream);
     if (error == cudaSuccess && status == 0)
         error = cudaMemcpyAsync(dst, out, bytes, cudaMemcpyDeviceToHost, s->stream);
     if (error == cudaSuccess)

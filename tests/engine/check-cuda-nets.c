@@ -296,7 +296,7 @@ static void random_frame(GpudlFrame *frame, guint8 *pixels, GRand *rand)
 enum { FRAMES = 7 };
 
 /* Scores of all frames, one of which is given as values, through a session; some rounds, so that memory is used again.
- */
+ * The last are scaled otherwise than the model says: batches of one kind of pre-processing, of another and of both. */
 static float *run_frames(GpudlSession *session, GpudlModel *model, const GpudlFrame *frames, const float *values,
                          gint rounds, GError **error)
 {
@@ -304,7 +304,10 @@ static float *run_frames(GpudlSession *session, GpudlModel *model, const GpudlFr
     GpudlStream *stream = gpudl_stream_new(session, model);
     GpudlRequest *requests[FRAMES];
     float *scores = g_new(float, FRAMES *classes);
+    GpudlPreproc aliased = *gpudl_model_get_preproc(model);
     gboolean good = TRUE;
+
+    aliased.scale_method = GPUDL_SCALE_BILINEAR_ALIASED;
 
     for (gint i = 0; i < FRAMES; i++)
         requests[i] = gpudl_request_new(stream);
@@ -313,7 +316,8 @@ static float *run_frames(GpudlSession *session, GpudlModel *model, const GpudlFr
 
         while (good && submitted < FRAMES) {
             good = submitted == 3 ? gpudl_request_submit_tensor(requests[3], values, error)
-                                  : gpudl_request_submit(requests[submitted], &frames[submitted], NULL, error);
+                                  : gpudl_request_submit(requests[submitted], &frames[submitted],
+                                                         submitted > 3 ? &aliased : NULL, error);
             submitted += good;
         }
         for (gint i = 0; i < submitted; i++)

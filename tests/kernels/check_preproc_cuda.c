@@ -411,6 +411,8 @@ static void bench(void)
         {"RGBA 1080p -> 224 bilinear, 32 frames", GPUDL_PIXEL_RGBA, 1920, 1080, GPUDL_SCALE_BILINEAR, 32, 224},
         {"RGB 640x480 -> 224 bilinear, 1 frame", GPUDL_PIXEL_RGB, 640, 480, GPUDL_SCALE_BILINEAR, 1, 224},
         {"RGB 640x480 -> 224 bilinear, 32 frames", GPUDL_PIXEL_RGB, 640, 480, GPUDL_SCALE_BILINEAR, 32, 224},
+        {"NV12 1080p -> 224 aliased, 1 frame", GPUDL_PIXEL_NV12, 1920, 1080, GPUDL_SCALE_BILINEAR_ALIASED, 1, 224},
+        {"NV12 1080p -> 224 aliased, 32 frames", GPUDL_PIXEL_NV12, 1920, 1080, GPUDL_SCALE_BILINEAR_ALIASED, 32, 224},
         {"RGB 64x64 -> 224 bilinear, 32 frames", GPUDL_PIXEL_RGB, 64, 64, GPUDL_SCALE_BILINEAR, 32, 224},
         {"NV12 2160p -> 448 bilinear, 8 frames", GPUDL_PIXEL_NV12, 3840, 2160, GPUDL_SCALE_BILINEAR, 8, 448},
     };

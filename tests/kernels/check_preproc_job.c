@@ -85,9 +85,30 @@ static void check_direct(const GpudlPreprocJob *job)
     }
 }
 
+/* where points lie: the reference's two samples, weighted by distance, within float32's rounding of the weight */
+static void check_points(const GpudlPreprocJob *job)
+{
+    for (int axis = 0; axis < 4 && job->points != GPUDL_POINTS_NONE; axis++) {
+        const GpudlPreprocJobAxis *a = axis < 2 ? &job->x[axis] : &job->y[axis - 2];
+        const int two = a->hi - a->lo > 1;
+
+        for (int i = 0; i < (axis < 2 ? job->dst_width : job->dst_height); i++) {
+            const GpudlPreprocPoint point = gpudl_job_point(a, i);
+            const double expected = CLAMP(a->first_centre + i * a->scale - 0.5, a->lo, a->hi - 1);
+            const double got = point.first + (two ? (double)point.weight : 0);
+
+            if (point.first < a->lo || point.first + two >= a->hi || !(point.weight >= 0 && point.weight <= 1) ||
+                !(fabs(got - expected) <= 1e-7))
+                check_fail("axis %d sample %d scale %g: found %d and %g, expected %.9g of %d .. %d", axis, i, a->scale,
+                           point.first, (double)point.weight, expected, a->lo, a->hi);
+        }
+    }
+}
+
 static void emulate(const GpudlPreprocJob *job, const GpudlPreproc *pp, float *out)
 {
     check_direct(job);
+    check_points(job);
     for (int y = 0; y < pp->height; y++)
         for (int x = 0; x < pp->width; x++) {
             const int i = x - job->dst_x, j = y - job->dst_y;
@@ -244,8 +265,13 @@ static void test_windows_are_the_references(void)
                                                            GPUDL_SCALE_BICUBIC, GPUDL_SCALE_BILINEAR_ALIASED};
                 const double scale = (double)from / to;
                 const GpudlAxis axis = {0.5 * scale, scale, 0, from, to, methods[m]};
-                const GpudlPreprocJobAxis mine = {axis.first_centre, axis.scale, axis.lo, axis.hi,
-                                                  scale > 1 && m < 4 ? (float)(1 / scale) : 1.f};
+                const GpudlPreprocJobAxis mine = {axis.first_centre,
+                                                  axis.scale,
+                                                  axis.lo,
+                                                  axis.hi,
+                                                  scale > 1 && m < 4 ? (float)(1 / scale) : 1.f,
+                                                  0,
+                                                  0};
                 g_autofree double *weights = g_new(double, gpudl_axis_max_taps(&axis));
 
                 check_case(0, "from %d to %d method %d", from, to, methods[m]);
@@ -378,10 +404,99 @@ static void test_fill(void)
     g_assert_nonnull(gpudl_preproc_job_fill(&job, &frame, &pp));
 }
 
+static int points_of(const GpudlFrame *frame, const GpudlPreproc *pp)
+{
+    GpudlPreprocJob job;
+
+    g_assert_null(gpudl_preproc_job_fill(&job, frame, pp));
+    g_assert_cmpint(gpudl_preproc_jobs_are_points(&job, 1), ==, job.points != GPUDL_POINTS_NONE);
+    return job.points;
+}
+
+/* Which jobs are points, and how their samples can be fetched. */
+static void test_points(void)
+{
+    static const _Alignas(16) guint8 pixels[512] = {0};
+    GpudlFrame frame = {.format = GPUDL_PIXEL_NV12,
+                        .width = 8,
+                        .height = 8,
+                        .planes = {pixels, pixels + 256, pixels + 256},
+                        .strides = {32, 32, 32}};
+    GpudlPreproc pp = {.width = 2,
+                       .height = 2,
+                       .channels = 3,
+                       .channel_order = GPUDL_CHANNELS_RGB,
+                       .resize_mode = GPUDL_RESIZE_STRETCH,
+                       .scale_method = GPUDL_SCALE_BILINEAR_ALIASED,
+                       .pixel_scale = 1,
+                       .std = {1, 1, 1}};
+    GpudlPreprocJob jobs[3];
+
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PAIRS);
+    for (int side = 1; side <= 16; side++) { /* bilinear is as good where nothing shrinks */
+        pp.width = pp.height = side;
+        pp.scale_method = GPUDL_SCALE_BILINEAR;
+        g_assert_cmpint(points_of(&frame, &pp), ==, side < 8 ? GPUDL_POINTS_NONE : GPUDL_POINTS_PAIRS);
+        pp.scale_method = GPUDL_SCALE_NEAREST;
+        g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_NONE);
+        pp.scale_method = GPUDL_SCALE_AREA;
+        g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_NONE);
+    }
+    pp.scale_method = GPUDL_SCALE_BILINEAR_ALIASED;
+    frame.planes[0] = pixels + 1; /* luma is read by the byte */
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PAIRS);
+    frame.planes[1] = pixels + 255;
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PLANES);
+    frame.planes[1] = pixels + 256;
+    frame.strides[1] = 31;
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PLANES);
+    frame.strides[1] = 32;
+    frame.crop_width = 2; /* one chroma sample in a row */
+    frame.crop_height = 8;
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PLANES);
+    frame.crop_width = 0;
+    for (int format = 1; format <= GPUDL_PIXEL_LAST; format++) {
+        const gboolean quads = format >= GPUDL_PIXEL_RGBA && format <= GPUDL_PIXEL_XBGR;
+
+        frame.format = (GpudlPixelFormat)format;
+        frame.planes[0] = pixels;
+        g_assert_cmpint(points_of(&frame, &pp), ==,
+                        format == GPUDL_PIXEL_NV12 || format == GPUDL_PIXEL_NV21 ? GPUDL_POINTS_PAIRS
+                        : format == GPUDL_PIXEL_P010_10LE                        ? GPUDL_POINTS_WORD_PAIRS
+                        : format == GPUDL_PIXEL_I420_10LE                        ? GPUDL_POINTS_WORDS
+                        : quads                                                  ? GPUDL_POINTS_QUADS
+                                                                                 : GPUDL_POINTS_PLANES);
+        frame.planes[0] = pixels + (quads ? 2 : 1);
+        g_assert_cmpint(points_of(&frame, &pp), ==,
+                        format == GPUDL_PIXEL_NV12 || format == GPUDL_PIXEL_NV21 ? GPUDL_POINTS_PAIRS
+                        : format >= GPUDL_PIXEL_P010_10LE                        ? GPUDL_POINTS_ODD_WORDS
+                                                                                 : GPUDL_POINTS_PLANES);
+    }
+    frame.planes[0] = pixels;
+    frame.format = GPUDL_PIXEL_P010_10LE;
+    frame.planes[1] = pixels + 258;
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_WORDS);
+    /* positions have room for so many samples */
+    frame.format = GPUDL_PIXEL_GRAY8;
+    frame.width = frame.strides[0] = GPUDL_JOB_POINT_SAMPLES;
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PLANES);
+    frame.width = frame.strides[0] = GPUDL_JOB_POINT_SAMPLES + 1;
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_NONE);
+    /* slots without a frame are anything; one that is none is enough */
+    frame.width = frame.strides[0] = 8;
+    gpudl_preproc_job_idle(&jobs[0]);
+    g_assert_null(gpudl_preproc_job_fill(&jobs[1], &frame, &pp));
+    pp.scale_method = GPUDL_SCALE_AREA;
+    g_assert_null(gpudl_preproc_job_fill(&jobs[2], &frame, &pp));
+    g_assert_true(gpudl_preproc_jobs_are_points(jobs, 2));
+    g_assert_false(gpudl_preproc_jobs_are_points(jobs, 3));
+}
+
 int main(int argc, char **argv)
 {
     check_init(&argc, &argv);
     g_test_add_func("/preproc-job/fill", test_fill);
+    g_test_add_func("/preproc-job/points", test_points);
     g_test_add_func("/preproc-job/windows-are-the-references", test_windows_are_the_references);
     g_test_add_func("/preproc-job/random", test_random);
     g_test_add_func("/preproc-job/tall-windows", test_tall_windows);
