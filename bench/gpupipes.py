@@ -247,7 +247,7 @@ class Pipes(gpu.Bench):
         """The network alone, a batch of one; None without a GPU."""
         if self.options.backend != "cuda":
             return None
-        side = self.start("ours", net, 1, self.options.precision, model)
+        side = self.start("ours", net, 1, self.options.precision, model, 1)
         try:
             side.answer()
             side.run(gpu.REPLAYS)
