@@ -87,13 +87,34 @@ static void copy_plane(uint8_t *to, const GpudlFrame *frame, int i, const Plane 
         memcpy(to + row * plane->row_bytes, from + row * (size_t)frame->strides[i], plane->row_bytes);
 }
 
+/* No page lies between two bytes that are closer. */
+#define PAGE 4096
+
+/* Bytes from the first plane to the end of the last, where the planes lie one behind the other with next to nothing
+ * between and in their rows: they are one copy then. 0: they don't. dense: bytes of all planes. */
+static size_t measure_span(const GpudlFrame *frame, const GpudlPixelLayout *layout, const Plane planes[4], size_t dense)
+{
+    const uint8_t *first = frame->planes[0], *end = first;
+
+    for (int i = 0; i < layout->n_planes; i++) {
+        const uint8_t *plane = frame->planes[i];
+
+        if (planes[i].rows == 0 || plane < end || (size_t)(plane - end) >= (i > 0 ? PAGE : 1))
+            return 0;
+        end = plane + (planes[i].rows - 1) * (size_t)frame->strides[i] + planes[i].row_bytes;
+    }
+    return (size_t)(end - first) <= dense + dense / 8 ? (size_t)(end - first) : 0;
+}
+
 /* Memory that the device reads itself: no copy on the host. */
 static cudaError_t copy_pinned(const CudaDevice *device, const CudaTicket *ticket, const GpudlFrame *frame,
-                               const GpudlPixelLayout *layout, const Plane planes[4])
+                               const GpudlPixelLayout *layout, const Plane planes[4], size_t span)
 {
     cudaError_t error = cudaSuccess;
 
-    for (int i = 0; i < layout->n_planes && error == cudaSuccess; i++)
+    if (span > 0)
+        error = cudaMemcpyAsync(ticket->device, frame->planes[0], span, cudaMemcpyHostToDevice, device->upload);
+    for (int i = 0; i < layout->n_planes && span == 0 && error == cudaSuccess; i++)
         error = cudaMemcpy2DAsync(ticket->device + planes[i].offset, planes[i].row_bytes, frame->planes[i],
                                   (size_t)frame->strides[i], planes[i].row_bytes, planes[i].rows,
                                   cudaMemcpyHostToDevice, device->upload);
@@ -106,7 +127,7 @@ static GpudlStatus stage_host(CudaDevice *device, CudaTicket *ticket, const Gpud
 {
     const GpudlPixelLayout *layout = gpudl_pixel_layout(frame->format);
     Plane planes[4];
-    size_t bytes;
+    size_t bytes, span = 0;
     GpudlStatus status;
     cudaError_t error;
 
@@ -114,21 +135,26 @@ static GpudlStatus stage_host(CudaDevice *device, CudaTicket *ticket, const Gpud
         return gpudl_module_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "frame of format %d and %dx%d pixels",
                                  (int)frame->format, frame->width, frame->height);
     bytes = measure(frame, layout, planes);
-    status = reserve(device, ticket, bytes, fault);
+    if (frame->memory != GPUDL_MEMORY_HOST)
+        span = measure_span(frame, layout, planes, bytes);
+    status = reserve(device, ticket, span > bytes ? span : bytes, fault);
     if (status != GPUDL_STATUS_OK)
         return status;
     ticket->frame = *frame;
     ticket->frame.memory = GPUDL_MEMORY_CUDA;
     for (int i = 0; i < layout->n_planes; i++) {
-        ticket->frame.planes[i] = ticket->device + planes[i].offset;
-        ticket->frame.strides[i] = (int32_t)planes[i].row_bytes;
+        const uint8_t *plane = frame->planes[i];
+
+        ticket->frame.planes[i] =
+            ticket->device + (span > 0 ? (size_t)(plane - (const uint8_t *)frame->planes[0]) : planes[i].offset);
+        ticket->frame.strides[i] = span > 0 ? frame->strides[i] : (int32_t)planes[i].row_bytes;
     }
     if (frame->memory == GPUDL_MEMORY_HOST) {
         for (int i = 0; i < layout->n_planes; i++)
             copy_plane(ticket->pinned + planes[i].offset, frame, i, &planes[i]);
         return upload(device, ticket, bytes, fault);
     }
-    error = copy_pinned(device, ticket, frame, layout, planes);
+    error = copy_pinned(device, ticket, frame, layout, planes, span);
     if (error != cudaSuccess)
         return cuda_fail(device, fault, error, "uploading a frame of %zu bytes", bytes);
     ticket->recorded = ticket->waits = 1;
