@@ -20,7 +20,7 @@ constexpr int MANY_ROWS = 2;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 constexpr int MANY_BLOCKS = 4; /* of 1024 threads */
 #else
-constexpr int MANY_BLOCKS = 5;
+constexpr int MANY_BLOCKS = 6;
 #endif
 
 template <int N> struct Carried {
@@ -385,6 +385,13 @@ __global__ void __launch_bounds__(MOST_THREADS, MANY_BLOCKS)
     write(job, out, x, y, inside, components);
 }
 
+__global__ void put_jobs(const __grid_constant__ Carried<GPUDL_PREPROC_CARRIED_JOBS> jobs, uint2 *to, int n)
+{
+    gpudl_begin();
+    for (int i = threadIdx.x; i < n; i += blockDim.x)
+        to[i] = reinterpret_cast<const uint2 *>(&jobs)[i];
+}
+
 template <int N>
 void launch_carried(const GpudlPreprocJob *jobs, int32_t count, const GpudlPreprocOutput &out, dim3 grid,
                     unsigned threads, GpudlKernelStream stream)
@@ -397,6 +404,24 @@ void launch_carried(const GpudlPreprocJob *jobs, int32_t count, const GpudlPrepr
 }
 
 } // namespace
+
+extern "C" int gpudl_preproc_put_jobs_cuda(const GpudlPreprocJob *jobs, int32_t count, GpudlPreprocJob *device_jobs,
+                                           GpudlKernelStream stream)
+{
+    constexpr int MOST = GPUDL_PREPROC_CARRIED_JOBS, WORDS = (int)sizeof(GpudlPreprocJob) / 8;
+
+    if (count < 0)
+        return GPUDL_KERNEL_SHAPE;
+    for (int32_t at = 0; at < count; at += MOST) {
+        const int32_t n = count - at < MOST ? count - at : MOST;
+        Carried<MOST> carried = {};
+
+        for (int32_t i = 0; i < n; i++)
+            carried.job[i] = jobs[at + i];
+        gpudl_launch(put_jobs, 1, 256, 0, stream, carried, reinterpret_cast<uint2 *>(device_jobs + at), n * WORDS);
+    }
+    return count > 0 ? (int)cudaGetLastError() : GPUDL_KERNEL_OK;
+}
 
 extern "C" int gpudl_preproc_points_cuda(const GpudlPreprocJob *jobs, const GpudlPreprocJob *device_jobs, int32_t count,
                                          int32_t width, int32_t height, int32_t channels, GpudlPreprocLayout layout,

@@ -16,6 +16,18 @@ extern "C" {
 #define GPUDL_PREPROC_CARRIED_JOBS 8
 
 /**
+ * device_jobs[i] = jobs[i], for count jobs, as arguments of kernels: a copy would queue behind what the same engine of
+ * the device uploads, which may be frames of many batches to come.
+ *
+ * jobs         host memory, read before the call returns
+ * device_jobs  device memory, 8-byte aligned
+ *
+ * Returns before the device is done: 0, GPUDL_KERNEL_SHAPE for a negative count, or the launch's CUDA error.
+ */
+int gpudl_preproc_put_jobs_cuda(const GpudlPreprocJob *jobs, int32_t count, GpudlPreprocJob *device_jobs,
+                                GpudlKernelStream stream);
+
+/**
  * out[i] = what jobs[i] says, as of GpudlPreprocCudaFunc, for jobs that gpudl_preproc_jobs_are_points() is true of.
  *
  * jobs         host memory, read before the call returns

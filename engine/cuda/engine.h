@@ -25,7 +25,7 @@ typedef struct {
     cudaStream_t stream, side; /* side: of branches, while graphs are captured */
     cudaEvent_t begin, done;
     uint8_t *workspace;
-    GpudlPreprocJob *jobs, *device_jobs; /* pinned, and where the kernel reads them */
+    GpudlPreprocJob *jobs, *device_jobs; /* on the host, and where kernels read many of them */
     uint8_t *outputs;                    /* pinned: all heads of all frames, float32 */
     GpudlJob *running;                   /* copies of the jobs under way */
     uint32_t n_running;

@@ -33,8 +33,6 @@ static GpudlStatus make_slot(CudaEngine *engine, CudaSlot *slot, uint32_t most, 
     if (error == cudaSuccess)
         error = cudaEventCreate(&slot->done);
     if (error == cudaSuccess)
-        error = cudaHostAlloc((void **)&slot->jobs, most * sizeof *slot->jobs, cudaHostAllocPortable);
-    if (error == cudaSuccess)
         error = cudaMalloc((void **)&slot->device_jobs, most * sizeof *slot->jobs);
     if (error == cudaSuccess)
         error = cudaHostAlloc((void **)&slot->outputs, outputs + 1, cudaHostAllocPortable);
@@ -45,9 +43,11 @@ static GpudlStatus make_slot(CudaEngine *engine, CudaSlot *slot, uint32_t most, 
     if (error != cudaSuccess)
         return cuda_fail(device, fault, error, "%llu bytes of work memory on device %d",
                          (unsigned long long)engine->work_bytes, device->id);
+    slot->jobs = calloc(most, sizeof *slot->jobs);
     slot->running = calloc(most, sizeof *slot->running);
-    return slot->running != NULL ? GPUDL_STATUS_OK
-                                 : gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for a slot");
+    return slot->jobs != NULL && slot->running != NULL
+               ? GPUDL_STATUS_OK
+               : gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for a slot");
 }
 
 static void free_slot(CudaSlot *slot)
@@ -56,7 +56,7 @@ static void free_slot(CudaSlot *slot)
         cudaStreamSynchronize(slot->stream);
     cudaFree(slot->workspace);
     cudaFree(slot->device_jobs);
-    cudaFreeHost(slot->jobs);
+    free(slot->jobs);
     cudaFreeHost(slot->outputs);
     if (slot->begin != NULL)
         cudaEventDestroy(slot->begin);

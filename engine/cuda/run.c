@@ -53,11 +53,10 @@ int cuda_queue_frames(CudaSlot *slot, int32_t count, const int32_t size[3], Gpud
     const int points = gpudl_preproc_jobs_are_points(slot->jobs, count);
 
     if (!points || count > GPUDL_PREPROC_CARRIED_JOBS) {
-        const cudaError_t error = cudaMemcpyAsync(slot->device_jobs, slot->jobs, (size_t)count * sizeof *slot->jobs,
-                                                  cudaMemcpyHostToDevice, stream);
+        const int status = gpudl_preproc_put_jobs_cuda(slot->jobs, count, slot->device_jobs, stream);
 
-        if (error != cudaSuccess)
-            return (int)error;
+        if (status != GPUDL_KERNEL_OK)
+            return status;
     }
     if (points)
         return gpudl_preproc_points_cuda(slot->jobs, slot->device_jobs, count, size[2], size[1], size[0], layout, out,

@@ -403,6 +403,30 @@ static void bench_one(const BenchCase *c)
     device_bench(c->name, launch, &b, FRAMES / c->count * (c->count > 8 ? 4 : 1), bytes * c->count);
 }
 
+/* Whatever is in them, and nothing behind the last. */
+static void test_put(void)
+{
+    for (int number = 0; number < device_cases(40); number++) {
+        int32_t count;
+        size_t bytes;
+        uint8_t *jobs;
+        void *to;
+
+        device_case(number, "jobs that are put");
+        count = (int32_t)device_int(0, 5 * GPUDL_PREPROC_CARRIED_JOBS);
+        bytes = (size_t)count * sizeof(GpudlPreprocJob);
+        jobs = device_host(bytes + 1);
+        to = device_output(bytes, 8 * (size_t)device_int(0, 1));
+        for (size_t i = 0; i < bytes; i++)
+            jobs[i] = (uint8_t)device_bits();
+        device_done(gpudl_preproc_put_jobs_cuda((const GpudlPreprocJob *)(const void *)jobs, count, to, NULL));
+        if (memcmp(device_fetch(to, bytes), jobs, bytes) != 0)
+            device_fail("of %d jobs one is not what it was", (int)count);
+    }
+    if (gpudl_preproc_put_jobs_cuda(NULL, -1, NULL, NULL) != GPUDL_KERNEL_SHAPE)
+        device_fail("a call that can't be served was not refused");
+}
+
 static void bench(void)
 {
     static const BenchCase cases[] = {
@@ -431,11 +455,8 @@ static void bench(void)
 
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {{"random", test_random},
-                                         {"formats", test_formats},
-                                         {"sizes", test_sizes},
-                                         {"refuses", test_refuses},
-                                         {NULL, NULL}};
+    static const DeviceCheck checks[] = {{"random", test_random}, {"formats", test_formats}, {"sizes", test_sizes},
+                                         {"put", test_put},       {"refuses", test_refuses}, {NULL, NULL}};
     static const DeviceCheck benches[] = {{"preproc-points", bench}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);
