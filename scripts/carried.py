@@ -118,6 +118,9 @@ class Pack:
         if is_elf(path):
             self.add_libraries(path)
             self.strip(target)
+        elif path.suffix == ".py":  # modules beside it
+            for name in re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.MULTILINE):
+                self.add(path.with_name(f"{name}.py"))
 
     def strip(self, target):
         target.chmod(target.stat().st_mode | 0o200)

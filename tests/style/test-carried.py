@@ -208,6 +208,12 @@ def a_packed_folder_runs_elsewhere(made):
         (made.build / "x" / name).write_text("no library\n")
     shutil.copy2("/bin/true", made.build / "true")
     made.tests.append({**made.tests[0], "name": "true", "cmd": [str(made.build / "true")], "protocol": "exitcode"})
+    script = made.source / "tests" / "script.py"
+    script.write_text("#!/usr/bin/env python3\nimport json\nfrom beside import LINE\nprint('1..1')\nprint(LINE)\n")
+    script.chmod(0o755)
+    (script.parent / "beside.py").write_text("import further\nLINE = further.LINE\n")
+    (script.parent / "further.py").write_text("LINE = 'ok 1 - script'\n")
+    made.tests.append({**made.tests[0], "name": "script", "cmd": [str(script)]})
     (made.source / "scripts").mkdir()
     for name in "carried.py", "summary.py", "gpu":
         shutil.copy2(SCRIPTS / name, made.source / "scripts")
@@ -217,7 +223,7 @@ def a_packed_folder_runs_elsewhere(made):
         carried.pack(made.build, folder, None, "^true$")
         check([t["name"] for t in carried.read_list(folder / "build")["tests"]] == ["true"])
         carried.pack(made.build, folder, None)
-    check("2 tests, " in out.getvalue(), out.getvalue())
+    check("3 tests, " in out.getvalue(), out.getvalue())
     check(sorted(os.listdir(folder / "build/x")) == ["libx.so.9", "module.so"])
     check((made.source.parent / "carry.tar.xz").stat().st_size > 100)
     moved = made.source.parent / "moved"
@@ -225,7 +231,7 @@ def a_packed_folder_runs_elsewhere(made):
     shutil.rmtree(made.source)
     done = carried.subprocess.run(["bash", moved / "scripts" / "gpu", "check"], capture_output=True, text=True,
                                   env={**os.environ, "PART": "suite", "OUT": str(moved / "out")})
-    check(done.returncode == 0 and done.stdout.endswith("2 passed, 0 failed, 0 skipped\n"), done.stdout + done.stderr)
+    check(done.returncode == 0 and done.stdout.endswith("3 passed, 0 failed, 0 skipped\n"), done.stdout + done.stderr)
     check(f"data={moved}/build/x:{moved}/tests" in (moved / "out/suite/say.log").read_text())
 
 
