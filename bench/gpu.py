@@ -364,7 +364,7 @@ def measure_all(bench, todo, card, rows, path):
 
 def run(bench, nets, batches, peers, precision, path, limit, clock=time.monotonic, together=4):
     """Exit status."""
-    card, begun, longest, undone = bench.card(), clock(), 0.0, []
+    card, begun, longest, undone = bench.card(), clock(), 0.0, []  # longest: seconds of a row, of those built together
     rows = read_rows(path)
     todo = []
     for net, batch in wanted_rows(nets, batches):
@@ -372,13 +372,15 @@ def run(bench, nets, batches, peers, precision, path, limit, clock=time.monotoni
         if sides is not None:
             todo.append(Row(net, batch, precision, sides))
     while todo:
-        now, todo = todo[:together], todo[together:]
-        if clock() - begun + longest > limit:
-            undone += [f"{row.name()}: not begun, the limit of {limit:g} s is near; the same command goes on" for row in now]
-            continue
+        left = limit - (clock() - begun)
+        fit = min(together, int(left / longest) if longest else together if left > 0 else 0)
+        if fit < 1:
+            break
+        now, todo = todo[:fit], todo[fit:]
         start = clock()
         undone += measure_all(bench, now, card, rows, path)
-        longest = max(longest, clock() - start)
+        longest = max(longest, (clock() - start) / fit)
+    undone += [f"{row.name()}: not begun, the limit of {limit:g} s is near; the same command goes on" for row in todo]
     for line in undone:
         print(line)
     show(rows, card, precision)
