@@ -78,9 +78,9 @@ int cuda_engine_plan_batches(CudaEngine *engine, GpudlFault *fault)
     engine->plan1 = host->plan(host->host, 1, fault);
     if (engine->plan1 == NULL)
         return 0;
-    if (engine->params.batch_size > 1 && host->plan(host->host, engine->params.batch_size, fault) == NULL) {
+    while (engine->params.batch_size > 1 && host->plan(host->host, engine->params.batch_size, fault) == NULL) {
         host->log(host->host, GPUDL_LOG_INFO, fault->message);
-        engine->params.batch_size = 1;
+        engine->params.batch_size /= 2;
     }
     for (uint32_t batch = 2; batch < engine->params.batch_size && engine->n_wanted < GPUDL_MAX_BUCKETS - 2; batch *= 2)
         engine->wanted[engine->n_wanted++] = batch;

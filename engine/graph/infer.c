@@ -84,7 +84,8 @@ gboolean gpudl_graph_sort(GpudlGraph *graph, GError **error)
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
-static gboolean check_tensor(const GpudlTensor *tensor, const gchar *what, GError **error)
+/* most: bytes of it */
+static gboolean check_tensor(const GpudlTensor *tensor, const gchar *what, gint64 most, GError **error)
 {
     gint64 bytes;
 
@@ -113,26 +114,25 @@ static gboolean check_tensor(const GpudlTensor *tensor, const gchar *what, GErro
         }
     }
     bytes = gpudl_shape_elements(&tensor->shape);
-    if (bytes < 0 || __builtin_mul_overflow(bytes, (gint64)gpudl_dtype_size(tensor->dtype), &bytes) ||
-        bytes > GPUDL_LIMIT_TENSOR_BYTES) {
+    if (bytes < 0 || __builtin_mul_overflow(bytes, (gint64)gpudl_dtype_size(tensor->dtype), &bytes) || bytes > most) {
         g_autofree gchar *text = gpudl_shape_to_string(&tensor->shape);
 
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
                     "%s '%s': %s elements of %s are more than %" G_GINT64_FORMAT " bytes", what, tensor->name, text,
-                    gpudl_dtype_name(tensor->dtype), (gint64)GPUDL_LIMIT_TENSOR_BYTES);
+                    gpudl_dtype_name(tensor->dtype), most);
         return FALSE;
     }
     return TRUE;
 }
 
-static gboolean infer_inputs(GpudlGraph *graph, gint64 batch, guint8 *defined, GError **error)
+static gboolean infer_inputs(GpudlGraph *graph, gint64 batch, guint8 *defined, gint64 most, GError **error)
 {
     for (guint i = 0; i < graph->inputs->len; i++) {
         GpudlTensor *input = graph->inputs->pdata[i];
 
         if (batch > 0 && input->shape.rank >= 1)
             input->shape.dims[0] = batch;
-        if (!check_tensor(input, "input", error))
+        if (!check_tensor(input, "input", most, error))
             return FALSE;
         for (int k = 0; k < input->shape.rank; k++) {
             if (input->shape.dims[k] < 1) {
@@ -147,7 +147,7 @@ static gboolean infer_inputs(GpudlGraph *graph, gint64 batch, guint8 *defined, G
     return TRUE;
 }
 
-static gboolean infer_node(GpudlNode *node, guint8 *defined, guint *n_tensors, GError **error)
+static gboolean infer_node(GpudlNode *node, guint8 *defined, guint *n_tensors, gint64 most, GError **error)
 {
     if (!gpudl_op_check(node, error))
         return FALSE;
@@ -159,7 +159,7 @@ static gboolean infer_node(GpudlNode *node, guint8 *defined, guint *n_tensors, G
         if (input->data == NULL)
             return gpudl_node_fail(node, GPUDL_ERROR_FORMAT, error,
                                    "input %u, '%s', is not computed by any node before this one", k, input->name);
-        if (!check_tensor(input, "constant", error))
+        if (!check_tensor(input, "constant", GPUDL_LIMIT_TENSOR_BYTES, error))
             return FALSE;
         defined[input->id] = TRUE;
         (*n_tensors)++;
@@ -167,7 +167,7 @@ static gboolean infer_node(GpudlNode *node, guint8 *defined, guint *n_tensors, G
     if (!gpudl_op_info(node->op)->infer(node, error))
         return FALSE;
     for (guint k = 0; k < node->n_outputs; k++) {
-        if (!check_tensor(node->outputs[k], "output", error)) {
+        if (!check_tensor(node->outputs[k], "output", most, error)) {
             g_prefix_error(error, "node '%s' (%s): ", node->name, gpudl_op_info(node->op)->name);
             return FALSE;
         }
@@ -184,6 +184,8 @@ static gboolean infer_node(GpudlNode *node, guint8 *defined, guint *n_tensors, G
 gboolean gpudl_graph_infer(GpudlGraph *graph, gint64 batch, GError **error)
 {
     g_autofree guint8 *defined = g_new0(guint8, graph->tensors->len + 1);
+    /* a batch that is asked for, not the file's own */
+    const gint64 most = GPUDL_LIMIT_TENSOR_BYTES * CLAMP(batch, 1, GPUDL_LIMIT_TENSOR_BATCH);
     guint n_tensors = graph->inputs->len;
 
     if (batch < 0) {
@@ -196,10 +198,10 @@ gboolean gpudl_graph_infer(GpudlGraph *graph, gint64 batch, GError **error)
                     graph->nodes->len, GPUDL_LIMIT_NODES);
         return FALSE;
     }
-    if (!infer_inputs(graph, batch, defined, error))
+    if (!infer_inputs(graph, batch, defined, most, error))
         return FALSE;
     for (guint i = 0; i < graph->nodes->len; i++)
-        if (!infer_node(graph->nodes->pdata[i], defined, &n_tensors, error))
+        if (!infer_node(graph->nodes->pdata[i], defined, &n_tensors, most, error))
             return FALSE;
     for (guint i = 0; i < graph->outputs->len; i++) {
         GpudlTensor *output = graph->outputs->pdata[i];
@@ -211,7 +213,7 @@ gboolean gpudl_graph_infer(GpudlGraph *graph, gint64 batch, GError **error)
                         output->name);
             return FALSE;
         }
-        if (!check_tensor(output, "constant", error))
+        if (!check_tensor(output, "constant", GPUDL_LIMIT_TENSOR_BYTES, error))
             return FALSE;
     }
     graph->batch = 1;

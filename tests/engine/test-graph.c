@@ -308,11 +308,37 @@ static void test_shape_text(void)
     g_assert_cmpstr(b, ==, "1x3x224x224");
 }
 
+/* A frame's share is what is bounded, and elements of a batch; a file's own batch is one thing to hold. */
+static void test_batch_limit(void)
+{
+    static const struct {
+        gint64 own, batch;
+        gboolean fits;
+    } cases[] = {{1, 0, TRUE},   {1, 1, TRUE}, {1, 2, TRUE},  {1, 13, TRUE}, {1, 14, TRUE},
+                 {1, 15, FALSE}, {2, 0, TRUE}, {3, 0, FALSE}, {3, 1, TRUE},  {3, 3, TRUE}};
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GpudlGraph) graph = gpudl_graph_new();
+        g_autoptr(GError) error = NULL;
+
+        gpudl_graph_add_output(
+            graph, unary(graph, GPUDL_OP_ABS, "half a limit", input(graph, cases[i].own, GPUDL_LIMIT_TENSOR_BYTES / 8))
+                       ->outputs[0]);
+        if (gpudl_graph_infer(graph, cases[i].batch, &error) != cases[i].fits)
+            g_error("case %u: %s", i, error != NULL ? error->message : "fits");
+        if (!cases[i].fits) {
+            g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT);
+            g_assert_nonnull(strstr(error->message, "are more than "));
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/graph/constants-must-fit-their-bytes", test_constants);
     g_test_add_func("/graph/node-defaults", test_defaults);
+    g_test_add_func("/graph/limit-of-a-batch", test_batch_limit);
     g_test_add_func("/graph/sort", test_sort);
     g_test_add_func("/graph/longest-chain", test_long_chain);
     g_test_add_func("/graph/batch", test_batch);
