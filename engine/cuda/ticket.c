@@ -87,7 +87,8 @@ static void copy_plane(uint8_t *to, const GpudlFrame *frame, int i, const Plane 
         memcpy(to + row * plane->row_bytes, from + row * (size_t)frame->strides[i], plane->row_bytes);
 }
 
-/* No page lies between two bytes that are closer. */
+/* Planes that are closer lie in one block: cuda_host_alloc() has at least a page of its own before what it hands out. A
+ * copy must not reach across two. */
 #define PAGE 4096
 
 /* Bytes from the first plane to the end of the last, where the planes lie one behind the other with next to nothing
