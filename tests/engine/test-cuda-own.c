@@ -381,7 +381,11 @@ static void test_bf16_bias(Fixture *f, gconstpointer data)
 {
     static const char text[] = "a plan";
     CudaConvKey key = dense_key;
-    GpudlCacheEntry entry = {.form = CUDA_CONV_RESIDUAL_FIRST, .plan = (char *)text, .plan_bytes = sizeof text - 1, .ns = 1000, .name = "half bias"};
+    GpudlCacheEntry entry = {.form = CUDA_CONV_RESIDUAL_FIRST,
+                             .plan = (char *)text,
+                             .plan_bytes = sizeof text - 1,
+                             .ns = 1000,
+                             .name = "half bias"};
     CudaConvPlan plan;
     char step[CUDA_STEP_ROOM], message[256];
 
