@@ -85,14 +85,29 @@ static void check_direct(const GpudlPreprocJob *job)
     }
 }
 
+/* beside the destination rectangle: anything that can be read */
+static void check_points_beside(const GpudlPreprocJobAxis *a, int size)
+{
+    const int two = a->hi - a->lo > 1, beside[] = {-65535, -(int)check_int(2, 5000), -1, size, 2 * size, 65535};
+
+    for (int i = 0; i < (int)G_N_ELEMENTS(beside); i++) {
+        const GpudlPreprocPoint point = gpudl_job_point(a, beside[i]);
+
+        if (point.first < a->lo || point.first + two >= a->hi || !(point.weight >= 0 && point.weight <= 1))
+            check_fail("sample %d of %d, scale %g: found %d and %g of %d .. %d", beside[i], size, a->scale, point.first,
+                       (double)point.weight, a->lo, a->hi);
+    }
+}
+
 /* where points lie: the reference's two samples, weighted by distance, within float32's rounding of the weight */
 static void check_points(const GpudlPreprocJob *job)
 {
     for (int axis = 0; axis < 4 && job->points != GPUDL_POINTS_NONE; axis++) {
         const GpudlPreprocJobAxis *a = axis < 2 ? &job->x[axis] : &job->y[axis - 2];
-        const int two = a->hi - a->lo > 1;
+        const int two = a->hi - a->lo > 1, size = axis < 2 ? job->dst_width : job->dst_height;
 
-        for (int i = 0; i < (axis < 2 ? job->dst_width : job->dst_height); i++) {
+        check_points_beside(a, size);
+        for (int i = 0; i < size; i++) {
             const GpudlPreprocPoint point = gpudl_job_point(a, i);
             const double expected = CLAMP(a->first_centre + i * a->scale - 0.5, a->lo, a->hi - 1);
             const double got = point.first + (two ? (double)point.weight : 0);
@@ -413,23 +428,26 @@ static int points_of(const GpudlFrame *frame, const GpudlPreproc *pp)
     return job.points;
 }
 
-/* Which jobs are points, and how their samples can be fetched. */
+static const _Alignas(16) guint8 point_pixels[512] = {0};
+static const GpudlFrame point_frame = {.format = GPUDL_PIXEL_NV12,
+                                       .width = 8,
+                                       .height = 8,
+                                       .planes = {point_pixels, point_pixels + 256, point_pixels + 256},
+                                       .strides = {32, 32, 32}};
+static const GpudlPreproc point_preproc = {.width = 2,
+                                           .height = 2,
+                                           .channels = 3,
+                                           .channel_order = GPUDL_CHANNELS_RGB,
+                                           .resize_mode = GPUDL_RESIZE_STRETCH,
+                                           .scale_method = GPUDL_SCALE_BILINEAR_ALIASED,
+                                           .pixel_scale = 1,
+                                           .std = {1, 1, 1}};
+
+/* Which jobs are points. */
 static void test_points(void)
 {
-    static const _Alignas(16) guint8 pixels[512] = {0};
-    GpudlFrame frame = {.format = GPUDL_PIXEL_NV12,
-                        .width = 8,
-                        .height = 8,
-                        .planes = {pixels, pixels + 256, pixels + 256},
-                        .strides = {32, 32, 32}};
-    GpudlPreproc pp = {.width = 2,
-                       .height = 2,
-                       .channels = 3,
-                       .channel_order = GPUDL_CHANNELS_RGB,
-                       .resize_mode = GPUDL_RESIZE_STRETCH,
-                       .scale_method = GPUDL_SCALE_BILINEAR_ALIASED,
-                       .pixel_scale = 1,
-                       .std = {1, 1, 1}};
+    GpudlFrame frame = point_frame;
+    GpudlPreproc pp = point_preproc;
     GpudlPreprocJob jobs[3];
 
     g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PAIRS);
@@ -442,7 +460,30 @@ static void test_points(void)
         pp.scale_method = GPUDL_SCALE_AREA;
         g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_NONE);
     }
-    pp.scale_method = GPUDL_SCALE_BILINEAR_ALIASED;
+    pp = point_preproc;
+    /* positions have room for so many samples */
+    frame.format = GPUDL_PIXEL_GRAY8;
+    frame.width = frame.strides[0] = GPUDL_JOB_POINT_SAMPLES;
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PLANES);
+    frame.width = frame.strides[0] = GPUDL_JOB_POINT_SAMPLES + 1;
+    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_NONE);
+    /* slots without a frame are anything; one that is none is enough */
+    frame.width = frame.strides[0] = 8;
+    gpudl_preproc_job_idle(&jobs[0]);
+    g_assert_null(gpudl_preproc_job_fill(&jobs[1], &frame, &pp));
+    pp.scale_method = GPUDL_SCALE_AREA;
+    g_assert_null(gpudl_preproc_job_fill(&jobs[2], &frame, &pp));
+    g_assert_true(gpudl_preproc_jobs_are_points(jobs, 2));
+    g_assert_false(gpudl_preproc_jobs_are_points(jobs, 3));
+}
+
+/* How samples of points can be fetched. */
+static void test_ways_to_fetch_points(void)
+{
+    const guint8 *pixels = point_pixels;
+    GpudlFrame frame = point_frame;
+    const GpudlPreproc pp = point_preproc;
+
     frame.planes[0] = pixels + 1; /* luma is read by the byte */
     g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PAIRS);
     frame.planes[1] = pixels + 255;
@@ -476,20 +517,6 @@ static void test_points(void)
     frame.format = GPUDL_PIXEL_P010_10LE;
     frame.planes[1] = pixels + 258;
     g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_WORDS);
-    /* positions have room for so many samples */
-    frame.format = GPUDL_PIXEL_GRAY8;
-    frame.width = frame.strides[0] = GPUDL_JOB_POINT_SAMPLES;
-    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_PLANES);
-    frame.width = frame.strides[0] = GPUDL_JOB_POINT_SAMPLES + 1;
-    g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_NONE);
-    /* slots without a frame are anything; one that is none is enough */
-    frame.width = frame.strides[0] = 8;
-    gpudl_preproc_job_idle(&jobs[0]);
-    g_assert_null(gpudl_preproc_job_fill(&jobs[1], &frame, &pp));
-    pp.scale_method = GPUDL_SCALE_AREA;
-    g_assert_null(gpudl_preproc_job_fill(&jobs[2], &frame, &pp));
-    g_assert_true(gpudl_preproc_jobs_are_points(jobs, 2));
-    g_assert_false(gpudl_preproc_jobs_are_points(jobs, 3));
 }
 
 int main(int argc, char **argv)
@@ -497,6 +524,7 @@ int main(int argc, char **argv)
     check_init(&argc, &argv);
     g_test_add_func("/preproc-job/fill", test_fill);
     g_test_add_func("/preproc-job/points", test_points);
+    g_test_add_func("/preproc-job/ways-to-fetch-points", test_ways_to_fetch_points);
     g_test_add_func("/preproc-job/windows-are-the-references", test_windows_are_the_references);
     g_test_add_func("/preproc-job/random", test_random);
     g_test_add_func("/preproc-job/tall-windows", test_tall_windows);

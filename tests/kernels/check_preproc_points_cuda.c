@@ -60,7 +60,7 @@ static void random_preproc(GpudlPreproc *pp, const Batch *batch)
     *pp = (GpudlPreproc){.width = batch->width, .height = batch->height, .channels = batch->channels};
     pp->channel_order = batch->channels == 1 ? GPUDL_CHANNELS_GRAY
                                              : (GpudlChannelOrder)device_int(GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_BGR);
-    pp->resize_mode = (GpudlResizeMode)device_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_SQUASH);
+    pp->resize_mode = (GpudlResizeMode)device_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_LAST);
     pp->scale_method = GPUDL_SCALE_BILINEAR_ALIASED;
     pp->crop_fraction = (float)device_real(0.3, 1);
     pp->pad_color = (uint32_t)device_int(0, 0xffffff);
@@ -295,6 +295,30 @@ static void test_sizes(void)
     }
 }
 
+/* Whatever is in them, and nothing behind the last. */
+static void test_put(void)
+{
+    for (int number = 0; number < device_cases(40); number++) {
+        int32_t count;
+        size_t bytes;
+        uint8_t *jobs;
+        void *to;
+
+        device_case(number, "jobs that are put");
+        count = (int32_t)device_int(0, 5 * GPUDL_PREPROC_CARRIED_JOBS);
+        bytes = (size_t)count * sizeof(GpudlPreprocJob);
+        jobs = device_host(bytes + 1);
+        to = device_output(bytes, 8 * (size_t)device_int(0, 1));
+        for (size_t i = 0; i < bytes; i++)
+            jobs[i] = (uint8_t)device_bits();
+        device_done(gpudl_preproc_put_jobs_cuda((const GpudlPreprocJob *)(const void *)jobs, count, to, NULL));
+        if (memcmp(device_fetch(to, bytes), jobs, bytes) != 0)
+            device_fail("of %d jobs one is not what it was", (int)count);
+    }
+    if (gpudl_preproc_put_jobs_cuda(NULL, -1, NULL, NULL) != GPUDL_KERNEL_SHAPE)
+        device_fail("a call that can't be served was not refused");
+}
+
 static void test_refuses(void)
 {
     static const uint8_t pixels[48] = {0};
@@ -401,30 +425,6 @@ static void bench_one(const BenchCase *c)
     b.device_jobs = device_input(b.jobs, sizeof(b.jobs), 0);
     b.out = device_output((size_t)c->count * (size_t)c->side * (size_t)c->side * 8, 0);
     device_bench(c->name, launch, &b, FRAMES / c->count * (c->count > 8 ? 4 : 1), bytes * c->count);
-}
-
-/* Whatever is in them, and nothing behind the last. */
-static void test_put(void)
-{
-    for (int number = 0; number < device_cases(40); number++) {
-        int32_t count;
-        size_t bytes;
-        uint8_t *jobs;
-        void *to;
-
-        device_case(number, "jobs that are put");
-        count = (int32_t)device_int(0, 5 * GPUDL_PREPROC_CARRIED_JOBS);
-        bytes = (size_t)count * sizeof(GpudlPreprocJob);
-        jobs = device_host(bytes + 1);
-        to = device_output(bytes, 8 * (size_t)device_int(0, 1));
-        for (size_t i = 0; i < bytes; i++)
-            jobs[i] = (uint8_t)device_bits();
-        device_done(gpudl_preproc_put_jobs_cuda((const GpudlPreprocJob *)(const void *)jobs, count, to, NULL));
-        if (memcmp(device_fetch(to, bytes), jobs, bytes) != 0)
-            device_fail("of %d jobs one is not what it was", (int)count);
-    }
-    if (gpudl_preproc_put_jobs_cuda(NULL, -1, NULL, NULL) != GPUDL_KERNEL_SHAPE)
-        device_fail("a call that can't be served was not refused");
 }
 
 static void bench(void)
