@@ -25,8 +25,9 @@ typedef struct {
     CudaLt *lt;             /* cuBLASLt, NULL until it is wanted (lt.h) */
     cudaStream_t upload;    /* of stage() */
     struct cudaDeviceProp properties;
-    /* building before lock. building: handles from 1 on, for as long as plans are built with them; seconds. lock:
-     * handle 0, for as long as something runs or is captured with it. */
+    /* building before lock. building: handles from 1 on, for as long as plans are loaded or built with them; seconds.
+     * lock: handle 0, for as long as something runs or is captured with it, or plans that are kept are loaded with it:
+     * some tenths of a second. Threads of cuda_load() use both while who called it holds both, and take neither. */
     pthread_mutex_t building, lock;
     cudnnHandle_t handles[CUDA_BUILDERS]; /* made when first needed, kept: plans remember theirs */
     atomic_int lost;                      /* a sticky error was seen */

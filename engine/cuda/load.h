@@ -18,7 +18,7 @@ typedef struct {
  * Loads what is known of n problems (keys set, the rest zeroed) inside a network; network "": only what is known of
  * them anywhere. Libraries take a tenth of a second each, waiting for the file system and the driver, to find the code
  * of their first plans: a thread does cuBLASLt's, two do cuDNN's, with the device's handles 0 and 1. Ends soon once the
- * host wants it to. In the device's context, its locks for building and for handle 0 held.
+ * host wants it to. In the device's context, its locks building and lock held.
  */
 void cuda_load(const CudaConvs *convs, const char *network, CudaLoad *loads, uint32_t n);
 
