@@ -126,7 +126,9 @@ static CudaProgram *compile(CudaShared *shared, const GpudlPlan *plan)
     if (compilation == NULL)
         g_error("%s", fault.message);
     cuda_tuning_build(compilation->tuning);
-    status = cuda_tuning_try(compilation->tuning, UINT64_MAX, &done, &fault);
+    status = cuda_compile_weights(compilation, &fault);
+    if (status == GPUDL_STATUS_OK)
+        status = cuda_tuning_try(compilation->tuning, UINT64_MAX, &done, &fault);
     if (status != GPUDL_STATUS_OK)
         g_error("%s", fault.message);
     program = cuda_compile_end(compilation, &status, &fault);
