@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Weights as they are packed, against the plain formula, and by threads, on a device that is the host's memory. */
+#include <errno.h>
 #include <glib.h>
 #include <math.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "kernels/half.h"
 
 static guint entered; /* how often a thread is in the device's context */
+static gboolean has_threads = TRUE;
 static cudaError_t copying;
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
@@ -37,6 +39,14 @@ void cuda_leave(const CudaDevice *device)
 {
     (void)device;
     (void)g_atomic_int_dec_and_test((gint *)&entered);
+}
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *data), void *data);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *data), void *data);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *data), void *data)
+{
+    return has_threads ? __real_pthread_create(thread, attr, run, data) : EAGAIN;
 }
 
 /* ---- by the formula ---------------------------------------------------------------------------------------------- */
@@ -157,6 +167,31 @@ static void test_what_is_too_large_is_told(void)
     g_assert_false(cuda_pack_rows(&p, 0, 1, packed, &large));
 }
 
+/* Halfway between two of TF32's: to the even one. What is no number, or infinite, stays. */
+static void test_ties_of_tf32(void)
+{
+    static const float expected[] = {1, 1 + 0x4p-11f, 1, -1 - 0x4p-11f, INFINITY};
+    const guint32 largest = 0x7fffffff; /* of what is no number */
+    float values[] = {1 + 0x1p-11f, 1 + 0x3p-11f, 1 + 0x1.fffp-12f, -1 - 0x3p-11f, INFINITY, 0};
+    const CudaPacking p = {.from = values,
+                           .kernels = 1,
+                           .taps = 1,
+                           .channels = G_N_ELEMENTS(values),
+                           .strides = {1, 1, 1},
+                           .rows = 1,
+                           .pitch = G_N_ELEMENTS(values),
+                           .dtype = GPUDL_DTYPE_F32,
+                           .tf32 = 1,
+                           .scale = 1};
+    float packed[G_N_ELEMENTS(values)], large = 0;
+
+    memcpy(&values[G_N_ELEMENTS(expected)], &largest, sizeof largest);
+    g_assert_true(cuda_pack_rows(&p, 0, 1, packed, &large));
+    for (guint i = 0; i < G_N_ELEMENTS(expected); i++)
+        g_assert_cmpfloat(packed[i], ==, expected[i]);
+    g_assert_true(isnan(packed[G_N_ELEMENTS(expected)]));
+}
+
 /* ---- by threads -------------------------------------------------------------------------------------------------- */
 
 #define JOBS 7
@@ -197,12 +232,14 @@ static void free_work(Work *work)
     g_free(work);
 }
 
+/* And whoever waits for them, where none can be had. */
 static void test_threads_pack_all(void)
 {
     for (guint turn = 0; turn < 5; turn++) {
         Work *work = new_work();
         GpudlFault fault;
 
+        has_threads = turn > 0;
         cuda_packer_start(&work->packer, NULL);
         g_assert_cmpint(cuda_packer_finish(&work->packer, &fault), ==, GPUDL_STATUS_OK);
         g_assert_cmpint(cuda_packer_finish(&work->packer, &fault), ==, GPUDL_STATUS_OK);
@@ -212,6 +249,7 @@ static void test_threads_pack_all(void)
         }
         free_work(work);
     }
+    has_threads = TRUE;
 }
 
 /* Of two that fail the first is told, whichever thread was quicker. */
@@ -268,6 +306,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cuda-pack/rows-are-as-the-formula-has-them", test_rows_are_as_the_formula_has_them);
     g_test_add_func("/cuda-pack/what-is-too-large-is-told", test_what_is_too_large_is_told);
+    g_test_add_func("/cuda-pack/ties-of-tf32", test_ties_of_tf32);
     g_test_add_func("/cuda-pack/threads-pack-all", test_threads_pack_all);
     g_test_add_func("/cuda-pack/a-failure-is-told-and-nothing-found-again",
                     test_a_failure_is_told_and_nothing_found_again);
