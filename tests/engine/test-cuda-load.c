@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who loads what is kept, with which handle, beside whom: cache, libraries and device are this test's. */
+#include <errno.h>
 #include <glib.h>
 #include <string.h>
 
@@ -23,7 +24,18 @@ static GCond changed;
 static guint in_lt, in_cudnn, loaded, most_in_cudnn, cancel_after;
 static gboolean meet; /* the first of each library waits for that of the other */
 static guint handles_used, handles_missing, busy;
+static gboolean closes; /* in place of being cancelled */
 static gint entered;
+static gboolean has_threads;
+static guint first_loaded[4]; /* problems, as they were come to */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *data), void *data);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *data), void *data);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *data), void *data)
+{
+    return has_threads ? __real_pthread_create(thread, attr, run, data) : EAGAIN;
+}
 
 void cuda_enter(const CudaDevice *device)
 {
@@ -39,8 +51,8 @@ void cuda_leave(const CudaDevice *device)
 
 cudnnHandle_t cuda_handle(CudaDevice *device, int i, GpudlFault *fault)
 {
-    (void)device;
     (void)fault;
+    g_assert_nonnull(device->cudnn);
     g_assert_cmpint(i, >=, 0);
     g_assert_cmpint(i, <, 2);
     return (handles_missing & 1u << i) != 0 ? NULL : HANDLE(i);
@@ -109,6 +121,8 @@ int cuda_convs_load(const CudaConvs *convs, cudnnHandle_t handle, const CudaConv
         wait_for_other(&in_cudnn, &in_lt);
         use_handle(handle);
     }
+    if (loaded < G_N_ELEMENTS(first_loaded))
+        first_loaded[loaded] = index_of(key);
     loaded++;
     g_mutex_unlock(&lock);
     *plan = (CudaConvPlan){.form = (CudaConvForm)entry->form, .ns = entry->ns};
@@ -129,31 +143,37 @@ int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t
     return known;
 }
 
+static gboolean is_enough(void)
+{
+    gboolean enough;
+
+    g_mutex_lock(&lock);
+    enough = loaded >= cancel_after;
+    g_mutex_unlock(&lock);
+    return enough;
+}
+
 static int is_cancelled(void *host)
 {
-    gboolean cancelled;
-
     (void)host;
-    g_mutex_lock(&lock);
-    cancelled = loaded >= cancel_after;
-    g_mutex_unlock(&lock);
-    return cancelled;
+    return !closes && is_enough();
 }
 
-static int never(void *host)
+static int is_closing(void *host)
 {
     (void)host;
-    return 0;
+    return closes && is_enough();
 }
 
-static const GpudlHost host = {.cancelled = is_cancelled, .closing = never};
+static const GpudlHost host = {.cancelled = is_cancelled, .closing = is_closing};
 
 static void begin(void)
 {
     memset(own, 0, sizeof own);
     memset(anywhere, 0, sizeof anywhere);
     in_lt = in_cudnn = loaded = most_in_cudnn = handles_used = handles_missing = busy = 0;
-    meet = FALSE;
+    meet = closes = FALSE;
+    has_threads = TRUE;
     cancel_after = G_MAXUINT;
 }
 
@@ -223,7 +243,9 @@ static void test_networks_own(void)
         anywhere[i] = (Kept){"alone", CUDA_CONV_BIAS_FIRST, i == 3};
     own[1] = (Kept){"inside", CUDA_CONV_BARE, FALSE};
     own[2] = own[3] = (Kept){"inside", CUDA_CONV_BARE, TRUE};
+    anywhere[4] = (Kept){"alone", CUDA_CONV_BIAS_FIRST, TRUE};
     load("a network", TRUE, loads);
+    g_assert_cmpuint(loaded, ==, 7); /* what is not its own is tried once */
     g_assert_cmpstr(loads[0].plan.name, ==, "alone");
     g_assert_cmpstr(loads[1].plan.name, ==, "inside");
     g_assert_cmpstr(loads[2].plan.name, ==, "alone");
@@ -232,8 +254,28 @@ static void test_networks_own(void)
     begin();
     anywhere[1] = (Kept){"alone", CUDA_CONV_BIAS_FIRST, FALSE};
     own[1] = (Kept){"inside", CUDA_CONV_BARE, FALSE};
+    anywhere[2] = (Kept){"alone", CUDA_CONV_BIAS_FIRST, TRUE};
     load("", TRUE, loads);
     g_assert_cmpstr(loads[1].plan.name, ==, "alone");
+    g_assert_cmpuint(loaded, ==, 2);
+}
+
+/* One thread does all where no other can be had, with one handle, a plan of each engine first. */
+static void test_without_threads(void)
+{
+    CudaLoad loads[PROBLEMS];
+
+    begin();
+    has_threads = FALSE;
+    for (guint i = 0; i < 6; i++)
+        anywhere[i] = (Kept){i == 4 ? "other" : "engine", i < 5 ? CUDA_CONV_BARE : CUDA_CONV_LT, FALSE};
+    load("", TRUE, loads);
+    for (guint i = 0; i < 6; i++)
+        g_assert_true(loads[i].is_known);
+    g_assert_cmpuint(handles_used, ==, 1);
+    g_assert_cmpuint(first_loaded[0], ==, 0);
+    g_assert_cmpuint(first_loaded[1], ==, 4);
+    g_assert_cmpuint(first_loaded[2], ==, 1);
 }
 
 /* As if it were not known: without the library, and where a handle can't be made. */
@@ -259,13 +301,16 @@ static void test_ends_when_it_is_cancelled(void)
 {
     CudaLoad loads[PROBLEMS];
 
-    begin();
-    cancel_after = 5;
-    for (guint i = 0; i < PROBLEMS; i++)
-        anywhere[i] = (Kept){"engine", CUDA_CONV_BARE, FALSE};
-    load("", TRUE, loads);
-    g_assert_cmpuint(loaded, >=, 5);
-    g_assert_cmpuint(loaded, <=, 6);
+    for (guint turn = 0; turn < 2; turn++) {
+        begin();
+        cancel_after = 5;
+        closes = turn > 0;
+        for (guint i = 0; i < PROBLEMS; i++)
+            anywhere[i] = (Kept){"engine", CUDA_CONV_BARE, FALSE};
+        load("", TRUE, loads);
+        g_assert_cmpuint(loaded, >=, 5);
+        g_assert_cmpuint(loaded, <=, 6);
+    }
 }
 
 /* A plan of each engine comes first, all else stays as it was. */
@@ -293,6 +338,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cuda-load/no-more-threads-than-work", test_no_more_threads_than_work);
     g_test_add_func("/cuda-load/networks-own", test_networks_own);
     g_test_add_func("/cuda-load/what-cant-be-made", test_what_cant_be_made);
+    g_test_add_func("/cuda-load/without-threads", test_without_threads);
     g_test_add_func("/cuda-load/ends-when-it-is-cancelled", test_ends_when_it_is_cancelled);
     g_test_add_func("/cuda-load/order", test_order);
     return g_test_run();
