@@ -24,12 +24,8 @@ static int32_t constant_value(CudaCompiler *c, CudaConstant *constant, GpudlDTyp
 
 static CudaConstant *upload(CudaCompiler *c, int32_t owner, int32_t part, const void *data, uint64_t bytes)
 {
-    CudaConstant *constant =
-        c->status == GPUDL_STATUS_OK ? cuda_weights_add(c->weights, owner, part, data, bytes, c->fault) : NULL;
-
-    if (constant == NULL && c->status == GPUDL_STATUS_OK)
-        c->status = GPUDL_STATUS_NO_MEMORY;
-    return constant;
+    return c->status == GPUDL_STATUS_OK ? cuda_weights_add(c->weights, owner, part, data, bytes, &c->status, c->fault)
+                                        : NULL;
 }
 
 const float *cuda_constant_data(CudaCompiler *c, int32_t tensor)
@@ -128,11 +124,9 @@ int32_t cuda_add_packed(CudaCompiler *c, int32_t part, const CudaPacking *packin
     if (c->status != GPUDL_STATUS_OK)
         return -1;
     job.constant = cuda_weights_reserve(c->weights, (int32_t)c->plan->n_tensors + c->node, part,
-                                        cuda_pack_bytes(packing, packing->rows), c->fault);
-    if (job.constant == NULL) {
-        c->status = GPUDL_STATUS_NO_MEMORY;
+                                        cuda_pack_bytes(packing, packing->rows), &c->status, c->fault);
+    if (job.constant == NULL)
         return -1;
-    }
     snprintf(job.what, sizeof job.what, "backend cuda can't run node '%s' (%s)", c->plan->nodes[c->node].name,
              c->op_name);
     if (!cuda_packer_add(&c->packer, &job)) {

@@ -63,7 +63,7 @@ void cuda_weights_expect(CudaWeights *weights, uint64_t bytes)
 
 /* Room on the device, in the first chunk that has it; large ones get a chunk of their own, of which the last granule's
  * rest is for others. */
-static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
+static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlStatus *status, GpudlFault *fault)
 {
     const uint64_t size = cuda_weights_size(bytes);
     CudaChunk *chunk = weights->chunks;
@@ -75,7 +75,8 @@ static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
     if (chunk == NULL)
         chunk = add_chunk(weights, size > CHUNK_BYTES ? size : CHUNK_BYTES, &error);
     if (chunk == NULL) {
-        cuda_fail(weights->device, fault, error, "%llu bytes for weights on the device", (unsigned long long)size);
+        *status =
+            cuda_fail(weights->device, fault, error, "%llu bytes for weights on the device", (unsigned long long)size);
         return NULL;
     }
     data = chunk->memory + chunk->used;
@@ -83,17 +84,18 @@ static void *allocate(CudaWeights *weights, uint64_t bytes, GpudlFault *fault)
     return data;
 }
 
-CudaConstant *cuda_weights_reserve(CudaWeights *weights, int32_t owner, int32_t part, uint64_t bytes, GpudlFault *fault)
+CudaConstant *cuda_weights_reserve(CudaWeights *weights, int32_t owner, int32_t part, uint64_t bytes,
+                                   GpudlStatus *status, GpudlFault *fault)
 {
     CudaConstant *constant = calloc(1, sizeof *constant);
     CudaConstant **place = bucket(weights, owner, part);
 
     if (constant == NULL) {
-        gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for weights");
+        *status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for weights");
         return NULL;
     }
     *constant = (CudaConstant){.owner = owner, .part = part, .bytes = bytes, .block = -1};
-    constant->data = allocate(weights, bytes, fault);
+    constant->data = allocate(weights, bytes, status, fault);
     if (constant->data == NULL) {
         free(constant);
         return NULL;
@@ -105,16 +107,16 @@ CudaConstant *cuda_weights_reserve(CudaWeights *weights, int32_t owner, int32_t 
 }
 
 CudaConstant *cuda_weights_add(CudaWeights *weights, int32_t owner, int32_t part, const void *from, uint64_t bytes,
-                               GpudlFault *fault)
+                               GpudlStatus *status, GpudlFault *fault)
 {
-    CudaConstant *constant = cuda_weights_reserve(weights, owner, part, bytes, fault);
+    CudaConstant *constant = cuda_weights_reserve(weights, owner, part, bytes, status, fault);
     cudaError_t error = cudaSuccess;
 
     if (constant != NULL && bytes > 0)
         error = cudaMemcpy(constant->data, from, bytes, cudaMemcpyHostToDevice);
     if (error == cudaSuccess)
         return constant;
-    cuda_fail(weights->device, fault, error, "uploading %llu bytes of weights", (unsigned long long)bytes);
+    *status = cuda_fail(weights->device, fault, error, "uploading %llu bytes of weights", (unsigned long long)bytes);
     constant->owner = -1; /* not to be found again */
     return NULL;
 }

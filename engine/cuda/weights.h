@@ -28,12 +28,13 @@ typedef struct {
 /** NULL if there is none. */
 CudaConstant *cuda_weights_find(const CudaWeights *weights, int32_t owner, int32_t part);
 /** Room for bytes that the caller fills; who does not sets owner to -1, and it is not found again. In the device's
- * context. NULL with *fault. */
+ * context. NULL with *status and *fault. */
 CudaConstant *cuda_weights_reserve(CudaWeights *weights, int32_t owner, int32_t part, uint64_t bytes,
-                                   GpudlFault *fault);
-/** Uploads bytes from host memory, which may go afterwards. In the device's context. NULL with *fault. */
+                                   GpudlStatus *status, GpudlFault *fault);
+/** Uploads bytes from host memory, which may go afterwards. In the device's context. NULL with *status and
+ * *fault. */
 CudaConstant *cuda_weights_add(CudaWeights *weights, int32_t owner, int32_t part, const void *from, uint64_t bytes,
-                               GpudlFault *fault);
+                               GpudlStatus *status, GpudlFault *fault);
 /** Takes memory for about so many bytes of constants at once, if there are none yet: what is taken piece by piece has
  * gaps, as large as a fourth of a network. More is taken as it is needed. In the device's context. */
 void cuda_weights_expect(CudaWeights *weights, uint64_t bytes);

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "engine/cuda/weights.h"
+#include "engine/module.h"
 
 #define GRANULE ((guint64)2 << 20) /* what a device takes is a multiple of it */
 
 static guint64 allocated, chunks, refuse_above = G_MAXUINT64;
+static cudaError_t copying;
 
 cudaError_t cudaMalloc(void **data, size_t bytes)
 {
@@ -34,23 +36,24 @@ cudaError_t cudaGetLastError(void)
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {
     g_assert_cmpint(kind, ==, cudaMemcpyHostToDevice);
-    memcpy(to, from, bytes);
-    return cudaSuccess;
+    if (copying == cudaSuccess)
+        memcpy(to, from, bytes);
+    return copying;
 }
 
 GpudlStatus cuda_fail(CudaDevice *device, GpudlFault *fault, cudaError_t error, const char *format, ...)
 {
     (void)device;
-    (void)fault;
-    (void)error;
     (void)format;
-    g_assert_not_reached();
+    return gpudl_module_fail(fault, error == cudaErrorMemoryAllocation ? GPUDL_STATUS_NO_MEMORY : GPUDL_STATUS_DEVICE,
+                             "%s", error == cudaErrorMemoryAllocation ? "no memory" : "the device is gone");
 }
 
 static void add(CudaWeights *weights, gint32 owner, const guint8 *from, guint64 bytes)
 {
     GpudlFault fault;
-    const CudaConstant *constant = cuda_weights_add(weights, owner, 0, from, bytes, &fault);
+    GpudlStatus status;
+    const CudaConstant *constant = cuda_weights_add(weights, owner, 0, from, bytes, &status, &fault);
 
     g_assert_nonnull(constant);
     g_assert_cmpuint((guintptr)constant->data % 256, ==, 0);
@@ -125,6 +128,30 @@ static void test_what_is_expected_lies_without_gaps(void)
     }
 }
 
+/* What went wrong is told, and what is not there is not found. */
+static void test_failures(void)
+{
+    CudaWeights weights = {0};
+    const guint8 from[64] = {0};
+    GpudlStatus status = GPUDL_STATUS_OK;
+    GpudlFault fault;
+
+    refuse_above = 0;
+    g_assert_null(cuda_weights_add(&weights, 1, 0, from, sizeof from, &status, &fault));
+    refuse_above = G_MAXUINT64;
+    g_assert_cmpint(status, ==, GPUDL_STATUS_NO_MEMORY);
+    g_assert_cmpstr(fault.message, ==, "no memory");
+    copying = cudaErrorLaunchFailure;
+    g_assert_null(cuda_weights_add(&weights, 1, 0, from, sizeof from, &status, &fault));
+    copying = cudaSuccess;
+    g_assert_cmpint(status, ==, GPUDL_STATUS_DEVICE);
+    g_assert_cmpstr(fault.message, ==, "the device is gone");
+    g_assert_null(cuda_weights_find(&weights, 1, 0));
+    add(&weights, 1, from, sizeof from);
+    cuda_weights_clear(&weights);
+    g_assert_cmpuint(chunks, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -132,5 +159,6 @@ int main(int argc, char **argv)
                     test_small_ones_lie_in_the_rest_of_large_ones);
     g_test_add_func("/cuda-weights/small-ones-lie-together", test_small_ones_lie_together);
     g_test_add_func("/cuda-weights/what-is-expected-lies-without-gaps", test_what_is_expected_lies_without_gaps);
+    g_test_add_func("/cuda-weights/failures", test_failures);
     return g_test_run();
 }
