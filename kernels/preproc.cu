@@ -14,8 +14,7 @@
  * Where windows are small (nearest, enlarging, a little shrinking) that is more work than they are: there a thread
  * reads the samples of its pixels itself.
  */
-#include "cuda_common.cuh"
-#include "preproc_cuda.h"
+#include "preproc_output.cuh"
 
 namespace
 {
@@ -27,12 +26,6 @@ constexpr int FLIGHT = 8; /* rows that a thread waits for at once */
 constexpr int SLACK = 3 * 2 * UNIT;
 static_assert(SLAB <= GPUDL_JOB_SLAB_ROWS, "sums stay in 32 bits");
 static_assert(SLAB % FLIGHT == 0 && FLIGHT % 2 == 0, "rows in flight are pairs, and have places for weights");
-
-struct Output {
-    void *data;
-    int32_t width, height, channels;
-    GpudlPreprocLayout layout;
-};
 
 /* What one column has gathered. */
 template <int ROWS> struct Column {
@@ -47,7 +40,7 @@ template <int ROWS, int THREADS> struct Shared {
     int32_t base[4];                        /* where the piece lies in values, counted in bytes; [3]: end */
     float weight_sum[2][ROWS];
     GpudlPreprocTaps row_taps[2][ROWS]; /* of the direct way */
-    Output out;                         /* of the direct way with words */
+    GpudlPreprocOutput out;             /* of the direct way with words */
     uint2 weights[2][ROWS][SLAB / 2];   /* of two rows each: .x upper halves, .y GPUDL_JOB_LOW_BITS lower bits */
     float values[ROWS][VALUES + VALUES / 32];
     /* of each thread, from piece to piece: registers are needed for the rows meanwhile */
@@ -272,44 +265,6 @@ __device__ __forceinline__ void keep(Shared<ROWS, THREADS> &s, const Column<ROWS
         s.columns[k][threadIdx.x] = first ? values[k] : s.columns[k][threadIdx.x] + values[k];
 }
 
-__device__ __forceinline__ void store(const Output &out, int n, int y, int x, const float v[3])
-{
-    const int64_t pixel = ((int64_t)n * out.height + y) * out.width + x;
-
-    if (out.layout == GPUDL_PREPROC_NHWC4_F16) {
-        const __half2 a = __floats2half2_rn(v[0], v[1]), b = __floats2half2_rn(v[2], 0.f);
-
-        reinterpret_cast<uint2 *>(out.data)[pixel] =
-            make_uint2(*reinterpret_cast<const unsigned *>(&a), *reinterpret_cast<const unsigned *>(&b));
-    } else if (out.layout == GPUDL_PREPROC_NHWC4_BF16) {
-        reinterpret_cast<uint2 *>(out.data)[pixel] =
-            make_uint2(gpudl_pack_bf16(v[0], v[1]), gpudl_pack_bf16(v[2], 0.f));
-    } else if (out.layout == GPUDL_PREPROC_NHWC4_F32) {
-        reinterpret_cast<float4 *>(out.data)[pixel] = make_float4(v[0], v[1], v[2], 0.f);
-    } else {
-        const int64_t plane = (int64_t)out.height * out.width;
-        float *to = static_cast<float *>(out.data) + n * out.channels * plane + (int64_t)y * out.width + x;
-
-#pragma unroll
-        for (int c = 0; c < 3; c++)
-            if (c < out.channels)
-                to[c * plane] = v[c];
-    }
-}
-
-/* outside of the destination rectangle the pad's colour, in an idle slot zeros */
-__device__ __forceinline__ void write_pixel(const GpudlPreprocJob &job, const Output &out, int n, int y, int x,
-                                            bool inside, const float component[3])
-{
-    float v[3] = {0.f, 0.f, 0.f};
-
-#pragma unroll
-    for (int c = 0; c < 3; c++)
-        if (job.n_planes != 0 && c < out.channels)
-            v[c] = inside ? gpudl_job_channel(&job, c, component) : job.pad[c];
-    store(out, n, y, x, v);
-}
-
 /* the window of one axis as TAPS samples; behind its end they are repeated with weight 0 */
 template <int TAPS> struct Window {
     int begin, last;
@@ -371,8 +326,8 @@ __device__ __forceinline__ float direct_component(const GpudlPreprocJob &job, in
 
 /* windows of at most TAPS samples each way: a thread takes the pixels of its column, from the bytes to the output */
 template <int TAPS, bool WORDS, int ROWS, int THREADS>
-__device__ __forceinline__ void direct_tile(Shared<ROWS, THREADS> &s, const Output &out, int n, int y0, int x,
-                                            bool mine, int ra, int rb)
+__device__ __forceinline__ void direct_tile(Shared<ROWS, THREADS> &s, const GpudlPreprocOutput &out, int n, int y0,
+                                            int x, bool mine, int ra, int rb)
 {
     const int half_x = s.job.n_components == 3 && s.job.component_half_x[1];
     const int half_y = s.job.n_components == 3 && s.job.plane_half_y[s.job.component_plane[1]];
@@ -402,7 +357,7 @@ __device__ __forceinline__ void direct_tile(Shared<ROWS, THREADS> &s, const Outp
                 component[2] = direct_component<TAPS, WORDS>(s.job, 2, wx[1], wy);
             }
         }
-        write_pixel(s.job, out, n, y0 + r, x, inside, component);
+        gpudl_preproc_write(s.job, out, n, y0 + r, x, inside, component);
     }
 }
 
@@ -498,7 +453,7 @@ __device__ __forceinline__ void gather_tile(Shared<ROWS, THREADS> &s, int i, boo
 
 template <int ROWS, int THREADS, int BLOCKS>
 __global__ void __launch_bounds__(THREADS, BLOCKS)
-    preproc(const GpudlPreprocJob *__restrict__ jobs, const Output out, int tile_columns)
+    preproc(const GpudlPreprocJob *__restrict__ jobs, const GpudlPreprocOutput out, int tile_columns)
 {
     gpudl_begin();
 
@@ -557,7 +512,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
                                    (s.columns[3 * ROWS + s.job.component_half_x[k]][threadIdx.x] *
                                     s.weight_sum[s.job.plane_half_y[s.job.component_plane[k]]][r]);
         }
-        write_pixel(s.job, out, n, y0 + r, x, inside, component);
+        gpudl_preproc_write(s.job, out, n, y0 + r, x, inside, component);
     }
 }
 
@@ -566,7 +521,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
 extern "C" int gpudl_preproc_cuda(const GpudlPreprocJob *jobs, int32_t count, int32_t width, int32_t height,
                                   int32_t channels, GpudlPreprocLayout layout, void *out, GpudlKernelStream stream)
 {
-    const Output output = {out, width, height, channels, layout};
+    const GpudlPreprocOutput output = {out, width, height, channels, layout};
 
     if (count < 0 || count > GPUDL_GRID_YZ || width < 1 || height < 1 || height > GPUDL_GRID_YZ ||
         (channels != 1 && channels != 3) || layout < 0 || layout > GPUDL_PREPROC_LAYOUT_LAST)
