@@ -81,87 +81,6 @@ static void test_layout(void)
     g_assert_cmpint(gpudl_pixel_format_layout(GPUDL_PIXEL_RGB, 0, 3, bytes, rows), ==, 0);
 }
 
-static void assert_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, const double src[4], const int dst[4])
-{
-    GpudlPreprocGeometry g;
-
-    g_assert_cmpint(gpudl_preproc_geometry(frame, pp, &g), ==, 0);
-    g_assert_cmpfloat_with_epsilon(g.src_x, src[0], 1e-6);
-    g_assert_cmpfloat_with_epsilon(g.src_y, src[1], 1e-6);
-    g_assert_cmpfloat_with_epsilon(g.src_width, src[2], 1e-6);
-    g_assert_cmpfloat_with_epsilon(g.src_height, src[3], 1e-6);
-    g_assert_cmpint(g.dst_x, ==, dst[0]);
-    g_assert_cmpint(g.dst_y, ==, dst[1]);
-    g_assert_cmpint(g.dst_width, ==, dst[2]);
-    g_assert_cmpint(g.dst_height, ==, dst[3]);
-}
-
-static void test_geometry(void)
-{
-    GpudlFrame frame = packed(GPUDL_PIXEL_GRAY8, "", 640, 480, 640);
-    GpudlPreproc pp = plain(224, 224, GPUDL_SCALE_BILINEAR);
-    GpudlPreprocGeometry g;
-
-    assert_geometry(&frame, &pp, (double[]){0, 0, 640, 480}, (int[]){0, 0, 224, 224});
-    pp.resize_mode = GPUDL_RESIZE_LETTERBOX; /* scale .35: 224 x 168, 28 rows above and below */
-    assert_geometry(&frame, &pp, (double[]){0, 0, 640, 480}, (int[]){0, 28, 224, 168});
-    pp.resize_mode = GPUDL_RESIZE_CENTER_CROP; /* 341 x 256; the middle begins at 58.5, of which 58 is even, and 16 */
-    pp.crop_fraction = 0.875f;
-    assert_geometry(&frame, &pp, (double[]){58 * 640 / 341., 30, 224 * 640 / 341., 420}, (int[]){0, 0, 224, 224});
-    pp.crop_fraction = 0.9f; /* 224 / .9 = 248.9, down; 330 x 248: 53 and 12 */
-    assert_geometry(&frame, &pp, (double[]){53 * 640 / 330., 12 * 480 / 248., 224 * 640 / 330., 224 * 480 / 248.},
-                    (int[]){0, 0, 224, 224});
-    pp.crop_fraction = 224.f / 225; /* in float32 a little above that: 300 x 225, 38 and 0.5, of which 0 is even */
-    assert_geometry(&frame, &pp, (double[]){38 * 640 / 300., 0, 224 * 640 / 300., 224 * 480 / 225.},
-                    (int[]){0, 0, 224, 224});
-    pp.resize_mode = GPUDL_RESIZE_BORDER; /* 256 x 192: 16, and 32 rows around */
-    pp.crop_fraction = 0.875f;
-    assert_geometry(&frame, &pp, (double[]){40, 0, 560, 480}, (int[]){0, 16, 224, 192});
-    pp.crop_fraction = 1; /* as letterbox */
-    assert_geometry(&frame, &pp, (double[]){0, 0, 640, 480}, (int[]){0, 28, 224, 168});
-    pp.resize_mode = GPUDL_RESIZE_CENTER_CROP;
-    pp.width = 192; /* no square: goals 219 x 256, 341.33 x 256 to the nearest; 74.5 and 16 */
-    pp.crop_fraction = 0.875f;
-    assert_geometry(&frame, &pp, (double[]){74 * 640 / 341., 30, 192 * 640 / 341., 420}, (int[]){0, 0, 192, 224});
-    pp.width = 224;
-    pp.resize_mode = GPUDL_RESIZE_SQUASH; /* 256 x 256, the middle 224 of both */
-    assert_geometry(&frame, &pp, (double[]){40, 30, 560, 420}, (int[]){0, 0, 224, 224});
-    pp.resize_mode = GPUDL_RESIZE_CENTER_CROP;
-    /* anamorphic 16:9 in 720 x 576: shown 1024 x 576 */
-    frame.width = 720;
-    frame.height = 576;
-    frame.par_n = 64;
-    frame.par_d = 45;
-    /* 455 x 256; 115.5 and 16 */
-    assert_geometry(&frame, &pp, (double[]){116 * 720 / 455., 36, 224 * 720 / 455., 504}, (int[]){0, 0, 224, 224});
-    /* shown 853.3 x 480: in floating point 288 lines are a little less than 512 wide */
-    frame.height = 480;
-    frame.par_n = 32;
-    frame.par_d = 27;
-    pp.width = pp.height = 288;
-    pp.crop_fraction = 1;
-    assert_geometry(&frame, &pp, (double[]){157.5, 0, 405, 480}, (int[]){0, 0, 288, 288});
-    frame.height = 576;
-    frame.par_n = 64;
-    frame.par_d = 45;
-    pp.width = pp.height = 224;
-    pp.resize_mode = GPUDL_RESIZE_LETTERBOX;
-    assert_geometry(&frame, &pp, (double[]){0, 0, 720, 576}, (int[]){0, 49, 224, 126});
-    /* the crop rectangle takes the frame's place */
-    frame.crop_x = 100;
-    frame.crop_y = 50;
-    frame.crop_width = 90;
-    frame.crop_height = 128;
-    assert_geometry(&frame, &pp, (double[]){100, 50, 90, 128}, (int[]){0, 0, 224, 224});
-    /* a line stays visible */
-    frame.crop_width = 720;
-    frame.crop_height = 1;
-    frame.crop_x = 0;
-    assert_geometry(&frame, &pp, (double[]){0, 50, 720, 1}, (int[]){0, 111, 224, 1});
-    pp.width = 0;
-    g_assert_cmpint(gpudl_preproc_geometry(&frame, &pp, &g), ==, -1);
-}
-
 static void test_filters(void)
 {
     static const guint8 row[4] = {10, 50, 90, 250};
@@ -600,7 +519,6 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/kernels/preproc/layout", test_layout);
-    g_test_add_func("/kernels/preproc/geometry", test_geometry);
     g_test_add_func("/kernels/preproc/filters", test_filters);
     g_test_add_func("/kernels/preproc/crop-hides-the-rest", test_crop_hides_the_rest);
     g_test_add_func("/kernels/preproc/chroma-site", test_chroma_site);
