@@ -135,6 +135,8 @@ static void add_preprocessing(JsonBuilder *b, GpudlModel *model)
     g_autofree gchar *color = g_strdup_printf("0x%06x", pp->pad_color);
     g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);
 
+    G_STATIC_ASSERT(G_N_ELEMENTS(modes) == GPUDL_RESIZE_LAST + 1);
+    G_STATIC_ASSERT(G_N_ELEMENTS(methods) == GPUDL_SCALE_LAST + 1);
     json_builder_set_member_name(b, "preprocessing");
     json_builder_begin_object(b);
     add_boolean(b, "known", model->preproc_known);

@@ -62,6 +62,8 @@ static gboolean read_own(const gchar *key, const gchar *value, GpudlHint *hint)
     float values[3];
     gint found;
 
+    G_STATIC_ASSERT(G_N_ELEMENTS(modes) == GPUDL_RESIZE_LAST + 1);
+    G_STATIC_ASSERT(G_N_ELEMENTS(methods) == GPUDL_SCALE_LAST + 1);
     if (strcmp(key, "mean") == 0) {
         hint->set |= GPUDL_SET_MEAN;
         return read_three(value, preproc->mean);
