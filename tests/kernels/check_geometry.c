@@ -95,7 +95,10 @@ static void test_frames(void)
     frame.crop_width = 720;
     frame.crop_height = 1;
     frame.crop_x = 0;
-    assert_geometry(&frame, &pp, (double[]){0, 50, 720, 1}, (int[]){0, 111, 224, 1});
+    for (int border = 0; border < 2; border++) {
+        pp.resize_mode = border ? GPUDL_RESIZE_BORDER : GPUDL_RESIZE_LETTERBOX;
+        assert_geometry(&frame, &pp, (double[]){0, 50, 720, 1}, (int[]){0, 111, 224, 1});
+    }
     pp.width = 0;
     g_assert_cmpint(gpudl_preproc_geometry(&frame, &pp, &g), ==, -1);
 }
