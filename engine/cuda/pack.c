@@ -11,14 +11,16 @@ uint64_t cuda_pack_bytes(const CudaPacking *packing, int64_t rows)
     return (uint64_t)(rows * packing->taps * packing->pitch) * gpudl_dtype_size(packing->dtype);
 }
 
+/* The largest stay finite: what the device cuts off of them leaves TF32's largest. */
 static float to_tf32(float value)
 {
-    uint32_t bits;
+    const uint32_t exponent = 0x7f800000u;
+    uint32_t bits, rounded;
 
     memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7f800000u) != 0x7f800000u)
-        bits = (bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu;
-    memcpy(&value, &bits, sizeof value);
+    rounded = (bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu;
+    if ((bits & exponent) != exponent && (rounded & exponent) != exponent)
+        memcpy(&value, &rounded, sizeof value);
     return value;
 }
 

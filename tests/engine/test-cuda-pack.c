@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Weights as they are packed, against the plain formula, and by threads, on a device that is the host's memory. */
 #include <errno.h>
+#include <float.h>
 #include <glib.h>
 #include <math.h>
 #include <string.h>
@@ -167,12 +168,12 @@ static void test_what_is_too_large_is_told(void)
     g_assert_false(cuda_pack_rows(&p, 0, 1, packed, &large));
 }
 
-/* Halfway between two of TF32's: to the even one. What is no number, or infinite, stays. */
+/* Halfway between two of TF32's: to the even one. What is no number, infinite or the largest of all stays. */
 static void test_ties_of_tf32(void)
 {
-    static const float expected[] = {1, 1 + 0x4p-11f, 1, -1 - 0x4p-11f, INFINITY};
+    static const float expected[] = {1, 1 + 0x4p-11f, 1, -1 - 0x4p-11f, INFINITY, -FLT_MAX};
     const guint32 largest = 0x7fffffff; /* of what is no number */
-    float values[] = {1 + 0x1p-11f, 1 + 0x3p-11f, 1 + 0x1.fffp-12f, -1 - 0x3p-11f, INFINITY, 0};
+    float values[] = {1 + 0x1p-11f, 1 + 0x3p-11f, 1 + 0x1.fffp-12f, -1 - 0x3p-11f, INFINITY, -FLT_MAX, 0};
     const CudaPacking p = {.from = values,
                            .kernels = 1,
                            .taps = 1,
