@@ -167,9 +167,9 @@ test_property_changes_in_playing (void)
   set_state (pipeline, GST_STATE_PLAYING);
   for (guint i = 0; i < 200; i++) {
     g_object_set (infer, "top-k", i % 7, "threshold", (i % 10) / 10.0,
-        "resize-mode", i % 4, "scale-method", i % (GPUDL_SCALE_LAST + 1),
-        "crop-fraction", (i % 11) / 10.0, "pad-color", i, "post-messages",
-        i % 2, "labels-file", NULL, NULL);
+        "resize-mode", i % (GPUDL_RESIZE_LAST + 1), "scale-method",
+        i % (GPUDL_SCALE_LAST + 1), "crop-fraction", (i % 11) / 10.0,
+        "pad-color", i, "post-messages", i % 2, "labels-file", NULL, NULL);
   }
   wait_eos (pipeline);
   set_state (pipeline, GST_STATE_NULL);

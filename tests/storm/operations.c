@@ -139,8 +139,8 @@ static void change_preprocessing(StormPipeline *pipeline, Branch *branch, GRand 
 {
     if (!branch->calm && !storm_is_control())
         g_object_set(branch->infer, "resize-mode", g_rand_int_range(rand, 0, GPUDL_RESIZE_LAST + 1), "scale-method",
-                     g_rand_int_range(rand, 0, 6), "pad-color", g_rand_int_range(rand, 0, 0xffffff), "crop-fraction",
-                     g_rand_double_range(rand, 0.1, 1), NULL);
+                     g_rand_int_range(rand, 0, GPUDL_SCALE_LAST + 1), "pad-color", g_rand_int_range(rand, 0, 0xffffff),
+                     "crop-fraction", g_rand_double_range(rand, 0.1, 1), NULL);
 }
 
 static void change_labels(StormPipeline *pipeline, Branch *branch, GRand *rand)
