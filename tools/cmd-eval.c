@@ -234,6 +234,8 @@ static gboolean check_outputs(const Eval *e, GError **error)
     for (guint i = 0; e->matrices != NULL && e->matrices[i] != NULL; i++) {
         const gchar *path = e->matrices[i];
 
+        if (!files_check_writable(path, error))
+            return FALSE;
         for (guint s = 0; s < e->n_sides; s++)
             if (!files_check_output("--confusion", path, e->sides[s].file, "a model", error))
                 return FALSE;
@@ -258,7 +260,7 @@ static gboolean set_up(Eval *e, GError **error)
     for (guint s = 0; s < e->n_sides; s++)
         if (!load_side(e, s, error))
             return FALSE;
-    if (!find_classes(e, error))
+    if (!find_classes(e, error) || (e->matrices != NULL && !eval_matrix_check(e->n_classes, error)))
         return FALSE;
     note_names(e);
     note_dataset(e);

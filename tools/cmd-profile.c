@@ -208,8 +208,10 @@ static gboolean time_whole(Work *work, Profile *profile, GCancellable *cancellab
 
 static gboolean check_page(const Work *work, GError **error)
 {
-    if (work->html == NULL || !gpudl_model_is_read_from(work->model, work->html))
+    if (work->html == NULL)
         return TRUE;
+    if (!gpudl_model_is_read_from(work->model, work->html))
+        return files_check_writable(work->html, error);
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
                 "--html: %s is what the model is read from, and would be lost: expected another file to write",
                 work->html);

@@ -11,16 +11,22 @@
 #define LEAST_CELL_WITH_GRID 6
 #define GRID 255 /* colour of the palette; those below it go from white to dark */
 
+gboolean eval_matrix_check(guint n_classes, GError **error)
+{
+    if (n_classes <= EVAL_MATRIX)
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
+                "the confusion matrix of %u classes is too large, expected at most %d", n_classes, EVAL_MATRIX);
+    return FALSE;
+}
+
 /* Counts, [truth][answer]. */
 static guint *make_matrix(const EvalFigures *figures, GError **error)
 {
     guint n = figures->n_classes, *counts;
 
-    if (n > EVAL_MATRIX) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
-                    "the confusion matrix of %u classes is too large, expected at most %d", n, EVAL_MATRIX);
+    if (!eval_matrix_check(n, error))
         return NULL;
-    }
     counts = g_new0(guint, (gsize)n * n);
     for (guint c = 0; c < n; c++)
         counts[(gsize)c * n + c] = figures->classes[c].n_right;

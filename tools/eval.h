@@ -94,9 +94,10 @@ gchar *eval_json(const Evaluation *evaluation);
 /**
  * The confusion matrix: a row for each true class, a column for each answer. As CSV with counts, the classes' names
  * around; as a PNG picture in which darker is a larger share of the row's pictures, the first class at the upper left.
- * NULL with LIMIT above EVAL_MATRIX classes.
+ * NULL with LIMIT above EVAL_MATRIX classes, which eval_matrix_check() tells before.
  */
 #define EVAL_MATRIX 4096
+gboolean eval_matrix_check(guint n_classes, GError **error);
 GBytes *eval_matrix_csv(const EvalFigures *figures, const gchar *const *names, GError **error);
 GBytes *eval_matrix_png(const EvalFigures *figures, GError **error);
 

@@ -385,8 +385,13 @@ def the_confusion_matrix_is_written(dir):
         result = gpudl("eval", f"--confusion={target}", dir / "net.bin", photos(dir))
         check_run(result, 1, f"gpudl: eval: --confusion: {target} is a picture of the data set, which would be lost")
         check(target.read_bytes() == before)
-    result = gpudl("eval", f"--confusion={dir}/no/where.csv", dir / "net.bin", photos(dir))
-    check(result.returncode == 1 and f"gpudl: eval: {dir}/no/where.csv: can't be written: " in result.stderr, result.stderr)
+    # before anything is judged
+    (dir / "folder.png").mkdir()
+    for path, says in (dir / "no" / "where.csv", "No such file"), (paths[0] / "x.csv", "Not a directory"), \
+            (dir / "folder.png", "is not a regular file"):
+        result = gpudl("eval", f"--confusion={path}", dir / "net.bin", photos(dir))
+        check_run(result, 1, f"gpudl: eval: {path}: can't be written: {says}")
+        check(result.stdout == "", result.stdout)
 
 
 @test
