@@ -146,9 +146,8 @@ static gboolean part_line(gchar *line, gboolean csv, gchar **file, gchar **label
     gchar *end, *at = csv ? next_comma(line) : strrchr(line, '\t');
 
     /* without a tab the last word is the class: names of files have blanks more often than numbers do */
-    for (gchar *p = line; at == NULL && !csv && *p != '\0'; p++)
-        if (*p == ' ' && strchr(p + 1, ' ') == NULL)
-            at = p;
+    if (at == NULL && !csv)
+        at = strrchr(line, ' ');
     if (at == NULL)
         return FALSE;
     *at = '\0';

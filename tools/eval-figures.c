@@ -85,8 +85,9 @@ static void find_interval(EvalFigures *figures)
     double middle = (share + z * z / (2 * n)) / (1 + z * z / n);
     double half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n));
 
-    figures->low = MAX(middle - half, 0.0);
-    figures->high = MIN(middle + half, 1.0);
+    /* not left to rounding */
+    figures->low = figures->n_right > 0 ? MAX(middle - half, 0.0) : 0.0;
+    figures->high = figures->n_right < figures->n ? MIN(middle + half, 1.0) : 1.0;
 }
 
 static guint bin_of(float confidence)

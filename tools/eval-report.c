@@ -27,8 +27,9 @@ static void append_headline(GString *out, const Evaluation *e)
 {
     g_autofree gchar *path = text_printable(e->dataset->path);
 
-    g_string_append_printf(out, "%s: %u picture%s of %u, %u classes found by %s", path, e->n, e->n == 1 ? "" : "s",
-                           e->dataset->pictures->len, e->dataset->labels->len, dataset_match_name(e->match));
+    g_string_append_printf(out, "%s: %u picture%s of %u, %u class%s found by %s", path, e->n, e->n == 1 ? "" : "s",
+                           e->dataset->pictures->len, e->dataset->labels->len, e->dataset->labels->len == 1 ? "" : "es",
+                           dataset_match_name(e->match));
     if (e->n_failures > 0)
         g_string_append_printf(out, "; %u could not be judged", e->n_failures);
     g_string_append_printf(out, "; %.1f pictures/s\n", e->n / MAX(e->seconds, 1e-9));
@@ -214,16 +215,18 @@ static void append_comparison(GString *out, const Evaluation *e, guint top)
     Comparison c = compare(e);
     guint shown = top > 0 ? MIN(top, c.differ->len) : c.differ->len;
     g_autofree gchar *agreement = share_text(c.n_same, e->n);
-    g_autofree gchar *worst = e->n > 0 ? dataset_name(e->dataset, e->pictures[e->difference_at]) : NULL;
-    g_autofree gchar *worst_shown = text_printable(worst != NULL ? worst : "");
+    g_autofree gchar *worst = e->difference > 0 ? dataset_name(e->dataset, e->pictures[e->difference_at]) : NULL;
+    g_autofree gchar *worst_shown = worst != NULL ? text_printable(worst) : NULL;
     g_autoptr(Table) table = table_new(4);
 
     g_string_append_printf(out,
                            "\nthe same answer: %s (%u of %u); right: both %u, only the first %u, only the second %u, "
                            "neither %u\n",
                            agreement, c.n_same, e->n, c.n_both, c.n_first, c.n_second, c.n_neither);
-    if (worst != NULL)
+    if (e->difference > 0)
         g_string_append_printf(out, "largest difference of a score: %.4g, %s\n", e->difference, worst_shown);
+    else if (e->n > 0)
+        g_string_append(out, "no score differs\n");
     if (c.differ->len > 0) {
         g_string_append(out, "\nwhere they differ\n");
         table_add_row(table, (const gchar *const[]){"of", "the first", "the second", "picture"});
@@ -364,8 +367,10 @@ static void add_comparison(JsonBuilder *b, const Evaluation *e)
     report_integer(b, "only_second", c.n_second);
     report_integer(b, "neither", c.n_neither);
     report_number(b, "largest_difference", e->n > 0 ? (double)e->difference : NAN);
-    if (e->n > 0)
+    if (e->difference > 0)
         add_picture(b, "largest_at", e, e->difference_at);
+    else
+        report_text(b, "largest_at", NULL);
     begin_array(b, "differ");
     for (guint k = 0; k < c.differ->len; k++) {
         guint i = g_array_index(c.differ, guint, k);

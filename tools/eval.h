@@ -81,7 +81,7 @@ typedef struct {
     const gchar *const *failures; /* what was said of pictures that could not be judged */
     guint n_failures;
     double seconds;
-    /* of two sides: the largest difference of any score, and the picture (0..n) that has it */
+    /* of two sides: the largest difference of any score, and, if it is above 0, the picture (0..n) that has it */
     float difference;
     guint difference_at;
 } Evaluation;

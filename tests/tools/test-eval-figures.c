@@ -74,16 +74,18 @@ static void sums_are_those_of_the_answers(void)
     g_assert_true(confusions[1].truth == 0 && confusions[1].answer == 2 && confusions[1].n == 1);
 }
 
-/* A bin ends with what stands at its upper end. */
-static void bins_end_with_their_ends(void)
+/* The float that is nearest to a fifth is above it. */
+static void bins_end_at_fifteenths(void)
 {
-    const EvalAnswer answers[] = {answer(0, 0, 1.0f), answer(0, 0, 0.2f), answer(0, 0, 0.2000001f)};
-    static const guint32 truths[] = {0, 0, 0};
-    g_autoptr(EvalFigures) f = eval_figures(answers, truths, 3, 1);
+    const EvalAnswer answers[] = {answer(0, 0, 0.0f), answer(0, 0, nextafterf(0.2f, 0.0f)), answer(0, 0, 0.2f),
+                                  answer(0, 0, nextafterf(1.0f, 0.0f)), answer(0, 0, 1.0f)};
+    static const guint32 truths[G_N_ELEMENTS(answers)] = {0};
+    g_autoptr(EvalFigures) f = eval_figures(answers, truths, G_N_ELEMENTS(answers), 1);
 
-    g_assert_cmpuint(f->bins[14].n, ==, 1);
-    g_assert_cmpuint(f->bins[2].n + f->bins[3].n, ==, 2);
-    g_assert_cmpuint(f->bins[3].n, >=, 1);
+    g_assert_cmpuint(f->bins[0].n, ==, 1);
+    g_assert_cmpuint(f->bins[2].n, ==, 1);
+    g_assert_cmpuint(f->bins[3].n, ==, 1);
+    g_assert_cmpuint(f->bins[14].n, ==, 2);
 }
 
 /* Of 10 right in 10 and none in 10: Wilson's interval by its formula. */
@@ -101,8 +103,8 @@ static void intervals_stay_within_0_and_1(void)
         for (guint i = 0; i < 10; i++)
             truths[i] = right ? 0 : 1;
         f = eval_figures(answers, truths, 10, 2);
-        g_assert_cmpfloat_with_epsilon(f->low, right ? edge : 0.0, 1e-9);
-        g_assert_cmpfloat_with_epsilon(f->high, right ? 1.0 : 1 - edge, 1e-9);
+        g_assert_cmpfloat_with_epsilon(right ? f->low : f->high, right ? edge : 1 - edge, 1e-9);
+        g_assert_cmpfloat(right ? f->high : f->low, ==, right ? 1.0 : 0.0);
     }
 }
 
@@ -151,7 +153,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tools/eval/ties", equal_scores_go_by_number);
     g_test_add_func("/tools/eval/losses", losses_are_of_probabilities_alone);
     g_test_add_func("/tools/eval/sums", sums_are_those_of_the_answers);
-    g_test_add_func("/tools/eval/bins", bins_end_with_their_ends);
+    g_test_add_func("/tools/eval/bins", bins_end_at_fifteenths);
     g_test_add_func("/tools/eval/intervals", intervals_stay_within_0_and_1);
     g_test_add_func("/tools/eval/no-loss", one_without_a_loss_leaves_none);
     g_test_add_func("/tools/eval/large-matrix", large_matrices_are_refused);
