@@ -20,7 +20,7 @@ help:
 	@echo 'make bench AGAINST=... the same against a build folder or a git revision of this project; fails if slower'
 	@echo 'make gpu-check         the tests on an NVIDIA GPU; PART=suite|ptx|sanitizer|pipelines one part, GST=1.26 another GStreamer'
 	@echo 'make gpu-bench         networks on an NVIDIA GPU, ours against PyTorch; NETS=... BATCHES=... PEERS=... choose'
-	@echo 'make gpu-bench PART=pipelines  whole pipelines from NVDEC on, against identity, copies and PyTorch; LATENCY=60 s of a live stream'
+	@echo 'make gpu-bench PART=pipelines  whole pipelines from NVDEC on, against identity, copies and PyTorch; LATENCY=60: seconds of the live stream (300)'
 	@echo 'make gpu-kernels       times of the kernels on an NVIDIA GPU'
 	@echo 'make gpu-pack          what these need as one archive, for a machine with a GPU and no compiler'
 

@@ -4,8 +4,9 @@
  * buffer with a slot that has its request.
  *
  * Two threads meet here: the sink pad's streaming thread appends (reserve,
- * commit, append_event) and drains; the source pad's task takes from the head
- * (wait_head, pop). set_flushing() may come from anywhere and lets go of both.
+ * commit, append_event) and drains or settles; the source pad's task takes from
+ * the head (wait_head, pop). set_flushing() may come from anywhere and lets go of
+ * both, set_playing() comes with changes of state and lets go of settle().
  */
 #ifndef __GST_GPUDL_FIFO_H__
 #define __GST_GPUDL_FIFO_H__

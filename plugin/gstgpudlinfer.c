@@ -348,7 +348,7 @@ gst_gpudl_infer_change_state (GstElement * element, GstStateChange transition)
     const gboolean playing = transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING;
 
     gst_gpudl_live_set_playing (&self->live, playing);
-    /* what downstream could not be asked (see gst_gpudl_infer_query()) */
+    /* upstream asks anew: gst_gpudl_infer_make_way() has not asked downstream */
     if (gst_gpudl_fifo_set_playing (&self->fifo, playing))
       gst_base_transform_reconfigure_sink (GST_BASE_TRANSFORM (self));
   }

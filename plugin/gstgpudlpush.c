@@ -178,7 +178,7 @@ gst_gpudl_infer_loop (gpointer user_data)
       gst_gpudl_infer_end_push (self);
     }
   }
-  /* the same as in gst_gpudl_infer_change_state() */
+  /* upstream asks anew, as in gst_gpudl_infer_change_state() */
   if (gst_gpudl_fifo_pop (&self->fifo, ret))
     gst_base_transform_reconfigure_sink (GST_BASE_TRANSFORM (self));
   g_atomic_pointer_set (&self->task_thread, NULL);

@@ -50,7 +50,7 @@ gst_gpudl_infer_query_latency (GstGpudlInfer * self, GstQuery * query)
  * that frame's push holds the stream lock which core takes for the query, and who
  * asks may be the one that has to feed another sink before any of them plays. It
  * is answered as if downstream had nothing to say, and upstream is told to ask
- * anew as soon as frames flow (gst_gpudl_infer_loop()). */
+ * anew as soon as frames flow (gst_gpudl_fifo_set_playing()). */
 static gboolean
 gst_gpudl_infer_make_way (GstGpudlInfer * self, GstQuery * query, gboolean * ok)
 {
