@@ -88,7 +88,8 @@ delay_tag (GstPad * pad, GstPadProbeInfo * info, gpointer user_data)
   return GST_PAD_PROBE_OK;
 }
 
-/* No sink keeps these: before its first frame, downstream is asked behind them. A gap it keeps like a frame. */
+/* No sink keeps these: before its first frame, downstream is asked behind them. A gap it keeps like a frame. Of what a
+ * flush drops, nothing is left to be kept. */
 static void
 test_allocation_behind_events (void)
 {
@@ -102,17 +103,26 @@ test_allocation_behind_events (void)
   sink = gst_element_get_static_pad (stream->sink, "sink");
   gst_pad_add_probe (sink, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, delay_tag, NULL,
       NULL);
-  plugin_pair_begin (stream);
-  g_assert_true (plugin_pair_push_event (stream,
-          gst_event_new_tag (gst_tag_list_new (GST_TAG_TITLE, "x", NULL))));
-  plugin_pair_ask (stream);
-  g_assert_cmpint (g_atomic_int_get (&stream->asked), ==, 1);
+  for (gint round = 1; round <= 2; round++) {
+    plugin_pair_begin (stream);
+    g_assert_true (plugin_pair_push_event (stream,
+            gst_event_new_tag (gst_tag_list_new (GST_TAG_TITLE, "x", NULL))));
+    plugin_pair_ask (stream);
+    g_assert_cmpint (g_atomic_int_get (&stream->asked), ==, round);
 
-  g_assert_true (plugin_pair_push_event (stream, gst_event_new_gap (0,
-              GST_MSECOND)));
-  plugin_pair_await_preroll (stream);
-  plugin_pair_ask (stream);
-  g_assert_cmpint (g_atomic_int_get (&stream->asked), ==, 1);
+    g_assert_true (plugin_pair_push_event (stream, gst_event_new_gap (0,
+                GST_MSECOND)));
+    plugin_pair_await_preroll (stream);
+    plugin_pair_ask (stream);
+    g_assert_cmpint (g_atomic_int_get (&stream->asked), ==, round);
+    g_assert_cmpint (plugin_pair_push_frame (stream, 0), ==, GST_FLOW_OK);
+    g_assert_true (plugin_pair_push_event (stream, gst_event_new_gap (0,
+                GST_MSECOND)));
+    g_assert_true (plugin_pair_push_event (stream,
+            gst_event_new_flush_start ()));
+    g_assert_true (plugin_pair_push_event (stream,
+            gst_event_new_flush_stop (TRUE)));
+  }
   plugin_pair_clear (&pair);
 }
 
@@ -143,23 +153,36 @@ test_allocation_meets_paused (void)
   plugin_pair_clear (&pair);
 }
 
+static GstPadProbeReturn
+count_question (GstPad * pad, GstPadProbeInfo * info, gpointer n)
+{
+  g_atomic_int_inc ((gint *) n);
+  return GST_PAD_PROBE_OK;
+}
+
 /* A frame for which there is room does not wait for a renegotiation that can't be yet. */
 static void
 test_reconfigure_in_preroll (void)
 {
+  g_autoptr (GstPad) sink = NULL;
   g_autoptr (GstPad) src = NULL;
   PluginPairStream *stream;
   PluginPair pair;
+  gint asked = 0;
 
   plugin_fake_reset ();
   plugin_pair_init (&pair, model_path);
   stream = &pair.streams[0];
+  sink = gst_element_get_static_pad (stream->sink, "sink");
   src = gst_element_get_static_pad (stream->infer, "src");
   plugin_pair_begin (stream);
   g_assert_cmpint (plugin_pair_push_frame (stream, 0), ==, GST_FLOW_OK);
   plugin_pair_await_preroll (stream);
+  gst_pad_add_probe (sink, GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM |
+      GST_PAD_PROBE_TYPE_PUSH, count_question, &asked, NULL);
   plugin_pair_reconfigure (stream);
   g_assert_cmpint (plugin_pair_push_frame (stream, 1), ==, GST_FLOW_OK);
+  g_assert_cmpint (g_atomic_int_get (&asked), ==, 0);
   g_assert_true (gst_pad_needs_reconfigure (src));
   plugin_pair_begin (&pair.streams[1]);
   g_assert_cmpint (plugin_pair_push_frame (&pair.streams[1], 0), ==,
@@ -169,7 +192,44 @@ test_reconfigure_in_preroll (void)
   g_assert_cmpint (plugin_pair_push_frame (stream, 2), ==, GST_FLOW_OK);
   g_assert_cmpint (plugin_pair_push_frame (stream, 3), ==, GST_FLOW_OK);
   g_assert_false (gst_pad_needs_reconfigure (src));
+  g_assert_cmpint (g_atomic_int_get (&asked), >, 0);
   plugin_pair_clear (&pair);
+}
+
+static GstFlowReturn
+refuse (GstPad * pad, GstObject * parent, GstBuffer * buffer)
+{
+  gst_buffer_unref (buffer);
+  return GST_FLOW_EOS;
+}
+
+/* What downstream refuses while a renegotiation waits is returned, and the frames behind it are let go of. */
+static void
+test_reconfigure_meets_bad_result (void)
+{
+  GstGpudlFifo *fifo;
+  GThread *later;
+  GstHarness *h;
+
+  plugin_fake_reset ();
+  h = plugin_fake_harness_of_depth (model_path, 4);
+  fifo = &GST_GPUDL_INFER (h->element)->fifo;
+  plugin_fake_push (h, 0);
+  plugin_fake_pull (h, 0);
+  g_assert_true (gst_gpudl_fifo_wait_idle (fifo,
+          g_get_monotonic_time () + 20 * G_TIME_SPAN_SECOND));
+  gst_pad_set_chain_function (h->sinkpad, refuse);
+  FAKE_SET (fake, does.hold, TRUE);
+  for (guint i = 1; i < 4; i++)
+    plugin_fake_push (h, i);
+  g_assert_true (gst_harness_push_upstream_event (h,
+          gst_event_new_reconfigure ()));
+  later = plugin_test_later (plugin_fake_release, NULL);
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, 4, 4)), ==, GST_FLOW_EOS);
+  g_thread_join (later);
+  g_assert_cmpuint (gst_gpudl_fifo_get_count (fifo), ==, 0);
+  plugin_test_teardown (h);
 }
 
 int
@@ -190,5 +250,7 @@ main (int argc, char **argv)
   ADD ("allocation-query-in-wait-is-let-go-by-paused",
       test_allocation_meets_paused);
   ADD ("frame-does-not-wait-for-a-renegotiation", test_reconfigure_in_preroll);
+  ADD ("bad-result-ends-the-wait-for-a-renegotiation",
+      test_reconfigure_meets_bad_result);
   return plugin_test_run ();
 }
