@@ -9,7 +9,8 @@
 #define GPUDL_LIMIT_NODES 65536u
 #define GPUDL_LIMIT_TENSORS 262144u
 #define GPUDL_LIMIT_TENSOR_BYTES (G_GINT64_CONSTANT(1) << 30) /* one tensor of one frame, or of a file's own batch */
-#define GPUDL_LIMIT_TENSOR_BATCH 7 /* so many times as much at a batch: elements of float32 fit 31 bits */
+#define GPUDL_LIMIT_TENSOR_BATCH 7                            /* so many times as much at a batch */
+#define GPUDL_LIMIT_TENSOR_ELEMENTS G_GINT64_CONSTANT(0x7fffffff) /* of any type: kernels count them in 31 bits */
 #define GPUDL_LIMIT_NAME_BYTES 4096u
 #define GPUDL_LIMIT_LABELS 65536u
 #define GPUDL_LIMIT_NESTING 64u      /* messages within messages of a protobuf file */

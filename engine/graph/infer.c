@@ -87,7 +87,7 @@ gboolean gpudl_graph_sort(GpudlGraph *graph, GError **error)
 /* most: bytes of it */
 static gboolean check_tensor(const GpudlTensor *tensor, const gchar *what, gint64 most, GError **error)
 {
-    gint64 bytes;
+    gint64 elements, bytes;
 
     if (gpudl_dtype_size(tensor->dtype) == 0) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s '%s': unknown element type %d", what, tensor->name,
@@ -113,13 +113,15 @@ static gboolean check_tensor(const GpudlTensor *tensor, const gchar *what, gint6
             return FALSE;
         }
     }
-    bytes = gpudl_shape_elements(&tensor->shape);
-    if (bytes < 0 || __builtin_mul_overflow(bytes, (gint64)gpudl_dtype_size(tensor->dtype), &bytes) || bytes > most) {
+    elements = gpudl_shape_elements(&tensor->shape);
+    if (elements < 0 || elements > GPUDL_LIMIT_TENSOR_ELEMENTS ||
+        __builtin_mul_overflow(elements, (gint64)gpudl_dtype_size(tensor->dtype), &bytes) || bytes > most) {
         g_autofree gchar *text = gpudl_shape_to_string(&tensor->shape);
 
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
-                    "%s '%s': %s elements of %s are more than %" G_GINT64_FORMAT " bytes", what, tensor->name, text,
-                    gpudl_dtype_name(tensor->dtype), most);
+        g_set_error(
+            error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
+            "%s '%s': %s elements of %s are more than %" G_GINT64_FORMAT " bytes or %" G_GINT64_FORMAT " elements",
+            what, tensor->name, text, gpudl_dtype_name(tensor->dtype), most, (gint64)GPUDL_LIMIT_TENSOR_ELEMENTS);
         return FALSE;
     }
     return TRUE;

@@ -333,12 +333,33 @@ static void test_batch_limit(void)
     }
 }
 
+/* Of a small type there would be more elements in as many bytes than kernels count. */
+static void test_element_limit(void)
+{
+    const GpudlShape shape = {2, {1, (gint64)1 << 28}};
+
+    for (gint64 batch = 7; batch <= 8; batch++) {
+        g_autoptr(GpudlGraph) graph = gpudl_graph_new();
+        g_autoptr(GError) error = NULL;
+
+        gpudl_graph_add_output(
+            graph, unary(graph, GPUDL_OP_ABS, "bytes", gpudl_graph_add_input(graph, "in", GPUDL_DTYPE_U8, &shape))
+                       ->outputs[0]);
+        g_assert_cmpint(gpudl_graph_infer(graph, batch, &error), ==, batch == 7);
+        if (batch == 8) {
+            g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT);
+            g_assert_nonnull(strstr(error->message, "2147483647 elements"));
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/graph/constants-must-fit-their-bytes", test_constants);
     g_test_add_func("/graph/node-defaults", test_defaults);
     g_test_add_func("/graph/limit-of-a-batch", test_batch_limit);
+    g_test_add_func("/graph/limit-of-elements", test_element_limit);
     g_test_add_func("/graph/sort", test_sort);
     g_test_add_func("/graph/longest-chain", test_long_chain);
     g_test_add_func("/graph/batch", test_batch);
