@@ -431,6 +431,22 @@ static void test_wrong_number_of_labels(void)
     g_assert_cmpuint(model->n_labels, ==, 3);
 }
 
+/* The kernel's own files say that they have a page, and end sooner, like one that is cut off while it is read. */
+static void test_shorter_files(void)
+{
+    const gchar *path = "/sys/devices/system/cpu/online";
+    g_autoptr(GError) error = NULL;
+    struct stat st;
+
+    if (stat(path, &st) != 0 || st.st_size < 64) {
+        g_test_skip("no file here says that it is longer than it is");
+        return;
+    }
+    g_assert_null(gpudl_file_read_pages(path, G_MAXUINT64, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ);
+    g_assert_nonnull(strstr(error->message, "became shorter while it was read"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -443,6 +459,7 @@ int main(int argc, char **argv)
     g_test_add_func("/modelfile/message-is-walked", test_message_is_walked);
     g_test_add_func("/modelfile/terse-ones-are-read", test_terse_ones_are_read);
     g_test_add_func("/modelfile/unreadable-files", test_unreadable_files);
+    g_test_add_func("/modelfile/shorter-files", test_shorter_files);
     g_test_add_func("/labels/forms", test_labels);
     g_test_add_func("/labels/wrong-number", test_wrong_number_of_labels);
     return g_test_run();
