@@ -492,7 +492,7 @@ static int run(Eval *e, gchar *const *argv)
     interrupt_end();
     g_clear_object(&e->cancellable);
     if (done && write_matrices(e, &error))
-        return e->failures->len > 0 || e->pictures->len == 0 ? EXIT_FAILED : EXIT_OK;
+        return e->failures->len > 0 ? EXIT_FAILED : EXIT_OK;
     say_error(NAME, "%s", error->message);
     return EXIT_FAILED;
 }

@@ -186,10 +186,12 @@ static gboolean refuse_line(const Dataset *self, guint number, const gchar *line
     return FALSE;
 }
 
-/* The names of columns, in a file of CSV. */
-static gboolean is_heading(const gchar *file)
+/* The names of columns, in a file of CSV: a picture may have no suffix, but is there. */
+static gboolean is_heading(const gchar *folder, const gchar *file)
 {
-    return strchr(file, '.') == NULL && strchr(file, '/') == NULL;
+    g_autofree gchar *path = g_build_filename(folder, file, NULL);
+
+    return strchr(file, '.') == NULL && strchr(file, '/') == NULL && !g_file_test(path, G_FILE_TEST_EXISTS);
 }
 
 gboolean dataset_read_list(Dataset *self, const gchar *text, GError **error)
@@ -209,7 +211,7 @@ gboolean dataset_read_list(Dataset *self, const gchar *text, GError **error)
             continue;
         if (!part_line(line, csv, &file, &label))
             return refuse_line(self, i + 1, lines[i], csv, error);
-        if (csv && i == 0 && is_heading(file))
+        if (csv && i == 0 && is_heading(folder, file))
             continue;
         if (self->pictures->len >= DATASET_MOST_PICTURES) {
             g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT, "%s: has more than %d pictures", self->path,

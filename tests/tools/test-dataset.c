@@ -106,6 +106,25 @@ static void mnist_has_its_pictures(void)
     g_assert_true(g_str_has_suffix(name, "t10k-images-idx3-ubyte #1"));
 }
 
+/* Bytes 4 to 15, number, height and width, that no pixels can be there for, and products that are small in 32 bits. */
+static void check_refused_sizes(const guint8 *labels, gsize n_labels)
+{
+    static const guint8 sizes[][12] = {
+        {0, 0, 0, 0, 0, 0, 0, HEIGHT, 0, 0, 0, WIDTH}, {0, 0, 0, N, 0, 0, 0, 0, 0, 0, 0, WIDTH},
+        {0, 0, 0, N, 0, 0, 0, HEIGHT, 0, 0, 0, 0},     {0, 0, 0, N, 0, 1, 0, 0, 0, 1, 0, 0},
+        {0, 0, 0, N, 0x80, 0, 0, 0, 0, 0, 0, 2},       {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 1},
+    };
+    guint8 pictures[PICTURES_BYTES] = {0, 0, 8, 3};
+
+    for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autofree gchar *path = NULL, *beside = put("t10k-labels-idx1-ubyte", labels, n_labels);
+
+        memcpy(pictures + 4, sizes[i], sizeof sizes[i]);
+        path = put("t10k-images-idx3-ubyte", pictures, sizeof pictures);
+        g_assert_false(try_open(path));
+    }
+}
+
 static void mnist_is_not_believed(void)
 {
     guint8 pictures[PICTURES_BYTES], labels[LABELS_BYTES];
@@ -123,6 +142,7 @@ static void mnist_is_not_believed(void)
 
         g_assert_cmpint(try_open(path), ==, n == sizeof labels);
     }
+    check_refused_sizes(labels, sizeof labels);
     /* the labels of other pictures */
     labels[7] = N - 1;
     g_free(put("t10k-labels-idx1-ubyte", labels, sizeof labels));

@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import onnxfile
 from cli import COLORS, GPUDL, MAKE_MODEL, check, check_run, gpudl, main, test, write_png
 
+MEDIA = Path(__file__).parent / "media"
 # of the network of three colours: the probability of a picture's colour, and of each other
 RIGHT = 1 / (1 + 2 * math.exp(-10))
 WRONG = math.exp(-10) * RIGHT
@@ -148,6 +150,13 @@ def lists_are_taken(dir):
         told = evaluate(dir / "net.bin", dir / name)
         check(told["judged"] == 3 and told["results"][0]["top1"] == 1 and told["dataset"]["kind"] == "list", told)
         check(told["dataset"]["matched_by"] == ("number" if name == "blank.txt" else "name"), told)
+    # the first column's name is none that is there
+    shutil.copy(dir / names[0], dir / "red0")
+    for text in "red0,0\nred0,0\n", "file,label\nred0,0\nred0,0\n":
+        (dir / "bare.csv").write_text(text)
+        check(evaluate(dir / "net.bin", dir / "bare.csv")["judged"] == 2)
+    (dir / "bare.csv").write_text("red0,0\nred1,0\n")
+    evaluate(dir / "net.bin", dir / "bare.csv", code=1, stderr=f"gpudl: eval: {dir}/red1: no such file")
     (dir / "packed.csv.gz").write_bytes(gzip.compress((dir / "table.csv").read_bytes()))
     check(evaluate(dir / "net.bin", dir / "packed.csv.gz")["judged"] == 3)
     for text, says in [("a.png\n", "line 1: found 'a.png', expected a picture's path, a tab or blank, and its class"),
@@ -193,6 +202,10 @@ def as_many_folders_as_classes_are_taken_in_order(dir):
     said = f"gpudl: eval: note: {dir}/wordnet: its folders in the order of their names are taken for the classes 0 to 2"
     told = evaluate(dir / "net.bin", dir / "wordnet", stderr=said)
     check(told["dataset"]["matched_by"] == "order" and told["results"][0]["top1"] == 1, told)
+    # one more than classes is no order of them
+    fill(dir / "wordnet" / "n04", ["red"])
+    check_run(gpudl("eval", dir / "net.bin", dir / "wordnet"), 1, f"gpudl: eval: {dir}/wordnet: classes 'n01', 'n02', 'n03' and 1 more")
+    shutil.rmtree(dir / "wordnet" / "n04")
     # a name that says another order forbids it
     (dir / "wordnet" / "n03").rename(dir / "wordnet" / "a")
     (dir / "wordnet" / "n01").rename(dir / "wordnet" / "red")
@@ -291,6 +304,12 @@ def two_networks_are_compared(dir):
     check("\nthe same answer: 33.33 % (2 of 6); right: both 2, only the first 3, only the second 1, neither 0\n"
           in result.stdout, result.stdout)
     check("net.bin, ref, fp32" in result.stdout and "second.onnx, ref, fp32" in result.stdout, result.stdout)
+    (dir / "rgb.txt").write_text("red\ngreen\nblue\n")
+    check_run(gpudl("convert", dir / "second.onnx", "-o", dir / "named.bin", "--labels", dir / "rgb.txt", "--backend=ref"), 0,
+              "gpudl: convert: note: ")
+    result = gpudl("eval", f"--against={dir}/named.bin", dir / "net.bin", photos(dir))
+    check(f"gpudl: eval: note: class 1 is 'green \"grass\"' to {dir}/net.bin and 'green' to {dir}/named.bin; answers are compared "
+          "by number\n" in result.stderr, result.stderr)
     two = write_network(dir / "two.onnx", [(1, 0, 0), (0, 1, 0)])
     result = gpudl("eval", f"--against={two}", dir / "net.bin", photos(dir))
     check(result.returncode == 1 and "has 3 classes and " in result.stderr, result.stderr)
@@ -323,6 +342,27 @@ def scores_that_are_no_probabilities_have_no_loss(dir):
 
 
 @test
+def what_may_be_overlooked_is_said(dir):
+    """A picture that is not all there, a second output, a link that leads round in circles."""
+    fill(dir / "whole" / "red", ["red"])
+    (dir / "whole" / "red" / "cut.jpg").write_bytes((MEDIA / "rgb.jpg").read_bytes()[:-20])
+    told = evaluate(dir / "net.bin", dir / "whole",
+                    stderr=f"gpudl: eval: note: {dir}/whole/red/cut.jpg: its end is missing: the picture may be incomplete\n")
+    check(told["judged"] == 2, told)
+    parts = [onnxfile.node("GlobalAveragePool", "x", "p"), onnxfile.node("Flatten", "p", "y"), onnxfile.node("Neg", "y", "z")]
+    (dir / "heads.onnx").write_bytes(onnxfile.model(parts, [onnxfile.value("x", (1, 3, 8, 8))],
+                                                    [onnxfile.value("y", (1, 3)), onnxfile.value("z", (1, 3))]))
+    (dir / "one.txt").write_text("whole/red/red-0.png 0\n")
+    result = gpudl("eval", dir / "heads.onnx", dir / "one.txt")
+    check(result.returncode == 0 and f"gpudl: eval: note: {dir}/heads.onnx has 2 outputs; the first, y, is judged\n"
+          in result.stderr, result.stderr)
+    (dir / "whole" / "red" / "round").symlink_to(".")
+    check_run(gpudl("eval", dir / "net.bin", dir / "whole"), 1, f"gpudl: eval: {dir}/whole/red/round/")
+    check("folders lie in more than 32 others; is a link among them?" in
+          gpudl("eval", dir / "net.bin", dir / "whole").stderr)
+
+
+@test
 def a_picture_that_one_network_can_t_score_counts_for_neither(dir):
     """The root of what is below 0 is no number: of red pictures."""
     rooted = write_network(dir / "rooted.onnx", [(-1, 1, 0), (0, 1, 0), (0, 0, 1)], "Sqrt")
@@ -347,6 +387,9 @@ def options_for_pixels_count(dir):
     """In the other order of channels red is blue."""
     told = evaluate("--channel-order=bgr", dir / "net.bin", photos(dir), stderr="gpudl: eval: note: ")
     check(near(told["results"][0]["top1"], 3 / 6), told)
+    lines = gpudl("eval", "--channel-order=bgr", dir / "net.bin", photos(dir)).stdout.splitlines()
+    first = lines.index("classes, the worst first") + 2
+    check([line.split()[4] for line in lines[first:first + 3]] == ["2", "0", "1"], lines)  # none, a third, all
 
 
 def read_png(path):
