@@ -252,6 +252,8 @@ static void tell_stage(const gchar *domain, GLogLevelFlags level, const gchar *m
 
 static int bench_start(const char *path, guint batch, GpudlPrecision precision, gboolean in_stages)
 {
+    static Driver driver; /* this and the next: threads log to the end of the process */
+    static Stages stages = {.driver = &driver};
     const double begin = now_s();
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, &error);
@@ -265,13 +267,12 @@ static int bench_start(const char *path, guint batch, GpudlPrecision precision, 
     g_autoptr(GpudlSession) session = NULL;
     g_autoptr(GpudlForecast) forecast = NULL;
     double opened, answered, before, after;
-    Driver driver;
-    Stages stages = {.driver = &driver, .begin = begin};
 
     if (device == NULL)
         return fail(error->message);
     opened = now_s();
     before = open_driver(&driver) ? free_bytes(&driver) : -1;
+    stages.begin = begin;
     stages.last = before;
     if (in_stages && before >= 0)
         g_log_set_handler("gpudl", G_LOG_LEVEL_DEBUG, tell_stage, &stages);

@@ -158,7 +158,7 @@ class Pipes(gpu.Bench):
     """How things are started here; tests have another."""
 
     def __init__(self, build, folder, options):
-        super().__init__(build, folder)
+        super().__init__(build, folder, gpu.find_cudnn())
         self.options = options
         carried = build / "gpu-lib" / "gstreamer-1.0"
         self.ours_env["GPUDL_BACKEND_PATH"] = f"{build / 'engine' / 'cuda'}:{build / 'engine' / 'cpu'}"
