@@ -1,239 +1,53 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Batches of frames that are made of 2 x 2 samples each, all ways to fetch them, against the reference frame by frame.
  */
-#include <math.h>
 #include <string.h>
 
 #include "kernels/preproc_points_cuda.h"
 #include "tests/kernels/device.h"
+#include "tests/kernels/preproc_batch.h"
 
 #define MOST_JOBS (GPUDL_PREPROC_CARRIED_JOBS + 6)
 
-typedef struct {
-    GpudlFrame frame; /* in host memory */
-    GpudlPreproc pp;
-    int idle, points; /* points: how it was fetched at last */
-} Slot;
-
-typedef struct {
-    int count, width, height, channels;
-    GpudlPreprocLayout layout;
-    Slot slots[MOST_JOBS];
-} Batch;
-
 static int seen[GPUDL_POINTS_ODD_WORDS + 1]; /* jobs by points */
 
-/* ---- random batches ---------------------------------------------------------------------------------------------- */
-
-static int32_t random_side(int most)
-{
-    switch (device_int(0, 9)) {
-    case 0:
-        return 1;
-    case 1:
-        return (int32_t)device_int(2, 5);
-    default:
-        return (int32_t)device_int(1, most);
-    }
-}
-
-static void random_frame(GpudlFrame *f, GpudlPixelFormat format, int most_width, int most_height)
-{
-    *f = (GpudlFrame){.memory = GPUDL_MEMORY_HOST, .format = format};
-    f->width = random_side(most_width);
-    f->height = random_side(most_height);
-    f->matrix = (GpudlMatrix)device_int(0, GPUDL_MATRIX_LAST);
-    f->range = (GpudlRange)device_int(0, 1);
-    f->chroma_site = (GpudlChromaSite)device_int(0, 3);
-    f->par_n = (int32_t)device_int(0, 4);
-    f->par_d = (int32_t)device_int(0, 4);
-    if (device_int(0, 1)) {
-        f->crop_width = (int32_t)device_int(1, f->width);
-        f->crop_height = (int32_t)device_int(1, f->height);
-        f->crop_x = (int32_t)device_int(0, f->width - f->crop_width);
-        f->crop_y = (int32_t)device_int(0, f->height - f->crop_height);
-    }
-}
-
-static void random_preproc(GpudlPreproc *pp, const Batch *batch)
-{
-    *pp = (GpudlPreproc){.width = batch->width, .height = batch->height, .channels = batch->channels};
-    pp->channel_order = batch->channels == 1 ? GPUDL_CHANNELS_GRAY
-                                             : (GpudlChannelOrder)device_int(GPUDL_CHANNELS_RGB, GPUDL_CHANNELS_BGR);
-    pp->resize_mode = (GpudlResizeMode)device_int(GPUDL_RESIZE_STRETCH, GPUDL_RESIZE_LAST);
-    pp->scale_method = GPUDL_SCALE_BILINEAR_ALIASED;
-    pp->crop_fraction = (float)device_real(0.3, 1);
-    pp->pad_color = (uint32_t)device_int(0, 0xffffff);
-    pp->pixel_scale = device_int(0, 1) ? 255.f : 1.f;
-    for (int i = 0; i < 3; i++) {
-        pp->mean[i] = (float)device_real(-1, 1) * 255.f / pp->pixel_scale;
-        pp->std[i] = (float)device_real(0.2, 1) * 255.f / pp->pixel_scale;
-    }
-}
-
-/* Noise, extremes by chance, all white; strides that are multiples of alignment. */
-static void make_pixels(GpudlFrame *f, int alignment)
-{
-    const int pattern = (int)device_int(0, 3);
-    int32_t row_bytes[4], rows[4];
-    const int n = gpudl_pixel_format_layout(f->format, f->width, f->height, row_bytes, rows);
-
-    for (int p = 0; p < n; p++) {
-        uint8_t *pixels;
-        size_t bytes;
-
-        f->strides[p] = row_bytes[p] + (int32_t)(device_int(0, 1) * device_int(0, 70));
-        f->strides[p] = (f->strides[p] + alignment - 1) / alignment * alignment;
-        bytes = (size_t)f->strides[p] * (size_t)(rows[p] - 1) + (size_t)row_bytes[p];
-        f->planes[p] = pixels = device_host(bytes);
-        for (size_t i = 0; i < bytes; i++) {
-            const uint64_t bits = device_bits();
-
-            pixels[i] = (uint8_t)(pattern == 0 ? 255 : pattern == 1 ? (bits & 1) * 255 : bits);
-        }
-    }
-}
-
-static void begin_batch(Batch *batch, int number, int most_input)
-{
-    memset(batch, 0, sizeof(*batch));
-    device_case(number, "batch");
-    batch->width = (int)device_int(1, most_input);
-    batch->height = (int)device_int(1, most_input);
-    batch->channels = device_int(0, 3) ? 3 : 1;
-    batch->layout = (GpudlPreprocLayout)device_int(0, GPUDL_PREPROC_LAYOUT_LAST);
-    batch->count = device_int(0, 1) ? 1 : (int)device_int(2, MOST_JOBS);
-    device_note(" of %d to %dx%dx%d layout %d", batch->count, batch->channels, batch->height, batch->width,
-                batch->layout);
-}
-
 /* format UNKNOWN: any */
-static void fill_slot(Batch *batch, Slot *slot, GpudlPixelFormat format, int most_side)
+static void fill_slot(const PreprocBatch *batch, PreprocSlot *slot, GpudlPixelFormat format, int most_side)
 {
     static const int alignments[] = {1, 2, 4, 4, 16};
 
     if (format == GPUDL_PIXEL_UNKNOWN)
         format = (GpudlPixelFormat)device_int(1, GPUDL_PIXEL_LAST);
-    random_preproc(&slot->pp, batch);
-    random_frame(&slot->frame, format, most_side, most_side);
-    make_pixels(&slot->frame, alignments[device_int(0, 4)]);
+    preproc_random_params(&slot->pp, batch, GPUDL_SCALE_BILINEAR_ALIASED);
+    preproc_random_frame(&slot->frame, format, most_side, most_side);
+    preproc_make_pixels(&slot->frame, alignments[device_int(0, 4)]);
 }
 
-/* ---- against the reference --------------------------------------------------------------------------------------- */
-
-static const char *fill_job(GpudlPreprocJob *job, Slot *slot)
+static void check_batch(const PreprocBatch *batch)
 {
-    GpudlFrame f = slot->frame;
-    int32_t row_bytes[4], rows[4];
-    const int n = gpudl_pixel_format_layout(f.format, f.width, f.height, row_bytes, rows);
-    const char *fault;
-
-    f.memory = GPUDL_MEMORY_CUDA;
-    for (int p = 0; p < n; p++) {
-        static const size_t offsets[] = {0, 0, 0, 1, 2, 4, 6, 7};
-
-        f.planes[p] = device_input(f.planes[p], (size_t)f.strides[p] * (size_t)(rows[p] - 1) + (size_t)row_bytes[p],
-                                   offsets[device_int(0, 7)]);
-    }
-    fault = gpudl_preproc_job_fill(job, &f, &slot->pp);
-    slot->points = job->points;
-    seen[slot->points]++;
-    return fault;
-}
-
-static double output_at(const Batch *batch, const void *out, int slot, int c, size_t pixel)
-{
-    const size_t plane = (size_t)batch->width * (size_t)batch->height;
-
-    if (batch->layout == GPUDL_PREPROC_NCHW_F32)
-        return ((const float *)out)[((size_t)slot * (size_t)batch->channels + (size_t)c) * plane + pixel];
-    if (batch->layout == GPUDL_PREPROC_NHWC4_F32)
-        return ((const float *)out)[((size_t)slot * plane + pixel) * 4 + (size_t)c];
-    return device_get(batch->layout == GPUDL_PREPROC_NHWC4_F16 ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_BF16, out,
-                      (int64_t)((size_t)slot * plane + pixel) * 4 + c);
-}
-
-static void fail_value(const Batch *batch, int number, int c, size_t pixel, double got, double wanted, double bound)
-{
-    const Slot *slot = &batch->slots[number];
-    const GpudlFrame *f = &slot->frame;
-    const GpudlPreproc *pp = &slot->pp;
-
-    device_fail("slot %d channel %d at %d,%d: found %.7g, expected %.7g (bound %.4g of 255): points %d %s %dx%d "
-                "strides %d %d %d crop %d,%d %dx%d matrix %d range %d site %d par %d/%d order %d mode %d method %d "
-                "fraction %g",
-                number, c, (int)(pixel % (size_t)batch->width), (int)(pixel / (size_t)batch->width), got, wanted, bound,
-                slot->points, gpudl_pixel_format_name(f->format), f->width, f->height, f->strides[0], f->strides[1],
-                f->strides[2], f->crop_x, f->crop_y, f->crop_width, f->crop_height, f->matrix, f->range, f->chroma_site,
-                f->par_n, f->par_d, pp->channel_order, pp->resize_mode, pp->scale_method, (double)pp->crop_fraction);
-}
-
-static void compare_slot(const Batch *batch, int number, const void *out)
-{
-    const Slot *slot = &batch->slots[number];
-    const GpudlPreproc *pp = &slot->pp;
-    const size_t plane = (size_t)batch->width * (size_t)batch->height;
-    const int stored = batch->layout == GPUDL_PREPROC_NCHW_F32 ? batch->channels : 4;
-    float *expected = device_host(plane * 3 * sizeof(*expected));
-
-    if (!slot->idle && gpudl_preproc_ref(&slot->frame, pp, expected) != 0)
-        device_fail("the reference refuses slot %d", number);
-    for (int c = 0; c < stored; c++)
-        for (size_t i = 0; i < plane; i++) {
-            const double got = output_at(batch, out, number, c, i);
-            const double wanted = c < batch->channels ? expected[(size_t)c * plane + i] : 0;
-            const double unit = c < batch->channels ? (double)pp->pixel_scale * pp->std[c] : 1;
-            double bound = c < batch->channels && !slot->idle ? GPUDL_PREPROC_JOB_BOUND : 0;
-
-            /* half a step of the type, or of its smallest numbers */
-            if (batch->layout == GPUDL_PREPROC_NHWC4_F16)
-                bound += fabs(wanted * unit) * 0x1p-11 + 0x1p-24 * unit;
-            if (batch->layout == GPUDL_PREPROC_NHWC4_BF16)
-                bound += fabs(wanted * unit) * 0x1p-8 + 0x1p-133 * unit;
-            if (!(fabs(got - wanted) * unit <= bound))
-                fail_value(batch, number, c, i, got, wanted, bound);
-        }
-}
-
-static void check_batch(Batch *batch)
-{
-    const size_t pixels = (size_t)batch->count * (size_t)batch->width * (size_t)batch->height;
-    const size_t bytes = batch->layout == GPUDL_PREPROC_NCHW_F32    ? pixels * (size_t)batch->channels * 4
-                         : batch->layout == GPUDL_PREPROC_NHWC4_F32 ? pixels * 16
-                                                                    : pixels * 8;
-    const int carried = batch->count <= GPUDL_PREPROC_CARRIED_JOBS;
+    const size_t bytes = preproc_batch_bytes(batch);
     GpudlPreprocJob jobs[MOST_JOBS];
     const GpudlPreprocJob *device_jobs = NULL;
     void *out = device_output(bytes, 0);
-    const void *got;
 
-    for (int i = 0; i < batch->count; i++) {
-        const char *fault = NULL;
-
-        if (batch->slots[i].idle)
-            gpudl_preproc_job_idle(&jobs[i]);
-        else
-            fault = fill_job(&jobs[i], &batch->slots[i]);
-        if (fault != NULL)
-            device_fail("slot %d: %s", i, fault);
-    }
-    if (!carried)
+    preproc_batch_fill(batch, jobs);
+    for (int i = 0; i < batch->count; i++)
+        seen[jobs[i].points] += !batch->slots[i].idle;
+    if (batch->count > GPUDL_PREPROC_CARRIED_JOBS)
         device_jobs = device_input(jobs, (size_t)batch->count * sizeof(*jobs), 8 * (size_t)device_int(0, 1));
     device_done(gpudl_preproc_points_cuda(jobs, device_jobs, batch->count, batch->width, batch->height, batch->channels,
                                           batch->layout, out, NULL));
-    got = device_fetch(out, bytes);
-    for (int i = 0; i < batch->count; i++)
-        compare_slot(batch, i, got);
+    preproc_batch_compare(batch, device_fetch(out, bytes));
 }
 
 /* ---- checks ------------------------------------------------------------------------------------------------------ */
 
 static void test_random(void)
 {
-    Batch batch;
+    PreprocBatch batch;
 
     for (int number = 0; number < device_cases(200); number++) {
-        begin_batch(&batch, number, 60);
+        preproc_batch_begin(&batch, number, 60, MOST_JOBS);
         for (int i = 0; i < batch.count; i++) {
             fill_slot(&batch, &batch.slots[i], GPUDL_PIXEL_UNKNOWN, 200);
             batch.slots[i].idle = device_int(0, 15) == 0;
@@ -245,13 +59,13 @@ static void test_random(void)
 /* Every format, alone and in one launch of all; each way to fetch samples is met. */
 static void test_formats(void)
 {
-    Batch batch;
+    PreprocBatch batch;
     int number = 0;
 
     memset(seen, 0, sizeof(seen));
     for (int format = 1; format <= GPUDL_PIXEL_LAST; format++)
         for (int again = 0; again < 8; again++) {
-            begin_batch(&batch, number++, 30);
+            preproc_batch_begin(&batch, number++, 30, MOST_JOBS);
             batch.count = again < 4 ? 1 : MOST_JOBS;
             for (int i = 0; i < batch.count; i++)
                 fill_slot(&batch, &batch.slots[i], (GpudlPixelFormat)(1 + (format + i - 1) % GPUDL_PIXEL_LAST), 70);
@@ -267,10 +81,10 @@ static void test_formats(void)
 /* Bilinear where nothing shrinks; inputs of several tiles; frames of one row or column. */
 static void test_sizes(void)
 {
-    Batch batch;
+    PreprocBatch batch;
 
     for (int number = 0; number < device_cases(40); number++) {
-        begin_batch(&batch, number, 8);
+        preproc_batch_begin(&batch, number, 8, MOST_JOBS);
         if (number % 4 == 0) {
             batch.width = (int)device_int(250, 600);
             batch.height = (int)device_int(1, 9);
@@ -278,7 +92,7 @@ static void test_sizes(void)
         if (number % 4 == 1)
             batch.width = batch.height = (int)device_int(80, 120);
         for (int i = 0; i < batch.count; i++) {
-            Slot *slot = &batch.slots[i];
+            PreprocSlot *slot = &batch.slots[i];
 
             fill_slot(&batch, slot, GPUDL_PIXEL_UNKNOWN, number % 4 == 1 ? 80 : 40);
             if (number % 4 == 1) {
@@ -289,7 +103,7 @@ static void test_sizes(void)
                 slot->frame.width = number % 4 == 2 ? 1 : (int32_t)device_int(1000, 3000);
                 slot->frame.height = number % 4 == 2 ? (int32_t)device_int(1000, 3000) : 1;
             }
-            make_pixels(&slot->frame, 4);
+            preproc_make_pixels(&slot->frame, 4);
         }
         check_batch(&batch);
     }
