@@ -6,6 +6,7 @@
 
 #include "kernels/preproc_parts.h"
 #include "tests/kernels/data/preproc_golden.h"
+#include "tests/kernels/preproc_hand.h"
 
 static GpudlPreproc plain(int width, int height, GpudlScaleMethod method)
 {
@@ -18,27 +19,6 @@ static GpudlPreproc plain(int width, int height, GpudlScaleMethod method)
                           .crop_fraction = 1.f,
                           .pixel_scale = 1.f,
                           .std = {1.f, 1.f, 1.f}};
-}
-
-static GpudlFrame packed(GpudlPixelFormat format, const void *pixels, int width, int height, int stride)
-{
-    return (GpudlFrame){.format = format,
-                        .width = width,
-                        .height = height,
-                        .planes = {pixels},
-                        .strides = {stride},
-                        .range = GPUDL_RANGE_FULL};
-}
-
-static void assert_values(const GpudlFrame *frame, const GpudlPreproc *pp, const double *expected, int n)
-{
-    g_autofree float *got = g_new(float, (gsize)pp->channels * pp->width * pp->height);
-
-    g_assert_cmpint(pp->channels * pp->width * pp->height, ==, n);
-    g_assert_cmpint(gpudl_preproc_ref(frame, pp, got), ==, 0);
-    for (int i = 0; i < n; i++)
-        if (!(fabs(got[i] - expected[i]) <= 1e-4 + 1e-6 * fabs(expected[i])))
-            g_error("value %d: found %.6f, expected %.6f", i, got[i], expected[i]);
 }
 
 static void test_layout(void)
