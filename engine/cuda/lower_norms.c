@@ -164,13 +164,27 @@ static int32_t constant_epsilon(CudaCompiler *c, float epsilon, const GpudlShape
     return cuda_add_value(c, &v);
 }
 
+/* y = x * factor + bias, all of y's shape */
+static int add_line(CudaCompiler *c, int32_t x, int32_t factor, int32_t bias, int32_t y)
+{
+    CudaStep *s = c->status == GPUDL_STATUS_OK ? cuda_step(c, launch_line, "element-wise kernel") : NULL;
+
+    if (s == NULL)
+        return 0;
+    s->x = x;
+    s->w = factor;
+    s->bias = bias;
+    s->y = y;
+    cuda_touch(c, s);
+    return 1;
+}
+
 /* to = the norm of from */
 static int add_norm(CudaCompiler *c, const GpudlPlanNode *node, int32_t from, int32_t to, Sets sets, int first, int n)
 {
     const int32_t x = split_channels(c, from, sets.groups), y = split_channels(c, to, sets.groups);
     int32_t mean, variance, centred, squares, each, scale, bias;
     GpudlShape shape, one;
-    CudaStep *s;
 
     if (x < 0 || y < 0)
         return 0;
@@ -192,15 +206,7 @@ static int add_norm(CudaCompiler *c, const GpudlPlanNode *node, int32_t from, in
     add_step(c, launch_two, "element-wise kernel", GPUDL_BINARY_DIV, centred, each, centred);
     scale = parameter(c, node, 1, &shape, first, n);
     bias = parameter(c, node, 2, &shape, first, n);
-    s = c->status == GPUDL_STATUS_OK ? cuda_step(c, launch_line, "element-wise kernel") : NULL;
-    if (s == NULL)
-        return 0;
-    s->x = centred;
-    s->w = scale;
-    s->bias = bias;
-    s->y = y;
-    cuda_touch(c, s);
-    return 1;
+    return add_line(c, centred, scale, bias, y);
 }
 
 static int lower_norm(CudaCompiler *c, const GpudlPlanNode *node, Sets sets, int first, int n)
@@ -265,7 +271,6 @@ int cuda_lower_any_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
     const GpudlShape shape = cuda_tensor(c, node->inputs[0])->shape;
     GpudlShape one = {shape.rank, {1, 1, 1, 1, 1, 1}};
     int32_t factor, centred, bias;
-    CudaStep *s;
 
     one.dims[1] = shape.dims[1];
     factor = cuda_temporary(c, GPUDL_DTYPE_F32, &one, 0);
@@ -277,13 +282,5 @@ int cuda_lower_any_batch_norm(CudaCompiler *c, const GpudlPlanNode *node)
     add_step(c, launch_two, "element-wise kernel", GPUDL_BINARY_SUB, x, parameter(c, node, 3, &shape, 1, 1), centred);
     factor = spread(c, factor, &shape);
     bias = parameter(c, node, 2, &shape, 1, 1);
-    s = c->status == GPUDL_STATUS_OK ? cuda_step(c, launch_line, "element-wise kernel") : NULL;
-    if (s == NULL)
-        return 0;
-    s->x = centred;
-    s->w = factor;
-    s->bias = bias;
-    s->y = y;
-    cuda_touch(c, s);
-    return 1;
+    return add_line(c, centred, factor, bias, y);
 }

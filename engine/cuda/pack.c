@@ -24,16 +24,18 @@ static float to_tf32(float value)
     return value;
 }
 
-/* n values that lie stride apart. Returns how many became infinite. */
-static int64_t to_half(const float *from, int64_t stride, float scale, int64_t n, uint16_t *to, float *large)
+/* n values that lie stride apart, by a function whose infinities have these bits. Returns how many became infinite. */
+__attribute__((always_inline)) static inline int64_t narrow(const float *from, int64_t stride, float scale, int64_t n,
+                                                            uint16_t (*convert)(float), uint16_t exponent, uint16_t *to,
+                                                            float *large)
 {
     int64_t wrong = 0;
 
     for (int64_t i = 0; i < n; i++) {
         const float value = scale * from[i * stride];
 
-        to[i] = gpudl_f32_to_f16(value);
-        if ((to[i] & 0x7c00) == 0x7c00 && isfinite(value)) {
+        to[i] = convert(value);
+        if ((to[i] & exponent) == exponent && isfinite(value)) {
             *large = value;
             wrong++;
         }
@@ -41,27 +43,10 @@ static int64_t to_half(const float *from, int64_t stride, float scale, int64_t n
     return wrong;
 }
 
-static int64_t to_brain(const float *from, int64_t stride, float scale, int64_t n, uint16_t *to, float *large)
-{
-    int64_t wrong = 0;
-
-    for (int64_t i = 0; i < n; i++) {
-        const float value = scale * from[i * stride];
-
-        to[i] = gpudl_f32_to_bf16(value);
-        if ((to[i] & 0x7f80) == 0x7f80 && isfinite(value)) {
-            *large = value;
-            wrong++;
-        }
-    }
-    return wrong;
-}
-
-static int64_t to_single(const float *from, int64_t stride, float scale, int tf32, int64_t n, float *to)
+static void to_single(const float *from, int64_t stride, float scale, int tf32, int64_t n, float *to)
 {
     for (int64_t i = 0; i < n; i++)
         to[i] = tf32 ? to_tf32(scale * from[i * stride]) : scale * from[i * stride];
-    return 0;
 }
 
 int cuda_pack_rows(const CudaPacking *p, int64_t begin, int64_t end, void *to, float *large)
@@ -76,11 +61,14 @@ int cuda_pack_rows(const CudaPacking *p, int64_t begin, int64_t end, void *to, f
             const float *from = p->from + k * p->strides[0] + i * p->strides[1];
             uint8_t *at = (uint8_t *)to + (size_t)(((k - begin) * p->taps + i) * p->pitch) * size;
 
-            wrong += p->dtype == GPUDL_DTYPE_F16
-                         ? to_half(from, p->strides[2], p->scale, p->channels, (uint16_t *)(void *)at, large)
-                     : p->dtype == GPUDL_DTYPE_BF16
-                         ? to_brain(from, p->strides[2], p->scale, p->channels, (uint16_t *)(void *)at, large)
-                         : to_single(from, p->strides[2], p->scale, p->tf32, p->channels, (float *)(void *)at);
+            if (p->dtype == GPUDL_DTYPE_F16)
+                wrong += narrow(from, p->strides[2], p->scale, p->channels, gpudl_f32_to_f16, 0x7c00,
+                                (uint16_t *)(void *)at, large);
+            else if (p->dtype == GPUDL_DTYPE_BF16)
+                wrong += narrow(from, p->strides[2], p->scale, p->channels, gpudl_f32_to_bf16, 0x7f80,
+                                (uint16_t *)(void *)at, large);
+            else
+                to_single(from, p->strides[2], p->scale, p->tf32, p->channels, (float *)(void *)at);
         }
     return wrong == 0;
 }
