@@ -74,14 +74,15 @@ static void free_slot(CudaSlot *slot)
 int cuda_engine_plan_batches(CudaEngine *engine, GpudlFault *fault)
 {
     const GpudlHost *host = engine->shared.host;
+    const uint32_t asked = engine->params.batch_size;
 
     engine->plan1 = host->plan(host->host, 1, fault);
     if (engine->plan1 == NULL)
         return 0;
-    while (engine->params.batch_size > 1 && host->plan(host->host, engine->params.batch_size, fault) == NULL) {
-        host->log(host->host, GPUDL_LOG_INFO, fault->message);
+    while (engine->params.batch_size > 1 && host->plan(host->host, engine->params.batch_size, fault) == NULL)
         engine->params.batch_size /= 2;
-    }
+    if (engine->params.batch_size < asked) /* why there is none of twice as many */
+        host->log(host->host, GPUDL_LOG_INFO, fault->message);
     for (uint32_t batch = 2; batch < engine->params.batch_size && engine->n_wanted < GPUDL_MAX_BUCKETS - 2; batch *= 2)
         engine->wanted[engine->n_wanted++] = batch;
     engine->n_wanted_ever = engine->n_wanted;
