@@ -77,6 +77,10 @@ int cuda_end_picture(CudaCompiler *c, int32_t tensor, int32_t value);
 
 /** Values of a constant float32 tensor on the host; NULL after refusing the node. */
 const float *cuda_constant_data(CudaCompiler *c, int32_t tensor);
+
+/** Whether a constant can't be read any more but is on the device: batches compiled before have it, and its values were
+ * checked then. */
+int cuda_was_checked(const CudaCompiler *c, int32_t tensor);
 /** A constant made at compile time for part of this node: the one that an earlier program made, or -1. */
 int32_t cuda_find_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64_t n);
 /** The same made now, of values (malloc'd, taken over; NULL: there was no memory), converted to dtype. */
@@ -152,8 +156,8 @@ int cuda_lower_any_batch_norm(CudaCompiler *c, const GpudlPlanNode *node);
 /** MATMUL (attrs of no transposition and no scale) and GEMM by our own kernel, whatever the operands. */
 int cuda_lower_any_product(CudaCompiler *c, const GpudlPlanNode *node, const GpudlGemmAttrs *attrs);
 
-/** TRUE if all values of a constant integer tensor lie in low .. high; else *found is one that does not, or the
- * compilation has failed. */
+/** TRUE if all values of a constant integer tensor lie in low .. high, or did when it was checked; else *found is one
+ * that does not, or the compilation has failed. */
 int cuda_check_integers(CudaCompiler *c, int32_t tensor, int64_t low, int64_t high, int64_t *found);
 
 /** Each output after the activation where the host reads it; then, behind what frames need, as dense float32. */

@@ -81,9 +81,13 @@ static int64_t *constant_integers(CudaCompiler *c, int32_t tensor, int64_t *n)
 int cuda_check_integers(CudaCompiler *c, int32_t tensor, int64_t low, int64_t high, int64_t *found)
 {
     int64_t n;
-    int64_t *values = constant_integers(c, tensor, &n);
-    int good = values != NULL;
+    int64_t *values;
+    int good;
 
+    if (cuda_was_checked(c, tensor))
+        return 1;
+    values = constant_integers(c, tensor, &n);
+    good = values != NULL;
     for (int64_t i = 0; i < n && good; i++) {
         *found = values[i];
         good = values[i] >= low && values[i] <= high;
@@ -108,6 +112,8 @@ static int check_divisor(CudaCompiler *c, const GpudlPlanNode *node)
     if (b->kind != GPUDL_PLAN_CONSTANT)
         return cuda_refuse(c, "'%s', which integers are %s, is not constant: it might be %s", b->name,
                            negative ? "raised to" : "divided by", negative ? "negative" : "0");
+    if (cuda_was_checked(c, node->inputs[1]))
+        return 1;
     values = constant_integers(c, node->inputs[1], &n);
     for (int64_t i = 0; i < n && values != NULL && good; i++)
         good = negative ? values[i] >= 0 : values[i] != 0;

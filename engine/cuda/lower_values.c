@@ -42,6 +42,11 @@ const float *cuda_constant_data(CudaCompiler *c, int32_t tensor)
     return t->data;
 }
 
+int cuda_was_checked(const CudaCompiler *c, int32_t tensor)
+{
+    return cuda_tensor(c, tensor)->data == NULL && cuda_weights_find(c->weights, tensor, PART_RAW) != NULL;
+}
+
 /* A constant of another float type, as float32. */
 static CudaConstant *upload_converted(CudaCompiler *c, int32_t tensor)
 {

@@ -203,7 +203,7 @@ int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
     if (x < 0)
         return 0;
     w = pack_depthwise(c, node->inputs[1], xs.c, taps);
-    if (has_bias && c->status == GPUDL_STATUS_OK && cuda_constant_data(c, node->inputs[2]) != NULL)
+    if (has_bias)
         bias = cuda_use(c, node->inputs[2]);
     y = cuda_begin_picture(c, node->outputs[0], &ys);
     s = w >= 0 && y >= 0 && (!has_bias || bias >= 0) ? cuda_step(c, launch_depthwise, "depthwise kernel") : NULL;

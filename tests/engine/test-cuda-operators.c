@@ -212,27 +212,43 @@ static void check_program(const CudaProgram *program, const GpudlPlan *plan, con
 /* By precision: convolutions, whose plans are tried once for all networks that have them. */
 static CudaShared shared[G_N_ELEMENTS(precisions)];
 
-static void check_batch(GpudlModel *model, const GpudlPlan *plan)
+/* The plan as batches compiled later find it: constants are given back once the first is there. */
+typedef struct {
+    GpudlPlan plan;
+    GpudlPlanTensor *tensors;
+} Later;
+
+static void drop_constants(Later *later, const GpudlPlan *plan)
+{
+    later->plan = *plan;
+    later->tensors = g_memdup2(plan->tensors, plan->n_tensors * sizeof *plan->tensors);
+    later->plan.tensors = later->tensors;
+    for (guint i = 0; i < plan->n_tensors; i++)
+        if (plan->tensors[i].kind == GPUDL_PLAN_CONSTANT)
+            later->tensors[i].data = NULL;
+}
+
+/* Weights are those of the batches before. */
+static void check_batch(GpudlModel *model, const GpudlPlan *plan, guint p, gboolean later)
 {
     const gsize n = elements(plan, plan->inputs[0]);
     g_autofree float *input = g_new(float, n);
     float *expected[GPUDL_MAX_OUTPUTS];
     g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+    Later dropped = {.plan = *plan};
+    CudaProgram *program;
 
     for (gsize i = 0; i < n; i++)
         input[i] = (float)g_rand_double_range(rand, -1.5, 1.5);
     for (guint i = 0; i < plan->n_outputs; i++)
         expected[i] = g_new0(float, elements(plan, plan->outputs[i]));
     run_reference(model, plan, input, expected);
-    for (guint p = 0; p < G_N_ELEMENTS(precisions); p++) {
-        CudaProgram *program;
-
-        shared[p].weights = (CudaWeights){.device = &device};
-        program = compile(&shared[p], plan);
-        check_program(program, plan, input, expected, p);
-        cuda_program_free(program);
-        cuda_weights_clear(&shared[p].weights);
-    }
+    if (later)
+        drop_constants(&dropped, plan);
+    program = compile(&shared[p], &dropped.plan);
+    check_program(program, plan, input, expected, p);
+    cuda_program_free(program);
+    g_free(dropped.tensors);
     for (guint i = 0; i < plan->n_outputs; i++)
         g_free(expected[i]);
 }
@@ -244,9 +260,14 @@ static void test_operator(gconstpointer data)
     g_autoptr(GpudlModel) model = nets_operator(GPOINTER_TO_UINT(data), &name, &text);
     g_autoptr(GpudlPlanner) planner = gpudl_planner_new(model->graph, "");
 
-    check_batch(model, gpudl_planner_get(planner, 1, NULL));
-    if (gpudl_model_get_symbolic_batch(model, NULL))
-        check_batch(model, gpudl_planner_get(planner, 3, NULL));
+    for (guint p = 0; p < G_N_ELEMENTS(precisions); p++) {
+        shared[p].weights = (CudaWeights){.device = &device};
+        check_batch(model, gpudl_planner_get(planner, 1, NULL), p, FALSE);
+        check_batch(model, gpudl_planner_get(planner, 1, NULL), p, TRUE);
+        if (gpudl_model_get_symbolic_batch(model, NULL))
+            check_batch(model, gpudl_planner_get(planner, 3, NULL), p, TRUE);
+        cuda_weights_clear(&shared[p].weights);
+    }
 }
 
 int main(int argc, char **argv)
