@@ -61,17 +61,16 @@ static CudaAccess whole_block(const CudaProgram *program, int32_t block, int wri
 
 int cuda_step_accesses(const CudaProgram *program, const CudaStep *step, CudaAccess accesses[CUDA_ACCESSES])
 {
-    const int32_t read[] = {step->x, step->w, step->bias, step->half_bias, step->z};
-    int n = 0, reads = 0;
+    int32_t read[CUDA_STEP_READS];
+    const int n_read = cuda_step_reads(step, read);
+    int n = 0;
 
-    for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
-        reads |= read[i] >= 0;
-        if (read[i] >= 0 && program->blocks[program->values[read[i]].block].constant == NULL)
+    for (int i = 0; i < n_read; i++)
+        if (program->blocks[program->values[read[i]].block].constant == NULL)
             accesses[n++] = access_of(&program->values[read[i]], 0);
-    }
     if (step->y >= 0) /* what reads nothing clears the whole block */
-        accesses[n++] =
-            reads ? access_of(&program->values[step->y], 1) : whole_block(program, program->values[step->y].block, 1);
+        accesses[n++] = n_read > 0 ? access_of(&program->values[step->y], 1)
+                                   : whole_block(program, program->values[step->y].block, 1);
     if (step->scratch >= 0)
         accesses[n++] = whole_block(program, step->scratch, 1);
     return n;
@@ -129,13 +128,15 @@ static int find_memory(Memory *memory, const CudaProgram *program, int placed)
 
 static float cost_of(const CudaProgram *program, const CudaStep *step)
 {
-    const int32_t values[] = {step->x, step->y, step->w, step->z};
+    int32_t values[CUDA_STEP_READS + 1];
+    int n = cuda_step_reads(step, values);
     float ns = LEAST_NS;
 
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        if (values[i] >= 0)
-            ns += (float)gpudl_shape_elements(&program->values[values[i]].shape) *
-                  (float)gpudl_dtype_size(program->values[values[i]].dtype) / BYTES_PER_NS;
+    if (step->y >= 0)
+        values[n++] = step->y;
+    for (int i = 0; i < n; i++)
+        ns += (float)gpudl_shape_elements(&program->values[values[i]].shape) *
+              (float)gpudl_dtype_size(program->values[values[i]].dtype) / BYTES_PER_NS;
     if (step->conv != NULL) {
         const CudaConvKey *key = &step->conv->key;
 

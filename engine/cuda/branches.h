@@ -14,7 +14,7 @@ typedef struct {
     int64_t period, low, high; /* of these, those with low <= offset % period < high; period 0: all */
 } CudaAccess;
 
-#define CUDA_ACCESSES 7 /* most that a step has */
+#define CUDA_ACCESSES (CUDA_STEP_READS + 2) /* most that a step has */
 
 /** What a step touches that is no constant; how many. */
 int cuda_step_accesses(const CudaProgram *program, const CudaStep *step, CudaAccess accesses[CUDA_ACCESSES]);

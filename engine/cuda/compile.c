@@ -134,6 +134,9 @@ static void lower_all(CudaCompiler *c)
 {
     cuda_weights_begin(c->weights);
     cuda_weights_expect(c->weights, estimate_weights(c));
+    cuda_plan_shuffles(c);
+    if (c->status != GPUDL_STATUS_OK)
+        return;
     cuda_plan_targets(c);
     cuda_define_input(c);
     for (c->node = 0; c->node < (int32_t)c->plan->n_nodes && c->status == GPUDL_STATUS_OK; c->node++)
@@ -175,6 +178,7 @@ void cuda_compile_free(CudaCompilation *compilation)
     cuda_program_free(compilation->compiler.program);
     free(compilation->compiler.tensor_values);
     free(compilation->compiler.targets);
+    cuda_shuffles_free(compilation->compiler.shuffles, compilation->compiler.plan->n_tensors);
     free(compilation);
 }
 

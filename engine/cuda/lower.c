@@ -305,11 +305,13 @@ CudaStep *cuda_step(CudaCompiler *c, CudaLaunch *launch, const char *what)
 
 void cuda_touch(CudaCompiler *c, const CudaStep *step)
 {
-    const int32_t values[] = {step->x, step->y, step->w, step->bias, step->half_bias, step->z};
     const int32_t at = (int32_t)(step - c->program->steps);
+    int32_t values[CUDA_STEP_READS];
+    const int n = cuda_step_reads(step, values);
 
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        if (values[i] >= 0)
-            touch_block(c, cuda_value(c, values[i])->block, at);
+    for (int i = 0; i < n; i++)
+        touch_block(c, cuda_value(c, values[i])->block, at);
+    if (step->y >= 0)
+        touch_block(c, cuda_value(c, step->y)->block, at);
     touch_block(c, step->scratch, at);
 }

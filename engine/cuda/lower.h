@@ -18,6 +18,9 @@ typedef struct {
     int64_t start;
 } CudaTarget;
 
+/** Channels that come from other tensors (shuffles.c). */
+typedef struct CudaShuffles CudaShuffles;
+
 /** State of one compilation. After a failure every function does nothing and returns -1 or NULL: lowering code checks
  * once, at its end. */
 typedef struct {
@@ -36,6 +39,7 @@ typedef struct {
     const char *op_name;    /* its name, for messages */
     int32_t *tensor_values; /* per tensor, -1: none yet */
     CudaTarget *targets;    /* per tensor */
+    CudaShuffles *shuffles;
     uint32_t step_room, block_room, value_room;
     CudaPacker packer; /* what is to be packed, once all is lowered */
     GpudlStatus status;
@@ -74,6 +78,9 @@ int32_t cuda_use_picture(CudaCompiler *c, int32_t tensor, GpudlNhwc *nhwc);
  * cuda_end_picture() makes the tensor of once the step is there. */
 int32_t cuda_begin_picture(CudaCompiler *c, int32_t tensor, GpudlNhwc *nhwc);
 int cuda_end_picture(CudaCompiler *c, int32_t tensor, int32_t value);
+
+/** A table of the node being lowered as a value of int32; that of an earlier batch where there is one. */
+int32_t cuda_add_table(CudaCompiler *c, int32_t part, int64_t n, const uint32_t *values);
 
 /** Values of a constant float32 tensor on the host; NULL after refusing the node. */
 const float *cuda_constant_data(CudaCompiler *c, int32_t tensor);
@@ -155,6 +162,16 @@ int cuda_lower_any_batch_norm(CudaCompiler *c, const GpudlPlanNode *node);
 
 /** MATMUL (attrs of no transposition and no scale) and GEMM by our own kernel, whatever the operands. */
 int cuda_lower_any_product(CudaCompiler *c, const GpudlPlanNode *node, const GpudlGemmAttrs *attrs);
+
+/** Finds chains that only bring channels into another order: CONCAT, the RESHAPE, TRANSPOSE, RESHAPE of a channel
+ * shuffle, SPLIT and SLICE of its result. What they make is made in one pass from the tensors that they began with,
+ * where another node reads it. Before cuda_plan_targets(). */
+void cuda_plan_shuffles(CudaCompiler *c);
+/** Whether a node belongs to such a chain. */
+int cuda_is_shuffle(const CudaCompiler *c, int32_t node);
+/** Makes what other nodes read of such a node's outputs. */
+void cuda_lower_shuffle(CudaCompiler *c, const GpudlPlanNode *node);
+void cuda_shuffles_free(CudaShuffles *shuffles, uint32_t n_tensors);
 
 /** TRUE if all values of a constant integer tensor lie in low .. high, or did when it was checked; else *found is one
  * that does not, or the compilation has failed. */

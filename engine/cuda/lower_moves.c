@@ -19,7 +19,7 @@ void cuda_plan_targets(CudaCompiler *c)
         const int32_t axis = ((const GpudlAttrs *)node->attrs)->axis.axis;
         int64_t start = 0;
 
-        if (node->op != GPUDL_OP_CONCAT)
+        if (node->op != GPUDL_OP_CONCAT || cuda_is_shuffle(c, (int32_t)n))
             continue;
         for (uint32_t i = 0; i < node->n_inputs; i++) {
             const int32_t tensor = node->inputs[i];

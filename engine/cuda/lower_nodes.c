@@ -121,7 +121,9 @@ void cuda_lower_node(CudaCompiler *c, const GpudlPlanNode *node)
         return;
     }
     c->op_name = rows[node->op].name;
-    if (rows[node->op].lower == NULL)
+    if (cuda_is_shuffle(c, c->node))
+        cuda_lower_shuffle(c, node);
+    else if (rows[node->op].lower == NULL)
         cuda_refuse(c, "there is no kernel for this operator yet");
     else if (!makes_nothing(c, node) && check_tensors(c, node))
         rows[node->op].lower(c, node);

@@ -121,6 +121,17 @@ int32_t cuda_add_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64
     return constant != NULL ? constant_value(c, constant, dtype, &(GpudlShape){1, {n}}) : -1;
 }
 
+int32_t cuda_add_table(CudaCompiler *c, int32_t part, int64_t n, const uint32_t *values)
+{
+    const int32_t known = cuda_find_constant(c, part, GPUDL_DTYPE_I32, n);
+    CudaConstant *constant;
+
+    if (known >= 0)
+        return known;
+    constant = upload(c, (int32_t)c->plan->n_tensors + c->node, part, values, (uint64_t)n * sizeof *values);
+    return constant != NULL ? constant_value(c, constant, GPUDL_DTYPE_I32, &(GpudlShape){1, {n}}) : -1;
+}
+
 int32_t cuda_add_packed(CudaCompiler *c, int32_t part, const CudaPacking *packing)
 {
     const int64_t n = packing->rows * packing->taps * packing->pitch;

@@ -75,13 +75,16 @@ static GpudlStatus fail_lt(const CudaRun *run, const char *node, const CudaStep 
 /* Of what a step reads and writes, the largest. */
 static int64_t most_elements(const CudaProgram *program, const CudaStep *step)
 {
-    const int32_t values[] = {step->x, step->y, step->w, step->bias, step->z};
+    int32_t values[CUDA_STEP_READS + 1];
+    int n = cuda_step_reads(step, values);
     int64_t most = 0;
 
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        const int64_t n = values[i] >= 0 ? gpudl_shape_elements(&program->values[values[i]].shape) : 0;
+    if (step->y >= 0)
+        values[n++] = step->y;
+    for (int i = 0; i < n; i++) {
+        const int64_t elements = gpudl_shape_elements(&program->values[values[i]].shape);
 
-        most = n > most ? n : most;
+        most = elements > most ? elements : most;
     }
     return most;
 }

@@ -15,6 +15,7 @@
 #include "engine/graph/attrs.h"
 #include "kernels/elementwise_cuda.h"
 #include "kernels/nhwc.h"
+#include "kernels/shuffle_cuda.h"
 #include "kernels/window.h"
 #include "lanes.h"
 
@@ -60,6 +61,8 @@ struct CudaStep {
     CudaLaunch *launch;
     int32_t node, last_node; /* of the plan, for messages and profiles */
     int32_t x, y, w, bias, half_bias, z;
+    int32_t more[GPUDL_SHUFFLE_SOURCES]; /* read as well: n_more of them */
+    int32_t n_more;
     int32_t scratch; /* a block, or -1 */
     int32_t op;
     GpudlAct act;
@@ -85,6 +88,21 @@ struct CudaProgram {
 };
 
 void cuda_program_free(CudaProgram *program);
+
+#define CUDA_STEP_READS (5 + GPUDL_SHUFFLE_SOURCES)
+/** The values that a step reads, those that are none left out; returns how many. */
+static inline int cuda_step_reads(const CudaStep *step, int32_t values[CUDA_STEP_READS])
+{
+    const int32_t single[] = {step->x, step->w, step->bias, step->half_bias, step->z};
+    int n = 0;
+
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+        if (single[i] >= 0)
+            values[n++] = single[i];
+    for (int32_t i = 0; i < step->n_more; i++)
+        values[n++] = step->more[i];
+    return n;
+}
 
 /** Address of a value. */
 void *cuda_value_data(const CudaRun *run, int32_t value);

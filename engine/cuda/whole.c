@@ -165,7 +165,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* What a step has to move: each tensor of its nodes that it reads or writes, once. */
+/* What a step has to move: each tensor of its nodes that it reads or writes, once; of pictures that channels are chosen
+ * from, as much as becomes of them. */
 static uint64_t bytes_of(const CudaProgram *p, const CudaStep *step)
 {
     const int32_t values[] = {step->x, step->z, step->w, step->bias, step->y};
@@ -174,7 +175,7 @@ static uint64_t bytes_of(const CudaProgram *p, const CudaStep *step)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (values[i] >= 0)
             bytes += (uint64_t)gpudl_shape_elements(&p->values[values[i]].shape) *
-                     gpudl_dtype_size(p->values[values[i]].dtype);
+                     gpudl_dtype_size(p->values[values[i]].dtype) * (values[i] == step->y && step->n_more > 0 ? 2 : 1);
     return bytes;
 }
 

@@ -182,6 +182,21 @@ static GpudlTensor *expand_flags(Case *k)
     return as_float(k, y);
 }
 
+static GpudlTensor *shuffled(Case *k)
+{
+    return nets_shuffled(&k->b, k->x);
+}
+
+static GpudlTensor *shuffled_often(Case *k)
+{
+    return nets_shuffled_often(&k->b, k->x);
+}
+
+static GpudlTensor *shuffled_twice(Case *k)
+{
+    return nets_shuffled_twice(&k->b, k->x);
+}
+
 /* ---- resampling -------------------------------------------------------------------------------------------------- */
 
 /* sizes: of each dimension, 0: as it is. */
@@ -538,6 +553,9 @@ static const struct {
              {"log-softmax", log_softmax},
              {"gather", gather},
              {"gather-table", gather_table},
+             {"shuffled", shuffled},
+             {"shuffled-often", shuffled_often},
+             {"shuffled-twice", shuffled_twice},
              {"slice-backwards", slice_backwards},
              {"slice-of-nothing", slice_of_nothing},
              {"move-integers", move_integers},
