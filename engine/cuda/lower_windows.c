@@ -3,6 +3,7 @@
 #include "lower_windows.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/depthwise_cuda.h"
 #include "kernels/pool_cuda.h"
@@ -47,6 +48,7 @@ static int launch_depthwise(const CudaStep *s, const CudaRun *run)
     const void *x = data_of(run, s->x, &xs);
     void *y = data_of(run, s->y, &ys);
 
+    xs.c = ys.c = (int32_t)run->program->values[s->w].shape.dims[1];
     return gpudl_depthwise_cuda(dtype_of(run, s->x), x, &xs, data_of(run, s->w, NULL),
                                 s->bias >= 0 ? data_of(run, s->bias, NULL) : NULL, &s->window, &s->act, y, &ys,
                                 run->stream);
@@ -172,21 +174,51 @@ int cuda_lower_reduce(CudaCompiler *c, const GpudlPlanNode *node)
     return reduce(c, node, kinds[node->op]);
 }
 
-/* [r][s][c] of [c][1][r][s] */
-static int32_t pack_depthwise(CudaCompiler *c, int32_t tensor, int64_t channels, int64_t taps)
+/* [r][s][wide] of [c][1][r][s], zeros behind the channels. */
+static int32_t pack_depthwise(CudaCompiler *c, int32_t tensor, int32_t channels, int32_t wide, int64_t taps)
 {
-    int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, channels * taps);
+    int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, wide * taps);
     const float *from;
     float *to;
 
+    if (packed < 0 && c->status == GPUDL_STATUS_OK) {
+        from = cuda_constant_data(c, tensor);
+        to = from != NULL ? calloc((size_t)(wide * taps), sizeof *to) : NULL;
+        for (int32_t k = 0; k < channels && to != NULL; k++)
+            for (int64_t i = 0; i < taps; i++)
+                to[i * wide + k] = from[k * taps + i];
+        packed = cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, wide * taps, to);
+    }
+    if (packed >= 0)
+        cuda_value(c, packed)->shape = (GpudlShape){2, {taps, wide}};
+    return packed;
+}
+
+static int32_t widen_bias(CudaCompiler *c, int32_t tensor, int32_t channels, int32_t wide)
+{
+    const int32_t packed = cuda_find_constant(c, CUDA_PART_BIAS, GPUDL_DTYPE_F32, wide);
+    const float *from;
+    float *to;
+
+    if (channels == wide)
+        return cuda_use(c, tensor);
     if (packed >= 0 || c->status != GPUDL_STATUS_OK)
         return packed;
     from = cuda_constant_data(c, tensor);
-    to = from != NULL ? malloc((size_t)(channels * taps) * sizeof *to) : NULL;
-    for (int64_t k = 0; k < channels && to != NULL; k++)
-        for (int64_t i = 0; i < taps; i++)
-            to[i * channels + k] = from[k * taps + i];
-    return cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, channels * taps, to);
+    to = from != NULL ? calloc((size_t)wide, sizeof *to) : NULL;
+    if (to != NULL)
+        memcpy(to, from, (size_t)channels * sizeof *to);
+    return cuda_add_constant(c, CUDA_PART_BIAS, GPUDL_DTYPE_F32, wide, to);
+}
+
+/* Channels of nothing cost nothing, and the kernel takes whole vectors: as many as both pictures have room for. What
+ * they become is a number again. */
+static int32_t wide_channels(const CudaCompiler *c, int32_t x, const GpudlNhwc *xs, int32_t y, const GpudlNhwc *ys)
+{
+    const int32_t wide = (xs->c + CUDA_CHANNELS - 1) / CUDA_CHANNELS * CUDA_CHANNELS;
+
+    return cuda_value(c, x)->finite && xs->pitch >= wide && ys->pitch == wide && cuda_value(c, y)->offset == 0 ? wide
+                                                                                                               : xs->c;
 }
 
 int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
@@ -197,18 +229,19 @@ int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
     const int has_bias = node->n_inputs > 2 && node->inputs[2] >= 0;
     const int residual = node->n_inputs > 3 && node->inputs[3] >= 0;
     GpudlNhwc xs, ys;
-    int32_t x = cuda_use_nhwc(c, node->inputs[0], 0, &xs), y, w, bias = -1;
+    const int32_t x = cuda_use_nhwc(c, node->inputs[0], 0, &xs), y = cuda_begin_picture(c, node->outputs[0], &ys);
+    int32_t wide, w, bias;
     CudaStep *s;
 
-    if (x < 0)
+    if (x < 0 || y < 0)
         return 0;
-    w = pack_depthwise(c, node->inputs[1], xs.c, taps);
-    if (has_bias)
-        bias = cuda_use(c, node->inputs[2]);
-    y = cuda_begin_picture(c, node->outputs[0], &ys);
-    s = w >= 0 && y >= 0 && (!has_bias || bias >= 0) ? cuda_step(c, launch_depthwise, "depthwise kernel") : NULL;
+    wide = wide_channels(c, x, &xs, y, &ys);
+    w = pack_depthwise(c, node->inputs[1], xs.c, wide, taps);
+    bias = has_bias ? widen_bias(c, node->inputs[2], xs.c, wide) : -1;
+    s = w >= 0 && (!has_bias || bias >= 0) ? cuda_step(c, launch_depthwise, "depthwise kernel") : NULL;
     if (s == NULL)
         return 0;
+    cuda_value(c, y)->finite = wide > xs.c;
     s->x = x;
     s->w = w;
     s->bias = bias;

@@ -237,6 +237,8 @@ static void check_steps(const gchar *net, const CudaProgram *program)
     } rows[] = {{"shuffled-often", "shuffling kernel", 11}, /* what a unit reads, what goes through to more than a pass
                                                                takes sources, both halves at the end */
                 {"shuffled-often", "copy", 4},              /* the result */
+                {"shuffled-often", "zeros", 0},
+                {"shuffled", "zeros", 0},
                 {"shuffled", "shuffling kernel", 4}};
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
