@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Layer and group norms, by the kernels there are: the mean, what is left of x without it, the mean of that squared, a
- * quotient, scale and bias. What lies between is float32, dense. Likewise batch norms by what is computed.
- */
+/* Layer and group norms; batch norms by what is computed, of element-wise kernels. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/reduce_cuda.h"
+#include "kernels/norm_cuda.h"
 #include "lower.h"
 
 /* ---- launches ---------------------------------------------------------------------------------------------------- */
 
-static int launch_mean(const CudaStep *s, const CudaRun *run)
+static int launch_norm(const CudaStep *s, const CudaRun *run)
 {
+    const float epsilon = ((const GpudlAttrs *)run->program->plan->nodes[s->node].attrs)->norm.epsilon;
     const GpudlStrided x = cuda_value_strided(run, s->x), y = cuda_value_strided(run, s->y);
-    const GpudlShape *xs = &run->program->values[s->x].shape, *ys = &run->program->values[s->y].shape;
-    int32_t axes[GPUDL_MAX_RANK], n = 0;
+    GpudlStrided scale, bias;
 
-    for (int32_t d = 0; d < xs->rank; d++)
-        if (xs->dims[d] > 1 && ys->dims[d] == 1)
-            axes[n++] = d;
-    /* none: the mean of one value */
-    return n > 0 ? gpudl_reduce_cuda(GPUDL_REDUCE_MEAN, xs, &x, axes, n, &y, run->stream)
-                 : gpudl_unary_cuda(GPUDL_UNARY_ACTIVATION, NULL, xs, &x, &y, run->stream);
+    if (s->w >= 0)
+        scale = cuda_value_strided(run, s->w);
+    if (s->bias >= 0)
+        bias = cuda_value_strided(run, s->bias);
+    return gpudl_norm_cuda(&run->program->values[s->y].shape, (uint32_t)s->op, &x, s->w >= 0 ? &scale : NULL,
+                           s->bias >= 0 ? &bias : NULL, epsilon, &y, run->stream);
 }
 
 static int launch_two(const CudaStep *s, const CudaRun *run)
@@ -183,30 +180,25 @@ static int add_line(CudaCompiler *c, int32_t x, int32_t factor, int32_t bias, in
 static int add_norm(CudaCompiler *c, const GpudlPlanNode *node, int32_t from, int32_t to, Sets sets, int first, int n)
 {
     const int32_t x = split_channels(c, from, sets.groups), y = split_channels(c, to, sets.groups);
-    int32_t mean, variance, centred, squares, each, scale, bias;
-    GpudlShape shape, one;
+    int32_t scale, bias;
+    GpudlShape shape;
+    CudaStep *s;
 
     if (x < 0 || y < 0)
         return 0;
-    shape = one = cuda_value(c, x)->shape;
-    for (int i = sets.first; i < sets.first + sets.n; i++)
-        one.dims[i] = 1;
-    mean = cuda_temporary(c, GPUDL_DTYPE_F32, &one, 0);
-    variance = cuda_temporary(c, GPUDL_DTYPE_F32, &one, 0);
-    centred = cuda_temporary(c, GPUDL_DTYPE_F32, &shape, 0);
-    squares = cuda_temporary(c, GPUDL_DTYPE_F32, &shape, 0);
-    each = spread(c, variance, &shape);
-    add_step(c, launch_mean, "reduction kernel", 0, x, -1, mean);
-    add_step(c, launch_two, "element-wise kernel", GPUDL_BINARY_SUB, x, spread(c, mean, &shape), centred);
-    add_step(c, launch_two, "element-wise kernel", GPUDL_BINARY_MUL, centred, centred, squares);
-    add_step(c, launch_mean, "reduction kernel", 0, squares, -1, variance);
-    add_step(c, launch_two, "element-wise kernel", GPUDL_BINARY_ADD, variance,
-             constant_epsilon(c, ((const GpudlAttrs *)node->attrs)->norm.epsilon, &one), variance);
-    add_step(c, launch_root, "element-wise kernel", 0, variance, -1, variance);
-    add_step(c, launch_two, "element-wise kernel", GPUDL_BINARY_DIV, centred, each, centred);
+    shape = cuda_value(c, x)->shape;
     scale = parameter(c, node, 1, &shape, first, n);
     bias = parameter(c, node, 2, &shape, first, n);
-    return add_line(c, centred, scale, bias, y);
+    s = c->status == GPUDL_STATUS_OK ? cuda_step(c, launch_norm, "normalisation kernel") : NULL;
+    if (s == NULL)
+        return 0;
+    s->op = ((1 << sets.n) - 1) << sets.first;
+    s->x = x;
+    s->w = scale;
+    s->bias = bias;
+    s->y = y;
+    cuda_touch(c, s);
+    return 1;
 }
 
 static int lower_norm(CudaCompiler *c, const GpudlPlanNode *node, Sets sets, int first, int n)
