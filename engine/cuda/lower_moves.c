@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Operators that move data: views where strides can say it, else one copy. */
+#include <string.h>
+
 #include "lower.h"
 
 /* ---- concatenation ----------------------------------------------------------------------------------------------- */
@@ -12,34 +14,66 @@ static int is_whole_slice(const GpudlShape *whole, const GpudlShape *slice, int3
     return start % CUDA_CHANNELS == 0 && slice->dims[1] % CUDA_CHANNELS == 0;
 }
 
+static int32_t axis_of(const GpudlPlanNode *concat)
+{
+    return ((const GpudlAttrs *)concat->attrs)->axis.axis;
+}
+
+static int is_concat(const CudaCompiler *c, uint32_t n)
+{
+    return c->plan->nodes[n].op == GPUDL_OP_CONCAT && !cuda_is_shuffle(c, (int32_t)n);
+}
+
+/* The largest concatenation that begins with all inputs of this one, as DenseNet's do layer by layer: this is a slice
+ * of it. NULL: there is none. */
+static const GpudlPlanNode *find_longer(const CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlPlanNode *longest = NULL;
+
+    for (uint32_t n = 0; n < c->plan->n_nodes; n++) {
+        const GpudlPlanNode *other = &c->plan->nodes[n];
+
+        if (is_concat(c, n) && other->n_inputs > node->n_inputs && axis_of(other) == axis_of(node) &&
+            (longest == NULL || other->n_inputs > longest->n_inputs) &&
+            memcmp(other->inputs, node->inputs, node->n_inputs * sizeof *node->inputs) == 0)
+            longest = other;
+    }
+    return longest;
+}
+
+static void target(CudaCompiler *c, int32_t tensor, const GpudlPlanNode *concat, int64_t start)
+{
+    const int32_t to = concat->outputs[0];
+
+    if (cuda_tensor(c, tensor)->kind == GPUDL_PLAN_VALUE && c->targets[tensor].concat < 0 && tensor != to &&
+        is_whole_slice(&cuda_tensor(c, to)->shape, &cuda_tensor(c, tensor)->shape, axis_of(concat), start))
+        c->targets[tensor] = (CudaTarget){to, axis_of(concat), start};
+}
+
 void cuda_plan_targets(CudaCompiler *c)
 {
     for (uint32_t n = 0; n < c->plan->n_nodes; n++) {
-        const GpudlPlanNode *node = &c->plan->nodes[n];
-        const int32_t axis = ((const GpudlAttrs *)node->attrs)->axis.axis;
+        const GpudlPlanNode *node = &c->plan->nodes[n], *longer = is_concat(c, n) ? find_longer(c, node) : NULL;
         int64_t start = 0;
 
-        if (node->op != GPUDL_OP_CONCAT || cuda_is_shuffle(c, (int32_t)n))
+        if (!is_concat(c, n))
             continue;
-        for (uint32_t i = 0; i < node->n_inputs; i++) {
-            const int32_t tensor = node->inputs[i];
-            const GpudlShape *shape = &cuda_tensor(c, tensor)->shape;
-
-            if (cuda_tensor(c, tensor)->kind == GPUDL_PLAN_VALUE && c->targets[tensor].concat < 0 &&
-                tensor != node->outputs[0] &&
-                is_whole_slice(&cuda_tensor(c, node->outputs[0])->shape, shape, axis, start))
-                c->targets[tensor] = (CudaTarget){node->outputs[0], axis, start};
-            start += shape->dims[axis];
+        if (longer != NULL)
+            target(c, node->outputs[0], longer, 0);
+        for (uint32_t i = 0; i < node->n_inputs && longer == NULL; i++) {
+            target(c, node->inputs[i], node, start);
+            start += cuda_tensor(c, node->inputs[i])->shape.dims[axis_of(node)];
         }
     }
 }
 
 /* Whether a tensor has been made where it belongs. */
-static int is_in_place(const CudaCompiler *c, int32_t tensor, int32_t concat, const CudaValue *slice)
+static int is_in_place(const CudaCompiler *c, int32_t tensor, const CudaValue *slice)
 {
     const CudaValue *v = cuda_value(c, c->tensor_values[tensor]);
 
-    return c->targets[tensor].concat == concat && v->block == slice->block && v->offset == slice->offset;
+    return c->targets[tensor].concat >= 0 && v->block == slice->block && v->offset == slice->offset &&
+           memcmp(v->strides, slice->strides, (size_t)slice->shape.rank * sizeof *v->strides) == 0;
 }
 
 int cuda_lower_concat(CudaCompiler *c, const GpudlPlanNode *node)
@@ -63,7 +97,7 @@ int cuda_lower_concat(CudaCompiler *c, const GpudlPlanNode *node)
         slice.offset += start * slice.strides[axis];
         slice.shape = cuda_tensor(c, node->inputs[i])->shape;
         slice.finite = 0;
-        if (!is_in_place(c, node->inputs[i], concat, &slice))
+        if (!is_in_place(c, node->inputs[i], &slice))
             cuda_copy(c, x, cuda_add_value(c, &slice));
         start += slice.shape.dims[axis];
     }

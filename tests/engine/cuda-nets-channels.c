@@ -95,3 +95,20 @@ GpudlTensor *nets_shuffled_twice(Builder *b, GpudlTensor *x)
     y = shuffle(b, shuffle(b, y, 2, 8), 8, 2);
     return join(b, join(b, flat(b, joined), flat(b, z)), flat(b, branch(b, y, 16, 4)));
 }
+
+/* A block of DenseNet: each layer reads all before it. Another concatenation begins like them, along another axis. */
+GpudlTensor *nets_dense(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *all[5] = {x}, *y = x, *below;
+
+    for (gint i = 1; i < 5; i++) {
+        y = builder_act(b, builder_batch_norm(b, y, 16 + 8 * (i - 1)), GPUDL_ACT_RELU, 0, 0);
+        all[i] = builder_conv(b, y, 16 + 8 * (i - 1), 8, 3, TRUE);
+        y = gpudl_graph_add_node(b->graph, GPUDL_OP_CONCAT, NULL, all, (guint)i + 1, NULL, 1)->outputs[0];
+        y->producer->attrs.axis.axis = 1;
+    }
+    y = builder_act(b, builder_batch_norm(b, y, 48), GPUDL_ACT_RELU, 0, 0);
+    below = gpudl_graph_add_node(b->graph, GPUDL_OP_CONCAT, NULL, (GpudlTensor *[]){x, x}, 2, NULL, 1)->outputs[0];
+    below->producer->attrs.axis.axis = 2;
+    return join(b, flat(b, y), flat(b, below));
+}

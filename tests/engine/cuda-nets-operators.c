@@ -197,6 +197,11 @@ static GpudlTensor *shuffled_twice(Case *k)
     return nets_shuffled_twice(&k->b, k->x);
 }
 
+static GpudlTensor *dense(Case *k)
+{
+    return nets_dense(&k->b, k->x);
+}
+
 /* ---- resampling -------------------------------------------------------------------------------------------------- */
 
 /* sizes: of each dimension, 0: as it is. */
@@ -553,6 +558,7 @@ static const struct {
              {"log-softmax", log_softmax},
              {"gather", gather},
              {"gather-table", gather_table},
+             {"dense", dense},
              {"shuffled", shuffled},
              {"shuffled-often", shuffled_often},
              {"shuffled-twice", shuffled_twice},

@@ -23,10 +23,11 @@ GpudlModel *nets_grow(NetsKind kind, guint32 seed, gchar **text);
 /** The i-th of the networks of single operators, likewise; NULL, as *name, behind the last. */
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text);
 
-/** Of these, those that bring the channels of x, 16 of 8 x 8, into another order; flat. */
+/** Of these, those that bring the channels of x, 16 of 8 x 8, into another order, or gather them; flat. */
 GpudlTensor *nets_shuffled(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_shuffled_often(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_shuffled_twice(Builder *b, GpudlTensor *x);
+GpudlTensor *nets_dense(Builder *b, GpudlTensor *x);
 
 /**
  * The model with its input, its weights (not biases, which have rank 1) and what each node gives rounded to dtype
