@@ -24,6 +24,21 @@ static int launch_affine(const CudaStep *s, const CudaRun *run)
 
 /* ---- operators --------------------------------------------------------------------------------------------------- */
 
+/* An activation that alone reads the batch norm just before it is part of that. */
+static int join_norm(CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const int32_t x = node->inputs[0];
+    CudaStep *last = c->program->n_steps > 0 ? &c->program->steps[c->program->n_steps - 1] : NULL;
+
+    if (node->op != GPUDL_OP_ACTIVATION || last == NULL || last->launch != launch_affine ||
+        last->act.kind != GPUDL_ACT_NONE || c->tensor_values[x] != last->y || cuda_tensor(c, x)->n_uses != 1 ||
+        c->targets[x].concat >= 0 || c->targets[node->outputs[0]].concat >= 0)
+        return 0;
+    last->act = ((const GpudlAttrs *)node->attrs)->unary.act;
+    last->last_node = c->node;
+    return cuda_define_view(c, node->outputs[0], cuda_value(c, last->y)) >= 0;
+}
+
 int cuda_lower_unary(CudaCompiler *c, const GpudlPlanNode *node)
 {
     static const int ops[GPUDL_OP_LAST + 1] = {[GPUDL_OP_ACTIVATION] = GPUDL_UNARY_ACTIVATION,
@@ -43,6 +58,8 @@ int cuda_lower_unary(CudaCompiler *c, const GpudlPlanNode *node)
 
     if (cuda_is_integer(cuda_tensor(c, node->inputs[0])->dtype))
         return cuda_lower_typed_unary(c, node);
+    if (join_norm(c, node))
+        return 1;
     x = cuda_use(c, node->inputs[0]);
     y = cuda_define_like(c, node->outputs[0], x);
     s = x >= 0 && y >= 0 ? cuda_step(c, cuda_launch_unary, "element-wise kernel") : NULL;

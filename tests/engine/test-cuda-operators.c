@@ -240,6 +240,7 @@ static void check_steps(const gchar *net, const CudaProgram *program)
                 {"shuffled-often", "zeros", 0},
                 {"shuffled", "zeros", 0},
                 {"dense", "copy", 6},                /* other axes, and the result */
+                {"dense", "element-wise kernel", 6}, /* tanh, and norms with their activations */
                 {"shuffled", "shuffling kernel", 4}};
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
