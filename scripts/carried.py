@@ -33,8 +33,9 @@ import summary
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIST = "gpu-tests.json"
-# suites that need a compiler, the network or the source and build folders where they are ("tree"), or that measure by the clock
-STAYS = {"style", "install", "storm", "slow", "recipes", "tree"}
+# suites that need a compiler, the network, programs of GStreamer's or the source and build folders where they are ("tree"), or
+# that measure by the clock
+STAYS = {"style", "install", "storm", "slow", "recipes", "network", "tree"}
 GSTREAMER = {"plugin", "tools", "video", "pipelines"}  # suites whose programs open GStreamer's plugins
 SYSTEMS = re.compile(r"^(ld-linux|libc\.so|libm\.so|libdl\.so|libpthread\.so|librt\.so|libresolv\.so"
                      r"|libcuda|libcudnn|libcublas|libnv)")
@@ -201,6 +202,8 @@ def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
     for name in ["scripts/gpu", "scripts/carried.py", "scripts/summary.py", "bench", EXCLUSIONS, "Makefile",
                  "models/recipes/testcard/testcard.onnx"]:
         packed.add(source / name)
+    if any("tools" in t["suites"] for t in told["tests"]):
+        packed.add(source / "tests/tools/media")
     for name in ["tools/gpudl", "bench/bench-cuda", "engine/cuda/gpudl-cuda.so"]:
         packed.add(build / name)
     if gstreamer is not None:
@@ -224,7 +227,7 @@ def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
         print(f"carried: note: {name} names {source}", file=sys.stderr)
     archive = folder.with_name(folder.name + ".tar.xz")
     subprocess.run(["tar", "--xz", "-cf", archive, "-C", folder.parent, folder.name], check=True,
-                   env={**os.environ, "XZ_DEFAULTS": "--threads=0 -3"})
+                   env={**os.environ, "XZ_DEFAULTS": "--threads=0 --lzma2=preset=3,dict=64MiB"})  # programs are alike
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     print(f"{len(told['tests'])} tests, {size / 1e6:.1f} MB in {folder}, {archive.stat().st_size / 1e6:.1f} MB as {archive}")
 
@@ -250,9 +253,9 @@ class Runner:
 
     def environment(self, test, more):
         env = {**os.environ, **{k: self.real(v) for k, v in test["env"].items()}, **more}
-        if self.root:
-            env["GST_REGISTRY_FORK"] = "no"  # the scanner is the other system's, and this one has no loader for it
-        elif self.libraries.is_dir():
+        if (self.libraries / "gstreamer-1.0").is_dir():
+            env["GST_REGISTRY_FORK"] = "no"  # what is carried has no scanner
+        if not self.root and self.libraries.is_dir():
             env["LD_LIBRARY_PATH"] = ":".join(p for p in (env.get("LD_LIBRARY_PATH"), str(self.libraries)) if p)
         return env
 
