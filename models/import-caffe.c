@@ -91,16 +91,16 @@ static gboolean find_other(const gchar *path, gboolean text, gchar **found, GErr
 
 static void file_clear(gpointer data)
 {
-    g_free(((GpudlOnnxFile *)data)->path);
+    g_free(((GpudlSourceFile *)data)->path);
 }
 
 /* Reads a file that the model is made of, and notes it. counts: its bytes are part of what the model computes. */
-static GBytes *read_file(GpudlOnnxInfo *info, const gchar *path, guint64 limit, gboolean counts,
+static GBytes *read_file(GpudlSourceInfo *info, const gchar *path, guint64 limit, gboolean counts,
                          GCancellable *cancellable, GError **error)
 {
     struct stat st;
     g_autoptr(GpudlPages) pages = gpudl_file_read_pages(path, limit, &st, cancellable, error);
-    GpudlOnnxFile file = {.same = TRUE};
+    GpudlSourceFile file = {.same = TRUE};
     char *real;
 
     if (pages == NULL)
@@ -111,7 +111,7 @@ static GBytes *read_file(GpudlOnnxInfo *info, const gchar *path, guint64 limit, 
     file.version = gpudl_file_version(&st);
     g_array_append_val(info->files, file);
     if (counts) {
-        const GpudlOnnxRead read = {.file = info->files->len - 1, .bytes = gpudl_pages_get_size(pages)};
+        const GpudlSourceRead read = {.file = info->files->len - 1, .bytes = gpudl_pages_get_size(pages)};
         g_autoptr(GpudlSum) sum = gpudl_sum_new();
 
         g_array_append_val(info->reads, read);
@@ -122,7 +122,7 @@ static GBytes *read_file(GpudlOnnxInfo *info, const gchar *path, guint64 limit, 
 }
 
 /* What lies beside the file and counts as content is this, too. */
-static void add_beside(GpudlOnnxInfo *info, GBytes *bytes)
+static void add_beside(GpudlSourceInfo *info, GBytes *bytes)
 {
     g_autoptr(GpudlSum) sum = gpudl_sum_new();
     gsize size;
@@ -134,7 +134,7 @@ static void add_beside(GpudlOnnxInfo *info, GBytes *bytes)
 }
 
 /* A mean file is looked for beside the network alone: its path is of the machine that trained it. */
-static gboolean read_mean(GpudlCaffeInfo *caffe, const gchar *folder, GpudlOnnxInfo *info, GCancellable *cancellable,
+static gboolean read_mean(GpudlCaffeInfo *caffe, const gchar *folder, GpudlSourceInfo *info, GCancellable *cancellable,
                           GError **error)
 {
     g_autofree gchar *name = NULL, *path = NULL;
@@ -158,7 +158,7 @@ static gboolean read_mean(GpudlCaffeInfo *caffe, const gchar *folder, GpudlOnnxI
     return TRUE;
 }
 
-static void fill_info(GpudlOnnxInfo *info, const GpudlCaffeInfo *caffe, const gchar *other, gboolean beside)
+static void fill_info(GpudlSourceInfo *info, const GpudlCaffeInfo *caffe, const gchar *other, gboolean beside)
 {
     g_autofree gchar *name = other != NULL ? g_filename_display_basename(other) : NULL;
 
@@ -174,7 +174,7 @@ static void fill_info(GpudlOnnxInfo *info, const GpudlCaffeInfo *caffe, const gc
 
 /* Sets text and values of the two files. FALSE with error. */
 static gboolean read_other(GBytes *bytes, const gchar *path, const gchar *other, gboolean text, GpudlCaffeFiles *files,
-                           GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
+                           GpudlSourceInfo *info, GCancellable *cancellable, GError **error)
 {
     GBytes *more = NULL;
 
@@ -200,10 +200,10 @@ static gboolean read_other(GBytes *bytes, const gchar *path, const gchar *other,
     return TRUE;
 }
 
-GpudlGraph *gpudl_import_caffe(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
-                               GCancellable *cancellable, GError **error)
+GpudlGraph *gpudl_import_caffe(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
+                               GpudlSourceInfo *info, GCancellable *cancellable, GError **error)
 {
-    g_auto(GpudlOnnxInfo) local = {0};
+    g_auto(GpudlSourceInfo) local = {0};
     g_auto(GpudlCaffeInfo) caffe = {0};
     const GpudlCaffeOptions caffe_options = {
         .input_height = options != NULL ? options->input_height : 0,
@@ -223,9 +223,9 @@ GpudlGraph *gpudl_import_caffe(GBytes *bytes, const gchar *path, const GpudlImpo
     const gboolean text = !gpudl_caffe_sniff(data, size);
 
     info = info != NULL ? info : &local;
-    info->files = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxFile));
+    info->files = g_array_new(FALSE, FALSE, sizeof(GpudlSourceFile));
     g_array_set_clear_func(info->files, file_clear);
-    info->reads = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxRead));
+    info->reads = g_array_new(FALSE, FALSE, sizeof(GpudlSourceRead));
     info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     if (given)
         other = g_strdup(options->with_file);

@@ -9,6 +9,7 @@
 #include "engine/passes/passes.h"
 #include "models/caffe/caffe.h"
 #include "models/input.h"
+#include "models/onnx/onnx.h"
 #include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
 
@@ -61,16 +62,16 @@ void gpudl_import_name_file(GError **error, const gchar *path)
 
 /* Of a file that is a network alone, or names the others. */
 static GpudlGraph *import_one(GBytes *bytes, GpudlImportKind kind, const gchar *path, const GpudlImportOptions *options,
-                              GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
+                              GpudlSourceInfo *info, GCancellable *cancellable, GError **error)
 {
     g_autofree gchar *directory = g_path_get_dirname(path);
-    const GpudlOnnxOptions one = {.input_height = options != NULL ? options->input_height : 0,
-                                  .input_width = options != NULL ? options->input_width : 0,
-                                  .default_height = info != NULL ? info->default_height : 0,
-                                  .default_width = info != NULL ? info->default_width : 0,
-                                  .picture = TRUE,
-                                  .directory = directory,
-                                  .cancellable = cancellable};
+    const GpudlSourceOptions one = {.input_height = options != NULL ? options->input_height : 0,
+                                    .input_width = options != NULL ? options->input_width : 0,
+                                    .default_height = info != NULL ? info->default_height : 0,
+                                    .default_width = info != NULL ? info->default_width : 0,
+                                    .picture = TRUE,
+                                    .directory = directory,
+                                    .cancellable = cancellable};
     GpudlGraph *graph;
 
     if (kind == GPUDL_IMPORT_TFLITE)
@@ -85,7 +86,7 @@ static GpudlGraph *import_one(GBytes *bytes, GpudlImportKind kind, const gchar *
 
 /* By the importer of what the bytes are, which it takes. */
 static GpudlGraph *import_bytes(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
-                                GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
+                                GpudlSourceInfo *info, GCancellable *cancellable, GError **error)
 {
     const GpudlImportKind kind = gpudl_import_kind(bytes, error);
     g_autoptr(GpudlGraph) graph = NULL;
@@ -114,7 +115,7 @@ static GpudlGraph *import_bytes(GBytes *bytes, const gchar *path, const GpudlImp
 }
 
 GpudlGraph *gpudl_import_rewritten(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
-                                   GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
+                                   GpudlSourceInfo *info, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GpudlGraph) graph = import_bytes(bytes, path, options, info, cancellable, error);
 
@@ -132,7 +133,7 @@ GpudlGraph *gpudl_import_rewritten(GBytes *bytes, const gchar *path, const Gpudl
 }
 
 gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options, GpudlGraph **unrewritten,
-                            GpudlOnnxInfo *info, GCancellable *cancellable, GError **error)
+                            GpudlSourceInfo *info, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GpudlPages) pages = NULL;
     g_autoptr(GBytes) bytes = NULL;

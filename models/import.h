@@ -7,7 +7,7 @@
 
 #include "engine/graph/graph.h"
 #include "models/gpudl-import.h"
-#include "models/onnx/onnx.h"
+#include "models/source.h"
 
 G_BEGIN_DECLS
 
@@ -25,8 +25,8 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error);
 
 /** Reads the bytes of one of Caffe's files, a .caffemodel or a .prototxt, into the graph, with the other file as
  * options say or beside it. Takes the bytes; info may be NULL, and is cleared by the caller. */
-GpudlGraph *gpudl_import_caffe(GBytes *bytes, const gchar *path, const GpudlImportOptions *options, GpudlOnnxInfo *info,
-                               GCancellable *cancellable, GError **error);
+GpudlGraph *gpudl_import_caffe(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
+                               GpudlSourceInfo *info, GCancellable *cancellable, GError **error);
 
 /**
  * Reads the bytes of any kind but a net.bin into their graph, its input as sessions feed it (models/input.h), proven
@@ -36,12 +36,12 @@ GpudlGraph *gpudl_import_caffe(GBytes *bytes, const gchar *path, const GpudlImpo
  * same ids.
  */
 GpudlGraph *gpudl_import_rewritten(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
-                                   GpudlOnnxInfo *info, GCancellable *cancellable, GError **error);
+                                   GpudlSourceInfo *info, GCancellable *cancellable, GError **error);
 
 /** The graph of a file, nothing rewritten but the input. A net.bin is UNSUPPORTED here: it holds a rewritten graph.
  * Errors as gpudl_model_load()'s. */
 gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options, GpudlGraph **unrewritten,
-                            GpudlOnnxInfo *info, GCancellable *cancellable, GError **error);
+                            GpudlSourceInfo *info, GCancellable *cancellable, GError **error);
 
 /** A model of the caller's own: as gpudl_model_load(), but never one that somebody else has. Blocks. */
 GpudlModel *gpudl_import_model(const gchar *path, const GpudlImportOptions *options, GCancellable *cancellable,

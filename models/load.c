@@ -215,7 +215,7 @@ static GpudlModel *read_net_bin(const Load *load, GpudlPages *pages, GBytes *byt
 }
 
 /* What lies beside the file, which has to be what the request was made for. */
-static gboolean read_beside(const Load *load, GpudlBeside *beside, GpudlOnnxInfo *info, GError **error)
+static gboolean read_beside(const Load *load, GpudlBeside *beside, GpudlSourceInfo *info, GError **error)
 {
     if (!gpudl_beside_read(load->path, beside, error))
         return FALSE;
@@ -232,7 +232,7 @@ static gboolean read_beside(const Load *load, GpudlBeside *beside, GpudlOnnxInfo
 }
 
 /* In the order of the places, as models/known.h has it. */
-static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlOnnxInfo *info, GError **error)
+static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlSourceInfo *info, GError **error)
 {
     g_auto(GpudlKnown) known = {0};
     g_auto(GpudlHint) said = {.preproc = info->preproc, .set = info->preproc_set};
@@ -265,7 +265,7 @@ static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlO
 static GpudlModel *read_foreign(const Load *load, GBytes *bytes, gboolean alone, GCancellable *cancellable,
                                 GError **error)
 {
-    g_auto(GpudlOnnxInfo) info = {0};
+    g_auto(GpudlSourceInfo) info = {0};
     gchar content[33];
     g_autoptr(GpudlModel) model = NULL;
     g_auto(GpudlBeside) beside = {0};

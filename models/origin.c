@@ -124,7 +124,7 @@ void gpudl_origin_hash(GBytes *bytes, gchar text[33])
     gpudl_sum_of(data, size, text);
 }
 
-void gpudl_origin_content(const gchar *bytes_content, const GpudlOnnxInfo *info, const GpudlPreproc *preproc,
+void gpudl_origin_content(const gchar *bytes_content, const GpudlSourceInfo *info, const GpudlPreproc *preproc,
                           gchar content[GPUDL_CONTENT_BYTES])
 {
     g_autofree gchar *size =
@@ -236,7 +236,7 @@ static gboolean refill_onnx_at(GpudlModel *model, const gchar *path, GCancellabl
     g_autoptr(GpudlPages) pages = gpudl_file_read_pages(path, GPUDL_LIMIT_FILE_BYTES, NULL, cancellable, error);
     g_autoptr(GBytes) bytes = NULL;
     g_autoptr(GpudlGraph) graph = NULL;
-    g_auto(GpudlOnnxInfo) info = {0};
+    g_auto(GpudlSourceInfo) info = {0};
     gchar content[GPUDL_CONTENT_BYTES];
 
     if (pages == NULL)
@@ -283,8 +283,8 @@ static gboolean hash_external(const GpudlOrigin *origin, GChecksum *sum, GpudlSu
     g_autofree guint8 *room = g_malloc(HASH_BYTES);
 
     for (guint i = 0; i < origin->reads->len; i++) {
-        const GpudlOnnxRead *read = &g_array_index(origin->reads, GpudlOnnxRead, i);
-        const GpudlOnnxFile *file = &g_array_index(origin->files, GpudlOnnxFile, read->file);
+        const GpudlSourceRead *read = &g_array_index(origin->reads, GpudlSourceRead, i);
+        const GpudlSourceFile *file = &g_array_index(origin->files, GpudlSourceFile, read->file);
         const gint fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
         guint64 done = 0;
         gssize n = 0;
@@ -378,7 +378,7 @@ static gchar *model_name(const gchar *path)
 }
 
 static GpudlOrigin *onnx_origin(const gchar *path, const GpudlImportOptions *options, const GpudlPreproc *preproc,
-                                const gchar *bytes_content, const GpudlOnnxInfo *info)
+                                const gchar *bytes_content, const GpudlSourceInfo *info)
 {
     GpudlOrigin *origin = origin_new(path);
 
@@ -397,7 +397,7 @@ static GpudlOrigin *onnx_origin(const gchar *path, const GpudlImportOptions *opt
 }
 
 GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const GpudlImportOptions *options,
-                                   const gchar *bytes_content, const GpudlOnnxInfo *info, GError **error)
+                                   const gchar *bytes_content, const GpudlSourceInfo *info, GError **error)
 {
     g_autoptr(GpudlGraph) owned = graph;
     g_autoptr(GpudlPages) small = NULL, large = NULL;
@@ -430,7 +430,7 @@ gboolean gpudl_model_is_read_from(GpudlModel *model, const gchar *path)
         if (gpudl_file_is_same(paths[i], path))
             return TRUE;
     for (guint i = 0; origin != NULL && origin->files != NULL && i < origin->files->len; i++)
-        if (gpudl_file_is_same(g_array_index(origin->files, GpudlOnnxFile, i).path, path))
+        if (gpudl_file_is_same(g_array_index(origin->files, GpudlSourceFile, i).path, path))
             return TRUE;
     return FALSE;
 }
@@ -453,7 +453,7 @@ gboolean gpudl_origin_is_current(const GpudlOrigin *origin, const gchar *path)
     if (g_strcmp0(directory, origin->directory) != 0)
         return FALSE;
     for (guint i = 0; i < origin->files->len; i++) {
-        const GpudlOnnxFile *file = &g_array_index(origin->files, GpudlOnnxFile, i);
+        const GpudlSourceFile *file = &g_array_index(origin->files, GpudlSourceFile, i);
         GpudlFileVersion version;
         struct stat st;
 
@@ -469,7 +469,7 @@ gboolean gpudl_origin_is_current(const GpudlOrigin *origin, const gchar *path)
 gboolean gpudl_origin_is_settled(const GpudlOrigin *origin, gint64 now)
 {
     for (guint i = 0; origin->files != NULL && i < origin->files->len; i++) {
-        const GpudlOnnxFile *file = &g_array_index(origin->files, GpudlOnnxFile, i);
+        const GpudlSourceFile *file = &g_array_index(origin->files, GpudlSourceFile, i);
 
         if (!file->same || !gpudl_file_version_is_settled(&file->version, now))
             return FALSE;

@@ -8,7 +8,7 @@
 #include "engine/model.h"
 #include "models/file-version.h"
 #include "models/gpudl-import.h"
-#include "models/onnx/onnx.h"
+#include "models/source.h"
 
 G_BEGIN_DECLS
 
@@ -21,7 +21,7 @@ typedef struct {
     gchar bytes_content[33]; /* of an ONNX file: XXH3-128 of its bytes; "" of a net.bin */
     gchar external_content[33], beside[33];
     gboolean size_chosen;
-    GArray *files, *reads; /* GpudlOnnxFile, GpudlOnnxRead: of external data; or NULL */
+    GArray *files, *reads; /* GpudlSourceFile, GpudlSourceRead: of external data; or NULL */
 } GpudlOrigin;
 
 /** XXH3-128 of bytes, 32 hexadecimal digits. */
@@ -36,10 +36,10 @@ gboolean gpudl_origin_of_modelfile(GpudlModel *model, const gchar *path, GpudlPa
 /** Makes a model of a rewritten ONNX graph, which it takes, with its origin. bytes_content: of the file. info is what
  * the import said, of which the files are taken. Of the options (may be NULL) with_file counts. */
 GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const GpudlImportOptions *options,
-                                   const gchar *bytes_content, const GpudlOnnxInfo *info, GError **error);
+                                   const gchar *bytes_content, const GpudlSourceInfo *info, GError **error);
 
 /** What an ONNX file computes, as of GpudlModel.content: its bytes, those of other files, the size that was chosen. */
-void gpudl_origin_content(const gchar *bytes_content, const GpudlOnnxInfo *info, const GpudlPreproc *preproc,
+void gpudl_origin_content(const gchar *bytes_content, const GpudlSourceInfo *info, const GpudlPreproc *preproc,
                           gchar content[GPUDL_CONTENT_BYTES]);
 
 /** The file at path, just read, has the content of a live model: that may get its constants there, too, since the file

@@ -46,7 +46,7 @@ const OnnxOp *onnx_op_find(const gchar *name, gint64 opset, gboolean *known);
 /** One import under way. */
 typedef struct {
     GpudlGraph *graph; /* owned until it is handed out */
-    const GpudlOnnxOptions *options;
+    const GpudlSourceOptions *options;
     const Onnx__GraphProto *proto;
     gint64 opset;
     GHashTable *values;     /* gchar* (owned) -> GpudlTensor*: all names defined so far */
@@ -60,7 +60,7 @@ typedef struct {
     GHashTable *shadows; /* of quantised tensors, see onnx-map-quant.c: GpudlTensor* -> owned */
     guint64 folded_bytes;
     guint64 external_bytes;
-    GArray *files, *reads;  /* GpudlOnnxFile, GpudlOnnxRead */
+    GArray *files, *reads;  /* GpudlSourceFile, GpudlSourceRead */
     GHashTable *file_index; /* path of a file -> index + 1 */
     GpudlSum *external;     /* of all external data read */
     GPtrArray *heads;       /* names of the outputs that count, not owned; empty: all, as they are */

@@ -335,16 +335,16 @@ static void note_read(OnnxImport *import, gchar *path, const struct stat *st, gu
 {
     const GpudlFileVersion version = gpudl_file_version(st);
     guint index = GPOINTER_TO_UINT(g_hash_table_lookup(import->file_index, path));
-    GpudlOnnxRead read = {.offset = offset, .bytes = bytes};
+    GpudlSourceRead read = {.offset = offset, .bytes = bytes};
 
     if (index == 0) {
-        const GpudlOnnxFile file = {path, version, TRUE};
+        const GpudlSourceFile file = {path, version, TRUE};
 
         g_array_append_val(import->files, file);
         index = import->files->len;
         g_hash_table_insert(import->file_index, path, GUINT_TO_POINTER(index));
     } else {
-        GpudlOnnxFile *file = &g_array_index(import->files, GpudlOnnxFile, index - 1);
+        GpudlSourceFile *file = &g_array_index(import->files, GpudlSourceFile, index - 1);
 
         file->same = file->same && gpudl_file_version_equal(&file->version, &version);
         g_free(path);

@@ -8,21 +8,6 @@
 #include "engine/modelfile/wire.h"
 #include "onnx-internal.h"
 
-void gpudl_onnx_info_clear(GpudlOnnxInfo *info)
-{
-    g_free(info->producer);
-    g_free(info->graph_name);
-    g_free(info->doc);
-    g_free(info->format);
-    g_clear_pointer(&info->files, g_array_unref);
-    g_clear_pointer(&info->reads, g_array_unref);
-    g_strfreev(info->labels);
-    g_clear_pointer(&info->notes, g_ptr_array_unref);
-    if (info->metadata != NULL)
-        g_hash_table_unref(info->metadata);
-    memset(info, 0, sizeof *info);
-}
-
 gboolean onnx_file_fail(GpudlError code, GError **error, const gchar *format, ...)
 {
     va_list args;
@@ -398,7 +383,7 @@ static gchar *text_or_null(const gchar *text)
     return text != NULL && text[0] != '\0' ? g_utf8_make_valid(text, -1) : NULL;
 }
 
-static void fill_info(OnnxImport *import, const Onnx__ModelProto *model, GpudlOnnxInfo *info)
+static void fill_info(OnnxImport *import, const Onnx__ModelProto *model, GpudlSourceInfo *info)
 {
     g_autofree gchar *name = text_or_null(model->producer_name), *version = text_or_null(model->producer_version);
 
@@ -426,10 +411,10 @@ static void fill_info(OnnxImport *import, const Onnx__ModelProto *model, GpudlOn
 
 static void file_clear(gpointer data)
 {
-    g_free(((GpudlOnnxFile *)data)->path);
+    g_free(((GpudlSourceFile *)data)->path);
 }
 
-GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error)
+GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlSourceOptions *options, GpudlSourceInfo *info, GError **error)
 {
     g_autoptr(GpudlWireMessage) message = NULL;
     const Onnx__ModelProto *model;
@@ -452,9 +437,9 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlOnnxOptions *options, Gpu
     import.model = model;
     import.shadows = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     import.folded = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_bytes_unref);
-    import.files = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxFile));
+    import.files = g_array_new(FALSE, FALSE, sizeof(GpudlSourceFile));
     g_array_set_clear_func(import.files, file_clear);
-    import.reads = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxRead));
+    import.reads = g_array_new(FALSE, FALSE, sizeof(GpudlSourceRead));
     import.file_index = g_hash_table_new(g_str_hash, g_str_equal);
     import.external = gpudl_sum_new();
     import.heads = g_ptr_array_new();

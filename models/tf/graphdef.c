@@ -17,7 +17,7 @@ typedef struct {
 typedef struct {
     TfBuild build;
     const Tensorflow__GraphDef *graph;
-    const GpudlOnnxOptions *options;
+    const GpudlSourceOptions *options;
     GHashTable *index; /* gchar* -> 1 + place of the node */
     State *states;
     guint n_placeholders;
@@ -81,7 +81,7 @@ static gboolean import_placeholder(GraphdefImport *import, const Tensorflow__Nod
                                    GError **error)
 {
     const Tensorflow__AttrValue *attr = graphdef_attr(proto, "shape"), *type = graphdef_attr(proto, "dtype");
-    const GpudlOnnxOptions *options = import->options;
+    const GpudlSourceOptions *options = import->options;
     const gboolean picture = options != NULL && options->picture;
     const GpudlDType dtype = graphdef_dtype(type != NULL ? type->type : 0);
     GpudlShape shape = {0};
@@ -272,13 +272,13 @@ static gboolean import_graph(GraphdefImport *import, GError **error)
     return gpudl_graph_sort(graph, error) && gpudl_graph_infer(graph, 0, error);
 }
 
-static void fill_info(const GraphdefImport *import, GpudlOnnxInfo *info)
+static void fill_info(const GraphdefImport *import, GpudlSourceInfo *info)
 {
     info->format = g_strdup("TensorFlow GraphDef");
     info->size_chosen = import->size_chosen;
     info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    info->files = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxFile));
-    info->reads = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxRead));
+    info->files = g_array_new(FALSE, FALSE, sizeof(GpudlSourceFile));
+    info->reads = g_array_new(FALSE, FALSE, sizeof(GpudlSourceRead));
     if (import->bytes) {
         info->preproc.pixel_scale = 1;
         info->preproc_set = GPUDL_SET_PIXEL_SCALE;
@@ -286,7 +286,8 @@ static void fill_info(const GraphdefImport *import, GpudlOnnxInfo *info)
     }
 }
 
-GpudlGraph *gpudl_graphdef_import(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error)
+GpudlGraph *gpudl_graphdef_import(GBytes *file, const GpudlSourceOptions *options, GpudlSourceInfo *info,
+                                  GError **error)
 {
     gsize size;
     const guint8 *data = g_bytes_get_data(file, &size);

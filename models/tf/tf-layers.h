@@ -6,7 +6,7 @@
 #ifndef GPUDL_MODELS_TF_LAYERS_H
 #define GPUDL_MODELS_TF_LAYERS_H
 
-#include "models/onnx/onnx.h"
+#include "models/source.h"
 #include "models/tf/tf-build.h"
 
 G_BEGIN_DECLS
@@ -74,7 +74,7 @@ GpudlTensor *tf_rsqrt(TfBuild *build, GpudlTensor *x, GError **error);
  * or without picture: both as the file has it. A shape of rank 2 becomes a picture of the height and width that are
  * given. */
 GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *shape,
-                      const GpudlOnnxOptions *options, gboolean *size_chosen, GError **error);
+                      const GpudlSourceOptions *options, gboolean *size_chosen, GError **error);
 
 G_END_DECLS
 #endif

@@ -184,7 +184,7 @@ static gboolean apply_size(TfBuild *build, const gchar *name, gint64 *extent, gi
 static GpudlTensor *flat_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *flat, gint height,
                                gint width, gboolean *size_chosen, GError **error)
 {
-    static const GpudlOnnxOptions fixed = {.picture = TRUE};
+    static const GpudlSourceOptions fixed = {.picture = TRUE};
     const gint64 values = flat->dims[1], area = (gint64)height * width;
     const gint64 rows[2] = {-1, values};
     GpudlShape shape = {.rank = 4, .dims = {flat->dims[0], height, width, area > 0 ? values / area : 0}};
@@ -204,7 +204,7 @@ static GpudlTensor *flat_input(TfBuild *build, const gchar *name, GpudlDType dty
 }
 
 /* An extent of the picture that is asked for; 0: none. free: the file leaves it open. */
-static gint wanted_extent(const GpudlOnnxOptions *options, gint i, gboolean free)
+static gint wanted_extent(const GpudlSourceOptions *options, gint i, gboolean free)
 {
     const gint given = i == 0 ? options->input_height : options->input_width;
 
@@ -212,7 +212,7 @@ static gint wanted_extent(const GpudlOnnxOptions *options, gint i, gboolean free
 }
 
 GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *said,
-                      const GpudlOnnxOptions *options, gboolean *size_chosen, GError **error)
+                      const GpudlSourceOptions *options, gboolean *size_chosen, GError **error)
 {
     const gboolean picture = options != NULL && options->picture;
     const gboolean last = said->rank == 4 && !is_channels(said->dims[1]) && is_channels(said->dims[3]);

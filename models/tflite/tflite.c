@@ -13,7 +13,7 @@
 typedef struct {
     TfBuild build;
     const TfliteFile *file;
-    const GpudlOnnxOptions *options;
+    const GpudlSourceOptions *options;
     GpudlTensor **values; /* of the file's tensors; NULL: not made yet */
     gboolean *cut;        /* tensors that are no longer there: the scores stand in their place */
     gboolean size_chosen;
@@ -199,7 +199,7 @@ static gboolean import_operator(TfliteImport *import, gsize i, GError **error)
 static gboolean import_input(TfliteImport *import, gint32 index, GError **error)
 {
     const TfliteTensor *tensor = &import->file->tensors[index];
-    const GpudlOnnxOptions *options = import->options;
+    const GpudlSourceOptions *options = import->options;
     const gboolean picture = options != NULL && options->picture;
     const gboolean bytes = tensor->dtype == GPUDL_DTYPE_U8 && picture;
     GpudlShape shape = tensor->shape;
@@ -252,7 +252,7 @@ static gboolean import_graph(TfliteImport *import, GError **error)
 /* ---- what the file says of itself -------------------------------------------------------------------------------- */
 
 /* How pixels become the values of the input: by its metadata, else by what its integers stand for. */
-static void fill_preproc(const TfliteFile *file, GpudlOnnxInfo *info)
+static void fill_preproc(const TfliteFile *file, GpudlSourceInfo *info)
 {
     const TfliteTensor *input = &file->tensors[file->inputs[0]];
     const gboolean bytes = input->dtype == GPUDL_DTYPE_I8 || input->dtype == GPUDL_DTYPE_U8;
@@ -280,7 +280,7 @@ static void fill_preproc(const TfliteFile *file, GpudlOnnxInfo *info)
     info->preproc_from = sound ? "NormalizationOptions" : "the input's quantization";
 }
 
-static void fill_info(const TfliteImport *import, GBytes *bytes, GpudlOnnxInfo *info)
+static void fill_info(const TfliteImport *import, GBytes *bytes, GpudlSourceInfo *info)
 {
     const TfliteFile *file = import->file;
 
@@ -289,8 +289,8 @@ static void fill_info(const TfliteImport *import, GBytes *bytes, GpudlOnnxInfo *
     info->graph_name = g_strdup(file->name);
     info->size_chosen = import->size_chosen;
     info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    info->files = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxFile));
-    info->reads = g_array_new(FALSE, FALSE, sizeof(GpudlOnnxRead));
+    info->files = g_array_new(FALSE, FALSE, sizeof(GpudlSourceFile));
+    info->reads = g_array_new(FALSE, FALSE, sizeof(GpudlSourceRead));
     if (file->licence != NULL)
         g_hash_table_insert(info->metadata, g_strdup("license"), g_strdup(file->licence));
     if (file->author != NULL)
@@ -310,7 +310,7 @@ static GBytes *aligned(GBytes *bytes)
     return ((guintptr)data & 15) == 0 ? g_bytes_ref(bytes) : g_bytes_new(data, size);
 }
 
-GpudlGraph *gpudl_tflite_import(GBytes *bytes, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error)
+GpudlGraph *gpudl_tflite_import(GBytes *bytes, const GpudlSourceOptions *options, GpudlSourceInfo *info, GError **error)
 {
     g_autoptr(GBytes) own = aligned(bytes);
     TfliteImport import = {.options = options};

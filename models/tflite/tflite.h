@@ -6,16 +6,16 @@
 #ifndef GPUDL_MODELS_TFLITE_H
 #define GPUDL_MODELS_TFLITE_H
 
-#include "models/onnx/onnx.h"
+#include "models/source.h"
 
 G_BEGIN_DECLS
 
 /** TRUE if the bytes carry the format's identifier. */
 gboolean gpudl_tflite_sniff(const guint8 *data, gsize size);
 
-/** As gpudl_onnx_import(): options and info mean the same, values and directory are of no use here. Without picture
+/** As gpudl_onnx_import(), but values and directory of the options are of no use here. Without picture
  * inputs and outputs are as in the file. UNSUPPORTED where the library was built without FlatBuffers. */
-GpudlGraph *gpudl_tflite_import(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error);
+GpudlGraph *gpudl_tflite_import(GBytes *file, const GpudlSourceOptions *options, GpudlSourceInfo *info, GError **error);
 
 G_END_DECLS
 #endif

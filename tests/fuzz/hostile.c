@@ -135,12 +135,13 @@ static HostileOutcome go_on(HostileSeries *series, GpudlGraph *graph, const GErr
     return too_large(graph) ? HOSTILE_TOO_LARGE : run_once(graph);
 }
 
-typedef GpudlGraph *(*ImportFunc)(GBytes *file, const GpudlOnnxOptions *options, GpudlOnnxInfo *info, GError **error);
+typedef GpudlGraph *(*ImportFunc)(GBytes *file, const GpudlSourceOptions *options, GpudlSourceInfo *info,
+                                  GError **error);
 
 static HostileOutcome import_case(HostileSeries *series, GBytes *file, ImportFunc import, gboolean picture)
 {
-    GpudlOnnxOptions options = {.picture = picture};
-    g_auto(GpudlOnnxInfo) info = {0};
+    GpudlSourceOptions options = {.picture = picture};
+    g_auto(GpudlSourceInfo) info = {0};
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlGraph) graph = import(file, &options, &info, &error);
     return go_on(series, graph, error);
@@ -258,7 +259,7 @@ GBytes *hostile_testcard(void)
 GpudlGraph *hostile_testcard_graph(void)
 {
     g_autoptr(GBytes) file = hostile_testcard();
-    GpudlOnnxOptions options = {0};
+    GpudlSourceOptions options = {0};
     g_autoptr(GError) error = NULL;
     GpudlGraph *graph = gpudl_onnx_import(file, &options, NULL, &error);
     g_assert_no_error(error);

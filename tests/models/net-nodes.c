@@ -16,10 +16,10 @@
 static gboolean examine(const gchar *path, GError **error)
 {
     g_autoptr(GpudlGraph) graph = NULL, imported = NULL;
-    g_auto(GpudlOnnxInfo) info = {0};
+    g_auto(GpudlSourceInfo) info = {0};
     g_autoptr(GBytes) file = NULL;
     g_autofree gchar *nodes = NULL;
-    GpudlOnnxOptions options = {0};
+    GpudlSourceOptions options = {0};
     guint n_acts = 0, n_residuals = 0;
     gchar *data;
     gsize size;

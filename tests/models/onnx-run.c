@@ -253,7 +253,7 @@ static GpudlGraph *import_case(Case *self, GError **error)
 
     for (guint i = 0; graph == NULL && i < G_N_ELEMENTS(attempts); i++) {
         g_autoptr(GHashTable) values = g_hash_table_new(g_str_hash, g_str_equal);
-        const GpudlOnnxOptions options = {.values = values, .directory = self->directory};
+        const GpudlSourceOptions options = {.values = values, .directory = self->directory};
 
         for (guint k = 0; k < self->values->len && k < self->names->len; k++)
             if (becomes_constant(self->values->pdata[k], i))

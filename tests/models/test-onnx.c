@@ -467,7 +467,7 @@ static void test_info(void)
     GByteArray *model = onnx_write(&text), *entry = g_byte_array_new();
     g_autoptr(GBytes) file = NULL;
     g_autoptr(GpudlGraph) graph = NULL;
-    g_auto(GpudlOnnxInfo) info = {0};
+    g_auto(GpudlSourceInfo) info = {0};
 
     pb_string(model, 3, "1.2");
     pb_string(entry, 1, "author");
@@ -491,12 +491,12 @@ static void test_input_size(void)
     const OnnxText text = {13, "x:f32:Nx3xhxw", NULL, "Relu x -> y", "y"};
     const OnnxText last = {13, "x:f32:Nxhxwx3", NULL, "Relu x -> y", "y"};
     const OnnxText fixed = {13, "x:f32:1x3x8x8", NULL, "Relu x -> y", "y"};
-    const GpudlOnnxOptions options = {.input_height = 4, .input_width = 6}, wrong = {.input_width = 9999};
+    const GpudlSourceOptions options = {.input_height = 4, .input_width = 6}, wrong = {.input_width = 9999};
     g_autoptr(GBytes) file = onnx_write_bytes(&text), file_last = onnx_write_bytes(&last);
     g_autoptr(GBytes) file_fixed = onnx_write_bytes(&fixed);
     g_autoptr(GpudlGraph) graph = NULL, graph_last = NULL;
     g_autofree gchar *shape = NULL, *shape_last = NULL;
-    g_auto(GpudlOnnxInfo) info = {0};
+    g_auto(GpudlSourceInfo) info = {0};
     g_autoptr(GError) error = NULL;
 
     graph = gpudl_onnx_import(file, &options, &info, &error);
@@ -647,12 +647,12 @@ static void test_store_narrow(void)
 static gboolean import_external(const gchar *directory, const gchar *location, const gchar *offset, const gchar *length,
                                 gchar **digest, GError **error)
 {
-    const GpudlOnnxOptions options = {.directory = directory};
+    const GpudlSourceOptions options = {.directory = directory};
     const gchar *const entries[][2] = {{"location", location}, {"offset", offset}, {"length", length}};
     GByteArray *tensor = g_byte_array_new(), *graph = g_byte_array_new(), *output = g_byte_array_new();
     g_autoptr(GBytes) file = NULL;
     g_autoptr(GpudlGraph) imported = NULL;
-    g_auto(GpudlOnnxInfo) info = {0};
+    g_auto(GpudlSourceInfo) info = {0};
 
     pb_int(tensor, 1, 2);
     pb_int(tensor, 2, 1);

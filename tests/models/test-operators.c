@@ -484,7 +484,7 @@ static void test_if(void)
 /* What a branch reads of the graph around it is needed by what is cut off behind the If. */
 static void test_if_before_a_head(void)
 {
-    const GpudlOnnxOptions options = {.picture = TRUE};
+    const GpudlSourceOptions options = {.picture = TRUE};
     GByteArray *graph = g_byte_array_new(), *node = onnx_write_node("If yes -> s"), *info = g_byte_array_new();
     g_autoptr(GBytes) file = NULL;
     g_autoptr(GError) error = NULL;
