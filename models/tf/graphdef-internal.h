@@ -4,34 +4,18 @@
 #define GPUDL_MODELS_GRAPHDEF_INTERNAL_H
 
 #include "models/tf/graphdef.pb-c.h"
-#include "models/tf/tf-layers.h"
+#include "models/tf/tf-map.h"
 
 G_BEGIN_DECLS
 
-typedef struct _GraphdefNode GraphdefNode;
-typedef gboolean (*GraphdefMapFunc)(GraphdefNode *node, GError **error);
-
-typedef struct {
-    const gchar *name;
-    guint min_inputs, max_inputs;
-    GraphdefMapFunc map;
-    GpudlOp op; /* for mappings that serve several operators */
-    GpudlActKind act;
-    float alpha, beta;
-} GraphdefOp;
-
-const GraphdefOp *graphdef_op_find(const gchar *name);
+/** The row of an operator, or NULL. */
+const TfOp *graphdef_op_find(const gchar *name);
 
 /** One node being mapped. */
-struct _GraphdefNode {
-    TfBuild *build;
+typedef struct {
+    TfNode node;
     const Tensorflow__NodeDef *proto;
-    const GraphdefOp *row;
-    GpudlTensor **inputs;
-    guint n_inputs, n_outputs;
-    GpudlTensor *outputs[GPUDL_MAX_OUTPUTS];
-    gboolean cut; /* outputs[0] are the scores that the operator would have chosen from */
-};
+} GraphdefNode;
 
 const Tensorflow__AttrValue *graphdef_attr(const Tensorflow__NodeDef *proto, const gchar *name);
 /** Element type of the file to ours, NONE if there is none. */

@@ -12,46 +12,45 @@ const Tensorflow__AttrValue *graphdef_attr(const Tensorflow__NodeDef *proto, con
     return NULL;
 }
 
-static gint64 attr_int(const GraphdefNode *node, const gchar *name, gint64 fallback)
+static const Tensorflow__NodeDef *proto_of(const TfNode *node)
 {
-    const Tensorflow__AttrValue *attr = graphdef_attr(node->proto, name);
+    return ((const GraphdefNode *)node)->proto;
+}
+
+static gint64 attr_int(const TfNode *node, const gchar *name, gint64 fallback)
+{
+    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
 
     return attr != NULL && attr->has_i ? attr->i : fallback;
 }
 
-static gboolean attr_bool(const GraphdefNode *node, const gchar *name, gboolean fallback)
+static gboolean attr_bool(const TfNode *node, const gchar *name, gboolean fallback)
 {
-    const Tensorflow__AttrValue *attr = graphdef_attr(node->proto, name);
+    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
 
     return attr != NULL && attr->has_b ? attr->b : fallback;
 }
 
-static float attr_float(const GraphdefNode *node, const gchar *name, float fallback)
+static float attr_float(const TfNode *node, const gchar *name, float fallback)
 {
-    const Tensorflow__AttrValue *attr = graphdef_attr(node->proto, name);
+    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
 
     return attr != NULL && attr->has_f ? attr->f : fallback;
 }
 
-static gboolean attr_is(const GraphdefNode *node, const gchar *name, const gchar *text)
+static gboolean attr_is(const TfNode *node, const gchar *name, const gchar *text)
 {
-    const Tensorflow__AttrValue *attr = graphdef_attr(node->proto, name);
+    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
 
     return attr != NULL && attr->has_s && attr->s.len == strlen(text) && memcmp(attr->s.data, text, attr->s.len) == 0;
-}
-
-static gboolean done(GraphdefNode *node, GpudlTensor *y)
-{
-    node->outputs[0] = y;
-    return y != NULL;
 }
 
 /* ---- windows and products ---------------------------------------------------------------------------------------- */
 
 /* Height and width of a list of four; absent: 1. */
-static gboolean two_of(GraphdefNode *node, const gchar *name, gboolean channels_first, gint64 two[2], GError **error)
+static gboolean two_of(TfNode *node, const gchar *name, gboolean channels_first, gint64 two[2], GError **error)
 {
-    const Tensorflow__AttrValue *attr = graphdef_attr(node->proto, name);
+    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
     const gint first = channels_first ? 2 : 1;
 
     two[0] = two[1] = 1;
@@ -65,9 +64,9 @@ static gboolean two_of(GraphdefNode *node, const gchar *name, gboolean channels_
     return TRUE;
 }
 
-static gboolean read_window(GraphdefNode *node, TfWindow *window, GError **error)
+static gboolean read_window(TfNode *node, TfWindow *window, GError **error)
 {
-    const Tensorflow__AttrValue *pads = graphdef_attr(node->proto, "explicit_paddings");
+    const Tensorflow__AttrValue *pads = graphdef_attr(proto_of(node), "explicit_paddings");
 
     *window = (TfWindow){.channels_first = attr_is(node, "data_format", "NCHW")};
     if (!two_of(node, "strides", window->channels_first, window->stride, error) ||
@@ -90,7 +89,7 @@ static gboolean read_window(GraphdefNode *node, TfWindow *window, GError **error
 }
 
 /* Weights: height, width, input channels of a group, output channels. */
-static gboolean map_conv(GraphdefNode *node, GError **error)
+static gboolean map_conv(TfNode *node, GError **error)
 {
     static const gint64 perm[] = {3, 2, 0, 1};
     const GpudlShape *x = &node->inputs[0]->shape, *w = &node->inputs[1]->shape;
@@ -110,11 +109,11 @@ static gboolean map_conv(GraphdefNode *node, GError **error)
     window.kernel[1] = w->dims[1];
     weights = tf_transpose(node->build, node->inputs[1], perm, 4, error);
     return weights != NULL &&
-           done(node, tf_conv(node->build, node->inputs[0], weights, NULL, &window, channels / w->dims[2], error));
+           tf_done(node, tf_conv(node->build, node->inputs[0], weights, NULL, &window, channels / w->dims[2], error));
 }
 
 /* Weights: height, width, channels, outputs of each. */
-static gboolean map_depthwise(GraphdefNode *node, GError **error)
+static gboolean map_depthwise(TfNode *node, GError **error)
 {
     static const gint64 perm[] = {2, 3, 0, 1};
     const GpudlShape *x = &node->inputs[0]->shape, *w = &node->inputs[1]->shape;
@@ -133,19 +132,19 @@ static gboolean map_depthwise(GraphdefNode *node, GError **error)
 
         weights = tf_reshape(node->build, weights, dims, 4, error);
     }
-    return weights != NULL && done(node, tf_conv(node->build, node->inputs[0], weights, NULL, &window,
-                                                 x->dims[window.channels_first ? 1 : 3], error));
+    return weights != NULL && tf_done(node, tf_conv(node->build, node->inputs[0], weights, NULL, &window,
+                                                    x->dims[window.channels_first ? 1 : 3], error));
 }
 
-static gboolean map_pool(GraphdefNode *node, GError **error)
+static gboolean map_pool(TfNode *node, GError **error)
 {
     TfWindow window;
 
     return read_window(node, &window, error) && two_of(node, "ksize", window.channels_first, window.kernel, error) &&
-           done(node, tf_pool(node->build, node->row->op, node->inputs[0], &window, error));
+           tf_done(node, tf_pool(node->build, node->row->op, node->inputs[0], &window, error));
 }
 
-static gboolean map_bias_add(GraphdefNode *node, GError **error)
+static gboolean map_bias_add(TfNode *node, GError **error)
 {
     const gint64 column[] = {-1, 1, 1};
     GpudlTensor *bias = node->inputs[1];
@@ -153,80 +152,57 @@ static gboolean map_bias_add(GraphdefNode *node, GError **error)
     if (attr_is(node, "data_format", "NCHW") && node->inputs[0]->shape.rank == 4 &&
         (bias = tf_reshape(node->build, bias, column, 3, error)) == NULL)
         return FALSE;
-    return done(node, tf_binary(node->build, GPUDL_OP_ADD, node->inputs[0], bias, error));
+    return tf_done(node, tf_binary(node->build, GPUDL_OP_ADD, node->inputs[0], bias, error));
 }
 
-static gboolean map_batch_norm(GraphdefNode *node, GError **error)
+static gboolean map_batch_norm(TfNode *node, GError **error)
 {
     if (attr_bool(node, "is_training", TRUE))
         return tf_fail(
             node->build, GPUDL_ERROR_UNSUPPORTED, error,
             "it normalises by the batch, as in training. Freeze the graph for inference (is_training=False)");
-    return done(node, tf_batch_norm(node->build, node->inputs, attr_float(node, "epsilon", 1e-4f),
-                                    attr_is(node, "data_format", "NCHW"), error));
+    return tf_done(node, tf_batch_norm(node->build, node->inputs, attr_float(node, "epsilon", 1e-4f),
+                                       attr_is(node, "data_format", "NCHW"), error));
 }
 
 /* MatMul calls it transpose, BatchMatMul adj. */
-static gboolean map_matmul(GraphdefNode *node, GError **error)
+static gboolean map_matmul(TfNode *node, GError **error)
 {
-    return done(node, tf_matmul(node->build, node->inputs[0], node->inputs[1],
-                                attr_bool(node, "transpose_a", FALSE) || attr_bool(node, "adj_x", FALSE),
-                                attr_bool(node, "transpose_b", FALSE) || attr_bool(node, "adj_y", FALSE), error));
+    return tf_done(node, tf_matmul(node->build, node->inputs[0], node->inputs[1],
+                                   attr_bool(node, "transpose_a", FALSE) || attr_bool(node, "adj_x", FALSE),
+                                   attr_bool(node, "transpose_b", FALSE) || attr_bool(node, "adj_y", FALSE), error));
 }
 
 /* ---- element by element ------------------------------------------------------------------------------------------ */
 
-static gboolean map_const(GraphdefNode *node, GError **error)
+static gboolean map_const(TfNode *node, GError **error)
 {
-    const Tensorflow__AttrValue *value = graphdef_attr(node->proto, "value");
+    const Tensorflow__AttrValue *value = graphdef_attr(proto_of(node), "value");
 
     if (value == NULL || value->tensor == NULL)
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "a constant without a value");
-    return done(node, graphdef_tensor(node->build, value->tensor, error));
+    return tf_done(node, graphdef_tensor(node->build, value->tensor, error));
 }
 
-static gboolean map_identity(GraphdefNode *node, GError **error)
+static gboolean map_leaky(TfNode *node, GError **error)
 {
-    return done(node, node->inputs[0]);
+    return tf_done(node, tf_activation(node->build, GPUDL_ACT_LEAKY_RELU, attr_float(node, "alpha", .2f), 0,
+                                       node->inputs[0], error));
 }
 
-static gboolean map_unary(GraphdefNode *node, GError **error)
+static gboolean map_selu(TfNode *node, GError **error)
 {
-    return done(node, tf_unary(node->build, node->row->op, node->inputs[0], error));
-}
-
-static gboolean map_binary(GraphdefNode *node, GError **error)
-{
-    return done(node, tf_binary(node->build, node->row->op, node->inputs[0], node->inputs[1], error));
-}
-
-static gboolean map_act(GraphdefNode *node, GError **error)
-{
-    return done(node,
-                tf_activation(node->build, node->row->act, node->row->alpha, node->row->beta, node->inputs[0], error));
-}
-
-static gboolean map_leaky(GraphdefNode *node, GError **error)
-{
-    return done(node, tf_activation(node->build, GPUDL_ACT_LEAKY_RELU, attr_float(node, "alpha", .2f), 0,
-                                    node->inputs[0], error));
-}
-
-/* Elu, and Selu as a multiple of one. */
-static gboolean map_elu(GraphdefNode *node, GError **error)
-{
-    const gboolean selu = strcmp(node->row->name, "Selu") == 0;
-    GpudlAttrs attrs = {.unary.act = {.alpha = selu ? 1.6732632423543772f : 1}};
+    GpudlAttrs attrs = {.unary.act = {.alpha = 1.6732632423543772f}};
     GpudlTensor *y = tf_emit(node->build, GPUDL_OP_ELU, &attrs, node->inputs, 1, error), *scale;
 
-    if (y == NULL || !selu)
-        return done(node, y);
+    if (y == NULL)
+        return FALSE;
     scale = tf_scalar(node->build, y->dtype, 1.0507009873554805, error);
-    return scale != NULL && done(node, tf_binary(node->build, GPUDL_OP_MUL, y, scale, error));
+    return scale != NULL && tf_done(node, tf_binary(node->build, GPUDL_OP_MUL, y, scale, error));
 }
 
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)) */
-static gboolean map_softplus(GraphdefNode *node, GError **error)
+static gboolean map_softplus(TfNode *node, GError **error)
 {
     TfBuild *build = node->build;
     GpudlTensor *x = node->inputs[0], *t, *one, *positive;
@@ -238,277 +214,171 @@ static gboolean map_softplus(GraphdefNode *node, GError **error)
         (t = tf_unary(build, GPUDL_OP_LOG, t, error)) == NULL ||
         (positive = tf_activation(build, GPUDL_ACT_RELU, 0, 0, x, error)) == NULL)
         return FALSE;
-    return done(node, tf_binary(build, GPUDL_OP_ADD, t, positive, error));
+    return tf_done(node, tf_binary(build, GPUDL_OP_ADD, t, positive, error));
 }
 
-static gboolean map_rsqrt(GraphdefNode *node, GError **error)
+static gboolean map_cast(TfNode *node, GError **error)
 {
-    return done(node, tf_rsqrt(node->build, node->inputs[0], error));
-}
-
-static gboolean map_square(GraphdefNode *node, GError **error)
-{
-    return done(node, tf_binary(node->build, GPUDL_OP_MUL, node->inputs[0], node->inputs[0], error));
-}
-
-static gboolean map_squared_difference(GraphdefNode *node, GError **error)
-{
-    GpudlTensor *d = tf_binary(node->build, GPUDL_OP_SUB, node->inputs[0], node->inputs[1], error);
-
-    return done(node, d != NULL ? tf_binary(node->build, GPUDL_OP_MUL, d, d, error) : NULL);
-}
-
-static gboolean map_add_n(GraphdefNode *node, GError **error)
-{
-    GpudlTensor *sum = node->inputs[0];
-
-    for (guint i = 1; i < node->n_inputs && sum != NULL; i++)
-        sum = tf_binary(node->build, GPUDL_OP_ADD, sum, node->inputs[i], error);
-    return done(node, sum);
-}
-
-static gboolean map_cast(GraphdefNode *node, GError **error)
-{
-    const Tensorflow__AttrValue *to = graphdef_attr(node->proto, "DstT");
+    const Tensorflow__AttrValue *to = graphdef_attr(proto_of(node), "DstT");
     const GpudlDType dtype = graphdef_dtype(to != NULL ? to->type : 0);
 
     if (dtype == GPUDL_DTYPE_NONE)
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "a cast to another type");
-    return done(node, tf_cast(node->build, node->inputs[0], dtype, error));
+    return tf_done(node, tf_cast(node->build, node->inputs[0], dtype, error));
 }
 
 /* ---- along axes -------------------------------------------------------------------------------------------------- */
 
-static gboolean map_softmax(GraphdefNode *node, GError **error)
+static gboolean map_softmax(TfNode *node, GError **error)
 {
-    return done(node, tf_softmax(node->build, node->row->op, node->inputs[0], 1, error));
+    return tf_done(node, tf_softmax(node->build, node->row->op, node->inputs[0], 1, error));
 }
 
-static gboolean map_reduce(GraphdefNode *node, GError **error)
+static gboolean map_reduce(TfNode *node, GError **error)
 {
-    const gboolean keep = attr_bool(node, "keep_dims", FALSE);
-    g_autofree gint64 *axes = NULL;
-    gsize n;
-
-    return tf_ints(node->build, node->inputs[1], "axes", &axes, &n, error) &&
-           done(node, tf_reduce(node->build, node->row->op, node->inputs[0], axes, n, keep, error));
-}
-
-/* The scores stand for the choice among them. */
-static gboolean map_arg_max(GraphdefNode *node, GError **error)
-{
-    gint64 axis;
-
-    if (!tf_int(node->build, node->inputs[1], "axis", &axis, error))
-        return FALSE;
-    if (axis != -1 && axis != node->inputs[0]->shape.rank - 1)
-        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
-                       "the best along dimension %" G_GINT64_FORMAT "; along the last one is taken", axis);
-    node->cut = TRUE;
-    return done(node, node->inputs[0]);
+    return tf_map_reduce(node, attr_bool(node, "keep_dims", FALSE), error);
 }
 
 /* ---- data movement ----------------------------------------------------------------------------------------------- */
 
-static gboolean map_reshape(GraphdefNode *node, GError **error)
+static gboolean map_squeeze(TfNode *node, GError **error)
 {
-    g_autofree gint64 *dims = NULL;
-    gsize n;
-
-    return tf_ints(node->build, node->inputs[1], "shape", &dims, &n, error) &&
-           done(node, tf_reshape(node->build, node->inputs[0], dims, n, error));
-}
-
-static gboolean map_squeeze(GraphdefNode *node, GError **error)
-{
-    const Tensorflow__AttrValue *axes = graphdef_attr(node->proto, "squeeze_dims");
+    const Tensorflow__AttrValue *axes = graphdef_attr(proto_of(node), "squeeze_dims");
     const gsize n = axes != NULL && axes->list != NULL ? axes->list->n_i : 0;
 
-    return done(node, tf_squeeze(node->build, node->inputs[0], n > 0 ? axes->list->i : NULL, n, error));
-}
-
-static gboolean map_expand_dims(GraphdefNode *node, GError **error)
-{
-    gint64 axis;
-
-    return tf_int(node->build, node->inputs[1], "axis", &axis, error) &&
-           done(node, tf_expand_dims(node->build, node->inputs[0], axis, error));
-}
-
-static gboolean map_transpose(GraphdefNode *node, GError **error)
-{
-    g_autofree gint64 *perm = NULL;
-    gsize n;
-
-    return tf_ints(node->build, node->inputs[1], "order", &perm, &n, error) &&
-           done(node, tf_transpose(node->build, node->inputs[0], perm, n, error));
+    return tf_done(node, tf_squeeze(node->build, node->inputs[0], n > 0 ? axes->list->i : NULL, n, error));
 }
 
 /* The axis comes last. */
-static gboolean map_concat(GraphdefNode *node, GError **error)
+static gboolean map_concat(TfNode *node, GError **error)
 {
     gint64 axis;
 
     return tf_int(node->build, node->inputs[node->n_inputs - 1], "axis", &axis, error) &&
-           done(node, tf_concat(node->build, node->inputs, node->n_inputs - 1, axis, error));
+           tf_done(node, tf_concat(node->build, node->inputs, node->n_inputs - 1, axis, error));
 }
 
-static gboolean map_pack(GraphdefNode *node, GError **error)
+static gboolean map_pack(TfNode *node, GError **error)
 {
-    return done(node, tf_pack(node->build, node->inputs, node->n_inputs, attr_int(node, "axis", 0), error));
+    return tf_done(node, tf_pack(node->build, node->inputs, node->n_inputs, attr_int(node, "axis", 0), error));
 }
 
-static gboolean map_unpack(GraphdefNode *node, GError **error)
+/* How many outputs it has. */
+static gboolean pieces(const TfNode *node, const gchar *name, guint *n, GError **error)
 {
-    const gint64 n = attr_int(node, "num", 0);
+    const gint64 value = attr_int(node, name, 0);
 
-    if (n < 1 || n > GPUDL_MAX_OUTPUTS)
-        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "%" G_GINT64_FORMAT " pieces", n);
-    return tf_unpack(node->build, node->inputs[0], attr_int(node, "axis", 0), (guint)n, node->outputs, error);
+    *n = (guint)CLAMP(value, 0, GPUDL_MAX_OUTPUTS);
+    return (value >= 1 && value <= GPUDL_MAX_OUTPUTS) ||
+           tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "%" G_GINT64_FORMAT " pieces", value);
 }
 
-static gboolean map_split(GraphdefNode *node, GError **error)
+static gboolean map_unpack(TfNode *node, GError **error)
 {
-    const gint64 n = attr_int(node, "num_split", 0);
-    gint64 axis;
+    guint n;
 
-    if (n < 1 || n > GPUDL_MAX_OUTPUTS)
-        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "%" G_GINT64_FORMAT " pieces", n);
-    return tf_int(node->build, node->inputs[0], "axis", &axis, error) &&
-           tf_split(node->build, node->inputs[1], axis, NULL, (guint)n, node->outputs, error);
+    return pieces(node, "num", &n, error) &&
+           tf_unpack(node->build, node->inputs[0], attr_int(node, "axis", 0), n, node->outputs, error);
 }
 
-static gboolean map_slice(GraphdefNode *node, GError **error)
+static gboolean map_split(TfNode *node, GError **error)
 {
-    g_autofree gint64 *begin = NULL, *size = NULL;
-    gsize n, n_size;
+    guint n;
 
-    if (!tf_ints(node->build, node->inputs[1], "begin", &begin, &n, error) ||
-        !tf_ints(node->build, node->inputs[2], "size", &size, &n_size, error))
-        return FALSE;
-    if (n != n_size)
-        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "%" G_GSIZE_FORMAT " begins, %" G_GSIZE_FORMAT " sizes",
-                       n, n_size);
-    return done(node, tf_slice(node->build, node->inputs[0], begin, size, n, error));
+    return pieces(node, "num_split", &n, error) && tf_map_split(node, n, error);
 }
 
-static gboolean map_strided_slice(GraphdefNode *node, GError **error)
+static gboolean map_strided_slice(TfNode *node, GError **error)
 {
     const TfMasks masks = {.begin = attr_int(node, "begin_mask", 0),
                            .end = attr_int(node, "end_mask", 0),
                            .ellipsis = attr_int(node, "ellipsis_mask", 0),
                            .new_axis = attr_int(node, "new_axis_mask", 0),
                            .shrink_axis = attr_int(node, "shrink_axis_mask", 0)};
-    g_autofree gint64 *begin = NULL, *end = NULL, *strides = NULL;
-    gsize n, n_end, n_strides;
 
-    if (!tf_ints(node->build, node->inputs[1], "begin", &begin, &n, error) ||
-        !tf_ints(node->build, node->inputs[2], "end", &end, &n_end, error) ||
-        !tf_ints(node->build, node->inputs[3], "strides", &strides, &n_strides, error))
-        return FALSE;
-    if (n != n_end || n != n_strides)
-        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "begins, ends and strides of different lengths");
-    return done(node, tf_strided_slice(node->build, node->inputs[0], begin, end, strides, n, &masks, error));
+    return tf_map_strided_slice(node, &masks, FALSE, error);
 }
 
-static gboolean map_pad(GraphdefNode *node, GError **error)
+static gboolean map_mirror_pad(TfNode *node, GError **error)
 {
-    double value = 0;
-
-    if (node->n_inputs > 2 && !tf_number(node->build, node->inputs[2], "value", &value, error))
-        return FALSE;
-    return done(node, tf_pad(node->build, node->inputs[0], node->inputs[1], TF_PAD_CONSTANT, value, error));
+    return tf_map_mirror_pad(node, attr_is(node, "mode", "SYMMETRIC"), error);
 }
 
-static gboolean map_mirror_pad(GraphdefNode *node, GError **error)
+static gboolean map_shape(TfNode *node, GError **error)
 {
-    return done(node, tf_pad(node->build, node->inputs[0], node->inputs[1],
-                             attr_is(node, "mode", "SYMMETRIC") ? TF_PAD_SYMMETRIC : TF_PAD_REFLECT, 0, error));
-}
+    const Tensorflow__AttrValue *type = graphdef_attr(proto_of(node), "out_type");
 
-static gboolean map_shape(GraphdefNode *node, GError **error)
-{
-    const Tensorflow__AttrValue *type = graphdef_attr(node->proto, "out_type");
-
-    return done(node, tf_shape(node->build, node->inputs[0],
-                               graphdef_dtype(type != NULL ? type->type : 0) == GPUDL_DTYPE_I64 ? GPUDL_DTYPE_I64
-                                                                                                : GPUDL_DTYPE_I32,
-                               error));
+    return tf_map_shape(node, graphdef_dtype(type != NULL ? type->type : 0), error);
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
-#define MANY G_MAXUINT
-
-static const GraphdefOp table[] = {
-    {"Abs", 1, 1, map_unary, GPUDL_OP_ABS},
-    {"Add", 2, 2, map_binary, GPUDL_OP_ADD},
-    {"AddN", 1, MANY, map_add_n},
-    {"AddV2", 2, 2, map_binary, GPUDL_OP_ADD},
-    {"ArgMax", 2, 2, map_arg_max},
+static const TfOp table[] = {
+    {"Abs", 1, 1, tf_map_unary, GPUDL_OP_ABS},
+    {"Add", 2, 2, tf_map_binary, GPUDL_OP_ADD},
+    {"AddN", 1, TF_MANY, tf_map_add_n},
+    {"AddV2", 2, 2, tf_map_binary, GPUDL_OP_ADD},
+    {"ArgMax", 2, 2, tf_map_arg_max},
     {"AvgPool", 1, 1, map_pool, GPUDL_OP_AVERAGE_POOL},
     {"BatchMatMul", 2, 2, map_matmul},
     {"BatchMatMulV2", 2, 2, map_matmul},
     {"BiasAdd", 2, 2, map_bias_add},
     {"Cast", 1, 1, map_cast},
-    {"ConcatV2", 2, MANY, map_concat},
+    {"ConcatV2", 2, TF_MANY, map_concat},
     {"Const", 0, 0, map_const},
     {"Conv2D", 2, 2, map_conv},
     {"DepthwiseConv2dNative", 2, 2, map_depthwise},
-    {"Elu", 1, 1, map_elu},
-    {"Exp", 1, 1, map_unary, GPUDL_OP_EXP},
-    {"ExpandDims", 2, 2, map_expand_dims},
+    {"Elu", 1, 1, tf_map_elu},
+    {"Exp", 1, 1, tf_map_unary, GPUDL_OP_EXP},
+    {"ExpandDims", 2, 2, tf_map_expand_dims},
     {"FusedBatchNorm", 5, 5, map_batch_norm},
     {"FusedBatchNormV2", 5, 5, map_batch_norm},
     {"FusedBatchNormV3", 5, 5, map_batch_norm},
-    {"Identity", 1, 1, map_identity},
+    {"Identity", 1, 1, tf_map_identity},
     {"LeakyRelu", 1, 1, map_leaky},
-    {"Log", 1, 1, map_unary, GPUDL_OP_LOG},
+    {"Log", 1, 1, tf_map_unary, GPUDL_OP_LOG},
     {"LogSoftmax", 1, 1, map_softmax, GPUDL_OP_LOG_SOFTMAX},
     {"MatMul", 2, 2, map_matmul},
     {"Max", 2, 2, map_reduce, GPUDL_OP_REDUCE_MAX},
     {"MaxPool", 1, 1, map_pool, GPUDL_OP_MAX_POOL},
-    {"Maximum", 2, 2, map_binary, GPUDL_OP_MAX},
+    {"Maximum", 2, 2, tf_map_binary, GPUDL_OP_MAX},
     {"Mean", 2, 2, map_reduce, GPUDL_OP_REDUCE_MEAN},
     {"Min", 2, 2, map_reduce, GPUDL_OP_REDUCE_MIN},
-    {"Minimum", 2, 2, map_binary, GPUDL_OP_MIN},
+    {"Minimum", 2, 2, tf_map_binary, GPUDL_OP_MIN},
     {"MirrorPad", 2, 2, map_mirror_pad},
-    {"Mul", 2, 2, map_binary, GPUDL_OP_MUL},
-    {"Neg", 1, 1, map_unary, GPUDL_OP_NEG},
-    {"Pack", 1, MANY, map_pack},
-    {"Pad", 2, 2, map_pad},
-    {"PadV2", 3, 3, map_pad},
-    {"PlaceholderWithDefault", 1, 1, map_identity},
-    {"Pow", 2, 2, map_binary, GPUDL_OP_POW},
-    {"RealDiv", 2, 2, map_binary, GPUDL_OP_DIV},
-    {"Relu", 1, 1, map_act, .act = GPUDL_ACT_RELU},
-    {"Relu6", 1, 1, map_act, .act = GPUDL_ACT_CLIP, .alpha = 0, .beta = 6},
-    {"Reshape", 2, 2, map_reshape},
-    {"Rsqrt", 1, 1, map_rsqrt},
-    {"Selu", 1, 1, map_elu},
+    {"Mul", 2, 2, tf_map_binary, GPUDL_OP_MUL},
+    {"Neg", 1, 1, tf_map_unary, GPUDL_OP_NEG},
+    {"Pack", 1, TF_MANY, map_pack},
+    {"Pad", 2, 2, tf_map_pad},
+    {"PadV2", 3, 3, tf_map_pad},
+    {"PlaceholderWithDefault", 1, 1, tf_map_identity},
+    {"Pow", 2, 2, tf_map_binary, GPUDL_OP_POW},
+    {"RealDiv", 2, 2, tf_map_binary, GPUDL_OP_DIV},
+    {"Relu", 1, 1, tf_map_act, .act = GPUDL_ACT_RELU},
+    {"Relu6", 1, 1, tf_map_act, .act = GPUDL_ACT_CLIP, .alpha = 0, .beta = 6},
+    {"Reshape", 2, 2, tf_map_reshape},
+    {"Rsqrt", 1, 1, tf_map_rsqrt},
+    {"Selu", 1, 1, map_selu},
     {"Shape", 1, 1, map_shape},
-    {"Sigmoid", 1, 1, map_act, .act = GPUDL_ACT_SIGMOID},
-    {"Slice", 3, 3, map_slice},
+    {"Sigmoid", 1, 1, tf_map_act, .act = GPUDL_ACT_SIGMOID},
+    {"Slice", 3, 3, tf_map_slice},
     {"Softmax", 1, 1, map_softmax, GPUDL_OP_SOFTMAX},
     {"Softplus", 1, 1, map_softplus},
     {"Split", 2, 2, map_split},
-    {"Sqrt", 1, 1, map_unary, GPUDL_OP_SQRT},
-    {"Square", 1, 1, map_square},
-    {"SquaredDifference", 2, 2, map_squared_difference},
+    {"Sqrt", 1, 1, tf_map_unary, GPUDL_OP_SQRT},
+    {"Square", 1, 1, tf_map_square},
+    {"SquaredDifference", 2, 2, tf_map_squared_difference},
     {"Squeeze", 1, 1, map_squeeze},
-    {"StopGradient", 1, 1, map_identity},
+    {"StopGradient", 1, 1, tf_map_identity},
     {"StridedSlice", 4, 4, map_strided_slice},
-    {"Sub", 2, 2, map_binary, GPUDL_OP_SUB},
+    {"Sub", 2, 2, tf_map_binary, GPUDL_OP_SUB},
     {"Sum", 2, 2, map_reduce, GPUDL_OP_REDUCE_SUM},
-    {"Tanh", 1, 1, map_act, .act = GPUDL_ACT_TANH},
-    {"Transpose", 2, 2, map_transpose},
+    {"Tanh", 1, 1, tf_map_act, .act = GPUDL_ACT_TANH},
+    {"Transpose", 2, 2, tf_map_transpose},
     {"Unpack", 1, 1, map_unpack},
 };
 
-const GraphdefOp *graphdef_op_find(const gchar *name)
+const TfOp *graphdef_op_find(const gchar *name)
 {
-    for (guint i = 0; i < G_N_ELEMENTS(table); i++)
-        if (strcmp(table[i].name, name) == 0)
-            return &table[i];
-    return NULL;
+    return tf_op_find(table, G_N_ELEMENTS(table), name);
 }

@@ -108,7 +108,7 @@ static gboolean import_placeholder(GraphdefImport *import, const Tensorflow__Nod
     return state->outputs[0] != NULL;
 }
 
-static gboolean collect(GraphdefImport *import, const Tensorflow__NodeDef *proto, GraphdefNode *node, GError **error)
+static gboolean collect(GraphdefImport *import, const Tensorflow__NodeDef *proto, TfNode *node, GError **error)
 {
     for (gsize i = 0; i < proto->n_input; i++) {
         guint from, output;
@@ -139,7 +139,9 @@ static gboolean import_node(GraphdefImport *import, guint place, GError **error)
     State *state = &import->states[place];
     g_autofree gchar *op = g_utf8_make_valid(op_of(proto), -1);
     g_autofree GpudlTensor **inputs = g_new0(GpudlTensor *, proto->n_input + 1);
-    GraphdefNode node = {.build = &import->build, .proto = proto, .row = graphdef_op_find(op), .inputs = inputs};
+    GraphdefNode own = {.node = {.build = &import->build, .row = graphdef_op_find(op), .inputs = inputs},
+                        .proto = proto};
+    TfNode *node = &own.node;
 
     tf_build_at(&import->build, proto->name, op);
     if (import->options != NULL && g_cancellable_is_cancelled(import->options->cancellable)) {
@@ -158,13 +160,13 @@ static gboolean import_node(GraphdefImport *import, guint place, GError **error)
         return tf_fail(
             &import->build, GPUDL_ERROR_UNSUPPORTED, error,
             "a variable, whose value is not in this file. Freeze the graph (convert_variables_to_constants)");
-    if (node.row == NULL)
+    if (node->row == NULL)
         return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "this operator is not taken");
-    if (!collect(import, proto, &node, error) || !node.row->map(&node, error))
+    if (!collect(import, proto, node, error) || !node->row->map(node, error))
         return FALSE;
-    memcpy(state->outputs, node.outputs, sizeof state->outputs);
-    state->cut = node.cut;
-    if (!node.cut && state->outputs[0] != NULL && (node.n_inputs == 0 || state->outputs[0] != node.inputs[0]))
+    memcpy(state->outputs, node->outputs, sizeof state->outputs);
+    state->cut = node->cut;
+    if (!node->cut && state->outputs[0] != NULL && (node->n_inputs == 0 || state->outputs[0] != node->inputs[0]))
         tf_name(state->outputs[0], proto->name);
     return TRUE;
 }

@@ -1,43 +1,46 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * Inside of the importer: one row of the table is one operator, its mapping reads inputs and options and adds graph
- * nodes with the functions of models/tf.
+ * Inside of the importer: one row of the table is one operator.
  */
 #ifndef GPUDL_MODELS_TFLITE_INTERNAL_H
 #define GPUDL_MODELS_TFLITE_INTERNAL_H
 
-#include "models/tf/tf-layers.h"
+#include "models/tf/tf-map.h"
 #include "models/tflite/tflite-file.h"
 
 G_BEGIN_DECLS
 
-typedef struct _TfliteNode TfliteNode;
-typedef gboolean (*TfliteMapFunc)(TfliteNode *node, GError **error);
-
-typedef struct {
-    const gchar *name; /* as in the schema */
-    guint min_inputs, max_inputs;
-    gboolean needs_options;
-    TfliteMapFunc map;
-    GpudlOp op; /* for mappings that serve several operators */
-    GpudlActKind act;
-    float alpha, beta;
-} TfliteOp;
-
 /** The row of an operator, or NULL. */
-const TfliteOp *tflite_op_find(const gchar *name);
+const TfOp *tflite_op_find(const gchar *name);
 
 /** One operator being mapped. */
-struct _TfliteNode {
-    TfBuild *build;
+typedef struct {
+    TfNode node;
     const TfliteFile *file;
     const TfliteOperator *op;
-    const TfliteOp *row;
-    GpudlTensor **inputs; /* NULL where absent */
-    guint n_inputs;
-    GpudlTensor *outputs[GPUDL_MAX_OUTPUTS];
-    gboolean cut; /* outputs[0] are the scores that the operator would have chosen from */
-};
+} TfliteNode;
+
+static inline const TfliteNode *tflite_node(const TfNode *node)
+{
+    return (const TfliteNode *)node;
+}
+
+static inline const TfliteOptions *tflite_options(const TfNode *node)
+{
+    return &tflite_node(node)->op->options;
+}
+
+/** The activation that the operator carries, and what its integers cut off of it. */
+GpudlTensor *tflite_activate(TfNode *node, GpudlTensor *y, GError **error);
+/** The first output, activated. FALSE if y is NULL. */
+gboolean tflite_done(TfNode *node, GpudlTensor *y, GError **error);
+
+/* tflite-window.c */
+gboolean tflite_map_conv(TfNode *node, GError **error);
+gboolean tflite_map_depthwise(TfNode *node, GError **error);
+gboolean tflite_map_pool(TfNode *node, GError **error);
+gboolean tflite_map_dense(TfNode *node, GError **error);
+gboolean tflite_map_batch_matmul(TfNode *node, GError **error);
 
 G_END_DECLS
 #endif

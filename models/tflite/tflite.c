@@ -137,9 +137,9 @@ static GpudlTensor *value_of(TfliteImport *import, gint32 index, GError **error)
 
 /* ---- operators --------------------------------------------------------------------------------------------------- */
 
-static gboolean map_operator(TfliteImport *import, TfliteNode *node, GError **error)
+static gboolean map_operator(TfliteImport *import, TfNode *node, GError **error)
 {
-    const TfliteOperator *op = node->op;
+    const TfliteOperator *op = tflite_node(node)->op;
     const guint n = (guint)op->n_inputs;
 
     if (n < node->row->min_inputs || n > node->row->max_inputs)
@@ -176,22 +176,22 @@ static gboolean import_operator(TfliteImport *import, gsize i, GError **error)
     const TfliteOperator *op = &import->file->operators[i];
     g_autofree gchar *name = g_utf8_make_valid(op->name != NULL && op->name[0] != '\0' ? op->name : "?", -1);
     g_autofree GpudlTensor **inputs = g_new0(GpudlTensor *, op->n_inputs + 1);
-    TfliteNode node = {.build = &import->build,
-                       .file = import->file,
-                       .op = op,
-                       .row = tflite_op_find(name),
-                       .inputs = inputs,
-                       .n_inputs = (guint)op->n_inputs};
+    TfliteNode own = {.node = {.build = &import->build,
+                               .row = tflite_op_find(name),
+                               .inputs = inputs,
+                               .n_inputs = (guint)op->n_inputs},
+                      .file = import->file,
+                      .op = op};
 
     tf_build_at(&import->build, import->file->tensors[op->outputs[0]].name, name);
     if (import->options != NULL && g_cancellable_is_cancelled(import->options->cancellable)) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "importing was cancelled");
         return FALSE;
     }
-    if (node.row == NULL)
+    if (own.node.row == NULL)
         return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "this operator (code %d) is not taken",
                        op->code);
-    return map_operator(import, &node, error);
+    return map_operator(import, &own.node, error);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
