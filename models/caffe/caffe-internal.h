@@ -166,6 +166,7 @@ CAFFE_MAP(reduction);
 CAFFE_MAP(copy);
 CAFFE_MAP(concat);
 CAFFE_MAP(slice);
+CAFFE_MAP(crop);
 CAFFE_MAP(reshape);
 CAFFE_MAP(flatten);
 CAFFE_MAP(permute);

@@ -74,6 +74,40 @@ gboolean caffe_map_slice(CaffeLayer *layer, GError **error)
     return TRUE;
 }
 
+/* Of the second bottom nothing but the size counts. */
+gboolean caffe_map_crop(CaffeLayer *layer, GError **error)
+{
+    static const Caffe__CropParameter usual = CAFFE__CROP_PARAMETER__INIT;
+    const Caffe__CropParameter *p = layer->proto->crop_param != NULL ? layer->proto->crop_param : &usual;
+    const GpudlShape *x = &layer->inputs[0]->shape, *to = &layer->inputs[1]->shape;
+    GpudlAttrs attrs = {.slice.rank = x->rank};
+    gint32 axis;
+
+    if (!caffe_axis(layer, p->axis, x->rank, &axis, error))
+        return FALSE;
+    if (to->rank != x->rank)
+        return caffe_fail(layer, GPUDL_ERROR_FORMAT, error, "bottoms of %d and %d dimensions, expected the same number",
+                          x->rank, to->rank);
+    if (axis < 1)
+        return caffe_fail(layer, GPUDL_ERROR_UNSUPPORTED, error, "axis 0: a choice among frames");
+    if (p->n_offset > 1 && p->n_offset != (gsize)(x->rank - axis))
+        return caffe_fail(layer, GPUDL_ERROR_FORMAT, error, "%" G_GSIZE_FORMAT " offset, expected 1 or %d", p->n_offset,
+                          x->rank - axis);
+    for (gint i = 0; i < x->rank; i++) {
+        const gint64 offset = i < axis || p->n_offset == 0 ? 0 : p->offset[p->n_offset > 1 ? i - axis : 0];
+
+        if (i >= axis && offset + to->dims[i] > x->dims[i])
+            return caffe_fail(layer, GPUDL_ERROR_FORMAT, error,
+                              "%" G_GINT64_FORMAT " elements from %" G_GINT64_FORMAT " on along axis %d, which has "
+                              "%" G_GINT64_FORMAT,
+                              (gint64)to->dims[i], offset, i, (gint64)x->dims[i]);
+        attrs.slice.start[i] = offset;
+        attrs.slice.end[i] = i < axis ? G_MAXINT64 : offset + to->dims[i];
+        attrs.slice.step[i] = 1;
+    }
+    return caffe_emit_top(layer, GPUDL_OP_SLICE, &attrs, layer->inputs, 1, error);
+}
+
 gboolean caffe_map_reshape(CaffeLayer *layer, GError **error)
 {
     const Caffe__ReshapeParameter *p = layer->proto->reshape_param;

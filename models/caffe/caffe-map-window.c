@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "caffe-internal.h"
+#include "models/transposed.h"
 
 #define H (GPUDL_MAX_SPATIAL - 2)
 #define W (GPUDL_MAX_SPATIAL - 1)
@@ -78,6 +79,14 @@ static gboolean read_convolution(const CaffeLayer *layer, const Caffe__Convoluti
     return TRUE;
 }
 
+static gboolean check_groups(const CaffeLayer *layer, gint64 channels, guint32 outputs, guint32 group, GError **error)
+{
+    return (group >= 1 && outputs >= 1 && channels % group == 0 && outputs % group == 0) ||
+           caffe_fail(layer, GPUDL_ERROR_FORMAT, error,
+                      "%" G_GINT64_FORMAT " channels in and num_output %u in %u groups, expected multiples", channels,
+                      outputs, group);
+}
+
 static gboolean convolve(CaffeLayer *layer, GpudlTensor *x, guint32 group, const gchar *top, GpudlTensor **y,
                          GError **error)
 {
@@ -90,11 +99,8 @@ static gboolean convolve(CaffeLayer *layer, GpudlTensor *x, guint32 group, const
 
     if (!read_convolution(layer, p, &attrs.window, error))
         return FALSE;
-    if (group < 1 || k < 1 || channels % group != 0 || k % group != 0)
-        return caffe_fail(layer, GPUDL_ERROR_FORMAT, error,
-                          "%" G_GINT64_FORMAT " channels in and num_output %" G_GINT64_FORMAT
-                          " in %u groups, expected multiples",
-                          channels, k, group);
+    if (!check_groups(layer, channels, p->num_output, group, error))
+        return FALSE;
     attrs.window.group = (gint32)group;
     weights.dims[0] = k;
     weights.dims[1] = channels / group;
@@ -137,9 +143,43 @@ gboolean caffe_map_depthwise(CaffeLayer *layer, GError **error)
     return map_convolution(layer, (guint32)MIN(channels, G_MAXINT32), error);
 }
 
+static GpudlTensor *emit(gpointer layer, GpudlOp op, const GpudlAttrs *attrs, GpudlTensor *input, GError **error)
+{
+    return caffe_emit(layer, op, attrs, &input, 1, NULL, error);
+}
+
+/* The convolution whose gradient this is: its padding is cut off, nothing is rounded. */
 gboolean caffe_map_deconvolution(CaffeLayer *layer, GError **error)
 {
-    return caffe_fail(layer, GPUDL_ERROR_UNSUPPORTED, error, "transposed convolutions are not taken");
+    const Caffe__ConvolutionParameter *p = layer->proto->convolution_param;
+    GpudlTensor *inputs[3] = {layer->inputs[0]};
+    GpudlWindowAttrs said = {0};
+    GpudlAttrs attrs = {0};
+    GpudlTransposedSide sides[2];
+    GpudlShape weights = {.rank = 4}, bias = {.rank = 1};
+    gint64 channels;
+
+    if (p == NULL)
+        return caffe_fail(layer, GPUDL_ERROR_FORMAT, error, "no convolution_param");
+    if (!check_picture(layer, error) || !caffe_check_blobs(layer, p->bias_term ? 2 : 1, p->bias_term ? 2 : 1, error) ||
+        !read_convolution(layer, p, &said, error))
+        return FALSE;
+    channels = inputs[0]->shape.dims[1];
+    if (!check_groups(layer, channels, p->num_output, p->group, error))
+        return FALSE;
+    weights.dims[0] = channels;
+    weights.dims[1] = p->num_output / p->group;
+    bias.dims[0] = p->num_output;
+    for (gint i = 0; i < 2; i++) {
+        weights.dims[2 + i] = said.kernel[H + i];
+        sides[i] = (GpudlTransposedSide){said.kernel[H + i], said.stride[H + i], said.dilation[H + i],
+                                         said.pad_begin[H + i], said.pad_end[H + i]};
+    }
+    if ((inputs[1] = caffe_blob(layer, 0, "weights", &weights, error)) == NULL ||
+        (p->bias_term && (inputs[2] = caffe_blob(layer, 1, "bias", &bias, error)) == NULL))
+        return FALSE;
+    return gpudl_transposed_lower(emit, layer, &inputs[0], &inputs[1], sides, p->group, &attrs.window, error) &&
+           caffe_emit_top(layer, GPUDL_OP_CONV, &attrs, inputs, p->bias_term ? 3 : 2, error);
 }
 
 gboolean caffe_map_inner_product(CaffeLayer *layer, GError **error)

@@ -26,6 +26,7 @@ static const CaffeType types[] = {
     OTHER("ContrastiveLoss", "CONTRASTIVE_LOSS", NULL, QUIET),
     MAP("Convolution", "CONVOLUTION", "convolution_param", 1, G_MAXUINT, 2, convolution, NONE),
     MAP("ConvolutionDepthwise", NULL, "convolution_param", 1, 1, 2, depthwise, NONE),
+    MAP("Crop", NULL, "crop_param", 2, 2, 0, crop, NONE),
     OTHER("Data", "DATA", "data_param", DATA),
     MAP("Deconvolution", "DECONVOLUTION", "convolution_param", 1, 1, 2, deconvolution, NONE),
     MAP("DepthwiseConvolution", NULL, "convolution_param", 1, 1, 2, depthwise, NONE),

@@ -104,6 +104,21 @@ def conv(x, w, b, pad=(0, 0), stride=(1, 1), dilation=(1, 1), group=1):
     return y
 
 
+def deconv(x, w, b, pad=(0, 0), stride=(1, 1), dilation=(1, 1), group=1):
+    """Each element of the input spread over the window that it would have been made of."""
+    n, c, h, wd = x.shape
+    _, kg, r, s = w.shape
+    y = np.zeros((n, kg * group, stride[0] * (h - 1) + dilation[0] * (r - 1) + 1, stride[1] * (wd - 1) + dilation[1] * (s - 1) + 1))
+    for i in range(c):
+        g = i // (c // group)
+        for p in range(h):
+            for q in range(wd):
+                y[:, g * kg:(g + 1) * kg, p * stride[0]:p * stride[0] + dilation[0] * (r - 1) + 1:dilation[0],
+                  q * stride[1]:q * stride[1] + dilation[1] * (s - 1) + 1:dilation[1]] += x[:, i, p, q, None, None, None] * w[i]
+    y = y[:, :, pad[0]:y.shape[2] - pad[0], pad[1]:y.shape[3] - pad[1]]
+    return y + (column(b) if b is not None else 0)
+
+
 def pool(x, kind, kernel, stride, pad=(0, 0), ceil=True):
     n, c, h, w = x.shape
     size = []
@@ -164,6 +179,25 @@ for kind in ("Convolution", "DepthwiseConvolution", "ConvolutionDepthwise"):
     group = "group: 3" if kind == "Convolution" else ""
     one(f"{kind} in groups", kind, f"convolution_param {{ num_output: 6 bias_term: false kernel_size: 3 {group} }}",
         lambda x: conv(x, wg, None, group=3), (wg,))
+wd, bd = f(3, 4, 3, 3), f(4)
+one("Deconvolution", "Deconvolution", "convolution_param { num_output: 4 kernel_size: 3 }", lambda x: deconv(x, wd, bd), (wd, bd))
+one("Deconvolution, stride and padding", "Deconvolution", "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }",
+    lambda x: deconv(x, wd, bd, (1, 1), (2, 2)), (wd, bd))
+one("Deconvolution without bias, height and width apart, dilation", "Deconvolution",
+    "convolution_param { num_output: 4 bias_term: false kernel_size: 3 pad_h: 0 pad_w: 2 stride_h: 3 stride_w: 1 dilation: 1 dilation: 2 }",
+    lambda x: deconv(x, wd, None, (0, 2), (3, 1), (1, 2)), (wd,))
+wu = np.ones((3, 1, 4, 4)) * np.outer(*[[.25, .75, .75, .25]] * 2)
+one("Deconvolution that doubles, a group for each channel", "Deconvolution",
+    "convolution_param { num_output: 3 bias_term: false kernel_size: 4 pad: 1 stride: 2 group: 3 weight_filler { type: 'bilinear' } }",
+    lambda x: deconv(x, wu, None, (1, 1), (2, 2), group=3), (wu,))
+wg2 = f(3, 2, 2, 3)
+one("Deconvolution in groups, more padding than reach, values as legacy", "Deconvolution",
+    "convolution_param { num_output: 6 bias_term: false kernel_h: 2 kernel_w: 3 pad: 3 stride: 2 group: 3 }",
+    lambda x: deconv(x, wg2, None, (3, 3), (2, 2), group=3), (wg2,), form="legacy")
+CONV5 = ('layer { name: "s" type: "Pooling" bottom: "x" top: "s" pooling_param { pool: MAX kernel_size: 3 } }', (), "s")
+for param, cut in (("", (slice(0, 6), slice(0, 7))), ("crop_param { axis: 2 offset: 1 }", (slice(1, 7), slice(1, 8))),
+                   ("crop_param { axis: -2 offset: 2 offset: 0 }", (slice(2, 8), slice(0, 7)))):
+    one(f"Crop {param}", "Crop", param, lambda x: x[(slice(None), slice(None), *cut)], bottoms=("x", "s"), before=(CONV5,))
 for kind in ("MAX", "AVE"):
     for kernel, stride, pad, size in (((3, 3), (2, 2), (0, 0), (8, 9)), ((3, 3), (2, 2), (1, 1), (8, 9)), ((2, 3), (2, 2), (1, 0), (7, 8)),
                                       ((3, 2), (3, 2), (1, 1), (7, 7)), ((3, 3), (1, 1), (1, 1), (5, 6))):
@@ -290,7 +324,12 @@ GOOD = "convolution_param { num_output: 4 kernel_size: 3 }"
 refused("an unknown parameter", LAYER % ("Convolution", "\n convolution_param { num_output: 4 kernel: 3 }"), model, "net.prototxt:3:36",
         "'kernel'", "ConvolutionParameter", "'c'")
 refused("an unknown layer", LAYER % ("PSROIPooling", ""), model, "'c'", "PSROIPooling", "not taken")
-refused("Deconvolution", LAYER % ("Deconvolution", GOOD), model, "'c' (Deconvolution)", "not taken")
+refused("Deconvolution with a convolution's values", LAYER % ("Deconvolution", GOOD), model, "'c' (Deconvolution)", "weights are 4x3x3x3, expected 3x4x3x3")
+refused("Deconvolution in groups that don't divide", LAYER % ("Deconvolution", GOOD[:-1] + "group: 2 }"), model, "3 channels in", "2 groups")
+refused("padding that leaves nothing", LAYER % ("Deconvolution", GOOD[:-1] + "pad: 5 }"), cf.net([cf.layer("c", "any", blobs=[cf.blob(wd), cf.blob(bd)])]),
+        "'c' (Deconvolution)")
+refused("a crop of more than there is", LAYER % ("Split", "") + 'layer { name: "d" type: "Crop" bottom: "x" bottom: "y" top: "z" crop_param { offset: 1 } }',
+        model, "'d' (Crop)", "8 elements from 1 on along axis 2")
 refused("values of another shape", LAYER % ("Convolution", GOOD.replace("4", "5")), model, "weights are 4x3x3x3, expected 5x3x3x3")
 refused("values of another network", LAYER.replace('"c"', '"q"') % ("Convolution", GOOD), model, "'q'", "no values")
 refused("too few arrays", LAYER % ("BatchNorm", ""), model, "2 arrays of values, expected 3")
