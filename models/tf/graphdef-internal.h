@@ -17,11 +17,32 @@ typedef struct {
     const Tensorflow__NodeDef *proto;
 } GraphdefNode;
 
+static inline const Tensorflow__NodeDef *graphdef_proto(const TfNode *node)
+{
+    return ((const GraphdefNode *)node)->proto;
+}
+
 const Tensorflow__AttrValue *graphdef_attr(const Tensorflow__NodeDef *proto, const gchar *name);
+/** An attribute's value, or fallback where there is none of this type. */
+gint64 graphdef_int(const TfNode *node, const gchar *name, gint64 fallback);
+gboolean graphdef_bool(const TfNode *node, const gchar *name, gboolean fallback);
+float graphdef_float(const TfNode *node, const gchar *name, float fallback);
+/** TRUE if the attribute is this text. */
+gboolean graphdef_is(const TfNode *node, const gchar *name, const gchar *text);
 /** Element type of the file to ours, NONE if there is none. */
 GpudlDType graphdef_dtype(gint32 type);
 /** A constant's value. */
 GpudlTensor *graphdef_tensor(TfBuild *build, const Tensorflow__TensorProto *proto, GError **error);
+
+/* graphdef-window.c */
+gboolean graphdef_map_conv(TfNode *node, GError **error);
+gboolean graphdef_map_depthwise(TfNode *node, GError **error);
+gboolean graphdef_map_conv_transpose(TfNode *node, GError **error);
+gboolean graphdef_map_pool(TfNode *node, GError **error);
+gboolean graphdef_map_bias_add(TfNode *node, GError **error);
+gboolean graphdef_map_batch_norm(TfNode *node, GError **error);
+gboolean graphdef_map_old_batch_norm(TfNode *node, GError **error);
+gboolean graphdef_map_matmul(TfNode *node, GError **error);
 
 G_END_DECLS
 #endif

@@ -12,172 +12,39 @@ const Tensorflow__AttrValue *graphdef_attr(const Tensorflow__NodeDef *proto, con
     return NULL;
 }
 
-static const Tensorflow__NodeDef *proto_of(const TfNode *node)
+gint64 graphdef_int(const TfNode *node, const gchar *name, gint64 fallback)
 {
-    return ((const GraphdefNode *)node)->proto;
-}
-
-static gint64 attr_int(const TfNode *node, const gchar *name, gint64 fallback)
-{
-    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
+    const Tensorflow__AttrValue *attr = graphdef_attr(graphdef_proto(node), name);
 
     return attr != NULL && attr->has_i ? attr->i : fallback;
 }
 
-static gboolean attr_bool(const TfNode *node, const gchar *name, gboolean fallback)
+gboolean graphdef_bool(const TfNode *node, const gchar *name, gboolean fallback)
 {
-    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
+    const Tensorflow__AttrValue *attr = graphdef_attr(graphdef_proto(node), name);
 
     return attr != NULL && attr->has_b ? attr->b : fallback;
 }
 
-static float attr_float(const TfNode *node, const gchar *name, float fallback)
+float graphdef_float(const TfNode *node, const gchar *name, float fallback)
 {
-    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
+    const Tensorflow__AttrValue *attr = graphdef_attr(graphdef_proto(node), name);
 
     return attr != NULL && attr->has_f ? attr->f : fallback;
 }
 
-static gboolean attr_is(const TfNode *node, const gchar *name, const gchar *text)
+gboolean graphdef_is(const TfNode *node, const gchar *name, const gchar *text)
 {
-    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
+    const Tensorflow__AttrValue *attr = graphdef_attr(graphdef_proto(node), name);
 
     return attr != NULL && attr->has_s && attr->s.len == strlen(text) && memcmp(attr->s.data, text, attr->s.len) == 0;
-}
-
-/* ---- windows and products ---------------------------------------------------------------------------------------- */
-
-/* Height and width of a list of four; absent: 1. */
-static gboolean two_of(TfNode *node, const gchar *name, gboolean channels_first, gint64 two[2], GError **error)
-{
-    const Tensorflow__AttrValue *attr = graphdef_attr(proto_of(node), name);
-    const gint first = channels_first ? 2 : 1;
-
-    two[0] = two[1] = 1;
-    if (attr == NULL || attr->list == NULL || attr->list->n_i == 0)
-        return TRUE;
-    if (attr->list->n_i != 4 || attr->list->i[0] != 1 || attr->list->i[channels_first ? 1 : 3] != 1)
-        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
-                       "its %s go over frames or channels, expected height and width alone", name);
-    two[0] = attr->list->i[first];
-    two[1] = attr->list->i[first + 1];
-    return TRUE;
-}
-
-static gboolean read_window(TfNode *node, TfWindow *window, GError **error)
-{
-    const Tensorflow__AttrValue *pads = graphdef_attr(proto_of(node), "explicit_paddings");
-
-    *window = (TfWindow){.channels_first = attr_is(node, "data_format", "NCHW")};
-    if (!two_of(node, "strides", window->channels_first, window->stride, error) ||
-        !two_of(node, "dilations", window->channels_first, window->dilation, error))
-        return FALSE;
-    if (attr_is(node, "padding", "SAME")) {
-        window->padding = TF_PADDING_SAME;
-    } else if (attr_is(node, "padding", "VALID")) {
-        window->padding = TF_PADDING_VALID;
-    } else if (attr_is(node, "padding", "EXPLICIT") && pads != NULL && pads->list != NULL && pads->list->n_i == 8) {
-        window->padding = TF_PADDING_EXPLICIT;
-        for (gint i = 0; i < 2; i++) {
-            window->begin[i] = pads->list->i[2 * ((window->channels_first ? 2 : 1) + i)];
-            window->end[i] = pads->list->i[2 * ((window->channels_first ? 2 : 1) + i) + 1];
-        }
-    } else {
-        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "its padding is not SAME, VALID or EXPLICIT");
-    }
-    return TRUE;
-}
-
-/* Weights: height, width, input channels of a group, output channels. */
-static gboolean map_conv(TfNode *node, GError **error)
-{
-    static const gint64 perm[] = {3, 2, 0, 1};
-    const GpudlShape *x = &node->inputs[0]->shape, *w = &node->inputs[1]->shape;
-    GpudlTensor *weights;
-    gint64 channels;
-    TfWindow window;
-
-    if (x->rank != 4 || w->rank != 4)
-        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "ranks %d and %d, expected 4", x->rank, w->rank);
-    if (!read_window(node, &window, error))
-        return FALSE;
-    channels = x->dims[window.channels_first ? 1 : 3];
-    if (w->dims[2] < 1 || channels % w->dims[2] != 0)
-        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
-                       "%" G_GINT64_FORMAT " channels for weights of %" G_GINT64_FORMAT, channels, (gint64)w->dims[2]);
-    window.kernel[0] = w->dims[0];
-    window.kernel[1] = w->dims[1];
-    weights = tf_transpose(node->build, node->inputs[1], perm, 4, error);
-    return weights != NULL &&
-           tf_done(node, tf_conv(node->build, node->inputs[0], weights, NULL, &window, channels / w->dims[2], error));
-}
-
-/* Weights: height, width, channels, outputs of each. */
-static gboolean map_depthwise(TfNode *node, GError **error)
-{
-    static const gint64 perm[] = {2, 3, 0, 1};
-    const GpudlShape *x = &node->inputs[0]->shape, *w = &node->inputs[1]->shape;
-    GpudlTensor *weights;
-    TfWindow window;
-
-    if (x->rank != 4 || w->rank != 4)
-        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "ranks %d and %d, expected 4", x->rank, w->rank);
-    if (!read_window(node, &window, error))
-        return FALSE;
-    window.kernel[0] = w->dims[0];
-    window.kernel[1] = w->dims[1];
-    weights = tf_transpose(node->build, node->inputs[1], perm, 4, error);
-    if (weights != NULL) {
-        const gint64 dims[] = {-1, 1, w->dims[0], w->dims[1]};
-
-        weights = tf_reshape(node->build, weights, dims, 4, error);
-    }
-    return weights != NULL && tf_done(node, tf_conv(node->build, node->inputs[0], weights, NULL, &window,
-                                                    x->dims[window.channels_first ? 1 : 3], error));
-}
-
-static gboolean map_pool(TfNode *node, GError **error)
-{
-    TfWindow window;
-
-    return read_window(node, &window, error) && two_of(node, "ksize", window.channels_first, window.kernel, error) &&
-           tf_done(node, tf_pool(node->build, node->row->op, node->inputs[0], &window, error));
-}
-
-static gboolean map_bias_add(TfNode *node, GError **error)
-{
-    const gint64 column[] = {-1, 1, 1};
-    GpudlTensor *bias = node->inputs[1];
-
-    if (attr_is(node, "data_format", "NCHW") && node->inputs[0]->shape.rank == 4 &&
-        (bias = tf_reshape(node->build, bias, column, 3, error)) == NULL)
-        return FALSE;
-    return tf_done(node, tf_binary(node->build, GPUDL_OP_ADD, node->inputs[0], bias, error));
-}
-
-static gboolean map_batch_norm(TfNode *node, GError **error)
-{
-    if (attr_bool(node, "is_training", TRUE))
-        return tf_fail(
-            node->build, GPUDL_ERROR_UNSUPPORTED, error,
-            "it normalises by the batch, as in training. Freeze the graph for inference (is_training=False)");
-    return tf_done(node, tf_batch_norm(node->build, node->inputs, attr_float(node, "epsilon", 1e-4f),
-                                       attr_is(node, "data_format", "NCHW"), error));
-}
-
-/* MatMul calls it transpose, BatchMatMul adj. */
-static gboolean map_matmul(TfNode *node, GError **error)
-{
-    return tf_done(node, tf_matmul(node->build, node->inputs[0], node->inputs[1],
-                                   attr_bool(node, "transpose_a", FALSE) || attr_bool(node, "adj_x", FALSE),
-                                   attr_bool(node, "transpose_b", FALSE) || attr_bool(node, "adj_y", FALSE), error));
 }
 
 /* ---- element by element ------------------------------------------------------------------------------------------ */
 
 static gboolean map_const(TfNode *node, GError **error)
 {
-    const Tensorflow__AttrValue *value = graphdef_attr(proto_of(node), "value");
+    const Tensorflow__AttrValue *value = graphdef_attr(graphdef_proto(node), "value");
 
     if (value == NULL || value->tensor == NULL)
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "a constant without a value");
@@ -186,7 +53,7 @@ static gboolean map_const(TfNode *node, GError **error)
 
 static gboolean map_leaky(TfNode *node, GError **error)
 {
-    return tf_done(node, tf_activation(node->build, GPUDL_ACT_LEAKY_RELU, attr_float(node, "alpha", .2f), 0,
+    return tf_done(node, tf_activation(node->build, GPUDL_ACT_LEAKY_RELU, graphdef_float(node, "alpha", .2f), 0,
                                        node->inputs[0], error));
 }
 
@@ -219,12 +86,54 @@ static gboolean map_softplus(TfNode *node, GError **error)
 
 static gboolean map_cast(TfNode *node, GError **error)
 {
-    const Tensorflow__AttrValue *to = graphdef_attr(proto_of(node), "DstT");
+    const Tensorflow__AttrValue *to = graphdef_attr(graphdef_proto(node), "DstT");
     const GpudlDType dtype = graphdef_dtype(to != NULL ? to->type : 0);
 
     if (dtype == GPUDL_DTYPE_NONE)
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "a cast to another type");
     return tf_done(node, tf_cast(node->build, node->inputs[0], dtype, error));
+}
+
+/* 1 - erf(x) */
+static gboolean map_erfc(TfNode *node, GError **error)
+{
+    GpudlTensor *y = tf_unary(node->build, GPUDL_OP_ERF, node->inputs[0], error), *one;
+
+    return y != NULL && (one = tf_scalar(node->build, y->dtype, 1, error)) != NULL &&
+           tf_done(node, tf_binary(node->build, GPUDL_OP_SUB, one, y, error));
+}
+
+static gboolean map_softsign(TfNode *node, GError **error)
+{
+    TfBuild *build = node->build;
+    GpudlTensor *x = node->inputs[0], *t = tf_unary(build, GPUDL_OP_ABS, x, error), *one;
+
+    return t != NULL && (one = tf_scalar(build, x->dtype, 1, error)) != NULL &&
+           (t = tf_binary(build, GPUDL_OP_ADD, t, one, error)) != NULL &&
+           tf_done(node, tf_binary(build, GPUDL_OP_DIV, x, t, error));
+}
+
+/* Each output is the input of its number. */
+static gboolean map_identity_n(TfNode *node, GError **error)
+{
+    if (node->n_inputs > GPUDL_MAX_OUTPUTS)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "%u inputs, at most %d are taken", node->n_inputs,
+                       GPUDL_MAX_OUTPUTS);
+    for (guint i = 0; i < node->n_inputs; i++)
+        node->outputs[i] = node->inputs[i];
+    return TRUE;
+}
+
+/* The range is in attributes, or in inputs. */
+static gboolean map_fake_quant(TfNode *node, GError **error)
+{
+    double low = (double)graphdef_float(node, "min", -6), high = (double)graphdef_float(node, "max", 6);
+
+    if (node->n_inputs == 3 && (!tf_number(node->build, node->inputs[1], "min", &low, error) ||
+                                !tf_number(node->build, node->inputs[2], "max", &high, error)))
+        return FALSE;
+    return tf_done(node, tf_fake_quant(node->build, node->inputs[0], low, high, graphdef_int(node, "num_bits", 8),
+                                       graphdef_bool(node, "narrow_range", FALSE), error));
 }
 
 /* ---- along axes -------------------------------------------------------------------------------------------------- */
@@ -236,14 +145,21 @@ static gboolean map_softmax(TfNode *node, GError **error)
 
 static gboolean map_reduce(TfNode *node, GError **error)
 {
-    return tf_map_reduce(node, attr_bool(node, "keep_dims", FALSE), error);
+    return tf_map_reduce(node, graphdef_bool(node, "keep_dims", FALSE), error);
+}
+
+static gboolean map_response(TfNode *node, GError **error)
+{
+    return tf_done(node, tf_lrn(node->build, node->inputs[0], graphdef_int(node, "depth_radius", 5),
+                                graphdef_float(node, "bias", 1), graphdef_float(node, "alpha", 1),
+                                graphdef_float(node, "beta", .5f), error));
 }
 
 /* ---- data movement ----------------------------------------------------------------------------------------------- */
 
 static gboolean map_squeeze(TfNode *node, GError **error)
 {
-    const Tensorflow__AttrValue *axes = graphdef_attr(proto_of(node), "squeeze_dims");
+    const Tensorflow__AttrValue *axes = graphdef_attr(graphdef_proto(node), "squeeze_dims");
     const gsize n = axes != NULL && axes->list != NULL ? axes->list->n_i : 0;
 
     return tf_done(node, tf_squeeze(node->build, node->inputs[0], n > 0 ? axes->list->i : NULL, n, error));
@@ -260,13 +176,13 @@ static gboolean map_concat(TfNode *node, GError **error)
 
 static gboolean map_pack(TfNode *node, GError **error)
 {
-    return tf_done(node, tf_pack(node->build, node->inputs, node->n_inputs, attr_int(node, "axis", 0), error));
+    return tf_done(node, tf_pack(node->build, node->inputs, node->n_inputs, graphdef_int(node, "axis", 0), error));
 }
 
 /* How many outputs it has. */
 static gboolean pieces(const TfNode *node, const gchar *name, guint *n, GError **error)
 {
-    const gint64 value = attr_int(node, name, 0);
+    const gint64 value = graphdef_int(node, name, 0);
 
     *n = (guint)CLAMP(value, 0, GPUDL_MAX_OUTPUTS);
     return (value >= 1 && value <= GPUDL_MAX_OUTPUTS) ||
@@ -278,7 +194,7 @@ static gboolean map_unpack(TfNode *node, GError **error)
     guint n;
 
     return pieces(node, "num", &n, error) &&
-           tf_unpack(node->build, node->inputs[0], attr_int(node, "axis", 0), n, node->outputs, error);
+           tf_unpack(node->build, node->inputs[0], graphdef_int(node, "axis", 0), n, node->outputs, error);
 }
 
 static gboolean map_split(TfNode *node, GError **error)
@@ -290,25 +206,93 @@ static gboolean map_split(TfNode *node, GError **error)
 
 static gboolean map_strided_slice(TfNode *node, GError **error)
 {
-    const TfMasks masks = {.begin = attr_int(node, "begin_mask", 0),
-                           .end = attr_int(node, "end_mask", 0),
-                           .ellipsis = attr_int(node, "ellipsis_mask", 0),
-                           .new_axis = attr_int(node, "new_axis_mask", 0),
-                           .shrink_axis = attr_int(node, "shrink_axis_mask", 0)};
+    const TfMasks masks = {.begin = graphdef_int(node, "begin_mask", 0),
+                           .end = graphdef_int(node, "end_mask", 0),
+                           .ellipsis = graphdef_int(node, "ellipsis_mask", 0),
+                           .new_axis = graphdef_int(node, "new_axis_mask", 0),
+                           .shrink_axis = graphdef_int(node, "shrink_axis_mask", 0)};
 
     return tf_map_strided_slice(node, &masks, FALSE, error);
 }
 
 static gboolean map_mirror_pad(TfNode *node, GError **error)
 {
-    return tf_map_mirror_pad(node, attr_is(node, "mode", "SYMMETRIC"), error);
+    return tf_map_mirror_pad(node, graphdef_is(node, "mode", "SYMMETRIC"), error);
 }
 
 static gboolean map_shape(TfNode *node, GError **error)
 {
-    const Tensorflow__AttrValue *type = graphdef_attr(proto_of(node), "out_type");
+    const Tensorflow__AttrValue *type = graphdef_attr(graphdef_proto(node), "out_type");
 
     return tf_map_shape(node, graphdef_dtype(type != NULL ? type->type : 0), error);
+}
+
+/* The axis comes first. */
+static gboolean map_old_concat(TfNode *node, GError **error)
+{
+    gint64 axis;
+
+    return tf_int(node->build, node->inputs[0], "axis", &axis, error) &&
+           tf_done(node, tf_concat(node->build, node->inputs + 1, node->n_inputs - 1, axis, error));
+}
+
+static gboolean map_split_v(TfNode *node, GError **error)
+{
+    guint n;
+
+    return pieces(node, "num_split", &n, error) && tf_map_split_v(node, n, error);
+}
+
+/* GatherV2 has an axis. */
+static gboolean map_gather(TfNode *node, GError **error)
+{
+    const gint64 batch = graphdef_int(node, "batch_dims", 0);
+    gint64 axis = 0;
+
+    if (batch != 0)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "batch_dims %" G_GINT64_FORMAT ", 0 is taken",
+                       batch);
+    return (node->n_inputs < 3 || tf_int(node->build, node->inputs[2], "axis", &axis, error)) &&
+           tf_done(node, tf_gather(node->build, node->inputs[0], node->inputs[1], axis, error));
+}
+
+static gboolean map_broadcast(TfNode *node, GError **error)
+{
+    return tf_map_broadcast(node, 0, error);
+}
+
+static gboolean map_fill(TfNode *node, GError **error)
+{
+    return tf_map_broadcast(node, 1, error);
+}
+
+static gboolean map_size(TfNode *node, GError **error)
+{
+    const gint64 n = gpudl_shape_elements(&node->inputs[0]->shape);
+
+    return tf_done(node, tf_scalar(node->build, GPUDL_DTYPE_I32, (double)n, error));
+}
+
+static gboolean map_resize(TfNode *node, GError **error)
+{
+    const TfResize how = {.linear = strcmp(node->row->name, "ResizeBilinear") == 0,
+                          .align_corners = graphdef_bool(node, "align_corners", FALSE),
+                          .half_pixel_centers = graphdef_bool(node, "half_pixel_centers", FALSE)};
+
+    return tf_done(node, tf_resize(node->build, node->inputs[0], node->inputs[1], &how, error));
+}
+
+/* NHWC or NCHW; with four channels in a vector: for GPUs alone. */
+static gboolean map_depth(TfNode *node, GError **error)
+{
+    const gint64 block = graphdef_int(node, "block_size", 0);
+    const gboolean first = graphdef_is(node, "data_format", "NCHW");
+    const gboolean deeper = strcmp(node->row->name, "SpaceToDepth") == 0;
+
+    if (graphdef_is(node, "data_format", "NCHW_VECT_C"))
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "data_format NCHW_VECT_C, NHWC and NCHW are taken");
+    return tf_done(node, deeper ? tf_space_to_depth(node->build, node->inputs[0], block, first, error)
+                                : tf_depth_to_space(node->build, node->inputs[0], block, first, error));
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
@@ -319,28 +303,62 @@ static const TfOp table[] = {
     {"AddN", 1, TF_MANY, tf_map_add_n},
     {"AddV2", 2, 2, tf_map_binary, GPUDL_OP_ADD},
     {"ArgMax", 2, 2, tf_map_arg_max},
-    {"AvgPool", 1, 1, map_pool, GPUDL_OP_AVERAGE_POOL},
-    {"BatchMatMul", 2, 2, map_matmul},
-    {"BatchMatMulV2", 2, 2, map_matmul},
-    {"BiasAdd", 2, 2, map_bias_add},
-    {"Cast", 1, 1, map_cast},
+    {"AvgPool", 1, 1, graphdef_map_pool, GPUDL_OP_AVERAGE_POOL},
+    {"BatchMatMul", 2, 2, graphdef_map_matmul},
+    {"BatchMatMulV2", 2, 2, graphdef_map_matmul},
+    {"BatchMatMulV3", 2, 2, graphdef_map_matmul},
+    {"BatchNormWithGlobalNormalization", 5, 5, graphdef_map_old_batch_norm},
+    {"BatchToSpaceND", 3, 3, tf_map_batch_to_space},
+    {"BiasAdd", 2, 2, graphdef_map_bias_add},
+    {"BiasAddV1", 2, 2, graphdef_map_bias_add},
+    {"BroadcastArgs", 2, 2, tf_map_broadcast_args},
+    {"BroadcastTo", 2, 2, map_broadcast},
+    {"Cast", 1, 1, map_cast, .passes_choice = TRUE},
+    {"Ceil", 1, 1, tf_map_unary, GPUDL_OP_CEIL},
+    {"CheckNumerics", 1, 1, tf_map_identity},
+    {"Concat", 2, TF_MANY, map_old_concat},
     {"ConcatV2", 2, TF_MANY, map_concat},
     {"Const", 0, 0, map_const},
-    {"Conv2D", 2, 2, map_conv},
-    {"DepthwiseConv2dNative", 2, 2, map_depthwise},
+    {"Conv2D", 2, 2, graphdef_map_conv},
+    {"Conv2DBackpropInput", 3, 3, graphdef_map_conv_transpose},
+    {"DepthToSpace", 1, 1, map_depth},
+    {"DepthwiseConv2dNative", 2, 2, graphdef_map_depthwise},
+    {"Div", 2, 2, tf_map_binary, GPUDL_OP_DIV},
     {"Elu", 1, 1, tf_map_elu},
+    {"EnsureShape", 1, 1, tf_map_identity},
+    {"Equal", 2, 2, tf_map_binary, GPUDL_OP_EQUAL},
+    {"Erf", 1, 1, tf_map_unary, GPUDL_OP_ERF},
+    {"Erfc", 1, 1, map_erfc},
     {"Exp", 1, 1, tf_map_unary, GPUDL_OP_EXP},
-    {"ExpandDims", 2, 2, tf_map_expand_dims},
-    {"FusedBatchNorm", 5, 5, map_batch_norm},
-    {"FusedBatchNormV2", 5, 5, map_batch_norm},
-    {"FusedBatchNormV3", 5, 5, map_batch_norm},
-    {"Identity", 1, 1, tf_map_identity},
+    {"ExpandDims", 2, 2, tf_map_expand_dims, .passes_choice = TRUE},
+    {"FakeQuantWithMinMaxArgs", 1, 1, map_fake_quant},
+    {"FakeQuantWithMinMaxVars", 3, 3, map_fake_quant},
+    {"Fill", 2, 2, map_fill},
+    {"Floor", 1, 1, tf_map_unary, GPUDL_OP_FLOOR},
+    {"FloorDiv", 2, 2, tf_map_floor_div},
+    {"FloorMod", 2, 2, tf_map_binary, GPUDL_OP_MOD},
+    {"FusedBatchNorm", 5, 5, graphdef_map_batch_norm},
+    {"FusedBatchNormV2", 5, 5, graphdef_map_batch_norm},
+    {"FusedBatchNormV3", 5, 5, graphdef_map_batch_norm},
+    {"Gather", 2, 2, map_gather},
+    {"GatherV2", 3, 3, map_gather},
+    {"Greater", 2, 2, tf_map_binary, GPUDL_OP_GREATER},
+    {"GreaterEqual", 2, 2, tf_map_binary, GPUDL_OP_GREATER_OR_EQUAL},
+    {"Identity", 1, 1, tf_map_identity, .passes_choice = TRUE},
+    {"IdentityN", 1, TF_MANY, map_identity_n},
+    {"Inv", 1, 1, tf_map_unary, GPUDL_OP_RECIPROCAL},
+    {"LRN", 1, 1, map_response},
     {"LeakyRelu", 1, 1, map_leaky},
+    {"Less", 2, 2, tf_map_binary, GPUDL_OP_LESS},
+    {"LessEqual", 2, 2, tf_map_binary, GPUDL_OP_LESS_OR_EQUAL},
     {"Log", 1, 1, tf_map_unary, GPUDL_OP_LOG},
     {"LogSoftmax", 1, 1, map_softmax, GPUDL_OP_LOG_SOFTMAX},
-    {"MatMul", 2, 2, map_matmul},
+    {"LogicalAnd", 2, 2, tf_map_binary, GPUDL_OP_AND},
+    {"LogicalNot", 1, 1, tf_map_unary, GPUDL_OP_NOT},
+    {"LogicalOr", 2, 2, tf_map_binary, GPUDL_OP_OR},
+    {"MatMul", 2, 2, graphdef_map_matmul},
     {"Max", 2, 2, map_reduce, GPUDL_OP_REDUCE_MAX},
-    {"MaxPool", 1, 1, map_pool, GPUDL_OP_MAX_POOL},
+    {"MaxPool", 1, 1, graphdef_map_pool, GPUDL_OP_MAX_POOL},
     {"Maximum", 2, 2, tf_map_binary, GPUDL_OP_MAX},
     {"Mean", 2, 2, map_reduce, GPUDL_OP_REDUCE_MEAN},
     {"Min", 2, 2, map_reduce, GPUDL_OP_REDUCE_MIN},
@@ -348,34 +366,57 @@ static const TfOp table[] = {
     {"MirrorPad", 2, 2, map_mirror_pad},
     {"Mul", 2, 2, tf_map_binary, GPUDL_OP_MUL},
     {"Neg", 1, 1, tf_map_unary, GPUDL_OP_NEG},
+    {"NotEqual", 2, 2, tf_map_not_equal},
+    {"OnesLike", 1, 1, tf_map_zeros_like, .alpha = 1},
     {"Pack", 1, TF_MANY, map_pack},
     {"Pad", 2, 2, tf_map_pad},
     {"PadV2", 3, 3, tf_map_pad},
     {"PlaceholderWithDefault", 1, 1, tf_map_identity},
     {"Pow", 2, 2, tf_map_binary, GPUDL_OP_POW},
+    {"PreventGradient", 1, 1, tf_map_identity},
+    {"Prod", 2, 2, map_reduce, GPUDL_OP_REDUCE_PROD},
+    {"Range", 3, 3, tf_map_range},
+    {"Rank", 1, 1, tf_map_rank},
     {"RealDiv", 2, 2, tf_map_binary, GPUDL_OP_DIV},
+    {"Reciprocal", 1, 1, tf_map_unary, GPUDL_OP_RECIPROCAL},
     {"Relu", 1, 1, tf_map_act, .act = GPUDL_ACT_RELU},
     {"Relu6", 1, 1, tf_map_act, .act = GPUDL_ACT_CLIP, .alpha = 0, .beta = 6},
-    {"Reshape", 2, 2, tf_map_reshape},
+    {"Reshape", 2, 2, tf_map_reshape, .passes_choice = TRUE},
+    {"ResizeBilinear", 2, 2, map_resize},
+    {"ResizeNearestNeighbor", 2, 2, map_resize},
+    {"ReverseV2", 2, 2, tf_map_reverse},
+    {"Rint", 1, 1, tf_map_unary, GPUDL_OP_ROUND},
+    {"Round", 1, 1, tf_map_unary, GPUDL_OP_ROUND},
     {"Rsqrt", 1, 1, tf_map_rsqrt},
+    {"Select", 3, 3, tf_map_select_rows},
+    {"SelectV2", 3, 3, tf_map_select},
     {"Selu", 1, 1, map_selu},
     {"Shape", 1, 1, map_shape},
     {"Sigmoid", 1, 1, tf_map_act, .act = GPUDL_ACT_SIGMOID},
+    {"Size", 1, 1, map_size},
     {"Slice", 3, 3, tf_map_slice},
+    {"Snapshot", 1, 1, tf_map_identity, .passes_choice = TRUE},
     {"Softmax", 1, 1, map_softmax, GPUDL_OP_SOFTMAX},
     {"Softplus", 1, 1, map_softplus},
+    {"Softsign", 1, 1, map_softsign},
+    {"SpaceToBatchND", 3, 3, tf_map_space_to_batch},
+    {"SpaceToDepth", 1, 1, map_depth},
     {"Split", 2, 2, map_split},
+    {"SplitV", 3, 3, map_split_v},
     {"Sqrt", 1, 1, tf_map_unary, GPUDL_OP_SQRT},
     {"Square", 1, 1, tf_map_square},
     {"SquaredDifference", 2, 2, tf_map_squared_difference},
-    {"Squeeze", 1, 1, map_squeeze},
-    {"StopGradient", 1, 1, tf_map_identity},
+    {"Squeeze", 1, 1, map_squeeze, .passes_choice = TRUE},
+    {"StopGradient", 1, 1, tf_map_identity, .passes_choice = TRUE},
     {"StridedSlice", 4, 4, map_strided_slice},
     {"Sub", 2, 2, tf_map_binary, GPUDL_OP_SUB},
     {"Sum", 2, 2, map_reduce, GPUDL_OP_REDUCE_SUM},
     {"Tanh", 1, 1, tf_map_act, .act = GPUDL_ACT_TANH},
+    {"Tile", 2, 2, tf_map_tile},
+    {"TopKV2", 2, 2, tf_map_top_k},
     {"Transpose", 2, 2, tf_map_transpose},
     {"Unpack", 1, 1, map_unpack},
+    {"ZerosLike", 1, 1, tf_map_zeros_like},
 };
 
 const TfOp *graphdef_op_find(const gchar *name)

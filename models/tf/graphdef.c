@@ -118,13 +118,14 @@ static gboolean collect(GraphdefImport *import, const Tensorflow__NodeDef *proto
         if (!parse_input(import, proto->input[i], &from, &output))
             return tf_fail(&import->build, GPUDL_ERROR_FORMAT, error,
                            "its input %" G_GSIZE_FORMAT " is a node that is not there", i);
-        if (import->states[from].cut)
+        if (import->states[from].cut && (node->n_inputs > 0 || !node->row->passes_choice))
             return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error,
-                           "it goes on with the index of the best score; expected a network that ends in scores");
+                           "it goes on with a choice of the best scores; expected a network that ends in scores");
         if (output >= GPUDL_MAX_OUTPUTS || import->states[from].outputs[output] == NULL)
             return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error,
                            "its input %" G_GSIZE_FORMAT " is output %u of '%s', which training alone computes", i,
                            output, import->graph->node[from]->name);
+        node->cut = node->cut || import->states[from].cut;
         node->inputs[node->n_inputs++] = import->states[from].outputs[output];
     }
     if (node->n_inputs < node->row->min_inputs || node->n_inputs > node->row->max_inputs)
@@ -162,7 +163,7 @@ static gboolean import_node(GraphdefImport *import, guint place, GError **error)
             "a variable, whose value is not in this file. Freeze the graph (convert_variables_to_constants)");
     if (node->row == NULL)
         return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "this operator is not taken");
-    if (!collect(import, proto, node, error) || !node->row->map(node, error))
+    if (!collect(import, proto, node, error) || !tf_map(node, error))
         return FALSE;
     memcpy(state->outputs, node->outputs, sizeof state->outputs);
     state->cut = node->cut;
@@ -257,12 +258,16 @@ static gboolean import_graph(GraphdefImport *import, GError **error)
     if (!check_nodes(import, error))
         return FALSE;
     for (guint i = 0; i < import->graph->n_node; i++) {
+        GpudlTensor *output;
+
         if (!is_end(import, i))
             continue;
         if (!import_with_inputs(import, i, error))
             return FALSE;
-        if (import->states[i].outputs[0] != NULL && !gpudl_tensor_is_constant(import->states[i].outputs[0]))
-            gpudl_graph_add_output(graph, import->states[i].outputs[0]);
+        output = import->states[i].outputs[0];
+        /* what was chosen among scores and its places are both these */
+        if (output != NULL && !gpudl_tensor_is_constant(output) && !g_ptr_array_find(graph->outputs, output, NULL))
+            gpudl_graph_add_output(graph, output);
     }
     if (graph->outputs->len == 0 || graph->inputs->len == 0) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,

@@ -24,10 +24,27 @@ typedef struct {
 /** weights: output channels, input channels / groups, height, width; bias may be NULL. */
 GpudlTensor *tf_conv(TfBuild *build, GpudlTensor *x, GpudlTensor *weights, GpudlTensor *bias, const TfWindow *window,
                      gint64 groups, GError **error);
+/** Makes pictures of height x width, what a convolution by window would have made its input of. weights: input
+ * channels, output channels / groups, height, width; bias may be NULL. */
+GpudlTensor *tf_conv_transpose(TfBuild *build, GpudlTensor *x, GpudlTensor *weights, GpudlTensor *bias,
+                               const TfWindow *window, const gint64 size[2], gint64 groups, GError **error);
 /** MAX_POOL or AVERAGE_POOL; padding is not counted into an average. */
 GpudlTensor *tf_pool(TfBuild *build, GpudlOp op, GpudlTensor *x, const TfWindow *window, GError **error);
 /** scale, offset, mean, variance of the channels, which are last or dimension 1. */
 GpudlTensor *tf_batch_norm(TfBuild *build, GpudlTensor *const parameters[5], float epsilon, gboolean channels_first,
+                           GError **error);
+
+typedef struct {
+    gboolean linear; /* else nearest */
+    gboolean align_corners, half_pixel_centers;
+} TfResize;
+
+/** Pictures N x H x W x C to other sizes; size: height and width, a constant. Integers become float where linear. */
+GpudlTensor *tf_resize(TfBuild *build, GpudlTensor *x, GpudlTensor *size, const TfResize *how, GError **error);
+/** x / (bias + alpha * sum of the squares of radius channels on each side)^beta; N x H x W x C. */
+GpudlTensor *tf_lrn(TfBuild *build, GpudlTensor *x, gint64 radius, float bias, float alpha, float beta, GError **error);
+/** x limited to what steps from low to high can say; constants are rounded to these. */
+GpudlTensor *tf_fake_quant(TfBuild *build, GpudlTensor *x, double low, double high, gint64 bits, gboolean narrow,
                            GError **error);
 
 /** dims: -1 once takes the rest. */
@@ -50,6 +67,17 @@ typedef struct {
 GpudlTensor *tf_strided_slice(TfBuild *build, GpudlTensor *x, const gint64 *begin, const gint64 *end,
                               const gint64 *strides, gsize n, const TfMasks *masks, GError **error);
 GpudlTensor *tf_slice(TfBuild *build, GpudlTensor *x, const gint64 *begin, const gint64 *size, gsize n, GError **error);
+
+/** Blocks of height and width into channels, and back. */
+GpudlTensor *tf_space_to_depth(TfBuild *build, GpudlTensor *x, gint64 block, gboolean channels_first, GError **error);
+GpudlTensor *tf_depth_to_space(TfBuild *build, GpudlTensor *x, gint64 block, gboolean channels_first, GError **error);
+/** Blocks of the dimensions from 1 on into frames, and back; shape and two numbers for each block: constants. */
+GpudlTensor *tf_space_to_batch(TfBuild *build, GpudlTensor *x, GpudlTensor *shape, GpudlTensor *paddings,
+                               GError **error);
+GpudlTensor *tf_batch_to_space(TfBuild *build, GpudlTensor *x, GpudlTensor *shape, GpudlTensor *crops, GError **error);
+/** As often as repeats say along each dimension. */
+GpudlTensor *tf_tile(TfBuild *build, GpudlTensor *x, const gint64 *repeats, gsize n, GError **error);
+GpudlTensor *tf_reverse(TfBuild *build, GpudlTensor *x, const gint64 *axes, gsize n, GError **error);
 
 typedef enum { TF_PAD_CONSTANT, TF_PAD_REFLECT, TF_PAD_SYMMETRIC } TfPadMode;
 

@@ -23,6 +23,7 @@ typedef struct {
     GpudlActKind act;
     float alpha, beta;
     gboolean needs_options; /* TensorFlow Lite: FORMAT where the operator has none */
+    gboolean passes_choice; /* of input 0, where that is a choice among scores: for those the scores stand again */
 } TfOp;
 
 #define TF_MANY G_MAXUINT
@@ -37,8 +38,12 @@ struct _TfNode {
     GpudlTensor **inputs; /* NULL where absent */
     guint n_inputs;
     GpudlTensor *outputs[GPUDL_MAX_OUTPUTS];
-    gboolean cut; /* outputs[0] are the scores that the operator would have chosen from */
+    gboolean
+        cut; /* outputs[0] are the scores that the operator would have chosen from; before it is mapped: inputs[0] */
 };
+
+/** Maps the node by its row, or hands on a choice that it does nothing else with. */
+gboolean tf_map(TfNode *node, GError **error);
 
 /** The first output; FALSE if it is NULL. */
 gboolean tf_done(TfNode *node, GpudlTensor *y);
@@ -54,16 +59,37 @@ gboolean tf_map_square(TfNode *node, GError **error);
 gboolean tf_map_squared_difference(TfNode *node, GError **error);
 gboolean tf_map_rsqrt(TfNode *node, GError **error);
 gboolean tf_map_add_n(TfNode *node, GError **error);
+gboolean tf_map_not_equal(TfNode *node, GError **error);
+gboolean tf_map_floor_div(TfNode *node, GError **error);
+gboolean tf_map_select(TfNode *node, GError **error);
+/** Before version 2: a condition of rank 1 is along dimension 0. */
+gboolean tf_map_select_rows(TfNode *node, GError **error);
 gboolean tf_map_arg_max(TfNode *node, GError **error);
+gboolean tf_map_top_k(TfNode *node, GError **error);
 gboolean tf_map_reshape(TfNode *node, GError **error);
 gboolean tf_map_expand_dims(TfNode *node, GError **error);
 gboolean tf_map_transpose(TfNode *node, GError **error);
 gboolean tf_map_slice(TfNode *node, GError **error);
 gboolean tf_map_pad(TfNode *node, GError **error);
-gboolean tf_map_split(TfNode *node, guint n, GError **error);
+gboolean tf_map_tile(TfNode *node, GError **error);
+gboolean tf_map_reverse(TfNode *node, GError **error);
+gboolean tf_map_space_to_batch(TfNode *node, GError **error);
+gboolean tf_map_batch_to_space(TfNode *node, GError **error);
+/** Of constants. */
+gboolean tf_map_range(TfNode *node, GError **error);
+gboolean tf_map_rank(TfNode *node, GError **error);
+gboolean tf_map_broadcast_args(TfNode *node, GError **error);
+/** As many zeros, or row->alpha, as x has elements. */
+gboolean tf_map_zeros_like(TfNode *node, GError **error);
 
 /* ---- with what the file says beside the inputs ---- */
 
+/** Axis first, then x: n equal pieces. */
+gboolean tf_map_split(TfNode *node, guint n, GError **error);
+/** x, sizes, axis: n pieces. */
+gboolean tf_map_split_v(TfNode *node, guint n, GError **error);
+/** Inputs x and dims, in either order: BROADCAST_TO has x first, FILL last. */
+gboolean tf_map_broadcast(TfNode *node, guint x, GError **error);
 gboolean tf_map_reduce(TfNode *node, gboolean keep_dims, GError **error);
 gboolean tf_map_mirror_pad(TfNode *node, gboolean symmetric, GError **error);
 gboolean tf_map_shape(TfNode *node, GpudlDType dtype, GError **error);

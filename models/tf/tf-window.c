@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Windows over pictures, what is done per channel, products of matrices, and the picture that comes in. */
+#include <math.h>
+
 #include "engine/limits.h"
+#include "kernels/resize.h"
+#include "models/transposed.h"
 #include "tf-layers.h"
 
 static const gint64 to_channels_first[] = {0, 3, 1, 2}, to_channels_last[] = {0, 2, 3, 1};
@@ -89,6 +93,56 @@ GpudlTensor *tf_conv(TfBuild *build, GpudlTensor *x, GpudlTensor *weights, Gpudl
     return emit_picture(build, GPUDL_OP_CONV, &attrs, inputs, bias != NULL ? 3 : 2, window->channels_first, error);
 }
 
+static GpudlTensor *emit_one(gpointer build, GpudlOp op, const GpudlAttrs *attrs, GpudlTensor *input, GError **error)
+{
+    return tf_emit(build, op, attrs, &input, 1, error);
+}
+
+/* What the padding of the convolution that makes x of a picture of `size` would have been. */
+static gboolean transposed_sides(TfBuild *build, const GpudlTensor *x, const TfWindow *window, const gint64 size[2],
+                                 GpudlTransposedSide sides[2], GError **error)
+{
+    for (gint i = 0; i < 2; i++) {
+        const gint64 in = x->shape.dims[(window->channels_first ? 2 : 1) + i];
+        gint64 begin, end;
+
+        if (!check_extent(build, "window", window->kernel[i], 1, error) ||
+            !check_extent(build, "stride", window->stride[i], 1, error) ||
+            !check_extent(build, "dilation", window->dilation[i], 1, error) ||
+            !check_extent(build, i == 0 ? "output height" : "output width", size[i], 1, error) ||
+            !resolve_padding(build, window, i, size[i], &begin, &end, error))
+            return FALSE;
+        end = window->stride[i] * (in - 1) + window->dilation[i] * (window->kernel[i] - 1) + 1 - size[i] - begin;
+        sides[i] = (GpudlTransposedSide){window->kernel[i], window->stride[i], window->dilation[i], begin, end};
+    }
+    return TRUE;
+}
+
+GpudlTensor *tf_conv_transpose(TfBuild *build, GpudlTensor *x, GpudlTensor *weights, GpudlTensor *bias,
+                               const TfWindow *window, const gint64 size[2], gint64 groups, GError **error)
+{
+    const gboolean ranks = x->shape.rank == 4 && weights->shape.rank == 4;
+    const gint64 channels = ranks ? x->shape.dims[window->channels_first ? 1 : 3] : 0;
+    GpudlTensor *inputs[3] = {x, weights, bias}, *y;
+    GpudlTransposedSide sides[2];
+    GpudlAttrs attrs = {0};
+
+    if (!ranks || channels != weights->shape.dims[0] || groups < 1 || channels % groups != 0) {
+        tf_fail(build, GPUDL_ERROR_FORMAT, error,
+                "%" G_GINT64_FORMAT " channels in %" G_GINT64_FORMAT " groups for weights of %" G_GINT64_FORMAT,
+                channels, groups, ranks ? (gint64)weights->shape.dims[0] : 0);
+        return NULL;
+    }
+    if (!transposed_sides(build, x, window, size, sides, error))
+        return NULL;
+    if (!window->channels_first && (inputs[0] = tf_transpose(build, x, to_channels_first, 4, error)) == NULL)
+        return NULL;
+    if (!gpudl_transposed_lower(emit_one, build, &inputs[0], &inputs[1], sides, groups, &attrs.window, error))
+        return NULL;
+    y = tf_emit(build, GPUDL_OP_CONV, &attrs, inputs, bias != NULL ? 3 : 2, error);
+    return y != NULL && !window->channels_first ? tf_transpose(build, y, to_channels_last, 4, error) : y;
+}
+
 GpudlTensor *tf_pool(TfBuild *build, GpudlOp op, GpudlTensor *x, const TfWindow *window, GError **error)
 {
     GpudlAttrs attrs = {0};
@@ -109,6 +163,89 @@ GpudlTensor *tf_batch_norm(TfBuild *build, GpudlTensor *const parameters[5], flo
         return NULL;
     }
     return emit_picture(build, GPUDL_OP_BATCH_NORM, &attrs, inputs, 5, channels_first, error);
+}
+
+GpudlTensor *tf_resize(TfBuild *build, GpudlTensor *x, GpudlTensor *size, const TfResize *how, GError **error)
+{
+    GpudlAttrs attrs = {.resize = {.rank = 4, .mode = how->linear ? GPUDL_SAMPLE_LINEAR : GPUDL_SAMPLE_NEAREST}};
+    g_autofree gint64 *sizes = NULL;
+    gsize n;
+
+    if (x->shape.rank != 4) {
+        tf_fail(build, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected 4", x->shape.rank);
+        return NULL;
+    }
+    if (!tf_ints(build, size, "size", &sizes, &n, error))
+        return NULL;
+    if (n != 2 || how->align_corners + how->half_pixel_centers > 1) {
+        tf_fail(build, GPUDL_ERROR_FORMAT, error, "%s",
+                n != 2 ? "its size is not height and width" : "both align_corners and half_pixel_centers");
+        return NULL;
+    }
+    for (gint i = 0; i < 2; i++) {
+        if (!check_extent(build, i == 0 ? "output height" : "output width", sizes[i], 1, error))
+            return NULL;
+        attrs.resize.sizes[2 + i] = sizes[i] != x->shape.dims[1 + i] ? sizes[i] : 0; /* 0: as it is */
+    }
+    attrs.resize.coordinate = how->align_corners         ? GPUDL_SAMPLE_ALIGN_CORNERS
+                              : !how->half_pixel_centers ? GPUDL_SAMPLE_ASYMMETRIC
+                              : how->linear              ? GPUDL_SAMPLE_HALF_PIXEL
+                                                         : GPUDL_SAMPLE_TF_HALF_PIXEL;
+    attrs.resize.nearest = how->align_corners ? GPUDL_SAMPLE_PREFER_CEIL : GPUDL_SAMPLE_FLOOR;
+    if (how->linear && x->dtype != GPUDL_DTYPE_F16 && x->dtype != GPUDL_DTYPE_BF16 && x->dtype != GPUDL_DTYPE_F64 &&
+        (x = tf_cast(build, x, GPUDL_DTYPE_F32, error)) == NULL)
+        return NULL;
+    return emit_picture(build, GPUDL_OP_RESIZE, &attrs, &x, 1, FALSE, error);
+}
+
+/* ---- per channel and value --------------------------------------------------------------------------------------- */
+
+GpudlTensor *tf_lrn(TfBuild *build, GpudlTensor *x, gint64 radius, float bias, float alpha, float beta, GError **error)
+{
+    const gint64 size = 2 * radius + 1;
+    GpudlAttrs attrs = {.lrn = {.size = (gint32)size, .alpha = alpha * (float)size, .beta = beta, .bias = bias}};
+
+    if (x->shape.rank != 4) {
+        tf_fail(build, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected 4", x->shape.rank);
+        return NULL;
+    }
+    return check_extent(build, "radius", radius, 0, error)
+               ? emit_picture(build, GPUDL_OP_LRN, &attrs, &x, 1, FALSE, error)
+               : NULL;
+}
+
+/* x * scale + shift, rounded down if wanted. */
+static GpudlTensor *step(TfBuild *build, GpudlTensor *x, double scale, double shift, gboolean down, GError **error)
+{
+    GpudlTensor *by = tf_scalar(build, x->dtype, scale, error), *plus = tf_scalar(build, x->dtype, shift, error);
+
+    if (by == NULL || plus == NULL || (x = tf_binary(build, GPUDL_OP_MUL, x, by, error)) == NULL ||
+        (x = tf_binary(build, GPUDL_OP_ADD, x, plus, error)) == NULL)
+        return NULL;
+    return down ? tf_unary(build, GPUDL_OP_FLOOR, x, error) : x;
+}
+
+GpudlTensor *tf_fake_quant(TfBuild *build, GpudlTensor *x, double low, double high, gint64 bits, gboolean narrow,
+                           GError **error)
+{
+    double first, last, scale, zero;
+
+    if (!(low < high) || low > 0 || high < 0 || !isfinite(high - low) || bits < 2 || bits > 16) {
+        tf_fail(build, GPUDL_ERROR_FORMAT, error,
+                "%" G_GINT64_FORMAT " bits from %g to %g, expected 2 to 16, and a range that holds 0", bits, low, high);
+        return NULL;
+    }
+    first = narrow ? 1 : 0;
+    last = (double)((1 << bits) - 1);
+    scale = (high - low) / (last - first);
+    zero = CLAMP(floor(first - low / scale + .5), first, last); /* 0 is a step itself */
+    low = (first - zero) * scale;
+    high = (last - zero) * scale;
+    x = tf_activation(build, GPUDL_ACT_CLIP, (float)low, (float)high, x, error);
+    if (x == NULL || !gpudl_tensor_is_constant(x))
+        return x;
+    x = step(build, x, 1 / scale, .5 - low / scale, TRUE, error);
+    return x != NULL ? step(build, x, scale, low, FALSE, error) : NULL;
 }
 
 /* ---- products ---------------------------------------------------------------------------------------------------- */

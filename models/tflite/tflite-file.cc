@@ -183,6 +183,34 @@ void read_concat(const tflite::ConcatenationOptions *from, TfliteOptions *to)
     to->activation = from->fused_activation_function();
 }
 
+template <typename T> void read_resize(const T *from, TfliteOptions *to)
+{
+    to->align_corners = from->align_corners();
+    to->half_pixel_centers = from->half_pixel_centers();
+}
+
+void read_transposed(const tflite::TransposeConvOptions *from, TfliteOptions *to)
+{
+    read_window(from, to);
+    to->dilation_h = to->dilation_w = 1;
+}
+
+void read_response(const tflite::LocalResponseNormalizationOptions *from, TfliteOptions *to)
+{
+    to->radius = from->radius();
+    to->bias = from->bias();
+    to->alpha = from->alpha();
+    to->beta = from->beta();
+}
+
+void read_fake_quant(const tflite::FakeQuantOptions *from, TfliteOptions *to)
+{
+    to->low = from->min();
+    to->high = from->max();
+    to->bits = from->num_bits();
+    to->narrow = from->narrow_range();
+}
+
 /* FALSE if the operator has none, or some that are not known here. */
 gboolean read_options(const tflite::Operator *op, TfliteOptions *to)
 {
@@ -270,6 +298,27 @@ gboolean read_options(const tflite::Operator *op, TfliteOptions *to)
         return TRUE;
     case tflite::BuiltinOptions_MirrorPadOptions:
         to->symmetric = AS(MirrorPadOptions)->mode() == tflite::MirrorPadMode_SYMMETRIC;
+        return TRUE;
+    case tflite::BuiltinOptions_ResizeBilinearOptions:
+        read_resize(AS(ResizeBilinearOptions), to);
+        return TRUE;
+    case tflite::BuiltinOptions_ResizeNearestNeighborOptions:
+        read_resize(AS(ResizeNearestNeighborOptions), to);
+        return TRUE;
+    case tflite::BuiltinOptions_TransposeConvOptions:
+        read_transposed(AS(TransposeConvOptions), to);
+        return TRUE;
+    case tflite::BuiltinOptions_SpaceToDepthOptions:
+        to->block = AS(SpaceToDepthOptions)->block_size();
+        return TRUE;
+    case tflite::BuiltinOptions_DepthToSpaceOptions:
+        to->block = AS(DepthToSpaceOptions)->block_size();
+        return TRUE;
+    case tflite::BuiltinOptions_LocalResponseNormalizationOptions:
+        read_response(AS(LocalResponseNormalizationOptions), to);
+        return TRUE;
+    case tflite::BuiltinOptions_FakeQuantOptions:
+        read_fake_quant(AS(FakeQuantOptions), to);
         return TRUE;
     default:
         return FALSE;

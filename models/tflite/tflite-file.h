@@ -31,10 +31,11 @@ typedef struct {
     gint valid; /* padding: 0 same, 1 valid */
     gint stride_h, stride_w, dilation_h, dilation_w, filter_h, filter_w;
     gint activation; /* 0 none, 1 relu, 2 -1..1, 3 relu6, 4 tanh */
-    gint axis, count, batch_dims;
-    gboolean keep_dims, approximate, adj_x, adj_y, offset, symmetric, shuffled, half_pixel_centers, align_corners;
+    gint axis, count, batch_dims, block, radius, bits;
+    gboolean keep_dims, approximate, adj_x, adj_y, offset, symmetric, shuffled, half_pixel_centers, align_corners,
+        narrow;
     gint begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask;
-    float alpha, beta;
+    float alpha, beta, bias, low, high;
     GpudlDType to;
     const gint32 *dims; /* RESHAPE, SQUEEZE */
     gsize n_dims;

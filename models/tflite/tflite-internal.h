@@ -38,7 +38,10 @@ gboolean tflite_done(TfNode *node, GpudlTensor *y, GError **error);
 /* tflite-window.c */
 gboolean tflite_map_conv(TfNode *node, GError **error);
 gboolean tflite_map_depthwise(TfNode *node, GError **error);
+gboolean tflite_map_conv_transpose(TfNode *node, GError **error);
 gboolean tflite_map_pool(TfNode *node, GError **error);
+/** The root of the mean of the squares in a window. */
+gboolean tflite_map_l2_pool(TfNode *node, GError **error);
 gboolean tflite_map_dense(TfNode *node, GError **error);
 gboolean tflite_map_batch_matmul(TfNode *node, GError **error);
 

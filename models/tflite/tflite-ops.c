@@ -43,9 +43,12 @@ static gboolean map_cast(TfNode *node, GError **error)
     return tf_done(node, tf_cast(node->build, node->inputs[0], to, error));
 }
 
-static gboolean map_select(TfNode *node, GError **error)
+static gboolean map_fake_quant(TfNode *node, GError **error)
 {
-    return tf_done(node, tf_emit(node->build, GPUDL_OP_WHERE, NULL, node->inputs, 3, error));
+    const TfliteOptions *options = tflite_options(node);
+
+    return tf_done(node, tf_fake_quant(node->build, node->inputs[0], (double)options->low, (double)options->high,
+                                       options->bits, options->narrow, error));
 }
 
 /* ---- along axes -------------------------------------------------------------------------------------------------- */
@@ -61,6 +64,29 @@ static gboolean map_softmax(TfNode *node, GError **error)
 static gboolean map_reduce(TfNode *node, GError **error)
 {
     return tf_map_reduce(node, tflite_options(node)->keep_dims, error);
+}
+
+/* Divided by the root of the sum of its squares, or by 1e-6 where that is less. */
+static gboolean map_l2_norm(TfNode *node, GError **error)
+{
+    TfBuild *build = node->build;
+    GpudlTensor *x = node->inputs[0], *y, *least;
+    const gint64 axes[1] = {-1};
+
+    return (y = tf_binary(build, GPUDL_OP_MUL, x, x, error)) != NULL &&
+           (y = tf_reduce(build, GPUDL_OP_REDUCE_SUM, y, axes, 1, TRUE, error)) != NULL &&
+           (y = tf_unary(build, GPUDL_OP_SQRT, y, error)) != NULL &&
+           (least = tf_scalar(build, x->dtype, 1e-6, error)) != NULL &&
+           (y = tf_binary(build, GPUDL_OP_MAX, y, least, error)) != NULL &&
+           tf_done(node, tf_binary(build, GPUDL_OP_DIV, x, y, error));
+}
+
+static gboolean map_response(TfNode *node, GError **error)
+{
+    const TfliteOptions *options = tflite_options(node);
+
+    return tf_done(node, tf_lrn(node->build, node->inputs[0], options->radius, options->bias, options->alpha,
+                                options->beta, error));
 }
 
 /* ---- data movement ----------------------------------------------------------------------------------------------- */
@@ -116,22 +142,6 @@ static gboolean map_split(TfNode *node, GError **error)
     return tf_map_split(node, (guint)tflite_node(node)->op->n_outputs, error);
 }
 
-static gboolean map_split_v(TfNode *node, GError **error)
-{
-    g_autofree gint64 *sizes = NULL;
-    gint64 axis;
-    gsize n;
-
-    if (!tf_ints(node->build, node->inputs[1], "sizes", &sizes, &n, error) ||
-        !tf_int(node->build, node->inputs[2], "axis", &axis, error))
-        return FALSE;
-    if (n != tflite_node(node)->op->n_outputs)
-        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
-                       "%" G_GSIZE_FORMAT " sizes for %" G_GSIZE_FORMAT " outputs", n,
-                       tflite_node(node)->op->n_outputs);
-    return tf_split(node->build, node->inputs[0], axis, sizes, (guint)n, node->outputs, error);
-}
-
 static gboolean map_strided_slice(TfNode *node, GError **error)
 {
     const TfliteOptions *options = tflite_options(node);
@@ -162,15 +172,38 @@ static gboolean map_shape(TfNode *node, GError **error)
     return tf_map_shape(node, tflite_options(node)->to, error);
 }
 
-/* BROADCAST_TO x, shape; FILL shape, x */
 static gboolean map_broadcast(TfNode *node, GError **error)
 {
-    const guint x = strcmp(node->row->name, "FILL") == 0;
-    g_autofree gint64 *dims = NULL;
-    gsize n;
+    return tf_map_broadcast(node, 0, error);
+}
 
-    return tf_ints(node->build, node->inputs[1 - x], "shape", &dims, &n, error) &&
-           tf_done(node, tf_broadcast(node->build, node->inputs[x], dims, n, error));
+static gboolean map_fill(TfNode *node, GError **error)
+{
+    return tf_map_broadcast(node, 1, error);
+}
+
+static gboolean map_split_v(TfNode *node, GError **error)
+{
+    return tf_map_split_v(node, (guint)tflite_node(node)->op->n_outputs, error);
+}
+
+static gboolean map_resize(TfNode *node, GError **error)
+{
+    const TfResize how = {.linear = strcmp(node->row->name, "RESIZE_BILINEAR") == 0,
+                          .align_corners = tflite_options(node)->align_corners,
+                          .half_pixel_centers = tflite_options(node)->half_pixel_centers};
+
+    return tf_done(node, tf_resize(node->build, node->inputs[0], node->inputs[1], &how, error));
+}
+
+static gboolean map_space_to_depth(TfNode *node, GError **error)
+{
+    return tf_done(node, tf_space_to_depth(node->build, node->inputs[0], tflite_options(node)->block, FALSE, error));
+}
+
+static gboolean map_depth_to_space(TfNode *node, GError **error)
+{
+    return tf_done(node, tf_depth_to_space(node->build, node->inputs[0], tflite_options(node)->block, FALSE, error));
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
@@ -182,27 +215,42 @@ static const TfOp table[] = {
     {"ARG_MAX", 2, 2, tf_map_arg_max},
     {"AVERAGE_POOL_2D", 1, 1, tflite_map_pool, GPUDL_OP_AVERAGE_POOL, .needs_options = TRUE},
     {"BATCH_MATMUL", 2, 2, tflite_map_batch_matmul},
+    {"BATCH_TO_SPACE_ND", 3, 3, tf_map_batch_to_space},
+    {"BROADCAST_ARGS", 2, 2, tf_map_broadcast_args},
     {"BROADCAST_TO", 2, 2, map_broadcast},
-    {"CAST", 1, 1, map_cast},
+    {"CAST", 1, 1, map_cast, .passes_choice = TRUE},
     {"CEIL", 1, 1, tf_map_unary, GPUDL_OP_CEIL},
     {"CONCATENATION", 1, TF_MANY, map_concat, .needs_options = TRUE},
     {"CONV_2D", 2, 3, tflite_map_conv, .needs_options = TRUE},
     {"DEPTHWISE_CONV_2D", 2, 3, tflite_map_depthwise, .needs_options = TRUE},
+    {"DEPTH_TO_SPACE", 1, 1, map_depth_to_space, .needs_options = TRUE},
     {"DEQUANTIZE", 1, 1, map_dequantize},
     {"DIV", 2, 2, map_binary, GPUDL_OP_DIV},
     {"ELU", 1, 1, tf_map_elu},
+    {"EQUAL", 2, 2, tf_map_binary, GPUDL_OP_EQUAL},
     {"EXP", 1, 1, tf_map_unary, GPUDL_OP_EXP},
-    {"EXPAND_DIMS", 2, 2, tf_map_expand_dims},
-    {"FILL", 2, 2, map_broadcast},
+    {"EXPAND_DIMS", 2, 2, tf_map_expand_dims, .passes_choice = TRUE},
+    {"FAKE_QUANT", 1, 1, map_fake_quant, .needs_options = TRUE},
+    {"FILL", 2, 2, map_fill},
     {"FLOOR", 1, 1, tf_map_unary, GPUDL_OP_FLOOR},
+    {"FLOOR_DIV", 2, 2, tf_map_floor_div},
+    {"FLOOR_MOD", 2, 2, tf_map_binary, GPUDL_OP_MOD},
     {"FULLY_CONNECTED", 2, 3, tflite_map_dense, .needs_options = TRUE},
     {"GATHER", 2, 2, map_gather},
     {"GELU", 1, 1, map_gelu},
-    {"GREATER", 2, 2, map_binary, GPUDL_OP_GREATER},
+    {"GREATER", 2, 2, tf_map_binary, GPUDL_OP_GREATER},
+    {"GREATER_EQUAL", 2, 2, tf_map_binary, GPUDL_OP_GREATER_OR_EQUAL},
     {"HARD_SWISH", 1, 1, tf_map_act, .act = GPUDL_ACT_HARD_SWISH},
+    {"L2_NORMALIZATION", 1, 1, map_l2_norm},
+    {"L2_POOL_2D", 1, 1, tflite_map_l2_pool, .needs_options = TRUE},
     {"LEAKY_RELU", 1, 1, map_leaky, .needs_options = TRUE},
-    {"LESS", 2, 2, map_binary, GPUDL_OP_LESS},
+    {"LESS", 2, 2, tf_map_binary, GPUDL_OP_LESS},
+    {"LESS_EQUAL", 2, 2, tf_map_binary, GPUDL_OP_LESS_OR_EQUAL},
+    {"LOCAL_RESPONSE_NORMALIZATION", 1, 1, map_response, .needs_options = TRUE},
     {"LOG", 1, 1, tf_map_unary, GPUDL_OP_LOG},
+    {"LOGICAL_AND", 2, 2, tf_map_binary, GPUDL_OP_AND},
+    {"LOGICAL_NOT", 1, 1, tf_map_unary, GPUDL_OP_NOT},
+    {"LOGICAL_OR", 2, 2, tf_map_binary, GPUDL_OP_OR},
     {"LOGISTIC", 1, 1, tf_map_act, .act = GPUDL_ACT_SIGMOID},
     {"LOG_SOFTMAX", 1, 1, map_softmax, GPUDL_OP_LOG_SOFTMAX},
     {"MAXIMUM", 2, 2, map_binary, GPUDL_OP_MAX},
@@ -212,12 +260,15 @@ static const TfOp table[] = {
     {"MIRROR_PAD", 2, 2, map_mirror_pad, .needs_options = TRUE},
     {"MUL", 2, 2, map_binary, GPUDL_OP_MUL},
     {"NEG", 1, 1, tf_map_unary, GPUDL_OP_NEG},
+    {"NOT_EQUAL", 2, 2, tf_map_not_equal},
     {"PACK", 1, TF_MANY, map_pack, .needs_options = TRUE},
     {"PAD", 2, 2, tf_map_pad},
     {"PADV2", 3, 3, tf_map_pad},
     {"POW", 2, 2, map_binary, GPUDL_OP_POW},
     {"PRELU", 2, 2, map_binary, GPUDL_OP_PRELU},
     {"QUANTIZE", 1, 1, map_dequantize},
+    {"RANGE", 3, 3, tf_map_range},
+    {"RANK", 1, 1, tf_map_rank},
     {"REDUCE_MAX", 2, 2, map_reduce, GPUDL_OP_REDUCE_MAX},
     {"REDUCE_MIN", 2, 2, map_reduce, GPUDL_OP_REDUCE_MIN},
     {"REDUCE_PROD", 2, 2, map_reduce, GPUDL_OP_REDUCE_PROD},
@@ -225,25 +276,35 @@ static const TfOp table[] = {
     {"RELU6", 1, 1, tf_map_act, .act = GPUDL_ACT_CLIP, .alpha = 0, .beta = 6},
     {"RELU_0_TO_1", 1, 1, tf_map_act, .act = GPUDL_ACT_CLIP, .alpha = 0, .beta = 1},
     {"RELU_N1_TO_1", 1, 1, tf_map_act, .act = GPUDL_ACT_CLIP, .alpha = -1, .beta = 1},
-    {"RESHAPE", 1, 2, map_reshape},
+    {"RESHAPE", 1, 2, map_reshape, .passes_choice = TRUE},
+    {"RESIZE_BILINEAR", 2, 2, map_resize, .needs_options = TRUE},
+    {"RESIZE_NEAREST_NEIGHBOR", 2, 2, map_resize, .needs_options = TRUE},
+    {"REVERSE_V2", 2, 2, tf_map_reverse},
     {"ROUND", 1, 1, tf_map_unary, GPUDL_OP_ROUND},
     {"RSQRT", 1, 1, tf_map_rsqrt},
-    {"SELECT_V2", 3, 3, map_select},
+    {"SELECT", 3, 3, tf_map_select_rows},
+    {"SELECT_V2", 3, 3, tf_map_select},
     {"SHAPE", 1, 1, map_shape},
     {"SLICE", 3, 3, tf_map_slice},
     {"SOFTMAX", 1, 1, map_softmax, GPUDL_OP_SOFTMAX, .needs_options = TRUE},
+    {"SPACE_TO_BATCH_ND", 3, 3, tf_map_space_to_batch},
+    {"SPACE_TO_DEPTH", 1, 1, map_space_to_depth, .needs_options = TRUE},
     {"SPLIT", 2, 2, map_split},
     {"SPLIT_V", 3, 3, map_split_v},
     {"SQRT", 1, 1, tf_map_unary, GPUDL_OP_SQRT},
     {"SQUARE", 1, 1, tf_map_square},
     {"SQUARED_DIFFERENCE", 2, 2, tf_map_squared_difference},
-    {"SQUEEZE", 1, 1, map_squeeze},
+    {"SQUEEZE", 1, 1, map_squeeze, .passes_choice = TRUE},
     {"STRIDED_SLICE", 4, 4, map_strided_slice, .needs_options = TRUE},
     {"SUB", 2, 2, map_binary, GPUDL_OP_SUB},
     {"SUM", 2, 2, map_reduce, GPUDL_OP_REDUCE_SUM},
     {"TANH", 1, 1, tf_map_act, .act = GPUDL_ACT_TANH},
+    {"TILE", 2, 2, tf_map_tile},
+    {"TOPK_V2", 2, 2, tf_map_top_k},
     {"TRANSPOSE", 2, 2, tf_map_transpose},
+    {"TRANSPOSE_CONV", 3, 4, tflite_map_conv_transpose, .needs_options = TRUE},
     {"UNPACK", 1, 1, map_unpack, .needs_options = TRUE},
+    {"ZEROS_LIKE", 1, 1, tf_map_zeros_like},
 };
 
 const TfOp *tflite_op_find(const gchar *name)

@@ -127,6 +127,29 @@ gboolean tflite_map_depthwise(TfNode *node, GError **error)
                        error);
 }
 
+/* The output's shape, weights: output channels, height, width, input channels; the input, bias. */
+gboolean tflite_map_conv_transpose(TfNode *node, GError **error)
+{
+    static const gint64 perm[] = {3, 0, 1, 2};
+    g_autofree gint64 *dims = NULL;
+    GpudlTensor *weights;
+    TfWindow window;
+    gsize n;
+
+    if (!check_rank(node, 1, 4, error) || !check_rank(node, 2, 4, error) ||
+        !tf_ints(node->build, node->inputs[0], "output shape", &dims, &n, error))
+        return FALSE;
+    if (n != 4)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "an output of rank %" G_GSIZE_FORMAT ", expected 4", n);
+    window_of(tflite_options(node), node->inputs[1]->shape.dims[1], node->inputs[1]->shape.dims[2], &window);
+    weights = tf_transpose(node->build, node->inputs[1], perm, 4, error);
+    return weights != NULL &&
+           tflite_done(node,
+                       tf_conv_transpose(node->build, node->inputs[2], weights,
+                                         node->n_inputs > 3 ? node->inputs[3] : NULL, &window, dims + 1, 1, error),
+                       error);
+}
+
 gboolean tflite_map_pool(TfNode *node, GError **error)
 {
     const TfliteOptions *options = tflite_options(node);
@@ -134,6 +157,17 @@ gboolean tflite_map_pool(TfNode *node, GError **error)
 
     window_of(options, options->filter_h, options->filter_w, &window);
     return tflite_done(node, tf_pool(node->build, node->row->op, node->inputs[0], &window, error), error);
+}
+
+gboolean tflite_map_l2_pool(TfNode *node, GError **error)
+{
+    const TfliteOptions *options = tflite_options(node);
+    GpudlTensor *y = tf_binary(node->build, GPUDL_OP_MUL, node->inputs[0], node->inputs[0], error);
+    TfWindow window;
+
+    window_of(options, options->filter_h, options->filter_w, &window);
+    return y != NULL && (y = tf_pool(node->build, GPUDL_OP_AVERAGE_POOL, y, &window, error)) != NULL &&
+           tflite_done(node, tf_unary(node->build, GPUDL_OP_SQRT, y, error), error);
 }
 
 gboolean tflite_map_dense(TfNode *node, GError **error)

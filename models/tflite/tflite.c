@@ -123,7 +123,7 @@ static GpudlTensor *value_of(TfliteImport *import, gint32 index, GError **error)
 
     if (import->cut[index]) {
         tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error,
-                "it goes on with the index '%s' of the best score; expected a network that ends in scores",
+                "it goes on with '%s', a choice of the best scores; expected a network that ends in scores",
                 tensor->name);
         return NULL;
     }
@@ -150,10 +150,15 @@ static gboolean map_operator(TfliteImport *import, TfNode *node, GError **error)
     for (guint i = 0; i < n; i++) {
         if (op->inputs[i] < 0 && (i < node->row->min_inputs || node->row->max_inputs == G_MAXUINT))
             return tf_fail(&import->build, GPUDL_ERROR_FORMAT, error, "input %u is absent", i);
+        if (i == 0 && op->inputs[i] >= 0 && import->cut[op->inputs[i]] && node->row->passes_choice) {
+            node->cut = TRUE;
+            node->inputs[i] = import->values[op->inputs[i]];
+            continue;
+        }
         if (op->inputs[i] >= 0 && (node->inputs[i] = value_of(import, op->inputs[i], error)) == NULL)
             return FALSE;
     }
-    if (!node->row->map(node, error))
+    if (!tf_map(node, error))
         return FALSE;
     for (gsize i = 0; i < op->n_outputs; i++) {
         const gint32 index = op->outputs[i];
@@ -243,7 +248,9 @@ static gboolean import_graph(TfliteImport *import, GError **error)
                         file->tensors[file->outputs[i]].name);
             return FALSE;
         }
-        gpudl_graph_add_output(import->build.graph, tensor);
+        /* what was chosen among scores and its places are both these */
+        if (!g_ptr_array_find(import->build.graph->outputs, tensor, NULL))
+            gpudl_graph_add_output(import->build.graph, tensor);
     }
     gpudl_graph_remove_dead(import->build.graph);
     return gpudl_graph_sort(import->build.graph, error) && gpudl_graph_infer(import->build.graph, 0, error);

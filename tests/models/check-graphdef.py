@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""usage: check-graphdef.py TF-RUN SOURCE BUILD
+"""usage: check-graphdef.py TF-RUN SOURCE BUILD CASES.tar.xz
 
 Every operator of the GraphDef importer's table: a file written here, byte by byte, against values that NumPy computes from
 the operator's definition; what has to be refused; and, where GPUDL_TEST_DATA has it, a real network's golden output.
@@ -15,7 +15,7 @@ import tempfile
 
 import references
 
-tf_run, source, build = sys.argv[1:4]
+tf_run, source, build, archive = sys.argv[1:5]
 try:
     import numpy as np
 except ImportError:
@@ -244,6 +244,28 @@ net = Net()
 net.op("Mul", net.input((1, 5)), net.op("PlaceholderWithDefault", net.constant(0.5, "float32")))
 case("PlaceholderWithDefault is its default", net, [x[:, 0, 0]], [x[:, 0, 0] / 2])
 
+mean, variance, offset, scale = values(5), values(5, low=0.5)**2, values(5), values(5)
+for after in (False, True):
+    net = Net()
+    net.op("BatchNormWithGlobalNormalization", net.input(x.shape), *(net.constant(v) for v in (mean, variance, offset, scale)),
+           variance_epsilon=0.01, scale_after_normalization=after)
+    case(f"BatchNormWithGlobalNormalization {after}", net, [x], [(x - mean) / np.sqrt(variance + 0.01) * (scale if after else 1) + offset])
+net = Net()
+i = net.input(x.shape)
+dims = net.op("Range", net.op("Size", i), net.constant(0, "int32"), net.constant(-60, "int32"))
+net.op("Mul", net.op("Reshape", i, dims), net.op("Cast", net.op("Rank", i), DstT=Type(1)))
+case("Reshape by Range and Size, Rank", net, [x], [x.reshape(60) * 4])
+net = Net()
+dims = net.op("BroadcastArgs", net.constant([3, 1], "int32"), net.constant([2, 1, 5], "int32"))
+net.op("BroadcastTo", net.input((1, 5)), dims)
+case("BroadcastArgs", net, [x[:, 0, 0]], [np.broadcast_to(x[:, 0, 0], (2, 3, 5))])
+
+net = Net()
+net.op("Conv2DBackpropInput", net.constant([1, 8, 8, 3], "int32"), net.constant(values(2, 2, 2, 5)), net.input((1, 4, 4, 5)), strides=[1, 2, 2, 1], padding="SAME")
+case("an output of other channels", net, [], r"\(Conv2DBackpropInput\): an output of rank 4 with 3 channels for weights of 2")
+net = Net()
+net.op("FakeQuantWithMinMaxArgs", net.input((1, 4)), min=1.0, max=2.0)
+case("steps without zero", net, [], r"\(FakeQuantWithMinMaxArgs\): 8 bits from 1 to 2, expected")
 net = Net()
 net.op("Relu", net.op("Foo", net.input((1, 4))))
 case("an operator that is not taken", net, [], r"node 'n1' \(Foo\): this operator is not taken")
@@ -263,7 +285,7 @@ net.op("Add", "n1", net.input((1, 4)))
 case("a loop", net, [], r"a loop, which is not taken")
 
 tap = references.Tap()
-missing = set(re.findall(r'^    \{"([A-Za-z0-9]+)"', (pathlib.Path(source) / "models/tf/graphdef-ops.c").read_text(), re.M))
+missing = set(re.findall(r'^    \{"([A-Za-z0-9]+)"', (pathlib.Path(source) / "models/tf/graphdef-ops.c").read_text(), re.M)) - references.operators_of(archive)
 with tempfile.TemporaryDirectory(prefix="gpudl-graphdef-") as folder:
     folder = pathlib.Path(folder)
     lines = ""

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""usage: check-tflite.py TF-RUN FLATC SCHEMA BUILD
+"""usage: check-tflite.py TF-RUN FLATC SCHEMA BUILD CASES.tar.xz
 
 Every operator of the TensorFlow Lite importer's table: a file of one operator, written by flatc, against values that
-NumPy computes here from the operator's definition; and what has to be refused.
+NumPy computes here from the operator's definition, but for those that TensorFlow wrote (check-tensorflow.py); and what has to be
+refused.
 """
 import json
 import pathlib
@@ -14,7 +15,7 @@ import tempfile
 
 import references
 
-tf_run, flatc, schema, build = sys.argv[1:5]
+tf_run, flatc, schema, build, archive = sys.argv[1:6]
 try:
     import numpy as np
 except ImportError:
@@ -202,6 +203,11 @@ for name, function in {"GREATER": np.greater, "LESS": np.less}.items():
     case(f"{name}, SELECT_V2", net, net.op("SELECT_V2", [net.op(name, [i, j], dtype="bool"), i, net.constant(c)]), [a, b],
          [np.where(function(a, b), a, c)])
 
+net = Net()
+i = net.input(a.shape)
+positive = net.op("LOGICAL_NOT", [net.op("LESS", [i, net.constant(c)], dtype="bool")], dtype="bool")
+case("LOGICAL_NOT", net, net.op("SELECT_V2", [positive, i, net.constant(b)]), [a], [np.where(~(a < c), a, b)])
+
 # ---- types --------------------------------------------------------------------------------------------------------------
 
 net = Net()
@@ -318,6 +324,37 @@ case("BROADCAST_TO, FILL", net, net.op("ADD", [net.op("BROADCAST_TO", [net.input
                                                net.op("FILL", [net.constant([3, 1], "int32"), net.constant(2.5, "float32")])]), [x[:, 0, 0]],
      [np.broadcast_to(x[:, 0, 0], (3, 5)) + 2.5])
 
+net = Net()
+y = net.op("RESHAPE", [net.input(x.shape), net.op("RANGE", [net.constant(v, "int32") for v in (20, 0, -17)], dtype="int32")])
+case("RANGE", net, y, [x], [x.reshape(20, 3)])
+net = Net()
+i = net.input(x.shape)
+y = net.op("ADD", [i, net.op("CAST", [net.op("RANK", [i], dtype="int32")], options="CastOptions", in_data_type="INT32", out_data_type="FLOAT32")])
+case("RANK", net, y, [x], [x + 4])
+net = Net()
+dims = net.op("BROADCAST_ARGS", [net.constant([3, 1], "int32"), net.constant([2, 1, 5], "int32")], dtype="int32")
+case("BROADCAST_ARGS", net, net.op("BROADCAST_TO", [net.input((1, 5)), dims]), [x[:, 0, 0]], [np.broadcast_to(x[:, 0, 0], (2, 3, 5))])
+net = Net()
+i = net.input(x.shape)
+case("ZEROS_LIKE", net, net.op("MAXIMUM", [i, net.op("ZEROS_LIKE", [i])]), [x], [np.maximum(x, 0)])
+for a, b in (([7, -7, 7], [2, 2, -2]),):
+    net = Net()
+    y = net.op("FLOOR_DIV", [net.constant(a, "int32"), net.constant(b, "int32")], dtype="int32")
+    y = net.op("CAST", [y], options="CastOptions", in_data_type="INT32", out_data_type="FLOAT32")
+    case("FLOOR_DIV of integers", net, net.op("ADD", [net.input((1, 3)), y]), [x[:, 0, 0, :3]], [x[:, 0, 0, :3] + np.floor_divide(a, b)])
+for same in (True, False):
+    net = Net()
+    y = net.op("L2_POOL_2D", [net.input(x.shape)], options="Pool2DOptions", padding="SAME" if same else "VALID", stride_h=2, stride_w=1, filter_height=2,
+               filter_width=3, fused_activation_function="RELU6")
+    want = np.sqrt(np.nanmean(windows(x, (2, 3), (2, 1), (1, 1), same, np.nan)**2, (3, 4)))
+    case(f"L2_POOL_2D {same}", net, y, [x], [np.clip(want, 0, 6)])
+net = Net()
+w = values(8)
+y = net.op("FAKE_QUANT", [net.constant(w)], options="FakeQuantOptions", min=-1.0, max=1.5, num_bits=4, narrow_range=False)
+step = 2.5 / 15
+case("FAKE_QUANT of weights", net, net.op("ADD", [net.input((1, 8)), y]), [values(1, 8)], None)
+cases[-1] = (*cases[-1][:4], [cases[-1][3][0] + np.floor((np.clip(w, -6 * step, 9 * step) + 6 * step) / step + .5) * step - 6 * step], 1e-5)
+
 # ---- refused ------------------------------------------------------------------------------------------------------------
 
 net = Net()
@@ -325,12 +362,29 @@ case("an operator that is not taken", net, net.op("LSTM", [net.input((1, 4))]), 
 net = Net()
 case("a custom operator", net, net.op("CUSTOM", [net.input((1, 4))]), [], r"node 't1' \(.*\): this operator \(code 32\) is not taken")
 net = Net()
+i = net.input((1, 4, 4, 2))
+y = net.op("RESIZE_BILINEAR", [i, net.constant([8, 8], "int32")], options="ResizeBilinearOptions", align_corners=True, half_pixel_centers=True)
+case("corners and centres at once", net, y, [], r"\(RESIZE_BILINEAR\): both align_corners and half_pixel_centers")
+net = Net()
+y = net.op("DEPTH_TO_SPACE", [net.input((1, 4, 4, 6))], options="DepthToSpaceOptions", block_size=2)
+case("channels that are no blocks", net, y, [], r"\(DEPTH_TO_SPACE\): 6 channels, expected a multiple of 4")
+net = Net()
+y = net.op("TRANSPOSE_CONV", [net.constant([1, 8, 8, 3], "int32"), net.constant(values(3, 2, 2, 5)), net.input((1, 4, 4, 2))],
+           options="TransposeConvOptions", padding="SAME", stride_h=2, stride_w=2)
+case("weights for other channels", net, y, [], r"\(TRANSPOSE_CONV\): 2 channels in 1 groups for weights of 5")
+net = Net()
+y = net.op("TILE", [net.input((1, 4)), net.constant([1, 5000], "int32")])
+case("too many repeats", net, y, [], r"\(TILE\): 5000 repeats, 1 to 1024 are taken")
+net = Net()
+y = net.op("SPACE_TO_BATCH_ND", [net.input((1, 5, 4, 2)), net.constant([2, 2], "int32"), net.constant([[0, 0], [0, 0]], "int32")])
+case("blocks that don't fit", net, y, [], r"\(SPACE_TO_BATCH_ND\): 5 along dimension 1, expected a multiple of 2")
+net = Net()
 i = net.input((1, 4))
 case("weights that are too short", net, net.op("ADD", [i, net.tensor((1, 4), data=np.zeros(3, np.float32))]), [], r"'t1' has 12 bytes, expected")
 net = Net()
 i = net.input((1, 4))
-case("going on with an index", net, net.op("CAST", [net.op("ARG_MAX", [i, net.constant([-1], "int32")], dtype="int32")], options="CastOptions",
-                                           out_data_type="FLOAT32"), [], r"node 't3' \(CAST\): .*index 't2' of the best score")
+choice = net.op("CAST", [net.op("ARG_MAX", [i, net.constant([-1], "int32")], dtype="int32")], options="CastOptions", out_data_type="FLOAT32")
+case("going on with an index", net, net.op("NEG", [choice]), [], r"node 't4' \(NEG\): .*'t3', a choice of the best scores")
 net = Net()
 case("an absent input of many", net, net.op("CONCATENATION", [net.input((1, 4)), -1], options="ConcatenationOptions"), [], r"input 1 is absent")
 net = Net()
@@ -339,6 +393,7 @@ case("a shape that is computed", net, net.op("RESHAPE", [i, j]), [], r"\(RESHAPE
 
 tap = references.Tap()
 missing = set(re.findall(r'^    \{"([A-Z0-9_]+)"', pathlib.Path(schema).with_name("tflite-ops.c").read_text(), re.M))
+missing -= references.operators_of(archive)
 with tempfile.TemporaryDirectory(prefix="gpudl-tflite-") as folder:
     folder = pathlib.Path(folder)
     lines = ""

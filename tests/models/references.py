@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the scripts that compare with other frameworks share: the references' Python, onnx-run, TAP."""
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import tarfile
 
 
 def enter(build, required=True):
@@ -20,6 +22,12 @@ def enter(build, required=True):
         print(f"1..0 # SKIP no ONNX Runtime in {python.parents[1]} (scripts/venv references makes it)")
         sys.exit(0)
     os.execv(python, [str(python), "-W", "ignore", *sys.argv])
+
+
+def operators_of(archive):
+    """All that are in the networks of tensorflow/generate.py."""
+    with tarfile.open(archive) as cases:
+        return {op for entry in json.load(cases.extractfile("cases.json")) for op in entry["ops"]}
 
 
 class Tap:
