@@ -193,6 +193,10 @@ static gboolean import_operator(TfliteImport *import, gsize i, GError **error)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "importing was cancelled");
         return FALSE;
     }
+    if (strcmp(name, "VAR_HANDLE") == 0 || strcmp(name, "READ_VARIABLE") == 0 || strcmp(name, "CALL_ONCE") == 0)
+        return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "a variable, whose value the graph does not have. Convert a whole model, which freezes them: "
+                       "TFLiteConverter.from_keras_model or from_saved_model");
     if (own.node.row == NULL)
         return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "this operator (code %d) is not taken",
                        op->code);

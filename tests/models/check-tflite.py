@@ -360,6 +360,8 @@ cases[-1] = (*cases[-1][:4], [cases[-1][3][0] + np.floor((np.clip(w, -6 * step, 
 net = Net()
 case("an operator that is not taken", net, net.op("LSTM", [net.input((1, 4))]), [], r"node 't1' \(LSTM\): this operator \(code 16\) is not taken")
 net = Net()
+case("a variable", net, net.op("VAR_HANDLE", [net.input((1, 4))]), [], r"\(VAR_HANDLE\): a variable, .*TFLiteConverter.from_keras_model")
+net = Net()
 case("a custom operator", net, net.op("CUSTOM", [net.input((1, 4))]), [], r"node 't1' \(.*\): this operator \(code 32\) is not taken")
 net = Net()
 i = net.input((1, 4, 4, 2))
