@@ -11,8 +11,9 @@
 /* Everything the message points to lives in the writer's pools until the section is packed. */
 typedef struct {
     GpudlModel *model;
-    GPtrArray *pool; /* of g_malloc'ed blocks */
-    GByteArray *weights;
+    GPtrArray *pool;    /* of g_malloc'ed blocks */
+    GPtrArray *weights; /* GBytes, not owned: the weights section, each filled up to the alignment */
+    guint64 weights_size;
     GHashTable *index; /* GpudlTensor* -> index in the message + 1 */
 } Writer;
 
@@ -29,15 +30,31 @@ static char *text(const gchar *s)
     return (char *)(s ? s : "");
 }
 
+static guint64 aligned(guint64 size)
+{
+    return size + (-size % GPUDL_FILE_ALIGNMENT);
+}
+
 static guint64 add_weights(Writer *w, GBytes *bytes)
 {
-    static const guint8 zeros[GPUDL_FILE_ALIGNMENT];
-    gsize size, offset = w->weights->len;
-    const guint8 *data = g_bytes_get_data(bytes, &size);
+    const guint64 offset = w->weights_size;
 
-    g_byte_array_append(w->weights, data, (guint)size);
-    g_byte_array_append(w->weights, zeros, (guint)(-size % GPUDL_FILE_ALIGNMENT));
+    g_ptr_array_add(w->weights, bytes);
+    w->weights_size += aligned(g_bytes_get_size(bytes));
     return offset;
+}
+
+/* To zeroed memory. */
+static void put_weights(const Writer *w, guint8 *to)
+{
+    for (guint i = 0; i < w->weights->len; i++) {
+        gsize size;
+        const guint8 *data = g_bytes_get_data(w->weights->pdata[i], &size);
+
+        if (size > 0)
+            memcpy(to, data, size);
+        to += aligned(size);
+    }
 }
 
 static Gpudl__V1__Tensor *make_tensor(Writer *w, const GpudlTensor *tensor, gboolean is_input)
@@ -308,7 +325,10 @@ static guint64 weights_needed(const GpudlModel *model)
 
 static GBytes *write_file(GpudlModel *model, GError **error)
 {
-    Writer w = {model, g_ptr_array_new_with_free_func(g_free), NULL, g_hash_table_new(NULL, NULL)};
+    Writer w = {.model = model,
+                .pool = g_ptr_array_new_with_free_func(g_free),
+                .weights = g_ptr_array_new(),
+                .index = g_hash_table_new(NULL, NULL)};
     GBytes *result = NULL;
     gsize model_size, weights_at, total, id_size = 32;
     guint8 *packed, *file;
@@ -321,10 +341,9 @@ static GBytes *write_file(GpudlModel *model, GError **error)
                     model->name, weights_needed(model), GPUDL_LIMIT_FILE_BYTES);
         goto out;
     }
-    w.weights = g_byte_array_new();
     packed = pack_model(&w, &model_size);
-    weights_at = GPUDL_FILE_HEADER_BYTES + model_size + (-model_size % GPUDL_FILE_ALIGNMENT);
-    total = weights_at + w.weights->len;
+    weights_at = GPUDL_FILE_HEADER_BYTES + aligned(model_size);
+    total = weights_at + w.weights_size;
     if (model_size > GPUDL_FILE_MODEL_LIMIT || total > GPUDL_LIMIT_FILE_BYTES) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
                     "model '%s' needs a description of %" G_GSIZE_FORMAT " bytes in a file of %" G_GSIZE_FORMAT
@@ -335,19 +354,18 @@ static GBytes *write_file(GpudlModel *model, GError **error)
 
     file = g_malloc0(total);
     memcpy(file + GPUDL_FILE_HEADER_BYTES, packed, model_size);
-    if (w.weights->len > 0)
-        memcpy(file + weights_at, w.weights->data, w.weights->len);
+    put_weights(&w, file + weights_at);
     memcpy(file + GPUDL_FILE_AT_MAGIC, GPUDL_FILE_MAGIC, 8);
     put_u32(file + GPUDL_FILE_AT_VERSION, GPUDL_FILE_VERSION);
     put_u32(file + GPUDL_FILE_AT_HEADER, GPUDL_FILE_HEADER_BYTES);
     put_u64(file + GPUDL_FILE_AT_SIZE, total);
     put_section(file, 0, GPUDL_FILE_HEADER_BYTES, model_size);
-    put_section(file, 1, weights_at, w.weights->len);
+    put_section(file, 1, weights_at, w.weights_size);
     {
         g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
 
         g_checksum_update(sum, packed, (gssize)model_size);
-        g_checksum_update(sum, w.weights->data, w.weights->len);
+        g_checksum_update(sum, file + weights_at, (gssize)w.weights_size);
         g_checksum_get_digest(sum, file + GPUDL_FILE_AT_ID, &id_size);
     }
     check = XXH3_64bits(file, GPUDL_FILE_AT_CHECK);
@@ -355,8 +373,7 @@ static GBytes *write_file(GpudlModel *model, GError **error)
     result = g_bytes_new_take(file, total);
 
 out:
-    if (w.weights)
-        g_byte_array_unref(w.weights);
+    g_ptr_array_unref(w.weights);
     g_hash_table_unref(w.index);
     g_ptr_array_unref(w.pool);
     return result;
