@@ -334,6 +334,27 @@ guint gpudl_graph_remove_dead(GpudlGraph *graph)
     return g_hash_table_size(dead);
 }
 
+void gpudl_graph_drop_unread(GpudlGraph *graph)
+{
+    g_autofree guint8 *read = g_new0(guint8, graph->tensors->len + 1);
+
+    for (guint i = 0; i < graph->nodes->len; i++) {
+        const GpudlNode *node = graph->nodes->pdata[i];
+
+        for (guint k = 0; k < node->n_inputs; k++)
+            if (node->inputs[k] != NULL)
+                read[node->inputs[k]->id] = TRUE;
+    }
+    for (guint i = 0; i < graph->outputs->len; i++)
+        read[((GpudlTensor *)graph->outputs->pdata[i])->id] = TRUE;
+    for (guint i = 0; i < graph->tensors->len; i++) {
+        GpudlTensor *tensor = graph->tensors->pdata[i];
+
+        if (!read[tensor->id])
+            g_clear_pointer(&tensor->data, g_bytes_unref);
+    }
+}
+
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
 
 guint64 gpudl_node_macs(const GpudlNode *node)

@@ -101,6 +101,9 @@ void gpudl_graph_remove_node(GpudlGraph *graph, GpudlNode *node);
 /** Removes nodes whose outputs nobody reads, until none is left; returns how many went. */
 guint gpudl_graph_remove_dead(GpudlGraph *graph);
 
+/** Constants that no node reads and that are no output let their values go: they are no constants any more. */
+void gpudl_graph_drop_unread(GpudlGraph *graph);
+
 /** Orders nodes so that producers come first, else as they were. GPUDL_ERROR_FORMAT naming a node if there is a cycle.
  */
 gboolean gpudl_graph_sort(GpudlGraph *graph, GError **error);

@@ -32,28 +32,6 @@ const GpudlPassInfo *gpudl_passes_list(void)
     return passes;
 }
 
-/* The bytes of constants that rewrites have replaced would else stay as long as the graph. */
-static void drop_unread_constants(GpudlGraph *graph)
-{
-    g_autofree guint8 *read = g_new0(guint8, graph->tensors->len + 1);
-
-    for (guint i = 0; i < graph->nodes->len; i++) {
-        const GpudlNode *node = graph->nodes->pdata[i];
-
-        for (guint k = 0; k < node->n_inputs; k++)
-            if (node->inputs[k] != NULL)
-                read[node->inputs[k]->id] = TRUE;
-    }
-    for (guint i = 0; i < graph->outputs->len; i++)
-        read[((GpudlTensor *)graph->outputs->pdata[i])->id] = TRUE;
-    for (guint i = 0; i < graph->tensors->len; i++) {
-        GpudlTensor *tensor = graph->tensors->pdata[i];
-
-        if (!read[tensor->id])
-            g_clear_pointer(&tensor->data, g_bytes_unref);
-    }
-}
-
 gboolean gpudl_passes_run(GpudlGraph *graph, GCancellable *cancellable, GError **error)
 {
     for (guint round = 0; round < MOST_ROUNDS; round++) {
@@ -69,7 +47,7 @@ gboolean gpudl_passes_run(GpudlGraph *graph, GCancellable *cancellable, GError *
                 return FALSE;
             }
         }
-        drop_unread_constants(graph);
+        gpudl_graph_drop_unread(graph);
         if (changed == 0)
             break;
     }

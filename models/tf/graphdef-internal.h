@@ -31,8 +31,8 @@ float graphdef_float(const TfNode *node, const gchar *name, float fallback);
 gboolean graphdef_is(const TfNode *node, const gchar *name, const gchar *text);
 /** Element type of the file to ours, NONE if there is none. */
 GpudlDType graphdef_dtype(gint32 type);
-/** A constant's value. */
-GpudlTensor *graphdef_tensor(TfBuild *build, const Tensorflow__TensorProto *proto, GError **error);
+/** A constant's value; takes its bytes out of the message. */
+GpudlTensor *graphdef_tensor(TfBuild *build, Tensorflow__TensorProto *proto, GError **error);
 
 /* graphdef-window.c */
 gboolean graphdef_map_conv(TfNode *node, GError **error);

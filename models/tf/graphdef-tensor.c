@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/limits.h"
+#include "engine/modelfile/wire.h"
 #include "graphdef-internal.h"
 
 GpudlDType graphdef_dtype(gint32 type)
@@ -67,7 +68,7 @@ static gboolean fill(const Tensorflow__TensorProto *proto, GpudlDType dtype, gui
     return TRUE; /* none at all: zeros */
 }
 
-GpudlTensor *graphdef_tensor(TfBuild *build, const Tensorflow__TensorProto *proto, GError **error)
+GpudlTensor *graphdef_tensor(TfBuild *build, Tensorflow__TensorProto *proto, GError **error)
 {
     const GpudlDType dtype = graphdef_dtype(proto->dtype);
     GpudlShape shape = {0};
@@ -92,6 +93,8 @@ GpudlTensor *graphdef_tensor(TfBuild *build, const Tensorflow__TensorProto *prot
         return NULL;
     }
     build->fold_left -= (guint64)n * gpudl_dtype_size(dtype);
+    if (proto->has_tensor_content && n > 0 && proto->tensor_content.len == (gsize)n * gpudl_dtype_size(dtype))
+        return tf_constant(build, dtype, &shape, gpudl_wire_steal_bytes(&proto->tensor_content), error);
     values = g_malloc0(MAX((gsize)n * gpudl_dtype_size(dtype), 1));
     if (!fill(proto, dtype, values, (gsize)n)) {
         g_free(values);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "engine/constants.h"
 #include "engine/limits.h"
 #include "engine/modelfile/wire.h"
 #include "graphdef-internal.h"
@@ -11,7 +12,8 @@
 
 typedef struct {
     GpudlTensor *outputs[GPUDL_MAX_OUTPUTS];
-    gboolean made, open, cut, read;
+    gboolean made, open, cut;
+    guint n_readers; /* inputs of nodes */
 } State;
 
 typedef struct {
@@ -20,6 +22,7 @@ typedef struct {
     const GpudlSourceOptions *options;
     GHashTable *index; /* gchar* -> 1 + place of the node */
     State *states;
+    GHashTable *pending; /* GpudlTensor* -> inputs of nodes that are still to be mapped */
     guint n_placeholders;
     gboolean size_chosen, bytes; /* bytes: the input is uint8 */
 } GraphdefImport;
@@ -134,6 +137,31 @@ static gboolean collect(GraphdefImport *import, const Tensorflow__NodeDef *proto
     return TRUE;
 }
 
+static void add_pending(GraphdefImport *import, const GpudlTensor *tensor, gint n)
+{
+    const gint before = GPOINTER_TO_INT(g_hash_table_lookup(import->pending, tensor));
+
+    g_hash_table_insert(import->pending, (gpointer)tensor, GINT_TO_POINTER(before + n));
+}
+
+/* Weights that have become others let their bytes go at once, not all together at the end. */
+static void drop_mapped(GraphdefImport *import, const State *made, const TfNode *node)
+{
+    for (guint i = 0; i < GPUDL_MAX_OUTPUTS && made->outputs[i] != NULL; i++)
+        if (gpudl_constant_is_large(made->outputs[i]))
+            add_pending(import, made->outputs[i], (gint)made->n_readers);
+    for (guint i = 0; i < node->n_inputs; i++) {
+        GpudlTensor *tensor = node->inputs[i];
+
+        if (!gpudl_constant_is_large(tensor))
+            continue;
+        add_pending(import, tensor, -1);
+        if (GPOINTER_TO_INT(g_hash_table_lookup(import->pending, tensor)) <= 0 &&
+            gpudl_graph_uses(import->build.graph, tensor, NULL) == 0)
+            g_clear_pointer(&tensor->data, g_bytes_unref);
+    }
+}
+
 static gboolean import_node(GraphdefImport *import, guint place, GError **error)
 {
     const Tensorflow__NodeDef *proto = import->graph->node[place];
@@ -161,6 +189,10 @@ static gboolean import_node(GraphdefImport *import, guint place, GError **error)
         return tf_fail(
             &import->build, GPUDL_ERROR_UNSUPPORTED, error,
             "a variable, whose value is not in this file. Freeze the graph (convert_variables_to_constants)");
+    if (strcmp(op, "PartitionedCall") == 0 || strcmp(op, "StatefulPartitionedCall") == 0)
+        return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "a function that is called. Freeze the graph with its functions inlined, which "
+                       "convert_variables_to_constants_v2 does of those that are not compiled by XLA (jit_compile)");
     if (node->row == NULL)
         return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "this operator is not taken");
     if (!collect(import, proto, node, error) || !tf_map(node, error))
@@ -169,6 +201,7 @@ static gboolean import_node(GraphdefImport *import, guint place, GError **error)
     state->cut = node->cut;
     if (!node->cut && state->outputs[0] != NULL && (node->n_inputs == 0 || state->outputs[0] != node->inputs[0]))
         tf_name(state->outputs[0], proto->name);
+    drop_mapped(import, state, node);
     return TRUE;
 }
 
@@ -238,7 +271,7 @@ static gboolean check_nodes(GraphdefImport *import, GError **error)
             guint from, output;
 
             if (parse_input(import, graph->node[i]->input[k], &from, &output))
-                import->states[from].read = TRUE;
+                import->states[from].n_readers++;
         }
     return TRUE;
 }
@@ -247,7 +280,7 @@ static gboolean is_end(const GraphdefImport *import, guint place)
 {
     const gchar *op = op_of(import->graph->node[place]);
 
-    return !import->states[place].read && strcmp(op, "Const") != 0 && strcmp(op, "Placeholder") != 0 &&
+    return import->states[place].n_readers == 0 && strcmp(op, "Const") != 0 && strcmp(op, "Placeholder") != 0 &&
            strcmp(op, "NoOp") != 0 && strcmp(op, "PlaceholderWithDefault") != 0;
 }
 
@@ -276,6 +309,7 @@ static gboolean import_graph(GraphdefImport *import, GError **error)
         return FALSE;
     }
     gpudl_graph_remove_dead(graph);
+    gpudl_graph_drop_unread(graph);
     return gpudl_graph_sort(graph, error) && gpudl_graph_infer(graph, 0, error);
 }
 
@@ -308,6 +342,7 @@ GpudlGraph *gpudl_graphdef_import(GBytes *file, const GpudlSourceOptions *option
     import.graph = (const Tensorflow__GraphDef *)gpudl_wire_message_get(message);
     tf_build_begin(&import.build, size);
     import.index = g_hash_table_new(g_str_hash, g_str_equal);
+    import.pending = g_hash_table_new(NULL, NULL);
     import.states = g_new0(State, MIN(import.graph->n_node, GPUDL_LIMIT_NODES) + 1);
     ok = import_graph(&import, error);
     if (ok && info != NULL)
@@ -315,6 +350,7 @@ GpudlGraph *gpudl_graphdef_import(GBytes *file, const GpudlSourceOptions *option
     if (!ok)
         g_clear_pointer(&import.build.graph, gpudl_graph_free);
     g_hash_table_unref(import.index);
+    g_hash_table_unref(import.pending);
     g_free(import.states);
     return import.build.graph;
 }

@@ -13,6 +13,7 @@
 typedef struct {
     TfBuild build;
     const TfliteFile *file;
+    GBytes *bytes; /* the file's; those of constants are slices of them */
     const GpudlSourceOptions *options;
     GpudlTensor **values; /* of the file's tensors; NULL: not made yet */
     gboolean *cut;        /* tensors that are no longer there: the scores stand in their place */
@@ -78,6 +79,36 @@ static GBytes *dequantise(const TfliteTensor *tensor, const GpudlShape *shape, g
     return g_bytes_new_take(real, n * sizeof *real);
 }
 
+/* Its bytes, or a copy where they don't lie as their type has to. */
+static GBytes *bytes_of(const TfliteImport *import, const TfliteTensor *tensor)
+{
+    const guint8 *base = g_bytes_get_data(import->bytes, NULL);
+
+    if ((guintptr)tensor->data % MAX(gpudl_dtype_size(tensor->dtype), 1) != 0)
+        return g_bytes_new(tensor->data, tensor->size);
+    return g_bytes_new_from_bytes(import->bytes, (gsize)(tensor->data - base), tensor->size);
+}
+
+/* Constants that are left as the file has them get bytes of their own: what most are made into lies apart, and a slice
+ * would keep all of the file. */
+static void own_constants(TfliteImport *import)
+{
+    const guint8 *base, *end;
+    gsize size;
+
+    base = g_bytes_get_data(import->bytes, &size);
+    end = base + size;
+    for (guint i = 0; i < import->build.graph->tensors->len; i++) {
+        GpudlTensor *tensor = import->build.graph->tensors->pdata[i];
+        const guint8 *data = tensor->data != NULL ? g_bytes_get_data(tensor->data, &size) : NULL;
+
+        if (data == NULL || data < base || data >= end)
+            continue;
+        g_bytes_unref(tensor->data);
+        tensor->data = g_bytes_new(data, size);
+    }
+}
+
 static GpudlTensor *read_constant(TfliteImport *import, const TfliteTensor *tensor, GError **error)
 {
     GpudlShape shape = tensor->shape;
@@ -102,7 +133,7 @@ static GpudlTensor *read_constant(TfliteImport *import, const TfliteTensor *tens
         return NULL;
     }
     if (!is_quantised(tensor)) {
-        data = g_bytes_new(tensor->data, tensor->size);
+        data = bytes_of(import, tensor);
         return gpudl_graph_add_constant(import->build.graph, tensor->name, tensor->dtype, &shape, data, error);
     }
     if (tensor->n_scales > 1 && (tensor->dimension < 0 || tensor->dimension >= shape.rank ||
@@ -257,6 +288,8 @@ static gboolean import_graph(TfliteImport *import, GError **error)
             gpudl_graph_add_output(import->build.graph, tensor);
     }
     gpudl_graph_remove_dead(import->build.graph);
+    gpudl_graph_drop_unread(import->build.graph);
+    own_constants(import);
     return gpudl_graph_sort(import->build.graph, error) && gpudl_graph_infer(import->build.graph, 0, error);
 }
 
@@ -333,6 +366,7 @@ GpudlGraph *gpudl_tflite_import(GBytes *bytes, const GpudlSourceOptions *options
     ok = tflite_file_read(&file, data, size, error);
     tf_build_begin(&import.build, size);
     import.file = &file;
+    import.bytes = own;
     import.values = g_new0(GpudlTensor *, file.n_tensors + 1);
     import.cut = g_new0(gboolean, file.n_tensors + 1);
     ok = ok && import_graph(&import, error);
