@@ -14,19 +14,22 @@
 #include "engine/ref/ref.h"
 #include "engine/structs.h"
 #include "kernels/preproc.h"
+#include "models/compare.h"
 #include "models/gpudl-import.h"
 #include "models/import.h"
 #include "models/work.h"
 
 #define N_RANDOM 8
-#define TOLERANCE 1e-3 /* of the output's range: above fp32 reordering (1e-5), below any wrong rewrite seen */
+#define WORK_BYTES (G_GUINT64_CONSTANT(32) << 20) /* of a session, beside its weights; small networks have no limit */
 #define GPUDL_PARITY_FIRST_SIZE GPUDL_SIZE_TO(GpudlParity, backend)
 
-/* What comparing has shown of one output. */
+/* One input, and what the rewritten graph made of it. */
 typedef struct {
-    double max, sum, low, high;
-    guint64 n_values;
-} Head;
+    gchar *description; /* of the golden sample that it would be */
+    float *input;
+    float **scores; /* one array per output */
+    guint n_heads;
+} Trial;
 
 /* A conversion under way: all it needs is its own, but for the golden frame's pixels. */
 typedef struct {
@@ -48,7 +51,10 @@ typedef struct {
     GpudlStream *stream;
     GpudlRequest *request;
     guint n_steps, step;
-    Head *heads; /* one per output */
+    GpudlGolden *golden;
+    GPtrArray *trials; /* random ones, then the golden picture */
+    gchar used_backend[sizeof((GpudlParity *)NULL)->backend];
+    GpudlCompared *heads; /* one per output */
     guint n_inputs, n_widened;
 } Conversion;
 
@@ -67,17 +73,42 @@ static void outcome_free(gpointer data)
     g_free(outcome);
 }
 
+static void trial_free(gpointer data)
+{
+    Trial *trial = data;
+
+    for (guint i = 0; i < trial->n_heads; i++)
+        g_free(trial->scores[i]);
+    g_free(trial->scores);
+    g_free(trial->input);
+    g_free(trial->description);
+    g_free(trial);
+}
+
+static void close_session(Conversion *c)
+{
+    g_clear_pointer(&c->request, gpudl_request_free);
+    g_clear_pointer(&c->stream, gpudl_stream_free);
+    g_clear_pointer(&c->session, gpudl_session_unref);
+}
+
+static void drop_model(Conversion *c)
+{
+    if (c->held)
+        gpudl_model_release(c->model);
+    c->held = FALSE;
+    g_clear_pointer(&c->model, gpudl_model_unref);
+}
+
 static void conversion_free(gpointer data)
 {
     Conversion *c = data;
 
-    g_clear_pointer(&c->request, gpudl_request_free);
-    g_clear_pointer(&c->stream, gpudl_stream_free);
-    g_clear_pointer(&c->session, gpudl_session_unref);
+    close_session(c);
+    g_clear_pointer(&c->trials, g_ptr_array_unref);
+    g_clear_pointer(&c->golden, gpudl_golden_free);
     g_clear_pointer(&c->original, gpudl_graph_free);
-    if (c->held)
-        gpudl_model_release(c->model);
-    g_clear_pointer(&c->model, gpudl_model_unref);
+    drop_model(c);
     g_clear_pointer(&c->options, gpudl_import_options_free);
     g_free(c->path_in);
     g_free(c->path_out);
@@ -164,110 +195,37 @@ static const float *values_of(GPtrArray *outputs, guint head)
 
 static gboolean compare_head(Conversion *c, guint index, const float *scores, const float *expected, GError **error)
 {
-    guint n = gpudl_model_get_n_classes(c->model, index);
-    Head *head = &c->heads[index];
+    const guint n = gpudl_model_get_n_classes(c->model, index);
+    const guint done = gpudl_compared_add(&c->heads[index], scores, expected, n);
 
-    for (guint i = 0; i < n; i++) {
-        double difference = fabs((double)scores[i] - (double)expected[i]);
-
-        if (!isfinite(expected[i]) || !isfinite(scores[i])) {
-            g_set_error(
-                error, GPUDL_ERROR, GPUDL_ERROR_FAILED,
-                "value %u of output '%s' for input %u is %g by the reference and %g by backend '%s': not finite", i,
-                gpudl_model_get_head_name(c->model, index), c->n_inputs, (double)expected[i], (double)scores[i],
-                gpudl_session_get_backend(c->session));
-            return FALSE;
-        }
-        head->max = MAX(head->max, difference);
-        head->sum += difference * difference;
-        head->low = MIN(head->low, (double)expected[i]);
-        head->high = MAX(head->high, (double)expected[i]);
-    }
-    head->n_values += n;
-    return TRUE;
-}
-
-static gboolean compare(Conversion *c, const float *values, GPtrArray *expected, GError **error)
-{
-    if (cancelled(c, error) || !gpudl_request_submit_tensor(c->request, values, error) ||
-        !gpudl_request_wait(c->request, error))
-        return FALSE;
-    for (guint head = 0; head < expected->len; head++)
-        if (!compare_head(c, head, gpudl_request_get_scores(c->request, head), values_of(expected, head), error))
-            return FALSE;
-    c->n_inputs++;
-    return TRUE;
-}
-
-/* A network whose output is nearly constant has no range to speak of: the precision that is left of its values after
- * many layers counts then (DenseNet-121 with equal weights: 2e-6). */
-static double allowed(double low, double high)
-{
-    return MAX(TOLERANCE * (high - low), 1e-5 * MAX(fabs(low), fabs(high)));
-}
-
-static gboolean check_expect(const float *found, const float *expect, gsize n_expect, guint n, GError **error)
-{
-    double low = G_MAXDOUBLE, high = -G_MAXDOUBLE, max = 0;
-    guint worst = 0;
-
-    if (n_expect != n) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
-                    "%" G_GSIZE_FORMAT " values are expected of the golden picture, but the network has %u classes",
-                    n_expect, n);
-        return FALSE;
-    }
-    for (guint i = 0; i < n; i++) {
-        double difference = fabs((double)found[i] - (double)expect[i]);
-
-        if (!isfinite(expect[i])) {
-            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
-                        "%g is expected of the golden picture for class %u, a finite number is needed",
-                        (double)expect[i], i);
-            return FALSE;
-        }
-        low = MIN(low, (double)expect[i]);
-        high = MAX(high, (double)expect[i]);
-        if (difference > max) {
-            max = difference;
-            worst = i;
-        }
-    }
-    if (max > allowed(low, high)) {
+    if (done < n)
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED,
-                    "the golden picture gives %g for class %u, expected %g: difference %.3g, at most %.3g is taken for "
-                    "values within %g and %g (are mean, std, scale and channel order the network's?)",
-                    (double)found[worst], worst, (double)expect[worst], max, allowed(low, high), low, high);
-        return FALSE;
-    }
-    return TRUE;
+                    "value %u of output '%s' for input %u is %g by the reference and %g by backend '%s': not finite",
+                    done, gpudl_model_get_head_name(c->model, index), c->n_inputs, (double)expected[done],
+                    (double)scores[done], c->used_backend);
+    return done == n;
 }
 
-static void keep_golden(Conversion *c, const gchar *description, const float *input, const float *output)
+/* The reference's answer to a trial, compared with the backend's. */
+static GPtrArray *compare(Conversion *c, const Trial *trial, GError **error)
+{
+    g_autoptr(GPtrArray) expected = cancelled(c, error) ? NULL : run_original(c, trial->input, error);
+
+    for (guint head = 0; expected && head < expected->len; head++)
+        if (!compare_head(c, head, trial->scores[head], values_of(expected, head), error))
+            return NULL;
+    c->n_inputs++;
+    return g_steal_pointer(&expected);
+}
+
+static void keep_golden(Conversion *c, const Trial *trial, const float *output)
 {
     GpudlGolden *golden = g_new0(GpudlGolden, 1);
 
-    golden->description = g_strdup(description);
-    golden->input = g_bytes_new(input, input_elements(c->model) * sizeof(float));
+    golden->description = g_strdup(trial->description);
+    golden->input = g_bytes_new(trial->input, input_elements(c->model) * sizeof(float));
     golden->output = g_bytes_new(output, gpudl_model_get_n_classes(c->model, 0) * sizeof(float));
-    gpudl_golden_free(c->model->golden);
-    c->model->golden = golden;
-}
-
-static gboolean prove_random(Conversion *c, gboolean keep_first, GError **error)
-{
-    for (guint32 seed = 1; seed <= N_RANDOM; seed++) {
-        g_autofree float *values = random_input(c->model, seed);
-        g_autoptr(GPtrArray) expected = NULL;
-
-        report(c, "comparing with the reference");
-        expected = run_original(c, values, error);
-        if (!expected || !compare(c, values, expected, error))
-            return FALSE;
-        if (keep_first && seed == 1)
-            keep_golden(c, "random, seed 1", values, values_of(expected, 0));
-    }
-    return TRUE;
+    c->golden = golden;
 }
 
 /* What the network sees of the golden picture. */
@@ -288,42 +246,88 @@ static gboolean prepare_golden(Conversion *c, float *values, GError **error)
     return wrong == NULL;
 }
 
-static gboolean prove_golden(Conversion *c, GError **error)
-{
-    g_autofree float *values = g_new(float, input_elements(c->model));
-    g_autoptr(GPtrArray) expected = NULL;
-    g_autofree gchar *description = g_strdup_printf("picture %s", c->golden_name ? c->golden_name : "given");
+/* ---- on the backend ---------------------------------------------------------------------------------------------- */
 
-    report(c, "comparing the golden picture");
-    if (!prepare_golden(c, values, error))
+/* Takes the input and the description. */
+static gboolean run_trial(Conversion *c, float *input, gchar *description, GError **error)
+{
+    Trial *trial = g_new0(Trial, 1);
+
+    trial->input = input;
+    trial->description = description;
+    g_ptr_array_add(c->trials, trial);
+    if (cancelled(c, error) || !gpudl_request_submit_tensor(c->request, input, error) ||
+        !gpudl_request_wait(c->request, error))
         return FALSE;
-    expected = run_original(c, values, error);
-    if (!expected || !compare(c, values, expected, error))
-        return FALSE;
-    if (c->expect &&
-        !check_expect(values_of(expected, 0), c->expect, c->n_expect, gpudl_model_get_n_classes(c->model, 0), error))
-        return FALSE;
-    if (c->expect) { /* nothing is assumed any more: it was proved */
-        c->model->preproc_known = TRUE;
-        c->model->assumed = 0;
-    }
-    keep_golden(c, description, values, values_of(expected, 0));
+    trial->n_heads = gpudl_model_get_n_heads(c->model);
+    trial->scores = g_new0(float *, trial->n_heads);
+    for (guint i = 0; i < trial->n_heads; i++)
+        trial->scores[i] =
+            g_memdup2(gpudl_request_get_scores(c->request, i), gpudl_model_get_n_classes(c->model, i) * sizeof(float));
     return TRUE;
 }
 
-static double off(const Head *head)
+/* The rewritten graph's answers; nothing of the session is left but these. */
+static gboolean run_trials(Conversion *c, GError **error)
 {
-    return head->max > 0 ? head->max / MAX(allowed(head->low, head->high), G_MINDOUBLE) : 0;
+    c->trials = g_ptr_array_new_with_free_func(trial_free);
+    for (guint32 seed = 1; seed <= N_RANDOM; seed++)
+        if (!run_trial(c, random_input(c->model, seed), g_strdup_printf("random, seed %u", seed), error))
+            return FALSE;
+    if (c->has_frame) {
+        float *values = g_new(float, input_elements(c->model));
+
+        if (!prepare_golden(c, values, error)) {
+            g_free(values);
+            return FALSE;
+        }
+        if (!run_trial(c, values, g_strdup_printf("picture %s", c->golden_name ? c->golden_name : "given"), error))
+            return FALSE;
+    }
+    close_session(c);
+    return TRUE;
+}
+
+/* ---- on the reference -------------------------------------------------------------------------------------------- */
+
+static gboolean prove_random(Conversion *c, GError **error)
+{
+    for (guint i = 0; i < N_RANDOM; i++) {
+        g_autoptr(GPtrArray) expected = NULL;
+
+        report(c, "comparing with the reference");
+        expected = compare(c, c->trials->pdata[i], error);
+        if (!expected)
+            return FALSE;
+        if (!c->has_frame && i == 0)
+            keep_golden(c, c->trials->pdata[i], values_of(expected, 0));
+    }
+    return TRUE;
+}
+
+static gboolean prove_golden(Conversion *c, GError **error)
+{
+    g_autoptr(GPtrArray) expected = NULL;
+
+    report(c, "comparing the golden picture");
+    expected = compare(c, c->trials->pdata[N_RANDOM], error);
+    if (!expected)
+        return FALSE;
+    if (c->expect && !gpudl_compared_expect(values_of(expected, 0), c->expect, c->n_expect,
+                                            gpudl_model_get_n_classes(c->model, 0), error))
+        return FALSE;
+    keep_golden(c, c->trials->pdata[N_RANDOM], values_of(expected, 0));
+    return TRUE;
 }
 
 static gboolean judge(Conversion *c, GpudlParity *parity, GError **error)
 {
-    const gchar *backend = gpudl_session_get_backend(c->session);
+    const gchar *backend = c->used_backend;
     guint worst = 0;
-    const Head *head;
+    const GpudlCompared *head;
 
     for (guint i = 1; i < gpudl_model_get_n_heads(c->model); i++)
-        if (off(&c->heads[i]) > off(&c->heads[worst]))
+        if (gpudl_compared_off(&c->heads[i]) > gpudl_compared_off(&c->heads[worst]))
             worst = i;
     head = &c->heads[worst];
     *parity = (GpudlParity){
@@ -335,13 +339,13 @@ static gboolean judge(Conversion *c, GpudlParity *parity, GError **error)
         .widened = c->n_widened > 0,
     };
     g_strlcpy(parity->backend, backend, sizeof parity->backend);
-    if (head->max <= allowed(head->low, head->high))
+    if (head->max <= gpudl_compared_allowed(head->low, head->high))
         return TRUE;
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED,
                 "output '%s' of the rewritten graph on backend '%s' differs from the file's graph on the reference by "
                 "%.3g: at most %.3g is taken for values within %g and %g",
-                gpudl_model_get_head_name(c->model, worst), backend, head->max, allowed(head->low, head->high),
-                head->low, head->high);
+                gpudl_model_get_head_name(c->model, worst), backend, head->max,
+                gpudl_compared_allowed(head->low, head->high), head->low, head->high);
     return FALSE;
 }
 
@@ -360,8 +364,18 @@ static gboolean load_original(Conversion *c, GError **error)
            gpudl_pass_widen(c->original, &c->n_widened, error);
 }
 
+/* What is proved does not depend on how the CPU's weights are packed: the forms that take several times their memory
+ * are left alone, unless there is no other. */
+static guint64 memory_limit(const Conversion *c)
+{
+    const gsize weights = c->model->pages != NULL ? gpudl_pages_get_size(c->model->pages) : 0;
+
+    return strcmp(c->backend, "cpu") == 0 && weights > 0 ? weights + weights / 8 + WORK_BYTES : 0;
+}
+
 static gboolean open_session(Conversion *c, GError **error)
 {
+    GError *local = NULL;
     GpudlSessionConfig config = {
         .struct_size = sizeof config,
         .backend = c->backend,
@@ -369,11 +383,20 @@ static gboolean open_session(Conversion *c, GError **error)
         .activation = GPUDL_ACTIVATION_NONE,
         .cuda_device_id = -1,
         .cpu_threads = 1,
+        .memory_limit = memory_limit(c),
     };
 
-    c->session = gpudl_session_acquire(c->model, &config, c->cancellable, error);
-    if (!c->session)
+    c->session = gpudl_session_acquire(c->model, &config, c->cancellable, &local);
+    if (!c->session && config.memory_limit > 0 && g_error_matches(local, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY)) {
+        g_clear_error(&local);
+        config.memory_limit = 0;
+        c->session = gpudl_session_acquire(c->model, &config, c->cancellable, &local);
+    }
+    if (!c->session) {
+        g_propagate_error(error, local);
         return FALSE;
+    }
+    g_strlcpy(c->used_backend, gpudl_session_get_backend(c->session), sizeof c->used_backend);
     c->stream = gpudl_stream_new(c->session, c->model);
     c->request = gpudl_request_new(c->stream);
     return TRUE;
@@ -420,13 +443,10 @@ gboolean gpudl_model_save(GpudlModel *model, const gchar *path, GError **error)
 
 static gboolean prove(Conversion *c, GpudlParity *parity, GError **error)
 {
-    c->heads = g_new0(Head, gpudl_model_get_n_heads(c->model));
-    for (guint i = 0; i < gpudl_model_get_n_heads(c->model); i++) {
-        c->heads[i].low = G_MAXDOUBLE;
-        c->heads[i].high = -G_MAXDOUBLE;
-    }
-    return prove_random(c, !c->has_frame, error) && (!c->has_frame || prove_golden(c, error)) &&
-           judge(c, parity, error);
+    c->heads = g_new0(GpudlCompared, gpudl_model_get_n_heads(c->model));
+    for (guint i = 0; i < gpudl_model_get_n_heads(c->model); i++)
+        gpudl_compared_begin(&c->heads[i]);
+    return prove_random(c, error) && (!c->has_frame || prove_golden(c, error)) && judge(c, parity, error);
 }
 
 /* From here on whoever cancels waits for the file, and is told of it: there is no leave(). */
@@ -450,6 +470,73 @@ static gboolean fail_input(const gchar *path, GError **error)
     return FALSE;
 }
 
+/* The model, whole in memory. */
+static gboolean read_model(Conversion *c, GError **error)
+{
+    drop_model(c);
+    c->model = gpudl_import_model(c->path_in, c->options, c->cancellable, error);
+    c->held = c->model && gpudl_model_hold_cancellable(c->model, c->cancellable, error);
+    return c->held;
+}
+
+/* A net.bin's graph is its own original, and has its constants. */
+static void let_go(Conversion *c)
+{
+    if (c->model->file)
+        return;
+    gpudl_model_release(c->model);
+    c->held = FALSE;
+}
+
+static gboolean run_rewritten(Conversion *c, GError **error)
+{
+    report(c, "compiling");
+    if (!open_session(c, error))
+        return FALSE;
+    if (run_trials(c, error))
+        return TRUE;
+    g_prefix_error(error, "%s: ", c->path_in);
+    return FALSE;
+}
+
+static gboolean run_file(Conversion *c, GpudlParity *parity, GError **error)
+{
+    gboolean proved;
+
+    if (!load_original(c, error))
+        return FALSE;
+    proved = prove(c, parity, error);
+    if (!proved)
+        g_prefix_error(error, "%s: ", c->path_in);
+    g_clear_pointer(&c->original, gpudl_graph_free);
+    return proved;
+}
+
+/* The model once more, as it was proved. */
+static gboolean read_again(Conversion *c, GError **error)
+{
+    gchar content[GPUDL_CONTENT_BYTES];
+
+    if (!c->held) {
+        g_strlcpy(content, c->model->content, sizeof content);
+        if (!read_model(c, error))
+            return FALSE;
+        if (strcmp(content, c->model->content) != 0) {
+            gpudl_file_set_changed(c->path_in, error);
+            return FALSE;
+        }
+    }
+    gpudl_golden_free(c->model->golden);
+    c->model->golden = g_steal_pointer(&c->golden);
+    if (c->expect) { /* nothing is assumed any more: it was proved */
+        c->model->preproc_known = TRUE;
+        c->model->assumed = 0;
+    }
+    return TRUE;
+}
+
+/* The weights are in memory once at a time, as the model's, as the session's beside it or as the file's: whoever reads
+ * them next reads the file again. */
 static gboolean convert(Conversion *c, GpudlParity *parity, GError **error)
 {
     if (!check_output(c->path_out, error))
@@ -457,24 +544,16 @@ static gboolean convert(Conversion *c, GpudlParity *parity, GError **error)
     if (gpudl_file_is_same(c->path_in, c->path_out)) /* before the work */
         return fail_input(c->path_out, error);
     report(c, "reading the model");
-    c->model = gpudl_import_model(c->path_in, c->options, c->cancellable, error);
-    if (!c->model)
+    if (!read_model(c, error))
         return FALSE;
     c->options->input_height = c->model->preproc.height; /* the graph as imported is of this size, too */
     c->options->input_width = c->model->preproc.width;
     if (gpudl_model_is_read_from(c->model, c->path_out))
         return fail_input(c->path_out, error);
-    c->held = gpudl_model_hold_cancellable(c->model, c->cancellable, error);
-    if (!c->held || !load_original(c, error))
+    if (!run_rewritten(c, error))
         return FALSE;
-    report(c, "compiling");
-    if (!open_session(c, error))
-        return FALSE;
-    if (!prove(c, parity, error)) {
-        g_prefix_error(error, "%s: ", c->path_in);
-        return FALSE;
-    }
-    return write_model(c, error);
+    let_go(c);
+    return run_file(c, parity, error) && read_again(c, error) && write_model(c, error);
 }
 
 static gpointer convert_work(GpudlWork *work, gpointer data, GError **error)

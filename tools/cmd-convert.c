@@ -7,6 +7,7 @@
 #include "tools/files.h"
 #include "tools/interrupt.h"
 #include "tools/media.h"
+#include "tools/memory.h"
 #include "tools/npy.h"
 #include "tools/preproc-options.h"
 #include "tools/progress.h"
@@ -125,6 +126,7 @@ static gboolean convert(Convert *c, GError **error)
             return FALSE;
         golden_name = g_path_get_basename(c->golden);
     }
+    memory_give_back();
     progress_start();
     cancellable = interrupt_begin();
     done = gpudl_model_convert(c->arguments[0], c->output, &c->import, c->backend != NULL ? c->backend : "cpu",

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""usage: test-memory.py GPUDL BUILD [FORMAT FOLDER]
+
+How much memory gpudl convert takes: at most 2.5 times the file's bytes, beside what the program takes to start, of a
+network of 67 MB in each format that can be written here. With FORMAT it writes that network: in a process of its own, since
+what a process has used before it becomes another counts as that one's.
+"""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "models"))
+import references
+
+gpudl, build = sys.argv[1:3]
+references.enter(build)
+
+MOST = 2.5
+CHANNELS, LAYERS, SIDE = 2048, 4, 4
+
+
+def caffe(folder, weights):
+    import caffefile as cf
+
+    text = f'name: "net" layer {{ name: "in" type: "Input" top: "x0" input_param {{ shape {{ dim: 1 dim: 3 dim: {SIDE} dim: {SIDE} }} }} }} '
+    for i in range(LAYERS + 1):
+        text += (f'layer {{ name: "c{i}" type: "Convolution" bottom: "x{i}" top: "x{i + 1}" convolution_param {{ num_output: {CHANNELS} '
+                 "kernel_size: 1 bias_term: false } } ")
+    text += f'layer {{ name: "p" type: "Pooling" bottom: "x{LAYERS + 1}" top: "p" pooling_param {{ pool: AVE global_pooling: true }} }} '
+    (folder / "net.prototxt").write_text(text + 'layer { name: "f" type: "Flatten" bottom: "p" top: "f" }')
+    layers = [cf.layer(f"c{i}", "Convolution", blobs=[cf.blob(w.T.reshape(CHANNELS, -1, 1, 1))]) for i, w in enumerate(weights)]
+    (folder / "net.caffemodel").write_bytes(cf.net(layers))
+
+
+def graphdef(folder, weights):
+    import graphdeffile
+
+    net = graphdeffile.Net()
+    x = net.input((1, SIDE, SIDE, 3))
+    for w in weights:
+        x = net.op("Conv2D", x, net.constant(w.reshape(1, 1, *w.shape)), strides=[1, 1, 1, 1], padding="SAME")
+    net.op("Mean", x, net.constant([1, 2], "int32"), keep_dims=False)
+    (folder / "net.pb").write_bytes(net.bytes)
+
+
+def onnx(folder, weights):
+    import onnx
+
+    nodes = [onnx.helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"]) for i in range(LAYERS + 1)]
+    nodes += [onnx.helper.make_node("GlobalAveragePool", [f"x{LAYERS + 1}"], ["p"]), onnx.helper.make_node("Flatten", ["p"], ["y"])]
+    values = [onnx.numpy_helper.from_array(w.T.reshape(CHANNELS, -1, 1, 1), f"w{i}") for i, w in enumerate(weights)]
+    graph = onnx.helper.make_graph(nodes, "net", [onnx.helper.make_tensor_value_info("x0", 1, [1, 3, SIDE, SIDE])],
+                                   [onnx.helper.make_tensor_value_info("y", 1, [1, CHANNELS])], values)
+    onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)]), folder / "net.onnx")
+
+
+def peak(*args):
+    """Exit status and most resident bytes of a run."""
+    pid = os.posix_spawn(gpudl, [gpudl, *map(str, args)], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)])
+    _, status, usage = os.wait4(pid, 0)
+    return os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
+
+
+def write(name, folder):
+    import numpy as np
+
+    rng = np.random.default_rng(1)
+    FORMATS[name][0](folder, [(rng.standard_normal((3 if i == 0 else CHANNELS, CHANNELS)) / CHANNELS**.5).astype(np.float32) for i in range(LAYERS + 1)])
+
+
+def main():
+    tap = references.Tap()
+    base = peak("--version")[1]
+    for name, (_, *files) in FORMATS.items():
+        with tempfile.TemporaryDirectory(prefix="gpudl-memory-") as folder:
+            subprocess.run([sys.executable, __file__, gpudl, build, name, folder], check=True)
+            files = [pathlib.Path(folder) / f for f in files]
+            size = sum(f.stat().st_size for f in files)
+            code, most = peak("convert", *files, "-o", pathlib.Path(folder) / "out.bin")
+            times = (most - base) / size
+            tap.result(code == 0 and times <= MOST, f"converting {name}",
+                       f"exit status {code}, {times:.2f} times the file's {size} bytes, at most {MOST}")
+    tap.finish()
+
+
+FORMATS = {"caffe": (caffe, "net.prototxt", "net.caffemodel"), "graphdef": (graphdef, "net.pb"), "onnx": (onnx, "net.onnx")}
+if len(sys.argv) > 3:
+    write(sys.argv[3], pathlib.Path(sys.argv[4]))
+else:
+    main()
