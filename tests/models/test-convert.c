@@ -103,6 +103,37 @@ static void test_convert_keeps_what_it_was_told(Fixture *f, gconstpointer data)
     g_assert_cmpfloat_with_epsilon(((const float *)g_bytes_get_data(model->golden->output, NULL))[1], 0.2f, 1e-6f);
 }
 
+static void write_onnx(const gchar *path, const gchar *nodes)
+{
+    const OnnxText net = {13, "x:f32:Nx3x6x6", NULL, nodes, "y"};
+    g_autoptr(GByteArray) bytes = onnx_write(&net);
+
+    g_assert_true(g_file_set_contents(path, (const gchar *)bytes->data, (gssize)bytes->len, NULL));
+}
+
+static void replace_file(double done, const gchar *what, gpointer path)
+{
+    if (strcmp(what, "comparing with the reference") == 0)
+        write_onnx(path, "GlobalMaxPool x -> p; Flatten p -> y");
+}
+
+/* The model is read again to be written: what is written is what was proved. */
+static void test_a_file_that_changes_is_refused(Fixture *f, gconstpointer data)
+{
+    g_autofree gchar *path = g_build_filename(f->dir, "in.onnx", NULL);
+    g_autoptr(GError) error = NULL;
+
+    write_onnx(path, "GlobalAveragePool x -> p; Flatten p -> y");
+    g_assert_true(gpudl_model_convert(path, f->out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, &error));
+    g_assert_cmpint(g_unlink(f->out), ==, 0);
+    g_assert_false(
+        gpudl_model_convert(path, f->out, NULL, "ref", NULL, NULL, NULL, 0, replace_file, path, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+    g_assert_nonnull(strstr(error->message, "in.onnx: the file changed since it was loaded"));
+    g_assert_false(g_file_test(f->out, G_FILE_TEST_EXISTS));
+    g_unlink(path);
+}
+
 /* Callers of another version: one that knows less, one that knows more, one that has no version. */
 static void test_parity_is_as_large_as_the_caller_says(Fixture *f, gconstpointer data)
 {
@@ -246,6 +277,7 @@ int main(int argc, char **argv)
     add("/convert/wrong-expectation-is-refused", test_wrong_expectation_is_refused);
     add("/convert/the-model-is-not-written-over", test_the_model_is_not_written_over);
     add("/convert/without-picture-a-random-sample-is-kept", test_without_picture_a_random_sample_is_kept);
+    add("/convert/a-file-that-changes-is-refused", test_a_file_that_changes_is_refused);
     add("/convert/half-floats-are-compared-as-float32", test_half_floats_are_compared_as_float32);
     add("/convert/parity-is-as-large-as-the-caller-says", test_parity_is_as_large_as_the_caller_says);
     add("/convert/unwritable-place-is-told", test_unwritable_place_is_told);
