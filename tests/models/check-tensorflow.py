@@ -3,7 +3,7 @@
 """usage: check-tensorflow.py TF-RUN CASES.tar.xz BUILD
 
 Networks that TensorFlow wrote (tensorflow/generate.py) against what it computes of them: GraphDef and TensorFlow Lite in
-float32 within 2e-5 of the largest value; those in int8, which are computed in float here, within steps of their integers.
+float32 within 2e-5 of the largest value; those in int8 and int16, which are computed in float here, within steps of their integers.
 """
 import json
 import pathlib

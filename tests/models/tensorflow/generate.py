@@ -3,7 +3,8 @@
 """usage: generate.py
 
 Writes cases.tar.xz beside itself: small networks as TensorFlow 2.21 freezes them (GraphDef) and as its converter writes them
-(TensorFlow Lite: float, and int8 by representative inputs), with inputs and what TensorFlow and its interpreter compute.
+(TensorFlow Lite: float, half weights, and int8 and int16 by representative inputs), with inputs and what TensorFlow and its interpreter compute;
+and ../../fuzz/seeds/operators.pb and .tflite, one network of many operators.
 Needs tensorflow (pip install tensorflow-cpu); ../check-tensorflow.py, which reads them, does not.
 """
 import io
@@ -20,7 +21,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 R = tf.raw_ops
 RNG = np.random.default_rng(7)
-GRAPHDEF, LITE, INT8 = "graphdef", "tflite", "int8"
+GRAPHDEF, LITE, INT8, INT16, HALF = "graphdef", "tflite", "int8", "int16", "half"
 ALL, FLOAT = (GRAPHDEF, LITE, INT8), (GRAPHDEF, LITE)
 cases = []  # name, function, shapes of the inputs, kinds, range, what computes the same where the processor does not
 
@@ -77,6 +78,8 @@ for name, act in (("relu", tf.nn.relu), ("relu6", tf.nn.relu6), ("leaky", lambda
     case(f"a small network with {name}", lambda x, act=act: tf.nn.softmax(tf.matmul(tf.reduce_mean(act(
         tf.nn.depthwise_conv2d(act(tf.nn.conv2d(x, w1, 2, "SAME") + b1), w2, [1, 1, 1, 1], "VALID") + b2), (1, 2)), w3)), (1, 9, 8, 4),
          kinds=ALL if name not in ("softplus", "selu", "softsign", "elu", "gelu") else FLOAT)
+case("a small network of half weights, or of 16 bits", lambda x: tf.nn.softmax(tf.matmul(tf.reduce_mean(tf.nn.relu(
+    tf.nn.conv2d(x, w1, 2, "SAME") + b1), (1, 2)), w3)), (1, 9, 8, 4), kinds=(HALF, INT16))
 case("pools", lambda x: tf.concat([tf.nn.max_pool2d(x, 3, 2, "SAME"), tf.nn.avg_pool2d(x, 3, 2, "SAME"), tf.nn.max_pool2d(x, 2, 2, "SAME")], -1),
      kinds=ALL)
 case("sums and products", lambda x, y: tf.maximum(x * y + .5, x - y) / tf.minimum(y * y + 1, 3.), (1, 4, 5, 3), (1, 4, 5, 3), kinds=ALL)
@@ -128,6 +131,32 @@ case("batch matmul", lambda x: R.BatchMatMulV3(x=x, y=x, Tout=tf.float32, adj_y=
 case("attention", lambda x: tf.matmul(tf.nn.softmax(tf.matmul(x, x, transpose_b=True) * .5), x), (1, 2, 4, 3), kinds=(LITE, INT8))
 
 
+# ---- many operators, as a seed for damage -----------------------------------------------------------------------------
+
+wm, wn = weights(2, 2, 4, 4), weights(4, 3)
+
+
+def many(x):
+    x = R.ResizeBilinear(images=x[..., ::-1], size=[4, 6], half_pixel_centers=True)
+    x = R.BatchToSpaceND(input=-R.SpaceToBatchND(input=x, block_shape=[2, 2], paddings=[[1, 1], [0, 0]]), block_shape=[2, 2], crops=[[1, 1], [0, 0]])
+    x = tf.nn.space_to_depth(tf.concat([x, x[..., :1]], -1), 2)
+    x = tf.nn.conv2d_transpose(tf.nn.depth_to_space(x, 2), wm, (1, 8, 12, 4), 2, "SAME")
+    x = R.ResizeNearestNeighbor(images=tf.nn.local_response_normalization(x, 1), size=[3, 3], align_corners=True)
+    x = R.SelectV2(condition=R.LogicalOr(x=x > 0, y=R.NotEqual(x=x, y=1.)), t=R.Tile(input=x[..., :2], multiples=[1, 1, 1, 2]), e=R.FloorDiv(x=x, y=2.))
+    x = R.ReverseV2(tensor=tf.pad(x, [[0, 0], [1, 0], [0, 1], [0, 0]], "REFLECT"), axis=[1])
+    a, b = R.SplitV(value=x, size_splits=[1, -1], axis=3, num_split=2)
+    x = R.GatherV2(params=tf.concat([b, a], 3), indices=[3, 0, 1, 2], axis=3)
+    return R.TopKV2(input=tf.nn.softmax(tf.matmul(tf.reduce_mean(x, (1, 2)), wn)), k=2)[0]
+
+
+def write_seeds():
+    folder = pathlib.Path(__file__).resolve().parents[2] / "fuzz" / "seeds"
+    concrete = tf.function(many).get_concrete_function(tf.TensorSpec((1, 3, 3, 3), tf.float32, "x"))
+    x = np.zeros((1, 3, 3, 3), np.float32)
+    (folder / "operators.pb").write_bytes(graphdef(concrete, [x], None)[0])
+    (folder / "operators.tflite").write_bytes(lite(concrete, [x], LITE, 0, 1, None)[0])
+
+
 # ---- writing ------------------------------------------------------------------------------------------------------------
 
 
@@ -139,13 +168,17 @@ def graphdef(concrete, inputs, truth):
     return graph.SerializeToString(), [np.asarray(truth(*inputs) if truth else frozen(*map(tf.constant, inputs))[0])], ops
 
 
-def lite(concrete, inputs, quantised, low, high, truth):
+def lite(concrete, inputs, kind, low, high, truth):
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
-    if quantised:
+    if kind == HALF:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    if kind in (INT8, INT16):
         rng = np.random.default_rng(3)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([rng.uniform(low, high, x.shape).astype(np.float32) for x in inputs] for _ in range(50))
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8 if kind == INT8 else
+                                               tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
     file = converter.convert()
     interpreter = tf.lite.Interpreter(model_content=file, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
     interpreter.allocate_tensors()
@@ -174,11 +207,11 @@ with tarfile.open(pathlib.Path(__file__).with_name("cases.tar.xz"), "w:xz", pres
             number = len(manifest)
             entry = {"name": f"{name}, {kind}", "file": f"{number}.{'pb' if kind == GRAPHDEF else 'tflite'}", "inputs": [], "outputs": []}
             try:
-                made = graphdef(concrete, inputs, truth) if kind == GRAPHDEF else lite(concrete, inputs, kind == INT8, low, high, truth)
+                made = graphdef(concrete, inputs, truth) if kind == GRAPHDEF else lite(concrete, inputs, kind, low, high, truth)
             except Exception as e:
                 sys.exit(f"{name}, {kind}: {e}")
             entry["ops"] = made[2]
-            if kind == INT8 and made[3]:
+            if kind in (INT8, INT16) and made[3]:
                 entry["steps"] = made[3]
             write(archive, entry["file"], made[0])
             for key, first, arrays in (("inputs", number - kinds.index(kind), inputs), ("outputs", number, made[1])):
@@ -188,4 +221,5 @@ with tarfile.open(pathlib.Path(__file__).with_name("cases.tar.xz"), "w:xz", pres
                         write(archive, entry[key][-1][0], array.astype("<f4").tobytes())
             manifest.append(entry)
     write(archive, "cases.json", json.dumps(manifest).encode())
+write_seeds()
 print(f"{len(manifest)} cases")
