@@ -210,10 +210,11 @@ case("a function", net, [], r"\(StatefulPartitionedCall\): a function that is ca
 net = Net()
 w = values(40, 30)
 weights, i = net.constant(w), net.input((1, 40))  # more than a small constant, read by several
-net.op("ConcatV2", net.op("MatMul", i, weights), net.op("MatMul", net.input((1, 30)), net.op("Transpose", net.op("Identity", weights), net.constant([1, 0], "int32"))),
-       net.op("Reshape", net.op("Exp", weights), net.constant([1, -1], "int32")), net.constant(-1, "int32"))
-many = [values(1, 40), values(1, 30)]
-case("weights that are read in several ways", net, many, [np.concatenate([many[0] @ w, many[1] @ w.T, np.exp(w).reshape(1, -1)], 1)])
+net.op("ConcatV2", net.op("Reshape", net.op("Exp", weights), net.constant([1, -1], "int32")),
+       net.op("MatMul", net.input((1, 30)), net.op("Transpose", net.op("Identity", weights), net.constant([1, 0], "int32"))),
+       net.op("MatMul", i, weights), net.constant(-1, "int32"))
+many = [values(1, 30), values(1, 40)]
+case("weights that are read in several ways", net, many, [np.concatenate([np.exp(w).reshape(1, -1), many[0] @ w.T, many[1] @ w], 1)])
 net = Net()
 net.op("MatMul", net.input((1, 4)), net.op("VariableV2"))
 case("a variable", net, [], r"\(VariableV2\): .*Freeze the graph")

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""usage: test-memory.py GPUDL BUILD [FORMAT FOLDER]
+"""usage: test-memory.py GPUDL BUILD FLATC SCHEMA [FORMAT FOLDER]
 
 How much memory gpudl convert takes: at most 2.5 times the file's bytes, beside what the program takes to start, of a
-network of 67 MB in each format that can be written here. With FORMAT it writes that network: in a process of its own, since
+network of 67 MB in each format that can be written here. FLATC "" leaves TensorFlow Lite out. With FORMAT it writes that network: in a process of its own, since
 what a process has used before it becomes another counts as that one's.
 """
+import json
 import os
 import pathlib
 import subprocess
@@ -15,11 +16,12 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "models"))
 import references
 
-gpudl, build = sys.argv[1:3]
+gpudl, build, flatc, schema = sys.argv[1:5]
 references.enter(build)
 
 MOST = 2.5
 CHANNELS, LAYERS, SIDE = 2048, 4, 4
+BEHIND = 65536  # bytes of a TensorFlow Lite file before its weights
 
 
 def caffe(folder, weights):
@@ -57,6 +59,29 @@ def onnx(folder, weights):
     onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)]), folder / "net.onnx")
 
 
+def tflite(folder, weights):
+    """The weights lie behind the message, as large files have them."""
+    tensors, buffers, operators, at = [{"shape": [1, SIDE, SIDE, 3], "name": "x0"}], [{}], [], BEHIND
+    for i, w in enumerate(weights):
+        tensors += [{"shape": [CHANNELS, 1, 1, w.shape[0]], "name": f"w{i}", "buffer": i + 1}, {"shape": [1, SIDE, SIDE, CHANNELS], "name": f"x{i + 1}"}]
+        buffers.append({"offset": at, "size": w.nbytes})
+        at += w.nbytes
+        operators.append({"inputs": [2 * i, 2 * i + 1], "outputs": [2 * i + 2], "builtin_options_type": "Conv2DOptions",
+                          "builtin_options": {"padding": "VALID", "stride_h": 1, "stride_w": 1}})
+    last = len(tensors) - 1
+    tensors += [{"shape": [2], "type": "INT32", "name": "axes", "buffer": len(buffers)}, {"shape": [1, CHANNELS], "name": "y"}]
+    buffers.append({"data": [1, 0, 0, 0, 2, 0, 0, 0]})
+    operators.append({"opcode_index": 1, "inputs": [last, last + 1], "outputs": [last + 2], "builtin_options_type": "ReducerOptions", "builtin_options": {}})
+    model = {"version": 3, "operator_codes": [{"builtin_code": c, "deprecated_builtin_code": 0} for c in ("CONV_2D", "MEAN")], "buffers": buffers,
+             "subgraphs": [{"tensors": tensors, "inputs": [0], "outputs": [last + 2], "operators": operators}]}
+    (folder / "net.json").write_text(json.dumps(model))
+    subprocess.run([flatc, "-b", "-o", folder, schema, folder / "net.json"], check=True)
+    with open(folder / "net.tflite", "r+b") as file:
+        file.seek(BEHIND)
+        for w in weights:
+            file.write(w.T.tobytes())
+
+
 def peak(*args):
     """Exit status and most resident bytes of a run."""
     pid = os.posix_spawn(gpudl, [gpudl, *map(str, args)], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)])
@@ -76,7 +101,7 @@ def main():
     base = peak("--version")[1]
     for name, (_, *files) in FORMATS.items():
         with tempfile.TemporaryDirectory(prefix="gpudl-memory-") as folder:
-            subprocess.run([sys.executable, __file__, gpudl, build, name, folder], check=True)
+            subprocess.run([sys.executable, __file__, *sys.argv[1:5], name, folder], check=True)
             files = [pathlib.Path(folder) / f for f in files]
             size = sum(f.stat().st_size for f in files)
             code, most = peak("convert", *files, "-o", pathlib.Path(folder) / "out.bin")
@@ -87,7 +112,9 @@ def main():
 
 
 FORMATS = {"caffe": (caffe, "net.prototxt", "net.caffemodel"), "graphdef": (graphdef, "net.pb"), "onnx": (onnx, "net.onnx")}
-if len(sys.argv) > 3:
-    write(sys.argv[3], pathlib.Path(sys.argv[4]))
+if flatc:
+    FORMATS["tflite"] = (tflite, "net.tflite")
+if len(sys.argv) > 5:
+    write(sys.argv[5], pathlib.Path(sys.argv[6]))
 else:
     main()
