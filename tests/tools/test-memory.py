@@ -74,6 +74,9 @@ def tflite(folder, weights):
     operators.append({"opcode_index": 1, "inputs": [last, last + 1], "outputs": [last + 2], "builtin_options_type": "ReducerOptions", "builtin_options": {}})
     model = {"version": 3, "operator_codes": [{"builtin_code": c, "deprecated_builtin_code": 0} for c in ("CONV_2D", "MEAN")], "buffers": buffers,
              "subgraphs": [{"tensors": tensors, "inputs": [0], "outputs": [last + 2], "operators": operators}]}
+    tensors.append({"shape": [CHANNELS], "name": "bias", "buffer": len(buffers)})  # stays as the file has it
+    buffers.append({"data": [0, 0, 0, 63] * CHANNELS})
+    operators[0]["inputs"].append(last + 3)
     (folder / "net.json").write_text(json.dumps(model))
     subprocess.run([flatc, "-b", "-o", folder, schema, folder / "net.json"], check=True)
     with open(folder / "net.tflite", "r+b") as file:
