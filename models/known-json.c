@@ -1,100 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* HuggingFace's preprocessor_config.json and config.json, and timm's pretrained_cfg in the latter. */
-#include <json-glib/json-glib.h>
 #include <math.h>
 #include <string.h>
 
 #include "engine/labels.h"
 #include "engine/limits.h"
+#include "models/json.h"
 #include "models/known.h"
-
-#define MOST_NESTED 64 /* the parser recurses */
-
-static gboolean is_shallow(const gchar *text)
-{
-    guint depth = 0;
-    gboolean quoted = FALSE;
-
-    for (; *text != '\0'; text++) {
-        if (quoted && *text == '\\' && text[1] != '\0')
-            text++;
-        else if (*text == '"')
-            quoted = !quoted;
-        else if (!quoted && (*text == '{' || *text == '['))
-            depth++;
-        else if (!quoted && (*text == '}' || *text == ']') && depth > 0)
-            depth--;
-        if (depth > MOST_NESTED)
-            return FALSE;
-    }
-    return TRUE;
-}
-
-static JsonNode *parse(const gchar *text, GError **error)
-{
-    g_autoptr(GError) fault = NULL;
-    g_autoptr(JsonNode) root = is_shallow(text) ? json_from_string(text, &fault) : NULL;
-
-    if (root != NULL && JSON_NODE_HOLDS_OBJECT(root))
-        return g_steal_pointer(&root);
-    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "is no object of JSON%s%s", fault != NULL ? ": " : "",
-                fault != NULL ? fault->message : "");
-    return NULL;
-}
-
-/* ---- members of the wrong type are as if they were not there ------------------------------------------------------
- */
-
-static JsonNode *member(JsonObject *object, const gchar *name)
-{
-    return object != NULL ? json_object_get_member(object, name) : NULL;
-}
-
-static JsonObject *object_of(JsonObject *object, const gchar *name)
-{
-    JsonNode *node = member(object, name);
-
-    return node != NULL && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
-static const gchar *text_of(JsonObject *object, const gchar *name)
-{
-    JsonNode *node = member(object, name);
-
-    return node != NULL && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : NULL;
-}
-
-static gboolean flag_of(JsonObject *object, const gchar *name, gboolean otherwise)
-{
-    JsonNode *node = member(object, name);
-
-    return node != NULL && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_BOOLEAN
-               ? json_node_get_boolean(node)
-               : otherwise;
-}
-
-static gboolean number(JsonNode *node, gdouble *value)
-{
-    if (node == NULL || !JSON_NODE_HOLDS_VALUE(node) ||
-        (json_node_get_value_type(node) != G_TYPE_INT64 && json_node_get_value_type(node) != G_TYPE_DOUBLE))
-        return FALSE;
-    *value = json_node_get_double(node);
-    return isfinite(*value);
-}
-
-static gdouble number_of(JsonObject *object, const gchar *name, gdouble otherwise)
-{
-    gdouble value;
-
-    return number(member(object, name), &value) ? value : otherwise;
-}
 
 /* A side of the input within its bounds, else 0. */
 static gint side_of(JsonObject *object, const gchar *name)
 {
-    const gdouble value = number_of(object, name, 0);
+    const gdouble value = gpudl_json_number(object, name, 0);
 
     return value >= 1 && value <= GPUDL_LIMIT_INPUT_SIDE ? (gint)value : 0;
 }
@@ -102,7 +19,7 @@ static gint side_of(JsonObject *object, const gchar *name)
 /* A list of three numbers, or of one for all; FALSE: nothing of the kind. */
 static gboolean three_of(JsonObject *object, const gchar *name, float values[3])
 {
-    JsonNode *node = member(object, name);
+    JsonNode *node = gpudl_json_member(object, name);
     JsonArray *array = node != NULL && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
     const guint n = array != NULL ? json_array_get_length(array) : 0;
 
@@ -111,7 +28,7 @@ static gboolean three_of(JsonObject *object, const gchar *name, float values[3])
     for (guint i = 0; i < 3; i++) {
         gdouble value;
 
-        if (!number(json_array_get_element(array, n == 1 ? 0 : i), &value))
+        if (!gpudl_json_node_number(json_array_get_element(array, n == 1 ? 0 : i), &value))
             return FALSE;
         values[i] = (float)value;
     }
@@ -132,7 +49,7 @@ typedef struct {
 
 static Size size_of(JsonObject *root, const gchar *name, gboolean number_is_shortest)
 {
-    JsonObject *object = object_of(root, name);
+    JsonObject *object = gpudl_json_object(root, name);
     Size size = {0};
 
     if (object != NULL) {
@@ -152,15 +69,15 @@ static gboolean is_type(const gchar *type, const gchar *name)
 static void read_values(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
     GpudlPreproc *preproc = &hint->preproc;
-    const gdouble factor = number_of(root, "rescale_factor", 1 / 255.0);
-    const gboolean offset = flag_of(root, "rescale_offset", FALSE) || flag_of(root, "offset", FALSE);
-    const gboolean normalised = flag_of(root, "do_normalize", !is_type(type, "MobileViT"));
+    const gdouble factor = gpudl_json_number(root, "rescale_factor", 1 / 255.0);
+    const gboolean offset = gpudl_json_flag(root, "rescale_offset", FALSE) || gpudl_json_flag(root, "offset", FALSE);
+    const gboolean normalised = gpudl_json_flag(root, "do_normalize", !is_type(type, "MobileViT"));
     float mean[3] = {0, 0, 0}, std[3] = {1, 1, 1};
 
-    if (flag_of(root, "do_rescale", TRUE) && !(factor > 1e-5 && factor < 1e5))
+    if (gpudl_json_flag(root, "do_rescale", TRUE) && !(factor > 1e-5 && factor < 1e5))
         return;
     /* 1 / 0.00392156862745098 is not 255 to the last bit */
-    preproc->pixel_scale = !flag_of(root, "do_rescale", TRUE) ? 1.f : (float)(round(1e4 / factor) / 1e4);
+    preproc->pixel_scale = !gpudl_json_flag(root, "do_rescale", TRUE) ? 1.f : (float)(round(1e4 / factor) / 1e4);
     if (normalised && (!three_of(root, "image_mean", mean) || !three_of(root, "image_std", std) || has_zero(std)))
         return;
     for (guint i = 0; i < 3; i++) {
@@ -180,19 +97,19 @@ static void set_crop(GpudlHint *hint, GpudlResizeMode mode, gdouble fraction)
 static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
     static const gchar *const stretching[] = {"ViT", "EfficientNet", "PPLCNet", "Beit", "Swin", "SegFormer"};
-    const gdouble percent = number_of(root, "crop_pct", 0);
+    const gdouble percent = gpudl_json_number(root, "crop_pct", 0);
     gboolean stretches = FALSE, crops;
     Size size, crop = size_of(root, "crop_size", FALSE);
 
     for (guint i = 0; i < G_N_ELEMENTS(stretching); i++)
         stretches = stretches || is_type(type, stretching[i]);
     size = size_of(root, "size", !stretches);
-    crops = flag_of(root, "do_center_crop", !stretches && (crop.height > 0 || percent > 0)) && crop.height > 0;
+    crops = gpudl_json_flag(root, "do_center_crop", !stretches && (crop.height > 0 || percent > 0)) && crop.height > 0;
     if (crop.height == 0)
         crop.height = crop.width = crop.shortest;
     hint->height = crops ? crop.height : size.height > 0 ? size.height : size.shortest;
     hint->width = crops ? crop.width : size.width > 0 ? size.width : size.shortest;
-    if (!flag_of(root, "do_resize", TRUE))
+    if (!gpudl_json_flag(root, "do_resize", TRUE))
         return;
     if (is_type(type, "ConvNext") && size.shortest > 0) {
         const gboolean whole = size.shortest >= 384 || !(percent > 0);
@@ -224,22 +141,22 @@ static void read_method(gint resample, GpudlHint *hint)
 
 gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError **error)
 {
-    g_autoptr(JsonNode) node = parse(text, error);
+    g_autoptr(JsonNode) node = gpudl_json_parse(text, strlen(text), error);
     JsonObject *root = node != NULL ? json_node_get_object(node) : NULL;
     const gchar *type = NULL, *mode = NULL;
 
     if (root == NULL)
         return FALSE;
-    type = text_of(root, "image_processor_type");
+    type = gpudl_json_text(root, "image_processor_type");
     if (type == NULL)
-        type = text_of(root, "feature_extractor_type");
+        type = gpudl_json_text(root, "feature_extractor_type");
     if (type == NULL || (strstr(type, "Image") == NULL && strstr(type, "FeatureExtractor") == NULL))
         return TRUE; /* of sound or text */
-    mode = text_of(root, "image_mode");
+    mode = gpudl_json_text(root, "image_mode");
     read_values(root, type, hint);
     read_geometry(root, type, hint);
-    read_method((gint)number_of(root, "resample", -1), hint);
-    hint->preproc.channel_order = flag_of(root, "do_flip_channel_order", FALSE) || g_strcmp0(mode, "BGR") == 0
+    read_method((gint)gpudl_json_number(root, "resample", -1), hint);
+    hint->preproc.channel_order = gpudl_json_flag(root, "do_flip_channel_order", FALSE) || g_strcmp0(mode, "BGR") == 0
                                       ? GPUDL_CHANNELS_BGR
                                       : GPUDL_CHANNELS_RGB;
     hint->set |= GPUDL_SET_CHANNEL_ORDER;
@@ -274,8 +191,8 @@ static guint32 colour_of(const float mean[3])
 static void read_timm(JsonObject *cfg, GpudlHint *hint)
 {
     GpudlPreproc *preproc = &hint->preproc;
-    const gchar *interpolation = text_of(cfg, "interpolation"), *mode = text_of(cfg, "crop_mode");
-    const gdouble percent = number_of(cfg, "crop_pct", 0.875);
+    const gchar *interpolation = gpudl_json_text(cfg, "interpolation"), *mode = gpudl_json_text(cfg, "crop_mode");
+    const gdouble percent = gpudl_json_number(cfg, "crop_pct", 0.875);
     float size[3];
 
     if (three_of(cfg, "mean", preproc->mean) && three_of(cfg, "std", preproc->std) && !has_zero(preproc->std)) {
@@ -305,23 +222,23 @@ static void read_timm(JsonObject *cfg, GpudlHint *hint)
     if (three_of(cfg, "test_input_size", size) && size[1] >= 1 && size[1] <= GPUDL_LIMIT_INPUT_SIDE &&
         (gint)size[1] != hint->height) {
         hint->other_height = (gint)size[1];
-        hint->other_fraction = (float)CLAMP(number_of(cfg, "test_crop_pct", percent), 0, 1);
+        hint->other_fraction = (float)CLAMP(gpudl_json_number(cfg, "test_crop_pct", percent), 0, 1);
     }
 }
 
 gboolean gpudl_known_of_config(const gchar *text, GpudlHint *hint, GError **error)
 {
-    g_autoptr(JsonNode) node = parse(text, error);
+    g_autoptr(JsonNode) node = gpudl_json_parse(text, strlen(text), error);
     JsonObject *root = node != NULL ? json_node_get_object(node) : NULL;
     JsonObject *cfg;
 
     if (root == NULL)
         return FALSE;
-    cfg = object_of(root, "pretrained_cfg");
-    if (cfg != NULL || member(root, "crop_pct") != NULL)
+    cfg = gpudl_json_object(root, "pretrained_cfg");
+    if (cfg != NULL || gpudl_json_member(root, "crop_pct") != NULL)
         read_timm(cfg != NULL ? cfg : root, hint);
-    hint->labels = labels_of(member(root, "id2label"));
+    hint->labels = labels_of(gpudl_json_member(root, "id2label"));
     if (hint->labels == NULL)
-        hint->labels = labels_of(member(root, "label_names"));
+        hint->labels = labels_of(gpudl_json_member(root, "label_names"));
     return TRUE;
 }
