@@ -12,6 +12,7 @@
 #include "models/onnx/onnx.h"
 #include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
+#include "models/torch/pt2.h"
 
 /* ---- what a file is ---------------------------------------------------------------------------------------------- */
 
@@ -24,17 +25,20 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
         return GPUDL_IMPORT_NET_BIN;
     if (gpudl_tflite_sniff(data, size))
         return GPUDL_IMPORT_TFLITE;
+    if (gpudl_import_is_exported(data, size))
+        return GPUDL_IMPORT_TORCH;
     if (gpudl_graphdef_sniff(data, size))
         return GPUDL_IMPORT_GRAPHDEF;
     if (gpudl_onnx_sniff(data, size) && gpudl_import_recognise_message(data, size) == NULL)
         return GPUDL_IMPORT_ONNX;
     if (gpudl_caffe_sniff(data, size) || gpudl_caffe_sniff_text(data, size))
         return GPUDL_IMPORT_CAFFE;
-    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-                "no model that can be read: expected a net.bin or a file of ONNX, TensorFlow (Lite, or a frozen graph) "
-                "or Caffe, but "
-                "it looks like %s",
-                gpudl_import_recognise(data, size));
+    g_set_error(
+        error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+        "no model that can be read: expected a net.bin or a file of ONNX, TensorFlow (Lite, or a frozen graph), "
+        "PyTorch (torch.export's .pt2) or Caffe, but "
+        "it looks like %s",
+        gpudl_import_recognise(data, size));
     return GPUDL_IMPORT_UNKNOWN;
 }
 
@@ -78,6 +82,8 @@ static GpudlGraph *import_one(GBytes *bytes, GpudlImportKind kind, const gchar *
         graph = gpudl_tflite_import(bytes, &one, info, error);
     else if (kind == GPUDL_IMPORT_GRAPHDEF)
         graph = gpudl_graphdef_import(bytes, &one, info, error);
+    else if (kind == GPUDL_IMPORT_TORCH)
+        graph = gpudl_pt2_import(bytes, &one, info, error);
     else
         graph = gpudl_onnx_import(bytes, &one, info, error);
     g_bytes_unref(bytes);
@@ -147,8 +153,9 @@ gboolean gpudl_import_graph(const gchar *path, const GpudlImportOptions *options
         kind = gpudl_import_kind(bytes, error);
     }
     if (kind == GPUDL_IMPORT_NET_BIN)
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                    "it is a net.bin, whose graph is rewritten already; expected a file of ONNX, TensorFlow or Caffe");
+        g_set_error(
+            error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+            "it is a net.bin, whose graph is rewritten already; expected a file of ONNX, TensorFlow, PyTorch or Caffe");
     else if (kind != GPUDL_IMPORT_UNKNOWN)
         *unrewritten = import_bytes(g_steal_pointer(&bytes), path, options, info, cancellable, error);
     if (*unrewritten == NULL)

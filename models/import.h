@@ -17,7 +17,8 @@ typedef enum {
     GPUDL_IMPORT_ONNX,
     GPUDL_IMPORT_TFLITE,
     GPUDL_IMPORT_GRAPHDEF,
-    GPUDL_IMPORT_CAFFE
+    GPUDL_IMPORT_CAFFE,
+    GPUDL_IMPORT_TORCH
 } GpudlImportKind;
 
 /** What a file's bytes are; UNKNOWN with FORMAT that says what they look like. */
@@ -57,6 +58,9 @@ gchar *gpudl_import_file_of(const gchar *path);
 
 /** Puts the path before a message that does not begin with it. */
 void gpudl_import_name_file(GError **error, const gchar *path);
+
+/** TRUE for the ZIP archives that torch.export.save() writes, by the names of their members. */
+gboolean gpudl_import_is_exported(const guint8 *data, gsize size);
 
 /** "a Keras model (.keras). ...": what bytes that are no model look like, and what makes one of them; static text. */
 const gchar *gpudl_import_recognise(const guint8 *data, gsize size);

@@ -4,7 +4,7 @@
 
 #include "models/import.h"
 
-#define MOST_MEMBERS 4096 /* of an archive that are looked at */
+#define MOST_MEMBERS 65535 /* of an archive that are looked at */
 #define TO_ONNX "torch.onnx.export(model.eval(), torch.zeros(1, 3, 224, 224), 'net.onnx')"
 #define KERAS                                                                                                          \
     ". In Python: keras.models.load_model('FILE').export('DIR'); then: "                                               \
@@ -145,9 +145,6 @@ static const gchar *kind_of_zip(const guint8 *data, gsize size)
         return "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras) that is cut off";
     if (members.pickle && members.code)
         return "a TorchScript archive. In Python: model = torch.jit.load('FILE'); " TO_ONNX;
-    if (members.exported)
-        return "torch.export's .pt2. In Python: model = torch.export.load('FILE'); "
-               "torch.onnx.export(model, (), 'net.onnx', dynamo=True)";
     if (members.pickle)
         return "PyTorch weights without their graph (.pth). In Python, with the class they are of: "
                "model.load_state_dict(torch.load('FILE')); " TO_ONNX;
@@ -160,6 +157,14 @@ static const gchar *kind_of_zip(const guint8 *data, gsize size)
     if (members.arrays)
         return "NumPy arrays (.npz)";
     return "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras have other members)";
+}
+
+gboolean gpudl_import_is_exported(const guint8 *data, gsize size)
+{
+    Members members = {0};
+
+    return size >= 4 && memcmp(data, "PK\3\4", 4) == 0 && read_directory(data, size, &members) && members.exported &&
+           !members.core_ml && !members.onnx;
 }
 
 /* ---- protobuf ---------------------------------------------------------------------------------------------------- */

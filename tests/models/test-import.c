@@ -155,7 +155,8 @@ static void test_foreign(Fixture *self, gconstpointer data)
 
         expect(path, NULL, GPUDL_ERROR_FORMAT, rows[i].says);
         expect(path, NULL, GPUDL_ERROR_FORMAT,
-               "expected a net.bin or a file of ONNX, TensorFlow (Lite, or a frozen graph) or Caffe");
+               "expected a net.bin or a file of ONNX, TensorFlow (Lite, or a frozen graph), PyTorch "
+               "(torch.export's .pt2) or Caffe");
     }
 }
 
@@ -183,7 +184,6 @@ static void test_archives(Fixture *self, gconstpointer data)
     } rows[] = {
         {{"net/data.pkl", "net/data/0"}, "PyTorch weights without their graph (.pth). In Python, with the class"},
         {{"net/data.pkl", "net/code/__torch__.py", "net/constants.pkl"}, "a TorchScript archive. In Python: model = "},
-        {{"net/archive_format", "net/models/model.json"}, "torch.export's .pt2. In Python: "},
         {{"metadata.json", "config.json", "model.weights.h5"}, "a Keras model (.keras). In Python: "},
         {{"a.npy", "b.npy"}, "NumPy arrays (.npz)"},
         {{"Manifest.json", "Data/com.apple.CoreML/model.mlmodel"}, "a Core ML package"},

@@ -19,6 +19,7 @@
 #include "models/import.h"
 #include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
+#include "models/torch/pt2.h"
 
 static GBytes *read_file(const gchar *path, GError **error)
 {
@@ -35,6 +36,8 @@ static GpudlGraph *import(GBytes *file, GError **error)
         return gpudl_tflite_import(file, NULL, NULL, error);
     case GPUDL_IMPORT_GRAPHDEF:
         return gpudl_graphdef_import(file, NULL, NULL, error);
+    case GPUDL_IMPORT_TORCH:
+        return gpudl_pt2_import(file, NULL, NULL, error);
     default:
         return NULL;
     }

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Norms, and products of matrices. */
+#include <math.h>
+
+#include "aten-internal.h"
+
+static gboolean in_training(AtenNode *node, GError **error)
+{
+    return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                   "it was exported in training mode. model.eval() before torch.export.export() says that it is to "
+                   "classify");
+}
+
+/* n times the same value */
+static GpudlTensor *filled(AtenNode *node, GpudlDType dtype, gint64 n, double value, GError **error)
+{
+    GpudlTensor *scalar = tf_scalar(node->build, dtype, value, error);
+
+    return scalar != NULL ? tf_broadcast(node->build, scalar, &n, 1, error) : NULL;
+}
+
+/* ---- norms ------------------------------------------------------------------------------------------------------- */
+
+/* An optional vector of n in x's type; fallback where it is absent. */
+static GpudlTensor *per_channel(AtenNode *node, const gchar *name, GpudlDType dtype, gint64 n, double fallback,
+                                GError **error)
+{
+    GpudlTensor *x;
+
+    if (!aten_optional(node, name, &x, error))
+        return NULL;
+    return x != NULL ? tf_cast(node->build, x, dtype, error) : filled(node, dtype, n, fallback, error);
+}
+
+/* batch_norm, and what it is decomposed into, which has three results. */
+gboolean aten_map_batch_norm(AtenNode *node, GError **error)
+{
+    GpudlTensor *inputs[5], *ys[3] = {NULL};
+    GpudlAttrs attrs = {0};
+    gboolean training;
+    gint64 channels;
+    double epsilon;
+
+    if ((inputs[0] = aten_tensor(node, "input", error)) == NULL ||
+        !aten_flag(node, "training", FALSE, &training, error) || !aten_number(node, "eps", 1e-5, &epsilon, error))
+        return FALSE;
+    if (training || aten_arg(node, "running_mean") == NULL || aten_arg(node, "running_var") == NULL)
+        return in_training(node, error);
+    if (inputs[0]->shape.rank < 2)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected at least 2",
+                       inputs[0]->shape.rank);
+    channels = inputs[0]->shape.dims[1];
+    attrs.batch_norm.epsilon = (float)epsilon;
+    if ((inputs[1] = per_channel(node, "weight", inputs[0]->dtype, channels, 1, error)) == NULL ||
+        (inputs[2] = per_channel(node, "bias", inputs[0]->dtype, channels, 0, error)) == NULL ||
+        (inputs[3] = per_channel(node, "running_mean", inputs[0]->dtype, channels, 0, error)) == NULL ||
+        (inputs[4] = per_channel(node, "running_var", inputs[0]->dtype, channels, 1, error)) == NULL ||
+        (ys[0] = tf_emit(node->build, GPUDL_OP_BATCH_NORM, &attrs, inputs, 5, error)) == NULL)
+        return FALSE;
+    return node->row->name[0] == '_' ? aten_done_list(node, ys, 3) : aten_done(node, ys[0]);
+}
+
+/* Over the last dimensions, from the first of them that the weights have. */
+gboolean aten_map_layer_norm(AtenNode *node, GError **error)
+{
+    GpudlTensor *inputs[3], *ys[3] = {NULL};
+    gint64 dims[GPUDL_MAX_RANK];
+    GpudlAttrs attrs = {0};
+    double epsilon;
+    guint n;
+
+    if ((inputs[0] = aten_tensor(node, "input", error)) == NULL ||
+        !aten_ints(node, "normalized_shape", dims, GPUDL_MAX_RANK, &n, error) ||
+        !aten_optional(node, "weight", &inputs[1], error) || !aten_optional(node, "bias", &inputs[2], error) ||
+        !aten_number(node, "eps", 1e-5, &epsilon, error))
+        return FALSE;
+    if (n < 1 || (gint)n >= inputs[0]->shape.rank)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "over %u dimensions of a tensor of rank %d", n,
+                       inputs[0]->shape.rank);
+    for (guint i = 0; i < n; i++)
+        if (dims[i] != inputs[0]->shape.dims[inputs[0]->shape.rank - (gint)(n - i)])
+            return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "its normalized_shape is not its input's");
+    attrs.norm.axis = inputs[0]->shape.rank - (gint)n;
+    attrs.norm.n_axes = (gint)n;
+    attrs.norm.epsilon = (float)epsilon;
+    if (inputs[1] == NULL && inputs[2] != NULL) {
+        GpudlTensor *one = tf_scalar(node->build, inputs[0]->dtype, 1, error);
+
+        if (one == NULL || (inputs[1] = tf_broadcast(node->build, one, dims, n, error)) == NULL)
+            return FALSE;
+    }
+    ys[0] = tf_emit(node->build, GPUDL_OP_LAYER_NORM, &attrs, inputs,
+                    inputs[2] != NULL   ? 3
+                    : inputs[1] != NULL ? 2
+                                        : 1,
+                    error);
+    if (ys[0] == NULL)
+        return FALSE;
+    return node->row->name[0] == 'n' ? aten_done_list(node, ys, 3) : aten_done(node, ys[0]);
+}
+
+static gboolean emit_group_norm(AtenNode *node, GpudlTensor *x, gint64 groups, GError **error)
+{
+    GpudlTensor *inputs[3] = {x}, *ys[3] = {NULL};
+    GpudlAttrs attrs = {0};
+    double epsilon;
+
+    if (!aten_number(node, "eps", 1e-5, &epsilon, error))
+        return FALSE;
+    if (x->shape.rank < 2 || groups < 1 || x->shape.dims[1] % groups != 0)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                       "%" G_GINT64_FORMAT " groups of the channels of a tensor of rank %d", groups, x->shape.rank);
+    attrs.norm.groups = (gint32)MIN(groups, G_MAXINT32);
+    attrs.norm.epsilon = (float)epsilon;
+    if ((inputs[1] = per_channel(node, "weight", x->dtype, x->shape.dims[1], 1, error)) == NULL ||
+        (inputs[2] = per_channel(node, "bias", x->dtype, x->shape.dims[1], 0, error)) == NULL ||
+        (ys[0] = tf_emit(node->build, GPUDL_OP_GROUP_NORM, &attrs, inputs, 3, error)) == NULL)
+        return FALSE;
+    return node->row->name[0] == 'n' ? aten_done_list(node, ys, 3) : aten_done(node, ys[0]);
+}
+
+gboolean aten_map_group_norm(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "input", error);
+    gint64 groups;
+
+    return x != NULL && aten_int(node, node->row->name[0] == 'n' ? "group" : "num_groups", 1, &groups, error) &&
+           emit_group_norm(node, x, groups, error);
+}
+
+gboolean aten_map_instance_norm(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "input", error);
+    gboolean own;
+
+    if (x == NULL || !aten_flag(node, "use_input_stats", TRUE, &own, error))
+        return FALSE;
+    if (!own)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "an instance norm by running statistics");
+    return emit_group_norm(node, x, x->shape.rank > 1 ? x->shape.dims[1] : 1, error);
+}
+
+/* ---- products ---------------------------------------------------------------------------------------------------- */
+
+static gboolean emit_gemm(AtenNode *node, GpudlTensor **inputs, gboolean trans_b, double alpha, double beta,
+                          GError **error)
+{
+    GpudlAttrs attrs = {.gemm = {.trans_b = trans_b, .alpha = (float)alpha, .beta = (float)beta}};
+
+    return aten_done(node, tf_emit(node->build, GPUDL_OP_GEMM, &attrs, inputs, inputs[2] != NULL ? 3 : 2, error));
+}
+
+gboolean aten_map_linear(AtenNode *node, GError **error)
+{
+    static const gint64 swap[] = {1, 0};
+    GpudlTensor *inputs[3], *y;
+
+    if ((inputs[0] = aten_tensor(node, "input", error)) == NULL ||
+        (inputs[1] = aten_tensor(node, "weight", error)) == NULL || !aten_optional(node, "bias", &inputs[2], error))
+        return FALSE;
+    if (inputs[0]->shape.rank == 2 && inputs[1]->shape.rank == 2)
+        return emit_gemm(node, inputs, TRUE, 1, 1, error);
+    if (inputs[1]->shape.rank != 2)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "weights of rank %d, expected 2",
+                       inputs[1]->shape.rank);
+    if ((inputs[1] = tf_transpose(node->build, inputs[1], swap, 2, error)) == NULL ||
+        (y = tf_binary(node->build, GPUDL_OP_MATMUL, inputs[0], inputs[1], error)) == NULL)
+        return FALSE;
+    return aten_done(node, inputs[2] != NULL ? tf_binary(node->build, GPUDL_OP_ADD, y, inputs[2], error) : y);
+}
+
+/* beta self + alpha mat1 mat2 */
+gboolean aten_map_addmm(AtenNode *node, GError **error)
+{
+    GpudlTensor *inputs[3];
+    double alpha, beta;
+
+    return (inputs[0] = aten_tensor(node, "mat1", error)) != NULL &&
+           (inputs[1] = aten_tensor(node, "mat2", error)) != NULL &&
+           (inputs[2] = aten_tensor(node, "self", error)) != NULL && aten_number(node, "alpha", 1, &alpha, error) &&
+           aten_number(node, "beta", 1, &beta, error) && emit_gemm(node, inputs, FALSE, alpha, beta, error);
+}
+
+/* mm, bmm, matmul: the second argument's name differs. */
+gboolean aten_map_matmul(AtenNode *node, GError **error)
+{
+    GpudlTensor *inputs[3] = {aten_tensor(node, "self", error)};
+
+    inputs[1] = inputs[0] != NULL ? aten_tensor(node, node->names[1], error) : NULL;
+    if (inputs[1] == NULL)
+        return FALSE;
+    if (inputs[0]->shape.rank == 2 && inputs[1]->shape.rank == 2)
+        return emit_gemm(node, inputs, FALSE, 1, 0, error);
+    return aten_done(node, tf_binary(node->build, GPUDL_OP_MATMUL, inputs[0], inputs[1], error));
+}
+
+/* softmax(q k' scale + mask) v, written out. */
+gboolean aten_map_attention(AtenNode *node, GError **error)
+{
+    GpudlTensor *q, *k, *v, *mask, *scale, *t;
+    gint64 perm[GPUDL_MAX_RANK];
+    gboolean causal, grouped;
+    double factor, dropout;
+    gint rank;
+
+    if ((q = aten_tensor(node, "query", error)) == NULL || (k = aten_tensor(node, "key", error)) == NULL ||
+        (v = aten_tensor(node, "value", error)) == NULL || !aten_optional(node, "attn_mask", &mask, error) ||
+        !aten_flag(node, "is_causal", FALSE, &causal, error) ||
+        !aten_flag(node, "enable_gqa", FALSE, &grouped, error) || !aten_number(node, "dropout_p", 0, &dropout, error))
+        return FALSE;
+    rank = k->shape.rank;
+    if (rank < 2 || q->shape.rank < 2 || q->shape.dims[q->shape.rank - 1] < 1)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "queries of rank %d and keys of rank %d", q->shape.rank,
+                       rank);
+    if (!aten_number(node, "scale", 1 / sqrt((double)q->shape.dims[q->shape.rank - 1]), &factor, error))
+        return FALSE;
+    if (dropout != 0)
+        return in_training(node, error);
+    if (causal || grouped || (mask != NULL && mask->dtype != q->dtype))
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "attention that is causal, of groups, or with a mask of flags");
+    for (gint i = 0; i < rank; i++)
+        perm[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    if ((k = tf_transpose(node->build, k, perm, (gsize)rank, error)) == NULL ||
+        (scale = tf_scalar(node->build, q->dtype, factor, error)) == NULL ||
+        (t = tf_binary(node->build, GPUDL_OP_MATMUL, q, k, error)) == NULL ||
+        (t = tf_binary(node->build, GPUDL_OP_MUL, t, scale, error)) == NULL ||
+        (mask != NULL && (t = tf_binary(node->build, GPUDL_OP_ADD, t, mask, error)) == NULL) ||
+        (t = tf_softmax(node->build, GPUDL_OP_SOFTMAX, t, 1, error)) == NULL)
+        return FALSE;
+    return aten_done(node, tf_binary(node->build, GPUDL_OP_MATMUL, t, v, error));
+}
