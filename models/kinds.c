@@ -80,7 +80,7 @@ static const gchar *kind_of_text(const guint8 *data, gsize size)
 
 /* What the names of its members show. */
 typedef struct {
-    gboolean pickle, code, keras, weights, exported, onnx, arrays, core_ml;
+    gboolean pickle, code, keras, weights, exported, exported_before, onnx, arrays, core_ml;
 } Members;
 
 static guint32 little(const guint8 *p, guint bytes)
@@ -107,6 +107,7 @@ static void look_at_member(Members *members, const gchar *name, gsize length)
     members->weights = members->weights || ends_in(name, length, "model.weights.h5");
     members->exported = members->exported || ends_in(name, length, "archive_format") ||
                         (g_strstr_len(name, (gssize)length, "models/") != NULL && ends_in(name, length, ".json"));
+    members->exported_before = members->exported_before || ends_in(name, length, "serialized_exported_program.json");
     members->onnx = members->onnx || ends_in(name, length, ".onnx");
     members->arrays = members->arrays || ends_in(name, length, ".npy");
     members->core_ml = members->core_ml || ends_in(name, length, ".mlmodel");
@@ -145,6 +146,9 @@ static const gchar *kind_of_zip(const guint8 *data, gsize size)
         return "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras) that is cut off";
     if (members.pickle && members.code)
         return "a TorchScript archive. In Python: model = torch.jit.load('FILE'); " TO_ONNX;
+    if (members.exported_before)
+        return "torch.export's .pt2 as PyTorch wrote it before 2.8. With a newer one: "
+               "torch.export.save(torch.export.load('FILE'), 'net.pt2')";
     if (members.pickle)
         return "PyTorch weights without their graph (.pth). In Python, with the class they are of: "
                "model.load_state_dict(torch.load('FILE')); " TO_ONNX;

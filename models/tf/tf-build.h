@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * What the importers of TensorFlow's formats write a graph with. Each piece added is inferred at once, and computed at
- * once if it depends on constants alone, so that shapes, axes and weights are constants when they are asked for.
+ * What the importers of TensorFlow's formats and PyTorch's write a graph with. Each piece added is inferred at once,
+ * and computed at once if it depends on constants alone, so that shapes, axes and weights are constants when they are
+ * asked for.
  *
  * Pictures are channels last where TensorFlow has them so; what needs them otherwise has transposes round it, which the
  * passes take out again.

@@ -316,12 +316,38 @@ GpudlTensor *aten_reshape(AtenNode *node, GpudlTensor *x, const gint64 *dims, gu
                 GPUDL_MAX_RANK);
         return NULL;
     }
-    for (guint i = 0; i < rank; i++) {
+    for (guint i = 0; i < rank; i++)
         if (dims[i] < -1) {
             tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "an extent of %" G_GINT64_FORMAT, dims[i]);
             return NULL;
         }
-        attrs.shape.dims[i] = dims[i];
-    }
+    memcpy(attrs.shape.dims, dims, rank * sizeof *dims);
     return tf_emit(node->build, GPUDL_OP_RESHAPE, &attrs, &x, 1, error);
+}
+
+GpudlTensor *aten_view(AtenNode *node, GpudlTensor *x, const gint64 *dims, guint rank, GError **error)
+{
+    gint64 elements = 1, out[GPUDL_MAX_RANK];
+    gboolean says_rest = FALSE, overflow = FALSE;
+    guint stay = 0;
+
+    if (rank > GPUDL_MAX_RANK)
+        return aten_reshape(node, x, dims, rank, error);
+    for (guint i = 0; i < rank; i++) {
+        says_rest = says_rest || dims[i] == -1;
+        overflow = overflow || dims[i] == 0 || dims[i] < -1 || __builtin_mul_overflow(elements, dims[i], &elements);
+        out[i] = dims[i];
+    }
+    if (overflow || (!says_rest && elements != gpudl_shape_elements(&x->shape))) {
+        g_autofree gchar *text = gpudl_shape_to_string(&x->shape);
+
+        tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "%s does not fit in a shape of %" G_GINT64_FORMAT " elements",
+                text, elements);
+        return NULL;
+    }
+    while (stay < rank && stay < (guint)x->shape.rank && dims[stay] == x->shape.dims[stay])
+        out[stay++] = 0;
+    if (!says_rest && stay < rank)
+        out[stay] = -1;
+    return aten_reshape(node, x, out, rank, error);
 }

@@ -79,8 +79,11 @@ gboolean aten_done(AtenNode *node, GpudlTensor *y);
 /** A list of tensors; one that is NULL can't be read. */
 gboolean aten_done_list(AtenNode *node, GpudlTensor *const *ys, guint n);
 
-/** As reshape, but extents of 0 take the input's, so that they hold for any batch. */
+/** A reshape; an extent of 0 is the input's at this place, -1 (once) takes the rest. */
 GpudlTensor *aten_reshape(AtenNode *node, GpudlTensor *x, const gint64 *dims, guint rank, GError **error);
+/** As a file says it, with the batch that it was made with. What can be said so that it holds for any batch is: extents
+ * in front that stay, and the one behind them takes the rest. */
+GpudlTensor *aten_view(AtenNode *node, GpudlTensor *x, const gint64 *dims, guint rank, GError **error);
 
 /* ---- mappings ---------------------------------------------------------------------------------------------------- */
 
@@ -121,6 +124,7 @@ gboolean aten_map_rsqrt(AtenNode *node, GError **error);
 gboolean aten_map_square(AtenNode *node, GError **error);
 gboolean aten_map_softmax(AtenNode *node, GError **error);
 gboolean aten_map_reduce(AtenNode *node, GError **error);
+gboolean aten_map_any(AtenNode *node, GError **error);
 gboolean aten_map_max_dim(AtenNode *node, GError **error);
 gboolean aten_map_var(AtenNode *node, GError **error);
 gboolean aten_map_norm(AtenNode *node, GError **error);

@@ -352,6 +352,21 @@ gboolean aten_map_reduce(AtenNode *node, GError **error)
     return aten_done(node, x->shape.rank == 0 ? x : tf_emit(node->build, node->row->op, &attrs, &x, 1, error));
 }
 
+/* any, all: the largest or smallest of flags. */
+gboolean aten_map_any(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error);
+    GpudlAttrs attrs;
+    gint64 count;
+
+    if (x == NULL || !read_axes(node, x, &attrs, &count, error) ||
+        (x = tf_cast(node->build, x, GPUDL_DTYPE_BOOL, error)) == NULL ||
+        (x = tf_cast(node->build, x, GPUDL_DTYPE_F32, error)) == NULL ||
+        (x = tf_emit(node->build, node->row->op, &attrs, &x, 1, error)) == NULL)
+        return FALSE;
+    return aten_done(node, tf_cast(node->build, x, GPUDL_DTYPE_BOOL, error));
+}
+
 /* max, min with a dim: values, and indices that are not computed. */
 gboolean aten_map_max_dim(AtenNode *node, GError **error)
 {

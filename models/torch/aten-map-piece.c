@@ -104,18 +104,36 @@ gboolean aten_map_chunk(AtenNode *node, GError **error)
     return split_by(node, x, axis, x->shape.dims[axis] / n + (x->shape.dims[axis] % n != 0), error);
 }
 
+/* Without a dimension whose extent is 1. */
+static GpudlTensor *drop(AtenNode *node, GpudlTensor *x, gint axis, GError **error)
+{
+    gint64 dims[GPUDL_MAX_RANK];
+    guint n = 0;
+
+    for (gint i = 0; i < x->shape.rank; i++)
+        if (i != axis)
+            dims[n++] = i < axis ? 0 : i == axis + 1 ? -1 : x->shape.dims[i];
+    return aten_reshape(node, x, dims, n, error);
+}
+
 gboolean aten_map_unbind(AtenNode *node, GError **error)
 {
     GpudlTensor *x = aten_tensor(node, "self", error), *ys[GPUDL_MAX_OUTPUTS];
     gint axis;
+    guint n;
 
     if (x == NULL || !read_axis(node, x, &axis, error))
         return FALSE;
     if (x->shape.dims[axis] < 1 || x->shape.dims[axis] > GPUDL_MAX_OUTPUTS)
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "%" G_GINT64_FORMAT " pieces, at most %d are taken",
                        (gint64)x->shape.dims[axis], GPUDL_MAX_OUTPUTS);
-    return tf_unpack(node->build, x, axis, (guint)x->shape.dims[axis], ys, error) &&
-           aten_done_list(node, ys, (guint)x->shape.dims[axis]);
+    n = (guint)x->shape.dims[axis];
+    if (!tf_split(node->build, x, axis, NULL, n, ys, error))
+        return FALSE;
+    for (guint i = 0; i < n; i++)
+        if ((ys[i] = drop(node, ys[i], axis, error)) == NULL)
+            return FALSE;
+    return aten_done_list(node, ys, n);
 }
 
 /* start..end by step along one dimension */
@@ -137,7 +155,7 @@ static GpudlTensor *emit_slice(AtenNode *node, GpudlTensor *x, gint axis, gint64
 gboolean aten_map_select(AtenNode *node, GError **error)
 {
     GpudlTensor *x = aten_tensor(node, "self", error);
-    gint64 index, at, axes[1];
+    gint64 index, at;
     gint axis;
 
     if (x == NULL || !read_axis(node, x, &axis, error) || !aten_int(node, "index", 0, &index, error))
@@ -146,9 +164,8 @@ gboolean aten_map_select(AtenNode *node, GError **error)
     if (at < 0 || at >= x->shape.dims[axis])
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "index %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT, index,
                        (gint64)x->shape.dims[axis]);
-    axes[0] = axis;
     x = emit_slice(node, x, axis, at, at + 1, 1, error);
-    return x != NULL && aten_done(node, tf_squeeze(node->build, x, axes, 1, error));
+    return x != NULL && aten_done(node, drop(node, x, axis, error));
 }
 
 gboolean aten_map_slice(AtenNode *node, GError **error)

@@ -44,14 +44,6 @@ gboolean aten_map_to(AtenNode *node, GError **error)
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
-/* Extents in front that stay are said to stay, so that they hold for any batch. */
-static gboolean reshape_to(AtenNode *node, GpudlTensor *x, gint64 *dims, guint n, GError **error)
-{
-    for (guint i = 0; i < n && i < (guint)x->shape.rank && dims[i] == x->shape.dims[i] && dims[i] > 0; i++)
-        dims[i] = 0;
-    return aten_done(node, aten_reshape(node, x, dims, n, error));
-}
-
 /* view, reshape; as_strided where nothing but the shape changes. */
 gboolean aten_map_view(AtenNode *node, GError **error)
 {
@@ -61,11 +53,8 @@ gboolean aten_map_view(AtenNode *node, GError **error)
 
     if (x == NULL || !aten_ints(node, node->names[1], dims, GPUDL_MAX_RANK, &n, error))
         return FALSE;
-    for (guint i = 0; i < n; i++)
-        if (dims[i] == 0)
-            return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "a shape with an extent of 0");
     if (strcmp(node->row->name, "as_strided") != 0)
-        return reshape_to(node, x, dims, n, error);
+        return aten_done(node, aten_view(node, x, dims, n, error));
     if (!aten_ints(node, "stride", strides, GPUDL_MAX_RANK, &n_strides, error) ||
         !aten_int(node, "storage_offset", 0, &offset, error))
         return FALSE;
@@ -81,7 +70,7 @@ gboolean aten_map_view(AtenNode *node, GError **error)
     if (wide > 1 || offset != 0 || elements != gpudl_shape_elements(&x->shape))
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
                        "a view by strides of more than one dimension, which depends on how memory is laid out");
-    return reshape_to(node, x, dims, n, error);
+    return aten_done(node, aten_view(node, x, dims, n, error));
 }
 
 gboolean aten_map_flatten(AtenNode *node, GError **error)
@@ -133,7 +122,7 @@ gboolean aten_map_squeeze(AtenNode *node, GError **error)
 {
     GpudlTensor *x = aten_tensor(node, "self", error);
     gint64 dims[GPUDL_MAX_RANK], out[GPUDL_MAX_RANK];
-    gboolean drop[GPUDL_MAX_RANK] = {FALSE}, dropped = FALSE;
+    gboolean drop[GPUDL_MAX_RANK] = {FALSE}, dropped = FALSE, rest = FALSE;
     guint n, kept = 0;
 
     if (x == NULL || !aten_ints(node, "dim", dims, GPUDL_MAX_RANK, &n, error))
@@ -150,7 +139,8 @@ gboolean aten_map_squeeze(AtenNode *node, GError **error)
     for (gint i = 0; i < x->shape.rank; i++) {
         dropped = dropped || drop[i];
         if (!drop[i])
-            out[kept++] = dropped ? x->shape.dims[i] : 0;
+            out[kept++] = !dropped ? 0 : rest ? x->shape.dims[i] : -1;
+        rest = rest || (dropped && !drop[i]);
     }
     return aten_done(node, dropped ? aten_reshape(node, x, out, kept, error) : x);
 }
@@ -158,10 +148,14 @@ gboolean aten_map_squeeze(AtenNode *node, GError **error)
 gboolean aten_map_unsqueeze(AtenNode *node, GError **error)
 {
     GpudlTensor *x = aten_tensor(node, "self", error);
-    gint64 dim;
+    gint64 dims[GPUDL_MAX_RANK + 1], dim;
+    gint axis;
 
-    return x != NULL && aten_int(node, "dim", 0, &dim, error) &&
-           aten_done(node, tf_expand_dims(node->build, x, dim, error));
+    if (x == NULL || !aten_int(node, "dim", 0, &dim, error) || !aten_axis(node, dim, x->shape.rank + 1, &axis, error))
+        return FALSE;
+    for (gint i = 0; i <= x->shape.rank; i++)
+        dims[i] = i < axis ? 0 : i == axis ? 1 : i == axis + 1 ? -1 : x->shape.dims[i - 1];
+    return aten_done(node, aten_reshape(node, x, dims, (guint)x->shape.rank + 1, error));
 }
 
 /* expand: -1 keeps an extent; dimensions may be added in front. repeat: of such that are 1 it is the same. */

@@ -47,9 +47,8 @@ static gboolean find_root(Pt2File *pt2, GError **error)
         return TRUE;
     }
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                "torch.export's archive without " MODEL ": what torch.export.save() writes since PyTorch 2.8 has one, "
-                "packages of compiled code have none. In Python: torch.export.save(torch.export.export(model.eval(), "
-                "(torch.zeros(1, 3, 224, 224),)), 'net.pt2')");
+                "torch.export's archive without " MODEL ": a package of compiled code, which is not read. In Python: "
+                "torch.export.save(torch.export.export(model.eval(), (torch.zeros(1, 3, 224, 224),)), 'net.pt2')");
     return FALSE;
 }
 
@@ -61,8 +60,8 @@ static gboolean check_version(const Pt2File *pt2, GError **error)
 
     if (!gpudl_json_integer(version, "major", &major) || major != 8) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                    "torch.export's schema version %" G_GINT64_FORMAT ", expected 8, which PyTorch 2.8 to 2.15 write. "
-                    "In Python, with such a one: torch.export.save(torch.export.load('FILE'), 'net.pt2')",
+                    "torch.export's schema version %" G_GINT64_FORMAT ", expected 8. With a PyTorch that reads it and "
+                    "writes that: torch.export.save(torch.export.load('FILE'), 'net.pt2')",
                     major);
         return FALSE;
     }
@@ -80,6 +79,19 @@ static gboolean check_version(const Pt2File *pt2, GError **error)
     return TRUE;
 }
 
+/* Its weights are there, and not a pickle of all of them. */
+static gboolean check_weights(const Pt2File *pt2, GError **error)
+{
+    g_autofree gchar *pickle = g_strconcat(pt2->root, "data/weights/model.pt", NULL);
+
+    if (pt2->tables[0] != NULL || !gpudl_zip_has(pt2->zip, pickle))
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                "its weights are pickled, as PyTorch 2.8 does. With a newer PyTorch: "
+                "torch.export.save(torch.export.load('FILE'), 'net.pt2')");
+    return FALSE;
+}
+
 gboolean pt2_open(Pt2File *pt2, GBytes *file, GError **error)
 {
     *pt2 = (Pt2File){.zip = gpudl_zip_open(file, error)};
@@ -93,7 +105,7 @@ gboolean pt2_open(Pt2File *pt2, GBytes *file, GError **error)
         if (gpudl_zip_has(pt2->zip, full) && (pt2->tables[i] = read_json(pt2, name, error)) == NULL)
             return FALSE;
     }
-    return TRUE;
+    return check_weights(pt2, error);
 }
 
 void pt2_close(Pt2File *pt2)

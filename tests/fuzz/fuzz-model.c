@@ -10,6 +10,7 @@
 #include "engine/modelfile/modelfile.h"
 #include "hostile.h"
 #include "models/caffe/caffe.h"
+#include "models/import.h"
 #include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
 
@@ -22,6 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         hostile_netbin(&series, data, size, TRUE);
     else if (gpudl_tflite_sniff(data, size) || gpudl_graphdef_sniff(data, size))
         hostile_tensorflow(&series, data, size);
+    else if (gpudl_import_is_exported(data, size))
+        hostile_torch(&series, data, size, TRUE);
     else if (gpudl_caffe_sniff_text(data, size))
         hostile_caffe(&series, data, size, TRUE);
     else if (gpudl_caffe_sniff(data, size))

@@ -14,6 +14,7 @@
 #include "models/onnx/onnx.h"
 #include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
+#include "models/torch/pt2.h"
 
 static double processor_seconds(void)
 {
@@ -205,6 +206,57 @@ HostileOutcome hostile_tensorflow(HostileSeries *series, const guint8 *data, gsi
     double since = processor_seconds();
     ImportFunc import = gpudl_tflite_sniff(data, size) ? gpudl_tflite_import : gpudl_graphdef_import;
     return count(series, import_case(series, file, import, TRUE), since);
+}
+
+static guint32 little(const guint8 *at, guint bytes)
+{
+    guint32 value = 0;
+
+    while (bytes-- > 0)
+        value = value << 8 | at[bytes];
+    return value;
+}
+
+static guint32 crc_of(const guint8 *data, gsize size)
+{
+    guint32 crc = 0xffffffffu;
+
+    for (gsize i = 0; i < size; i++) {
+        crc ^= data[i];
+        for (guint bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+    }
+    return ~crc;
+}
+
+/* The checksums in the directory, of members that are stored, as they have to be. */
+static void seal_archive(guint8 *data, gsize size)
+{
+    for (gsize at = 0; size >= 46 && at <= size - 46; at++) {
+        guint8 *entry = data + at;
+        gsize local, n = little(entry + 20, 4), begin;
+        guint32 crc;
+
+        if (memcmp(entry, "PK\1\2", 4) != 0 || size < 30 || (local = little(entry + 42, 4)) > size - 30)
+            continue;
+        begin = local + 30 + little(data + local + 26, 2) + little(data + local + 28, 2);
+        if (begin > size || n > size - begin)
+            continue;
+        crc = crc_of(data + begin, n);
+        for (guint i = 0; i < 4; i++)
+            entry[16 + i] = (guint8)(crc >> 8 * i);
+    }
+}
+
+HostileOutcome hostile_torch(HostileSeries *series, const guint8 *data, gsize size, gboolean sealed)
+{
+    g_autoptr(GBytes) file = exact_copy(data, size);
+    double since;
+
+    if (sealed)
+        seal_archive((guint8 *)g_bytes_get_data(file, NULL), size);
+    since = processor_seconds();
+    return count(series, import_case(series, file, gpudl_pt2_import, TRUE), since);
 }
 
 HostileOutcome hostile_caffe(HostileSeries *series, const guint8 *data, gsize size, gboolean text)

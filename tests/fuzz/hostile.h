@@ -49,6 +49,10 @@ HostileOutcome hostile_caffe(HostileSeries *series, const guint8 *data, gsize si
 /** The same for a TensorFlow Lite file or a GraphDef. */
 HostileOutcome hostile_tensorflow(HostileSeries *series, const guint8 *data, gsize size);
 
+/** The same for a ZIP archive of PyTorch. sealed: the checksums of its members are made right first, where they are
+ * found. */
+HostileOutcome hostile_torch(HostileSeries *series, const guint8 *data, gsize size, gboolean sealed);
+
 /** The same for a net.bin. may_work FALSE: anything but an error aborts. */
 HostileOutcome hostile_netbin(HostileSeries *series, const guint8 *data, gsize size, gboolean may_work);
 

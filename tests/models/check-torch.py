@@ -3,7 +3,7 @@
 """usage: check-torch.py TF-RUN SOURCE
 
 Every operator of the table of PyTorch's: a .pt2 archive of it, written here as torch.export.save() writes it, against
-what PyTorch itself computes; and what has to be refused. The archives of seeds/ beside it were written by PyTorch.
+what PyTorch itself computes; and what has to be refused. The archives in torch/ beside it were written by a newer one.
 Runs on the system's Python, which has PyTorch.
 """
 import io
@@ -285,6 +285,9 @@ for dim in ([1], [2, -1]):
         check("norm.ScalarOpt_dim", {"self": "x", "p": 1, "dim": dim, "keepdim": keep})
 check("sum.default", {"self": "x"}, x=normal(1, 7))
 
+for name in ("any.dim", "all.dim"):
+    check(name, {"self": "x", "dim": 1, "keepdim": False}, x=torch.tensor([[[0., 1, 2], [0, 0, -1]]]))
+
 # ---- shapes ----------------------------------------------------------------------------------------------------------
 for name, args in (("view", {"size": [1, 2, 2, 30]}), ("view", {"size": [1, -1]}), ("reshape", {"shape": [4, 30]}), ("_unsafe_view", {"size": [1, 120]}),
                    ("flatten.using_ints", {"start_dim": 1}), ("flatten.using_ints", {"start_dim": 1, "end_dim": 2}), ("permute", {"dims": [0, 2, 3, 1]}),
@@ -452,6 +455,7 @@ for name, change, expected in (
         ("a weight that is not there", lambda members: members.pop("data/weights/weight_0"), r"no 'net/data/weights/weight_0' in the ZIP archive"),
         ("a path out of the folder", change_weight(set_to(["path_name"], "../../x")), r"no 'net/data/weights/../../x' in the ZIP archive"),
         ("another byte order", lambda members: members.update(byteorder=b"big"), r"byteorder is not 'little'"),
+        ("weights in one pickle", lambda members: (members.pop("data/weights/model_weights_config.json"), members.update({"data/weights/model.pt": b""})), r"its weights are pickled.*With a newer PyTorch"),
         ("no graph", lambda members: members.update({"models/model.json": b'{"schema_version": {"major": 8}}'}), r"no list of at most"),
         ("no JSON", lambda members: members.update({"models/model.json": b"[" * 100000}), r"'models/model.json' in the ZIP archive is no object of JSON"),
         ("a package of code", lambda members: members.pop("models/model.json"), r"without models/model.json"),
@@ -489,5 +493,21 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
                 if not off <= 2e-5 * max(1, want.abs().max().item()):
                     wrong = f"{stage}, output {k}: off by {off:.3g}"
         tap.result(not wrong, name, wrong)
+seeds = source / "tests/models/torch"
+with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
+    names = ("exported", "decomposed")
+    lines = "".join(f"{seeds / name}.pt2\t{folder}/{name}\t{seeds}/picture.f32\n" for name in names)
+    answers = subprocess.run([tf_run], input=lines, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    want = torch.tensor([float(line) for line in (seeds / "output.txt").read_text().split()], dtype=torch.float64)
+    for name, answer in zip(names, answers):
+        off = math.inf
+        if answer == "ok\tfloat32 1x5":
+            got = [torch.frombuffer(bytearray(pathlib.Path(folder, f"{name}.{k}.0").read_bytes()), dtype=torch.float32) for k in ("literal", "rewritten")]
+            off = max((one - want).abs().max().item() for one in got) / (want.max() - want.min()).item()
+        tap.result(off < 1e-6, f"{name}.pt2, which PyTorch wrote", f"off by {off:.3g} of the range: {answer}")
+page = (source / "docs/OPERATORS.md").read_text().split("# PyTorch operators")[1]
+listed = set(re.findall("`([A-Za-z0-9_.]+)`", page.split("\n\n")[2]))
+rows = {row for row in re.findall(r'^    \{"([A-Za-z0-9_.]+)"', (source / "models/torch/aten-ops.c").read_text(), re.M) if not row.startswith("_operator")}
+tap.result(listed == rows, "docs/OPERATORS.md lists the table", ", ".join(sorted(listed ^ rows)))
 tap.result(not table, "every operator of the table has a case", ", ".join(sorted(table)))
 tap.finish()

@@ -184,6 +184,8 @@ static void test_archives(Fixture *self, gconstpointer data)
     } rows[] = {
         {{"net/data.pkl", "net/data/0"}, "PyTorch weights without their graph (.pth). In Python, with the class"},
         {{"net/data.pkl", "net/code/__torch__.py", "net/constants.pkl"}, "a TorchScript archive. In Python: model = "},
+        {{"serialized_exported_program.json", "serialized_state_dict.pt"},
+         "torch.export's .pt2 as PyTorch wrote it before"},
         {{"metadata.json", "config.json", "model.weights.h5"}, "a Keras model (.keras). In Python: "},
         {{"a.npy", "b.npy"}, "NumPy arrays (.npz)"},
         {{"Manifest.json", "Data/com.apple.CoreML/model.mlmodel"}, "a Core ML package"},
