@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/limits.h"
+#include "models/torch/tensor.h"
 #include "pt2-internal.h"
 
 #define JSON_BYTES ((gsize)64 << 20)
@@ -129,14 +130,6 @@ GpudlDType pt2_dtype(gint64 type)
     return type >= 0 && type < (gint64)G_N_ELEMENTS(types) ? types[type] : GPUDL_DTYPE_NONE;
 }
 
-/* Where the elements of a tensor lie in the bytes of its member. */
-typedef struct {
-    GpudlDType dtype;
-    GpudlShape shape;
-    gint64 stride[GPUDL_MAX_RANK], offset; /* in elements */
-    gboolean dense;
-} Layout;
-
 static gboolean read_dims(JsonObject *meta, const gchar *name, gint64 *dims, gint32 *rank)
 {
     JsonArray *array = gpudl_json_array(meta, name);
@@ -151,9 +144,9 @@ static gboolean read_dims(JsonObject *meta, const gchar *name, gint64 *dims, gin
     return TRUE;
 }
 
-static gboolean read_layout(JsonObject *meta, Layout *layout)
+static gboolean read_layout(JsonObject *meta, TorchLayout *layout)
 {
-    gint64 type, kind, expected = 1;
+    gint64 type, kind;
     gint32 n_strides;
 
     if (!gpudl_json_integer(meta, "dtype", &type) ||
@@ -164,58 +157,7 @@ static gboolean read_layout(JsonObject *meta, Layout *layout)
         kind != 7)
         return FALSE;
     layout->dtype = pt2_dtype(type);
-    layout->dense = TRUE;
-    for (gint i = layout->shape.rank; i-- > 0;) {
-        layout->dense = layout->dense && (layout->shape.dims[i] == 1 || layout->stride[i] == expected);
-        expected = MIN(expected * MAX(layout->shape.dims[i], 1), GPUDL_LIMIT_TENSOR_BYTES); /* both below 2^30 */
-    }
     return TRUE;
-}
-
-/* The last element that is read lies in so many bytes. */
-static gboolean fits(const Layout *layout, gsize bytes)
-{
-    const gsize size = gpudl_dtype_size(layout->dtype);
-    gint64 last = layout->offset;
-
-    for (gint i = 0; i < layout->shape.rank; i++) {
-        if (layout->shape.dims[i] == 0)
-            return TRUE;
-        if (layout->stride[i] != 0 && layout->shape.dims[i] - 1 > (gint64)(bytes / size) / layout->stride[i])
-            return FALSE;
-        last += (layout->shape.dims[i] - 1) * layout->stride[i];
-    }
-    return last < (gint64)(bytes / size);
-}
-
-/* Values in the order of their strides, one after the other. */
-static GBytes *make_dense(const Layout *layout, const guint8 *data, gsize n)
-{
-    const gsize size = gpudl_dtype_size(layout->dtype);
-    gint64 at[GPUDL_MAX_RANK] = {0}, place = layout->offset;
-    guint8 *out = g_malloc(MAX(n * size, 1));
-
-    for (gsize i = 0; i < n; i++) {
-        memcpy(out + i * size, data + (gsize)place * size, size);
-        for (gint k = layout->shape.rank; k-- > 0;) {
-            place += layout->stride[k];
-            if (++at[k] < layout->shape.dims[k])
-                break;
-            place -= at[k] * layout->stride[k];
-            at[k] = 0;
-        }
-    }
-    return g_bytes_new_take(out, n * size);
-}
-
-static GBytes *values_of(const Layout *layout, GBytes *member)
-{
-    const gsize n = (gsize)gpudl_shape_elements(&layout->shape), size = gpudl_dtype_size(layout->dtype);
-    const guint8 *data = g_bytes_get_data(member, NULL);
-
-    if (!layout->dense || (n > 0 && (GPOINTER_TO_SIZE(data + (gsize)layout->offset * size)) % 64 != 0))
-        return make_dense(layout, data, n);
-    return g_bytes_new_from_bytes(member, n > 0 ? (gsize)layout->offset * size : 0, n * size);
 }
 
 static GpudlTensor *read_weight(const Pt2File *pt2, AtenContext *context, const gchar *name, const gchar *folder,
@@ -223,9 +165,8 @@ static GpudlTensor *read_weight(const Pt2File *pt2, AtenContext *context, const 
 {
     const gchar *path = gpudl_json_text(entry, "path_name");
     g_autofree gchar *full = g_strdup_printf("data/%s/%s", folder, path != NULL ? path : "");
-    g_autoptr(GBytes) member = NULL, values = NULL;
-    Layout layout = {0};
-    gint64 elements;
+    g_autoptr(GBytes) member = NULL;
+    TorchLayout layout = {0};
 
     if (path == NULL || gpudl_json_flag(entry, "use_pickle", TRUE)) {
         tf_fail(&context->build, GPUDL_ERROR_UNSUPPORTED, error,
@@ -238,29 +179,8 @@ static GpudlTensor *read_weight(const Pt2File *pt2, AtenContext *context, const 
                 GPUDL_MAX_RANK);
         return NULL;
     }
-    elements = gpudl_shape_elements(&layout.shape);
-    if (elements < 0 || elements > GPUDL_LIMIT_TENSOR_BYTES / (gint64)gpudl_dtype_size(layout.dtype)) {
-        tf_fail(&context->build, GPUDL_ERROR_LIMIT, error, "weight '%s' is larger than %" G_GINT64_FORMAT " bytes",
-                name, (gint64)GPUDL_LIMIT_TENSOR_BYTES);
-        return NULL;
-    }
     member = read_member(pt2, full, GPUDL_LIMIT_TENSOR_BYTES, error);
-    if (member == NULL)
-        return NULL;
-    if (!fits(&layout, g_bytes_get_size(member))) {
-        tf_fail(&context->build, GPUDL_ERROR_FORMAT, error,
-                "weight '%s' reads beyond the %" G_GSIZE_FORMAT " bytes of '%s'", name, g_bytes_get_size(member), full);
-        return NULL;
-    }
-    /* what is repeated by strides of 0 is not in the file: its size is bounded as that of what is computed */
-    if (!layout.dense && (guint64)elements * gpudl_dtype_size(layout.dtype) > context->build.fold_left) {
-        tf_fail(&context->build, GPUDL_ERROR_LIMIT, error, "weight '%s' repeats its values too often", name);
-        return NULL;
-    }
-    if (!layout.dense)
-        context->build.fold_left -= (guint64)elements * gpudl_dtype_size(layout.dtype);
-    values = values_of(&layout, member);
-    return gpudl_graph_add_constant(context->build.graph, name, layout.dtype, &layout.shape, values, error);
+    return member != NULL ? torch_constant(context, name, &layout, member, error) : NULL;
 }
 
 GpudlTensor *pt2_weight(const Pt2File *pt2, AtenContext *context, const gchar *name, GError **error)
