@@ -13,6 +13,7 @@
 #include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
 #include "models/torch/pt2.h"
+#include "models/torch/script.h"
 
 /* ---- what a file is ---------------------------------------------------------------------------------------------- */
 
@@ -26,7 +27,9 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
     if (gpudl_tflite_sniff(data, size))
         return GPUDL_IMPORT_TFLITE;
     if (gpudl_import_is_exported(data, size))
-        return GPUDL_IMPORT_TORCH;
+        return GPUDL_IMPORT_PT2;
+    if (gpudl_import_is_script(data, size))
+        return GPUDL_IMPORT_SCRIPT;
     if (gpudl_graphdef_sniff(data, size))
         return GPUDL_IMPORT_GRAPHDEF;
     if (gpudl_onnx_sniff(data, size) && gpudl_import_recognise_message(data, size) == NULL)
@@ -36,7 +39,7 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
     g_set_error(
         error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
         "no model that can be read: expected a net.bin or a file of ONNX, TensorFlow (Lite, or a frozen graph), "
-        "PyTorch (torch.export's .pt2) or Caffe, but "
+        "PyTorch (torch.export's .pt2, TorchScript) or Caffe, but "
         "it looks like %s",
         gpudl_import_recognise(data, size));
     return GPUDL_IMPORT_UNKNOWN;
@@ -82,8 +85,10 @@ static GpudlGraph *import_one(GBytes *bytes, GpudlImportKind kind, const gchar *
         graph = gpudl_tflite_import(bytes, &one, info, error);
     else if (kind == GPUDL_IMPORT_GRAPHDEF)
         graph = gpudl_graphdef_import(bytes, &one, info, error);
-    else if (kind == GPUDL_IMPORT_TORCH)
+    else if (kind == GPUDL_IMPORT_PT2)
         graph = gpudl_pt2_import(bytes, &one, info, error);
+    else if (kind == GPUDL_IMPORT_SCRIPT)
+        graph = gpudl_script_import(bytes, &one, info, error);
     else
         graph = gpudl_onnx_import(bytes, &one, info, error);
     g_bytes_unref(bytes);

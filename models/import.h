@@ -18,7 +18,8 @@ typedef enum {
     GPUDL_IMPORT_TFLITE,
     GPUDL_IMPORT_GRAPHDEF,
     GPUDL_IMPORT_CAFFE,
-    GPUDL_IMPORT_TORCH
+    GPUDL_IMPORT_PT2,
+    GPUDL_IMPORT_SCRIPT
 } GpudlImportKind;
 
 /** What a file's bytes are; UNKNOWN with FORMAT that says what they look like. */
@@ -61,6 +62,9 @@ void gpudl_import_name_file(GError **error, const gchar *path);
 
 /** TRUE for the ZIP archives that torch.export.save() writes, by the names of their members. */
 gboolean gpudl_import_is_exported(const guint8 *data, gsize size);
+
+/** TRUE for those that torch.jit.save() writes. */
+gboolean gpudl_import_is_script(const guint8 *data, gsize size);
 
 /** "a Keras model (.keras). ...": what bytes that are no model look like, and what makes one of them; static text. */
 const gchar *gpudl_import_recognise(const guint8 *data, gsize size);

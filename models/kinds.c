@@ -144,8 +144,6 @@ static const gchar *kind_of_zip(const guint8 *data, gsize size)
 
     if (!read_directory(data, size, &members))
         return "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras) that is cut off";
-    if (members.pickle && members.code)
-        return "a TorchScript archive. In Python: model = torch.jit.load('FILE'); " TO_ONNX;
     if (members.exported_before)
         return "torch.export's .pt2 as PyTorch wrote it before 2.8. With a newer one: "
                "torch.export.save(torch.export.load('FILE'), 'net.pt2')";
@@ -169,6 +167,14 @@ gboolean gpudl_import_is_exported(const guint8 *data, gsize size)
 
     return size >= 4 && memcmp(data, "PK\3\4", 4) == 0 && read_directory(data, size, &members) && members.exported &&
            !members.core_ml && !members.onnx;
+}
+
+gboolean gpudl_import_is_script(const guint8 *data, gsize size)
+{
+    Members members = {0};
+
+    return size >= 4 && memcmp(data, "PK\3\4", 4) == 0 && read_directory(data, size, &members) && members.pickle &&
+           members.code;
 }
 
 /* ---- protobuf ---------------------------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 static const gchar *kind_name(const AtenValue *value)
 {
     static const gchar *const names[] = {"None",   "a tensor", "an integer", "a number", "a flag",
-                                         "a text", "a type",   "a list",     "a place"};
+                                         "a text", "a type",   "a list",     "a place",  "an object"};
 
     return names[value->kind];
 }

@@ -109,6 +109,7 @@ gboolean aten_map_binary(AtenNode *node, GError **error);
 gboolean aten_map_rsub(AtenNode *node, GError **error);
 gboolean aten_map_div(AtenNode *node, GError **error);
 gboolean aten_map_compare(AtenNode *node, GError **error);
+gboolean aten_map_remainder(AtenNode *node, GError **error);
 gboolean aten_map_not_equal(AtenNode *node, GError **error);
 gboolean aten_map_where(AtenNode *node, GError **error);
 gboolean aten_map_masked_fill(AtenNode *node, GError **error);
@@ -132,8 +133,11 @@ gboolean aten_map_norm(AtenNode *node, GError **error);
 gboolean aten_map_nothing(AtenNode *node, GError **error);
 gboolean aten_map_size(AtenNode *node, GError **error);
 gboolean aten_map_number(AtenNode *node, GError **error);
+/** div of numbers; mode: its rounding_mode, or NULL. */
+gboolean aten_map_quotient(AtenNode *node, const gchar *mode, GError **error);
 gboolean aten_map_getitem(AtenNode *node, GError **error);
 gboolean aten_map_arange(AtenNode *node, GError **error);
+gboolean aten_map_fill(AtenNode *node, GError **error);
 gboolean aten_map_full(AtenNode *node, GError **error);
 /* aten-map-shape.c */
 gboolean aten_map_same(AtenNode *node, GError **error);
@@ -158,6 +162,7 @@ gboolean aten_map_chunk(AtenNode *node, GError **error);
 gboolean aten_map_unbind(AtenNode *node, GError **error);
 gboolean aten_map_select(AtenNode *node, GError **error);
 gboolean aten_map_slice(AtenNode *node, GError **error);
+gboolean aten_map_slice_scatter(AtenNode *node, GError **error);
 gboolean aten_map_narrow(AtenNode *node, GError **error);
 gboolean aten_map_index(AtenNode *node, GError **error);
 gboolean aten_map_index_select(AtenNode *node, GError **error);

@@ -215,6 +215,8 @@ gboolean aten_map_rsub(AtenNode *node, GError **error)
     GpudlTensor *two[2];
     double alpha;
 
+    if (are_numbers(node))
+        return aten_map_number(node, error);
     if (!aten_operands(node, "self", "other", two, error) || !aten_number(node, "alpha", 1, &alpha, error) ||
         (alpha != 1 && (two[0] = with_number(node, GPUDL_OP_MUL, two[0], alpha, error)) == NULL))
         return FALSE;
@@ -228,10 +230,11 @@ gboolean aten_map_div(AtenNode *node, GError **error)
     const gchar *mode = NULL;
     GpudlTensor *two[2], *y;
 
+    if (!floored && !aten_text(node, "rounding_mode", NULL, &mode, error))
+        return FALSE;
     if (are_numbers(node))
-        return aten_map_number(node, error);
-    if (!aten_operands(node, "self", "other", two, error) ||
-        (!floored && !aten_text(node, "rounding_mode", NULL, &mode, error)))
+        return aten_map_quotient(node, mode, error);
+    if (!aten_operands(node, "self", "other", two, error))
         return FALSE;
     if (floored)
         mode = "floor";
@@ -243,6 +246,18 @@ gboolean aten_map_div(AtenNode *node, GError **error)
             return FALSE;
     y = tf_binary(node->build, GPUDL_OP_DIV, two[0], two[1], error);
     return aten_done(node, y != NULL && mode != NULL ? tf_unary(node->build, GPUDL_OP_FLOOR, y, error) : y);
+}
+
+/* fmod has the sign of the dividend, remainder the divisor's. */
+gboolean aten_map_remainder(AtenNode *node, GError **error)
+{
+    GpudlAttrs attrs = {.binary.fmod = strcmp(node->row->name, "fmod") == 0};
+    GpudlTensor *two[2];
+
+    if (are_numbers(node))
+        return aten_map_number(node, error);
+    return aten_operands(node, "self", "other", two, error) &&
+           aten_done(node, tf_emit(node->build, GPUDL_OP_MOD, &attrs, two, 2, error));
 }
 
 gboolean aten_map_compare(AtenNode *node, GError **error)
@@ -383,15 +398,18 @@ gboolean aten_map_max_dim(AtenNode *node, GError **error)
 /* var and var_mean: sum of (x - mean)^2 / (n - correction). */
 gboolean aten_map_var(AtenNode *node, GError **error)
 {
-    const gboolean both = strcmp(node->row->name, "var_mean.correction") == 0;
-    const gboolean root = strcmp(node->row->name, "std.correction") == 0;
+    const gboolean both = g_str_has_prefix(node->row->name, "var_mean");
+    const gboolean root = g_str_has_prefix(node->row->name, "std");
+    const gboolean flag = strchr(node->row->name, '.') == NULL; /* unbiased: a correction of 1 */
     GpudlTensor *x = aten_tensor(node, "self", error), *mean, *ys[2], *t;
     GpudlAttrs attrs, kept;
+    gboolean unbiased;
     double correction;
     gint64 count;
 
     if (x == NULL || !read_axes(node, x, &attrs, &count, error) ||
-        !aten_number(node, "correction", 1, &correction, error))
+        !aten_flag(node, flag ? "unbiased" : "none", TRUE, &unbiased, error) ||
+        !aten_number(node, flag ? "none" : "correction", unbiased, &correction, error))
         return FALSE;
     if (count - correction <= 0 || !aten_is_float(x->dtype))
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,

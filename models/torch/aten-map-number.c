@@ -102,10 +102,22 @@ gboolean aten_map_number(AtenNode *node, GError **error)
 
     if (strcmp(what, "floor_divide") == 0)
         what = "floordiv";
+    else if (strcmp(what, "remainder") == 0)
+        what = "mod";
     if (!aten_number(node, node->names[0], 0, &a, error) || !aten_number(node, node->names[1], 0, &b, error))
         return FALSE;
     if (first == NULL || second == NULL)
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "two numbers are expected");
+    if (strcmp(what, "rsub") == 0) {
+        const AtenValue *other = first;
+        const double turned = a;
+
+        first = second;
+        second = other;
+        a = b;
+        b = turned;
+        what = "sub";
+    }
     if (compared(node, what, a, b))
         return TRUE;
     if (first->kind != ATEN_NUMBER && second->kind != ATEN_NUMBER &&
@@ -114,6 +126,18 @@ gboolean aten_map_number(AtenNode *node, GError **error)
         return of_ints(node, what, first->integer, second->integer, error);
     return of_numbers(node, what, a, b) ||
            tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "of numbers; of tensors it is taken");
+}
+
+gboolean aten_map_quotient(AtenNode *node, const gchar *mode, GError **error)
+{
+    const AtenValue *a = aten_arg(node, "self"), *b = aten_arg(node, "other");
+
+    if (mode == NULL)
+        return aten_map_number(node, error);
+    if (a == NULL || b == NULL || a->kind != ATEN_INT || b->kind != ATEN_INT ||
+        (strcmp(mode, "trunc") == 0 && (a->integer < 0 || b->integer < 0)))
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "a quotient of such numbers rounded by '%s'", mode);
+    return of_ints(node, "floordiv", a->integer, b->integer, error);
 }
 
 gboolean aten_map_getitem(AtenNode *node, GError **error)
@@ -165,17 +189,19 @@ gboolean aten_map_arange(AtenNode *node, GError **error)
 /* full, zeros, ones, scalar_tensor, and the likes of a tensor. */
 gboolean aten_map_full(AtenNode *node, GError **error)
 {
+    const gboolean of_other = g_str_has_prefix(node->row->name, "new_"); /* its type is the other's */
     const gboolean like = g_str_has_suffix(node->row->name, "_like");
-    const gboolean says = strstr(node->row->args, "fill_value") != NULL;
-    const AtenValue *given = aten_arg(node, "fill_value");
-    double value = strncmp(node->row->name, "ones", 4) == 0 ? 1 : 0, elements = 1;
+    const gboolean scalar_alone = strcmp(node->row->name, "scalar_tensor") == 0;
+    const gchar *fill = scalar_alone ? "s" : "fill_value";
+    const AtenValue *given = aten_arg(node, fill);
+    double value = strstr(node->row->name, "ones") != NULL ? 1 : 0, elements = 1;
     gint64 dims[GPUDL_MAX_RANK];
     GpudlTensor *x = NULL, *scalar;
     GpudlDType dtype;
     guint n = 0;
 
-    if ((like && (x = aten_tensor(node, "self", error)) == NULL) || !aten_dtype(node, "dtype", &dtype, error) ||
-        (says && !aten_number(node, "fill_value", 0, &value, error)) ||
+    if (((like || of_other) && (x = aten_tensor(node, "self", error)) == NULL) ||
+        !aten_dtype(node, "dtype", &dtype, error) || !aten_number(node, fill, value, &value, error) ||
         (!like && !aten_ints(node, "size", dims, GPUDL_MAX_RANK, &n, error)))
         return FALSE;
     if (like) {
@@ -187,7 +213,7 @@ gboolean aten_map_full(AtenNode *node, GError **error)
     if (elements > GPUDL_LIMIT_TENSOR_BYTES / 8)
         return tf_fail(node->build, GPUDL_ERROR_LIMIT, error, "a tensor of %g elements", elements);
     if (dtype == GPUDL_DTYPE_NONE)
-        dtype = like                                        ? x->dtype
+        dtype = like || of_other                            ? x->dtype
                 : given != NULL && given->kind == ATEN_INT  ? GPUDL_DTYPE_I64
                 : given != NULL && given->kind == ATEN_FLAG ? GPUDL_DTYPE_BOOL
                                                             : GPUDL_DTYPE_F32;
@@ -195,4 +221,18 @@ gboolean aten_map_full(AtenNode *node, GError **error)
     if (scalar == NULL || n == 0)
         return aten_done(node, scalar);
     return aten_done(node, tf_broadcast(node->build, scalar, dims, n, error));
+}
+
+/* fill, zero: all of a tensor is one number. */
+gboolean aten_map_fill(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error), *scalar;
+    double value;
+
+    if (x == NULL || !aten_number(node, "value", 0, &value, error) ||
+        (scalar = tf_scalar(node->build, x->dtype, value, error)) == NULL)
+        return FALSE;
+    return aten_done(node, x->shape.rank == 0
+                               ? scalar
+                               : tf_broadcast(node->build, scalar, x->shape.dims, (gsize)x->shape.rank, error));
 }

@@ -185,6 +185,31 @@ gboolean aten_map_slice(AtenNode *node, GError **error)
     return aten_done(node, emit_slice(node, x, axis, start, end, step, error));
 }
 
+/* What src says in the place of a slice: pieces before and behind it stay. */
+gboolean aten_map_slice_scatter(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error), *src = x != NULL ? aten_tensor(node, "src", error) : NULL;
+    GpudlTensor *pieces[3];
+    gint64 start, end, step, extent;
+    guint n = 0;
+    gint axis;
+
+    if (src == NULL || !read_axis(node, x, &axis, error) || !aten_int(node, "start", 0, &start, error) ||
+        !aten_int(node, "end", G_MAXINT64, &end, error) || !aten_int(node, "step", 1, &step, error))
+        return FALSE;
+    extent = x->shape.dims[axis];
+    start = CLAMP(start < 0 ? start + extent : start, 0, extent);
+    end = CLAMP(end < 0 ? end + extent : end, start, extent);
+    if (step != 1 || src->shape.rank != x->shape.rank || src->shape.dims[axis] != end - start)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "a slice by steps, or of another extent");
+    if (start > 0 && (pieces[n++] = emit_slice(node, x, axis, 0, start, 1, error)) == NULL)
+        return FALSE;
+    pieces[n++] = src;
+    if (end < extent && (pieces[n++] = emit_slice(node, x, axis, end, G_MAXINT64, 1, error)) == NULL)
+        return FALSE;
+    return aten_done(node, n == 1 ? src : tf_concat(node->build, pieces, n, axis, error));
+}
+
 gboolean aten_map_narrow(AtenNode *node, GError **error)
 {
     GpudlTensor *x = aten_tensor(node, "self", error);

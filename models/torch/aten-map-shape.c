@@ -218,7 +218,7 @@ gboolean aten_map_transpose(AtenNode *node, GError **error)
     GpudlTensor *x = aten_tensor(node, "self", error);
     gint64 a, b;
 
-    return x != NULL && aten_int(node, "dim0", 0, &a, error) && aten_int(node, "dim1", 0, &b, error) &&
+    return x != NULL && aten_int(node, node->names[1], 0, &a, error) && aten_int(node, node->names[2], 0, &b, error) &&
            swap(node, x, a, b, error);
 }
 

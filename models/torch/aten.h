@@ -17,9 +17,10 @@ typedef enum {
     ATEN_NUMBER,
     ATEN_FLAG,
     ATEN_TEXT,
-    ATEN_DTYPE,  /* integer is a GpudlDType, NONE for types that we don't have */
-    ATEN_LIST,   /* or a tuple */
-    ATEN_PLACING /* device, layout, memory format: nothing that changes values */
+    ATEN_DTYPE,   /* integer is a GpudlDType, NONE for types that we don't have */
+    ATEN_LIST,    /* or a tuple */
+    ATEN_PLACING, /* device, layout, memory format: nothing that changes values */
+    ATEN_OBJECT   /* something of the reader's own */
 } AtenKind;
 
 /** What a tensor and its views have in common: an operator in place changes all of them. */
@@ -39,6 +40,7 @@ struct _AtenValue {
     const gchar *text; /* lives as long as the context */
     AtenValue *items;  /* the context's */
     guint n_items;
+    gconstpointer object;
 };
 
 /** One import under way. */

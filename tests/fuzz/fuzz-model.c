@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         hostile_netbin(&series, data, size, TRUE);
     else if (gpudl_tflite_sniff(data, size) || gpudl_graphdef_sniff(data, size))
         hostile_tensorflow(&series, data, size);
-    else if (gpudl_import_is_exported(data, size))
+    else if (gpudl_import_is_exported(data, size) || gpudl_import_is_script(data, size))
         hostile_torch(&series, data, size, TRUE);
     else if (gpudl_caffe_sniff_text(data, size))
         hostile_caffe(&series, data, size, TRUE);

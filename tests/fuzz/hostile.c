@@ -11,10 +11,12 @@
 #include "engine/passes/passes.h"
 #include "engine/ref/ref.h"
 #include "models/caffe/caffe.h"
+#include "models/import.h"
 #include "models/onnx/onnx.h"
 #include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
 #include "models/torch/pt2.h"
+#include "models/torch/script.h"
 
 static double processor_seconds(void)
 {
@@ -251,12 +253,15 @@ static void seal_archive(guint8 *data, gsize size)
 HostileOutcome hostile_torch(HostileSeries *series, const guint8 *data, gsize size, gboolean sealed)
 {
     g_autoptr(GBytes) file = exact_copy(data, size);
+    ImportFunc import = gpudl_pt2_import;
     double since;
 
+    if (gpudl_import_is_script(g_bytes_get_data(file, NULL), size))
+        import = gpudl_script_import;
     if (sealed)
         seal_archive((guint8 *)g_bytes_get_data(file, NULL), size);
     since = processor_seconds();
-    return count(series, import_case(series, file, gpudl_pt2_import, TRUE), since);
+    return count(series, import_case(series, file, import, TRUE), since);
 }
 
 HostileOutcome hostile_caffe(HostileSeries *series, const guint8 *data, gsize size, gboolean text)

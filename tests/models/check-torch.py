@@ -9,6 +9,7 @@ Runs on the system's Python, which has PyTorch.
 import io
 import json
 import math
+import os
 import pathlib
 import re
 import subprocess
@@ -156,6 +157,8 @@ for stride, padding, dilation, groups in (([1, 1], [0, 0], [1, 1], 1), ([2, 1], 
     args = {"input": "x", "weight": normal(8, 4 // groups, 3, 2), "bias": normal(8), "stride": stride, "padding": padding, "dilation": dilation}
     check("conv2d.default", args | {"groups": groups})
     whole = {k: v * 2 if isinstance(v, list) and len(v) == 1 else v for k, v in args.items()}
+    check("_convolution.default", whole | {"transposed": False, "output_padding": [0, 0], "groups": groups, "benchmark": False, "deterministic": False,
+                                           "cudnn_enabled": True, "allow_tf32": True})
     check("convolution.default", whole | {"transposed": False, "output_padding": [0, 0], "groups": groups})
 check("conv2d.default", {"input": "x", "weight": normal(3, 4, 1, 1)})
 check("conv2d.padding", {"input": "x", "weight": normal(3, 4, 4, 3), "padding": "same", "dilation": [1, 2]})
@@ -288,10 +291,16 @@ check("sum.default", {"self": "x"}, x=normal(1, 7))
 for name in ("any.dim", "all.dim"):
     check(name, {"self": "x", "dim": 1, "keepdim": False}, x=torch.tensor([[[0., 1, 2], [0, 0, -1]]]))
 
+for name in ("var", "std"):
+    check(name + ".dim", {"self": "x", "dim": [2, 3], "unbiased": False, "keepdim": True})
+check("var_mean.dim", {"self": "x", "dim": [2], "unbiased": True}, n=2)
+check("remainder.Scalar", {"self": "x", "other": 0.7})
+check("fmod.Scalar", {"self": "x", "other": 0.7})
+
 # ---- shapes ----------------------------------------------------------------------------------------------------------
 for name, args in (("view", {"size": [1, 2, 2, 30]}), ("view", {"size": [1, -1]}), ("reshape", {"shape": [4, 30]}), ("_unsafe_view", {"size": [1, 120]}),
                    ("flatten.using_ints", {"start_dim": 1}), ("flatten.using_ints", {"start_dim": 1, "end_dim": 2}), ("permute", {"dims": [0, 2, 3, 1]}),
-                   ("transpose.int", {"dim0": 1, "dim1": -1}), ("unsqueeze", {"dim": -1}), ("unsqueeze", {"dim": 1}), ("contiguous", {}), ("clone", {}),
+                   ("transpose.int", {"dim0": 1, "dim1": -1}), ("swapaxes", {"axis0": 1, "axis1": -1}), ("swapdims", {"dim0": 1, "dim1": -1}), ("unsqueeze", {"dim": -1}), ("unsqueeze", {"dim": 1}), ("contiguous", {}), ("clone", {}),
                    ("alias", {}), ("detach", {}), ("expand", {"size": [3, -1, 4, 6, 5]}), ("expand_as", {"other": normal(2, 4, 6, 5)}),
                    ("channel_shuffle", {"groups": 2}), ("chunk", {"chunks": 3, "dim": 2}), ("split.Tensor", {"split_size": 4, "dim": 2}),
                    ("split_with_sizes", {"split_sizes": [1, 3, 2], "dim": 2}), ("unbind.int", {"dim": 1}), ("select.int", {"dim": 2, "index": -2}),
@@ -335,18 +344,27 @@ check("index.Tensor", {"self": "x", "indices": [torch.tensor([0])]}, (x := norma
 for target, args, want in (("arange.default", {"end": 5}, torch.arange(5)), ("arange.start", {"start": 2, "end": 7}, torch.arange(2, 7)),
                            ("arange.start_step", {"start": 0, "end": 1, "step": 0.2}, torch.arange(0, 1, 0.2)), ("full.default", {"size": [1, 5], "fill_value": 2.5}, torch.full((1, 5), 2.5)),
                            ("ones.default", {"size": [5]}, torch.ones(5)), ("zeros.default", {"size": [5], "dtype": torch.int64}, torch.zeros(5)),
-                           ("scalar_tensor.default", {"fill_value": 3}, torch.tensor(3))):
+                           ("scalar_tensor.default", {"s": 3}, torch.tensor(3))):
     net, x = Net(), normal(1, 5)
     case(target, net, [net.op("add.Tensor", {"self": net.input(x), "other": net.op(target, args)})], [x + want])
+for start, end in ((1, 3), (0, 2), (-2, 9223372036854775807)):
+    x = normal(1, 4, 6, 5)
+    src = normal(1, 4, len(range(6)[start:end]), 5)
+    check("slice_scatter.default", {"self": "x", "src": src, "dim": 2, "start": start, "end": end}, x=x)
+for target, args, value in (("new_zeros.default", {"size": [5]}, 0), ("new_ones.default", {"size": [5]}, 1), ("new_full.default", {"size": [5], "fill_value": 2.5}, 2.5),
+                            ("fill.Scalar", {"value": 3}, 3), ("zero.default", {}, 0)):
+    net, x = Net(), normal(1, 5)
+    i = net.input(x)
+    case(target, net, [net.op("add.Tensor", {"self": i, "other": net.op(target, {"self": i, **args})})], [x + value])
 for name, value in (("full_like", 2.5), ("ones_like", 1), ("zeros_like", 0)):
     net, x = Net(), normal(1, 5)
     i = net.input(x)
     case(name, net, [net.op("add.Tensor", {"self": i, "other": net.op(name + ".default", {"self": i} | ({"fill_value": value} if name[0] == "f" else {}))})], [x + value])
 net, x = Net(), normal(1, 4, 6)
 i = net.input(x, [{"as_expr": {"expr_str": "s0", "hint": {"as_int": 2}}}, {"as_int": 4}, {"as_int": 6}])
-batch, n = net.number("sym_size.int", {"self": i, "dim": 0}), net.number("sym_size.int", {"self": i, "dim": -1})
-for name, b in (("mul", 4), ("add", 6), ("sub", 2), ("floordiv", 2), ("mod", 9)):  # ((((6 * 4) + 6) - 2) // 2) % 9 = 5
-    n = net.number("_operator." + name, {"a": n, "b": b})
+batch, n = net.number("sym_size.int", {"self": i, "dim": 0}), net.number("size.int", {"self": i, "dim": -1})
+for name, b in (("_operator.mul", 4), ("_operator.add", 6), ("_operator.sub", 2), ("_operator.floordiv", 1), ("floordiv.int", 2), ("_operator.mod", 9)):
+    n = net.number(name, {"a": n, "b": b})  # ((((6 * 4) + 6) - 2) // 2) % 9 = 5
 for name in ("eq", "ne", "lt", "le", "gt", "ge"):
     net.number("_operator." + name, {"a": n, "b": 5})
 net.nodes.append({"target": "torch.ops.aten._assert_scalar.default", "outputs": [],
@@ -493,10 +511,74 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
                 if not off <= 2e-5 * max(1, want.abs().max().item()):
                     wrong = f"{stage}, output {k}: off by {off:.3g}"
         tap.result(not wrong, name, wrong)
+
+
+# ---- TorchScript -----------------------------------------------------------------------------------------------------
+class Small(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), torch.nn.BatchNorm2d(8), torch.nn.ReLU(inplace=True))
+        self.again, self.drop, self.head = torch.nn.Conv2d(8, 8, 3, padding=1, groups=4), torch.nn.Dropout(), torch.nn.Linear(8, 4)
+        self.scale = torch.nn.Parameter(torch.rand(8, 1, 1))
+
+    def forward(self, x):
+        x = self.first(x)
+        y = self.again(self.again(x)) * self.scale
+        a, b = torch.cat([x, y], 1).view(x.size(0), 2, x.size(1), x.size(2), -1).unbind(1)
+        z = torch.nn.functional.hardswish(a - b).transpose(1, 2).contiguous().mean([1, 3])
+        return self.head(self.drop(z))
+
+
+class Chooses(torch.nn.Module):
+    def forward(self, x):
+        return x if bool(x.sum() > 0) else -x
+
+
+class Loops(torch.nn.Module):
+    def forward(self, x):
+        for _ in range(int(x.size(0)) + 1):
+            x = x + 1
+        return x
+
+
+class Two(torch.nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+small, picture = Small().eval(), torch.rand(1, 3, 9, 8)
+small.first[1].running_mean.uniform_(-0.5, 0.5)
+small.first[1].running_var.uniform_(0.5, 1.5)
+want = small.double()(picture.double()).detach()
+small.float()
+modules = {"traced": torch.jit.trace(small, picture), "scripted": torch.jit.script(small), "frozen": torch.jit.freeze(torch.jit.script(small))}
+refusals = {"a choice": (torch.jit.script(Chooses().eval()), r"line \d+: .*depends on the picture"), "a loop": (torch.jit.script(Loops().eval()), r"line \d+: for is not taken.*torch.export"),
+            "training": (torch.jit.script(Small().train()), r"model.eval\(\) before"), "two inputs": (torch.jit.script(Two().eval()), r"called with too few arguments")}
+with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
+    (pathlib.Path(folder) / "x").write_bytes(picture.numpy().tobytes())
+    lines = ""
+    for name, module in [*modules.items(), *((name, module) for name, (module, _) in refusals.items())]:
+        module.save(f"{folder}/{name}.pt")
+        lines += f"{folder}/{name}.pt\t{folder}/{name}\t{folder}/x\n"
+    with zipfile.ZipFile(f"{folder}/traced.pt") as archive, zipfile.ZipFile(f"{folder}/swapped.pt", "w") as other:
+        for name in archive.namelist():
+            data = archive.read(name)
+            other.writestr(name, data.replace(b"ctorch._utils\n_rebuild_tensor_v2", b"cos\nsystem") if name.endswith("data.pkl") else data)
+    refusals["a call of something else"] = (None, r"'(scale|first.0.weight)' is no dense tensor")
+    lines += f"{folder}/swapped.pt\t{folder}/swapped\t{folder}/x\n"
+    answers = subprocess.run([tf_run], input=lines, capture_output=True, text=True, timeout=60, env=os.environ | {"TF_RUN_SIZE": "9x8"}).stdout.splitlines()
+    for name, answer in zip(modules, answers):
+        off = math.inf
+        if answer == "ok\tfloat32 1x4":
+            got = [torch.frombuffer(bytearray(pathlib.Path(folder, f"{name}.{k}.0").read_bytes()), dtype=torch.float32) for k in ("literal", "rewritten")]
+            off = max((one - want.reshape(-1)).abs().max().item() for one in got) / (want.max() - want.min()).item()
+        tap.result(off < 1e-5, f"TorchScript, {name}", f"off by {off:.3g} of the range: {answer}")
+    for (name, (_, expected)), answer in zip(refusals.items(), answers[len(modules):]):
+        tap.result(answer.startswith("error") and re.search(expected, answer) is not None, f"TorchScript refused: {name}", answer)
 seeds = source / "tests/models/torch"
 with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
-    names = ("exported", "decomposed")
-    lines = "".join(f"{seeds / name}.pt2\t{folder}/{name}\t{seeds}/picture.f32\n" for name in names)
+    names = ("exported.pt2", "decomposed.pt2", "traced.pt")
+    lines = "".join(f"{seeds / name}\t{folder}/{name}\t{seeds}/picture.f32\n" for name in names)
     answers = subprocess.run([tf_run], input=lines, capture_output=True, text=True, timeout=60).stdout.splitlines()
     want = torch.tensor([float(line) for line in (seeds / "output.txt").read_text().split()], dtype=torch.float64)
     for name, answer in zip(names, answers):
@@ -504,7 +586,7 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
         if answer == "ok\tfloat32 1x5":
             got = [torch.frombuffer(bytearray(pathlib.Path(folder, f"{name}.{k}.0").read_bytes()), dtype=torch.float32) for k in ("literal", "rewritten")]
             off = max((one - want).abs().max().item() for one in got) / (want.max() - want.min()).item()
-        tap.result(off < 1e-6, f"{name}.pt2, which PyTorch wrote", f"off by {off:.3g} of the range: {answer}")
+        tap.result(off < 1e-6, f"{name}, which PyTorch wrote", f"off by {off:.3g} of the range: {answer}")
 page = (source / "docs/OPERATORS.md").read_text().split("# PyTorch operators")[1]
 listed = set(re.findall("`([A-Za-z0-9_.]+)`", page.split("\n\n")[2]))
 rows = {row for row in re.findall(r'^    \{"([A-Za-z0-9_.]+)"', (source / "models/torch/aten-ops.c").read_text(), re.M) if not row.startswith("_operator")}

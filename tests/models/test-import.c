@@ -156,7 +156,7 @@ static void test_foreign(Fixture *self, gconstpointer data)
         expect(path, NULL, GPUDL_ERROR_FORMAT, rows[i].says);
         expect(path, NULL, GPUDL_ERROR_FORMAT,
                "expected a net.bin or a file of ONNX, TensorFlow (Lite, or a frozen graph), PyTorch "
-               "(torch.export's .pt2) or Caffe");
+               "(torch.export's .pt2, TorchScript) or Caffe");
     }
 }
 
@@ -183,7 +183,6 @@ static void test_archives(Fixture *self, gconstpointer data)
         const gchar *members[4], *says;
     } rows[] = {
         {{"net/data.pkl", "net/data/0"}, "PyTorch weights without their graph (.pth). In Python, with the class"},
-        {{"net/data.pkl", "net/code/__torch__.py", "net/constants.pkl"}, "a TorchScript archive. In Python: model = "},
         {{"serialized_exported_program.json", "serialized_state_dict.pt"},
          "torch.export's .pt2 as PyTorch wrote it before"},
         {{"metadata.json", "config.json", "model.weights.h5"}, "a Keras model (.keras). In Python: "},

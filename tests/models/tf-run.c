@@ -6,9 +6,9 @@
  *     MODEL OUT-PREFIX [INPUT ...]
  *
  * Each is imported as it is (no picture is asked for) and run twice on the reference: as imported ("literal") and as
- * rewritten by the passes ("rewritten"). INPUT are the values alone, as the graph has them; outputs go to
- * OUT-PREFIX.literal.N and OUT-PREFIX.rewritten.N. For each case a line: ok TAB element type of each output, or error
- * TAB message.
+ * rewritten by the passes ("rewritten"). With TF_RUN_SIZE=HxW in the environment the input is a picture of that size.
+ * INPUT are the values alone, as the graph has them; outputs go to OUT-PREFIX.literal.N and OUT-PREFIX.rewritten.N. For
+ * each case a line: ok TAB element type of each output, or error TAB message.
  */
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +20,7 @@
 #include "models/tf/graphdef.h"
 #include "models/tflite/tflite.h"
 #include "models/torch/pt2.h"
+#include "models/torch/script.h"
 
 static GBytes *read_file(const gchar *path, GError **error)
 {
@@ -31,13 +32,19 @@ static GBytes *read_file(const gchar *path, GError **error)
 
 static GpudlGraph *import(GBytes *file, GError **error)
 {
+    GpudlOnnxOptions sized = {.picture = TRUE};
+    const gchar *size = g_getenv("TF_RUN_SIZE");
+    const gboolean is_sized = size != NULL && sscanf(size, "%dx%d", &sized.input_height, &sized.input_width) == 2;
+
     switch (gpudl_import_kind(file, error)) {
     case GPUDL_IMPORT_TFLITE:
         return gpudl_tflite_import(file, NULL, NULL, error);
     case GPUDL_IMPORT_GRAPHDEF:
         return gpudl_graphdef_import(file, NULL, NULL, error);
-    case GPUDL_IMPORT_TORCH:
+    case GPUDL_IMPORT_PT2:
         return gpudl_pt2_import(file, NULL, NULL, error);
+    case GPUDL_IMPORT_SCRIPT:
+        return gpudl_script_import(file, is_sized ? &sized : NULL, NULL, error);
     default:
         return NULL;
     }

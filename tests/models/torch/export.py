@@ -3,10 +3,13 @@
 """usage: export.py
 
 Writes the files beside it anew, with PyTorch 2.9 or newer: a small network of many operators as torch.export.save() writes
-it (exported.pt2: with a free batch; decomposed.pt2: after run_decompositions(), batch 1), picture.f32, and what
+it (exported.pt2: with a free batch; decomposed.pt2: after run_decompositions(), batch 1) and as torch.jit.save() does (traced.pt,
+without the debugging information, which has paths of the machine that this runs on), picture.f32, and what
 PyTorch computes of it in float64, output.txt.
 """
+import io
 import pathlib
+import zipfile
 
 import torch
 from torch import nn
@@ -69,6 +72,12 @@ for module in net.modules():
         module.running_var.uniform_(.5, 1.5)
 picture = torch.rand(1, 3, 16, 16)
 with torch.no_grad():
+    trace = io.BytesIO()
+    torch.jit.save(torch.jit.trace(net, picture), trace)
+    with zipfile.ZipFile(trace) as archive, zipfile.ZipFile(here / "traced.pt", "w", zipfile.ZIP_STORED) as kept:
+        for name in archive.namelist():
+            if not name.endswith(".debug_pkl"):
+                kept.writestr(zipfile.ZipInfo("traced/" + name.split("/", 1)[1]), archive.read(name))
     free = torch.export.export(net, (torch.rand(2, 3, 16, 16),), dynamic_shapes=({0: torch.export.Dim("n")},))
     save(free, "exported.pt2")
     save(torch.export.export(net, (picture,)).run_decompositions(), "decomposed.pt2")
