@@ -560,12 +560,32 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
     for name, module in [*modules.items(), *((name, module) for name, (module, _) in refusals.items())]:
         module.save(f"{folder}/{name}.pt")
         lines += f"{folder}/{name}.pt\t{folder}/{name}\t{folder}/x\n"
-    with zipfile.ZipFile(f"{folder}/traced.pt") as archive, zipfile.ZipFile(f"{folder}/swapped.pt", "w") as other:
-        for name in archive.namelist():
-            data = archive.read(name)
-            other.writestr(name, data.replace(b"ctorch._utils\n_rebuild_tensor_v2", b"cos\nsystem") if name.endswith("data.pkl") else data)
-    refusals["a call of something else"] = (None, r"'(scale|first.0.weight)' is no dense tensor")
-    lines += f"{folder}/swapped.pt\t{folder}/swapped\t{folder}/x\n"
+
+    def change(title, member, function, expected):
+        with zipfile.ZipFile(f"{folder}/traced.pt") as archive, zipfile.ZipFile(f"{folder}/{title}.pt", "w") as other:
+            for name in archive.namelist():
+                data = archive.read(name)
+                other.writestr(name, function(data) if name.endswith(member) else data)
+        refusals[title] = (None, expected)
+        return f"{folder}/{title}.pt\t{folder}/{title}\t{folder}/x\n"
+
+    def code(body):
+        return lambda data: b"class Small(Module):\n  def forward(self: __torch__.Small, x: Tensor) -> Tensor:\n    " + body
+
+    lines += change("a call of something else", "data.pkl", lambda data: data.replace(b"ctorch._utils\n_rebuild_tensor_v2", b"cos\nsystem"),
+                    r"'(scale|first.0.weight)' is no dense tensor")
+    lines += change("an operation of newer pickles", "data.pkl", lambda data: data[:2] + b"\x8c\x01a" + data[2:], r"data.pkl' in the ZIP archive: pickle: an operation \(0x8c")
+    again = b"(self).forward(x, )"
+    for title, body, expected in (("code that calls itself", b"return " + again + b"\n", r"without end"),
+                                  ("nested code that calls itself", b"return " + b"[" * 60 + again + b", ]" * 60 + b"\n", r"without end"),
+                                  ("nested code", b"return " + b"[" * 99999 + b"]" * 99999 + b"\n", r"more code than a network can have"),
+                                  ("code without end", b"return [" + again + b", " + again + b"]\n", r"more code|without end"),
+                                  ("Python that is more", b"return x + 1\n", r"line 3: an operator between values is not taken.*torch.export.export"),
+                                  ("what is not there", b"return x0\n", r"line 3: x0 is not taken"), ("an import", b"import os\n", r"line 3: import is not taken"),
+                                  ("another call", b"return os.system(\"true\")\n", r"line 3: os is not taken"),
+                                  ("an operator that is not taken", b"return torch.fft_fft(x)\n", r"node 'fft_fft' \(aten.fft_fft\): this operator is not taken"),
+                                  ("a text without end", b"return \"x\n", r"line 3: a text that does not end")):
+        lines += change(title, "code/__torch__.py", code(body), expected)
     answers = subprocess.run([tf_run], input=lines, capture_output=True, text=True, timeout=60, env=os.environ | {"TF_RUN_SIZE": "9x8"}).stdout.splitlines()
     for name, answer in zip(modules, answers):
         off = math.inf
