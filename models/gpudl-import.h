@@ -38,8 +38,8 @@ enum {
 };
 
 /**
- * Loads a net.bin, or imports a file of ONNX, TensorFlow (Lite, or a frozen graph) or Caffe, and rewrites the graph for
- * running. options may be NULL.
+ * Loads a net.bin, or imports a file of ONNX, PyTorch (torch.export's, TorchScript), TensorFlow (Lite, or a frozen
+ * graph) or Caffe, and rewrites the graph for running. options may be NULL.
  *
  * A file that is loaded already, unchanged and with equal options, is not read again: the live model is returned. Who
  * asks for a file while it is being loaded waits for that. Once cancellable (may be NULL) is cancelled, CANCELLED is

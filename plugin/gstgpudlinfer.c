@@ -168,8 +168,8 @@ gst_gpudl_infer_start (GstBaseTransform * trans)
   path = self->used.model;
   if (path == NULL || *path == '\0') {
     g_set_error_literal (&error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
-        "property 'model' is not set, a net.bin or a file of ONNX, TensorFlow or "
-        "Caffe is expected");
+        "property 'model' is not set, a net.bin or a file of ONNX, PyTorch, "
+        "TensorFlow or Caffe is expected");
     gst_gpudl_infer_fail (self, error, "starting");
     gst_gpudl_infer_unload (self);
     return FALSE;

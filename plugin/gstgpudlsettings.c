@@ -106,8 +106,8 @@ install_ready (GObjectClass * klass)
 
   g_object_class_install_property (klass, GST_GPUDL_PROP_MODEL,
       g_param_spec_string ("model", "Model",
-          "Model file: net.bin, .onnx, .tflite, .pb, .prototxt or .caffemodel "
-          "(told apart by content)", NULL, flags));
+          "Model file: net.bin, .onnx, .pt2, .pt, .tflite, .pb, .prototxt or "
+          ".caffemodel (told apart by content)", NULL, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_INPUT_SIZE,
       g_param_spec_string ("input-size", "Input size",
           "Height x width, e.g. 224x224, of the input of a model that leaves "

@@ -337,7 +337,7 @@ int cmd_info(int argc, char **argv)
     };
 
     status = parse_options(argv, entries, "MODEL",
-                           "Shows what is inside a net.bin or a file of ONNX, TensorFlow or Caffe: input,\n"
+                           "Shows what is inside a net.bin or a file of ONNX, PyTorch, TensorFlow or Caffe: input,\n"
                            "pre-processing, outputs, labels, parameters, multiply-accumulates, memory, where it comes\n"
                            "from; and what a session with the defaults takes of an NVIDIA device where there is one,\n"
                            "else of memory on the CPU.");

@@ -497,8 +497,8 @@ int cmd_run(int argc, char **argv)
     status = parse_options(
         argv, entries, "MODEL FILE...",
         "Classifies pictures and every frame of videos. MODEL is a net.bin or a file of\n"
-        "ONNX, TensorFlow or Caffe; a FILE may also be a URI that GStreamer can open. Directories are\n"
-        "not taken: name the files.\n\n"
+        "ONNX, PyTorch, TensorFlow or Caffe; a FILE may also be a URI that GStreamer can open. Directories\n"
+        "are not taken: name the files.\n\n"
         "With --json each line is\n"
         "{\"file\", \"frame\", \"pts\", \"results\": [{\"id\", \"label\", \"confidence\"}]}\n"
         "with frame counted from 0 and pts in ns, the stream's time (from 0 at its beginning), or\n"

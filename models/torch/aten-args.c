@@ -33,7 +33,7 @@ const AtenValue *aten_arg(AtenNode *node, const gchar *name)
 /* FALSE if the value was changed through another one that shares its memory. */
 static gboolean is_current(AtenNode *node, const AtenValue *value, GError **error)
 {
-    if (value->storage == NULL || value->version == value->storage->version)
+    if (aten_is_current(value))
         return TRUE;
     return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
                    "it reads a tensor that node '%s' changes in place through another view of it. In Python: "
@@ -62,7 +62,7 @@ gboolean aten_optional(AtenNode *node, const gchar *name, GpudlTensor **x, GErro
 
 GpudlTensor *aten_tensor(AtenNode *node, const gchar *name, GError **error)
 {
-    GpudlTensor *x;
+    GpudlTensor *x = NULL;
 
     return tensor_of(node, name, aten_arg(node, name), &x, error) ? x : NULL;
 }

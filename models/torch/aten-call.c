@@ -28,6 +28,24 @@ AtenValue aten_of_tensor(AtenContext *context, GpudlTensor *tensor)
     return (AtenValue){.kind = ATEN_TENSOR, .tensor = tensor, .storage = aten_alloc(context, 1, sizeof(AtenStorage))};
 }
 
+gboolean aten_is_current(const AtenValue *value)
+{
+    return value->storage == NULL || value->version == value->storage->version;
+}
+
+GpudlTensor *aten_output(const AtenValue *value, const gchar *what, GError **error)
+{
+    GpudlTensor *tensor = value->tensor != NULL ? value->tensor : value->scores;
+
+    if (value->kind == ATEN_TENSOR && tensor != NULL && aten_is_current(value))
+        return tensor;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "%s is %s, expected the scores of classes", what,
+                value->kind != ATEN_TENSOR ? "no tensor"
+                : tensor == NULL           ? "not computed here (indices, statistics)"
+                                           : "overwritten in place by another node");
+    return NULL;
+}
+
 AtenValue aten_of_int(gint64 value)
 {
     return (AtenValue){.kind = ATEN_INT, .integer = value};

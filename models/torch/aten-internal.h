@@ -127,6 +127,7 @@ gboolean aten_map_softmax(AtenNode *node, GError **error);
 gboolean aten_map_reduce(AtenNode *node, GError **error);
 gboolean aten_map_any(AtenNode *node, GError **error);
 gboolean aten_map_max_dim(AtenNode *node, GError **error);
+gboolean aten_map_best(AtenNode *node, GError **error);
 gboolean aten_map_var(AtenNode *node, GError **error);
 gboolean aten_map_norm(AtenNode *node, GError **error);
 /* aten-map-number.c */

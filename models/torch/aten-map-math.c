@@ -395,6 +395,32 @@ gboolean aten_map_max_dim(AtenNode *node, GError **error)
     return aten_done_list(node, ys, 2);
 }
 
+/* argmax, topk: the best of the scores, which stand for them where nothing else is computed of it. */
+gboolean aten_map_best(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error), *none[2] = {NULL};
+    const gboolean several = strcmp(node->row->name, "topk") == 0;
+    gboolean largest = TRUE;
+    gint64 dim;
+    gint axis;
+
+    if (x == NULL || !aten_int(node, "dim", several ? -1 : 0, &dim, error) ||
+        !aten_axis(node, dim, x->shape.rank, &axis, error) ||
+        (several && !aten_flag(node, "largest", TRUE, &largest, error)))
+        return FALSE;
+    if (axis != x->shape.rank - 1 || !largest || (!several && aten_arg(node, "dim") == NULL && x->shape.rank != 1))
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "the best along dimension %d of %d; the largest along the last one is taken", axis,
+                       x->shape.rank);
+    if (!aten_done_list(node, none, 2))
+        return FALSE;
+    for (guint i = 0; i < 2; i++)
+        node->result.items[i].scores = x;
+    if (!several)
+        node->result = node->result.items[0];
+    return TRUE;
+}
+
 /* var and var_mean: sum of (x - mean)^2 / (n - correction). */
 gboolean aten_map_var(AtenNode *node, GError **error)
 {

@@ -260,7 +260,8 @@ gboolean aten_map_index(AtenNode *node, GError **error)
     for (guint i = 0; i < list->n_items; i++) {
         if (list->items[i].kind == ATEN_NONE)
             continue;
-        if (list->items[i].kind != ATEN_TENSOR || list->items[i].tensor == NULL || axis >= 0)
+        if (list->items[i].kind != ATEN_TENSOR || list->items[i].tensor == NULL || axis >= 0 ||
+            !aten_is_current(&list->items[i]))
             return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
                            "several tensors of indices at once; one is taken");
         axis = (gint)i;

@@ -41,6 +41,7 @@ struct _AtenValue {
     AtenValue *items;  /* the context's */
     guint n_items;
     gconstpointer object;
+    GpudlTensor *scores; /* of a tensor that is not computed: the scores that it is a choice among, or NULL */
 };
 
 /** One import under way. */
@@ -55,6 +56,12 @@ void aten_end(AtenContext *context);
 
 /** Zeroed memory that lives as long as the context. */
 gpointer aten_alloc(AtenContext *context, gsize n, gsize size);
+
+/** FALSE if the value was overwritten in place through another one that shares its memory. */
+gboolean aten_is_current(const AtenValue *value);
+/** The tensor of a network's output: the value's, or the scores among which it is the best. NULL with error. what:
+ * which output. */
+GpudlTensor *aten_output(const AtenValue *value, const gchar *what, GError **error);
 
 AtenValue aten_of_tensor(AtenContext *context, GpudlTensor *tensor);
 AtenValue aten_of_int(gint64 value);

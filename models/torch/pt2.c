@@ -191,7 +191,9 @@ static gboolean read_outputs(Pt2Import *import, JsonObject *signature, GError **
     for (guint i = 0; specs != NULL && i < json_array_get_length(specs); i++) {
         JsonObject *user = gpudl_json_object(gpudl_json_element(specs, i), "user_output");
         const gchar *name = gpudl_json_text(gpudl_json_object(gpudl_json_object(user, "arg"), "as_tensor"), "name");
+        g_autofree gchar *what = g_strdup_printf("output '%s'", name != NULL ? name : "");
         const AtenValue *value;
+        GpudlTensor *output;
 
         if (user == NULL)
             return tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error,
@@ -201,11 +203,10 @@ static gboolean read_outputs(Pt2Import *import, JsonObject *signature, GError **
             continue; /* a number or None */
         if ((value = pt2_value(import, name, error)) == NULL)
             return FALSE;
-        if (value->kind != ATEN_TENSOR || value->tensor == NULL)
-            return tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error, "output '%s' is not computed here",
-                           name);
-        if (!gpudl_tensor_is_constant(value->tensor))
-            gpudl_graph_add_output(graph, value->tensor);
+        if ((output = aten_output(value, what, error)) == NULL)
+            return FALSE;
+        if (!gpudl_tensor_is_constant(output) && !g_ptr_array_find(graph->outputs, output, NULL))
+            gpudl_graph_add_output(graph, output);
     }
     return TRUE;
 }

@@ -147,6 +147,8 @@ AtenValue *script_call_operator(ScriptFrame *frame, const gchar *name, const Ate
     g_autofree gchar *op = NULL, *node = NULL;
     AtenValue result = {0};
 
+    if (g_cancellable_is_cancelled(frame->script->cancellable))
+        return script_fail(frame, GPUDL_ERROR_CANCELLED, error, "it was cancelled");
     if (g_str_has_prefix(name, "torch."))
         op = g_strconcat("aten.", overload_of(name + strlen("torch."), args, n), NULL);
     else if (g_str_has_prefix(name, "ops.aten."))

@@ -52,13 +52,14 @@ void script_file_free(ScriptFile *file);
 typedef struct {
     AtenContext context;
     GpudlZip *zip;
-    gchar *root;        /* "net/" */
-    Pickle *data;       /* the module */
-    Pickle *constants;  /* CONSTANTS.c0, ...; or NULL */
-    Pickle *inputs;     /* of the trace; or NULL */
-    GHashTable *files;  /* gchar* path -> ScriptFile */
-    GHashTable *values; /* PickleValue* -> AtenValue*: what was made of it already */
-    guint64 steps;      /* tokens that may still be looked at */
+    gchar *root;               /* "net/" */
+    Pickle *data;              /* the module */
+    Pickle *constants;         /* CONSTANTS.c0, ...; or NULL */
+    Pickle *inputs;            /* of the trace; or NULL */
+    GHashTable *files;         /* gchar* path -> ScriptFile */
+    GHashTable *values;        /* PickleValue* -> AtenValue*: what was made of it already */
+    guint64 steps;             /* tokens that may still be looked at */
+    GCancellable *cancellable; /* looked at before each operator, or NULL */
 } Script;
 
 /** Opens the archive and its pickles. */

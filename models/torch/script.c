@@ -74,6 +74,7 @@ static AtenValue *make_input(ScriptImport *import, GError **error)
 static gboolean add_outputs(ScriptImport *import, const AtenValue *value, guint depth, GError **error)
 {
     GpudlGraph *graph = import->script.context.build.graph;
+    GpudlTensor *output;
 
     if (value->kind == ATEN_LIST && depth < 2) {
         for (guint i = 0; i < value->n_items; i++)
@@ -83,13 +84,11 @@ static gboolean add_outputs(ScriptImport *import, const AtenValue *value, guint 
     }
     if (value->kind == ATEN_NONE)
         return TRUE;
-    if (value->kind != ATEN_TENSOR || value->tensor == NULL) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                    "forward() gives something else than tensors: expected the scores of classes");
+    if ((output = aten_output(value, "what forward() gives", error)) == NULL)
         return FALSE;
-    }
-    if (!gpudl_tensor_is_constant(value->tensor) && graph->outputs->len < GPUDL_MAX_OUTPUTS)
-        gpudl_graph_add_output(graph, value->tensor);
+    if (!gpudl_tensor_is_constant(output) && !g_ptr_array_find(graph->outputs, output, NULL) &&
+        graph->outputs->len < GPUDL_MAX_OUTPUTS)
+        gpudl_graph_add_output(graph, output);
     return TRUE;
 }
 
@@ -144,7 +143,10 @@ GpudlGraph *gpudl_script_import(GBytes *file, const GpudlSourceOptions *options,
     ScriptImport import = {.options = options};
     GpudlGraph *graph = NULL;
 
-    if (script_open(&import.script, file, error) && import_graph(&import, error)) {
+    const gboolean opened = script_open(&import.script, file, error);
+
+    import.script.cancellable = options != NULL ? options->cancellable : NULL;
+    if (opened && import_graph(&import, error)) {
         graph = g_steal_pointer(&import.script.context.build.graph);
         if (info != NULL)
             fill_info(&import, info);

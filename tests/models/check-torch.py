@@ -288,6 +288,11 @@ for dim in ([1], [2, -1]):
         check("norm.ScalarOpt_dim", {"self": "x", "p": 1, "dim": dim, "keepdim": keep})
 check("sum.default", {"self": "x"}, x=normal(1, 7))
 
+for target, args, n in (("argmax.default", {"dim": -1}, 1), ("topk.default", {"k": 2}, 2)):
+    net, x = Net(), normal(1, 7)
+    scores = net.op("neg.default", {"self": net.input(x)})
+    made = net.op(target, {"self": scores, **args}, n)
+    case(target + " gives the scores", net, [made] if n == 1 else made, [-x])
 for name in ("any.dim", "all.dim"):
     check(name, {"self": "x", "dim": 1, "keepdim": False}, x=torch.tensor([[[0., 1, 2], [0, 0, -1]]]))
 
@@ -400,6 +405,14 @@ part = net.op("slice.Tensor", {"self": y, "dim": 1, "start": 2})
 net.op("relu_.default", {"self": part})
 case("a view of what was changed in place", net, [net.op("neg.default", {"self": y})], r"node 'n3' \(aten.neg.default\): .*node 'n2' changes in place.*run_decompositions")
 
+net = Net()
+y = net.op("add.Tensor", {"self": net.input(x), "other": 1})
+net.op("relu_.default", {"self": net.op("slice.Tensor", {"self": y, "dim": 1, "start": 2})})
+case("an output that was changed in place", net, [y], r"output 'n0' is overwritten in place")
+net = Net()
+best = net.op("argmax.default", {"self": net.input(x), "dim": 1})
+case("what is computed of the best class", net, [net.op("neg.default", {"self": best})], r"its self is a result that is not computed here")
+
 # ---- weights ---------------------------------------------------------------------------------------------------------
 for name, w in (("turned", normal(5, 3).t()), ("a part of a larger one", normal(4, 7)[1:4, 1:6]), ("channels last", normal(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)),
                 ("repeated", normal(1, 5).expand(3, 5)), ("float16", normal(3, 5).half()), ("bfloat16", normal(3, 5).bfloat16()), ("float64", normal(3, 5).double()),
@@ -427,6 +440,7 @@ refused("an argument that is not known", "relu.default", {"self": "x", "new": 1}
 refused("an argument twice", "relu.default", {"self": "x", None: "x"}, r"argument 1, '', is not taken")
 refused("an argument that counts", "avg_pool2d.default", {"self": "x", "kernel_size": [2, 2], "divisor_override": 3}, r"divisor_override is an integer; only None")
 refused("a norm in another type", "linalg_vector_norm.default", {"self": "x", "dtype": torch.float64}, r"with the argument 'dtype' it is not taken")
+refused("something of the best class", "argmax.default", {"self": "x", "dim": 1}, r"the best along dimension 1 of 4")
 refused("indices of a pool", "max_pool2d_with_indices.default", {"self": "x", "kernel_size": [2, 2]}, r"output 'n0_1' is not computed here", 2, read=1)
 refused("transposed", "convolution.default", {"input": "x", "weight": normal(4, 2, 2, 2), "bias": None, "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1],
                                                "transposed": True, "output_padding": [0, 0], "groups": 1}, r"a transposed convolution")
