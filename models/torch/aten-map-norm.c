@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Norms, and products of matrices. */
 #include <math.h>
+#include <string.h>
 
 #include "aten-internal.h"
 
@@ -229,4 +230,83 @@ gboolean aten_map_attention(AtenNode *node, GError **error)
         (t = tf_softmax(node->build, GPUDL_OP_SOFTMAX, t, 1, error)) == NULL)
         return FALSE;
     return aten_done(node, tf_binary(node->build, GPUDL_OP_MATMUL, t, v, error));
+}
+
+/* ---- einsum ------------------------------------------------------------------------------------------------------ */
+
+/* "bid,bjd->bij", without spaces, into its three parts; letters, none of them twice in a part. */
+static gboolean read_equation(AtenNode *node, gchar parts[3][GPUDL_MAX_RANK + 1], GError **error)
+{
+    const gchar *text;
+    guint part = 0, n = 0;
+
+    if (!aten_text(node, "equation", "", &text, error))
+        return FALSE;
+    for (; *text != '\0'; text++) {
+        if (*text == ' ')
+            continue;
+        if (part == 0 ? *text == ',' : part == 1 && g_str_has_prefix(text, "->")) {
+            text += part;
+            part++;
+            n = 0;
+            continue;
+        }
+        if (!g_ascii_isalpha(*text) || n >= GPUDL_MAX_RANK || strchr(parts[part], *text) != NULL)
+            break;
+        parts[part][n++] = *text;
+        parts[part][n] = '\0';
+    }
+    if (*text == '\0' && part == 2)
+        return TRUE;
+    return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                   "an equation of other than two tensors and a result, or with '...' or a letter twice");
+}
+
+/* Turns x, whose dimensions are called so, to the order of other letters. */
+static GpudlTensor *turn(AtenNode *node, GpudlTensor *x, const gchar *from, const gchar *to, GError **error)
+{
+    gint64 perm[GPUDL_MAX_RANK];
+    const gsize n = strlen(to);
+
+    if (strlen(from) != n || (gint)n != x->shape.rank) {
+        tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "'%s' of a tensor of rank %d", from, x->shape.rank);
+        return NULL;
+    }
+    for (gsize i = 0; i < n; i++)
+        perm[i] = strchr(from, to[i]) - from;
+    return tf_transpose(node->build, x, perm, n, error);
+}
+
+/* What is a product of matrices: letters of both and the result are a batch, one of both alone is summed over, and each
+ * has one of its own. */
+gboolean aten_map_einsum(AtenNode *node, GError **error)
+{
+    gchar parts[3][GPUDL_MAX_RANK + 1] = {{0}}, order[3][GPUDL_MAX_RANK + 2] = {{0}}, own[3] = {0};
+    guint n, counts[3] = {0}, batch = 0;
+    g_autofree GpudlTensor **xs = aten_tensors(node, "tensors", &n, error);
+    GpudlTensor *a, *b;
+
+    if (xs == NULL || !read_equation(node, parts, error))
+        return FALSE;
+    for (guint k = 0; k < 2; k++)
+        for (const gchar *c = parts[k]; *c != '\0'; c++) {
+            const gboolean other = strchr(parts[1 - k], *c) != NULL, out = strchr(parts[2], *c) != NULL;
+
+            if (other && out && k == 0)
+                order[0][batch] = order[1][batch] = order[2][batch] = *c, batch++;
+            if (other != out || !other) { /* summed over: 2; the tensor's own: k */
+                own[other ? 2 : k] = *c;
+                counts[other ? 2 : k] += other ? k == 0 : out ? 1 : 2;
+            }
+        }
+    if (n != 2 || counts[0] != 1 || counts[1] != 1 || counts[2] != 1 || strlen(parts[2]) != batch + 2)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "an equation that is no product of matrices");
+    order[0][batch] = order[2][batch] = own[0];
+    order[0][batch + 1] = order[1][batch] = own[2];
+    order[1][batch + 1] = order[2][batch + 1] = own[1];
+    if ((a = turn(node, xs[0], parts[0], order[0], error)) == NULL ||
+        (b = turn(node, xs[1], parts[1], order[1], error)) == NULL ||
+        (a = tf_binary(node->build, GPUDL_OP_MATMUL, a, b, error)) == NULL)
+        return FALSE;
+    return aten_done(node, turn(node, a, order[2], parts[2], error));
 }

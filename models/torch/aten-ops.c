@@ -75,6 +75,7 @@ static const AtenOp table[] = {
     {"detach", "self", aten_map_same, .view = TRUE},
     {"div", "self other rounding_mode", aten_map_div},
     {"dropout", "input p train", aten_map_dropout, .view = TRUE},
+    {"einsum", "equation tensors -path", aten_map_einsum},
     {"elu", "self alpha scale input_scale", aten_map_elu},
     {"eq", "self other", aten_map_compare, GPUDL_OP_EQUAL},
     {"erf", "self", aten_map_unary, GPUDL_OP_ERF},

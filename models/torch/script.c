@@ -141,9 +141,8 @@ static void fill_info(const ScriptImport *import, GpudlSourceInfo *info)
 GpudlGraph *gpudl_script_import(GBytes *file, const GpudlSourceOptions *options, GpudlSourceInfo *info, GError **error)
 {
     ScriptImport import = {.options = options};
-    GpudlGraph *graph = NULL;
-
     const gboolean opened = script_open(&import.script, file, error);
+    GpudlGraph *graph = NULL;
 
     import.script.cancellable = options != NULL ? options->cancellable : NULL;
     if (opened && import_graph(&import, error)) {

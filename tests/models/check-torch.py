@@ -218,6 +218,15 @@ for scale, mask in ((None, None), (0.3, normal(6, 6))):
     want = torch.softmax(x @ k.transpose(-1, -2) * (scale or 0.5) + (0 if mask is None else mask), -1) @ v
     check("scaled_dot_product_attention.default", {"query": "x", "key": k, "value": v, "attn_mask": mask, "dropout_p": 0.0, "scale": scale}, want, x=x)
 
+for equation, shapes in (("bid,bjd->bij", ((1, 3, 4), (1, 5, 4))), ("B G H I D, B G H J D -> B G H I J", ((1, 2, 3, 4, 5), (1, 2, 3, 6, 5))), ("bij,bjk->kbi", ((1, 2, 3), (1, 3, 4)))):
+    net, a, b = Net(), normal(*shapes[0]), normal(*shapes[1])
+    y = net.op("einsum.default", {"equation": equation, "tensors": [net.input(a), b]})
+    case("einsum " + equation, net, [y], [torch.einsum(equation, a, b)])
+for equation in ("bij,bj->b", "bij,jk->bik", "bii,bij->bij", "...ij,...jk->...ik", "bij,bij->bij", "bij->bji"):
+    net = Net()
+    y = net.op("einsum.default", {"equation": equation, "tensors": [net.input(normal(1, 2, 2)), normal(1, 2, 2)]})
+    case("einsum refused: " + equation, net, [y], r"\(aten.einsum.default\): an equation (that is no product|of other than two)")
+
 # ---- element by element ----------------------------------------------------------------------------------------------
 for name in ("relu relu_ relu6 sigmoid sigmoid_ tanh hardswish hardswish_ hardsigmoid silu silu_ mish selu abs neg exp erf floor ceil round square elu "
              "celu leaky_relu leaky_relu_ gelu softplus reciprocal hardtanh hardtanh_").split():
