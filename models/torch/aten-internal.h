@@ -101,6 +101,7 @@ gboolean aten_map_instance_norm(AtenNode *node, GError **error);
 gboolean aten_map_linear(AtenNode *node, GError **error);
 gboolean aten_map_addmm(AtenNode *node, GError **error);
 gboolean aten_map_matmul(AtenNode *node, GError **error);
+gboolean aten_map_multi_head(AtenNode *node, GError **error);
 gboolean aten_map_einsum(AtenNode *node, GError **error);
 gboolean aten_map_attention(AtenNode *node, GError **error);
 /* aten-map-math.c */

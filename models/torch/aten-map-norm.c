@@ -195,31 +195,14 @@ gboolean aten_map_matmul(AtenNode *node, GError **error)
     return aten_done(node, tf_binary(node->build, GPUDL_OP_MATMUL, inputs[0], inputs[1], error));
 }
 
-/* softmax(q k' scale + mask) v, written out. */
-gboolean aten_map_attention(AtenNode *node, GError **error)
+/* softmax(q k' factor + mask) v, written out; mask may be NULL. */
+static GpudlTensor *attend(AtenNode *node, GpudlTensor *q, GpudlTensor *k, GpudlTensor *v, GpudlTensor *mask,
+                           double factor, GError **error)
 {
-    GpudlTensor *q, *k, *v, *mask, *scale, *t;
+    const gint rank = k->shape.rank;
     gint64 perm[GPUDL_MAX_RANK];
-    gboolean causal, grouped;
-    double factor, dropout;
-    gint rank;
+    GpudlTensor *scale, *t;
 
-    if ((q = aten_tensor(node, "query", error)) == NULL || (k = aten_tensor(node, "key", error)) == NULL ||
-        (v = aten_tensor(node, "value", error)) == NULL || !aten_optional(node, "attn_mask", &mask, error) ||
-        !aten_flag(node, "is_causal", FALSE, &causal, error) ||
-        !aten_flag(node, "enable_gqa", FALSE, &grouped, error) || !aten_number(node, "dropout_p", 0, &dropout, error))
-        return FALSE;
-    rank = k->shape.rank;
-    if (rank < 2 || q->shape.rank < 2 || q->shape.dims[q->shape.rank - 1] < 1)
-        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "queries of rank %d and keys of rank %d", q->shape.rank,
-                       rank);
-    if (!aten_number(node, "scale", 1 / sqrt((double)q->shape.dims[q->shape.rank - 1]), &factor, error))
-        return FALSE;
-    if (dropout != 0)
-        return in_training(node, error);
-    if (causal || grouped || (mask != NULL && mask->dtype != q->dtype))
-        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
-                       "attention that is causal, of groups, or with a mask of flags");
     for (gint i = 0; i < rank; i++)
         perm[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
     if ((k = tf_transpose(node->build, k, perm, (gsize)rank, error)) == NULL ||
@@ -228,8 +211,84 @@ gboolean aten_map_attention(AtenNode *node, GError **error)
         (t = tf_binary(node->build, GPUDL_OP_MUL, t, scale, error)) == NULL ||
         (mask != NULL && (t = tf_binary(node->build, GPUDL_OP_ADD, t, mask, error)) == NULL) ||
         (t = tf_softmax(node->build, GPUDL_OP_SOFTMAX, t, 1, error)) == NULL)
+        return NULL;
+    return tf_binary(node->build, GPUDL_OP_MATMUL, t, v, error);
+}
+
+gboolean aten_map_attention(AtenNode *node, GError **error)
+{
+    GpudlTensor *q, *k, *v, *mask;
+    gboolean causal, grouped;
+    double factor, dropout;
+
+    if ((q = aten_tensor(node, "query", error)) == NULL || (k = aten_tensor(node, "key", error)) == NULL ||
+        (v = aten_tensor(node, "value", error)) == NULL || !aten_optional(node, "attn_mask", &mask, error) ||
+        !aten_flag(node, "is_causal", FALSE, &causal, error) ||
+        !aten_flag(node, "enable_gqa", FALSE, &grouped, error) || !aten_number(node, "dropout_p", 0, &dropout, error))
         return FALSE;
-    return aten_done(node, tf_binary(node->build, GPUDL_OP_MATMUL, t, v, error));
+    if (k->shape.rank < 2 || q->shape.rank < 2 || q->shape.dims[q->shape.rank - 1] < 1)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "queries of rank %d and keys of rank %d", q->shape.rank,
+                       k->shape.rank);
+    if (!aten_number(node, "scale", 1 / sqrt((double)q->shape.dims[q->shape.rank - 1]), &factor, error))
+        return FALSE;
+    if (dropout != 0)
+        return in_training(node, error);
+    if (causal || grouped || (mask != NULL && mask->dtype != q->dtype))
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "attention that is causal, of groups, or with a mask of flags");
+    return aten_done(node, attend(node, q, k, v, mask, factor, error));
+}
+
+/* x weights' + bias, of any rank */
+static GpudlTensor *project(AtenNode *node, GpudlTensor *x, const gchar *weight, const gchar *bias, GError **error)
+{
+    static const gint64 swap[] = {1, 0};
+    GpudlTensor *w = aten_tensor(node, weight, error), *b = w != NULL ? aten_tensor(node, bias, error) : NULL;
+
+    if (b == NULL || (w = tf_transpose(node->build, w, swap, 2, error)) == NULL ||
+        (x = tf_binary(node->build, GPUDL_OP_MATMUL, x, w, error)) == NULL)
+        return NULL;
+    return tf_binary(node->build, GPUDL_OP_ADD, x, b, error);
+}
+
+/* What a trace has of nn.MultiheadAttention of one tensor with itself: all of it in one operator. The weights of its
+ * second result are not computed. */
+gboolean aten_map_multi_head(AtenNode *node, GError **error)
+{
+    static const gint64 perm[] = {0, 2, 1, 3};
+    GpudlTensor *x = aten_tensor(node, "query", error), *parts[3], *ys[2] = {NULL}, *t;
+    gint64 heads, width;
+
+    if (x == NULL || aten_tensor(node, "key", error) != x || aten_tensor(node, "value", error) != x)
+        return error != NULL && *error != NULL
+                   ? FALSE
+                   : tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                             "attention of several tensors; of one with itself it is taken");
+    if (!aten_int(node, "num_head", 1, &heads, error) || !aten_int(node, "embed_dim", 0, &width, error) ||
+        !aten_absent(node, "mask", error) || !aten_absent(node, "mask_type", error))
+        return FALSE;
+    if (x->shape.rank != 3 || heads < 1 || width < 1 || width % heads != 0)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                       "%" G_GINT64_FORMAT " heads of %" G_GINT64_FORMAT " numbers, of a tensor of rank %d", heads,
+                       width, x->shape.rank);
+    if ((t = project(node, x, "qkv_weight", "qkv_bias", error)) == NULL ||
+        !tf_split(node->build, t, 2, NULL, 3, parts, error))
+        return FALSE;
+    for (guint i = 0; i < 3; i++) {
+        const gint64 apart[] = {0, 0, heads, width / heads};
+
+        if ((parts[i] = aten_reshape(node, parts[i], apart, 4, error)) == NULL ||
+            (parts[i] = tf_transpose(node->build, parts[i], perm, 4, error)) == NULL)
+            return FALSE;
+    }
+    t = attend(node, parts[0], parts[1], parts[2], NULL, 1 / sqrt((double)width / (double)heads), error);
+    if (t != NULL && (t = tf_transpose(node->build, t, perm, 4, error)) != NULL) {
+        const gint64 together[] = {0, 0, width};
+
+        t = aten_reshape(node, t, together, 3, error);
+    }
+    ys[0] = t != NULL ? project(node, t, "proj_weight", "proj_bias", error) : NULL;
+    return ys[0] != NULL && aten_done_list(node, ys, 2);
 }
 
 /* ---- einsum ------------------------------------------------------------------------------------------------------ */

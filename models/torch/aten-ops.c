@@ -14,6 +14,10 @@ static const AtenOp table[] = {
     {"_log_softmax", "self dim -half_to_float", aten_map_softmax, GPUDL_OP_LOG_SOFTMAX},
     {"_native_batch_norm_legit_no_training", "input weight bias running_mean running_var -momentum eps",
      aten_map_batch_norm},
+    {"_native_multi_head_attention",
+     "query key value embed_dim num_head qkv_weight qkv_bias proj_weight proj_bias mask -need_weights "
+     "-average_attn_weights mask_type",
+     aten_map_multi_head},
     {"_operator.add", "a b", aten_map_number},
     {"_operator.eq", "a b", aten_map_number},
     {"_operator.floordiv", "a b", aten_map_number},

@@ -218,6 +218,14 @@ for scale, mask in ((None, None), (0.3, normal(6, 6))):
     want = torch.softmax(x @ k.transpose(-1, -2) * (scale or 0.5) + (0 if mask is None else mask), -1) @ v
     check("scaled_dot_product_attention.default", {"query": "x", "key": k, "value": v, "attn_mask": mask, "dropout_p": 0.0, "scale": scale}, want, x=x)
 
+x = normal(1, 6, 8)
+heads = {"embed_dim": 8, "num_head": 2, "qkv_weight": normal(24, 8), "qkv_bias": normal(24), "proj_weight": normal(8, 8), "proj_bias": normal(8)}
+want = aten._native_multi_head_attention.default(x, x, x, *heads.values())
+for mask in (None, torch.ones(6, 6)):
+    net = Net()
+    i = net.input(x)
+    made = net.op("_native_multi_head_attention.default", {"query": i, "key": i, "value": i, **heads, "mask": mask, "need_weights": False}, 2)
+    case(f"_native_multi_head_attention {'with a mask' if mask is not None else ''}", net, made[:1], [want[0]] if mask is None else r"its mask is a tensor; only None")
 for equation, shapes in (("bid,bjd->bij", ((1, 3, 4), (1, 5, 4))), ("B G H I D, B G H J D -> B G H I J", ((1, 2, 3, 4, 5), (1, 2, 3, 6, 5))), ("bij,bjk->kbi", ((1, 2, 3), (1, 3, 4)))):
     net, a, b = Net(), normal(*shapes[0]), normal(*shapes[1])
     y = net.op("einsum.default", {"equation": equation, "tensors": [net.input(a), b]})
