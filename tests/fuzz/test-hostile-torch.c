@@ -26,7 +26,7 @@ static void test_seed(gconstpointer path)
     g_assert_cmpint(hostile_torch(&series, data, size, TRUE), ==, HOSTILE_SAME);
     for (gsize n = 0; n < size; n++)
         hostile_torch(&series, data, n, FALSE);
-    for (gsize bit = 0; bit < 8 * size; bit++) {
+    for (gsize bit = 0; bit < 8 * size; bit += 3) {
         data[bit / 8] ^= (guint8)(1u << bit % 8);
         hostile_torch(&series, data, size, TRUE);
         data[bit / 8] ^= (guint8)(1u << bit % 8);
@@ -55,7 +55,7 @@ static void test_spliced(gconstpointer path)
 
     g_assert_true(g_file_get_contents(path, &file, &size, NULL));
     data = g_malloc(size);
-    for (guint i = 0; i < 20000; i++) {
+    for (guint i = 0; i < 8000; i++) {
         const gsize n = (gsize)g_test_rand_int_range(1, 24), from = (gsize)g_test_rand_int_range(0, (gint32)(size - n));
         const gsize to = (gsize)g_test_rand_int_range(0, (gint32)(size - n));
 
