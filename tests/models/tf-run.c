@@ -32,7 +32,7 @@ static GBytes *read_file(const gchar *path, GError **error)
 
 static GpudlGraph *import(GBytes *file, GError **error)
 {
-    GpudlOnnxOptions sized = {.picture = TRUE};
+    GpudlSourceOptions sized = {.picture = TRUE};
     const gchar *size = g_getenv("TF_RUN_SIZE");
     const gboolean is_sized = size != NULL && sscanf(size, "%dx%d", &sized.input_height, &sized.input_width) == 2;
 
