@@ -336,11 +336,12 @@ typedef struct {
      * comes meanwhile would wait as long. */
     GpudlStatus (*idle)(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);
 
-    /** Optional. Times the steps of one batch, runs times each, on whatever is in the input. */
+    /** Optional. Times the steps of one batch, runs times each, on whatever is in the input or on numbers of its own.
+     */
     GpudlStatus (*profile)(void *engine, uint32_t slot, int64_t batch, uint32_t runs, const GpudlProfileRow **rows,
                            uint32_t *n_rows, GpudlFault *fault);
 
-    /** Optional. Runs the network of a batch that is compiled runs times on whatever is in the input, from input to
+    /** Optional. Runs the network of a batch that is compiled runs times on numbers of its own, from input to
      * outputs without pre-processing, and writes what each took on the device to ns. */
     GpudlStatus (*replay)(void *engine, uint32_t slot, int64_t batch, uint32_t runs, uint64_t *ns, GpudlFault *fault);
 

@@ -112,6 +112,21 @@ int cuda_put_values(const CudaRun *run, uint32_t i, const float *values);
 int cuda_queue_frames(CudaSlot *slot, int32_t count, const int32_t size[3], GpudlPreprocLayout layout, void *out,
                       cudaStream_t stream);
 
+/* noise.c */
+/** An input of a program: of numbers as normalised pictures have. What is left in the memory of the last input is later
+ * tensors' bits, among them infinities and NaN, which some kernels are slower with. */
+typedef struct {
+    void *input; /* on the device */
+    size_t bytes;
+} CudaNoise;
+
+/** Returns when it is there; cuda_noise_free() frees it, also after a failure. In the device's context, on the run's
+ * slot. */
+GpudlStatus cuda_noise_make(const CudaRun *run, CudaNoise *noise, GpudlFault *fault);
+/** Queues its copy into the program's input. */
+cudaError_t cuda_noise_put(const CudaRun *run, const CudaNoise *noise);
+void cuda_noise_free(CudaNoise *noise);
+
 /* whole.c */
 GpudlStatus cuda_run_tensors(void *engine, uint32_t slot, int64_t batch, const void *const *inputs,
                              void *const *outputs, GpudlFault *fault);

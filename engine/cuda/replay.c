@@ -7,10 +7,14 @@
 /* So many are queued before the first is waited for, so that the device never waits for a launch. */
 #define UNDER_WAY 32
 
-static cudaError_t queue(cudaGraphExec_t graph, cudaStream_t stream, cudaEvent_t begin, cudaEvent_t end)
+static cudaError_t queue(cudaGraphExec_t graph, const CudaRun *run, const CudaNoise *noise, cudaEvent_t begin,
+                         cudaEvent_t end)
 {
-    cudaError_t error = cudaEventRecord(begin, stream);
+    cudaStream_t stream = run->stream;
+    cudaError_t error = cuda_noise_put(run, noise);
 
+    if (error == cudaSuccess)
+        error = cudaEventRecord(begin, stream);
     if (error == cudaSuccess)
         error = cudaGraphLaunch(graph, stream);
     return error == cudaSuccess ? cudaEventRecord(end, stream) : error;
@@ -27,7 +31,8 @@ static cudaError_t collect(cudaEvent_t begin, cudaEvent_t end, uint64_t *ns)
     return error;
 }
 
-static cudaError_t replay(cudaGraphExec_t graph, cudaStream_t stream, uint32_t runs, uint64_t *ns)
+static cudaError_t replay(cudaGraphExec_t graph, const CudaRun *run, const CudaNoise *noise, uint32_t runs,
+                          uint64_t *ns)
 {
     cudaEvent_t events[UNDER_WAY][2] = {{NULL}};
     cudaError_t error = cudaSuccess;
@@ -40,7 +45,7 @@ static cudaError_t replay(cudaGraphExec_t graph, cudaStream_t stream, uint32_t r
         if (i >= UNDER_WAY)
             error = collect(pair[0], pair[1], &ns[i - UNDER_WAY]);
         if (error == cudaSuccess && i < runs)
-            error = queue(graph, stream, pair[0], pair[1]);
+            error = queue(graph, run, noise, pair[0], pair[1]);
     }
     for (int i = 0; i < 2 * UNDER_WAY; i++)
         if (events[i / 2][i % 2] != NULL)
@@ -53,6 +58,8 @@ GpudlStatus cuda_replay(void *data, uint32_t slot, int64_t batch, uint32_t runs,
     CudaEngine *engine = data;
     GpudlStatus status = gpudl_module_check_slot(slot, CUDA_SLOTS, fault);
     const CudaBucket *bucket = status == GPUDL_STATUS_OK ? cuda_engine_bucket(engine, batch, 1) : NULL;
+    CudaNoise noise;
+    CudaRun run;
     cudaError_t error;
 
     if (status != GPUDL_STATUS_OK)
@@ -61,7 +68,10 @@ GpudlStatus cuda_replay(void *data, uint32_t slot, int64_t batch, uint32_t runs,
         return gpudl_module_fail(fault, GPUDL_STATUS_INVALID_ARGUMENT, "batch %lld is not compiled (yet)",
                                  (long long)batch);
     cuda_enter(engine->shared.device);
-    error = replay(bucket->graphs[slot], engine->slots[slot].stream, runs, ns);
+    run = cuda_run_on(engine, bucket, slot);
+    status = cuda_noise_make(&run, &noise, fault);
+    error = status == GPUDL_STATUS_OK ? replay(bucket->graphs[slot], &run, &noise, runs, ns) : cudaSuccess;
+    cuda_noise_free(&noise);
     if (error != cudaSuccess)
         status = cuda_fail(engine->shared.device, fault, error, "running batch %lld", (long long)batch);
     cuda_leave(engine->shared.device);

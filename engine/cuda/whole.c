@@ -229,18 +229,28 @@ static int time_step(const CudaSlot *slot, const CudaRun *run, const CudaStep *s
     return status;
 }
 
-static GpudlStatus profile(CudaEngine *engine, uint32_t slot, CudaBucket *bucket, float *times, uint32_t runs,
-                           uint32_t *n_rows, GpudlFault *fault)
+/* Before a step: what it reads, which the last one may have written over or, in place, again and again. */
+static GpudlStatus prepare(const CudaRun *run, const CudaNoise *noise, uint32_t step, GpudlFault *fault)
 {
-    CudaRun run = cuda_run_on(engine, bucket, slot);
-    const CudaProgram *p = run.program;
-    int32_t counted = -1; /* the last node whose operations have been told */
-    const GpudlStatus bound = cuda_bind(run.device, run.stream, fault);
+    const cudaError_t error = cuda_noise_put(run, noise);
+    uint32_t failed = 0;
     int status;
 
-    if (bound != GPUDL_STATUS_OK)
-        return bound;
-    for (uint32_t i = 0; i < p->n_frame_steps; i++) {
+    if (error != cudaSuccess)
+        return cuda_fail(run->device, fault, error, "making the input of step %u", step);
+    status = cuda_program_queue(run, 0, step, &failed);
+    return status != 0 ? cuda_program_fault(run, failed, status, fault) : GPUDL_STATUS_OK;
+}
+
+static GpudlStatus profile(CudaEngine *engine, const CudaRun *run, uint32_t slot, const CudaNoise *noise,
+                           CudaBucket *bucket, float *times, uint32_t runs, GpudlFault *fault)
+{
+    const CudaProgram *p = run->program;
+    int32_t counted = -1; /* the last node whose operations have been told */
+    GpudlStatus result = cuda_bind(run->device, run->stream, fault);
+    int status;
+
+    for (uint32_t i = 0; i < p->n_frame_steps && result == GPUDL_STATUS_OK; i++) {
         const CudaStep *step = &p->steps[i];
         GpudlProfileRow *row = &bucket->rows[i];
 
@@ -249,12 +259,14 @@ static GpudlStatus profile(CudaEngine *engine, uint32_t slot, CudaBucket *bucket
         if (step->node != counted)
             row->flops = gpudl_module_flops(p->plan, step->node);
         counted = step->node;
-        status = time_step(&engine->slots[slot], &run, step, times, runs, &row->ns);
+        result = prepare(run, noise, i, fault);
+        if (result != GPUDL_STATUS_OK)
+            break;
+        status = time_step(&engine->slots[slot], run, step, times, runs, &row->ns);
         if (status != 0)
-            return cuda_program_fault(&run, i, status, fault);
+            result = cuda_program_fault(run, i, status, fault);
     }
-    *n_rows = p->n_frame_steps;
-    return GPUDL_STATUS_OK;
+    return result;
 }
 
 GpudlStatus cuda_profile(void *data, uint32_t slot, int64_t batch, uint32_t runs, const GpudlProfileRow **rows,
@@ -279,9 +291,16 @@ GpudlStatus cuda_profile(void *data, uint32_t slot, int64_t batch, uint32_t runs
     if (bucket != NULL && (bucket->rows == NULL || times == NULL))
         status = gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the profile");
     if (status == GPUDL_STATUS_OK) {
+        const CudaRun run = cuda_run_on(engine, bucket, slot);
+        CudaNoise noise;
+
         pthread_mutex_lock(&engine->shared.device->lock);
-        status = profile(engine, slot, bucket, times, runs, n_rows, fault);
+        status = cuda_noise_make(&run, &noise, fault);
+        if (status == GPUDL_STATUS_OK)
+            status = profile(engine, &run, slot, &noise, bucket, times, runs, fault);
+        cuda_noise_free(&noise);
         pthread_mutex_unlock(&engine->shared.device->lock);
+        *n_rows = run.program->n_frame_steps;
     }
     if (status == GPUDL_STATUS_OK)
         *rows = bucket->rows;
