@@ -17,24 +17,17 @@
  */
 #include <math.h>
 
-#include "cuda_common.cuh"
+#include "depthwise.cuh"
 #include "depthwise_cuda.h"
+#include "depthwise_plans.cuh"
 #include "half.h"
 
 namespace
 {
 
-constexpr int THREADS = 128, COLUMNS = 8;
+constexpr int THREADS = 128, COLUMNS = 8, PROCESSORS = 132;
 
-template <class T> struct Problem {
-    const T *x, *w;
-    const float *bias;
-    T *y;
-    GpudlNhwc xs, ys;
-    int r, s, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
-    GpudlAct act;
-    unsigned low, high; /* pairs, where act is no more than a clamp */
-};
+template <class T> using Problem = GpudlDepthwise<T>;
 
 template <int V, class T> __device__ __forceinline__ void start(const Problem<T> &p, int c, float *sum)
 {
@@ -73,7 +66,7 @@ template <int V, class T> __device__ __forceinline__ void single(const Problem<T
                 sum[k] += a[k] * b[k];
         }
     }
-    gpudl_activate_all<V>(p.act, sum);
+    gpudl_activate_narrow<V>(p.act, sum);
     out.set(sum);
     out.store(p.y + pixel * p.ys.pitch + c);
 }
@@ -260,7 +253,7 @@ template <class T, int K> struct Place {
 #pragma unroll
                 for (int j = 0; j < 8; j++)
                     v[j] = sum[j / 2][2 * half + j % 2];
-                gpudl_activate_all<8>(p.act, v);
+                gpudl_activate_narrow<8>(p.act, v);
                 out.set(v);
             }
             worst = GpudlPair<T>::maximum(GpudlPair<T>::maximum(out.pairs[0], out.pairs[1]),
@@ -439,37 +432,43 @@ template <class T> bool find_clamp(Problem<T> *p)
            low == low && high == high;
 }
 
-template <class T>
-int run(const void *x, const GpudlNhwc *xs, const void *w, const float *bias, const GpudlWindow *window,
-        const GpudlAct *act, void *y, const GpudlNhwc *ys, cudaStream_t stream)
+template <int K, int STRIDE, class T>
+int launch_form(const Problem<T> &p, bool clamp, const GpudlDepthwisePlan *plan, cudaStream_t stream)
 {
-    Problem<T> p = {static_cast<const T *>(x),
-                    static_cast<const T *>(w),
-                    bias,
-                    static_cast<T *>(y),
-                    *xs,
-                    *ys,
-                    window->kernel[1],
-                    window->kernel[2],
-                    window->stride[1],
-                    window->stride[2],
-                    window->pad_begin[1],
-                    window->pad_begin[2],
-                    window->dilation[1],
-                    window->dilation[2],
-                    *act,
-                    {},
-                    {}};
-    const bool clamp = find_clamp(&p);
+    switch (plan->form) {
+#define LAUNCH_FORM(number, v, w, rows_, largest)                                                                      \
+    case number:                                                                                                       \
+        if constexpr (K <= largest)                                                                                    \
+            return gpudl_launch_march<T, v, K, STRIDE, w, rows_>(p, clamp, plan->rows, stream);                        \
+        break;
+        GPUDL_MARCH_FORMS(LAUNCH_FORM)
+#undef LAUNCH_FORM
+    default:
+        break;
+    }
+    return GPUDL_KERNEL_SHAPE;
+}
+
+template <class T>
+int launch_march(const Problem<T> &p, bool clamp, const GpudlDepthwisePlan *plan, cudaStream_t stream)
+{
+    if (p.stride_h == 1)
+        return p.r == 3   ? launch_form<3, 1>(p, clamp, plan, stream)
+               : p.r == 5 ? launch_form<5, 1>(p, clamp, plan, stream)
+                          : launch_form<7, 1>(p, clamp, plan, stream);
+    return p.r == 3   ? launch_form<3, 2>(p, clamp, plan, stream)
+           : p.r == 5 ? launch_form<5, 2>(p, clamp, plan, stream)
+                      : launch_form<7, 2>(p, clamp, plan, stream);
+}
+
+/* Form 0. */
+template <class T> int launch_tiles(const Problem<T> &p, bool clamp, cudaStream_t stream)
+{
     const bool plain =
         p.r == p.s && p.stride_h == p.stride_w && p.dilation_h == 1 && p.dilation_w == 1 && fits_square(p);
 
-    if (p.r < 1 || p.s < 1 || p.stride_h < 1 || p.stride_w < 1 || p.dilation_h < 1 || p.dilation_w < 1)
-        return GPUDL_KERNEL_SHAPE;
-    if (ys->n == 0 || ys->h == 0 || ys->w == 0 || ys->c == 0)
-        return GPUDL_KERNEL_OK;
-    if (!gpudl_whole_vectors(x, xs->c, xs->pitch) || !gpudl_whole_vectors(y, ys->c, ys->pitch) ||
-        !gpudl_whole_vectors(w, xs->c, xs->c))
+    if (!gpudl_whole_vectors(p.x, p.xs.c, p.xs.pitch) || !gpudl_whole_vectors(p.y, p.ys.c, p.ys.pitch) ||
+        !gpudl_whole_vectors(p.w, p.xs.c, p.xs.c))
         return launch_any<1>(p, stream);
     if (plain && p.r == 3 && p.stride_h == 1)
         return launch_plain<3, 1>(p, clamp, stream);
@@ -484,17 +483,97 @@ int run(const void *x, const GpudlNhwc *xs, const void *w, const float *bias, co
     return launch_any<8>(p, stream);
 }
 
+template <class T> Problem<T> problem_of(const GpudlDepthwiseCall *call)
+{
+    const GpudlWindow *window = call->window;
+
+    return {static_cast<const T *>(call->x),
+            static_cast<const T *>(call->w),
+            call->bias,
+            static_cast<T *>(call->y),
+            *call->xs,
+            *call->ys,
+            window->kernel[1],
+            window->kernel[2],
+            window->stride[1],
+            window->stride[2],
+            window->pad_begin[1],
+            window->pad_begin[2],
+            window->dilation[1],
+            window->dilation[2],
+            *call->act,
+            {},
+            {}};
+}
+
+int status_of(const GpudlDepthwiseCall *call)
+{
+    const GpudlNhwc *xs = call->xs, *ys = call->ys;
+    const GpudlWindow *window = call->window;
+
+    if (call->dtype != GPUDL_DTYPE_F16 && call->dtype != GPUDL_DTYPE_BF16)
+        return GPUDL_KERNEL_DTYPE;
+    if (window->n_spatial != 2 || xs->n != ys->n || xs->c != ys->c || xs->n < 0 || xs->c < 0 || xs->h < 0 ||
+        xs->w < 0 || ys->h < 0 || ys->w < 0 || xs->pitch < xs->c || ys->pitch < ys->c)
+        return GPUDL_KERNEL_SHAPE;
+    for (int d = 1; d < 3; d++)
+        if (window->kernel[d] < 1 || window->stride[d] < 1 || window->dilation[d] < 1)
+            return GPUDL_KERNEL_SHAPE;
+    return GPUDL_KERNEL_OK;
+}
+
+bool is_empty(const GpudlNhwc *s)
+{
+    return s->n == 0 || s->h == 0 || s->w == 0 || s->c == 0;
+}
+
+template <class T> int run(const GpudlDepthwiseCall *call, const GpudlDepthwisePlan *plan, cudaStream_t stream)
+{
+    Problem<T> p = problem_of<T>(call);
+    const bool clamp = find_clamp(&p);
+
+    if (plan->form == 0)
+        return launch_tiles(p, clamp, stream);
+    return gpudl_march_fits(p, plan) ? launch_march(p, clamp, plan, stream) : GPUDL_KERNEL_SHAPE;
+}
+
+/* The last is form 0. */
+template <class T> int find_plans(const GpudlDepthwiseCall *call, int processors, GpudlDepthwisePlan *plans)
+{
+    const int n = gpudl_march_plans(problem_of<T>(call), processors, plans, GPUDL_DEPTHWISE_PLANS - 1);
+
+    plans[n] = {0, 0};
+    return n + 1;
+}
+
 } // namespace
+
+extern "C" int gpudl_depthwise_plans(const GpudlDepthwiseCall *call, int processors,
+                                     GpudlDepthwisePlan plans[GPUDL_DEPTHWISE_PLANS])
+{
+    if (status_of(call) != GPUDL_KERNEL_OK || is_empty(call->ys))
+        return 0;
+    return call->dtype == GPUDL_DTYPE_F16 ? find_plans<__half>(call, processors, plans)
+                                          : find_plans<GpudlBf16>(call, processors, plans);
+}
+
+extern "C" int gpudl_depthwise_plan_cuda(const GpudlDepthwiseCall *call, const GpudlDepthwisePlan *plan,
+                                         GpudlKernelStream stream)
+{
+    const int status = status_of(call);
+
+    if (status != GPUDL_KERNEL_OK || is_empty(call->ys))
+        return status;
+    return call->dtype == GPUDL_DTYPE_F16 ? run<__half>(call, plan, stream) : run<GpudlBf16>(call, plan, stream);
+}
 
 extern "C" int gpudl_depthwise_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w,
                                     const float *bias, const GpudlWindow *window, const GpudlAct *act, void *y,
                                     const GpudlNhwc *ys, GpudlKernelStream stream)
 {
-    if (dtype != GPUDL_DTYPE_F16 && dtype != GPUDL_DTYPE_BF16)
-        return GPUDL_KERNEL_DTYPE;
-    if (window->n_spatial != 2 || xs->n != ys->n || xs->c != ys->c || xs->n < 0 || xs->c < 0 || xs->h < 0 ||
-        xs->w < 0 || ys->h < 0 || ys->w < 0 || xs->pitch < xs->c || ys->pitch < ys->c)
-        return GPUDL_KERNEL_SHAPE;
-    return dtype == GPUDL_DTYPE_F16 ? run<__half>(x, xs, w, bias, window, act, y, ys, stream)
-                                    : run<GpudlBf16>(x, xs, w, bias, window, act, y, ys, stream);
+    const GpudlDepthwiseCall call = {dtype, x, w, bias, y, xs, ys, window, act};
+    GpudlDepthwisePlan plans[GPUDL_DEPTHWISE_PLANS] = {};
+
+    gpudl_depthwise_plans(&call, PROCESSORS, plans);
+    return gpudl_depthwise_plan_cuda(&call, &plans[0], stream);
 }

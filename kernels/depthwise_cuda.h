@@ -23,17 +23,45 @@ extern "C" {
  * window  n_spatial 2: taps, strides, dilations, pad_begin; the end pads follow from ys and are not looked at
  * y       of dtype, ys; as many pictures and channels as xs
  *
- * Any channel count, pitch and alignment to an element. Multiples of 8 channels, 16 bytes apart, are several times as
- * fast; square windows of dilation 1 again: 3x3 and 5x5 of stride 1 or 2, 7x7 of stride 1. Infinities and NaN stay in
- * their channel, but where there are some those run at the speed of any window, as all of bfloat16 does before compute
- * capability 8. Returns before the device is done: 0,
- * a status or the launch's CUDA error.
+ * Any channel count, pitch and alignment to an element. Square windows of 3, 5 and 7 taps, stride 1 or 2 and dilation 1
+ * are several times as fast as others; so are multiples of 8 channels, 16 bytes apart, and again, for those windows,
+ * even counts at multiples of 4 bytes beside odd ones. Activations that take tanh or erf have the form for any window
+ * of 7 taps or of channels that are no multiple of 8. Infinities and NaN stay in their channel. Returns before the
+ * device is done: 0, a status or the launch's CUDA error.
+ *
+ * w and bias are constants: they may be read before what was queued last is done.
  */
 typedef int GpudlDepthwiseCudaFunc(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w,
                                    const float *bias, const GpudlWindow *window, const GpudlAct *act, void *y,
                                    const GpudlNhwc *ys, GpudlKernelStream stream);
 
 GpudlDepthwiseCudaFunc gpudl_depthwise_cuda;
+
+/** The same call, whole. */
+typedef struct {
+    GpudlDType dtype;
+    const void *x, *w;
+    const float *bias;
+    void *y;
+    const GpudlNhwc *xs, *ys;
+    const GpudlWindow *window;
+    const GpudlAct *act;
+} GpudlDepthwiseCall;
+
+/** One way to compute it: form 0, on tensor cores where the window has them, or 1.., in strips of so many rows. */
+typedef struct {
+    int32_t form, rows;
+} GpudlDepthwisePlan;
+
+#define GPUDL_DEPTHWISE_PLANS 12
+
+/** Plans of a call on a device of so many multiprocessors, the one that gpudl_depthwise_cuda() takes first; how many,
+ * 0 where nothing is to be computed or the call is refused. Pointers are looked at, not followed. */
+int gpudl_depthwise_plans(const GpudlDepthwiseCall *call, int processors,
+                          GpudlDepthwisePlan plans[GPUDL_DEPTHWISE_PLANS]);
+
+/** gpudl_depthwise_cuda() by a plan; GPUDL_KERNEL_SHAPE where it is none of the call's. */
+int gpudl_depthwise_plan_cuda(const GpudlDepthwiseCall *call, const GpudlDepthwisePlan *plan, GpudlKernelStream stream);
 
 #ifdef __cplusplus
 }

@@ -41,7 +41,10 @@ static void random_window(Problem *p)
 static void random_shapes(Problem *p)
 {
     const int large = device_int(0, 5) == 0;
-    const int c = device_int(0, 2) ? 8 * (int)device_int(1, large ? 30 : 5) : (int)device_int(1, 70);
+    /* multiples of 8, of 2, and any */
+    const int c = device_int(0, 2)   ? 8 * (int)device_int(1, large ? 30 : 5)
+                  : device_int(0, 2) ? 2 * (int)device_int(1, 35)
+                                     : (int)device_int(1, 70);
 
     p->xs = (GpudlNhwc){(int)device_int(1, 3), (int)device_int(1, large ? 60 : 19), (int)device_int(1, large ? 60 : 19),
                         c, c};
@@ -145,7 +148,27 @@ static size_t random_offset(int aligned)
     return !aligned && device_int(0, 7) == 0 ? 2 : 0;
 }
 
-static void check_problem(Problem *p, int extremes, int aligned)
+/* Each plan of the call, and one that it has not. */
+static void check_plans(const Problem *p, const GpudlDepthwiseCall *call)
+{
+    static const GpudlDepthwisePlan none = {1, 1 << 20}, unknown = {1000, 1};
+    GpudlDepthwisePlan plans[GPUDL_DEPTHWISE_PLANS];
+    const int n = gpudl_depthwise_plans(call, (int)device_int(1, 200), plans);
+
+    if (gpudl_depthwise_plan_cuda(call, &none, NULL) != GPUDL_KERNEL_SHAPE ||
+        gpudl_depthwise_plan_cuda(call, &unknown, NULL) != GPUDL_KERNEL_SHAPE)
+        device_fail("a plan of another call was not refused");
+    for (int i = 0; i < n; i++) {
+        GpudlDepthwiseCall one = *call;
+
+        device_note("; plan %d of %d: form %d, %d rows", i, n, plans[i].form, plans[i].rows);
+        one.y = device_output(elements(&p->ys) * 2, (uintptr_t)call->y % 16);
+        device_done(gpudl_depthwise_plan_cuda(&one, &plans[i], NULL));
+        compare(p, device_fetch(one.y, elements(&p->ys) * 2));
+    }
+}
+
+static void check_problem(Problem *p, int extremes, int aligned, int plans)
 {
     const size_t taps = (size_t)p->window.kernel[1] * (size_t)p->window.kernel[2], c = (size_t)p->xs.c;
     const size_t offset = random_offset(aligned);
@@ -174,6 +197,8 @@ static void check_problem(Problem *p, int extremes, int aligned)
         bias != NULL, (int)offset);
     device_done(gpudl_depthwise_cuda(p->dtype, x, &p->xs, w, bias, &p->window, &p->act, y, &p->ys, NULL));
     compare(p, device_fetch(y, elements(&p->ys) * 2));
+    if (plans)
+        check_plans(p, &(GpudlDepthwiseCall){p->dtype, x, w, bias, y, &p->xs, &p->ys, &p->window, &p->act});
 }
 
 /* Types that the kernels have, in turns. */
@@ -191,7 +216,7 @@ static void test_random(void)
         random_window(&p);
         random_shapes(&p);
         random_act(&p.act);
-        check_problem(&p, 0, 0);
+        check_problem(&p, 0, 0, 1);
     }
 }
 
@@ -203,7 +228,7 @@ static void test_extremes(void)
         device_case(number, "depthwise of infinities, NaN and the like");
         random_window(&p);
         random_shapes(&p);
-        check_problem(&p, 1, 0);
+        check_problem(&p, 1, 0, 1);
     }
 }
 
@@ -224,7 +249,7 @@ static void test_batches(void)
         p.ys = p.xs;
         p.ys.h = (p.xs.h - 1) / stride + 1;
         p.ys.w = (p.xs.w - 1) / stride + 1;
-        check_problem(&p, 0, 1);
+        check_problem(&p, 0, 1, 0);
     }
 }
 

@@ -100,6 +100,14 @@ static inline float __uint_as_float(unsigned bits)
     return v;
 }
 
+/* quick and less exact on a device */
+#define __expf expf
+
+static inline float __fdividef(float a, float b)
+{
+    return fabsf(b) > 0x1p126f && fabsf(b) < HUGE_VALF ? 0.f * a : a / b;
+}
+
 static inline int __ffs(int v)
 {
     return __builtin_ffs(v);
