@@ -23,6 +23,7 @@ CudaConvPlan cuda_conv_plan(const CudaConv *conv)
                          .plan = conv->plan,
                          .lt = conv->lt,
                          .gemm = conv->gemm,
+                         .depthwise = conv->depthwise,
                          .workspace = conv->workspace,
                          .ns = conv->ns};
 
@@ -38,6 +39,7 @@ void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan)
     conv->form = plan->form;
     conv->lt = plan->lt;
     conv->gemm = plan->gemm;
+    conv->depthwise = plan->depthwise;
     conv->workspace = plan->workspace;
     snprintf(conv->name, sizeof conv->name, "%s", plan->name);
 }

@@ -382,7 +382,7 @@ int cuda_conv_plan_load(const CudaDevice *device, cudnnHandle_t handle, const ch
 
 void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
 {
-    snprintf(
+    const int n = snprintf(
         text, room,
         "conv %s%s x %dx%dx%dx%d:%lld w %dx%dx%d groups %d y %dx%d:%lld z %lld stride %d %d dilation %d %d pads %d "
         "%d %d %d bias %d act %d clip %.9g",
@@ -393,6 +393,9 @@ void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
         key->groups, key->p, key->q, (long long)key->y_pitch, (long long)key->z_pitch, key->stride[0], key->stride[1],
         key->dilation[0], key->dilation[1], key->pad_begin[0], key->pad_begin[1], key->pad_end[0], key->pad_end[1],
         key->bias, key->act, (double)key->clip);
+
+    if (key->depthwise != 0 && n > 0 && (size_t)n < room)
+        snprintf(text + n, room - (size_t)n, " depthwise at %d bytes", key->depthwise);
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */

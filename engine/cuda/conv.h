@@ -9,6 +9,7 @@
 
 #include "device.h"
 #include "kernels/conv_gemm_cuda.h"
+#include "kernels/depthwise_cuda.h"
 
 /** A problem; compared byte by byte, so zeroed before it is filled. x, w, y and z are NHWC or KRSC of one type. */
 typedef struct {
@@ -18,9 +19,11 @@ typedef struct {
     int32_t stride[2], dilation[2], pad_begin[2], pad_end[2];
     int64_t x_pitch, y_pitch, z_pitch; /* elements from pixel to pixel; z_pitch 0: there is no residual */
     int32_t bias;
-    int32_t act; /* GpudlActKind that is fused: NONE, RELU, CLIP (from 0 on), SIGMOID, SILU */
+    int32_t act; /* GpudlActKind that is fused: NONE, RELU, CLIP (from 0 on), SIGMOID, SILU; depthwise: any */
     float clip;
-    int32_t unused; /* 0: no byte is left to chance */
+    /* Not 0: each channel has a filter of its own, w is RSK, and x, y and w lie at multiples of so many bytes. Such a
+     * problem has CUDA_CONV_DEPTHWISE and nothing else. */
+    int32_t depthwise;
 } CudaConvKey;
 
 /** Graphs of one problem. */
@@ -31,6 +34,7 @@ typedef enum {
     CUDA_CONV_FORMS,
     CUDA_CONV_LT = CUDA_CONV_FORMS, /* all of it as one product of matrices, by cuBLASLt (lt.h) */
     CUDA_CONV_GEMM,                 /* all of it as our own product of gathered matrices (own.h) */
+    CUDA_CONV_DEPTHWISE,            /* all of it by our own depthwise kernels (own.h) */
     CUDA_CONV_OWN                   /* all of it by our own direct kernel: where nothing else is right */
 } CudaConvForm;
 
@@ -45,6 +49,7 @@ typedef struct {
     cudnnBackendDescriptor_t plan; /* NULL: cuBLASLt or an own kernel, as the form says */
     CudaLtAlgo lt;                 /* of that form */
     GpudlConvGemmPlan gemm;        /* of that form */
+    GpudlDepthwisePlan depthwise;  /* of that form */
     int64_t workspace;
     float ns; /* of one run alone, 0: not measured */
     char name[32];
@@ -62,6 +67,7 @@ struct CudaConv {
     cudnnBackendDescriptor_t plan;
     CudaLtAlgo lt;
     GpudlConvGemmPlan gemm;
+    GpudlDepthwisePlan depthwise;
     int64_t workspace;
     float ns;
     char name[32];

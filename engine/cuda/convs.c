@@ -65,6 +65,10 @@ void cuda_convs_clear(CudaConvs *convs)
 static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key,
                       const GpudlCacheEntry *entry, CudaConvPlan *plan)
 {
+    if ((entry->form == CUDA_CONV_DEPTHWISE) != (key->depthwise != 0))
+        return 0;
+    if (entry->form == CUDA_CONV_DEPTHWISE)
+        return cuda_depthwise_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_OWN)
         return 1;
     if (entry->form == CUDA_CONV_GEMM)
@@ -158,6 +162,8 @@ static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *
         entry.plan = cuda_lt_save(convs->device, &conv->lt, &entry.plan_bytes);
     else if (conv->form == CUDA_CONV_GEMM)
         entry.plan = cuda_gemm_save(&conv->gemm, &entry.plan_bytes);
+    else if (conv->form == CUDA_CONV_DEPTHWISE)
+        entry.plan = cuda_depthwise_save(&conv->depthwise, &entry.plan_bytes);
     else if (conv->plan != NULL)
         entry.plan = cuda_conv_plan_save(convs->device, conv->plan, &entry.plan_bytes);
     if (conv->form == CUDA_CONV_OWN || entry.plan != NULL)

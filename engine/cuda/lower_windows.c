@@ -9,6 +9,7 @@
 #include "kernels/pool_cuda.h"
 #include "kernels/reduce_cuda.h"
 #include "kernels/typed_cuda.h"
+#include "own.h"
 
 /* ---- launches ---------------------------------------------------------------------------------------------------- */
 
@@ -44,14 +45,12 @@ static int launch_global_pool(const CudaStep *s, const CudaRun *run)
 
 static int launch_depthwise(const CudaStep *s, const CudaRun *run)
 {
-    GpudlNhwc xs, ys;
-    const void *x = data_of(run, s->x, &xs);
-    void *y = data_of(run, s->y, &ys);
+    const CudaConvData data = {.x = data_of(run, s->x, NULL),
+                               .w = data_of(run, s->w, NULL),
+                               .bias = s->bias >= 0 ? data_of(run, s->bias, NULL) : NULL,
+                               .y = data_of(run, s->y, NULL)};
 
-    xs.c = ys.c = (int32_t)run->program->values[s->w].shape.dims[1];
-    return gpudl_depthwise_cuda(dtype_of(run, s->x), x, &xs, data_of(run, s->w, NULL),
-                                s->bias >= 0 ? data_of(run, s->bias, NULL) : NULL, &s->window, &s->act, y, &ys,
-                                run->stream);
+    return cuda_depthwise_run(&s->conv->key, &s->conv->depthwise, &s->act, &data, run->stream);
 }
 
 /* ---- operators --------------------------------------------------------------------------------------------------- */
@@ -221,6 +220,55 @@ static int32_t wide_channels(const CudaCompiler *c, int32_t x, const GpudlNhwc *
                                                                                                                : xs->c;
 }
 
+/* Bytes that a value lies at a multiple of, as far as vectors want to know. */
+static int32_t alignment_of(CudaCompiler *c, int32_t value)
+{
+    const CudaValue *v = cuda_value(c, value);
+    const uint64_t at = (uint64_t)v->offset * gpudl_dtype_size(v->dtype);
+    int32_t bytes = 16;
+
+    while (at % (uint64_t)bytes != 0)
+        bytes /= 2;
+    return bytes;
+}
+
+static CudaConv *add_depthwise(CudaCompiler *c, const CudaStep *s, const GpudlWindowAttrs *attrs)
+{
+    const int32_t x_at = alignment_of(c, s->x), y_at = alignment_of(c, s->y);
+    GpudlNhwc xs, ys;
+    CudaConvKey key;
+    CudaConv *conv;
+
+    cuda_value_nhwc(cuda_value(c, s->x), &xs);
+    cuda_value_nhwc(cuda_value(c, s->y), &ys);
+    memset(&key, 0, sizeof key);
+    key.dtype = (int32_t)c->dtype;
+    key.n = xs.n;
+    key.c = key.k = key.groups = (int32_t)cuda_value(c, s->w)->shape.dims[1];
+    key.h = xs.h;
+    key.w = xs.w;
+    key.r = attrs->kernel[1];
+    key.s = attrs->kernel[2];
+    key.p = ys.h;
+    key.q = ys.w;
+    for (int d = 0; d < 2; d++) {
+        key.stride[d] = attrs->stride[1 + d];
+        key.dilation[d] = attrs->dilation[1 + d];
+        key.pad_begin[d] = attrs->pad_begin[1 + d];
+        key.pad_end[d] = attrs->pad_end[1 + d];
+    }
+    key.x_pitch = xs.pitch;
+    key.y_pitch = ys.pitch;
+    key.bias = s->bias >= 0;
+    key.act = (int32_t)s->act.kind;
+    key.clip = s->act.kind == GPUDL_ACT_CLIP ? s->act.beta : 0;
+    key.depthwise = x_at < y_at ? x_at : y_at;
+    conv = cuda_convs_add(c->convs, &key);
+    if (conv == NULL)
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    return conv;
+}
+
 int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
 {
     static const GpudlAct none = {GPUDL_ACT_NONE, 0, 0};
@@ -248,6 +296,10 @@ int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
     s->y = y;
     s->window = cuda_window(attrs);
     s->act = residual ? none : attrs->act;
+    s->scratch = cuda_scratch(c, 0);
+    s->conv = add_depthwise(c, s, attrs);
+    if (c->status != GPUDL_STATUS_OK)
+        return 0;
     cuda_touch(c, s);
     if (residual)
         cuda_finish(c, y, cuda_use(c, node->inputs[3]), &attrs->act);

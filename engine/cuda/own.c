@@ -19,6 +19,13 @@ typedef struct {
     GpudlAct act;
 } Extents;
 
+GpudlAct cuda_conv_act(const CudaConvKey *key)
+{
+    const GpudlAct act = {(GpudlActKind)key->act, 0, key->clip};
+
+    return act;
+}
+
 static Extents extents_of(const CudaConvKey *key, int32_t n)
 {
     const Extents e = {{n, key->h, key->w, key->c, key->x_pitch},
@@ -29,7 +36,7 @@ static Extents extents_of(const CudaConvKey *key, int32_t n)
                         {0, key->pad_begin[0], key->pad_begin[1]},
                         {0, key->pad_end[0], key->pad_end[1]},
                         {1, key->dilation[0], key->dilation[1]}},
-                       {(GpudlActKind)key->act, 0, key->clip}};
+                       cuda_conv_act(key)};
 
     return e;
 }
@@ -108,6 +115,84 @@ int cuda_gemm_load(const CudaDevice *device, const CudaConvKey *key, const char 
 
     for (int i = 0; i < n; i++)
         if (write_text(&plans[i].gemm, known) == bytes && memcmp(known, text, bytes) == 0) {
+            *plan = plans[i];
+            return 1;
+        }
+    return 0;
+}
+
+/* ---- depthwise ----------------------------------------------------------------------------------------------------
+ */
+
+static GpudlDepthwiseCall call_of(const CudaConvKey *key, const Extents *e, const GpudlAct *act,
+                                  const CudaConvData *data)
+{
+    const GpudlDepthwiseCall call = {(GpudlDType)key->dtype,
+                                     data->x,
+                                     data->w,
+                                     key->bias ? (const float *)data->bias : NULL,
+                                     data->y,
+                                     &e->xs,
+                                     &e->ys,
+                                     &e->window,
+                                     act};
+
+    return call;
+}
+
+int cuda_depthwise_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room)
+{
+    /* addresses that are aligned as the problem's are, and no better */
+    uint8_t *const place = (uint8_t *)(uintptr_t)key->depthwise;
+    const CudaConvData data = {.x = place, .w = place, .y = place};
+    const Extents e = extents_of(key, key->n);
+    const GpudlDepthwiseCall call = call_of(key, &e, &e.act, &data);
+    GpudlDepthwisePlan found[GPUDL_DEPTHWISE_PLANS];
+    const int n = gpudl_depthwise_plans(&call, device->properties.multiProcessorCount, found);
+
+    for (int i = 0; i < n && i < room; i++) {
+        plans[i] = (CudaConvPlan){.form = CUDA_CONV_DEPTHWISE, .depthwise = found[i]};
+        if (found[i].form == 0)
+            snprintf(plans[i].name, sizeof plans[i].name, "depthwise kernel");
+        else
+            snprintf(plans[i].name, sizeof plans[i].name, "depthwise strips %d, %d rows", (int)found[i].form,
+                     (int)found[i].rows);
+    }
+    return n < room ? n : room;
+}
+
+int cuda_depthwise_run(const CudaConvKey *key, const GpudlDepthwisePlan *plan, const GpudlAct *act,
+                       const CudaConvData *data, cudaStream_t stream)
+{
+    const Extents e = extents_of(key, key->n);
+    const GpudlDepthwiseCall call = call_of(key, &e, act, data);
+
+    return gpudl_depthwise_plan_cuda(&call, plan, stream);
+}
+
+static size_t write_depthwise(const GpudlDepthwisePlan *plan, char text[TEXT_ROOM])
+{
+    return (size_t)snprintf(text, TEXT_ROOM, "depthwise %d rows %d", (int)plan->form, (int)plan->rows);
+}
+
+char *cuda_depthwise_save(const GpudlDepthwisePlan *plan, size_t *bytes)
+{
+    char *text = malloc(TEXT_ROOM);
+
+    if (text != NULL)
+        *bytes = write_depthwise(plan, text);
+    return text;
+}
+
+int cuda_depthwise_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
+                        CudaConvPlan *plan)
+{
+    CudaConvPlan plans[GPUDL_DEPTHWISE_PLANS];
+    const int n = cuda_depthwise_plans(device, key, plans, GPUDL_DEPTHWISE_PLANS);
+    char known[TEXT_ROOM];
+
+    for (int i = 0; i < n; i++)
+        if (write_depthwise(&plans[i].depthwise, known) == bytes && memcmp(known, text, bytes) == 0) {
             *plan = plans[i];
             return 1;
         }

@@ -20,4 +20,17 @@ char *cuda_gemm_save(const GpudlConvGemmPlan *plan, size_t *bytes);
 int cuda_gemm_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
                    CudaConvPlan *plan);
 
+/** Up to room plans of a problem that is depthwise, the one that is thought to be the fastest first; at least one if
+ * room is. Needs no device. */
+int cuda_depthwise_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);
+/** Queues one, with this activation. Status of the launcher. */
+int cuda_depthwise_run(const CudaConvKey *key, const GpudlDepthwisePlan *plan, const GpudlAct *act,
+                       const CudaConvData *data, cudaStream_t stream);
+/** The key's activation, as trials have it: its kind, of a slope of 0. */
+GpudlAct cuda_conv_act(const CudaConvKey *key);
+/** As for products. */
+char *cuda_depthwise_save(const GpudlDepthwisePlan *plan, size_t *bytes);
+int cuda_depthwise_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
+                        CudaConvPlan *plan);
+
 #endif

@@ -43,12 +43,14 @@ static size_t aligned(size_t bytes)
 static size_t lay_out(const CudaConvKey *key, size_t workspace, uint8_t *base, CudaConvData *data, CudaConvData *truth)
 {
     const size_t size = size_of(key->dtype), pixels = (size_t)key->n * (size_t)key->p * (size_t)key->q;
+    const size_t weights =
+        aligned((size_t)key->k * (size_t)(key->c / key->groups) * (size_t)key->r * (size_t)key->s * size);
     size_t at = 0;
 
     data->x = base + at;
     at += aligned((size_t)key->n * (size_t)key->h * (size_t)key->w * (size_t)key->x_pitch * size);
     data->w = base + at;
-    at += aligned((size_t)key->k * (size_t)(key->c / key->groups) * (size_t)key->r * (size_t)key->s * size);
+    at += weights;
     data->z = base + at;
     at += aligned(pixels * (size_t)key->z_pitch * size);
     data->bias = base + at;
@@ -60,6 +62,10 @@ static size_t lay_out(const CudaConvKey *key, size_t workspace, uint8_t *base, C
     *truth = *data;
     truth->y = base + at;
     at += aligned(pixels * (size_t)key->y_pitch * size);
+    if (key->depthwise != 0) {
+        truth->w = base + at;
+        at += weights;
+    }
     data->workspace = base + at;
     return at + aligned(workspace);
 }
@@ -176,6 +182,25 @@ static cudaError_t fill_bias(const CudaTrial *trial)
     return error;
 }
 
+/* Depthwise weights, which are RSK, as the direct kernel takes them: KRS. */
+static cudaError_t turn_weights(const CudaTrial *trial)
+{
+    const CudaConvKey *key = trial->key;
+    const size_t k = (size_t)key->k, taps = (size_t)key->r * (size_t)key->s, bytes = k * taps * sizeof(uint16_t);
+    uint16_t *from = malloc(bytes), *to = malloc(bytes);
+    cudaError_t error = from != NULL && to != NULL ? cudaStreamSynchronize(trial->stream) : cudaErrorMemoryAllocation;
+
+    if (error == cudaSuccess)
+        error = cudaMemcpy(from, trial->data.w, bytes, cudaMemcpyDeviceToHost);
+    for (size_t i = 0; i < k * taps && error == cudaSuccess; i++)
+        to[i % k * taps + i / k] = from[i];
+    if (error == cudaSuccess)
+        error = cudaMemcpy((void *)(uintptr_t)trial->truth.w, to, bytes, cudaMemcpyHostToDevice);
+    free(from);
+    free(to);
+    return error;
+}
+
 static float value_at(const CudaTrial *trial, const uint8_t *picture, size_t i)
 {
     const int32_t dtype = trial->key->dtype;
@@ -219,6 +244,8 @@ GpudlStatus cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFaul
     error = fill(trial, (size_t)((uint8_t *)trial->data.y - trial->memory));
     if (error == cudaSuccess)
         error = fill_bias(trial);
+    if (error == cudaSuccess && key->depthwise != 0)
+        error = turn_weights(trial);
     if (error == cudaSuccess)
         status = cuda_conv_own(key, &trial->truth, 0, 1, trial->stream);
     if (error == cudaSuccess && status == 0 && key->n > 1)
@@ -247,6 +274,11 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
         return cuda_lt_run(device, trial->key, &plan->lt, plan->workspace, &trial->data, trial->stream) == 0;
     if (plan->form == CUDA_CONV_GEMM)
         return cuda_gemm_run(trial->key, &plan->gemm, &trial->data, trial->stream) == 0;
+    if (plan->form == CUDA_CONV_DEPTHWISE) {
+        const GpudlAct act = cuda_conv_act(trial->key);
+
+        return cuda_depthwise_run(trial->key, &plan->depthwise, &act, &trial->data, trial->stream) == 0;
+    }
     if (plan->form == CUDA_CONV_OWN)
         return cuda_conv_own(trial->key, &trial->data, 0, trial->key->n, trial->stream) == 0;
     if (cuda_conv_run(device, device->handles[0], trial->key, plan->form, plan->plan, &trial->data) !=

@@ -16,6 +16,8 @@
 #define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more; bare ones come alone */
 _Static_assert(CUDA_CONV_FORMS *PLANS_PER_FORM + OWN_PLANS <= MOST_PLANS, "own plans find room beside the libraries'");
 
+_Static_assert(GPUDL_DEPTHWISE_PLANS <= MOST_PLANS, "all plans of a depthwise problem find room");
+
 /* A problem being worked on, by one thread. */
 typedef struct {
     CudaConv *conv;
@@ -56,6 +58,10 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
 {
     const int wanted = all ? PLANS_PER_FORM : 1;
 
+    if (c->conv->key.depthwise != 0) {
+        c->n = cuda_depthwise_plans(convs->device, &c->conv->key, c->plans, all ? MOST_PLANS : 1);
+        return;
+    }
     if (convs->device->cudnn == NULL) {
         c->n = cuda_gemm_plans(convs->device, &c->conv->key, c->plans, all ? PLANS_PER_FORM : 1);
         return;
@@ -75,7 +81,7 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
 /* Where the activation is what is wrong: ours behind cuDNN's convolution. */
 static void find_bare_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c)
 {
-    if (convs->device->cudnn != NULL)
+    if (convs->device->cudnn != NULL && c->conv->key.depthwise == 0)
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, PLANS_PER_FORM);
 }
 
@@ -229,6 +235,11 @@ static void take_own(const CudaConvs *convs, CudaTrial *trial, CudaConv *conv)
 {
     CudaConvPlan own = {.form = CUDA_CONV_OWN, .name = "own kernel"};
 
+    if (trial->key->depthwise != 0) {
+        own.form = CUDA_CONV_DEPTHWISE;
+        own.depthwise = (GpudlDepthwisePlan){0, 0};
+        snprintf(own.name, sizeof own.name, "depthwise kernel");
+    }
     if (convs->measured)
         own.ns = cuda_trial_time(trial, &own);
     cuda_conv_take(conv, &own);
