@@ -279,51 +279,160 @@ static void test_refuses(void)
 typedef struct {
     GpudlNhwc xs, ys;
     GpudlWindow window;
+    GpudlAct act;
     const uint8_t *x;
     const void *w;
     const float *bias;
     uint8_t *y;
-    size_t bytes_in;
+    size_t bytes_in, bytes;
     int copies;
+    const GpudlDepthwisePlan *plan; /* NULL: none is asked for */
 } Bench;
+
+static GpudlDepthwiseCall call_of(const Bench *b, int i)
+{
+    return (GpudlDepthwiseCall){
+        GPUDL_DTYPE_F16, b->x + (size_t)(i % b->copies) * b->bytes_in, b->w, b->bias, b->y, &b->xs, &b->ys, &b->window,
+        &b->act};
+}
 
 static int launch(void *data, int i, GpudlKernelStream stream)
 {
-    static const GpudlAct act = {GPUDL_ACT_CLIP, 0, 6};
     const Bench *b = data;
+    const GpudlDepthwiseCall call = call_of(b, i);
 
-    return gpudl_depthwise_cuda(GPUDL_DTYPE_F16, b->x + (size_t)(i % b->copies) * b->bytes_in, &b->xs, b->w, b->bias,
-                                &b->window, &act, b->y, &b->ys, stream);
+    return b->plan != NULL ? gpudl_depthwise_plan_cuda(&call, b->plan, stream)
+                           : gpudl_depthwise_cuda(call.dtype, call.x, call.xs, call.w, call.bias, call.window, call.act,
+                                                  call.y, call.ys, stream);
+}
+
+#define CLIP GPUDL_ACT_CLIP
+#define HARD GPUDL_ACT_HARD_SWISH
+#define NONE GPUDL_ACT_NONE
+#define RELU GPUDL_ACT_RELU
+#define SILU GPUDL_ACT_SILU
+
+typedef struct {
+    int c, side, k, stride, n;
+    GpudlActKind act;
+} Shape;
+
+static const Shape shapes[] = {
+    /* the table of docs/BENCHMARKS.md */
+    {32, 112, 3, 1, 1, CLIP},
+    {144, 56, 3, 1, 1, CLIP},
+    {96, 112, 3, 2, 1, CLIP},
+    {960, 7, 3, 1, 1, CLIP},
+    {672, 14, 5, 1, 1, CLIP},
+    {32, 112, 3, 1, 32, CLIP},
+    {144, 56, 3, 1, 32, CLIP},
+    {96, 112, 3, 2, 32, CLIP},
+    {576, 14, 3, 1, 32, CLIP},
+    {672, 14, 5, 1, 32, CLIP},
+    {96, 56, 7, 1, 32, NONE},
+    {32, 112, 3, 1, 128, CLIP},
+    {144, 56, 3, 1, 128, CLIP},
+    {96, 112, 3, 2, 128, CLIP},
+    {384, 14, 3, 1, 128, CLIP},
+    {672, 14, 5, 1, 128, CLIP},
+    /* MobileNetV3 */
+    {16, 112, 3, 2, 1, RELU},
+    {88, 28, 3, 1, 1, RELU},
+    {96, 28, 5, 2, 1, HARD},
+    {240, 14, 5, 1, 1, HARD},
+    {288, 14, 5, 2, 1, HARD},
+    {576, 7, 5, 1, 1, HARD},
+    {240, 14, 5, 1, 32, HARD},
+    {576, 7, 5, 1, 32, HARD},
+    /* ShuffleNetV2 */
+    {24, 56, 3, 2, 1, NONE},
+    {58, 28, 3, 1, 1, NONE},
+    {116, 14, 3, 1, 1, NONE},
+    {232, 7, 3, 1, 1, NONE},
+    {24, 56, 3, 2, 32, NONE},
+    {58, 56, 3, 2, 32, NONE},
+    {58, 28, 3, 1, 32, NONE},
+    {116, 28, 3, 2, 32, NONE},
+    {116, 14, 3, 1, 32, NONE},
+    {232, 7, 3, 1, 32, NONE},
+    /* EfficientNet */
+    {144, 56, 5, 2, 1, SILU},
+    {240, 28, 5, 1, 1, SILU},
+    {1152, 7, 5, 1, 1, SILU},
+    {32, 112, 3, 1, 32, SILU},
+    {144, 56, 5, 2, 32, SILU},
+    {240, 28, 5, 1, 32, SILU},
+    {240, 28, 3, 2, 32, SILU},
+    {480, 14, 3, 1, 32, SILU},
+    {672, 14, 5, 2, 32, SILU},
+    {1152, 7, 5, 1, 32, SILU},
+    {1152, 7, 3, 1, 32, SILU},
+    /* ConvNeXt */
+    {96, 56, 7, 1, 1, NONE},
+    {384, 14, 7, 1, 1, NONE},
+    {192, 28, 7, 1, 32, NONE},
+    {384, 14, 7, 1, 32, NONE},
+    {768, 7, 7, 1, 32, NONE},
+};
+
+static Bench bench_of(const Shape *s)
+{
+    const int out = (s->side - 1) / s->stride + 1, k = s->k;
+    const size_t weights = (size_t)(k * k * s->c) * 2;
+    Bench b = {.xs = {s->n, s->side, s->side, s->c, s->c}, .ys = {s->n, out, out, s->c, s->c}, .act = {s->act, 0, 6}};
+
+    b.window = (GpudlWindow){2, {1, k, k}, {1, s->stride, s->stride}, {0, k / 2, k / 2}, {0}, {1, 1, 1}};
+    b.bytes_in = elements(&b.xs) * 2;
+    b.copies = b.bytes_in > ((size_t)100 << 20) ? 1 : (int)(((size_t)100 << 20) / b.bytes_in) + 1;
+    b.copies = b.copies > 40 ? 40 : b.copies;
+    b.x = device_noise(b.bytes_in * (size_t)b.copies);
+    b.w = device_noise(weights);
+    b.bias = device_noise((size_t)s->c * 4);
+    b.y = device_output(elements(&b.ys) * 2, 0);
+    b.bytes = b.bytes_in + elements(&b.ys) * 2 + weights;
+    return b;
+}
+
+static void bench_shapes(int first, int last, int plans)
+{
+    for (int i = first; i < last; i++) {
+        const Shape *s = &shapes[i];
+        GpudlDepthwisePlan found[GPUDL_DEPTHWISE_PLANS];
+        GpudlDepthwiseCall call;
+        char name[96];
+        Bench b;
+        int n = 0;
+
+        device_case(i, "bench");
+        b = bench_of(s);
+        call = call_of(&b, 0);
+        if (plans)
+            n = gpudl_depthwise_plans(&call, 132, found);
+        snprintf(name, sizeof(name), "depthwise %dx%d s%d, %dx%dx%d, batch %d", s->k, s->k, s->stride, s->side, s->side,
+                 s->c, s->n);
+        for (int j = 0; j < (plans ? n : 1); j++) {
+            b.plan = plans ? &found[j] : NULL;
+            if (plans)
+                snprintf(name, sizeof(name), "%dx%d s%d %dx%dx%d b%d: form %d, %d rows", s->k, s->k, s->stride, s->side,
+                         s->side, s->c, s->n, found[j].form, found[j].rows);
+            device_bench(name, launch, &b, 40, (double)b.bytes);
+        }
+    }
 }
 
 static void bench(void)
 {
-    static const int cases[][5] = {
-        /* channels, side, taps, stride, batch */
-        {32, 112, 3, 1, 1},   {144, 56, 3, 1, 1},   {96, 112, 3, 2, 1},   {960, 7, 3, 1, 1},
-        {672, 14, 5, 1, 1},   {32, 112, 3, 1, 32},  {144, 56, 3, 1, 32},  {96, 112, 3, 2, 32},
-        {576, 14, 3, 1, 32},  {672, 14, 5, 1, 32},  {96, 56, 7, 1, 32},   {32, 112, 3, 1, 128},
-        {144, 56, 3, 1, 128}, {96, 112, 3, 2, 128}, {384, 14, 3, 1, 128}, {672, 14, 5, 1, 128}};
+    bench_shapes(0, 16, 0);
+}
 
-    for (int i = 0; i < (int)(sizeof(cases) / sizeof(*cases)); i++) {
-        const int c = cases[i][0], side = cases[i][1], k = cases[i][2], stride = cases[i][3], n = cases[i][4];
-        const int out = (side - 1) / stride + 1;
-        Bench b = {.xs = {n, side, side, c, c}, .ys = {n, out, out, c, c}};
-        const size_t out_bytes = elements(&b.ys) * 2;
-        char name[64];
+static void bench_nets(void)
+{
+    bench_shapes(16, (int)(sizeof(shapes) / sizeof(*shapes)), 0);
+}
 
-        device_case(i, "bench");
-        b.window = (GpudlWindow){2, {1, k, k}, {1, stride, stride}, {0, k / 2, k / 2}, {0}, {1, 1, 1}};
-        b.bytes_in = elements(&b.xs) * 2;
-        b.copies = b.bytes_in > ((size_t)100 << 20) ? 1 : (int)(((size_t)100 << 20) / b.bytes_in) + 1;
-        b.copies = b.copies > 40 ? 40 : b.copies;
-        b.x = device_noise(b.bytes_in * (size_t)b.copies);
-        b.w = device_noise((size_t)(k * k * c) * 2);
-        b.bias = device_noise((size_t)c * 4);
-        b.y = device_output(out_bytes, 0);
-        snprintf(name, sizeof(name), "depthwise %dx%d s%d, %dx%dx%d, batch %d", k, k, stride, side, side, c, n);
-        device_bench(name, launch, &b, 40, (double)(b.bytes_in + out_bytes + (size_t)(k * k * c) * 2));
-    }
+static void bench_plans(void)
+{
+    bench_shapes(0, (int)(sizeof(shapes) / sizeof(*shapes)), 1);
 }
 
 int main(int argc, char **argv)
@@ -333,7 +442,8 @@ int main(int argc, char **argv)
                                          {"batches", test_batches},
                                          {"refuses", test_refuses},
                                          {NULL, NULL}};
-    static const DeviceCheck benches[] = {{"depthwise", bench}, {NULL, NULL}};
+    static const DeviceCheck benches[] = {
+        {"depthwise", bench}, {"depthwise-nets", bench_nets}, {"depthwise-plans", bench_plans}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);
 }
