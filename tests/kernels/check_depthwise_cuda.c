@@ -63,7 +63,7 @@ static void random_act(GpudlAct *act)
 {
     *act = (GpudlAct){(GpudlActKind)device_int(0, GPUDL_ACT_LAST), 0, 0};
     if (act->kind == GPUDL_ACT_CLIP)
-        act->beta = 6;
+        act->beta = device_int(0, 1) ? 6 : 1.5f;
     if (act->kind == GPUDL_ACT_LEAKY_RELU)
         act->alpha = 0.1f;
     if (act->kind == GPUDL_ACT_HARD_SIGMOID) {
@@ -148,7 +148,7 @@ static size_t random_offset(int aligned)
     return !aligned && device_int(0, 7) == 0 ? 2 : 0;
 }
 
-/* Each plan of the call, and one that it has not. */
+/* Some of the call's plans, and two that it has not. */
 static void check_plans(const Problem *p, const GpudlDepthwiseCall *call)
 {
     static const GpudlDepthwisePlan none = {1, 1 << 20}, unknown = {1000, 1};
@@ -158,7 +158,7 @@ static void check_plans(const Problem *p, const GpudlDepthwiseCall *call)
     if (gpudl_depthwise_plan_cuda(call, &none, NULL) != GPUDL_KERNEL_SHAPE ||
         gpudl_depthwise_plan_cuda(call, &unknown, NULL) != GPUDL_KERNEL_SHAPE)
         device_fail("a plan of another call was not refused");
-    for (int i = 0; i < n; i++) {
+    for (int i = (int)device_int(0, 2); i < n; i += (int)device_int(1, 5)) {
         GpudlDepthwiseCall one = *call;
 
         device_note("; plan %d of %d: form %d, %d rows", i, n, plans[i].form, plans[i].rows);
