@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
+ * Form 0 of the plans, and the launches of all: the other forms are depthwise_march.cuh's.
+ *
  * Square windows of 3, 5 and 7 taps go to the tensor cores, which sum in float32 as the contract wants and need no
  * conversions: channels that share a product's K axis are kept apart by weights on a diagonal.
  *

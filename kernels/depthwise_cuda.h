@@ -23,11 +23,11 @@ extern "C" {
  * window  n_spatial 2: taps, strides, dilations, pad_begin; the end pads follow from ys and are not looked at
  * y       of dtype, ys; as many pictures and channels as xs
  *
- * Any channel count, pitch and alignment to an element. Square windows of 3, 5 and 7 taps, stride 1 or 2 and dilation 1
- * are several times as fast as others; so are multiples of 8 channels, 16 bytes apart, and again, for those windows,
- * even counts at multiples of 4 bytes beside odd ones. Activations that take tanh or erf have the form for any window
- * of 7 taps or of channels that are no multiple of 8. Infinities and NaN stay in their channel. Returns before the
- * device is done: 0, a status or the launch's CUDA error.
+ * Any channel count, pitch and alignment to an element. Quick are square windows of 3, 5 and 7 taps, stride 1 or 2 and
+ * dilation 1, in vectors of 1, 2 or 4 channels as count, pitches and alignment permit, unless the activation takes tanh
+ * or erf; of what is left, 3x3 and 5x5 of stride 1 or 2 and 7x7 of stride 1 of multiples of 8 channels, 16 bytes apart;
+ * then other windows of those. Padding is zeros; infinities and NaN stay in their channel. Returns before the device is
+ * done: 0, a status or the launch's CUDA error.
  *
  * w and bias are constants: they may be read before what was queued last is done.
  */
