@@ -235,11 +235,14 @@ static int by_value(const void *a, const void *b)
 static GpudlStatus warm_up(CudaEngine *engine, CudaBucket *bucket, GpudlFault *fault)
 {
     CudaSlot *slot = &engine->slots[0];
+    const CudaRun run = cuda_run_on(engine, bucket, 0);
     cudaError_t error = cudaSuccess;
     float ms[WARM_RUNS + 1] = {0};
 
     for (int i = 0; i <= WARM_RUNS && error == cudaSuccess; i++) {
-        error = cudaEventRecord(slot->begin, slot->stream);
+        error = cuda_put_colour(&run);
+        if (error == cudaSuccess)
+            error = cudaEventRecord(slot->begin, slot->stream);
         if (error == cudaSuccess)
             error = cudaGraphLaunch(bucket->graphs[0], slot->stream);
         if (error == cudaSuccess)

@@ -108,6 +108,10 @@ GpudlStatus cuda_wait(void *engine, uint32_t slot, uint64_t timeout_ns, GpudlFau
 /** Puts one frame's dense planar float32 values, on the device, where the program's input has frame i. Status of the
  * launcher. */
 int cuda_put_values(const CudaRun *run, uint32_t i, const float *values);
+/** Before each run of a program that is measured: frames of one colour. What lies in the input's memory is what was
+ * computed there last; read as numbers it has NaN, which windows by tensor cores take several times as long for, and
+ * which would come out and in again from then on. */
+cudaError_t cuda_put_colour(const CudaRun *run);
 /** Makes out, of size channels x height x width a frame, of the slot's first count jobs. 0 or a status of a launch. */
 int cuda_queue_frames(CudaSlot *slot, int32_t count, const int32_t size[3], GpudlPreprocLayout layout, void *out,
                       cudaStream_t stream);

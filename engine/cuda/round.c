@@ -148,14 +148,17 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Nanoseconds of a replay, so many one after the other. */
-static cudaError_t replay(const CudaSlot *slot, cudaGraphExec_t exec, uint32_t replays, float *ns)
+/* Nanoseconds of a replay, so many one after the other, each with its input: the same 2 us more for all choices. */
+static cudaError_t replay(const CudaSlot *slot, const CudaRun *run, cudaGraphExec_t exec, uint32_t replays, float *ns)
 {
     float ms = 0;
     cudaError_t error = cudaEventRecord(slot->begin, slot->stream);
 
-    for (uint32_t i = 0; i < replays && error == cudaSuccess; i++)
-        error = cudaGraphLaunch(exec, slot->stream);
+    for (uint32_t i = 0; i < replays && error == cudaSuccess; i++) {
+        error = cuda_put_colour(run);
+        if (error == cudaSuccess)
+            error = cudaGraphLaunch(exec, slot->stream);
+    }
     if (error == cudaSuccess)
         error = cudaEventRecord(slot->done, slot->stream);
     if (error == cudaSuccess)
@@ -167,18 +170,20 @@ static cudaError_t replay(const CudaSlot *slot, cudaGraphExec_t exec, uint32_t r
 }
 
 /* *stopped: something waits for the device; *ns is of no use. */
-static cudaError_t time_graph(const GpudlHost *host, const CudaSlot *slot, cudaGraphExec_t exec, int may_stop,
+static cudaError_t time_graph(const CudaEngine *engine, const CudaRun *run, cudaGraphExec_t exec, int may_stop,
                               float *ns, int *stopped)
 {
+    const GpudlHost *host = engine->shared.host;
+    const CudaSlot *slot = &engine->slots[0];
     float times[TIMES];
-    cudaError_t error = replay(slot, exec, 1, ns); /* uploads it */
+    cudaError_t error = replay(slot, run, exec, 1, ns); /* uploads it */
     uint32_t replays;
 
     if (error == cudaSuccess)
-        error = replay(slot, exec, 1, ns);
+        error = replay(slot, run, exec, 1, ns);
     replays = *ns > 0 && LONG_NS / *ns < MOST_REPLAYS ? (uint32_t)(LONG_NS / *ns) + 1 : MOST_REPLAYS;
     for (int i = 0; i < TIMES && error == cudaSuccess && !(*stopped = may_stop && host->waiting(host->host)); i++)
-        error = replay(slot, exec, replays, &times[i]);
+        error = replay(slot, run, exec, replays, &times[i]);
     if (error == cudaSuccess && !*stopped) {
         qsort(times, TIMES, sizeof *times, by_value);
         *ns = times[TIMES / 2];
@@ -193,6 +198,7 @@ static GpudlStatus measure(CudaRound *round, const uint32_t *choices, int may_st
     CudaEngine *engine = round->engine;
     CudaDevice *device = engine->shared.device;
     const CudaBucket bucket = {.program = round->program};
+    const CudaRun run = cuda_run_on(engine, &bucket, 0);
     cudaGraphExec_t exec = NULL;
     GpudlStatus status;
     cudaError_t error = cudaSuccess;
@@ -204,7 +210,7 @@ static GpudlStatus measure(CudaRound *round, const uint32_t *choices, int may_st
     status = cuda_capture(engine, &bucket, 0, round->measured++ == 0, &exec, fault);
     pthread_mutex_unlock(&device->lock);
     if (status == GPUDL_STATUS_OK)
-        error = time_graph(engine->shared.host, &engine->slots[0], exec, may_stop, ns, stopped);
+        error = time_graph(engine, &run, exec, may_stop, ns, stopped);
     if (exec != NULL)
         cudaGraphExecDestroy(exec);
     if (error != cudaSuccess) {

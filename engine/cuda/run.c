@@ -29,6 +29,16 @@ int cuda_put_values(const CudaRun *run, uint32_t i, const float *values)
     return status == 0 ? gpudl_unary_cuda(GPUDL_UNARY_ACTIVATION, NULL, &shape, &from, &to, run->stream) : status;
 }
 
+cudaError_t cuda_put_colour(const CudaRun *run)
+{
+    const CudaProgram *p = run->program;
+    const int32_t block = p->values[p->input].block;
+    const int number = 0x3e; /* bytes of 0.19 in float32 and bfloat16, of 1.6 in float16 */
+
+    return cudaMemsetAsync(run->workspace + p->blocks[block].offset, number, (size_t)p->blocks[block].bytes,
+                           run->stream);
+}
+
 /* Jobs of the frames; idle ones for values and for what the batch has more. Returns what is wrong with a frame. */
 static const char *fill_jobs(CudaSlot *slot, const GpudlJob *jobs, uint32_t n, uint32_t batch, uint32_t *frames)
 {
