@@ -73,10 +73,15 @@ template <class T> struct Problem {
     GpudlAct act;
 };
 
-/* Out of line, since it is long and stands in kernels many times. */
-__device__ __noinline__ float activate(const GpudlAct &act, float v)
+struct Eight {
+    float v[8];
+};
+
+/* Out of line, since it is long and stands in kernels many times; of 8 at a time, for one decision. */
+__device__ __noinline__ Eight activate(const GpudlAct &act, Eight all)
 {
-    return gpudl_activate_f32(act, v);
+    gpudl_activate_all<8>(act, all.v);
+    return all;
 }
 
 /* 8 neighbours */
@@ -130,9 +135,21 @@ __device__ __forceinline__ void finish(const Problem<T> &p, int group, int pixel
             if (i < many)
                 v[i] += gpudl_to_float(z[i]);
     }
+    if (p.clamp) {
 #pragma unroll
-    for (int i = 0; i < 8; i++)
-        v[i] = p.clamp ? gpudl_clamp(v[i], p.low, p.high) : activate(p.act, v[i]);
+        for (int i = 0; i < 8; i++)
+            v[i] = gpudl_clamp(v[i], p.low, p.high);
+    } else {
+        Eight all;
+
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            all.v[i] = v[i];
+        all = activate(p.act, all);
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            v[i] = all.v[i];
+    }
     if (p.whole) {
         put_vector(y, v);
         return;
