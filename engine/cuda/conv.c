@@ -9,7 +9,7 @@
 #include "kernels/elementwise_cuda.h"
 
 /* Names of tensors in a graph. */
-enum { UID_X = 1, UID_W, UID_Y, UID_BIAS, UID_Z, UID_VIRTUAL = 100 };
+enum { UID_X = 1, UID_W, UID_Y, UID_BIAS, UID_Z, UID_SHIFT, UID_SCALE, UID_VIRTUAL = 100 };
 
 #define MOST_DESCRIPTORS 40
 #define MOST_CONFIGS 24
@@ -79,6 +79,24 @@ static cudnnBackendDescriptor_t tensor(Graph *g, int64_t uid, cudnnDataType_t ty
     set(g, t, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
     set(g, t, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
     set(g, t, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &is_virtual);
+    finalize(g, t);
+    return t;
+}
+
+/* One float that comes with each run. */
+static cudnnBackendDescriptor_t scalar(Graph *g, int64_t uid)
+{
+    const int64_t ones[4] = {1, 1, 1, 1}, alignment = 4;
+    const cudnnDataType_t type = CUDNN_DATA_FLOAT;
+    const bool by_value = true;
+    cudnnBackendDescriptor_t t = create(g, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+
+    set(g, t, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid);
+    set(g, t, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
+    set(g, t, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, ones);
+    set(g, t, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, ones);
+    set(g, t, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
+    set(g, t, CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, 1, &by_value);
     finalize(g, t);
     return t;
 }
@@ -166,11 +184,37 @@ static cudnnBackendDescriptor_t pointwise(Graph *g, const CudaConvKey *key, cudn
     return y;
 }
 
-/* cuDNN's tanh overflows where its argument is large. */
-int cuda_conv_fuses(const GpudlAct *act)
+/* ---- activations ------------------------------------------------------------------------------------------------- */
+
+void cuda_conv_set_act(CudaConvKey *key, const GpudlAct *act)
 {
-    return act->kind == GPUDL_ACT_NONE || act->kind == GPUDL_ACT_RELU || act->kind == GPUDL_ACT_SIGMOID ||
-           act->kind == GPUDL_ACT_SILU || (act->kind == GPUDL_ACT_CLIP && act->alpha == 0 && act->beta > 0);
+    const int has_alpha =
+        act->kind == GPUDL_ACT_CLIP || act->kind == GPUDL_ACT_LEAKY_RELU || act->kind == GPUDL_ACT_HARD_SIGMOID;
+
+    key->act = (int32_t)act->kind;
+    key->alpha = has_alpha ? act->alpha : 0;
+    key->beta = has_alpha && act->kind != GPUDL_ACT_LEAKY_RELU ? act->beta : 0;
+}
+
+GpudlAct cuda_conv_act(const CudaConvKey *key)
+{
+    return (GpudlAct){(GpudlActKind)key->act, key->alpha, key->beta};
+}
+
+/* Further ones, in several operations or of few engines: beside them the convolution without it is tried. */
+static int is_composed(const CudaConvKey *key)
+{
+    return key->act == GPUDL_ACT_HARD_SWISH || key->act == GPUDL_ACT_HARD_SIGMOID || key->act == GPUDL_ACT_GELU ||
+           key->act == GPUDL_ACT_GELU_TANH;
+}
+
+int cuda_conv_leaves_act(const CudaConvKey *key, CudaConvForm form)
+{
+    if (key->act == GPUDL_ACT_NONE || form == CUDA_CONV_BARE)
+        return 0;
+    if (form == CUDA_CONV_RESIDUAL_FIRST || form == CUDA_CONV_LT)
+        return key->act != GPUDL_ACT_RELU;
+    return form == CUDA_CONV_BIAS_FIRST && !cuda_conv_fuses(key) && !is_composed(key);
 }
 
 static cudnnPointwiseMode_t act_mode(int32_t act)
@@ -180,6 +224,10 @@ static cudnnPointwiseMode_t act_mode(int32_t act)
         return CUDNN_POINTWISE_SIGMOID_FWD;
     case GPUDL_ACT_SILU:
         return CUDNN_POINTWISE_SWISH_FWD;
+    case GPUDL_ACT_GELU:
+        return CUDNN_POINTWISE_GELU_FWD;
+    case GPUDL_ACT_GELU_TANH:
+        return CUDNN_POINTWISE_GELU_APPROX_TANH_FWD;
     case GPUDL_ACT_NONE:
         return CUDNN_POINTWISE_IDENTITY;
     default:
@@ -187,11 +235,57 @@ static cudnnPointwiseMode_t act_mode(int32_t act)
     }
 }
 
+/* What the operations of one that has constants are given for them. */
+static float shift_of(const CudaConvKey *key)
+{
+    return key->act == GPUDL_ACT_HARD_SWISH ? 3.f : key->beta;
+}
+
+static float scale_of(const CudaConvKey *key)
+{
+    return key->act == GPUDL_ACT_HARD_SWISH ? 1.f / 6.f : key->alpha;
+}
+
+static int has_constants(const CudaConvKey *key)
+{
+    return key->act == GPUDL_ACT_HARD_SWISH || key->act == GPUDL_ACT_HARD_SIGMOID;
+}
+
+static int operations_of(int32_t act)
+{
+    return act == GPUDL_ACT_NONE ? 0 : act == GPUDL_ACT_HARD_SWISH ? 4 : act == GPUDL_ACT_HARD_SIGMOID ? 3 : 1;
+}
+
+static void activation(Graph *g, const CudaConvKey *key, cudnnBackendDescriptor_t x)
+{
+    cudnnBackendDescriptor_t at = x, shift, scale;
+
+    if (!has_constants(key)) {
+        pointwise(g, key, act_mode(key->act), x, NULL, key->act == GPUDL_ACT_CLIP ? (double)key->beta : 0);
+        return;
+    }
+    shift = scalar(g, UID_SHIFT);
+    scale = scalar(g, UID_SCALE);
+    if (key->act == GPUDL_ACT_HARD_SIGMOID) {
+        at = pointwise(g, key, CUDNN_POINTWISE_MUL, at, scale, 0);
+        at = pointwise(g, key, CUDNN_POINTWISE_ADD, at, shift, 0);
+        pointwise(g, key, CUDNN_POINTWISE_RELU_FWD, at, NULL, 1);
+        return;
+    }
+    at = pointwise(g, key, CUDNN_POINTWISE_ADD, at, shift, 0);
+    at = pointwise(g, key, CUDNN_POINTWISE_RELU_FWD, at, NULL, 6);
+    at = pointwise(g, key, CUDNN_POINTWISE_MUL, at, scale, 0);
+    pointwise(g, key, CUDNN_POINTWISE_MUL, at, x, 0);
+}
+
+/* ---- graphs ------------------------------------------------------------------------------------------------------ */
+
 /* The precompiled kernels take a bias of the pictures' type behind the residual, and relu or nothing. */
 int cuda_conv_has_form(const CudaConvKey *key, CudaConvForm form)
 {
     return form != CUDA_CONV_RESIDUAL_FIRST ||
-           (key->bias && cuda_conv_rounds_bias_well(key) && (key->act == GPUDL_ACT_NONE || key->act == GPUDL_ACT_RELU));
+           (key->bias && cuda_conv_rounds_bias_well(key) &&
+            (key->act == GPUDL_ACT_NONE || key->act == GPUDL_ACT_RELU || !cuda_conv_fuses(key)));
 }
 
 /* The operation graph, or NULL. */
@@ -199,11 +293,11 @@ static cudnnBackendDescriptor_t build(Graph *g, cudnnHandle_t handle, const Cuda
 {
     const int64_t y_dims[4] = {key->n, key->k, key->p, key->q}, bias_dims[4] = {1, key->k, 1, 1};
     const int bias = form != CUDA_CONV_BARE && key->bias, residual = form != CUDA_CONV_BARE && key->z_pitch > 0;
-    const int act = form != CUDA_CONV_BARE && key->act != GPUDL_ACT_NONE;
+    const int act = form != CUDA_CONV_BARE && key->act != GPUDL_ACT_NONE && !cuda_conv_leaves_act(key, form);
     const int first = form == CUDA_CONV_RESIDUAL_FIRST;
     cudnnBackendDescriptor_t at, graph;
 
-    g->left = 1 + bias + residual + act;
+    g->left = 1 + bias + residual + (act ? operations_of(key->act) : 0);
     g->next_uid = UID_VIRTUAL;
     at = convolution(g, key);
     for (int turn = 0; turn < 2; turn++) {
@@ -215,7 +309,7 @@ static cudnnBackendDescriptor_t build(Graph *g, cudnnHandle_t handle, const Cuda
                            tensor(g, UID_BIAS, first ? picture_type(key) : CUDNN_DATA_FLOAT, bias_dims, key->k), 0);
     }
     if (act)
-        pointwise(g, key, act_mode(key->act), at, NULL, key->act == GPUDL_ACT_CLIP ? (double)key->clip : 0);
+        activation(g, key, at);
     graph = create(g, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
     set(g, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, g->n_ops, g->ops);
     set(g, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
@@ -324,7 +418,8 @@ int cuda_conv_plans(const CudaDevice *device, cudnnHandle_t handle, const CudaCo
             if (n < room && is_exact(cudnn, configs[i], key, &engine) &&
                 add_plan(cudnn, handle, configs[i], &plans[n])) {
                 plans[n].form = form;
-                snprintf(plans[n].name, sizeof plans[n].name, "cuDNN engine %d, %s bias", (int)engine, letters[form]);
+                snprintf(plans[n].name, sizeof plans[n].name, "cuDNN engine %d, %s%s", (int)engine, letters[form],
+                         cuda_conv_leaves_act(key, form) ? ", own act" : " bias");
                 n++;
             }
             cudnn->destroy_descriptor(configs[i]);
@@ -382,18 +477,22 @@ int cuda_conv_plan_load(const CudaDevice *device, cudnnHandle_t handle, const ch
 
 void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
 {
-    const int n = snprintf(
+    char alpha[32] = "";
+    int n;
+
+    if (key->alpha != 0)
+        snprintf(alpha, sizeof alpha, " alpha %.9g", (double)key->alpha);
+    n = snprintf(
         text, room,
         "conv %s%s x %dx%dx%dx%d:%lld w %dx%dx%d groups %d y %dx%d:%lld z %lld stride %d %d dilation %d %d pads %d "
-        "%d %d %d bias %d act %d clip %.9g",
+        "%d %d %d bias %d act %d clip %.9g%s",
         key->dtype == GPUDL_DTYPE_F16    ? "fp16"
         : key->dtype == GPUDL_DTYPE_BF16 ? "bf16"
                                          : "fp32",
         key->tf32 ? " tf32" : "", key->n, key->h, key->w, key->c, (long long)key->x_pitch, key->k, key->r, key->s,
         key->groups, key->p, key->q, (long long)key->y_pitch, (long long)key->z_pitch, key->stride[0], key->stride[1],
         key->dilation[0], key->dilation[1], key->pad_begin[0], key->pad_begin[1], key->pad_end[0], key->pad_end[1],
-        key->bias, key->act, (double)key->clip);
-
+        key->bias, key->act, (double)key->beta, alpha);
     if (key->depthwise != 0 && n > 0 && (size_t)n < room)
         snprintf(text + n, room - (size_t)n, " depthwise at %d bytes", key->depthwise);
 }
@@ -403,8 +502,9 @@ void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
 cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form,
                             cudnnBackendDescriptor_t plan, const CudaConvData *data)
 {
-    int64_t ids[5] = {UID_X, UID_W, UID_Y};
-    const void *addresses[5] = {data->x, data->w, data->y};
+    const float shift = shift_of(key), scale = scale_of(key); /* read while the plan is queued */
+    int64_t ids[7] = {UID_X, UID_W, UID_Y};
+    const void *addresses[7] = {data->x, data->w, data->y};
     int64_t n = 3;
     Graph g = {.cudnn = device->cudnn};
     cudnnBackendDescriptor_t variant = create(&g, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
@@ -417,6 +517,12 @@ cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, cons
         ids[n] = UID_Z;
         addresses[n++] = data->z;
     }
+    if (form == CUDA_CONV_BIAS_FIRST && has_constants(key)) {
+        ids[n] = UID_SHIFT;
+        addresses[n++] = &shift;
+        ids[n] = UID_SCALE;
+        addresses[n++] = &scale;
+    }
     set(&g, variant, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, ids);
     set(&g, variant, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, addresses);
     set(&g, variant, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &data->workspace);
@@ -427,18 +533,18 @@ cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, cons
     return g.status;
 }
 
-int cuda_conv_finish(const CudaConvKey *key, const CudaConvData *data, cudaStream_t stream)
+int cuda_conv_finish(const CudaConvKey *key, CudaConvForm form, const CudaConvData *data, cudaStream_t stream)
 {
     const GpudlDType dtype = (GpudlDType)key->dtype;
     const int64_t pixels = (int64_t)key->n * key->p * key->q;
     const GpudlShape shape = {2, {pixels, key->k}};
-    const GpudlAct act = {(GpudlActKind)key->act, 0, key->clip};
+    const GpudlAct act = cuda_conv_act(key);
     const GpudlStrided y = {dtype, data->y, {key->y_pitch, 1}};
     const GpudlStrided z = {dtype, (void *)data->z, {key->z_pitch, 1}};
     const GpudlStrided bias = {GPUDL_DTYPE_F32, (void *)data->bias, {0, 1}};
+    const int bare = form == CUDA_CONV_BARE, has_bias = bare && key->bias, has_z = bare && key->z_pitch > 0;
 
-    if (!key->bias && key->z_pitch == 0 && key->act == GPUDL_ACT_NONE)
+    if (!has_bias && !has_z && !cuda_conv_leaves_act(key, form) && (!bare || key->act == GPUDL_ACT_NONE))
         return GPUDL_KERNEL_OK;
-    return gpudl_affine_cuda(&act, &shape, &y, NULL, key->bias ? &bias : NULL, key->z_pitch > 0 ? &z : NULL, &y,
-                             stream);
+    return gpudl_affine_cuda(&act, &shape, &y, NULL, has_bias ? &bias : NULL, has_z ? &z : NULL, &y, stream);
 }

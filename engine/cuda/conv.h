@@ -19,20 +19,20 @@ typedef struct {
     int32_t stride[2], dilation[2], pad_begin[2], pad_end[2];
     int64_t x_pitch, y_pitch, z_pitch; /* elements from pixel to pixel; z_pitch 0: there is no residual */
     int32_t bias;
-    int32_t act; /* GpudlActKind that is fused: NONE, RELU, CLIP (from 0 on), SIGMOID, SILU; depthwise: any */
-    float clip;
+    int32_t act;       /* GpudlActKind behind all of it */
+    float alpha, beta; /* of kinds that have them, else 0 */
     /* Not 0: each channel has a filter of its own, w is RSK, and x, y and w lie at multiples of so many bytes. Such a
      * problem has CUDA_CONV_DEPTHWISE and nothing else. */
     int32_t depthwise;
 } CudaConvKey;
 
-/** Graphs of one problem. */
+/** Graphs of one problem. What a graph leaves of it is a kernel of our own behind. */
 typedef enum {
     CUDA_CONV_RESIDUAL_FIRST = 0, /* conv + z + bias of the pictures' type, relu: precompiled kernels */
     CUDA_CONV_BIAS_FIRST,         /* conv + float bias + z, activation: kernels compiled when the plan is made */
-    CUDA_CONV_BARE,               /* the convolution alone; the rest is a kernel of our own */
+    CUDA_CONV_BARE,               /* the convolution alone */
     CUDA_CONV_FORMS,
-    CUDA_CONV_LT = CUDA_CONV_FORMS, /* all of it as one product of matrices, by cuBLASLt (lt.h) */
+    CUDA_CONV_LT = CUDA_CONV_FORMS, /* one product of matrices, bias, z and relu, by cuBLASLt (lt.h) */
     CUDA_CONV_GEMM,                 /* all of it as our own product of gathered matrices (own.h) */
     CUDA_CONV_DEPTHWISE,            /* all of it by our own depthwise kernels (own.h) */
     CUDA_CONV_OWN                   /* all of it by our own direct kernel: where nothing else is right */
@@ -92,8 +92,18 @@ static inline int cuda_conv_rounds_bias_well(const CudaConvKey *key)
 /** Whether a graph of cuDNN's computes the problem, and as exactly as its type lets it. */
 int cuda_conv_has_form(const CudaConvKey *key, CudaConvForm form);
 
-/** TRUE if cuDNN can do the activation behind the sum. */
-int cuda_conv_fuses(const GpudlAct *act);
+/** TRUE if cuDNN has the activation as one operation, which its engines are fast at. Its tanh overflows where its
+ * argument is large. */
+static inline int cuda_conv_fuses(const CudaConvKey *key)
+{
+    return key->act == GPUDL_ACT_NONE || key->act == GPUDL_ACT_RELU || key->act == GPUDL_ACT_SIGMOID ||
+           key->act == GPUDL_ACT_SILU || (key->act == GPUDL_ACT_CLIP && key->alpha == 0 && key->beta > 0);
+}
+/** TRUE if a form computes all but the activation, which cuda_conv_finish() then does. BARE leaves more. */
+int cuda_conv_leaves_act(const CudaConvKey *key, CudaConvForm form);
+/** The activation, with what its kind does not look at being 0. */
+void cuda_conv_set_act(CudaConvKey *key, const GpudlAct *act);
+GpudlAct cuda_conv_act(const CudaConvKey *key);
 
 /** Up to room plans of a form, as cuDNN recommends them; how many there are. slow: also those that it has as a last
  * resort. */
@@ -120,7 +130,8 @@ typedef struct {
 cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form,
                             cudnnBackendDescriptor_t plan, const CudaConvData *data);
 
-/** What follows BARE: y = act(y + bias + z), in float32. Status of the launcher. */
-int cuda_conv_finish(const CudaConvKey *key, const CudaConvData *data, cudaStream_t stream);
+/** What a form leaves: y = act(y + bias + z) of BARE, y = act(y) where only that is left, else nothing; in float32.
+ * Status of the launcher. */
+int cuda_conv_finish(const CudaConvKey *key, CudaConvForm form, const CudaConvData *data, cudaStream_t stream);
 
 #endif

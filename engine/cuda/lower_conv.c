@@ -27,7 +27,7 @@ static int launch_conv(const CudaStep *s, const CudaRun *run)
         const int failed =
             cuda_lt_run(run->device, &s->conv->key, &s->conv->lt, s->conv->workspace, &data, run->stream);
 
-        return failed != 0 ? CUDA_STEP_LT + failed : 0;
+        return failed != 0 ? CUDA_STEP_LT + failed : cuda_conv_finish(&s->conv->key, s->conv->form, &data, run->stream);
     }
     if (s->conv->form == CUDA_CONV_GEMM)
         return cuda_gemm_run(&s->conv->key, &s->conv->gemm, &data, run->stream);
@@ -36,7 +36,7 @@ static int launch_conv(const CudaStep *s, const CudaRun *run)
     status = cuda_conv_run(run->device, run->handle, &s->conv->key, s->conv->form, s->conv->plan, &data);
     if (status != CUDNN_STATUS_SUCCESS)
         return CUDA_STEP_CUDNN + (int)status;
-    return s->conv->form == CUDA_CONV_BARE ? cuda_conv_finish(&s->conv->key, &data, run->stream) : 0;
+    return cuda_conv_finish(&s->conv->key, s->conv->form, &data, run->stream);
 }
 
 /* What a product needs beside its key. n_bias values of bias and weights by (k, r, s, c) come from functions of the
@@ -83,15 +83,13 @@ static void add_bias(CudaCompiler *c, CudaStep *s, const Product *p, float *valu
 /* The step; weights and bias are filled in by the caller through s, then finish_product(). */
 static CudaStep *begin_product(CudaCompiler *c, Product *p)
 {
-    const int fused = cuda_conv_fuses(&p->act);
     CudaStep *s = cuda_step(c, launch_conv, "cuDNN");
 
     if (s == NULL)
         return NULL;
     p->key.dtype = (int32_t)c->dtype;
     p->key.tf32 = c->tf32;
-    p->key.act = fused ? (int32_t)p->act.kind : (int32_t)GPUDL_ACT_NONE;
-    p->key.clip = fused && p->act.kind == GPUDL_ACT_CLIP ? p->act.beta : 0;
+    cuda_conv_set_act(&p->key, &p->act);
     s->x = p->x;
     s->y = p->y;
     s->z = p->z;
@@ -108,8 +106,6 @@ static int finish_product(CudaCompiler *c, CudaStep *s, const Product *p)
         return 0;
     cuda_value(c, p->y)->finite = p->key.k > p->kernels && (p->z < 0 || cuda_value(c, p->z)->finite);
     cuda_touch(c, s);
-    if (!cuda_conv_fuses(&p->act))
-        cuda_finish(c, p->y, -1, &p->act);
     return c->status == GPUDL_STATUS_OK;
 }
 

@@ -260,8 +260,7 @@ static CudaConv *add_depthwise(CudaCompiler *c, const CudaStep *s, const GpudlWi
     key.x_pitch = xs.pitch;
     key.y_pitch = ys.pitch;
     key.bias = s->bias >= 0;
-    key.act = (int32_t)s->act.kind;
-    key.clip = s->act.kind == GPUDL_ACT_CLIP ? s->act.beta : 0;
+    cuda_conv_set_act(&key, &s->act);
     key.depthwise = x_at < y_at ? x_at : y_at;
     conv = cuda_convs_add(c->convs, &key);
     if (conv == NULL)

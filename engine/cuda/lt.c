@@ -154,7 +154,7 @@ int cuda_lt_fits(const CudaConvKey *key)
 {
     return key->r == 1 && key->s == 1 && key->groups == 1 && key->stride[0] == 1 && key->stride[1] == 1 &&
            key->pad_begin[0] == 0 && key->pad_begin[1] == 0 && key->pad_end[0] == 0 && key->pad_end[1] == 0 &&
-           (key->act == GPUDL_ACT_NONE || key->act == GPUDL_ACT_RELU) &&
+           (key->act == GPUDL_ACT_NONE || key->act == GPUDL_ACT_RELU || !cuda_conv_fuses(key)) &&
            (!key->bias || cuda_conv_rounds_bias_well(key)); /* the library's is of the result's type */
 }
 

@@ -19,13 +19,6 @@ typedef struct {
     GpudlAct act;
 } Extents;
 
-GpudlAct cuda_conv_act(const CudaConvKey *key)
-{
-    const GpudlAct act = {(GpudlActKind)key->act, 0, key->clip};
-
-    return act;
-}
-
 static Extents extents_of(const CudaConvKey *key, int32_t n)
 {
     const Extents e = {{n, key->h, key->w, key->c, key->x_pitch},

@@ -26,8 +26,6 @@ int cuda_depthwise_plans(const CudaDevice *device, const CudaConvKey *key, CudaC
 /** Queues one, with this activation. Status of the launcher. */
 int cuda_depthwise_run(const CudaConvKey *key, const GpudlDepthwisePlan *plan, const GpudlAct *act,
                        const CudaConvData *data, cudaStream_t stream);
-/** The key's activation, as trials have it: its kind, of a slope of 0. */
-GpudlAct cuda_conv_act(const CudaConvKey *key);
 /** As for products. */
 char *cuda_depthwise_save(const GpudlDepthwisePlan *plan, size_t *bytes);
 int cuda_depthwise_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,

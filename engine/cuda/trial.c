@@ -271,7 +271,8 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
     const CudaDevice *device = trial->device;
 
     if (plan->form == CUDA_CONV_LT)
-        return cuda_lt_run(device, trial->key, &plan->lt, plan->workspace, &trial->data, trial->stream) == 0;
+        return cuda_lt_run(device, trial->key, &plan->lt, plan->workspace, &trial->data, trial->stream) == 0 &&
+               cuda_conv_finish(trial->key, plan->form, &trial->data, trial->stream) == GPUDL_KERNEL_OK;
     if (plan->form == CUDA_CONV_GEMM)
         return cuda_gemm_run(trial->key, &plan->gemm, &trial->data, trial->stream) == 0;
     if (plan->form == CUDA_CONV_DEPTHWISE) {
@@ -284,7 +285,7 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
     if (cuda_conv_run(device, device->handles[0], trial->key, plan->form, plan->plan, &trial->data) !=
         CUDNN_STATUS_SUCCESS)
         return 0;
-    return plan->form != CUDA_CONV_BARE || cuda_conv_finish(trial->key, &trial->data, trial->stream) == GPUDL_KERNEL_OK;
+    return cuda_conv_finish(trial->key, plan->form, &trial->data, trial->stream) == GPUDL_KERNEL_OK;
 }
 
 /* Differences in units of the largest value of the channel. which: the first of those expected, or the last. */

@@ -13,8 +13,9 @@
 
 #define PLANS_PER_FORM 4
 #define OWN_PLANS 3                                         /* of our own product, beside the libraries' */
-#define MOST_PLANS ((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM) /* cuBLASLt's are a form more; bare ones come alone */
-_Static_assert(CUDA_CONV_FORMS *PLANS_PER_FORM + OWN_PLANS <= MOST_PLANS, "own plans find room beside the libraries'");
+#define MOST_PLANS ((CUDA_CONV_FORMS + 2) * PLANS_PER_FORM) /* cuBLASLt's are a form more, ours another */
+_Static_assert((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM + OWN_PLANS <= MOST_PLANS,
+               "own plans find room beside the libraries'");
 
 _Static_assert(GPUDL_DEPTHWISE_PLANS <= MOST_PLANS, "all plans of a depthwise problem find room");
 
@@ -70,6 +71,9 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
         c->n += cuda_conv_plans(convs->device, handle, &c->conv->key, (CudaConvForm)form, 0, c->plans + c->n, wanted);
     if (all && convs->measured && cuda_lt_fits(&c->conv->key) && cuda_lt_open(convs->device, convs->host))
         c->n += cuda_lt_plans(convs->device, &c->conv->key, c->plans + c->n, PLANS_PER_FORM);
+    /* an activation that is several operations to cuDNN is also ours, behind what it is fastest at without */
+    if (all && !cuda_conv_fuses(&c->conv->key))
+        c->n += cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 0, c->plans + c->n, wanted);
     if (c->n == 0)
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, wanted);
     if (c->n == 0)

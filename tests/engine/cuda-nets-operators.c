@@ -539,6 +539,22 @@ static GpudlTensor *transposed(Case *k)
     return builder_reshape(&k->b, y, "1x-1");
 }
 
+/* Behind convolutions, every other one with a residual, and a product; each as a part of them. */
+static GpudlTensor *activations(Case *k)
+{
+    GpudlTensor *x = k->x, *w = builder_random(&k->b, "1024x24", -0.05, 0.05), *y;
+
+    for (gint kind = GPUDL_ACT_RELU; kind <= GPUDL_ACT_LAST; kind++) {
+        y = builder_conv(&k->b, x, 16, 16, kind % 3 == 0 ? 3 : 1, TRUE);
+        if (kind % 2 == 0)
+            y = node(k, GPUDL_OP_ADD, y, x);
+        x = builder_act(&k->b, y, (GpudlActKind)kind, kind == GPUDL_ACT_CLIP ? -1 : 0.2f, 0.5f);
+    }
+    y = node3(k, GPUDL_OP_GEMM, flat(k, x), w, builder_random(&k->b, "24", -1, 1));
+    y->producer->attrs.gemm = (GpudlGemmAttrs){.alpha = 1, .beta = 1};
+    return builder_act(&k->b, y, GPUDL_ACT_HARD_SWISH, 0, 0);
+}
+
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -581,7 +597,8 @@ static const struct {
              {"attention", attention},
              {"products", products},
              {"integer-product", integer_product},
-             {"transposed", transposed}};
+             {"transposed", transposed},
+             {"activations", activations}};
 
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text)
 {

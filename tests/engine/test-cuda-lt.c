@@ -36,6 +36,7 @@ static const CudaConvKey usual = {.dtype = GPUDL_DTYPE_F16,
                                   .groups = 1,
                                   .stride = {1, 1},
                                   .dilation = {1, 1},
+                                  .beta = 6,
                                   .x_pitch = 72,
                                   .y_pitch = 264,
                                   .bias = 1,
@@ -172,6 +173,8 @@ static void test_only_products_fit(void)
     CudaConvKey key = usual;
 
     g_assert_true(cuda_lt_fits(&key));
+    key.act = GPUDL_ACT_HARD_SWISH; /* a kernel of ours behind */
+    g_assert_true(cuda_lt_fits(&key));
     key.act = GPUDL_ACT_NONE;
     g_assert_true(cuda_lt_fits(&key));
     for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
@@ -251,6 +254,9 @@ static void test_types_and_epilogues(void)
     g_assert_cmpint(fake->desc.epilogue, ==, CUBLASLT_EPILOGUE_RELU);
     g_assert_null(fake->desc.bias);
     key.act = GPUDL_ACT_NONE;
+    cuda_lt_plans(device, &key, plans, 4);
+    g_assert_cmpint(fake->desc.epilogue, ==, CUBLASLT_EPILOGUE_DEFAULT);
+    key.act = GPUDL_ACT_GELU;
     cuda_lt_plans(device, &key, plans, 4);
     g_assert_cmpint(fake->desc.epilogue, ==, CUBLASLT_EPILOGUE_DEFAULT);
     end(device);
