@@ -12,11 +12,13 @@
 #include "cuda_runtime_api.h"
 #include "fiber.h"
 
-#define MOST_THREADS 1024
+#define MOST_THREADS 1024 /* of a block */
+#define MOST_BLOCKS 8     /* of a cluster */
+#define MOST_FIBERS (MOST_THREADS * MOST_BLOCKS)
 #define STACK_BYTES ((size_t)256 << 10)
 #define MOST_SHARED (227 << 10)
 
-enum State { NEW, READY, AT_BARRIER, IN_WARP, OVER };
+enum State { NEW, READY, AT_BARRIER, AT_CLUSTER, IN_WARP, OVER };
 
 struct Copy {
     void *to;
@@ -40,13 +42,14 @@ struct Thread {
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 static struct {
-    Thread threads[MOST_THREADS];
+    Thread threads[MOST_FIBERS];
     Fiber scheduler;
-    int n, at; /* of the block; the one that runs */
+    int n, blocks, at; /* of a block; of the cluster; the one that runs, block by block */
+    dim3 first;        /* block of the cluster */
     const std::function<void()> *run;
-    FiberStack stacks[MOST_THREADS];
-    uint8_t *shared;
-    FiberStack *unused[MOST_THREADS]; /* stacks: the one that was in use last is on top, and in the cache */
+    FiberStack stacks[MOST_FIBERS];
+    uint8_t *shared;                 /* of the cluster's blocks, one behind the other */
+    FiberStack *unused[MOST_FIBERS]; /* stacks: the one that was in use last is on top, and in the cache */
     int n_unused;
     size_t shared_bytes;
     cudaError_t error;
@@ -84,7 +87,31 @@ void *gpudl_emulate_shared()
 {
     if (self.shared == nullptr)
         gpudl_emulate_fail("dynamic shared memory, of which the launch asked for none");
-    return self.shared;
+    return self.shared + self.at / self.n * self.shared_bytes;
+}
+
+int gpudl_emulate_cluster_rank()
+{
+    return self.at / self.n;
+}
+
+int gpudl_emulate_cluster_blocks()
+{
+    return self.blocks;
+}
+
+const void *gpudl_emulate_cluster_shared(const void *p, int block)
+{
+    const uint8_t *mine = self.shared + self.at / self.n * self.shared_bytes, *at = static_cast<const uint8_t *>(p);
+
+    if (at < mine || at >= mine + self.shared_bytes)
+        gpudl_emulate_fail("what a block of the cluster has of %p, which is not in dynamic shared memory", p);
+    if (block < 0 || block >= self.blocks)
+        gpudl_emulate_fail("block %d of a cluster of %d", block, self.blocks);
+    for (int i = 0; i < self.n; i++)
+        if (self.threads[block * self.n + i].state == OVER)
+            gpudl_emulate_fail("what block %d of the cluster has, of which threads have ended", block);
+    return self.shared + block * self.shared_bytes + (at - mine);
 }
 
 void gpudl_emulate_wait_for_previous()
@@ -94,7 +121,7 @@ void gpudl_emulate_wait_for_previous()
 
 int gpudl_emulate_lane()
 {
-    return self.at % 32;
+    return self.at % self.n % 32;
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */
@@ -112,18 +139,24 @@ void gpudl_emulate_barrier()
     wait_as(AT_BARRIER);
 }
 
+void gpudl_emulate_cluster_barrier()
+{
+    wait_as(AT_CLUSTER);
+}
+
 void gpudl_emulate_warp(unsigned mask, void (*exchange)(GpudlEmulateLane *, unsigned), void *data)
 {
-    Thread *warp = &self.threads[self.at / 32 * 32], *mine = &self.threads[self.at];
+    const int in_block = self.at % self.n, first = in_block / 32 * 32;
+    Thread *mine = &self.threads[self.at], *warp = mine - in_block + first;
     GpudlEmulateLane lanes[32] = {};
 
-    if ((mask >> self.at % 32 & 1) == 0)
+    if ((mask >> in_block % 32 & 1) == 0)
         gpudl_emulate_fail("it waits for lanes %08x, of which it is none", mask);
     mine->mask = mask;
     mine->exchange = exchange;
     mine->data = data;
     for (int i = 0; i < 32; i++) {
-        const bool is_there = self.at / 32 * 32 + i < self.n;
+        const bool is_there = first + i < self.n;
 
         if ((mask >> i & 1) == 0 || &warp[i] == mine)
             continue;
@@ -206,6 +239,7 @@ static void resume(int i)
 
     self.at = i;
     threadIdx = thread->index;
+    blockIdx = dim3(self.first.x + (unsigned)(i / self.n), self.first.y, self.first.z);
     if (thread->state == NEW) {
         thread->stack = self.unused[--self.n_unused];
         fiber_begin(&thread->fiber, thread->stack, run_fiber);
@@ -214,50 +248,106 @@ static void resume(int i)
     fiber_switch(&self.scheduler, &thread->fiber);
 }
 
-static void run_block()
+static int count(int block, State state)
 {
-    int over = 0;
+    int n = 0;
 
-    for (int i = 0; i < self.n; i++) {
-        self.threads[i].state = NEW;
-        self.threads[i].has_waited = false;
-        self.threads[i].index = dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y);
-    }
-    while (over < self.n) {
-        int at_barrier = 0, ran = 0;
+    for (int i = 0; i < self.n; i++)
+        n += self.threads[block * self.n + i].state == state;
+    return n;
+}
 
-        over = 0;
-        for (int i = 0; i < self.n; i++) {
+static int count_all(State state)
+{
+    int n = 0;
+
+    for (int block = 0; block < self.blocks; block++)
+        n += count(block, state);
+    return n;
+}
+
+static void go_on(int block)
+{
+    for (int i = 0; i < self.n; i++)
+        self.threads[block * self.n + i].state = READY;
+}
+
+/* As far as it comes without others of its cluster; whether it came any further. */
+static bool run_block(int block)
+{
+    bool any = false;
+
+    for (;;) {
+        int ran = 0;
+
+        for (int i = block * self.n; i < (block + 1) * self.n; i++)
             if (self.threads[i].state == NEW || self.threads[i].state == READY) {
                 resume(i);
                 ran++;
             }
-            at_barrier += self.threads[i].state == AT_BARRIER;
-            over += self.threads[i].state == OVER;
-        }
-        if (over == self.n || ran > 0)
+        any = any || ran > 0;
+        if (ran > 0)
             continue;
-        if (at_barrier == 0 || at_barrier + over < self.n) {
-            for (int i = 0; i < self.n; i++)
-                if (self.threads[i].state == IN_WARP) {
-                    threadIdx = self.threads[i].index;
-                    gpudl_emulate_fail("it waits for lanes %08x of its warp, of which some wait at a barrier",
-                                       self.threads[i].mask);
-                }
-        }
-        if (over > 0)
-            gpudl_emulate_fail("%d threads wait at a barrier, %d have ended", at_barrier, over);
-        for (int i = 0; i < self.n; i++)
-            self.threads[i].state = READY;
+        if (count(block, AT_BARRIER) < self.n)
+            return any;
+        go_on(block);
     }
 }
 
-void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread)
+/* What is wrong with a block that can't go on. */
+static void tell_stuck(int block)
+{
+    const Thread *threads = &self.threads[block * self.n];
+    const int at_barrier = count(block, AT_BARRIER);
+
+    for (int i = 0; i < self.n; i++)
+        if (threads[i].state == IN_WARP) {
+            threadIdx = threads[i].index;
+            gpudl_emulate_fail("it waits for lanes %08x of its warp, of which some wait at a barrier", threads[i].mask);
+        }
+    if (at_barrier > 0)
+        gpudl_emulate_fail("%d threads wait at a barrier, %d have ended", at_barrier, count(block, OVER));
+}
+
+static void run_cluster()
+{
+    const int all = self.n * self.blocks;
+
+    for (int i = 0; i < all; i++) {
+        const int in_block = i % self.n;
+
+        self.threads[i].state = NEW;
+        self.threads[i].has_waited = false;
+        self.threads[i].index =
+            dim3(in_block % blockDim.x, in_block / blockDim.x % blockDim.y, in_block / blockDim.x / blockDim.y);
+    }
+    for (;;) {
+        bool any = false;
+
+        for (int block = 0; block < self.blocks; block++)
+            any = run_block(block) || any;
+        if (any)
+            continue;
+        if (count_all(OVER) == all)
+            return;
+        if (count_all(AT_CLUSTER) < all)
+            break;
+        for (int block = 0; block < self.blocks; block++)
+            go_on(block);
+    }
+    for (int block = 0; block < self.blocks; block++)
+        tell_stuck(block);
+    gpudl_emulate_fail("%d threads wait at the cluster's barrier, %d have ended", count_all(AT_CLUSTER),
+                       count_all(OVER));
+}
+
+void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, int cluster, const std::function<void()> &thread)
 {
     const uint64_t threads = (uint64_t)block.x * block.y * block.z;
 
     if (threads < 1 || threads > MOST_THREADS || grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > INT32_MAX ||
-        grid.y > 65535 || grid.z > 65535 || block.z > 64) {
+        grid.y > 65535 || grid.z > 65535 || block.z > 64 || cluster < 1 || cluster > MOST_BLOCKS ||
+        grid.x % (unsigned)cluster != 0) {
         self.error = cudaErrorInvalidConfiguration;
         return;
     }
@@ -266,27 +356,29 @@ void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, const std::functio
         return;
     }
     if (self.stacks[0].memory == nullptr) {
-        void *stacks = mmap(nullptr, MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE,
+        void *stacks = mmap(nullptr, MOST_FIBERS * STACK_BYTES, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
         if (stacks == MAP_FAILED)
             gpudl_emulate_fail("no memory for the threads of a block");
-        for (int i = 0; i < MOST_THREADS; i++) {
+        for (int i = MOST_FIBERS - 1; i >= 0; i--) {
             self.stacks[i] = {(uint8_t *)stacks + i * STACK_BYTES, STACK_BYTES, nullptr};
             self.unused[self.n_unused++] = &self.stacks[i];
         }
     }
     self.n = (int)threads;
+    self.blocks = cluster;
+    self.shared_bytes = cluster == 1 ? shared : (shared + 127) / 128 * 128;
     self.run = &thread;
     gridDim = grid;
     blockDim = block;
-    if (shared > 0 && cudaMalloc((void **)&self.shared, shared) != cudaSuccess)
+    if (shared > 0 && cudaMalloc((void **)&self.shared, self.shared_bytes * (size_t)cluster) != cudaSuccess)
         gpudl_emulate_fail("no memory for %zu bytes of shared memory", shared);
-    for (uint64_t i = 0; i < (uint64_t)grid.x * grid.y * grid.z; i++) {
-        blockIdx = dim3((unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y), (unsigned)(i / grid.x / grid.y));
+    for (uint64_t i = 0; i < (uint64_t)grid.x * grid.y * grid.z; i += (unsigned)cluster) {
+        self.first = dim3((unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y), (unsigned)(i / grid.x / grid.y));
         if (shared > 0)
-            memset(self.shared, 0xff, shared);
-        run_block();
+            memset(self.shared, 0xff, self.shared_bytes * (size_t)cluster);
+        run_cluster();
     }
     cudaFree(self.shared);
     self.shared = nullptr;

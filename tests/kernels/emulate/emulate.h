@@ -29,9 +29,9 @@ struct dim3 {
 /** Of the thread that runs. */
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-/** Runs thread for each thread of a grid; shared: bytes of dynamic shared memory. What a launch refuses is what
- * cudaGetLastError() returns then. */
-void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);
+/** Runs thread for each thread of a grid; shared: bytes of dynamic shared memory; cluster: blocks along x that run
+ * together. What a launch refuses is what cudaGetLastError() returns then. */
+void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, int cluster, const std::function<void()> &thread);
 
 /** The block's dynamic shared memory: NaN when the block begins. */
 void *gpudl_emulate_shared();
@@ -44,6 +44,15 @@ int gpudl_emulate_lane();
 
 /** __syncthreads() */
 void gpudl_emulate_barrier();
+
+/** The block's number in its cluster, and how many it has. */
+int gpudl_emulate_cluster_rank();
+int gpudl_emulate_cluster_blocks();
+/** Waits for all threads of the cluster. */
+void gpudl_emulate_cluster_barrier();
+/** Where another block of the cluster has what lies at p in this one's dynamic shared memory. Fails if that block has
+ * ended. */
+const void *gpudl_emulate_cluster_shared(const void *p, int block);
 
 typedef struct {
     void *data;

@@ -9,7 +9,7 @@ template <class... Parameters, class... Arguments>
 static inline void gpudl_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared, cudaStream_t,
                                 const Arguments &...arguments)
 {
-    gpudl_emulate_grid(grid, block, shared, [&] { kernel(arguments...); });
+    gpudl_emulate_grid(grid, block, shared, 1, [&] { kernel(arguments...); });
 }
 
 /* one launch ends before the next begins; that kernels wait is seen to all the same */

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Clusters, as device.cuh has what else kernels ask of a device: blocks that run at the same time, side by side along
+ * x, and read one another's shared memory; from compute capability 9 on. Elsewhere a block is alone in its cluster.
+ */
+#ifndef GPUDL_KERNELS_CLUSTER_CUH
+#define GPUDL_KERNELS_CLUSTER_CUH
+
+#include "kernels/device.cuh"
+
+/** TRUE if kernels can be launched in clusters on the current device. */
+static inline bool gpudl_has_clusters(const void *kernel)
+{
+    return gpudl_kernels_wait(kernel);
+}
+
+/** gpudl_launch() in clusters of so many blocks, at most 8, which the grid's x is a multiple of; 1 if there are none.
+ */
+template <class... Parameters, class... Arguments>
+static inline void gpudl_launch_clusters(void (*kernel)(Parameters...), int blocks, dim3 grid, dim3 block,
+                                         size_t shared, cudaStream_t stream, const Arguments &...arguments)
+{
+    cudaLaunchAttribute attributes[2] = {};
+    cudaLaunchConfig_t config = {};
+
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim.x = (unsigned)blocks;
+    attributes[1].val.clusterDim.y = 1;
+    attributes[1].val.clusterDim.z = 1;
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = stream;
+    config.attrs = attributes;
+    config.numAttrs = !gpudl_kernels_wait(reinterpret_cast<const void *>(kernel)) ? 0 : blocks > 1 ? 2 : 1;
+    if (shared > 48 << 10 &&
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared) != cudaSuccess)
+        return;
+    cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+/** The block's number in its cluster, and how many there are. */
+__device__ __forceinline__ int gpudl_cluster_rank()
+{
+#if __CUDA_ARCH__ >= 900
+    int rank;
+
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+#else
+    return 0;
+#endif
+}
+
+__device__ __forceinline__ int gpudl_cluster_blocks()
+{
+#if __CUDA_ARCH__ >= 900
+    int blocks;
+
+    asm volatile("mov.u32 %0, %%cluster_nctarank;" : "=r"(blocks));
+    return blocks;
+#else
+    return 1;
+#endif
+}
+
+/** __syncthreads() of all blocks of the cluster. */
+__device__ __forceinline__ void gpudl_cluster_barrier()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+#else
+    __syncthreads();
+#endif
+}
+
+/** What a block of the cluster has where this one has *shared, which lies in shared memory. */
+__device__ __forceinline__ float gpudl_cluster_float(const float *shared, int block)
+{
+#if __CUDA_ARCH__ >= 900
+    float v;
+
+    asm volatile("{\n\t.reg .u32 at;\n\tmapa.shared::cluster.u32 at, %1, %2;\n\tld.shared::cluster.f32 %0, [at];\n\t}"
+                 : "=f"(v)
+                 : "r"((unsigned)__cvta_generic_to_shared(shared)), "r"(block)
+                 : "memory");
+    return v;
+#else
+    return *shared;
+#endif
+}
+
+#endif
