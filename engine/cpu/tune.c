@@ -182,7 +182,7 @@ static void add_squeeze(Tuning *t, int32_t index, const CpuSqueezeFound *found)
     char text[CPU_PROBLEM_TEXT] = "";
 
     cpu_squeeze_text(&found->s, text);
-    add_step(t, index, text, found->x, found->y);
+    add_step(t, index, text, found->nodes.x, found->nodes.y);
 }
 
 static void clear(Tuning *t)

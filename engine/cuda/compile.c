@@ -140,7 +140,8 @@ static void lower_all(CudaCompiler *c)
     cuda_plan_targets(c);
     cuda_define_input(c);
     for (c->node = 0; c->node < (int32_t)c->plan->n_nodes && c->status == GPUDL_STATUS_OK; c->node++)
-        cuda_lower_node(c, &c->plan->nodes[c->node]);
+        if (!c->covered[c->node])
+            cuda_lower_node(c, &c->plan->nodes[c->node]);
     c->node = (int32_t)c->plan->n_nodes - 1;
     cuda_lower_heads(c);
 }
@@ -153,7 +154,8 @@ static int prepare(CudaCompiler *c)
     c->program = calloc(1, sizeof *c->program);
     c->tensor_values = malloc((n + 1u) * sizeof *c->tensor_values);
     c->targets = malloc((n + 1u) * sizeof *c->targets);
-    if (c->program == NULL || c->tensor_values == NULL || c->targets == NULL) {
+    c->covered = calloc(c->plan->n_nodes + 1u, sizeof *c->covered);
+    if (c->program == NULL || c->tensor_values == NULL || c->targets == NULL || c->covered == NULL) {
         cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         return 0;
     }
@@ -179,6 +181,7 @@ void cuda_compile_free(CudaCompilation *compilation)
     free(compilation->compiler.tensor_values);
     free(compilation->compiler.targets);
     cuda_shuffles_free(compilation->compiler.shuffles, compilation->compiler.plan->n_tensors);
+    free(compilation->compiler.covered);
     free(compilation);
 }
 

@@ -37,6 +37,7 @@ typedef struct {
                              * beside one another, may make it, 0: any */
     int32_t node;           /* being lowered */
     const char *op_name;    /* its name, for messages */
+    uint8_t *covered;       /* per node: part of an earlier one's step */
     int32_t *tensor_values; /* per tensor, -1: none yet */
     CudaTarget *targets;    /* per tensor */
     CudaShuffles *shuffles;
@@ -156,6 +157,10 @@ CudaLower cuda_lower_conv, cuda_lower_gemm, cuda_lower_matmul, cuda_lower_pool, 
     cuda_lower_concat, cuda_lower_split, cuda_lower_slice, cuda_lower_expand, cuda_lower_typed_unary,
     cuda_lower_typed_binary, cuda_lower_where, cuda_lower_cast, cuda_lower_pad, cuda_lower_gather, cuda_lower_resize,
     cuda_lower_lrn, cuda_lower_any_conv;
+
+/** The scales of squeeze-and-excite as one step, at the mean's node; FALSE, having added nothing, where there is no
+ * such thing, or single steps are to be preferred. */
+CudaLower cuda_lower_squeeze;
 
 /** BATCH_NORM by parameters that are not constant float32. */
 int cuda_lower_any_batch_norm(CudaCompiler *c, const GpudlPlanNode *node);

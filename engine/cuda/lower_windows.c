@@ -99,6 +99,10 @@ static int global_pool(CudaCompiler *c, const GpudlPlanNode *node, GpudlPoolKind
 
 int cuda_lower_global_pool(CudaCompiler *c, const GpudlPlanNode *node)
 {
+    if (cuda_lower_squeeze(c, node))
+        return 1;
+    if (c->status != GPUDL_STATUS_OK)
+        return 0;
     if (cuda_tensor(c, node->inputs[0])->shape.rank != 4)
         return reduce(c, node, node->op == GPUDL_OP_GLOBAL_MAX_POOL ? GPUDL_REDUCE_MAX : GPUDL_REDUCE_MEAN);
     return global_pool(c, node, node->op == GPUDL_OP_GLOBAL_MAX_POOL ? GPUDL_POOL_MAX : GPUDL_POOL_AVERAGE);

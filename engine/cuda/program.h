@@ -65,7 +65,7 @@ struct CudaStep {
     int32_t n_more;
     int32_t scratch; /* a block, or -1 */
     int32_t op;
-    GpudlAct act;
+    GpudlAct act, gate; /* gate: of a squeeze's second product */
     GpudlWindow window;
     CudaConv *conv;
     char what[48];

@@ -555,6 +555,30 @@ static GpudlTensor *activations(Case *k)
     return builder_act(&k->b, y, GPUDL_ACT_HARD_SWISH, 0, 0);
 }
 
+static GpudlTensor *linear(Case *k, GpudlTensor *x, const gchar *w, const gchar *bias, gboolean by_rows)
+{
+    GpudlTensor *y =
+        node3(k, GPUDL_OP_GEMM, x, builder_random(&k->b, w, -0.5, 0.5), builder_random(&k->b, bias, -1, 1));
+
+    y->producer->attrs.gemm = (GpudlGemmAttrs){.trans_b = by_rows, .alpha = 0.5f, .beta = 2};
+    return y;
+}
+
+/* Squeeze-and-excite of convolutions, and of matrices either way round and odd channels. */
+static GpudlTensor *gates(Case *k)
+{
+    GpudlTensor *x = k->x, *y = builder_act(&k->b, builder_conv(&k->b, x, 16, 13, 3, TRUE), GPUDL_ACT_SILU, 0, 0), *g;
+
+    g = builder_conv(&k->b, node(k, GPUDL_OP_GLOBAL_AVERAGE_POOL, x, NULL), 16, 4, 1, TRUE);
+    g = builder_conv(&k->b, builder_act(&k->b, g, GPUDL_ACT_RELU, 0, 0), 4, 16, 1, FALSE);
+    x = node(k, GPUDL_OP_MUL, x, builder_act(&k->b, g, GPUDL_ACT_SIGMOID, 0, 0));
+    g = flat(k, node(k, GPUDL_OP_GLOBAL_AVERAGE_POOL, y, NULL));
+    g = builder_act(&k->b, linear(k, g, "13x5", "5", FALSE), GPUDL_ACT_HARD_SWISH, 0, 0);
+    g = builder_act(&k->b, linear(k, g, "13x5", "1", TRUE), GPUDL_ACT_HARD_SIGMOID, 0.2f, 0.5f);
+    y = node(k, GPUDL_OP_MUL, builder_reshape(&k->b, g, "0x13x1x1"), y);
+    return join(k, flat(k, x), flat(k, y), 1);
+}
+
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -598,7 +622,8 @@ static const struct {
              {"products", products},
              {"integer-product", integer_product},
              {"transposed", transposed},
-             {"activations", activations}};
+             {"activations", activations},
+             {"gates", gates}};
 
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text)
 {
