@@ -11,7 +11,8 @@
 namespace
 {
 
-constexpr int MOST_BLOCKS = 8, MOST_THREADS = 512, LANES = 8; /* lanes: of a sum of the first product */
+constexpr int MOST_BLOCKS = 8, MOST_THREADS = 512;
+constexpr int LANES = 8, SUMS = 4; /* of the first product: lanes of a sum, sums that a lane makes at a time */
 
 template <class T> struct Problem {
     const T *x, *w1, *w2;
@@ -91,6 +92,20 @@ __device__ __forceinline__ void add_lines(const typename VECTOR::Element *from, 
     }
 }
 
+/* A sum over what the cluster's blocks have there: all are on their way at once. */
+__device__ __forceinline__ float add_blocks(const float *at, int blocks)
+{
+    float v[MOST_BLOCKS], sum = 0.f;
+
+#pragma unroll
+    for (int block = 0; block < MOST_BLOCKS; block++)
+        v[block] = block < blocks ? gpudl_cluster_float(at, block) : 0.f;
+#pragma unroll
+    for (int block = 0; block < MOST_BLOCKS; block++)
+        sum += v[block];
+    return sum;
+}
+
 /* The means of the block's channels from begin on. */
 template <class VECTOR>
 __device__ __forceinline__ void find_means(const Problem<typename VECTOR::Element> &p, const Room &room, int n,
@@ -107,13 +122,8 @@ __device__ __forceinline__ void find_means(const Problem<typename VECTOR::Elemen
     } else {
         add_lines<VECTOR>(x + begin, p.x_pitch, p.pixels, 0, 1, many / V, once, room.parts, room.sums);
     }
-    for (int i = (int)threadIdx.x; i < many; i += (int)blockDim.x) {
-        float sum = 0.f;
-
-        for (int block = 0; block < (p.by_pixels ? blocks : 1); block++)
-            sum += p.by_pixels ? gpudl_cluster_float(room.sums + begin + i, block) : room.sums[i];
-        room.means[i] = sum / (float)p.pixels;
-    }
+    for (int i = (int)threadIdx.x; i < many; i += (int)blockDim.x)
+        room.means[i] = (p.by_pixels ? add_blocks(room.sums + begin + i, blocks) : room.sums[i]) / (float)p.pixels;
     __syncthreads();
 }
 
@@ -125,30 +135,39 @@ __device__ __forceinline__ void add_first(const Problem<typename VECTOR::Element
     constexpr int V = VECTOR::N;
     const int lane = (int)threadIdx.x % LANES, abreast = (int)blockDim.x / LANES;
 
-    for (int first = 0; first < p.r; first += abreast) {
-        const int j = first + (int)threadIdx.x / LANES;
-        float sum = 0.f;
+    for (int base = 0; base < p.r; base += SUMS * abreast) {
+        const int first = base + (int)threadIdx.x / LANES;
+        float sum[SUMS] = {};
 
-        if (j < p.r) {
-            const typename VECTOR::Element *w = p.w1 + j * p.w_pitch + begin;
+        for (int i = lane; i < many / V; i += LANES) {
+            VECTOR in[SUMS];
 
-#pragma unroll 4
-            for (int i = lane; i < many / V; i += LANES) {
-                VECTOR in;
+#pragma unroll
+            for (int s = 0; s < SUMS; s++) {
+                const int j = first + s * abreast;
+
+                in[s].fill(0.f);
+                if (j < p.r)
+                    in[s].load(p.w1 + j * p.w_pitch + begin + i * V);
+            }
+#pragma unroll
+            for (int s = 0; s < SUMS; s++) {
                 float v[V];
 
-                in.load(w + i * V);
-                in.get(v);
+                in[s].get(v);
 #pragma unroll
                 for (int k = 0; k < V; k++)
-                    sum += v[k] * room.means[i * V + k];
+                    sum[s] += v[k] * room.means[i * V + k];
             }
         }
 #pragma unroll
-        for (int d = 1; d < LANES; d *= 2)
-            sum += __shfl_xor_sync(0xffffffff, sum, d);
-        if (lane == 0 && j < p.r)
-            room.added[j] = sum;
+        for (int s = 0; s < SUMS; s++) {
+#pragma unroll
+            for (int d = 1; d < LANES; d *= 2)
+                sum[s] += __shfl_xor_sync(0xffffffff, sum[s], d);
+            if (lane == 0 && first + s * abreast < p.r)
+                room.added[first + s * abreast] = sum[s];
+        }
     }
 }
 
@@ -173,11 +192,9 @@ __global__ void __launch_bounds__(MOST_THREADS) squeeze(const __grid_constant__ 
         add_first<VECTOR>(p, room, begin, many);
         gpudl_cluster_barrier();
         for (int j = me; j < p.r; j += threads) {
-            float sum = p.bias1 ? __ldg(p.bias1 + j) : 0.f;
+            const float sum = add_blocks(room.added + j, blocks);
 
-            for (int block = 0; block < blocks; block++)
-                sum += gpudl_cluster_float(room.added + j, block);
-            room.inner[j] = gpudl_activate_f32(p.inner, sum);
+            room.inner[j] = gpudl_activate_f32(p.inner, sum + (p.bias1 ? __ldg(p.bias1 + j) : 0.f));
         }
         __syncthreads();
         add_lines<VECTOR>(
