@@ -283,6 +283,7 @@ GpudlStatus cuda_device_open(GpudlDeviceParams *params, void **result, GpudlFaul
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory for the device");
     pthread_mutex_init(&self->lock, NULL);
     pthread_mutex_init(&self->building, NULL);
+    cuda_staging_init(&self->staging);
     status = check_device(params->id, &self->properties, fault);
     if (status == GPUDL_STATUS_OK)
         status = cuda_driver(&self->driver, fault);
@@ -320,8 +321,13 @@ void cuda_device_close(void *data)
                 self->cudnn->destroy(self->handles[i]);
         cuda_lt_close(self);
         if (self->upload != NULL)
+            cudaStreamSynchronize(self->upload);
+        cuda_staging_end(&self->staging);
+        if (self->upload != NULL)
             cudaStreamDestroy(self->upload);
         cuda_leave(self);
+    } else {
+        cuda_staging_end(&self->staging); /* there was no context to make anything in */
     }
     if (self->primary)
         self->driver->primary_release(self->id);

@@ -10,13 +10,14 @@
 #include <stdatomic.h>
 
 #include "libraries.h"
+#include "staging.h"
 
 /** Handles: one to run with, one for each thread that builds plans. */
 #define CUDA_BUILDERS 17
 
 typedef struct CudaLt CudaLt;
 
-typedef struct {
+struct CudaDevice {
     int32_t id;
     CUcontext context;
     int primary; /* retained by this object */
@@ -24,6 +25,7 @@ typedef struct {
     const CudaCudnn *cudnn; /* NULL: neither it nor cuBLASLt is opened (libraries.h), our own kernels compute all */
     CudaLt *lt;             /* cuBLASLt, NULL until it is wanted (lt.h) */
     cudaStream_t upload;    /* of stage() */
+    CudaStaging staging;
     struct cudaDeviceProp properties;
     /* building before lock. building: handles from 1 on, for as long as plans are loaded or built with them; seconds.
      * lock: handle 0, for as long as something runs or is captured with it, or plans that are kept are loaded with it:
@@ -31,7 +33,8 @@ typedef struct {
     pthread_mutex_t building, lock;
     cudnnHandle_t handles[CUDA_BUILDERS]; /* made when first needed, kept: plans remember theirs */
     atomic_int lost;                      /* a sticky error was seen */
-} CudaDevice;
+    atomic_int silent;                    /* wait() has said TIMEOUT: nothing is freed, since that waits, too */
+};
 
 /** Makes the device's context current on this thread, until cuda_leave(); nests. */
 void cuda_enter(const CudaDevice *device);

@@ -144,10 +144,9 @@ GpudlStatus cuda_replay(void *engine, uint32_t slot, int64_t batch, uint32_t run
 
 /* ticket.c */
 typedef struct {
-    uint8_t *pinned, *device;
-    uint64_t bytes;      /* of each */
+    CudaPlace *place;    /* where it is uploaded to; from stage() to unstage() */
     cudaEvent_t ready;   /* the frame is complete, or its copy is */
-    int recorded, waits; /* the event was recorded; the execution has to wait for it */
+    int waits;           /* the execution has to wait for the event */
     GpudlFrame frame;    /* as the device sees it */
     const float *values; /* on the device, where there is no frame */
 } CudaTicket;

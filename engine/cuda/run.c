@@ -212,9 +212,11 @@ GpudlStatus cuda_wait(void *data, uint32_t slot, uint64_t timeout_ns, GpudlFault
     cuda_enter(engine->shared.device);
     error = wait_event(s->done, s->expected_ns, timeout_ns);
     cuda_leave(engine->shared.device);
-    if (error == cudaErrorNotReady)
+    if (error == cudaErrorNotReady) {
+        atomic_store(&engine->shared.device->silent, 1);
         return gpudl_module_fail(fault, GPUDL_STATUS_TIMEOUT, "device %d has not finished within %.1f s",
                                  engine->shared.device->id, (double)timeout_ns / 1e9);
+    }
     if (error != cudaSuccess)
         return cuda_fail(engine->shared.device, fault, error, "running on device %d", engine->shared.device->id);
     give_outputs(engine, s, cuda_engine_bucket(engine, s->n_running, 0)->program->plan);
