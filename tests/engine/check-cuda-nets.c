@@ -267,11 +267,16 @@ static void check_extremes(GpudlModel *model, const gchar *name, float factor)
 
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
 
-static void random_frame(GpudlFrame *frame, guint8 *pixels, GRand *rand)
-{
-    const gint width = 2 * g_rand_int_range(rand, 8, 120), height = 2 * g_rand_int_range(rand, 8, 80);
+/* What a frame takes at most: one that is large is uploaded in several pieces. */
+#define PIXEL_BYTES (2240 * 1360 * 3)
 
-    for (gint i = 0; i < 240 * 160 * 3; i++)
+static void random_frame(GpudlFrame *frame, guint8 *pixels, gboolean is_large, GRand *rand)
+{
+    const gint more = is_large ? 2000 : 0;
+    const gint width = more + 2 * g_rand_int_range(rand, 8, 120),
+               height = more * 3 / 5 + 2 * g_rand_int_range(rand, 8, 80);
+
+    for (gint i = 0; i < (is_large ? PIXEL_BYTES : 240 * 160 * 3); i++)
         pixels[i] = (guint8)(128 + 100 * sin(i * 0.001 * (1 + i % 3)) + i % 7);
     *frame = (GpudlFrame){.struct_size = sizeof *frame,
                           .memory = GPUDL_MEMORY_HOST,
@@ -383,7 +388,7 @@ static void check_frames_at(GpudlModel *model, const gchar *name, GpudlPrecision
 
 static void check_frames(GpudlModel *model, const gchar *name, GRand *rand)
 {
-    g_autofree guint8 *pixels = g_malloc(FRAMES * 240 * 160 * 3 + 65536);
+    g_autofree guint8 *pixels = g_malloc(FRAMES * PIXEL_BYTES);
     g_autofree float *values = g_new(float, input_size(model));
     GpudlFrame frames[FRAMES];
 
@@ -391,7 +396,7 @@ static void check_frames(GpudlModel *model, const gchar *name, GRand *rand)
         return;
     fill(values, input_size(model), rand);
     for (gint i = 0; i < FRAMES; i++)
-        random_frame(&frames[i], pixels + (gsize)i * 240 * 160 * 3, rand);
+        random_frame(&frames[i], pixels + (gsize)i * PIXEL_BYTES, i == 1 || i == FRAMES - 1, rand);
     for (guint p = 0; p < G_N_ELEMENTS(precisions); p++)
         if (precisions[p].precision != GPUDL_PRECISION_TF32 && is_asked(precisions[p].precision))
             check_frames_at(model, name, precisions[p].precision, frames, values);
