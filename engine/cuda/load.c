@@ -8,7 +8,7 @@
 #include "tell.h"
 
 #define CUDNN_LOADERS 2
-_Static_assert(CUDNN_LOADERS <= CUDA_BUILDERS, "each has a handle");
+_Static_assert(CUDNN_LOADERS <= CUDA_HANDLES, "each has a handle");
 
 /* What one library is to make, by one thread or more, each taking one after the other. */
 typedef struct {
