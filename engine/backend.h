@@ -318,8 +318,9 @@ typedef struct {
      * producer's stream from which a frame on the device is complete, so that submit() never copies. frame NULL:
      * values. *ticket is NULL at a request's first stage(), and from then on what the module made of it: the same
      * ticket is staged again and again. Each successful stage() is followed by one unstage(), when the execution has
-     * been waited for or the request was cancelled; neither waits for the device, since whoever cancels does not. After
-     * ticket_free() it is gone; not between stage() and unstage().
+     * been waited for or the request was cancelled; that does not wait for the device, since whoever cancels does not.
+     * stage() may wait for memory to upload from, while the device answers. After ticket_free() it is gone; not between
+     * stage() and unstage().
      */
     GpudlStatus (*stage)(void *engine, void **ticket, const GpudlFrame *frame, const float *values, GpudlFault *fault);
     void (*unstage)(void *engine, void *ticket);
