@@ -60,18 +60,20 @@ struct Row {
 };
 
 /* ---- samples ------------------------------------------------------------------------------------------------------
- * Kept as they were read until all are on their way: as integers of up to 16 bits. */
+ * Kept as they were read until all are on their way: as integers of up to 16 bits. What they bring is the first to
+ * leave the second-level cache, since nobody reads a frame twice: the network's input, which is read next, stays there.
+ */
 
 struct Byte {
     static constexpr int BYTES = 1;
 
     static __device__ __forceinline__ unsigned load(const uint8_t *p, unsigned)
     {
-        return __ldg(p);
+        return __ldcs(p);
     }
     static __device__ __forceinline__ unsigned load_pair(const uint8_t *p, unsigned)
     {
-        return __ldg(reinterpret_cast<const uint16_t *>(p));
+        return __ldcs(reinterpret_cast<const uint16_t *>(p));
     }
 };
 
@@ -80,18 +82,18 @@ struct Word {
 
     static __device__ __forceinline__ unsigned load(const uint8_t *p, unsigned mask)
     {
-        return __ldg(reinterpret_cast<const uint16_t *>(p)) & mask;
+        return __ldcs(reinterpret_cast<const uint16_t *>(p)) & mask;
     }
     static __device__ __forceinline__ unsigned load_pair(const uint8_t *p, unsigned mask)
     {
-        return __ldg(reinterpret_cast<const unsigned *>(p)) & mask * 0x10001u;
+        return __ldcs(reinterpret_cast<const unsigned *>(p)) & mask * 0x10001u;
     }
 };
 
 struct OddWord {
     static __device__ __forceinline__ unsigned load(const uint8_t *p, unsigned mask)
     {
-        return (__ldg(p) | (unsigned)__ldg(p + 1) << 8) & mask;
+        return (__ldcs(p) | (unsigned)__ldcs(p + 1) << 8) & mask;
     }
 };
 
@@ -244,10 +246,10 @@ struct Quads {
     {
         const uint8_t *top = column + y.top[0], *bottom = top + y.below[0];
 
-        to.v[0] = __ldg(reinterpret_cast<const unsigned *>(top));
-        to.v[1] = __ldg(reinterpret_cast<const unsigned *>(top + 4));
-        to.v[2] = __ldg(reinterpret_cast<const unsigned *>(bottom));
-        to.v[3] = __ldg(reinterpret_cast<const unsigned *>(bottom + 4));
+        to.v[0] = __ldcs(reinterpret_cast<const unsigned *>(top));
+        to.v[1] = __ldcs(reinterpret_cast<const unsigned *>(top + 4));
+        to.v[2] = __ldcs(reinterpret_cast<const unsigned *>(bottom));
+        to.v[3] = __ldcs(reinterpret_cast<const unsigned *>(bottom + 4));
     }
     __device__ __forceinline__ void components(const Column &x, const Row &y, const Samples &of, float to[3]) const
     {

@@ -68,6 +68,11 @@ template <class T> static inline T __ldg(const T *p)
     return *p;
 }
 
+template <class T> static inline T __ldcs(const T *p)
+{
+    return __ldg(p);
+}
+
 /* ---- numbers ----------------------------------------------------------------------------------------------------- */
 
 template <class A, class B> static inline typename std::common_type<A, B>::type min(A a, B b)
