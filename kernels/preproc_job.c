@@ -14,8 +14,12 @@ static void set_axis(GpudlPreprocJobAxis *to, const GpudlAxis *axis)
 {
     const int narrows = axis->scale > 1 && axis->method != GPUDL_SCALE_BILINEAR_ALIASED;
 
-    *to = (GpudlPreprocJobAxis){
-        axis->first_centre, axis->scale, axis->lo, axis->hi, narrows ? (float)(1 / axis->scale) : 1.f, 0, 0};
+    /* by field: what lies between them stays zero, so that equal jobs have equal bytes */
+    to->first_centre = axis->first_centre;
+    to->scale = axis->scale;
+    to->lo = axis->lo;
+    to->hi = axis->hi;
+    to->narrow = narrows ? (float)(1 / axis->scale) : 1.f;
 }
 
 static void set_axes(GpudlPreprocJob *job, const GpudlFrame *frame, const GpudlPreproc *pp,

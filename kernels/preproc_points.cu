@@ -5,9 +5,13 @@
  * and two columns of each to one value, matrix, normalisation, store. Neighbouring threads read what lies in the same
  * sectors of a row, so that each comes from memory once.
  *
- * A few jobs are arguments of the kernel: nothing has to be read before addresses are known, and all that precedes the
- * first sample is done while the kernel before still runs. More of them are read from memory, by each block once.
+ * Jobs that differ by their planes alone are arguments of the kernel, one of them and the planes of all: nothing has to
+ * be read before addresses are known, and all that precedes the first sample is done while the kernel before still
+ * runs. Others are read from memory, by each block once.
  */
+#include <stddef.h>
+#include <string.h>
+
 #include "preproc_output.cuh"
 #include "preproc_points_cuda.h"
 
@@ -15,7 +19,7 @@ namespace
 {
 
 constexpr int MOST_THREADS = 256;
-/* Where there are many jobs: rows of a thread, and blocks on a processor, for which registers are kept few. */
+/* Where there are several jobs: rows of a thread, and blocks on a processor, for which registers are kept few. */
 constexpr int MANY_ROWS = 2;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 constexpr int MANY_BLOCKS = 4; /* of 1024 threads */
@@ -23,10 +27,12 @@ constexpr int MANY_BLOCKS = 4; /* of 1024 threads */
 constexpr int MANY_BLOCKS = 6;
 #endif
 
-template <int N> struct Carried {
-    GpudlPreprocJob job[N];
+/* Jobs that are alike; planes[i][0] is NULL of a slot without a frame. */
+template <int N> struct Alike {
+    GpudlPreprocJob job;
+    const uint8_t *planes[N][3];
 };
-static_assert(sizeof(Carried<GPUDL_PREPROC_CARRIED_JOBS>) <= 3840, "what kernels of any driver take for arguments");
+static_assert(sizeof(Alike<GPUDL_PREPROC_ALIKE_JOBS>) <= 3840, "what kernels of any driver take for arguments");
 
 /* Where a column lies, by sampling. */
 struct Column {
@@ -159,7 +165,7 @@ template <class SAMPLE, int N> struct Planes {
         unsigned v[N][4];
     };
 
-    __device__ __forceinline__ void begin(const GpudlPreprocJob &job, const Column &x)
+    __device__ __forceinline__ void begin(const GpudlPreprocJob &job, const uint8_t *const *planes, const Column &x)
     {
         mask = job.word_mask;
 #pragma unroll
@@ -167,8 +173,7 @@ template <class SAMPLE, int N> struct Planes {
             const int step = job.component_step[k];
             const GpudlPreprocJobAxis &axis = job.x[k != 0];
 
-            column[k] =
-                job.planes[job.component_plane[k]] + job.component_offset[k] + (int64_t)x.at[k != 0].first * step;
+            column[k] = planes[job.component_plane[k]] + job.component_offset[k] + (int64_t)x.at[k != 0].first * step;
             right[k] = axis.hi - axis.lo > 1 ? step : 0;
         }
     }
@@ -194,13 +199,13 @@ template <class SAMPLE> struct Pairs {
         unsigned luma[4], chroma[4];
     };
 
-    __device__ __forceinline__ void begin(const GpudlPreprocJob &job, const Column &x)
+    __device__ __forceinline__ void begin(const GpudlPreprocJob &job, const uint8_t *const *planes, const Column &x)
     {
         mask = job.word_mask;
         picked[0] = pick<SAMPLE>(job.component_offset[1]);
         picked[1] = pick<SAMPLE>(job.component_offset[2]);
-        luma = job.planes[0] + (int64_t)x.at[0].first * SAMPLE::BYTES;
-        chroma = job.planes[1] + (int64_t)x.at[1].first * (2 * SAMPLE::BYTES);
+        luma = planes[0] + (int64_t)x.at[0].first * SAMPLE::BYTES;
+        chroma = planes[1] + (int64_t)x.at[1].first * (2 * SAMPLE::BYTES);
     }
     __device__ __forceinline__ void load(const Row &y, Samples &to) const
     {
@@ -235,9 +240,9 @@ struct Quads {
         unsigned v[4];
     };
 
-    __device__ __forceinline__ void begin(const GpudlPreprocJob &job, const Column &x)
+    __device__ __forceinline__ void begin(const GpudlPreprocJob &job, const uint8_t *const *planes, const Column &x)
     {
-        column = job.planes[0] + (int64_t)x.at[0].first * 4;
+        column = planes[0] + (int64_t)x.at[0].first * 4;
 #pragma unroll
         for (int k = 0; k < 3; k++)
             picked[k] = pick<Byte>(job.component_offset[k]);
@@ -268,13 +273,13 @@ struct Quads {
 /* ---- pixels ------------------------------------------------------------------------------------------------------ */
 
 template <class FETCH, int ROWS>
-__device__ __forceinline__ void fetch_as(const GpudlPreprocJob &job, const Column &column, const Row (&rows)[ROWS],
-                                         float (&components)[ROWS][3])
+__device__ __forceinline__ void fetch_as(const GpudlPreprocJob &job, const uint8_t *const *planes, const Column &column,
+                                         const Row (&rows)[ROWS], float (&components)[ROWS][3])
 {
     typename FETCH::Samples samples[ROWS];
     FETCH fetch;
 
-    fetch.begin(job, column);
+    fetch.begin(job, planes, column);
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
         fetch.load(rows[r], samples[r]);
@@ -284,23 +289,23 @@ __device__ __forceinline__ void fetch_as(const GpudlPreprocJob &job, const Colum
 }
 
 template <int ROWS>
-__device__ __forceinline__ void fetch(const GpudlPreprocJob &job, const Column &column, const Row (&rows)[ROWS],
-                                      float (&components)[ROWS][3])
+__device__ __forceinline__ void fetch(const GpudlPreprocJob &job, const uint8_t *const *planes, const Column &column,
+                                      const Row (&rows)[ROWS], float (&components)[ROWS][3])
 {
     if (job.points == GPUDL_POINTS_PAIRS)
-        fetch_as<Pairs<Byte>>(job, column, rows, components);
+        fetch_as<Pairs<Byte>>(job, planes, column, rows, components);
     else if (job.points == GPUDL_POINTS_QUADS)
-        fetch_as<Quads>(job, column, rows, components);
+        fetch_as<Quads>(job, planes, column, rows, components);
     else if (job.points == GPUDL_POINTS_WORD_PAIRS)
-        fetch_as<Pairs<Word>>(job, column, rows, components);
+        fetch_as<Pairs<Word>>(job, planes, column, rows, components);
     else if (job.points == GPUDL_POINTS_WORDS)
-        fetch_as<Planes<Word, 3>>(job, column, rows, components);
+        fetch_as<Planes<Word, 3>>(job, planes, column, rows, components);
     else if (job.points == GPUDL_POINTS_ODD_WORDS)
-        fetch_as<Planes<OddWord, 3>>(job, column, rows, components);
+        fetch_as<Planes<OddWord, 3>>(job, planes, column, rows, components);
     else if (job.n_components == 3)
-        fetch_as<Planes<Byte, 3>>(job, column, rows, components);
+        fetch_as<Planes<Byte, 3>>(job, planes, column, rows, components);
     else
-        fetch_as<Planes<Byte, 1>>(job, column, rows, components);
+        fetch_as<Planes<Byte, 1>>(job, planes, column, rows, components);
 }
 
 /* Whether any of rows y to y + ROWS of a column may lie in the destination rectangle. */
@@ -309,11 +314,18 @@ template <int ROWS> __device__ __forceinline__ bool is_inside(const GpudlPreproc
     return x >= job.dst_x && x < job.dst_x + job.dst_width && y + ROWS > job.dst_y && y < job.dst_y + job.dst_height;
 }
 
-/* What the network has no channel for is 0 in a job, and so is all of a slot without a frame. */
+/* Rows y to y + ROWS of a column of input blockIdx.z. What the network has no channel for is 0 in a job, and so is all
+ * of a slot without a frame, which has no planes. */
 template <int ROWS>
-__device__ __forceinline__ void write(const GpudlPreprocJob &job, const GpudlPreprocOutput &out, int x, int y,
-                                      bool inside, const float (&components)[ROWS][3])
+__device__ __forceinline__ void make(const GpudlPreprocJob &job, const uint8_t *const *planes,
+                                     const GpudlPreprocOutput &out, int x, int y, const Column &column,
+                                     const Row (&rows)[ROWS])
 {
+    const bool exists = planes[0] != nullptr, inside = exists && is_inside<ROWS>(job, x, y);
+    float components[ROWS][3] = {};
+
+    if (inside)
+        fetch(job, planes, column, rows, components);
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
         float v[3];
@@ -324,37 +336,38 @@ __device__ __forceinline__ void write(const GpudlPreprocJob &job, const GpudlPre
         if (!inside || (ROWS > 1 && !is_inside<1>(job, x, y + r))) {
 #pragma unroll
             for (int c = 0; c < 3; c++)
-                v[c] = job.pad[c];
+                v[c] = exists ? job.pad[c] : 0.f;
         }
         if (ROWS == 1 || y + r < out.height)
             gpudl_preproc_store(out, blockIdx.z, y + r, x, v);
     }
 }
 
-template <int N>
-__global__ void __launch_bounds__(MOST_THREADS)
-    points_carried(const __grid_constant__ Carried<N> jobs, const GpudlPreprocOutput out)
+template <int N, int ROWS>
+__global__ void __launch_bounds__(MOST_THREADS, MANY_BLOCKS)
+    points_alike(const __grid_constant__ Alike<N> alike, const GpudlPreprocOutput out)
 {
-    const GpudlPreprocJob &job = jobs.job[N == 1 ? 0 : blockIdx.z];
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y;
-    const bool inside = is_inside<1>(job, x, y);
-    float components[1][3] = {};
+    __shared__ Row shared[ROWS];
+    const GpudlPreprocJob &job = alike.job;
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * ROWS;
+    Row own[ROWS] = {};
     Column column = {};
-    Row rows[1] = {};
 
-    /* of arguments alone, so there is nothing to wait for yet */
-    if (inside) {
-        column.find(job, x - job.dst_x);
+    /* of arguments alone, so there is nothing to wait for yet; a row alone is found by each thread, without a barrier
+     */
+    if (ROWS == 1) {
 #pragma unroll
         for (int k = 0; k < 3; k++)
-            rows[0].find(job, k, y - job.dst_y);
+            own[0].find(job, k, y - job.dst_y);
+    } else if (threadIdx.x < 3 * ROWS) {
+        shared[threadIdx.x / 3].find(job, threadIdx.x % 3, y + threadIdx.x / 3 - job.dst_y);
     }
+    column.find(job, x - job.dst_x);
+    if (ROWS > 1)
+        __syncthreads();
     gpudl_begin();
-    if (x >= out.width)
-        return;
-    if (inside)
-        fetch(job, column, rows, components);
-    write(job, out, x, y, inside, components);
+    if (x < out.width)
+        make(job, alike.planes[N == 1 ? 0 : blockIdx.z], out, x, y, column, ROWS > 1 ? shared : own);
 }
 
 template <int ROWS>
@@ -366,7 +379,6 @@ __global__ void __launch_bounds__(MOST_THREADS, MANY_BLOCKS)
     __shared__ GpudlPreprocJob job;
     __shared__ Row rows[ROWS];
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * ROWS;
-    float components[ROWS][3] = {};
     Column column;
 
     static_assert(sizeof(GpudlPreprocJob) % 8 == 0, "loads of 8 bytes fetch a job");
@@ -377,32 +389,38 @@ __global__ void __launch_bounds__(MOST_THREADS, MANY_BLOCKS)
         rows[threadIdx.x / 3].find(job, threadIdx.x % 3, y + threadIdx.x / 3 - job.dst_y);
     column.find(job, x - job.dst_x);
     __syncthreads();
-
-    const bool inside = is_inside<ROWS>(job, x, y);
-
-    if (x >= out.width)
-        return;
-    if (inside)
-        fetch(job, column, rows, components);
-    write(job, out, x, y, inside, components);
+    if (x < out.width)
+        make(job, job.planes, out, x, y, column, rows);
 }
 
-__global__ void put_jobs(const __grid_constant__ Carried<GPUDL_PREPROC_CARRIED_JOBS> jobs, uint2 *to, int n)
+/* So many jobs are arguments of a launch that puts them. */
+constexpr int PUT_JOBS = 8;
+
+struct Carried {
+    GpudlPreprocJob job[PUT_JOBS];
+};
+static_assert(sizeof(Carried) <= 3840, "what kernels of any driver take for arguments");
+
+__global__ void put_jobs(const __grid_constant__ Carried jobs, uint2 *to, int n)
 {
     gpudl_begin();
     for (int i = threadIdx.x; i < n; i += blockDim.x)
         to[i] = reinterpret_cast<const uint2 *>(&jobs)[i];
 }
 
-template <int N>
-void launch_carried(const GpudlPreprocJob *jobs, int32_t count, const GpudlPreprocOutput &out, dim3 grid,
-                    unsigned threads, GpudlKernelStream stream)
+template <int N, int ROWS>
+void launch_alike(const GpudlPreprocJob *jobs, int32_t count, const GpudlPreprocOutput &out, dim3 grid,
+                  unsigned threads, GpudlKernelStream stream)
 {
-    Carried<N> carried = {};
+    Alike<N> alike = {};
 
-    for (int32_t i = 0; i < count; i++)
-        carried.job[i] = jobs[i];
-    gpudl_launch(points_carried<N>, grid, threads, 0, stream, carried, out);
+    for (int32_t i = 0; i < count; i++) {
+        if (jobs[i].n_planes != 0)
+            alike.job = jobs[i];
+        for (int p = 0; p < 3; p++)
+            alike.planes[i][p] = jobs[i].planes[p];
+    }
+    gpudl_launch(points_alike<N, ROWS>, grid, threads, 0, stream, alike, out);
 }
 
 } // namespace
@@ -410,19 +428,36 @@ void launch_carried(const GpudlPreprocJob *jobs, int32_t count, const GpudlPrepr
 extern "C" int gpudl_preproc_put_jobs_cuda(const GpudlPreprocJob *jobs, int32_t count, GpudlPreprocJob *device_jobs,
                                            GpudlKernelStream stream)
 {
-    constexpr int MOST = GPUDL_PREPROC_CARRIED_JOBS, WORDS = (int)sizeof(GpudlPreprocJob) / 8;
+    constexpr int WORDS = (int)sizeof(GpudlPreprocJob) / 8;
 
     if (count < 0)
         return GPUDL_KERNEL_SHAPE;
-    for (int32_t at = 0; at < count; at += MOST) {
-        const int32_t n = count - at < MOST ? count - at : MOST;
-        Carried<MOST> carried = {};
+    for (int32_t at = 0; at < count; at += PUT_JOBS) {
+        const int32_t n = count - at < PUT_JOBS ? count - at : PUT_JOBS;
+        Carried carried = {};
 
         for (int32_t i = 0; i < n; i++)
             carried.job[i] = jobs[at + i];
         gpudl_launch(put_jobs, 1, 256, 0, stream, carried, reinterpret_cast<uint2 *>(device_jobs + at), n * WORDS);
     }
     return count > 0 ? (int)cudaGetLastError() : GPUDL_KERNEL_OK;
+}
+
+extern "C" int gpudl_preproc_points_carried(const GpudlPreprocJob *jobs, int32_t count)
+{
+    constexpr size_t BEGIN = offsetof(GpudlPreprocJob, x);
+    const GpudlPreprocJob *first = nullptr;
+
+    static_assert(BEGIN == sizeof(jobs->planes), "planes come first, and all that follows is compared");
+    for (int32_t i = 0; i < count; i++) {
+        if (jobs[i].n_planes == 0)
+            continue;
+        if (first == nullptr)
+            first = &jobs[i];
+        if (memcmp(first->x, jobs[i].x, sizeof(*first) - BEGIN) != 0)
+            return 0;
+    }
+    return count <= GPUDL_PREPROC_ALIKE_JOBS;
 }
 
 extern "C" int gpudl_preproc_points_cuda(const GpudlPreprocJob *jobs, const GpudlPreprocJob *device_jobs, int32_t count,
@@ -440,14 +475,13 @@ extern "C" int gpudl_preproc_points_cuda(const GpudlPreprocJob *jobs, const Gpud
 
     const int64_t tiles = gpudl_divide_up(width, MOST_THREADS);
     const unsigned threads = (unsigned)gpudl_divide_up(gpudl_divide_up(width, tiles), 32) * 32;
+    const dim3 grid((unsigned)tiles, (unsigned)gpudl_divide_up(height, MANY_ROWS), count);
 
-    if (count > GPUDL_PREPROC_CARRIED_JOBS)
-        gpudl_launch(points<MANY_ROWS>, dim3((unsigned)tiles, (unsigned)gpudl_divide_up(height, MANY_ROWS), count),
-                     threads, 0, stream, device_jobs, output);
+    if (!gpudl_preproc_points_carried(jobs, count))
+        gpudl_launch(points<MANY_ROWS>, grid, threads, 0, stream, device_jobs, output);
     else if (count > 1)
-        launch_carried<GPUDL_PREPROC_CARRIED_JOBS>(jobs, count, output, dim3((unsigned)tiles, height, count), threads,
-                                                   stream);
+        launch_alike<GPUDL_PREPROC_ALIKE_JOBS, MANY_ROWS>(jobs, count, output, grid, threads, stream);
     else
-        launch_carried<1>(jobs, count, output, dim3((unsigned)tiles, height, 1), threads, stream);
+        launch_alike<1, 1>(jobs, count, output, dim3((unsigned)tiles, height, 1), threads, stream);
     return (int)cudaGetLastError();
 }

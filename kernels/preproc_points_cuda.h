@@ -12,8 +12,14 @@
 extern "C" {
 #endif
 
-/** So many jobs at most travel with the launch itself, and need no copy on the device. */
-#define GPUDL_PREPROC_CARRIED_JOBS 8
+/** Of jobs that are alike so many at most travel with the launch itself. */
+#define GPUDL_PREPROC_ALIKE_JOBS 128
+
+/**
+ * Whether count jobs travel with the launch itself, and need no copy on the device: at most GPUDL_PREPROC_ALIKE_JOBS,
+ * each of which either differs from the others by its planes alone (frames of one stream do) or has no frame.
+ */
+int gpudl_preproc_points_carried(const GpudlPreprocJob *jobs, int32_t count);
 
 /**
  * device_jobs[i] = jobs[i], for count jobs, as arguments of kernels: a copy would queue behind what the same engine of
@@ -31,9 +37,10 @@ int gpudl_preproc_put_jobs_cuda(const GpudlPreprocJob *jobs, int32_t count, Gpud
  * out[i] = what jobs[i] says, as of GpudlPreprocCudaFunc, for jobs that gpudl_preproc_jobs_are_points() is true of.
  *
  * jobs         host memory, read before the call returns
- * device_jobs  the same jobs, device-readable, 8-byte aligned, read when the kernel runs if there are more than
- *              GPUDL_PREPROC_CARRIED_JOBS; else it is not read, and may be NULL. A captured launch serves the frames of
- *              the jobs that travel with it; those that do not may be replaced by others of which the same is true
+ * device_jobs  the same jobs, device-readable, 8-byte aligned, read when the kernel runs if
+ *              gpudl_preproc_points_carried() is false of them; else it is not read, and may be NULL. A captured launch
+ *              serves the frames of the jobs that travel with it; those that do not may be replaced by others that
+ *              gpudl_preproc_jobs_are_points() is true of
  *
  * The rest, the bound to the reference and what is returned are as there; GPUDL_KERNEL_SHAPE for a job that is none,
  * too.

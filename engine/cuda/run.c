@@ -62,7 +62,7 @@ int cuda_queue_frames(CudaSlot *slot, int32_t count, const int32_t size[3], Gpud
 {
     const int points = gpudl_preproc_jobs_are_points(slot->jobs, count);
 
-    if (!points || count > GPUDL_PREPROC_CARRIED_JOBS) {
+    if (!points || !gpudl_preproc_points_carried(slot->jobs, count)) {
         const int status = gpudl_preproc_put_jobs_cuda(slot->jobs, count, slot->device_jobs, stream);
 
         if (status != GPUDL_KERNEL_OK)

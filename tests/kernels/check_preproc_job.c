@@ -519,10 +519,37 @@ static void test_ways_to_fetch_points(void)
     g_assert_cmpint(points_of(&frame, &pp), ==, GPUDL_POINTS_WORDS);
 }
 
+/* also between its fields: jobs are compared as bytes */
+static void test_bytes_are_the_frames(void)
+{
+    static const guint8 pixels[2 * 64 * 64];
+    const GpudlFrame frame = {.format = GPUDL_PIXEL_NV12,
+                              .width = 64,
+                              .height = 48,
+                              .planes = {pixels, pixels + 64 * 64},
+                              .strides = {64, 64}};
+    const GpudlPreproc pp = {.width = 9,
+                             .height = 7,
+                             .channels = 3,
+                             .channel_order = GPUDL_CHANNELS_RGB,
+                             .resize_mode = GPUDL_RESIZE_STRETCH,
+                             .scale_method = GPUDL_SCALE_BILINEAR_ALIASED,
+                             .pixel_scale = 1,
+                             .std = {1, 1, 1}};
+    GpudlPreprocJob jobs[2];
+
+    memset(&jobs[0], 0, sizeof(*jobs));
+    memset(&jobs[1], 255, sizeof(*jobs));
+    for (int i = 0; i < 2; i++)
+        g_assert_null(gpudl_preproc_job_fill(&jobs[i], &frame, &pp));
+    g_assert_cmpmem(&jobs[0], sizeof(*jobs), &jobs[1], sizeof(*jobs));
+}
+
 int main(int argc, char **argv)
 {
     check_init(&argc, &argv);
     g_test_add_func("/preproc-job/fill", test_fill);
+    g_test_add_func("/preproc-job/bytes-are-the-frames", test_bytes_are_the_frames);
     g_test_add_func("/preproc-job/points", test_points);
     g_test_add_func("/preproc-job/ways-to-fetch-points", test_ways_to_fetch_points);
     g_test_add_func("/preproc-job/windows-are-the-references", test_windows_are_the_references);

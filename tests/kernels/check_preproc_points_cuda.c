@@ -7,7 +7,7 @@
 #include "tests/kernels/device.h"
 #include "tests/kernels/preproc_batch.h"
 
-#define MOST_JOBS (GPUDL_PREPROC_CARRIED_JOBS + 6)
+#define MOST_JOBS 14
 
 static int seen[GPUDL_POINTS_ODD_WORDS + 1]; /* jobs by points */
 
@@ -23,21 +23,61 @@ static void fill_slot(const PreprocBatch *batch, PreprocSlot *slot, GpudlPixelFo
     preproc_make_pixels(&slot->frame, alignments[device_int(0, 4)]);
 }
 
-static void check_batch(const PreprocBatch *batch)
+/* jobs of the batch, on the device where they do not travel with the launch */
+static void check_jobs(const PreprocBatch *batch, const GpudlPreprocJob *jobs)
 {
     const size_t bytes = preproc_batch_bytes(batch);
-    GpudlPreprocJob jobs[MOST_JOBS];
     const GpudlPreprocJob *device_jobs = NULL;
     void *out = device_output(bytes, 0);
 
-    preproc_batch_fill(batch, jobs);
-    for (int i = 0; i < batch->count; i++)
-        seen[jobs[i].points] += !batch->slots[i].idle;
-    if (batch->count > GPUDL_PREPROC_CARRIED_JOBS)
+    if (!gpudl_preproc_points_carried(jobs, batch->count))
         device_jobs = device_input(jobs, (size_t)batch->count * sizeof(*jobs), 8 * (size_t)device_int(0, 1));
     device_done(gpudl_preproc_points_cuda(jobs, device_jobs, batch->count, batch->width, batch->height, batch->channels,
                                           batch->layout, out, NULL));
     preproc_batch_compare(batch, device_fetch(out, bytes));
+}
+
+static void check_batch(const PreprocBatch *batch)
+{
+    GpudlPreprocJob jobs[MOST_JOBS];
+
+    preproc_batch_fill(batch, jobs);
+    for (int i = 0; i < batch->count; i++)
+        seen[jobs[i].points] += !batch->slots[i].idle;
+    check_jobs(batch, jobs);
+}
+
+/* All slots become like the first, with pixels of their own at addresses of the same alignment. */
+static void fill_alike(PreprocBatch *batch, GpudlPreprocJob *jobs)
+{
+    const PreprocSlot like = batch->slots[0];
+    const size_t shift = (size_t)(device_int(0, 1) * device_int(0, 3));
+    int32_t row_bytes[4], rows[4];
+    const int n = gpudl_pixel_format_layout(like.frame.format, like.frame.width, like.frame.height, row_bytes, rows);
+
+    for (int i = 0; i < batch->count; i++) {
+        PreprocSlot *slot = &batch->slots[i];
+        GpudlFrame f = like.frame;
+
+        *slot = like;
+        slot->idle = device_int(0, 15) == 0;
+        gpudl_preproc_job_idle(&jobs[i]);
+        if (slot->idle)
+            continue;
+        f.memory = GPUDL_MEMORY_CUDA;
+        for (int p = 0; p < n; p++) {
+            const size_t bytes = (size_t)f.strides[p] * (size_t)(rows[p] - 1) + (size_t)row_bytes[p];
+            uint8_t *pixels = device_host(bytes);
+
+            for (size_t k = 0; k < bytes; k++)
+                pixels[k] = (uint8_t)device_bits();
+            slot->frame.planes[p] = pixels;
+            f.planes[p] = device_input(pixels, bytes, shift);
+        }
+        if (gpudl_preproc_job_fill(&jobs[i], &f, &slot->pp) != NULL)
+            device_fail("slot %d has no job", i);
+        seen[jobs[i].points]++;
+    }
 }
 
 /* ---- checks ------------------------------------------------------------------------------------------------------ */
@@ -53,6 +93,52 @@ static void test_random(void)
             batch.slots[i].idle = device_int(0, 15) == 0;
         }
         check_batch(&batch);
+    }
+}
+
+/* Batches of one stream travel with their launch, whichever slots have no frame, unless they are too many. */
+static void test_alike(void)
+{
+    static PreprocBatch batch;
+    static GpudlPreprocJob jobs[PREPROC_BATCH_JOBS];
+
+    memset(seen, 0, sizeof(seen));
+    for (int number = 0; number < device_cases(200); number++) {
+        const int many = number % 20 == 0, wide = number % 20 == 1;
+
+        preproc_batch_begin(&batch, number, many ? 5 : 60, MOST_JOBS);
+        if (many)
+            batch.count = GPUDL_PREPROC_ALIKE_JOBS + (int)device_int(0, 1);
+        if (wide)
+            batch.width = (int)device_int(250, 600);
+        fill_slot(&batch, &batch.slots[0], (GpudlPixelFormat)(1 + number % GPUDL_PIXEL_LAST), many ? 10 : 200);
+        fill_alike(&batch, jobs);
+        if (gpudl_preproc_points_carried(jobs, batch.count) != (batch.count <= GPUDL_PREPROC_ALIKE_JOBS))
+            device_fail("%d jobs that are alike are taken for others", batch.count);
+        check_jobs(&batch, jobs);
+    }
+    for (int points = GPUDL_POINTS_PLANES; points <= GPUDL_POINTS_ODD_WORDS; points++)
+        if (device_cases(200) >= 200 && seen[points] == 0)
+            device_fail("nothing was fetched by way %d", points);
+}
+
+/* One that differs by a single field makes all of them others. */
+static void test_carried(void)
+{
+    GpudlPreprocJob jobs[3];
+
+    memset(jobs, 0, sizeof(jobs));
+    jobs[0].n_planes = jobs[2].n_planes = 1;
+    if (!gpudl_preproc_points_carried(jobs, 3) || !gpudl_preproc_points_carried(jobs, 0))
+        device_fail("jobs that are alike are taken for others");
+    for (size_t at = 0; at < sizeof(*jobs); at++) {
+        const int carried = at < sizeof(jobs->planes);
+
+        device_case((int)at, "a byte that differs");
+        ((uint8_t *)&jobs[2])[at] ^= 64;
+        if (gpudl_preproc_points_carried(jobs, 3) != carried)
+            device_fail("byte %d of a job is%s compared", (int)at, carried ? "" : " not");
+        ((uint8_t *)&jobs[2])[at] ^= 64;
     }
 }
 
@@ -119,7 +205,7 @@ static void test_put(void)
         void *to;
 
         device_case(number, "jobs that are put");
-        count = (int32_t)device_int(0, 5 * GPUDL_PREPROC_CARRIED_JOBS);
+        count = (int32_t)device_int(0, 40);
         bytes = (size_t)count * sizeof(GpudlPreprocJob);
         jobs = device_host(bytes + 1);
         to = device_output(bytes, 8 * (size_t)device_int(0, 1));
@@ -269,8 +355,9 @@ static void bench(void)
 
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {{"random", test_random}, {"formats", test_formats}, {"sizes", test_sizes},
-                                         {"put", test_put},       {"refuses", test_refuses}, {NULL, NULL}};
+    static const DeviceCheck checks[] = {{"random", test_random},   {"alike", test_alike}, {"carried", test_carried},
+                                         {"formats", test_formats}, {"sizes", test_sizes}, {"put", test_put},
+                                         {"refuses", test_refuses}, {NULL, NULL}};
     static const DeviceCheck benches[] = {{"preproc-points", bench}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);

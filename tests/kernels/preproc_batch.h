@@ -6,7 +6,7 @@
 #include "kernels/preproc_cuda.h"
 
 /** Most frames of a batch. */
-#define PREPROC_BATCH_JOBS 64
+#define PREPROC_BATCH_JOBS 130
 
 /** A frame in host memory, of the case (device_host()), and what is to be made of it; idle: a job without a frame. */
 typedef struct {
