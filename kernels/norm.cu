@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Sets that lie in one piece, as the channels of a pixel do, are rows: a few threads keep one in registers between its
- * only reading and its writing. Others are read three times, by a block each or, where there are many of them, a warp.
+ * only reading and its writing. Others are read three times, by a block each or, where there are many of them, a warp;
+ * large ones by large blocks, in vectors where their fastest dimension has these.
  */
 #include "norm_cuda.h"
 #include "strided.cuh"
@@ -9,7 +10,7 @@
 namespace
 {
 
-constexpr int THREADS = 256;
+constexpr int THREADS = 256, MOST_THREADS = 1024;
 constexpr uint32_t MANY = 2048; /* elements of a set that are worth a block */
 
 struct Problem {
@@ -118,7 +119,7 @@ __global__ void __launch_bounds__(THREADS) rows(const __grid_constant__ Problem 
 /* Of the LANES threads that have a set: a warp's or a block's. */
 template <int LANES> __device__ __forceinline__ float sum_of(float sum)
 {
-    __shared__ float sums[THREADS / 32];
+    __shared__ float sums[LANES / 32];
 
     sum = sum_of_lanes<32>(sum);
     if (LANES == 32)
@@ -128,9 +129,68 @@ template <int LANES> __device__ __forceinline__ float sum_of(float sum)
         sums[threadIdx.x / 32] = sum;
     __syncthreads();
     sum = 0;
-    for (int i = 0; i < THREADS / 32; i++)
+    for (int i = 0; i < LANES / 32; i++)
         sum += sums[i];
     return sum;
+}
+
+/* Of an element in the fastest dimension behind the vector's first. */
+__device__ __forceinline__ float parameter(const void *data, GpudlDType type, int64_t at, float none)
+{
+    return data != nullptr ? gpudl_get_float(data, type, at) : none;
+}
+
+template <typename Values> __global__ void __launch_bounds__(MOST_THREADS) vectors(const __grid_constant__ Problem p)
+{
+    gpudl_begin();
+
+    typedef typename Values::Element T;
+    constexpr int V = Values::N;
+    const uint32_t n = p.within.elements;
+    const int last = p.within.rank - 1;
+
+    for (uint32_t i = blockIdx.x; i < p.sets.elements; i += gridDim.x) {
+        int64_t first[4], at[4];
+        float values[V], sum = 0, squares = 0;
+        Values vector;
+
+        p.sets.locate(i, first);
+        const T *x = static_cast<const T *>(p.x) + first[1];
+
+        for (uint32_t k = threadIdx.x * V; k < n; k += MOST_THREADS * V) {
+            p.within.locate(k, at);
+            vector.load(x + at[1]);
+            vector.get(values);
+#pragma unroll
+            for (int j = 0; j < V; j++)
+                sum += values[j];
+        }
+        const float mean = sum_of<MOST_THREADS>(sum) / (float)n;
+
+        for (uint32_t k = threadIdx.x * V; k < n; k += MOST_THREADS * V) {
+            p.within.locate(k, at);
+            vector.load(x + at[1]);
+            vector.get(values);
+#pragma unroll
+            for (int j = 0; j < V; j++)
+                squares += (values[j] - mean) * (values[j] - mean);
+        }
+        const float factor = 1.f / sqrtf(sum_of<MOST_THREADS>(squares) / (float)n + p.epsilon);
+
+        for (uint32_t k = threadIdx.x * V; k < n; k += MOST_THREADS * V) {
+            p.within.locate(k, at);
+            vector.load(x + at[1]);
+            vector.get(values);
+#pragma unroll
+            for (int j = 0; j < V; j++)
+                values[j] =
+                    (values[j] - mean) * factor *
+                        parameter(p.scale, p.scale_type, first[2] + at[2] + j * p.within.strides[2][last], 1.f) +
+                    parameter(p.bias, p.bias_type, first[3] + at[3] + j * p.within.strides[3][last], 0.f);
+            vector.set(values);
+            vector.store(static_cast<T *>(p.y) + first[0] + at[0]);
+        }
+    }
 }
 
 template <int LANES> __global__ void __launch_bounds__(THREADS) any(const __grid_constant__ Problem p)
@@ -183,16 +243,31 @@ bool is_row(const Problem &p, int operand, const void *data, GpudlDType type)
     return is_same && p.within.strides[operand][0] == 1;
 }
 
-/* Whether sets are rows of whole vectors of v elements. */
+/* Whether each begins at a whole vector of v elements, in y and x. */
+bool begin_whole(const GpudlPlaces<4> &places, int rank, int v)
+{
+    bool whole = true;
+
+    for (int d = 0; d < rank; d++)
+        whole = whole && ((places.strides[0][d] % v == 0 && places.strides[1][d] % v == 0) || places.dims[d] == 1);
+    return whole;
+}
+
+/* Whether the fastest dimension of sets has whole vectors of v elements. */
+bool has_vectors(const Problem &p, int v)
+{
+    const int last = p.within.rank - 1;
+
+    return p.within.dims[last] % (uint32_t)v == 0 && p.x_type == p.y_type && (uintptr_t)p.x % 16 == 0 &&
+           (uintptr_t)p.y % 16 == 0 && p.within.strides[0][last] == 1 && p.within.strides[1][last] == 1 &&
+           begin_whole(p.sets, p.sets.rank, v) && begin_whole(p.within, last, v);
+}
+
+/* Whether sets are rows of these, and parameters as well. */
 bool has_rows(const Problem &p, int v)
 {
-    bool whole = p.within.rank == 1 && p.within.elements % (uint32_t)v == 0 && p.x_type == p.y_type &&
-                 (uintptr_t)p.x % 16 == 0 && (uintptr_t)p.y % 16 == 0 && p.within.strides[0][0] == 1 &&
-                 p.within.strides[1][0] == 1;
-
-    for (int d = 0; d < p.sets.rank; d++)
-        whole = whole && ((p.sets.strides[0][d] % v == 0 && p.sets.strides[1][d] % v == 0) || p.sets.dims[d] == 1);
-    return whole && is_row(p, 2, p.scale, p.scale_type) && is_row(p, 3, p.bias, p.bias_type);
+    return p.within.rank == 1 && has_vectors(p, v) && is_row(p, 2, p.scale, p.scale_type) &&
+           is_row(p, 3, p.bias, p.bias_type);
 }
 
 template <typename Values, int LANES, int K> int launch_rows(const Problem &p, cudaStream_t stream)
@@ -201,26 +276,33 @@ template <typename Values, int LANES, int K> int launch_rows(const Problem &p, c
     return (int)cudaGetLastError();
 }
 
-template <typename Values> int launch_vectors(const Problem &p, cudaStream_t stream)
+/* rows: of at most 256 vectors */
+template <typename Values> int launch_whole(const Problem &p, bool are_rows, cudaStream_t stream)
 {
-    const uint32_t vectors = p.within.elements / Values::N;
+    const uint32_t n = p.within.elements / Values::N;
 
-    return vectors <= 8     ? launch_rows<Values, 8, 1>(p, stream)
-           : vectors <= 16  ? launch_rows<Values, 16, 1>(p, stream)
-           : vectors <= 32  ? launch_rows<Values, 32, 1>(p, stream)
-           : vectors <= 64  ? launch_rows<Values, 32, 2>(p, stream)
-           : vectors <= 128 ? launch_rows<Values, 32, 4>(p, stream)
-                            : launch_rows<Values, 32, 8>(p, stream);
+    if (!are_rows) {
+        gpudl_launch(vectors<Values>, gpudl_blocks((int64_t)p.sets.elements * THREADS), MOST_THREADS, 0, stream, p);
+        return (int)cudaGetLastError();
+    }
+    return n <= 8     ? launch_rows<Values, 8, 1>(p, stream)
+           : n <= 16  ? launch_rows<Values, 16, 1>(p, stream)
+           : n <= 32  ? launch_rows<Values, 32, 1>(p, stream)
+           : n <= 64  ? launch_rows<Values, 32, 2>(p, stream)
+           : n <= 128 ? launch_rows<Values, 32, 4>(p, stream)
+                      : launch_rows<Values, 32, 8>(p, stream);
 }
 
 int launch(const Problem &p, cudaStream_t stream)
 {
     const uint32_t n = p.within.elements, v = p.x_type == GPUDL_DTYPE_F32 ? 4 : 8;
 
-    if (has_rows(p, (int)v) && n <= 256 * v)
-        return p.x_type == GPUDL_DTYPE_F16    ? launch_vectors<GpudlVector<__half, 8>>(p, stream)
-               : p.x_type == GPUDL_DTYPE_BF16 ? launch_vectors<GpudlVector<GpudlBf16, 8>>(p, stream)
-                                              : launch_vectors<GpudlFloats<4>>(p, stream);
+    const bool are_rows = has_rows(p, (int)v) && n <= 256 * v;
+
+    if (are_rows || (n >= MANY && has_vectors(p, (int)v)))
+        return p.x_type == GPUDL_DTYPE_F16    ? launch_whole<GpudlVector<__half, 8>>(p, are_rows, stream)
+               : p.x_type == GPUDL_DTYPE_BF16 ? launch_whole<GpudlVector<GpudlBf16, 8>>(p, are_rows, stream)
+                                              : launch_whole<GpudlFloats<4>>(p, are_rows, stream);
     if (n >= MANY || (int64_t)n > (int64_t)p.sets.elements * 32)
         gpudl_launch(any<THREADS>, gpudl_blocks((int64_t)p.sets.elements * THREADS), THREADS, 0, stream, p);
     else

@@ -167,6 +167,63 @@ static void test_rows(void)
     }
 }
 
+/* Groups of channels of pictures, channels last, of more elements than a warp has. */
+static void test_pictures(void)
+{
+    for (int number = 0; number < device_cases(40); number++) {
+        const GpudlDType dtype = (device_case(number, "pictures"), device_float_type());
+        const int64_t v = dtype == GPUDL_DTYPE_F32 ? 4 : 8, groups = device_int(1, 3), each = v * device_int(1, 3),
+                      c = groups * each, side = device_int(17, 24), n = device_int(1, 2),
+                      pitch = c + v * device_int(0, 1);
+        const GpudlShape shape = {5, {n, groups, each, side, side}};
+        const int64_t elements = gpudl_shape_elements(&shape), places = n * side * side * pitch;
+        const size_t size = gpudl_dtype_size(dtype);
+        GpudlStrided x = {dtype, NULL, {side * side * pitch, each, 1, side * pitch, pitch}}, y = x,
+                     scale = {GPUDL_DTYPE_F32, NULL, {0, each, 1, 0, 0}}, bias = scale;
+        uint8_t *host = device_host((size_t)places * size);
+        float *parameters = device_host((size_t)c * 2 * sizeof *parameters);
+        double *values = device_host((size_t)elements * sizeof *values),
+               *mean = device_host((size_t)elements * sizeof *mean),
+               *factor = device_host((size_t)elements * sizeof *factor);
+        const uint8_t *found;
+
+        device_note(" %d of %dx%d channels, side %d, pitch %d, %s", (int)n, (int)groups, (int)each, (int)side,
+                    (int)pitch, gpudl_dtype_name(dtype));
+        device_random(dtype, host, (size_t)places, -3, 3, 0);
+        for (int64_t i = 0; i < 2 * c; i++)
+            parameters[i] = (float)device_real(-2, 2);
+        for (int64_t i = 0; i < elements; i++) {
+            int64_t at = 0;
+
+            for (int d = 0; d < shape.rank; d++)
+                at += index_along(&shape, i, d) * x.strides[d];
+            values[i] = device_get(dtype, host, at);
+        }
+        measure(&shape, 0x1c, values, 1e-5, mean, factor);
+        x.data = device_input(host, (size_t)places * size, 0);
+        y.data = device_output((size_t)places * size, 0);
+        scale.data = device_input(parameters, (size_t)c * sizeof *parameters, 0);
+        bias.data = device_input(parameters + c, (size_t)c * sizeof *parameters, 0);
+        device_done(gpudl_norm_cuda(&shape, 0x1c, &x, &scale, &bias, 1e-5f, &y, NULL));
+        found = device_fetch(y.data, (size_t)places * size);
+        for (int64_t i = 0; i < elements; i++) {
+            const int64_t set = place_without(&shape, i, 0x1c),
+                          channel = index_along(&shape, i, 1) * each + index_along(&shape, i, 2);
+            const double s = (double)parameters[channel], b = (double)parameters[c + channel],
+                         wanted = (values[i] - mean[set]) * factor[set] * s + b;
+            int64_t at = 0;
+            double got;
+
+            for (int d = 0; d < shape.rank; d++)
+                at += index_along(&shape, i, d) * x.strides[d];
+            got = device_get(dtype, found, at);
+            if (!(fabs(got - wanted) <=
+                  device_rounding(dtype, wanted) + OFF * (fabs(wanted - b) + fabs(b) + 3 * factor[set] * fabs(s))))
+                device_fail("element %d is %.9g, expected %.9g", (int)i, got, wanted);
+        }
+    }
+}
+
 static void test_refuses(void)
 {
     const GpudlShape shape = {2, {4, 8}};
@@ -221,8 +278,11 @@ static void bench(void)
 
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {
-        {"random", test_random}, {"rows", test_rows}, {"refuses", test_refuses}, {NULL, NULL}};
+    static const DeviceCheck checks[] = {{"random", test_random},
+                                         {"rows", test_rows},
+                                         {"pictures", test_pictures},
+                                         {"refuses", test_refuses},
+                                         {NULL, NULL}};
     static const DeviceCheck benches[] = {{"norm", bench}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);
