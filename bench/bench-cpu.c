@@ -2,7 +2,8 @@
 /* What bench.py measures of ours. Results go to standard output as JSON, one object a line.
  *
  *   bench-cpu net MODEL THREADS [PRECISION]  runs as many frames as a line of standard input says, THREADS at a time
- *   bench-cpu live MODEL SECONDS             frames of 768x576 I420 at 25/s through a session, all processor time
+ *   bench-cpu open MODEL THREADS [PRECISION] from the file to a session, each part by both clocks, and the memory it
+ * took bench-cpu live MODEL SECONDS             frames of 768x576 I420 at 25/s through a session, all processor time
  *   bench-cpu preproc                        pre-processing alone, every format at two sizes to 224x224
  */
 #include <stdio.h>
@@ -24,22 +25,36 @@ static gint64 now_ns(void)
     return t.tv_sec * G_GINT64_CONSTANT(1000000000) + t.tv_nsec;
 }
 
+static double processor_seconds(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+}
+
 static int fail(const GError *error)
 {
     fprintf(stderr, "bench-cpu: %s\n", error->message);
     return 1;
 }
 
-static GpudlSession *open_session(const char *path, guint threads, GpudlPrecision precision, GError **error)
+static GpudlSession *acquire(GpudlModel *model, guint threads, GpudlPrecision precision, GError **error)
 {
-    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, error);
     const GpudlSessionConfig config = {.struct_size = sizeof config,
                                        .backend = "cpu",
                                        .cuda_device_id = -1,
                                        .cpu_threads = threads,
                                        .precision = precision};
 
-    return model != NULL ? gpudl_session_acquire(model, &config, NULL, error) : NULL;
+    return gpudl_session_acquire(model, &config, NULL, error);
+}
+
+static GpudlSession *open_session(const char *path, guint threads, GpudlPrecision precision, GError **error)
+{
+    g_autoptr(GpudlModel) model = gpudl_model_load(path, NULL, NULL, error);
+
+    return model != NULL ? acquire(model, threads, precision, error) : NULL;
 }
 
 /* ---- network alone ----------------------------------------------------------------------------------------------- */
@@ -106,6 +121,41 @@ static int bench_net(const char *path, guint threads, GpudlPrecision precision)
     return status;
 }
 
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+/* Says how long what has just ended took, and begins anew. */
+static void tell_part(const char *part, gint64 *wall, double *processor)
+{
+    const gint64 wall_now = now_ns();
+    const double processor_now = processor_seconds();
+
+    printf("\"%s\": {\"wall_ms\": %.1f, \"processor_ms\": %.1f}, ", part, (wall_now - *wall) * 1e-6,
+           (processor_now - *processor) * 1e3);
+    *wall = wall_now;
+    *processor = processor_now;
+}
+
+static int bench_open(const char *path, guint threads, GpudlPrecision precision)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlModel) model = NULL;
+    g_autoptr(GpudlSession) session = NULL;
+    gint64 wall = now_ns();
+    double processor = processor_seconds();
+    struct rusage usage;
+
+    printf("{");
+    if ((model = gpudl_model_load(path, NULL, NULL, &error)) == NULL)
+        return fail(error);
+    tell_part("load", &wall, &processor);
+    if ((session = acquire(model, threads, precision, &error)) == NULL)
+        return fail(error);
+    tell_part("open", &wall, &processor);
+    getrusage(RUSAGE_SELF, &usage);
+    printf("\"peak_mb\": %.0f}\n", usage.ru_maxrss * 1024e-6);
+    return 0;
+}
+
 /* ---- live -------------------------------------------------------------------------------------------------------- */
 
 /* A frame of a format with its own bytes: a smooth picture with some noise. */
@@ -133,14 +183,6 @@ static void frame_clear(GpudlFrame *frame)
 {
     for (int p = 0; p < 4; p++)
         g_free((gpointer)frame->planes[p]);
-}
-
-static double processor_seconds(void)
-{
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
 
 static int bench_live(const char *path, int seconds)
@@ -254,10 +296,14 @@ int main(int argc, char **argv)
     if ((argc == 4 || (argc == 5 && precision_from(argv[4], &precision))) && strcmp(argv[1], "net") == 0 &&
         atoi(argv[3]) >= 1 && atoi(argv[3]) <= MOST_THREADS)
         return bench_net(argv[2], (guint)atoi(argv[3]), precision);
+    if ((argc == 4 || (argc == 5 && precision_from(argv[4], &precision))) && strcmp(argv[1], "open") == 0 &&
+        atoi(argv[3]) >= 1 && atoi(argv[3]) <= MOST_THREADS)
+        return bench_open(argv[2], (guint)atoi(argv[3]), precision);
     if (argc == 4 && strcmp(argv[1], "live") == 0 && atoi(argv[3]) >= 1)
         return bench_live(argv[2], atoi(argv[3]));
     if (argc == 2 && strcmp(argv[1], "preproc") == 0)
         return bench_preproc();
-    fprintf(stderr, "usage: bench-cpu net MODEL THREADS | live MODEL SECONDS | preproc\n");
+    fprintf(stderr, "usage: bench-cpu net MODEL THREADS [PRECISION] | open MODEL THREADS [PRECISION] | live MODEL "
+                    "SECONDS | preproc\n");
     return 2;
 }
