@@ -38,5 +38,10 @@ static inline gboolean gpudl_constant_is_unaligned(const GpudlTensor *tensor)
 gboolean gpudl_constants_gather(GpudlGraph *graph, gboolean (*wants)(const GpudlTensor *tensor), GpudlPages **pages,
                                 GError **error);
 
+/** The same into a room in which some of them lie already: those stay, the others come behind what is used of it. FALSE
+ * if there is no room for all, and nothing has moved then, or if less than half of all would stay. */
+gboolean gpudl_constants_gather_behind(GpudlGraph *graph, gboolean (*wants)(const GpudlTensor *tensor),
+                                       GpudlRoom *room);
+
 G_END_DECLS
 #endif

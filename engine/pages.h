@@ -25,6 +25,13 @@ gsize gpudl_pages_get_size(GpudlPages *pages);
 /** A part as GBytes; holds a reference. */
 GBytes *gpudl_pages_slice(GpudlPages *pages, gsize offset, gsize size);
 
+/** The same of a part that nobody else will ask for: its memory goes back to the system with the last reference to it,
+ * those pages that lie in it whole, and reads as zeros from then on. The rest of the pages stays. */
+GBytes *gpudl_pages_slice_once(GpudlPages *pages, gsize offset, gsize size);
+
+/** Gives back what lies behind the first size bytes, addresses included. */
+void gpudl_pages_shrink(GpudlPages *pages, gsize size);
+
 /** From now on writing is a fault. */
 void gpudl_pages_seal(GpudlPages *pages);
 
@@ -33,6 +40,21 @@ void gpudl_pages_drop(GpudlPages *pages);
 
 /** After gpudl_pages_drop(): zeros again, writable. FALSE if the system has no memory; dropped it stays then. */
 gboolean gpudl_pages_restore(GpudlPages *pages);
+
+/** Where pages are handed out piece by piece, each aligned to 64 bytes. */
+typedef struct {
+    GpudlPages *pages; /* NULL: there is no room */
+    gsize used, limit; /* limit: bytes that may be handed out; the same one gives the same places again */
+    gboolean once;     /* slices are those of gpudl_pages_slice_once() */
+} GpudlRoom;
+
+/** Room for size bytes in pieces of more than 4096, and behind its limit half as much for what may be made of them; no
+ * memory is there before it is written to. FALSE if the system has none. */
+gboolean gpudl_room_make(GpudlRoom *room, gsize size);
+
+/** A place for size bytes, its offset in *offset; NULL if there is no room for them. */
+guint8 *gpudl_room_take(GpudlRoom *room, gsize size, gsize *offset);
+GBytes *gpudl_room_slice(const GpudlRoom *room, gsize offset, gsize size);
 
 G_END_DECLS
 #endif

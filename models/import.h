@@ -5,7 +5,10 @@
 #ifndef GPUDL_MODELS_IMPORT_H
 #define GPUDL_MODELS_IMPORT_H
 
+#include <sys/stat.h>
+
 #include "engine/graph/graph.h"
+#include "engine/pages.h"
 #include "models/gpudl-import.h"
 #include "models/source.h"
 
@@ -22,6 +25,28 @@ typedef enum {
     GPUDL_IMPORT_SCRIPT
 } GpudlImportKind;
 
+/** A model's file as it was read. */
+typedef struct {
+    GpudlImportKind kind;
+    GpudlPages *pages; /* of a net.bin: they hold its bytes; else NULL */
+    GBytes *bytes;     /* all of the file's, or, of ONNX, those that are not apart */
+    gchar sum[33];     /* of the file's bytes, XXH3-128; "" of a net.bin */
+    GPtrArray
+        *apart;     /* of ONNX: the values of initializers that are not in bytes (models/onnx/onnx-apart.h); or NULL */
+    GpudlRoom room; /* of ONNX: where they are, and external data comes to */
+    struct stat st; /* as it was before the reading */
+} GpudlImportFile;
+
+void gpudl_import_file_clear(GpudlImportFile *file);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlImportFile, gpudl_import_file_clear)
+
+/**
+ * Reads a file and looks what it is. into (may be NULL): values of ONNX come to this room, if they come to any. Errors
+ * as gpudl_file_read_pages()'s and gpudl_import_kind()'s.
+ */
+gboolean gpudl_import_read(GpudlImportFile *file, const gchar *path, const GpudlRoom *into, GCancellable *cancellable,
+                           GError **error);
+
 /** What a file's bytes are; UNKNOWN with FORMAT that says what they look like. */
 GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error);
 
@@ -31,13 +56,13 @@ GpudlGraph *gpudl_import_caffe(GBytes *bytes, const gchar *path, const GpudlImpo
                                GpudlSourceInfo *info, GCancellable *cancellable, GError **error);
 
 /**
- * Reads the bytes of any kind but a net.bin into their graph, its input as sessions feed it (models/input.h), proven
- * for other batches as far as it goes, rewritten, and inferred at batch 1. Takes the bytes: their memory is needed
- * while the graph is built, and not after. Of the options the input's size and the other file count. info (may be NULL)
- * is cleared by the caller after success. The same bytes always give the same graph, with the same constants at the
- * same ids.
+ * Reads a file of any kind but a net.bin into its graph, its input as sessions feed it (models/input.h), proven for
+ * other batches as far as it goes, rewritten, and inferred at batch 1. Takes the bytes out of it, and the values: their
+ * memory is needed while the graph is built, and not after. Of the options the input's size and the other file count.
+ * info (may be NULL) is cleared by the caller after success. The same bytes always give the same graph, with the same
+ * constants at the same ids.
  */
-GpudlGraph *gpudl_import_rewritten(GBytes *bytes, const gchar *path, const GpudlImportOptions *options,
+GpudlGraph *gpudl_import_rewritten(GpudlImportFile *file, const gchar *path, const GpudlImportOptions *options,
                                    GpudlSourceInfo *info, GCancellable *cancellable, GError **error);
 
 /** The graph of a file, nothing rewritten but the input. A net.bin is UNSUPPORTED here: it holds a rewritten graph.

@@ -195,20 +195,20 @@ static void load_free(gpointer data)
     g_free(load);
 }
 
-static GpudlModel *read_net_bin(const Load *load, GpudlPages *pages, GBytes *bytes, GCancellable *cancellable,
+static GpudlModel *read_net_bin(const Load *load, const GpudlImportFile *file, GCancellable *cancellable,
                                 GError **error)
 {
     gchar content[GPUDL_CONTENT_BYTES];
     g_autoptr(GpudlModel) model = NULL;
 
-    if (!gpudl_modelfile_check(bytes, load->path, content, error))
+    if (!gpudl_modelfile_check(file->bytes, load->path, content, error))
         return NULL;
     if (load->text != NULL && (model = gpudl_registry_find_content(load->path, load->text, content)) != NULL) {
         gpudl_origin_also_at(model, load->path);
         return g_steal_pointer(&model);
     }
-    model = gpudl_modelfile_read_checked(bytes, load->path, content, cancellable, error);
-    if (model == NULL || !gpudl_origin_of_modelfile(model, load->path, pages, error) ||
+    model = gpudl_modelfile_read_checked(file->bytes, load->path, content, cancellable, error);
+    if (model == NULL || !gpudl_origin_of_modelfile(model, load->path, file->pages, error) ||
         !apply_options(model, load->options, error))
         return NULL;
     return g_steal_pointer(&model);
@@ -261,28 +261,23 @@ static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlS
     return gpudl_known_apply(&known, model, error);
 }
 
-/* Takes the bytes. alone: no other file may belong to it that its bytes do not name. */
-static GpudlModel *read_foreign(const Load *load, GBytes *bytes, gboolean alone, GCancellable *cancellable,
-                                GError **error)
+static GpudlModel *read_foreign(const Load *load, GpudlImportFile *file, GCancellable *cancellable, GError **error)
 {
+    /* no other file belongs to it that its bytes do not name */
+    const gboolean alone = file->kind != GPUDL_IMPORT_CAFFE;
     g_auto(GpudlSourceInfo) info = {0};
-    gchar content[33];
     g_autoptr(GpudlModel) model = NULL;
     g_auto(GpudlBeside) beside = {0};
     GpudlGraph *graph;
 
-    gpudl_origin_hash(bytes, content);
-    if (alone && load->text != NULL && (model = gpudl_registry_find_bytes(load->path, load->text, content)) != NULL) {
+    if (alone && load->text != NULL && (model = gpudl_registry_find_bytes(load->path, load->text, file->sum)) != NULL) {
         gpudl_origin_also_at(model, load->path);
-        g_bytes_unref(bytes);
         return g_steal_pointer(&model);
     }
-    if (!read_beside(load, &beside, &info, error)) {
-        g_bytes_unref(bytes);
+    if (!read_beside(load, &beside, &info, error))
         return NULL;
-    }
-    graph = gpudl_import_rewritten(bytes, load->path, load->options, &info, cancellable, error);
-    model = graph != NULL ? gpudl_origin_make_onnx(graph, load->path, load->options, content, &info, error) : NULL;
+    graph = gpudl_import_rewritten(file, load->path, load->options, &info, cancellable, error);
+    model = graph != NULL ? gpudl_origin_make_onnx(graph, load->path, load->options, file, &info, error) : NULL;
     if (model == NULL || !apply_known(model, &beside, &info, error))
         return NULL;
     model->source_file = g_path_get_basename(load->path);
@@ -294,20 +289,13 @@ static GpudlModel *read_foreign(const Load *load, GBytes *bytes, gboolean alone,
 
 static GpudlModel *read_model(const Load *load, struct stat *st, GCancellable *cancellable, GError **error)
 {
-    g_autoptr(GpudlPages) pages = gpudl_file_read_pages(load->path, GPUDL_LIMIT_FILE_BYTES, st, cancellable, error);
-    g_autoptr(GBytes) bytes = NULL;
-    GpudlImportKind kind;
+    g_auto(GpudlImportFile) file = {0};
 
-    if (pages == NULL)
+    if (!gpudl_import_read(&file, load->path, NULL, cancellable, error))
         return NULL;
-    bytes = gpudl_pages_slice(pages, 0, gpudl_pages_get_size(pages));
-    kind = gpudl_import_kind(bytes, error);
-    if (kind == GPUDL_IMPORT_UNKNOWN)
-        return NULL;
-    if (kind == GPUDL_IMPORT_NET_BIN)
-        return read_net_bin(load, pages, bytes, cancellable, error);
-    g_clear_pointer(&pages, gpudl_pages_unref); /* another file's bytes are not needed as long as its graph */
-    return read_foreign(load, g_steal_pointer(&bytes), kind != GPUDL_IMPORT_CAFFE, cancellable, error);
+    *st = file.st;
+    return file.kind == GPUDL_IMPORT_NET_BIN ? read_net_bin(load, &file, cancellable, error)
+                                             : read_foreign(load, &file, cancellable, error);
 }
 
 static gpointer load_work(GpudlWork *work, gpointer data, GError **error)

@@ -203,10 +203,17 @@ gboolean gpudl_origin_of_modelfile(GpudlModel *model, const gchar *path, GpudlPa
 
 /* ---- ONNX -------------------------------------------------------------------------------------------------------- */
 
-/* Copies the large constants of the same graph, imported once more, to where the model's lie. */
+static gboolean lies_in(GpudlPages *pages, const guint8 *at)
+{
+    return at >= gpudl_pages_get_data(pages) && at < gpudl_pages_get_data(pages) + gpudl_pages_get_size(pages);
+}
+
+/* Copies the large constants of the same graph, imported once more, to where the model's lie, but for those that were
+ * read to there. */
 static gboolean copy_constants(GpudlModel *model, const GpudlGraph *again)
 {
     const GpudlGraph *graph = model->graph;
+    const guint8 *data;
 
     if (again->tensors->len < graph->tensors->len)
         return FALSE;
@@ -217,13 +224,18 @@ static gboolean copy_constants(GpudlModel *model, const GpudlGraph *again)
             continue;
         if (from->data == NULL || g_bytes_get_size(from->data) != g_bytes_get_size(to->data))
             return FALSE;
-        memcpy((gpointer)g_bytes_get_data(to->data, NULL), g_bytes_get_data(from->data, NULL),
-               g_bytes_get_size(to->data));
+        data = g_bytes_get_data(from->data, NULL);
+        if (data == g_bytes_get_data(to->data, NULL))
+            continue;
+        if (lies_in(model->pages, data))
+            return FALSE;
+        memcpy((gpointer)g_bytes_get_data(to->data, NULL), data, g_bytes_get_size(to->data));
     }
     return TRUE;
 }
 
-static gboolean refill_onnx_at(GpudlModel *model, const gchar *path, GCancellable *cancellable, GError **error)
+/* Brings the constants into the model's pages, which are there. */
+static gboolean import_again(GpudlModel *model, const gchar *path, GCancellable *cancellable, GError **error)
 {
     const GpudlOrigin *origin = model->source_data;
     /* what is said of pixels is the model's already: no file need be read for it */
@@ -233,23 +245,20 @@ static gboolean refill_onnx_at(GpudlModel *model, const gchar *path, GCancellabl
                                         .preproc = &any,
                                         .preproc_set = GPUDL_SET_MEAN,
                                         .with_file = origin->with_file};
-    g_autoptr(GpudlPages) pages = gpudl_file_read_pages(path, GPUDL_LIMIT_FILE_BYTES, NULL, cancellable, error);
-    g_autoptr(GBytes) bytes = NULL;
+    const GpudlRoom room = {.pages = model->pages, .limit = origin->room};
+    g_auto(GpudlImportFile) file = {0};
     g_autoptr(GpudlGraph) graph = NULL;
     g_auto(GpudlSourceInfo) info = {0};
     gchar content[GPUDL_CONTENT_BYTES];
 
-    if (pages == NULL)
+    if (!gpudl_import_read(&file, path, origin->room > 0 ? &room : NULL, cancellable, error))
         return FALSE;
     g_strlcpy(info.beside, origin->beside, sizeof info.beside);
-    bytes = gpudl_pages_slice(pages, 0, gpudl_pages_get_size(pages));
-    g_clear_pointer(&pages, gpudl_pages_unref);
-    gpudl_origin_hash(bytes, content);
-    if (strcmp(content, origin->bytes_content) != 0) {
+    if (strcmp(file.sum, origin->bytes_content) != 0) {
         gpudl_file_set_changed(path, error);
         return FALSE;
     }
-    graph = gpudl_import_rewritten(g_steal_pointer(&bytes), path, &options, &info, cancellable, error);
+    graph = gpudl_import_rewritten(&file, path, &options, &info, cancellable, error);
     if (graph == NULL) {
         gpudl_import_name_file(error, path);
         return FALSE;
@@ -259,16 +268,23 @@ static gboolean refill_onnx_at(GpudlModel *model, const gchar *path, GCancellabl
         gpudl_file_set_changed(path, error);
         return FALSE;
     }
+    if (copy_constants(model, graph))
+        return TRUE;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "%s: the same file was rewritten to another graph than before",
+                path);
+    return FALSE;
+}
+
+static gboolean refill_onnx_at(GpudlModel *model, const gchar *path, GCancellable *cancellable, GError **error)
+{
     if (!gpudl_pages_restore(model->pages)) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "%s: no memory for its %" G_GSIZE_FORMAT " bytes", path,
                     gpudl_pages_get_size(model->pages));
         return FALSE;
     }
-    if (copy_constants(model, graph))
+    if (import_again(model, path, cancellable, error))
         return TRUE;
     gpudl_pages_drop(model->pages);
-    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FAILED, "%s: the same file was rewritten to another graph than before",
-                path);
     return FALSE;
 }
 
@@ -378,7 +394,7 @@ static gchar *model_name(const gchar *path)
 }
 
 static GpudlOrigin *onnx_origin(const gchar *path, const GpudlImportOptions *options, const GpudlPreproc *preproc,
-                                const gchar *bytes_content, const GpudlSourceInfo *info)
+                                const GpudlImportFile *file, const GpudlSourceInfo *info, gsize room)
 {
     GpudlOrigin *origin = origin_new(path);
 
@@ -388,24 +404,41 @@ static GpudlOrigin *onnx_origin(const gchar *path, const GpudlImportOptions *opt
     origin->input_height = preproc->height;
     origin->input_width = preproc->width;
     g_strlcpy(origin->beside, info->beside, sizeof origin->beside);
-    g_strlcpy(origin->bytes_content, bytes_content, sizeof origin->bytes_content);
+    g_strlcpy(origin->bytes_content, file->sum, sizeof origin->bytes_content);
     g_strlcpy(origin->external_content, info->external_content, sizeof origin->external_content);
     origin->size_chosen = info->size_chosen;
+    origin->room = room;
     origin->files = g_array_ref(info->files);
     origin->reads = g_array_ref(info->reads);
     return origin;
 }
 
+/* Large constants stay where they were read to, with those that were made behind them, unless few of them do. *room:
+ * the limit of the room that the pages are then, else 0. */
+static gboolean place_large(GpudlGraph *graph, GpudlImportFile *file, GpudlPages **pages, gsize *room, GError **error)
+{
+    GpudlRoom all = {.pages = file->room.pages, .used = file->room.used, .limit = G_MAXSIZE};
+
+    *room = 0;
+    if (all.pages == NULL || !gpudl_constants_gather_behind(graph, gpudl_constant_is_large, &all))
+        return gpudl_constants_gather(graph, gpudl_constant_is_large, pages, error);
+    gpudl_pages_shrink(all.pages, all.used);
+    *pages = g_steal_pointer(&file->room.pages);
+    *room = file->room.limit;
+    return TRUE;
+}
+
 GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const GpudlImportOptions *options,
-                                   const gchar *bytes_content, const GpudlSourceInfo *info, GError **error)
+                                   GpudlImportFile *file, const GpudlSourceInfo *info, GError **error)
 {
     g_autoptr(GpudlGraph) owned = graph;
     g_autoptr(GpudlPages) small = NULL, large = NULL;
     g_autofree gchar *name = model_name(path);
     GpudlModel *model;
+    gsize room;
 
     if (!gpudl_constants_gather(owned, gpudl_constant_is_small, &small, error) ||
-        !gpudl_constants_gather(owned, gpudl_constant_is_large, &large, error))
+        !place_large(owned, file, &large, &room, error))
         return NULL;
     model = gpudl_model_new(g_steal_pointer(&owned), name, NULL, error);
     if (model == NULL)
@@ -414,10 +447,10 @@ GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const G
         gpudl_pages_seal(small);
     if (large != NULL)
         gpudl_pages_seal(large);
-    gpudl_origin_content(bytes_content, info, &model->preproc, model->content);
+    gpudl_origin_content(file->sum, info, &model->preproc, model->content);
     model->pages = g_steal_pointer(&large);
     model->source = &onnx_source;
-    model->source_data = onnx_origin(path, options, &model->preproc, bytes_content, info);
+    model->source_data = onnx_origin(path, options, &model->preproc, file, info, room);
     return model;
 }
 

@@ -8,6 +8,7 @@
 #include "engine/model.h"
 #include "models/file-version.h"
 #include "models/gpudl-import.h"
+#include "models/import.h"
 #include "models/source.h"
 
 G_BEGIN_DECLS
@@ -21,6 +22,7 @@ typedef struct {
     gchar bytes_content[33]; /* of an ONNX file: XXH3-128 of its bytes; "" of a net.bin */
     gchar external_content[33], beside[33];
     gboolean size_chosen;
+    gsize room;            /* limit of the room in which the model's pages begin; 0: they are no room */
     GArray *files, *reads; /* GpudlSourceFile, GpudlSourceRead: of external data; or NULL */
 } GpudlOrigin;
 
@@ -33,10 +35,11 @@ void gpudl_origin_hash(GBytes *bytes, gchar text[33]);
  */
 gboolean gpudl_origin_of_modelfile(GpudlModel *model, const gchar *path, GpudlPages *pages, GError **error);
 
-/** Makes a model of a rewritten ONNX graph, which it takes, with its origin. bytes_content: of the file. info is what
- * the import said, of which the files are taken. Of the options (may be NULL) with_file counts. */
+/** Makes a model of a rewritten ONNX graph, which it takes, with its origin. file: what it was read from, of which
+ * the room becomes the model's. info is what the import said, of which the files are taken. Of the options (may be
+ * NULL) with_file counts. */
 GpudlModel *gpudl_origin_make_onnx(GpudlGraph *graph, const gchar *path, const GpudlImportOptions *options,
-                                   const gchar *bytes_content, const GpudlSourceInfo *info, GError **error);
+                                   GpudlImportFile *file, const GpudlSourceInfo *info, GError **error);
 
 /** What an ONNX file computes, as of GpudlModel.content: its bytes, those of other files, the size that was chosen. */
 void gpudl_origin_content(const gchar *bytes_content, const GpudlSourceInfo *info, const GpudlPreproc *preproc,

@@ -7,6 +7,7 @@
 
 #include "engine/gpudl.h"
 #include "engine/graph/graph.h"
+#include "engine/pages.h"
 #include "models/file-version.h"
 
 G_BEGIN_DECLS
@@ -62,6 +63,10 @@ typedef struct {
     gboolean picture;          /* the graph is to have one input, of 4 dimensions: else UNSUPPORTED, before its nodes */
     const gchar *directory;    /* where external data files lie, or NULL: external data is refused */
     GCancellable *cancellable; /* looked at between nodes, or NULL */
+    /** The values of initializers that models/onnx/onnx-apart.h has read apart from the file's bytes, which are taken
+     * out of it, of ONNX alone; or NULL. */
+    GPtrArray *apart;
+    GpudlRoom *room; /* where large external data is read to, of ONNX alone; made if there is none; or NULL */
 } GpudlSourceOptions;
 
 G_END_DECLS

@@ -71,8 +71,7 @@ static gboolean check_kind(const gchar *path, const struct stat *st, guint64 lim
     return TRUE;
 }
 
-/* -1 with error. */
-static int open_file(const gchar *path, guint64 limit, struct stat *st, GError **error)
+int gpudl_file_open(const gchar *path, guint64 limit, struct stat *st, GError **error)
 {
     int fd;
 
@@ -105,7 +104,7 @@ GpudlPages *gpudl_file_read_pages(const gchar *path, guint64 limit, struct stat 
     g_autoptr(GpudlPages) pages = NULL;
     struct stat st;
     gboolean good;
-    int fd = open_file(path, limit, &st, error);
+    int fd = gpudl_file_open(path, limit, &st, error);
 
     if (fd < 0)
         return NULL;
@@ -123,7 +122,7 @@ gboolean gpudl_file_fill_pages(const gchar *path, GpudlPages *pages, GCancellabl
     struct stat st;
     gsize size = gpudl_pages_get_size(pages);
     gboolean good = FALSE;
-    int fd = open_file(path, G_MAXUINT64, &st, error);
+    int fd = gpudl_file_open(path, G_MAXUINT64, &st, error);
 
     if (fd < 0)
         return FALSE;

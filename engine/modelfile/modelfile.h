@@ -57,6 +57,10 @@ GpudlModel *gpudl_modelfile_read_checked(GBytes *file, const gchar *path, const 
  * gpudl_model_hold(). */
 GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error);
 
+/** Opens a file of at most limit bytes for reading; the caller closes. -1 with the errors of gpudl_file_read_pages().
+ */
+int gpudl_file_open(const gchar *path, guint64 limit, struct stat *st, GError **error);
+
 /** Reads a file of at most limit bytes. NOT_FOUND, OPEN_READ (also a directory or a device), FORMAT (empty), LIMIT,
  * NO_MEMORY, CANCELLED; messages begin with the path. st (may be NULL) gets what tells one version of the file from
  * another, as it was before the reading. */

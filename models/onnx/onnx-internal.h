@@ -228,10 +228,13 @@ void onnx_quant_follow(OnnxNode *node);
 GpudlDType onnx_dtype(gint32 data_type);
 const gchar *onnx_dtype_name(gint32 data_type);
 
-/** Content of a TensorProto; raw data is taken out of the message where that saves a copy. what: for messages,
- * "initializer 'w'". */
-gboolean onnx_tensor_read(OnnxImport *import, Onnx__TensorProto *proto, const gchar *what, GpudlDType *dtype,
-                          GpudlShape *shape, GBytes **data, GError **error);
+/** Content of a TensorProto; raw data is taken out of the message where that saves a copy, unless apart (may be NULL)
+ * is it. what: for messages, "initializer 'w'". */
+gboolean onnx_tensor_read(OnnxImport *import, Onnx__TensorProto *proto, GBytes *apart, const gchar *what,
+                          GpudlDType *dtype, GpudlShape *shape, GBytes **data, GError **error);
+
+/** Before the initializers: room for those that lie in other files, where the caller wants some and has none. */
+void onnx_make_room(OnnxImport *import, const Onnx__GraphProto *graph);
 
 /* ---- mappings ---------------------------------------------------------------------------------------------------- */
 

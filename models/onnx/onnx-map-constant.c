@@ -66,7 +66,7 @@ static gboolean constant_from_tensor(OnnxNode *node, Onnx__TensorProto *proto, G
     GpudlShape shape;
     GBytes *data;
 
-    if (!onnx_tensor_read(node->import, proto, what, &dtype, &shape, &data, error))
+    if (!onnx_tensor_read(node->import, proto, NULL, what, &dtype, &shape, &data, error))
         return FALSE;
     node->outputs[0] = onnx_constant(node, onnx_output_name(node, 0), dtype, &shape, data, error);
     return node->outputs[0] != NULL;
@@ -129,7 +129,7 @@ gboolean onnx_map_constant_of_shape(OnnxNode *node, GError **error)
     if (attr != NULL) {
         GpudlShape shape;
 
-        if (!onnx_tensor_read(node->import, attr->t, what, &dtype, &shape, &data, error))
+        if (!onnx_tensor_read(node->import, attr->t, NULL, what, &dtype, &shape, &data, error))
             return FALSE;
         if (gpudl_shape_elements(&shape) != 1) {
             g_bytes_unref(data);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/constants.h"
 #include "engine/limits.h"
 #include "engine/modelfile/wire.h"
 #include "engine/pages.h"
@@ -319,11 +320,34 @@ static gboolean read_at(gint fd, guint8 *out, gsize size, guint64 offset, GCance
     return TRUE;
 }
 
-/* Bytes still to be filled at *out; NULL: no memory. */
-static GBytes *room_for(gsize size, guint8 **out)
+void onnx_make_room(OnnxImport *import, const Onnx__GraphProto *graph)
 {
-    g_autoptr(GpudlPages) pages = size >= OWN_PAGES_FROM ? gpudl_pages_new(size) : NULL;
+    GpudlRoom *room = import->options != NULL ? import->options->room : NULL;
+    guint64 bytes = 0;
 
+    if (room == NULL || room->pages != NULL)
+        return;
+    for (gsize i = 0; i < graph->n_initializer; i++) {
+        External external = {0};
+
+        if (graph->initializer[i]->n_external_data > 0 &&
+            read_external_entries(graph->initializer[i], "", &external, NULL) && external.has_length)
+            bytes += MIN(external.length, GPUDL_LIMIT_FILE_BYTES) + GPUDL_CONSTANT_ALIGNMENT;
+    }
+    if (bytes > 0 && bytes <= GPUDL_LIMIT_FILE_BYTES)
+        gpudl_room_make(room, (gsize)bytes); /* without, each has memory of its own */
+}
+
+/* Bytes still to be filled at *out; NULL: no memory. */
+static GBytes *room_for(const OnnxImport *import, gsize size, guint8 **out)
+{
+    GpudlRoom *room = import->options != NULL ? import->options->room : NULL;
+    g_autoptr(GpudlPages) pages = NULL;
+    gsize offset;
+
+    if (room != NULL && size > GPUDL_SMALL_CONSTANT && (*out = gpudl_room_take(room, size, &offset)) != NULL)
+        return gpudl_room_slice(room, offset, size);
+    pages = size >= OWN_PAGES_FROM ? gpudl_pages_new(size) : NULL;
     *out = pages != NULL ? gpudl_pages_get_data(pages) : size < OWN_PAGES_FROM ? g_try_malloc(MAX(size, 1)) : NULL;
     if (*out == NULL)
         return NULL;
@@ -385,7 +409,7 @@ static gboolean read_external(OnnxImport *import, const Onnx__TensorProto *proto
                     " of a file of %" G_GINT64_FORMAT,
                     external.location, bytes, external.offset, (gint64)st.st_size);
     }
-    *data = room_for(bytes, &out);
+    *data = room_for(import, bytes, &out);
     ok = out != NULL && read_at(fd, out, bytes, external.offset, cancellable);
     close(fd);
     if (out == NULL)
@@ -434,9 +458,10 @@ static GBytes *normalise_bools(GBytes *data)
     return g_bytes_new_take(bytes, size);
 }
 
-gboolean onnx_tensor_read(OnnxImport *import, Onnx__TensorProto *proto, const gchar *what, GpudlDType *dtype,
-                          GpudlShape *shape, GBytes **data, GError **error)
+gboolean onnx_tensor_read(OnnxImport *import, Onnx__TensorProto *proto, GBytes *apart, const gchar *what,
+                          GpudlDType *dtype, GpudlShape *shape, GBytes **data, GError **error)
 {
+    const gsize raw_bytes = apart != NULL ? g_bytes_get_size(apart) : proto->raw_data.len;
     gsize bytes = 0, elements;
 
     *dtype = onnx_dtype(proto->data_type);
@@ -453,12 +478,11 @@ gboolean onnx_tensor_read(OnnxImport *import, Onnx__TensorProto *proto, const gc
     if (proto->has_data_location && proto->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL) {
         if (!read_external(import, proto, what, bytes, data, error))
             return FALSE;
-    } else if (proto->has_raw_data && (proto->raw_data.len > 0 || typed_values(proto) == 0)) {
-        if (proto->raw_data.len != bytes)
+    } else if (proto->has_raw_data && (raw_bytes > 0 || typed_values(proto) == 0)) {
+        if (raw_bytes != bytes)
             return fail(what, GPUDL_ERROR_FORMAT, error,
-                        "%" G_GSIZE_FORMAT " bytes of data, the shape says %" G_GSIZE_FORMAT, proto->raw_data.len,
-                        bytes);
-        *data = gpudl_wire_steal_bytes(&proto->raw_data);
+                        "%" G_GSIZE_FORMAT " bytes of data, the shape says %" G_GSIZE_FORMAT, raw_bytes, bytes);
+        *data = apart != NULL ? g_bytes_ref(apart) : gpudl_wire_steal_bytes(&proto->raw_data);
     } else if (!read_typed(proto, what, *dtype, bytes, data, error)) {
         return FALSE;
     }

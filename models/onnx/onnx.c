@@ -107,6 +107,14 @@ static gboolean add_constant(OnnxImport *import, const gchar *name, GpudlDType d
     return tensor != NULL && onnx_define(import, name, tensor, error);
 }
 
+/* The values of an initializer that were read apart from the file, no longer kept there; or NULL. */
+static GBytes *take_apart(const OnnxImport *import, const Onnx__GraphProto *graph, gsize i)
+{
+    GPtrArray *apart = import->options != NULL && graph == import->proto ? import->options->apart : NULL;
+
+    return apart != NULL && i < apart->len ? g_steal_pointer(&apart->pdata[i]) : NULL;
+}
+
 gboolean onnx_import_initializers(OnnxImport *import, const Onnx__GraphProto *graph, GError **error)
 {
     if (graph->n_initializer > GPUDL_LIMIT_TENSORS)
@@ -117,14 +125,14 @@ gboolean onnx_import_initializers(OnnxImport *import, const Onnx__GraphProto *gr
     for (gsize i = 0; i < graph->n_initializer; i++) {
         Onnx__TensorProto *proto = graph->initializer[i];
         g_autofree gchar *what = NULL;
-        g_autoptr(GBytes) data = NULL;
+        g_autoptr(GBytes) data = NULL, apart = take_apart(import, graph, i);
         GpudlDType dtype;
         GpudlShape shape;
 
         if (onnx_stopped(import, error) || !onnx_check_name("an initializer", proto->name, error))
             return FALSE;
         what = g_strdup_printf("initializer '%s'", proto->name);
-        if (!onnx_tensor_read(import, proto, what, &dtype, &shape, &data, error) ||
+        if (!onnx_tensor_read(import, proto, apart, what, &dtype, &shape, &data, error) ||
             !add_constant(import, proto->name, dtype, &shape, data, error))
             return FALSE;
     }
@@ -351,6 +359,7 @@ static gboolean import_graph(OnnxImport *import, const Onnx__ModelProto *model, 
     if (import->options != NULL && import->options->picture)
         onnx_choose_heads(import, graph);
     collect_used_names(import, graph);
+    onnx_make_room(import, graph);
     if (!onnx_import_initializers(import, graph, error))
         return FALSE;
     if (import->options != NULL && import->options->picture && !onnx_check_picture(import, graph, error))

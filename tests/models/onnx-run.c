@@ -156,7 +156,7 @@ static GpudlOnnxValue *value_read(const gchar *path, GError **error)
     if (g_file_get_contents(path, &content, &size, error) &&
         (message = gpudl_wire_unpack(&onnx__tensor_proto__descriptor, (const guint8 *)content, size, NULL, error)) !=
             NULL &&
-        onnx_tensor_read(&import, (Onnx__TensorProto *)gpudl_wire_message_get(message), path, &value->dtype,
+        onnx_tensor_read(&import, (Onnx__TensorProto *)gpudl_wire_message_get(message), NULL, path, &value->dtype,
                          &value->shape, &value->data, error))
         return value;
     g_free(value);

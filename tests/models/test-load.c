@@ -444,6 +444,112 @@ static void test_hold(Fixture *self, gconstpointer data)
     }
 }
 
+/* 24 MB of weights that stay as they are in the file, and some that are made of others. */
+static const OnnxText large = {
+    13, "x:f32:Nx3x8x8", "u:f32:1024x3x1x1=0.25 s:f32:1024=2 o:f32:1024=1 w:f32:6144x1024x1x1=0.5 b:f32:6144=0.125",
+    "Conv x u -> a; BatchNormalization a s o o s -> n; Conv n w b -> c; "
+    "GlobalAveragePool c -> p; Flatten p -> y",
+    "y"};
+
+/* The same with its large values in another file. */
+static gchar *write_apart(Fixture *self, const OnnxText *text)
+{
+    g_auto(GStrv) constants = g_strsplit(text->constants, " ", -1), nodes = g_strsplit(text->nodes, "; ", -1);
+    gchar *path = g_build_filename(self->directory, "apart.onnx", NULL);
+    g_autofree gchar *values = g_build_filename(self->directory, "apart.data", NULL);
+    GByteArray *graph = g_byte_array_new(), *output = g_byte_array_new(), *all = g_byte_array_new(), *model;
+
+    for (guint i = 0; nodes[i] != NULL; i++)
+        pb_message(graph, 1, onnx_write_node(nodes[i]));
+    for (guint i = 0; constants[i] != NULL; i++) {
+        GByteArray *tensor = g_byte_array_new(), *entry;
+        g_auto(GStrv) parts = g_strsplit_set(constants[i], ":=", -1);
+        g_auto(GStrv) dims = g_strsplit(parts[2], "x", -1);
+        const gchar *const keys[] = {"location", "offset", "length"};
+        g_autofree gchar *offset = g_strdup_printf("%u", all->len), *length = NULL;
+        gsize size = sizeof(float);
+
+        for (guint k = 0; dims[k] != NULL; k++) {
+            size *= g_ascii_strtoull(dims[k], NULL, 10);
+            pb_int(tensor, 1, g_ascii_strtoll(dims[k], NULL, 10));
+        }
+        length = g_strdup_printf("%" G_GSIZE_FORMAT, size);
+        for (gsize k = 0; k < size; k += sizeof(float)) {
+            const float value = (float)g_ascii_strtod(parts[3], NULL);
+
+            g_byte_array_append(all, (const guint8 *)&value, sizeof value);
+        }
+        pb_int(tensor, 2, 1);
+        pb_string(tensor, 8, parts[0]);
+        for (guint k = 0; k < 3; k++) {
+            entry = g_byte_array_new();
+            pb_string(entry, 1, keys[k]);
+            pb_string(entry, 2, k == 0 ? "apart.data" : k == 1 ? offset : length);
+            pb_message(tensor, 13, entry);
+        }
+        pb_int(tensor, 14, 1);
+        pb_message(graph, 5, tensor);
+    }
+    pb_message(graph, 11, onnx_write_value_info(text->inputs));
+    pb_string(output, 1, text->outputs);
+    pb_message(graph, 12, output);
+    model = onnx_write_model(text->opset, graph);
+    overwrite(path, model->data, model->len);
+    overwrite(values, all->data, all->len);
+    g_byte_array_unref(model);
+    g_byte_array_unref(all);
+    return path;
+}
+
+/* Begins anew to watch for the most that is resident; 0: the system does not do it. */
+static guint64 watch_peak(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+    const gboolean done = file != NULL && fputs("5", file) >= 0;
+
+    return file != NULL && fclose(file) == 0 && done ? resident() : 0;
+}
+
+static guint64 peak(void)
+{
+    g_autofree gchar *text = NULL;
+
+    g_assert_true(g_file_get_contents("/proc/self/status", &text, NULL, NULL));
+    return g_ascii_strtoull(strstr(text, "VmHWM:") + 6, NULL, 10) * 1024;
+}
+
+/* Weights are in memory once while a file is read, and while it is read again. */
+static void test_weights_once(Fixture *self, gconstpointer data)
+{
+    const guint64 weights = 6144 * 1024 * sizeof(float);
+
+    for (guint file = 0; file < 2; file++) {
+        g_autofree gchar *path = file == 0 ? write_net(self, "net.onnx", &large) : write_apart(self, &large);
+        const guint64 before = watch_peak();
+        g_autoptr(GpudlModel) model = load(path);
+        g_autoptr(GPtrArray) copies = NULL;
+        g_autoptr(GError) error = NULL;
+
+        if (before == 0) {
+            g_test_skip("this system does not say what is resident at most");
+            return;
+        }
+        g_assert_cmpuint(peak(), <, before + weights * 3 / 2);
+        g_assert_true(gpudl_model_hold(model, &error));
+        copies = copy_constants(model->graph);
+        gpudl_model_release(model);
+        for (guint i = 0; i < 2; i++) {
+            const guint64 released = watch_peak();
+
+            g_assert_true(gpudl_model_hold(model, &error));
+            g_assert_no_error(error);
+            g_assert_cmpuint(peak(), <, released + weights * 3 / 2);
+            assert_constants(model->graph, copies);
+            gpudl_model_release(model);
+        }
+    }
+}
+
 static struct {
     GMutex lock;
     GCond changed;
@@ -1007,6 +1113,7 @@ int main(int argc, char **argv)
                  {"external", test_external},
                  {"external-id-of-changed-data", test_external_id_of_changed_data},
                  {"hold", test_hold},
+                 {"weights-once", test_weights_once},
                  {"save-holds", test_save_holds},
                  {"changed-meanwhile", test_changed_meanwhile},
                  {"hold-from-threads", test_hold_from_threads},
