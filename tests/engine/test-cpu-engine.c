@@ -223,6 +223,23 @@ static void test_run_time_is_that_of_a_warm_run(void)
     }
 }
 
+/* However many workers there are, the network is run as often: they share what a run warms. */
+static void test_workers_cost_no_runs(void)
+{
+    g_auto(Builder) b = classifier();
+    gint questions[2], steps;
+
+    for (guint i = 0; i < 2; i++) {
+        const GpudlOpenParams params = {.activation = GPUDL_ACTIVATION_NONE, .threads = i == 0 ? 1 : 8};
+        g_autoptr(CpuHost) host = cpu_host_open(b.graph, &params);
+
+        g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
+        questions[i] = host->questions;
+        steps = host->steps;
+    }
+    g_assert_cmpint(questions[1], <, questions[0] + 7 + steps); /* each worker's memory is worth one */
+}
+
 /* ---- workers ----------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -621,6 +638,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-engine/refuses", test_refuses);
     g_test_add_func("/cpu-engine/tells-what-it-is", test_tells_what_it_is);
     g_test_add_func("/cpu-engine/run-time-is-that-of-a-warm-run", test_run_time_is_that_of_a_warm_run);
+    g_test_add_func("/cpu-engine/workers-cost-no-runs", test_workers_cost_no_runs);
     g_test_add_func("/cpu-engine/slots-give-the-same-bits", test_slots_give_the_same_bits);
     g_test_add_func("/cpu-engine/each-worker-is-one-thread", test_each_worker_is_one_thread);
     g_test_add_func("/cpu-engine/a-frame-goes-all-the-way", test_a_frame_goes_all_the_way);
