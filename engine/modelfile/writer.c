@@ -323,56 +323,69 @@ static guint64 weights_needed(const GpudlModel *model)
     return total;
 }
 
-static GBytes *write_file(GpudlModel *model, GError **error)
+/* All of the file; packed is its description. */
+static void put_file(const Writer *w, guint8 *file, gsize total, const guint8 *packed, gsize model_size,
+                     gsize weights_at)
 {
-    Writer w = {.model = model,
-                .pool = g_ptr_array_new_with_free_func(g_free),
-                .weights = g_ptr_array_new(),
-                .index = g_hash_table_new(NULL, NULL)};
-    GBytes *result = NULL;
-    gsize model_size, weights_at, total, id_size = 32;
-    guint8 *packed, *file;
-    guint64 check;
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    gsize id_size = 32;
 
-    /* before the copies are made: the weights alone decide */
-    if (weights_needed(model) > GPUDL_LIMIT_FILE_BYTES) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
-                    "model '%s' needs %" G_GUINT64_FORMAT " bytes of weights, a file holds at most %" G_GUINT64_FORMAT,
-                    model->name, weights_needed(model), GPUDL_LIMIT_FILE_BYTES);
-        goto out;
-    }
-    packed = pack_model(&w, &model_size);
-    weights_at = GPUDL_FILE_HEADER_BYTES + aligned(model_size);
-    total = weights_at + w.weights_size;
-    if (model_size > GPUDL_FILE_MODEL_LIMIT || total > GPUDL_LIMIT_FILE_BYTES) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
-                    "model '%s' needs a description of %" G_GSIZE_FORMAT " bytes in a file of %" G_GSIZE_FORMAT
-                    ", at most %u and %" G_GUINT64_FORMAT " can be read",
-                    model->name, model_size, total, GPUDL_FILE_MODEL_LIMIT, GPUDL_LIMIT_FILE_BYTES);
-        goto out;
-    }
-
-    file = g_malloc0(total);
     memcpy(file + GPUDL_FILE_HEADER_BYTES, packed, model_size);
-    put_weights(&w, file + weights_at);
+    put_weights(w, file + weights_at);
     memcpy(file + GPUDL_FILE_AT_MAGIC, GPUDL_FILE_MAGIC, 8);
     put_u32(file + GPUDL_FILE_AT_VERSION, GPUDL_FILE_VERSION);
     put_u32(file + GPUDL_FILE_AT_HEADER, GPUDL_FILE_HEADER_BYTES);
     put_u64(file + GPUDL_FILE_AT_SIZE, total);
     put_section(file, 0, GPUDL_FILE_HEADER_BYTES, model_size);
-    put_section(file, 1, weights_at, w.weights_size);
-    {
-        g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    put_section(file, 1, weights_at, w->weights_size);
+    g_checksum_update(sum, packed, (gssize)model_size);
+    g_checksum_update(sum, file + weights_at, (gssize)w->weights_size);
+    g_checksum_get_digest(sum, file + GPUDL_FILE_AT_ID, &id_size);
+    put_u64(file + GPUDL_FILE_AT_CHECK, XXH3_64bits(file, GPUDL_FILE_AT_CHECK));
+}
 
-        g_checksum_update(sum, packed, (gssize)model_size);
-        g_checksum_update(sum, file + weights_at, (gssize)w.weights_size);
-        g_checksum_get_digest(sum, file + GPUDL_FILE_AT_ID, &id_size);
+/* The weights are copied once, to where they lie in the file. */
+static GBytes *lay_out(Writer *w, GError **error)
+{
+    gsize model_size, weights_at, total;
+    guint8 *packed = pack_model(w, &model_size);
+    g_autoptr(GpudlPages) file = NULL;
+
+    weights_at = GPUDL_FILE_HEADER_BYTES + aligned(model_size);
+    total = weights_at + w->weights_size;
+    if (model_size > GPUDL_FILE_MODEL_LIMIT || total > GPUDL_LIMIT_FILE_BYTES) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
+                    "model '%s' needs a description of %" G_GSIZE_FORMAT " bytes in a file of %" G_GSIZE_FORMAT
+                    ", at most %u and %" G_GUINT64_FORMAT " can be read",
+                    w->model->name, model_size, total, GPUDL_FILE_MODEL_LIMIT, GPUDL_LIMIT_FILE_BYTES);
+        return NULL;
     }
-    check = XXH3_64bits(file, GPUDL_FILE_AT_CHECK);
-    put_u64(file + GPUDL_FILE_AT_CHECK, check);
-    result = g_bytes_new_take(file, total);
+    file = gpudl_pages_new(total);
+    if (file == NULL) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY,
+                    "model '%s': no memory for the %" G_GSIZE_FORMAT " bytes of its file", w->model->name, total);
+        return NULL;
+    }
+    put_file(w, gpudl_pages_get_data(file), total, packed, model_size, weights_at);
+    return gpudl_pages_slice(file, 0, total);
+}
 
-out:
+static GBytes *write_file(GpudlModel *model, GError **error)
+{
+    const guint64 weights = weights_needed(model);
+    Writer w = {.model = model};
+    GBytes *result;
+
+    if (weights > GPUDL_LIMIT_FILE_BYTES) { /* before the rest is looked at: they alone decide */
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
+                    "model '%s' needs %" G_GUINT64_FORMAT " bytes of weights, a file holds at most %" G_GUINT64_FORMAT,
+                    model->name, weights, GPUDL_LIMIT_FILE_BYTES);
+        return NULL;
+    }
+    w.pool = g_ptr_array_new_with_free_func(g_free);
+    w.weights = g_ptr_array_new();
+    w.index = g_hash_table_new(NULL, NULL);
+    result = lay_out(&w, error);
     g_ptr_array_unref(w.weights);
     g_hash_table_unref(w.index);
     g_ptr_array_unref(w.pool);
