@@ -550,6 +550,26 @@ static void test_weights_once(Fixture *self, gconstpointer data)
     }
 }
 
+/* One graph has its weights in memory at a time, and there they are once beside the file that is made. */
+static void test_convert_weights_once(Fixture *self, gconstpointer data)
+{
+    static const OnnxText text = {13, "x:f32:Nx3x1x1", "u:f32:1024x3x1x1=0.25 w:f32:6144x1024x1x1=0.5",
+                                  "Conv x u -> a; Conv a w -> c; Flatten c -> y", "y"};
+    const guint64 weights = 6144 * 1024 * sizeof(float);
+    g_autofree gchar *path = write_net(self, "net.onnx", &text),
+                     *out = g_build_filename(self->directory, "net.bin", NULL);
+    const guint64 before = watch_peak();
+    g_autoptr(GError) error = NULL;
+
+    if (before == 0) {
+        g_test_skip("this system does not say what is resident at most");
+        return;
+    }
+    g_assert_true(gpudl_model_convert(path, out, NULL, "ref", NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(peak(), <, before + weights * 5 / 2);
+}
+
 static struct {
     GMutex lock;
     GCond changed;
@@ -1114,6 +1134,7 @@ int main(int argc, char **argv)
                  {"external-id-of-changed-data", test_external_id_of_changed_data},
                  {"hold", test_hold},
                  {"weights-once", test_weights_once},
+                 {"convert-weights-once", test_convert_weights_once},
                  {"save-holds", test_save_holds},
                  {"changed-meanwhile", test_changed_meanwhile},
                  {"hold-from-threads", test_hold_from_threads},
