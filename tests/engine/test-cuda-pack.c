@@ -138,6 +138,29 @@ static void test_rows_are_as_the_formula_has_them(void)
     }
 }
 
+/* More channels and taps than are turned round at once; one value among them that is infinite, or too large. */
+static void test_long_kernels(void)
+{
+    static const struct {
+        gint64 taps, channels;
+    } shapes[] = {{49, 200}, {9, 1000}, {4096, 3}, {4097, 2}, {2, 4099}, {7, 585}};
+
+    for (guint i = 0; i < 3 * G_N_ELEMENTS(shapes); i++) {
+        CudaPacking p = make_packing(3, shapes[i / 3].taps, shapes[i / 3].channels, FALSE, GPUDL_DTYPE_F16);
+        const gint64 n = p.kernels * p.taps * p.channels, at = g_test_rand_int_range(0, (gint32)n);
+        const guint64 bytes = cuda_pack_bytes(&p, p.rows);
+        g_autofree guint8 *packed = g_malloc(bytes);
+        float large = 0;
+
+        if (i % 3 > 0)
+            ((float *)p.from)[at] = i % 3 == 1 ? -INFINITY : -70000;
+        g_assert_true(cuda_pack_rows(&p, 0, p.rows, packed, &large) == (i % 3 < 2));
+        g_assert_cmpfloat(large, ==, i % 3 < 2 ? 0 : -70000);
+        expect(&p, packed);
+        g_free((gpointer)p.from);
+    }
+}
+
 /* The largest of float16 and what is rounded to it are none; infinity and NaN stay what they are. */
 static void test_what_is_too_large_is_told(void)
 {
@@ -306,6 +329,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cuda-pack/rows-are-as-the-formula-has-them", test_rows_are_as_the_formula_has_them);
+    g_test_add_func("/cuda-pack/long-kernels", test_long_kernels);
     g_test_add_func("/cuda-pack/what-is-too-large-is-told", test_what_is_too_large_is_told);
     g_test_add_func("/cuda-pack/ties-of-tf32", test_ties_of_tf32);
     g_test_add_func("/cuda-pack/threads-pack-all", test_threads_pack_all);
