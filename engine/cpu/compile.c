@@ -326,6 +326,7 @@ static void compile(CpuCompiler *c)
         place_blocks(c);
     for (uint32_t i = 0; i < plan->n_tensors; i++)
         cpu_keep_raw(c, (int32_t)i);
+    cpu_pack_weights(c);
     p->weight_bytes = count_weights(p);
     if (c->status == GPUDL_STATUS_OK && !c->shared->dry)
         log_program(c);
@@ -360,6 +361,7 @@ static void clear_compiler(CpuCompiler *c)
     free(c->next_value);
     free(c->raw_blocks);
     free(c->readers);
+    cpu_packing_clear(&c->packing);
 }
 
 GpudlStatus cpu_program_foresee(CpuShared *shared, const GpudlPlan *plan, GpudlOpenForecast *forecast,

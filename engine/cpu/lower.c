@@ -207,28 +207,42 @@ void cpu_keep_raw(CpuCompiler *c, int32_t tensor)
         block->constant = packed->data;
 }
 
-/* The packed form of a constant: found, or made now. */
+/* The packed form of a constant: found, or made by cpu_pack_weights(). */
 static CpuPacked *pack(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef stored, DnnMdRef want)
 {
     const GpudlPlanTensor *t = cpu_tensor(c, tensor);
     CpuPacked *packed = cpu_packed_find(&c->shared->packed, tensor, part, want);
     uint64_t bytes = dnn_md_bytes(want);
+    int padded;
     void *data;
 
     if (packed != NULL || c->status != GPUDL_STATUS_OK)
         return packed;
-    data = room_for(c, bytes);
+    padded = bytes != t->bytes / sizeof(float) * (dnn_md_type(want) == dnnl_bf16 ? sizeof(uint16_t) : sizeof(float));
+    data = cpu_aligned_room(c->shared->dry ? 0 : bytes);
     if (data == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for %llu bytes of packed weights '%s'",
                  (unsigned long long)bytes, t->name);
         return NULL;
     }
-    if (!c->shared->dry && !cpu_reorder_now(c->shared, stored, t->data, want, data)) {
-        free(data);
-        cpu_fail(c, GPUDL_STATUS_BACKEND, "oneDNN can't reorder constant '%s'", t->name);
-        return NULL;
+    packed = keep(c, tensor, part, want, data, bytes);
+    if (packed != NULL && !c->shared->dry && !cpu_packing_add(&c->packing, packed, tensor, stored, t->data, padded)) {
+        packed->owner = -1; /* it is never filled */
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack weights '%s'", t->name);
     }
-    return keep(c, tensor, part, want, data, bytes);
+    return packed;
+}
+
+void cpu_pack_weights(CpuCompiler *c)
+{
+    int32_t failed;
+
+    if (c->status != GPUDL_STATUS_OK || cpu_packing_run(&c->packing, c->shared, &failed))
+        return;
+    if (failed >= 0)
+        cpu_fail(c, GPUDL_STATUS_BACKEND, "oneDNN can't reorder constant '%s'", cpu_tensor(c, failed)->name);
+    else
+        cpu_fail(c, GPUDL_STATUS_FAILED, "cancelled");
 }
 
 int32_t cpu_use_packed_as(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef stored, DnnMdRef want)

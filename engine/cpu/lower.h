@@ -6,6 +6,7 @@
 #define GPUDL_ENGINE_CPU_LOWER_H
 
 #include "packed.h"
+#include "packing.h"
 #include "program.h"
 
 /** A tensor that may be taken in pieces. */
@@ -33,12 +34,16 @@ typedef struct {
     int winograd;            /* some convolutions go by Winograd's transforms */
     CpuWaiting *waiting;     /* per tensor; NULL: no concatenation was met */
     uint32_t value_room, step_room, block_room;
+    CpuPacking packing; /* of weights, at the end */
     GpudlStatus status;
     GpudlFault *fault;
 } CpuCompiler;
 
 /** Fails the compilation once; the first message stays. */
 __attribute__((format(printf, 3, 4))) void cpu_fail(CpuCompiler *c, GpudlStatus status, const char *format, ...);
+
+/** Fills the packed constants that lowering has asked for: at its end, before anything runs. */
+void cpu_pack_weights(CpuCompiler *c);
 
 /** The tensor in float32 as it lies now, or in layout want, for which a reorder is added once. */
 int32_t cpu_use(CpuCompiler *c, int32_t tensor, DnnMdRef want);

@@ -84,10 +84,14 @@ void cpu_packed_clear(CpuPackedTable *table)
     *table = (CpuPackedTable){0};
 }
 
-void *cpu_aligned_bytes(uint64_t bytes)
+static uint64_t round_up(uint64_t bytes)
 {
-    const uint64_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : CPU_ALIGNMENT;
-    uint64_t rounded = (bytes + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
+    return (bytes + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
+}
+
+void *cpu_aligned_room(uint64_t bytes)
+{
+    const uint64_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : CPU_ALIGNMENT, rounded = round_up(bytes);
     void *data = NULL;
 
     if (posix_memalign(&data, alignment, rounded != 0 ? rounded : CPU_ALIGNMENT) != 0)
@@ -96,26 +100,35 @@ void *cpu_aligned_bytes(uint64_t bytes)
     if (bytes >= LARGE_PAGE)
         madvise(data, rounded / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
 #endif
-    memset(data, 0, rounded);
     return data;
 }
 
-int cpu_reorder_now(const CpuShared *shared, DnnMdRef from_md, const void *from, DnnMdRef to_md, void *to)
+void *cpu_aligned_bytes(uint64_t bytes)
+{
+    void *data = cpu_aligned_room(bytes);
+
+    if (data != NULL)
+        memset(data, 0, round_up(bytes));
+    return data;
+}
+
+int cpu_reorder_now(dnnl_engine_t dnn, dnnl_stream_t stream, DnnMdRef from_md, const void *from, DnnMdRef to_md,
+                    void *to)
 {
     dnnl_primitive_attr_t attr = NULL;
-    dnnl_memory_t a = dnn_memory(shared->dnn, from_md, (void *)from), b = dnn_memory(shared->dnn, to_md, to);
+    dnnl_memory_t a = dnn_memory(dnn, from_md, (void *)from), b = dnn_memory(dnn, to_md, to);
     dnnl_primitive_desc_t pd = NULL;
     dnnl_primitive_t primitive = NULL;
     int ok = a != NULL && b != NULL && dnnl_primitive_attr_create(&attr) == dnnl_success;
 
     if (ok) /* library's scratchpad: this happens once */
-        pd = dnn_reorder(shared->dnn, attr, from_md, to_md);
+        pd = dnn_reorder(dnn, attr, from_md, to_md);
     ok = pd != NULL && dnnl_primitive_create(&primitive, pd) == dnnl_success;
     if (ok) {
         dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, a}, {DNNL_ARG_TO, b}};
 
-        ok = dnnl_primitive_execute(primitive, shared->stream, 2, args) == dnnl_success &&
-             dnnl_stream_wait(shared->stream) == dnnl_success;
+        ok = dnnl_primitive_execute(primitive, stream, 2, args) == dnnl_success &&
+             dnnl_stream_wait(stream) == dnnl_success;
     }
     if (primitive != NULL)
         dnnl_primitive_destroy(primitive);

@@ -43,6 +43,7 @@ typedef struct {
     dnnl_data_type_t type; /* what products multiply, and of what lies between steps: f32 or bf16; constants of it */
     CpuPackedTable packed;
     uint32_t compilations; /* begun so far */
+    uint32_t packers;      /* threads that pack weights */
     int direct;            /* convolutions take no form that has more weights than the direct one */
     int dry;               /* what a program takes is asked for, not the program: no code is made, no constant packed */
     int32_t autotune;      /* GpudlAutotune */
@@ -57,9 +58,12 @@ CpuPacked *cpu_packed_find(const CpuPackedTable *table, int32_t owner, int32_t p
 CpuPacked *cpu_packed_add(CpuPackedTable *table, int32_t owner, int32_t part, DnnMdRef md, void *data, uint64_t bytes);
 void cpu_packed_clear(CpuPackedTable *table);
 
-/** Zeros, in large pages where it fills some and the system has them; NULL if there is no memory. */
+/** Memory not written to, in large pages where it fills some and the system has them; NULL if there is none. */
+void *cpu_aligned_room(uint64_t bytes);
+/** The same of zeros. */
 void *cpu_aligned_bytes(uint64_t bytes);
-/** Reorders at compile time; 0 if oneDNN can't. */
-int cpu_reorder_now(const CpuShared *shared, DnnMdRef from_md, const void *from, DnnMdRef to_md, void *to);
+/** Reorders at compile time, on a stream of this thread's; 0 if oneDNN can't. */
+int cpu_reorder_now(dnnl_engine_t dnn, dnnl_stream_t stream, DnnMdRef from_md, const void *from, DnnMdRef to_md,
+                    void *to);
 
 #endif

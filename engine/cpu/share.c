@@ -56,6 +56,7 @@ void cpu_share(CpuShared *shared, const GpudlHost *host, const GpudlOpenParams *
 {
     *shared = (CpuShared){.host = host,
                           .type = params->precision == GPUDL_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32,
-                          .autotune = params->autotune};
+                          .autotune = params->autotune,
+                          .packers = params->threads};
     force_form(shared);
 }

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "packing.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_THREADS 16
+
+enum { FAILED = 1, CANCELLED };
+
+typedef struct {
+    CpuPacking *packing;
+    const CpuShared *shared;
+    atomic_uint next;
+    atomic_int stop; /* FAILED, CANCELLED, or 0 */
+} Run;
+
+int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from, int padded)
+{
+    CpuPackingJob *jobs = packing->jobs;
+
+    if (packing->n == packing->room) {
+        jobs = realloc(jobs, (packing->room * 2 + 64u) * sizeof *jobs);
+        if (jobs == NULL)
+            return 0;
+        packing->jobs = jobs;
+        packing->room = packing->room * 2 + 64;
+    }
+    jobs[packing->n] =
+        (CpuPackingJob){.packed = packed, .md = dnn_md_copy(md), .from = from, .tensor = tensor, .padded = padded};
+    if (jobs[packing->n].md == NULL)
+        return 0;
+    packing->n++;
+    packing->bytes += packed->bytes;
+    return 1;
+}
+
+static void work(Run *run, dnnl_stream_t stream)
+{
+    uint32_t i;
+
+    while (!atomic_load(&run->stop) && (i = atomic_fetch_add(&run->next, 1)) < run->packing->n) {
+        CpuPackingJob *job = &run->packing->jobs[i];
+
+        if (job->padded)
+            memset(job->packed->data, 0, job->packed->bytes);
+        job->done = cpu_reorder_now(run->shared->dnn, stream, job->md, job->from, job->packed->md, job->packed->data);
+        job->failed = !job->done;
+        if (job->failed)
+            atomic_store(&run->stop, FAILED);
+        else if (stream == run->shared->stream && run->shared->host->cancelled(run->shared->host->host))
+            atomic_store(&run->stop, CANCELLED);
+    }
+}
+
+static void *work_beside(void *data)
+{
+    Run *run = data;
+    dnnl_stream_t stream;
+
+    omp_set_num_threads(1); /* of this thread's loops */
+    if (dnnl_stream_create(&stream, run->shared->dnn, dnnl_stream_default_flags) != dnnl_success)
+        return NULL; /* the others do it */
+    work(run, stream);
+    dnnl_stream_destroy(stream);
+    return NULL;
+}
+
+/* The largest first, so that all end at about the same time. */
+static int by_size(const void *a, const void *b)
+{
+    const CpuPackingJob *x = a, *y = b;
+
+    if (x->packed->bytes != y->packed->bytes)
+        return x->packed->bytes > y->packed->bytes ? -1 : 1;
+    return x->tensor < y->tensor ? -1 : x->tensor > y->tensor;
+}
+
+int cpu_packing_run(CpuPacking *packing, const CpuShared *shared, int32_t *failed)
+{
+    const uint32_t most = packing->bytes < CPU_PACKING_ALONE ? 1 : packing->n;
+    const uint32_t wanted = shared->packers < MOST_THREADS ? shared->packers : MOST_THREADS;
+    Run run = {.packing = packing, .shared = shared};
+    pthread_t threads[MOST_THREADS];
+    uint32_t n = 0;
+
+    qsort(packing->jobs, packing->n, sizeof *packing->jobs, by_size);
+    while (n + 1 < wanted && n + 1 < most && pthread_create(&threads[n], NULL, work_beside, &run) == 0)
+        n++;
+    work(&run, shared->stream);
+    while (n > 0)
+        pthread_join(threads[--n], NULL);
+    *failed = -1;
+    for (uint32_t i = 0; i < packing->n && atomic_load(&run.stop) != CANCELLED; i++)
+        if (packing->jobs[i].failed)
+            *failed = packing->jobs[i].tensor;
+    return atomic_load(&run.stop) == 0;
+}
+
+void cpu_packing_clear(CpuPacking *packing)
+{
+    for (uint32_t i = 0; i < packing->n; i++) {
+        if (!packing->jobs[i].done)
+            packing->jobs[i].packed->owner = -1;
+        dnn_md_free(packing->jobs[i].md);
+    }
+    free(packing->jobs);
+    *packing = (CpuPacking){0};
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Weights that are packed at the end of a compilation, by as many threads as the engine will have workers: their memory
+ * is written to for the first time, and oneDNN's transforms are plain loops.
+ */
+#ifndef GPUDL_ENGINE_CPU_PACKING_H
+#define GPUDL_ENGINE_CPU_PACKING_H
+
+#include "packed.h"
+
+/** Fewer bytes than this are packed by the thread that asks. */
+#define CPU_PACKING_ALONE ((uint64_t)1 << 20)
+
+typedef struct {
+    CpuPacked *packed; /* its data is to be filled */
+    DnnMd md;          /* as it lies in from */
+    const void *from;
+    int32_t tensor;
+    int padded, done, failed;
+} CpuPackingJob;
+
+/** All of one compilation; zeros are an empty one. */
+typedef struct {
+    CpuPackingJob *jobs;
+    uint32_t n, room;
+    uint64_t bytes;
+} CpuPacking;
+
+/** Notes that packed, whose memory need not be written to yet, is to be made of what lies at from, which stays until
+ * then. padded: the layout has room beside the values, which is to be zeros. md is copied. 0 if there is no memory. */
+int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from, int padded);
+
+/** Fills all; returns when no thread is left. FALSE if not all are made: *failed is the tensor of one that oneDNN can't
+ * make, or -1 where the host cancels. */
+int cpu_packing_run(CpuPacking *packing, const CpuShared *shared, int32_t *failed);
+
+/** What was not made is not found again. */
+void cpu_packing_clear(CpuPacking *packing);
+
+#endif
