@@ -2,8 +2,8 @@
 /* What bench.py measures of ours. Results go to standard output as JSON, one object a line.
  *
  *   bench-cpu net MODEL THREADS [PRECISION]  runs as many frames as a line of standard input says, THREADS at a time
- *   bench-cpu open MODEL THREADS [PRECISION] from the file to a session: either part by three clocks, the peak of
- * memory bench-cpu live MODEL SECONDS             frames of 768x576 I420 at 25/s through a session, all processor time
+ *   bench-cpu open MODEL THREADS [PRECISION] from the file to a session, by three clocks; the most memory it took
+ *   bench-cpu live MODEL SECONDS             frames of 768x576 I420 at 25/s through a session, all processor time
  *   bench-cpu preproc                        pre-processing alone, every format at two sizes to 224x224
  */
 #include <stdio.h>
