@@ -106,22 +106,17 @@ static double *read_bias(const GpudlNode *node, gint64 channels)
 
 static gboolean fold_into_conv(GpudlRewrite *rw, GpudlNode *node, GpudlNode *conv, const GpudlAffine *a)
 {
-    g_autofree double *weights = gpudl_constant_doubles(conv->inputs[1]), *bias = read_bias(conv, a->channels);
+    g_autofree double *bias = read_bias(conv, a->channels);
     g_autofree gchar *bias_name = g_strdup_printf("%s.bias", conv->name);
-    const GpudlShape *shape = &conv->inputs[1]->shape;
     GpudlShape bias_shape = {1, {a->channels}};
-    gint64 each = gpudl_shape_elements(shape) / a->channels;
     GpudlTensor *inputs[3] = {conv->inputs[0]};
 
-    if (weights == NULL || bias == NULL || conv->attrs.window.act.kind != GPUDL_ACT_NONE ||
+    if (bias == NULL || conv->attrs.window.act.kind != GPUDL_ACT_NONE ||
         (conv->n_inputs > 3 && conv->inputs[3] != NULL))
         return FALSE;
-    for (gint64 k = 0; k < a->channels; k++) {
-        for (gint64 i = 0; i < each; i++)
-            weights[k * each + i] *= a->scale[k];
+    for (gint64 k = 0; k < a->channels; k++)
         bias[k] = bias[k] * a->scale[k] + a->shift[k];
-    }
-    inputs[1] = gpudl_constant_from_doubles(rw->graph, conv->inputs[1]->name, weights, shape);
+    inputs[1] = gpudl_constant_scaled(rw->graph, conv->inputs[1], a->scale);
     inputs[2] = gpudl_constant_from_doubles(rw->graph, bias_name, bias, &bias_shape);
     if (inputs[1] == NULL || inputs[2] == NULL)
         return FALSE;

@@ -4,6 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/pages.h"
+
+#define OWN_PAGES_FROM 65536u /* bytes */
+
 static guint *uses_of(GpudlRewrite *rw, const GpudlTensor *tensor)
 {
     if (tensor->id >= rw->uses->len)
@@ -144,6 +148,54 @@ double *gpudl_constant_doubles(const GpudlTensor *tensor)
         values[i] = value;
     }
     return values;
+}
+
+/* Room for a constant: large ones, which may be replaced again, do not go through the heap. */
+static GBytes *make_room(gsize bytes, guint8 **data)
+{
+    g_autoptr(GpudlPages) pages = bytes >= OWN_PAGES_FROM ? gpudl_pages_new(bytes) : NULL;
+
+    if (pages != NULL) {
+        *data = gpudl_pages_get_data(pages);
+        return gpudl_pages_slice(pages, 0, bytes);
+    }
+    *data = g_malloc(bytes + 1);
+    return g_bytes_new_take(*data, bytes);
+}
+
+/* Returns whether all are finite. to and from need not be aligned. */
+static gboolean scale_row(const guint8 *from, double factor, gsize n, guint8 *to)
+{
+    gboolean finite = TRUE;
+
+    for (gsize i = 0; i < n; i++) {
+        float value;
+
+        memcpy(&value, from + i * sizeof value, sizeof value);
+        value = (float)((double)value * factor);
+        finite &= isfinite(value) != 0;
+        memcpy(to + i * sizeof value, &value, sizeof value);
+    }
+    return finite;
+}
+
+GpudlTensor *gpudl_constant_scaled(GpudlGraph *graph, const GpudlTensor *tensor, const double *factors)
+{
+    const gint64 rows = tensor->shape.rank > 0 ? tensor->shape.dims[0] : 0;
+    g_autoptr(GBytes) scaled = NULL;
+    const guint8 *from;
+    guint8 *to;
+    gsize bytes, row;
+
+    if (!gpudl_tensor_is_constant(tensor) || tensor->dtype != GPUDL_DTYPE_F32 || rows == 0)
+        return NULL;
+    from = g_bytes_get_data(tensor->data, &bytes);
+    row = bytes / (gsize)rows;
+    scaled = make_room(bytes, &to);
+    for (gint64 i = 0; i < rows; i++)
+        if (!scale_row(from + (gsize)i * row, factors[i], row / sizeof(float), to + (gsize)i * row))
+            return NULL;
+    return gpudl_graph_add_constant(graph, tensor->name, GPUDL_DTYPE_F32, &tensor->shape, scaled, NULL);
 }
 
 gboolean gpudl_constant_scalar(const GpudlTensor *tensor, double *value)

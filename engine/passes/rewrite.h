@@ -47,6 +47,10 @@ GpudlNode *gpudl_rewrite_add(GpudlRewrite *rw, GpudlOp op, const gchar *name, Gp
 /** Values of a float32 constant as doubles (data need not be aligned), or NULL if it is none. Free with g_free(). */
 double *gpudl_constant_doubles(const GpudlTensor *tensor);
 
+/** Adds the float32 constant times one factor for each index of its first dimension, in double; NULL if it is none, or
+ * a product is not finite as float. */
+GpudlTensor *gpudl_constant_scaled(GpudlGraph *graph, const GpudlTensor *tensor, const double *factors);
+
 /** TRUE and the value if the tensor is a float32 constant of one element. */
 gboolean gpudl_constant_scalar(const GpudlTensor *tensor, double *value);
 

@@ -320,6 +320,40 @@ static void test_affine_bad_numbers(void)
     }
 }
 
+/* Each weight is multiplied in double and rounded once, whether its tensor is small or large. */
+static void test_affine_rounds_once(void)
+{
+    static const gint kernels[] = {1, 9};
+
+    for (guint i = 0; i < G_N_ELEMENTS(kernels); i++) {
+        g_auto(Builder) b = builder_new();
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GBytes) before = NULL, scales = NULL; /* the passes let go of them */
+        GpudlTensor *factors, *y;
+        const float *w, *s, *found;
+        const GpudlNode *conv;
+        gsize n, each;
+
+        y = builder_conv(&b, builder_input(&b, "1x16x12x12"), 16, 24, kernels[i], FALSE);
+        before = g_bytes_ref(y->producer->inputs[1]->data);
+        factors = builder_random(&b, "24x1x1", -3, 3);
+        builder_output(&b, builder_node(&b, GPUDL_OP_MUL, y, factors));
+        g_assert_true(gpudl_graph_infer(b.graph, 1, &error));
+        scales = g_bytes_ref(factors->data);
+        s = g_bytes_get_data(scales, NULL);
+        g_assert_true(gpudl_passes_run(b.graph, NULL, &error));
+        g_assert_cmpuint(b.graph->nodes->len, ==, 1);
+        conv = b.graph->nodes->pdata[0];
+        w = g_bytes_get_data(before, &n);
+        g_assert_cmpuint(g_bytes_get_size(conv->inputs[1]->data), ==, n);
+        found = g_bytes_get_data(conv->inputs[1]->data, NULL);
+        n /= sizeof(float);
+        each = n / 24;
+        for (gsize k = 0; k < n; k++)
+            g_assert_cmpfloat(found[k], ==, (float)((double)w[k] * (double)s[k / each]));
+    }
+}
+
 /* ---- residual, fuse-act ------------------------------------------------------------------------------------------ */
 
 static void test_residual(void)
@@ -498,6 +532,7 @@ int main(int argc, char **argv)
     g_test_add_func("/passes/channels/keeps", test_channels_kept);
     g_test_add_func("/passes/affine/keeps", test_affine_kept);
     g_test_add_func("/passes/affine/bad-numbers", test_affine_bad_numbers);
+    g_test_add_func("/passes/affine/rounds-once", test_affine_rounds_once);
     g_test_add_func("/passes/residual/fuses", test_residual);
     g_test_add_func("/passes/residual/keeps", test_residual_kept);
     g_test_add_func("/passes/fuse-act/fuses", test_fuse_act);

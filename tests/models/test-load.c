@@ -550,6 +550,24 @@ static void test_weights_once(Fixture *self, gconstpointer data)
     }
 }
 
+/* Weights of which others are made go as soon as they are not read any more. */
+static void test_replaced_weights_go(Fixture *self, gconstpointer data)
+{
+    static const OnnxText text = {
+        13, "x:f32:Nx3x1x1", "u:f32:1024x3x1x1=0.25 w:f32:6144x1024x1x1=0.5 s:f32:6144=2 o:f32:6144=1",
+        "Conv x u -> b; Conv b w -> a; BatchNormalization a s o o s -> n; Flatten n -> y", "y"};
+    const guint64 weights = 6144 * 1024 * sizeof(float);
+    g_autofree gchar *path = write_net(self, "net.onnx", &text);
+    const guint64 before = watch_peak();
+    g_autoptr(GpudlModel) model = load(path);
+
+    if (before == 0) {
+        g_test_skip("this system does not say what is resident at most");
+        return;
+    }
+    g_assert_cmpuint(peak(), <, before + weights * 5 / 2);
+}
+
 /* One graph has its weights in memory at a time, and there they are once beside the file that is made. */
 static void test_convert_weights_once(Fixture *self, gconstpointer data)
 {
@@ -1134,6 +1152,7 @@ int main(int argc, char **argv)
                  {"external-id-of-changed-data", test_external_id_of_changed_data},
                  {"hold", test_hold},
                  {"weights-once", test_weights_once},
+                 {"replaced-weights-go", test_replaced_weights_go},
                  {"convert-weights-once", test_convert_weights_once},
                  {"save-holds", test_save_holds},
                  {"changed-meanwhile", test_changed_meanwhile},
