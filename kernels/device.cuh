@@ -103,6 +103,13 @@ __device__ __forceinline__ int gpudl_dot_high(unsigned w, unsigned b, int sum)
     return sum;
 }
 
+/** 1 / v, off by 2^-23 at most; v is no subnormal. */
+__device__ __forceinline__ float gpudl_reciprocal(float v)
+{
+    asm("rcp.approx.ftz.f32 %0, %0;" : "+f"(v));
+    return v;
+}
+
 /* ---- bfloat16 -------------------------------------------------------------------------------------------------------
  * Two in a word. */
 
@@ -251,6 +258,25 @@ __device__ __forceinline__ void gpudl_mma_bf16_k16(float (&sum)[4], unsigned a0,
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 #else
     gpudl_add_slowly<true>(sum, a0, a1, a2, a3, b0, b1);
+#endif
+}
+
+/** 16 x 32 of signed bytes by 32 x 8 of unsigned ones, in integers of 32 bits. */
+__device__ __forceinline__ void gpudl_mma_bytes_k32(int (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
+                                                    unsigned b0, unsigned b1)
+{
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.u8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+#else
+    const unsigned a[4] = {a0, a1, a2, a3}, b[2] = {b0, b1};
+
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.u8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
+            : "+r"(sum[i % 2 * 2]), "+r"(sum[i % 2 * 2 + 1])
+            : "r"(a[i]), "r"(b[i / 2]));
 #endif
 }
 

@@ -42,6 +42,11 @@ static inline int gpudl_dot_high(unsigned w, unsigned b, int sum)
     return gpudl_dot_low(w, b >> 16, sum);
 }
 
+static inline float gpudl_reciprocal(float v)
+{
+    return 1.f / v;
+}
+
 static constexpr bool gpudl_has_bf16_products()
 {
     return true;
@@ -167,6 +172,46 @@ static inline void gpudl_mma_tf32_k8(float (&sum)[4], unsigned a0, unsigned a1, 
                                      unsigned b1)
 {
     GpudlEmulateMma<GpudlEmulateTf32, 8> mine = {sum, {a0, a1, a2, a3}, {b0, b1}};
+
+    gpudl_emulate_warp(0xffffffff, mine.multiply, &mine);
+}
+
+/* as above, but sums of integers: words of four bytes, of the second operand unsigned */
+struct GpudlEmulateMmaBytes {
+    int *sum;
+    unsigned a[4], b[2];
+
+    static void multiply(GpudlEmulateLane *lanes, unsigned mask)
+    {
+        int8_t a[16][32];
+        uint8_t b[8][32];
+
+        if (mask != 0xffffffff)
+            gpudl_emulate_fail("a product of matrices by lanes %08x only", mask);
+        for (int i = 0; i < 32; i++) {
+            const GpudlEmulateMmaBytes *from = static_cast<GpudlEmulateMmaBytes *>(lanes[i].data);
+
+            for (int k = 0; k < 32; k++)
+                if (k / 4 % 4 == i % 4) {
+                    const int part = k / 16, shift = k % 4 * 8;
+
+                    a[i / 4][k] = (int8_t)(from->a[2 * part] >> shift);
+                    a[i / 4 + 8][k] = (int8_t)(from->a[2 * part + 1] >> shift);
+                    b[i / 4][k] = (uint8_t)(from->b[part] >> shift);
+                }
+        }
+        for (int i = 0; i < 32; i++)
+            for (int e = 0; e < 4; e++)
+                for (int k = 0; k < 32; k++)
+                    static_cast<GpudlEmulateMmaBytes *>(lanes[i].data)->sum[e] +=
+                        a[i / 4 + e / 2 * 8][k] * b[i % 4 * 2 + e % 2][k];
+    }
+};
+
+static inline void gpudl_mma_bytes_k32(int (&sum)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
+                                       unsigned b1)
+{
+    GpudlEmulateMmaBytes mine = {sum, {a0, a1, a2, a3}, {b0, b1}};
 
     gpudl_emulate_warp(0xffffffff, mine.multiply, &mine);
 }
