@@ -135,6 +135,67 @@ static void set_points(GpudlPreprocJob *job, GpudlScaleMethod method)
     job->points = (uint8_t)find_points(job);
 }
 
+/* Samples that the windows of GPUDL_SHRINK_COLUMNS columns span, from a multiple of so many on; float32 may add one at
+ * either end. */
+static double most_span(const GpudlPreprocJobAxis *axis, GpudlScaleMethod method, int multiple)
+{
+    const double widen = fmax(axis->scale, 1.0);
+    const double window = method == GPUDL_SCALE_AREA ? widen : method == GPUDL_SCALE_BILINEAR ? 2 * widen : 4 * widen;
+
+    return ceil((GPUDL_SHRINK_COLUMNS - 1) * axis->scale + window) + 2 + multiple - 1;
+}
+
+static GpudlPreprocShrink find_shrink(const GpudlPreprocJob *job, GpudlScaleMethod method)
+{
+    if (job->direct_taps != 0 || job->word_mask != 0 ||
+        (method != GPUDL_SCALE_BILINEAR && method != GPUDL_SCALE_BICUBIC && method != GPUDL_SCALE_AREA))
+        return GPUDL_SHRINK_NONE;
+    for (int p = 0; p < job->n_planes; p++)
+        if (!is_multiple(job, p, 16))
+            return GPUDL_SHRINK_NONE;
+    if (job->component_step[0] != 1)
+        return GPUDL_SHRINK_NONE;
+    if (job->n_components == 1)
+        return GPUDL_SHRINK_LUMA;
+    if (!job->component_half_x[1])
+        return GPUDL_SHRINK_NONE;
+    return job->n_planes == 2 ? GPUDL_SHRINK_PAIRS : GPUDL_SHRINK_PLANES;
+}
+
+static void set_shrink(GpudlPreprocJob *job, GpudlScaleMethod method)
+{
+    const GpudlPreprocShrink shrink = find_shrink(job, method);
+    const int multiple = shrink == GPUDL_SHRINK_PAIRS ? 8 : 16;
+
+    if (shrink == GPUDL_SHRINK_NONE)
+        return;
+    for (int steps = 1; steps <= GPUDL_SHRINK_MOST_STEPS; steps++)
+        if (most_span(&job->x[0], method, 16) <= steps * GPUDL_SHRINK_STEP &&
+            (job->n_components == 1 ||
+             most_span(&job->x[1], method, multiple) <= GPUDL_SHRINK_CHROMA_STEPS(steps) * GPUDL_SHRINK_STEP)) {
+            job->shrink = (uint8_t)shrink;
+            job->shrink_steps = (uint8_t)steps;
+            return;
+        }
+}
+
+GpudlPreprocShrink gpudl_preproc_jobs_shrink(const GpudlPreprocJob *jobs, int32_t count, int32_t *steps)
+{
+    GpudlPreprocShrink all = GPUDL_SHRINK_NONE;
+
+    *steps = 1;
+    for (int32_t i = 0; i < count; i++) {
+        if (jobs[i].n_planes == 0)
+            continue;
+        if (jobs[i].shrink == GPUDL_SHRINK_NONE || (all != GPUDL_SHRINK_NONE && jobs[i].shrink != all))
+            return GPUDL_SHRINK_NONE;
+        all = (GpudlPreprocShrink)jobs[i].shrink;
+        if (jobs[i].shrink_steps > *steps)
+            *steps = jobs[i].shrink_steps;
+    }
+    return all == GPUDL_SHRINK_NONE ? GPUDL_SHRINK_LUMA : all;
+}
+
 int gpudl_preproc_jobs_are_points(const GpudlPreprocJob *jobs, int32_t count)
 {
     for (int32_t i = 0; i < count; i++)
@@ -192,5 +253,6 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
     job->method = (uint8_t)pp->scale_method;
     job->direct_taps = direct_taps(job, pp->scale_method);
     set_points(job, pp->scale_method);
+    set_shrink(job, pp->scale_method);
     return NULL;
 }

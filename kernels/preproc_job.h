@@ -61,6 +61,25 @@ typedef enum {
 } GpudlPreprocPoints;
 
 /**
+ * Jobs that gpudl_preproc_shrink_cuda() takes, by where their components lie: samples are bytes, planes and strides
+ * multiples of 16 bytes, windows larger than GPUDL_JOB_DIRECT_TAPS and yet not so large that GPUDL_SHRINK_COLUMNS
+ * neighbouring columns need more than GPUDL_SHRINK_MOST_STEPS steps of samples of a row.
+ */
+typedef enum {
+    GPUDL_SHRINK_NONE = 0,
+    GPUDL_SHRINK_LUMA,   /* one component, a plane */
+    GPUDL_SHRINK_PAIRS,  /* a plane of luma, one of half as many chroma samples by turns: NV12, NV21 */
+    GPUDL_SHRINK_PLANES, /* a plane of luma, two of half as many chroma samples: I420, YV12, Y42B */
+} GpudlPreprocShrink;
+
+#define GPUDL_SHRINK_COLUMNS 8
+/** Samples of a step; the first one begins at a multiple of 16 samples, of pairs 8. */
+#define GPUDL_SHRINK_STEP 32
+#define GPUDL_SHRINK_MOST_STEPS 6
+/** Steps of chroma where there are so many of luma. */
+#define GPUDL_SHRINK_CHROMA_STEPS(steps) (((steps) + 2) / 2)
+
+/**
  * One frame. Index 0 of an axis is the luma's (or the only) sampling, 1 the chroma's where it has half the samples,
  * else a copy of 0. planes are addresses that the device can read; a job does not own them. n_planes 0 is a slot
  * without a frame: it is written with zeros.
@@ -82,8 +101,9 @@ typedef struct {
     uint8_t plane_half_x[3], plane_half_y[3]; /* 1: half as many positions as pixels */
     uint8_t direct_taps; /* 2 or GPUDL_JOB_DIRECT_TAPS: no window is larger, in either direction; 0: larger ones */
     uint8_t component_plane[3], component_offset[3], component_step[3], component_half_x[3]; /* offset, step: bytes */
-    uint16_t word_mask; /* bits of a word that count, by value; 0: samples are bytes */
-    uint8_t points;     /* GpudlPreprocPoints */
+    uint16_t word_mask;           /* bits of a word that count, by value; 0: samples are bytes */
+    uint8_t points;               /* GpudlPreprocPoints */
+    uint8_t shrink, shrink_steps; /* GpudlPreprocShrink, and steps of luma that no 8 columns exceed */
 } GpudlPreprocJob;
 
 /** A slot without a frame. */
@@ -97,6 +117,9 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
 
 /** Whether each of count jobs is one of GpudlPreprocPoints or has no frame. */
 int gpudl_preproc_jobs_are_points(const GpudlPreprocJob *jobs, int32_t count);
+
+/** What all of count jobs that have a frame are, GPUDL_SHRINK_NONE if they differ; sets steps to the most of one. */
+GpudlPreprocShrink gpudl_preproc_jobs_shrink(const GpudlPreprocJob *jobs, int32_t count, int32_t *steps);
 
 /** Samples begin <= s < end, at least one, make a destination sample; its centre is whole + fraction. */
 typedef struct {
@@ -247,6 +270,18 @@ GPUDL_BOTH_SIDES int32_t gpudl_job_row_weight(const GpudlPreprocJobAxis *axis, c
     return __float2int_rn(gpudl_job_weight(axis, taps, method, s) * 67108864.f);
 #else
     return (int32_t)lrintf(gpudl_job_weight(axis, taps, method, s) * 67108864.f);
+#endif
+}
+
+/** A column's weight in units of 1 / GPUDL_JOB_COLUMN_ONE: two signed digits of base 256. */
+#define GPUDL_JOB_COLUMN_ONE 32639
+GPUDL_BOTH_SIDES int32_t gpudl_job_column_weight(const GpudlPreprocJobAxis *axis, const GpudlPreprocTaps *taps,
+                                                 int method, int32_t s)
+{
+#ifdef __CUDA_ARCH__
+    return __float2int_rn(gpudl_job_weight(axis, taps, method, s) * GPUDL_JOB_COLUMN_ONE);
+#else
+    return (int32_t)lrintf(gpudl_job_weight(axis, taps, method, s) * GPUDL_JOB_COLUMN_ONE);
 #endif
 }
 
