@@ -8,11 +8,12 @@
 /** Most frames of a batch. */
 #define PREPROC_BATCH_JOBS 130
 
-/** A frame in host memory, of the case (device_host()), and what is to be made of it; idle: a job without a frame. */
+/** A frame in host memory, of the case (device_host()), and what is to be made of it; idle: a job without a frame;
+ * aligned: on the device its planes begin where allocations do. */
 typedef struct {
     GpudlFrame frame;
     GpudlPreproc pp;
-    int idle;
+    int idle, aligned;
 } PreprocSlot;
 
 /** width, height, channels: of the network's input. */
@@ -31,12 +32,15 @@ void preproc_random_params(GpudlPreproc *pp, const PreprocBatch *batch, GpudlSca
  * of what comes, plane by plane. */
 void preproc_make_pixels(GpudlFrame *f, int alignment);
 
-/** Jobs of all slots, their planes on the device at any alignment; a slot that has none fails the check. */
+/** Jobs of all slots, their planes on the device at any alignment unless aligned; a slot that has none fails the check.
+ */
 void preproc_batch_fill(const PreprocBatch *batch, GpudlPreprocJob *jobs);
 /** Of the input for all frames. */
 size_t preproc_batch_bytes(const PreprocBatch *batch);
 /** The input as the device made it, fetched, against the reference: what differs by more than GPUDL_PREPROC_JOB_BOUND
  * and the rounding of the type fails the check. */
 void preproc_batch_compare(const PreprocBatch *batch, const void *got);
+/** The same with another bound. */
+void preproc_batch_compare_within(const PreprocBatch *batch, const void *got, double bound);
 
 #endif
