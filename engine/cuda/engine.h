@@ -7,6 +7,7 @@
 
 #include "compile.h"
 #include "kernels/preproc_points_cuda.h"
+#include "kernels/preproc_shrink_cuda.h"
 #include "round.h"
 
 /** What a batch size has: its program, and a graph of it on each slot's memory. */
@@ -97,6 +98,11 @@ void cuda_engine_tell(CudaEngine *engine);
 GpudlStatus cuda_forecast(void *device, const GpudlHost *host, const GpudlOpenParams *params,
                           GpudlOpenForecast *forecast, GpudlFault *fault);
 
+/* frames.c */
+/** Makes out, of size channels x height x width a frame, of the slot's first count jobs. 0 or a status of a launch. */
+int cuda_queue_frames(const CudaEngine *engine, CudaSlot *slot, int32_t count, const int32_t size[3],
+                      GpudlPreprocLayout layout, void *out, cudaStream_t stream);
+
 /* idle.c */
 GpudlStatus cuda_idle(void *engine, uint64_t budget_ns, int *more, GpudlFault *fault);
 /** Drops what is being compiled; waits for the thread. In the device's context. */
@@ -112,9 +118,6 @@ int cuda_put_values(const CudaRun *run, uint32_t i, const float *values);
  * computed there last; read as numbers it has NaN, which windows by tensor cores take several times as long for, and
  * which would come out and in again from then on. */
 cudaError_t cuda_put_colour(const CudaRun *run);
-/** Makes out, of size channels x height x width a frame, of the slot's first count jobs. 0 or a status of a launch. */
-int cuda_queue_frames(CudaSlot *slot, int32_t count, const int32_t size[3], GpudlPreprocLayout layout, void *out,
-                      cudaStream_t stream);
 
 /* noise.c */
 /** An input of a program: of numbers as normalised pictures have. What is left in the memory of the last input is later

@@ -57,23 +57,6 @@ static const char *fill_jobs(CudaSlot *slot, const GpudlJob *jobs, uint32_t n, u
     return wrong;
 }
 
-int cuda_queue_frames(CudaSlot *slot, int32_t count, const int32_t size[3], GpudlPreprocLayout layout, void *out,
-                      cudaStream_t stream)
-{
-    const int points = gpudl_preproc_jobs_are_points(slot->jobs, count);
-
-    if (!points || !gpudl_preproc_points_carried(slot->jobs, count)) {
-        const int status = gpudl_preproc_put_jobs_cuda(slot->jobs, count, slot->device_jobs, stream);
-
-        if (status != GPUDL_KERNEL_OK)
-            return status;
-    }
-    if (points)
-        return gpudl_preproc_points_cuda(slot->jobs, slot->device_jobs, count, size[2], size[1], size[0], layout, out,
-                                         stream);
-    return gpudl_preproc_cuda(slot->device_jobs, count, size[2], size[1], size[0], layout, out, stream);
-}
-
 /* 0 or a status of a launch. */
 static int queue_inputs(const CudaEngine *engine, CudaSlot *slot, const CudaRun *run, const GpudlJob *jobs, uint32_t n,
                         uint32_t frames)
@@ -93,7 +76,7 @@ static int queue_inputs(const CudaEngine *engine, CudaSlot *slot, const CudaRun 
     }
     if (frames > 0 && status == 0)
         status = cuda_queue_frames(
-            slot, (int32_t)batch,
+            engine, slot, (int32_t)batch,
             (const int32_t[]){engine->params.input_channels, engine->params.input_height, engine->params.input_width},
             layout, cuda_value_data(run, p->input), run->stream);
     for (uint32_t i = 0; i < n && status == 0; i++)

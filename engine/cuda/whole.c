@@ -124,7 +124,7 @@ static GpudlStatus preprocess(CudaEngine *engine, uint32_t slot, const CudaTicke
     if (error == cudaSuccess && ticket->waits)
         error = cudaStreamWaitEvent(s->stream, ticket->ready, 0);
     if (error == cudaSuccess)
-        status = cuda_queue_frames(s, 1, (const int32_t[]){preproc->channels, preproc->height, preproc->width},
+        status = cuda_queue_frames(engine, s, 1, (const int32_t[]){preproc->channels, preproc->height, preproc->width},
                                    GPUDL_PREPROC_NCHW_F32, out, s->stream);
     if (error == cudaSuccess && status == 0)
         error = cudaMemcpyAsync(dst, out, bytes, cudaMemcpyDeviceToHost, s->stream);
