@@ -103,6 +103,12 @@ __device__ __forceinline__ int gpudl_dot_high(unsigned w, unsigned b, int sum)
     return sum;
 }
 
+/** Asks for what lies at p, which exists, to be in the device's second-level cache soon. */
+__device__ __forceinline__ void gpudl_prefetch(const void *p)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+}
+
 /** 1 / v, off by 2^-23 at most; v is no subnormal. */
 __device__ __forceinline__ float gpudl_reciprocal(float v)
 {

@@ -23,9 +23,9 @@ constexpr int COLUMNS = 16, ROWS = 8, STEP = GPUDL_SHRINK_STEP; /* of a tile; sa
 constexpr int MOST_TILES = 7, MOST_ROWS = MOST_TILES * ROWS;    /* of a block */
 
 /* How a launch is cut: warps that take luma and those that take chroma; blocks that a processor should hold. */
-template <GpudlPreprocShrink KIND_, int STEPS_, int LUMA_, int CHROMA_, int BLOCKS_> struct Cut {
+template <GpudlPreprocShrink KIND_, int STEPS_, int LUMA_, int CHROMA_, int BLOCKS_, int AHEAD_> struct Cut {
     static constexpr GpudlPreprocShrink KIND = KIND_;
-    static constexpr int STEPS = STEPS_, BLOCKS = BLOCKS_;
+    static constexpr int STEPS = STEPS_, BLOCKS = BLOCKS_, AHEAD = AHEAD_;
     static constexpr int WARPS = LUMA_ + CHROMA_, THREADS = 32 * WARPS;
     static constexpr int LUMA = KIND == GPUDL_SHRINK_LUMA ? WARPS : LUMA_;
 };
@@ -292,6 +292,9 @@ __device__ __forceinline__ void make_tiles(Shared<CUT> &s, const GpudlPreprocJob
     fetch.begin(job, first, windows.samples(half));
     gpudl_begin();
     fetch.load(job, min(rows->begin + warp * ROWS + lane / 4, last_row));
+#pragma unroll
+    for (int i = 1; i <= CUT::AHEAD; i++)
+        fetch.prefetch(min(rows->begin + warp * ROWS + i * pace + lane / 4, last_row));
     set_weights(s, job, windows, CUT::KIND == GPUDL_SHRINK_PAIRS);
 #pragma unroll
     for (int h = 0; h < 2; h++)
@@ -328,6 +331,8 @@ __device__ __forceinline__ void make_tiles(Shared<CUT> &s, const GpudlPreprocJob
             distance += (float)pace * narrow;
             if (y < end || more)
                 fetch.load(job, min((y < end ? y : rows[ROWS].begin + warp * ROWS) + lane / 4, last_row));
+            if (CUT::AHEAD > 0 && more)
+                fetch.prefetch(min(y + CUT::AHEAD * pace + lane / 4, last_row));
 #pragma unroll
             for (int n = 0; n < N; n++) {
                 float a[4];
@@ -414,13 +419,22 @@ __global__ void __launch_bounds__(CUT::THREADS, CUT::BLOCKS)
     shrink(s, s.job, block_of(out, tiles));
 }
 
-/* A single frame: the warps of a block have the rows of its only tile all at once. Many: fewer warps make tiles one
- * below the other, and what these share is read once. Large windows need more registers. */
-template <GpudlPreprocShrink KIND, int STEPS> using Single = Cut<KIND, STEPS, 3, 2, STEPS <= 3 ? 3 : 2>;
-template <GpudlPreprocShrink KIND, int STEPS> using Many = Cut<KIND, STEPS, 2, 1, STEPS <= 3 ? 6 : 4>;
+/* How many jobs there are decides, as measured. A single one: the warps of a block have the rows of its only tile all
+ * at once. More: blocks make tiles one below the other, and what these share is read once; rows are on their way to the
+ * second-level cache before a warp comes to them. Large windows need more registers. */
 constexpr int LARGE_WINDOWS = GPUDL_SHRINK_MOST_STEPS, SMALL_WINDOWS = 3;
-/* so many blocks fill a device a few times; then they have more tiles */
-constexpr int ENOUGH_BLOCKS = 1568;
+template <GpudlPreprocShrink KIND, int STEPS> struct Cuts {
+    typedef Cut<KIND, STEPS, 3, 2, 2, 0> Single;
+    typedef Cut<KIND, STEPS, 2, 1, 4, 0> Few;
+    typedef Cut<KIND, STEPS, 2, 1, 4, 0> Many;
+};
+template <GpudlPreprocShrink KIND> struct Cuts<KIND, SMALL_WINDOWS> {
+    typedef Cut<KIND, SMALL_WINDOWS, 3, 2, 3, 0> Single;
+    typedef Cut<KIND, SMALL_WINDOWS, 2, 1, 6, 3> Few;
+    typedef Cut<KIND, SMALL_WINDOWS, 3, 2, 4, 1> Many;
+};
+/* so many blocks fill a device; if there are more, they have more tiles */
+constexpr int FEW_BLOCKS = 784, MANY_BLOCKS = 1568;
 
 struct Launch {
     const GpudlPreprocJob *jobs, *device_jobs;
@@ -429,27 +443,35 @@ struct Launch {
     GpudlKernelStream stream;
 };
 
-template <GpudlPreprocShrink KIND, int STEPS> void launch(const Launch &l)
+template <class CUT, class... PARAMETERS, class JOBS>
+void launch_cut(void (*kernel)(PARAMETERS...), const JOBS &jobs, const Launch &l, int enough_blocks)
 {
     const int64_t columns = gpudl_divide_up(l.out.width, COLUMNS), rows = gpudl_divide_up(l.out.height, ROWS);
-    const int tiles = gpudl_job_clamp((int32_t)(l.count * columns * rows / ENOUGH_BLOCKS), 1, MOST_TILES);
-    const dim3 grid((unsigned)columns, (unsigned)gpudl_divide_up(rows, tiles), (unsigned)l.count);
+    const int64_t tiles = l.count * columns * rows / enough_blocks;
+    const int of_block = tiles < 1 ? 1 : tiles > MOST_TILES ? MOST_TILES : (int)tiles;
+
+    gpudl_launch(kernel, dim3((unsigned)columns, (unsigned)gpudl_divide_up(rows, of_block), (unsigned)l.count),
+                 CUT::THREADS, 0, l.stream, jobs, l.out, of_block);
+}
+
+template <GpudlPreprocShrink KIND, int STEPS> void launch(const Launch &l)
+{
+    typedef typename Cuts<KIND, STEPS>::Single Single;
+    typedef typename Cuts<KIND, STEPS>::Few Few;
+    typedef typename Cuts<KIND, STEPS>::Many Many;
 
     if (l.count == 1) {
         const Carried<1> carried = {{l.jobs[0]}};
 
-        gpudl_launch(shrink_carried<Single<KIND, STEPS>, 1>, grid, Single<KIND, STEPS>::THREADS, 0, l.stream, carried,
-                     l.out, tiles);
+        launch_cut<Single>(shrink_carried<Single, 1>, carried, l, MANY_BLOCKS);
     } else if (l.count <= GPUDL_PREPROC_SHRINK_CARRIED_JOBS) {
         Carried<GPUDL_PREPROC_SHRINK_CARRIED_JOBS> carried = {};
 
         for (int32_t i = 0; i < l.count; i++)
             carried.job[i] = l.jobs[i];
-        gpudl_launch(shrink_carried<Many<KIND, STEPS>, GPUDL_PREPROC_SHRINK_CARRIED_JOBS>, grid,
-                     Many<KIND, STEPS>::THREADS, 0, l.stream, carried, l.out, tiles);
+        launch_cut<Few>(shrink_carried<Few, GPUDL_PREPROC_SHRINK_CARRIED_JOBS>, carried, l, FEW_BLOCKS);
     } else {
-        gpudl_launch(shrink_many<Many<KIND, STEPS>>, grid, Many<KIND, STEPS>::THREADS, 0, l.stream, l.device_jobs,
-                     l.out, tiles);
+        launch_cut<Many>(shrink_many<Many>, l.device_jobs, l, MANY_BLOCKS);
     }
 }
 

@@ -53,7 +53,7 @@ template <int WORDS, bool WHOLE> __device__ __forceinline__ void load_words(unsi
  * columns. A lane whose bytes nobody needs takes the last that somebody does. */
 template <int LOADS, bool SHORT, int N> struct Bytes {
     static constexpr int WORDS = 4 * LOADS - (SHORT ? 2 : 0);
-    const uint8_t *at[N][2][LOADS];
+    const uint8_t *at[N][2][LOADS], *ahead[N];
     unsigned stride[N];
     int plane[N];
     bool whole;
@@ -73,6 +73,7 @@ template <int LOADS, bool SHORT, int N> struct Bytes {
             base = job.planes[plane[n]];
             stride[n] = job.strides[plane[n]];
             whole = ((samples.stop[1] * step - 1) & -16) + 16 <= job.row_bytes[plane[n]];
+            ahead[n] = base + min(samples.start[0] * step + 64 * (int)(threadIdx.x % 4), samples.stop[1] * step - 1);
 #pragma unroll
             for (int h = 0; h < 2; h++)
 #pragma unroll
@@ -102,6 +103,13 @@ template <int LOADS, bool SHORT, int N> struct Bytes {
                         load_words<4, WHOLE>(&words[h][n][4 * k], p, exist);
                 }
     }
+    /* row y, or most of it, to the second-level cache */
+    __device__ __forceinline__ void prefetch(int y) const
+    {
+#pragma unroll
+        for (int n = 0; n < N; n++)
+            gpudl_prefetch(ahead[n] + (uint64_t)(unsigned)y * stride[n]);
+    }
     /* of row y */
     __device__ __forceinline__ void load(const GpudlPreprocJob &job, int y, unsigned (&words)[2][N][WORDS]) const
     {
@@ -128,6 +136,10 @@ template <int STEPS_, int N> struct Planes {
     {
         source.load(job, y, words);
     }
+    __device__ __forceinline__ void prefetch(int y) const
+    {
+        source.prefetch(y);
+    }
     __device__ __forceinline__ void get(int h, int n, int k, unsigned (&b)[2]) const
     {
         b[0] = words[h][n][2 * k];
@@ -151,6 +163,10 @@ template <int STEPS_> struct Pairs {
     __device__ __forceinline__ void load(const GpudlPreprocJob &job, int y)
     {
         source.load(job, y, words);
+    }
+    __device__ __forceinline__ void prefetch(int y) const
+    {
+        source.prefetch(y);
     }
     __device__ __forceinline__ void get(int h, int n, int k, unsigned (&b)[2]) const
     {

@@ -42,6 +42,12 @@ static inline int gpudl_dot_high(unsigned w, unsigned b, int sum)
     return gpudl_dot_low(w, b >> 16, sum);
 }
 
+/* reads, so that an address that does not exist is seen */
+static inline void gpudl_prefetch(const void *p)
+{
+    (void)*static_cast<const volatile unsigned char *>(p);
+}
+
 static inline float gpudl_reciprocal(float v)
 {
     return 1.f / v;
