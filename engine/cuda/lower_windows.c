@@ -177,10 +177,16 @@ int cuda_lower_reduce(CudaCompiler *c, const GpudlPlanNode *node)
     return reduce(c, node, kinds[node->op]);
 }
 
+static int is_packed(const CudaCompiler *c, int32_t part)
+{
+    return cuda_weights_find(c->weights, (int32_t)c->plan->n_tensors + c->node, part) != NULL;
+}
+
 /* [r][s][wide] of [c][1][r][s], zeros behind the channels. */
 static int32_t pack_depthwise(CudaCompiler *c, int32_t tensor, int32_t channels, int32_t wide, int64_t taps)
 {
-    int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, wide * taps);
+    const int32_t part = wide > channels ? CUDA_PART_WIDE : CUDA_PART_WEIGHTS;
+    int32_t packed = cuda_find_constant(c, part, c->dtype, wide * taps);
     const float *from;
     float *to;
 
@@ -190,7 +196,7 @@ static int32_t pack_depthwise(CudaCompiler *c, int32_t tensor, int32_t channels,
         for (int32_t k = 0; k < channels && to != NULL; k++)
             for (int64_t i = 0; i < taps; i++)
                 to[i * wide + k] = from[k * taps + i];
-        packed = cuda_add_constant(c, CUDA_PART_WEIGHTS, c->dtype, wide * taps, to);
+        packed = cuda_add_constant(c, part, c->dtype, wide * taps, to);
     }
     if (packed >= 0)
         cuda_value(c, packed)->shape = (GpudlShape){2, {taps, wide}};
@@ -215,13 +221,20 @@ static int32_t widen_bias(CudaCompiler *c, int32_t tensor, int32_t channels, int
 }
 
 /* Channels of nothing cost nothing, and the kernel takes whole vectors: as many as both pictures have room for. What
- * they become is a number again. */
-static int32_t wide_channels(const CudaCompiler *c, int32_t x, const GpudlNhwc *xs, int32_t y, const GpudlNhwc *ys)
+ * they become is a number again. A picture may lie in another for one batch and not for the next, but weights are
+ * packed once: all batches are as wide as the first one, and *x is copied where it is not. */
+static int32_t widen_channels(CudaCompiler *c, int32_t tensor, int32_t *x, GpudlNhwc *xs, int32_t y,
+                              const GpudlNhwc *ys)
 {
-    const int32_t wide = (xs->c + CUDA_CHANNELS - 1) / CUDA_CHANNELS * CUDA_CHANNELS;
+    const int32_t channels = xs->c, wide = (channels + CUDA_CHANNELS - 1) / CUDA_CHANNELS * CUDA_CHANNELS;
+    const int has_room = ys->pitch == wide && cuda_value(c, y)->offset % wide == 0;
 
-    return cuda_value(c, x)->finite && xs->pitch >= wide && ys->pitch == wide && cuda_value(c, y)->offset == 0 ? wide
-                                                                                                               : xs->c;
+    if (wide == channels || !has_room || is_packed(c, CUDA_PART_WEIGHTS))
+        return channels;
+    if (!is_packed(c, CUDA_PART_WIDE) && (!cuda_value(c, *x)->finite || xs->pitch < wide))
+        return channels;
+    *x = cuda_use_padded(c, tensor, wide, xs);
+    return wide;
 }
 
 /* Bytes that a value lies at a multiple of, as far as vectors want to know. */
@@ -280,19 +293,20 @@ int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node)
     const int has_bias = node->n_inputs > 2 && node->inputs[2] >= 0;
     const int residual = node->n_inputs > 3 && node->inputs[3] >= 0;
     GpudlNhwc xs, ys;
-    const int32_t x = cuda_use_nhwc(c, node->inputs[0], 0, &xs), y = cuda_begin_picture(c, node->outputs[0], &ys);
-    int32_t wide, w, bias;
+    const int32_t y = cuda_begin_picture(c, node->outputs[0], &ys);
+    int32_t x = cuda_use_nhwc(c, node->inputs[0], 0, &xs), channels, wide, w, bias;
     CudaStep *s;
 
     if (x < 0 || y < 0)
         return 0;
-    wide = wide_channels(c, x, &xs, y, &ys);
-    w = pack_depthwise(c, node->inputs[1], xs.c, wide, taps);
-    bias = has_bias ? widen_bias(c, node->inputs[2], xs.c, wide) : -1;
-    s = w >= 0 && (!has_bias || bias >= 0) ? cuda_step(c, launch_depthwise, "depthwise kernel") : NULL;
+    channels = xs.c;
+    wide = widen_channels(c, node->inputs[0], &x, &xs, y, &ys);
+    w = pack_depthwise(c, node->inputs[1], channels, wide, taps);
+    bias = has_bias ? widen_bias(c, node->inputs[2], channels, wide) : -1;
+    s = x >= 0 && w >= 0 && (!has_bias || bias >= 0) ? cuda_step(c, launch_depthwise, "depthwise kernel") : NULL;
     if (s == NULL)
         return 0;
-    cuda_value(c, y)->finite = wide > xs.c;
+    cuda_value(c, y)->finite = wide > channels;
     s->x = x;
     s->w = w;
     s->bias = bias;

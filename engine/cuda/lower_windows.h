@@ -6,8 +6,9 @@
 #include "kernels/pool.h"
 #include "lower.h"
 
-/** Constants of a node that carries weights: parts for cuda_find_constant(). */
-enum { CUDA_PART_WEIGHTS = 0, CUDA_PART_BIAS, CUDA_PART_HALF_BIAS };
+/** Constants of a node that carries weights: parts for cuda_find_constant(). WIDE: depthwise weights with zeros behind
+ * the channels, in place of the others. */
+enum { CUDA_PART_WEIGHTS = 0, CUDA_PART_BIAS, CUDA_PART_HALF_BIAS, CUDA_PART_WIDE };
 
 GpudlWindow cuda_window(const GpudlWindowAttrs *attrs);
 

@@ -579,6 +579,17 @@ static GpudlTensor *gates(Case *k)
     return join(k, flat(k, x), flat(k, y), 1);
 }
 
+/* Of 12 channels, where they lie in a picture above another: by themselves of one frame, in a copy of several. */
+static GpudlTensor *depthwise_of_half(Case *k)
+{
+    GpudlTensor *above = builder_conv(&k->b, k->x, 16, 12, 3, TRUE),
+                *below = builder_conv(&k->b, k->x, 16, 12, 1, TRUE), *y = builder_conv(&k->b, above, 1, 12, 3, TRUE),
+                *z = builder_conv(&k->b, below, 1, 12, 3, TRUE);
+
+    y->producer->attrs.window.group = z->producer->attrs.window.group = 12;
+    return join(k, flat(k, join(k, above, below, 2)), flat(k, join(k, y, z, 2)), 1);
+}
+
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -599,6 +610,7 @@ static const struct {
              {"gather", gather},
              {"gather-table", gather_table},
              {"dense", dense},
+             {"depthwise-of-half", depthwise_of_half},
              {"shuffled", shuffled},
              {"shuffled-often", shuffled_often},
              {"shuffled-twice", shuffled_twice},
