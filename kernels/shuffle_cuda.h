@@ -34,8 +34,9 @@ typedef struct {
  * dtype     any of 2 or 4 bytes, else GPUDL_KERNEL_DTYPE
  * n         1 to GPUDL_SHUFFLE_SOURCES sources; those that from does not name are not read
  * from      device memory, aligned to 16 bytes: channels entries
- * channels  a multiple of 8; y_pitch as well, and not below it; y aligned to 16 bytes. Elements between stay as they
- * are pixels    of all images; pixels * channels at most 2^31 - 1. y has nothing in common with a source
+ * pixels    of all images; pixels * channels at most 2^31 - 1
+ * channels  a multiple of 8; y_pitch as well, and not below it
+ * y         aligned to 16 bytes, with nothing in common with a source; elements between its pixels stay as they are
  *
  * Returns before the device is done: 0, GPUDL_KERNEL_SHAPE for what contradicts this, or the launch's CUDA error.
  */

@@ -114,8 +114,7 @@ int cuda_gemm_load(const CudaDevice *device, const CudaConvKey *key, const char 
     return 0;
 }
 
-/* ---- depthwise ----------------------------------------------------------------------------------------------------
- */
+/* ---- depthwise --------------------------------------------------------------------------------------------------- */
 
 static GpudlDepthwiseCall call_of(const CudaConvKey *key, const Extents *e, const GpudlAct *act,
                                   const CudaConvData *data)
