@@ -182,26 +182,6 @@ static GpudlTensor *expand_flags(Case *k)
     return as_float(k, y);
 }
 
-static GpudlTensor *shuffled(Case *k)
-{
-    return nets_shuffled(&k->b, k->x);
-}
-
-static GpudlTensor *shuffled_often(Case *k)
-{
-    return nets_shuffled_often(&k->b, k->x);
-}
-
-static GpudlTensor *shuffled_twice(Case *k)
-{
-    return nets_shuffled_twice(&k->b, k->x);
-}
-
-static GpudlTensor *dense(Case *k)
-{
-    return nets_dense(&k->b, k->x);
-}
-
 /* ---- resampling -------------------------------------------------------------------------------------------------- */
 
 /* sizes: of each dimension, 0: as it is. */
@@ -539,103 +519,53 @@ static GpudlTensor *transposed(Case *k)
     return builder_reshape(&k->b, y, "1x-1");
 }
 
-/* Behind convolutions, every other one with a residual, and a product; each as a part of them. */
-static GpudlTensor *activations(Case *k)
-{
-    GpudlTensor *x = k->x, *w = builder_random(&k->b, "1024x24", -0.05, 0.05), *y;
-
-    for (gint kind = GPUDL_ACT_RELU; kind <= GPUDL_ACT_LAST; kind++) {
-        y = builder_conv(&k->b, x, 16, 16, kind % 3 == 0 ? 3 : 1, TRUE);
-        if (kind % 2 == 0)
-            y = node(k, GPUDL_OP_ADD, y, x);
-        x = builder_act(&k->b, y, (GpudlActKind)kind, kind == GPUDL_ACT_CLIP ? -1 : 0.2f, 0.5f);
-    }
-    y = node3(k, GPUDL_OP_GEMM, flat(k, x), w, builder_random(&k->b, "24", -1, 1));
-    y->producer->attrs.gemm = (GpudlGemmAttrs){.alpha = 1, .beta = 1};
-    return builder_act(&k->b, y, GPUDL_ACT_HARD_SWISH, 0, 0);
-}
-
-static GpudlTensor *linear(Case *k, GpudlTensor *x, const gchar *w, const gchar *bias, gboolean by_rows)
-{
-    GpudlTensor *y =
-        node3(k, GPUDL_OP_GEMM, x, builder_random(&k->b, w, -0.5, 0.5), builder_random(&k->b, bias, -1, 1));
-
-    y->producer->attrs.gemm = (GpudlGemmAttrs){.trans_b = by_rows, .alpha = 0.5f, .beta = 2};
-    return y;
-}
-
-/* Squeeze-and-excite of convolutions, and of matrices either way round and odd channels. */
-static GpudlTensor *gates(Case *k)
-{
-    GpudlTensor *x = k->x, *y = builder_act(&k->b, builder_conv(&k->b, x, 16, 13, 3, TRUE), GPUDL_ACT_SILU, 0, 0), *g;
-
-    g = builder_conv(&k->b, node(k, GPUDL_OP_GLOBAL_AVERAGE_POOL, x, NULL), 16, 4, 1, TRUE);
-    g = builder_conv(&k->b, builder_act(&k->b, g, GPUDL_ACT_RELU, 0, 0), 4, 16, 1, FALSE);
-    x = node(k, GPUDL_OP_MUL, x, builder_act(&k->b, g, GPUDL_ACT_SIGMOID, 0, 0));
-    g = flat(k, node(k, GPUDL_OP_GLOBAL_AVERAGE_POOL, y, NULL));
-    g = builder_act(&k->b, linear(k, g, "13x5", "5", FALSE), GPUDL_ACT_HARD_SWISH, 0, 0);
-    g = builder_act(&k->b, linear(k, g, "13x5", "1", TRUE), GPUDL_ACT_HARD_SIGMOID, 0.2f, 0.5f);
-    y = node(k, GPUDL_OP_MUL, builder_reshape(&k->b, g, "0x13x1x1"), y);
-    return join(k, flat(k, x), flat(k, y), 1);
-}
-
-/* Of 12 channels, where they lie in a picture above another: by themselves of one frame, in a copy of several. */
-static GpudlTensor *depthwise_of_half(Case *k)
-{
-    GpudlTensor *above = builder_conv(&k->b, k->x, 16, 12, 3, TRUE),
-                *below = builder_conv(&k->b, k->x, 16, 12, 1, TRUE), *y = builder_conv(&k->b, above, 1, 12, 3, TRUE),
-                *z = builder_conv(&k->b, below, 1, 12, 3, TRUE);
-
-    y->producer->attrs.window.group = z->producer->attrs.window.group = 12;
-    return join(k, flat(k, join(k, above, below, 2)), flat(k, join(k, y, z, 2)), 1);
-}
-
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const gchar *name;
     GpudlTensor *(*make)(Case *);
-} cases[] = {{"pad-constant", pad_constant},
-             {"pad-reflect", pad_reflect},
-             {"pad-edge", pad_edge},
-             {"pad-wrap", pad_wrap},
-             {"resize-nearest", resize_nearest},
-             {"resize-linear", resize_linear},
-             {"resize-cubic", resize_cubic},
-             {"lrn", normalise},
-             {"norm-made", norm_made},
-             {"norm-of-groups", norm_of_groups},
-             {"softmax", softmax},
-             {"log-softmax", log_softmax},
-             {"gather", gather},
-             {"gather-table", gather_table},
-             {"dense", dense},
-             {"depthwise-of-half", depthwise_of_half},
-             {"shuffled", shuffled},
-             {"shuffled-often", shuffled_often},
-             {"shuffled-twice", shuffled_twice},
-             {"slice-backwards", slice_backwards},
-             {"slice-of-nothing", slice_of_nothing},
-             {"move-integers", move_integers},
-             {"expand-flags", expand_flags},
-             {"flags", flags},
-             {"where", where},
-             {"arithmetic-int8", arithmetic8},
-             {"arithmetic-int64", arithmetic64},
-             {"reduce-integers", reduce_integers},
-             {"modulo", modulo},
-             {"doubles", doubles},
-             {"windows-1d", windows1},
-             {"windows-3d", windows3},
-             {"weights-made", weights_made},
-             {"maxima", maxima},
-             {"stacked", stacked},
-             {"attention", attention},
-             {"products", products},
-             {"integer-product", integer_product},
-             {"transposed", transposed},
-             {"activations", activations},
-             {"gates", gates}};
+    GpudlTensor *(*make_of)(Builder *b, GpudlTensor *x); /* where make is NULL */
+} cases[] = {{"pad-constant", pad_constant, NULL},
+             {"pad-reflect", pad_reflect, NULL},
+             {"pad-edge", pad_edge, NULL},
+             {"pad-wrap", pad_wrap, NULL},
+             {"resize-nearest", resize_nearest, NULL},
+             {"resize-linear", resize_linear, NULL},
+             {"resize-cubic", resize_cubic, NULL},
+             {"lrn", normalise, NULL},
+             {"norm-made", norm_made, NULL},
+             {"norm-of-groups", norm_of_groups, NULL},
+             {"softmax", softmax, NULL},
+             {"log-softmax", log_softmax, NULL},
+             {"gather", gather, NULL},
+             {"gather-table", gather_table, NULL},
+             {"dense", NULL, nets_dense},
+             {"depthwise-of-half", NULL, nets_depthwise_of_half},
+             {"shuffled", NULL, nets_shuffled},
+             {"shuffled-often", NULL, nets_shuffled_often},
+             {"shuffled-twice", NULL, nets_shuffled_twice},
+             {"slice-backwards", slice_backwards, NULL},
+             {"slice-of-nothing", slice_of_nothing, NULL},
+             {"move-integers", move_integers, NULL},
+             {"expand-flags", expand_flags, NULL},
+             {"flags", flags, NULL},
+             {"where", where, NULL},
+             {"arithmetic-int8", arithmetic8, NULL},
+             {"arithmetic-int64", arithmetic64, NULL},
+             {"reduce-integers", reduce_integers, NULL},
+             {"modulo", modulo, NULL},
+             {"doubles", doubles, NULL},
+             {"windows-1d", windows1, NULL},
+             {"windows-3d", windows3, NULL},
+             {"weights-made", weights_made, NULL},
+             {"maxima", maxima, NULL},
+             {"stacked", stacked, NULL},
+             {"attention", attention, NULL},
+             {"products", products, NULL},
+             {"integer-product", integer_product, NULL},
+             {"transposed", transposed, NULL},
+             {"activations", NULL, nets_activations},
+             {"gates", NULL, nets_gates}};
 
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text)
 {
@@ -647,7 +577,7 @@ GpudlModel *nets_operator(guint i, const gchar **name, gchar **text)
     if (*name != NULL) {
         k.input = builder_input(&k.b, "1x3x8x8");
         k.x = builder_act(&k.b, builder_conv(&k.b, k.input, 3, 16, 3, TRUE), GPUDL_ACT_TANH, 0, 0);
-        builder_output(&k.b, cases[i].make(&k));
+        builder_output(&k.b, cases[i].make != NULL ? cases[i].make(&k) : cases[i].make_of(&k.b, k.x));
         if (!gpudl_graph_sort(k.b.graph, &error) || !gpudl_graph_infer(k.b.graph, 1, &error) ||
             !gpudl_graph_prove_batch(k.b.graph, NULL, &error) || !gpudl_passes_run(k.b.graph, NULL, &error))
             g_error("net of %s: %s", *name, error->message);

@@ -28,6 +28,10 @@ GpudlTensor *nets_shuffled(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_shuffled_often(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_shuffled_twice(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_dense(Builder *b, GpudlTensor *x);
+/** Of these, those of products that do more than multiply; x likewise, flat. */
+GpudlTensor *nets_activations(Builder *b, GpudlTensor *x);
+GpudlTensor *nets_gates(Builder *b, GpudlTensor *x);
+GpudlTensor *nets_depthwise_of_half(Builder *b, GpudlTensor *x);
 
 /**
  * The model with its input, its weights (not biases, which have rank 1) and what each node gives rounded to dtype

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Networks of products with what their steps do besides: activations, gates, channels of nothing. */
+#include "builder.h"
+#include "cuda-nets.h"
+
+static GpudlTensor *node3(Builder *b, GpudlOp op, GpudlTensor *x, GpudlTensor *y, GpudlTensor *z)
+{
+    return gpudl_graph_add_node(b->graph, op, NULL, (GpudlTensor *[]){x, y, z}, 3, NULL, 1)->outputs[0];
+}
+
+static GpudlTensor *flat(Builder *b, GpudlTensor *x)
+{
+    return builder_reshape(b, x, "0x-1");
+}
+
+static GpudlTensor *join(Builder *b, GpudlTensor *x, GpudlTensor *y, gint axis)
+{
+    GpudlTensor *z = builder_node(b, GPUDL_OP_CONCAT, x, y);
+
+    z->producer->attrs.axis.axis = axis;
+    return z;
+}
+
+/* Behind convolutions, every other one with a residual, and a product; each as a part of them. */
+GpudlTensor *nets_activations(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *w = builder_random(b, "1024x24", -0.05, 0.05), *y;
+
+    for (gint kind = GPUDL_ACT_RELU; kind <= GPUDL_ACT_LAST; kind++) {
+        y = builder_conv(b, x, 16, 16, kind % 3 == 0 ? 3 : 1, TRUE);
+        if (kind % 2 == 0)
+            y = builder_node(b, GPUDL_OP_ADD, y, x);
+        x = builder_act(b, y, (GpudlActKind)kind, kind == GPUDL_ACT_CLIP ? -1 : 0.2f, 0.5f);
+    }
+    y = node3(b, GPUDL_OP_GEMM, flat(b, x), w, builder_random(b, "24", -1, 1));
+    y->producer->attrs.gemm = (GpudlGemmAttrs){.alpha = 1, .beta = 1};
+    return builder_act(b, y, GPUDL_ACT_HARD_SWISH, 0, 0);
+}
+
+static GpudlTensor *linear(Builder *b, GpudlTensor *x, const gchar *w, const gchar *bias, gboolean by_rows)
+{
+    GpudlTensor *y = node3(b, GPUDL_OP_GEMM, x, builder_random(b, w, -0.5, 0.5), builder_random(b, bias, -1, 1));
+
+    y->producer->attrs.gemm = (GpudlGemmAttrs){.trans_b = by_rows, .alpha = 0.5f, .beta = 2};
+    return y;
+}
+
+/* Squeeze-and-excite of convolutions, and of matrices either way round and odd channels. */
+GpudlTensor *nets_gates(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *y = builder_act(b, builder_conv(b, x, 16, 13, 3, TRUE), GPUDL_ACT_SILU, 0, 0), *g;
+
+    g = builder_conv(b, builder_node(b, GPUDL_OP_GLOBAL_AVERAGE_POOL, x, NULL), 16, 4, 1, TRUE);
+    g = builder_conv(b, builder_act(b, g, GPUDL_ACT_RELU, 0, 0), 4, 16, 1, FALSE);
+    x = builder_node(b, GPUDL_OP_MUL, x, builder_act(b, g, GPUDL_ACT_SIGMOID, 0, 0));
+    g = flat(b, builder_node(b, GPUDL_OP_GLOBAL_AVERAGE_POOL, y, NULL));
+    g = builder_act(b, linear(b, g, "13x5", "5", FALSE), GPUDL_ACT_HARD_SWISH, 0, 0);
+    g = builder_act(b, linear(b, g, "13x5", "1", TRUE), GPUDL_ACT_HARD_SIGMOID, 0.2f, 0.5f);
+    y = builder_node(b, GPUDL_OP_MUL, builder_reshape(b, g, "0x13x1x1"), y);
+    return join(b, flat(b, x), flat(b, y), 1);
+}
+
+/* Of 12 channels, where they lie in a picture above another: by themselves of one frame, in a copy of several. */
+GpudlTensor *nets_depthwise_of_half(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *above = builder_conv(b, x, 16, 12, 3, TRUE), *below = builder_conv(b, x, 16, 12, 1, TRUE),
+                *y = builder_conv(b, above, 1, 12, 3, TRUE), *z = builder_conv(b, below, 1, 12, 3, TRUE);
+
+    y->producer->attrs.window.group = z->producer->attrs.window.group = 12;
+    return join(b, flat(b, join(b, above, below, 2)), flat(b, join(b, y, z, 2)), 1);
+}
