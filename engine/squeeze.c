@@ -45,6 +45,15 @@ static int is_bias(const GpudlPlan *plan, int32_t tensor, int64_t results)
     return elements == 1 || (elements == results && shape->dims[shape->rank - 1] == results);
 }
 
+/* Whether a convolution of one pixel to one reads it: padding in front may be all that it reads. */
+static int reads_pixel(const GpudlWindowAttrs *window)
+{
+    for (int i = 0; i < GPUDL_MAX_SPATIAL; i++)
+        if (window->pad_begin[i] != 0)
+            return 0;
+    return 1;
+}
+
 /* What the node computes of a vector of that many operands; *results: how many it makes. */
 static int product_of(const GpudlPlan *plan, const GpudlPlanNode *node, int64_t n, int64_t operands,
                       GpudlSqueezeProduct *product, int64_t *results)
@@ -57,8 +66,8 @@ static int product_of(const GpudlPlan *plan, const GpudlPlanNode *node, int64_t 
     if ((!conv && node->op != GPUDL_OP_GEMM) || node->n_outputs != 1 || !is_constant(plan, node->inputs[1]))
         return 0;
     w = &plan->tensors[node->inputs[1]].shape;
-    if (conv && (attrs->window.group != 1 || gpudl_shape_elements(w) != w->dims[0] * w->dims[1] ||
-                 (node->n_inputs > 3 && node->inputs[3] >= 0)))
+    if (conv && (attrs->window.group != 1 || !reads_pixel(&attrs->window) ||
+                 gpudl_shape_elements(w) != w->dims[0] * w->dims[1] || (node->n_inputs > 3 && node->inputs[3] >= 0)))
         return 0;
     if (!conv && (attrs->gemm.trans_a || w->rank != 2))
         return 0;

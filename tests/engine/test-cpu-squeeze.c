@@ -245,10 +245,11 @@ static void test_what_is_read_elsewhere_is_made(void)
 }
 
 /* What looks much like it: something else is scaled, the gate is one for all channels or one for each pixel, products
- * have groups, there is one of them or three, something else is done to the gate, the result has an activation. */
+ * have groups or read padding alone, there is one of them or three, something else is done to the gate, the result has
+ * an activation. */
 static void test_what_is_none(void)
 {
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 10; i++) {
         g_auto(Builder) b = builder_new();
         GpudlTensor *x = begin(&b, &plain), *other = builder_conv(&b, x, plain.c, plain.c, 1, TRUE), *y;
 
@@ -267,6 +268,14 @@ static void test_what_is_none(void)
 
             node->attrs.window.group = 2;
             node->inputs[1] = builder_random(&b, "24x4x1x1", -1, 1);
+        }
+        if (i == 9) {
+            GpudlWindowAttrs *window = &y->producer->attrs.window;
+
+            for (int d = 0; d < GPUDL_MAX_SPATIAL; d++) {
+                window->stride[d] = d > 0 ? 2 : 1;
+                window->pad_begin[d] = d > 0;
+            }
         }
         if (i == 5)
             y = builder_scalar_op(&b, GPUDL_OP_ADD, y, 0.25);
