@@ -334,7 +334,7 @@ extern "C" int gpudl_norm_cuda(const GpudlShape *shape, uint32_t within, const G
         set_operands[o] = &set_strides[o];
         within_operands[o] = &within_strides[o];
     }
-    if (shape->rank < 1 || within == 0 || within >> shape->rank != 0 || elements < 0 || elements > INT32_MAX)
+    if (shape->rank < 1 || within >> shape->rank != 0 || elements < 0 || elements > INT32_MAX)
         return GPUDL_KERNEL_SHAPE;
     for (int d = 0; d < shape->rank; d++) {
         const bool is_inner = (within >> d & 1) != 0;

@@ -17,7 +17,7 @@ extern "C" {
  * y = (x - mean) / sqrt(variance + epsilon) * scale + bias, variance the mean of (x - mean)^2, over each set: the
  * elements of shape that differ in the dimensions of within alone.
  *
- * within       bit d: dimension d is one of a set's; at least one
+ * within       bit d: dimension d is one of a set's; 0: each element is a set
  * x, y         float16, bfloat16 or float32, else GPUDL_KERNEL_DTYPE; y's strides are positive, no two of its elements
  *              share a place; may be one memory of the same type and strides
  * scale, bias  float types likewise, of strides of shape, 0 where they are repeated; NULL: ones, zeros

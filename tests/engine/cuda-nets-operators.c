@@ -287,14 +287,21 @@ static GpudlTensor *norm_made(Case *k)
 }
 
 /* Groups of several channels of as many dimensions as there can be. */
+static GpudlTensor *norm_of(Case *k, GpudlTensor *x, const gchar *channels, gint32 groups)
+{
+    GpudlTensor *y = node3(k, GPUDL_OP_GROUP_NORM, x, builder_random(&k->b, channels, 0.5, 1.5),
+                           builder_random(&k->b, channels, -1, 1));
+
+    y->producer->attrs.norm = (GpudlNormAttrs){.groups = groups, .epsilon = 1e-3f};
+    return flat(k, y);
+}
+
+/* The second of values that are groups of their own: what is left is the bias. */
 static GpudlTensor *norm_of_groups(Case *k)
 {
-    GpudlTensor *x = builder_reshape(&k->b, k->x, "0x8x2x2x4x8"),
-                *y = node3(k, GPUDL_OP_GROUP_NORM, x, builder_random(&k->b, "8", 0.5, 1.5),
-                           builder_random(&k->b, "8", -1, 1));
+    GpudlTensor *means = flat(k, node(k, GPUDL_OP_GLOBAL_AVERAGE_POOL, k->x, NULL));
 
-    y->producer->attrs.norm = (GpudlNormAttrs){.groups = 2, .epsilon = 1e-3f};
-    return flat(k, y);
+    return join(k, norm_of(k, builder_reshape(&k->b, k->x, "0x8x2x2x4x8"), "8", 2), norm_of(k, means, "16", 16), 1);
 }
 
 static GpudlTensor *softmaxes(Case *k, GpudlOp op)
