@@ -238,8 +238,8 @@ int32_t cuda_define_like(CudaCompiler *c, int32_t tensor, int32_t value)
     if (c->status != GPUDL_STATUS_OK || value < 0)
         return -1;
     v = *cuda_value(c, value);
-    if (v.shape.rank == 4 && cuda_value_nhwc(&v, &nhwc)) /* a slice has its whole's gaps */
-        return cuda_define(c, tensor);
+    if (v.shape.rank == 4 && cuda_value_nhwc(&v, &nhwc) && nhwc.pitch > round_up(nhwc.c, CUDA_CHANNELS))
+        return cuda_define(c, tensor); /* a slice has its whole's gaps; what is dense, as one channel is, stays so */
     span =
         gpudl_shape_equal(&v.shape, &cuda_tensor(c, tensor)->shape) && c->targets[tensor].concat < 0 ? span_of(&v) : 0;
     if (span == 0)

@@ -96,6 +96,13 @@ GpudlTensor *nets_shuffled_twice(Builder *b, GpudlTensor *x)
     return join(b, join(b, flat(b, joined), flat(b, z)), flat(b, branch(b, y, 16, 4)));
 }
 
+/* A dense picture of one channel, which stays dense. */
+GpudlTensor *nets_one_channel(Builder *b, GpudlTensor *x)
+{
+    x = builder_reshape(b, builder_node(b, GPUDL_OP_EXP, flat(b, x), NULL), "0x1x32x32");
+    return flat(b, builder_node(b, GPUDL_OP_SQRT, builder_node(b, GPUDL_OP_ABS, x, NULL), NULL));
+}
+
 /* A block of DenseNet: each layer reads all before it. Another concatenation begins like them, along another axis. */
 GpudlTensor *nets_dense(Builder *b, GpudlTensor *x)
 {

@@ -547,6 +547,7 @@ static const struct {
              {"gather", gather, NULL},
              {"gather-table", gather_table, NULL},
              {"dense", NULL, nets_dense},
+             {"one-channel", NULL, nets_one_channel},
              {"depthwise-of-half", NULL, nets_depthwise_of_half},
              {"shuffled", NULL, nets_shuffled},
              {"shuffled-often", NULL, nets_shuffled_often},

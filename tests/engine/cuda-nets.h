@@ -27,6 +27,7 @@ GpudlModel *nets_operator(guint i, const gchar **name, gchar **text);
 GpudlTensor *nets_shuffled(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_shuffled_often(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_shuffled_twice(Builder *b, GpudlTensor *x);
+GpudlTensor *nets_one_channel(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_dense(Builder *b, GpudlTensor *x);
 /** Of these, those of products that do more than multiply; x likewise, flat. */
 GpudlTensor *nets_activations(Builder *b, GpudlTensor *x);

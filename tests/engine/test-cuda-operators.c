@@ -256,6 +256,17 @@ static void check_steps(const gchar *net, const CudaProgram *program)
     }
 }
 
+/* Nothing of a network whose pictures are dense has gaps. */
+static void check_dense(const CudaProgram *program)
+{
+    for (guint i = 0; i < program->n_steps; i++) {
+        const CudaValue *y = program->steps[i].y >= 0 ? &program->values[program->steps[i].y] : NULL;
+
+        if (y != NULL && y->shape.rank == 4 && y->shape.dims[1] == 1)
+            g_assert_cmpint(y->strides[3], ==, 1);
+    }
+}
+
 /* Weights are those of the batches before. */
 static void check_batch(const gchar *name, GpudlModel *model, const GpudlPlan *plan, guint p, gboolean later)
 {
@@ -276,6 +287,8 @@ static void check_batch(const gchar *name, GpudlModel *model, const GpudlPlan *p
     program = compile(&shared[p], &dropped.plan);
     if (precisions[p].dtype != GPUDL_DTYPE_F32)
         check_steps(name, program);
+    if (strcmp(name, "one-channel") == 0)
+        check_dense(program);
     check_program(program, plan, input, expected, p);
     cuda_program_free(program);
     g_free(dropped.tensors);
