@@ -6,42 +6,84 @@
 
 #include "engine/gpudl.h"
 
-#define MOST_NESTED 64 /* the parser recurses */
+#define MOST_NESTED 64               /* the parser recurses */
+#define MOST_VALUES ((gsize)2 << 20) /* each takes some hundred bytes of memory, and as few as two of the text */
 
-static gboolean is_shallow(const gchar *text, gsize length)
+/* Value of the four hexadecimal digits behind "\u", or -1. */
+static gint unit_at(const gchar *text, gsize length)
 {
-    guint depth = 0;
+    gint unit = 0;
+
+    if (length < 6 || text[0] != '\\' || text[1] != 'u')
+        return -1;
+    for (guint i = 2; i < 6; i++) {
+        if (!g_ascii_isxdigit(text[i]))
+            return -1;
+        unit = 16 * unit + g_ascii_xdigit_value(text[i]);
+    }
+    return unit;
+}
+
+/* Bytes of what begins with a backslash; 0: the parser would take a quote behind it for a part of it. */
+static gsize escape_length(const gchar *text, gsize length)
+{
+    const gint unit = unit_at(text, length), second = unit >= 0 ? unit_at(text + 6, length - 6) : -1;
+
+    if (length < 2 || text[1] != 'u')
+        return 2;
+    if (unit < 0xd800 || unit > 0xdfff)
+        return unit >= 0 ? 6 : 0;
+    return unit < 0xdc00 && second >= 0xdc00 && second <= 0xdfff ? 12 : 0;
+}
+
+/* What is wrong before the parser sees it, or NULL. It also takes comments and texts in single quotes, which are no
+ * JSON, and in which a quote would hide brackets from what counts them here. */
+static const gchar *check_text(const gchar *text, gsize length)
+{
+    gsize depth = 0, values = 0, step;
     gboolean quoted = FALSE;
 
-    for (gsize i = 0; i < length; i++) {
-        if (quoted && text[i] == '\\')
-            i++;
-        else if (text[i] == '"')
+    for (gsize i = 0; i < length; i += step) {
+        step = quoted && text[i] == '\\' ? escape_length(text + i, length - i) : 1;
+        if (step == 0)
+            return "a text with half of a character";
+        if (text[i] == '"')
             quoted = !quoted;
-        else if (!quoted && (text[i] == '{' || text[i] == '['))
+        if (quoted)
+            continue;
+        if (text[i] == '/' || text[i] == '\'')
+            return "a comment or a single quote";
+        if (text[i] == '{' || text[i] == '[')
             depth++;
-        else if (!quoted && (text[i] == '}' || text[i] == ']') && depth > 0)
+        else if ((text[i] == '}' || text[i] == ']') && depth > 0)
             depth--;
+        values += text[i] == ',' || text[i] == '{' || text[i] == '[';
         if (depth > MOST_NESTED)
-            return FALSE;
+            return "nested more than 64 deep";
+        if (values > MOST_VALUES)
+            return "more than 2097152 values";
     }
-    return TRUE;
+    return NULL;
 }
 
 JsonNode *gpudl_json_parse(const gchar *text, gsize length, GError **error)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
-    g_autoptr(GError) fault = NULL;
+    const gchar *fault = length > G_MAXSSIZE || !g_utf8_validate_len(text, length, NULL) ? "no UTF-8" : NULL;
+    g_autoptr(GError) found = NULL;
     JsonNode *root = NULL;
 
-    if (length <= G_MAXSSIZE && g_utf8_validate_len(text, length, NULL) && is_shallow(text, length) &&
-        json_parser_load_from_data(parser, text, (gssize)length, &fault))
+    if (fault == NULL)
+        fault = check_text(text, length);
+    if (fault == NULL && json_parser_load_from_data(parser, text, (gssize)length, &found))
         root = json_parser_steal_root(parser);
     if (root != NULL && JSON_NODE_HOLDS_OBJECT(root))
         return root;
     g_clear_pointer(&root, json_node_unref);
+    if (found != NULL)
+        fault = found->message;
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "is no object of JSON%s%s", fault != NULL ? ": " : "",
-                fault != NULL ? fault->message : "");
+                fault != NULL ? fault : "");
     return NULL;
 }
 

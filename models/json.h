@@ -11,7 +11,7 @@
 G_BEGIN_DECLS
 
 /** The object that so many bytes of text are; the caller frees. FORMAT for anything else, for what is nested more than
- * 64 deep, and for text that is no UTF-8. */
+ * 64 deep or has more than 2^21 values, and for text that is no UTF-8 or has comments. */
 JsonNode *gpudl_json_parse(const gchar *text, gsize length, GError **error);
 
 /** Member of an object; NULL of none. Objects and arrays are the object's own. object may be NULL. */
