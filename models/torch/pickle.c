@@ -8,6 +8,7 @@
 
 #define MOST_TEXT (1u << 20)
 #define MOST_VALUES (1u << 20)
+#define MOST_ARGS 64u /* of a call, which copies them */
 
 typedef struct {
     Pickle *pickle;
@@ -220,7 +221,7 @@ static gboolean make_call(Machine *machine)
 {
     PickleValue *args = pop(machine), *of = args != NULL ? pop(machine) : NULL, *call;
 
-    if (of == NULL || args->kind != PICKLE_LIST)
+    if (of == NULL || args->kind != PICKLE_LIST || args->items->len > MOST_ARGS)
         return FALSE;
     call = push(machine, PICKLE_CALL);
     call->of = of;

@@ -25,6 +25,14 @@ gpointer script_unsupported(const ScriptFrame *frame, GError **error, const gcha
     return script_fail(frame, GPUDL_ERROR_UNSUPPORTED, error, text);
 }
 
+gboolean script_spend(ScriptFrame *frame, guint64 steps, GError **error)
+{
+    if (frame->script->steps <= steps)
+        return script_fail(frame, GPUDL_ERROR_LIMIT, error, "more code than a network can have") != NULL;
+    frame->script->steps -= steps;
+    return TRUE;
+}
+
 AtenValue *script_keep(ScriptFrame *frame, AtenValue value)
 {
     AtenValue *kept = aten_alloc(&frame->script->context, 1, sizeof *kept);
@@ -42,14 +50,15 @@ static gboolean is_nothing(const AtenValue *value)
 static AtenValue *convert(ScriptFrame *frame, const gchar *to, const AtenValue *value, GError **error)
 {
     double number = value->kind == ATEN_NUMBER ? value->number : (double)value->integer;
+    gchar *end;
 
     if (value->kind == ATEN_TENSOR && value->tensor != NULL && gpudl_tensor_is_constant(value->tensor)) {
         if (!tf_number(&frame->script->context.build, value->tensor, "number", &number, error))
             return NULL;
     } else if (value->kind == ATEN_TEXT && to[0] == 'f') {
-        number = strcmp(value->text, "inf") == 0    ? (double)INFINITY
-                 : strcmp(value->text, "-inf") == 0 ? (double)-INFINITY
-                                                    : (double)NAN;
+        number = g_ascii_strtod(value->text, &end);
+        if (end == value->text || *end != '\0')
+            return script_fail(frame, GPUDL_ERROR_FORMAT, error, "a text that is no number");
     } else if (value->kind != ATEN_INT && value->kind != ATEN_NUMBER && value->kind != ATEN_FLAG) {
         return script_unsupported(frame, error, "a number of a value that depends on the picture");
     }
@@ -67,6 +76,8 @@ static AtenValue *append(ScriptFrame *frame, AtenValue *list, const AtenValue *i
 
     if (list->n_items >= MOST_LIST)
         return script_fail(frame, GPUDL_ERROR_LIMIT, error, "a list that is too long");
+    if (!script_spend(frame, 2 * (guint64)list->n_items, error))
+        return NULL;
     items = aten_alloc(&frame->script->context, list->n_items + 1, sizeof *items);
     if (list->n_items > 0)
         memcpy(items, list->items, list->n_items * sizeof *items);

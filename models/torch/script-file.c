@@ -10,6 +10,7 @@
 #define CODE_BYTES ((gsize)4 << 20)
 #define STEPS (G_GUINT64_CONSTANT(1) << 22)
 #define MOST_FILES 16384u
+#define MOST_TOKENS ((gsize)2 << 20) /* of all files */
 
 /* ---- the archive ------------------------------------------------------------------------------------------------- */
 
@@ -296,9 +297,14 @@ static ScriptFile *read_file(Script *script, const gchar *path, GError **error)
         return NULL;
     text = g_bytes_get_data(bytes, &size);
     file = script_file_new(path, text, size, error);
-    if (file != NULL)
-        g_hash_table_insert(script->files, file->path, file);
-    return file;
+    if (file == NULL)
+        return NULL;
+    g_hash_table_insert(script->files, file->path, file);
+    script->tokens += file->tokens->len;
+    if (script->tokens <= MOST_TOKENS)
+        return file;
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT, "%s: more code than a network can have", path);
+    return NULL;
 }
 
 const ScriptFile *script_find(Script *script, const gchar *type, const gchar *method, guint *at, GError **error)

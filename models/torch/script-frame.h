@@ -32,6 +32,9 @@ gpointer script_fail(const ScriptFrame *frame, GpudlError code, GError **error, 
 /** The same for what could be right but is not taken, with what to do. */
 gpointer script_unsupported(const ScriptFrame *frame, GError **error, const gchar *what);
 
+/** Counts work beside that of tokens. FALSE with error: it is too much. */
+gboolean script_spend(ScriptFrame *frame, guint64 steps, GError **error);
+
 /** A value that lives as long as the import. */
 AtenValue *script_keep(ScriptFrame *frame, AtenValue value);
 

@@ -58,7 +58,8 @@ typedef struct {
     Pickle *inputs;            /* of the trace; or NULL */
     GHashTable *files;         /* gchar* path -> ScriptFile */
     GHashTable *values;        /* PickleValue* -> AtenValue*: what was made of it already */
-    guint64 steps;             /* tokens that may still be looked at */
+    guint64 steps;             /* tokens that may still be looked at, and what else takes time or memory */
+    gsize tokens;              /* of the files so far */
     GCancellable *cancellable; /* looked at before each operator, or NULL */
 } Script;
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/limits.h"
 #include "script-frame.h"
 
 /* Each level takes room on the stack. */
@@ -115,6 +116,11 @@ static AtenValue *get_attribute(ScriptFrame *frame, const AtenValue *of, const g
         return script_fail(frame, GPUDL_ERROR_FORMAT, error, text);
     }
     path = object->path[0] != '\0' ? g_strconcat(object->path, ".", name, NULL) : g_strdup(name);
+    if (strlen(path) > GPUDL_LIMIT_NAME_BYTES)
+        return script_fail(frame, GPUDL_ERROR_LIMIT, error, "modules within modules without end");
+    /* the members were looked through, and the path is kept */
+    if (!script_spend(frame, (object->value->state->items->len + strlen(path)) / 16, error))
+        return NULL;
     return script_value(frame->script, value, "data", path, error);
 }
 
@@ -545,6 +551,7 @@ static AtenValue *call_function(Script *script, const gchar *type, const gchar *
                                 const AtenArg *args, guint n_args, guint calls, GError **error)
 {
     ScriptFrame frame = {.script = script, .self = self, .calls = calls};
+    gboolean good;
 
     frame.file = script_find(script, type, method, &frame.at, error);
     if (frame.file == NULL)
@@ -552,13 +559,11 @@ static AtenValue *call_function(Script *script, const gchar *type, const gchar *
     if (calls > MOST_CALLS)
         return script_fail(&frame, GPUDL_ERROR_LIMIT, error, "functions that call functions without end");
     frame.locals = g_hash_table_new(g_str_hash, g_str_equal);
-    if (expect(&frame, "(", error) && bind(&frame, args, n_args, error) && run_block(&frame, error) &&
-        frame.result == NULL)
-        frame.result = script_keep(&frame, (AtenValue){0});
-    else if (error != NULL && *error != NULL)
-        frame.result = NULL;
+    good = expect(&frame, "(", error) && bind(&frame, args, n_args, error) && run_block(&frame, error);
     g_hash_table_unref(frame.locals);
-    return frame.result;
+    if (good && frame.result == NULL)
+        frame.result = script_keep(&frame, (AtenValue){0});
+    return good ? frame.result : NULL;
 }
 
 AtenValue *script_call(Script *script, const ScriptObject *self, const gchar *method, AtenValue **args, guint n_args,

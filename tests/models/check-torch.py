@@ -592,11 +592,14 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
         module.save(f"{folder}/{name}.pt")
         lines += f"{folder}/{name}.pt\t{folder}/{name}\t{folder}/x\n"
 
-    def change(title, member, function, expected):
+    def change(title, member, function, expected, more={}):
         with zipfile.ZipFile(f"{folder}/traced.pt") as archive, zipfile.ZipFile(f"{folder}/{title}.pt", "w") as other:
             for name in archive.namelist():
                 data = archive.read(name)
-                other.writestr(name, function(data) if name.endswith(member) else data)
+                if name.removeprefix("traced/") not in more:
+                    other.writestr(name, function(data) if name.endswith(member) else data)
+            for name, data in more.items():
+                other.writestr("traced/" + name, data)
         refusals[title] = (None, expected)
         return f"{folder}/{title}.pt\t{folder}/{title}\t{folder}/x\n"
 
@@ -606,6 +609,15 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
     lines += change("a call of something else", "data.pkl", lambda data: data.replace(b"ctorch._utils\n_rebuild_tensor_v2", b"cos\nsystem"),
                     r"'(scale|first.0.weight)' is no dense tensor")
     lines += change("an operation of newer pickles", "data.pkl", lambda data: data[:2] + b"\x8c\x01a" + data[2:], r"data.pkl' in the ZIP archive: pickle: an operation \(0x8c")
+    lines += change("a call of too many", "data.pkl", lambda data: b"\x80\x02c__torch__\nSmall\n(" + b"N" * 65 + b"tR.", r"data.pkl' in the ZIP archive: pickle: damaged at byte 86")
+    long = b"a" * 5000
+    lines += change("names without end", "data.pkl", lambda data: b"\x80\x02c__torch__\nSmall\n)\x81q\0}X\x88\x13\0\0" + long + b"h\0sb.",
+                    r"__torch__.py, line 3: modules within modules without end",
+                    {"code/__torch__.py": b"class Small(Module):\n  def forward(self: __torch__.Small, x: Tensor) -> Tensor:\n    return self." + long + b"\n"})
+    idle = b"def f(x: Tensor) -> Tensor:\n  return x\n" + b"a\n" * 500000
+    lines += change("files of code without end", "code/__torch__.py", lambda data: b"class Small(Module):\n  def forward(self, x: Tensor) -> Tensor:\n" + b"".join(
+        b"    x = __torch__.%c.f(x)\n" % name for name in b"abc") + b"    return x\n", r"code/__torch__/c.py: more code than a network can have",
+                    {f"code/__torch__/{name}.py": idle for name in "abc"})
     again = b"(self).forward(x, )"
     for title, body, expected in (("code that calls itself", b"return " + again + b"\n", r"without end"),
                                   ("nested code that calls itself", b"return " + b"[" * 60 + again + b", ]" * 60 + b"\n", r"without end"),
@@ -615,6 +627,8 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
                                   ("what is not there", b"return x0\n", r"line 3: x0 is not taken"), ("an import", b"import os\n", r"line 3: import is not taken"),
                                   ("another call", b"return os.system(\"true\")\n", r"line 3: os is not taken"),
                                   ("an operator that is not taken", b"return torch.fft_fft(x)\n", r"node 'fft_fft' \(aten.fft_fft\): this operator is not taken"),
+                                  ("a text that is no number", b"return torch.mul(x, float(\"1.5x\"))\n", r"line 3: a text that is no number"),
+                                  ("lists without end", b"l = [" + b"x, " * 1000 + b"]\n" + b"    a = torch.append([l][0], x)\n" * 5000 + b"    return x\n", r"more code than a network can have"),
                                   ("a text without end", b"return \"x\n", r"line 3: a text that does not end")):
         lines += change(title, "code/__torch__.py", code(body), expected)
     answers = subprocess.run([tf_run], input=lines, capture_output=True, text=True, timeout=60, env=os.environ | {"TF_RUN_SIZE": "9x8"}).stdout.splitlines()
