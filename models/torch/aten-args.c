@@ -151,6 +151,8 @@ gboolean aten_ints(AtenNode *node, const gchar *name, gint64 *values, guint most
     *n = 0;
     if (arg == NULL)
         return TRUE;
+    if (arg->kind == ATEN_FLAG)
+        return wrong(node, name, arg, "integers", error);
     if (arg->kind != ATEN_LIST) {
         *n = 1;
         return most < 1 ? wrong(node, name, arg, "a list", error) : int_of(node, name, arg, &values[0], error);
@@ -197,6 +199,14 @@ gboolean aten_dtype(AtenNode *node, const gchar *name, GpudlDType *dtype, GError
     if (*dtype == GPUDL_DTYPE_NONE)
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "its %s is an element type that is not taken",
                        name);
+    return TRUE;
+}
+
+gboolean aten_spend(AtenNode *node, guint64 bytes, GError **error)
+{
+    if (bytes > node->build->fold_left)
+        return tf_fail(node->build, GPUDL_ERROR_LIMIT, error, "more numbers of nothing than a network has use for");
+    node->build->fold_left -= bytes;
     return TRUE;
 }
 

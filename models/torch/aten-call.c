@@ -154,7 +154,8 @@ static gboolean write_back(AtenNode *node, GError **error)
 {
     AtenValue *first = node->args[0];
 
-    if (first == NULL || first->kind != ATEN_TENSOR || node->result.kind != ATEN_TENSOR)
+    if (first == NULL || first->kind != ATEN_TENSOR || first->tensor == NULL || node->result.kind != ATEN_TENSOR ||
+        node->result.tensor == NULL)
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "in place of something that is no tensor");
     if (!gpudl_shape_equal(&first->tensor->shape, &node->result.tensor->shape))
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "its result does not fit in its place");

@@ -59,6 +59,8 @@ gboolean aten_each(AtenNode *node, const gchar *name, gint64 fallback, gint64 *v
 GpudlTensor **aten_tensors(AtenNode *node, const gchar *name, guint *n, GError **error);
 /** A type that we have; *dtype NONE: absent. */
 gboolean aten_dtype(AtenNode *node, const gchar *name, GpudlDType *dtype, GError **error);
+/** Counts memory for a constant that is not in the file. LIMIT: it is too much. */
+gboolean aten_spend(AtenNode *node, guint64 bytes, GError **error);
 /** Fails if an argument is there with something else than None. */
 gboolean aten_absent(AtenNode *node, const gchar *name, GError **error);
 

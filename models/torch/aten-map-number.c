@@ -45,6 +45,13 @@ static gint64 floor_divide(gint64 a, gint64 b)
     return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
 }
 
+static gint64 floor_modulo(gint64 a, gint64 b)
+{
+    const gint64 rest = a % b;
+
+    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+}
+
 static gboolean of_ints(AtenNode *node, const gchar *what, gint64 a, gint64 b, GError **error)
 {
     gboolean overflow = FALSE;
@@ -59,7 +66,7 @@ static gboolean of_ints(AtenNode *node, const gchar *what, gint64 a, gint64 b, G
     else if (b == 0 || (a == G_MININT64 && b == -1))
         overflow = TRUE;
     else
-        y = strcmp(what, "mod") == 0 ? a - b * floor_divide(a, b) : floor_divide(a, b);
+        y = strcmp(what, "mod") == 0 ? floor_modulo(a, b) : floor_divide(a, b);
     if (overflow)
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
                        "%" G_GINT64_FORMAT " and %" G_GINT64_FORMAT " have no result that fits", a, b);
@@ -176,6 +183,8 @@ gboolean aten_map_arange(AtenNode *node, GError **error)
     n = ceil((last - first) / by);
     if (!(n >= 0 && n <= 1 << 24))
         return tf_fail(node->build, GPUDL_ERROR_LIMIT, error, "numbers from %g to %g by %g", first, last, by);
+    if (!aten_spend(node, (guint64)n * sizeof *values, error))
+        return FALSE;
     values = g_new(double, (gsize)n + 1);
     for (gsize i = 0; i < (gsize)n; i++)
         values[i] = first + by * (double)i;

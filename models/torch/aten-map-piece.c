@@ -61,7 +61,7 @@ static gboolean emit_split(AtenNode *node, GpudlTensor *x, gint axis, const gint
 /* Pieces of this extent, the last one smaller. */
 static gboolean split_by(AtenNode *node, GpudlTensor *x, gint axis, gint64 each, GError **error)
 {
-    const gint64 extent = x->shape.dims[axis], n = each > 0 ? (extent + each - 1) / each : 0;
+    const gint64 extent = x->shape.dims[axis], n = each > 0 ? extent / each + (extent % each != 0) : 0;
     gint64 sizes[GPUDL_MAX_OUTPUTS];
 
     if (n < 1 || n > GPUDL_MAX_OUTPUTS)

@@ -158,7 +158,7 @@ gboolean aten_map_unsqueeze(AtenNode *node, GError **error)
     return aten_done(node, aten_reshape(node, x, dims, (guint)x->shape.rank + 1, error));
 }
 
-/* expand: -1 keeps an extent; dimensions may be added in front. repeat: of such that are 1 it is the same. */
+/* -1 keeps an extent; dimensions may be added in front. */
 gboolean aten_map_expand(AtenNode *node, GError **error)
 {
     const AtenValue *other = node->n_names > 1 ? aten_arg(node, "other") : NULL;

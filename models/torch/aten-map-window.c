@@ -214,6 +214,8 @@ static GpudlTensor *mean_matrix(AtenNode *node, const GpudlTensor *x, gint64 in,
         tf_fail(node->build, GPUDL_ERROR_LIMIT, error, "an extent of %" G_GINT64_FORMAT, MAX(in, out));
         return NULL;
     }
+    if (!aten_spend(node, (guint64)(in * out) * sizeof *matrix, error))
+        return NULL;
     matrix = g_new0(double, (gsize)(in * out));
     for (gint64 o = 0; o < out; o++) {
         const gint64 begin = o * in / out, end = ((o + 1) * in + out - 1) / out;

@@ -167,7 +167,8 @@ static gboolean import_node(Pt2Import *import, JsonObject *node, GError **error)
         op = "too long";
     tf_build_at(&import->context.build, name_of(node), op);
     if (n > G_N_ELEMENTS(args))
-        return tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error, "%u arguments", n);
+        return tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error, "%u arguments, at most %u are taken", n,
+                       (guint)G_N_ELEMENTS(args));
     for (guint i = 0; i < n; i++) {
         JsonObject *input = gpudl_json_element(inputs, i);
 

@@ -465,6 +465,12 @@ refused("the memory's layout", "as_strided.default", {"self": "x", "size": [4, 6
 refused("a tensor for a number", "conv2d.default", {"input": "x", "weight": 3}, r"its weight is an integer, expected a tensor")
 refused("too many numbers", "conv2d.default", {"input": "x", "weight": normal(3, 4, 1, 1), "stride": [1, 1, 1]}, r"its stride has 3 values, expected at most 2")
 refused("a kernel that does not fit", "max_pool2d.default", {"self": "x", "kernel_size": [9, 1]}, r"node 'n0' \(aten.max_pool2d.default\): a window of 9 does not fit")
+refused("in place of what is not computed", "argmax_.default", {"self": "x", "dim": -1}, r"\(aten.argmax_.default\): in place of something that is no tensor")
+refused("a flag for a dimension", "var.default", {"self": "x", None: True}, r"its dim is a flag, expected integers")
+refused("too many arguments", "relu.default", {"self": "x"} | {f"a{i}": i for i in range(16)}, r"17 arguments, at most 16 are taken")
+net = Net()
+many = [net.op("arange.default", {"end": 1 << 20}) for _ in range(40)]
+case("refused: numbers without end", net, [net.op("add.Tensor", {"self": net.input(normal(1)), "other": many[-1]})], r"\(aten.arange.default\): more numbers of nothing than")
 refused("a subgraph", "higher", {"self": "x"}, r"not taken")
 
 
