@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/gpudl.h"
+#include "engine/limits.h"
 
 #define END_BYTES 22u
 #define LONG_END_BYTES 56u
@@ -19,10 +20,12 @@ typedef struct {
     guint32 crc;
     gsize packed, unpacked;
     gsize local, at; /* where its header begins, and its bytes, in the file */
+    GBytes *bytes;   /* what it unpacks to, once it was asked for */
 } Entry;
 
 struct _GpudlZip {
     GBytes *file;
+    guint64 left;        /* bytes that may still be unpacked */
     GArray *entries;     /* Entry */
     GHashTable *by_name; /* gchar* -> 1 + index */
 };
@@ -183,7 +186,10 @@ static gboolean read_directory(GpudlZip *zip, GError **error)
 
 static void entry_clear(gpointer data)
 {
-    g_free(((Entry *)data)->name);
+    Entry *entry = data;
+
+    g_free(entry->name);
+    g_clear_pointer(&entry->bytes, g_bytes_unref);
 }
 
 GpudlZip *gpudl_zip_open(GBytes *file, GError **error)
@@ -191,6 +197,7 @@ GpudlZip *gpudl_zip_open(GBytes *file, GError **error)
     g_autoptr(GpudlZip) zip = g_new0(GpudlZip, 1);
 
     zip->file = g_bytes_ref(file);
+    zip->left = GPUDL_LIMIT_FILE_BYTES;
     zip->entries = g_array_new(FALSE, FALSE, sizeof(Entry));
     g_array_set_clear_func(zip->entries, entry_clear);
     zip->by_name = g_hash_table_new(g_str_hash, g_str_equal);
@@ -279,10 +286,19 @@ static gboolean inflate_all(const guint8 *packed, gsize n_packed, guint8 *out, g
     }
 }
 
-static GBytes *unpack(const Entry *entry, const guint8 *data, GError **error)
+static GBytes *unpack(GpudlZip *zip, const Entry *entry, GError **error)
 {
-    g_autofree guint8 *out = g_try_malloc(MAX(entry->unpacked, 1));
+    const guint8 *data = g_bytes_get_data(zip->file, NULL);
+    g_autofree guint8 *out = NULL;
 
+    if (entry->unpacked > zip->left) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
+                    "the ZIP archive unpacks to more than %" G_GUINT64_FORMAT " bytes at '%s'", GPUDL_LIMIT_FILE_BYTES,
+                    entry->name);
+        return NULL;
+    }
+    zip->left -= entry->unpacked;
+    out = g_try_malloc(MAX(entry->unpacked, 1));
     if (out == NULL) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "no memory for '%s'", entry->name);
         return NULL;
@@ -292,12 +308,11 @@ static GBytes *unpack(const Entry *entry, const guint8 *data, GError **error)
     return g_bytes_new_take(g_steal_pointer(&out), entry->unpacked);
 }
 
-GBytes *gpudl_zip_get(const GpudlZip *zip, const gchar *name, gsize limit, GError **error)
+GBytes *gpudl_zip_get(GpudlZip *zip, const gchar *name, gsize limit, GError **error)
 {
     const guint place = GPOINTER_TO_UINT(g_hash_table_lookup(zip->by_name, name));
-    const guint8 *data = g_bytes_get_data(zip->file, NULL);
     g_autoptr(GBytes) bytes = NULL;
-    const Entry *entry;
+    Entry *entry;
 
     if (place == 0) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FOUND, "no '%s' in the ZIP archive", name);
@@ -318,12 +333,15 @@ GBytes *gpudl_zip_get(const GpudlZip *zip, const gchar *name, gsize limit, GErro
     }
     if (entry->method == 0 && entry->packed != entry->unpacked)
         return damaged(error, name, "it does not unpack to what its directory says"), NULL;
+    if (entry->bytes != NULL)
+        return g_bytes_ref(entry->bytes);
     bytes =
-        entry->method == 0 ? g_bytes_new_from_bytes(zip->file, entry->at, entry->unpacked) : unpack(entry, data, error);
+        entry->method == 0 ? g_bytes_new_from_bytes(zip->file, entry->at, entry->unpacked) : unpack(zip, entry, error);
     if (bytes == NULL)
         return NULL;
     if (crc_of(g_bytes_get_data(bytes, NULL), entry->unpacked) != entry->crc)
         return damaged(error, name, "its checksum is another"), NULL;
+    entry->bytes = g_bytes_ref(bytes);
     return g_steal_pointer(&bytes);
 }
 

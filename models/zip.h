@@ -26,8 +26,10 @@ const gchar *gpudl_zip_get_name(const GpudlZip *zip, guint i);
 gboolean gpudl_zip_has(const GpudlZip *zip, const gchar *name);
 
 /** Unpacks the member of this name, stored or deflated, of at most `limit` bytes; its checksum is verified. NOT_FOUND
- * if there is no such member, FORMAT if it is damaged, LIMIT, UNSUPPORTED. A stored one is a part of the file. */
-GBytes *gpudl_zip_get(const GpudlZip *zip, const gchar *name, gsize limit, GError **error);
+ * if there is no such member, FORMAT if it is damaged, LIMIT, UNSUPPORTED. A stored one is a part of the file; one that
+ * is deflated is unpacked once, and all of them have at most GPUDL_LIMIT_FILE_BYTES: LIMIT. Not from several threads.
+ */
+GBytes *gpudl_zip_get(GpudlZip *zip, const gchar *name, gsize limit, GError **error);
 
 /** The same in one call, of a file that may be no archive: NOT_FOUND. */
 GBytes *gpudl_zip_read(const guint8 *data, gsize size, const gchar *name, gsize limit, GError **error);

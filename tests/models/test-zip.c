@@ -15,6 +15,7 @@ typedef struct {
     guint32 crc;
     guint16 method, flags;
     guint32 unpacked; /* what the directory says; 0: the data's size */
+    guint32 size;     /* of the data; 0: up to its NUL */
     gint over;        /* bytes that its header is said to lie before where it does */
 } Member;
 
@@ -29,7 +30,8 @@ static void put(GByteArray *out, guint64 value, guint bytes)
 
 static void put_member(GByteArray *out, const Member *member, gboolean entry, guint32 at)
 {
-    const guint32 n = (guint32)strlen(member->data), name = (guint32)strlen(member->name);
+    const guint32 n = member->size != 0 ? member->size : (guint32)strlen(member->data),
+                  name = (guint32)strlen(member->name);
 
     put(out, entry ? 0x02014b50 : 0x04034b50, 4);
     put(out, 20, entry ? 4 : 2);
@@ -179,6 +181,46 @@ static void test_members(void)
     }
 }
 
+/* A deflated member that many ask for is in memory once. */
+static void test_again(void)
+{
+    const Member member = {"a", "3426153\xb7\xb0\x04", NINE_CRC, 8, .unpacked = 9, .size = 11};
+    const Member whole = {"a", NINE, NINE_CRC};
+
+    for (guint i = 0; i < 2; i++) {
+        g_autoptr(GBytes) file = write_archive(i == 0 ? &whole : &member, 1, "", FALSE);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GpudlZip) zip = gpudl_zip_open(file, &error);
+        g_autoptr(GBytes) first = gpudl_zip_get(zip, "a", 9, &error), second = gpudl_zip_get(zip, "a", 9, &error);
+
+        g_assert_no_error(error);
+        g_assert_cmpmem(g_bytes_get_data(first, NULL), g_bytes_get_size(first), NINE, 9);
+        g_assert_true(g_bytes_get_data(first, NULL) == g_bytes_get_data(second, NULL));
+        g_assert_null(gpudl_zip_get(zip, "a", 8, &error));
+        g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT);
+    }
+}
+
+/* Members of so many bytes each: the third is more than all may have, whatever it holds. */
+static void test_all_too_large(void)
+{
+    const Member members[] = {{"a", "\x03", 0, 8, .unpacked = 1u << 30},
+                              {"b", "\x03", 0, 8, .unpacked = 1u << 30},
+                              {"c", "\x03", 0, 8, .unpacked = 1}};
+    g_autoptr(GBytes) file = write_archive(members, 3, "", FALSE);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlZip) zip = gpudl_zip_open(file, &error);
+
+    g_assert_no_error(error);
+    for (guint i = 0; i < 3; i++) {
+        g_clear_error(&error);
+        g_assert_null(gpudl_zip_get(zip, members[i].name, 1u << 30, &error));
+        g_assert_true(g_error_matches(error, GPUDL_ERROR, i < 2 ? GPUDL_ERROR_FORMAT : GPUDL_ERROR_LIMIT) ||
+                      (i < 2 && g_error_matches(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY)));
+    }
+    g_assert_nonnull(strstr(error->message, "unpacks to more than 2147483648 bytes at 'c'"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -186,5 +228,7 @@ int main(int argc, char **argv)
     g_test_add_func("/zip/no-archive", test_no_archive);
     g_test_add_func("/zip/directories-of-ill-will", test_refused);
     g_test_add_func("/zip/members-are-checked", test_members);
+    g_test_add_func("/zip/a-member-is-unpacked-once", test_again);
+    g_test_add_func("/zip/all-that-is-unpacked-is-bounded", test_all_too_large);
     return g_test_run();
 }
