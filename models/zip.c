@@ -13,6 +13,7 @@
 #define LOCAL_BYTES 30u
 #define MOST_ENTRIES 65535u
 #define MOST_NAME 4096u
+#define MOST_RATIO 1032u /* of deflate: 258 bytes by two bits */
 
 typedef struct {
     gchar *name; /* owned */
@@ -298,6 +299,8 @@ static GBytes *unpack(GpudlZip *zip, const Entry *entry, GError **error)
         return NULL;
     }
     zip->left -= entry->unpacked;
+    if (entry->unpacked / MOST_RATIO > entry->packed)
+        return damaged(error, entry->name, "it does not unpack to what its directory says"), NULL;
     out = g_try_malloc(MAX(entry->unpacked, 1));
     if (out == NULL) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "no memory for '%s'", entry->name);
