@@ -218,7 +218,8 @@ gboolean tf_map_strided_slice(TfNode *node, const TfMasks *masks, gboolean offse
                        "%" G_GSIZE_FORMAT " begins, %" G_GSIZE_FORMAT " ends, %" G_GSIZE_FORMAT " strides", n, n_end,
                        n_strides);
     for (gsize i = 0; i < n && offset; i++)
-        end[i] += begin[i];
+        if (__builtin_add_overflow(end[i], begin[i], &end[i]))
+            return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "end %" G_GSIZE_FORMAT " is out of bounds", i);
     return tf_done(node, tf_strided_slice(node->build, node->inputs[0], begin, end, strides, n, masks, error));
 }
 

@@ -202,16 +202,17 @@ GpudlTensor *tf_resize(TfBuild *build, GpudlTensor *x, GpudlTensor *size, const 
 
 GpudlTensor *tf_lrn(TfBuild *build, GpudlTensor *x, gint64 radius, float bias, float alpha, float beta, GError **error)
 {
-    const gint64 size = 2 * radius + 1;
-    GpudlAttrs attrs = {.lrn = {.size = (gint32)size, .alpha = alpha * (float)size, .beta = beta, .bias = bias}};
+    GpudlAttrs attrs = {.lrn = {.beta = beta, .bias = bias}};
 
     if (x->shape.rank != 4) {
         tf_fail(build, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected 4", x->shape.rank);
         return NULL;
     }
-    return check_extent(build, "radius", radius, 0, error)
-               ? emit_picture(build, GPUDL_OP_LRN, &attrs, &x, 1, FALSE, error)
-               : NULL;
+    if (!check_extent(build, "radius", radius, 0, error))
+        return NULL;
+    attrs.lrn.size = (gint32)(2 * radius + 1);
+    attrs.lrn.alpha = alpha * (float)attrs.lrn.size;
+    return emit_picture(build, GPUDL_OP_LRN, &attrs, &x, 1, FALSE, error);
 }
 
 /* x * scale + shift, rounded down if wanted. */
