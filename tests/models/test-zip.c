@@ -22,7 +22,7 @@ typedef struct {
 static void put(GByteArray *out, guint64 value, guint bytes)
 {
     for (guint i = 0; i < bytes; i++) {
-        const guint8 byte = (guint8)(value >> 8 * i);
+        const guint8 byte = i < 8 ? (guint8)(value >> 8 * i) : 0;
 
         g_byte_array_append(out, &byte, 1);
     }
