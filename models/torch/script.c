@@ -64,6 +64,7 @@ static AtenValue *make_input(ScriptImport *import, GError **error)
                      &import->size_chosen, error);
     if (input == NULL)
         return NULL;
+    tf_build_at(&context->build, "network", "TorchScript");
     value = aten_alloc(context, 1, sizeof *value);
     *value = aten_of_tensor(context, input);
     return value;

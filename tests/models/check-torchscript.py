@@ -90,7 +90,7 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
         return lambda data: b"class Small(Module):\n  def forward(self: __torch__.Small, x: Tensor) -> Tensor:\n    " + body
 
     lines += change("a call of something else", "data.pkl", lambda data: data.replace(b"ctorch._utils\n_rebuild_tensor_v2", b"cos\nsystem"),
-                    r"'(scale|first.0.weight)' is no dense tensor")
+                    r"node 'network' \(TorchScript\): '(scale|first.0.weight)' is no dense tensor")
     lines += change("an operation of newer pickles", "data.pkl", lambda data: data[:2] + b"\x8c\x01a" + data[2:], r"data.pkl' in the ZIP archive: pickle: an operation \(0x8c")
     lines += change("a call of too many", "data.pkl", lambda data: b"\x80\x02c__torch__\nSmall\n(" + b"N" * 65 + b"tR.", r"data.pkl' in the ZIP archive: pickle: damaged at byte 86")
     long = b"a" * 5000
