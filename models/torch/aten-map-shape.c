@@ -44,10 +44,19 @@ gboolean aten_map_to(AtenNode *node, GError **error)
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
-/* view, reshape; as_strided where nothing but the shape changes. */
+/* Whether a tensor is a piece of another, in whose memory it may not begin. */
+static gboolean is_piece(const GpudlTensor *x)
+{
+    while (x->producer != NULL && (x->producer->op == GPUDL_OP_RESHAPE || x->producer->op == GPUDL_OP_TRANSPOSE))
+        x = x->producer->inputs[0];
+    return x->producer != NULL && (x->producer->op == GPUDL_OP_SLICE || x->producer->op == GPUDL_OP_SPLIT);
+}
+
+/* view, reshape; as_strided where nothing but the shape changes. An offset counts from the memory's begin. */
 gboolean aten_map_view(AtenNode *node, GError **error)
 {
     GpudlTensor *x = aten_tensor(node, "self", error);
+    const AtenValue *given = aten_arg(node, "storage_offset");
     gint64 dims[GPUDL_MAX_RANK], strides[GPUDL_MAX_RANK], offset, elements = 1;
     guint n, n_strides, wide = 0;
 
@@ -67,6 +76,8 @@ gboolean aten_map_view(AtenNode *node, GError **error)
         if (__builtin_mul_overflow(elements, dims[i], &elements))
             wide = 2;
     }
+    if (given != NULL && given->kind != ATEN_NONE && is_piece(x))
+        wide = 2;
     if (wide > 1 || offset != 0 || elements != gpudl_shape_elements(&x->shape))
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
                        "a view by strides of more than one dimension, which depends on how memory is laid out");

@@ -87,9 +87,15 @@ static gboolean add_outputs(ScriptImport *import, const AtenValue *value, guint 
         return TRUE;
     if ((output = aten_output(value, "what forward() gives", error)) == NULL)
         return FALSE;
-    if (!gpudl_tensor_is_constant(output) && !g_ptr_array_find(graph->outputs, output, NULL) &&
-        graph->outputs->len < GPUDL_MAX_OUTPUTS)
-        gpudl_graph_add_output(graph, output);
+    if (gpudl_tensor_is_constant(output) || g_ptr_array_find(graph->outputs, output, NULL))
+        return TRUE;
+    if (graph->outputs->len == GPUDL_MAX_OUTPUTS) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
+                    "TorchScript's network with more than %d outputs; have forward() give the scores alone",
+                    GPUDL_MAX_OUTPUTS);
+        return FALSE;
+    }
+    gpudl_graph_add_output(graph, output);
     return TRUE;
 }
 

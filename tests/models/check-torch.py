@@ -459,6 +459,10 @@ refused("indices of a pool", "max_pool2d_with_indices.default", {"self": "x", "k
 refused("transposed", "convolution.default", {"input": "x", "weight": normal(4, 2, 2, 2), "bias": None, "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1],
                                                "transposed": True, "output_padding": [0, 0], "groups": 1}, r"a transposed convolution")
 refused("the memory's layout", "as_strided.default", {"self": "x", "size": [4, 6], "stride": [1, 4]}, r"a view by strides of more than one dimension")
+net = Net()
+part = net.op("slice.Tensor", {"self": net.input(normal(1, 8)), "dim": 1, "start": 3, "end": 8})
+case("refused: memory before a piece", net, [net.op("as_strided.default", {"self": part, "size": [1, 5], "stride": [5, 1], "storage_offset": 0})],
+     r"a view by strides of more than one dimension")
 refused("a tensor for a number", "conv2d.default", {"input": "x", "weight": 3}, r"its weight is an integer, expected a tensor")
 refused("too many numbers", "conv2d.default", {"input": "x", "weight": normal(3, 4, 1, 1), "stride": [1, 1, 1]}, r"its stride has 3 values, expected at most 2")
 refused("a kernel that does not fit", "max_pool2d.default", {"self": "x", "kernel_size": [9, 1]}, r"node 'n0' \(aten.max_pool2d.default\): a window of 9 does not fit")

@@ -110,6 +110,7 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
                                   ("what is not there", b"return x0\n", r"line 3: x0 is not taken"), ("an import", b"import os\n", r"line 3: import is not taken"),
                                   ("another call", b"return os.system(\"true\")\n", r"line 3: os is not taken"),
                                   ("an operator that is not taken", b"return torch.fft_fft(x)\n", r"node 'fft_fft' \(aten.fft_fft\): this operator is not taken"),
+                                  ("outputs without end", b"return [" + b"torch.relu(x), " * 65 + b"]\n", r"more than 64 outputs"),
                                   ("a text that is no number", b"return torch.mul(x, float(\"1.5x\"))\n", r"line 3: a text that is no number"),
                                   ("lists without end", b"l = [" + b"x, " * 1000 + b"]\n" + b"    a = torch.append([l][0], x)\n" * 5000 + b"    return x\n", r"more code than a network can have"),
                                   ("a text without end", b"return \"x\n", r"line 3: a text that does not end")):
