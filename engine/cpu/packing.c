@@ -87,7 +87,8 @@ int cpu_packing_run(CpuPacking *packing, const CpuShared *shared, int32_t *faile
     pthread_t threads[MOST_THREADS];
     uint32_t n = 0;
 
-    qsort(packing->jobs, packing->n, sizeof *packing->jobs, by_size);
+    if (packing->n > 1) /* there may be no jobs at all, and no array of them */
+        qsort(packing->jobs, packing->n, sizeof *packing->jobs, by_size);
     while (n + 1 < wanted && n + 1 < most && pthread_create(&threads[n], NULL, work_beside, &run) == 0)
         n++;
     work(&run, shared->stream);
