@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Operators that move data: views where strides can say it, else one copy. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "lower.h"
@@ -24,16 +25,43 @@ static int is_concat(const CudaCompiler *c, uint32_t n)
     return c->plan->nodes[n].op == GPUDL_OP_CONCAT && !cuda_is_shuffle(c, (int32_t)n);
 }
 
+/* Concatenations by the first tensor that they read: heads per tensor, next per node, -1: no more. */
+typedef struct {
+    int32_t *heads, *next;
+} Concats;
+
+static int list_concats(CudaCompiler *c, Concats *concats)
+{
+    const uint32_t n_tensors = c->plan->n_tensors, n_nodes = c->plan->n_nodes;
+
+    concats->heads = malloc(((size_t)n_tensors + n_nodes + 1) * sizeof *concats->heads);
+    if (concats->heads == NULL) {
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return 0;
+    }
+    concats->next = concats->heads + n_tensors;
+    for (uint32_t i = 0; i < n_tensors; i++)
+        concats->heads[i] = -1;
+    for (uint32_t n = 0; n < n_nodes; n++)
+        if (is_concat(c, n)) {
+            int32_t *head = &concats->heads[c->plan->nodes[n].inputs[0]];
+
+            concats->next[n] = *head;
+            *head = (int32_t)n;
+        }
+    return 1;
+}
+
 /* The largest concatenation that begins with all inputs of this one, as DenseNet's do layer by layer: this is a slice
  * of it. NULL: there is none. */
-static const GpudlPlanNode *find_longer(const CudaCompiler *c, const GpudlPlanNode *node)
+static const GpudlPlanNode *find_longer(const CudaCompiler *c, const Concats *concats, const GpudlPlanNode *node)
 {
     const GpudlPlanNode *longest = NULL;
 
-    for (uint32_t n = 0; n < c->plan->n_nodes; n++) {
+    for (int32_t n = concats->heads[node->inputs[0]]; n >= 0; n = concats->next[n]) {
         const GpudlPlanNode *other = &c->plan->nodes[n];
 
-        if (is_concat(c, n) && other->n_inputs > node->n_inputs && axis_of(other) == axis_of(node) &&
+        if (other->n_inputs > node->n_inputs && axis_of(other) == axis_of(node) &&
             (longest == NULL || other->n_inputs > longest->n_inputs) &&
             memcmp(other->inputs, node->inputs, node->n_inputs * sizeof *node->inputs) == 0)
             longest = other;
@@ -52,12 +80,17 @@ static void target(CudaCompiler *c, int32_t tensor, const GpudlPlanNode *concat,
 
 void cuda_plan_targets(CudaCompiler *c)
 {
+    Concats concats;
+
+    if (!list_concats(c, &concats))
+        return;
     for (uint32_t n = 0; n < c->plan->n_nodes; n++) {
-        const GpudlPlanNode *node = &c->plan->nodes[n], *longer = is_concat(c, n) ? find_longer(c, node) : NULL;
+        const GpudlPlanNode *node = &c->plan->nodes[n], *longer;
         int64_t start = 0;
 
         if (!is_concat(c, n))
             continue;
+        longer = find_longer(c, &concats, node);
         if (longer != NULL)
             target(c, node->outputs[0], longer, 0);
         for (uint32_t i = 0; i < node->n_inputs && longer == NULL; i++) {
@@ -65,6 +98,7 @@ void cuda_plan_targets(CudaCompiler *c)
             start += cuda_tensor(c, node->inputs[i])->shape.dims[axis_of(node)];
         }
     }
+    free(concats.heads);
 }
 
 /* Whether a tensor has been made where it belongs. */
