@@ -6,6 +6,7 @@
 #include "kernels/preproc_points_cuda.h"
 #include "tests/kernels/device.h"
 #include "tests/kernels/preproc_batch.h"
+#include "tests/kernels/preproc_bench.h"
 
 #define MOST_JOBS 14
 
@@ -260,76 +261,9 @@ static void test_refuses(void)
 /* ---- benches -------------------------------------------------------------------------------------------------------
  */
 
-enum { FRAMES = 64 }; /* 64 of 1080p do not fit into the second-level cache */
-
-typedef struct {
-    GpudlPreprocJob jobs[FRAMES]; /* several batches, one behind the other */
-    const GpudlPreprocJob *device_jobs;
-    int count, side;
-    void *out;
-} Bench;
-
-static int launch(void *data, int i, GpudlKernelStream stream)
-{
-    const Bench *b = data;
-    const int at = i % (FRAMES / b->count) * b->count;
-
-    return gpudl_preproc_points_cuda(b->jobs + at, b->device_jobs + at, b->count, b->side, b->side, 3,
-                                     GPUDL_PREPROC_NHWC4_F16, b->out, stream);
-}
-
-typedef struct {
-    const char *name;
-    GpudlPixelFormat format;
-    int width, height;
-    GpudlScaleMethod method;
-    int count, side;
-} BenchCase;
-
-/* bytes: of the frames, all of them, though less is read */
-static void bench_one(const BenchCase *c)
-{
-    const GpudlPreproc pp = {.width = c->side,
-                             .height = c->side,
-                             .channels = 3,
-                             .channel_order = GPUDL_CHANNELS_RGB,
-                             .resize_mode = GPUDL_RESIZE_STRETCH,
-                             .scale_method = c->method,
-                             .pixel_scale = 255,
-                             .mean = {.485f, .456f, .406f},
-                             .std = {.229f, .224f, .225f}};
-    Bench b = {.count = c->count, .side = c->side};
-    int32_t row_bytes[4], rows[4];
-    const int n = gpudl_pixel_format_layout(c->format, c->width, c->height, row_bytes, rows);
-    double bytes = 0;
-
-    for (int i = 0; i < FRAMES; i++) {
-        GpudlFrame f = {.memory = GPUDL_MEMORY_CUDA,
-                        .format = c->format,
-                        .width = c->width,
-                        .height = c->height,
-                        .matrix = GPUDL_MATRIX_BT709,
-                        .chroma_site = GPUDL_CHROMA_H_COSITED};
-        const char *fault;
-
-        bytes = 0;
-        for (int p = 0; p < n; p++) {
-            f.strides[p] = (row_bytes[p] + 255) / 256 * 256;
-            f.planes[p] = device_noise((size_t)f.strides[p] * (size_t)rows[p]);
-            bytes += (double)row_bytes[p] * rows[p];
-        }
-        fault = gpudl_preproc_job_fill(&b.jobs[i], &f, &pp);
-        if (fault != NULL)
-            device_fail("%s", fault);
-    }
-    b.device_jobs = device_input(b.jobs, sizeof(b.jobs), 0);
-    b.out = device_output((size_t)c->count * (size_t)c->side * (size_t)c->side * 8, 0);
-    device_bench(c->name, launch, &b, FRAMES / c->count * (c->count > 8 ? 4 : 1), bytes * c->count);
-}
-
 static void bench(void)
 {
-    static const BenchCase cases[] = {
+    static const PreprocBenchCase cases[] = {
         {"NV12 1080p -> 224, 1 frame", GPUDL_PIXEL_NV12, 1920, 1080, GPUDL_SCALE_BILINEAR_ALIASED, 1, 224},
         {"NV12 1080p -> 224, 8 frames", GPUDL_PIXEL_NV12, 1920, 1080, GPUDL_SCALE_BILINEAR_ALIASED, 8, 224},
         {"NV12 1080p -> 224, 32 frames", GPUDL_PIXEL_NV12, 1920, 1080, GPUDL_SCALE_BILINEAR_ALIASED, 32, 224},
@@ -347,10 +281,7 @@ static void bench(void)
         {"NV12 2160p -> 448, 8 frames", GPUDL_PIXEL_NV12, 3840, 2160, GPUDL_SCALE_BILINEAR_ALIASED, 8, 448},
     };
 
-    for (int i = 0; i < (int)(sizeof(cases) / sizeof(*cases)); i++) {
-        device_case(i, "%s", cases[i].name);
-        bench_one(&cases[i]);
-    }
+    preproc_bench(gpudl_preproc_points_cuda, cases, (int)(sizeof(cases) / sizeof(*cases)), 0);
 }
 
 int main(int argc, char **argv)
