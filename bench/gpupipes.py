@@ -36,6 +36,7 @@ import gpu
 from programs import HERE, table
 
 sys.dont_write_bytecode = True
+BEGUN = time.monotonic()
 NAMES = ["file-1", "file-8", "pool-4", "malloc-4", "live"]
 NETS = {"file-1": "resnet50", "file-8": "resnet50", "pool-4": "mobilenet_v2", "malloc-4": "mobilenet_v2", "live": "resnet50"}
 # ours over it in frames/s, at least
@@ -379,10 +380,15 @@ def measure_delay(bench, name, model):
     return row
 
 
+def tell(what):
+    """What begins now: whoever has to stop the program sees what took the time."""
+    print(f"{time.monotonic() - BEGUN:5.0f} s  {what}", file=sys.stderr, flush=True)
+
+
 def expected_s(bench, name):
-    """How long a row takes, about."""
+    """How long a row takes, about: a network is exported and tuned first."""
     if name == "live":
-        return 1.1 * bench.options.latency + 40
+        return 1.1 * bench.options.latency + 90
     return (3 if name.startswith("file") else 2) * (TURNS + 1) * (bench.options.seconds + 3) + 20
 
 
@@ -410,8 +416,11 @@ def run(bench, names, path, limit, clock=time.monotonic):
             continue
         start = clock()
         try:
+            tell(f"{name}: exporting {NETS[name]}")
             model = bench.model(NETS[name])
+            tell(f"{name}: tuning")
             bench.tune(model)
+            tell(f"{name}: measuring")
             told = (measure_delay if name == "live" else measure_rates)(bench, name, model)
         except gpu.SideFailed as failure:
             undone.append(f"{name}: {failure}")
