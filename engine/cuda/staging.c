@@ -10,6 +10,33 @@
 #define NAP_NS 20000
 #define PATIENCE_NS 10000000000u
 
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+
+static void take_a_nap(void)
+{
+    const struct timespec nap = {0, NAP_NS};
+
+    nanosleep(&nap, NULL);
+}
+
+/* Whether the device has been given up, or all patience with it is used up. */
+static int is_hopeless(CudaDevice *device, uint64_t begin)
+{
+    return atomic_load(&device->silent) || gpudl_module_now_ns() - begin > PATIENCE_NS;
+}
+
+/* Waits for all that is being uploaded. FALSE: the device does not answer. One that is lost reads nothing any more. */
+static int drain(CudaDevice *device)
+{
+    const uint64_t begin = gpudl_module_now_ns();
+    cudaError_t error;
+
+    while ((error = cudaStreamQuery(device->upload)) == cudaErrorNotReady && !is_hopeless(device, begin))
+        take_a_nap();
+    cudaGetLastError();
+    return error != cudaErrorNotReady;
+}
+
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
 /* Those that the device has read, as far as the first that it has not, become free. Under the lock. An error of a
@@ -102,20 +129,19 @@ static CudaPiece *try_piece(CudaStaging *staging, int grows, cudaError_t *error)
 
 CudaPiece *cuda_piece_take(CudaDevice *device, GpudlStatus *status, GpudlFault *fault)
 {
-    const struct timespec nap = {0, NAP_NS};
     const uint64_t begin = gpudl_module_now_ns();
     cudaError_t error;
     CudaPiece *piece;
 
     while ((piece = try_piece(&device->staging, 1, &error)) == NULL && error == cudaSuccess) {
-        if (atomic_load(&device->silent) || gpudl_module_now_ns() - begin > PATIENCE_NS) {
+        if (is_hopeless(device, begin)) {
             *status = gpudl_module_fail(fault, GPUDL_STATUS_BACKEND,
                                         "device %d does not answer: it has read none of the frames that are being "
                                         "uploaded to it",
                                         device->id);
             return NULL;
         }
-        nanosleep(&nap, NULL);
+        take_a_nap();
     }
     if (error != cudaSuccess)
         *status = cuda_fail(device, fault, error, "%u bytes of pinned memory, which frames are uploaded from",
@@ -127,17 +153,20 @@ GpudlStatus cuda_piece_send(CudaDevice *device, CudaPiece *piece, void *to, size
 {
     CudaStaging *staging = &device->staging;
     cudaError_t error = cudaMemcpyAsync(to, piece->data, bytes, cudaMemcpyHostToDevice, device->upload);
+    int is_read = 1;
 
     if (error == cudaSuccess) {
         error = cudaEventRecord(piece->passed, device->upload);
         if (error != cudaSuccess)
-            cudaStreamSynchronize(device->upload); /* nothing else tells when it has been read */
+            is_read = drain(device); /* nothing else tells when it has been read */
     }
     piece->user = pthread_self();
     pthread_mutex_lock(&staging->lock);
     if (error != cudaSuccess) {
-        piece->next = staging->pieces;
-        staging->pieces = piece;
+        CudaPiece **list = is_read ? &staging->pieces : &staging->unread;
+
+        piece->next = *list;
+        *list = piece;
     } else {
         piece->next = NULL;
         if (staging->first == NULL)
@@ -166,16 +195,6 @@ static CudaPlace *unlist(CudaStaging *staging, size_t bytes)
     return place;
 }
 
-static void place_free(CudaDevice *device, CudaPlace *place)
-{
-    if (place == NULL)
-        return;
-    cudaStreamSynchronize(device->upload);
-    cudaFree(place->data);
-    cudaGetLastError();
-    free(place);
-}
-
 /* Takes the last one out of the stack and frees it. FALSE: none is free, or freeing it would wait for ever. */
 static int free_spare(CudaDevice *device)
 {
@@ -188,8 +207,20 @@ static int free_spare(CudaDevice *device)
     spare = unlist(staging, 0);
     staging->n_places -= spare != NULL;
     pthread_mutex_unlock(&staging->lock);
-    place_free(device, spare);
-    return spare != NULL;
+    if (spare != NULL && !drain(device)) { /* it is being written to */
+        pthread_mutex_lock(&staging->lock);
+        spare->next = staging->places;
+        staging->places = spare;
+        staging->n_places++;
+        pthread_mutex_unlock(&staging->lock);
+        return 0;
+    }
+    if (spare == NULL)
+        return 0;
+    cudaFree(spare->data);
+    cudaGetLastError();
+    free(spare);
+    return 1;
 }
 
 void cuda_place_add_owner(CudaDevice *device)
@@ -277,9 +308,9 @@ void cuda_staging_init(CudaStaging *staging)
 
 void cuda_staging_end(CudaStaging *staging)
 {
-    CudaPiece *lists[] = {staging->pieces, staging->first};
+    CudaPiece *lists[] = {staging->pieces, staging->first, staging->unread};
 
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         for (CudaPiece *piece = lists[i], *next; piece != NULL; piece = next) {
             next = piece->next;
             piece_free(piece);

@@ -43,6 +43,7 @@ typedef struct {
     pthread_mutex_t lock;
     CudaPiece *pieces;       /* free; the first one was given back last */
     CudaPiece *first, *last; /* being uploaded, about in this order */
+    CudaPiece *unread;       /* uploaded by a device that stopped answering, and that no event tells of */
     CudaPlace *places;       /* as pieces */
     uint32_t n_pieces, n_places, n_owners;
 } CudaStaging;
@@ -58,7 +59,7 @@ void cuda_staging_end(CudaStaging *staging);
  */
 CudaPiece *cuda_piece_take(CudaDevice *device, GpudlStatus *status, GpudlFault *fault);
 /** Queues the upload of the first bytes of a piece and gives the piece back, whether that fails or not. Returns before
- * the device has read it. */
+ * the device has read it; after a failure it may wait for that, ten seconds at most. */
 GpudlStatus cuda_piece_send(CudaDevice *device, CudaPiece *piece, void *to, size_t bytes, GpudlFault *fault);
 
 /**

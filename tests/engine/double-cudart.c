@@ -208,6 +208,21 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     return double_cudart.lost;
 }
 
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    cudaError_t error;
+
+    (void)stream;
+    g_rec_mutex_lock(&lock);
+    if (double_cudart.answers && !double_cudart.never)
+        double_cudart_advance(1);
+    error = double_cudart.lost != cudaSuccess ? double_cudart.lost
+            : g_queue_is_empty(&queue)        ? cudaSuccess
+                                              : cudaErrorNotReady;
+    g_rec_mutex_unlock(&lock);
+    return error;
+}
+
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags)

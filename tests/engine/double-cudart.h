@@ -14,7 +14,7 @@
 typedef struct {
     /* what the test sets */
     gboolean is_slow;       /* operations stay queued */
-    gboolean answers;       /* each event that was asked for too early lets one queued operation be done */
+    gboolean answers;       /* who asks an event or a stream too early lets one queued operation be done */
     gboolean never;         /* waiting for a stream ends the test */
     guint fail_host_from;   /* the so many-th allocation of pinned memory and those after it fail; 0: none */
     guint fail_device_from; /* the same of the device's memory */

@@ -221,11 +221,51 @@ static void test_failed_upload(void)
     g_assert_true(take() == piece);
     memset(piece->data, 7, CUDA_PIECE_BYTES);
     double_cudart.fail_record_at = 1;
+    double_cudart.answers = TRUE;
     g_assert_cmpint(cuda_piece_send(device, piece, target, 100, &fault), ==, GPUDL_STATUS_BACKEND);
     g_assert_cmpuint(target[99], ==, 7);
     g_assert_true(take() == piece);
     send(piece, 8);
     g_assert_cmpuint(double_cudart.host_allocs, ==, 1);
+    end();
+}
+
+/* That wait ends, too: with the device's patience, or as soon as it has been given up. The piece is nobody's from then
+ * on, as it is not known when it is read; a device that is lost reads nothing. */
+static void test_failed_upload_without_answer(void)
+{
+    GpudlFault fault = {""};
+    CudaPiece *piece, *other;
+
+    for (gint silent = 0; silent < 2; silent++) {
+        begin();
+        double_cudart.is_slow = double_cudart.never = TRUE;
+        double_cudart.fail_record_at = 1;
+        nap_ns = 1000000000;
+        atomic_store(&device->silent, silent);
+        piece = take();
+        memset(piece->data, 7, CUDA_PIECE_BYTES);
+        g_assert_cmpint(cuda_piece_send(device, piece, target, 100, &fault), ==, GPUDL_STATUS_BACKEND);
+        g_assert_nonnull(strstr(fault.message, "uploading 100 bytes"));
+        g_assert_cmpint(slept_ns, >=, silent ? 0 : 9 * nap_ns);
+        g_assert_cmpint(slept_ns, <=, silent ? nap_ns : 12 * nap_ns);
+        other = take();
+        g_assert_true(other != piece);
+        double_cudart_drain();
+        g_assert_cmpuint(target[99], ==, 7);
+        send(other, 8);
+        g_assert_cmpuint(double_cudart.host_blocks, ==, 2);
+        end();
+    }
+
+    begin();
+    double_cudart.is_slow = TRUE;
+    double_cudart.fail_record_at = 1;
+    double_cudart.lost = cudaErrorIllegalAddress;
+    piece = take();
+    g_assert_cmpint(cuda_piece_send(device, piece, target, 100, &fault), ==, GPUDL_STATUS_BACKEND);
+    g_assert_true(device->staging.pieces == piece);
+    g_assert_cmpint(slept_ns, ==, 0);
     end();
 }
 
@@ -401,7 +441,8 @@ static void test_no_device_memory(void)
     end();
 }
 
-/* What is on its way to a place is there before the place is freed; a device that does not answer is not waited for. */
+/* What is on its way to a place is there before the place is freed; a device that does not answer is not waited for,
+ * for long while that is not known yet. */
 static void test_freed_when_written(void)
 {
     GpudlFault fault = {""};
@@ -411,16 +452,20 @@ static void test_freed_when_written(void)
     begin();
     add_owners(1);
     double_cudart.is_slow = TRUE;
-    for (gint silent = 0; silent < 2; silent++) {
+    for (gint turn = 0; turn < 3; turn++) {
         place = take_place(100);
         piece = take();
         memset(piece->data, 0, 100);
         g_assert_cmpint(cuda_piece_send(device, piece, place->data, 100, &fault), ==, GPUDL_STATUS_OK);
         cuda_place_give(device, place);
-        double_cudart.never = silent;
-        atomic_store(&device->silent, silent);
+        double_cudart.answers = turn == 0;
+        double_cudart.never = turn > 0;
+        nap_ns = turn == 1 ? 1000000000 : 0;
+        atomic_store(&device->silent, turn == 2);
+        slept_ns = 0;
         cuda_place_remove_owner(device);
-        g_assert_cmpuint(double_cudart.device_blocks, ==, silent);
+        g_assert_cmpuint(double_cudart.device_blocks, ==, turn > 0);
+        g_assert_cmpint(slept_ns, <=, turn == 1 ? 12 * nap_ns : 1000000);
         cuda_place_add_owner(device);
     }
     end();
@@ -435,6 +480,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cuda-staging/no-pinned-memory", test_no_pinned_memory);
     g_test_add_func("/cuda-staging/lost-device", test_lost_device);
     g_test_add_func("/cuda-staging/failed-upload", test_failed_upload);
+    g_test_add_func("/cuda-staging/failed-upload-without-answer", test_failed_upload_without_answer);
     g_test_add_func("/cuda-staging/own-first", test_own_first);
     g_test_add_func("/cuda-staging/threads", test_threads);
     g_test_add_func("/cuda-staging/places-are-a-stack", test_places_are_a_stack);
