@@ -169,6 +169,18 @@ def every_script_of_pipelines_is_installed(place):
 
 
 @test
+def every_page_is_installed_with_what_it_links_to(place):
+    prefix = place.home / "pages"
+    place.make("install", prefix)
+    folder = only(prefix, "applications.md").parent
+    installed, wanted = ({p.name for p in f.glob("*.md")} for f in (folder, SOURCE / "docs"))
+    check(installed == wanted, f"{sorted(installed)}, expected {sorted(wanted)}")
+    for page in folder.glob("*.md"):
+        for target in re.findall(r"\]\(([^):]+\.(?:md|jpg))\)", page.read_text()):
+            check((folder / target).exists(), f"{page.name} links to {target}, which is not there")
+
+
+@test
 def the_manual_page_has_all_of_help(place):
     prefix = place.home / "manual"
     place.make("install", prefix)
