@@ -189,40 +189,19 @@ void cuda_leave(const CudaDevice *device)
     device->driver->ctx_pop(&context);
 }
 
-cudnnHandle_t cuda_handle_new(CudaDevice *device, GpudlFault *fault)
-{
-    cudnnHandle_t handle = NULL;
-    const cudnnStatus_t error = device->cudnn->create(&handle);
-
-    if (error == CUDNN_STATUS_SUCCESS)
-        return handle;
-    cuda_fail_cudnn(device, fault, error, "cudnnCreate() on device %d", device->id);
-    return NULL;
-}
-
 cudnnHandle_t cuda_handle(CudaDevice *device, int i, GpudlFault *fault)
 {
-    if (device->handles[i] == NULL)
-        device->handles[i] = cuda_handle_new(device, fault);
+    cudnnHandle_t handle = NULL;
+    cudnnStatus_t error;
+
+    if (device->handles[i] != NULL)
+        return device->handles[i];
+    error = device->cudnn->create(&handle);
+    if (error == CUDNN_STATUS_SUCCESS)
+        device->handles[i] = handle;
+    else
+        cuda_fail_cudnn(device, fault, error, "cudnnCreate() on device %d", device->id);
     return device->handles[i];
-}
-
-void cuda_handles_end(CudaDevice *device, const cudnnHandle_t *handles, uint32_t n, int remembered)
-{
-    cudnnHandle_t *strays = NULL;
-
-    if (remembered && n > 0) {
-        pthread_mutex_lock(&device->lock);
-        strays = realloc(device->strays, (device->n_strays + n) * sizeof *strays);
-        if (strays != NULL) {
-            memcpy(strays + device->n_strays, handles, n * sizeof *strays);
-            device->strays = strays;
-            device->n_strays += n;
-        }
-        pthread_mutex_unlock(&device->lock);
-    }
-    for (uint32_t i = 0; i < n && !remembered; i++) /* without memory for the list they are left */
-        device->cudnn->destroy(handles[i]);
 }
 
 GpudlStatus cuda_bind(CudaDevice *device, cudaStream_t stream, GpudlFault *fault)
@@ -341,7 +320,6 @@ void cuda_device_close(void *data)
         for (int i = 0; i < CUDA_HANDLES; i++)
             if (self->handles[i] != NULL)
                 self->cudnn->destroy(self->handles[i]);
-        cuda_handles_end(self, self->strays, self->n_strays, 0);
         cuda_lt_close(self);
         if (self->upload != NULL)
             cudaStreamSynchronize(self->upload);
@@ -356,7 +334,6 @@ void cuda_device_close(void *data)
         self->driver->primary_release(self->id);
     pthread_mutex_destroy(&self->lock);
     pthread_mutex_destroy(&self->building);
-    free(self->strays);
     free(self);
 }
 

@@ -12,9 +12,9 @@
 #include "libraries.h"
 #include "staging.h"
 
-/** Handles that a device keeps once they are made: one to run with, and another for who loads or builds plans beside.
- */
-#define CUDA_HANDLES 2
+/** Handles: one to run with, one for each thread that builds plans. */
+#define CUDA_BUILDERS 16
+#define CUDA_HANDLES (1 + CUDA_BUILDERS)
 
 typedef struct CudaLt CudaLt;
 
@@ -28,15 +28,13 @@ struct CudaDevice {
     cudaStream_t upload;    /* of stage() */
     CudaStaging staging;
     struct cudaDeviceProp properties;
-    /* building before lock. building: handle 1, for as long as plans are loaded or built with it; seconds.
+    /* building before lock. building: handles from 1 on, for as long as plans are loaded or built with them; seconds.
      * lock: handle 0, for as long as something runs or is captured with it, or plans that are kept are loaded with it:
      * some tenths of a second. Threads of cuda_load() use both while who called it holds both, and take neither. */
     pthread_mutex_t building, lock;
-    cudnnHandle_t handles[CUDA_HANDLES];
-    cudnnHandle_t *strays; /* under lock: of who has ended, with plans left that remember them */
-    uint32_t n_strays;
-    atomic_int lost;   /* a sticky error was seen */
-    atomic_int silent; /* wait() has said TIMEOUT: nothing is freed, since that waits, too */
+    cudnnHandle_t handles[CUDA_HANDLES]; /* made when first needed, kept: plans remember theirs */
+    atomic_int lost;                     /* a sticky error was seen */
+    atomic_int silent;                   /* wait() has said TIMEOUT: nothing is freed, since that waits, too */
 };
 
 /** Makes the device's context current on this thread, until cuda_leave(); nests. */
@@ -52,11 +50,6 @@ __attribute__((format(printf, 4, 5))) GpudlStatus cuda_fail_cudnn(CudaDevice *de
 
 /** The i-th handle, made now if need be. Under its lock, in the device's context. NULL with *fault. Only with cuDNN. */
 cudnnHandle_t cuda_handle(CudaDevice *device, int i, GpudlFault *fault);
-/** Another one, which is the caller's; 8 MB of the device. In its context. NULL with *fault. Only with cuDNN. */
-cudnnHandle_t cuda_handle_new(CudaDevice *device, GpudlFault *fault);
-/** Destroys n of them, or keeps those until the device is closed which plans remember. In its context, its lock not
- * held. */
-void cuda_handles_end(CudaDevice *device, const cudnnHandle_t *handles, uint32_t n, int remembered);
 /** What is queued with handle 0 from here on goes to the stream. Under lock, in the device's context. Nothing to do
  * without cuDNN. */
 GpudlStatus cuda_bind(CudaDevice *device, cudaStream_t stream, GpudlFault *fault);

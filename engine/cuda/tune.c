@@ -9,10 +9,8 @@
 #include "load.h"
 #include "lt.h"
 #include "own.h"
-#include "tell.h"
 #include "trial.h"
 
-#define MOST_BUILDERS 16
 #define PLANS_PER_FORM 4
 #define OWN_PLANS 3                                         /* of our own product, beside the libraries' */
 #define MOST_PLANS ((CUDA_CONV_FORMS + 2) * PLANS_PER_FORM) /* cuBLASLt's are a form more, ours another */
@@ -30,7 +28,6 @@ typedef struct {
     CudaConv best;     /* of those before, without a key: the conv is not chosen until all are tried */
     int is_known;      /* from the cache: plans[0], which is our direct kernel where n is 0 */
     int is_by_library; /* one of the libraries' plans was right */
-    int is_borrowed;   /* plans of cuDNN's remember a handle of the tuning's */
 } Candidates;
 
 struct CudaTuning {
@@ -45,9 +42,6 @@ struct CudaTuning {
     void *watch_data;
     CudaTrial trial;
     int is_open;
-    cudnnHandle_t handles[MOST_BUILDERS]; /* of threads that build */
-    uint32_t n_handles;
-    uint32_t remembered; /* by plans of so many problems that were chosen */
 };
 
 typedef struct {
@@ -100,31 +94,18 @@ static int is_unwanted(const GpudlHost *host)
     return host->cancelled(host->host) || host->closing(host->host);
 }
 
-/* The device's for this thread, one of the tuning's for each other. NULL: none is to be had. */
-static cudnnHandle_t builders_handle(CudaTuning *tuning, uint32_t i)
-{
-    CudaDevice *device = tuning->convs->device;
-    cudnnHandle_t handle;
-    GpudlFault fault;
-
-    if (i == 0)
-        return cuda_handle(device, 1, &fault);
-    handle = cuda_handle_new(device, &fault);
-    if (handle != NULL)
-        tuning->handles[tuning->n_handles++] = handle;
-    return handle;
-}
-
 /* On this thread and up to most - 1 more, as many as can be had. What they share is theirs by an atomic number, and
  * handles of cuDNN's are their own; the first handle is for running alone. */
 static void run_builders(CudaTuning *tuning, uint32_t most, void *(*function)(void *data))
 {
-    const int has_cudnn = tuning->convs->device->cudnn != NULL;
-    Builder builders[MOST_BUILDERS];
+    CudaDevice *device = tuning->convs->device;
+    const int has_cudnn = device->cudnn != NULL;
+    Builder builders[CUDA_BUILDERS];
     uint32_t n = 0, started = 0;
+    GpudlFault fault;
 
     for (; n < most; n++) {
-        builders[n] = (Builder){.tuning = tuning, .handle = has_cudnn ? builders_handle(tuning, n) : NULL};
+        builders[n] = (Builder){.tuning = tuning, .handle = has_cudnn ? cuda_handle(device, 1 + (int)n, &fault) : NULL};
         if (has_cudnn && builders[n].handle == NULL)
             break;
     }
@@ -144,7 +125,7 @@ static void run_builders(CudaTuning *tuning, uint32_t most, void *(*function)(vo
 static uint32_t count_builders(const CudaTuning *tuning, uint32_t problems)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    const uint32_t most = cores < 1 ? 1 : cores > MOST_BUILDERS ? MOST_BUILDERS : (uint32_t)cores;
+    const uint32_t most = cores < 1 ? 1 : cores > CUDA_BUILDERS ? CUDA_BUILDERS : (uint32_t)cores;
 
     if (tuning->convs->device->cudnn == NULL)
         return problems > 0;
@@ -204,10 +185,8 @@ static void *build_plans(void *data)
 
         if (i >= tuning->n || is_unwanted(convs->host))
             break;
-        if (!tuning->candidates[i].is_known) {
+        if (!tuning->candidates[i].is_known)
             find_plans(convs, self->handle, &tuning->candidates[i], convs->measured);
-            tuning->candidates[i].is_borrowed = self->handle != convs->device->handles[1];
-        }
         if (self->watched)
             tell_watcher(tuning);
     }
@@ -294,44 +273,6 @@ static void adopt(Candidates *c)
     c->conv->next = next;
     c->conv->key = key;
     c->best = (CudaConv){0};
-}
-
-/* Makes a plan once more of its text, with the handle that it runs with, and tries it. FALSE: that can't be done, or
- * what comes of it is another plan. It stays as it is then. */
-static int make_again(const CudaConvs *convs, CudaTrial *trial, const CudaConvPlan *plan, cudnnBackendDescriptor_t *at)
-{
-    const CudaDevice *device = convs->device;
-    CudaConvPlan again = {.form = plan->form};
-    size_t bytes = 0;
-    char *text;
-    int good;
-
-    if (*at == NULL)
-        return 1;
-    snprintf(again.name, sizeof again.name, "%.18s of its text", plan->name);
-    text = cuda_conv_plan_save(device, *at, &bytes);
-    good = text != NULL && cuda_conv_plan_load(device, device->handles[0], text, bytes, &again) &&
-           again.workspace <= plan->workspace && is_right(convs, trial, &again);
-    free(text);
-    if (good) {
-        cuda_conv_plan_free(device, *at);
-        *at = again.plan;
-    } else {
-        cuda_conv_plan_free(device, again.plan);
-    }
-    return good;
-}
-
-/* Plans remember the handle that they were built with: those that were chosen are not to need the tuning's. */
-static void make_own(CudaTuning *tuning, Candidates *c)
-{
-    const CudaConvs *convs = tuning->convs;
-    const CudaConvPlan chosen = cuda_conv_plan(c->conv);
-    int own = make_again(convs, &tuning->trial, &chosen, &c->conv->plan);
-
-    for (int i = 0; i < c->conv->n_others; i++)
-        own &= make_again(convs, &tuning->trial, &c->conv->others[i], &c->conv->others[i].plan);
-    tuning->remembered += !own;
 }
 
 /* The best of the plans that are right becomes c->best. FALSE if something waits for idle() to return; at least one
@@ -451,8 +392,6 @@ static GpudlStatus try_next(CudaTuning *tuning, int may_stop, GpudlFault *fault)
         status = cuda_bind(device, tuning->trial.stream, fault);
         if (status == GPUDL_STATUS_OK)
             status = choose_one(tuning->convs, &tuning->trial, c, may_stop, &done, fault);
-        if (status == GPUDL_STATUS_OK && done && c->is_borrowed)
-            make_own(tuning, c);
     }
     pthread_mutex_unlock(&device->lock);
     tuning->tried += (uint32_t)done;
@@ -583,10 +522,6 @@ void cuda_tuning_free(CudaTuning *tuning)
         free_plans(tuning->convs, &tuning->candidates[i]);
         drop_best(tuning->convs->device, &tuning->candidates[i]);
     }
-    cuda_handles_end(tuning->convs->device, tuning->handles, tuning->n_handles, tuning->remembered > 0);
-    if (tuning->n_handles > 0)
-        cuda_tell(tuning->convs->host, "handles of %u threads given back, or kept for plans of %u problems",
-                  tuning->n_handles, tuning->remembered);
     free(tuning->candidates);
     free(tuning);
 }
