@@ -6,6 +6,7 @@ GPU, decoder or CUDA memory in the plugin all is skipped; without GPU it fails w
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,11 @@ from harness import BUILD, SCRIPTS, check, main, net, on_no_gpu, script, shell, 
 
 FOLDER = Path(sys.argv[4]).absolute()
 CLIPS = {FOLDER / "turned.mp4": 10, FOLDER / "camera.h264": None}
+# H.265 with 8 and with 10 bits, in what nvh265dec hands over: two frames of each pattern of videotestsrc, by x265enc qp=30
+FILMS = {FOLDER / "film.h265": "NV12", FOLDER / "film-ten-bits.h265": "P010_10LE"}
+PATTERNS = [pattern for pattern in ("smpte", "red", "gradient", "pinwheel", "white", "green") for _ in range(2)]
 ATOL = 0.02  # of a confidence: float16 against float32, and what two decoders' chroma may differ by
+SAME = 1e-6  # the same frames through the same kernels
 
 
 why_not = []  # what set_up() found missing, or None
@@ -63,6 +68,37 @@ def a_file_s_frames_have_the_classes_of_the_cpu(dir):
 
 
 @gpu_test
+def films_in_h265_have_the_classes_of_the_cpu(dir):
+    for film in FILMS:
+        gpu, cpu = both(dir, "gpu-file.sh", "--codec=h265", film)
+        compare(frames(gpu.stdout), frames(cpu.stdout))
+        check([label for _, label, _, _ in frames(gpu.stdout)] == PATTERNS, f"{film.name}: {gpu.stdout}")
+        check("nvh265dec ! video/x-raw\\(memory:CUDAMemory\\) ! gpudlinfer" in gpu.stderr, gpu.stderr)
+
+
+@gpu_test
+def frames_say_the_same_in_either_memory_and_on_the_cpu(dir):
+    """One decoder's frames, in its memory and downloaded, on the GPU, and downloaded, on the CPU."""
+    env = shell(GPUDL_BACKEND_PATH=f"{BUILD}/engine/cuda:{BUILD}/engine/cpu", GST_PLUGIN_PATH=BUILD / "plugin")
+    infer = "gpudlinfer model=NET post-messages=all batch-size=1 autotune=off"
+    for film, format in FILMS.items():
+        line = f"""filesrc location=FILM ! parsebin ! h265parse ! nvh265dec ! video/x-raw(memory:CUDAMemory),format={format} ! tee name=t
+            t. ! queue ! {infer} backend=cuda name=there ! fakesink t. ! queue ! cudadownload ! video/x-raw,format={format} ! tee name=d
+            d. ! queue ! {infer} backend=cuda name=here ! fakesink d. ! queue ! {infer} backend=ref name=cpu ! fakesink"""
+        words = [word.replace("NET", f"{dir}/net.bin").replace("FILM", str(film)) for word in line.split()]
+        done = subprocess.run(["gst-launch-1.0", "-m", *words], capture_output=True, text=True, timeout=120, env=env)
+        check(done.returncode == 0, done.stderr)
+        told = {name: [(int(id), float(confidence)) for id, confidence in re.findall(
+            rf'from element "{name}".* gpudlinfer-result, .*? id=\(int\)(\d+), confidence=\(double\)([^,]+),', done.stdout)]
+            for name in ("there", "here", "cpu")}
+        check([len(found) for found in told.values()] == [len(PATTERNS)] * 3, f"{film.name}: {told}")
+        for other, atol in ("here", SAME), ("cpu", ATOL):
+            for i, (mine, reference) in enumerate(zip(told["there"], told[other])):
+                check(mine[0] == reference[0] and abs(mine[1] - reference[1]) <= atol,
+                      f"{film.name} frame {i}: {mine} in CUDA memory, {reference} {other}")
+
+
+@gpu_test
 def files_side_by_side_have_the_classes_of_the_cpu(dir):
     other = dir / "other.mp4"
     shutil.copy(FOLDER / "turned.mp4", other)
@@ -94,10 +130,11 @@ def lacks(dir):
     if tried.returncode != 0:
         told = json.loads(tried.stdout)["results"][0]["reason"] if tried.stdout else tried.stderr
         return f"needs an NVIDIA GPU: {told}", True
-    if subprocess.run(["gst-inspect-1.0", "nvh264dec"], capture_output=True).returncode != 0:
-        return "needs nvh264dec (gstreamer1.0-plugins-bad, and the driver's libnvcuvid.so.1)", False
-    if subprocess.run(["gst-inspect-1.0", "avdec_h264"], capture_output=True).returncode != 0:
-        return "needs avdec_h264 (gstreamer1.0-libav), to compare with", False
+    for codec in "h264", "h265":
+        if subprocess.run(["gst-inspect-1.0", f"nv{codec}dec"], capture_output=True).returncode != 0:
+            return f"needs nv{codec}dec (gstreamer1.0-plugins-bad, and the driver's libnvcuvid.so.1)", False
+        if subprocess.run(["gst-inspect-1.0", f"avdec_{codec}"], capture_output=True).returncode != 0:
+            return f"needs avdec_{codec} (gstreamer1.0-libav), to compare with", False
     if "memory:CUDAMemory" not in subprocess.run(["gst-inspect-1.0", "gpudlinfer"], capture_output=True, text=True, env=env).stdout:
         return "needs a plugin that takes CUDA memory (libgstreamer-plugins-bad1.0-dev when it is built)", False
     return None, False

@@ -11,7 +11,8 @@ from harness import BUILD, Running, SCRIPTS, check, launch, main, net, on_no_gpu
 
 ALL = ["file.sh", "camera.sh", "rtsp.sh", "pictures.sh", "json-lines.sh", "display.sh", "gpu-file.sh", "gpu-many.sh", "gpu-rtsp.sh"]
 GPU = ["gpu-file.sh", "gpu-many.sh", "gpu-rtsp.sh"]
-TURNED = SCRIPTS.parent / "tests" / "pipelines" / "turned.mp4"
+CLIPS = SCRIPTS.parent / "tests" / "pipelines"
+TURNED = CLIPS / "turned.mp4"
 
 
 @test
@@ -156,8 +157,8 @@ def gpu_scripts_say_what_is_missing_in_one_line(dir):
             check(result.stderr.startswith(f"{name}: {says}"), result.stderr)
 
 
-def can_decode():
-    return subprocess.run(["gst-inspect-1.0", "avdec_h264"], capture_output=True).returncode == 0
+def can_decode(codec="h264"):
+    return subprocess.run(["gst-inspect-1.0", f"avdec_{codec}"], capture_output=True).returncode == 0
 
 
 @test
@@ -179,6 +180,19 @@ def gpu_file_tells_or_draws_every_frame(dir):
     result = script("gpu-file.sh", "--model", dir / "net.bin", TURNED, dir / f"drawn{suffix}", env=env)
     check("! cudadownload ! gpudloverlay !" in result.stderr, result.stderr)
     check(len(script("json-lines.sh", *net(dir), dir / f"drawn{suffix}").stdout.splitlines()) == 10)
+
+
+@test
+def gpu_file_takes_h265_of_eight_and_ten_bits(dir):
+    if not can_decode("h265"):
+        return "needs avdec_h265"
+    env = shell(GPUDL_BUILD=BUILD, **on_no_gpu(dir / "gpu"))
+    for film in "film.h265", "film-ten-bits.h265":
+        result = script("gpu-file.sh", "--model", dir / "net.bin", "--codec", "h265", CLIPS / film, env=env)
+        labels = [line.split()[2] for line in result.stdout.splitlines()]
+        wanted = [pattern for pattern in ("smpte", "red", "gradient", "pinwheel", "white", "green") for _ in range(2)]
+        check(labels == wanted, f"{film}: {labels}, expected {wanted}")
+        check("h265parse ! nvh265dec ! video/x-raw\\(memory:CUDAMemory\\) ! gpudlinfer" in result.stderr, result.stderr)
 
 
 @test
