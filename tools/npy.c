@@ -9,6 +9,7 @@
  * with blanks), data. */
 #define MAGIC "\x93NUMPY"
 #define MAGIC_BYTES 6
+#define MOST_SHOWN 64 /* bytes of what the file says, in messages */
 #define MAX_VALUES (G_GUINT64_CONSTANT(1) << 26)
 
 static gboolean fail(GError **error, gint code, const gchar *path, const gchar *format, ...) G_GNUC_PRINTF(4, 5);
@@ -71,20 +72,27 @@ static gboolean parse_shape(const gchar *path, const gchar *at, guint64 *product
     }
 }
 
+/* Bytes of a value of this type, with quotes of either kind round it; 0: another type. */
+static gsize bytes_of(const gchar *type)
+{
+    if ((type[0] != '\'' && type[0] != '"') || strncmp(type + 1, "<f", 2) != 0)
+        return 0;
+    return (type[3] == '4' || type[3] == '8') && type[4] == type[0] ? (gsize)(type[3] - '0') : 0;
+}
+
 static gboolean parse_header(const gchar *path, const gchar *header, gsize *value_bytes, guint64 *n, GError **error)
 {
     const gchar *type = value_of(header, "descr"), *fortran = value_of(header, "fortran_order");
 
     if (type == NULL || fortran == NULL)
         return fail(error, GPUDL_ERROR_FORMAT, path, "header of the .npy file lacks descr or fortran_order");
-    if (strncmp(type + 1, "<f4", 3) == 0 && strchr("'\"", type[0]) != NULL && type[4] == type[0])
-        *value_bytes = 4;
-    else if (strncmp(type + 1, "<f8", 3) == 0 && strchr("'\"", type[0]) != NULL && type[4] == type[0])
-        *value_bytes = 8;
-    else
+    *value_bytes = bytes_of(type);
+    if (*value_bytes == 0) {
+        g_autofree gchar *shown = g_utf8_make_valid(type, (gssize)MIN(strcspn(type, ",}\n"), MOST_SHOWN));
+
         return fail(error, GPUDL_ERROR_UNSUPPORTED, path,
-                    "array has type %.*s, expected '<f4' or '<f8' (little-endian float32 or float64)",
-                    (int)strcspn(type, ",}\n"), type);
+                    "array has type %s, expected '<f4' or '<f8' (little-endian float32 or float64)", shown);
+    }
     if (!parse_shape(path, value_of(header, "shape"), n, error))
         return FALSE;
     if (strncmp(fortran, "False", 5) != 0)

@@ -99,6 +99,26 @@ static void refuses_other_types_and_orders(Fixture *f, gconstpointer data)
     assert_refused(f, GPUDL_ERROR_UNSUPPORTED, "Fortran");
 }
 
+static void refuses_a_type_that_is_no_text_briefly(Fixture *f, gconstpointer data)
+{
+    g_autofree gchar *all = g_strnfill(20000, 'a'),
+                     *dict = g_strconcat("{'fortran_order': False, 'descr': ", all, NULL);
+    g_autoptr(GError) error = NULL;
+    gsize n;
+
+    write_npy(f, 1, "{'descr': \xa0'<f4', 'fortran_order': False, 'shape': (1, 2), }", NULL, 0);
+    g_assert_null(gpudl_npy_read(f->path, &n, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED);
+    g_assert_true(g_utf8_validate(error->message, -1, NULL));
+    g_clear_error(&error);
+    write_npy(f, 1, dict, NULL, 0);
+    g_assert_null(gpudl_npy_read(f->path, &n, &error));
+    g_assert_cmpuint(strlen(error->message), <, 1000);
+    /* nothing behind it: a header of NULs, of which the text ends with the colon */
+    g_assert_true(g_file_set_contents(f->path, "\x93NUMPY\1\0\x22\0{'fortran_order': False, 'descr':\0", 44, NULL));
+    assert_refused(f, GPUDL_ERROR_UNSUPPORTED, "expected '<f4' or '<f8'");
+}
+
 static void refuses_wrong_lengths(Fixture *f, gconstpointer data)
 {
     static const guint8 bytes[8];
@@ -144,6 +164,7 @@ int main(int argc, char **argv)
     ADD(reads_float32_of_every_version);
     ADD(reads_float64_and_keys_in_any_order);
     ADD(refuses_other_types_and_orders);
+    ADD(refuses_a_type_that_is_no_text_briefly);
     ADD(refuses_wrong_lengths);
     ADD(refuses_a_file_cut_anywhere);
     ADD(says_what_is_not_there);
