@@ -79,7 +79,7 @@ gboolean gpudl_caffe_sniff_text(const guint8 *data, gsize size)
 {
     static const gchar *const first[] = {"name",      "layer", "layers",         "input",      "input_shape",
                                          "input_dim", "state", "force_backward", "debug_info", NULL};
-    const gchar *text = (const gchar *)data, *end = text + size, *p = text;
+    const gchar *text = size > 0 ? (const gchar *)data : "", *end = text + size, *p = text;
     g_autofree gchar *word = NULL;
     const gchar *start;
 
