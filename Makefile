@@ -14,6 +14,7 @@ help:
 	@echo 'make demo INPUT=...    the same on any file, /dev/video0 or rtsp:// address'
 	@echo 'make cuda              where no CUDA toolkit is installed, fetch one into build/cuda (1 GB); demo, check and gpu-check do it where a GPU is'
 	@echo 'make check             build and run every test, also under sanitizers and valgrind'
+	@echo 'make fuzz              every reader of foreign bytes under libFuzzer, 20 minutes each; PARSER=zip one, SECONDS=60 shorter'
 	@echo 'make compat            build, test and package in Debian 13 and sid, as roots in build/compat (needs root, downloads 1 GB)'
 	@echo 'make compat SUITES=... in other releases of Debian, as bookworm'
 	@echo 'make bench             measure this machine: ours against ONNX Runtime and OpenVINO, in fp32; PRECISION=fp32,bf16,auto others'
@@ -39,6 +40,9 @@ cuda:
 check:
 	@scripts/check
 
+fuzz:
+	@scripts/fuzz $(if $(SECONDS),--seconds '$(SECONDS)') $(PARSER)
+
 compat:
 	@scripts/compat $(SUITES)
 
@@ -57,4 +61,4 @@ gpu-kernels:
 gpu-pack:
 	@scripts/gpu pack
 
-.PHONY: all help install uninstall demo cuda check compat bench gpu-check gpu-bench gpu-kernels gpu-pack
+.PHONY: all help install uninstall demo cuda check fuzz compat bench gpu-check gpu-bench gpu-kernels gpu-pack

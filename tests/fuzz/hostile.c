@@ -17,6 +17,7 @@
 #include "models/tflite/tflite.h"
 #include "models/torch/pt2.h"
 #include "models/torch/script.h"
+#include "seal.h"
 
 static double processor_seconds(void)
 {
@@ -31,9 +32,8 @@ void hostile_series_clear(HostileSeries *series)
     memset(series, 0, sizeof *series);
 }
 
-/* One clear error: ours, with a message that can be printed. Names from the file reach messages, so they have to come
- * out as text. */
-static void check_error(const GError *error)
+/* Names from the file reach messages, so they have to come out as text. */
+void hostile_check_error(const GError *error)
 {
     if (error == NULL)
         g_error("refused without an error");
@@ -71,15 +71,17 @@ static gchar *fingerprint(const GpudlGraph *graph)
     return g_strdup(g_checksum_get_string(sum));
 }
 
-static gboolean too_large(const GpudlGraph *graph)
+static gboolean too_large(const HostileSeries *series, const GpudlGraph *graph)
 {
+    const guint64 most = series->max_work != 0 ? series->max_work : HOSTILE_MAX_WORK;
     guint64 elements = 0;
+
     for (guint i = 0; i < graph->tensors->len; i++) {
         const GpudlTensor *tensor = g_ptr_array_index(graph->tensors, i);
         gint64 n = gpudl_shape_elements(&tensor->shape);
         elements += n > 0 ? (guint64)n : 0;
     }
-    return gpudl_graph_macs(graph) > HOSTILE_MAX_WORK || elements > HOSTILE_MAX_WORK;
+    return gpudl_graph_macs(graph) > most || elements > most;
 }
 
 /* TRUE if this structure is to be run: not seen before, or its turn. */
@@ -107,7 +109,7 @@ static HostileOutcome run_once(const GpudlGraph *graph)
     }
     g_autoptr(GPtrArray) outputs = gpudl_ref_run(graph, (GBytes *const *)inputs->pdata, NULL, &error);
     if (outputs == NULL) {
-        check_error(error);
+        hostile_check_error(error);
         return HOSTILE_NO_BATCH_1;
     }
     g_assert_no_error(error);
@@ -120,22 +122,22 @@ static HostileOutcome go_on(HostileSeries *series, GpudlGraph *graph, const GErr
 {
     g_autoptr(GError) error = NULL;
     if (graph == NULL) {
-        check_error(refused);
+        hostile_check_error(refused);
         return HOSTILE_REFUSED;
     }
     g_assert_no_error(refused);
-    if (too_large(graph))
+    if (too_large(series, graph))
         return HOSTILE_TOO_LARGE;
     if (!worth_running(series, graph))
         return HOSTILE_SAME;
     /* any batch, then rewriting */
     if (!gpudl_graph_infer(graph, 1, &error) || !gpudl_graph_prove_batch(graph, NULL, &error) ||
         !gpudl_passes_run(graph, NULL, &error)) {
-        check_error(error);
+        hostile_check_error(error);
         return HOSTILE_NO_BATCH_1;
     }
     g_assert_no_error(error);
-    return too_large(graph) ? HOSTILE_TOO_LARGE : run_once(graph);
+    return too_large(series, graph) ? HOSTILE_TOO_LARGE : run_once(graph);
 }
 
 typedef GpudlGraph *(*ImportFunc)(GBytes *file, const GpudlSourceOptions *options, GpudlSourceInfo *info,
@@ -165,11 +167,11 @@ static HostileOutcome netbin_case(HostileSeries *series, GBytes *file)
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlModel) model = gpudl_modelfile_read(file, "hostile.bin", &error);
     if (model == NULL) {
-        check_error(error);
+        hostile_check_error(error);
         return HOSTILE_REFUSED;
     }
     g_assert_no_error(error);
-    if (too_large(model->graph))
+    if (too_large(series, model->graph))
         return HOSTILE_TOO_LARGE;
     return worth_running(series, model->graph) ? run_once(model->graph) : HOSTILE_SAME;
 }
@@ -191,7 +193,8 @@ static GBytes *exact_copy(const guint8 *data, gsize size)
 {
     void *copy = NULL;
     g_assert_cmpint(posix_memalign(&copy, 64, MAX(size, 1)), ==, 0);
-    memcpy(copy, data, size);
+    if (size > 0)
+        memcpy(copy, data, size);
     return g_bytes_new_with_free_func(copy, size, free, copy);
 }
 
@@ -208,46 +211,6 @@ HostileOutcome hostile_tensorflow(HostileSeries *series, const guint8 *data, gsi
     double since = processor_seconds();
     ImportFunc import = gpudl_tflite_sniff(data, size) ? gpudl_tflite_import : gpudl_graphdef_import;
     return count(series, import_case(series, file, import, TRUE), since);
-}
-
-static guint32 little(const guint8 *at, guint bytes)
-{
-    guint32 value = 0;
-
-    while (bytes-- > 0)
-        value = value << 8 | at[bytes];
-    return value;
-}
-
-static guint32 crc_of(const guint8 *data, gsize size)
-{
-    guint32 crc = 0xffffffffu;
-
-    for (gsize i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (guint bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-    }
-    return ~crc;
-}
-
-/* The checksums in the directory, of members that are stored, as they have to be. */
-static void seal_archive(guint8 *data, gsize size)
-{
-    for (gsize at = 0; size >= 46 && at <= size - 46; at++) {
-        guint8 *entry = data + at;
-        gsize local, n = little(entry + 20, 4), begin;
-        guint32 crc;
-
-        if (memcmp(entry, "PK\1\2", 4) != 0 || size < 30 || (local = little(entry + 42, 4)) > size - 30)
-            continue;
-        begin = local + 30 + little(data + local + 26, 2) + little(data + local + 28, 2);
-        if (begin > size || n > size - begin)
-            continue;
-        crc = crc_of(data + begin, n);
-        for (guint i = 0; i < 4; i++)
-            entry[16 + i] = (guint8)(crc >> 8 * i);
-    }
 }
 
 HostileOutcome hostile_torch(HostileSeries *series, const guint8 *data, gsize size, gboolean sealed)

@@ -32,9 +32,13 @@ typedef struct {
     guint64 slowest_case;
     GHashTable *structures; /* fingerprints of models that ran */
     guint run_every;        /* runs each n-th model of a known structure too; 0: none */
+    guint64 max_work;       /* for HOSTILE_MAX_WORK; 0: that */
 } HostileSeries;
 
 void hostile_series_clear(HostileSeries *series);
+
+/** Aborts unless it is one clear error: ours, with a message that can be printed. */
+void hostile_check_error(const GError *error);
 
 /**
  * Reads size bytes as an ONNX file; what imports goes on through rewriting, the proof of the batch and one run on the

@@ -7,6 +7,7 @@
 #include "engine/modelfile/modelfile.h"
 #include "hostile.h"
 #include "mutate.h"
+#include "seal.h"
 
 static guint64 get_u64(const guint8 *at)
 {
@@ -21,40 +22,21 @@ static void put_u64(guint8 *at, guint64 value)
     memcpy(at, &value, sizeof value);
 }
 
-/* Makes every checksum right again for what the file now holds, so that damage gets past them. The file's sections have
- * to lie inside it. */
-static void seal(guint8 *data)
-{
-    g_autoptr(GChecksum) id = g_checksum_new(G_CHECKSUM_SHA256);
-    for (guint i = 0; i < 2; i++) {
-        guint8 *entry = data + GPUDL_FILE_AT_SECTIONS + i * GPUDL_FILE_SECTION_BYTES;
-        const guint8 *section = data + get_u64(entry);
-        gsize size = (gsize)get_u64(entry + 8);
-        XXH128_canonical_t canonical;
-        XXH128_canonicalFromHash(&canonical, XXH3_128bits(section, size));
-        memcpy(entry + 16, &canonical, sizeof canonical);
-        g_checksum_update(id, section, (gssize)size);
-    }
-    gsize length = 32;
-    g_checksum_get_digest(id, data + GPUDL_FILE_AT_ID, &length);
-    put_u64(data + GPUDL_FILE_AT_CHECK, XXH3_64bits(data, GPUDL_FILE_AT_CHECK));
-}
-
 /* Right checksums, and an id that is not the content's: anybody can write that, and nobody may believe it. */
-static void seal_with_wrong_id(guint8 *data)
+static void seal_with_wrong_id(guint8 *data, gsize size)
 {
-    seal(data);
+    seal_netbin(data, size);
     for (guint i = 0; i < 32; i++)
         data[GPUDL_FILE_AT_ID + i] ^= (guint8)(0x55 + i);
     put_u64(data + GPUDL_FILE_AT_CHECK, XXH3_64bits(data, GPUDL_FILE_AT_CHECK));
 }
 
-static void seal_somehow(guint8 *data, gboolean right_id)
+static void seal_somehow(guint8 *data, gsize size, gboolean right_id)
 {
     if (right_id)
-        seal(data);
+        seal_netbin(data, size);
     else
-        seal_with_wrong_id(data);
+        seal_with_wrong_id(data, size);
 }
 
 /* A wrong id changes nothing but that it is told. */
@@ -65,7 +47,7 @@ static void test_wrong_id(void)
     guint8 *data = g_memdup2(g_bytes_get_data(file, NULL), size);
     g_autoptr(GBytes) forged = g_bytes_new_take(data, size);
     g_autoptr(GError) error = NULL;
-    seal_with_wrong_id(data);
+    seal_with_wrong_id(data, size);
     g_autoptr(GpudlModel) genuine = gpudl_modelfile_read(file, "genuine.bin", &error);
     g_assert_no_error(error);
     g_autoptr(GpudlModel) model = gpudl_modelfile_read(forged, "forged.bin", &error);
@@ -81,7 +63,7 @@ static void test_wrong_id(void)
     guint8 id[32];
     memcpy(id, other + GPUDL_FILE_AT_ID, sizeof id);
     other[weights] ^= 1;
-    seal(other);
+    seal_netbin(other, size);
     memcpy(other + GPUDL_FILE_AT_ID, id, sizeof id);
     put_u64(other + GPUDL_FILE_AT_CHECK, XXH3_64bits(other, GPUDL_FILE_AT_CHECK));
     g_autoptr(GBytes) other_file = g_bytes_new(other, size);
@@ -99,9 +81,9 @@ static void test_whole(void)
     const guint8 *data = g_bytes_get_data(file, &size);
     HostileSeries series = {0};
     g_assert_cmpint(hostile_netbin(&series, data, size, TRUE), ==, HOSTILE_WORKS);
-    /* seal() makes the same sums as the writer: without that the cases below would all stop at a checksum */
+    /* it makes the same sums as the writer: without that the cases below would all stop at a checksum */
     g_autofree guint8 *sealed = g_memdup2(data, size);
-    seal(sealed);
+    seal_netbin(sealed, size);
     g_assert_cmpmem(sealed, size, data, size);
     hostile_series_clear(&series);
 }
@@ -159,7 +141,7 @@ static void test_sealed_bit_flips(void)
     HostileSeries series = {0};
     for (gsize i = 0; i < bytes * 8; i++) {
         data[begin + i / 8] ^= (guint8)(1u << i % 8);
-        seal_somehow(data, i % 2 == 0);
+        seal_somehow(data, size, i % 2 == 0);
         hostile_netbin(&series, data, size, TRUE);
         data[begin + i / 8] ^= (guint8)(1u << i % 8);
     }
@@ -187,7 +169,7 @@ static void test_sealed_extremes(void)
             else
                 memmove(data + begin + at, data + begin + g_test_rand_int_range(0, (gint32)(bytes - length)), length);
         }
-        seal_somehow(data, i % 2 == 0);
+        seal_somehow(data, size, i % 2 == 0);
         hostile_netbin(&series, data, size, TRUE);
     }
     hostile_series_report(&series, "the model section overwritten in places, sealed again");
@@ -213,7 +195,7 @@ static GByteArray *assemble(const GByteArray *model, const guint8 *weights, gsiz
     put_u64(file->data + GPUDL_FILE_AT_SECTIONS + GPUDL_FILE_SECTION_BYTES + 8, weights_size);
     memcpy(file->data + GPUDL_FILE_HEADER_BYTES, model->data, model->len);
     memcpy(file->data + at, weights, weights_size);
-    seal(file->data);
+    seal_netbin(file->data, file->len);
     return file;
 }
 

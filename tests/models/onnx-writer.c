@@ -215,13 +215,26 @@ GByteArray *onnx_write_model(gint64 opset, GByteArray *graph)
     return model;
 }
 
+/* For fuzzing, which begins from what tests make. */
+static void keep(const GByteArray *model)
+{
+    const gchar *folder = g_getenv("GPUDL_KEEP_MODELS");
+    g_autofree gchar *name = NULL, *path = NULL;
+
+    if (folder == NULL)
+        return;
+    name = g_compute_checksum_for_data(G_CHECKSUM_SHA1, model->data, model->len);
+    path = g_build_filename(folder, name, NULL);
+    g_file_set_contents(path, (const gchar *)model->data, (gssize)model->len, NULL);
+}
+
 GByteArray *onnx_write(const OnnxText *text)
 {
     g_auto(GStrv) nodes = words(text->nodes, ";");
     g_auto(GStrv) inputs = words(text->inputs, " ");
     g_auto(GStrv) constants = words(text->constants, " ");
     g_auto(GStrv) outputs = words(text->outputs, " ");
-    GByteArray *graph = g_byte_array_new();
+    GByteArray *graph = g_byte_array_new(), *model;
 
     for (guint i = 0; nodes[i] != NULL; i++)
         pb_message(graph, 1, onnx_write_node(nodes[i]));
@@ -236,7 +249,9 @@ GByteArray *onnx_write(const OnnxText *text)
         pb_string(info, 1, outputs[i]);
         pb_message(graph, 12, info);
     }
-    return onnx_write_model(text->opset, graph);
+    model = onnx_write_model(text->opset, graph);
+    keep(model);
+    return model;
 }
 
 GBytes *onnx_write_bytes(const OnnxText *text)

@@ -33,7 +33,7 @@ typedef struct {
     const gchar *inputs, *constants, *nodes, *outputs;
 } OnnxText;
 
-/** The model's bytes. */
+/** The model's bytes. Also written into the folder that GPUDL_KEEP_MODELS in the environment names, if it does. */
 GByteArray *onnx_write(const OnnxText *text);
 GBytes *onnx_write_bytes(const OnnxText *text);
 

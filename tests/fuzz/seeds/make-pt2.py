@@ -63,7 +63,7 @@ for i, shape in enumerate(weights.values()):
     for extent in shape:
         n *= extent
     members[f"data/weights/weight_{i}"] = struct.pack(f"<{n}f", *((k * 7 % 11 + 1) / 16 for k in range(n)))
-with zipfile.ZipFile(here / "small.pt2", "w", zipfile.ZIP_STORED) as archive:
+with zipfile.ZipFile(here / "pt2" / "small.pt2", "w", zipfile.ZIP_STORED) as archive:
     for name, data in members.items():
         archive.writestr(zipfile.ZipInfo("net/" + name), data)
 
@@ -161,6 +161,6 @@ numbers = {"data/0": 108, "data/1": 2, "data/2": 8, "constants/0": 1}
 members = {"data.pkl": pickled(net), "constants.pkl": pickled((Tensor("0"),)), "traced_inputs.pkl": pickled({"forward": (Tensor("0", 1, 3, 6, 6),)}),
            "code/__torch__/small.py": CODE.encode(), "byteorder": b"little"}
 members |= {name: struct.pack(f"<{n}f", *((k * 7 % 11 + 1) / 16 for k in range(n))) for name, n in numbers.items()}
-with zipfile.ZipFile(here / "small.pt", "w", zipfile.ZIP_STORED) as archive:
+with zipfile.ZipFile(here / "torchscript" / "small.pt", "w", zipfile.ZIP_STORED) as archive:
     for name, data in members.items():
         archive.writestr(zipfile.ZipInfo("net/" + name), data)

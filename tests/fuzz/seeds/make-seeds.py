@@ -61,7 +61,7 @@ with tempfile.TemporaryDirectory() as folder:
     archive = io.BytesIO(flatc("schema.fbs", model, folder, "small"))
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as labels:
         labels.writestr(zipfile.ZipInfo("labels.txt"), "apple\npear\nplum\n", zipfile.ZIP_DEFLATED)
-    (here / "small.tflite").write_bytes(archive.getvalue())
+    (here / "tflite" / "small.tflite").write_bytes(archive.getvalue())
 
 
 def field(number, value):
@@ -93,4 +93,4 @@ graph += constant("a", (2,), 1.0, 2.0) + constant("b", (2,), 0.5, 0.25)
 graph += node("norm", "FusedBatchNormV3", "conv", "a", "b", "b", "a", is_training=field(5, 0))
 graph += constant("axes", (2,), 1, 2) + node("mean", "Mean", "norm", "axes") + constant("m", (2, 3), *(float(i) for i in range(6)))
 graph += node("y", "MatMul", "mean", "m") + node("softmax", "Softmax", "y")
-(here / "small.pb").write_bytes(graph)
+(here / "graphdef" / "small.pb").write_bytes(graph)

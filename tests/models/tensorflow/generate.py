@@ -4,7 +4,7 @@
 
 Writes cases.tar.xz beside itself: small networks as TensorFlow 2.21 freezes them (GraphDef) and as its converter writes them
 (TensorFlow Lite: float, half weights, and int8 and int16 by representative inputs), with inputs and what TensorFlow and its interpreter compute;
-and ../../fuzz/seeds/operators.pb and .tflite, one network of many operators.
+and operators.pb and operators.tflite in ../../fuzz/seeds, one network of many operators.
 Needs tensorflow (pip install tensorflow-cpu); ../check-tensorflow.py, which reads them, does not.
 """
 import io
@@ -153,8 +153,8 @@ def write_seeds():
     folder = pathlib.Path(__file__).resolve().parents[2] / "fuzz" / "seeds"
     concrete = tf.function(many).get_concrete_function(tf.TensorSpec((1, 3, 3, 3), tf.float32, "x"))
     x = np.zeros((1, 3, 3, 3), np.float32)
-    (folder / "operators.pb").write_bytes(graphdef(concrete, [x], None)[0])
-    (folder / "operators.tflite").write_bytes(lite(concrete, [x], LITE, 0, 1, None)[0])
+    (folder / "graphdef" / "operators.pb").write_bytes(graphdef(concrete, [x], None)[0])
+    (folder / "tflite" / "operators.tflite").write_bytes(lite(concrete, [x], LITE, 0, 1, None)[0])
 
 
 # ---- writing ------------------------------------------------------------------------------------------------------------
