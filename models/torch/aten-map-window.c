@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "aten-internal.h"
+#include "models/transposed.h"
 
 /* ---- windows ----------------------------------------------------------------------------------------------------- */
 
@@ -67,8 +68,45 @@ static gboolean read_conv_padding(AtenNode *node, GpudlWindowAttrs *window, GErr
     return TRUE;
 }
 
+static GpudlTensor *emit_one(gpointer build, GpudlOp op, const GpudlAttrs *attrs, GpudlTensor *input, GError **error)
+{
+    return tf_emit(build, op, attrs, &input, 1, error);
+}
+
+/* output_padding is what the output has beyond what its windows reach, or less is cut off of it. */
+static gboolean map_transposed(AtenNode *node, GpudlTensor *inputs[3], GpudlWindowAttrs *window, GError **error)
+{
+    const GpudlShape *x = &inputs[0]->shape, *w = &inputs[1]->shape;
+    const guint n = (guint)window->n_spatial;
+    const gint64 groups = window->group;
+    GpudlTransposedSide sides[GPUDL_MAX_SPATIAL];
+    gint32 more[GPUDL_MAX_SPATIAL] = {0};
+    GpudlAttrs attrs = {0};
+
+    if (!read_spatial(node, "padding", 0, 0, n, window->pad_begin, error) ||
+        !read_spatial(node, "output_padding", 0, 0, n, more, error))
+        return FALSE;
+    if (w->dims[0] != x->dims[1] || w->dims[0] % groups != 0 || w->dims[1] < 1)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                       "weights for %" G_GINT64_FORMAT " channels in %" G_GINT64_FORMAT
+                       " groups, the input has %" G_GINT64_FORMAT,
+                       (gint64)w->dims[0], groups, (gint64)x->dims[1]);
+    for (guint i = 0; i < n; i++) {
+        const guint k = GPUDL_MAX_SPATIAL - n + i;
+
+        if (more[k] >= MAX(window->stride[k], window->dilation[k]))
+            return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                           "an output_padding of %d, expected less than its stride or dilation", more[k]);
+        sides[i] = (GpudlTransposedSide){window->kernel[k], window->stride[k], window->dilation[k],
+                                         window->pad_begin[k], window->pad_begin[k] - more[k]};
+    }
+    return gpudl_transposed_lower(emit_one, node->build, &inputs[0], &inputs[1], sides, groups, &attrs.window, error) &&
+           aten_done(node, tf_emit(node->build, GPUDL_OP_CONV, &attrs, inputs, inputs[2] != NULL ? 3 : 2, error));
+}
+
 gboolean aten_map_conv(AtenNode *node, GError **error)
 {
+    const gboolean always = g_str_has_prefix(node->row->name, "conv_transpose");
     GpudlTensor *inputs[3];
     GpudlAttrs attrs = {0};
     gboolean transposed;
@@ -77,12 +115,8 @@ gboolean aten_map_conv(AtenNode *node, GError **error)
     if ((inputs[0] = aten_tensor(node, "input", error)) == NULL ||
         (inputs[1] = aten_tensor(node, "weight", error)) == NULL || !aten_optional(node, "bias", &inputs[2], error) ||
         !begin_window(node, inputs[0], &attrs.window, error) ||
-        !aten_flag(node, "transposed", FALSE, &transposed, error) || !aten_int(node, "groups", 1, &groups, error))
+        !aten_flag(node, "transposed", always, &transposed, error) || !aten_int(node, "groups", 1, &groups, error))
         return FALSE;
-    if (transposed)
-        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
-                       "a transposed convolution. torch.onnx.export(model, inputs, 'net.onnx') makes a file that is "
-                       "taken");
     if (inputs[1]->shape.rank != inputs[0]->shape.rank)
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "an input of rank %d, weights of rank %d",
                        inputs[0]->shape.rank, inputs[1]->shape.rank);
@@ -96,9 +130,13 @@ gboolean aten_map_conv(AtenNode *node, GError **error)
     if (groups < 1 || groups > G_MAXINT32)
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "%" G_GINT64_FORMAT " groups", groups);
     attrs.window.group = (gint32)groups;
-    return read_spatial(node, "stride", 1, 1, (guint)attrs.window.n_spatial, attrs.window.stride, error) &&
-           read_spatial(node, "dilation", 1, 1, (guint)attrs.window.n_spatial, attrs.window.dilation, error) &&
-           read_conv_padding(node, &attrs.window, error) &&
+    if (!read_spatial(node, "stride", 1, 1, (guint)attrs.window.n_spatial, attrs.window.stride, error) ||
+        !read_spatial(node, "dilation", 1, 1, (guint)attrs.window.n_spatial, attrs.window.dilation, error))
+        return FALSE;
+    if (transposed)
+        return map_transposed(node, inputs, &attrs.window, error);
+    aten_arg(node, "output_padding"); /* nothing to one that is not transposed */
+    return read_conv_padding(node, &attrs.window, error) &&
            aten_done(node, tf_emit(node->build, GPUDL_OP_CONV, &attrs, inputs, inputs[2] != NULL ? 3 : 2, error));
 }
 

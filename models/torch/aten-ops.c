@@ -32,7 +32,7 @@ static const AtenOp table[] = {
     {"_operator.sub", "a b", aten_map_number},
     {"_operator.truediv", "a b", aten_map_number},
     {"_convolution",
-     "input weight bias stride padding dilation transposed -output_padding groups -benchmark -deterministic "
+     "input weight bias stride padding dilation transposed output_padding groups -benchmark -deterministic "
      "-cudnn_enabled -allow_tf32",
      aten_map_conv},
     {"_softmax", "self dim -half_to_float", aten_map_softmax, GPUDL_OP_SOFTMAX},
@@ -75,7 +75,10 @@ static const AtenOp table[] = {
     {"conv1d", "input weight bias stride padding dilation groups", aten_map_conv},
     {"conv2d", "input weight bias stride padding dilation groups", aten_map_conv},
     {"conv3d", "input weight bias stride padding dilation groups", aten_map_conv},
-    {"convolution", "input weight bias stride padding dilation transposed -output_padding groups", aten_map_conv},
+    {"conv_transpose1d", "input weight bias stride padding output_padding groups dilation", aten_map_conv},
+    {"conv_transpose2d", "input weight bias stride padding output_padding groups dilation", aten_map_conv},
+    {"conv_transpose3d", "input weight bias stride padding output_padding groups dilation", aten_map_conv},
+    {"convolution", "input weight bias stride padding dilation transposed output_padding groups", aten_map_conv},
     {"detach", "self", aten_map_same, .view = TRUE},
     {"div", "self other rounding_mode", aten_map_div},
     {"dropout", "input p train", aten_map_dropout, .view = TRUE},

@@ -162,6 +162,17 @@ check("conv2d.padding", {"input": "x", "weight": normal(3, 4, 4, 3), "padding": 
 check("conv2d.padding", {"input": "x", "weight": normal(3, 4, 4, 3), "padding": "valid"})
 check("conv1d.default", {"input": "x", "weight": normal(3, 4, 3), "padding": [1]}, shape=(1, 4, 9))
 check("conv3d.default", {"input": "x", "weight": normal(3, 2, 3, 2, 1), "bias": None, "stride": [1, 2, 1]}, shape=(1, 2, 5, 6, 4))
+for stride, padding, dilation, more, groups in (([1, 1], [0, 0], [1, 1], [0, 0], 1), ([2, 3], [1, 0], [1, 2], [1, 2], 2), ([3, 1], [2, 3], [2, 2], [0, 1], 4),
+                                                ([2, 2], [0, 0], [1, 1], [1, 1], 1), ([1, 1], [2, 1], [1, 1], [0, 0], 2)):
+    args = {"input": "x", "weight": normal(4, 3, 3, 2), "bias": normal(3 * groups), "stride": stride, "padding": padding}
+    check("conv_transpose2d.input", args | {"output_padding": more, "groups": groups, "dilation": dilation})
+    args |= {"dilation": dilation, "transposed": True, "output_padding": more, "groups": groups}
+    check("convolution.default", args)
+    check("_convolution.default", args | {"bias": None, "benchmark": False, "deterministic": False, "cudnn_enabled": True, "allow_tf32": True})
+check("conv_transpose2d.input", {"input": "x", "weight": normal(4, 2, 1, 1)})
+check("conv_transpose2d.input", {"input": "x", "weight": normal(4, 1, 2, 3), "stride": [4], "groups": 4, "bias": normal(4)}, shape=(1, 4, 1, 2))
+check("conv_transpose1d.default", {"input": "x", "weight": normal(4, 3, 3), "stride": [2], "padding": [1], "output_padding": [1]}, shape=(1, 4, 9))
+check("conv_transpose3d.input", {"input": "x", "weight": normal(2, 3, 3, 2, 1), "stride": [1, 2, 3], "padding": [1, 0, 0], "output_padding": [0, 1, 2]}, shape=(1, 2, 3, 4, 2))
 for ceil_mode in (False, True):
     for kernel, stride, padding in (([3, 2], [], [0, 0]), ([3, 3], [2, 2], [1, 1]), ([2], [3], [1])):
         args = {"self": "x", "kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
@@ -456,8 +467,11 @@ refused("an argument that counts", "avg_pool2d.default", {"self": "x", "kernel_s
 refused("a norm in another type", "linalg_vector_norm.default", {"self": "x", "dtype": torch.float64}, r"with the argument 'dtype' it is not taken")
 refused("something of the best class", "argmax.default", {"self": "x", "dim": 1}, r"the best along dimension 1 of 4")
 refused("indices of a pool", "max_pool2d_with_indices.default", {"self": "x", "kernel_size": [2, 2]}, r"output 'n0_1' is not computed here", 2, read=1)
-refused("transposed", "convolution.default", {"input": "x", "weight": normal(4, 2, 2, 2), "bias": None, "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1],
-                                               "transposed": True, "output_padding": [0, 0], "groups": 1}, r"a transposed convolution")
+transposed = {"input": "x", "weight": normal(4, 2, 2, 2)}
+refused("weights of other channels", "conv_transpose2d.input", transposed | {"weight": normal(2, 4, 2, 2)}, r"weights for 2 channels in 1 groups, the input has 4")
+refused("groups that do not divide", "conv_transpose2d.input", transposed | {"groups": 3}, r"weights for 4 channels in 3 groups")
+refused("an output's padding of a stride", "conv_transpose2d.input", transposed | {"stride": [2, 2], "output_padding": [2, 0]}, r"an output_padding of 2, expected less than")
+refused("a negative one", "conv_transpose2d.input", transposed | {"output_padding": [-1, 0]}, r"its output_padding is -1, expected 0 to 32767")
 refused("the memory's layout", "as_strided.default", {"self": "x", "size": [4, 6], "stride": [1, 4]}, r"a view by strides of more than one dimension")
 net = Net()
 part = net.op("slice.Tensor", {"self": net.input(normal(1, 8)), "dim": 1, "start": 3, "end": 8})
