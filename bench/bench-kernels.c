@@ -16,6 +16,7 @@
 #include "engine/cpu/dnn.h"
 #include "kernels/depthwise.h"
 #include "kernels/squeeze.h"
+#include "kernels/winograd.h"
 
 #define ROUNDS 15
 #define ROUND_SECONDS 0.004
@@ -434,6 +435,84 @@ static void bench_squeeze(int i, GpudlDType type, const char *filter)
     free(scratch);
 }
 
+/* ---- 3x3 convolutions -------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *net;
+    int c, k, size;
+} convolutions[] = {
+    {"resnet", 64, 64, 56},     {"resnet", 128, 128, 28},   {"resnet", 256, 256, 14},    {"resnet", 512, 512, 7},
+    {"vgg16", 64, 64, 224},     {"vgg16", 128, 256, 56},    {"vgg16", 512, 512, 14},     {"googlenet", 64, 192, 56},
+    {"googlenet", 96, 128, 28}, {"googlenet", 24, 64, 14},  {"googlenet", 160, 320, 14}, {"densenet", 128, 32, 56},
+    {"densenet", 128, 32, 14},  {"squeezenet", 16, 64, 55}, {"squeezenet", 32, 128, 27}, {"squeezenet", 64, 256, 13},
+};
+
+static void run_winograd(Party *party)
+{
+    ((const GpudlWinogradKernels *)party->kernels)->run(party->what, party->x, party->packed, party->scratch, party->y);
+}
+
+static dnnl_primitive_desc_t describe_convolution(int c, int k, int size, dnnl_format_tag_t tag)
+{
+    const int64_t x[4] = {1, c, size, size}, w[4] = {k, c, 3, 3}, y[4] = {1, k, size, size}, bias[1] = {k},
+                  ones[2] = {1, 1}, none[2] = {0, 0};
+    const DnnPost post = {0, {GPUDL_ACT_RELU, 0, 0}};
+    DnnMd mds[4] = {dnn_md_typed(dnnl_bf16, 4, x, tag), dnn_md_typed(dnnl_bf16, 4, w, dnnl_format_tag_any),
+                    dnn_md_tag(1, bias, dnnl_a), dnn_md_typed(dnnl_bf16, 4, y, tag)};
+    dnnl_primitive_attr_t attr = dnn_attr(&post);
+    dnnl_primitive_desc_t pd = dnn_convolution(engine, attr, mds[0], mds[1], mds[2], mds[3], ones, none, ones, ones);
+
+    dnnl_primitive_attr_destroy(attr);
+    for (int i = 0; i < 4; i++)
+        dnn_md_free(mds[i]);
+    return pd;
+}
+
+static void bench_winograd(int i, const char *filter)
+{
+    const int c = convolutions[i].c, k = convolutions[i].k, size = convolutions[i].size;
+    const int64_t pixels = (int64_t)size * size;
+    const GpudlWinograd d = {.type = GPUDL_DTYPE_BF16,
+                             .n = 1,
+                             .h = size,
+                             .w = size,
+                             .c = c,
+                             .k = k,
+                             .p = size,
+                             .q = size,
+                             .x_pixel = c,
+                             .x_row = (int64_t)c * size,
+                             .x_frame = c * pixels,
+                             .y_pixel = k,
+                             .y_row = (int64_t)k * size,
+                             .y_frame = k * pixels,
+                             .pad_top = 1,
+                             .pad_left = 1,
+                             .act = {GPUDL_ACT_RELU, 0, 0}};
+    Party parties[MOST_PARTIES] = {0}, *own = &parties[2 + GPUDL_SIMD_AVX512_BF16 - GPUDL_SIMD_AVX2];
+    char name[80];
+
+    snprintf(name, sizeof name, "%s 3x3 %dx%dx%d to %d", convolutions[i].net, c, size, size, k);
+    if (strstr(name, filter) == NULL)
+        return;
+    own->what = &d;
+    own->kernels = gpudl_winograd_kernels(GPUDL_SIMD_AVX512_BF16);
+    own->x = values((size_t)d.x_frame * 2);
+    own->packed = values(gpudl_winograd_weights_size(&d));
+    own->scratch = values(gpudl_winograd_scratch_size(&d));
+    own->y = values((size_t)d.y_frame * 2);
+    own->run = own->kernels != NULL ? run_winograd : NULL;
+    set_primitive(&parties[0], describe_convolution(c, k, size, dnnl_nhwc));
+    set_primitive(&parties[1], describe_convolution(c, k, size, dnnl_nChw16c));
+    compete(parties, MOST_PARTIES - 1);
+    print_line(name, GPUDL_DTYPE_BF16, 18. * c * k * (double)pixels, parties, MOST_PARTIES - 1);
+    free_parties(parties, MOST_PARTIES);
+    free((void *)own->x);
+    free((void *)own->packed);
+    free(own->scratch);
+    free(own->y);
+}
+
 int main(int argc, char **argv)
 {
     const char *filter = argc > 1 ? argv[1] : "";
@@ -455,6 +534,8 @@ int main(int argc, char **argv)
         bench_squeeze((int)i, GPUDL_DTYPE_F32, filter);
         bench_squeeze((int)i, GPUDL_DTYPE_BF16, filter);
     }
+    for (unsigned i = 0; i < sizeof convolutions / sizeof *convolutions; i++)
+        bench_winograd((int)i, filter);
     dnnl_stream_destroy(stream);
     dnnl_engine_destroy(engine);
     return 0;

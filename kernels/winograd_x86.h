@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** How winograd.c packs, and the tables that it chooses from. */
+#ifndef GPUDL_KERNELS_WINOGRAD_X86_H
+#define GPUDL_KERNELS_WINOGRAD_X86_H
+
+#include "winograd.h"
+
+#define GPUDL_WINOGRAD_POINTS 16 /* products of a tile */
+#define GPUDL_WINOGRAD_LANES 16  /* channels of y in a vector */
+#define GPUDL_WINOGRAD_VECTORS 4 /* at most, of a group: channels of y that are computed together */
+
+/**
+ * Packed: biases, [vectors][lanes], float32. Then group by group, point by point, pair by pair of channels of x the
+ * group's channels of y, each with its weights of the two: [points][pairs][vectors of the group][lanes][2], bfloat16.
+ */
+static inline int64_t gpudl_winograd_vectors(const GpudlWinograd *d)
+{
+    return ((int64_t)d->k + GPUDL_WINOGRAD_LANES - 1) / GPUDL_WINOGRAD_LANES;
+}
+
+static inline int64_t gpudl_winograd_pairs(const GpudlWinograd *d)
+{
+    return ((int64_t)d->c + 1) / 2;
+}
+
+/** Vectors of the group that begins with this one: groups are as even as can be. */
+static inline int64_t gpudl_winograd_group(int64_t vectors, int64_t first)
+{
+    const int64_t groups = (vectors + GPUDL_WINOGRAD_VECTORS - 1) / GPUDL_WINOGRAD_VECTORS;
+    const int64_t small = vectors / groups, large = vectors % groups;
+
+    return first < large * (small + 1) ? small + 1 : small;
+}
+
+/** Tiles of 2x2 results that are computed together, at most. */
+int64_t gpudl_winograd_tiles(const GpudlWinograd *d);
+
+/** Elements of scratch from a point's transformed pixels, [tiles][channels], to the next point's; channels in whole
+ * vectors. Ways between points avoid powers of 2, which would put all of them into the same places of a cache. */
+static inline int64_t gpudl_winograd_channels(const GpudlWinograd *d)
+{
+    return ((int64_t)d->c + GPUDL_WINOGRAD_LANES - 1) / GPUDL_WINOGRAD_LANES * GPUDL_WINOGRAD_LANES;
+}
+
+static inline int64_t gpudl_winograd_point(const GpudlWinograd *d, int64_t tiles)
+{
+    return tiles * gpudl_winograd_channels(d) + 32;
+}
+
+/** Likewise of products, float32, [tiles][vectors][lanes]. */
+static inline int64_t gpudl_winograd_products(int64_t tiles)
+{
+    return tiles * GPUDL_WINOGRAD_VECTORS * GPUDL_WINOGRAD_LANES + 16;
+}
+
+extern const GpudlWinogradKernels gpudl_winograd_avx512_bf16;
+
+/** That of an instruction set, NULL where there is none. */
+const GpudlWinogradKernels *gpudl_winograd_native(GpudlSimd simd);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The CPU's own 3x3 convolutions by Winograd's transforms, of every instruction set that has them, against the
+ * reference of convolution. */
+#include <math.h>
+
+#include "check.h"
+#include "kernels/conv.h"
+#include "kernels/winograd.h"
+#include "picture.h"
+
+static const GpudlAct acts[] = {
+    {GPUDL_ACT_NONE, 0, 0},     {GPUDL_ACT_RELU, 0, 0}, {GPUDL_ACT_CLIP, 0, 6},
+    {GPUDL_ACT_CLIP, -1.5f, 2}, {GPUDL_ACT_SILU, 0, 0}, {GPUDL_ACT_HARD_SWISH, 0, 0},
+};
+
+/* Extents, pads that end anywhere, channels around the vectors' lengths and groups of them, tiles around those that are
+ * computed together. */
+static GpudlWinograd make_problem(void)
+{
+    GpudlWinograd d = {.type = GPUDL_DTYPE_BF16,
+                       .n = (int32_t)check_int(1, 2),
+                       .h = (int32_t)check_int(1, check_int(0, 5) ? 12 : 21),
+                       .w = (int32_t)check_int(1, check_int(0, 5) ? 12 : 21),
+                       .c = (int32_t)check_int(1, check_int(0, 3) ? 18 : 50),
+                       .k = (int32_t)check_int(1, check_int(0, 3) ? 34 : 150),
+                       .p = (int32_t)check_int(1, 9),
+                       .q = (int32_t)check_int(1, 9),
+                       .onto = check_int(0, 2) == 0,
+                       .act = acts[check_int(0, G_N_ELEMENTS(acts) - 1)]};
+
+    d.pad_top = (int32_t)check_int(-3, 4);
+    d.pad_left = (int32_t)check_int(-3, 4);
+    /* mostly as large as "same" makes it */
+    if (check_int(0, 2)) {
+        d.p = d.h;
+        d.q = d.w;
+        d.pad_top = d.pad_left = 1;
+    }
+    return d;
+}
+
+static void set_ways(GpudlWinograd *d, const CheckPicture *x, const CheckPicture *y)
+{
+    d->x_pixel = x->pixel;
+    d->x_row = x->row;
+    d->x_frame = x->frame;
+    d->y_pixel = y->pixel;
+    d->y_row = y->row;
+    d->y_frame = y->frame;
+}
+
+static CheckTensor *widened(const CheckTensor *t, GpudlShape shape)
+{
+    CheckTensor *wide = check_tensor(GPUDL_DTYPE_F64, shape);
+
+    for (gint64 i = 0; i < check_elements(wide); i++)
+        check_set(wide, i, t != NULL ? check_get(t, i) : 0);
+    return wide;
+}
+
+/* before: what y held, or NULL. */
+static CheckTensor *reference(const GpudlWinograd *d, const CheckPicture *x, const CheckTensor *w,
+                              const CheckTensor *bias, const CheckTensor *before)
+{
+    const GpudlWindow window = {2, {1, 3, 3}, {1, 1, 1}, {0, d->pad_top, d->pad_left}, {0, 0, 0}, {1, 1, 1}};
+    CheckTensor *y = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->n, d->k, d->p, d->q));
+    g_autoptr(CheckTensor) planar = check_picture_planar(x);
+    g_autoptr(CheckTensor) w64 = widened(w, CHECK_SHAPE(d->k, d->c, 3, 3));
+    g_autoptr(CheckTensor) b64 = widened(bias, CHECK_SHAPE(d->k));
+
+    check_status(gpudl_conv_ref(&planar->view, &w64->view, &b64->view, before != NULL ? &before->view : NULL, &window,
+                                1, &d->act, &y->view, NULL),
+                 GPUDL_KERNEL_OK);
+    return y;
+}
+
+static double largest(const CheckTensor *t)
+{
+    double most = 0;
+
+    for (gint64 i = 0; i < check_elements(t); i++)
+        most = MAX(most, fabs(check_get(t, i)));
+    return most;
+}
+
+/* A result is the sum of 9 points' sums over c channels, each product of a pixel's four (four times the largest) and a
+ * weight's nine quarters, both rounded by 2^-9: as if all were largest, and all errors of one sign, 2^-8 of that.
+ * Errors have signs of their own: 6 times the deviation of such a sum, values being even between their extremes, is 6 *
+ * sqrt(9 c) * 4/2 * 9/4/2 / sqrt(3) * 2^-9 of a pixel and a weight. Activations stretch by 1.1; 1e-6 is theirs, and
+ * sums in float32. */
+static double bound(const GpudlWinograd *d, const CheckTensor *planar, const CheckTensor *w)
+{
+    return 1.1 * 6 * sqrt(9. * d->c) * 2.25 / sqrt(3.) * 0x1p-9 * largest(planar) * largest(w) + 1e-5;
+}
+
+typedef struct {
+    CheckTensor *packed, *scratch;
+} Memory;
+
+static Memory make_memory(const GpudlWinograd *d, const CheckTensor *w, const CheckTensor *bias)
+{
+    Memory m = {check_floats(CHECK_SHAPE((gint64)(gpudl_winograd_weights_size(d) / sizeof(float))), 0, 0),
+                check_floats(CHECK_SHAPE((gint64)(gpudl_winograd_scratch_size(d) / sizeof(float))), 0, 0)};
+
+    for (gint64 k = 0; k < check_elements(m.scratch); k++)
+        check_set(m.scratch, k, NAN);
+    g_assert_true(gpudl_winograd_supported(d));
+    gpudl_winograd_pack(d, w->view.data, bias != NULL ? bias->view.data : NULL, m.packed->view.data);
+    return m;
+}
+
+static void run(const GpudlWinogradKernels *kernels, const GpudlWinograd *d, const CheckPicture *x,
+                const CheckTensor *w, const CheckTensor *bias, CheckPicture *y)
+{
+    Memory m = make_memory(d, w, bias);
+
+    kernels->run(d, x->data, m.packed->view.data, m.scratch->view.data, y->data);
+    check_tensor_free(m.packed);
+    check_tensor_free(m.scratch);
+}
+
+/* Fills y where it is added onto; its values, or NULL. */
+static CheckTensor *fill(const GpudlWinograd *d, CheckPicture *y, gboolean whole)
+{
+    if (!d->onto)
+        return NULL;
+    for (gint64 n = 0; n < y->n; n++)
+        for (gint64 h = 0; h < y->h; h++)
+            for (gint64 w = 0; w < y->w; w++)
+                for (gint64 c = 0; c < y->c; c++)
+                    check_set(y->memory, n * y->frame + h * y->row + w * y->pixel + c,
+                              whole ? (double)check_int(-9, 9) : check_real(-2, 2));
+    return check_picture_planar(y);
+}
+
+/* exact: whole numbers so small that nothing is rounded but what is stored. */
+static void check_problem(const GpudlWinogradKernels *kernels, guint number, gboolean exact)
+{
+    g_autoptr(CheckTensor) w = NULL, bias = NULL, expected = NULL, before = NULL, planar = NULL;
+    g_autoptr(CheckPicture) x = NULL, y = NULL;
+    GpudlWinograd d;
+
+    check_case(number, "%s", kernels->name);
+    d = make_problem();
+    if (exact && d.act.kind != GPUDL_ACT_RELU)
+        d.act = acts[0];
+    check_note(", %s, %dx%dx%dx%d to %dx%dx%d, pads %d %d, act %d%s", exact ? "exact" : "random", d.n, d.h, d.w, d.c,
+               d.p, d.q, d.k, d.pad_top, d.pad_left, d.act.kind, d.onto ? ", onto" : "");
+    x = check_picture(d.type, d.n, d.h, d.w, d.c, -2, 2);
+    y = check_picture(d.type, d.n, d.p, d.q, d.k, 0, 0);
+    set_ways(&d, x, y);
+    w = check_floats(CHECK_SHAPE(d.k, d.c, 3, 3), -1, 1);
+    bias = check_int(0, 3) ? check_floats(CHECK_SHAPE(d.k), -2, 2) : NULL;
+    if (exact) {
+        for (gint64 i = 0; i < check_elements(x->memory); i++)
+            if (!isnan(check_get(x->memory, i)))
+                check_set(x->memory, i, nearbyint(2 * check_get(x->memory, i)));
+        for (gint64 i = 0; i < check_elements(w); i++)
+            check_set(w, i, 4 * nearbyint(2 * check_get(w, i)));
+        for (gint64 i = 0; bias != NULL && i < check_elements(bias); i++)
+            check_set(bias, i, nearbyint(8 * check_get(bias, i)));
+    }
+    before = fill(&d, y, exact);
+    planar = check_picture_planar(x);
+    expected = reference(&d, x, w, bias, before);
+    run(kernels, &d, x, w, bias, y);
+    check_picture_close(y, expected, exact ? 0 : bound(&d, planar, w));
+}
+
+static void test_problems(gconstpointer data)
+{
+    const GpudlWinogradKernels *kernels = gpudl_winograd_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+
+    if (kernels == NULL) {
+        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+        return;
+    }
+    for (guint i = 0; i < 300; i++)
+        check_problem(kernels, i, i % 2);
+}
+
+/* A NaN of x makes NaN of the outputs that see it, through every activation, and of nothing else; so does an infinity,
+ * or it stays one. Each place within a tile, and beside it. */
+static void test_nan(gconstpointer data)
+{
+    const GpudlWinogradKernels *kernels = gpudl_winograd_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+
+    if (kernels == NULL) {
+        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+        return;
+    }
+    for (guint i = 0; i < 16 * 2 * G_N_ELEMENTS(acts); i++) {
+        g_autoptr(CheckTensor) w = NULL, planar = NULL, got = NULL;
+        g_autoptr(CheckPicture) x = NULL, y = NULL;
+        const double value = i % 2 ? NAN : INFINITY;
+        const gint row = 2 + i / 2 % 4, column = 2 + i / 8 % 4;
+        GpudlWinograd d = {GPUDL_DTYPE_BF16, 1, 9, 9, 20, 17, 9, 9};
+
+        check_case(i, "%s, %g", kernels->name, value);
+        d.pad_top = d.pad_left = 1;
+        d.act = acts[i / 32];
+        x = check_picture(d.type, 1, 9, 9, 20, -2, 2);
+        y = check_picture(d.type, 1, 9, 9, 17, 0, 0);
+        set_ways(&d, x, y);
+        w = check_floats(CHECK_SHAPE(17, 20, 3, 3), .1, 1);
+        check_set(x->memory, row * x->row + column * x->pixel + 13, value);
+        run(kernels, &d, x, w, NULL, y);
+        got = check_picture_planar(y);
+        for (gint64 e = 0; e < check_elements(got); e++) {
+            const gboolean sees = ABS(e / 9 % 9 - row) <= 1 && ABS(e % 9 - column) <= 1;
+            const double v = check_get(got, e);
+
+            if (sees && i % 2 ? !isnan(v) : !sees && !isfinite(v))
+                check_fail("channel %d, row %d, column %d: found %g", (int)(e / 81), (int)(e / 9 % 9), (int)(e % 9), v);
+        }
+    }
+}
+
+static void test_refusals(void)
+{
+    const GpudlWinograd good = {GPUDL_DTYPE_BF16, 1, 4, 4, 8, 16, 4, 4, 8, 32, 128, 16, 64, 256, 1, 1};
+    GpudlWinograd d;
+
+    g_assert_true(gpudl_winograd_supported(&good));
+#define REFUSED(field, value)                                                                                          \
+    d = good;                                                                                                          \
+    d.field = value;                                                                                                   \
+    g_assert_false(gpudl_winograd_supported(&d))
+    REFUSED(type, GPUDL_DTYPE_F32);
+    REFUSED(n, 0);
+    REFUSED(h, 0);
+    REFUSED(c, 9);
+    REFUSED(k, 17);
+    REFUSED(k, 0);
+    REFUSED(p, 0);
+    REFUSED(q, 0);
+    REFUSED(x_pixel, 7);
+    REFUSED(x_row, 31);
+    REFUSED(x_frame, 127);
+    REFUSED(y_pixel, 15);
+    REFUSED(y_row, 63);
+    REFUSED(y_frame, 255);
+    REFUSED(pad_top, INT32_MIN);
+    REFUSED(pad_left, INT32_MAX);
+    REFUSED(act.kind, GPUDL_ACT_TANH);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = {"generic", "avx2", "avx512", "avx512-bf16"};
+
+    check_init(&argc, &argv);
+    G_STATIC_ASSERT(G_N_ELEMENTS(names) == GPUDL_SIMD_LAST + 1);
+    for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++) {
+        g_autofree char *problems = g_strdup_printf("/winograd/problems/%s", names[simd]);
+        g_autofree char *nan = g_strdup_printf("/winograd/nan/%s", names[simd]);
+
+        g_test_add_data_func(problems, GINT_TO_POINTER(simd), test_problems);
+        g_test_add_data_func(nan, GINT_TO_POINTER(simd), test_nan);
+    }
+    g_test_add_func("/winograd/refusals", test_refusals);
+    return g_test_run();
+}
