@@ -1,7 +1,7 @@
 # Thin: every target is a script that installs what is missing, builds and does its job.
 
 # scripts read these from the environment: no quoting of blanks on the way
-export PREFIX DESTDIR PART GST ONLY NETS BATCHES PEERS LATENCY CLIP
+export PREFIX DESTDIR PART GST ONLY NETS BATCHES PEERS LATENCY CLIP SHARD LIMIT AGAIN JSON
 
 all:
 	@scripts/build
@@ -15,6 +15,8 @@ help:
 	@echo 'make cuda              where no CUDA toolkit is installed, fetch one into build/cuda (1 GB); demo, check and gpu-check do it where a GPU is'
 	@echo 'make check             build and run every test, also under sanitizers and valgrind'
 	@echo 'make fuzz              every reader of foreign bytes under libFuzzer, 20 minutes each; PARSER=zip one, SECONDS=60 shorter'
+	@echo 'make check-zoo         hold the networks of torchvision and timm against PyTorch; hours, goes on where it stopped;'
+	@echo '                       SHARD=i/n a part, NETS=regex some, LIMIT=seconds, AGAIN=verdict once more, JSON=file the rows (6 GB of packages)'
 	@echo 'make compat            build, test and package in Debian 13 and sid, as roots in build/compat (needs root, downloads 1 GB)'
 	@echo 'make compat SUITES=... in other releases of Debian, as bookworm'
 	@echo 'make bench             measure this machine: ours against ONNX Runtime and OpenVINO, in fp32; PRECISION=fp32,bf16,auto others'
@@ -43,6 +45,9 @@ check:
 fuzz:
 	@scripts/fuzz $(if $(SECONDS),--seconds '$(SECONDS)') $(PARSER)
 
+check-zoo:
+	@scripts/zoo
+
 compat:
 	@scripts/compat $(SUITES)
 
@@ -61,4 +66,4 @@ gpu-kernels:
 gpu-pack:
 	@scripts/gpu pack
 
-.PHONY: all help install uninstall demo cuda check fuzz compat bench gpu-check gpu-bench gpu-kernels gpu-pack
+.PHONY: all help install uninstall demo cuda check fuzz check-zoo compat bench gpu-check gpu-bench gpu-kernels gpu-pack

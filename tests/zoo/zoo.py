@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""usage: zoo.py BUILD [--shard I/N] [--nets REGEX] [--limit SECONDS] [--again REGEX] [--json FILE] [--summary]
+
+torchvision's and timm's networks through libgpudl, as scripts/zoo (make check-zoo) starts it. The smallest network of each
+kind gets random weights (nets.py), is written by both of PyTorch's ONNX exporters and as .pt2, and its scores on the CPU
+backend in float32 are held against PyTorch's in float64: the error may be at most max(1e-4, 4 x the larger of float32
+PyTorch's and ONNX Runtime's own) of the range. Of the other names up to 100 million parameters the TorchScript exporter's
+file only has to import. Each result is a row in BUILD/zoo/rows; what has one is not done again, so a run that was ended goes
+on where it stopped.
+
+--shard I/N: the I-th of N parts (1 the first) alone, so that N machines, or processes, do different ones.
+--nets: only those of which "NAME FORM" matches; FORM is torchscript, dynamo, pt2 or import.
+--limit: begins no further network after that many seconds.
+--again: forgets rows whose verdict matches first, e.g. 'refused|wrong' after a change.
+--json: writes all rows there. --summary: looks at nothing, says what the rows come to.
+Exit 1: a wrong answer, a crash, or fewer than 99 % of timm's convolutional names fine.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import names
+import summary
+
+BOUND = 1e-4  # of the range
+MARGIN = 4  # times what others are off
+REACTS = 1e-3  # of the range: what another picture has to change at least, ten times the bound
+PATIENCE = 900  # seconds for one network
+ORDER = {"convolutional": 0, "hybrid": 1, "transformer": 2}
+
+parser = argparse.ArgumentParser(usage=__doc__.splitlines()[0].removeprefix("usage: "))
+parser.add_argument("build", type=pathlib.Path)
+parser.add_argument("--shard", default="1/1")
+parser.add_argument("--nets", default="")
+parser.add_argument("--limit", type=float, default=float("inf"))
+parser.add_argument("--again")
+parser.add_argument("--json", type=pathlib.Path)
+parser.add_argument("--summary", action="store_true")
+options = parser.parse_args()
+place = options.build.resolve() / "zoo"
+rows_folder = place / "rows"
+
+
+# ---- one network, in a process of its own ----------------------------------------------------------------------------
+
+def off(values, expected):
+    """The largest difference as a part of the range."""
+    import numpy as np
+    if values.shape != expected.shape:
+        return float("inf")
+    worst = np.abs(values - expected).max() / np.ptp(expected)
+    return float(worst) if np.isfinite(worst) else float("inf")
+
+
+def onnxruntime_scores(path, x):
+    import onnxruntime
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.log_severity_level = 1, 4
+    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x.numpy()})[0].astype("f8").ravel()
+
+
+def ours(path, backend, x=None):
+    """What zoo-run says, split, and the scores."""
+    import numpy as np
+    command = [options.build / "tests" / "zoo" / "zoo-run", backend, path]
+    if x is not None:
+        given, result = path.with_suffix(".in"), path.with_suffix(".out")
+        given.write_bytes(x.numpy().tobytes())
+        result.unlink(missing_ok=True)
+        command += [given, result]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    said = ran.stdout.strip("\n").split("\t")
+    if said[0] not in ("ok", "error"):
+        said = ["error", "crash", f"zoo-run ended with {ran.returncode}: {ran.stderr[-500:]}"]
+    return said, np.fromfile(result, "f4").astype("f8") if said[0] == "ok" and x is not None else None
+
+
+def refused(row, said):
+    stage, text = said[1:3]
+    return row | {"verdict": "crashed" if stage == "crash" else "refused", "text": re.sub(r"^\S*/", "", text)}
+
+
+def judge(row, path, x, expected, torch_error):
+    """The row with a verdict on one file."""
+    said, found = ours(path, "cpu", x)
+    if said[0] != "ok":
+        return refused(row, said)
+    theirs = None
+    if row["form"] != "pt2":
+        try:
+            theirs = off(onnxruntime_scores(path, x), expected)
+        except Exception as error:
+            row["onnxruntime_error"] = str(error)[:300]
+    error = off(found, expected)
+    bound = max(BOUND, MARGIN * max(torch_error, theirs or 0))
+    row |= {"error": error, "bound": bound, "torch": torch_error, "onnxruntime": theirs, "batch1": said[3], "text": ""}
+    if not error <= bound:
+        row["reference"] = off(ours(path, "ref", x)[1], expected)  # tells the importer's mistakes from the backend's
+        text = f"off by {error:.2g} of the range, allowed are {bound:.2g}; the reference backend by {row['reference']:.2g}"
+        return row | {"verdict": "wrong", "text": text}
+    return row | {"verdict": "equal" if torch_error <= BOUND else "ill-conditioned"}
+
+
+def compared(entry, forms, tell):
+    import torch
+    import nets
+    import numpy as np
+    net, shape = nets.make(entry["name"])
+    nets.disturb(net, shape)
+    x, other = (nets.pictures(1, shape, torch.Generator().manual_seed(seed)) for seed in (5, 6))
+    expected = nets.truth(entry["name"], net, x)
+    narrow, changed = nets.scores(net, x), nets.scores(net, other)
+    span = float(np.ptp(expected))
+    reacts = off(changed, expected) if span > 0 else 0
+    for form in forms:
+        row = {"form": form, "range": span, "reacts": reacts, "parameters": sum(p.numel() for p in net.parameters())}
+        path = place / f"{os.getpid()}.{'pt2' if form == 'pt2' else 'onnx'}"
+        begin = time.monotonic()
+        try:
+            nets.export(net, x, form, path)
+        except Exception as error:
+            tell(row | {"verdict": "exporter fails", "text": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})
+            continue
+        row["bytes"], row["export_seconds"] = path.stat().st_size, round(time.monotonic() - begin, 1)
+        if not (np.isfinite(span) and reacts >= REACTS):
+            tell(row | {"verdict": "insensitive", "text": f"another picture changes {reacts:.2g} of the range {span:.3g}: nothing to judge by"})
+        else:
+            tell(judge(row, path, x, expected, off(narrow, expected)))
+
+
+def imported(entry, tell):
+    import torch
+    import nets
+    with nets.unset():
+        net, shape = nets.make(entry["name"])
+    nets.fill(net)
+    row, path = {"form": "import", "parameters": entry["parameters"]}, place / f"{os.getpid()}.onnx"
+    try:
+        nets.export(net, torch.zeros(shape), "torchscript", path)
+    except Exception as error:
+        tell(row | {"verdict": "exporter fails", "text": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})
+        return
+    said = ours(path, "cpu")[0]
+    tell(refused(row, said) if said[0] != "ok" else row | {"verdict": "imports", "text": "", "batch1": said[3]})
+
+
+def in_child(entry, forms, out):
+    def tell(row):
+        os.write(out, (json.dumps({"net": entry["name"], "module": entry["module"], "family": entry["family"], **row}) + "\n").encode())
+
+    warnings.filterwarnings("ignore")
+    for descriptor in (1, 2):  # what exporters and timm say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        imported(entry, tell) if forms == ["import"] else compared(entry, forms, tell)
+    except BaseException as error:
+        tell({"form": "", "verdict": "exporter fails", "text": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})
+    os._exit(0)
+
+
+# ---- all of them -----------------------------------------------------------------------------------------------------
+
+def run(entry, forms):
+    """Rows of one network, a row for each form; those of a process that died or took too long say so."""
+    begin, text = time.monotonic(), b""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        in_child(entry, forms, writing)
+    os.close(writing)
+    try:
+        while select.select([reading], [], [], max(0, begin + PATIENCE - time.monotonic()))[0] and (more := os.read(reading, 65536)):
+            text += more
+    finally:
+        os.close(reading)
+        late = time.monotonic() - begin >= PATIENCE
+        if os.waitpid(child, os.WNOHANG) == (0, 0):
+            if late or sys.exc_info()[0]:
+                os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        for path in place.glob(f"{child}.*"):
+            path.unlink()
+    rows = [json.loads(line) for line in text.splitlines()]
+    failure = next((row for row in rows if row["form"] == ""), None)
+    rows = [row for row in rows if row["form"]]
+    common = {"net": entry["name"], "module": entry["module"], "family": entry["family"]}
+    for form in set(forms) - {row["form"] for row in rows}:
+        if failure is not None:
+            rows.append(failure | {"form": form})
+        elif late:
+            rows.append(common | {"form": form, "verdict": "too slow", "text": f"not done after {PATIENCE} s"})
+        else:
+            rows.append(common | {"form": form, "verdict": "exporter fails", "text": "the process died (of memory?)"})
+    for row in rows:
+        row["seconds"] = round(time.monotonic() - begin, 1)
+    return rows
+
+
+def read_rows():
+    """What is known: {(net, form): row}."""
+    found = {}
+    for path in sorted(rows_folder.glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            found[row["net"], row["form"]] = row
+    return found
+
+
+def forget(pattern):
+    for path in rows_folder.glob("*.jsonl"):
+        lines = [line for line in path.read_text().splitlines() if not re.search(pattern, json.loads(line)["verdict"])]
+        path.write_text("".join(line + "\n" for line in lines))
+
+
+def jobs(catalogue):
+    """(entry, forms) in the order of what says most: kinds first, by TorchScript's exporter first, the small ones first."""
+    found = []
+    for entry in catalogue:
+        if entry["parameters"] > names.LARGEST and entry["module"] != "torchvision":
+            continue
+        rank = ORDER[entry["family"]]
+        if entry["stands_for"]:
+            late = 4 if rank == 2 else 0
+            found.append(((rank + late, entry["parameters"]), entry, ["torchscript"]))
+            found.append(((2 + rank + late, entry["parameters"]), entry, ["dynamo", "pt2"]))
+        else:
+            found.append(((10 + rank, entry["parameters"]), entry, ["import"]))
+    return [(entry, forms) for _, entry, forms in sorted(found, key=lambda job: (job[0], job[1]["name"]))]
+
+
+def wanted(entry, forms, known):
+    return [form for form in forms
+            if (entry["name"], form) not in known and re.search(options.nets, f"{entry['name']} {form}")]
+
+
+def work(catalogue):
+    """Looks at what has no row yet."""
+    part, parts = map(int, options.shard.split("/"))
+    known, begin = read_rows(), time.monotonic()
+    todo = [(entry, forms) for entry, forms in jobs(catalogue)[part - 1::parts]]
+    todo = [(entry, left) for entry, forms in todo if (left := wanted(entry, forms, known))]
+    out = rows_folder / f"{part}-of-{parts}.jsonl"
+    for n, (entry, forms) in enumerate(todo, 1):
+        if time.monotonic() - begin > options.limit:
+            print(f"stopped after {options.limit:g} s; {len(todo) - n + 1} of {len(todo)} networks are left", flush=True)
+            return
+        for row in run(entry, forms):
+            with out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            error = f"{row['error']:.1e} " if "error" in row else ""
+            print(f"{n}/{len(todo)} {row['net']} {row['form']}: {row['verdict']} {error}{row['text']} ({row['seconds']:.0f} s)", flush=True)
+
+
+def main():
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "GPUDL_BACKEND_PATH": str(options.build.resolve() / "engine" / "cpu")}
+    rows_folder.mkdir(parents=True, exist_ok=True)
+    warnings.filterwarnings("ignore")
+    if options.again:
+        forget(options.again)
+    catalogue = names.catalogue(place / "names.json")
+    if not options.summary:
+        import torch
+        import nets  # here, so that every child has them
+        import onnxruntime
+        import onnxscript
+        torch.set_num_threads(1)
+        assert nets and onnxruntime and onnxscript
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        work(catalogue)
+    rows = list(read_rows().values())
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+    lines, good = summary.complete(catalogue, rows)
+    print("\n".join(lines))
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()
