@@ -171,6 +171,7 @@ gboolean graphdef_map_conv_transpose(TfNode *node, GError **error)
                        n, channels, (gint64)w->dims[2]);
     window.kernel[0] = w->dims[0];
     window.kernel[1] = w->dims[1];
+    window.exact = TRUE;
     weights = tf_transpose(node->build, node->inputs[1], perm, 4, error);
     return weights != NULL &&
            tf_done(node, tf_conv_transpose(node->build, node->inputs[2], weights, NULL, &window,

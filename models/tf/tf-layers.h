@@ -19,6 +19,7 @@ typedef struct {
     TfPadding padding;
     gint64 begin[2], end[2]; /* EXPLICIT */
     gboolean channels_first; /* else N x H x W x C */
+    gboolean exact; /* tf_conv_transpose(): FORMAT unless the convolution gives what its input is, to the element */
 } TfWindow;
 
 /** weights: output channels, input channels / groups, height, width; bias may be NULL. */

@@ -98,6 +98,18 @@ static GpudlTensor *emit_one(gpointer build, GpudlOp op, const GpudlAttrs *attrs
     return tf_emit(build, op, attrs, &input, 1, error);
 }
 
+/* An extent, padding included, of which the convolution makes one of `in`. */
+static gboolean check_made(TfBuild *build, const TfWindow *window, gint i, gint64 padded, gint64 in, GError **error)
+{
+    const gint64 rest = padded - window->dilation[i] * (window->kernel[i] - 1) - 1;
+    const gint64 made = rest < 0 ? 0 : rest / window->stride[i] + 1;
+
+    return made == in || tf_fail(build, GPUDL_ERROR_FORMAT, error,
+                                 "an input with %s %" G_GINT64_FORMAT ", expected %" G_GINT64_FORMAT
+                                 " by its output's, the window, strides and padding",
+                                 i == 0 ? "height" : "width", in, made);
+}
+
 /* What the padding of the convolution that makes x of a picture of `size` would have been. */
 static gboolean transposed_sides(TfBuild *build, const GpudlTensor *x, const TfWindow *window, const gint64 size[2],
                                  GpudlTransposedSide sides[2], GError **error)
@@ -111,6 +123,8 @@ static gboolean transposed_sides(TfBuild *build, const GpudlTensor *x, const TfW
             !check_extent(build, "dilation", window->dilation[i], 1, error) ||
             !check_extent(build, i == 0 ? "output height" : "output width", size[i], 1, error) ||
             !resolve_padding(build, window, i, size[i], &begin, &end, error))
+            return FALSE;
+        if (window->exact && !check_made(build, window, i, size[i] + begin + end, in, error))
             return FALSE;
         end = window->stride[i] * (in - 1) + window->dilation[i] * (window->kernel[i] - 1) + 1 - size[i] - begin;
         sides[i] = (GpudlTransposedSide){window->kernel[i], window->stride[i], window->dilation[i], begin, end};

@@ -195,6 +195,11 @@ case("BroadcastArgs", net, [x[:, 0, 0]], [np.broadcast_to(x[:, 0, 0], (2, 3, 5))
 net = Net()
 net.op("Conv2DBackpropInput", net.constant([1, 8, 8, 3], "int32"), net.constant(values(2, 2, 2, 5)), net.input((1, 4, 4, 5)), strides=[1, 2, 2, 1], padding="SAME")
 case("an output of other channels", net, [], r"\(Conv2DBackpropInput\): an output of rank 4 with 3 channels for weights of 2")
+for height, width, padding, expected in ((9, 8, "SAME", "height 4, expected 5"), (8, 10, "VALID", "width 4, expected 5"), (8, 1, "VALID", "width 4, expected 0")):
+    net = Net()
+    net.op("Conv2DBackpropInput", net.constant([1, height, width, 2], "int32"), net.constant(values(2, 2, 2, 5)), net.input((1, 4, 4, 5)), strides=[1, 2, 2, 1],
+           padding=padding)
+    case(f"a transposed convolution to {height} x {width}, {padding}", net, [], rf"\(Conv2DBackpropInput\): an input with {expected} by its output's")
 net = Net()
 net.op("FakeQuantWithMinMaxArgs", net.input((1, 4)), min=1.0, max=2.0)
 case("steps without zero", net, [], r"\(FakeQuantWithMinMaxArgs\): 8 bits from 1 to 2, expected")
