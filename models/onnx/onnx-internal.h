@@ -297,6 +297,9 @@ ONNX_MAP(gather);
 ONNX_MAP(tile);
 ONNX_MAP(depth_to_space);
 ONNX_MAP(space_to_depth);
+/* onnx-map-nd.c: by tuples of indices */
+ONNX_MAP(gather_nd);
+ONNX_MAP(scatter_nd);
 /* onnx-map-einsum.c, onnx-map-transposed.c */
 ONNX_MAP(einsum);
 ONNX_MAP(conv_transpose);

@@ -51,7 +51,7 @@ CORRECTED = {"test_resize_downsample_scales_linear_align_corners", "test_resize_
 SPACING = {"float16": 2**-10, "bfloat16": 2**-7}  # relative, at worst
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16}
 # operators that move or compare values of any type, where other types are no arithmetic
-MOVES = set("""Cast CastLike Concat Constant ConstantOfShape DepthToSpace Equal Expand Flatten Gather Identity Pad Range
+MOVES = set("""Cast CastLike Concat Constant ConstantOfShape DepthToSpace Equal Expand Flatten Gather GatherND Identity Pad Range
                Reshape Shape Size Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze Where""".split())
 
 
