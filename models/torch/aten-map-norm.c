@@ -33,19 +33,43 @@ static GpudlTensor *per_channel(AtenNode *node, const gchar *name, GpudlDType dt
     return x != NULL ? tf_cast(node->build, x, dtype, error) : filled(node, dtype, n, fallback, error);
 }
 
+/* Mean and variance by channel of what depends on weights alone, as standardised weights do: they are constants. */
+static gboolean own_statistics(AtenNode *node, GpudlTensor *x, GpudlTensor **mean, GpudlTensor **variance,
+                               GError **error)
+{
+    gint64 axes[GPUDL_MAX_RANK], column[GPUDL_MAX_RANK] = {1, -1};
+    GpudlTensor *t;
+    gsize n = 0;
+
+    for (gint i = 0; i < x->shape.rank; i++) {
+        if (i != 1)
+            axes[n++] = i;
+        if (i > 1)
+            column[i] = 1;
+    }
+    return (*mean = tf_reduce(node->build, GPUDL_OP_REDUCE_MEAN, x, axes, n, FALSE, error)) != NULL &&
+           (t = aten_reshape(node, *mean, column, (guint)x->shape.rank, error)) != NULL &&
+           (t = tf_binary(node->build, GPUDL_OP_SUB, x, t, error)) != NULL &&
+           (t = tf_binary(node->build, GPUDL_OP_MUL, t, t, error)) != NULL &&
+           (*variance = tf_reduce(node->build, GPUDL_OP_REDUCE_MEAN, t, axes, n, FALSE, error)) != NULL;
+}
+
 /* batch_norm, and what it is decomposed into, which has three results. */
 gboolean aten_map_batch_norm(AtenNode *node, GError **error)
 {
     GpudlTensor *inputs[5], *ys[3] = {NULL};
     GpudlAttrs attrs = {0};
-    gboolean training;
     gint64 channels;
     double epsilon;
+    gboolean own, known;
 
-    if ((inputs[0] = aten_tensor(node, "input", error)) == NULL ||
-        !aten_flag(node, "training", FALSE, &training, error) || !aten_number(node, "eps", 1e-5, &epsilon, error))
+    if ((inputs[0] = aten_tensor(node, "input", error)) == NULL || !aten_flag(node, "training", FALSE, &own, error) ||
+        !aten_number(node, "eps", 1e-5, &epsilon, error))
         return FALSE;
-    if (training || aten_arg(node, "running_mean") == NULL || aten_arg(node, "running_var") == NULL)
+    known = aten_arg(node, "running_mean") != NULL; /* all are looked at, else they would be arguments not taken */
+    known = aten_arg(node, "running_var") != NULL && known;
+    own = own || !known;
+    if (own && inputs[0]->data == NULL)
         return in_training(node, error);
     if (inputs[0]->shape.rank < 2)
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected at least 2",
@@ -53,10 +77,14 @@ gboolean aten_map_batch_norm(AtenNode *node, GError **error)
     channels = inputs[0]->shape.dims[1];
     attrs.batch_norm.epsilon = (float)epsilon;
     if ((inputs[1] = per_channel(node, "weight", inputs[0]->dtype, channels, 1, error)) == NULL ||
-        (inputs[2] = per_channel(node, "bias", inputs[0]->dtype, channels, 0, error)) == NULL ||
-        (inputs[3] = per_channel(node, "running_mean", inputs[0]->dtype, channels, 0, error)) == NULL ||
-        (inputs[4] = per_channel(node, "running_var", inputs[0]->dtype, channels, 1, error)) == NULL ||
-        (ys[0] = tf_emit(node->build, GPUDL_OP_BATCH_NORM, &attrs, inputs, 5, error)) == NULL)
+        (inputs[2] = per_channel(node, "bias", inputs[0]->dtype, channels, 0, error)) == NULL)
+        return FALSE;
+    if (own && !own_statistics(node, inputs[0], &inputs[3], &inputs[4], error))
+        return FALSE;
+    if (!own && ((inputs[3] = per_channel(node, "running_mean", inputs[0]->dtype, channels, 0, error)) == NULL ||
+                 (inputs[4] = per_channel(node, "running_var", inputs[0]->dtype, channels, 1, error)) == NULL))
+        return FALSE;
+    if ((ys[0] = tf_emit(node->build, GPUDL_OP_BATCH_NORM, &attrs, inputs, 5, error)) == NULL)
         return FALSE;
     return node->row->name[0] == '_' ? aten_done_list(node, ys, 3) : aten_done(node, ys[0]);
 }

@@ -386,6 +386,7 @@ gboolean aten_map_upsample(AtenNode *node, GError **error)
 {
     const gchar *name = node->row->name;
     const gboolean nearest = strstr(name, "nearest") != NULL, exact = strstr(name, "exact") != NULL;
+    const gboolean smooth = strstr(name, "_aa") != NULL; /* as Pillow does it */
     GpudlTensor *x = aten_tensor(node, node->names[0], error);
     GpudlAttrs attrs = {0};
     gboolean corners = FALSE;
@@ -394,6 +395,8 @@ gboolean aten_map_upsample(AtenNode *node, GError **error)
         return FALSE;
     if (x->shape.rank != 4)
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "a tensor of rank %d, expected 4", x->shape.rank);
+    if (smooth && corners)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "antialiased, with align_corners");
     attrs.resize.rank = 4;
     attrs.resize.mode = nearest                           ? GPUDL_SAMPLE_NEAREST
                         : strstr(name, "bicubic") != NULL ? GPUDL_SAMPLE_CUBIC
@@ -402,7 +405,8 @@ gboolean aten_map_upsample(AtenNode *node, GError **error)
                               : nearest && !exact ? GPUDL_SAMPLE_ASYMMETRIC
                                                   : GPUDL_SAMPLE_HALF_PIXEL;
     attrs.resize.nearest = exact ? GPUDL_SAMPLE_PREFER_CEIL : GPUDL_SAMPLE_FLOOR;
-    attrs.resize.cubic_a = -.75f;
+    attrs.resize.antialias = attrs.resize.exclude_outside = smooth;
+    attrs.resize.cubic_a = smooth ? -.5f : -.75f;
     return read_size(node, x, &attrs.resize, error) &&
            aten_done(node, tf_emit(node->build, GPUDL_OP_RESIZE, &attrs, &x, 1, error));
 }

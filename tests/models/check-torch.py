@@ -196,11 +196,28 @@ check("upsample_nearest2d.vec", {"input": "x", "output_size": None, "scale_facto
 check("upsample_bilinear2d.vec", {"input": "x", "output_size": None, "align_corners": False, "scale_factors": [1.7, 0.6]})
 check("upsample_bicubic2d.vec", {"input": "x", "output_size": [7, 7], "align_corners": True, "scale_factors": None})
 
+for size in ([9, 11], [3, 2], [12, 3]):
+    check("_upsample_bilinear2d_aa.default", {"self": "x", "output_size": size, "align_corners": False})
+    check("_upsample_bicubic2d_aa.default", {"self": "x", "output_size": size, "align_corners": False})
+check("_upsample_bilinear2d_aa.vec", {"input": "x", "output_size": None, "align_corners": False, "scale_factors": [1.7, 0.6]})
+check("_upsample_bicubic2d_aa.vec", {"input": "x", "output_size": [3, 7], "align_corners": False, "scale_factors": None})
+
 # ---- norms and products ----------------------------------------------------------------------------------------------
 for affine in (True, False):
     four = [normal(4) if affine else None, normal(4) if affine else None, normal(4), torch.rand(4) + 0.5]
     norm = dict(zip(("weight", "bias", "running_mean", "running_var"), four))
     check("batch_norm.default", {"input": "x", **norm, "training": False, "momentum": 0.1, "eps": 0.01, "cudnn_enabled": True})
+# standardised weights: a norm of what depends on nothing
+for running in (True, False):
+    weights, scale = normal(1, 6, 8), normal(6)
+    run = [torch.zeros(6), torch.ones(6)] if running else [None, None]
+    net, x = Net(), normal(1, 2, 3, 3)
+    names = dict(zip(("input", "weight", "bias", "running_mean", "running_var"), (weights, scale, None, *run)))
+    made = net.op("batch_norm.default", names | {"training": True, "momentum": 0.0, "eps": 1e-5, "cudnn_enabled": True})
+    kernel = net.op("view.default", {"self": made, "size": [6, 2, 2, 2]})
+    out = net.op("conv2d.default", {"input": net.input(x), "weight": kernel})
+    expected = aten.conv2d.default(x, aten.batch_norm.default(weights.clone(), scale, None, *run, True, 0.0, 1e-5, False).view(6, 2, 2, 2))
+    case(f"standardised weights, running statistics {running}", net, [out], [expected])
 x = normal(1, 4, 3, 3)
 want = aten.batch_norm.default(x, *four, False, 0.1, 0.01, False)
 check("_native_batch_norm_legit_no_training.default", {"input": "x", **norm, "momentum": 0.1, "eps": 0.01}, [want, None, None], 3, outputs=[0], x=x)
@@ -460,6 +477,8 @@ norm = dict(zip(("input", "weight", "bias", "running_mean", "running_var"), ("x"
 refused("an operator that is not taken", "fft_fft.default", {"self": "x"}, r"node 'n0' \(aten.fft_fft.default\): this operator is not taken.*dynamo=True")
 refused("another library's operator", "x.y", {"self": "x"}, r"node 'n0' \(aten.x.y\): this operator is not taken")
 refused("training", "batch_norm.default", norm | {"training": True}, r"\(aten.batch_norm.default\): .*model.eval\(\) before")
+refused("antialiasing to corners", "_upsample_bicubic2d_aa.default", {"self": "x", "output_size": [3, 3], "align_corners": True},
+        r"\(aten._upsample_bicubic2d_aa.default\): antialiased, with align_corners")
 refused("dropout in training", "dropout.default", {"input": "x", "p": 0.5, "train": True}, r"model.eval\(\) before")
 refused("an argument that is not known", "relu.default", {"self": "x", "new": 1}, r"its argument 1, 'new', is not taken")
 refused("an argument twice", "relu.default", {"self": "x", None: "x"}, r"argument 1, '', is not taken")
