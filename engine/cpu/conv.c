@@ -149,9 +149,7 @@ dnnl_primitive_desc_t cpu_conv_describe_form(const CpuShared *shared, const CpuC
     return pd != NULL ? pd : describe_tagged(shared, conv, dnnl_format_tag_any, cpu_conv_block_tag());
 }
 
-/* What the kernels are not made for: an infinite weight times the zeros of padding is NaN, but not in a sum without it.
- */
-static int all_finite(const GpudlPlanTensor *t)
+int cpu_all_finite(const GpudlPlanTensor *t)
 {
     const float *values = t->data;
 
@@ -194,5 +192,5 @@ int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
                           .pad_top = (int32_t)conv->pad_l[0],
                           .pad_left = (int32_t)conv->pad_l[1],
                           .act = conv->post.act};
-    return gpudl_depthwise_supported(d) && all_finite(cpu_tensor(c, node->inputs[1]));
+    return gpudl_depthwise_supported(d) && cpu_all_finite(cpu_tensor(c, node->inputs[1]));
 }

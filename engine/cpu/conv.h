@@ -36,6 +36,20 @@ dnnl_primitive_desc_t cpu_conv_describe_form(const CpuShared *shared, const CpuC
  * weights are the node's, constant, and have to be finite. */
 int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuDepthwise *own);
 
+/** Likewise a dense convolution in tiles. */
+int cpu_conv_tiles(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuTiles *own);
+
+/** That one in the form that was chosen, which is CPU_FORM_OWN; FALSE, having added nothing, where it is not or there
+ * is none. */
+CpuLower cpu_lower_tiles;
+
+/** Where a convolution's result in layout md goes: onto the residual (a tensor, -1: none), in place if nobody else
+ * reads it, else onto a copy of it. src: what the convolution reads. */
+int32_t cpu_conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t src, int32_t residual, DnnMdRef md);
+
+/** What own kernels ask of weights: an infinite one times the zeros of padding is NaN, but not in a sum without it. */
+int cpu_all_finite(const GpudlPlanTensor *t);
+
 /** The layout that oneDNN's blocks have here, of four dimensions. */
 dnnl_format_tag_t cpu_conv_block_tag(void);
 

@@ -105,6 +105,8 @@ void cpu_norm(CpuCompiler *c, const CpuNorm *norm);
 void cpu_join(CpuCompiler *c, CpuJoin *join);
 /** Runs a depthwise convolution (copied) whose values are filled in. */
 void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own);
+/** Runs a convolution in tiles (copied) whose values are filled in. */
+void cpu_tiles(CpuCompiler *c, const CpuTiles *own);
 /** Runs squeeze-and-excite (copied) whose values are filled in. */
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own);
 /** Runs a shuffle of channels (copied) whose values are filled in. */

@@ -67,6 +67,14 @@ void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own)
         step->depthwise = copy_of(c, own, sizeof *own);
 }
 
+void cpu_tiles(CpuCompiler *c, const CpuTiles *own)
+{
+    CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->scratch, own->y}, 4, 4);
+
+    if (step != NULL)
+        step->tiles = copy_of(c, own, sizeof *own);
+}
+
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own)
 {
     CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->scratch, own->y}, 4, 4);

@@ -48,8 +48,7 @@ static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *no
     return wanted;
 }
 
-/* Where the result goes: onto the residual, in place if nobody else reads it, else onto a copy of it. */
-static int32_t conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t src, int32_t residual, DnnMdRef md)
+int32_t cpu_conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t src, int32_t residual, DnnMdRef md)
 {
     int32_t from, to;
 
@@ -200,7 +199,7 @@ int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
 
     if (cpu_fused(c, &attrs->act).kind != attrs->act.kind && gpudl_activate(&attrs->act, 0) != 0)
         return 0; /* it could not be put behind: blocks may have padding, which is 0 */
-    if (lower_depthwise(c, node))
+    if (lower_depthwise(c, node) || cpu_lower_tiles(c, node))
         return 1;
     pd = chosen_conv(c, node);
     if (pd == NULL)
@@ -210,7 +209,7 @@ int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
         int32_t src = cpu_use(c, node->inputs[0], src_md);
         int32_t weights = conv_weights(c, node->inputs[1], dnn_pd_md(pd, dnnl_query_weights_md, 0));
         int32_t bias_value = bias >= 0 ? cpu_use_plain(c, bias) : ARG_NONE;
-        int32_t dst = conv_output(c, node, src, residual, dnn_pd_md(pd, dnnl_query_dst_md, 0));
+        int32_t dst = cpu_conv_output(c, node, src, residual, dnn_pd_md(pd, dnnl_query_dst_md, 0));
         const CpuArg args[] = {
             {DNNL_ARG_SRC, src}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dst}, {DNNL_ARG_BIAS, bias_value}};
 

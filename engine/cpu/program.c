@@ -28,6 +28,7 @@ void cpu_program_free(CpuProgram *p)
         free(step->norm);
         free(step->join);
         free(step->depthwise);
+        free(step->tiles);
         free(step->squeeze);
         free(step->shuffle);
         free(step->args);
@@ -272,6 +273,11 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
 
         own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
                           value_data(instance, own->y));
+    } else if (step->tiles != NULL) {
+        const CpuTiles *own = step->tiles;
+
+        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
+                          value_data(instance, own->scratch), value_data(instance, own->y));
     } else if (step->squeeze != NULL) {
         const CpuSqueeze *own = step->squeeze;
 

@@ -16,6 +16,7 @@
 #include "kernels/join.h"
 #include "kernels/norm.h"
 #include "kernels/squeeze.h"
+#include "kernels/winograd.h"
 
 #define CPU_ALIGNMENT 64 /* of blocks, constants and workspaces */
 
@@ -73,6 +74,14 @@ typedef struct {
     int32_t x, packed, y;
 } CpuDepthwise;
 
+/** A dense convolution by a kernel of our own, in tiles, and its values; y is the residual's memory where there is one.
+ */
+typedef struct {
+    const GpudlWinogradKernels *kernels;
+    GpudlWinograd d;
+    int32_t x, packed, scratch, y;
+} CpuTiles;
+
 /** Squeeze-and-excite by a kernel of our own, and its values. */
 typedef struct {
     const GpudlSqueezeKernels *kernels;
@@ -88,7 +97,7 @@ typedef struct {
 } CpuShuffle;
 
 /** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a depthwise
- * convolution, or squeeze-and-excite, or a shuffle, or an activation over a value's bytes. */
+ * convolution, or one in tiles, or squeeze-and-excite, or a shuffle, or an activation over a value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
@@ -97,6 +106,7 @@ typedef struct {
     CpuNorm *norm;
     CpuJoin *join;
     CpuDepthwise *depthwise;
+    CpuTiles *tiles;
     CpuSqueeze *squeeze;
     CpuShuffle *shuffle;
     const GpudlAct *act; /* of the plan; or NULL */

@@ -135,6 +135,31 @@ uint64_t cpu_trial_depthwise(CpuTrial *trial, const CpuDepthwise *own, uint64_t 
 }
 
 typedef struct {
+    const CpuTiles *own;
+    uint8_t *operands[4]; /* x, weights, scratch, y */
+} TilesRun;
+
+static int run_tiles(void *data)
+{
+    const TilesRun *run = data;
+
+    run->own->kernels->run(&run->own->d, run->operands[0], run->operands[1], run->operands[2], run->operands[3]);
+    return 1;
+}
+
+uint64_t cpu_trial_tiles(CpuTrial *trial, const CpuTiles *own, uint64_t best)
+{
+    const GpudlWinograd *d = &own->d;
+    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * sizeof(uint16_t), gpudl_winograd_weights_size(d),
+                              gpudl_winograd_scratch_size(d), (uint64_t)d->y_frame * (uint64_t)d->n * sizeof(uint16_t)};
+    TilesRun run = {.own = own};
+
+    return place_operands(trial, 4, sizes, run.operands)
+               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_tiles, &run)
+               : 0;
+}
+
+typedef struct {
     const GpudlSqueezeKernels *kernels;
     const GpudlSqueeze *s;
     uint8_t *operands[4]; /* x, weights, scratch, y */
