@@ -58,7 +58,7 @@ size_t gpudl_winograd_scratch_size(const GpudlWinograd *d)
                                             (size_t)gpudl_winograd_products(tiles) * sizeof(float));
 }
 
-/* G w G', G being [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1]. */
+/* G w G', G being [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], and what belongs to its sixth. */
 static void transform(const float w[9], float u[GPUDL_WINOGRAD_POINTS])
 {
     float rows[4][3];
@@ -75,6 +75,9 @@ static void transform(const float w[9], float u[GPUDL_WINOGRAD_POINTS])
         u[4 * i + 2] = .5f * (rows[i][0] - rows[i][1] + rows[i][2]);
         u[4 * i + 3] = rows[i][2];
     }
+    u[GPUDL_WINOGRAD_SUM_LEFT] = u[GPUDL_WINOGRAD_SUM];
+    u[GPUDL_WINOGRAD_WEIGHTS_LEFT] =
+        u[GPUDL_WINOGRAD_SUM] - gpudl_bf16_to_f32(gpudl_f32_to_bf16(u[GPUDL_WINOGRAD_SUM]));
 }
 
 void gpudl_winograd_pack(const GpudlWinograd *d, const float *w, const float *bias, void *packed)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * Dense 3x3 convolution on the CPU by Winograd's transforms F(2x2, 3x3), channels last: 16 products for 4 results in
+ * Dense 3x3 convolution on the CPU by Winograd's transforms F(2x2, 3x3), channels last: 18 products for 4 results in
  * place of 36 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks").
  */
 #ifndef GPUDL_KERNELS_WINOGRAD_H
@@ -43,10 +43,11 @@ void gpudl_winograd_pack(const GpudlWinograd *d, const float *w, const float *bi
 
 /**
  * y = act(sum over taps and channels of x * w + bias (+ y)). Transformed pixels and transformed weights are each
- * rounded to bfloat16 once, all else is float32: a result is off by up to 2^-8 of the sum of the magnitudes of those
- * products, and by much less where they are many. Rounded to bfloat16 when stored; subnormals may become zero. A NaN or
- * infinity of x reaches what sees it and nothing else; an infinity may arrive as NaN. Weights are finite. x and y are
- * aligned to an element and do not overlap; of y exactly the k channels of each pixel are written, of x no element
+ * rounded to bfloat16, but those of the sum of four pixels, which are there twice over, and all else is float32: a
+ * result is off by up to 2^-8 of the sum of the magnitudes of those products, and where they are many by about 1.5
+ * times as much as a direct one of rounded weights. Rounded to bfloat16 when stored; subnormals may become zero. A NaN
+ * or infinity of x reaches what sees it and nothing else; an infinity may arrive as NaN. Weights are finite. x and y
+ * are aligned to an element and do not overlap; of y exactly the k channels of each pixel are written, of x no element
  * beside its channels is read. scratch: of that many bytes, aligned as packed; its contents don't matter.
  * Single-threaded; keeps no state.
  */

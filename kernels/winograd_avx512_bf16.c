@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * winograd.h by AVX512_BF16. Tiles of 2x2 results are taken some dozens at a time: their pixels are transformed, then
- * for each group of channels of y 16 small products of matrices are made, a point after the other, whose results are
+ * for each group of channels of y small products of matrices are made, a point after the other, whose results are
  * transformed back while they are in the second cache.
  */
 #include <stddef.h>
@@ -23,7 +23,7 @@
 /* ---- pixels ------------------------------------------------------------------------------------------------------ */
 
 /* B' v B, B' being [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1]. */
-INLINE void transform(Vector v[POINTS])
+INLINE void transform(Vector v[16])
 {
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
@@ -51,10 +51,10 @@ INLINE void tile_pixels(const GpudlWinograd *d, const uint16_t *x, int32_t row, 
 {
     for (int64_t c = 0; c < d->c; c += LANES) {
         const Part part = part_of(d->c - c < LANES ? d->c - c : LANES);
-        Vector v[POINTS];
+        Vector v[16], left;
 
 #pragma GCC unroll 16
-        for (int i = 0; i < POINTS; i++) {
+        for (int i = 0; i < 16; i++) {
             const int32_t h = row + i / 4, w = column + i % 4;
 
             v[i] = inside || (h >= 0 && h < d->h && w >= 0 && w < d->w)
@@ -63,8 +63,10 @@ INLINE void tile_pixels(const GpudlWinograd *d, const uint16_t *x, int32_t row, 
         }
         transform(v);
 #pragma GCC unroll 16
-        for (int i = 0; i < POINTS; i++)
+        for (int i = 0; i < 16; i++)
             store_bf16(to + i * way + c, v[i], ALL_LANES);
+        left = _mm512_sub_ps(v[GPUDL_WINOGRAD_SUM], load_bf16(to + GPUDL_WINOGRAD_SUM * way + c, ALL_LANES));
+        store_bf16(to + GPUDL_WINOGRAD_SUM_LEFT * way + c, left, ALL_LANES);
     }
 }
 
@@ -144,17 +146,19 @@ static ProductsFunc *const products_funcs[MOST_ROWS][VECTORS] = {FOR_ALL(PRODUCT
 static void make_products(const GpudlWinograd *d, const uint16_t *pixels, int64_t tiles, const uint16_t *weights,
                           int64_t vectors, float *products)
 {
-    const int64_t channels = gpudl_winograd_channels(d), pairs = gpudl_winograd_pairs(d);
+    const int64_t channels = gpudl_winograd_channels(d), pairs = gpudl_winograd_pairs(d),
+                  way = gpudl_winograd_point(d, tiles);
 
     for (int point = 0; point < POINTS; point++) {
+        const uint16_t *from = pixels + (point == GPUDL_WINOGRAD_WEIGHTS_LEFT ? GPUDL_WINOGRAD_SUM : point) * way;
+
         for (int64_t t = 0, rows; t < tiles; t += rows) {
             const int64_t left = tiles - t, n = (left + MOST_ROWS - 1) / MOST_ROWS;
 
             rows = (left + n - 1) / n;
-            products_funcs[rows - 1][vectors - 1](pixels + t * channels, channels, weights, pairs,
+            products_funcs[rows - 1][vectors - 1](from + t * channels, channels, weights, pairs,
                                                   products + t * VECTORS * LANES);
         }
-        pixels += gpudl_winograd_point(d, tiles);
         weights += pairs * vectors * 2 * LANES;
         products += gpudl_winograd_products(tiles);
     }
@@ -169,10 +173,13 @@ INLINE void transform_back(const float *products, int64_t way, Vector results[4]
 
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
-        const Vector a = load_f32(products + j * way, ALL_LANES), b = load_f32(products + (4 + j) * way, ALL_LANES),
-                     c = load_f32(products + (8 + j) * way, ALL_LANES),
+        const Vector a = load_f32(products + j * way, ALL_LANES), c = load_f32(products + (8 + j) * way, ALL_LANES),
                      e = load_f32(products + (12 + j) * way, ALL_LANES);
+        Vector b = load_f32(products + (4 + j) * way, ALL_LANES);
 
+        if (4 + j == GPUDL_WINOGRAD_SUM)
+            b = add(b, add(load_f32(products + GPUDL_WINOGRAD_SUM_LEFT * way, ALL_LANES),
+                           load_f32(products + GPUDL_WINOGRAD_WEIGHTS_LEFT * way, ALL_LANES)));
         rows[0][j] = add(add(a, b), c);
         rows[1][j] = _mm512_sub_ps(_mm512_sub_ps(b, c), e);
     }

@@ -5,7 +5,15 @@
 
 #include "winograd.h"
 
-#define GPUDL_WINOGRAD_POINTS 16 /* products of a tile */
+/**
+ * Products of a tile: 16, and two more of the sixth, which is that of four pixels' sum: of pixels behind a ReLU it is
+ * the largest, and would make half of what rounding makes. Behind the rounded sum with rounded weights come what the
+ * rounding of the sum has left with the weights, and the sum with what the rounding of the weights has left.
+ */
+#define GPUDL_WINOGRAD_POINTS 18
+#define GPUDL_WINOGRAD_SUM 5
+#define GPUDL_WINOGRAD_SUM_LEFT 16
+#define GPUDL_WINOGRAD_WEIGHTS_LEFT 17
 #define GPUDL_WINOGRAD_LANES 16  /* channels of y in a vector */
 #define GPUDL_WINOGRAD_VECTORS 4 /* at most, of a group: channels of y that are computed together */
 

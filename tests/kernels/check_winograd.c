@@ -216,6 +216,57 @@ static void test_nan(gconstpointer data)
     }
 }
 
+/* Off exact sums, as the root of the mean of squares. */
+static double deviation(const CheckTensor *got, const CheckTensor *exact)
+{
+    double sum = 0;
+
+    for (gint64 i = 0; i < check_elements(exact); i++)
+        sum += pow(check_get(got, i) - check_get(exact, i), 2);
+    return sqrt(sum / (double)check_elements(exact));
+}
+
+/* Of pixels behind a ReLU sums are off by not much more than a direct convolution's in bfloat16, whose weights and
+ * results are rounded: 1.46 to 1.49 times, but 1.58 or more without either of the two products that sums of four pixels
+ * have more. */
+static void test_error(gconstpointer data)
+{
+    const GpudlWinogradKernels *kernels = gpudl_winograd_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+
+    if (kernels == NULL) {
+        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+        return;
+    }
+    for (guint i = 0; i < 4; i++) {
+        g_autoptr(CheckTensor) w = NULL, rounded = NULL, exact = NULL, got = NULL, direct = NULL, stored = NULL;
+        g_autoptr(CheckPicture) x = NULL, y = NULL;
+        GpudlWinograd d = {GPUDL_DTYPE_BF16, 1, 16, 16, 64, 32, 16, 16};
+
+        check_case(i, "%s, error", kernels->name);
+        d.pad_top = d.pad_left = 1;
+        x = check_picture(d.type, 1, 16, 16, 64, -2, 2);
+        for (gint64 e = 0; e < check_elements(x->memory); e++)
+            if (check_get(x->memory, e) < 0)
+                check_set(x->memory, e, 0);
+        y = check_picture(d.type, 1, 16, 16, 32, 0, 0);
+        set_ways(&d, x, y);
+        w = check_floats(CHECK_SHAPE(32, 64, 3, 3), -1, 1);
+        rounded = check_tensor(GPUDL_DTYPE_BF16, w->view.shape);
+        for (gint64 e = 0; e < check_elements(w); e++)
+            check_set(rounded, e, check_get(w, e));
+        exact = reference(&d, x, w, NULL, NULL);
+        direct = reference(&d, x, rounded, NULL, NULL);
+        stored = check_tensor(GPUDL_DTYPE_BF16, direct->view.shape);
+        for (gint64 e = 0; e < check_elements(direct); e++)
+            check_set(stored, e, check_get(direct, e));
+        run(kernels, &d, x, w, NULL, y);
+        got = check_picture_planar(y);
+        g_test_message("%.2f times", deviation(got, exact) / deviation(stored, exact));
+        if (!(deviation(got, exact) <= 1.53 * deviation(stored, exact)))
+            check_fail("off by %g, a direct one by %g", deviation(got, exact), deviation(stored, exact));
+    }
+}
+
 static void test_refusals(void)
 {
     const GpudlWinograd good = {GPUDL_DTYPE_BF16, 1, 4, 4, 8, 16, 4, 4, 8, 32, 128, 16, 64, 256, 1, 1};
@@ -254,9 +305,11 @@ int main(int argc, char **argv)
     for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++) {
         g_autofree char *problems = g_strdup_printf("/winograd/problems/%s", names[simd]);
         g_autofree char *nan = g_strdup_printf("/winograd/nan/%s", names[simd]);
+        g_autofree char *error = g_strdup_printf("/winograd/error/%s", names[simd]);
 
         g_test_add_data_func(problems, GINT_TO_POINTER(simd), test_problems);
         g_test_add_data_func(nan, GINT_TO_POINTER(simd), test_nan);
+        g_test_add_data_func(error, GINT_TO_POINTER(simd), test_error);
     }
     g_test_add_func("/winograd/refusals", test_refusals);
     return g_test_run();
