@@ -35,8 +35,8 @@ typedef struct {
  * logits   float32, float16 or bfloat16 [rows][classes], else GPUDL_KERNEL_DTYPE; rows pitch elements apart
  * scores   float32 [rows][classes], dense; computed in float32. Relative error at most 2^-19, and 2^-24 for each unit
  *          that a logit lies below the row's highest (float32 rounds the difference). Scores below 2^-126, which
- * float32 holds with fewer bits or not at all, may be 0: the device's exponential has none of them best
- * [rows][GPUDL_CLASSIFY_BEST], of the scores as they are written: equal ones by lower id
+ *          float32 holds with fewer bits or not at all, may be 0: the device's exponential has none of them
+ * best     [rows][GPUDL_CLASSIFY_BEST], of the scores as they are written: equal ones by lower id
  *
  * classes is 1 .. GPUDL_CLASSIFY_CLASSES, else GPUDL_KERNEL_SHAPE. Returns before the device is done: 0, a status, or
  * the launch's CUDA error.

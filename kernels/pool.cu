@@ -259,7 +259,7 @@ template <GpudlPoolKind KIND> __device__ __forceinline__ float combine(float a, 
     return a + b;
 }
 
-/* LANES vectors of channels of one picture a block; its groups of LANES threads take every so manieth pixel each */
+/* LANES vectors of channels of one picture a block; its groups of LANES threads take turns at its pixels */
 template <GpudlPoolKind KIND, class VECTOR, int LANES>
 __global__ void __launch_bounds__(MOST_THREADS)
     global_pool(const typename VECTOR::Element *__restrict__ x, const GpudlNhwc xs,
@@ -300,7 +300,7 @@ __global__ void __launch_bounds__(MOST_THREADS)
         }
         if (KIND == GPUDL_POOL_MAX)
             best.get(sum);
-            /* of the warp's groups, then of the warps */
+        /* of the warp's groups, then of the warps */
 #pragma unroll
         for (int d = LANES; d < 32; d *= 2)
 #pragma unroll
@@ -352,8 +352,8 @@ int launch_global(const void *x, const GpudlNhwc &xs, void *y, int64_t y_pitch, 
     constexpr int LEAST = V > 1 ? 2 : 16;
     int lanes = 32;
 
-    /* Fewer lanes a block where blocks would be too few for every multiprocessor, or many lanes idle. Two vectors or 16
-     * single channels are 32 bytes, the least that memory delivers. */
+    /* Fewer lanes a block where blocks would be too few for every multiprocessor, or many lanes idle. Two vectors
+     * are 32 bytes, the least that memory delivers; 16 single channels are that or twice as much. */
     while (lanes > LEAST &&
            (gpudl_divide_up(vectors, lanes) * xs.n < 256 || gpudl_divide_up(vectors, lanes) * lanes * 7 > vectors * 8))
         lanes /= 2;

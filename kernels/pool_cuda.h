@@ -17,7 +17,8 @@ extern "C" {
  * through.
  *
  * x, y    both of dtype, else GPUDL_KERNEL_DTYPE; xs and ys; as many pictures and channels in both. ys decides how many
- * windows there are window  n_spatial 2; pad_end counts for GPUDL_POOL_AVERAGE_PAD
+ *         windows there are
+ * window  n_spatial 2; pad_end counts for GPUDL_POOL_AVERAGE_PAD
  *
  * Any channel count, pitch and alignment to an element; multiples of 8 channels (float32: 4), 16 bytes apart, are
  * faster. Returns before the device is done: 0, a status or the launch's CUDA error.

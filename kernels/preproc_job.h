@@ -6,9 +6,9 @@
  *
  * The arithmetic: source samples are bytes, or words of two. Rows come first: weights are integers in units of 2^-26,
  * sums of weight times byte are exact; the two of a word make one in float32. Columns follow in float32, then both sums
- * of weights divide. Matrix and normalisation are
- * float32. So values differ from the reference by a few roundings of float32 (GPUDL_PREPROC_JOB_BOUND). Which samples
- * belong to a window is decided in double, with the reference's very operations: nearest and area jump there.
+ * of weights divide. Matrix and normalisation are float32. So values differ from the reference by a few roundings of
+ * float32 (GPUDL_PREPROC_JOB_BOUND). Which samples belong to a window is decided in double, with the reference's very
+ * operations: nearest and area jump there.
  */
 #ifndef GPUDL_KERNELS_PREPROC_JOB_H
 #define GPUDL_KERNELS_PREPROC_JOB_H

@@ -21,7 +21,7 @@ template <class T> struct Problem {
     int64_t x_pitch, y_pitch, w_pitch;
     int n, pixels, c, r;
     int part;       /* channels of a block, whole vectors; the last ones may have fewer, or none */
-    bool by_pixels; /* blocks sum every so manieth pixel of all channels */
+    bool by_pixels; /* blocks take turns at the pixels, of all channels */
     GpudlAct inner, gate;
 };
 

@@ -287,6 +287,11 @@ bool lay(Operand *o, const GpudlShape *shape, const GpudlStrided *strided, int n
     return true;
 }
 
+int64_t step_of(const Operand &o, int d)
+{
+    return o.dims[d] == 1 ? INT64_MAX : o.strides[d];
+}
+
 int begin(Problem *p, const GpudlShape *xs, const GpudlStrided *x, const GpudlWindow *w, const GpudlShape *ys,
           const GpudlStrided *y)
 {
@@ -303,10 +308,10 @@ int begin(Problem *p, const GpudlShape *xs, const GpudlStrided *x, const GpudlWi
         p->pad_end[d] = w->pad_end[d];
     }
     p->elements = (uint32_t)gpudl_shape_elements(ys);
-    for (int d = 0; d < RANK; d++) {
+    for (int d = 0; d < RANK; d++) { /* neighbours in memory last; dimensions of 1, which say nothing, first */
         int e = d;
 
-        for (; e > 0 && p->y.dims[p->order[e - 1]] != 1 && p->y.strides[p->order[e - 1]] < p->y.strides[d]; e--)
+        for (; e > 0 && step_of(p->y, p->order[e - 1]) < step_of(p->y, d); e--)
             p->order[e] = p->order[e - 1];
         p->order[e] = d;
     }
