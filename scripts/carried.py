@@ -42,7 +42,7 @@ SYSTEMS = re.compile(r"^(ld-linux|libc\.so|libm\.so|libdl\.so|libpthread\.so|lib
 ARCH = "x86_64-linux-gnu"
 # what the plugin's suites and GPU pipelines are made of
 PLUGINS = ["app", "coreelements", "typefindfunctions", "videotestsrc", "videoconvertscale", "videorate", "videoparsersbad",
-           "nvcodec", "isomp4", "matroska", "rawparse", "pango", "multifile", "overlaycomposition", "coretracers"]
+           "nvcodec", "isomp4", "matroska", "rawparse", "pango", "multifile", "overlaycomposition", "coretracers", "jpeg", "png"]
 EXCLUSIONS = "tests/kernels/sanitizer-exclusions"
 
 
@@ -204,6 +204,10 @@ def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
         packed.add(source / name)
     if any("tools" in t["suites"] for t in told["tests"]):
         packed.add(source / "tests/tools/media")
+    demo = source / "build" / "demo"  # as models/recipes/efficientnet-lite0/obtain leaves it
+    if any(real(text) == demo for t in told["tests"] for text in t["cmd"]):
+        for file in [demo / "efficientnet-lite0.onnx", *sorted(demo.glob("photos/*"))]:
+            packed.add(file)
     for name in ["tools/gpudl", "bench/bench-cuda", "engine/cuda/gpudl-cuda.so"]:
         packed.add(build / name)
     if gstreamer is not None:

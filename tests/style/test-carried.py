@@ -255,6 +255,24 @@ def with_gstreamer_what_measures_pipelines_is_carried(made):
 
 
 @test
+def a_test_of_the_demo_s_network_has_it_and_the_photographs(made):
+    demo, target = made.build / "demo", made.source.parent / "carried"
+    (demo / "photos").mkdir(parents=True)
+    for name in "efficientnet-lite0.onnx", "photos/cat.png", "efficientnet-lite0.bin":
+        (demo / name).write_text(name)
+    made.add("other", SAY)
+    for carries in False, True:
+        if carries:
+            made.add("photographs", SAY)
+            made.tests[-1]["cmd"].append(str(demo))
+        made.write()
+        with contextlib.redirect_stdout(io.StringIO()):
+            carried.pack(made.build, target, None)
+        found = sorted(str(p.relative_to(target)) for p in (target / "build" / "demo").rglob("*") if p.is_file())
+        check(found == ["build/demo/efficientnet-lite0.onnx", "build/demo/photos/cat.png"] * carries, found)
+
+
+@test
 def a_folder_of_something_else_is_not_made_anew(made):
     made.add("say", SAY)
     made.write()
