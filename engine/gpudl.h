@@ -23,9 +23,9 @@
  * it too: no byte beyond it is written, and fields that this library does not know are 0. Structs that callers read by
  * pointer (GpudlTiming) grow at their ends.
  *
- * After fork() a child can acquire and load anew; sessions, streams, requests and devices that it has inherited are the
- * parent's: submitting to them fails (DEVICE), freeing them does nothing. A model that it has inherited can be used if
- * no thread of the parent was loading it or acquiring a session for it at that moment.
+ * After fork() a child can acquire and load anew; sessions, streams, requests, devices and promises of them that it has
+ * inherited are the parent's: submitting to them fails (DEVICE), freeing them does nothing. A model that it has
+ * inherited can be used if no thread of the parent was loading it or acquiring a session for it at that moment.
  */
 #ifndef GPUDL_H
 #define GPUDL_H
@@ -168,6 +168,22 @@ GPUDL_API void gpudl_device_info_free(GpudlDeviceInfo *info);
  * there is none; the caller unrefs it. Errors: INVALID_ARGUMENT, BACKEND, NO_DEVICE (no driver). */
 GPUDL_API GPtrArray *gpudl_devices_list(const gchar *backend, GError **error);
 
+/** A device that is being looked for and opened beside something else, as a rule the reading of the model. */
+typedef struct _GpudlDevicePromise GpudlDevicePromise;
+
+/**
+ * Begins to open, on a thread of its own, the device that a GpudlSessionConfig of this backend and cuda_device_id
+ * takes, and returns at once, never NULL. path: the model's file, nothing is opened where there is none; or NULL. The
+ * first acquire or forecast whose configuration has the promise waits for it and takes what has come of it, be it a
+ * failure: nothing is said of that before, and nothing twice. Later ones look for a device as without a promise, and
+ * find this one, which stays open until the promise is freed. The strings are copied.
+ */
+GPUDL_API GpudlDevicePromise *gpudl_device_promise(const gchar *backend, gint cuda_device_id, const gchar *path);
+/** Does not wait: a device that nobody else uses is closed, one that is being opened as soon as it is open. Only the
+ * end of the process waits for that, 5 s at most. No acquire with the promise is under way. */
+GPUDL_API void gpudl_device_promise_free(GpudlDevicePromise *promise);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlDevicePromise, gpudl_device_promise_free)
+
 /* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
 /** Called now and then by what takes long: 0..1 done and what is being done. On the calling thread. */
@@ -196,6 +212,8 @@ typedef struct {
     guint64 device_timeout; /* ns after which a device that does not answer to a frame is given up; 0: 10 s */
     GpudlProgressFunc progress; /* told while loading, or NULL */
     gpointer progress_data;
+    GpudlDevicePromise *promise; /* of the same backend and cuda_device_id, else it is as none; or NULL. Stays the
+                                    caller's */
 } GpudlSessionConfig;
 
 typedef struct _GpudlSession GpudlSession;

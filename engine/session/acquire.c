@@ -6,6 +6,7 @@
 
 #include "engine/limits.h"
 #include "engine/session/precision.h"
+#include "engine/session/promise.h"
 #include "engine/structs.h"
 
 /* ---- what is wanted ---------------------------------------------------------------------------------------------- */
@@ -107,9 +108,9 @@ static gboolean resolve(GpudlModel *model, GpudlDevice *device, const GpudlSessi
 
 /* ---- where it is found ------------------------------------------------------------------------------------------- */
 
-static gboolean is_auto(const GpudlSessionConfig *config)
+static gboolean is_auto(const gchar *backend)
 {
-    return !config->backend || strcmp(config->backend, "auto") == 0;
+    return !backend || strcmp(backend, "auto") == 0;
 }
 
 /* "auto" goes on to the next backend, and says why. */
@@ -118,25 +119,37 @@ static void tell_next(const GError *reason, const GpudlBackend *next)
     g_log("gpudl", G_LOG_LEVEL_MESSAGE, "%s: backend '%s' is taken instead", reason->message, next->name);
 }
 
-/* The device of "auto"'s next backend, where the one found has one that can't be opened. */
-static GpudlDevice *find_next_device(const GpudlBackend *refused, const GpudlSessionConfig *config,
-                                     const GError *reason)
+GpudlSearch gpudl_device_search(const gchar *name, gint id)
 {
-    const GpudlBackend *next = gpudl_backend_find_after(refused, config->cuda_device_id);
-    GpudlDevice *device = next ? gpudl_device_open(next, config->cuda_device_id, NULL) : NULL;
+    GpudlSearch found = {NULL, NULL};
+    const GpudlBackend *backend = gpudl_backend_find(name, id, &found.error), *next;
 
-    if (device)
-        tell_next(reason, next);
-    return device;
+    if (!backend)
+        return found;
+    found.device = gpudl_device_open(backend, id, &found.error);
+    if (!found.device && is_auto(name)) {
+        next = gpudl_backend_find_after(backend, id);
+        found.device = next ? gpudl_device_open(next, id, NULL) : NULL;
+    }
+    return found;
 }
 
-static GpudlDevice *find_device(const GpudlSessionConfig *config, GError **error)
+static gboolean search(const GpudlSessionConfig *config, GCancellable *cancellable, GpudlSearch *found, GError **error)
 {
-    g_autoptr(GError) reason = NULL;
-    const GpudlBackend *backend;
-    GpudlDevice *device;
+    *found = (GpudlSearch){NULL, NULL};
+    if (config->promise && gpudl_device_promise_is_for(config->promise, config->backend, config->cuda_device_id) &&
+        !gpudl_device_promise_take(config->promise, cancellable, found, error))
+        return FALSE;
+    if (!found->device && !found->error)
+        *found = gpudl_device_search(config->backend, config->cuda_device_id);
+    return TRUE;
+}
 
-    if (config->device && !is_auto(config) && strcmp(config->backend, config->device->backend->name) != 0) {
+static GpudlDevice *find_device(const GpudlSessionConfig *config, GCancellable *cancellable, GError **error)
+{
+    GpudlSearch found;
+
+    if (config->device && !is_auto(config->backend) && strcmp(config->backend, config->device->backend->name) != 0) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT,
                     "backend '%s' was asked for, with a device of backend '%s'", config->backend,
                     config->device->backend->name);
@@ -144,15 +157,15 @@ static GpudlDevice *find_device(const GpudlSessionConfig *config, GError **error
     }
     if (config->device)
         return gpudl_device_check(config->device, error) ? gpudl_device_ref(config->device) : NULL;
-    backend = gpudl_backend_find(config->backend, config->cuda_device_id, error);
-    if (!backend)
+    if (!search(config, cancellable, &found, error))
         return NULL;
-    device = gpudl_device_open(backend, config->cuda_device_id, &reason);
-    if (!device && is_auto(config))
-        device = find_next_device(backend, config, reason);
-    if (!device)
-        g_propagate_error(error, g_steal_pointer(&reason));
-    return device;
+    if (found.device && found.error)
+        tell_next(found.error, found.device->backend);
+    if (found.device)
+        g_clear_error(&found.error);
+    else
+        g_propagate_error(error, found.error);
+    return found.device;
 }
 
 static GpudlSession *acquire_wide(GpudlModel *model, GpudlDevice *device, const GpudlSessionConfig *config,
@@ -197,7 +210,7 @@ static GpudlSession *acquire_on(GpudlModel *model, GpudlDevice *device, const Gp
 GpudlSession *gpudl_session_prepare(GpudlModel *model, const GpudlSessionConfig *config, GCancellable *cancellable,
                                     GError **error)
 {
-    g_autoptr(GpudlDevice) device = find_device(config, error);
+    g_autoptr(GpudlDevice) device = find_device(config, cancellable, error);
     g_auto(GpudlWanted) wanted = {.limit = 0};
     GpudlSessionConfig wide = *config;
     GpudlSession *session;
@@ -248,11 +261,12 @@ GpudlSession *gpudl_session_acquire(GpudlModel *model, const GpudlSessionConfig 
     if (given && !gpudl_struct_take(&config, sizeof config, given, GPUDL_SIZE_TO(GpudlSessionConfig, progress_data),
                                     "GpudlSessionConfig", error))
         return NULL;
-    device = find_device(&config, error);
+    device = find_device(&config, cancellable, error);
     if (!device)
         return NULL;
     session = acquire_on(model, device, &config, cancellable, &reason);
-    if (!session && !config.device && is_auto(&config) && g_error_matches(reason, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED))
+    if (!session && !config.device && is_auto(config.backend) &&
+        g_error_matches(reason, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED))
         session = acquire_next(model, device->backend, &config, cancellable, &reason);
     if (!session)
         g_propagate_error(error, g_steal_pointer(&reason));
@@ -263,7 +277,7 @@ gboolean gpudl_session_foresee(GpudlModel *model, const gchar *backend, GpudlPre
                                GError **error)
 {
     const GpudlSessionConfig config = {.struct_size = sizeof config, .backend = backend, .cuda_device_id = -1};
-    g_autoptr(GpudlDevice) found = find_device(&config, error);
+    g_autoptr(GpudlDevice) found = find_device(&config, NULL, error);
     g_auto(GpudlWanted) wanted = {.limit = 0};
     gchar name[sizeof((GpudlBackendDevice *)0)->name];
 

@@ -2,6 +2,7 @@
 /* Children of a process that has sessions: they can make their own, and what they have inherited neither works nor
  * hangs. */
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -278,6 +279,43 @@ static void test_fork_beside_a_device_being_opened(void)
     gpudl_device_unref(device);
 }
 
+typedef struct {
+    Fake *fake;
+    GpudlModel *model;
+    GpudlSessionConfig config;
+} Promised;
+
+static void use_promised(gpointer data)
+{
+    Promised *p = data;
+
+    FAKE_SET(p->fake, does.hang_device_open, 0);
+    for (guint i = 0; i < 2; i++) { /* the parent's, which nobody keeps here, and its own */
+        gpudl_session_unref(acquire_with(p->model, p->config));
+        gpudl_device_promise_free(p->config.promise);
+        p->config.promise = gpudl_device_promise("cuda", -1, NULL);
+    }
+    gpudl_device_promise_free(p->config.promise);
+    exit(0); /* waits for threads of its own alone */
+}
+
+static void test_fork_beside_a_device_promised(void)
+{
+    Promised p = {
+        .fake = fake_begin("cuda"), .model = make_model(), .config = {.backend = "cuda", .cuda_device_id = -1}};
+
+    gpudl_session_unref(acquire(p.model, "cuda"));
+    FAKE_SET(p.fake, does.hang_device_open, 1);
+    p.config.promise = gpudl_device_promise("cuda", -1, NULL);
+    FAKE_AWAIT(p.fake, opening, 1);
+    check_child(use_promised, &p);
+    FAKE_SET(p.fake, does.hang_device_open, 0);
+    gpudl_session_unref(acquire_with(p.model, p.config));
+    gpudl_device_promise_free(p.config.promise);
+    gpudl_model_unref(p.model);
+    g_assert_cmpuint(FAKE_SEEN(p.fake, devices), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -287,5 +325,6 @@ int main(int argc, char **argv)
     add_for_both("/fork", "fork-beside-everything", test_fork_beside_everything);
     g_test_add_func("/fork/inherited-devices-are-not-closed", test_inherited_devices_are_not_closed);
     g_test_add_func("/fork/fork-beside-a-device-being-opened", test_fork_beside_a_device_being_opened);
+    g_test_add_func("/fork/fork-beside-a-device-promised", test_fork_beside_a_device_promised);
     return g_test_run();
 }

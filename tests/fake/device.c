@@ -95,6 +95,8 @@ GpudlStatus fake_device_open(GpudlDeviceParams *params, void **result, GpudlFaul
     GpudlStatus status;
 
     pthread_mutex_lock(&fake.lock);
+    fake.seen.device_tries++;
+    pthread_cond_broadcast(&fake.changed);
     if (fake.does.hang_device_open) {
         pthread_mutex_unlock(&fake.lock);
         run_helper();

@@ -100,6 +100,7 @@ typedef struct {
 /** What has happened since reset(). */
 typedef struct {
     uint32_t opens, closes, device_opens, device_closes; /* opens: that succeeded */
+    uint32_t device_tries;                               /* calls of device_open() */
     uint32_t loads;                                      /* calls of open() */
     uint32_t forecasts;
     uint32_t resolves, stages, unstages, submits, waits, idles, profiles;
