@@ -138,12 +138,16 @@ static gboolean tune(Tune *t, GCancellable *cancellable, GError **error)
 
 static gboolean work(Tune *t, GError **error)
 {
+    g_autoptr(GpudlDevicePromise) promise =
+        gpudl_device_promise(t->config.backend, t->config.cuda_device_id, t->arguments[0]);
     g_autoptr(GCancellable) cancellable = interrupt_begin();
     gboolean done;
 
     progress_start();
+    t->config.promise = promise;
     t->model = gpudl_model_load(t->arguments[0], &t->import, cancellable, error);
     done = t->model != NULL && look(t, cancellable, error) && (t->check || is_warm(t) || tune(t, cancellable, error));
+    t->config.promise = NULL;
     interrupt_end();
     progress_wipe();
     return done;

@@ -51,11 +51,14 @@ static gboolean load_labels(Network *network, const gchar *path, GError **error)
 gboolean network_load(Network *network, const gchar *path, const GpudlImportOptions *import,
                       const GpudlSessionConfig *config, const gchar *labels_file, GError **error)
 {
+    g_autoptr(GpudlDevicePromise) promise = gpudl_device_promise(config->backend, config->cuda_device_id, path);
     g_autoptr(GCancellable) cancellable = interrupt_begin();
+    GpudlSessionConfig with_device = *config;
 
+    with_device.promise = promise;
     network->model = gpudl_model_load(path, import, cancellable, error);
     if (network->model != NULL)
-        network->session = gpudl_session_acquire(network->model, config, cancellable, error);
+        network->session = gpudl_session_acquire(network->model, &with_device, cancellable, error);
     interrupt_end();
     if (network->session == NULL)
         return FALSE;

@@ -453,13 +453,16 @@ static int show_all(Demo *demo, GpudlSession *session)
 
 static int run_demo(Demo *demo)
 {
-    GpudlSessionConfig config = {.struct_size = sizeof config, .backend = demo->backend, .cuda_device_id = -1};
+    g_autoptr(GpudlDevicePromise) promise = gpudl_device_promise(demo->backend, -1, demo->model_path);
+    GpudlSessionConfig config = {
+        .struct_size = sizeof config, .backend = demo->backend, .cuda_device_id = -1, .promise = promise};
     g_autoptr(GError) error = NULL;
     g_autoptr(GpudlSession) session = NULL;
 
     demo->model = gpudl_model_load(demo->model_path, NULL, NULL, &error);
     if (demo->model != NULL)
         session = gpudl_session_acquire(demo->model, &config, NULL, &error);
+    g_clear_pointer(&promise, gpudl_device_promise_free);
     if (session != NULL && g_mkdir_with_parents(demo->output, 0777) != 0)
         g_set_error(&error, GPUDL_ERROR, GPUDL_ERROR_WRITE, "%s: can't be made: %s", demo->output, g_strerror(errno));
     if (error != NULL) {
