@@ -92,4 +92,21 @@ __device__ __forceinline__ float gpudl_cluster_float(const float *shared, int bl
 #endif
 }
 
+/** The same of four at a multiple of 16 bytes. */
+__device__ __forceinline__ float4 gpudl_cluster_floats(const float4 *shared, int block)
+{
+#if __CUDA_ARCH__ >= 900
+    float4 v;
+
+    asm volatile("{\n\t.reg .u32 at;\n\tmapa.shared::cluster.u32 at, %4, %5;\n\t"
+                 "ld.shared::cluster.v4.f32 {%0,%1,%2,%3}, [at];\n\t}"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"((unsigned)__cvta_generic_to_shared(shared)), "r"(block)
+                 : "memory");
+    return v;
+#else
+    return *shared;
+#endif
+}
+
 #endif

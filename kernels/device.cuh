@@ -320,6 +320,27 @@ __device__ __forceinline__ void gpudl_load_matrices(unsigned (&word)[4], const v
                  : "memory");
 }
 
+/** 16 x 16 of two bytes each to shared memory, of rows pitch bytes apart, which lie at multiples of 16: lane 4 * g + t
+ * has words t of row g: 0 of its first half, 2 of its second one, and 1 and 3 of row g + 8, as sums of products lie. */
+__device__ __forceinline__ void gpudl_store_tile(void *corner, int pitch, const unsigned (&word)[4])
+{
+    unsigned char *to = static_cast<unsigned char *>(corner);
+    unsigned lane;
+
+    asm("mov.u32 %0, %%laneid;" : "=r"(lane));
+#if __CUDA_ARCH__ >= 900
+    to += (int)(lane % 16) * pitch + lane / 16 * 16;
+    asm volatile(
+        "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+        "r"(word[0]), "r"(word[1]), "r"(word[2]), "r"(word[3])
+        : "memory");
+#else
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        *reinterpret_cast<unsigned *>(to + (int)(lane / 4 + i % 2 * 8) * pitch + i / 2 * 16 + lane % 4 * 4) = word[i];
+#endif
+}
+
 /* ---- copies to shared memory that a thread does not wait for -------------------------------------------------------
  * Those of a group are there for the thread that waits, and behind a barrier for all. */
 

@@ -32,6 +32,7 @@ static struct {
     jmp_buf failed;
     cudaStream_t stream;
     double copy_rate; /* bytes read and written, a second */
+    int capability;
 } self = {.seed = 1};
 
 /* ---- cases ------------------------------------------------------------------------------------------------------- */
@@ -260,6 +261,11 @@ void *device_fetch(const void *output, size_t bytes)
     return copy;
 }
 
+int device_capability(void)
+{
+    return self.capability;
+}
+
 /* ---- benches ----------------------------------------------------------------------------------------------------- */
 
 static int compare_floats(const void *a, const void *b)
@@ -319,6 +325,11 @@ void device_bench(const char *name, DeviceLaunch *launch, void *data, int launch
     printf("# bench %-46s %9.2f us  %8.2f MB  %6.0f GB/s  %.2f of copy\n", name, seconds * 1e6, bytes / 1e6,
            bytes / seconds / 1e9, bytes / seconds / self.copy_rate);
     fflush(stdout);
+}
+
+double device_time(DeviceLaunch *launch, void *data, int launches)
+{
+    return time_launches(launch, data, launches) * 1e6;
 }
 
 void *device_noise(size_t bytes)
@@ -441,6 +452,7 @@ int device_main(int argc, char **argv, const DeviceCheck *checks, const DeviceCh
     if (error != cudaSuccess || devices == 0)
         return no_device(error);
     cuda(cudaGetDeviceProperties(&properties, 0), "properties");
+    self.capability = properties.major;
     printf("# %s, compute capability %d.%d\n", properties.name, properties.major, properties.minor);
     cuda(cudaStreamCreateWithFlags(&self.stream, cudaStreamNonBlocking), "stream");
     if (self.bench)

@@ -71,6 +71,9 @@ void device_done(int status);
 /** Copy of an output, in host memory of this case. */
 void *device_fetch(const void *output, size_t bytes);
 
+/** The device's compute capability, before the point. */
+int device_capability(void);
+
 /* ---- benches -------------------------------------------------------------------------------------------------------
  */
 
@@ -80,6 +83,8 @@ typedef int DeviceLaunch(void *data, int i, GpudlKernelStream stream);
 /** Prints name, time of one of launches launches in a CUDA graph (median of several runs), bytes it has to move at
  * least, rate, and that rate's fraction of a device-to-device copy's. */
 void device_bench(const char *name, DeviceLaunch *launch, void *data, int launches, double bytes);
+/** The time alone, in microseconds. */
+double device_time(DeviceLaunch *launch, void *data, int launches);
 /** Fills device memory with noise that is finite in float16: a bench's input. */
 void *device_noise(size_t bytes);
 

@@ -76,4 +76,17 @@ static inline bool __hbeq2(__half2 a, __half2 b)
     return __half2float(a.x) == __half2float(b.x) && __half2float(a.y) == __half2float(b.y);
 }
 
+/* the product is exact in double, and so is the sum but for what is far below a half's last place */
+static inline __half2 __hfma2(__half2 a, __half2 b, __half2 c)
+{
+    return {{gpudl_f64_to_f16((double)__half2float(a.x) * __half2float(b.x) + __half2float(c.x))},
+            {gpudl_f64_to_f16((double)__half2float(a.y) * __half2float(b.y) + __half2float(c.y))}};
+}
+
+static inline __half2 __hadd2(__half2 a, __half2 b)
+{
+    return {__float2half_rn(__half2float(a.x) + __half2float(b.x)),
+            __float2half_rn(__half2float(a.y) + __half2float(b.y))};
+}
+
 #endif

@@ -37,4 +37,10 @@ static inline float gpudl_cluster_float(const float *shared, int block)
     return *static_cast<const float *>(gpudl_emulate_cluster_shared(shared, block));
 }
 
+static inline float4 gpudl_cluster_floats(const float4 *shared, int block)
+{
+    gpudl_emulate_aligned(shared, 16);
+    return *static_cast<const float4 *>(gpudl_emulate_cluster_shared(shared, block));
+}
+
 #endif

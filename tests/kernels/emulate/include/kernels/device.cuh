@@ -255,6 +255,19 @@ static inline void gpudl_load_matrices(unsigned (&word)[4], const void *row)
     gpudl_emulate_warp(0xffffffff, mine.load, &mine);
 }
 
+/* which lane stores what is the device's: here each its own */
+static inline void gpudl_store_tile(void *corner, int pitch, const unsigned (&word)[4])
+{
+    const int lane = gpudl_emulate_lane();
+    unsigned char *to = static_cast<unsigned char *>(corner);
+
+    gpudl_emulate_aligned(to, 16);
+    gpudl_emulate_aligned(to + pitch, 16);
+    for (int i = 0; i < 4; i++)
+        *reinterpret_cast<unsigned *>(to + (lane / 4 + i % 2 * 8) * pitch + i / 2 * 16 + lane % 4 * 4) = word[i];
+    __syncwarp();
+}
+
 /* ---- copies ------------------------------------------------------------------------------------------------------ */
 
 template <int BYTES> static inline void gpudl_copy_async(void *shared, const void *from, bool exist)

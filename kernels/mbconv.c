@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "mbconv.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "half.h"
+
+/* Sides and channels beyond these would leave 32 bits somewhere, and no network has them. */
+#define MOST_CHANNELS 65536
+#define MOST_SIDE 32768
+
+int gpudl_mbconv_has_act(GpudlActKind kind)
+{
+    return kind == GPUDL_ACT_NONE || kind == GPUDL_ACT_RELU || kind == GPUDL_ACT_CLIP || kind == GPUDL_ACT_LEAKY_RELU ||
+           kind == GPUDL_ACT_SIGMOID || kind == GPUDL_ACT_SILU || kind == GPUDL_ACT_HARD_SIGMOID ||
+           kind == GPUDL_ACT_HARD_SWISH;
+}
+
+static int is_picture(const GpudlNhwc *s)
+{
+    return s->n >= 0 && s->h >= 1 && s->w >= 1 && s->c >= 8 && s->c % 8 == 0 && s->c <= MOST_CHANNELS &&
+           s->h <= MOST_SIDE && s->w <= MOST_SIDE && s->pitch >= s->c && s->pitch % 8 == 0 &&
+           s->pitch <= INT32_MAX / ((int64_t)s->h * s->w);
+}
+
+int gpudl_mbconv_check(const GpudlMbconv *b)
+{
+    const int is_square = (b->taps == 3 || b->taps == 5) && (b->stride == 1 || b->stride == 2);
+
+    if (!is_picture(&b->xs) || !is_picture(&b->ys) || b->xs.n != b->ys.n || !is_square || b->hidden < 1 ||
+        b->hidden > MOST_CHANNELS || (!b->expands && b->hidden != b->xs.c))
+        return GPUDL_KERNEL_SHAPE;
+    for (int d = 0; d < 2; d++)
+        if (b->pad[d] < 0 || b->pad[d] >= b->taps)
+            return GPUDL_KERNEL_SHAPE;
+    if (b->z_pitch != 0 && (b->z_pitch < b->ys.c || b->z_pitch % 8 != 0))
+        return GPUDL_KERNEL_SHAPE;
+    return gpudl_mbconv_has_act(b->expand.kind) && gpudl_mbconv_has_act(b->depthwise.kind) &&
+                   gpudl_mbconv_has_act(b->project.kind)
+               ? GPUDL_KERNEL_OK
+               : GPUDL_KERNEL_SHAPE;
+}
+
+int64_t gpudl_mbconv_weight_bytes(const GpudlMbconv *block)
+{
+    return (int64_t)gpudl_mbconv_sixteens(block->hidden) * gpudl_mbconv_slice(block).next;
+}
+
+/* ---- packing ----------------------------------------------------------------------------------------------------- */
+
+/* A matrix [rows][columns]; what is beyond it is 0. */
+typedef struct {
+    const float *values;
+    int64_t rows, columns;
+} Matrix;
+
+static int put(const Matrix *m, int64_t row, int64_t column, uint8_t *to)
+{
+    const float v = row < m->rows && column < m->columns ? m->values[row * m->columns + column] : 0.f;
+    const uint16_t bits = gpudl_f32_to_f16(v);
+
+    memcpy(to, &bits, sizeof bits);
+    return (bits & 0x7fff) != 0x7c00 || isinf(v);
+}
+
+/* Rows row .. row + 15 are the results', columns column .. column + 15 are summed over. */
+static int put_operand(const Matrix *m, int64_t row, int64_t column, uint8_t *to)
+{
+    int fits = 1;
+
+    for (int lane = 0; lane < 32; lane++)
+        for (int i = 0; i < 8; i++) { /* of the lane: two results, each two words of two halfs */
+            const int64_t result = row + i / 4 * 8 + lane / 4, term = column + i / 2 % 2 * 8 + lane % 4 * 2 + i % 2;
+
+            fits &= put(m, result, term, to + (lane * 8 + i) * 2);
+        }
+    return fits;
+}
+
+static int put_biases(const GpudlMbconv *block, const GpudlMbconvWeights *w, int64_t first, uint8_t *to)
+{
+    const Matrix bias = {w->depthwise_bias, 1, w->depthwise_bias != NULL ? block->hidden : 0};
+    int fits = 1;
+
+    for (int i = 0; i < GPUDL_MBCONV_SLICE; i++) {
+        const int64_t channel = first + i;
+        const float e =
+            block->expands && w->expand_bias != NULL && channel < block->hidden ? w->expand_bias[channel] : 0.f;
+
+        memcpy(to + i * 4, &e, sizeof e);
+        fits &= put(&bias, 0, channel, to + 64 + i * 2);
+    }
+    memset(to + 96, 0, 32);
+    return fits;
+}
+
+int gpudl_mbconv_pack(const GpudlMbconv *block, const GpudlMbconvWeights *weights, void *packed)
+{
+    const GpudlMbconvSlice s = gpudl_mbconv_slice(block);
+    const int area = block->taps * block->taps;
+    const Matrix expand = {weights->expand, block->hidden, block->xs.c};
+    const Matrix taps = {weights->depthwise, block->hidden, area};
+    const Matrix project = {weights->project, block->ys.c, block->hidden};
+    uint8_t *to = packed;
+    int fits = 1;
+
+    for (int64_t first = 0; first < block->hidden; first += GPUDL_MBCONV_SLICE, to += s.next) {
+        for (int32_t k = 0; block->expands && k < gpudl_mbconv_sixteens(block->xs.c); k++)
+            fits &= put_operand(&expand, first, k * 16, to + k * GPUDL_MBCONV_OPERAND);
+        for (int tap = 0; tap < area; tap++)
+            for (int i = 0; i < GPUDL_MBCONV_SLICE; i++)
+                fits &= put(&taps, first + i, tap, to + s.taps + (tap * GPUDL_MBCONV_SLICE + i) * 2);
+        fits &= put_biases(block, weights, first, to + s.biases);
+        for (int32_t k = 0; k < gpudl_mbconv_sixteens(block->ys.c); k++)
+            fits &= put_operand(&project, k * 16, first, to + s.project + k * GPUDL_MBCONV_OPERAND);
+    }
+    return fits;
+}
