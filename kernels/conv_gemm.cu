@@ -11,8 +11,6 @@
  * Sums of a warp go through shared memory 16 pixels at a time, to be stored in whole vectors. Where blocks are too few
  * for the device, several share a tile's depth; their sums go to the workspace, and a second kernel adds them up.
  */
-#include <math.h>
-
 #include <algorithm>
 
 #include "conv_gemm.cuh"
@@ -338,10 +336,7 @@ int run(const void *x, const GpudlNhwc *xs, const void *w, const float *bias, co
     p.split_depth = (int)gpudl_divide_up(steps, plan->splits) * STEP / (int)sizeof(T);
     p.whole = p.channels % 8 == 0 && (uintptr_t)y % 16 == 0 && ys->pitch % V == 0 &&
               (!z || ((uintptr_t)z % 16 == 0 && z_pitch % V == 0));
-    p.act = *act;
-    p.clamp = act->kind == GPUDL_ACT_NONE || act->kind == GPUDL_ACT_RELU || act->kind == GPUDL_ACT_CLIP;
-    p.low = act->kind == GPUDL_ACT_RELU ? 0.f : act->kind == GPUDL_ACT_CLIP ? act->alpha : -INFINITY;
-    p.high = act->kind == GPUDL_ACT_CLIP ? act->beta : INFINITY;
+    p.ending.set(act);
     if (p.c == 0) /* sums of nothing: there is no tap to be found */
         p.c = 1;
     status = launch_type<MATH>(p, plan->tile, stream);

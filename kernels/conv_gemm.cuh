@@ -3,7 +3,7 @@
 #ifndef GPUDL_KERNELS_CONV_GEMM_CUH
 #define GPUDL_KERNELS_CONV_GEMM_CUH
 
-#include "cuda_common.cuh"
+#include "vectors.cuh"
 
 namespace
 {
@@ -68,46 +68,8 @@ template <class T> struct Problem {
     int stride[2], pad[2], dilation[2];
     int groups, splits, split_depth, tiles_across; /* split_depth: terms of a split, whole lines */
     bool whole;                                    /* results in vectors of 8 channels */
-    bool clamp;                                    /* the activation is no more than one, of low and high */
-    float low, high;
-    GpudlAct act;
+    Ending ending;
 };
-
-struct Eight {
-    float v[8];
-};
-
-/* Out of line, since it is long and stands in kernels many times; of 8 at a time, for one decision. */
-__device__ __noinline__ Eight activate(const GpudlAct &act, Eight all)
-{
-    gpudl_activate_all<8>(act, all.v);
-    return all;
-}
-
-/* 8 neighbours */
-template <class T> __device__ __forceinline__ void get_vector(const T *from, float (&v)[8])
-{
-    alignas(16) T all[8];
-
-#pragma unroll
-    for (int i = 0; i < (int)sizeof(all) / 16; i++)
-        reinterpret_cast<uint4 *>(all)[i] = reinterpret_cast<const uint4 *>(from)[i];
-#pragma unroll
-    for (int i = 0; i < 8; i++)
-        v[i] = gpudl_to_float(all[i]);
-}
-
-template <class T> __device__ __forceinline__ void put_vector(T *to, const float (&v)[8])
-{
-    alignas(16) T all[8];
-
-#pragma unroll
-    for (int i = 0; i < 8; i++)
-        gpudl_store(&all[i], v[i]);
-#pragma unroll
-    for (int i = 0; i < (int)sizeof(all) / 16; i++)
-        reinterpret_cast<uint4 *>(to)[i] = reinterpret_cast<const uint4 *>(all)[i];
-}
 
 /* Ends sums of 8 channels from k on of a group, of which there are some. */
 template <class T>
@@ -135,21 +97,7 @@ __device__ __forceinline__ void finish(const Problem<T> &p, int group, int pixel
             if (i < many)
                 v[i] += gpudl_to_float(z[i]);
     }
-    if (p.clamp) {
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            v[i] = gpudl_clamp(v[i], p.low, p.high);
-    } else {
-        Eight all;
-
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            all.v[i] = v[i];
-        all = activate(p.act, all);
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            v[i] = all.v[i];
-    }
+    p.ending(v);
     if (p.whole) {
         put_vector(y, v);
         return;
