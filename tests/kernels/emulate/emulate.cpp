@@ -18,7 +18,7 @@
 #define STACK_BYTES ((size_t)256 << 10)
 #define MOST_SHARED (227 << 10)
 
-enum State { NEW, READY, AT_BARRIER, AT_CLUSTER, IN_WARP, OVER };
+enum State { NEW, READY, AT_BARRIER, AT_CLUSTER, AT_COUNTER, IN_WARP, OVER };
 
 struct Copy {
     void *to;
@@ -26,12 +26,28 @@ struct Copy {
     size_t bytes;
 };
 
+/* What a counter is told of. */
+struct Counted {
+    uint64_t *counter;
+    int bytes, block; /* block: of the cluster, that asked for it */
+    std::function<void()> copy;
+};
+
+/* As a counter lies in shared memory. */
+struct Counter {
+    int32_t left;       /* bytes that are expected and have not come */
+    uint16_t is_waited; /* for the word of what to expect */
+    uint16_t mark;      /* COUNTER */
+};
+#define COUNTER 0xc0de
+
 struct Thread {
     Fiber fiber;
     FiberStack *stack;
     State state;
     bool has_waited; /* for what was queued before */
     dim3 index;
+    uint64_t *counter; /* AT_COUNTER */
     /* IN_WARP */
     unsigned mask;
     void (*exchange)(GpudlEmulateLane *, unsigned);
@@ -52,6 +68,7 @@ static struct {
     FiberStack *unused[MOST_FIBERS]; /* stacks: the one that was in use last is on top, and in the cache */
     int n_unused;
     size_t shared_bytes;
+    std::vector<Counted> counted; /* not made yet */
     cudaError_t error;
 } self;
 
@@ -213,6 +230,85 @@ void gpudl_emulate_wait(int n)
     }
 }
 
+/* ---- counters ---------------------------------------------------------------------------------------------------- */
+
+unsigned gpudl_emulate_shared_offset(const void *p)
+{
+    const uint8_t *mine = self.shared + self.at / self.n * self.shared_bytes, *at = static_cast<const uint8_t *>(p);
+
+    if (at < mine || at >= mine + self.shared_bytes)
+        gpudl_emulate_fail("%p is taken for dynamic shared memory", p);
+    return (unsigned)(at - mine);
+}
+
+uint8_t *gpudl_emulate_shared_at(unsigned offset)
+{
+    if (offset >= self.shared_bytes)
+        gpudl_emulate_fail("byte %u of %zu bytes of shared memory", offset, self.shared_bytes);
+    return self.shared + self.at / self.n * self.shared_bytes + offset;
+}
+
+static Counter *counter_at(uint64_t *memory)
+{
+    Counter *counter = reinterpret_cast<Counter *>(memory);
+
+    if (counter->mark != COUNTER)
+        gpudl_emulate_fail("%p is taken for a counter", (void *)memory);
+    return counter;
+}
+
+void gpudl_emulate_counter_begin(uint64_t *counter)
+{
+    gpudl_emulate_aligned(counter, 8);
+    gpudl_emulate_shared_offset(counter);
+    *reinterpret_cast<Counter *>(counter) = {0, 1, COUNTER};
+}
+
+void gpudl_emulate_counter_expect(uint64_t *counter, int bytes)
+{
+    if (counter_at(counter)->is_waited == 0)
+        gpudl_emulate_fail("a counter is told a second time what to expect");
+    counter_at(counter)->left += bytes;
+    counter_at(counter)->is_waited = 0;
+}
+
+void gpudl_emulate_counted(uint64_t *counter, int bytes, std::function<void()> copy)
+{
+    counter_at(counter);
+    self.counted.push_back({counter, bytes, self.at / self.n, std::move(copy)});
+}
+
+static int count(int block, State state);
+
+/* Makes the counter's copies; whether it is done. */
+static bool is_done(uint64_t *counter)
+{
+    for (size_t i = 0; i < self.counted.size();) {
+        Counted one = self.counted[i];
+
+        if (one.counter != counter) {
+            i++;
+            continue;
+        }
+        self.counted.erase(self.counted.begin() + (ptrdiff_t)i);
+        if (count(one.block, OVER) > 0)
+            gpudl_emulate_fail("a copy is made that block %d of the cluster asked for, of which threads have ended",
+                               one.block);
+        one.copy();
+        counter_at(counter)->left -= one.bytes;
+    }
+    return counter_at(counter)->is_waited == 0 && counter_at(counter)->left == 0;
+}
+
+void gpudl_emulate_counter_wait(uint64_t *counter)
+{
+    gpudl_emulate_shared_offset(counter);
+    while (!is_done(counter)) {
+        self.threads[self.at].counter = counter;
+        wait_as(AT_COUNTER);
+    }
+}
+
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void run_thread()
@@ -281,7 +377,8 @@ static bool run_block(int block)
         int ran = 0;
 
         for (int i = block * self.n; i < (block + 1) * self.n; i++)
-            if (self.threads[i].state == NEW || self.threads[i].state == READY) {
+            if (self.threads[i].state == NEW || self.threads[i].state == READY ||
+                (self.threads[i].state == AT_COUNTER && is_done(self.threads[i].counter))) {
                 resume(i);
                 ran++;
             }
@@ -300,6 +397,14 @@ static void tell_stuck(int block)
     const Thread *threads = &self.threads[block * self.n];
     const int at_barrier = count(block, AT_BARRIER);
 
+    for (int i = 0; i < self.n; i++)
+        if (threads[i].state == AT_COUNTER) {
+            const Counter *counter = reinterpret_cast<const Counter *>(threads[i].counter);
+
+            threadIdx = threads[i].index;
+            gpudl_emulate_fail("it waits for a counter that lacks %d bytes%s", (int)counter->left,
+                               counter->is_waited ? " and was not told what to expect" : "");
+        }
     for (int i = 0; i < self.n; i++)
         if (threads[i].state == IN_WARP) {
             threadIdx = threads[i].index;
@@ -379,6 +484,8 @@ void gpudl_emulate_grid(dim3 grid, dim3 block, size_t shared, int cluster, const
         if (shared > 0)
             memset(self.shared, 0xff, self.shared_bytes * (size_t)cluster);
         run_cluster();
+        if (!self.counted.empty())
+            gpudl_emulate_fail("the block has ended, and nobody waited for a copy of %d bytes", self.counted[0].bytes);
     }
     cudaFree(self.shared);
     self.shared = nullptr;

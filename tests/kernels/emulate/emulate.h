@@ -70,6 +70,20 @@ void gpudl_emulate_commit();
 /** Makes all copies but those of the last groups. */
 void gpudl_emulate_wait(int groups);
 
+/** From the begin of the block's dynamic shared memory, which is at a multiple of 1024 bytes as it were; fails if p is
+ * not there. And back. */
+unsigned gpudl_emulate_shared_offset(const void *p);
+uint8_t *gpudl_emulate_shared_at(unsigned offset);
+
+/** Counters of bytes in shared memory (mbarriers), of one phase: begin() by one thread, expect() once. */
+void gpudl_emulate_counter_begin(uint64_t *counter);
+void gpudl_emulate_counter_expect(uint64_t *counter, int bytes);
+/** Waits until what is expected has come. */
+void gpudl_emulate_counter_wait(uint64_t *counter);
+/** A copy of so many bytes that counter, which may be another block's, is told of; made no sooner than somebody waits
+ * for it. Fails then if the block that asked has ended. */
+void gpudl_emulate_counted(uint64_t *counter, int bytes, std::function<void()> copy);
+
 /** Fails if p is not a multiple of alignment, as such an access does on a device. */
 void gpudl_emulate_aligned(const void *p, size_t alignment);
 
