@@ -37,6 +37,12 @@ static void choose(ConvProblem *p, int multiple)
     p->has_bias = (int)device_int(0, 1);
     p->has_z = (int)device_int(0, 1);
     p->act = (GpudlAct){(GpudlActKind)device_int(0, GPUDL_ACT_LAST), 0.2f, 0.5f};
+}
+
+static void tell(const ConvProblem *p)
+{
+    const GpudlWindow *w = &p->window;
+
     device_note(", %s %dx%dx%dx%d pitch %d -> %dx%dx%d pitch %d z %d, window %dx%d stride %d %d pads %d %d dilation %d "
                 "%d groups %d bias %d act %d",
                 gpudl_dtype_name(p->dtype), p->xs.n, p->xs.h, p->xs.w, p->xs.c, (int)p->xs.pitch, p->ys.h, p->ys.w,
@@ -141,12 +147,19 @@ static void compare(const ConvProblem *p, const void *got)
 
 void conv_problem_random(ConvProblem *p, GpudlDType dtype, int multiple)
 {
+    *p = (ConvProblem){.dtype = dtype};
+    choose(p, multiple);
+    conv_problem_fill(p);
+}
+
+void conv_problem_fill(ConvProblem *p)
+{
+    const GpudlDType dtype = p->dtype;
     size_t bytes, n_w, n_x;
     const void *from;
     int odd;
 
-    *p = (ConvProblem){.dtype = dtype};
-    choose(p, multiple);
+    tell(p);
     odd = device_int(0, 3) == 0;
     n_x = elements(&p->xs, p->xs.pitch);
     n_w = (size_t)p->ys.c * (size_t)(p->xs.c / p->groups) * (size_t)p->window.kernel[1] * (size_t)p->window.kernel[2];

@@ -28,6 +28,8 @@ typedef struct {
 /** Of float16, bfloat16, or float32 whose values are float16's; data of this case. Channels of a group and
  * pitches are multiples. */
 void conv_problem_random(ConvProblem *p, GpudlDType dtype, int multiple);
+/** The same of a problem whose extents, window, activation and type are set: its data. */
+void conv_problem_fill(ConvProblem *p);
 /** Fails unless to_y is what the reference says, within roundings. */
 void conv_problem_compare(const ConvProblem *p);
 

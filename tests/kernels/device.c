@@ -300,7 +300,7 @@ static double time_graph(cudaGraph_t graph)
     return ms[BENCH_RUNS / 2];
 }
 
-static double time_launches(DeviceLaunch *launch, void *data, int launches)
+double device_time(DeviceLaunch *launch, void *data, int launches)
 {
     cudaGraph_t graph;
     double ms;
@@ -320,16 +320,11 @@ static double time_launches(DeviceLaunch *launch, void *data, int launches)
 
 void device_bench(const char *name, DeviceLaunch *launch, void *data, int launches, double bytes)
 {
-    const double seconds = time_launches(launch, data, launches);
+    const double seconds = device_time(launch, data, launches);
 
     printf("# bench %-46s %9.2f us  %8.2f MB  %6.0f GB/s  %.2f of copy\n", name, seconds * 1e6, bytes / 1e6,
            bytes / seconds / 1e9, bytes / seconds / self.copy_rate);
     fflush(stdout);
-}
-
-double device_time(DeviceLaunch *launch, void *data, int launches)
-{
-    return time_launches(launch, data, launches) * 1e6;
 }
 
 void *device_noise(size_t bytes)

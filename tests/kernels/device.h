@@ -83,7 +83,7 @@ typedef int DeviceLaunch(void *data, int i, GpudlKernelStream stream);
 /** Prints name, time of one of launches launches in a CUDA graph (median of several runs), bytes it has to move at
  * least, rate, and that rate's fraction of a device-to-device copy's. */
 void device_bench(const char *name, DeviceLaunch *launch, void *data, int launches, double bytes);
-/** The time alone, in microseconds. */
+/** The time alone, in seconds. */
 double device_time(DeviceLaunch *launch, void *data, int launches);
 /** Fills device memory with noise that is finite in float16: a bench's input. */
 void *device_noise(size_t bytes);

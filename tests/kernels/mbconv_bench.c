@@ -98,7 +98,7 @@ static double best_product(Bench *b, DeviceLaunch *launch, const GpudlNhwc *from
 
         b->gemm = plans[i];
         b->workspace = device_output((size_t)plans[i].workspace_bytes, 0);
-        us = device_time(launch, b, LAUNCHES);
+        us = 1e6 * device_time(launch, b, LAUNCHES);
         best = best == 0 || us < best ? us : best;
     }
     return best;
@@ -123,7 +123,7 @@ static double best_depthwise(Bench *b)
         double us;
 
         b->depthwise = plans[i];
-        us = device_time(launch_depthwise, b, LAUNCHES);
+        us = 1e6 * device_time(launch_depthwise, b, LAUNCHES);
         best = best == 0 || us < best ? us : best;
     }
     return best;

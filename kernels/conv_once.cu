@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A block makes 64 output channels of some pixels; weights are the products' first operand, whose 64 lines are always
+ * full, pixels the second one, of which a multiple of 8 is enough. It does not go through its sums in steps: all that
+ * it needs is asked for at once, by one thread, weights before what was queued before has ended, inputs right behind.
+ *
+ * In the form ROWS a tile is whole rows of outputs. The rows of inputs that it needs, with the padding, lie in shared
+ * memory one pixel a line; what a tap sees is the same lines from another one on, since a position that is right of the
+ * row's last output falls into padding and is thrown away. In the form PLACES lines are fetched for each tap.
+ *
+ * Where sums are long, several blocks share a tile's, as a cluster: each pushes its sums of the pixels that another one
+ * ends into that block's shared memory.
+ */
+#include <algorithm>
+
+#include "conv_once.cuh"
+
+namespace
+{
+
+template <class T, int N> __global__ void __launch_bounds__(THREADS) sum_at_once(const __grid_constant__ Call<T> p)
+{
+    uint8_t *lines = gpudl_shared_lines();
+    uint64_t *counters = reinterpret_cast<uint64_t *>(lines + p.counters_at);
+    float *sums = reinterpret_cast<float *>(lines), *received = reinterpret_cast<float *>(lines + p.received_at);
+    const Share<T> share(p);
+    float sum[N / 2] = {};
+
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < COUNTERS; i++)
+            gpudl_counter_begin(&counters[i]);
+        gpudl_counters_ready();
+        gpudl_map_soon(&p.inputs);
+        fetch_weights(p, share, lines, counters);
+        if (p.parts > 1)
+            gpudl_counter_expect(&counters[RECEIVED], N * SUMS_BYTES);
+    }
+    __syncthreads();
+    if (p.parts > 1)
+        gpudl_cluster_arrive();
+    Ends<T, N> ends(p, share);
+
+    gpudl_begin();
+    if (threadIdx.x == 0) {
+        if (p.form == GPUDL_CONV_ONCE_ROWS)
+            fetch_rows(p, share, lines + p.inputs_at, counters);
+        else
+            fetch_places<T, N>(p, share, lines + p.inputs_at, counters);
+    }
+    ends.fetch();
+    multiply<T, N>(p, share, lines, counters, sum);
+    __syncthreads(); /* all have read their operands, whose place is the sums' now */
+    spread<N>(sums, sum);
+    if (p.parts == 1) {
+        __syncthreads();
+        ends.end(sums);
+        return;
+    }
+    gpudl_shared_written();
+    gpudl_cluster_wait(); /* the others' counters are there */
+    __syncthreads();
+    if ((int)threadIdx.x < p.parts)
+        gpudl_push(received + share.rank * ends.own * SUMS_LINE, sums + (int)threadIdx.x * ends.own * SUMS_LINE,
+                   ends.own * SUMS_BYTES, &counters[RECEIVED], (int)threadIdx.x);
+    gpudl_counter_wait(&counters[RECEIVED]);
+    gpudl_cluster_pass();
+    ends.end(received);
+    gpudl_cluster_wait(); /* till here others are sent this block's sums */
+}
+
+/* ---- plans ------------------------------------------------------------------------------------------------------- */
+
+constexpr int TILES[] = {16, 24, 32, 40, 48, 56, 64, 96, 128};
+constexpr int MOST_PARTS = 8, MOST_BOX = 256, MOST_STRIDE = 8;
+
+bool is_shape(const GpudlNhwc *s)
+{
+    return s->n >= 0 && s->h >= 0 && s->w >= 0 && s->c >= 0 && s->pitch >= s->c;
+}
+
+bool is_between(int64_t v, int64_t low, int64_t high)
+{
+    return v >= low && v <= high;
+}
+
+/* How far behind the last row or column the last place begins. */
+int64_t beyond(int64_t extent, int64_t places, int64_t stride, int64_t pad)
+{
+    return (places - 1) * stride - pad - (extent - 1);
+}
+
+/* A status: that of conv_gemm_cuda.h's problems that this family has kernels for. */
+int check(GpudlDType dtype, const GpudlNhwc *xs, const GpudlWindow *window, int groups, const GpudlNhwc *ys)
+{
+    const int64_t extents[2][2] = {{xs->h, ys->h}, {xs->w, ys->w}};
+
+    if (dtype != GPUDL_DTYPE_F16 && dtype != GPUDL_DTYPE_BF16)
+        return GPUDL_KERNEL_DTYPE;
+    if (window->n_spatial != 2 || !is_shape(xs) || !is_shape(ys) || xs->n != ys->n || groups < 1 ||
+        groups > GPUDL_GRID_YZ || xs->c % groups != 0 || ys->c % groups != 0)
+        return GPUDL_KERNEL_SHAPE;
+    if (xs->c < 8 || xs->c / groups % (groups > 1 ? CHANNELS : 8) != 0 || xs->pitch % 8 != 0 || xs->h < 1 ||
+        xs->w < 1 || (int64_t)ys->n * ys->h * ys->w > INT32_MAX / 4 || xs->pitch > INT32_MAX / 2 ||
+        gpudl_divide_up(ys->c / groups, CHANNELS) > GPUDL_GRID_YZ)
+        return GPUDL_KERNEL_SHAPE;
+    for (int d = 0; d < 2; d++) {
+        const int64_t kernel = window->kernel[1 + d], dilation = window->dilation[1 + d];
+        const int64_t pad = window->pad_begin[1 + d], stride = window->stride[1 + d];
+
+        if (!is_between(stride, 1, MOST_STRIDE) || !is_between(kernel, 1, 128) || !is_between(dilation, 1, 128) ||
+            (kernel - 1) * dilation > 255 || !is_between(pad, -127, 128) ||
+            (extents[d][1] > 0 && !is_between(beyond(extents[d][0], extents[d][1], stride, pad), -128, 127)))
+            return GPUDL_KERNEL_SHAPE;
+    }
+    return GPUDL_KERNEL_OK;
+}
+
+/* How a plan's block is laid out. */
+struct Layout {
+    int taps, units, slices, unit_bytes, fetched_bytes;
+    int inputs_at, counters_at, received_at, shared_bytes;
+    int rows, width, height; /* ROWS: of outputs; of what is fetched */
+    int64_t tiles;
+};
+
+int round_up(int64_t v, int multiple)
+{
+    return (int)(gpudl_divide_up(v, multiple) * multiple);
+}
+
+/* Rows of outputs that a tile has, 0: none. */
+int rows_of(int tile, int width, int q, int p)
+{
+    return tile < q ? 0 : std::min((tile - q) / width + 1, p);
+}
+
+/* FALSE if a block can't be laid out so. */
+bool lay_out(const GpudlNhwc *xs, const GpudlWindow *window, int groups, const GpudlNhwc *ys, int form, int tile,
+             int parts, Layout *l)
+{
+    const int blocks = (int)gpudl_divide_up(xs->c / groups, CHANNELS);
+    int64_t bytes;
+
+    l->taps = window->kernel[1] * window->kernel[2];
+    if (form == GPUDL_CONV_ONCE_ROWS) {
+        const int below = (window->kernel[1] - 1) * window->dilation[1];
+        const int right = (window->kernel[2] - 1) * window->dilation[2];
+
+        l->width = ys->w + right;
+        l->rows = rows_of(tile, l->width, ys->w, ys->h);
+        l->height = l->rows + below;
+        if (l->taps == 1 || window->stride[1] != 1 || window->stride[2] != 1 || l->rows == 0 || l->width > MOST_BOX ||
+            l->height > MOST_BOX)
+            return false;
+        l->units = blocks;
+        l->slices = l->taps;
+        l->fetched_bytes = l->height * l->width * 128;
+        /* products read a tile of lines from each tap's first on */
+        l->unit_bytes = round_up(std::max(l->height * l->width, below * l->width + right + tile), 8) * 128;
+        l->tiles = ys->n * gpudl_divide_up(ys->h, l->rows);
+    } else {
+        l->rows = l->width = l->height = 0;
+        l->units = blocks * l->taps;
+        l->slices = 1;
+        l->fetched_bytes = l->unit_bytes = tile * 128;
+        l->tiles = gpudl_divide_up((int64_t)ys->n * ys->h * ys->w, tile);
+    }
+    if (parts > l->units || l->tiles * parts > INT32_MAX)
+        return false;
+    bytes = gpudl_divide_up(l->units, parts) * ((int64_t)l->slices * SLICE_BYTES + l->unit_bytes);
+    if (bytes > 1 << 20)
+        return false;
+    l->inputs_at = (int)gpudl_divide_up(l->units, parts) * l->slices * SLICE_BYTES;
+    l->counters_at = std::max((int)bytes, tile * SUMS_BYTES);
+    l->received_at = l->counters_at + round_up(COUNTERS * 8, 16);
+    l->shared_bytes = l->received_at + (parts > 1 ? tile * SUMS_BYTES : 0);
+    return true;
+}
+
+/* A smaller tile has as many rows. */
+bool is_wasteful(const Layout &l, int form, int i, int p, int q)
+{
+    return form == GPUDL_CONV_ONCE_ROWS && i > 0 && rows_of(TILES[i - 1], l.width, q, p) == l.rows;
+}
+
+/* Microseconds, about. */
+float estimate_us(const Layout &l, int tile, int parts, int64_t tiles, int multiprocessors, int shared_bytes)
+{
+    const float blocks = (float)gpudl_divide_up(tiles * parts, multiprocessors);
+    const int units = (int)gpudl_divide_up(l.units, parts), slices = units * l.slices;
+    const float at_once = (float)std::min(std::max(shared_bytes / l.shared_bytes, 1), 8);
+    const float turns = (float)gpudl_divide_up((int64_t)blocks, (int64_t)at_once);
+    const float kilobytes = (float)(slices * SLICE_BYTES + units * l.fetched_bytes) / 1024;
+
+    return 1.f + turns * (.7f + .07f * (float)slices + (parts > 1 ? .5f : 0.f)) +
+           blocks * (kilobytes / 64 + .002f * (float)tile / (float)parts);
+}
+
+/* ---- launching --------------------------------------------------------------------------------------------------- */
+
+template <class T> struct Arguments {
+    const void *x, *w;
+    const GpudlNhwc *xs, *ys;
+    const GpudlWindow *window;
+    int groups;
+    const GpudlConvOncePlan *plan;
+    const Layout *layout;
+    Call<T> *call;
+};
+
+template <class T> int map_tensors(const Arguments<T> &a)
+{
+    const GpudlNhwc *xs = a.xs, *ys = a.ys;
+    const uint64_t inputs = (uint64_t)(xs->c / a.groups), taps = (uint64_t)a.layout->taps,
+                   pixel = (uint64_t)xs->pitch * 2;
+    const GpudlTensor w = {a.w, 3, {inputs, taps, (uint64_t)ys->c}, {0, inputs * 2, inputs * taps * 2}};
+    const GpudlTensor x = {a.x,
+                           4,
+                           {(uint64_t)xs->c, (uint64_t)xs->w, (uint64_t)xs->h, (uint64_t)xs->n},
+                           {0, pixel, pixel * (uint64_t)xs->w, pixel * (uint64_t)xs->w * (uint64_t)xs->h}};
+    const GpudlTensor flat = {a.x, 2, {(uint64_t)xs->c, (uint64_t)a.call->pixels}, {0, pixel}};
+    const uint32_t slice[5] = {CHANNELS, 1, CHANNELS}, some[5] = {CHANNELS, (uint32_t)a.plan->tile};
+    const uint32_t rows[5] = {CHANNELS, (uint32_t)a.layout->width, (uint32_t)a.layout->height, 1};
+    const int32_t *stride = a.window->stride, *pad = a.window->pad_begin;
+    const int first[2] = {-pad[2], -pad[1]}, steps[2] = {stride[2], stride[1]};
+    const int past[2] = {(int)beyond(xs->w, ys->w, stride[2], pad[2]), (int)beyond(xs->h, ys->h, stride[1], pad[1])};
+    const int error = gpudl_map_boxes(&a.call->weights, &w, slice);
+
+    if (error != 0)
+        return error;
+    if (a.plan->form == GPUDL_CONV_ONCE_ROWS)
+        return gpudl_map_boxes(&a.call->inputs, &x, rows);
+    if (a.call->flat)
+        return gpudl_map_boxes(&a.call->inputs, &flat, some);
+    return gpudl_map_places(&a.call->inputs, &x, first, past, steps, a.plan->tile);
+}
+
+template <class T> void describe(const Arguments<T> &a)
+{
+    const Layout &l = *a.layout;
+    Call<T> &p = *a.call;
+
+    p.form = a.plan->form;
+    p.parts = a.plan->parts;
+    p.units = l.units;
+    p.slices = l.slices;
+    p.unit_bytes = l.unit_bytes;
+    p.fetched_bytes = l.fetched_bytes;
+    p.inputs_at = l.inputs_at;
+    p.counters_at = l.counters_at;
+    p.received_at = l.received_at;
+    p.channels = a.ys->c / a.groups;
+    p.group_inputs = a.xs->c / a.groups;
+    p.taps = l.taps;
+    p.taps_across = a.window->kernel[2];
+    p.pixels = a.ys->n * a.ys->h * a.ys->w;
+    p.p = a.ys->h;
+    p.q = a.ys->w;
+    p.rows = l.rows;
+    p.width = l.width;
+    p.row_tiles = l.rows > 0 ? (int)gpudl_divide_up(p.p, l.rows) : 1;
+    p.flat = l.taps == 1 && p.form == GPUDL_CONV_ONCE_PLACES && a.xs->h == a.ys->h && a.xs->w == a.ys->w;
+    for (int d = 0; d < 2; d++) {
+        p.stride[d] = a.window->stride[1 + d];
+        p.pad[d] = a.window->pad_begin[1 + d];
+        p.dilation[d] = a.window->dilation[1 + d];
+        p.flat = p.flat && p.stride[d] == 1 && p.pad[d] == 0;
+    }
+}
+
+template <class T, int N> int launch(const Arguments<T> &a, cudaStream_t stream)
+{
+    const dim3 grid((unsigned)(a.layout->tiles * a.plan->parts), (unsigned)gpudl_divide_up(a.call->channels, CHANNELS),
+                    (unsigned)a.groups);
+
+    gpudl_launch_clusters(sum_at_once<T, N>, a.plan->parts, grid, THREADS, (size_t)a.layout->shared_bytes, stream,
+                          *a.call);
+    return (int)cudaGetLastError();
+}
+
+template <class T> int launch_tile(const Arguments<T> &a, cudaStream_t stream)
+{
+    switch (a.plan->tile) {
+    case 16:
+        return launch<T, 16>(a, stream);
+    case 24:
+        return launch<T, 24>(a, stream);
+    case 32:
+        return launch<T, 32>(a, stream);
+    case 40:
+        return launch<T, 40>(a, stream);
+    case 48:
+        return launch<T, 48>(a, stream);
+    case 56:
+        return launch<T, 56>(a, stream);
+    case 64:
+        return launch<T, 64>(a, stream);
+    case 96:
+        return launch<T, 96>(a, stream);
+    default:
+        return launch<T, 128>(a, stream);
+    }
+}
+
+template <class T>
+int run(Arguments<T> a, const float *bias, const void *z, int64_t z_pitch, const GpudlAct *act, void *y,
+        cudaStream_t stream)
+{
+    Call<T> p = {};
+    int error;
+
+    a.call = &p;
+    describe(a);
+    p.bias = bias;
+    p.z = static_cast<const T *>(z);
+    p.y = static_cast<T *>(y);
+    p.y_pitch = a.ys->pitch;
+    p.z_pitch = z_pitch;
+    p.whole = p.channels % 8 == 0 && gpudl_whole_vectors(y, a.ys->c, a.ys->pitch) &&
+              (!z || gpudl_whole_vectors(z, a.ys->c, z_pitch));
+    p.ending.set(act);
+    error = map_tensors(a);
+    return error != 0 ? error : launch_tile(a, stream);
+}
+
+bool is_plan(const GpudlConvOncePlan *plan)
+{
+    const int *end = TILES + sizeof(TILES) / sizeof(*TILES);
+
+    return plan->form >= GPUDL_CONV_ONCE_PLACES && plan->form <= GPUDL_CONV_ONCE_ROWS && plan->held == 0 &&
+           plan->parts >= 1 && plan->parts <= MOST_PARTS && (plan->parts & (plan->parts - 1)) == 0 &&
+           std::find(TILES, end, plan->tile) != end;
+}
+
+} // namespace
+
+extern "C" int gpudl_conv_once_plans(GpudlDType dtype, const GpudlNhwc *xs, const GpudlWindow *window, int32_t groups,
+                                     const GpudlNhwc *ys, int32_t multiprocessors, int32_t shared_bytes,
+                                     GpudlConvOncePlan *plans)
+{
+    float us[GPUDL_CONV_ONCE_PLANS];
+    int n = 0;
+
+    if (check(dtype, xs, window, groups, ys) != GPUDL_KERNEL_OK || ys->n < 1 || ys->h < 1 || ys->w < 1 || ys->c < 1)
+        return 0;
+    for (int form = 0; form <= GPUDL_CONV_ONCE_ROWS; form++)
+        for (int i = 0; i < (int)(sizeof(TILES) / sizeof(*TILES)); i++)
+            for (int parts = 1; parts <= MOST_PARTS; parts *= 2) {
+                const int64_t across = gpudl_divide_up(ys->c / groups, CHANNELS) * groups;
+                Layout l;
+                float time;
+                int at;
+
+                if (!lay_out(xs, window, groups, ys, form, TILES[i], parts, &l) || l.shared_bytes > shared_bytes ||
+                    is_wasteful(l, form, i, ys->h, ys->w))
+                    continue;
+                time = estimate_us(l, TILES[i], parts, l.tiles * across, multiprocessors > 0 ? multiprocessors : 1,
+                                   shared_bytes);
+                for (at = n++; at > 0 && us[at - 1] > time; at--) {
+                    us[at] = us[at - 1];
+                    plans[at] = plans[at - 1];
+                }
+                us[at] = time;
+                plans[at] = {form, TILES[i], parts, 0};
+            }
+    return n;
+}
+
+extern "C" int gpudl_conv_once_runs(void)
+{
+    return gpudl_has_warpgroups();
+}
+
+extern "C" int gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w,
+                                    const float *bias, const void *z, int64_t z_pitch, const GpudlWindow *window,
+                                    int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
+                                    const GpudlConvOncePlan *plan, GpudlKernelStream stream)
+{
+    const int status = check(dtype, xs, window, groups, ys);
+    Layout l;
+
+    if (status != GPUDL_KERNEL_OK)
+        return status;
+    if ((uintptr_t)x % 16 != 0 || (uintptr_t)w % 16 != 0 || (z && z_pitch < ys->c) || !is_plan(plan))
+        return GPUDL_KERNEL_SHAPE;
+    if (ys->n == 0 || ys->h == 0 || ys->w == 0 || ys->c == 0)
+        return GPUDL_KERNEL_OK;
+    if (!lay_out(xs, window, groups, ys, plan->form, plan->tile, plan->parts, &l))
+        return GPUDL_KERNEL_SHAPE;
+    if (!gpudl_has_warpgroups())
+        return (int)cudaErrorNotSupported;
+    if (dtype == GPUDL_DTYPE_F16)
+        return run(Arguments<__half>{x, w, xs, ys, window, groups, plan, &l, nullptr}, bias, z, z_pitch, act, y,
+                   stream);
+    return run(Arguments<GpudlBf16>{x, w, xs, ys, window, groups, plan, &l, nullptr}, bias, z, z_pitch, act, y, stream);
+}
