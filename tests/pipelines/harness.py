@@ -102,13 +102,13 @@ def stub(folder, name, text):
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-def on_no_gpu(folder):
-    """Where scripts for a GPU run as they are, their words with a decoder of this machine in its place."""
+def on_no_gpu(folder, decoder='"avdec_${word:2:4}"'):
+    """Where scripts for a GPU run as they are, their words with another decoder in its place, one of this machine's."""
     stub(folder, "gst-inspect-1.0", """case $1 in nv* | cuda*) exit 0 ;; gpudlinfer) echo memory:CUDAMemory ;; esac; exec "$real" "$@" """)
-    return stub(folder, "gst-launch-1.0", """words=()
-for word in "$@"; do case $word in nvh26[45]dec) words+=("avdec_${word:2:4}") ;; cudadownload) words+=(identity) ;; backend=cuda) words+=(backend=ref) ;;
+    return stub(folder, "gst-launch-1.0", f"""words=()
+for word in "$@"; do case $word in nvh26[45]dec) words+=({decoder}) ;; cudadownload) words+=(identity) ;; backend=cuda) words+=(backend=ref) ;;
     'video/x-raw(memory:CUDAMemory)') words+=(video/x-raw) ;; *) words+=("$word") ;; esac; done
-exec "$real" "${words[@]}" """)
+exec "$real" "${{words[@]}}" """)
 
 
 def launch(description, **more):
