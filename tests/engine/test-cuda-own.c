@@ -6,8 +6,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#include "engine/cuda/own.h"
-#include "engine/cuda/trial.h"
+#include "cuda-own-double.h"
 #include "engine/cuda/tune.h"
 
 static gint entered;
@@ -32,100 +31,10 @@ static CUresult get_version(int *version)
     return CUDA_SUCCESS;
 }
 
-static size_t cudnn_version(void)
-{
-    return 91902;
-}
-
 static const CudaDriver driver = {.ctx_push = push, .ctx_pop = pop, .get_version = get_version};
-static const CudaCudnn cudnn = {.get_version = cudnn_version};
+static const CudaCudnn cudnn = {.get_version = own_cudnn_version};
 
-/* ---- a library --------------------------------------------------------------------------------------------------- */
-
-/* It has one plan for each graph, which is our direct kernel; or, when it is spoilt, leaves one result out. */
-static const CudaConvKey *problem; /* being tried */
-static gboolean is_spoilt;
-static gfloat library_ns;
-static gint64 ids[8];
-static void *addresses[8];
-
-static cudnnStatus_t make_handle(cudnnHandle_t *handle)
-{
-    *handle = GINT_TO_POINTER(1);
-    return CUDNN_STATUS_SUCCESS;
-}
-
-static cudnnStatus_t set_stream(cudnnHandle_t handle, cudaStream_t stream)
-{
-    (void)handle;
-    (void)stream;
-    return CUDNN_STATUS_SUCCESS;
-}
-
-static cudnnStatus_t make_descriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *descriptor)
-{
-    *descriptor = GINT_TO_POINTER(1 + (gint)type);
-    return CUDNN_STATUS_SUCCESS;
-}
-
-static cudnnStatus_t finish_descriptor(cudnnBackendDescriptor_t descriptor)
-{
-    (void)descriptor;
-    return CUDNN_STATUS_SUCCESS;
-}
-
-static cudnnStatus_t set_attribute(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
-                                   cudnnBackendAttributeType_t type, int64_t count, const void *elements)
-{
-    (void)descriptor;
-    (void)type;
-    if (name == CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS)
-        memcpy(ids, elements, (gsize)count * sizeof *ids);
-    else if (name == CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS)
-        memcpy(addresses, elements, (gsize)count * sizeof *addresses);
-    return CUDNN_STATUS_SUCCESS;
-}
-
-static cudnnStatus_t get_attribute(cudnnBackendDescriptor_t const descriptor, cudnnBackendAttributeName_t name,
-                                   cudnnBackendAttributeType_t type, int64_t room, int64_t *count, void *elements)
-{
-    (void)descriptor;
-    (void)type;
-    (void)room;
-    if (name == CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION)
-        return CUDNN_STATUS_NOT_SUPPORTED;
-    *count = name == CUDNN_ATTR_ENGINEHEUR_RESULTS;
-    if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE || name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX)
-        *(gint64 *)elements = 0;
-    return CUDNN_STATUS_SUCCESS;
-}
-
-static cudnnStatus_t execute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t variant)
-{
-    const gboolean has_residual = problem->z_pitch > 0;
-    const CudaConvData data = {
-        .x = addresses[0], .w = addresses[1], .y = addresses[2], .z = has_residual ? addresses[3] : NULL};
-
-    (void)handle;
-    (void)plan;
-    (void)variant;
-    if (cuda_conv_own(problem, &data, 0, problem->n, NULL) != 0)
-        return CUDNN_STATUS_EXECUTION_FAILED;
-    if (is_spoilt)
-        ((guint16 *)data.y)[((gint64)problem->n * problem->p * problem->q - 1) * problem->y_pitch + problem->k - 1] ^=
-            0x3000;
-    return CUDNN_STATUS_SUCCESS;
-}
-
-static const CudaCudnn library = {.get_version = cudnn_version,
-                                  .create = make_handle,
-                                  .set_stream = set_stream,
-                                  .create_descriptor = make_descriptor,
-                                  .destroy_descriptor = finish_descriptor,
-                                  .finalize = finish_descriptor,
-                                  .set_attribute = set_attribute,
-                                  .get_attribute = get_attribute,
-                                  .execute = execute};
+#define FASTEST 5 /* is among the first plans of both products */
 
 static int never(void *host)
 {
@@ -152,53 +61,6 @@ static void name_missing(void *host, const char *what)
 
 static const GpudlHost host = {
     .log = log_message, .missing = name_missing, .cancelled = never, .closing = never, .waiting = never};
-
-/* ---- the kernel, which may be wrong, and the clock --------------------------------------------------------------- */
-
-/* Tiles whose results are spoilt, a bit each; runs; the tile that seems to be the fastest. */
-static guint wrong_tiles, runs;
-static gint fastest_tile;
-#define FASTEST 5 /* is among the first plans of both products */
-
-int __real_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const GpudlNhwc *xs, const void *w,
-                                const float *bias, const void *z, int64_t z_pitch, const GpudlWindow *window,
-                                int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
-                                const GpudlConvGemmPlan *plan, void *workspace, GpudlKernelStream stream);
-int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const GpudlNhwc *xs, const void *w,
-                                const float *bias, const void *z, int64_t z_pitch, const GpudlWindow *window,
-                                int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
-                                const GpudlConvGemmPlan *plan, void *workspace, GpudlKernelStream stream);
-float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan);
-GpudlStatus __real_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault);
-GpudlStatus __wrap_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault);
-
-int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const GpudlNhwc *xs, const void *w,
-                                const float *bias, const void *z, int64_t z_pitch, const GpudlWindow *window,
-                                int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
-                                const GpudlConvGemmPlan *plan, void *workspace, GpudlKernelStream stream)
-{
-    const int status = __real_gpudl_conv_gemm_cuda(type, x, xs, w, bias, z, z_pitch, window, groups, act, y, ys, plan,
-                                                   workspace, stream);
-
-    runs++;
-    if ((wrong_tiles & 1u << plan->tile) != 0) /* the last result of the last picture, by a factor */
-        ((guint16 *)y)[((gint64)ys->n * ys->h * ys->w - 1) * ys->pitch + ys->c - 1] ^= 0x3000;
-    return status;
-}
-
-float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan)
-{
-    (void)trial;
-    if (plan->form < CUDA_CONV_FORMS)
-        return library_ns;
-    return plan->form == CUDA_CONV_OWN ? 9000 : plan->gemm.tile == fastest_tile ? 1000 : 1600;
-}
-
-GpudlStatus __wrap_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault)
-{
-    problem = key;
-    return __real_cuda_trial_begin(trial, key, fault);
-}
 
 /* ---- convolutions ------------------------------------------------------------------------------------------------ */
 
@@ -256,8 +118,8 @@ static void set_up(Fixture *f, gconstpointer data)
     (void)data;
     told = g_string_new(NULL);
     missing = g_string_new(NULL);
-    wrong_tiles = runs = 0;
-    fastest_tile = FASTEST;
+    own_double.wrong_tiles = own_double.runs = 0;
+    own_double.fastest_tile = FASTEST;
     f->folder = g_dir_make_tmp("gpudl-own-XXXXXX", NULL);
     f->device = (CudaDevice){.driver = &driver};
     g_strlcpy(f->device.properties.name, "NVIDIA Test", sizeof f->device.properties.name);
@@ -323,7 +185,7 @@ static void begin_again(Fixture *f)
     cuda_convs_clear(&f->convs);
     begin_convs(&f->convs, &f->device);
     add_convs(f);
-    runs = 0;
+    own_double.runs = 0;
 }
 
 static void check_own(const CudaConv *conv)
@@ -360,20 +222,20 @@ static void test_bf16(Fixture *f, gconstpointer data)
     begin_again(f);
     f->convs.measured = 0;
     tune(f);
-    g_assert_cmpuint(runs, ==, 0);
+    g_assert_cmpuint(own_double.runs, ==, 0);
     begin_again(f);
     f->convs.measured = 0;
     key.dtype = GPUDL_DTYPE_BF16;
     conv = cuda_convs_add(&f->convs, &key);
     g_assert_true(conv != f->dense);
     g_assert_cmpint(cuda_gemm_plans(&f->device, &key, plans, GPUDL_CONV_GEMM_PLANS), >=, 4);
-    wrong_tiles = 1u << plans[0].gemm.tile;
+    own_double.wrong_tiles = 1u << plans[0].gemm.tile;
     tune(f);
-    g_assert_cmpuint(runs, >, 1);
+    g_assert_cmpuint(own_double.runs, >, 1);
     g_assert_cmpint(conv->form, ==, CUDA_CONV_GEMM);
     g_assert_cmpint(conv->gemm.tile, !=, plans[0].gemm.tile);
     g_assert_nonnull(strstr(told->str, " is wrong for 2x8x5x5, 3x3 taps to 80 channels in 1 groups\n"));
-    check_product(f->dense, fastest_tile);
+    check_product(f->dense, own_double.fastest_tile);
 }
 
 /* No bias of 8 bits, neither found nor kept by an earlier version. */
@@ -390,7 +252,7 @@ static void test_bf16_bias(Fixture *f, gconstpointer data)
     char step[CUDA_STEP_ROOM], message[256];
 
     (void)data;
-    f->device.cudnn = &library;
+    f->device.cudnn = &own_library;
     g_assert_true(cuda_convs_open_cache(&f->convs, f->folder));
     key.act = GPUDL_ACT_RELU;
     for (key.bias = 0; key.bias < 2; key.bias++) {
@@ -439,7 +301,7 @@ static void test_wrong(Fixture *f, gconstpointer data)
     (void)data;
     f->convs.measured = 0;
     cuda_gemm_plans(&f->device, &f->dense->key, plans, GPUDL_CONV_GEMM_PLANS);
-    wrong_tiles = 1u << plans[0].gemm.tile;
+    own_double.wrong_tiles = 1u << plans[0].gemm.tile;
     tune(f);
     g_assert_cmpint(f->dense->form, ==, CUDA_CONV_GEMM);
     g_assert_cmpint(f->dense->gemm.tile, !=, plans[0].gemm.tile);
@@ -450,7 +312,7 @@ static void test_wrong(Fixture *f, gconstpointer data)
 static void test_all_wrong(Fixture *f, gconstpointer measured)
 {
     f->convs.measured = GPOINTER_TO_INT(measured);
-    wrong_tiles = ~0u;
+    own_double.wrong_tiles = ~0u;
     tune(f);
     check_own(f->dense);
     check_own(f->deep);
@@ -465,8 +327,8 @@ static void test_fastest(Fixture *f, gconstpointer data)
 
     (void)data;
     tune(f);
-    check_product(f->dense, fastest_tile);
-    check_product(f->deep, fastest_tile);
+    check_product(f->dense, own_double.fastest_tile);
+    check_product(f->deep, own_double.fastest_tile);
     check_own(f->narrow);
     g_assert_cmpfloat(f->dense->ns, ==, 1000);
     g_assert_cmpint(f->dense->n_others, >, 0); /* for the network's graph, each with what it runs by */
@@ -476,15 +338,15 @@ static void test_fastest(Fixture *f, gconstpointer data)
             g_strdup_printf("own product, tile %d, split %d", other->gemm.tile, other->gemm.splits);
 
         g_assert_cmpstr(other->name, ==, name);
-        g_assert_cmpint(other->gemm.tile, !=, fastest_tile);
+        g_assert_cmpint(other->gemm.tile, !=, own_double.fastest_tile);
     }
     g_assert_cmpfloat(f->narrow->ns, ==, 9000);
     deep = f->deep->gemm;
     begin_again(f);
-    fastest_tile = FASTEST + 1; /* what is kept is not measured again */
+    own_double.fastest_tile = FASTEST + 1; /* what is kept is not measured again */
     f->convs.measured = 0;
     tune(f);
-    g_assert_cmpuint(runs, ==, 0);
+    g_assert_cmpuint(own_double.runs, ==, 0);
     check_product(f->dense, FASTEST);
     check_product(f->deep, FASTEST);
     g_assert_cmpint(f->deep->gemm.splits, ==, deep.splits);
@@ -522,7 +384,7 @@ static void test_forecast(Fixture *f, gconstpointer data)
     f->convs.measured = 0;
     check_forecast(f, 4);
     g_assert_cmpint(f->deep->workspace, >, 0);
-    g_assert_cmpuint(runs, ==, 0);
+    g_assert_cmpuint(own_double.runs, ==, 0);
 }
 
 /* A plan is what the kernel says it is, whatever a file says. */
@@ -620,9 +482,9 @@ static CudaConv *begin_beside(Fixture *f, gfloat ns, gboolean spoilt)
     key.bias = 0;
     cuda_convs_clear(&f->convs);
     begin_convs(&f->convs, &f->device);
-    f->device.cudnn = &library;
-    library_ns = ns;
-    is_spoilt = spoilt;
+    f->device.cudnn = &own_library;
+    own_double.library_ns = ns;
+    own_double.is_spoilt = spoilt;
     return cuda_convs_add(&f->convs, &key);
 }
 
@@ -634,20 +496,20 @@ static void test_beside(Fixture *f, gconstpointer data)
 
     (void)data;
     cuda_gemm_plans(&f->device, &conv->key, plans, GPUDL_CONV_GEMM_PLANS);
-    fastest_tile = plans[0].gemm.tile;
+    own_double.fastest_tile = plans[0].gemm.tile;
     tune(f);
-    check_product(conv, fastest_tile);        /* the faster one */
-    for (gint i = 0; i < conv->n_others; i++) /* for the network's graph */
+    check_product(conv, own_double.fastest_tile); /* the faster one */
+    for (gint i = 0; i < conv->n_others; i++)     /* for the network's graph */
         by_library += conv->others[i].form == CUDA_CONV_BIAS_FIRST;
     g_assert_cmpuint(by_library, ==, 1);
-    g_assert_cmpuint(runs, >=, 4);       /* with NaN and without */
-    g_assert_cmpuint(runs, <=, 6);       /* three plans, however many there are */
-    conv = begin_beside(f, 1050, FALSE); /* kept, as the libraries' are */
+    g_assert_cmpuint(own_double.runs, >=, 4); /* with NaN and without */
+    g_assert_cmpuint(own_double.runs, <=, 6); /* three plans, however many there are */
+    conv = begin_beside(f, 1050, FALSE);      /* kept, as the libraries' are */
     f->convs.measured = 0;
-    runs = 0;
+    own_double.runs = 0;
     tune(f);
-    g_assert_cmpuint(runs, ==, 0);
-    check_product(conv, fastest_tile);
+    g_assert_cmpuint(own_double.runs, ==, 0);
+    check_product(conv, own_double.fastest_tile);
 }
 
 static void test_beside_a_faster_one(Fixture *f, gconstpointer data)
@@ -671,7 +533,7 @@ static void test_beside_a_wrong_one(Fixture *f, gconstpointer measured)
     g_assert_cmpint(conv->form, ==, CUDA_CONV_GEMM);
     g_assert_nonnull(strstr(told->str, "float bias is wrong"));
     g_assert_nonnull(strstr(told->str, "bare bias is wrong"));
-    wrong_tiles = ~0u;
+    own_double.wrong_tiles = ~0u;
     conv = begin_beside(f, 300, TRUE);
     conv->key.act = GPUDL_ACT_NONE; /* another problem: nothing is kept of it */
     f->convs.measured = GPOINTER_TO_INT(measured);
@@ -688,7 +550,7 @@ static void test_beside_first(Fixture *f, gconstpointer data)
     f->convs.measured = 0;
     tune(f);
     g_assert_cmpint(conv->form, ==, CUDA_CONV_BIAS_FIRST);
-    g_assert_cmpuint(runs, ==, 0);
+    g_assert_cmpuint(own_double.runs, ==, 0);
 }
 
 int main(int argc, char **argv)
