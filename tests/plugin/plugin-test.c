@@ -301,6 +301,15 @@ plugin_test_begin_flush (GstHarness * h)
   return thread;
 }
 
+void
+plugin_test_restart (GstHarness * h)
+{
+  GstSegment segment;
+
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  g_assert_true (gst_harness_push_event (h, gst_event_new_segment (&segment)));
+}
+
 typedef struct
 {
   GThreadFunc func;

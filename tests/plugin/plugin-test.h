@@ -69,6 +69,8 @@ gpointer plugin_test_flush_start(gpointer harness);
 
 /** FLUSH_START in another thread, which lasts as long as a frame runs; downstream has it, and takes nothing more. */
 GThread *plugin_test_begin_flush(GstHarness *h);
+/** After a flush: the segment that frames need. */
+void plugin_test_restart(GstHarness *h);
 
 /** Calls a function in 20 ms in another thread; join with g_thread_join(). */
 GThread *plugin_test_later(GThreadFunc func, gpointer data);
