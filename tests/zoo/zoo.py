@@ -162,7 +162,8 @@ def in_child(entry, forms, out):
     warnings.filterwarnings("ignore")
     for descriptor in (1, 2):  # what exporters and timm say
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     try:
         imported(entry, tell) if forms == ["import"] else compared(entry, forms, tell)
     except BaseException as error:
@@ -250,14 +251,14 @@ def work(catalogue):
     """Looks at what has no row yet."""
     part, parts = map(int, options.shard.split("/"))
     known, begin = read_rows(), time.monotonic()
-    todo = [(entry, forms) for entry, forms in jobs(catalogue)[part - 1::parts]]
-    todo = [(entry, left) for entry, forms in todo if (left := wanted(entry, forms, known))]
+    todo = [(entry, forms) for entry, forms in jobs(catalogue)[part - 1::parts] if wanted(entry, forms, known)]
     out = rows_folder / f"{part}-of-{parts}.jsonl"
     for n, (entry, forms) in enumerate(todo, 1):
         if time.monotonic() - begin > options.limit:
             print(f"stopped after {options.limit:g} s; {len(todo) - n + 1} of {len(todo)} networks are left", flush=True)
             return
-        for row in run(entry, forms):
+        left = wanted(entry, forms, read_rows())  # another run may have done it since
+        for row in run(entry, left) if left else []:
             with out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             error = f"{row['error']:.1e} " if "error" in row else ""
@@ -278,6 +279,7 @@ def main():
         import onnxscript
         torch.set_num_threads(1)
         assert nets and onnxruntime and onnxscript
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the child ends, too
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         work(catalogue)
     rows = list(read_rows().values())
