@@ -84,6 +84,7 @@ def settle(net, formulas, shape):
 
     def put(tensor):
         name = names[id(tensor)]
+        formulas[name] = [float(f"{value:.5g}") for value in formulas[name]]  # digits that say nothing would fill the file
         state[name].copy_(torch.from_numpy(fixed.values(name, tuple(tensor.shape), *formulas[name])))
 
     def spread(module, _, output):
@@ -184,7 +185,7 @@ def one(name, form):
           f"another picture changes {reacts:.2g}", flush=True)
     if stored > MOST_STORED or not off <= MOST_OFF or not reacts >= 1e-3:
         raise ValueError("it can't be one of the fixed networks")
-    return model, {"form": form, "formulas": made, "picture": shape, "scores": [float(np.float32(v)) for v in wide]}
+    return model, {"form": form, "formulas": made, "picture": shape, "scores": [float(f"{v:.7g}") for v in wide]}
 
 
 warnings.filterwarnings("ignore")

@@ -22,7 +22,7 @@ def table(rows):
 def verdict_of(rows):
     """Of all files of one network: the worst, except that what one exporter can't write another may."""
     found = {row["verdict"] for row in rows}
-    return next((verdict for verdict in BAD + FINE if verdict in found), "exporter fails" if found else "not seen")
+    return next((verdict for verdict in (*BAD, "ill-conditioned", *FINE) if verdict in found), "exporter fails" if found else "not seen")
 
 
 def by_name(catalogue, rows):

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""usage: test-zoo.py: what make check-zoo makes of names and rows, without the packages it needs to run."""
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "models"))
+import names
+import references
+import summary
+
+tap = references.Tap()
+
+
+def same(name, found, expected):
+    tap.result(found == expected, name, "" if found == expected else f"found {found!r}, expected {expected!r}")
+
+
+def entry(name, module="resnet", stands_for=0):
+    return {"name": name, "module": module, "family": names.family(name, module), "kind": names.kind(name), "parameters": 1e6,
+            "stands_for": stands_for}
+
+
+def row(net, form, verdict, **more):
+    return {"net": net, "module": "resnet", "family": "convolutional", "form": form, "verdict": verdict, "text": "node 'x' (Op): no"} | more
+
+
+for group in ("resnet18 resnet50 resnet152", "convnextv2_atto convnextv2_base convnextv2_huge", "vit_tiny_patch16_224 vit_base_patch32_384",
+              "mobilenetv3_small_050 mobilenetv3_large_100", "tf_efficientnet_b0 tf_efficientnet_b7 tf_efficientnet_l2"):
+    same(f"one kind: {group}", len({names.kind(name) for name in group.split()}), 1)
+apart = """resnet50 resnet50d resnext50_32x4d seresnet50 resnetv2_50 resnetv2_50x1_bit resnet50_gn mobilenetv2_100 mobilenetv3_large_100
+    efficientnet_b0 tf_efficientnet_b0 efficientnet_cc_b0_4e efficientnetv2_s test_resnet regnetx_002 regnety_002 nf_regnet_b0""".split()
+same("others are apart", len({names.kind(name) for name in apart}), len(apart))
+same("families", [names.family(*pair) for pair in (("resnet50", "resnet"), ("caformer_s18", "metaformer"), ("poolformer_s12", "metaformer"),
+                                                   ("mobilenetv4_hybrid_medium", "mobilenetv3"), ("levit_128", "levit"), ("vit_wee", "eva"),
+                                                   ("swin_t", "torchvision"), ("vgg11", "torchvision"))],
+     ["convolutional", "hybrid", "convolutional", "hybrid", "hybrid", "transformer", "transformer", "convolutional"])
+
+catalogue = [entry("resnet18", stands_for=3), entry("resnet50"), entry("resnet101"), entry("resnet50d", stands_for=1)]
+fine = [row("resnet18", "torchscript", "equal"), row("resnet18", "dynamo", "ill-conditioned", error=2e-4, torch=2e-4, onnxruntime=None),
+        row("resnet50d", "torchscript", "exporter fails"), row("resnet50d", "dynamo", "equal")]
+verdicts = {e["name"]: (verdict, own) for e, verdict, own in summary.by_name(catalogue, fine)}
+same("a name without a row has its kind's verdict", verdicts["resnet101"], ("ill-conditioned", False))
+same("what one exporter can't write another may", verdicts["resnet50d"], ("equal", True))
+rows = [*fine, row("resnet50", "import", "refused")]
+verdicts = {e["name"]: (verdict, own) for e, verdict, own in summary.by_name(catalogue, rows)}
+same("a name's own row comes first", verdicts["resnet50"], ("refused", True))
+lines, good = summary.complete(catalogue, fine)
+same("all fine is good", good, True)
+same("the share of names", [line[:65] for line in lines if line.startswith("convolutional:")],
+     ["convolutional: 4 of timm's 4 names are fine (100.0 %), 2 of them "])
+same("the table counts files", [line for line in lines if "| dynamo |" in line], ["| convolutional | dynamo | 1 | 1 | 0 |"])
+lines, good = summary.complete(catalogue, rows)
+same("one refused of four is not", good, False)
+same("a refusal is told with its node", [line for line in lines if line.startswith("refused:")], ["refused: resnet50, import: node 'x' (Op): no"])
+for verdict in ("wrong", "insensitive", "crashed"):
+    large = [entry(f"resnet{18 + i}") for i in range(1000)] + catalogue
+    same(f"{verdict}: one of a thousand is not good", summary.complete(large, [*fine, row("resnet50", "import", verdict)])[1], False)
+same("refused: one of a thousand is", summary.complete(large, rows)[1], True)
+same("what is not seen does not count against", summary.complete([*catalogue, entry("resnext50_32x4d", stands_for=1)], fine)[1], True)
+tap.finish()
