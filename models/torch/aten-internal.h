@@ -159,6 +159,14 @@ gboolean aten_map_unsqueeze(AtenNode *node, GError **error);
 gboolean aten_map_expand(AtenNode *node, GError **error);
 gboolean aten_map_pixel_shuffle(AtenNode *node, GError **error);
 gboolean aten_map_channel_shuffle(AtenNode *node, GError **error);
+/* aten-map-repeat.c */
+gboolean aten_map_unfold(AtenNode *node, GError **error);
+gboolean aten_map_repeat_interleave(AtenNode *node, GError **error);
+gboolean aten_map_repeat(AtenNode *node, GError **error);
+gboolean aten_map_flip(AtenNode *node, GError **error);
+gboolean aten_map_trigonometric(AtenNode *node, GError **error);
+gboolean aten_map_cumsum(AtenNode *node, GError **error);
+gboolean aten_map_eye(AtenNode *node, GError **error);
 /* aten-map-piece.c */
 gboolean aten_map_cat(AtenNode *node, GError **error);
 gboolean aten_map_stack(AtenNode *node, GError **error);

@@ -202,6 +202,36 @@ for size in ([9, 11], [3, 2], [12, 3]):
 check("_upsample_bilinear2d_aa.vec", {"input": "x", "output_size": None, "align_corners": False, "scale_factors": [1.7, 0.6]})
 check("_upsample_bicubic2d_aa.vec", {"input": "x", "output_size": [3, 7], "align_corners": False, "scale_factors": None})
 
+# ---- read several times ----------------------------------------------------------------------------------------------
+for dimension, size, step in ((2, 3, 2), (-1, 2, 1), (1, 4, 1)):
+    check("unfold.default", {"self": "x", "dimension": dimension, "size": size, "step": step})
+check("repeat_interleave.self_int", {"self": "x", "repeats": 3, "dim": 2})
+check("repeat_interleave.self_int", {"self": "x", "repeats": 2, "dim": None})
+check("repeat.default", {"self": "x", "repeats": [1, 2, 1, 3]})
+check("repeat.default", {"self": "x", "repeats": [2, 1, 1, 1, 2]})
+check("tile.default", {"self": "x", "dims": [2, 3]})
+check("tile.default", {"self": "x", "dims": [2, 1, 1, 1, 3]})
+for dims in ([2], [-1, 1], []):
+    check("flip.default", {"self": "x", "dims": dims})
+
+
+def tables(target, arguments, expected):
+    """What is made of weights, added to the input."""
+    net, x = Net(), normal(1, 4)
+    made = net.op(target, arguments)
+    made = net.op("_to_copy.default", {"self": made, "dtype": torch.float32})
+    case(f"{target} of weights", net, [net.op("add.Tensor", {"self": made, "other": net.input(x)})], [expected.float() + x])
+
+
+whole = torch.arange(12).reshape(3, 4)
+tables("sin.default", {"self": whole * .7}, torch.sin(whole * .7))
+tables("cos.default", {"self": whole}, torch.cos(whole))
+for values, dim in ((whole, 0), (whole * .3, -1), (whole > 3, 1)):
+    tables("cumsum.default", {"self": values, "dim": dim}, torch.cumsum(values, dim))
+tables("cumsum.default", {"self": whole, "dim": 0, "dtype": torch.float32}, torch.cumsum(whole, 0))
+tables("eye.default", {"n": 4}, torch.eye(4))
+tables("eye.m", {"n": 3, "m": 4, "dtype": torch.int64}, torch.eye(3, 4))
+
 # ---- norms and products ----------------------------------------------------------------------------------------------
 for affine in (True, False):
     four = [normal(4) if affine else None, normal(4) if affine else None, normal(4), torch.rand(4) + 0.5]
@@ -477,6 +507,10 @@ norm = dict(zip(("input", "weight", "bias", "running_mean", "running_var"), ("x"
 refused("an operator that is not taken", "fft_fft.default", {"self": "x"}, r"node 'n0' \(aten.fft_fft.default\): this operator is not taken.*dynamo=True")
 refused("another library's operator", "x.y", {"self": "x"}, r"node 'n0' \(aten.x.y\): this operator is not taken")
 refused("training", "batch_norm.default", norm | {"training": True}, r"\(aten.batch_norm.default\): .*model.eval\(\) before")
+refused("a sine of the input", "sin.default", {"self": "x"}, r"\(aten.sin.default\): it depends on the network's input; this operator")
+refused("windows beyond the end", "unfold.default", {"self": "x", "dimension": 2, "size": 7, "step": 1}, r"windows of 7 by 1 along a dimension of 6")
+refused("too few repeats", "repeat.default", {"self": "x", "repeats": [2, 2]}, r"2 repeats for a tensor of rank 4")
+refused("too many indices", "repeat_interleave.self_int", {"self": "x", "repeats": 1 << 24, "dim": 2}, r"times 1 indices")
 refused("antialiasing to corners", "_upsample_bicubic2d_aa.default", {"self": "x", "output_size": [3, 3], "align_corners": True},
         r"\(aten._upsample_bicubic2d_aa.default\): antialiased, with align_corners")
 refused("dropout in training", "dropout.default", {"input": "x", "p": 0.5, "train": True}, r"model.eval\(\) before")

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Elements that are read several times or backwards; and what is taken on weights alone: tables of positions. */
+#include <math.h>
+#include <string.h>
+
+#include "aten-internal.h"
+
+#define MOST_INDICES (1 << 24)
+
+/* ---- by indices that are made here ------------------------------------------------------------------------------- */
+
+/* x by indices of two dimensions, or of one where columns is 0, in place of an axis. Index (i, j) is
+ * i * by / over + j. */
+static GpudlTensor *gather_regular(AtenNode *node, GpudlTensor *x, gint axis, gint64 rows, gint64 columns, gint64 by,
+                                   gint64 over, GError **error)
+{
+    const gint64 width = MAX(columns, 1);
+    GpudlShape shape = {.rank = columns > 0 ? 2 : 1, .dims = {rows, columns}};
+    GpudlTensor *indices;
+    gint64 *values;
+
+    if (rows < 1 || rows > MOST_INDICES / width) {
+        tf_fail(node->build, GPUDL_ERROR_LIMIT, error, "%" G_GINT64_FORMAT " times %" G_GINT64_FORMAT " indices", rows,
+                width);
+        return NULL;
+    }
+    if (!aten_spend(node, (guint64)(rows * width) * sizeof *values, error))
+        return NULL;
+    values = g_new(gint64, (gsize)(rows * width));
+    for (gint64 i = 0; i < rows * width; i++)
+        values[i] = i / width * by / over + i % width;
+    indices = tf_constant(node->build, GPUDL_DTYPE_I64, &shape,
+                          g_bytes_new_take(values, (gsize)(rows * width) * sizeof *values), error);
+    return indices != NULL ? tf_gather(node->build, x, indices, axis, error) : NULL;
+}
+
+/* Windows along a dimension: where they are takes its place, what is in them comes last. */
+gboolean aten_map_unfold(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error);
+    gint64 dim, size, step, perm[GPUDL_MAX_RANK];
+    gint axis, n = 0;
+
+    if (x == NULL || !aten_int(node, "dimension", 0, &dim, error) || !aten_int(node, "size", 1, &size, error) ||
+        !aten_int(node, "step", 1, &step, error) || !aten_axis(node, dim, x->shape.rank, &axis, error))
+        return FALSE;
+    if (x->shape.rank < 1 || size < 1 || size > x->shape.dims[axis] || step < 1)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                       "windows of %" G_GINT64_FORMAT " by %" G_GINT64_FORMAT " along a dimension of %" G_GINT64_FORMAT,
+                       size, step, x->shape.rank < 1 ? 0 : (gint64)x->shape.dims[axis]);
+    x = gather_regular(node, x, axis, (x->shape.dims[axis] - size) / step + 1, size, step, 1, error);
+    if (x == NULL)
+        return FALSE;
+    for (gint i = 0; i < x->shape.rank; i++)
+        if (i != axis + 1)
+            perm[n++] = i;
+    perm[n] = axis + 1;
+    return aten_done(node, tf_transpose(node->build, x, perm, (gsize)x->shape.rank, error));
+}
+
+/* Each element as often as is said, one behind the other. */
+gboolean aten_map_repeat_interleave(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error);
+    gint64 dim, repeats;
+    gint axis = 0;
+
+    if (x == NULL || !aten_int(node, "repeats", 1, &repeats, error) || !aten_int(node, "dim", 0, &dim, error))
+        return FALSE;
+    if (aten_arg(node, "dim") == NULL && (x = aten_reshape(node, x, (const gint64[]){-1}, 1, error)) == NULL)
+        return FALSE;
+    if (!aten_axis(node, dim, x->shape.rank, &axis, error))
+        return FALSE;
+    if (x->shape.rank < 1 || repeats < 1 || repeats > MOST_INDICES)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "%" G_GINT64_FORMAT " repeats in a tensor of rank %d",
+                       repeats, x->shape.rank);
+    return aten_done(node, gather_regular(node, x, axis,
+                                          x->shape.dims[axis] <= MOST_INDICES ? x->shape.dims[axis] * repeats : 0, 0, 1,
+                                          repeats, error));
+}
+
+/* The whole, as often as is said along each dimension; there may be more dimensions than x has. */
+gboolean aten_map_repeat(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error);
+    gint64 given[GPUDL_MAX_RANK], repeats[GPUDL_MAX_RANK], dims[GPUDL_MAX_RANK];
+    gint more;
+    guint n;
+
+    if (x == NULL || !aten_ints(node, node->names[1], given, GPUDL_MAX_RANK, &n, error))
+        return FALSE;
+    more = (gint)n - x->shape.rank;
+    if (more < 0 && strcmp(node->row->name, "repeat") == 0)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "%u repeats for a tensor of rank %d", n, x->shape.rank);
+    for (gint i = 0; i < MAX(x->shape.rank, (gint)n); i++) {
+        repeats[i] = i < -more ? 1 : given[i + MIN(more, 0)];
+        dims[i] = i < more ? 1 : x->shape.dims[i - MAX(more, 0)];
+    }
+    if (more > 0 && (x = aten_reshape(node, x, dims, n, error)) == NULL)
+        return FALSE;
+    return aten_done(node, tf_tile(node->build, x, repeats, (gsize)x->shape.rank, error));
+}
+
+gboolean aten_map_flip(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error);
+    gint64 dims[GPUDL_MAX_RANK];
+    guint n;
+
+    return x != NULL && aten_ints(node, "dims", dims, GPUDL_MAX_RANK, &n, error) &&
+           aten_done(node, n > 0 ? tf_reverse(node->build, x, dims, n, error) : x);
+}
+
+/* ---- on weights alone -------------------------------------------------------------------------------------------- */
+
+/* The values of what depends on nothing as float64, which the caller frees. NULL with error. */
+static double *known_values(AtenNode *node, GpudlTensor *x, gsize *n, GError **error)
+{
+    GpudlTensor *wide;
+    gsize size;
+    gconstpointer data;
+
+    if (x->data == NULL) {
+        tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                "it depends on the network's input; this operator is taken on weights alone");
+        return NULL;
+    }
+    *n = (gsize)gpudl_shape_elements(&x->shape);
+    if (!aten_spend(node, *n * sizeof(double), error) ||
+        (wide = tf_cast(node->build, x, GPUDL_DTYPE_F64, error)) == NULL)
+        return NULL;
+    data = g_bytes_get_data(wide->data, &size);
+    return g_memdup2(data, size);
+}
+
+/* The result of these, which are taken, in the type that is said, else in this one. */
+static gboolean done_values(AtenNode *node, const GpudlShape *shape, double *values, GpudlDType said,
+                            GpudlDType otherwise, GError **error)
+{
+    GBytes *data = g_bytes_new_take(values, (gsize)gpudl_shape_elements(shape) * sizeof *values);
+    GpudlTensor *wide = tf_constant(node->build, GPUDL_DTYPE_F64, shape, data, error);
+
+    return wide != NULL &&
+           aten_done(node, tf_cast(node->build, wide, said != GPUDL_DTYPE_NONE ? said : otherwise, error));
+}
+
+/* sin and cos */
+gboolean aten_map_trigonometric(AtenNode *node, GError **error)
+{
+    const gboolean sine = strcmp(node->row->name, "sin") == 0;
+    GpudlTensor *x = aten_tensor(node, "self", error);
+    double *values;
+    gsize n;
+
+    if (x == NULL || (values = known_values(node, x, &n, error)) == NULL)
+        return FALSE;
+    for (gsize i = 0; i < n; i++)
+        values[i] = sine ? sin(values[i]) : cos(values[i]);
+    return done_values(node, &x->shape, values, GPUDL_DTYPE_NONE, aten_is_float(x->dtype) ? x->dtype : GPUDL_DTYPE_F32,
+                       error);
+}
+
+/* Sums of all up to each. */
+gboolean aten_map_cumsum(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error);
+    gint64 dim, inner = 1;
+    GpudlDType dtype;
+    double *values;
+    gint axis;
+    gsize n;
+
+    if (x == NULL || !aten_int(node, "dim", 0, &dim, error) || !aten_axis(node, dim, x->shape.rank, &axis, error) ||
+        !aten_dtype(node, "dtype", &dtype, error) || (values = known_values(node, x, &n, error)) == NULL)
+        return FALSE;
+    for (gint i = axis + 1; i < x->shape.rank; i++)
+        inner *= x->shape.dims[i];
+    for (gsize i = 0; i < n; i++)
+        if (x->shape.rank > 0 && (gint64)i / inner % x->shape.dims[axis] > 0)
+            values[i] += values[i - (gsize)inner];
+    return done_values(node, &x->shape, values, dtype, aten_is_float(x->dtype) ? x->dtype : GPUDL_DTYPE_I64, error);
+}
+
+/* Ones at the diagonal of n by m, or of n by n. */
+gboolean aten_map_eye(AtenNode *node, GError **error)
+{
+    GpudlShape shape = {.rank = 2};
+    GpudlDType dtype;
+    double *values;
+    gint64 n, m;
+
+    if (!aten_int(node, "n", 0, &n, error) || !aten_dtype(node, "dtype", &dtype, error))
+        return FALSE;
+    m = n;
+    if (node->row->name[3] == '.' && !aten_int(node, "m", 0, &m, error))
+        return FALSE;
+    if (n < 1 || m < 1 || n > G_MAXINT16 || m > G_MAXINT16)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "%" G_GINT64_FORMAT " by %" G_GINT64_FORMAT ", 1 to %d are taken", n, m, G_MAXINT16);
+    if (!aten_spend(node, (guint64)(n * m) * sizeof *values, error))
+        return FALSE;
+    shape.dims[0] = n;
+    shape.dims[1] = m;
+    values = g_new0(double, (gsize)(n * m));
+    for (gint64 i = 0; i < MIN(n, m); i++)
+        values[i * m + i] = 1;
+    return done_values(node, &shape, values, dtype, GPUDL_DTYPE_F32, error);
+}
