@@ -110,6 +110,7 @@ gboolean aten_map_attention(AtenNode *node, GError **error);
 gboolean aten_map_unary(AtenNode *node, GError **error);
 gboolean aten_map_act(AtenNode *node, GError **error);
 gboolean aten_map_binary(AtenNode *node, GError **error);
+gboolean aten_map_add_product(AtenNode *node, GError **error);
 gboolean aten_map_rsub(AtenNode *node, GError **error);
 gboolean aten_map_div(AtenNode *node, GError **error);
 gboolean aten_map_compare(AtenNode *node, GError **error);

@@ -209,6 +209,21 @@ gboolean aten_map_binary(AtenNode *node, GError **error)
     return aten_done(node, tf_binary(node->build, node->row->op, two[0], two[1], error));
 }
 
+/* self + value tensor1 tensor2, or their quotient */
+gboolean aten_map_add_product(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error), *two[2], *y;
+    double value;
+
+    if (x == NULL || !aten_operands(node, "tensor1", "tensor2", two, error) ||
+        !aten_number(node, "value", 1, &value, error))
+        return FALSE;
+    y = tf_binary(node->build, node->row->op, two[0], two[1], error);
+    if (y != NULL && value != 1)
+        y = with_number(node, GPUDL_OP_MUL, y, value, error);
+    return y != NULL && aten_done(node, tf_binary(node->build, GPUDL_OP_ADD, x, y, error));
+}
+
 /* other - alpha self */
 gboolean aten_map_rsub(AtenNode *node, GError **error)
 {

@@ -60,6 +60,11 @@ gboolean aten_map_view(AtenNode *node, GError **error)
     gint64 dims[GPUDL_MAX_RANK], strides[GPUDL_MAX_RANK], offset, elements = 1;
     guint n, n_strides, wide = 0;
 
+    if (x != NULL && g_str_has_suffix(node->row->name, "_as")) {
+        const GpudlTensor *other = aten_tensor(node, "other", error);
+
+        return other != NULL && aten_done(node, aten_view(node, x, other->shape.dims, (guint)other->shape.rank, error));
+    }
     if (x == NULL || !aten_ints(node, node->names[1], dims, GPUDL_MAX_RANK, &n, error))
         return FALSE;
     if (strcmp(node->row->name, "as_strided") != 0)

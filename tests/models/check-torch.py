@@ -232,6 +232,12 @@ tables("cumsum.default", {"self": whole, "dim": 0, "dtype": torch.float32}, torc
 tables("eye.default", {"n": 4}, torch.eye(4))
 tables("eye.m", {"n": 3, "m": 4, "dtype": torch.int64}, torch.eye(3, 4))
 
+for target in ("addcmul.default", "addcdiv.default"):
+    check(target, {"self": "x", "tensor1": normal(6, 5), "tensor2": normal(4, 1, 1) + 3, "value": 0.5})
+    check(target, {"self": normal(4, 1, 1), "tensor1": "x", "tensor2": normal(6, 1) + 3})
+for target in ("reshape_as.default", "view_as.default"):
+    check(target, {"self": "x", "other": normal(1, 2, 10, 6)})
+
 # ---- norms and products ----------------------------------------------------------------------------------------------
 for affine in (True, False):
     four = [normal(4) if affine else None, normal(4) if affine else None, normal(4), torch.rand(4) + 0.5]
