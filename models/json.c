@@ -73,6 +73,8 @@ JsonNode *gpudl_json_parse(const gchar *text, gsize length, GError **error)
     g_autoptr(GError) found = NULL;
     JsonNode *root = NULL;
 
+    if (length == 0)
+        text = ""; /* there may be no pointer to no bytes */
     if (fault == NULL)
         fault = check_text(text, length);
     if (fault == NULL && json_parser_load_from_data(parser, text, (gssize)length, &found))

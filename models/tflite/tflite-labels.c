@@ -17,7 +17,7 @@ gchar **tflite_labels_read(GBytes *file, const gchar *name)
     g_auto(GStrv) lines = NULL;
     guint n;
 
-    if (bytes == NULL)
+    if (bytes == NULL || g_bytes_get_size(bytes) == 0) /* of which there is no data */
         return NULL;
     text = g_strndup(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
     if (!g_utf8_validate(text, -1, NULL))

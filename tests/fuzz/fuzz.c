@@ -83,7 +83,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    chosen(data, size);
+    chosen(size > 0 ? data : NULL, size); /* as GBytes has it */
     return 0;
 }
 
@@ -108,7 +108,7 @@ static guint replay(const gchar *path)
     }
     g_file_get_contents(path, &data, &size, &error);
     g_assert_no_error(error);
-    chosen((const guint8 *)data, size);
+    LLVMFuzzerTestOneInput((const uint8_t *)data, size);
     return 1;
 }
 
