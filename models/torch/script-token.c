@@ -93,7 +93,8 @@ static gboolean read_number(Lexer *lexer, GError **error)
     }
     if (lexer->at - from >= (gssize)sizeof text)
         return fail(lexer, error, "a number that is too long");
-    g_strlcpy(text, from, (gsize)(lexer->at - from) + 1);
+    memcpy(text, from, (gsize)(lexer->at - from)); /* no string: the file ends without a NUL */
+    text[lexer->at - from] = '\0';
     token = add(lexer, real ? TOKEN_NUMBER : TOKEN_INT, NULL, 0);
     token->number = g_ascii_strtod(text, &end);
     token->integer = g_ascii_strtoll(text, NULL, 10);
@@ -210,8 +211,9 @@ static gboolean read_tokens(Lexer *lexer, GError **error)
 ScriptFile *script_file_new(const gchar *path, const gchar *text, gsize length, GError **error)
 {
     ScriptFile *file = g_new0(ScriptFile, 1);
-    Lexer lexer = {.file = file, .at = text, .end = text + length, .line = 1};
+    Lexer lexer = {.file = file, .at = length > 0 ? text : "", .line = 1};
 
+    lexer.end = lexer.at + length;
     file->path = g_strdup(path);
     file->tokens = g_array_new(FALSE, FALSE, sizeof(Token));
     file->texts = g_string_chunk_new(4096);
