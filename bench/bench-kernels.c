@@ -15,6 +15,7 @@
 
 #include "engine/cpu/dnn.h"
 #include "kernels/depthwise.h"
+#include "kernels/pointwise.h"
 #include "kernels/squeeze.h"
 #include "kernels/winograd.h"
 
@@ -452,15 +453,16 @@ static void run_winograd(Party *party)
     ((const GpudlWinogradKernels *)party->kernels)->run(party->what, party->x, party->packed, party->scratch, party->y);
 }
 
-static dnnl_primitive_desc_t describe_convolution(int c, int k, int size, dnnl_format_tag_t tag)
+static dnnl_primitive_desc_t describe_convolution(int c, int k, int size, int kernel, const GpudlAct *act,
+                                                  dnnl_format_tag_t tag)
 {
-    const int64_t x[4] = {1, c, size, size}, w[4] = {k, c, 3, 3}, y[4] = {1, k, size, size}, bias[1] = {k},
-                  ones[2] = {1, 1}, none[2] = {0, 0};
-    const DnnPost post = {0, {GPUDL_ACT_RELU, 0, 0}};
+    const int64_t x[4] = {1, c, size, size}, w[4] = {k, c, kernel, kernel}, y[4] = {1, k, size, size}, bias[1] = {k},
+                  ones[2] = {1, 1}, none[2] = {0, 0}, pads[2] = {kernel / 2, kernel / 2};
+    const DnnPost post = {0, *act};
     DnnMd mds[4] = {dnn_md_typed(dnnl_bf16, 4, x, tag), dnn_md_typed(dnnl_bf16, 4, w, dnnl_format_tag_any),
                     dnn_md_tag(1, bias, dnnl_a), dnn_md_typed(dnnl_bf16, 4, y, tag)};
     dnnl_primitive_attr_t attr = dnn_attr(&post);
-    dnnl_primitive_desc_t pd = dnn_convolution(engine, attr, mds[0], mds[1], mds[2], mds[3], ones, none, ones, ones);
+    dnnl_primitive_desc_t pd = dnn_convolution(engine, attr, mds[0], mds[1], mds[2], mds[3], ones, none, pads, pads);
 
     dnnl_primitive_attr_destroy(attr);
     for (int i = 0; i < 4; i++)
@@ -502,14 +504,82 @@ static void bench_winograd(int i, const char *filter)
     own->scratch = values(gpudl_winograd_scratch_size(&d));
     own->y = values((size_t)d.y_frame * 2);
     own->run = own->kernels != NULL ? run_winograd : NULL;
-    set_primitive(&parties[0], describe_convolution(c, k, size, dnnl_nhwc));
-    set_primitive(&parties[1], describe_convolution(c, k, size, dnnl_nChw16c));
+    set_primitive(&parties[0], describe_convolution(c, k, size, 3, &d.act, dnnl_nhwc));
+    set_primitive(&parties[1], describe_convolution(c, k, size, 3, &d.act, dnnl_nChw16c));
     compete(parties, MOST_PARTIES - 1);
     print_line(name, GPUDL_DTYPE_BF16, 18. * c * k * (double)pixels, parties, MOST_PARTIES - 1);
     free_parties(parties, MOST_PARTIES);
     free((void *)own->x);
     free((void *)own->packed);
     free(own->scratch);
+    free(own->y);
+}
+
+/* ---- 1x1 convolutions -------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *net;
+    int c, k, size;
+    GpudlActKind act;
+} products[] = {
+    {"mobilenet_v2", 32, 16, 112, GPUDL_ACT_NONE},     {"mobilenet_v2", 16, 96, 112, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 96, 24, 56, GPUDL_ACT_NONE},      {"mobilenet_v2", 24, 144, 56, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 144, 32, 28, GPUDL_ACT_NONE},     {"mobilenet_v2", 32, 192, 28, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 64, 384, 14, GPUDL_ACT_CLIP},     {"mobilenet_v2", 384, 64, 14, GPUDL_ACT_NONE},
+    {"mobilenet_v2", 576, 96, 14, GPUDL_ACT_NONE},     {"mobilenet_v2", 160, 960, 7, GPUDL_ACT_CLIP},
+    {"mobilenet_v2", 960, 160, 7, GPUDL_ACT_NONE},     {"mobilenet_v2", 320, 1280, 7, GPUDL_ACT_CLIP},
+    {"efficientnet_b0", 16, 96, 112, GPUDL_ACT_SILU},  {"efficientnet_b0", 24, 144, 56, GPUDL_ACT_SILU},
+    {"efficientnet_b0", 40, 240, 28, GPUDL_ACT_SILU},  {"efficientnet_b0", 112, 672, 14, GPUDL_ACT_SILU},
+    {"efficientnet_b0", 672, 112, 14, GPUDL_ACT_NONE}, {"efficientnet_b0", 192, 1152, 7, GPUDL_ACT_SILU},
+    {"resnet", 64, 256, 56, GPUDL_ACT_NONE},           {"resnet", 256, 64, 56, GPUDL_ACT_RELU},
+    {"resnet", 1024, 256, 14, GPUDL_ACT_RELU},         {"resnet", 2048, 512, 7, GPUDL_ACT_RELU},
+    {"squeezenet", 512, 1000, 13, GPUDL_ACT_RELU},     {"regnet", 208, 208, 14, GPUDL_ACT_RELU},
+};
+
+static void run_pointwise(Party *party)
+{
+    ((const GpudlPointwiseKernels *)party->kernels)->run(party->what, party->x, party->packed, party->y);
+}
+
+static void bench_pointwise(int i, const char *filter)
+{
+    const int c = products[i].c, k = products[i].k, size = products[i].size;
+    const int64_t pixels = (int64_t)size * size;
+    const GpudlPointwise d = {.type = GPUDL_DTYPE_BF16,
+                              .n = 1,
+                              .h = size,
+                              .w = size,
+                              .c = c,
+                              .k = k,
+                              .p = size,
+                              .q = size,
+                              .stride = 1,
+                              .x_pixel = c,
+                              .x_row = (int64_t)c * size,
+                              .x_frame = c * pixels,
+                              .y_pixel = k,
+                              .y_row = (int64_t)k * size,
+                              .y_frame = k * pixels,
+                              .act = {products[i].act, 0, products[i].act == GPUDL_ACT_CLIP ? 6 : 0}};
+    Party parties[MOST_PARTIES] = {0}, *own = &parties[2 + GPUDL_SIMD_AVX512_BF16 - GPUDL_SIMD_AVX2];
+    char name[80];
+
+    snprintf(name, sizeof name, "%s 1x1 %dx%dx%d to %d", products[i].net, c, size, size, k);
+    if (strstr(name, filter) == NULL)
+        return;
+    own->what = &d;
+    own->kernels = gpudl_pointwise_kernels(GPUDL_SIMD_AVX512_BF16);
+    own->x = values((size_t)d.x_frame * 2);
+    own->packed = values(gpudl_pointwise_weights_size(&d));
+    own->y = values((size_t)d.y_frame * 2);
+    own->run = own->kernels != NULL ? run_pointwise : NULL;
+    set_primitive(&parties[0], describe_convolution(c, k, size, 1, &d.act, dnnl_nhwc));
+    set_primitive(&parties[1], describe_convolution(c, k, size, 1, &d.act, dnnl_nChw16c));
+    compete(parties, MOST_PARTIES - 1);
+    print_line(name, GPUDL_DTYPE_BF16, 2. * c * k * (double)pixels, parties, MOST_PARTIES - 1);
+    free_parties(parties, MOST_PARTIES);
+    free((void *)own->x);
+    free((void *)own->packed);
     free(own->y);
 }
 
@@ -536,6 +606,8 @@ int main(int argc, char **argv)
     }
     for (unsigned i = 0; i < sizeof convolutions / sizeof *convolutions; i++)
         bench_winograd((int)i, filter);
+    for (unsigned i = 0; i < sizeof products / sizeof *products; i++)
+        bench_pointwise((int)i, filter);
     dnnl_stream_destroy(stream);
     dnnl_engine_destroy(engine);
     return 0;

@@ -45,11 +45,11 @@ void gpudl_winograd_pack(const GpudlWinograd *d, const float *w, const float *bi
  * y = act(sum over taps and channels of x * w + bias (+ y)). Transformed pixels and transformed weights are each
  * rounded to bfloat16, but those of the sum of four pixels, which are there twice over, and all else is float32: a
  * result is off by up to 2^-8 of the sum of the magnitudes of those products, and where they are many by about 1.5
- * times as much as a direct one of rounded weights. Rounded to bfloat16 when stored; subnormals may become zero. A NaN
- * or infinity of x reaches what sees it and nothing else; an infinity may arrive as NaN. Weights are finite. x and y
- * are aligned to an element and do not overlap; of y exactly the k channels of each pixel are written, of x no element
- * beside its channels is read. scratch: of that many bytes, aligned as packed; its contents don't matter.
- * Single-threaded; keeps no state.
+ * times as much as a direct one of rounded weights. Rounded to bfloat16 when stored, before which silu may be off by
+ * 2e-4 of its value; subnormals may become zero. A NaN or infinity of x reaches what sees it and nothing else; an
+ * infinity may arrive as NaN. Weights are finite. x and y are aligned to an element and do not overlap; of y exactly
+ * the k channels of each pixel are written, of x no element beside its channels is read. scratch: of that many bytes,
+ * aligned as packed; its contents don't matter. Single-threaded; keeps no state.
  */
 typedef void GpudlWinogradFunc(const GpudlWinograd *d, const void *x, const void *packed, void *scratch, void *y);
 

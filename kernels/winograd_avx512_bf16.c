@@ -203,7 +203,7 @@ INLINE void finish(const GpudlWinograd *d, const Act *act, Vector results[4], Ve
             continue;
         if (d->onto)
             v = add(v, load_bf16(pixel, part));
-        store_bf16(pixel, activate(act->kind, splat(act->low), splat(act->high), v), part);
+        store_bf16(pixel, activate(act->kind, splat(act->low), splat(act->high), v, 1), part);
     }
 }
 

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "pointwise.h"
+
+#include <string.h>
+
+#include "half.h"
+#include "pointwise_x86.h"
+
+int gpudl_pointwise_supported(const GpudlPointwise *d)
+{
+    if (d->type != GPUDL_DTYPE_BF16 || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 || d->k < 1 || d->p < 1 || d->q < 1)
+        return 0;
+    if (d->x_pixel < d->c || d->x_row / d->w < d->x_pixel || d->x_frame / d->h < d->x_row || d->y_pixel < d->k ||
+        d->y_row / d->q < d->y_pixel || d->y_frame / d->p < d->y_row)
+        return 0;
+    if ((d->stride != 1 && d->stride != 2) || (d->p - 1) > (d->h - 1) / d->stride ||
+        (d->q - 1) > (d->w - 1) / d->stride)
+        return 0;
+    switch (d->act.kind) {
+    case GPUDL_ACT_NONE:
+    case GPUDL_ACT_RELU:
+    case GPUDL_ACT_CLIP:
+    case GPUDL_ACT_SILU:
+    case GPUDL_ACT_HARD_SWISH:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+size_t gpudl_pointwise_weights_size(const GpudlPointwise *d)
+{
+    return (size_t)(gpudl_pointwise_vectors(d) * GPUDL_POINTWISE_LANES) *
+           (sizeof(float) + (size_t)(2 * gpudl_pointwise_pairs(d)) * sizeof(uint16_t));
+}
+
+void gpudl_pointwise_pack(const GpudlPointwise *d, const float *w, const float *bias, void *packed)
+{
+    const int64_t vectors = gpudl_pointwise_vectors(d), pairs = gpudl_pointwise_pairs(d), lanes = GPUDL_POINTWISE_LANES;
+    float *biases = packed;
+    uint16_t *to = (uint16_t *)(void *)(biases + vectors * lanes);
+
+    memset(packed, 0, gpudl_pointwise_weights_size(d));
+    for (int64_t i = 0; bias != NULL && i < d->k; i++)
+        biases[i] = bias[i];
+    for (int64_t first = 0, n; first < vectors; first += n) {
+        n = gpudl_pointwise_group(vectors, first);
+        for (int64_t i = 0; i < n * lanes && first * lanes + i < d->k; i++)
+            for (int64_t c = 0; c < d->c; c++)
+                to[(c / 2 * n * lanes + i) * 2 + c % 2] = gpudl_f32_to_bf16(w[(first * lanes + i) * d->c + c]);
+        to += pairs * n * lanes * 2;
+    }
+}
+
+const GpudlPointwiseKernels *gpudl_pointwise_kernels(GpudlSimd simd)
+{
+    return gpudl_pointwise_native(simd);
+}

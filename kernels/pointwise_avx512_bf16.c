@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * pointwise.h by AVX512_BF16. Some dozens of pixels are taken at a time, which stay in the caches while all groups of
+ * channels of y are made of them, a few pixels after the other in registers alone.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "pointwise_x86.h"
+
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma")
+#define SIMD_BF16 1
+#include "simd_avx512.inc"
+
+#include "simd_act.inc"
+
+#define VECTORS GPUDL_POINTWISE_VECTORS
+#define MOST_ROWS 6 /* pixels at once: with VECTORS and their weights, all registers */
+#define MOST_PIXELS 96
+
+/* Of one group of channels of y. Ways are in elements. */
+typedef struct {
+    const uint16_t *weights;
+    const float *biases;
+    int64_t x_way, y_way, c;
+    Part last; /* of the group's last vector */
+    int onto;
+    Act act;
+} Group;
+
+INLINE void add_pair(Vector sums[MOST_ROWS][VECTORS], const __m512bh w[VECTORS], int r, uint32_t pair, int vectors)
+{
+    const __m512bh x = (__m512bh)_mm512_set1_epi32((int32_t)pair);
+
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++)
+        sums[r][v] = _mm512_dpbf16_ps(sums[r][v], w[v], x);
+}
+
+INLINE void load_weights(const uint16_t *weights, __m512bh w[VECTORS], int vectors)
+{
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++)
+        w[v] = (__m512bh)_mm512_loadu_si512(weights + v * 2 * LANES);
+}
+
+/* So many pixels from x on by so many vectors. */
+INLINE void pixels_of(const Group *g, const uint16_t *x, uint16_t *y, int rows, int vectors, GpudlActKind act)
+{
+    const uint16_t *weights = g->weights;
+    const int64_t x_way = g->x_way, c = g->c;
+    const Vector low = splat(g->act.low), high = splat(g->act.high);
+    Vector sums[MOST_ROWS][VECTORS];
+    __m512bh w[VECTORS];
+    int64_t i = 0;
+
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+        const Vector bias = load_f32(g->biases + v * LANES, ALL_LANES);
+
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++)
+            sums[r][v] = bias;
+    }
+#pragma GCC unroll 1
+    for (; i + 1 < c; i += 2) {
+        load_weights(weights, w, vectors);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) {
+            uint32_t pair;
+
+            memcpy(&pair, x + r * x_way + i, sizeof pair);
+            add_pair(sums, w, r, pair, vectors);
+        }
+        weights += vectors * 2 * LANES;
+    }
+    if (i < c) { /* beside the last channel nothing is read */
+        load_weights(weights, w, vectors);
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++)
+            add_pair(sums, w, r, x[r * x_way + i], vectors);
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            const Part part = v == vectors - 1 ? g->last : ALL_LANES;
+
+            if (g->onto)
+                sums[r][v] = add(sums[r][v], load_bf16(y + v * LANES, part));
+            store_bf16(y + v * LANES, activate(act, low, high, sums[r][v], 1), part);
+        }
+        y += g->y_way;
+    }
+}
+
+typedef void PixelsFunc(const Group *g, const uint16_t *x, uint16_t *y);
+
+#define PIXELS(rows, vectors)                                                                                          \
+    static void pixels_##rows##_##vectors(const Group *g, const uint16_t *x, uint16_t *y)                              \
+    {                                                                                                                  \
+        if (g->act.kind == GPUDL_ACT_NONE)                                                                             \
+            pixels_of(g, x, y, rows, vectors, GPUDL_ACT_NONE);                                                         \
+        else if (g->act.kind == GPUDL_ACT_SILU)                                                                        \
+            pixels_of(g, x, y, rows, vectors, GPUDL_ACT_SILU);                                                         \
+        else                                                                                                           \
+            pixels_of(g, x, y, rows, vectors, GPUDL_ACT_HARD_SWISH);                                                   \
+    }
+#define FOR_ROWS(F, vectors) F(1, vectors) F(2, vectors) F(3, vectors) F(4, vectors) F(5, vectors) F(6, vectors)
+#define FOR_ALL(F) FOR_ROWS(F, 1) FOR_ROWS(F, 2) FOR_ROWS(F, 3) FOR_ROWS(F, 4)
+FOR_ALL(PIXELS)
+
+#define PIXELS_OF(rows, vectors) [rows - 1][vectors - 1] = pixels_##rows##_##vectors,
+static PixelsFunc *const pixels_funcs[MOST_ROWS][VECTORS] = {FOR_ALL(PIXELS_OF)};
+
+/* Pixels that lie one way apart, all groups. */
+static void run_pixels(const GpudlPointwise *d, const uint16_t *x, const void *packed, uint16_t *y, int64_t n)
+{
+    const int64_t vectors = gpudl_pointwise_vectors(d);
+    const float *biases = packed;
+    Group g = {.x_way = d->x_pixel * d->stride, .y_way = d->y_pixel, .c = d->c, .onto = d->onto};
+
+    g.weights = (const uint16_t *)(const void *)(biases + vectors * LANES);
+    g.act = act_of(&d->act);
+    for (int64_t v = 0, group; v < vectors; v += group) {
+        const int64_t left = d->k - (v + (group = gpudl_pointwise_group(vectors, v)) - 1) * LANES;
+
+        g.biases = biases + v * LANES;
+        g.last = part_of(left < LANES ? left : LANES);
+        for (int64_t at = 0, rows; at < n; at += rows) {
+            const int64_t blocks = (n - at + MOST_ROWS - 1) / MOST_ROWS;
+
+            rows = (n - at + blocks - 1) / blocks;
+            pixels_funcs[rows - 1][group - 1](&g, x + at * g.x_way, y + at * g.y_way + v * LANES);
+        }
+        g.weights += gpudl_pointwise_pairs(d) * group * 2 * LANES;
+    }
+}
+
+/* In blocks as even as can be. */
+static void run_row(const GpudlPointwise *d, const uint16_t *x, const void *packed, uint16_t *y, int64_t n)
+{
+    for (int64_t at = 0, pixels; at < n; at += pixels) {
+        const int64_t blocks = (n - at + MOST_PIXELS - 1) / MOST_PIXELS;
+
+        pixels = (n - at + blocks - 1) / blocks;
+        run_pixels(d, x + at * d->x_pixel * d->stride, packed, y + at * d->y_pixel, pixels);
+    }
+}
+
+static void run(const GpudlPointwise *d, const void *x, const void *packed, void *y)
+{
+    const int one_row =
+        d->stride == 1 && d->w == d->q && d->x_row == d->w * d->x_pixel && d->y_row == d->q * d->y_pixel;
+
+    for (int64_t n = 0; n < d->n; n++) {
+        const uint16_t *from = (const uint16_t *)x + n * d->x_frame;
+        uint16_t *to = (uint16_t *)y + n * d->y_frame;
+
+        if (one_row)
+            run_row(d, from, packed, to, (int64_t)d->p * d->q);
+        else
+            for (int64_t p = 0; p < d->p; p++)
+                run_row(d, from + p * d->stride * d->x_row, packed, to + p * d->y_row, d->q);
+    }
+}
+
+const GpudlPointwiseKernels gpudl_pointwise_avx512_bf16 = {"pointwise:avx512_bf16", run};
