@@ -107,6 +107,8 @@ void cpu_join(CpuCompiler *c, CpuJoin *join);
 void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own);
 /** Runs a convolution in tiles (copied) whose values are filled in. */
 void cpu_tiles(CpuCompiler *c, const CpuTiles *own);
+/** Runs a convolution by 1x1 (copied) whose values are filled in. */
+void cpu_pointwise(CpuCompiler *c, const CpuPointwise *own);
 /** Runs squeeze-and-excite (copied) whose values are filled in. */
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own);
 /** Runs a shuffle of channels (copied) whose values are filled in. */

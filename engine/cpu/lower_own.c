@@ -75,6 +75,14 @@ void cpu_tiles(CpuCompiler *c, const CpuTiles *own)
         step->tiles = copy_of(c, own, sizeof *own);
 }
 
+void cpu_pointwise(CpuCompiler *c, const CpuPointwise *own)
+{
+    CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->y}, 3, 3);
+
+    if (step != NULL)
+        step->pointwise = copy_of(c, own, sizeof *own);
+}
+
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own)
 {
     CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->scratch, own->y}, 4, 4);

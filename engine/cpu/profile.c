@@ -29,6 +29,10 @@ static uint64_t step_bytes(const CpuProgram *p, const CpuStep *step)
         return dnn_md_bytes(p->values[step->tiles->x].md) +
                (step->tiles->d.onto ? 2 : 1) * dnn_md_bytes(p->values[step->tiles->y].md) +
                p->blocks[p->values[step->tiles->packed].block].bytes;
+    if (step->pointwise != NULL)
+        return dnn_md_bytes(p->values[step->pointwise->x].md) +
+               (step->pointwise->d.onto ? 2 : 1) * dnn_md_bytes(p->values[step->pointwise->y].md) +
+               p->blocks[p->values[step->pointwise->packed].block].bytes;
     if (step->squeeze != NULL) /* both reads of the input */
         return 2 * dnn_md_bytes(p->values[step->squeeze->x].md) + dnn_md_bytes(p->values[step->squeeze->y].md) +
                p->blocks[p->values[step->squeeze->packed].block].bytes;
@@ -115,7 +119,8 @@ GpudlStatus cpu_instance_profile(const CpuInstance *instance, uint32_t runs, Gpu
         const CpuStep *step = &p->steps[i];
 
         if (step->primitive == NULL && step->call == NULL && step->norm == NULL && step->join == NULL &&
-            step->depthwise == NULL && step->tiles == NULL && step->squeeze == NULL && step->shuffle == NULL)
+            step->depthwise == NULL && step->tiles == NULL && step->pointwise == NULL && step->squeeze == NULL &&
+            step->shuffle == NULL)
             continue;
         qsort(times + (size_t)i * runs, runs, sizeof *times, compare);
         rows[(*n_rows)++] = (GpudlProfileRow){.node = step->node,

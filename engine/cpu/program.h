@@ -15,6 +15,7 @@
 #include "kernels/depthwise.h"
 #include "kernels/join.h"
 #include "kernels/norm.h"
+#include "kernels/pointwise.h"
 #include "kernels/squeeze.h"
 #include "kernels/winograd.h"
 
@@ -82,6 +83,13 @@ typedef struct {
     int32_t x, packed, scratch, y;
 } CpuTiles;
 
+/** A convolution by 1x1 by a kernel of our own, and its values; y as above. */
+typedef struct {
+    const GpudlPointwiseKernels *kernels;
+    GpudlPointwise d;
+    int32_t x, packed, y;
+} CpuPointwise;
+
 /** Squeeze-and-excite by a kernel of our own, and its values. */
 typedef struct {
     const GpudlSqueezeKernels *kernels;
@@ -97,7 +105,8 @@ typedef struct {
 } CpuShuffle;
 
 /** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a depthwise
- * convolution, or one in tiles, or squeeze-and-excite, or a shuffle, or an activation over a value's bytes. */
+ * convolution, or one in tiles or by 1x1, or squeeze-and-excite, or a shuffle, or an activation over a value's bytes.
+ */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
@@ -107,6 +116,7 @@ typedef struct {
     CpuJoin *join;
     CpuDepthwise *depthwise;
     CpuTiles *tiles;
+    CpuPointwise *pointwise;
     CpuSqueeze *squeeze;
     CpuShuffle *shuffle;
     const GpudlAct *act; /* of the plan; or NULL */

@@ -146,6 +146,7 @@ static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
 {
     CpuDepthwise own;
     CpuTiles tiles;
+    CpuPointwise pointwise;
     CpuConv conv;
     uint64_t best = 0;
 
@@ -166,6 +167,9 @@ static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
         best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
     } else if (cpu_conv_tiles(c, &c->plan->nodes[problem->node], &conv, &tiles)) {
         note(problem, CPU_FORM_OWN, cpu_trial_tiles(trial, &tiles, best), tiles.kernels->name);
+        best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
+    } else if (cpu_conv_pointwise(c, &c->plan->nodes[problem->node], &conv, &pointwise)) {
+        note(problem, CPU_FORM_OWN, cpu_trial_pointwise(trial, &pointwise, best), pointwise.kernels->name);
         best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
     }
     if (best == 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* 3x3 convolutions in bfloat16 by our own kernel in tiles: where it is used, what it answers, NaN and infinities. */
+/* Dense convolutions in bfloat16 by our own kernels, 3x3 in tiles and 1x1: where they are used, what they answer, NaN
+ * and infinities. */
 #include <math.h>
 #include <string.h>
 
@@ -10,9 +11,9 @@
 #define BOUND 2e-2 /* of the range, as for other networks in bfloat16 (test-cpu.c) */
 
 /* With a residual a node that nobody reads, and one like it with the residual. */
-static GpudlTensor *conv(Builder *b, GpudlTensor *x, gint64 c, gint64 k, GpudlTensor *residual)
+static GpudlTensor *conv(Builder *b, GpudlTensor *x, gint64 c, gint64 k, gint kernel, GpudlTensor *residual)
 {
-    GpudlTensor *y = builder_conv(b, x, c, k, 3, TRUE);
+    GpudlTensor *y = builder_conv(b, x, c, k, kernel, TRUE);
 
     if (residual != NULL) {
         GpudlNode *node = y->producer;
@@ -46,7 +47,7 @@ static CpuHost *start_net(Builder *b, guint threads, guint64 limit)
     return host;
 }
 
-static guint count_steps(CpuHost *host)
+static guint count_steps(CpuHost *host, const gchar *kernels)
 {
     const GpudlProfileRow *rows;
     guint32 n;
@@ -54,7 +55,7 @@ static guint count_steps(CpuHost *host)
 
     g_assert_cmpint(host->backend->profile(host->engine, 0, 1, 1, &rows, &n, &host->fault), ==, GPUDL_STATUS_OK);
     for (guint i = 0; i < n; i++)
-        count += g_str_has_prefix(rows[i].implementation, "winograd:");
+        count += g_str_has_prefix(rows[i].implementation, kernels);
     return count;
 }
 
@@ -100,8 +101,11 @@ static void check_close(const float *got, const float *wanted, gint64 n, const g
     g_test_message("%s: %.2g of the range", what, most / (high - low));
 }
 
-static void test_values(void)
+/* data: of the windows. */
+static void test_values(gconstpointer data)
 {
+    const gint kernel = GPOINTER_TO_INT(data);
+
     for (guint i = 0; i < 24; i++) {
         g_auto(Builder) b = builder_new();
         g_autoptr(CpuHost) host = NULL;
@@ -117,16 +121,17 @@ static void test_values(void)
         height = g_rand_int_range(b.rand, 1, 31);
         width = g_rand_int_range(b.rand, 1, 31);
         shape = g_strdup_printf("1x%" G_GINT64_FORMAT "x%dx%d", c, height, width);
-        y = conv(&b, builder_input(&b, shape), c, k, NULL);
+        y = conv(&b, builder_input(&b, shape), c, k, kernel, NULL);
         if (i % 2)
-            y = conv(&b, y, k, k, y); /* onto what it reads, too */
+            y = conv(&b, y, k, k, kernel, y); /* onto what it reads, too */
         if (i % 3)
-            y = conv(&b, conv(&b, y, k, 24, NULL), 24, k, y); /* onto what nobody else reads */
+            y = conv(&b, conv(&b, y, k, 24, kernel, NULL), 24, k, kernel, y); /* onto what nobody else reads */
         /* a product behind them, without which a result would be float32 */
         builder_output(&b, builder_conv(&b, y, k, 20, 1, TRUE));
         host = start_net(&b, 1, 0);
         g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
-        g_assert_cmpuint(count_steps(host), ==, 1 + (i % 2 ? 2 : 0) + (i % 3 ? 3 : 0));
+        g_assert_cmpuint(count_steps(host, kernel == 3 ? "winograd:" : "pointwise:"), ==,
+                         1 + (i % 2 ? 2 : 0) + (i % 3 ? 3 : 0));
         values = random_values(&b, (gsize)(c * height * width));
         n = answers(&b, host, values, (gsize)(c * height * width), &got, &wanted);
         check_close(got, wanted, n, shape);
@@ -143,11 +148,11 @@ static void test_nan_and_infinity_stay_where_they_are(void)
         g_autoptr(CpuHost) host = NULL;
         g_autofree float *values = random_values(&b, 16 * 12 * 12), *got = NULL, *wanted = NULL;
         gint64 n, numbers = 0;
-        GpudlTensor *y = conv(&b, builder_input(&b, "1x16x12x12"), 16, 32, NULL);
+        GpudlTensor *y = conv(&b, builder_input(&b, "1x16x12x12"), 16, 32, 3, NULL);
 
         builder_output(&b, builder_conv(&b, y, 32, 5, 1, TRUE));
         host = start_net(&b, 1, 0);
-        g_assert_cmpuint(count_steps(host), ==, 1);
+        g_assert_cmpuint(count_steps(host, "winograd:"), ==, 1);
         values[5 * 144 + (4 + i / 3 % 2) * 12 + 3 + i / 6] = kinds[i % 3];
         n = answers(&b, host, values, 16 * 12 * 12, &got, &wanted);
         for (gint64 e = 0; e < n; e++) {
@@ -164,12 +169,12 @@ static void test_damaged_weights_are_multiplied_directly(void)
     for (guint i = 0; i < 2; i++) {
         g_auto(Builder) b = builder_new();
         g_autoptr(CpuHost) host = NULL;
-        GpudlTensor *y = conv(&b, builder_input(&b, "1x16x12x12"), 16, 32, NULL);
+        GpudlTensor *y = conv(&b, builder_input(&b, "1x16x12x12"), 16, 32, 3, NULL);
 
         ((float *)g_bytes_get_data(y->producer->inputs[1]->data, NULL))[7] = i ? NAN : INFINITY;
         builder_output(&b, builder_conv(&b, y, 32, 5, 1, TRUE));
         host = start_net(&b, 1, 0);
-        g_assert_cmpuint(count_steps(host), ==, 0);
+        g_assert_cmpuint(count_steps(host, "winograd:"), ==, 0);
     }
 }
 
@@ -179,19 +184,19 @@ static void test_a_memory_limit_is_kept_to(void)
     for (guint threads = 1; threads <= 3; threads += 2) {
         g_auto(Builder) b = builder_new();
         g_autoptr(CpuHost) any = NULL, enough = NULL, less = NULL;
-        GpudlTensor *y = conv(&b, builder_input(&b, "1x16x14x14"), 16, 64, NULL);
+        GpudlTensor *y = conv(&b, builder_input(&b, "1x16x14x14"), 16, 64, 3, NULL);
         guint64 taken;
 
-        y = conv(&b, y, 64, 64, y);
+        y = conv(&b, y, 64, 64, 3, y);
         builder_output(&b, builder_conv(&b, y, 64, 5, 1, TRUE));
         any = start_net(&b, threads, 0);
         taken = any->info.weight_bytes + any->info.work_bytes;
-        g_assert_cmpuint(count_steps(any), ==, 3);
+        g_assert_cmpuint(count_steps(any, "winograd:"), ==, 3);
         enough = start_net(&b, threads, taken);
-        g_assert_cmpuint(count_steps(enough), ==, 3);
+        g_assert_cmpuint(count_steps(enough, "winograd:"), ==, 3);
         less = start_net(&b, threads, taken - 1);
         g_assert_cmpint(less->status, ==, GPUDL_STATUS_OK);
-        g_assert_cmpuint(count_steps(less), ==, 0);
+        g_assert_cmpuint(count_steps(less, "winograd:"), ==, 0);
         g_assert_cmpuint(less->info.weight_bytes, <, any->info.weight_bytes);
     }
 }
@@ -204,7 +209,8 @@ int main(int argc, char **argv)
         return 0;
     }
     g_setenv("GPUDL_CPU_FORM", "own", TRUE);
-    g_test_add_func("/cpu-tiles/values", test_values);
+    g_test_add_data_func("/cpu-tiles/values", GINT_TO_POINTER(3), test_values);
+    g_test_add_data_func("/cpu-tiles/products", GINT_TO_POINTER(1), test_values);
     g_test_add_func("/cpu-tiles/nan-and-infinity-stay-where-they-are", test_nan_and_infinity_stay_where_they_are);
     g_test_add_func("/cpu-tiles/damaged-weights-are-multiplied-directly", test_damaged_weights_are_multiplied_directly);
     g_test_add_func("/cpu-tiles/a-memory-limit-is-kept-to", test_a_memory_limit_is_kept_to);
