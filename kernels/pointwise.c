@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pointwise.h"
 
-#include <string.h>
+#include <stddef.h>
 
-#include "half.h"
+#include "pairs.h"
 #include "pointwise_x86.h"
 
 int gpudl_pointwise_supported(const GpudlPointwise *d)
@@ -38,17 +38,19 @@ void gpudl_pointwise_pack(const GpudlPointwise *d, const float *w, const float *
 {
     const int64_t vectors = gpudl_pointwise_vectors(d), pairs = gpudl_pointwise_pairs(d), lanes = GPUDL_POINTWISE_LANES;
     float *biases = packed;
-    uint16_t *to = (uint16_t *)(void *)(biases + vectors * lanes);
+    uint32_t *to = (uint32_t *)(void *)(biases + vectors * lanes);
 
-    memset(packed, 0, gpudl_pointwise_weights_size(d));
-    for (int64_t i = 0; bias != NULL && i < d->k; i++)
-        biases[i] = bias[i];
+    for (int64_t i = 0; i < vectors * lanes; i++)
+        biases[i] = bias != NULL && i < d->k ? bias[i] : 0.f;
     for (int64_t first = 0, n; first < vectors; first += n) {
         n = gpudl_pointwise_group(vectors, first);
-        for (int64_t i = 0; i < n * lanes && first * lanes + i < d->k; i++)
-            for (int64_t c = 0; c < d->c; c++)
-                to[(c / 2 * n * lanes + i) * 2 + c % 2] = gpudl_f32_to_bf16(w[(first * lanes + i) * d->c + c]);
-        to += pairs * n * lanes * 2;
+        for (int64_t pair = 0; pair < pairs; pair++)
+            for (int64_t i = 0; i < n * lanes; i++) {
+                const int64_t at = (first * lanes + i) * d->c + 2 * pair;
+                const int here = first * lanes + i < d->k;
+
+                *to++ = gpudl_pairs_of(here ? w[at] : 0.f, here && 2 * pair + 1 < d->c ? w[at + 1] : 0.f);
+            }
     }
 }
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "winograd.h"
 
-#include <string.h>
-
-#include "half.h"
+#include "pairs.h"
 #include "winograd_x86.h"
 
 #define MOST (1 << 28)
@@ -58,46 +56,82 @@ size_t gpudl_winograd_scratch_size(const GpudlWinograd *d)
                                             (size_t)gpudl_winograd_products(tiles) * sizeof(float));
 }
 
-/* G w G', G being [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], and what belongs to its sixth. */
-static void transform(const float w[9], float u[GPUDL_WINOGRAD_POINTS])
-{
-    float rows[4][3];
+#define LANES GPUDL_WINOGRAD_LANES
 
-    for (int i = 0; i < 3; i++) {
-        rows[0][i] = w[i];
-        rows[1][i] = .5f * (w[i] + w[3 + i] + w[6 + i]);
-        rows[2][i] = .5f * (w[i] - w[3 + i] + w[6 + i]);
-        rows[3][i] = w[6 + i];
+typedef float Lanes[LANES];
+
+/* Windows of channel c of so many channels of y, the others zeros. */
+static void gather(const GpudlWinograd *d, const float *w, int64_t channels, int64_t c, Lanes taps[9])
+{
+    for (int64_t i = 0; i < LANES; i++)
+        for (int64_t t = 0; t < 9; t++)
+            taps[t][i] = i < channels && c < d->c ? w[(i * d->c + c) * 9 + t] : 0.f;
+}
+
+/* G w G', G being [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], and what belongs to its sixth. */
+static void transform(const Lanes taps[9], Lanes u[GPUDL_WINOGRAD_POINTS])
+{
+    Lanes rows[4][3];
+
+    for (int t = 0; t < 3; t++)
+        for (int i = 0; i < LANES; i++) {
+            const float a = taps[t][i], b = taps[3 + t][i], c = taps[6 + t][i];
+
+            rows[0][t][i] = a;
+            rows[1][t][i] = .5f * (a + b + c);
+            rows[2][t][i] = .5f * (a - b + c);
+            rows[3][t][i] = c;
+        }
+    for (int t = 0; t < 4; t++)
+        for (int i = 0; i < LANES; i++) {
+            const float a = rows[t][0][i], b = rows[t][1][i], c = rows[t][2][i];
+
+            u[4 * t][i] = a;
+            u[4 * t + 1][i] = .5f * (a + b + c);
+            u[4 * t + 2][i] = .5f * (a - b + c);
+            u[4 * t + 3][i] = c;
+        }
+    for (int i = 0; i < LANES; i++) {
+        const float sum = u[GPUDL_WINOGRAD_SUM][i];
+
+        u[GPUDL_WINOGRAD_SUM_LEFT][i] = sum;
+        u[GPUDL_WINOGRAD_WEIGHTS_LEFT][i] = sum - gpudl_pairs_float(gpudl_pairs_rounded(sum));
     }
-    for (int i = 0; i < 4; i++) {
-        u[4 * i] = rows[i][0];
-        u[4 * i + 1] = .5f * (rows[i][0] + rows[i][1] + rows[i][2]);
-        u[4 * i + 2] = .5f * (rows[i][0] - rows[i][1] + rows[i][2]);
-        u[4 * i + 3] = rows[i][2];
+}
+
+/* A vector of channels of y; ways are in vectors of pairs. */
+static void pack_vector(const GpudlWinograd *d, const float *w, int64_t channels, uint32_t *to, int64_t pair_way,
+                        int64_t point_way)
+{
+    for (int64_t c = 0; c < d->c; c += 2, to += pair_way * LANES) {
+        Lanes taps[2][9], u[2][GPUDL_WINOGRAD_POINTS];
+
+        for (int j = 0; j < 2; j++) {
+            gather(d, w, channels, c + j, taps[j]);
+            transform((const Lanes *)taps[j], u[j]);
+        }
+        for (int point = 0; point < GPUDL_WINOGRAD_POINTS; point++)
+            for (int i = 0; i < LANES; i++)
+                to[point * point_way * LANES + i] = gpudl_pairs_of(u[0][point][i], u[1][point][i]);
     }
-    u[GPUDL_WINOGRAD_SUM_LEFT] = u[GPUDL_WINOGRAD_SUM];
-    u[GPUDL_WINOGRAD_WEIGHTS_LEFT] =
-        u[GPUDL_WINOGRAD_SUM] - gpudl_bf16_to_f32(gpudl_f32_to_bf16(u[GPUDL_WINOGRAD_SUM]));
 }
 
 void gpudl_winograd_pack(const GpudlWinograd *d, const float *w, const float *bias, void *packed)
 {
-    const int64_t vectors = gpudl_winograd_vectors(d), pairs = gpudl_winograd_pairs(d), lanes = GPUDL_WINOGRAD_LANES;
-    float *biases = packed, u[GPUDL_WINOGRAD_POINTS];
-    uint16_t *to = (uint16_t *)(void *)(biases + vectors * lanes);
+    const int64_t vectors = gpudl_winograd_vectors(d), pairs = gpudl_winograd_pairs(d);
+    float *biases = packed;
+    uint32_t *to = (uint32_t *)(void *)(biases + vectors * LANES);
 
-    memset(packed, 0, gpudl_winograd_weights_size(d));
-    for (int64_t i = 0; bias != NULL && i < d->k; i++)
-        biases[i] = bias[i];
+    for (int64_t i = 0; i < vectors * LANES; i++)
+        biases[i] = bias != NULL && i < d->k ? bias[i] : 0.f;
     for (int64_t first = 0, n; first < vectors; first += n) {
         n = gpudl_winograd_group(vectors, first);
-        for (int64_t i = 0; i < n * lanes && first * lanes + i < d->k; i++)
-            for (int64_t c = 0; c < d->c; c++) {
-                transform(w + ((first * lanes + i) * d->c + c) * 9, u);
-                for (int64_t point = 0; point < GPUDL_WINOGRAD_POINTS; point++)
-                    to[((point * pairs + c / 2) * n * lanes + i) * 2 + c % 2] = gpudl_f32_to_bf16(u[point]);
-            }
-        to += GPUDL_WINOGRAD_POINTS * pairs * n * lanes * 2;
+        for (int64_t v = 0; v < n; v++) {
+            const int64_t k = (first + v) * LANES, left = d->k - k;
+
+            pack_vector(d, w + k * d->c * 9, left < LANES ? left : LANES, to + v * LANES, n, pairs * n);
+        }
+        to += GPUDL_WINOGRAD_POINTS * pairs * n * LANES;
     }
 }
 
