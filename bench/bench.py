@@ -73,6 +73,7 @@ def bench_nets(build, names, threads, precisions, peers, rounds):
     results = []
     for name in names:
         model = export(build, name)
+        name = pathlib.Path(name).stem if name.endswith(".onnx") else name
         for n, precision, peer in itertools.product(threads, precisions, peers) if model else []:
             result = bench_peer(build, name, model, n, precision, peer, rounds)
             if result:
@@ -135,7 +136,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1],
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
-    parser.add_argument("--nets", default=",".join(NETS))
+    parser.add_argument("--nets", default=",".join(NETS), help="torchvision's names, or ONNX files")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16, auto: asked of ours and of the peers (default fp32)")
     parser.add_argument("--peers", default=",".join(PEERS), help="of " + ",".join(PEERS) + " (all)")
