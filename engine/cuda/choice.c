@@ -23,6 +23,7 @@ CudaConvPlan cuda_conv_plan(const CudaConv *conv)
                          .plan = conv->plan,
                          .lt = conv->lt,
                          .gemm = conv->gemm,
+                         .once = conv->once,
                          .depthwise = conv->depthwise,
                          .workspace = conv->workspace,
                          .ns = conv->ns};
@@ -39,6 +40,7 @@ void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan)
     conv->form = plan->form;
     conv->lt = plan->lt;
     conv->gemm = plan->gemm;
+    conv->once = plan->once;
     conv->depthwise = plan->depthwise;
     conv->workspace = plan->workspace;
     snprintf(conv->name, sizeof conv->name, "%s", plan->name);

@@ -9,6 +9,7 @@
 
 #include "device.h"
 #include "kernels/conv_gemm_cuda.h"
+#include "kernels/conv_once_cuda.h"
 #include "kernels/depthwise_cuda.h"
 
 /** A problem; compared byte by byte, so zeroed before it is filled. x, w, y and z are NHWC or KRSC of one type. */
@@ -35,6 +36,7 @@ typedef enum {
     CUDA_CONV_LT = CUDA_CONV_FORMS, /* one product of matrices, bias, z and relu, by cuBLASLt (lt.h) */
     CUDA_CONV_GEMM,                 /* all of it as our own product of gathered matrices (own.h) */
     CUDA_CONV_DEPTHWISE,            /* all of it by our own depthwise kernels (own.h) */
+    CUDA_CONV_ONCE,                 /* all of it by our own kernels for few pixels (own.h) */
     CUDA_CONV_OWN                   /* all of it by our own direct kernel: where nothing else is right */
 } CudaConvForm;
 
@@ -49,6 +51,7 @@ typedef struct {
     cudnnBackendDescriptor_t plan; /* NULL: cuBLASLt or an own kernel, as the form says */
     CudaLtAlgo lt;                 /* of that form */
     GpudlConvGemmPlan gemm;        /* of that form */
+    GpudlConvOncePlan once;        /* of that form */
     GpudlDepthwisePlan depthwise;  /* of that form */
     int64_t workspace;
     float ns; /* of one run alone, 0: not measured */
@@ -67,6 +70,7 @@ struct CudaConv {
     cudnnBackendDescriptor_t plan;
     CudaLtAlgo lt;
     GpudlConvGemmPlan gemm;
+    GpudlConvOncePlan once;
     GpudlDepthwisePlan depthwise;
     int64_t workspace;
     float ns;

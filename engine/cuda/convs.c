@@ -73,6 +73,8 @@ static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaCo
         return 1;
     if (entry->form == CUDA_CONV_GEMM)
         return cuda_gemm_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
+    if (entry->form == CUDA_CONV_ONCE)
+        return cuda_once_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_LT)
         return cuda_lt_fits(key) && cuda_lt_open(convs->device, convs->host) &&
                cuda_lt_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
@@ -162,6 +164,8 @@ static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *
         entry.plan = cuda_lt_save(convs->device, &conv->lt, &entry.plan_bytes);
     else if (conv->form == CUDA_CONV_GEMM)
         entry.plan = cuda_gemm_save(&conv->gemm, &entry.plan_bytes);
+    else if (conv->form == CUDA_CONV_ONCE)
+        entry.plan = cuda_once_save(&conv->once, &entry.plan_bytes);
     else if (conv->form == CUDA_CONV_DEPTHWISE)
         entry.plan = cuda_depthwise_save(&conv->depthwise, &entry.plan_bytes);
     else if (conv->plan != NULL)

@@ -10,6 +10,9 @@
 /* Of so few output channels a group has, a tile is nearly empty: the direct kernel has no tiles. */
 #define LEAST_CHANNELS 8
 
+/* Pictures of the largest batches that kernels for few pixels are tried for. */
+#define ONCE_PICTURES 8
+
 #define TEXT_ROOM 48
 
 /* A problem as the kernels take it. */
@@ -108,6 +111,66 @@ int cuda_gemm_load(const CudaDevice *device, const CudaConvKey *key, const char 
 
     for (int i = 0; i < n; i++)
         if (write_text(&plans[i].gemm, known) == bytes && memcmp(known, text, bytes) == 0) {
+            *plan = plans[i];
+            return 1;
+        }
+    return 0;
+}
+
+/* ---- few pixels -------------------------------------------------------------------------------------------------- */
+
+int cuda_once_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room)
+{
+    const Extents e = extents_of(key, key->n);
+    GpudlConvOncePlan found[GPUDL_CONV_ONCE_PLANS];
+    int n;
+
+    if (key->n > ONCE_PICTURES || !gpudl_conv_once_runs())
+        return 0;
+    n = gpudl_conv_once_plans((GpudlDType)key->dtype, &e.xs, &e.window, key->groups, &e.ys,
+                              device->properties.multiProcessorCount,
+                              (int32_t)device->properties.sharedMemPerBlockOptin, found);
+    for (int i = 0; i < n && i < room; i++) {
+        plans[i] = (CudaConvPlan){.form = CUDA_CONV_ONCE, .once = found[i]};
+        snprintf(plans[i].name, sizeof plans[i].name, "at once, %s %d, parts %d%s",
+                 found[i].form == GPUDL_CONV_ONCE_ROWS ? "rows" : "tile", (int)found[i].tile, (int)found[i].parts,
+                 found[i].held > 0 ? ", held" : "");
+    }
+    return n < room ? n : room;
+}
+
+int cuda_once_run(const CudaConvKey *key, const GpudlConvOncePlan *plan, const CudaConvData *data, cudaStream_t stream)
+{
+    const Extents e = extents_of(key, key->n);
+
+    return gpudl_conv_once_cuda((GpudlDType)key->dtype, data->x, &e.xs, data->w,
+                                key->bias ? (const float *)data->bias : NULL, key->z_pitch > 0 ? data->z : NULL,
+                                key->z_pitch, &e.window, key->groups, &e.act, data->y, &e.ys, plan, stream);
+}
+
+static size_t write_once(const GpudlConvOncePlan *plan, char text[TEXT_ROOM])
+{
+    return (size_t)snprintf(text, TEXT_ROOM, "once %d tile %d parts %d held %d", (int)plan->form, (int)plan->tile,
+                            (int)plan->parts, (int)plan->held);
+}
+
+char *cuda_once_save(const GpudlConvOncePlan *plan, size_t *bytes)
+{
+    char *text = malloc(TEXT_ROOM);
+
+    if (text != NULL)
+        *bytes = write_once(plan, text);
+    return text;
+}
+
+int cuda_once_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan)
+{
+    CudaConvPlan plans[GPUDL_CONV_ONCE_PLANS];
+    const int n = cuda_once_plans(device, key, plans, GPUDL_CONV_ONCE_PLANS);
+    char known[TEXT_ROOM];
+
+    for (int i = 0; i < n; i++)
+        if (write_once(&plans[i].once, known) == bytes && memcmp(known, text, bytes) == 0) {
             *plan = plans[i];
             return 1;
         }

@@ -20,6 +20,16 @@ char *cuda_gemm_save(const GpudlConvGemmPlan *plan, size_t *bytes);
 int cuda_gemm_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
                    CudaConvPlan *plan);
 
+/** Up to room plans of CUDA_CONV_ONCE, the one that is thought to be the fastest first: 0 where the problem has many
+ * pixels, where the kernels do not fit it, or the device does not run them. In the device's context. */
+int cuda_once_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);
+/** Queues one. Status of the launcher. */
+int cuda_once_run(const CudaConvKey *key, const GpudlConvOncePlan *plan, const CudaConvData *data, cudaStream_t stream);
+/** As for products. */
+char *cuda_once_save(const GpudlConvOncePlan *plan, size_t *bytes);
+int cuda_once_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
+                   CudaConvPlan *plan);
+
 /** Up to room plans of a problem that is depthwise, the one that is thought to be the fastest first; at least one if
  * room is. Needs no device. */
 int cuda_depthwise_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);

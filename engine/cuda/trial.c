@@ -275,6 +275,8 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
                cuda_conv_finish(trial->key, plan->form, &trial->data, trial->stream) == GPUDL_KERNEL_OK;
     if (plan->form == CUDA_CONV_GEMM)
         return cuda_gemm_run(trial->key, &plan->gemm, &trial->data, trial->stream) == 0;
+    if (plan->form == CUDA_CONV_ONCE)
+        return cuda_once_run(trial->key, &plan->once, &trial->data, trial->stream) == 0;
     if (plan->form == CUDA_CONV_DEPTHWISE) {
         const GpudlAct act = cuda_conv_act(trial->key);
 

@@ -12,9 +12,11 @@
 #include "trial.h"
 
 #define PLANS_PER_FORM 4
-#define OWN_PLANS 3                                         /* of our own product, beside the libraries' */
-#define MOST_PLANS ((CUDA_CONV_FORMS + 2) * PLANS_PER_FORM) /* cuBLASLt's are a form more, ours another */
-_Static_assert((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM + OWN_PLANS <= MOST_PLANS,
+#define OWN_PLANS 3  /* of our own product, beside the libraries' */
+#define ONCE_PLANS 8 /* of our own kernels for few pixels: launched they take microseconds, and none is compiled */
+/* cuBLASLt's are a form more, our product's another */
+#define MOST_PLANS ((CUDA_CONV_FORMS + 2) * PLANS_PER_FORM + ONCE_PLANS)
+_Static_assert((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM + OWN_PLANS + ONCE_PLANS <= MOST_PLANS,
                "own plans find room beside the libraries'");
 
 _Static_assert(GPUDL_DEPTHWISE_PLANS <= MOST_PLANS, "all plans of a depthwise problem find room");
@@ -65,6 +67,8 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
     }
     if (convs->device->cudnn == NULL) {
         c->n = cuda_gemm_plans(convs->device, &c->conv->key, c->plans, all ? PLANS_PER_FORM : 1);
+        if (convs->measured)
+            c->n += cuda_once_plans(convs->device, &c->conv->key, c->plans + c->n, ONCE_PLANS);
         return;
     }
     for (int form = 0; form < CUDA_CONV_BARE && (all || c->n == 0); form++)
@@ -78,8 +82,10 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, wanted);
     if (c->n == 0)
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BIAS_FIRST, 1, c->plans, wanted);
-    if (convs->measured)
+    if (convs->measured) {
         c->n += cuda_gemm_plans(convs->device, &c->conv->key, c->plans + c->n, OWN_PLANS);
+        c->n += cuda_once_plans(convs->device, &c->conv->key, c->plans + c->n, ONCE_PLANS);
+    }
 }
 
 /* Where the activation is what is wrong: ours behind cuDNN's convolution. */
@@ -289,7 +295,7 @@ static int try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c, in
 
         if (!is_right(convs, trial, plan))
             continue;
-        c->is_by_library |= plan->form != CUDA_CONV_GEMM;
+        c->is_by_library |= plan->form != CUDA_CONV_GEMM && plan->form != CUDA_CONV_ONCE;
         plan->ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
         cuda_conv_add(convs->device, &c->best, plan);
         if (!convs->measured)

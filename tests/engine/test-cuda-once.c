@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Kernels for few pixels among what a convolution is computed by: tried against the direct kernel on this processor,
+ * chosen where they are faster, kept and found again. */
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "engine/cuda/choice.h"
+#include "engine/cuda/convs.h"
+#include "engine/cuda/own.h"
+#include "engine/cuda/trial.h"
+#include "engine/cuda/tune.h"
+
+/* ---- a device without libraries ---------------------------------------------------------------------------------- */
+
+static CUresult push(CUcontext context)
+{
+    (void)context;
+    return CUDA_SUCCESS;
+}
+
+static CUresult pop(CUcontext *context)
+{
+    *context = NULL;
+    return CUDA_SUCCESS;
+}
+
+static CUresult get_version(int *version)
+{
+    *version = 13000;
+    return CUDA_SUCCESS;
+}
+
+static const CudaDriver driver = {.ctx_push = push, .ctx_pop = pop, .get_version = get_version};
+
+static int never(void *data)
+{
+    (void)data;
+    return 0;
+}
+
+static GString *told;
+
+static void log_message(void *data, GpudlLogLevel level, const char *message)
+{
+    (void)data;
+    if (level != GPUDL_LOG_DEBUG)
+        g_string_append_printf(told, "%s\n", message);
+}
+
+static void name_missing(void *data, const char *what)
+{
+    (void)data;
+    (void)what;
+}
+
+static const GpudlHost host = {
+    .log = log_message, .missing = name_missing, .cancelled = never, .closing = never, .waiting = never};
+
+/* ---- the kernels, which may be wrong or missing, and the clock --------------------------------------------------- */
+
+static guint runs;
+static gboolean is_spoilt, is_missing;
+static gint fastest; /* its number among the plans, or -1: the product */
+static GpudlConvOncePlan plans[GPUDL_CONV_ONCE_PLANS];
+
+int __real_gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
+                                const void *z, int64_t z_pitch, const GpudlWindow *window, int32_t groups,
+                                const GpudlAct *act, void *y, const GpudlNhwc *ys, const GpudlConvOncePlan *plan,
+                                GpudlKernelStream stream);
+int __wrap_gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
+                                const void *z, int64_t z_pitch, const GpudlWindow *window, int32_t groups,
+                                const GpudlAct *act, void *y, const GpudlNhwc *ys, const GpudlConvOncePlan *plan,
+                                GpudlKernelStream stream);
+int __wrap_gpudl_conv_once_runs(void);
+float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan);
+
+int __wrap_gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
+                                const void *z, int64_t z_pitch, const GpudlWindow *window, int32_t groups,
+                                const GpudlAct *act, void *y, const GpudlNhwc *ys, const GpudlConvOncePlan *plan,
+                                GpudlKernelStream stream)
+{
+    const int status =
+        __real_gpudl_conv_once_cuda(dtype, x, xs, w, bias, z, z_pitch, window, groups, act, y, ys, plan, stream);
+
+    runs++;
+    if (is_spoilt)
+        ((guint16 *)y)[((gint64)ys->n * ys->h * ys->w - 1) * ys->pitch + ys->c - 1] ^= 0x3000;
+    return status;
+}
+
+int __wrap_gpudl_conv_once_runs(void)
+{
+    return !is_missing;
+}
+
+float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan)
+{
+    (void)trial;
+    if (plan->form != CUDA_CONV_ONCE)
+        return plan->form == CUDA_CONV_GEMM ? 1000 : 9000;
+    return fastest >= 0 && memcmp(&plan->once, &plans[fastest], sizeof plan->once) == 0 ? 800 : 1010;
+}
+
+/* ---- a convolution ----------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    gchar *folder;
+    CudaDevice device;
+    CudaConvs convs;
+    CudaConv *conv;
+    CudaConvKey key;
+} Fixture;
+
+static void begin(Fixture *f, gboolean measured)
+{
+    cuda_convs_clear(&f->convs);
+    f->convs = (CudaConvs){.device = &f->device, .host = &host, .measured = measured};
+    f->conv = cuda_convs_add(&f->convs, &f->key);
+    runs = 0;
+}
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    const CudaConvKey key = {.dtype = GPUDL_DTYPE_F16,
+                             .n = 2,
+                             .c = 128,
+                             .h = 5,
+                             .w = 5,
+                             .k = 72,
+                             .r = 3,
+                             .s = 3,
+                             .p = 5,
+                             .q = 5,
+                             .groups = 1,
+                             .stride = {1, 1},
+                             .dilation = {1, 1},
+                             .pad_begin = {1, 1},
+                             .pad_end = {1, 1},
+                             .x_pitch = 128,
+                             .y_pitch = 80,
+                             .z_pitch = 72,
+                             .bias = 1,
+                             .act = GPUDL_ACT_RELU};
+
+    (void)data;
+    told = g_string_new(NULL);
+    is_spoilt = is_missing = FALSE;
+    fastest = 1;
+    f->key = key;
+    f->folder = g_dir_make_tmp("gpudl-once-XXXXXX", NULL);
+    f->device = (CudaDevice){.driver = &driver};
+    g_strlcpy(f->device.properties.name, "NVIDIA Test", sizeof f->device.properties.name);
+    f->device.properties.multiProcessorCount = 132;
+    f->device.properties.sharedMemPerBlockOptin = 227 << 10;
+    pthread_mutex_init(&f->device.lock, NULL);
+    pthread_mutex_init(&f->device.building, NULL);
+    begin(f, TRUE);
+    {
+        CudaConvPlan found[GPUDL_CONV_ONCE_PLANS];
+        const gint n = cuda_once_plans(&f->device, &key, found, GPUDL_CONV_ONCE_PLANS);
+
+        g_assert_cmpint(n, >, 8);
+        for (gint i = 0; i < n; i++)
+            plans[i] = found[i].once;
+    }
+}
+
+static void remove_all(const gchar *path)
+{
+    GDir *folder = g_dir_open(path, 0, NULL);
+    const gchar *name;
+
+    while (folder != NULL && (name = g_dir_read_name(folder)) != NULL) {
+        g_autofree gchar *inside = g_build_filename(path, name, NULL);
+
+        remove_all(inside);
+    }
+    g_clear_pointer(&folder, g_dir_close);
+    g_assert_cmpint(g_remove(path), ==, 0);
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    cuda_convs_clear(&f->convs);
+    remove_all(f->folder);
+    g_free(f->folder);
+    g_string_free(told, TRUE);
+}
+
+static void tune(Fixture *f)
+{
+    GpudlFault fault = {""};
+    CudaTuning *tuning;
+    int done = 0;
+
+    g_assert_true(cuda_convs_open_cache(&f->convs, f->folder));
+    tuning = cuda_tuning_new(&f->convs, "a network", &fault);
+    g_assert_nonnull(tuning);
+    cuda_tuning_build(tuning);
+    g_assert_cmpint(cuda_tuning_try(tuning, UINT64_MAX, &done, &fault), ==, GPUDL_STATUS_OK);
+    g_assert_true(done);
+    cuda_tuning_free(tuning);
+}
+
+static void check_fastest(const Fixture *f)
+{
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_ONCE);
+    g_assert_cmpmem(&f->conv->once, sizeof f->conv->once, &plans[fastest], sizeof plans[fastest]);
+    g_assert_true(g_str_has_prefix(f->conv->name, "at once, "));
+    g_assert_cmpint(f->conv->workspace, ==, 0);
+    g_assert_cmpfloat(f->conv->ns, ==, 800);
+}
+
+/* All that are tried compute what they should; the fastest one is kept with all that it takes to find it again. */
+static void test_fastest(Fixture *f, gconstpointer data)
+{
+    guint products = 0;
+
+    (void)data;
+    tune(f);
+    check_fastest(f);
+    g_assert_cmpstr(told->str, ==, "");
+    g_assert_cmpuint(runs, ==, 16); /* eight plans, with NaN and without */
+    for (gint i = 0; i < f->conv->n_others; i++)
+        products += f->conv->others[i].form == CUDA_CONV_GEMM;
+    g_assert_cmpint(f->conv->n_others, ==, CUDA_CONV_OTHERS);
+    g_assert_cmpuint(products, >, 0);
+    begin(f, FALSE);
+    tune(f);
+    g_assert_cmpuint(runs, ==, 0);
+    check_fastest(f);
+}
+
+static void test_slower(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    fastest = -1;
+    tune(f);
+    g_assert_cmpuint(runs, >, 0);
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_GEMM);
+}
+
+static void test_wrong(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    is_spoilt = TRUE;
+    tune(f);
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_GEMM);
+    g_assert_nonnull(strstr(told->str, "at once, "));
+    g_assert_nonnull(strstr(told->str, " is wrong for 2x128x5x5, 3x3 taps to 72 channels in 1 groups\n"));
+}
+
+/* What was kept is of no use where the kernels are not, or not for this problem. */
+static void test_missing(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    tune(f);
+    is_missing = TRUE;
+    begin(f, FALSE);
+    tune(f);
+    g_assert_cmpuint(runs, ==, 0);
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_GEMM);
+}
+
+static void test_first(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    begin(f, FALSE);
+    tune(f);
+    g_assert_cmpuint(runs, ==, 0); /* not measured: not taken on trust */
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_GEMM);
+}
+
+static void test_plans(Fixture *f, gconstpointer data)
+{
+    static const gchar *const bad[] = {"",
+                                       "once 0",
+                                       "once 0 tile 20 parts 1 held 0",
+                                       "once 0 tile 24 parts 3 held 0",
+                                       "once 2 tile 24 parts 1 held 0",
+                                       "once 0 tile 24 parts 1 held 0 "};
+    CudaConvPlan found[GPUDL_CONV_ONCE_PLANS], plan;
+    const gint n = cuda_once_plans(&f->device, &f->key, found, GPUDL_CONV_ONCE_PLANS);
+
+    (void)data;
+    for (gint i = 0; i < n; i++) {
+        gsize bytes;
+        g_autofree gchar *text = cuda_once_save(&found[i].once, &bytes);
+
+        g_assert_true(cuda_once_load(&f->device, &f->key, text, bytes, &plan));
+        g_assert_cmpint(plan.form, ==, CUDA_CONV_ONCE);
+        g_assert_cmpmem(&plan.once, sizeof plan.once, &found[i].once, sizeof plan.once);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
+        g_assert_false(cuda_once_load(&f->device, &f->key, bad[i], strlen(bad[i]), &plan));
+    g_assert_cmpint(cuda_once_plans(&f->device, &f->key, found, 3), ==, 3);
+    f->key.n = 8;
+    g_assert_cmpint(cuda_once_plans(&f->device, &f->key, found, 3), ==, 3);
+    f->key.n = 9;
+    g_assert_cmpint(cuda_once_plans(&f->device, &f->key, found, 3), ==, 0);
+    f->key.n = 1;
+    f->key.dtype = GPUDL_DTYPE_F32;
+    g_assert_cmpint(cuda_once_plans(&f->device, &f->key, found, 3), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const gchar *name;
+        void (*test)(Fixture *f, gconstpointer data);
+    } tests[] = {{"fastest", test_fastest}, {"slower", test_slower}, {"wrong", test_wrong},
+                 {"missing", test_missing}, {"first", test_first},   {"plans", test_plans}};
+
+    g_test_init(&argc, &argv, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree gchar *path = g_strdup_printf("/cuda-once/%s", tests[i].name);
+
+        g_test_add(path, Fixture, NULL, set_up, tests[i].test, tear_down);
+    }
+    return g_test_run();
+}
