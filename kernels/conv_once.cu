@@ -12,50 +12,82 @@
  * ends into that block's shared memory.
  */
 #include <algorithm>
+#include <type_traits>
 
 #include "conv_once.cuh"
 
 namespace
 {
 
-template <class T, int N> __global__ void __launch_bounds__(THREADS) sum_at_once(const __grid_constant__ Call<T> p)
+/* What a block begins with, before what was queued before has ended. */
+template <class T>
+__device__ __forceinline__ void begin(const Call<T> &p, const Share<T> &share, uint8_t *lines, uint64_t *counters)
+{
+    if (threadIdx.x == 0) {
+        gpudl_map_soon(&p.weights);
+        gpudl_map_soon(&p.inputs);
+        for (int i = 0; i < COUNTERS; i++)
+            gpudl_counter_begin(&counters[i]);
+        gpudl_counters_ready();
+        fetch_weights(p, share, lines, counters);
+    }
+    __syncthreads();
+}
+
+/* Leaves the tile's sums as [pixel][channel] where the operands were. */
+template <class T, int N, int HELD>
+__device__ __forceinline__ void sum_up(const Call<T> &p, const Share<T> &share, uint8_t *lines, uint64_t *counters)
+{
+    float sum[N / 2] = {};
+
+    if constexpr (HELD > 0)
+        multiply_held<T, N, HELD>(p, lines, counters, sum);
+    else
+        multiply<T, N>(p, share, lines, counters, sum);
+    __syncthreads(); /* all have read their operands */
+    spread<N>(reinterpret_cast<float *>(lines), sum);
+}
+
+template <class T, int N, int HELD>
+__global__ void __launch_bounds__(THREADS) sum_alone(const __grid_constant__ Call<T> p)
+{
+    uint8_t *lines = gpudl_shared_lines();
+    uint64_t *counters = reinterpret_cast<uint64_t *>(lines + p.counters_at);
+    const Share<T> share(p);
+    const Aim aim(p, share, N);
+
+    begin(p, share, lines, counters);
+    Ends<T, N, false> ends(p, share);
+
+    gpudl_begin();
+    if (threadIdx.x == 0)
+        fetch_inputs(p, share, aim, lines + p.inputs_at, counters);
+    ends.fetch();
+    sum_up<T, N, HELD>(p, share, lines, counters);
+    __syncthreads();
+    ends.end(reinterpret_cast<const float *>(lines));
+}
+
+template <class T, int N, int HELD>
+__global__ void __launch_bounds__(THREADS) sum_together(const __grid_constant__ Call<T> p)
 {
     uint8_t *lines = gpudl_shared_lines();
     uint64_t *counters = reinterpret_cast<uint64_t *>(lines + p.counters_at);
     float *sums = reinterpret_cast<float *>(lines), *received = reinterpret_cast<float *>(lines + p.received_at);
     const Share<T> share(p);
-    float sum[N / 2] = {};
+    const Aim aim(p, share, N);
 
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < COUNTERS; i++)
-            gpudl_counter_begin(&counters[i]);
-        gpudl_counters_ready();
-        gpudl_map_soon(&p.inputs);
-        fetch_weights(p, share, lines, counters);
-        if (p.parts > 1)
-            gpudl_counter_expect(&counters[RECEIVED], N * SUMS_BYTES);
-    }
-    __syncthreads();
-    if (p.parts > 1)
-        gpudl_cluster_arrive();
-    Ends<T, N> ends(p, share);
+    begin(p, share, lines, counters);
+    if (threadIdx.x == 0)
+        gpudl_counter_expect(&counters[RECEIVED], N * SUMS_BYTES);
+    gpudl_cluster_arrive();
+    Ends<T, N, true> ends(p, share);
 
     gpudl_begin();
-    if (threadIdx.x == 0) {
-        if (p.form == GPUDL_CONV_ONCE_ROWS)
-            fetch_rows(p, share, lines + p.inputs_at, counters);
-        else
-            fetch_places<T, N>(p, share, lines + p.inputs_at, counters);
-    }
+    if (threadIdx.x == 0)
+        fetch_inputs(p, share, aim, lines + p.inputs_at, counters);
     ends.fetch();
-    multiply<T, N>(p, share, lines, counters, sum);
-    __syncthreads(); /* all have read their operands, whose place is the sums' now */
-    spread<N>(sums, sum);
-    if (p.parts == 1) {
-        __syncthreads();
-        ends.end(sums);
-        return;
-    }
+    sum_up<T, N, HELD>(p, share, lines, counters);
     gpudl_shared_written();
     gpudl_cluster_wait(); /* the others' counters are there */
     __syncthreads();
@@ -71,6 +103,7 @@ template <class T, int N> __global__ void __launch_bounds__(THREADS) sum_at_once
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
 
 constexpr int TILES[] = {16, 24, 32, 40, 48, 56, 64, 96, 128};
+constexpr int MOST_HOLDING = 64; /* pixels of a tile that leaves registers for weights */
 constexpr int MOST_PARTS = 8, MOST_BOX = 256, MOST_STRIDE = 8;
 
 bool is_shape(const GpudlNhwc *s)
@@ -117,7 +150,7 @@ int check(GpudlDType dtype, const GpudlNhwc *xs, const GpudlWindow *window, int 
 
 /* How a plan's block is laid out. */
 struct Layout {
-    int taps, units, slices, unit_bytes, fetched_bytes;
+    int taps, across, units, slices, unit_bytes, fetched_bytes; /* across: taps of a row */
     int inputs_at, counters_at, received_at, shared_bytes;
     int rows, width, height; /* ROWS: of outputs; of what is fetched */
     int64_t tiles;
@@ -142,6 +175,7 @@ bool lay_out(const GpudlNhwc *xs, const GpudlWindow *window, int groups, const G
     int64_t bytes;
 
     l->taps = window->kernel[1] * window->kernel[2];
+    l->across = window->kernel[2];
     if (form == GPUDL_CONV_ONCE_ROWS) {
         const int below = (window->kernel[1] - 1) * window->dilation[1];
         const int right = (window->kernel[2] - 1) * window->dilation[2];
@@ -177,6 +211,17 @@ bool lay_out(const GpudlNhwc *xs, const GpudlWindow *window, int groups, const G
     return true;
 }
 
+/* Slices that a plan can hold: all, or none. */
+int held_of(const Layout &l, GpudlDType dtype, int form, int tile, int parts)
+{
+    const int units = l.units / parts, slices = units * l.slices;
+
+    if (dtype != GPUDL_DTYPE_F16 || tile > MOST_HOLDING || l.units % parts != 0 ||
+        (slices != 4 && slices != 8 && slices != 9))
+        return 0;
+    return form == GPUDL_CONV_ONCE_PLACES || (units == 1 && l.across == 3 && slices == 9) ? slices : 0;
+}
+
 /* A smaller tile has as many rows. */
 bool is_wasteful(const Layout &l, int form, int i, int p, int q)
 {
@@ -184,7 +229,7 @@ bool is_wasteful(const Layout &l, int form, int i, int p, int q)
 }
 
 /* Microseconds, about. */
-float estimate_us(const Layout &l, int tile, int parts, int64_t tiles, int multiprocessors, int shared_bytes)
+float estimate_us(const Layout &l, int tile, int parts, int held, int64_t tiles, int multiprocessors, int shared_bytes)
 {
     const float blocks = (float)gpudl_divide_up(tiles * parts, multiprocessors);
     const int units = (int)gpudl_divide_up(l.units, parts), slices = units * l.slices;
@@ -192,7 +237,7 @@ float estimate_us(const Layout &l, int tile, int parts, int64_t tiles, int multi
     const float turns = (float)gpudl_divide_up((int64_t)blocks, (int64_t)at_once);
     const float kilobytes = (float)(slices * SLICE_BYTES + units * l.fetched_bytes) / 1024;
 
-    return 1.f + turns * (.7f + .07f * (float)slices + (parts > 1 ? .5f : 0.f)) +
+    return 1.f + turns * (.7f + (held > 0 ? .035f : .07f) * (float)slices + (parts > 1 ? .5f : 0.f)) +
            blocks * (kilobytes / 64 + .002f * (float)tile / (float)parts);
 }
 
@@ -268,37 +313,52 @@ template <class T> void describe(const Arguments<T> &a)
     }
 }
 
-template <class T, int N> int launch(const Arguments<T> &a, cudaStream_t stream)
+template <class T, int N, int HELD> int launch(const Arguments<T> &a, cudaStream_t stream)
 {
     const dim3 grid((unsigned)(a.layout->tiles * a.plan->parts), (unsigned)gpudl_divide_up(a.call->channels, CHANNELS),
                     (unsigned)a.groups);
 
-    gpudl_launch_clusters(sum_at_once<T, N>, a.plan->parts, grid, THREADS, (size_t)a.layout->shared_bytes, stream,
-                          *a.call);
+    gpudl_launch_clusters(a.plan->parts > 1 ? sum_together<T, N, HELD> : sum_alone<T, N, HELD>, a.plan->parts, grid,
+                          THREADS, (size_t)a.layout->shared_bytes, stream, *a.call);
     return (int)cudaGetLastError();
+}
+
+template <class T, int N> int launch_held(const Arguments<T> &a, cudaStream_t stream)
+{
+    if constexpr (std::is_same<T, __half>::value && N <= MOST_HOLDING) {
+        switch (a.plan->held) {
+        case 4:
+            return launch<T, N, 4>(a, stream);
+        case 8:
+            return launch<T, N, 8>(a, stream);
+        case 9:
+            return launch<T, N, 9>(a, stream);
+        }
+    }
+    return launch<T, N, 0>(a, stream);
 }
 
 template <class T> int launch_tile(const Arguments<T> &a, cudaStream_t stream)
 {
     switch (a.plan->tile) {
     case 16:
-        return launch<T, 16>(a, stream);
+        return launch_held<T, 16>(a, stream);
     case 24:
-        return launch<T, 24>(a, stream);
+        return launch_held<T, 24>(a, stream);
     case 32:
-        return launch<T, 32>(a, stream);
+        return launch_held<T, 32>(a, stream);
     case 40:
-        return launch<T, 40>(a, stream);
+        return launch_held<T, 40>(a, stream);
     case 48:
-        return launch<T, 48>(a, stream);
+        return launch_held<T, 48>(a, stream);
     case 56:
-        return launch<T, 56>(a, stream);
+        return launch_held<T, 56>(a, stream);
     case 64:
-        return launch<T, 64>(a, stream);
+        return launch_held<T, 64>(a, stream);
     case 96:
-        return launch<T, 96>(a, stream);
+        return launch_held<T, 96>(a, stream);
     default:
-        return launch<T, 128>(a, stream);
+        return launch_held<T, 128>(a, stream);
     }
 }
 
@@ -327,9 +387,27 @@ bool is_plan(const GpudlConvOncePlan *plan)
 {
     const int *end = TILES + sizeof(TILES) / sizeof(*TILES);
 
-    return plan->form >= GPUDL_CONV_ONCE_PLACES && plan->form <= GPUDL_CONV_ONCE_ROWS && plan->held == 0 &&
-           plan->parts >= 1 && plan->parts <= MOST_PARTS && (plan->parts & (plan->parts - 1)) == 0 &&
+    return plan->form >= GPUDL_CONV_ONCE_PLACES && plan->form <= GPUDL_CONV_ONCE_ROWS && plan->parts >= 1 &&
+           plan->parts <= MOST_PARTS && (plan->parts & (plan->parts - 1)) == 0 &&
            std::find(TILES, end, plan->tile) != end;
+}
+
+struct Listed {
+    GpudlConvOncePlan *plans;
+    float us[GPUDL_CONV_ONCE_PLANS];
+    int n;
+};
+
+void list(Listed *all, const GpudlConvOncePlan &plan, float us)
+{
+    int at = all->n++;
+
+    for (; at > 0 && all->us[at - 1] > us; at--) {
+        all->us[at] = all->us[at - 1];
+        all->plans[at] = all->plans[at - 1];
+    }
+    all->us[at] = us;
+    all->plans[at] = plan;
 }
 
 } // namespace
@@ -338,32 +416,26 @@ extern "C" int gpudl_conv_once_plans(GpudlDType dtype, const GpudlNhwc *xs, cons
                                      const GpudlNhwc *ys, int32_t multiprocessors, int32_t shared_bytes,
                                      GpudlConvOncePlan *plans)
 {
-    float us[GPUDL_CONV_ONCE_PLANS];
-    int n = 0;
+    const int64_t across = groups > 0 ? gpudl_divide_up(ys->c / groups, CHANNELS) * groups : 0;
+    Listed listed = {plans, {}, 0};
 
     if (check(dtype, xs, window, groups, ys) != GPUDL_KERNEL_OK || ys->n < 1 || ys->h < 1 || ys->w < 1 || ys->c < 1)
         return 0;
+    multiprocessors = std::max(multiprocessors, 1);
     for (int form = 0; form <= GPUDL_CONV_ONCE_ROWS; form++)
         for (int i = 0; i < (int)(sizeof(TILES) / sizeof(*TILES)); i++)
             for (int parts = 1; parts <= MOST_PARTS; parts *= 2) {
-                const int64_t across = gpudl_divide_up(ys->c / groups, CHANNELS) * groups;
+                int held;
                 Layout l;
-                float time;
-                int at;
 
                 if (!lay_out(xs, window, groups, ys, form, TILES[i], parts, &l) || l.shared_bytes > shared_bytes ||
                     is_wasteful(l, form, i, ys->h, ys->w))
                     continue;
-                time = estimate_us(l, TILES[i], parts, l.tiles * across, multiprocessors > 0 ? multiprocessors : 1,
-                                   shared_bytes);
-                for (at = n++; at > 0 && us[at - 1] > time; at--) {
-                    us[at] = us[at - 1];
-                    plans[at] = plans[at - 1];
-                }
-                us[at] = time;
-                plans[at] = {form, TILES[i], parts, 0};
+                held = held_of(l, dtype, form, TILES[i], parts);
+                list(&listed, {form, TILES[i], parts, held},
+                     estimate_us(l, TILES[i], parts, held, l.tiles * across, multiprocessors, shared_bytes));
             }
-    return n;
+    return listed.n;
 }
 
 extern "C" int gpudl_conv_once_runs(void)
@@ -385,7 +457,8 @@ extern "C" int gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const Gpudl
         return GPUDL_KERNEL_SHAPE;
     if (ys->n == 0 || ys->h == 0 || ys->w == 0 || ys->c == 0)
         return GPUDL_KERNEL_OK;
-    if (!lay_out(xs, window, groups, ys, plan->form, plan->tile, plan->parts, &l))
+    if (!lay_out(xs, window, groups, ys, plan->form, plan->tile, plan->parts, &l) ||
+        (plan->held != 0 && plan->held != held_of(l, dtype, plan->form, plan->tile, plan->parts)))
         return GPUDL_KERNEL_SHAPE;
     if (!gpudl_has_warpgroups())
         return (int)cudaErrorNotSupported;

@@ -55,6 +55,29 @@ __device__ __forceinline__ int begin_of(int step, int n)
     return step * n / ARRIVALS;
 }
 
+/* Where the first lines come from: the tile's first pixel as the window's place, or its first row. */
+struct Aim {
+    int x, y, n;
+
+    template <class T> __device__ __forceinline__ Aim(const Call<T> &p, const Share<T> &share, int many)
+    {
+        if (p.form == GPUDL_CONV_ONCE_ROWS) {
+            n = share.tile / p.row_tiles;
+            x = -p.pad[1];
+            y = (share.tile - n * p.row_tiles) * p.rows - p.pad[0];
+        } else if (p.flat) {
+            n = y = 0;
+            x = share.tile * many;
+        } else {
+            const int pixel = share.tile * many, row = pixel / p.q;
+
+            n = row / p.p;
+            x = (pixel - row * p.q) * p.stride[1] - p.pad[1];
+            y = (row - n * p.p) * p.stride[0] - p.pad[0];
+        }
+    }
+};
+
 /* ---- fetching: by one thread --------------------------------------------------------------------------------------
  */
 
@@ -77,12 +100,10 @@ __device__ __forceinline__ void fetch_weights(const Call<T> &p, const Share<T> &
     }
 }
 
-/* Pixels from first_pixel on, as the window's places are numbered. */
-template <class T, int N>
-__device__ __forceinline__ void fetch_places(const Call<T> &p, const Share<T> &share, uint8_t *to, uint64_t *counters)
+template <class T>
+__device__ __forceinline__ void fetch_places(const Call<T> &p, const Share<T> &share, const Aim &aim, uint8_t *to,
+                                             uint64_t *counters)
 {
-    const int pixel = share.tile * N, n = pixel / (p.p * p.q), inside = pixel - n * p.p * p.q, row = inside / p.q;
-    const int x = (inside - row * p.q) * p.stride[1] - p.pad[1], y = row * p.stride[0] - p.pad[0];
     int block = share.first / p.taps, tap = share.first - block * p.taps;
     int below = tap / p.taps_across, right = tap - below * p.taps_across;
 
@@ -94,13 +115,8 @@ __device__ __forceinline__ void fetch_places(const Call<T> &p, const Share<T> &s
             gpudl_counter_expect(counter, (end - begin) * p.fetched_bytes);
 #pragma unroll 1
         for (int i = begin; i < end; i++) {
-            const int c = share.group * p.group_inputs + block * CHANNELS;
-
-            if (p.flat)
-                gpudl_fetch_box(to + i * p.unit_bytes, &p.inputs, c, pixel, counter);
-            else
-                gpudl_fetch_places(to + i * p.unit_bytes, &p.inputs, c, x, y, n, right * p.dilation[1],
-                                   below * p.dilation[0], counter);
+            gpudl_fetch_places(to + i * p.unit_bytes, &p.inputs, share.group * p.group_inputs + block * CHANNELS, aim.x,
+                               aim.y, aim.n, right * p.dilation[1], below * p.dilation[0], counter);
             if (++right == p.taps_across) {
                 right = 0;
                 below++;
@@ -113,10 +129,12 @@ __device__ __forceinline__ void fetch_places(const Call<T> &p, const Share<T> &s
     }
 }
 
+/* The forms whose units are blocks of channels. */
 template <class T>
-__device__ __forceinline__ void fetch_rows(const Call<T> &p, const Share<T> &share, uint8_t *to, uint64_t *counters)
+__device__ __forceinline__ void fetch_blocks(const Call<T> &p, const Share<T> &share, const Aim &aim, uint8_t *to,
+                                             uint64_t *counters)
 {
-    const int n = share.tile / p.row_tiles, row = (share.tile - n * p.row_tiles) * p.rows;
+    int c = share.group * p.group_inputs + share.first * CHANNELS;
 
     for (int step = 0; step < ARRIVALS; step++) {
         const int begin = begin_of(step, share.n), end = begin_of(step + 1, share.n);
@@ -125,11 +143,22 @@ __device__ __forceinline__ void fetch_rows(const Call<T> &p, const Share<T> &sha
         if (begin < end)
             gpudl_counter_expect(counter, (end - begin) * p.fetched_bytes);
 #pragma unroll 1
-        for (int i = begin; i < end; i++)
-            gpudl_fetch_box(to + i * p.unit_bytes, &p.inputs,
-                            share.group * p.group_inputs + (share.first + i) * CHANNELS, -p.pad[1], row - p.pad[0], n,
-                            counter);
+        for (int i = begin; i < end; i++, c += CHANNELS)
+            if (p.flat)
+                gpudl_fetch_box(to + i * p.unit_bytes, &p.inputs, c, aim.x, counter);
+            else
+                gpudl_fetch_box(to + i * p.unit_bytes, &p.inputs, c, aim.x, aim.y, aim.n, counter);
     }
+}
+
+template <class T>
+__device__ __forceinline__ void fetch_inputs(const Call<T> &p, const Share<T> &share, const Aim &aim, uint8_t *to,
+                                             uint64_t *counters)
+{
+    if (p.flat || p.form == GPUDL_CONV_ONCE_ROWS)
+        fetch_blocks(p, share, aim, to, counters);
+    else
+        fetch_places(p, share, aim, to, counters);
 }
 
 /* ---- products ------------------------------------------------------------------------------------------------------
@@ -154,10 +183,9 @@ __device__ __forceinline__ void multiply(const Call<T> &p, const Share<T> &share
 #pragma unroll 1
         for (int i = begin; i < end; i++, unit += (unsigned)p.unit_bytes / 16) {
             uint64_t row = unit, b = unit;
-            int across = 0;
+            int across = 0, slice = 0;
 
-#pragma unroll 1
-            for (int slice = 0; slice < p.slices; slice++, a += SLICE_BYTES / 16) {
+            do {
                 gpudl_products_begin();
 #pragma unroll
                 for (int k = 0; k < 4; k++)
@@ -168,19 +196,56 @@ __device__ __forceinline__ void multiply(const Call<T> &p, const Share<T> &share
                     across = 0;
                     b = row += down;
                 }
-            }
+                a += SLICE_BYTES / 16;
+            } while (++slice < p.slices);
+            gpudl_products_commit();
         }
-        gpudl_products_commit();
     }
+    gpudl_products_wait();
+}
+
+/* The same with HELD slices, which are all of the block's, in registers: they get there while inputs are on their way.
+ * A unit has one, or it is the only one and has 3 x 3. */
+template <class T, int N, int HELD>
+__device__ __forceinline__ void multiply_held(const Call<T> &p, const uint8_t *lines, uint64_t *counters,
+                                              float (&sum)[N / 2])
+{
+    const int lane = (int)threadIdx.x % 32, line = (int)threadIdx.x / 32 * 16 + lane % 16;
+    const uint64_t inputs = gpudl_operand(lines + p.inputs_at);
+    const bool rows = p.form == GPUDL_CONV_ONCE_ROWS;
+    unsigned held[HELD][4][4];
+
+    gpudl_counter_wait(&counters[WEIGHTS]);
+#pragma unroll
+    for (int slice = 0; slice < HELD; slice++)
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            gpudl_load_matrices(held[slice][k], lines + slice * SLICE_BYTES + gpudl_exchanged(line, 2 * k + lane / 16));
+#pragma unroll
+    for (int step = 0; step < ARRIVALS; step++)
+        if (!rows || step + 1 == ARRIVALS)
+            gpudl_counter_wait(&counters[INPUTS + step]);
+    gpudl_products_begin();
+#pragma unroll
+    for (int slice = 0; slice < HELD; slice++) {
+        const int tap = slice / 3 * p.dilation[0] * p.width + slice % 3 * p.dilation[1];
+        const uint64_t b = inputs + (unsigned)(rows ? tap * 8 : slice * (p.unit_bytes / 16));
+
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            GpudlProducts<T, N>::add(sum, held[slice][k], b + 2 * k);
+    }
+    gpudl_products_commit();
     gpudl_products_wait();
 }
 
 /* ---- ending --------------------------------------------------------------------------------------------------------
  */
 
-/* A thread ends 8 channels of every 16th pixel that its block has of the tile. */
-template <class T, int N> struct Ends {
-    static constexpr int ABREAST = THREADS / 8, MANY = (N + ABREAST - 1) / ABREAST;
+/* A thread ends 8 channels of every 16th pixel that its block has of the tile: of all of them together, since each step
+ * of it waits for the one before. */
+template <class T, int N, bool SPLIT> struct Ends {
+    static constexpr int ABREAST = THREADS / 8, MANY = (N / (SPLIT ? 2 : 1) + ABREAST - 1) / ABREAST;
 
     const Call<T> &p;
     int own, channel, line, many; /* own: pixels of the block; many: channels that there are */
@@ -189,7 +254,7 @@ template <class T, int N> struct Ends {
     uint4 more[MANY];
 
     __device__ __forceinline__ Ends(const Call<T> &call, const Share<T> &share)
-        : p(call), own(N / call.parts), line((int)threadIdx.x / 8)
+        : p(call), own(SPLIT ? N / call.parts : N), line((int)threadIdx.x / 8)
     {
         const int k = share.first_k + (int)threadIdx.x % 8 * 8;
 
@@ -226,36 +291,56 @@ template <class T, int N> struct Ends {
 #pragma unroll
         for (int i = 0; i < MANY; i++)
             if (place[i] >= 0)
-                more[i] = *reinterpret_cast<const uint4 *>(p.z + (int64_t)place[i] * p.z_pitch + channel);
+                more[i] = *reinterpret_cast<const uint4 *>(p.z + place[i] * p.z_pitch + channel);
     }
 
     /* sums: of the block's pixels, of each part */
     __device__ __forceinline__ void end(const float *sums) const
     {
+        const int parts = SPLIT ? p.parts : 1;
+        float v[MANY][8];
+
+        sums += line * SUMS_LINE + (int)threadIdx.x % 8 * 8;
 #pragma unroll
         for (int i = 0; i < MANY; i++)
-            if (place[i] >= 0)
-                end_pixel(i, sums + (i * ABREAST + line) * SUMS_LINE + (int)threadIdx.x % 8 * 8);
-    }
-
-    __device__ __forceinline__ void end_pixel(int i, const float *sums) const
-    {
-        T *y = p.y + (int64_t)place[i] * p.y_pitch + channel;
-        float v[8];
-
-#pragma unroll
-        for (int j = 0; j < 8; j++)
-            v[j] = bias[j];
-#pragma unroll 1
-        for (int part = 0; part < p.parts; part++, sums += own * SUMS_LINE) {
-            float some[8];
-
-            get_vector(sums, some);
 #pragma unroll
             for (int j = 0; j < 8; j++)
-                v[j] += some[j];
-        }
-        if (p.z && p.whole) {
+                v[i][j] = bias[j];
+#pragma unroll 1
+        for (int part = 0; part < parts; part++, sums += own * SUMS_LINE)
+#pragma unroll
+            for (int i = 0; i < MANY; i++)
+                if (i * ABREAST + line < own)
+                    add(v[i], sums + i * ABREAST * SUMS_LINE);
+        if (p.z)
+#pragma unroll
+            for (int i = 0; i < MANY; i++)
+                add_residual(i, v[i]);
+        if (p.ending.clamp && p.whole)
+#pragma unroll
+            for (int i = 0; i < MANY; i++)
+                put(i, v[i]);
+        else
+#pragma unroll
+            for (int i = 0; i < MANY; i++)
+                put_slowly(i, v[i]);
+    }
+
+    static __device__ __forceinline__ void add(float (&v)[8], const float *sums)
+    {
+        float some[8];
+
+        get_vector(sums, some);
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            v[j] += some[j];
+    }
+
+    __device__ __forceinline__ void add_residual(int i, float (&v)[8]) const
+    {
+        if (place[i] < 0)
+            return;
+        if (p.whole) {
             GpudlVector<T, 8> z;
             float some[8];
 
@@ -264,21 +349,35 @@ template <class T, int N> struct Ends {
 #pragma unroll
             for (int j = 0; j < 8; j++)
                 v[j] += some[j];
-        } else if (p.z) {
-#pragma unroll
-            for (int j = 0; j < 8; j++)
-                if (j < many)
-                    v[j] += gpudl_to_float(p.z[(int64_t)place[i] * p.z_pitch + channel + j]);
-        }
-        p.ending(v);
-        if (p.whole) {
-            put_vector(y, v);
             return;
         }
 #pragma unroll
         for (int j = 0; j < 8; j++)
             if (j < many)
-                gpudl_store(y + j, v[j]);
+                v[j] += gpudl_to_float(p.z[place[i] * p.z_pitch + channel + j]);
+    }
+
+    __device__ __forceinline__ void put(int i, float (&v)[8]) const
+    {
+        GpudlVector<T, 8> all;
+
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            v[j] = gpudl_clamp(v[j], p.ending.low, p.ending.high);
+        all.set(v);
+        if (place[i] >= 0)
+            all.store(p.y + place[i] * p.y_pitch + channel);
+    }
+
+    __device__ __forceinline__ void put_slowly(int i, float (&v)[8]) const
+    {
+        if (place[i] < 0)
+            return;
+        p.ending(v);
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            if (j < many)
+                gpudl_store(p.y + place[i] * p.y_pitch + channel + j, v[j]);
     }
 };
 

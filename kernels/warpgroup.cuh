@@ -176,15 +176,14 @@ __device__ __forceinline__ void gpudl_counter_wait(uint64_t *counter)
 
 __device__ __forceinline__ void gpudl_map_soon(const GpudlTensorMap *map)
 {
-    GPUDL_WARPGROUP_ASM("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+    GPUDL_WARPGROUP_ASM("prefetch.tensormap [%0];" ::"l"(map));
 }
 
 __device__ __forceinline__ void gpudl_fetch_box(void *to, const GpudlTensorMap *map, int a, int b, uint64_t *counter)
 {
     GPUDL_WARPGROUP_ASM("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
                         "[%0], [%1, {%2, %3}], [%4];" ::"r"(gpudl_shared_address(to)),
-                        "l"(map), "r"(a), "r"(b), "r"(gpudl_shared_address(counter))
-                        : "memory");
+                        "l"(map), "r"(a), "r"(b), "r"(gpudl_shared_address(counter)));
 }
 
 __device__ __forceinline__ void gpudl_fetch_box(void *to, const GpudlTensorMap *map, int a, int b, int c,
@@ -192,8 +191,7 @@ __device__ __forceinline__ void gpudl_fetch_box(void *to, const GpudlTensorMap *
 {
     GPUDL_WARPGROUP_ASM("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
                         "[%0], [%1, {%2, %3, %4}], [%5];" ::"r"(gpudl_shared_address(to)),
-                        "l"(map), "r"(a), "r"(b), "r"(c), "r"(gpudl_shared_address(counter))
-                        : "memory");
+                        "l"(map), "r"(a), "r"(b), "r"(c), "r"(gpudl_shared_address(counter)));
 }
 
 __device__ __forceinline__ void gpudl_fetch_box(void *to, const GpudlTensorMap *map, int a, int b, int c, int d,
@@ -201,8 +199,7 @@ __device__ __forceinline__ void gpudl_fetch_box(void *to, const GpudlTensorMap *
 {
     GPUDL_WARPGROUP_ASM("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
                         "[%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(gpudl_shared_address(to)),
-                        "l"(map), "r"(a), "r"(b), "r"(c), "r"(d), "r"(gpudl_shared_address(counter))
-                        : "memory");
+                        "l"(map), "r"(a), "r"(b), "r"(c), "r"(d), "r"(gpudl_shared_address(counter)));
 }
 
 /** 64 channels from c on of what a tap sees from a place on, whose first tap is at (x, y) of picture n; right and
@@ -213,8 +210,7 @@ __device__ __forceinline__ void gpudl_fetch_places(void *to, const GpudlTensorMa
     GPUDL_WARPGROUP_ASM("cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes "
                         "[%0], [%1, {%2, %3, %4, %5}], [%6], {%7, %8};" ::"r"(gpudl_shared_address(to)),
                         "l"(map), "r"(c), "r"(x), "r"(y), "r"(n), "r"(gpudl_shared_address(counter)), "h"((short)right),
-                        "h"((short)below)
-                        : "memory");
+                        "h"((short)below));
 }
 
 /** Copies bytes from shared memory to where a block of the cluster has what is at to here; its counter is told, the one

@@ -215,7 +215,7 @@ static void test_refuses(void)
 
 /* ---- benches ---------------------------------------------------------------------------------------------------- */
 
-enum { ROTATED = 3, LAUNCHES = 12 };
+enum { ROTATED = 3, LAUNCHES = 24 };
 
 typedef struct {
     GpudlNhwc xs, ys;
