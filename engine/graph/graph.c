@@ -229,6 +229,12 @@ GpudlGraph *gpudl_graph_copy(const GpudlGraph *graph)
         copy_node(copy, map, graph->nodes->pdata[i]);
     for (guint i = 0; i < graph->outputs->len; i++)
         g_ptr_array_add(copy->outputs, copy_tensor(copy, map, graph->outputs->pdata[i]));
+    for (guint i = 0; i < graph->tensors->len; i++) { /* the values are of both now */
+        GpudlTensor *tensor = graph->tensors->pdata[i];
+
+        if (tensor->own) /* else not written to: others may copy the graph now */
+            tensor->own = FALSE;
+    }
     copy->batch = graph->batch;
     copy->symbolic_batch = graph->symbolic_batch;
     copy->batch_reason = g_strdup(graph->batch_reason);

@@ -29,6 +29,7 @@ struct _GpudlTensor {
     GpudlDType dtype;
     GpudlShape shape;    /* of the batch last inferred; constants: fixed */
     GBytes *data;        /* constants: dense little-endian values; NULL otherwise */
+    gboolean own;        /* of whoever rewrites the graph: nobody else reads these bytes, which may be written to */
     GpudlNode *producer; /* NULL for inputs and constants */
     guint output_index;  /* which of the producer's outputs */
 };

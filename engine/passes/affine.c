@@ -116,10 +116,14 @@ static gboolean fold_into_conv(GpudlRewrite *rw, GpudlNode *node, GpudlNode *con
         return FALSE;
     for (gint64 k = 0; k < a->channels; k++)
         bias[k] = bias[k] * a->scale[k] + a->shift[k];
-    inputs[1] = gpudl_constant_scaled(rw->graph, conv->inputs[1], a->scale);
-    inputs[2] = gpudl_constant_from_doubles(rw->graph, bias_name, bias, &bias_shape);
-    if (inputs[1] == NULL || inputs[2] == NULL)
+    /* weights that have been scaled are never taken back: nothing fails behind them */
+    inputs[1] =
+        gpudl_doubles_fit(bias, a->channels)
+            ? gpudl_constant_scaled(rw->graph, conv->inputs[1], gpudl_rewrite_uses(rw, conv->inputs[1]) == 1, a->scale)
+            : NULL;
+    if (inputs[1] == NULL)
         return FALSE;
+    inputs[2] = gpudl_constant_from_doubles(rw->graph, bias_name, bias, &bias_shape);
     gpudl_rewrite_become(rw, node, GPUDL_OP_CONV, conv->name, &conv->attrs, inputs, 3);
     node->attrs.window.act = a->act;
     return TRUE;

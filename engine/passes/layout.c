@@ -272,7 +272,7 @@ static gint64 gain_at(const Layout *l, const GpudlTensor *t)
  */
 
 /* The constant, seen with this rank, channels first. */
-static GpudlTensor *turn_constant(GpudlGraph *graph, GpudlTensor *constant, int rank, GError **error)
+static GpudlTensor *turn_constant(Layout *l, GpudlTensor *constant, int rank, GError **error)
 {
     const gsize size = gpudl_dtype_size(constant->dtype);
     const gint64 n = gpudl_shape_elements(&constant->shape);
@@ -305,12 +305,12 @@ static GpudlTensor *turn_constant(GpudlGraph *graph, GpudlTensor *constant, int 
         memcpy(to + (gsize)k * size, from + (gsize)at * size, size);
     }
     data = g_bytes_new_take(to, (gsize)n * size);
-    return gpudl_graph_add_constant(graph, constant->name, constant->dtype, &shape, data, error);
+    return gpudl_graph_add_constant(l->graph, constant->name, constant->dtype, &shape, data, error);
 }
 
 /* make's answer, which is asked once for each. */
-static GpudlTensor *turned(GHashTable **all, GpudlGraph *graph, GpudlTensor *constant, int rank,
-                           GpudlTensor *(*make)(GpudlGraph *graph, GpudlTensor *constant, int rank, GError **error),
+static GpudlTensor *turned(GHashTable **all, Layout *l, GpudlTensor *constant, int rank,
+                           GpudlTensor *(*make)(Layout *l, GpudlTensor *constant, int rank, GError **error),
                            GError **error)
 {
     GpudlTensor *result;
@@ -318,23 +318,19 @@ static GpudlTensor *turned(GHashTable **all, GpudlGraph *graph, GpudlTensor *con
     if (*all == NULL)
         *all = g_hash_table_new(NULL, NULL);
     result = g_hash_table_lookup(*all, constant);
-    if (result == NULL && (result = make(graph, constant, rank, error)) != NULL)
+    if (result == NULL && (result = make(l, constant, rank, error)) != NULL)
         g_hash_table_insert(*all, constant, result);
     return result;
 }
 
 /* [k][n] of a product is [n][k][1]... of a convolution. */
-static GpudlTensor *turn_weights(GpudlGraph *graph, GpudlTensor *w, int rank, GError **error)
+static GpudlTensor *turn_weights(Layout *l, GpudlTensor *w, int rank, GError **error)
 {
-    const gint64 k = w->shape.dims[0], n = w->shape.dims[1];
-    GpudlShape shape = {.rank = rank, .dims = {n, k, 1, 1, 1}};
-    const guint8 *from = g_bytes_get_data(w->data, NULL);
-    g_autofree float *to = g_new(float, k *n + 1);
+    const GPtrArray *readers = l->readers[w->id];
+    const gboolean sole = readers != NULL && readers->len == 1 && !l->is_output[w->id];
+    const GpudlShape shape = {.rank = rank, .dims = {w->shape.dims[1], w->shape.dims[0], 1, 1, 1}};
 
-    for (gint64 i = 0; i < n; i++)
-        for (gint64 j = 0; j < k; j++)
-            memcpy(&to[i * k + j], from + (gsize)(j * n + i) * sizeof(float), sizeof(float));
-    return gpudl_graph_add_constant_f32(graph, w->name, to, shape.dims, shape.rank);
+    return gpudl_constant_transposed(l->graph, w, sole, &shape);
 }
 
 /* ---- turning -------------------------------------------------------------------------------------------------------
@@ -379,7 +375,7 @@ static gboolean turn_node(Layout *l, GpudlNode *node, GError **error)
 
     switch (node->op) {
     case GPUDL_OP_MATMUL:
-        node->inputs[1] = turned(&l->weights[rank], l->graph, node->inputs[1], rank, turn_weights, error);
+        node->inputs[1] = turned(&l->weights[rank], l, node->inputs[1], rank, turn_weights, error);
         node->op = GPUDL_OP_CONV;
         gpudl_attrs_init(&node->attrs, GPUDL_OP_CONV);
         node->attrs.window.n_spatial = rank - 2;
@@ -420,8 +416,7 @@ static gboolean turn_node(Layout *l, GpudlNode *node, GError **error)
     }
     for (guint i = 0; i < node->n_inputs; i++)
         if (gpudl_tensor_is_constant(node->inputs[i]) &&
-            (node->inputs[i] = turned(&l->constants[rank], l->graph, node->inputs[i], rank, turn_constant, error)) ==
-                NULL)
+            (node->inputs[i] = turned(&l->constants[rank], l, node->inputs[i], rank, turn_constant, error)) == NULL)
             return FALSE;
     return TRUE;
 }

@@ -7,6 +7,7 @@
 #include "engine/pages.h"
 
 #define OWN_PAGES_FROM 65536u /* bytes */
+#define BLOCK 16              /* floats: a line of the cache */
 
 static guint *uses_of(GpudlRewrite *rw, const GpudlTensor *tensor)
 {
@@ -163,26 +164,60 @@ static GBytes *make_room(gsize bytes, guint8 **data)
     return g_bytes_new_take(*data, bytes);
 }
 
-/* Returns whether all are finite. to and from need not be aligned. */
-static gboolean scale_row(const guint8 *from, double factor, gsize n, guint8 *to)
+GpudlTensor *gpudl_constant_replace(GpudlGraph *graph, GpudlTensor *old, gboolean sole, const GpudlShape *shape,
+                                    const guint8 **from, guint8 **to)
+{
+    const gboolean in_place = sole && old->own;
+    g_autoptr(GBytes) data = in_place ? g_bytes_ref(old->data) : NULL;
+    GpudlTensor *tensor;
+    gsize bytes;
+
+    *from = g_bytes_get_data(old->data, &bytes);
+    if (in_place)
+        *to = (guint8 *)*from;
+    else
+        data = make_room(bytes, to);
+    tensor = gpudl_graph_add_constant(graph, old->name, old->dtype, shape, data, NULL);
+    tensor->own = TRUE;
+    if (in_place) {
+        old->own = FALSE;
+        g_clear_pointer(&old->data, g_bytes_unref);
+    }
+    return tensor;
+}
+
+static float scaled_at(const guint8 *from, gsize i, double factor)
+{
+    float value;
+
+    memcpy(&value, from + i * sizeof value, sizeof value);
+    return (float)((double)value * factor);
+}
+
+/* from need not be aligned. */
+static gboolean row_fits(const guint8 *from, double factor, gsize n)
 {
     gboolean finite = TRUE;
 
-    for (gsize i = 0; i < n; i++) {
-        float value;
-
-        memcpy(&value, from + i * sizeof value, sizeof value);
-        value = (float)((double)value * factor);
-        finite &= isfinite(value) != 0;
-        memcpy(to + i * sizeof value, &value, sizeof value);
-    }
+    for (gsize i = 0; i < n; i++)
+        finite &= isfinite(scaled_at(from, i, factor)) != 0;
     return finite;
 }
 
-GpudlTensor *gpudl_constant_scaled(GpudlGraph *graph, const GpudlTensor *tensor, const double *factors)
+/* to may be from. */
+static void scale_row(const guint8 *from, double factor, gsize n, guint8 *to)
+{
+    for (gsize i = 0; i < n; i++) {
+        const float value = scaled_at(from, i, factor);
+
+        memcpy(to + i * sizeof value, &value, sizeof value);
+    }
+}
+
+GpudlTensor *gpudl_constant_scaled(GpudlGraph *graph, GpudlTensor *tensor, gboolean sole, const double *factors)
 {
     const gint64 rows = tensor->shape.rank > 0 ? tensor->shape.dims[0] : 0;
-    g_autoptr(GBytes) scaled = NULL;
+    GpudlTensor *scaled;
     const guint8 *from;
     guint8 *to;
     gsize bytes, row;
@@ -191,11 +226,47 @@ GpudlTensor *gpudl_constant_scaled(GpudlGraph *graph, const GpudlTensor *tensor,
         return NULL;
     from = g_bytes_get_data(tensor->data, &bytes);
     row = bytes / (gsize)rows;
-    scaled = make_room(bytes, &to);
     for (gint64 i = 0; i < rows; i++)
-        if (!scale_row(from + (gsize)i * row, factors[i], row / sizeof(float), to + (gsize)i * row))
+        if (!row_fits(from + (gsize)i * row, factors[i], row / sizeof(float)))
             return NULL;
-    return gpudl_graph_add_constant(graph, tensor->name, GPUDL_DTYPE_F32, &tensor->shape, scaled, NULL);
+    scaled = gpudl_constant_replace(graph, tensor, sole, &tensor->shape, &from, &to);
+    for (gint64 i = 0; i < rows; i++)
+        scale_row(from + (gsize)i * row, factors[i], row / sizeof(float), to + (gsize)i * row);
+    return scaled;
+}
+
+/* from, [k][n], becomes to, [n][k], by blocks: a row of one is a column of the other. from need not be aligned. */
+static void transpose(const guint8 *from, gint64 k, gint64 n, guint8 *to)
+{
+    const gsize size = sizeof(float);
+
+    for (gint64 i0 = 0; i0 < n; i0 += BLOCK)
+        for (gint64 j0 = 0; j0 < k; j0 += BLOCK)
+            for (gint64 i = i0; i < MIN(i0 + BLOCK, n); i++)
+                for (gint64 j = j0; j < MIN(j0 + BLOCK, k); j++)
+                    memcpy(to + (gsize)(i * k + j) * size, from + (gsize)(j * n + i) * size, size);
+}
+
+GpudlTensor *gpudl_constant_transposed(GpudlGraph *graph, GpudlTensor *tensor, gboolean sole, const GpudlShape *shape)
+{
+    const gint64 k = tensor->shape.dims[0], n = tensor->shape.dims[1];
+    g_autofree guint8 *before = NULL;
+    const guint8 *from;
+    guint8 *to;
+    GpudlTensor *transposed = gpudl_constant_replace(graph, tensor, sole, shape, &from, &to);
+
+    if (from == to)
+        from = before = g_memdup2(from, (gsize)(k * n) * sizeof(float));
+    transpose(from, k, n, to);
+    return transposed;
+}
+
+gboolean gpudl_doubles_fit(const double *values, gint64 n)
+{
+    for (gint64 i = 0; i < n; i++)
+        if (!isfinite((float)values[i]))
+            return FALSE;
+    return TRUE;
 }
 
 gboolean gpudl_constant_scalar(const GpudlTensor *tensor, double *value)

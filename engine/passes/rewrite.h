@@ -47,9 +47,23 @@ GpudlNode *gpudl_rewrite_add(GpudlRewrite *rw, GpudlOp op, const gchar *name, Gp
 /** Values of a float32 constant as doubles (data need not be aligned), or NULL if it is none. Free with g_free(). */
 double *gpudl_constant_doubles(const GpudlTensor *tensor);
 
+/**
+ * Adds a constant of the same type and number of elements in place of another, which nobody reads afterwards if sole is
+ * TRUE: then it lies where that did if that memory is its own, and the old one has no values any more. *to: where its
+ * values have to be written; in place the old ones are still there, and *from, where they are to be read, is the same.
+ */
+GpudlTensor *gpudl_constant_replace(GpudlGraph *graph, GpudlTensor *old, gboolean sole, const GpudlShape *shape,
+                                    const guint8 **from, guint8 **to);
+
 /** Adds the float32 constant times one factor for each index of its first dimension, in double; NULL if it is none, or
- * a product is not finite as float. */
-GpudlTensor *gpudl_constant_scaled(GpudlGraph *graph, const GpudlTensor *tensor, const double *factors);
+ * a product is not finite as float. sole as for gpudl_constant_replace(). */
+GpudlTensor *gpudl_constant_scaled(GpudlGraph *graph, GpudlTensor *tensor, gboolean sole, const double *factors);
+
+/** Adds the float32 constant, a matrix, transposed, with a shape of as many elements. sole likewise. */
+GpudlTensor *gpudl_constant_transposed(GpudlGraph *graph, GpudlTensor *tensor, gboolean sole, const GpudlShape *shape);
+
+/** Whether all are finite as float. */
+gboolean gpudl_doubles_fit(const double *values, gint64 n);
 
 /** TRUE and the value if the tensor is a float32 constant of one element. */
 gboolean gpudl_constant_scalar(const GpudlTensor *tensor, double *value);

@@ -100,10 +100,12 @@ gboolean onnx_define(OnnxImport *import, const gchar *name, GpudlTensor *tensor,
 }
 
 static gboolean add_constant(OnnxImport *import, const gchar *name, GpudlDType dtype, const GpudlShape *shape,
-                             GBytes *data, GError **error)
+                             GBytes *data, gboolean own, GError **error)
 {
     GpudlTensor *tensor = gpudl_graph_add_constant(import->graph, name, dtype, shape, data, error);
 
+    if (tensor != NULL)
+        tensor->own = own;
     return tensor != NULL && onnx_define(import, name, tensor, error);
 }
 
@@ -133,7 +135,7 @@ gboolean onnx_import_initializers(OnnxImport *import, const Onnx__GraphProto *gr
             return FALSE;
         what = g_strdup_printf("initializer '%s'", proto->name);
         if (!onnx_tensor_read(import, proto, apart, what, &dtype, &shape, &data, error) ||
-            !add_constant(import, proto->name, dtype, &shape, data, error))
+            !add_constant(import, proto->name, dtype, &shape, data, data == apart, error))
             return FALSE;
     }
     return TRUE;
@@ -258,7 +260,7 @@ static gboolean import_input(OnnxImport *import, const Onnx__ValueInfoProto *pro
     if (import->options != NULL && import->options->values != NULL)
         value = g_hash_table_lookup(import->options->values, proto->name);
     if (value != NULL)
-        return add_constant(import, proto->name, value->dtype, &value->shape, value->data, error);
+        return add_constant(import, proto->name, value->dtype, &value->shape, value->data, FALSE, error);
     if (proto->type == NULL || proto->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
         return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error, "input '%s' is no tensor", proto->name);
     dtype = onnx_dtype(proto->type->tensor_type->elem_type);
