@@ -195,6 +195,9 @@ typedef struct {
     char address[32];                  /* "0000:65:00.0", or "" */
     uint64_t memory_bytes, free_bytes; /* 0: not known */
     int32_t capability[2];             /* major, minor; 0, 0: has none */
+    /* What it could do at its highest clocks: bytes of its memory, and by precision operations, of which a multiply-add
+     * is two. 0: not known. */
+    uint64_t bytes_per_second, flops_per_second[GPUDL_PRECISION_FP8 + 1];
 } GpudlBackendDevice;
 
 /** Which device. device_open() replaces what was left open by what it found. */

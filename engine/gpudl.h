@@ -161,6 +161,8 @@ typedef struct {
     gchar *address;                          /* "0000:65:00.0", or "" */
     guint64 memory_bytes, free_bytes;        /* 0: not known */
     gint capability_major, capability_minor; /* 0, 0: has none */
+    guint64 bytes_per_second;                /* of its memory, at the highest clock; 0: not known */
+    guint64 flops_per_second[16];            /* likewise, by GpudlPrecision; a multiply-add is two */
 } GpudlDeviceInfo;
 
 GPUDL_API void gpudl_device_info_free(GpudlDeviceInfo *info);

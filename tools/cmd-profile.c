@@ -250,6 +250,22 @@ static gboolean tell(const Work *work, const Profile *profile, GError **error)
     return TRUE;
 }
 
+/* What the session's device could do; of a backend that opens none, the first that it lists. */
+static void read_rates(GpudlSession *session, Profile *profile)
+{
+    GpudlDevice *device = gpudl_session_get_device(session);
+    g_autoptr(GPtrArray) infos = gpudl_devices_list(gpudl_session_get_backend(session), NULL);
+
+    for (guint i = 0; infos != NULL && i < infos->len; i++) {
+        const GpudlDeviceInfo *info = infos->pdata[i];
+
+        if (device != NULL ? info->id != gpudl_device_get_id(device) : i > 0)
+            continue;
+        profile->bytes_per_second = info->bytes_per_second;
+        profile->flops_per_second = info->flops_per_second[gpudl_session_get_precision(session)];
+    }
+}
+
 static int run(Work *work, gchar *const *argv)
 {
     g_autoptr(GError) error = NULL;
@@ -263,6 +279,7 @@ static int run(Work *work, gchar *const *argv)
         profile.precision = gpudl_precision_name(gpudl_session_get_precision(work->session));
         profile.steps = (const GpudlProfileStep *)(gconstpointer)work->steps->data;
         profile.n_steps = work->steps->len;
+        read_rates(work->session, &profile);
         done = tell(work, &profile, &error);
         report_subject_clear(&profile.subject);
     }
@@ -277,14 +294,19 @@ static int run(Work *work, gchar *const *argv)
 static const gchar description[] =
     "Times the steps of a network, one by one, and a whole run for comparison. A step may compute several nodes.\n"
     "What the backend tunes is tuned to the end before, and kept for later starts: seconds on a GPU the first time.\n"
-    "GFLOP/s and GB/s are of what a step has to compute and to move, where the backend tells.\n\n"
+    "GFLOP/s and GB/s are of what a step has to compute and to move, where the backend tells. The floor is the time\n"
+    "that the longer of the two takes where the device does nothing but that at its highest clocks, where it is "
+    "known.\n"
+    "A step may be below it: what lies in a cache is not read from memory.\n\n"
     "The whole run has no pre-processing. The difference to the sum of the steps is what lies between them:\n"
     "copying, starting, waiting, the activation. Steps that only turn a tensor into another layout or type are also\n"
     "summed up, as reorders.\n\n"
     "With --json one object with all steps as they run, times in ns, shares within 0 and 1, null for what is not\n"
     "known:\n"
     "  {gpudl, date, command, model: {name, file, id}, backend, device, precision, batch, runs,\n"
-    "   steps: [{node, nodes, op, implementation, ns, share, flops, bytes}, ...], total: {ns, flops, bytes},\n"
+    "   highest_rates: {bytes_per_second, flops_per_second}, steps: [{node, nodes, op, implementation, ns, share, "
+    "flops,\n"
+    "   bytes, floor_ns}, ...], total: {ns, flops, bytes, floor_ns},\n"
     "   reorders: {steps, ns, share, bytes}, whole_run_ns, difference_ns, whole_run_by: \"frames\" or, for batches "
     "above 1, \"backend\"}";
 

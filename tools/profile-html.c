@@ -288,12 +288,17 @@ static void append_row(GString *out, const Profile *profile, guint i, const Time
     const GpudlProfileStep *step = &profile->steps[i];
     g_autofree gchar *time = figures_time(unit, (double)step->ns), *share = figures_share(step->ns, all_ns);
     g_autofree gchar *compute = figures_rate(step->flops, step->ns), *move = figures_rate(step->bytes, step->ns);
+    const guint64 floor_ns = profile_floor(profile, step);
+    g_autofree gchar *floor = floor_ns > 0 ? figures_time(unit, (double)floor_ns) : g_strdup("");
 
     g_string_append_printf(out,
                            "<tr><td class=\"n\">%u</td><td class=\"n\" data-v=\"%" G_GUINT64_FORMAT "\">%s</td>"
-                           "<td class=\"n\" data-v=\"%" G_GUINT64_FORMAT "\">%s</td><td class=\"n\">%s</td>"
-                           "<td class=\"n\">%s</td><td><i class=\"k%d\"></i>",
-                           i, step->ns, time, step->ns, share, compute, move, class_of(step));
+                           "<td class=\"n\" data-v=\"%" G_GUINT64_FORMAT "\">%s</td>",
+                           i, step->ns, time, step->ns, share);
+    if (profile_has_floor(profile))
+        g_string_append_printf(out, "<td class=\"n\" data-v=\"%" G_GUINT64_FORMAT "\">%s</td>", floor_ns, floor);
+    g_string_append_printf(out, "<td class=\"n\">%s</td><td class=\"n\">%s</td><td><i class=\"k%d\"></i>", compute,
+                           move, class_of(step));
     append_parts(out, "", step->op, "</td><td>", step->implementation != NULL ? step->implementation : "", "</td><td>",
                  step->node, "", NULL);
     if (step->n_nodes > 1)
@@ -305,9 +310,10 @@ static void append_table(GString *out, const Profile *profile, const TimeUnit *u
 {
     g_string_append_printf(out,
                            "<div class=\"card wide\"><table><thead><tr><th class=\"n\">step</th><th class=\"n\">%s</th>"
-                           "<th class=\"n\">share</th><th class=\"n\">GFLOP/s</th><th class=\"n\">GB/s</th>"
+                           "<th class=\"n\">share</th>%s<th class=\"n\">GFLOP/s</th><th class=\"n\">GB/s</th>"
                            "<th>operator</th><th>implementation</th><th>node</th></tr></thead>\n<tbody>\n",
-                           strcmp(unit->name, "us") == 0 ? "\302\265s" : unit->name);
+                           strcmp(unit->name, "us") == 0 ? "\302\265s" : unit->name,
+                           profile_has_floor(profile) ? "<th class=\"n\">floor</th>" : "");
     for (guint i = 0; i < profile->n_steps; i++)
         append_row(out, profile, i, unit, all_ns);
     g_string_append(out, "</tbody></table></div>\n");
@@ -344,7 +350,7 @@ static void append_tile(GString *out, const gchar *what, const gchar *value)
 static void append_tiles(GString *out, const Profile *profile, const TimeUnit *unit, const ProfileTotal *total)
 {
     g_autoptr(GString) sum = g_string_new(NULL), whole = g_string_new(NULL), between = g_string_new(NULL);
-    g_autoptr(GString) compute = g_string_new(NULL), move = g_string_new(NULL);
+    g_autoptr(GString) compute = g_string_new(NULL), move = g_string_new(NULL), floor = g_string_new(NULL);
     g_autofree gchar *steps = g_strdup_printf("%u steps", profile->n_steps);
 
     append_time(sum, unit, (double)total->ns);
@@ -363,6 +369,10 @@ static void append_tiles(GString *out, const Profile *profile, const TimeUnit *u
         append_tile(out, "computed by the steps", compute->str);
     if (move->len > 0)
         append_tile(out, "moved by the steps", move->str);
+    if (total->floor_ns > 0) {
+        append_time(floor, unit, (double)total->floor_ns);
+        append_tile(out, "floor of the steps", floor->str);
+    }
 }
 
 gchar *profile_html(const Profile *profile)

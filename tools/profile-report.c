@@ -7,6 +7,25 @@
 #include "tools/table.h"
 #include "tools/text.h"
 
+/* 0 of an amount or a rate that is not known. */
+static double time_of(guint64 amount, guint64 per_second)
+{
+    return per_second > 0 ? (double)amount * 1e9 / (double)per_second : 0;
+}
+
+guint64 profile_floor(const Profile *profile, const GpudlProfileStep *step)
+{
+    const double move = time_of(step->bytes, profile->bytes_per_second);
+    const double compute = time_of(step->flops, profile->flops_per_second);
+
+    return (guint64)ceil(MAX(move, compute));
+}
+
+gboolean profile_has_floor(const Profile *profile)
+{
+    return profile->bytes_per_second > 0 || profile->flops_per_second > 0;
+}
+
 ProfileTotal profile_total(const Profile *profile)
 {
     ProfileTotal total = {0};
@@ -15,6 +34,7 @@ ProfileTotal profile_total(const Profile *profile)
         total.ns += profile->steps[i].ns;
         total.bytes += profile->steps[i].bytes;
         total.flops += profile->steps[i].flops;
+        total.floor_ns += profile_floor(profile, &profile->steps[i]);
     }
     return total;
 }
@@ -73,24 +93,40 @@ GArray *profile_order(const Profile *profile, ProfileSort sort, guint top)
 
 /* ---- text -------------------------------------------------------------------------------------------------------- */
 
-static void add_figures(Table *table, const TimeUnit *unit, guint64 ns, guint64 all_ns, guint64 flops, guint64 bytes)
+static void add_figures(Table *table, const Profile *profile, const TimeUnit *unit, const ProfileTotal *of,
+                        guint64 all_ns)
 {
-    table_add(table, figures_time(unit, (double)ns));
-    table_add(table, figures_share(ns, all_ns));
-    table_add(table, figures_rate(flops, ns));
-    table_add(table, figures_rate(bytes, ns));
+    table_add(table, figures_time(unit, (double)of->ns));
+    table_add(table, figures_share(of->ns, all_ns));
+    if (profile_has_floor(profile))
+        table_add(table, of->floor_ns > 0 ? figures_time(unit, (double)of->floor_ns) : g_strdup(""));
+    table_add(table, figures_rate(of->flops, of->ns));
+    table_add(table, figures_rate(of->bytes, of->ns));
 }
 
 static void add_step(Table *table, const Profile *profile, guint i, const TimeUnit *unit, guint64 all_ns)
 {
     const GpudlProfileStep *step = &profile->steps[i];
+    const ProfileTotal figures = {step->ns, step->bytes, step->flops, profile_floor(profile, step)};
 
     table_add(table, g_strdup_printf("%u", i));
-    add_figures(table, unit, step->ns, all_ns, step->flops, step->bytes);
+    add_figures(table, profile, unit, &figures, all_ns);
     table_add(table, g_strdup(step->op));
     table_add(table, g_strdup(step->implementation != NULL ? step->implementation : ""));
     table_add(table,
               step->n_nodes > 1 ? g_strdup_printf("%s (%u nodes)", step->node, step->n_nodes) : g_strdup(step->node));
+}
+
+static void append_floor(GString *out, const Profile *profile, const TimeUnit *unit, const ProfileTotal *total)
+{
+    g_autofree gchar *floor = figures_time(unit, (double)total->floor_ns);
+    g_autofree gchar *share = figures_share(total->floor_ns, total->ns);
+    g_autofree gchar *move = figures_rate(profile->bytes_per_second, 1000000000),
+                     *compute = figures_rate(profile->flops_per_second, 1000000000);
+
+    g_string_append_printf(out, "their floor: %s %s, %s, at the most that this device could do:%s%s%s%s%s%s\n", floor,
+                           unit->name, share, move[0] != '\0' ? " " : "", move, move[0] != '\0' ? " GB/s" : "",
+                           compute[0] != '\0' ? " " : "", compute, compute[0] != '\0' ? " GFLOP/s" : "");
 }
 
 static void append_sums(GString *out, const Profile *profile, const TimeUnit *unit, const ProfileTotal *total)
@@ -103,6 +139,8 @@ static void append_sums(GString *out, const Profile *profile, const TimeUnit *un
     g_autofree gchar *between = figures_time(unit, fabs((double)profile->whole_ns - (double)total->ns));
 
     g_string_append_printf(out, "\n%u steps: %s %s\n", profile->n_steps, sum, unit->name);
+    if (profile_has_floor(profile))
+        append_floor(out, profile, unit, total);
     if (n_reorders > 0)
         g_string_append_printf(out, "of them %u reorder%s: %s %s, %s\n", n_reorders, n_reorders > 1 ? "s" : "", moved,
                                unit->name, share);
@@ -116,9 +154,13 @@ static void append_sums(GString *out, const Profile *profile, const TimeUnit *un
 
 gchar *profile_text(const Profile *profile, ProfileSort sort, guint top)
 {
-    const gchar *headings[] = {"step", NULL, "share", "GFLOP/s", "GB/s", "operator", "implementation", "node"};
+    const gchar *with_floor[] = {"step", NULL,       "share",          "floor", "GFLOP/s",
+                                 "GB/s", "operator", "implementation", "node"},
+                *without[] = {"step", NULL, "share", "GFLOP/s", "GB/s", "operator", "implementation", "node"};
+    const gboolean has_floor = profile_has_floor(profile);
+    const gchar **headings = has_floor ? with_floor : without;
     g_autoptr(GArray) order = profile_order(profile, sort, top);
-    g_autoptr(Table) table = table_new(G_N_ELEMENTS(headings));
+    g_autoptr(Table) table = table_new(has_floor ? G_N_ELEMENTS(with_floor) : G_N_ELEMENTS(without));
     ProfileTotal total = profile_total(profile), left = total;
     const TimeUnit *unit = figures_time_unit(MAX(profile->whole_ns, total.ns));
     g_autofree gchar *name = text_printable(profile->subject.model), *device = text_printable(profile->device);
@@ -128,7 +170,7 @@ gchar *profile_text(const Profile *profile, ProfileSort sort, guint top)
                            profile->precision, profile->batch, profile->runs, device);
     headings[1] = unit->name;
     table_add_row(table, headings);
-    for (guint c = 0; c < 5; c++)
+    for (guint c = 0; c < 5u + (guint)has_floor; c++)
         table_set_right(table, c, TRUE);
     for (guint i = 0; i < order->len; i++) {
         const GpudlProfileStep *step = &profile->steps[g_array_index(order, guint, i)];
@@ -137,10 +179,11 @@ gchar *profile_text(const Profile *profile, ProfileSort sort, guint top)
         left.ns -= step->ns;
         left.bytes -= step->bytes;
         left.flops -= step->flops;
+        left.floor_ns -= profile_floor(profile, step);
     }
     if (order->len < profile->n_steps) {
         table_add(table, g_strdup(""));
-        add_figures(table, unit, left.ns, total.ns, left.flops, left.bytes);
+        add_figures(table, profile, unit, &left, total.ns);
         table_add(table, g_strdup(""));
         table_add(table, g_strdup(""));
         table_add(table, g_strdup_printf("the other %u", profile->n_steps - order->len));
@@ -152,7 +195,7 @@ gchar *profile_text(const Profile *profile, ProfileSort sort, guint top)
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
-static void add_json_step(JsonBuilder *builder, const GpudlProfileStep *step, guint64 all_ns)
+static void add_json_step(JsonBuilder *builder, const Profile *profile, const GpudlProfileStep *step, guint64 all_ns)
 {
     json_builder_begin_object(builder);
     report_text(builder, "node", step->node);
@@ -163,6 +206,7 @@ static void add_json_step(JsonBuilder *builder, const GpudlProfileStep *step, gu
     report_number(builder, "share", all_ns > 0 ? (double)step->ns / (double)all_ns : 0.0);
     report_known(builder, "flops", step->flops);
     report_known(builder, "bytes", step->bytes);
+    report_known(builder, "floor_ns", profile_floor(profile, step));
     json_builder_end_object(builder);
 }
 
@@ -177,16 +221,22 @@ gchar *profile_json(const Profile *profile)
     report_text(builder, "precision", profile->precision);
     report_integer(builder, "batch", profile->batch);
     report_integer(builder, "runs", profile->runs);
+    json_builder_set_member_name(builder, "highest_rates");
+    json_builder_begin_object(builder);
+    report_known(builder, "bytes_per_second", profile->bytes_per_second);
+    report_known(builder, "flops_per_second", profile->flops_per_second);
+    json_builder_end_object(builder);
     json_builder_set_member_name(builder, "steps");
     json_builder_begin_array(builder);
     for (guint i = 0; i < profile->n_steps; i++)
-        add_json_step(builder, &profile->steps[i], total.ns);
+        add_json_step(builder, profile, &profile->steps[i], total.ns);
     json_builder_end_array(builder);
     json_builder_set_member_name(builder, "total");
     json_builder_begin_object(builder);
     report_integer(builder, "ns", total.ns);
     report_known(builder, "flops", total.flops);
     report_known(builder, "bytes", total.bytes);
+    report_known(builder, "floor_ns", total.floor_ns);
     json_builder_end_object(builder);
     json_builder_set_member_name(builder, "reorders");
     json_builder_begin_object(builder);

@@ -15,14 +15,20 @@ typedef struct {
     guint batch, runs;
     const GpudlProfileStep *steps; /* in the order they run in */
     guint n_steps;
-    guint64 whole_ns;         /* of one run of this batch, all of it; 0: not measured */
-    gboolean whole_by_frames; /* by frames sent through the session; else as the backend says */
+    guint64 whole_ns;                           /* of one run of this batch, all of it; 0: not measured */
+    gboolean whole_by_frames;                   /* by frames sent through the session; else as the backend says */
+    guint64 bytes_per_second, flops_per_second; /* what the device could do, in this precision; 0: not known */
 } Profile;
 
 /** Of all steps; a step that does not tell counts as none. */
 typedef struct {
     guint64 ns, bytes, flops;
+    guint64 floor_ns; /* the sum of their floors */
 } ProfileTotal;
+/** What the device takes at its highest rates for what a step has to move and to compute, whichever takes longer. 0:
+ * not known, neither of the step nor of the device. */
+guint64 profile_floor(const Profile *profile, const GpudlProfileStep *step);
+gboolean profile_has_floor(const Profile *profile);
 ProfileTotal profile_total(const Profile *profile);
 /** Of those, n, that only turn a tensor into another layout or type: the backend calls them "reorder ...". */
 ProfileTotal profile_reorders(const Profile *profile, guint *n);

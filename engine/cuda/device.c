@@ -5,6 +5,7 @@
 
 #include "engine/module.h"
 #include "lt.h"
+#include "peaks.h"
 
 /* What the kernels are compiled for at least; cuDNN 9 asks for no more. */
 #define LEAST_MAJOR 7
@@ -153,6 +154,29 @@ GpudlStatus cuda_probe(int32_t device_id, GpudlFault *fault)
     return status == GPUDL_STATUS_OK ? cuda_cudnn(&cudnn, fault) : status;
 }
 
+/* 0: the driver does not say. */
+static int attribute_of(enum cudaDeviceAttr attribute, int device)
+{
+    int value = 0;
+
+    if (cudaDeviceGetAttribute(&value, attribute, device) != cudaSuccess)
+        value = 0;
+    cudaGetLastError();
+    return value;
+}
+
+static void find_peaks(const struct cudaDeviceProp *properties, int device, GpudlBackendDevice *out)
+{
+    const CudaCard card = {.major = properties->major,
+                           .minor = properties->minor,
+                           .multiprocessors = properties->multiProcessorCount,
+                           .clock_khz = attribute_of(cudaDevAttrClockRate, device),
+                           .memory_khz = attribute_of(cudaDevAttrMemoryClockRate, device),
+                           .bus_bits = attribute_of(cudaDevAttrGlobalMemoryBusWidth, device)};
+
+    cuda_peaks(&card, out);
+}
+
 GpudlStatus cuda_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, GpudlFault *fault)
 {
     int found = 0;
@@ -171,6 +195,7 @@ GpudlStatus cuda_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, Gp
         snprintf(out[i].name, sizeof out[i].name, "%.127s", properties.name);
         snprintf(out[i].address, sizeof out[i].address, "%04x:%02x:%02x.0", properties.pciDomainID & 0xffff,
                  properties.pciBusID & 0xff, properties.pciDeviceID & 0xff);
+        find_peaks(&properties, (int)i, &out[i]);
     }
     return status;
 }

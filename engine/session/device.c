@@ -320,7 +320,10 @@ GPtrArray *gpudl_devices_list(const gchar *name, GError **error)
             .free_bytes = found[i].free_bytes,
             .capability_major = found[i].capability[0],
             .capability_minor = found[i].capability[1],
+            .bytes_per_second = found[i].bytes_per_second,
         };
+        for (guint p = 0; p < G_N_ELEMENTS(found[i].flops_per_second); p++)
+            info->flops_per_second[p] = found[i].flops_per_second[p];
         g_ptr_array_add(infos, info);
     }
     return g_steal_pointer(&infos);

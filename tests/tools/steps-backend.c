@@ -54,7 +54,9 @@ static GpudlStatus steps_devices(GpudlBackendDevice *out, uint32_t room, uint32_
                                       .address = "0000:65:00.0",
                                       .memory_bytes = 80000000000,
                                       .free_bytes = 79500000000,
-                                      .capability = {9, 0}};
+                                      .capability = {9, 0},
+                                      .bytes_per_second = 10000000000,
+                                      .flops_per_second = {[GPUDL_PRECISION_FP32] = 15000000000}};
     if (room > 1)
         out[1] = (GpudlBackendDevice){.id = 1, .name = "Stepper Y"};
     return GPUDL_STATUS_OK;

@@ -57,16 +57,19 @@ def a_profile_is_what_the_backend_says(dir):
     result = steps("profile", "--json", "--backend=cpu", "--runs=5", dir / "net.bin")
     check_run(result, 0)
     told = json.loads(result.stdout)
-    check(list(told) == ["gpudl", "date", "command", "model", "backend", "device", "precision", "batch", "runs", "steps",
-                         "total", "reorders", "whole_run_ns", "difference_ns", "whole_run_by"], told)
+    check(list(told) == ["gpudl", "date", "command", "model", "backend", "device", "precision", "batch", "runs",
+                         "highest_rates", "steps", "total", "reorders", "whole_run_ns", "difference_ns", "whole_run_by"], told)
     check(told["model"]["name"] == "three colours" and told["model"]["file"] == str(dir / "net.bin"), told)
     check(told["device"] == 'steps <1.0> & "more"' and told["backend"] == "cpu" and told["precision"] == "fp32", told)
     first, second, third = told["steps"]
     check(first["node"].startswith(HOSTILE) and first["op"] == "GlobalAveragePool" and first["nodes"] == 1, first)
     check(second == {"node": "times-ten", "nodes": 1, "op": "Conv", "implementation": "second 'quoted'", "ns": 6000,
-                     "share": 0.6, "flops": 60000, "bytes": 12000}, second)
+                     "share": 0.6, "flops": 60000, "bytes": 12000, "floor_ns": 4000}, second)
     check(third["nodes"] == 2 and third["flops"] is None and third["bytes"] is None, third)
-    for key in "ns", "flops", "bytes":
+    # 10 GB/s and, in this precision, 15 GFLOP/s, of which the slower counts
+    check(told["highest_rates"] == {"bytes_per_second": 10**10, "flops_per_second": 15 * 10**9}, told)
+    check((first["floor_ns"], third["floor_ns"]) == (600, None), told)
+    for key in "ns", "flops", "bytes", "floor_ns":
         check(told["total"][key] == sum(s[key] or 0 for s in told["steps"]), told)
     check(abs(sum(s["share"] for s in told["steps"]) - 1) < 1e-6, told)
     # a frame takes the backend 100 us
@@ -81,12 +84,17 @@ def a_profile_is_of_what_was_asked_for(dir):
     check((told["batch"], told["runs"], told["precision"]) == (3, 7, "fp16"), told)
     check([s["ns"] for s in told["steps"]] == [9000, 18000, 3000], told)
     check(told["steps"][2]["implementation"] == "third in 7 runs", told)
+    # nothing is known of its products
+    check(told["highest_rates"] == {"bytes_per_second": 10**10, "flops_per_second": None}, told)
+    check([s["floor_ns"] for s in told["steps"]] == [1800, 3600, None], told)
     check((told["whole_run_ns"], told["difference_ns"], told["whole_run_by"]) == (60000, 30000, "backend"), told)
     readable = steps("profile", "--backend=cpu", "--sort=time", "--top=2", dir / "net.bin")
     check_run(readable, 0)
     lines = readable.stdout.splitlines()
     check([line.split()[0] for line in lines[4:6]] == ["1", "0"] and "the other 1" in lines[6], readable.stdout)
     check("3 steps: 10.0 us" in lines and "\x1b" not in readable.stdout, readable.stdout)
+    check("their floor: 4.6 us, 46.0 %, at the most that this device could do: 10.0 GB/s 15.0 GFLOP/s" in lines, readable.stdout)
+    check(lines[3].split()[:6] == ["step", "us", "share", "floor", "GFLOP/s", "GB/s"] and lines[4].split()[5:6] == ["10.0"], readable.stdout)
 
 
 @test
@@ -146,7 +154,7 @@ def the_page_needs_nothing_and_shows_names_as_they_are(dir):
     policy = [a["content"] for t, a in page.elements if t == "meta" and "http-equiv" in a]
     check(len(policy) == 1 and policy[0].startswith("default-src 'none'; ") and "script-src 'sha256-" in policy[0], policy)
     text = "".join(page.text)
-    for shown in HOSTILE, str(file), 'steps <1.0> & "more"', "first </title><img src=x>", "three colours", "median of 20":
+    for shown in HOSTILE, str(file), 'steps <1.0> & "more"', "first </title><img src=x>", "three colours", "median of 20", "floor of the steps4.6":
         check(shown in text, f"{shown} is not in {text}")
     check(len(re.findall(r'<g class="s">', source)) == 3 and source.count("<tr>") == 4 and "\x1b" not in source, source)
     check(re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", text), text)
