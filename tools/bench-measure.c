@@ -169,13 +169,13 @@ static gboolean run(Bench *bench, BenchProgress progress, gpointer data, GCancel
     return TRUE;
 }
 
-static gboolean load(Bench *bench, GpudlModel *model, const BenchCase *asked, GCancellable *cancellable,
+static gboolean load(Bench *bench, GpudlModel *model, const BenchCase *asked, gint device, GCancellable *cancellable,
                      BenchResult *result, GError **error)
 {
     const GpudlSessionConfig config = {.struct_size = sizeof config,
                                        .backend = asked->backend,
                                        .precision = asked->precision,
-                                       .cuda_device_id = -1,
+                                       .cuda_device_id = device,
                                        .cpu_threads = asked->threads,
                                        .batch_size = asked->batch};
     guint64 start = now_ns();
@@ -222,7 +222,7 @@ gboolean bench_measure(GpudlModel *model, const BenchCase *asked, const BenchPla
     gboolean loaded, done;
 
     *result = (BenchResult){.asked = *asked};
-    loaded = load(&bench, model, asked, cancellable, result, &error);
+    loaded = load(&bench, model, asked, plan->device, cancellable, result, &error);
     done = loaded && settle(&bench, progress, data, cancellable, result, &error) && set_up(&bench, model, &error) &&
            run(&bench, progress, data, cancellable, result, &error);
     tear_down(&bench);

@@ -23,6 +23,7 @@ typedef struct {
 typedef struct {
     const SyntheticSize *frames; /* NULL: values for the network itself, without pre-processing */
     double seconds, warmup;
+    gint device; /* number of the GPU; -1: the first */
 } BenchPlan;
 
 /** What came of a case. All times in ns. */

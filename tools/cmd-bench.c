@@ -15,7 +15,7 @@
 typedef struct {
     /* options as given */
     gboolean json;
-    gchar *backend, *precision, *threads, *batch, *input, *seconds, *warmup, *input_size;
+    gchar *backend, *precision, *threads, *batch, *input, *seconds, *warmup, *device, *input_size;
     gchar **arguments;
     /* what they mean */
     gchar **backends;
@@ -31,8 +31,8 @@ typedef struct {
 
 static void clean_up(Work *work)
 {
-    gchar *texts[] = {work->backend, work->precision, work->threads, work->batch,
-                      work->input,   work->seconds,   work->warmup,  work->input_size};
+    gchar *texts[] = {work->backend, work->precision, work->threads, work->batch,     work->input,
+                      work->seconds, work->warmup,    work->device,  work->input_size};
 
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
@@ -117,6 +117,7 @@ static int check_options(Work *work)
          !parse_number("seconds", work->seconds, 0.01, MOST_SECONDS, &work->plan.seconds, &error)) ||
         (work->warmup != NULL &&
          !parse_number("warmup", work->warmup, 0.0, MOST_SECONDS, &work->plan.warmup, &error)) ||
+        !parse_optional_count(work->device, &work->plan.device, "device", 0, G_MAXINT, NULL, &error) ||
         (work->input != NULL && !synthetic_parse("input", work->input, &work->size, &error)) ||
         (work->input_size != NULL &&
          !parse_size("input-size", work->input_size, &work->import.input_height, &work->import.input_width, &error)))
@@ -228,12 +229,13 @@ static const gchar description[] =
 
 int cmd_bench(int argc, char **argv)
 {
-    Work work = {.plan = {.seconds = 3.0, .warmup = 0.5}};
+    Work work = {.plan = {.seconds = 3.0, .warmup = 0.5, .device = -1}};
     g_auto(GStrv) line = g_strdupv(argv);
     int status;
     const GOptionEntry entries[] = {
         {"json", 0, 0, G_OPTION_ARG_NONE, &work.json, "As JSON", NULL},
         {"backend", 0, 0, G_OPTION_ARG_STRING, &work.backend, "auto, cuda, cpu, ref (default auto)", "B,..."},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &work.device, "Number of the GPU (default the first)", "N"},
         {"precision", 0, 0, G_OPTION_ARG_STRING, &work.precision,
          "auto, fp32, tf32, fp16, bf16, int8, fp8 (default auto)", "P,..."},
         {"threads", 0, 0, G_OPTION_ARG_STRING, &work.threads, "CPU threads, 0: one per core (default)", "N,..."},

@@ -20,10 +20,11 @@
 typedef struct {
     /* options as given */
     gboolean json;
-    gchar *batch_text, *runs_text, *threads_text, *top_text, *backend, *precision, *sort, *html, *input_size;
+    gchar *batch_text, *runs_text, *threads_text, *top_text, *device_text, *backend, *precision, *sort, *html,
+        *input_size;
     gchar **arguments;
     /* what they mean */
-    gint batch, runs, threads, top;
+    gint batch, runs, threads, top, device;
     GpudlPrecision asked_precision;
     GpudlImportOptions import;
     int order;
@@ -37,8 +38,8 @@ static const NamedValue sorts[] = {{"run", PROFILE_BY_RUN}, {"time", PROFILE_BY_
 
 static void clean_up(Work *work)
 {
-    gchar *texts[] = {work->batch_text, work->runs_text, work->threads_text, work->top_text,  work->backend,
-                      work->precision,  work->sort,      work->html,         work->input_size};
+    gchar *texts[] = {work->batch_text, work->runs_text, work->threads_text, work->top_text, work->device_text,
+                      work->backend,    work->precision, work->sort,         work->html,     work->input_size};
 
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
@@ -64,6 +65,7 @@ static int check_options(Work *work)
         !parse_optional_count(work->batch_text, &work->batch, "batch", 1, MOST_BATCH, NULL, &error) ||
         !parse_optional_count(work->runs_text, &work->runs, "runs", 1, MOST_RUNS, NULL, &error) ||
         !parse_optional_count(work->top_text, &work->top, "top", 0, G_MAXINT, "all", &error) ||
+        !parse_optional_count(work->device_text, &work->device, "device", 0, G_MAXINT, NULL, &error) ||
         (work->sort != NULL && !parse_name("sort", work->sort, sorts, &work->order, &error)) ||
         (work->input_size != NULL &&
          !parse_size("input-size", work->input_size, &work->import.input_height, &work->import.input_width, &error)))
@@ -90,7 +92,7 @@ static gboolean load(Work *work, GCancellable *cancellable, GError **error)
     const GpudlSessionConfig config = {.struct_size = sizeof config,
                                        .backend = work->backend,
                                        .precision = work->asked_precision,
-                                       .cuda_device_id = -1,
+                                       .cuda_device_id = work->device,
                                        .cpu_threads = (guint)work->threads,
                                        .batch_size = (guint)work->batch,
                                        .progress = on_loading,
@@ -312,7 +314,7 @@ static const gchar description[] =
 
 int cmd_profile(int argc, char **argv)
 {
-    Work work = {.batch = 1, .runs = 20};
+    Work work = {.batch = 1, .runs = 20, .device = -1};
     g_auto(GStrv) line = g_strdupv(argv);
     int status;
     const GOptionEntry entries[] = {
@@ -322,6 +324,7 @@ int cmd_profile(int argc, char **argv)
         {"top", 0, 0, G_OPTION_ARG_STRING, &work.top_text, "Only the N steps that take most, 0: all (default)", "N"},
         {"input-size", 0, 0, G_OPTION_ARG_STRING, &work.input_size, "For files with a free input size", "HxW"},
         {"backend", 0, 0, G_OPTION_ARG_STRING, &work.backend, "auto, cuda, cpu or ref (default auto)", "B"},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &work.device_text, "Number of the GPU (default the first)", "N"},
         {"precision", 0, 0, G_OPTION_ARG_STRING, &work.precision, "auto, fp32, tf32, fp16, bf16, int8 or fp8", "P"},
         {"batch", 0, 0, G_OPTION_ARG_STRING, &work.batch_text, "Frames of a run (default 1)", "N"},
         {"runs", 0, 0, G_OPTION_ARG_STRING, &work.runs_text, "Runs that the medians are of (default 20)", "N"},

@@ -42,7 +42,7 @@ static GpudlStatus fail(GpudlFault *fault, GpudlStatus status, const char *messa
 
 static GpudlStatus steps_probe(int32_t device_id, GpudlFault *fault)
 {
-    return GPUDL_STATUS_OK;
+    return device_id <= 1 ? GPUDL_STATUS_OK : fail(fault, GPUDL_STATUS_NO_DEVICE, "0 and 1 are all devices of steps");
 }
 
 static GpudlStatus steps_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, GpudlFault *fault)

@@ -45,6 +45,8 @@ def wrong_usage_is_exit_code_2(dir):
         (["bench", "--batch=1,x", "m"], "gpudl: bench: --batch: found 'x', expected 0 (the backend's choice) to 4096"),
         (["bench", "--seconds=0", "m"], "gpudl: bench: --seconds: found '0', expected a number within 0.01 and 3600"),
         (["bench", "--warmup=-1", "m"], "gpudl: bench: --warmup: found '-1'"),
+        (["bench", "--device=-1", "m"], "gpudl: bench: --device: found '-1', expected 0 to"),
+        (["profile", "--device=first", "m"], "gpudl: profile: --device: found 'first', expected 0 to"),
         (["bench", "--input=640x480", "m"], "gpudl: bench: --input: found '640x480', expected WIDTHxHEIGHT:FORMAT"),
     ]:
         result = gpudl(*args)
@@ -194,6 +196,16 @@ def a_bench_measures_every_combination(dir):
             # who waits for the execution before is under way twice as long as an execution takes
             check(batch == 1 or threads == 2 or spread["p90"] > 600000, r)
             check(r["mean_batch"] == 1 if batch == 1 else 1 < r["mean_batch"] <= 4, r)
+
+
+@test
+def what_is_measured_is_the_device_asked_for(dir):
+    env = {**STEPS, "STEPS_TIMES": "1", "GPUDL_CACHE_DIR": str(dir / "devices")}
+    for command in ["profile"], ["bench", *QUICK, "--batch=1"]:
+        for device, code in (0, 0), (1, 0), (2, 1):
+            result = gpudl(*command, "--backend=cuda", f"--device={device}", dir / "net.bin", env=env)
+            check(result.returncode == code, f"{device}: {result.returncode} {result.stderr}")
+            check(("0 and 1 are all devices of steps" in result.stdout + result.stderr) == (device == 2), f"{result.stdout}{result.stderr}")
 
 
 @test
