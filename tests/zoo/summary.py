@@ -3,7 +3,7 @@
 import collections
 
 FINE = ("equal", "ill-conditioned", "imports")
-BAD = ("wrong", "insensitive", "refused", "crashed", "too slow")
+BAD = ("wrong", "not judged", "refused", "crashed", "too slow")
 VERDICTS = (*FINE, *BAD, "exporter fails")
 SHARE = .99  # of timm's convolutional names that have to be fine
 
@@ -44,7 +44,7 @@ def complete(catalogue, rows):
     for entry, verdict, own in by_name(catalogue, rows):
         if entry["module"] != "torchvision":
             counts.setdefault(entry["family"], collections.Counter())[verdict, own] += 1
-    good = not any(row["verdict"] in ("wrong", "insensitive", "crashed") for row in rows)
+    good = not any(row["verdict"] in ("wrong", "not judged", "crashed") for row in rows)
     for family, count in sorted(counts.items()):
         names = sum(count.values())
         fine = sum(n for (verdict, _), n in count.items() if verdict in FINE)
@@ -54,7 +54,8 @@ def complete(catalogue, rows):
                      f"at themselves, the rest by the smallest of their kind; {unseen} not seen yet")
         if family == "convolutional" and fine < SHARE * (names - unseen):
             good = False
-    lines.append("")
+    told = [row for row in rows if "batch1" in row]
+    lines += [f"{sum(bool(row['batch1']) for row in told)} of {len(told)} files that were taken hold for batch 1 alone", ""]
     for row in sorted(rows, key=lambda row: (row["verdict"], row["net"])):
         if row["verdict"] in BAD or row["verdict"] == "exporter fails":
             lines.append(f"{row['verdict']}: {row['net']}, {row['form']}: {row['text']}")

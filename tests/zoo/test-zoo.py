@@ -50,10 +50,12 @@ same("all fine is good", good, True)
 same("the share of names", [line[:65] for line in lines if line.startswith("convolutional:")],
      ["convolutional: 4 of timm's 4 names are fine (100.0 %), 2 of them "])
 same("the table counts files", [line for line in lines if "| dynamo |" in line], ["| convolutional | dynamo | 1 | 1 | 0 |"])
+lines, good = summary.complete(catalogue, [row("resnet18", "dynamo", "equal", batch1="x"), row("resnet18", "torchscript", "equal", batch1=""), rows[-1]])
+same("files for batch 1 are counted", lines[-3], "1 of 2 files that were taken hold for batch 1 alone")
 lines, good = summary.complete(catalogue, rows)
 same("one refused of four is not", good, False)
 same("a refusal is told with its node", [line for line in lines if line.startswith("refused:")], ["refused: resnet50, import: node 'x' (Op): no"])
-for verdict in ("wrong", "insensitive", "crashed"):
+for verdict in ("wrong", "not judged", "crashed"):
     large = [entry(f"resnet{18 + i}") for i in range(1000)] + catalogue
     same(f"{verdict}: one of a thousand is not good", summary.complete(large, [*fine, row("resnet50", "import", verdict)])[1], False)
 same("refused: one of a thousand is", summary.complete(large, rows)[1], True)
