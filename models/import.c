@@ -124,10 +124,10 @@ gboolean gpudl_import_read(GpudlImportFile *file, const gchar *path, const Gpudl
     file->kind = gpudl_import_kind(file->bytes, error);
     if (file->kind == GPUDL_IMPORT_UNKNOWN)
         return FALSE;
-    if (file->kind != GPUDL_IMPORT_NET_BIN) {
+    if (file->kind != GPUDL_IMPORT_NET_BIN)
         gpudl_sum_of(gpudl_pages_get_data(file->pages), gpudl_pages_get_size(file->pages), file->sum);
+    if (file->kind != GPUDL_IMPORT_NET_BIN && file->kind != GPUDL_IMPORT_PT2 && file->kind != GPUDL_IMPORT_SCRIPT)
         g_clear_pointer(&file->pages, gpudl_pages_unref); /* another file's bytes are not needed as long as its graph */
-    }
     return TRUE;
 }
 
@@ -146,6 +146,7 @@ static GpudlGraph *import_one(GpudlImportFile *file, const gchar *path, const Gp
                                     .directory = directory,
                                     .cancellable = cancellable,
                                     .apart = file->apart,
+                                    .pages = file->pages,
                                     .room = &file->room};
     GpudlGraph *graph;
 
@@ -160,6 +161,7 @@ static GpudlGraph *import_one(GpudlImportFile *file, const gchar *path, const Gp
     else
         graph = gpudl_onnx_import(file->bytes, &one, info, error);
     g_clear_pointer(&file->bytes, g_bytes_unref);
+    g_clear_pointer(&file->pages, gpudl_pages_unref);
     g_clear_pointer(&file->apart, g_ptr_array_unref);
     return graph;
 }

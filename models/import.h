@@ -28,7 +28,7 @@ typedef enum {
 /** A model's file as it was read. */
 typedef struct {
     GpudlImportKind kind;
-    GpudlPages *pages; /* of a net.bin: they hold its bytes; else NULL */
+    GpudlPages *pages; /* they hold the bytes of a net.bin, and PyTorch's until they are imported; else NULL */
     GBytes *bytes;     /* all of the file's, or, of ONNX, those that are not apart */
     gchar sum[33];     /* of the file's bytes, XXH3-128; "" of a net.bin */
     GPtrArray

@@ -66,7 +66,9 @@ typedef struct {
     /** The values of initializers that models/onnx/onnx-apart.h has read apart from the file's bytes, which are taken
      * out of it, of ONNX alone; or NULL. */
     GPtrArray *apart;
-    GpudlRoom *room; /* where large external data is read to, of ONNX alone; made if there is none; or NULL */
+    GpudlPages *pages; /* what the file is a slice of, from its beginning on, if nobody reads it afterwards: an importer
+                          may give back pieces of it, those of PyTorch do; or NULL */
+    GpudlRoom *room;   /* where large external data is read to, of ONNX alone; made if there is none; or NULL */
 } GpudlSourceOptions;
 
 G_END_DECLS

@@ -15,6 +15,8 @@
 #define MOST_NAME 4096u
 #define MOST_RATIO 1032u /* of deflate: 258 bytes by two bits */
 
+#define LARGE ((gsize)64 << 10) /* bytes of a member that memory is given back for */
+
 typedef struct {
     gchar *name; /* owned */
     guint method, flags;
@@ -26,6 +28,7 @@ typedef struct {
 
 struct _GpudlZip {
     GBytes *file;
+    GpudlPages *pages;   /* that it lies in, from their beginning on, or NULL */
     guint64 left;        /* bytes that may still be unpacked */
     GArray *entries;     /* Entry */
     GHashTable *by_name; /* gchar* -> 1 + index */
@@ -212,7 +215,13 @@ void gpudl_zip_free(GpudlZip *zip)
     g_hash_table_unref(zip->by_name);
     g_array_unref(zip->entries);
     g_bytes_unref(zip->file);
+    g_clear_pointer(&zip->pages, gpudl_pages_unref);
     g_free(zip);
+}
+
+void gpudl_zip_take_pages(GpudlZip *zip, GpudlPages *pages)
+{
+    zip->pages = pages != NULL ? gpudl_pages_ref(pages) : NULL;
 }
 
 guint gpudl_zip_get_count(const GpudlZip *zip)
@@ -311,6 +320,13 @@ static GBytes *unpack(GpudlZip *zip, const Entry *entry, GError **error)
     return g_bytes_new_take(g_steal_pointer(&out), entry->unpacked);
 }
 
+static GBytes *stored(const GpudlZip *zip, const Entry *entry)
+{
+    return zip->pages != NULL && entry->unpacked > LARGE
+               ? gpudl_pages_slice_once(zip->pages, entry->at, entry->unpacked)
+               : g_bytes_new_from_bytes(zip->file, entry->at, entry->unpacked);
+}
+
 GBytes *gpudl_zip_get(GpudlZip *zip, const gchar *name, gsize limit, GError **error)
 {
     const guint place = GPOINTER_TO_UINT(g_hash_table_lookup(zip->by_name, name));
@@ -338,8 +354,7 @@ GBytes *gpudl_zip_get(GpudlZip *zip, const gchar *name, gsize limit, GError **er
         return damaged(error, name, "it does not unpack to what its directory says"), NULL;
     if (entry->bytes != NULL)
         return g_bytes_ref(entry->bytes);
-    bytes =
-        entry->method == 0 ? g_bytes_new_from_bytes(zip->file, entry->at, entry->unpacked) : unpack(zip, entry, error);
+    bytes = entry->method == 0 ? stored(zip, entry) : unpack(zip, entry, error);
     if (bytes == NULL)
         return NULL;
     if (crc_of(g_bytes_get_data(bytes, NULL), entry->unpacked) != entry->crc)

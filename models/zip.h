@@ -8,6 +8,8 @@
 
 #include <gio/gio.h>
 
+#include "engine/pages.h"
+
 G_BEGIN_DECLS
 
 typedef struct _GpudlZip GpudlZip;
@@ -19,6 +21,10 @@ typedef struct _GpudlZip GpudlZip;
 GpudlZip *gpudl_zip_open(GBytes *file, GError **error);
 void gpudl_zip_free(GpudlZip *zip);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlZip, gpudl_zip_free)
+
+/** What the file is a slice of, from its first byte on, if nobody else reads it: the memory of a stored member that is
+ * large goes when the archive and all who were given the member have gone. NULL: it stays as long as the file. */
+void gpudl_zip_take_pages(GpudlZip *zip, GpudlPages *pages);
 
 /** Members in the directory's order. */
 guint gpudl_zip_get_count(const GpudlZip *zip);

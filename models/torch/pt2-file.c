@@ -93,9 +93,11 @@ static gboolean check_weights(const Pt2File *pt2, GError **error)
     return FALSE;
 }
 
-gboolean pt2_open(Pt2File *pt2, GBytes *file, GError **error)
+gboolean pt2_open(Pt2File *pt2, GBytes *file, GpudlPages *pages, GError **error)
 {
     *pt2 = (Pt2File){.zip = gpudl_zip_open(file, error)};
+    if (pt2->zip != NULL)
+        gpudl_zip_take_pages(pt2->zip, pages);
     if (pt2->zip == NULL || !find_root(pt2, error) || (pt2->model = read_json(pt2, MODEL, error)) == NULL ||
         !check_version(pt2, error))
         return FALSE;

@@ -18,7 +18,8 @@ typedef struct {
     JsonNode *tables[2]; /* what the files of weights and of constants hold */
 } Pt2File;
 
-gboolean pt2_open(Pt2File *pt2, GBytes *file, GError **error);
+/** pages: what the file lies in, if its memory is the reader's to give back; or NULL. */
+gboolean pt2_open(Pt2File *pt2, GBytes *file, GpudlPages *pages, GError **error);
 void pt2_close(Pt2File *pt2);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Pt2File, pt2_close)
 

@@ -247,6 +247,7 @@ static gboolean import_graph(Pt2Import *import, GError **error)
         return FALSE;
     }
     gpudl_graph_remove_dead(graph);
+    gpudl_graph_drop_unread(graph); /* weights of which others were computed */
     return gpudl_graph_sort(graph, error) && gpudl_graph_infer(graph, 0, error);
 }
 
@@ -272,7 +273,7 @@ GpudlGraph *gpudl_pt2_import(GBytes *file, const GpudlSourceOptions *options, Gp
     Pt2Import import = {.options = options};
     GpudlGraph *graph = NULL;
 
-    if (pt2_open(&import.file, file, error)) {
+    if (pt2_open(&import.file, file, options != NULL ? options->pages : NULL, error)) {
         aten_begin(&import.context, g_bytes_get_size(file));
         import.values = g_hash_table_new(g_str_hash, g_str_equal);
         if (import_graph(&import, error)) {

@@ -74,9 +74,11 @@ static void free_file(gpointer data)
     script_file_free(data);
 }
 
-gboolean script_open(Script *script, GBytes *file, GError **error)
+gboolean script_open(Script *script, GBytes *file, GpudlPages *pages, GError **error)
 {
     *script = (Script){.zip = gpudl_zip_open(file, error), .steps = STEPS};
+    if (script->zip != NULL)
+        gpudl_zip_take_pages(script->zip, pages);
     if (script->zip == NULL || !find_root(script, error) || !check_byte_order(script, error) ||
         (script->data = read_pickle(script, "data.pkl", error)) == NULL)
         return FALSE;

@@ -63,8 +63,9 @@ typedef struct {
     GCancellable *cancellable; /* looked at before each operator, or NULL */
 } Script;
 
-/** Opens the archive and its pickles. */
-gboolean script_open(Script *script, GBytes *file, GError **error);
+/** Opens the archive and its pickles. pages: what the file lies in, if its memory is the reader's to give back; or
+ * NULL. */
+gboolean script_open(Script *script, GBytes *file, GpudlPages *pages, GError **error);
 void script_close(Script *script);
 
 /** A module: where it is in the archive, and in the network. */

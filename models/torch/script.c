@@ -128,6 +128,7 @@ static gboolean import_graph(ScriptImport *import, GError **error)
         return FALSE;
     }
     gpudl_graph_remove_dead(graph);
+    gpudl_graph_drop_unread(graph); /* weights of which others were computed */
     return gpudl_graph_sort(graph, error) && gpudl_graph_infer(graph, 0, error);
 }
 
@@ -148,7 +149,7 @@ static void fill_info(const ScriptImport *import, GpudlSourceInfo *info)
 GpudlGraph *gpudl_script_import(GBytes *file, const GpudlSourceOptions *options, GpudlSourceInfo *info, GError **error)
 {
     ScriptImport import = {.options = options};
-    const gboolean opened = script_open(&import.script, file, error);
+    const gboolean opened = script_open(&import.script, file, options != NULL ? options->pages : NULL, error);
     GpudlGraph *graph = NULL;
 
     import.script.cancellable = options != NULL ? options->cancellable : NULL;

@@ -220,6 +220,37 @@ static void test_all_too_large(void)
     g_assert_nonnull(strstr(error->message, "unpacks to more than 2147483648 bytes at 'c'"));
 }
 
+/* A member's memory goes with the last who has it, and that of its neighbours stays. */
+static void test_pages(void)
+{
+    const guint32 size = 1u << 20;
+    g_autofree gchar *zeros = g_malloc0(size);
+    const Member members[] = {{"a", NINE, NINE_CRC}, {"b", zeros, 0xa738ea1c, .size = size}, {"c", NINE, NINE_CRC}};
+    g_autoptr(GBytes) written = write_archive(members, 3, "", FALSE), file = NULL, c = NULL;
+    g_autoptr(GpudlPages) pages = gpudl_pages_new(g_bytes_get_size(written));
+    guint8 *data = gpudl_pages_get_data(pages);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlZip) zip = NULL;
+    GBytes *b;
+    guint8 *inside;
+
+    memcpy(data, g_bytes_get_data(written, NULL), g_bytes_get_size(written));
+    file = gpudl_pages_slice(pages, 0, g_bytes_get_size(written));
+    zip = gpudl_zip_open(file, &error);
+    g_assert_no_error(error);
+    gpudl_zip_take_pages(zip, pages);
+    b = gpudl_zip_get(zip, "b", size, &error);
+    c = gpudl_zip_get(zip, "c", size, &error);
+    g_assert_no_error(error);
+    inside = (guint8 *)g_bytes_get_data(b, NULL) + size / 2;
+    *inside = 7;
+    g_clear_pointer(&zip, gpudl_zip_free);
+    g_assert_cmpuint(*inside, ==, 7);
+    g_bytes_unref(b);
+    g_assert_cmpuint(*inside, ==, 0);
+    g_assert_cmpmem(g_bytes_get_data(c, NULL), g_bytes_get_size(c), NINE, 9);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -228,6 +259,7 @@ int main(int argc, char **argv)
     g_test_add_func("/zip/directories-of-ill-will", test_refused);
     g_test_add_func("/zip/members-are-checked", test_members);
     g_test_add_func("/zip/a-member-is-unpacked-once", test_again);
+    g_test_add_func("/zip/memory-goes-with-a-member", test_pages);
     g_test_add_func("/zip/all-that-is-unpacked-is-bounded", test_all_too_large);
     return g_test_run();
 }

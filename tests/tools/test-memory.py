@@ -7,11 +7,14 @@ network of 67 MB in each format that can be written here. FLATC "" leaves Tensor
 what a process has used before it becomes another counts as that one's.
 """
 import json
+import math
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "models"))
 import references
@@ -57,6 +60,46 @@ def onnx(folder, weights):
     graph = onnx.helper.make_graph(nodes, "net", [onnx.helper.make_tensor_value_info("x0", 1, [1, 3, SIDE, SIDE])],
                                    [onnx.helper.make_tensor_value_info("y", 1, [1, CHANNELS])], values)
     onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)]), folder / "net.onnx")
+
+
+def aligned(path, members):
+    """A ZIP archive as PyTorch writes them: stored, what each has begins at a multiple of 64."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo("net/" + name)
+            begin = archive.fp.tell() + 30 + len(info.filename) + 4
+            info.extra = b"FB" + struct.pack("<H", -begin % 64) + bytes(-begin % 64)
+            archive.writestr(info, data)
+
+
+def pt2(folder, weights):
+    def sizes(shape):
+        return [{"as_int": v} for v in shape]
+
+    def meta(shape):
+        strides = [math.prod(shape[i + 1:]) for i in range(len(shape))]
+        return {"dtype": 7, "sizes": sizes(shape), "strides": sizes(strides), "storage_offset": {"as_int": 0}, "layout": 7}
+
+    def node(target, name, *inputs, **more):
+        inputs = [{"name": "", "arg": {"as_tensor": {"name": i}}} for i in inputs] + [{"name": k, "arg": v} for k, v in more.items()]
+        return {"name": name, "target": "torch.ops.aten." + target, "inputs": inputs, "outputs": [{"as_tensor": {"name": name}}]}
+
+    # a convolution, products of the channels as transformers have them, and one behind the pool
+    half = 1
+    nodes = [node("conv2d.default", f"x{i + 1}", f"x{i}", f"w{i}") for i in range(half)]
+    nodes += [node("permute.default", "last", f"x{half}", dims={"as_ints": [0, 2, 3, 1]})]
+    nodes += [node("linear.default", f"x{i + 1}", "last" if i == half else f"x{i}", f"w{i}") for i in range(half, LAYERS)]
+    nodes += [node("mean.dim", "m", f"x{LAYERS}", dim={"as_ints": [1, 2]}, keepdim={"as_bool": False}),
+              node("linear.default", f"x{LAYERS + 1}", "m", f"w{LAYERS}")]
+    shapes = [(CHANNELS, w.shape[0], 1, 1) if i < half else (CHANNELS, w.shape[0]) for i, w in enumerate(weights)]
+    specs = [{"parameter": {"arg": {"name": f"w{i}"}, "parameter_name": f"p{i}"}} for i in range(LAYERS + 1)]
+    signature = {"input_specs": specs + [{"user_input": {"arg": {"as_tensor": {"name": "x0"}}}}],
+                 "output_specs": [{"user_output": {"arg": {"as_tensor": {"name": f"x{LAYERS + 1}"}}}}]}
+    graph = {"nodes": nodes, "tensor_values": {"x0": meta((1, 3, SIDE, SIDE))}}
+    config = {f"p{i}": {"path_name": f"weight_{i}", "use_pickle": False, "tensor_meta": meta(shape)} for i, shape in enumerate(shapes)}
+    members = {"archive_format": b"pt2", "byteorder": b"little", "data/weights/model_weights_config.json": json.dumps({"config": config}),
+               "models/model.json": json.dumps({"schema_version": {"major": 8}, "graph_module": {"graph": graph, "signature": signature}})}
+    aligned(folder / "net.pt2", members | {f"data/weights/weight_{i}": w.T.tobytes() for i, w in enumerate(weights)})
 
 
 def tflite(folder, weights):
@@ -114,7 +157,8 @@ def main():
     tap.finish()
 
 
-FORMATS = {"caffe": (caffe, "net.prototxt", "net.caffemodel"), "graphdef": (graphdef, "net.pb"), "onnx": (onnx, "net.onnx")}
+FORMATS = {"caffe": (caffe, "net.prototxt", "net.caffemodel"), "graphdef": (graphdef, "net.pb"), "onnx": (onnx, "net.onnx"),
+           "pt2": (pt2, "net.pt2")}
 if flatc:
     FORMATS["tflite"] = (tflite, "net.tflite")
 if len(sys.argv) > 5:
