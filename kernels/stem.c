@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stem.h"
+
+#include <stddef.h>
+
+#include "pairs.h"
+#include "stem_x86.h"
+
+#define MOST (1 << 28)
+
+int gpudl_stem_supported(const GpudlStem *d)
+{
+    if (d->type != GPUDL_DTYPE_BF16 || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 || d->k < 1 || d->p < 1 ||
+        d->q < 1 || d->c > GPUDL_STEM_CHANNELS)
+        return 0;
+    if (d->x_row / d->w < d->c || d->x_frame / d->h < d->x_row || d->y_pixel < d->k || d->y_row / d->q < d->y_pixel ||
+        d->y_frame / d->p < d->y_row)
+        return 0;
+    if (d->kernel < 1 || d->kernel > GPUDL_STEM_KERNEL || d->stride < 1 || d->stride > GPUDL_STEM_STRIDE ||
+        d->pad_top < 0 || d->pad_top >= GPUDL_STEM_KERNEL || d->pad_left < 0 || d->pad_left >= GPUDL_STEM_KERNEL ||
+        d->h > MOST || d->w > MOST || d->p > MOST || d->q > MOST)
+        return 0;
+    switch (d->act.kind) {
+    case GPUDL_ACT_NONE:
+    case GPUDL_ACT_RELU:
+    case GPUDL_ACT_CLIP:
+    case GPUDL_ACT_SILU:
+    case GPUDL_ACT_HARD_SWISH:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+size_t gpudl_stem_weights_size(const GpudlStem *d)
+{
+    return (size_t)(gpudl_stem_vectors(d) * GPUDL_STEM_LANES) *
+           (sizeof(float) + (size_t)(2 * d->kernel * gpudl_stem_pairs(d)) * sizeof(uint16_t));
+}
+
+/* The weight of channel k of y for a number in a row of its window, 0 beyond. */
+static float weight(const GpudlStem *d, const float *w, int64_t k, int64_t row, int64_t i)
+{
+    const int64_t column = i / d->c, c = i % d->c;
+
+    return k < d->k && column < d->kernel ? w[((k * d->c + c) * d->kernel + row) * d->kernel + column] : 0.f;
+}
+
+void gpudl_stem_pack(const GpudlStem *d, const float *w, const float *bias, void *packed)
+{
+    const int64_t vectors = gpudl_stem_vectors(d), lanes = GPUDL_STEM_LANES;
+    float *biases = packed;
+    uint32_t *to = (uint32_t *)(void *)(biases + vectors * lanes);
+
+    for (int64_t i = 0; i < vectors * lanes; i++)
+        biases[i] = bias != NULL && i < d->k ? bias[i] : 0.f;
+    for (int64_t first = 0, n; first < vectors; first += n) {
+        n = gpudl_stem_group(vectors, first);
+        for (int64_t row = 0; row < d->kernel; row++)
+            for (int64_t pair = 0; pair < gpudl_stem_pairs(d); pair++)
+                for (int64_t i = first * lanes; i < (first + n) * lanes; i++)
+                    *to++ = gpudl_pairs_of(weight(d, w, i, row, 2 * pair), weight(d, w, i, row, 2 * pair + 1));
+    }
+}
+
+const GpudlStemKernels *gpudl_stem_kernels(GpudlSimd simd)
+{
+    return gpudl_stem_native(simd);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** How stem.c packs, and the tables that it chooses from. */
+#ifndef GPUDL_KERNELS_STEM_X86_H
+#define GPUDL_KERNELS_STEM_X86_H
+
+#include "stem.h"
+
+#define GPUDL_STEM_LANES 16  /* channels of y in a vector */
+#define GPUDL_STEM_VECTORS 4 /* at most, of a group: channels of y that are computed together */
+#define GPUDL_STEM_KERNEL 11 /* at most, and what else the contract bounds */
+#define GPUDL_STEM_STRIDE 4
+#define GPUDL_STEM_CHANNELS 4
+
+/**
+ * Packed: biases, [vectors][lanes], float32. Then group by group, row by row of the window, pair by pair of the numbers
+ * in it the group's channels of y, each with its weights of the two: [kernel][pairs][vectors of the group][lanes][2],
+ * bfloat16.
+ */
+static inline int64_t gpudl_stem_vectors(const GpudlStem *d)
+{
+    return ((int64_t)d->k + GPUDL_STEM_LANES - 1) / GPUDL_STEM_LANES;
+}
+
+static inline int64_t gpudl_stem_pairs(const GpudlStem *d)
+{
+    return ((int64_t)d->kernel * d->c + 1) / 2;
+}
+
+/** Vectors of the group that begins with this one: groups are as even as can be. */
+static inline int64_t gpudl_stem_group(int64_t vectors, int64_t first)
+{
+    const int64_t groups = (vectors + GPUDL_STEM_VECTORS - 1) / GPUDL_STEM_VECTORS;
+    const int64_t small = vectors / groups, large = vectors % groups;
+
+    return first < large * (small + 1) ? small + 1 : small;
+}
+
+extern const GpudlStemKernels gpudl_stem_avx512_bf16;
+
+/** That of an instruction set, NULL where there is none. */
+const GpudlStemKernels *gpudl_stem_native(GpudlSimd simd);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The CPU's own convolutions of few channels, of every instruction set that has them, against the reference of
+ * convolution. */
+#include <math.h>
+
+#include "check.h"
+#include "kernels/conv.h"
+#include "kernels/stem.h"
+#include "picture.h"
+
+static const GpudlAct acts[] = {
+    {GPUDL_ACT_NONE, 0, 0},     {GPUDL_ACT_RELU, 0, 0}, {GPUDL_ACT_CLIP, 0, 6},
+    {GPUDL_ACT_CLIP, -1.5f, 2}, {GPUDL_ACT_SILU, 0, 0}, {GPUDL_ACT_HARD_SWISH, 0, 0},
+};
+
+/* Extents, pads that end anywhere, pixels around those that are computed together, channels around the vectors' lengths
+ * and groups of them. */
+static GpudlStem make_problem(void)
+{
+    GpudlStem d = {.type = GPUDL_DTYPE_BF16,
+                   .n = (int32_t)check_int(1, 2),
+                   .h = (int32_t)check_int(1, 16),
+                   .w = (int32_t)check_int(1, check_int(0, 2) ? 16 : 40),
+                   .c = (int32_t)check_int(1, 4),
+                   .k = (int32_t)check_int(1, check_int(0, 3) ? 34 : 150),
+                   .p = (int32_t)check_int(1, 9),
+                   .q = (int32_t)check_int(1, 14),
+                   .kernel = (int32_t)check_int(1, 11),
+                   .stride = (int32_t)check_int(1, 4),
+                   .act = acts[check_int(0, G_N_ELEMENTS(acts) - 1)]};
+
+    d.pad_top = (int32_t)check_int(0, check_int(0, 2) ? d.kernel / 2 : 10);
+    d.pad_left = (int32_t)check_int(0, check_int(0, 2) ? d.kernel / 2 : 10);
+    /* mostly as large as "same" makes it */
+    if (check_int(0, 2)) {
+        d.p = (d.h + d.stride - 1) / d.stride;
+        d.q = (d.w + d.stride - 1) / d.stride;
+    }
+    return d;
+}
+
+static void set_ways(GpudlStem *d, const CheckPicture *x, const CheckPicture *y)
+{
+    d->x_row = x->row;
+    d->x_frame = x->frame;
+    d->y_pixel = y->pixel;
+    d->y_row = y->row;
+    d->y_frame = y->frame;
+}
+
+/* As bfloat16 has them where rounded. */
+static CheckTensor *widened(const CheckTensor *t, GpudlShape shape, gboolean rounded)
+{
+    g_autoptr(CheckTensor) narrow = check_tensor(rounded ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32, shape);
+    CheckTensor *wide = check_tensor(GPUDL_DTYPE_F64, shape);
+
+    for (gint64 i = 0; i < check_elements(wide); i++) {
+        check_set(narrow, i, t != NULL ? check_get(t, i) : 0);
+        check_set(wide, i, check_get(narrow, i));
+    }
+    return wide;
+}
+
+static CheckTensor *reference(const GpudlStem *d, const CheckPicture *x, const CheckTensor *w, const CheckTensor *bias)
+{
+    const GpudlWindow window = {
+        2, {1, d->kernel, d->kernel}, {1, d->stride, d->stride}, {0, d->pad_top, d->pad_left}, {0, 0, 0}, {1, 1, 1}};
+    CheckTensor *y = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->n, d->k, d->p, d->q));
+    g_autoptr(CheckTensor) planar = check_picture_planar(x);
+    g_autoptr(CheckTensor) w64 = widened(w, CHECK_SHAPE(d->k, d->c, d->kernel, d->kernel), TRUE);
+    g_autoptr(CheckTensor) b64 = widened(bias, CHECK_SHAPE(d->k), FALSE);
+
+    check_status(gpudl_conv_ref(&planar->view, &w64->view, &b64->view, NULL, &window, 1, &d->act, &y->view, NULL),
+                 GPUDL_KERNEL_OK);
+    return y;
+}
+
+/* c * kernel^2 products and the bias, summed in float32, each at most 2 in magnitude, in a chain; the activations
+ * stretch that by 1.1 at most, and their own error is below 1e-6 of the value, silu's below 2e-4. */
+static double bound(const GpudlStem *d)
+{
+    const int n = d->c * d->kernel * d->kernel + 1;
+
+    return (1.1 * n * 0x1p-24 + (d->act.kind == GPUDL_ACT_SILU ? 2e-4 : 1e-6)) * 2 * n;
+}
+
+static void run(const GpudlStemKernels *kernels, const GpudlStem *d, const CheckPicture *x, const CheckTensor *w,
+                const CheckTensor *bias, CheckPicture *y)
+{
+    g_autoptr(CheckTensor) packed =
+        check_floats(CHECK_SHAPE((gint64)(gpudl_stem_weights_size(d) / sizeof(float))), 0, 0);
+
+    g_assert_true(gpudl_stem_supported(d));
+    gpudl_stem_pack(d, w->view.data, bias != NULL ? bias->view.data : NULL, packed->view.data);
+    kernels->run(d, x->data, packed->view.data, y->data);
+}
+
+/* Pixels lie next to one another; rows and frames need not. */
+static CheckPicture *make_picture(const GpudlStem *d, double low, double high)
+{
+    CheckPicture *x = check_picture(d->type, d->n, d->h, d->w, d->c, low, high);
+
+    while (x->pixel != x->c) {
+        check_picture_free(x);
+        x = check_picture(d->type, d->n, d->h, d->w, d->c, low, high);
+    }
+    return x;
+}
+
+static void test_problems(gconstpointer data)
+{
+    const GpudlStemKernels *kernels = gpudl_stem_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+
+    if (kernels == NULL) {
+        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+        return;
+    }
+    for (guint i = 0; i < 400; i++) {
+        g_autoptr(CheckTensor) w = NULL, bias = NULL, expected = NULL;
+        g_autoptr(CheckPicture) x = NULL, y = NULL;
+        GpudlStem d;
+
+        check_case(i, "%s", kernels->name);
+        d = make_problem();
+        check_note(", %dx%dx%dx%d to %dx%dx%d, kernel %d, stride %d, pads %d %d, act %d", d.n, d.h, d.w, d.c, d.p, d.q,
+                   d.k, d.kernel, d.stride, d.pad_top, d.pad_left, d.act.kind);
+        x = make_picture(&d, -2, 2);
+        y = check_picture(d.type, d.n, d.p, d.q, d.k, 0, 0);
+        set_ways(&d, x, y);
+        w = check_floats(CHECK_SHAPE(d.k, d.c, d.kernel, d.kernel), -1, 1);
+        bias = check_int(0, 3) ? check_floats(CHECK_SHAPE(d.k), -2, 2) : NULL;
+        expected = reference(&d, x, w, bias);
+        run(kernels, &d, x, w, bias, y);
+        check_picture_close(y, expected, bound(&d));
+    }
+}
+
+/* A NaN of x makes NaN of the outputs that see it, through every activation, and of nothing else. */
+static void test_nan(gconstpointer data)
+{
+    const GpudlStemKernels *kernels = gpudl_stem_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+
+    if (kernels == NULL) {
+        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+        return;
+    }
+    for (guint i = 0; i < 12 * G_N_ELEMENTS(acts); i++) {
+        g_autoptr(CheckTensor) w = NULL, expected = NULL;
+        g_autoptr(CheckPicture) x = NULL, y = NULL;
+        GpudlStem d = {GPUDL_DTYPE_BF16, 1, 9, 31, 3, 17, 5, 16};
+
+        check_case(i, "%s, NaN", kernels->name);
+        d.kernel = i % 2 ? 4 : 3; /* the last number of a row is in a pair, or alone */
+        d.stride = 2;
+        d.pad_top = d.pad_left = 1;
+        d.act = acts[i / 12];
+        x = make_picture(&d, -2, 2);
+        y = check_picture(d.type, 1, 5, 16, 17, 0, 0);
+        set_ways(&d, x, y);
+        w = check_floats(CHECK_SHAPE(17, 3, d.kernel, d.kernel), -1, 1);
+        check_set(x->memory, 4 * x->row + (i % 4 < 2 ? 30 : 14) * 3 + i / 4 % 3, NAN);
+        expected = reference(&d, x, w, NULL);
+        run(kernels, &d, x, w, NULL, y);
+        check_picture_close(y, expected, bound(&d));
+    }
+}
+
+static void test_refusals(void)
+{
+    const GpudlStem good = {GPUDL_DTYPE_BF16, 1, 4, 4, 3, 16, 2, 2, 12, 48, 16, 32, 64, 3, 2, 1, 1};
+    GpudlStem d;
+
+    g_assert_true(gpudl_stem_supported(&good));
+#define REFUSED(field, value)                                                                                          \
+    d = good;                                                                                                          \
+    d.field = value;                                                                                                   \
+    g_assert_false(gpudl_stem_supported(&d))
+    REFUSED(type, GPUDL_DTYPE_F32);
+    REFUSED(n, 0);
+    REFUSED(c, 0);
+    REFUSED(c, 5);
+    REFUSED(k, 17);
+    REFUSED(k, 0);
+    REFUSED(p, 0);
+    REFUSED(q, 3);
+    REFUSED(stride, 0);
+    REFUSED(stride, 5);
+    REFUSED(kernel, 0);
+    REFUSED(kernel, 12);
+    REFUSED(pad_top, -1);
+    REFUSED(pad_left, 11);
+    REFUSED(x_row, 11);
+    REFUSED(x_frame, 47);
+    REFUSED(y_pixel, 15);
+    REFUSED(y_row, 31);
+    REFUSED(y_frame, 63);
+    REFUSED(act.kind, GPUDL_ACT_TANH);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = {"generic", "avx2", "avx512", "avx512-bf16"};
+
+    check_init(&argc, &argv);
+    G_STATIC_ASSERT(G_N_ELEMENTS(names) == GPUDL_SIMD_LAST + 1);
+    for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++) {
+        g_autofree char *problems = g_strdup_printf("/stem/problems/%s", names[simd]);
+        g_autofree char *nan = g_strdup_printf("/stem/nan/%s", names[simd]);
+
+        g_test_add_data_func(problems, GINT_TO_POINTER(simd), test_problems);
+        g_test_add_data_func(nan, GINT_TO_POINTER(simd), test_nan);
+    }
+    g_test_add_func("/stem/refusals", test_refusals);
+    return g_test_run();
+}
