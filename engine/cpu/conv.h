@@ -36,13 +36,14 @@ dnnl_primitive_desc_t cpu_conv_describe_form(const CpuShared *shared, const CpuC
  * weights are the node's, constant, and have to be finite. */
 int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuDepthwise *own);
 
-/** Likewise a dense convolution in tiles, and one by 1x1. */
+/** Likewise a dense convolution in tiles, one by 1x1, and one of few channels, which comes before those. */
 int cpu_conv_tiles(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuTiles *own);
 int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuPointwise *own);
+int cpu_conv_stem(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuStem *own);
 
-/** Those two in the form that was chosen, which is CPU_FORM_OWN; FALSE, having added nothing, where it is not or there
- * is none. */
-CpuLower cpu_lower_tiles, cpu_lower_pointwise;
+/** Those three in the form that was chosen, which is CPU_FORM_OWN; FALSE, having added nothing, where it is not or
+ * there is none. */
+CpuLower cpu_lower_tiles, cpu_lower_pointwise, cpu_lower_stem;
 
 /** Where a convolution's result in layout md goes: onto the residual (a tensor, -1: none), in place if nobody else
  * reads it, else onto a copy of it. src: what the convolution reads. */

@@ -109,6 +109,8 @@ void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own);
 void cpu_tiles(CpuCompiler *c, const CpuTiles *own);
 /** Runs a convolution by 1x1 (copied) whose values are filled in. */
 void cpu_pointwise(CpuCompiler *c, const CpuPointwise *own);
+/** Runs a convolution of few channels (copied) whose values are filled in. */
+void cpu_stem(CpuCompiler *c, const CpuStem *own);
 /** Runs squeeze-and-excite (copied) whose values are filled in. */
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own);
 /** Runs a shuffle of channels (copied) whose values are filled in. */

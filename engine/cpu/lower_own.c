@@ -83,6 +83,14 @@ void cpu_pointwise(CpuCompiler *c, const CpuPointwise *own)
         step->pointwise = copy_of(c, own, sizeof *own);
 }
 
+void cpu_stem(CpuCompiler *c, const CpuStem *own)
+{
+    CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->y}, 3, 3);
+
+    if (step != NULL)
+        step->stem = copy_of(c, own, sizeof *own);
+}
+
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own)
 {
     CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->scratch, own->y}, 4, 4);

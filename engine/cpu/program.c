@@ -30,6 +30,7 @@ void cpu_program_free(CpuProgram *p)
         free(step->depthwise);
         free(step->tiles);
         free(step->pointwise);
+        free(step->stem);
         free(step->squeeze);
         free(step->shuffle);
         free(step->args);
@@ -281,6 +282,11 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
                           value_data(instance, own->scratch), value_data(instance, own->y));
     } else if (step->pointwise != NULL) {
         const CpuPointwise *own = step->pointwise;
+
+        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
+                          value_data(instance, own->y));
+    } else if (step->stem != NULL) {
+        const CpuStem *own = step->stem;
 
         own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
                           value_data(instance, own->y));

@@ -17,6 +17,7 @@
 #include "kernels/norm.h"
 #include "kernels/pointwise.h"
 #include "kernels/squeeze.h"
+#include "kernels/stem.h"
 #include "kernels/winograd.h"
 
 #define CPU_ALIGNMENT 64 /* of blocks, constants and workspaces */
@@ -90,6 +91,13 @@ typedef struct {
     int32_t x, packed, y;
 } CpuPointwise;
 
+/** A convolution of few channels by a kernel of our own, and its values. */
+typedef struct {
+    const GpudlStemKernels *kernels;
+    GpudlStem d;
+    int32_t x, packed, y;
+} CpuStem;
+
 /** Squeeze-and-excite by a kernel of our own, and its values. */
 typedef struct {
     const GpudlSqueezeKernels *kernels;
@@ -117,6 +125,7 @@ typedef struct {
     CpuDepthwise *depthwise;
     CpuTiles *tiles;
     CpuPointwise *pointwise;
+    CpuStem *stem;
     CpuSqueeze *squeeze;
     CpuShuffle *shuffle;
     const GpudlAct *act; /* of the plan; or NULL */

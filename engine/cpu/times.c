@@ -147,6 +147,7 @@ static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
     CpuDepthwise own;
     CpuTiles tiles;
     CpuPointwise pointwise;
+    CpuStem stem;
     CpuConv conv;
     uint64_t best = 0;
 
@@ -164,6 +165,9 @@ static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
     }
     if (cpu_conv_depthwise(c, &c->plan->nodes[problem->node], &conv, &own)) {
         note(problem, CPU_FORM_OWN, cpu_trial_depthwise(trial, &own, best), own.kernels->name);
+        best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
+    } else if (cpu_conv_stem(c, &c->plan->nodes[problem->node], &conv, &stem)) {
+        note(problem, CPU_FORM_OWN, cpu_trial_stem(trial, &stem, best), stem.kernels->name);
         best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
     } else if (cpu_conv_tiles(c, &c->plan->nodes[problem->node], &conv, &tiles)) {
         note(problem, CPU_FORM_OWN, cpu_trial_tiles(trial, &tiles, best), tiles.kernels->name);

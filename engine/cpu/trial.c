@@ -185,6 +185,31 @@ uint64_t cpu_trial_pointwise(CpuTrial *trial, const CpuPointwise *own, uint64_t 
 }
 
 typedef struct {
+    const CpuStem *own;
+    uint8_t *operands[3]; /* x, weights, y */
+} StemRun;
+
+static int run_stem(void *data)
+{
+    const StemRun *run = data;
+
+    run->own->kernels->run(&run->own->d, run->operands[0], run->operands[1], run->operands[2]);
+    return 1;
+}
+
+uint64_t cpu_trial_stem(CpuTrial *trial, const CpuStem *own, uint64_t best)
+{
+    const GpudlStem *d = &own->d;
+    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * sizeof(uint16_t), gpudl_stem_weights_size(d),
+                              (uint64_t)d->y_frame * (uint64_t)d->n * sizeof(uint16_t)};
+    StemRun run = {.own = own};
+
+    return place_operands(trial, 3, sizes, run.operands)
+               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_stem, &run)
+               : 0;
+}
+
+typedef struct {
     const GpudlSqueezeKernels *kernels;
     const GpudlSqueeze *s;
     uint8_t *operands[4]; /* x, weights, scratch, y */

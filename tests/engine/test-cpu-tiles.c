@@ -101,7 +101,7 @@ static void check_close(const float *got, const float *wanted, gint64 n, const g
     g_test_message("%s: %.2g of the range", what, most / (high - low));
 }
 
-/* data: of the windows. */
+/* data: the windows' side; those of 5 are of few channels, and alone. */
 static void test_values(gconstpointer data)
 {
     const gint kernel = GPOINTER_TO_INT(data);
@@ -116,22 +116,25 @@ static void test_values(gconstpointer data)
         GpudlTensor *y;
 
         g_rand_set_seed(b.rand, (guint32)g_test_rand_int());
-        c = g_rand_int_range(b.rand, 1, 70);
+        c = kernel == 5 ? g_rand_int_range(b.rand, 1, 5) : g_rand_int_range(b.rand, 5, 70);
         k = g_rand_int_range(b.rand, 1, 140);
         height = g_rand_int_range(b.rand, 1, 31);
         width = g_rand_int_range(b.rand, 1, 31);
         shape = g_strdup_printf("1x%" G_GINT64_FORMAT "x%dx%d", c, height, width);
         y = conv(&b, builder_input(&b, shape), c, k, kernel, NULL);
-        if (i % 2)
+        if (i % 2 && kernel != 5)
             y = conv(&b, y, k, k, kernel, y); /* onto what it reads, too */
-        if (i % 3)
+        if (i % 3 && kernel != 5)
             y = conv(&b, conv(&b, y, k, 24, kernel, NULL), 24, k, kernel, y); /* onto what nobody else reads */
         /* a product behind them, without which a result would be float32 */
         builder_output(&b, builder_conv(&b, y, k, 20, 1, TRUE));
         host = start_net(&b, 1, 0);
         g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
-        g_assert_cmpuint(count_steps(host, kernel == 3 ? "winograd:" : "pointwise:"), ==,
-                         1 + (i % 2 ? 2 : 0) + (i % 3 ? 3 : 0));
+        if (kernel == 5)
+            g_assert_cmpuint(count_steps(host, "stem:"), ==, 1);
+        else
+            g_assert_cmpuint(count_steps(host, kernel == 3 ? "winograd:" : "pointwise:"), ==,
+                             1 + (i % 2 ? 2 : 0) + (i % 3 ? 3 : 0));
         values = random_values(&b, (gsize)(c * height * width));
         n = answers(&b, host, values, (gsize)(c * height * width), &got, &wanted);
         check_close(got, wanted, n, shape);
@@ -211,6 +214,7 @@ int main(int argc, char **argv)
     g_setenv("GPUDL_CPU_FORM", "own", TRUE);
     g_test_add_data_func("/cpu-tiles/values", GINT_TO_POINTER(3), test_values);
     g_test_add_data_func("/cpu-tiles/products", GINT_TO_POINTER(1), test_values);
+    g_test_add_data_func("/cpu-tiles/stems", GINT_TO_POINTER(5), test_values);
     g_test_add_func("/cpu-tiles/nan-and-infinity-stay-where-they-are", test_nan_and_infinity_stay_where_they_are);
     g_test_add_func("/cpu-tiles/damaged-weights-are-multiplied-directly", test_damaged_weights_are_multiplied_directly);
     g_test_add_func("/cpu-tiles/a-memory-limit-is-kept-to", test_a_memory_limit_is_kept_to);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Convolutions of few channels in bfloat16 by a kernel of our own (kernels/stem.h), where that measures better. */
+#include "conv.h"
+#include "isa.h"
+
+/* Of a node's constants. */
+enum { PART_STEM = 6 };
+
+/* The shape that the kernel is for; conv->x and so on fit int32. */
+static int fits(const CpuConv *conv)
+{
+    if (conv->rank != 4 || conv->weight_rank != 4 || conv->type != dnnl_bf16 || conv->dst_type != dnnl_bf16 ||
+        conv->post.sum || conv->weights[2] != conv->weights[3] || conv->weights[2] > INT32_MAX ||
+        conv->strides[0] != conv->strides[1] || conv->strides[0] > INT32_MAX)
+        return 0;
+    for (int i = 0; i < 2; i++)
+        if (conv->dilates[i] != 0 || conv->pad_l[i] > INT32_MAX)
+            return 0;
+    for (int i = 0; i < 4; i++)
+        if (conv->x[i] > INT32_MAX || conv->y[i] > INT32_MAX)
+            return 0;
+    return 1;
+}
+
+int cpu_conv_stem(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuStem *own)
+{
+    const int64_t row = conv->x[3] * conv->x[1], y_row = conv->y[3] * conv->y[1];
+    GpudlStem *d = &own->d;
+
+    *own = (CpuStem){.kernels = gpudl_stem_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .y = -1};
+    if (own->kernels == NULL || !fits(conv) || !cpu_is_constant(c, node->inputs[1]) ||
+        (conv->has_bias && !cpu_is_constant(c, node->inputs[2])))
+        return 0;
+    *d = (GpudlStem){.type = GPUDL_DTYPE_BF16,
+                     .n = (int32_t)conv->x[0],
+                     .h = (int32_t)conv->x[2],
+                     .w = (int32_t)conv->x[3],
+                     .c = (int32_t)conv->x[1],
+                     .k = (int32_t)conv->y[1],
+                     .p = (int32_t)conv->y[2],
+                     .q = (int32_t)conv->y[3],
+                     .x_row = row,
+                     .x_frame = row * conv->x[2],
+                     .y_pixel = conv->y[1],
+                     .y_row = y_row,
+                     .y_frame = y_row * conv->y[2],
+                     .kernel = (int32_t)conv->weights[2],
+                     .stride = (int32_t)conv->strides[0],
+                     .pad_top = (int32_t)conv->pad_l[0],
+                     .pad_left = (int32_t)conv->pad_l[1],
+                     .act = conv->post.act};
+    return gpudl_stem_supported(d) && cpu_all_finite(cpu_tensor(c, node->inputs[1]));
+}
+
+/* Weights and bias as the kernel has them, packed once. */
+static int32_t packed_weights(CpuCompiler *c, const GpudlPlanNode *node, const GpudlStem *d)
+{
+    const size_t bytes = gpudl_stem_weights_size(d);
+    int32_t value = cpu_find_constant(c, PART_STEM, NULL);
+    void *packed;
+
+    if (value >= 0)
+        return value;
+    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
+    if (packed != NULL && !c->shared->dry)
+        gpudl_stem_pack(d, cpu_tensor(c, node->inputs[1])->data,
+                        node->n_inputs > 2 && node->inputs[2] >= 0 ? cpu_tensor(c, node->inputs[2])->data : NULL,
+                        packed);
+    return cpu_constant(c, PART_STEM, NULL, packed, bytes);
+}
+
+int cpu_lower_stem(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    CpuStem own;
+    CpuConv conv;
+    DnnMd x, y;
+
+    if (cpu_chosen_form(c, c->node) != CPU_FORM_OWN || !cpu_conv_of(c, node, c->type, &conv) ||
+        !cpu_conv_stem(c, node, &conv, &own))
+        return 0;
+    x = dnn_md_typed(dnnl_bf16, 4, conv.x, dnnl_acdb);
+    y = dnn_md_typed(dnnl_bf16, 4, conv.y, dnnl_acdb);
+    if (x == NULL || y == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        dnn_md_free(y);
+    } else {
+        own.x = cpu_use(c, node->inputs[0], x);
+        own.packed = packed_weights(c, node, &own.d);
+        own.y = cpu_define(c, node->outputs[0], y);
+        cpu_stem(c, &own);
+    }
+    dnn_md_free(x);
+    return 1;
+}
