@@ -309,6 +309,17 @@ gst_gpudl_infer_get_cuda_device_id (GstGpudlInfer * self)
   return id;
 }
 
+/* The model is read while a device is opened. */
+static void
+gst_gpudl_infer_preload (GstElement * element)
+{
+  GstGpudlInfer *self = GST_GPUDL_INFER (element);
+
+  GST_OBJECT_LOCK (self);
+  self->preload = gst_gpudl_preload_new (&self->settings);
+  GST_OBJECT_UNLOCK (self);
+}
+
 /* Without a context backend=cuda fails; backend=auto goes on without. */
 static gboolean
 gst_gpudl_infer_ensure_context (GstGpudlInfer * self)
@@ -318,7 +329,8 @@ gst_gpudl_infer_ensure_context (GstGpudlInfer * self)
 
   if (!gst_gpudl_infer_may_use_cuda (self)
       || gst_gpudl_cuda_ensure (&self->cuda, GST_ELEMENT (self),
-          gst_gpudl_infer_get_cuda_device_id (self), &error))
+          gst_gpudl_infer_get_cuda_device_id (self), gst_gpudl_infer_preload,
+          &error))
     return TRUE;
   GST_OBJECT_LOCK (self);
   needed = self->settings.backend == GST_GPUDL_BACKEND_CUDA;
@@ -340,8 +352,10 @@ gst_gpudl_infer_change_state (GstElement * element, GstStateChange transition)
 
   if (transition == GST_STATE_CHANGE_NULL_TO_READY) {
     g_atomic_int_set (&self->failed, FALSE);
-    if (!gst_gpudl_infer_ensure_context (self))
+    if (!gst_gpudl_infer_ensure_context (self)) {
+      g_clear_pointer (&self->preload, gst_gpudl_preload_free);
       return GST_STATE_CHANGE_FAILURE;
+    }
   }
   if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING
       || transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED) {
@@ -353,6 +367,10 @@ gst_gpudl_infer_change_state (GstElement * element, GstStateChange transition)
       gst_base_transform_reconfigure_sink (GST_BASE_TRANSFORM (self));
   }
   ret = GST_ELEMENT_CLASS (parent_class)->change_state (element, transition);
+  /* the network has the model by now */
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED
+      || transition == GST_STATE_CHANGE_READY_TO_NULL)
+    g_clear_pointer (&self->preload, gst_gpudl_preload_free);
   if (transition == GST_STATE_CHANGE_READY_TO_NULL)
     gst_gpudl_cuda_clear (&self->cuda);
   return ret;
@@ -479,6 +497,7 @@ gst_gpudl_infer_finalize (GObject * object)
 {
   GstGpudlInfer *self = GST_GPUDL_INFER (object);
 
+  gst_gpudl_preload_free (self->preload);
   gst_gpudl_cuda_clear (&self->cuda);
   gst_gpudl_settings_clear (&self->settings);
   gst_gpudl_settings_clear (&self->used);

@@ -10,6 +10,7 @@
 #include "gstgpudlfifo.h"
 #include "gstgpudllive.h"
 #include "gstgpudlnet.h"
+#include "gstgpudlpreload.h"
 #include "gstgpudlresult.h"
 #include "gstgpudlsettings.h"
 #include "gstgpudlstats.h"
@@ -39,6 +40,7 @@ struct _GstGpudlInfer
   GstGpudlResult result;
 
   GstGpudlCuda cuda;            /* from READY on */
+  GstGpudlPreload *preload;     /* in READY, or NULL; state changes alone use it */
 
   /* sink pad's streaming thread */
   GstVideoInfo info;

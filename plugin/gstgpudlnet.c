@@ -67,11 +67,20 @@ gst_gpudl_net_open (GstGpudlNet * net, const gchar * location,
     const GpudlImportOptions * options, const GpudlSessionConfig * config,
     guint depth, GError ** error)
 {
-  g_autoptr (GpudlModel) model = gpudl_model_load (location, options, NULL,
-      error);
+  GpudlDevicePromise *promise = NULL;
+  g_autoptr (GpudlModel) model = NULL;
+  GpudlSessionConfig with_device = *config;
+  gboolean opened;
 
-  return model != NULL && net_open (net, model, location,
-      gpudl_model_get_name (model), config, depth, error);
+  if (config->device == NULL)
+    promise = gpudl_device_promise (config->backend, config->cuda_device_id,
+        location);
+  with_device.promise = promise;
+  model = gpudl_model_load (location, options, NULL, error);
+  opened = model != NULL && net_open (net, model, location,
+      gpudl_model_get_name (model), &with_device, depth, error);
+  gpudl_device_promise_free (promise);
+  return opened;
 }
 
 gboolean

@@ -14,7 +14,7 @@ gst_gpudl_cuda_get_caps_feature (void)
 
 gboolean
 gst_gpudl_cuda_ensure (GstGpudlCuda * cuda, GstElement * element,
-    gint device_id, GError ** error)
+    gint device_id, void (*opening) (GstElement * element), GError ** error)
 {
   return TRUE;
 }

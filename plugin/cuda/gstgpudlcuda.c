@@ -137,7 +137,7 @@ take_primary (GstElement * element, gint device_id, GError ** error)
 
 gboolean
 gst_gpudl_cuda_ensure (GstGpudlCuda * cuda, GstElement * element,
-    gint device_id, GError ** error)
+    gint device_id, void (*opening) (GstElement * element), GError ** error)
 {
   if (!have_driver (element))
     return TRUE;
@@ -149,7 +149,11 @@ gst_gpudl_cuda_ensure (GstGpudlCuda * cuda, GstElement * element,
     gst_element_post_message (element,
         gst_message_new_need_context (GST_OBJECT (element),
             GST_CUDA_CONTEXT_TYPE));
-  return has_context (cuda) || take_primary (element, device_id, error);
+  if (has_context (cuda))
+    return TRUE;
+  if (opening != NULL)
+    opening (element);
+  return take_primary (element, device_id, error);
 }
 
 void

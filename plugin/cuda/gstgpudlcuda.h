@@ -27,6 +27,8 @@ const gchar *gst_gpudl_cuda_get_caps_feature (void);
 /**
  * gst_gpudl_cuda_ensure:
  * @device_id: < 0: the first
+ * @opening: (nullable): called before a device is opened, if nobody has one,
+ *   which may take half a second
  *
  * NULL to READY: finds a context with the neighbours (downstream first) and the
  * application; if nobody has one, takes the device's primary context, in which
@@ -38,7 +40,7 @@ const gchar *gst_gpudl_cuda_get_caps_feature (void);
  * Errors: gpudl_device_acquire()'s.
  */
 gboolean gst_gpudl_cuda_ensure (GstGpudlCuda * cuda, GstElement * element,
-    gint device_id, GError ** error);
+    gint device_id, void (*opening) (GstElement * element), GError ** error);
 
 /** READY to NULL. */
 void gst_gpudl_cuda_clear (GstGpudlCuda * cuda);
