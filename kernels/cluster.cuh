@@ -76,6 +76,17 @@ __device__ __forceinline__ void gpudl_cluster_barrier()
 #endif
 }
 
+/** The same, but that nothing that was written can be relied on behind it: for blocks that others have read from, before
+ * they end. What has been written to global memory is not waited for. */
+__device__ __forceinline__ void gpudl_cluster_meet()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
+#else
+    __syncthreads();
+#endif
+}
+
 /** What a block of the cluster has where this one has *shared, which lies in shared memory. */
 __device__ __forceinline__ float gpudl_cluster_float(const float *shared, int block)
 {

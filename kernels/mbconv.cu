@@ -95,8 +95,15 @@ __device__ __forceinline__ void fetch_weights(const GpudlMbconvJob &job, int ste
         gpudl_copy_async<16>(to + i, from + i, true);
 }
 
+/* On a processor: what a thread needs finds room in 80 registers where the sums are few. */
+constexpr int blocks_at_once(int taps, int pairs)
+{
+    return taps == 3 && pairs <= 2 ? 3 : 2;
+}
+
 template <class TILE, bool EXPANDS, int PAIRS>
-__global__ void __launch_bounds__(GPUDL_MBCONV_THREADS, 2) mbconv(const __grid_constant__ GpudlMbconvJob job)
+__global__ void __launch_bounds__(GPUDL_MBCONV_THREADS, blocks_at_once(TILE::TAPS, PAIRS))
+    mbconv(const __grid_constant__ GpudlMbconvJob job)
 {
     unsigned char *const shared = static_cast<unsigned char *>(gpudl_shared());
     unsigned char *const e = shared + job.shared_e, *const d = shared + job.shared_d;
@@ -130,15 +137,20 @@ __global__ void __launch_bounds__(GPUDL_MBCONV_THREADS, 2) mbconv(const __grid_c
         const unsigned char *weights = shared + job.shared_w + (step - begin) % 2 * room;
         const int slices = min(2, job.slices - 2 * step);
 
-        if (EXPANDS)
-            gpudl_mbconv_expand<TILE>(job, shared, inside, weights, slices, e);
-        else
+        if (!EXPANDS)
             gpudl_copy_wait<0>();
+        else if (job.expand.clamp)
+            gpudl_mbconv_expand<TILE, true>(job, shared, inside, weights, slices, e);
+        else
+            gpudl_mbconv_expand<TILE, false>(job, shared, inside, weights, slices, e);
         __syncthreads();
         if (step + 1 < end)
             fetch_weights(job, step + 1, shared + job.shared_w + (step + 1 - begin) % 2 * room);
         gpudl_copy_commit();
-        gpudl_mbconv_filter<TILE>(job, weights, slices, e, d);
+        if (job.depthwise.clamp)
+            gpudl_mbconv_filter<TILE, true>(job, weights, slices, e, d);
+        else
+            gpudl_mbconv_filter<TILE, false>(job, weights, slices, e, d);
         gpudl_copy_wait<0>();
         __syncthreads();
         if (!EXPANDS && step + 1 < end) {
@@ -156,7 +168,7 @@ __global__ void __launch_bounds__(GPUDL_MBCONV_THREADS, 2) mbconv(const __grid_c
     finish<TILE>(job, picture, top, left, sums_at, line);
     /* till here others read this block's sums */
     if (blocks > 1)
-        gpudl_cluster_barrier();
+        gpudl_cluster_meet();
 }
 
 /* ---- launching --------------------------------------------------------------------------------------------------- */
@@ -337,7 +349,7 @@ int find_plans(const GpudlMbconv *b, int multiprocessors, int shared_bytes, int 
     int n = 0;
 
     for (int tile = 0; tile < TILE_COUNT; tile++)
-        for (int parts = 1; parts <= (clusters ? MOST_PARTS : 1) && parts <= steps; parts *= 2) {
+        for (int parts = 1; parts <= (clusters ? MOST_PARTS : 1) && parts <= steps; parts++) {
             const Room room = find_room<TAPS>(b, tile);
             const GpudlMbconvPlan plan = {tile, parts};
             const int64_t tiles =
@@ -345,6 +357,9 @@ int find_plans(const GpudlMbconv *b, int multiprocessors, int shared_bytes, int 
             float cost;
             int at = n;
 
+            /* one part more, and the longest is as long */
+            if (parts > 1 && gpudl_mbconv_up(steps, parts) == gpudl_mbconv_up(steps, parts - 1))
+                continue;
             if (room.bytes == 0 || room.bytes > shared_bytes || tiles * parts > INT32_MAX ||
                 (parts > 1 && tiles * parts > 4 * (int64_t)multiprocessors))
                 continue;
@@ -362,7 +377,7 @@ int find_plans(const GpudlMbconv *b, int multiprocessors, int shared_bytes, int 
     return n;
 }
 
-static_assert(TILE_COUNT * 4 <= GPUDL_MBCONV_PLANS, "all plans find room");
+static_assert(TILE_COUNT * MOST_PARTS <= GPUDL_MBCONV_PLANS, "all plans find room");
 
 } // namespace
 
@@ -381,7 +396,7 @@ extern "C" int gpudl_mbconv_cuda(const GpudlMbconv *block, const void *x, const 
     const Pointers at = {x, weights, z, bias, y};
 
     if (gpudl_mbconv_check(block) != GPUDL_KERNEL_OK || plan->parts < 1 || plan->parts > MOST_PARTS ||
-        (plan->parts & (plan->parts - 1)) != 0 || plan->parts > gpudl_mbconv_up(block->hidden, GPUDL_MBCONV_STEP))
+        plan->parts > gpudl_mbconv_up(block->hidden, GPUDL_MBCONV_STEP))
         return GPUDL_KERNEL_SHAPE;
     if (block->ys.n == 0)
         return GPUDL_KERNEL_OK;

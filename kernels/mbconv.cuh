@@ -65,6 +65,11 @@ __device__ __forceinline__ unsigned gpudl_mbconv_clamp(unsigned pair, unsigned l
     return GpudlPair<__half>::minimum(GpudlPair<__half>::maximum(pair, low), high);
 }
 
+__device__ __forceinline__ void gpudl_mbconv_multiply(float *sum, const unsigned (&a)[4], unsigned b0, unsigned b1)
+{
+    gpudl_mma_k16(*reinterpret_cast<float(*)[4]>(sum), a[0], a[1], a[2], a[3], b0, b1);
+}
+
 /* ---- input ------------------------------------------------------------------------------------------------------- */
 
 /** Copies of vectors first .. first + MANY - 1 of the tile's input pixels, lines apart; zeros outside of the picture
@@ -108,14 +113,12 @@ __device__ __forceinline__ unsigned gpudl_mbconv_inside(const GpudlMbconvJob &jo
 }
 
 /** Sums of 16 pixels by a step's channels to shared memory, behind the activation; 0 outside of the picture. */
-__device__ __forceinline__ void gpudl_mbconv_put(const GpudlMbconvAct &act, float (&sum)[4][4], unsigned upper,
+template <bool CLAMP>
+__device__ __forceinline__ void gpudl_mbconv_put(const GpudlMbconvAct &act, float (&sum)[16], unsigned upper,
                                                  unsigned lower, int slices, unsigned char *to)
 {
-    if (!act.clamp) {
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            gpudl_activate_quickly<4>(act.act, sum[i]);
-    }
+    if (!CLAMP)
+        gpudl_activate_quickly<16>(act.act, sum);
 #pragma unroll
     for (int s = 0; s < 2; s++) {
         unsigned word[4];
@@ -124,10 +127,8 @@ __device__ __forceinline__ void gpudl_mbconv_put(const GpudlMbconvAct &act, floa
             break;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const float *pair = sum[2 * s + i / 2] + i % 2 * 2;
-
-            word[i] = GpudlPair<__half>::set(pair[0], pair[1]);
-            if (act.clamp)
+            word[i] = GpudlPair<__half>::set(sum[8 * s + 2 * i], sum[8 * s + 2 * i + 1]);
+            if (CLAMP)
                 word[i] = gpudl_mbconv_clamp(word[i], act.low, act.high);
             word[i] &= i % 2 == 0 ? upper : lower;
         }
@@ -136,84 +137,98 @@ __device__ __forceinline__ void gpudl_mbconv_put(const GpudlMbconvAct &act, floa
 }
 
 /** A step's hidden channels of all input pixels: x and e are shared memory, weights the step's slices there. */
-template <class TILE>
+template <class TILE, bool CLAMP>
 __device__ __forceinline__ void gpudl_mbconv_expand(const GpudlMbconvJob &job, const unsigned char *x, unsigned inside,
                                                     const unsigned char *weights, int slices, unsigned char *e)
 {
     constexpr int EACH = gpudl_mbconv_up(TILE::IN_TILES, GPUDL_MBCONV_WARPS), AT_ONCE = EACH < 2 ? 1 : 2;
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, line = job.x_line;
     const int next = slices > 1 ? job.slice.next : 0, depth = job.slice.taps / GPUDL_MBCONV_OPERAND;
-    const float *bias = reinterpret_cast<const float *>(weights + job.slice.biases) + lane % 4 * 2;
+    const unsigned char *bias = weights + job.slice.biases + lane % 4 * 8;
     const GpudlMbconvAct act = job.expand;
 
 #pragma unroll
     for (int base = 0; base < EACH; base += AT_ONCE) {
-        float sum[AT_ONCE][4][4];
-        const unsigned char *from[AT_ONCE];
+        float sum[AT_ONCE][16];
+        const unsigned char *from[AT_ONCE], *operand = weights + lane * 16;
 
         if (base * GPUDL_MBCONV_WARPS + warp >= TILE::IN_TILES)
             break;
 #pragma unroll
         for (int j = 0; j < AT_ONCE; j++) {
-            /* a tile that is not there is the one before once more */
+            /* a tile that is not there is the last one once more */
             const int tile = min((base + j) * GPUDL_MBCONV_WARPS + warp, TILE::IN_TILES - 1);
 
             from[j] = x + (tile * 16 + lane % 16) * line + lane / 16 * 16;
+        }
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const float2 two = *reinterpret_cast<const float2 *>(reinterpret_cast<const unsigned char *>(bias) +
-                                                                     i / 2 * next + i % 2 * 32);
+        for (int i = 0; i < 4; i++) {
+            const float2 two = *reinterpret_cast<const float2 *>(bias + i / 2 * next + i % 2 * 32);
 
-                sum[j][i][0] = sum[j][i][2] = two.x;
-                sum[j][i][1] = sum[j][i][3] = two.y;
+#pragma unroll
+            for (int j = 0; j < AT_ONCE; j++) {
+                sum[j][4 * i] = sum[j][4 * i + 2] = two.x;
+                sum[j][4 * i + 1] = sum[j][4 * i + 3] = two.y;
             }
         }
-#pragma unroll 2
-        for (int k = 0; k < depth; k++) {
-            const unsigned char *operand = weights + k * GPUDL_MBCONV_OPERAND + lane * 16;
+#pragma unroll 1
+        for (int k = 0; k < depth; k++, operand += GPUDL_MBCONV_OPERAND) {
+            const uint4 b[2] = {*reinterpret_cast<const uint4 *>(operand),
+                                *reinterpret_cast<const uint4 *>(operand + next)};
             unsigned a[AT_ONCE][4];
 
 #pragma unroll
-            for (int j = 0; j < AT_ONCE; j++)
-                gpudl_load_matrices(a[j], from[j] + k * 32);
+            for (int j = 0; j < AT_ONCE; j++) {
+                gpudl_load_matrices(a[j], from[j]);
+                from[j] += 32;
+            }
 #pragma unroll
-            for (int s = 0; s < 2; s++) {
-                const uint4 b = *reinterpret_cast<const uint4 *>(operand + s * next);
-
+            for (int s = 0; s < 2; s++)
 #pragma unroll
                 for (int j = 0; j < AT_ONCE; j++) {
-                    gpudl_mma_k16(sum[j][2 * s], a[j][0], a[j][1], a[j][2], a[j][3], b.x, b.y);
-                    gpudl_mma_k16(sum[j][2 * s + 1], a[j][0], a[j][1], a[j][2], a[j][3], b.z, b.w);
+                    gpudl_mbconv_multiply(&sum[j][8 * s], a[j], b[s].x, b[s].y);
+                    gpudl_mbconv_multiply(&sum[j][8 * s + 4], a[j], b[s].z, b[s].w);
                 }
-            }
         }
 #pragma unroll
         for (int j = 0; j < AT_ONCE; j++) {
             const int number = base + j, tile = number * GPUDL_MBCONV_WARPS + warp;
 
             if (tile < TILE::IN_TILES)
-                gpudl_mbconv_put(act, sum[j], inside >> 2 * number & 1 ? 0xffffffffu : 0u,
-                                 inside >> (2 * number + 1) & 1 ? 0xffffffffu : 0u, slices,
-                                 e + tile * 16 * GPUDL_MBCONV_LINE);
+                gpudl_mbconv_put<CLAMP>(act, sum[j], inside >> 2 * number & 1 ? 0xffffffffu : 0u,
+                                        inside >> (2 * number + 1) & 1 ? 0xffffffffu : 0u, slices,
+                                        e + tile * 16 * GPUDL_MBCONV_LINE);
         }
     }
 }
 
 /* ---- depthwise --------------------------------------------------------------------------------------------------- */
 
-__device__ __forceinline__ unsigned gpudl_mbconv_act(const GpudlMbconvAct &act, unsigned pair)
+/** The activation of all that a thread has summed: one decision. */
+template <int N> __device__ __forceinline__ void gpudl_mbconv_activate(const GpudlAct &act, __half2 (&sum)[N])
 {
-    if (act.clamp)
-        return gpudl_mbconv_clamp(pair, act.low, act.high);
-    const float2 two = GpudlPair<__half>::get(pair);
-    float v[2] = {two.x, two.y};
+    float v[2 * N];
 
-    gpudl_activate_quickly<2>(act.act, v);
-    return GpudlPair<__half>::set(v[0], v[1]);
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        const float2 two = __half22float2(sum[i]);
+
+        v[2 * i] = two.x;
+        v[2 * i + 1] = two.y;
+    }
+    gpudl_activate_quickly<2 * N>(act, v);
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        sum[i] = __floats2half2_rn(v[2 * i], v[2 * i + 1]);
+}
+
+__device__ __forceinline__ __half2 gpudl_mbconv_pair(const unsigned char *shared)
+{
+    return GpudlPair<__half>::halves(*reinterpret_cast<const unsigned *>(shared));
 }
 
 /** The step's depthwise convolution of e, to d. */
-template <class TILE>
+template <class TILE, bool CLAMP>
 __device__ __forceinline__ void gpudl_mbconv_filter(const GpudlMbconvJob &job, const unsigned char *weights, int slices,
                                                     const unsigned char *e, unsigned char *d)
 {
@@ -223,33 +238,31 @@ __device__ __forceinline__ void gpudl_mbconv_filter(const GpudlMbconvJob &job, c
     const int order = warp % PAIRS, segment = warp / PAIRS;
     const int strip = order / TILE::DISTANCE * 2 * TILE::DISTANCE + order % TILE::DISTANCE + half * TILE::DISTANCE;
     const int column = strip * COLUMNS, first = segment * ROWS;
-    const unsigned char *slice = weights + pair / 8 * job.slice.next;
+    const unsigned char *slice = weights + pair / 8 * job.slice.next + pair % 8 * 4;
     const unsigned char *from = e + (first * STRIDE * TILE::IN_W + column * STRIDE) * LINE + pair * 4;
     unsigned char *to = d + (first * TILE::W + column) * LINE + pair * 4;
-    const GpudlMbconvAct act = job.depthwise;
-    __half2 taps[TAPS * TAPS], sum[ROWS][COLUMNS], bias;
+    const unsigned low = job.depthwise.low, high = job.depthwise.high;
+    __half2 taps[TAPS * TAPS], sum[ROWS * COLUMNS], bias;
 
     if (column >= TILE::W || pair >= slices * 8)
         return;
-    bias = GpudlPair<__half>::halves(*reinterpret_cast<const unsigned *>(slice + job.slice.biases + 64 + pair % 8 * 4));
+    bias = gpudl_mbconv_pair(slice + job.slice.biases + 64);
 #pragma unroll
     for (int i = 0; i < TAPS * TAPS; i++)
-        taps[i] = GpudlPair<__half>::halves(
-            *reinterpret_cast<const unsigned *>(slice + job.slice.taps + i * 32 + pair % 8 * 4));
+        taps[i] = gpudl_mbconv_pair(slice + job.slice.taps + i * 32);
 #pragma unroll
-    for (int row = 0; row < ROWS; row++)
-#pragma unroll
-        for (int i = 0; i < COLUMNS; i++)
-            sum[row][i] = bias;
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        sum[i] = bias;
 #pragma unroll
     for (int i = 0; i < (ROWS - 1) * STRIDE + TAPS; i++) {
         __half2 in[WIDE];
 
-        if (TILE::H % ROWS != 0 && first * STRIDE + i >= TILE::IN_H)
+        /* rows of the last segment that the tile has not */
+        if ((TILE::SEGMENTS - 1) * ROWS * STRIDE + i >= TILE::IN_H && first * STRIDE + i >= TILE::IN_H)
             break;
 #pragma unroll
         for (int j = 0; j < WIDE; j++)
-            in[j] = GpudlPair<__half>::halves(*reinterpret_cast<const unsigned *>(from + (i * TILE::IN_W + j) * LINE));
+            in[j] = gpudl_mbconv_pair(from + (i * TILE::IN_W + j) * LINE);
 #pragma unroll
         for (int r = 0; r < TAPS; r++) {
             const int row = (i - r) / STRIDE;
@@ -258,14 +271,26 @@ __device__ __forceinline__ void gpudl_mbconv_filter(const GpudlMbconvJob &job, c
                 continue;
 #pragma unroll
             for (int j = 0; j < COLUMNS; j++) {
+                __half2 *const to_sum = &sum[row * COLUMNS + j];
+
 #pragma unroll
                 for (int s = 0; s < TAPS; s++)
-                    sum[row][j] = __hfma2(in[j * STRIDE + s], taps[r * TAPS + s], sum[row][j]);
-                if (r == TAPS - 1)
+                    *to_sum = __hfma2(in[j * STRIDE + s], taps[r * TAPS + s], *to_sum);
+                if (CLAMP && r == TAPS - 1)
                     *reinterpret_cast<unsigned *>(to + (row * TILE::W + j) * LINE) =
-                        gpudl_mbconv_act(act, GpudlPair<__half>::word(sum[row][j]));
+                        gpudl_mbconv_clamp(GpudlPair<__half>::word(*to_sum), low, high);
             }
         }
+    }
+    if (!CLAMP) {
+        gpudl_mbconv_activate(job.depthwise.act, sum);
+#pragma unroll
+        for (int row = 0; row < ROWS; row++)
+#pragma unroll
+            for (int j = 0; j < COLUMNS; j++)
+                if (first + row < TILE::H)
+                    *reinterpret_cast<unsigned *>(to + (row * TILE::W + j) * LINE) =
+                        GpudlPair<__half>::word(sum[row * COLUMNS + j]);
     }
 }
 
@@ -318,11 +343,11 @@ template <class TILE, int PAIRS> struct GpudlMbconvSums {
 
 #pragma unroll
                 for (int m = 0; m < TILE::PER_WARP; m++)
-                    gpudl_mma_k16(sum[m][2 * i], a[m][0], a[m][1], a[m][2], a[m][3], b.x, b.y);
+                    gpudl_mbconv_multiply(sum[m][2 * i], a[m], b.x, b.y);
                 if (2 * pair + 1 < eights) {
 #pragma unroll
                     for (int m = 0; m < TILE::PER_WARP; m++)
-                        gpudl_mma_k16(sum[m][2 * i + 1], a[m][0], a[m][1], a[m][2], a[m][3], b.z, b.w);
+                        gpudl_mbconv_multiply(sum[m][2 * i + 1], a[m], b.z, b.w);
                 }
             }
         }

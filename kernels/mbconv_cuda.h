@@ -40,7 +40,7 @@ typedef struct {
     int32_t tile, parts;
 } GpudlMbconvPlan;
 
-#define GPUDL_MBCONV_PLANS 12
+#define GPUDL_MBCONV_PLANS 24
 
 /** What the three steps are made of: E [hidden][c], D [hidden][taps][taps], P [k][hidden] and their biases, each of
  * float32; a bias may be NULL, and E and e are where nothing expands. */

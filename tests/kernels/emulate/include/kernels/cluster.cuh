@@ -32,6 +32,11 @@ static inline void gpudl_cluster_barrier()
     gpudl_emulate_cluster_barrier();
 }
 
+static inline void gpudl_cluster_meet()
+{
+    gpudl_emulate_cluster_barrier();
+}
+
 static inline float gpudl_cluster_float(const float *shared, int block)
 {
     return *static_cast<const float *>(gpudl_emulate_cluster_shared(shared, block));
