@@ -20,7 +20,7 @@ CLIPS = {FOLDER / "turned.mp4": 10, FOLDER / "camera.h264": None}
 FILMS = {FOLDER / "film.h265": "NV12", FOLDER / "film-ten-bits.h265": "P010_10LE"}
 PATTERNS = [pattern for pattern in ("smpte", "red", "gradient", "pinwheel", "white", "green") for _ in range(2)]
 ATOL = 0.02  # of a confidence: float16 against float32, and what two decoders' chroma may differ by
-SAME = 1e-6  # the same frames through the same kernels
+NEAR = 1e-3  # the same frames: rows of another pitch may go through another kernel, which rounds otherwise
 
 
 why_not = []  # what set_up() found missing, or None
@@ -98,7 +98,7 @@ def frames_say_the_same_in_either_memory_and_on_the_cpu(dir):
             rf'from element "{name}".* gpudlinfer-result, .*? id=\(int\)(\d+), confidence=\(double\)([^,]+),', done.stdout)]
             for name in ("there", "here", "cpu")}
         check([len(found) for found in told.values()] == [len(PATTERNS)] * 3, f"{film.name}: {told}")
-        for other, atol in ("here", SAME), ("cpu", ATOL):
+        for other, atol in ("here", NEAR), ("cpu", ATOL):
             for i, (mine, reference) in enumerate(zip(told["there"], told[other])):
                 check(mine[0] == reference[0] and abs(mine[1] - reference[1]) <= atol,
                       f"{film.name} frame {i}: {mine} in CUDA memory, {reference} {other}")

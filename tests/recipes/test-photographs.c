@@ -15,13 +15,12 @@
 
 #define MOST_PHOTOGRAPHS 32
 
-/* Of a probability. float32: sums in another order, and in pre-processing, whose rounding is magnified where the
- * network is steep. float16 and TF32 have the same 11 bits; bfloat16 has 8, and what it does to probabilities is not
- * bounded more closely than README.md says. */
+/* Of a probability. float32: sums in another order, in pre-processing as well. float16 and TF32 have the same 11 bits;
+ * bfloat16 has 8, and what it does to probabilities is not bounded more closely than README.md says. */
 static const struct {
     GpudlPrecision precision;
     gfloat bound;
-} precisions[] = {{GPUDL_PRECISION_FP32, 1e-3f},
+} precisions[] = {{GPUDL_PRECISION_FP32, 1e-4f},
                   {GPUDL_PRECISION_TF32, 5e-3f},
                   {GPUDL_PRECISION_FP16, 5e-3f},
                   {GPUDL_PRECISION_BF16, 8e-2f}};
