@@ -40,6 +40,9 @@ float **nets_make_outputs(GpudlModel *model, gint64 batch);
 void nets_free_outputs(float **outputs);
 /** Largest difference by range over all heads; NaN counts as infinite. */
 double nets_compare(GpudlModel *model, gint64 batch, float **got, float **expected);
+/** Of how many frames, by head, another class is the best, where what lies between the two best is more than the bound,
+ * by range. */
+guint nets_count_flips(GpudlModel *model, gint64 batch, float **got, float **expected, double bound);
 
 GpudlSession *nets_acquire_for(GpudlModel *model, const gchar *backend, GpudlPrecision precision, guint batch,
                                GpudlAutotune autotune, GpudlActivation activation, GError **error);
