@@ -3,14 +3,6 @@
 
 #include <string.h>
 
-const TfOp *tf_op_find(const TfOp *table, gsize n, const gchar *name)
-{
-    for (gsize i = 0; i < n; i++)
-        if (strcmp(table[i].name, name) == 0)
-            return &table[i];
-    return NULL;
-}
-
 gboolean tf_map(TfNode *node, GError **error)
 {
     return node->cut ? tf_done(node, node->inputs[0]) : node->row->map(node, error);

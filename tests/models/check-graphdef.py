@@ -233,7 +233,9 @@ net.op("Add", "n1", net.input((1, 4)))
 case("a loop", net, [], r"a loop, which is not taken")
 
 tap = references.Tap()
-missing = set(re.findall(r'^    \{"([A-Za-z0-9]+)"', (pathlib.Path(source) / "models/tf/graphdef-ops.c").read_text(), re.M)) - references.operators_of(archive)
+missing = set(re.findall(r'^    \{"([A-Za-z0-9]+)"', (pathlib.Path(source) / "models/tf/graphdef-ops.c").read_text(), re.M))
+missing |= set(re.findall(r'^    \{"\w+", \{"(\w+)"', (pathlib.Path(source) / "models/tf/tf-ops.c").read_text(), re.M))
+missing -= references.operators_of(archive)
 with tempfile.TemporaryDirectory(prefix="gpudl-graphdef-") as folder:
     folder = pathlib.Path(folder)
     lines = ""

@@ -395,6 +395,7 @@ case("a shape that is computed", net, net.op("RESHAPE", [i, j]), [], r"\(RESHAPE
 
 tap = references.Tap()
 missing = set(re.findall(r'^    \{"([A-Z0-9_]+)"', pathlib.Path(schema).with_name("tflite-ops.c").read_text(), re.M))
+missing |= set(re.findall(r'^    \{"(\w+)", \{', (pathlib.Path(schema).parents[1] / "tf" / "tf-ops.c").read_text(), re.M))
 missing -= references.operators_of(archive)
 with tempfile.TemporaryDirectory(prefix="gpudl-tflite-") as folder:
     folder = pathlib.Path(folder)
