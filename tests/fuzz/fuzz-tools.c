@@ -96,7 +96,7 @@ static void fuzz_dataset(const guint8 *data, gsize size)
 {
     const gsize labels = MIN(size, 10);
     g_autofree gchar *pictures = write_file("images-idx3", data, size - labels);
-    g_autofree gchar *beside = write_file("labels-idx1", data + size - labels, labels);
+    g_autofree gchar *beside = write_file("labels-idx1", size > 0 ? data + size - labels : NULL, labels);
 
     open_dataset(pictures);
     open_dataset(beside);
