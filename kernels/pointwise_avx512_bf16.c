@@ -29,13 +29,22 @@ typedef struct {
     Act act;
 } Group;
 
-INLINE void add_pair(Vector sums[MOST_ROWS][VECTORS], const __m512bh w[VECTORS], int r, uint32_t pair, int vectors)
+/* half: the last vector has but its first half, which takes half the time where vectors go by halves. */
+INLINE void add_pair(Vector sums[MOST_ROWS][VECTORS], const __m512bh w[VECTORS], int r, uint32_t pair, int vectors,
+                     int half)
 {
-    const __m512bh x = (__m512bh)_mm512_set1_epi32((int32_t)pair);
+    const __m512i x = _mm512_set1_epi32((int32_t)pair);
 
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++)
-        sums[r][v] = _mm512_dpbf16_ps(sums[r][v], w[v], x);
+    for (int v = 0; v < vectors - half; v++)
+        sums[r][v] = _mm512_dpbf16_ps(sums[r][v], w[v], (__m512bh)x);
+    if (half) {
+        const __m256i y = _mm512_castsi512_si256((__m512i)w[vectors - 1]);
+        const __m256 sum = _mm512_castps512_ps256(sums[r][vectors - 1]);
+
+        sums[r][vectors - 1] =
+            _mm512_castps256_ps512(_mm256_dpbf16_ps(sum, (__m256bh)y, (__m256bh)_mm512_castsi512_si256(x)));
+    }
 }
 
 INLINE void load_weights(const uint16_t *weights, __m512bh w[VECTORS], int vectors)
@@ -45,12 +54,30 @@ INLINE void load_weights(const uint16_t *weights, __m512bh w[VECTORS], int vecto
         w[v] = (__m512bh)_mm512_loadu_si512(weights + v * 2 * LANES);
 }
 
+INLINE void finish(const Group *g, Vector sums[MOST_ROWS][VECTORS], uint16_t *y, int rows, int vectors,
+                   GpudlActKind act)
+{
+    const Vector low = splat(g->act.low), high = splat(g->act.high);
+
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            const Part part = v == vectors - 1 ? g->last : ALL_LANES;
+
+            if (g->onto)
+                sums[r][v] = add(sums[r][v], load_bf16(y + v * LANES, part));
+            store_bf16(y + v * LANES, activate(act, low, high, sums[r][v], 1), part);
+        }
+        y += g->y_way;
+    }
+}
+
 /* So many pixels from x on by so many vectors. */
-INLINE void pixels_of(const Group *g, const uint16_t *x, uint16_t *y, int rows, int vectors, GpudlActKind act)
+INLINE void pixels_of(const Group *g, const uint16_t *x, uint16_t *y, int rows, int vectors, int half)
 {
     const uint16_t *weights = g->weights;
     const int64_t x_way = g->x_way, c = g->c;
-    const Vector low = splat(g->act.low), high = splat(g->act.high);
     Vector sums[MOST_ROWS][VECTORS];
     __m512bh w[VECTORS];
     int64_t i = 0;
@@ -71,7 +98,7 @@ INLINE void pixels_of(const Group *g, const uint16_t *x, uint16_t *y, int rows, 
             uint32_t pair;
 
             memcpy(&pair, x + r * x_way + i, sizeof pair);
-            add_pair(sums, w, r, pair, vectors);
+            add_pair(sums, w, r, pair, vectors, half);
         }
         weights += vectors * 2 * LANES;
     }
@@ -79,20 +106,14 @@ INLINE void pixels_of(const Group *g, const uint16_t *x, uint16_t *y, int rows, 
         load_weights(weights, w, vectors);
 #pragma GCC unroll 6
         for (int r = 0; r < rows; r++)
-            add_pair(sums, w, r, x[r * x_way + i], vectors);
+            add_pair(sums, w, r, x[r * x_way + i], vectors, half);
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) {
-            const Part part = v == vectors - 1 ? g->last : ALL_LANES;
-
-            if (g->onto)
-                sums[r][v] = add(sums[r][v], load_bf16(y + v * LANES, part));
-            store_bf16(y + v * LANES, activate(act, low, high, sums[r][v], 1), part);
-        }
-        y += g->y_way;
-    }
+    if (g->act.kind == GPUDL_ACT_NONE)
+        finish(g, sums, y, rows, vectors, GPUDL_ACT_NONE);
+    else if (g->act.kind == GPUDL_ACT_SILU)
+        finish(g, sums, y, rows, vectors, GPUDL_ACT_SILU);
+    else
+        finish(g, sums, y, rows, vectors, GPUDL_ACT_HARD_SWISH);
 }
 
 typedef void PixelsFunc(const Group *g, const uint16_t *x, uint16_t *y);
@@ -100,19 +121,20 @@ typedef void PixelsFunc(const Group *g, const uint16_t *x, uint16_t *y);
 #define PIXELS(rows, vectors)                                                                                          \
     static void pixels_##rows##_##vectors(const Group *g, const uint16_t *x, uint16_t *y)                              \
     {                                                                                                                  \
-        if (g->act.kind == GPUDL_ACT_NONE)                                                                             \
-            pixels_of(g, x, y, rows, vectors, GPUDL_ACT_NONE);                                                         \
-        else if (g->act.kind == GPUDL_ACT_SILU)                                                                        \
-            pixels_of(g, x, y, rows, vectors, GPUDL_ACT_SILU);                                                         \
-        else                                                                                                           \
-            pixels_of(g, x, y, rows, vectors, GPUDL_ACT_HARD_SWISH);                                                   \
+        pixels_of(g, x, y, rows, vectors, 0);                                                                          \
+    }                                                                                                                  \
+    static void pixels_##rows##_##vectors##_half(const Group *g, const uint16_t *x, uint16_t *y)                       \
+    {                                                                                                                  \
+        pixels_of(g, x, y, rows, vectors, 1);                                                                          \
     }
 #define FOR_ROWS(F, vectors) F(1, vectors) F(2, vectors) F(3, vectors) F(4, vectors) F(5, vectors) F(6, vectors)
 #define FOR_ALL(F) FOR_ROWS(F, 1) FOR_ROWS(F, 2) FOR_ROWS(F, 3) FOR_ROWS(F, 4)
 FOR_ALL(PIXELS)
 
-#define PIXELS_OF(rows, vectors) [rows - 1][vectors - 1] = pixels_##rows##_##vectors,
-static PixelsFunc *const pixels_funcs[MOST_ROWS][VECTORS] = {FOR_ALL(PIXELS_OF)};
+#define PIXELS_OF(rows, vectors)                                                                                       \
+    [rows - 1][vectors - 1] = {pixels_##rows##_##vectors, pixels_##rows##_##vectors##_half},
+/* [pixels][vectors][the last one is half] */
+static PixelsFunc *const pixels_funcs[MOST_ROWS][VECTORS][2] = {FOR_ALL(PIXELS_OF)};
 
 /* Pixels that lie one way apart, all groups. */
 static void run_pixels(const GpudlPointwise *d, const uint16_t *x, const void *packed, uint16_t *y, int64_t n)
@@ -132,7 +154,7 @@ static void run_pixels(const GpudlPointwise *d, const uint16_t *x, const void *p
             const int64_t blocks = (n - at + MOST_ROWS - 1) / MOST_ROWS;
 
             rows = (n - at + blocks - 1) / blocks;
-            pixels_funcs[rows - 1][group - 1](&g, x + at * g.x_way, y + at * g.y_way + v * LANES);
+            pixels_funcs[rows - 1][group - 1][left <= LANES / 2](&g, x + at * g.x_way, y + at * g.y_way + v * LANES);
         }
         g.weights += gpudl_pointwise_pairs(d) * group * 2 * LANES;
     }
