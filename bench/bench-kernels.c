@@ -13,39 +13,16 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/cpu/dnn.h"
+#include "bench-kernels.h"
 #include "kernels/depthwise.h"
-#include "kernels/pointwise.h"
 #include "kernels/squeeze.h"
-#include "kernels/winograd.h"
 
 #define ROUNDS 15
 #define ROUND_SECONDS 0.004
-#define MOST_PARTIES (2 + GPUDL_SIMD_LAST + 1)
 
 /* ---- parties ----------------------------------------------------------------------------------------------------- */
 
-/* What is timed: a call of a primitive or of an own kernel. run is NULL where there is none. */
-typedef struct Party Party;
-struct Party {
-    void (*run)(Party *party);
-    char name[64];
-    double least; /* seconds a call */
-    int calls;    /* in a round */
-    dnnl_primitive_t primitive;
-    dnnl_memory_t memories[6];
-    dnnl_exec_arg_t args[6];
-    int n_args;
-    Party *next;      /* primitives that follow in the same call, or NULL */
-    const void *what; /* the own kernel's description, tables and tensors */
-    const void *kernels;
-    const void *x;
-    const float *packed;
-    void *y;
-    float *scratch;
-};
-
-static dnnl_engine_t engine;
+dnnl_engine_t engine;
 static dnnl_stream_t stream;
 
 static void check(dnnl_status_t status, const char *what)
@@ -73,7 +50,7 @@ static double time_calls(Party *party, int calls)
     return (processor_seconds() - start) / calls;
 }
 
-static void compete(Party *parties, int n)
+void compete(Party *parties, int n)
 {
     for (int i = 0; i < n; i++) {
         parties[i].least = INFINITY;
@@ -88,8 +65,7 @@ static void compete(Party *parties, int n)
                 parties[i].least = fmin(parties[i].least, time_calls(&parties[i], parties[i].calls));
 }
 
-/* Zeroed memory would be one page; these are values of about one in either type. */
-static void *values(size_t bytes)
+void *values(size_t bytes)
 {
     uint32_t *p = aligned_alloc(64, (bytes + 127) / 64 * 64), state = 1;
 
@@ -118,8 +94,7 @@ static void add_memory(Party *party, int arg, DnnMdRef md)
     party->n_args++;
 }
 
-/* Takes pd over; NULL leaves the party without. */
-static void set_primitive(Party *party, dnnl_primitive_desc_t pd)
+void set_primitive(Party *party, dnnl_primitive_desc_t pd)
 {
     static const struct {
         int arg;
@@ -146,8 +121,7 @@ static dnnl_data_type_t dnn_type(GpudlDType type)
 
 /* ---- the contest ------------------------------------------------------------------------------------------------- */
 
-/* operations: of a call; own parties from the third on. */
-static void print_line(const char *name, GpudlDType type, double operations, const Party *parties, int n)
+void print_line(const char *name, GpudlDType type, double operations, const Party *parties, int n)
 {
     const double theirs = fmin(parties[0].least, parties[1].least);
     double ours = INFINITY;
@@ -165,7 +139,7 @@ static void print_line(const char *name, GpudlDType type, double operations, con
     fflush(stdout);
 }
 
-static void free_parties(Party *parties, int n)
+void free_parties(Party *parties, int n)
 {
     for (int i = 0; i < n; i++) {
         if (parties[i].primitive != NULL)
@@ -436,153 +410,6 @@ static void bench_squeeze(int i, GpudlDType type, const char *filter)
     free(scratch);
 }
 
-/* ---- 3x3 convolutions -------------------------------------------------------------------------------------------- */
-
-static const struct {
-    const char *net;
-    int c, k, size;
-} convolutions[] = {
-    {"resnet", 64, 64, 56},     {"resnet", 128, 128, 28},   {"resnet", 256, 256, 14},    {"resnet", 512, 512, 7},
-    {"vgg16", 64, 64, 224},     {"vgg16", 128, 256, 56},    {"vgg16", 512, 512, 14},     {"googlenet", 64, 192, 56},
-    {"googlenet", 96, 128, 28}, {"googlenet", 24, 64, 14},  {"googlenet", 160, 320, 14}, {"densenet", 128, 32, 56},
-    {"densenet", 128, 32, 14},  {"squeezenet", 16, 64, 55}, {"squeezenet", 32, 128, 27}, {"squeezenet", 64, 256, 13},
-};
-
-static void run_winograd(Party *party)
-{
-    ((const GpudlWinogradKernels *)party->kernels)->run(party->what, party->x, party->packed, party->scratch, party->y);
-}
-
-static dnnl_primitive_desc_t describe_convolution(int c, int k, int size, int kernel, const GpudlAct *act,
-                                                  dnnl_format_tag_t tag)
-{
-    const int64_t x[4] = {1, c, size, size}, w[4] = {k, c, kernel, kernel}, y[4] = {1, k, size, size}, bias[1] = {k},
-                  ones[2] = {1, 1}, none[2] = {0, 0}, pads[2] = {kernel / 2, kernel / 2};
-    const DnnPost post = {0, *act};
-    DnnMd mds[4] = {dnn_md_typed(dnnl_bf16, 4, x, tag), dnn_md_typed(dnnl_bf16, 4, w, dnnl_format_tag_any),
-                    dnn_md_tag(1, bias, dnnl_a), dnn_md_typed(dnnl_bf16, 4, y, tag)};
-    dnnl_primitive_attr_t attr = dnn_attr(&post);
-    dnnl_primitive_desc_t pd = dnn_convolution(engine, attr, mds[0], mds[1], mds[2], mds[3], ones, none, pads, pads);
-
-    dnnl_primitive_attr_destroy(attr);
-    for (int i = 0; i < 4; i++)
-        dnn_md_free(mds[i]);
-    return pd;
-}
-
-static void bench_winograd(int i, const char *filter)
-{
-    const int c = convolutions[i].c, k = convolutions[i].k, size = convolutions[i].size;
-    const int64_t pixels = (int64_t)size * size;
-    const GpudlWinograd d = {.type = GPUDL_DTYPE_BF16,
-                             .n = 1,
-                             .h = size,
-                             .w = size,
-                             .c = c,
-                             .k = k,
-                             .p = size,
-                             .q = size,
-                             .x_pixel = c,
-                             .x_row = (int64_t)c * size,
-                             .x_frame = c * pixels,
-                             .y_pixel = k,
-                             .y_row = (int64_t)k * size,
-                             .y_frame = k * pixels,
-                             .pad_top = 1,
-                             .pad_left = 1,
-                             .act = {GPUDL_ACT_RELU, 0, 0}};
-    Party parties[MOST_PARTIES] = {0}, *own = &parties[2 + GPUDL_SIMD_AVX512_BF16 - GPUDL_SIMD_AVX2];
-    char name[80];
-
-    snprintf(name, sizeof name, "%s 3x3 %dx%dx%d to %d", convolutions[i].net, c, size, size, k);
-    if (strstr(name, filter) == NULL)
-        return;
-    own->what = &d;
-    own->kernels = gpudl_winograd_kernels(GPUDL_SIMD_AVX512_BF16);
-    own->x = values((size_t)d.x_frame * 2);
-    own->packed = values(gpudl_winograd_weights_size(&d));
-    own->scratch = values(gpudl_winograd_scratch_size(&d));
-    own->y = values((size_t)d.y_frame * 2);
-    own->run = own->kernels != NULL ? run_winograd : NULL;
-    set_primitive(&parties[0], describe_convolution(c, k, size, 3, &d.act, dnnl_nhwc));
-    set_primitive(&parties[1], describe_convolution(c, k, size, 3, &d.act, dnnl_nChw16c));
-    compete(parties, MOST_PARTIES - 1);
-    print_line(name, GPUDL_DTYPE_BF16, 18. * c * k * (double)pixels, parties, MOST_PARTIES - 1);
-    free_parties(parties, MOST_PARTIES);
-    free((void *)own->x);
-    free((void *)own->packed);
-    free(own->scratch);
-    free(own->y);
-}
-
-/* ---- 1x1 convolutions -------------------------------------------------------------------------------------------- */
-
-static const struct {
-    const char *net;
-    int c, k, size;
-    GpudlActKind act;
-} products[] = {
-    {"mobilenet_v2", 32, 16, 112, GPUDL_ACT_NONE},     {"mobilenet_v2", 16, 96, 112, GPUDL_ACT_CLIP},
-    {"mobilenet_v2", 96, 24, 56, GPUDL_ACT_NONE},      {"mobilenet_v2", 24, 144, 56, GPUDL_ACT_CLIP},
-    {"mobilenet_v2", 144, 32, 28, GPUDL_ACT_NONE},     {"mobilenet_v2", 32, 192, 28, GPUDL_ACT_CLIP},
-    {"mobilenet_v2", 64, 384, 14, GPUDL_ACT_CLIP},     {"mobilenet_v2", 384, 64, 14, GPUDL_ACT_NONE},
-    {"mobilenet_v2", 576, 96, 14, GPUDL_ACT_NONE},     {"mobilenet_v2", 160, 960, 7, GPUDL_ACT_CLIP},
-    {"mobilenet_v2", 960, 160, 7, GPUDL_ACT_NONE},     {"mobilenet_v2", 320, 1280, 7, GPUDL_ACT_CLIP},
-    {"efficientnet_b0", 16, 96, 112, GPUDL_ACT_SILU},  {"efficientnet_b0", 24, 144, 56, GPUDL_ACT_SILU},
-    {"efficientnet_b0", 40, 240, 28, GPUDL_ACT_SILU},  {"efficientnet_b0", 112, 672, 14, GPUDL_ACT_SILU},
-    {"efficientnet_b0", 672, 112, 14, GPUDL_ACT_NONE}, {"efficientnet_b0", 192, 1152, 7, GPUDL_ACT_SILU},
-    {"resnet", 64, 256, 56, GPUDL_ACT_NONE},           {"resnet", 256, 64, 56, GPUDL_ACT_RELU},
-    {"resnet", 1024, 256, 14, GPUDL_ACT_RELU},         {"resnet", 2048, 512, 7, GPUDL_ACT_RELU},
-    {"squeezenet", 512, 1000, 13, GPUDL_ACT_RELU},     {"regnet", 208, 208, 14, GPUDL_ACT_RELU},
-};
-
-static void run_pointwise(Party *party)
-{
-    ((const GpudlPointwiseKernels *)party->kernels)->run(party->what, party->x, party->packed, party->y);
-}
-
-static void bench_pointwise(int i, const char *filter)
-{
-    const int c = products[i].c, k = products[i].k, size = products[i].size;
-    const int64_t pixels = (int64_t)size * size;
-    const GpudlPointwise d = {.type = GPUDL_DTYPE_BF16,
-                              .n = 1,
-                              .h = size,
-                              .w = size,
-                              .c = c,
-                              .k = k,
-                              .p = size,
-                              .q = size,
-                              .stride = 1,
-                              .x_pixel = c,
-                              .x_row = (int64_t)c * size,
-                              .x_frame = c * pixels,
-                              .y_pixel = k,
-                              .y_row = (int64_t)k * size,
-                              .y_frame = k * pixels,
-                              .act = {products[i].act, 0, products[i].act == GPUDL_ACT_CLIP ? 6 : 0}};
-    Party parties[MOST_PARTIES] = {0}, *own = &parties[2 + GPUDL_SIMD_AVX512_BF16 - GPUDL_SIMD_AVX2];
-    char name[80];
-
-    snprintf(name, sizeof name, "%s 1x1 %dx%dx%d to %d", products[i].net, c, size, size, k);
-    if (strstr(name, filter) == NULL)
-        return;
-    own->what = &d;
-    own->kernels = gpudl_pointwise_kernels(GPUDL_SIMD_AVX512_BF16);
-    own->x = values((size_t)d.x_frame * 2);
-    own->packed = values(gpudl_pointwise_weights_size(&d));
-    own->y = values((size_t)d.y_frame * 2);
-    own->run = own->kernels != NULL ? run_pointwise : NULL;
-    set_primitive(&parties[0], describe_convolution(c, k, size, 1, &d.act, dnnl_nhwc));
-    set_primitive(&parties[1], describe_convolution(c, k, size, 1, &d.act, dnnl_nChw16c));
-    compete(parties, MOST_PARTIES - 1);
-    print_line(name, GPUDL_DTYPE_BF16, 2. * c * k * (double)pixels, parties, MOST_PARTIES - 1);
-    free_parties(parties, MOST_PARTIES);
-    free((void *)own->x);
-    free((void *)own->packed);
-    free(own->y);
-}
-
 int main(int argc, char **argv)
 {
     const char *filter = argc > 1 ? argv[1] : "";
@@ -604,10 +431,7 @@ int main(int argc, char **argv)
         bench_squeeze((int)i, GPUDL_DTYPE_F32, filter);
         bench_squeeze((int)i, GPUDL_DTYPE_BF16, filter);
     }
-    for (unsigned i = 0; i < sizeof convolutions / sizeof *convolutions; i++)
-        bench_winograd((int)i, filter);
-    for (unsigned i = 0; i < sizeof products / sizeof *products; i++)
-        bench_pointwise((int)i, filter);
+    bench_dense(filter);
     dnnl_stream_destroy(stream);
     dnnl_engine_destroy(engine);
     return 0;
