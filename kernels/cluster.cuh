@@ -76,8 +76,8 @@ __device__ __forceinline__ void gpudl_cluster_barrier()
 #endif
 }
 
-/** The same, but that nothing that was written can be relied on behind it: for blocks that others have read from, before
- * they end. What has been written to global memory is not waited for. */
+/** The same, but that nothing that was written can be relied on behind it: for blocks that others have read from,
+ * before they end. What has been written to global memory is not waited for. */
 __device__ __forceinline__ void gpudl_cluster_meet()
 {
 #if __CUDA_ARCH__ >= 900

@@ -300,7 +300,7 @@ __global__ void __launch_bounds__(MOST_THREADS)
         }
         if (KIND == GPUDL_POOL_MAX)
             best.get(sum);
-        /* of the warp's groups, then of the warps */
+            /* of the warp's groups, then of the warps */
 #pragma unroll
         for (int d = LANES; d < 32; d *= 2)
 #pragma unroll

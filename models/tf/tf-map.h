@@ -28,8 +28,8 @@ typedef struct {
 
 #define TF_MANY G_MAXUINT
 
-/** The row of that name, of a format's own table or of those that both have, by TensorFlow Lite's name or GraphDef's; or
- * NULL. */
+/** The row of that name, of a format's own table or of those that both have, by TensorFlow Lite's name or GraphDef's;
+ * or NULL. */
 const TfOp *tf_op_find(const TfOp *table, gsize n, const gchar *name, gboolean lite);
 
 /** One operator being mapped; the importers' own begin with it. */
