@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(THREADS) sum_alone(const __grid_constant__ Cal
     ends.fetch();
     sum_up<T, N, HELD>(p, share, lines, counters);
     __syncthreads();
-    ends.end(reinterpret_cast<const float *>(lines));
+    ends.end(reinterpret_cast<const float *>(lines), nullptr, 0);
 }
 
 template <class T, int N, int HELD>
@@ -78,10 +78,10 @@ __global__ void __launch_bounds__(THREADS) sum_together(const __grid_constant__ 
     const Aim aim(p, share, N);
 
     begin(p, share, lines, counters);
-    if (threadIdx.x == 0)
-        gpudl_counter_expect(&counters[RECEIVED], N * SUMS_BYTES);
-    gpudl_cluster_arrive();
     Ends<T, N, true> ends(p, share);
+    if (threadIdx.x == 0)
+        gpudl_counter_expect(&counters[RECEIVED], (N - ends.own) * SUMS_BYTES);
+    gpudl_cluster_arrive();
 
     gpudl_begin();
     if (threadIdx.x == 0)
@@ -91,12 +91,14 @@ __global__ void __launch_bounds__(THREADS) sum_together(const __grid_constant__ 
     gpudl_shared_written();
     gpudl_cluster_wait(); /* the others' counters are there */
     __syncthreads();
-    if ((int)threadIdx.x < p.parts)
-        gpudl_push(received + share.rank * ends.own * SUMS_LINE, sums + (int)threadIdx.x * ends.own * SUMS_LINE,
-                   ends.own * SUMS_BYTES, &counters[RECEIVED], (int)threadIdx.x);
+    if (threadIdx.x % 32 == 0)
+        for (int to = (int)threadIdx.x / 32; to < p.parts; to += THREADS / 32)
+            if (to != share.rank)
+                gpudl_push(received + share.rank * ends.own * SUMS_LINE, sums + to * ends.own * SUMS_LINE,
+                           ends.own * SUMS_BYTES, &counters[RECEIVED], to);
     gpudl_counter_wait(&counters[RECEIVED]);
     gpudl_cluster_pass();
-    ends.end(received);
+    ends.end(sums + share.rank * ends.own * SUMS_LINE, received, share.rank);
     gpudl_cluster_wait(); /* till here others are sent this block's sums */
 }
 

@@ -294,24 +294,26 @@ template <class T, int N, bool SPLIT> struct Ends {
                 more[i] = *reinterpret_cast<const uint4 *>(p.z + place[i] * p.z_pitch + channel);
     }
 
-    /* sums: of the block's pixels, of each part */
-    __device__ __forceinline__ void end(const float *sums) const
+    /* sums: the block's, of its own pixels; received: of all parts, from the others */
+    __device__ __forceinline__ void end(const float *sums, const float *received, int rank) const
     {
-        const int parts = SPLIT ? p.parts : 1;
+        const int parts = SPLIT ? p.parts : 1, first = line * SUMS_LINE + (int)threadIdx.x % 8 * 8;
         float v[MANY][8];
 
-        sums += line * SUMS_LINE + (int)threadIdx.x % 8 * 8;
 #pragma unroll
         for (int i = 0; i < MANY; i++)
 #pragma unroll
             for (int j = 0; j < 8; j++)
                 v[i][j] = bias[j];
 #pragma unroll 1
-        for (int part = 0; part < parts; part++, sums += own * SUMS_LINE)
+        for (int part = 0; part < parts; part++) {
+            const float *from = (!SPLIT || part == rank ? sums : received + part * own * SUMS_LINE) + first;
+
 #pragma unroll
             for (int i = 0; i < MANY; i++)
                 if (i * ABREAST + line < own)
-                    add(v[i], sums + i * ABREAST * SUMS_LINE);
+                    add(v[i], from + i * ABREAST * SUMS_LINE);
+        }
         if (p.z)
 #pragma unroll
             for (int i = 0; i < MANY; i++)

@@ -213,8 +213,9 @@ __device__ __forceinline__ void gpudl_fetch_places(void *to, const GpudlTensorMa
                         "h"((short)below));
 }
 
-/** Copies bytes from shared memory to where a block of the cluster has what is at to here; its counter is told, the one
- * which is here at counter. This block may not end before. */
+/** Copies bytes from shared memory to where another block of the cluster has what is at to here; its counter is told,
+ * the one which is here at counter. This block may not end before. By one thread of a warp: what it copies is named by
+ * the warp's registers. */
 __device__ __forceinline__ void gpudl_push(void *to, const void *from, int bytes, uint64_t *counter, int block)
 {
     GPUDL_WARPGROUP_ASM("{\n\t.reg .u32 there, told;\n\tmapa.shared::cluster.u32 there, %0, %4;\n\t"

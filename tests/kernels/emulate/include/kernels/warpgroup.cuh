@@ -217,6 +217,8 @@ static inline void gpudl_push(void *to, const void *from, int bytes, uint64_t *c
 {
     void *there = const_cast<void *>(gpudl_emulate_cluster_shared(to, block));
 
+    if (block == gpudl_cluster_rank())
+        gpudl_emulate_fail("it pushes to its own block");
     gpudl_emulate_aligned(to, 16);
     gpudl_emulate_aligned(from, 16);
     gpudl_emulate_aligned((const void *)(uintptr_t)bytes, 16);
