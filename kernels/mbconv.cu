@@ -95,14 +95,14 @@ __device__ __forceinline__ void fetch_weights(const GpudlMbconvJob &job, int ste
         gpudl_copy_async<16>(to + i, from + i, true);
 }
 
-/* On a processor: what a thread needs finds room in 80 registers where the sums are few. */
-constexpr int blocks_at_once(int taps, int pairs)
+/* On a processor. Where sums are few, what a thread needs finds room in 80 registers, which was faster for these. */
+template <class TILE> constexpr int blocks_at_once(bool expands, int pairs)
 {
-    return taps == 3 && pairs <= 2 ? 3 : 2;
+    return TILE::TAPS == 3 && (expands ? TILE::STRIDE == 2 && TILE::OUT > 64 && pairs <= 2 : pairs == 1) ? 3 : 2;
 }
 
 template <class TILE, bool EXPANDS, int PAIRS>
-__global__ void __launch_bounds__(GPUDL_MBCONV_THREADS, blocks_at_once(TILE::TAPS, PAIRS))
+__global__ void __launch_bounds__(GPUDL_MBCONV_THREADS, blocks_at_once<TILE>(EXPANDS, PAIRS))
     mbconv(const __grid_constant__ GpudlMbconvJob job)
 {
     unsigned char *const shared = static_cast<unsigned char *>(gpudl_shared());

@@ -63,7 +63,7 @@ static int queue_step(const CudaRun *run, uint32_t i, const cudaEvent_t *events)
     int status = wait >= 0 ? (int)cudaStreamWaitEvent(run->stream, events[wait], 0) : 0;
 
     if (status == 0)
-        status = step->launch(step, run);
+        status = cuda_step_launch(step, run);
     if (status == 0 && events[i] != NULL)
         status = (int)cudaEventRecord(events[i], run->stream);
     return status;

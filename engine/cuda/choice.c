@@ -25,6 +25,7 @@ CudaConvPlan cuda_conv_plan(const CudaConv *conv)
                          .gemm = conv->gemm,
                          .once = conv->once,
                          .depthwise = conv->depthwise,
+                         .block = conv->block,
                          .workspace = conv->workspace,
                          .ns = conv->ns};
 
@@ -42,6 +43,7 @@ void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan)
     conv->gemm = plan->gemm;
     conv->once = plan->once;
     conv->depthwise = plan->depthwise;
+    conv->block = plan->block;
     conv->workspace = plan->workspace;
     snprintf(conv->name, sizeof conv->name, "%s", plan->name);
 }

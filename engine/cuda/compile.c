@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "blocks.h"
 #include "branches.h"
 #include "choice.h"
 #include "engine/module.h"
@@ -33,10 +34,9 @@ static void place_blocks(CudaCompiler *c, int wide)
         return;
     }
     for (uint32_t i = 0; i < p->n_steps; i++)
-        if (p->steps[i].conv != NULL && p->steps[i].scratch >= 0) {
+        if (p->steps[i].conv != NULL && p->steps[i].scratch >= 0)
             p->blocks[p->steps[i].scratch].bytes = scratch_bytes(p->steps[i].conv);
-            snprintf(p->steps[i].what, sizeof p->steps[i].what, "%s", p->steps[i].conv->name);
-        }
+    cuda_blocks_name(p);
     for (uint32_t i = 0; i < p->n_blocks; i++) {
         const int used = p->blocks[i].first != INT32_MAX && p->blocks[i].constant == NULL && !p->blocks[i].pinned;
 
@@ -144,6 +144,7 @@ static void lower_all(CudaCompiler *c)
             cuda_lower_node(c, &c->plan->nodes[c->node]);
     c->node = (int32_t)c->plan->n_nodes - 1;
     cuda_lower_heads(c);
+    cuda_blocks_find(c);
 }
 
 /* What lowering needs, for each tensor. */
@@ -213,6 +214,7 @@ CudaCompilation *cuda_compile_begin(CudaShared *shared, const GpudlPlan *plan, G
                         .dtype = shared->dtype,
                         .tf32 = shared->tf32,
                         .activation = shared->activation,
+                        .tries_blocks = shared->tries_blocks,
                         .tries_branches = shared->tries_branches,
                         .fault = fault};
     if (prepare(c))

@@ -21,6 +21,7 @@ typedef struct {
     int32_t tf32, activation;
     uint64_t work_limit;   /* of a slot, once slots are made; 0: none yet */
     uint64_t memory_limit; /* of weights and slots, 0: none */
+    int tries_blocks;      /* what may be one launch is looked for (blocks.h), to be chosen by its time */
     int tries_branches;    /* programs that are not settled get lanes, for it to be measured whether they pay */
 } CudaShared;
 

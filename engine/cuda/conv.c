@@ -495,6 +495,11 @@ void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
         key->bias, key->act, (double)key->beta, alpha);
     if (key->depthwise != 0 && n > 0 && (size_t)n < room)
         snprintf(text + n, room - (size_t)n, " depthwise at %d bytes", key->depthwise);
+    if (key->hidden != 0 && n > 0 && (size_t)n < room)
+        snprintf(text + n, room - (size_t)n, " block of %d%s acts %d %.9g %.9g %d %.9g %.9g", key->hidden,
+                 key->expands ? "" : " given", key->inner_act[0], (double)key->inner_alpha[0],
+                 (double)key->inner_beta[0], key->inner_act[1], (double)key->inner_alpha[1],
+                 (double)key->inner_beta[1]);
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */

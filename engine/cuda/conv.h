@@ -11,6 +11,7 @@
 #include "kernels/conv_gemm_cuda.h"
 #include "kernels/conv_once_cuda.h"
 #include "kernels/depthwise_cuda.h"
+#include "kernels/mbconv_cuda.h"
 
 /** A problem; compared byte by byte, so zeroed before it is filled. x, w, y and z are NHWC or KRSC of one type. */
 typedef struct {
@@ -25,6 +26,11 @@ typedef struct {
     /* Not 0: each channel has a filter of its own, w is RSK, and x, y and w lie at multiples of so many bytes. Such a
      * problem has CUDA_CONV_DEPTHWISE and nothing else. */
     int32_t depthwise;
+    /* Not 0: a block (blocks.h) of so many hidden channels; the window is the depthwise convolution's. It has
+     * CUDA_CONV_BLOCK and CUDA_CONV_APART and nothing else. */
+    int32_t hidden, expands;
+    int32_t inner_act[2]; /* behind its first and second step, as above */
+    float inner_alpha[2], inner_beta[2];
 } CudaConvKey;
 
 /** Graphs of one problem. What a graph leaves of it is a kernel of our own behind. */
@@ -37,7 +43,10 @@ typedef enum {
     CUDA_CONV_GEMM,                 /* all of it as our own product of gathered matrices (own.h) */
     CUDA_CONV_DEPTHWISE,            /* all of it by our own depthwise kernels (own.h) */
     CUDA_CONV_ONCE,                 /* all of it by our own kernels for few pixels (own.h) */
-    CUDA_CONV_OWN                   /* all of it by our own direct kernel: where nothing else is right */
+    CUDA_CONV_OWN,                  /* all of it by our own direct kernel: where nothing else is right */
+    CUDA_CONV_BLOCK,                /* all steps of a block by our own kernel (blocks.h) */
+    CUDA_CONV_APART,                /* a block's steps, one by one */
+    CUDA_CONV_LAST = CUDA_CONV_APART
 } CudaConvForm;
 
 /** An algorithm of cuBLASLt's, as plain data. */
@@ -53,6 +62,7 @@ typedef struct {
     GpudlConvGemmPlan gemm;        /* of that form */
     GpudlConvOncePlan once;        /* of that form */
     GpudlDepthwisePlan depthwise;  /* of that form */
+    GpudlMbconvPlan block;         /* of that form */
     int64_t workspace;
     float ns; /* of one run alone, 0: not measured */
     char name[32];
@@ -72,6 +82,7 @@ struct CudaConv {
     GpudlConvGemmPlan gemm;
     GpudlConvOncePlan once;
     GpudlDepthwisePlan depthwise;
+    GpudlMbconvPlan block;
     int64_t workspace;
     float ns;
     char name[32];

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block.h"
 #include "choice.h"
 #include "lanes.h"
 #include "lt.h"
@@ -65,6 +66,12 @@ void cuda_convs_clear(CudaConvs *convs)
 static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key,
                       const GpudlCacheEntry *entry, CudaConvPlan *plan)
 {
+    if ((entry->form == CUDA_CONV_BLOCK || entry->form == CUDA_CONV_APART) != (key->hidden != 0))
+        return 0;
+    if (entry->form == CUDA_CONV_APART)
+        return 1;
+    if (entry->form == CUDA_CONV_BLOCK)
+        return cuda_block_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if ((entry->form == CUDA_CONV_DEPTHWISE) != (key->depthwise != 0))
         return 0;
     if (entry->form == CUDA_CONV_DEPTHWISE)
@@ -92,7 +99,17 @@ static void step_text(const char *network, const CudaConvKey *key, char step[CUD
 
 static int read_cache(const CudaConvs *convs, const char *step, GpudlCacheEntry *entry)
 {
-    return convs->cache.device != NULL && gpudl_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, entry);
+    if (convs->cache.device == NULL)
+        return 0;
+    /* the last form has no plan: of the numbers that were given before there were blocks it is our direct kernel */
+    if (gpudl_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, entry))
+        return 1;
+    if (!gpudl_cache_read(&convs->cache, step, CUDA_CONV_LAST + 1, entry))
+        return 0;
+    if (entry->form > CUDA_CONV_OWN)
+        return 1;
+    free(entry->plan);
+    return 0;
 }
 
 int cuda_convs_read(const CudaConvs *convs, const char *network, const CudaConvKey *key, GpudlCacheEntry *entry)
@@ -168,9 +185,11 @@ static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *
         entry.plan = cuda_once_save(&conv->once, &entry.plan_bytes);
     else if (conv->form == CUDA_CONV_DEPTHWISE)
         entry.plan = cuda_depthwise_save(&conv->depthwise, &entry.plan_bytes);
+    else if (conv->form == CUDA_CONV_BLOCK)
+        entry.plan = cuda_block_save(&conv->block, &entry.plan_bytes);
     else if (conv->plan != NULL)
         entry.plan = cuda_conv_plan_save(convs->device, conv->plan, &entry.plan_bytes);
-    if (conv->form == CUDA_CONV_OWN || entry.plan != NULL)
+    if (conv->form == CUDA_CONV_OWN || conv->form == CUDA_CONV_APART || entry.plan != NULL)
         keep_entry(convs, step, &entry);
     free(entry.plan);
 }

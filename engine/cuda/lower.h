@@ -32,7 +32,7 @@ typedef struct {
     CudaProgram *program;
     GpudlDType dtype; /* of pictures: float16, bfloat16 or float32 */
     int32_t tf32, activation;
-    int tries_branches;
+    int tries_blocks, tries_branches;
     uint64_t work_limit;    /* bytes of work memory that the plans beside the fastest, and room for branches to run
                              * beside one another, may make it, 0: any */
     int32_t node;           /* being lowered */

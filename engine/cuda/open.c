@@ -200,6 +200,7 @@ CudaEngine *cuda_engine_new(CudaDevice *dev, const GpudlHost *host, const GpudlO
                                                                                        : GPUDL_DTYPE_F32,
                                   .tf32 = params->precision == GPUDL_PRECISION_TF32,
                                   .memory_limit = params->memory_limit,
+                                  .tries_blocks = params->autotune != GPUDL_AUTOTUNE_OFF,
                                   .tries_branches = params->autotune == GPUDL_AUTOTUNE_FULL};
     engine->shared.convs =
         (CudaConvs){.device = dev, .host = host, .measured = params->autotune == GPUDL_AUTOTUNE_FULL};

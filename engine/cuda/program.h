@@ -68,6 +68,9 @@ struct CudaStep {
     GpudlAct act, gate; /* gate: of a squeeze's second product */
     GpudlWindow window;
     CudaConv *conv;
+    CudaConv *block; /* of the block that it is a step of (blocks.h), or NULL */
+    CudaLaunch *launch_block;
+    int32_t block_steps; /* of that, from here to its end: 1 is its last */
     char what[48];
 };
 
@@ -103,6 +106,9 @@ static inline int cuda_step_reads(const CudaStep *step, int32_t values[CUDA_STEP
         values[n++] = step->more[i];
     return n;
 }
+
+/** Queues a step, or the block in place of its last one. */
+int cuda_step_launch(const CudaStep *step, const CudaRun *run);
 
 /** Address of a value. */
 void *cuda_value_data(const CudaRun *run, int32_t value);

@@ -4,6 +4,7 @@
 #include <float.h>
 #include <stdlib.h>
 
+#include "blocks.h"
 #include "choice.h"
 #include "engine.h"
 #include "engine/module.h"
@@ -40,6 +41,14 @@ static Group *group_of(CudaRound *round, CudaConv *conv)
             return &round->groups[i];
     round->groups[round->n] = (Group){.conv = conv, .n = 1};
     return &round->groups[round->n++];
+}
+
+static void count_step(CudaRound *round, const CudaStep *step)
+{
+    if (step->conv != NULL)
+        group_of(round, step->conv)->steps++;
+    if (step->block != NULL && step->block_steps == 1)
+        group_of(round, step->block)->steps++;
 }
 
 /* The plans are the round's from here on. */
@@ -80,13 +89,13 @@ CudaRound *cuda_round_new(void *engine, CudaProgram *program, GpudlFault *fault)
     if (round != NULL) {
         round->engine = engine;
         round->program = program;
-        round->groups = calloc(program->n_steps + 1u, sizeof *round->groups);
+        round->groups = calloc(2 * (size_t)program->n_steps + 1, sizeof *round->groups); /* of steps and blocks */
+        cuda_blocks_prefer(round->engine->shared.device, program);
         round->streams =
             round->engine->shared.convs.measured && !program->is_settled && program->lanes.n > 0 ? CUDA_LANES : 1;
     }
     for (uint32_t i = 0; i < program->n_frame_steps && round != NULL && round->groups != NULL; i++)
-        if (program->steps[i].conv != NULL)
-            group_of(round, program->steps[i].conv)->steps++;
+        count_step(round, &program->steps[i]);
     for (uint32_t i = 0; round != NULL && i < round->n; i++)
         fill_group(&round->groups[i]);
     if (round != NULL && round->groups != NULL)
@@ -128,12 +137,8 @@ void cuda_round_free(CudaRound *round)
     }
     if (best != NULL && round->streams > 1)
         round->program->streams = 1 + best[round->n];
-    for (uint32_t i = 0; i < round->program->n_steps && round->n > 0; i++) {
-        CudaStep *step = &round->program->steps[i];
-
-        if (step->conv != NULL)
-            snprintf(step->what, sizeof step->what, "%s", step->conv->name);
-    }
+    if (round->n > 0)
+        cuda_blocks_name(round->program);
     cuda_search_free(round->search);
     free(round->groups);
     free(round);

@@ -4,10 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "block.h"
 #include "engine/module.h"
 #include "kernels/half.h"
 #include "lt.h"
 #include "own.h"
+#include "trial_block.h"
 
 /* A measurement: the median of so many replays of a graph of so many runs, about the time that a layer takes in a
  * network. */
@@ -43,8 +45,9 @@ static size_t aligned(size_t bytes)
 static size_t lay_out(const CudaConvKey *key, size_t workspace, uint8_t *base, CudaConvData *data, CudaConvData *truth)
 {
     const size_t size = size_of(key->dtype), pixels = (size_t)key->n * (size_t)key->p * (size_t)key->q;
-    const size_t weights =
-        aligned((size_t)key->k * (size_t)(key->c / key->groups) * (size_t)key->r * (size_t)key->s * size);
+    const size_t weights = aligned(key->hidden != 0 ? cuda_trial_block_weights(key)
+                                                    : (size_t)key->k * (size_t)(key->c / key->groups) * (size_t)key->r *
+                                                          (size_t)key->s * size);
     size_t at = 0;
 
     data->x = base + at;
@@ -66,7 +69,9 @@ static size_t lay_out(const CudaConvKey *key, size_t workspace, uint8_t *base, C
         truth->w = base + at;
         at += weights;
     }
-    data->workspace = base + at;
+    data->workspace = base + at; /* of a block's plans, which need none, what its truth is made of */
+    if (key->hidden != 0)
+        at += cuda_trial_block_extra(key);
     return at + aligned(workspace);
 }
 
@@ -233,6 +238,21 @@ static cudaError_t read_truth(CudaTrial *trial, int which, int32_t n)
     return error;
 }
 
+/* Of the first and the last picture. */
+static int find_truth(CudaTrial *trial)
+{
+    const CudaConvKey *key = trial->key;
+    int status;
+
+    if (key->hidden != 0)
+        return cuda_trial_block_begin(trial, (const uint16_t *)(const void *)trial->pattern,
+                                      PATTERN_BYTES / sizeof(uint16_t), trial->data.workspace);
+    status = cuda_conv_own(key, &trial->truth, 0, 1, trial->stream);
+    if (status == 0 && key->n > 1)
+        status = cuda_conv_own(key, &trial->truth, key->n - 1, 1, trial->stream);
+    return status;
+}
+
 GpudlStatus cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault)
 {
     cudaError_t error;
@@ -247,9 +267,7 @@ GpudlStatus cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFaul
     if (error == cudaSuccess && key->depthwise != 0)
         error = turn_weights(trial);
     if (error == cudaSuccess)
-        status = cuda_conv_own(key, &trial->truth, 0, 1, trial->stream);
-    if (error == cudaSuccess && status == 0 && key->n > 1)
-        status = cuda_conv_own(key, &trial->truth, key->n - 1, 1, trial->stream);
+        status = find_truth(trial);
     if (status > 0)
         error = (cudaError_t)status;
     if (error == cudaSuccess)
@@ -282,6 +300,8 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
 
         return cuda_depthwise_run(trial->key, &plan->depthwise, &act, &trial->data, trial->stream) == 0;
     }
+    if (plan->form == CUDA_CONV_BLOCK)
+        return cuda_block_run(trial->key, &plan->block, &trial->data, trial->stream) == 0;
     if (plan->form == CUDA_CONV_OWN)
         return cuda_conv_own(trial->key, &trial->data, 0, trial->key->n, trial->stream) == 0;
     if (cuda_conv_run(device, device->handles[0], trial->key, plan->form, plan->plan, &trial->data) !=

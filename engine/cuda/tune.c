@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "block.h"
 #include "choice.h"
 #include "engine/module.h"
 #include "load.h"
@@ -12,7 +13,8 @@
 #include "trial.h"
 
 #define PLANS_PER_FORM 4
-#define OWN_PLANS 3  /* of our own product, beside the libraries' */
+#define OWN_PLANS 3 /* of our own product, beside the libraries' */
+#define BLOCK_PLANS 8
 #define ONCE_PLANS 8 /* of our own kernels for few pixels: launched they take microseconds, and none is compiled */
 /* cuBLASLt's are a form more, our product's another */
 #define MOST_PLANS ((CUDA_CONV_FORMS + 2) * PLANS_PER_FORM + ONCE_PLANS)
@@ -61,6 +63,11 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
 {
     const int wanted = all ? PLANS_PER_FORM : 1;
 
+    if (c->conv->key.hidden != 0) {
+        c->n = all && convs->measured ? cuda_block_plans(convs->device, &c->conv->key, c->plans, BLOCK_PLANS) : 0;
+        c->plans[c->n++] = (CudaConvPlan){.form = CUDA_CONV_APART, .name = "steps apart"};
+        return;
+    }
     if (c->conv->key.depthwise != 0) {
         c->n = cuda_depthwise_plans(convs->device, &c->conv->key, c->plans, all ? MOST_PLANS : 1);
         return;
@@ -293,6 +300,11 @@ static int try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c, in
         if (may_stop && c->at > first && convs->host->waiting(convs->host->host))
             return 0;
 
+        if (plan->form == CUDA_CONV_APART) { /* beside the others until the round, which knows what its steps take */
+            plan->ns = c->best.ns;
+            cuda_conv_add(convs->device, &c->best, plan);
+            continue;
+        }
         if (!is_right(convs, trial, plan))
             continue;
         c->is_by_library |= plan->form != CUDA_CONV_GEMM && plan->form != CUDA_CONV_ONCE;

@@ -169,13 +169,19 @@ static int by_value(const void *a, const void *b)
  * from, as much as becomes of them. */
 static uint64_t bytes_of(const CudaProgram *p, const CudaStep *step)
 {
-    const int32_t values[] = {step->x, step->z, step->w, step->bias, step->y};
+    const int is_block = step->block != NULL && step->block->form == CUDA_CONV_BLOCK;
+    const int32_t values[] = {is_block ? step->more[0] : step->x, step->z, is_block ? step->more[1] : step->w,
+                              step->bias, step->y};
     uint64_t bytes = 0;
+
+    if (is_block && step->block_steps > 1) /* its block's last step does it */
+        return 0;
 
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (values[i] >= 0)
             bytes += (uint64_t)gpudl_shape_elements(&p->values[values[i]].shape) *
-                     gpudl_dtype_size(p->values[values[i]].dtype) * (values[i] == step->y && step->n_more > 0 ? 2 : 1);
+                     gpudl_dtype_size(p->values[values[i]].dtype) *
+                     (values[i] == step->y && step->n_more > 0 && step->block == NULL ? 2 : 1);
     return bytes;
 }
 
@@ -192,7 +198,7 @@ static cudaGraphExec_t capture_step(const CudaRun *run, const CudaStep *step, in
     if (*status != 0)
         return NULL;
     for (int i = 0; i < RUNS && *status == 0; i++)
-        *status = step->launch(step, run);
+        *status = cuda_step_launch(step, run);
     ended = (int)cudaStreamEndCapture(run->stream, &graph);
     *status = *status != 0 ? *status : ended;
     if (*status == 0)
@@ -242,6 +248,22 @@ static GpudlStatus prepare(const CudaRun *run, const CudaNoise *noise, uint32_t 
     return status != 0 ? cuda_program_fault(run, failed, status, fault) : GPUDL_STATUS_OK;
 }
 
+/* Of a step's node, once; of a block's nodes at its last step. */
+static uint64_t count_flops(const CudaProgram *p, const CudaStep *step, int32_t *counted)
+{
+    const int is_block = step->block != NULL && step->block->form == CUDA_CONV_BLOCK;
+    uint64_t flops = 0;
+
+    if (is_block && step->block_steps > 1)
+        return 0;
+    if (step->node != *counted)
+        flops = gpudl_module_flops(p->plan, step->node);
+    *counted = step->node;
+    for (const CudaStep *s = step; is_block && s->x != step->more[0]; s--)
+        flops += gpudl_module_flops(p->plan, s[-1].node);
+    return flops;
+}
+
 static GpudlStatus profile(CudaEngine *engine, const CudaRun *run, uint32_t slot, const CudaNoise *noise,
                            CudaBucket *bucket, float *times, uint32_t runs, GpudlFault *fault)
 {
@@ -256,9 +278,7 @@ static GpudlStatus profile(CudaEngine *engine, const CudaRun *run, uint32_t slot
 
         *row = (GpudlProfileRow){
             .node = step->node, .last_node = step->last_node, .implementation = step->what, .bytes = bytes_of(p, step)};
-        if (step->node != counted)
-            row->flops = gpudl_module_flops(p->plan, step->node);
-        counted = step->node;
+        row->flops = count_flops(p, step, &counted);
         result = prepare(run, noise, i, fault);
         if (result != GPUDL_STATUS_OK)
             break;

@@ -573,7 +573,8 @@ static const struct {
              {"integer-product", integer_product, NULL},
              {"transposed", transposed, NULL},
              {"activations", NULL, nets_activations},
-             {"gates", NULL, nets_gates}};
+             {"gates", NULL, nets_gates},
+             {"blocks", NULL, nets_blocks}};
 
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text)
 {

@@ -69,3 +69,31 @@ GpudlTensor *nets_depthwise_of_half(Builder *b, GpudlTensor *x)
     y->producer->attrs.window.group = z->producer->attrs.window.group = 12;
     return join(b, flat(b, join(b, above, below, 2)), flat(b, join(b, y, z, 2)), 1);
 }
+
+static GpudlTensor *filter(Builder *b, GpudlTensor *x, gint64 channels, gint taps, gint stride)
+{
+    GpudlTensor *y = builder_conv(b, x, 1, channels, taps, TRUE);
+    GpudlWindowAttrs *window = &y->producer->attrs.window;
+
+    window->group = (gint32)channels;
+    window->stride[1] = window->stride[2] = stride;
+    return y;
+}
+
+/* Inverted residuals: one that adds its input, one of another size and activation, one that nothing expands; then what
+ * looks like one, but what is between its steps is read twice. */
+GpudlTensor *nets_blocks(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *y = builder_act(b, builder_conv(b, x, 16, 48, 1, TRUE), GPUDL_ACT_CLIP, 0, 6), *z;
+
+    y = builder_act(b, filter(b, y, 48, 3, 1), GPUDL_ACT_CLIP, 0, 6);
+    x = builder_node(b, GPUDL_OP_ADD, builder_conv(b, y, 48, 16, 1, TRUE), x);
+    y = builder_act(b, builder_conv(b, x, 16, 40, 1, FALSE), GPUDL_ACT_HARD_SWISH, 0, 0);
+    y = builder_act(b, filter(b, y, 40, 5, 2), GPUDL_ACT_HARD_SWISH, 0, 0);
+    x = builder_conv(b, y, 40, 24, 1, TRUE);
+    y = builder_act(b, filter(b, x, 24, 3, 1), GPUDL_ACT_RELU, 0, 0);
+    x = builder_conv(b, y, 24, 16, 1, FALSE);
+    y = builder_act(b, builder_conv(b, x, 16, 32, 1, TRUE), GPUDL_ACT_RELU, 0, 0);
+    z = builder_conv(b, filter(b, y, 32, 3, 1), 32, 32, 1, TRUE);
+    return flat(b, builder_node(b, GPUDL_OP_ADD, y, z));
+}

@@ -32,6 +32,7 @@ GpudlTensor *nets_dense(Builder *b, GpudlTensor *x);
 /** Of these, those of products that do more than multiply; x likewise, flat. */
 GpudlTensor *nets_activations(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_gates(Builder *b, GpudlTensor *x);
+GpudlTensor *nets_blocks(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_depthwise_of_half(Builder *b, GpudlTensor *x);
 
 /**

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "cuda-nets.h"
+#include "engine/cuda/block.h"
+#include "engine/cuda/choice.h"
 #include "engine/cuda/compile.h"
 #include "engine/plan.h"
 #include "engine/session/session.h"
@@ -267,6 +269,43 @@ static void check_dense(const CudaProgram *program)
     }
 }
 
+/* As if each block's number-th plan had been found the fastest; how many blocks have one. */
+static guint choose_blocks(const CudaProgram *program, int number)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < program->n_steps; i++) {
+        const CudaStep *step = &program->steps[i];
+        CudaConvPlan plans[GPUDL_MBCONV_PLANS];
+        const int n_plans = step->block != NULL && step->block_steps == 1
+                                ? cuda_block_plans(&device, &step->block->key, plans, GPUDL_MBCONV_PLANS)
+                                : 0;
+
+        if (number < n_plans) {
+            cuda_conv_take(step->block, &plans[number]);
+            n++;
+        }
+    }
+    return n;
+}
+
+static void check_blocks(const gchar *net, const CudaProgram *program, const GpudlPlan *plan, const float *input,
+                         float **expected, guint p)
+{
+    const guint n = choose_blocks(program, 0);
+
+    if (strcmp(net, "blocks") == 0)
+        g_assert_cmpuint(n, ==, precisions[p].dtype == GPUDL_DTYPE_F16 ? 4 : 0);
+    for (int number = 1; n > 0; number++) {
+        check_program(program, plan, input, expected, p);
+        if (number == 4 || choose_blocks(program, number) == 0)
+            break;
+    }
+    for (guint i = 0; i < program->n_steps; i++) /* other batches begin with their steps again */
+        if (program->steps[i].block != NULL)
+            program->steps[i].block->form = CUDA_CONV_APART;
+}
+
 /* Weights are those of the batches before. */
 static void check_batch(const gchar *name, GpudlModel *model, const GpudlPlan *plan, guint p, gboolean later)
 {
@@ -290,6 +329,7 @@ static void check_batch(const gchar *name, GpudlModel *model, const GpudlPlan *p
     if (strcmp(name, "one-channel") == 0)
         check_dense(program);
     check_program(program, plan, input, expected, p);
+    check_blocks(name, program, plan, input, expected, p);
     cuda_program_free(program);
     g_free(dropped.tensors);
     for (guint i = 0; i < plan->n_outputs; i++)
@@ -324,7 +364,8 @@ int main(int argc, char **argv)
                                  .host = &host,
                                  .convs = {.device = &device, .host = &host},
                                  .dtype = precisions[p].dtype,
-                                 .activation = GPUDL_ACTIVATION_NONE};
+                                 .activation = GPUDL_ACTIVATION_NONE,
+                                 .tries_blocks = 1};
     for (guint i = 0;; i++) {
         g_autofree gchar *text = NULL, *path = NULL;
         const gchar *name;

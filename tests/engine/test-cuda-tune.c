@@ -151,6 +151,11 @@ int cuda_depthwise_plans(const CudaDevice *device, const CudaConvKey *key, CudaC
     return cuda_gemm_plans(device, key, out, room);
 }
 
+int cuda_block_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *out, int room)
+{
+    return cuda_gemm_plans(device, key, out, room);
+}
+
 void cuda_load(const CudaConvs *convs, const char *network, CudaLoad *loads, uint32_t n)
 {
     (void)convs;

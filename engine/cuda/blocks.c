@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "blocks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block.h"
+#include "choice.h"
+#include "lower_windows.h"
+
+/* So much quicker than its steps, a block is not going to be taken apart again. */
+#define FAR_QUICKER 0.75f
+
+static int launch_block(const CudaStep *s, const CudaRun *run)
+{
+    const CudaConvData data = {
+        .x = cuda_value_data(run, s->more[0]),
+        .w = cuda_value_data(run, s->more[1]),
+        .z = s->z >= 0 ? cuda_value_data(run, s->z) : NULL,
+        .bias = s->bias >= 0 ? cuda_value_data(run, s->bias) : NULL,
+        .y = cuda_value_data(run, s->y),
+    };
+
+    return cuda_block_run(&s->block->key, &s->block->block, &data, run->stream);
+}
+
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
+
+/* The steps of a block, expand NULL: there is none. */
+typedef struct {
+    CudaStep *expand, *filter, *project;
+} Found;
+
+static int is_conv(const CudaCompiler *c, const CudaStep *s)
+{
+    return s->conv != NULL && s->conv->key.dtype == GPUDL_DTYPE_F16 && c->plan->nodes[s->node].op == GPUDL_OP_CONV;
+}
+
+static int is_product(const CudaCompiler *c, const CudaStep *s)
+{
+    const CudaConvKey *key;
+
+    if (!is_conv(c, s))
+        return 0;
+    key = &s->conv->key;
+    return key->depthwise == 0 && key->groups == 1 && key->r == 1 && key->s == 1 && key->stride[0] == 1 &&
+           key->stride[1] == 1 && key->h == key->p && key->w == key->q && key->pad_begin[0] == 0 &&
+           key->pad_begin[1] == 0;
+}
+
+static int is_filter(const CudaCompiler *c, const CudaStep *s)
+{
+    const CudaConvKey *key;
+
+    if (!is_conv(c, s))
+        return 0;
+    key = &s->conv->key;
+    return key->depthwise != 0 && key->r == key->s && key->stride[0] == key->stride[1] && key->dilation[0] == 1 &&
+           key->dilation[1] == 1;
+}
+
+/* Whether what a step writes is read by the one behind it, and by nothing else. */
+static int feeds_next(const CudaCompiler *c, const CudaStep *s)
+{
+    const int32_t at = (int32_t)(s - c->program->steps);
+    const CudaValue *y = cuda_value(c, s->y), *x = s[1].x >= 0 ? cuda_value(c, s[1].x) : NULL;
+    const CudaBlock *block = &c->program->blocks[y->block];
+
+    return x != NULL && x->block == y->block && x->offset == y->offset && block->constant == NULL && !block->pinned &&
+           block->first == at && block->last == at + 1 && s[1].conv != NULL && s[1].conv->key.c == s->conv->key.k;
+}
+
+static int is_whole(const CudaCompiler *c, int32_t value)
+{
+    return value < 0 || cuda_value(c, value)->offset % CUDA_CHANNELS == 0;
+}
+
+/* A block that ends at the step. */
+static int find_at(const CudaCompiler *c, uint32_t i, Found *found)
+{
+    CudaStep *s = &c->program->steps[i];
+
+    *found = (Found){NULL, s - 1, s};
+    if (i < 1 || !is_product(c, s) || !is_filter(c, s - 1) || !feeds_next(c, s - 1))
+        return 0;
+    if (i >= 2 && s[-2].block == NULL && is_product(c, s - 2) && feeds_next(c, s - 2) && s[-2].z < 0)
+        found->expand = s - 2;
+    return is_whole(c, s->y) && is_whole(c, s->z) && is_whole(c, (found->expand != NULL ? s - 2 : s - 1)->x);
+}
+
+static void key_of(const Found *found, CudaConvKey *key)
+{
+    const CudaConvKey *last = &found->project->conv->key, *filter = &found->filter->conv->key;
+    const CudaConvKey *first = found->expand != NULL ? &found->expand->conv->key : filter;
+
+    memcpy(key, last, sizeof *key);
+    key->n = first->n;
+    key->c = first->c;
+    key->h = first->h;
+    key->w = first->w;
+    key->x_pitch = first->x_pitch;
+    key->r = filter->r;
+    key->s = filter->s;
+    for (int d = 0; d < 2; d++) {
+        key->stride[d] = filter->stride[d];
+        key->pad_begin[d] = filter->pad_begin[d];
+        key->pad_end[d] = filter->pad_end[d];
+    }
+    key->hidden = filter->c;
+    key->expands = found->expand != NULL;
+    for (int i = 0; i < 2; i++) {
+        const CudaConvKey *of = i == 0 ? first : filter;
+
+        if (i == 0 && found->expand == NULL)
+            continue;
+        key->inner_act[i] = of->act;
+        key->inner_alpha[i] = of->alpha;
+        key->inner_beta[i] = of->beta;
+    }
+}
+
+/* The constant that a convolution's node has as its weights or bias, NULL: none, or not as many as wanted. */
+static const float *constant_of(const CudaCompiler *c, const CudaStep *s, uint32_t input, int64_t elements)
+{
+    const GpudlPlanNode *node = &c->plan->nodes[s->node];
+    const int32_t tensor = node->n_inputs > input ? node->inputs[input] : -1;
+
+    if (tensor < 0 || !cuda_is_constant(c, tensor) || cuda_tensor(c, tensor)->dtype != GPUDL_DTYPE_F32 ||
+        gpudl_shape_elements(&cuda_tensor(c, tensor)->shape) != elements)
+        return NULL;
+    return cuda_tensor(c, tensor)->data;
+}
+
+/* Packed weights as a value, -1: they can't be had. */
+static int32_t pack(CudaCompiler *c, const Found *found, const CudaConvKey *key)
+{
+    const GpudlMbconv block = cuda_block_of(key);
+    const int64_t words = gpudl_mbconv_weight_bytes(&block) / 4, hidden = key->hidden;
+    const int32_t known = cuda_find_constant(c, CUDA_PART_BLOCK, GPUDL_DTYPE_I32, words);
+    GpudlMbconvWeights weights = {
+        .depthwise = constant_of(c, found->filter, 1, hidden * key->r * key->s),
+        .depthwise_bias = constant_of(c, found->filter, 2, hidden),
+        .project = constant_of(c, found->project, 1, key->k * hidden),
+    };
+    int32_t value = -1;
+    uint32_t *packed;
+
+    if (known >= 0)
+        return known;
+    if (found->expand != NULL) {
+        weights.expand = constant_of(c, found->expand, 1, hidden * key->c);
+        weights.expand_bias = constant_of(c, found->expand, 2, hidden);
+    }
+    /* of padded channels, or not to be read any more */
+    if (weights.depthwise == NULL || weights.project == NULL || (found->expand != NULL && weights.expand == NULL) ||
+        (found->filter->bias >= 0 && weights.depthwise_bias == NULL) ||
+        (found->expand != NULL && found->expand->bias >= 0 && weights.expand_bias == NULL))
+        return -1;
+    packed = malloc((size_t)words * sizeof *packed);
+    if (packed != NULL && gpudl_mbconv_pack(&block, &weights, packed))
+        value = cuda_add_table(c, CUDA_PART_BLOCK, words, packed);
+    free(packed);
+    return value;
+}
+
+static void add(CudaCompiler *c, const Found *found)
+{
+    CudaStep *last = found->project, *first = found->expand != NULL ? found->expand : found->filter;
+    const int32_t node = c->node;
+    CudaConvPlan plan;
+    CudaConvKey key;
+    int32_t weights;
+    CudaConv *conv;
+
+    key_of(found, &key);
+    if (cuda_block_plans(c->device, &key, &plan, 1) == 0)
+        return;
+    c->node = last->node;
+    weights = pack(c, found, &key);
+    c->node = node;
+    if (weights < 0)
+        return;
+    conv = cuda_convs_add(c->convs, &key);
+    if (conv == NULL) {
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return;
+    }
+    for (CudaStep *s = first; s <= last; s++) {
+        s->block = conv;
+        s->launch_block = launch_block;
+        s->block_steps = (int32_t)(last - s) + 1;
+    }
+    last->more[0] = first->x;
+    last->more[1] = weights;
+    last->n_more = 2;
+    cuda_touch(c, last);
+}
+
+void cuda_blocks_find(CudaCompiler *c)
+{
+    Found found;
+
+    for (uint32_t i = 1; c->tries_blocks && i < c->program->n_frame_steps && c->status == GPUDL_STATUS_OK; i++)
+        if (find_at(c, i, &found))
+            add(c, &found);
+}
+
+/* ---- choosing ---------------------------------------------------------------------------------------------------- */
+
+/* Of the steps of a block that ends here, as they were measured alone; 0: one was not. */
+static float apart_ns(const CudaStep *last)
+{
+    float ns = 0;
+
+    for (const CudaStep *s = last;; s--) {
+        if (s->block != last->block || s->conv->ns <= 0)
+            return s->block != last->block ? ns : 0;
+        ns += s->conv->ns;
+        if (s != last && s->block_steps == 1)
+            return 0; /* another block's, of the same problem */
+        if (s->x == last->more[0])
+            return ns;
+    }
+}
+
+static void take_apart(CudaConv *conv)
+{
+    for (int i = 0; i < conv->n_others; i++)
+        if (conv->others[i].form == CUDA_CONV_APART) {
+            const CudaConvPlan apart = conv->others[i];
+
+            conv->others[i] = cuda_conv_plan(conv);
+            cuda_conv_take(conv, &apart);
+            return;
+        }
+}
+
+/* Steps outside of blocks that are far quicker have the problem, too. */
+static int is_needed(const CudaProgram *program, const CudaConv *conv, const uint8_t *is_far)
+{
+    for (uint32_t i = 0; i < program->n_steps; i++)
+        if (program->steps[i].conv == conv && !is_far[i])
+            return 1;
+    return 0;
+}
+
+void cuda_blocks_prefer(const CudaDevice *device, CudaProgram *program)
+{
+    uint8_t *is_far = calloc(program->n_steps + 1u, 1);
+
+    for (uint32_t i = 0; i < program->n_steps; i++) {
+        const CudaStep *s = &program->steps[i];
+        const float apart = s->block != NULL && s->block_steps == 1 ? apart_ns(s) : 0;
+
+        if (apart <= 0 || s->block->form != CUDA_CONV_BLOCK || s->block->n_others == 0)
+            continue;
+        if (s->block->ns > apart)
+            take_apart(s->block);
+        for (const CudaStep *k = s; is_far != NULL && s->block->ns < FAR_QUICKER * apart; k--) {
+            is_far[k - program->steps] = 1;
+            if (k->x == s->more[0])
+                break;
+        }
+    }
+    for (uint32_t i = 0; i < program->n_steps && is_far != NULL; i++)
+        if (is_far[i] && !is_needed(program, program->steps[i].conv, is_far))
+            cuda_conv_settle(device, program->steps[i].conv);
+    free(is_far);
+}
+
+void cuda_blocks_name(CudaProgram *program)
+{
+    for (uint32_t i = 0; i < program->n_steps; i++) {
+        CudaStep *s = &program->steps[i];
+        const int is_block = s->block != NULL && s->block->form == CUDA_CONV_BLOCK;
+
+        if (is_block && s->block_steps > 1)
+            snprintf(s->what, sizeof s->what, "part of the block behind");
+        else if (is_block)
+            snprintf(s->what, sizeof s->what, "%s", s->block->name);
+        else if (s->conv != NULL)
+            snprintf(s->what, sizeof s->what, "%s", s->conv->name);
+    }
+}

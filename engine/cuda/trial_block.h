@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/** What a trial of a block needs beside that of a convolution: its weights in both forms, and the right result, by our
+ * own direct kernel step by step. */
+#ifndef GPUDL_ENGINE_CUDA_TRIAL_BLOCK_H
+#define GPUDL_ENGINE_CUDA_TRIAL_BLOCK_H
+
+#include "trial.h"
+
+/** Bytes of the packed weights, and of what else the right result is made of. */
+size_t cuda_trial_block_weights(const CudaConvKey *key);
+size_t cuda_trial_block_extra(const CudaConvKey *key);
+/** Writes the weights, and the right results of the first and the last picture. pattern: numbers of float16 in -1..1, a
+ * power of two of them; extra: the memory for it. A status of the launcher's or the device's error. */
+int cuda_trial_block_begin(const CudaTrial *trial, const uint16_t *pattern, size_t n, uint8_t *extra);
+
+#endif
