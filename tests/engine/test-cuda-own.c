@@ -553,6 +553,75 @@ static void test_beside_first(Fixture *f, gconstpointer data)
     g_assert_cmpuint(own_double.runs, ==, 0);
 }
 
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
+
+static const CudaConvKey block_key = {.dtype = GPUDL_DTYPE_F16,
+                                      .n = 2,
+                                      .c = 16,
+                                      .h = 9,
+                                      .w = 8,
+                                      .k = 24,
+                                      .r = 3,
+                                      .s = 3,
+                                      .p = 5,
+                                      .q = 4,
+                                      .groups = 1,
+                                      .stride = {2, 2},
+                                      .dilation = {1, 1},
+                                      .pad_begin = {1, 1},
+                                      .pad_end = {1, 1},
+                                      .x_pitch = 16,
+                                      .y_pitch = 32,
+                                      .z_pitch = 24,
+                                      .bias = 1,
+                                      .act = GPUDL_ACT_RELU,
+                                      .hidden = 40,
+                                      .expands = 1,
+                                      .inner_act = {GPUDL_ACT_CLIP, GPUDL_ACT_HARD_SWISH},
+                                      .inner_beta = {6, 0}};
+
+static void check_block(const CudaConv *block)
+{
+    g_assert_cmpint(block->form, ==, CUDA_CONV_BLOCK);
+    g_assert_true(strstr(told->str, "is wrong") == NULL);
+    g_assert_true(strstr(told->str, "of NaN") == NULL);
+}
+
+/* Its launch is right by its steps' direct kernels, and kept; its steps apart stay beside it. Unmeasured it is these.
+ */
+static void test_block(Fixture *f, gconstpointer expands)
+{
+    CudaConvKey key = block_key;
+    CudaConv *block;
+    int n_apart = 0;
+
+    key.expands = GPOINTER_TO_INT(expands);
+    if (!key.expands) {
+        key.c = key.x_pitch = key.hidden;
+        key.inner_act[0] = 0;
+        key.inner_beta[0] = 0;
+    }
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    check_block(block);
+    for (int i = 0; i < block->n_others; i++)
+        n_apart += block->others[i].form == CUDA_CONV_APART;
+    g_assert_cmpint(n_apart, ==, 1);
+    begin_again(f);
+    f->convs.measured = 0;
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    check_block(block);
+    g_assert_cmpint(block->n_others, ==, 0);
+    begin_again(f);
+    f->convs.measured = 0;
+    key.h++;
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    g_assert_true(block->chosen);
+    g_assert_cmpint(block->form, ==, CUDA_CONV_APART);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -574,7 +643,9 @@ int main(int argc, char **argv)
                  {"beside-a-faster-one", test_beside_a_faster_one, 0},
                  {"beside-a-wrong-one", test_beside_a_wrong_one, 0},
                  {"beside-a-wrong-one-measured", test_beside_a_wrong_one, 1},
-                 {"beside-first", test_beside_first, 0}};
+                 {"beside-first", test_beside_first, 0},
+                 {"block", test_block, 1},
+                 {"block-of-what-is-there", test_block, 0}};
 
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
