@@ -254,8 +254,9 @@ static void finish(CudaRound *round)
     apply(round, best);
     for (uint32_t i = 0; i < round->n; i++) {
         changed += best[i] != 0;
-        if (network[0] != '\0')
-            cuda_convs_keep_choice(convs, network, round->groups[i].conv, best[i] != 0);
+        if (network[0] != '\0') /* a block's first choice may be its steps, which are not what is kept of it alone */
+            cuda_convs_keep_choice(convs, network, round->groups[i].conv,
+                                   best[i] != 0 || round->groups[i].conv->key.hidden != 0);
     }
     if (network[0] != '\0')
         cuda_convs_keep_network(convs, network, round->program->streams, cuda_search_best_ns(round->search));
