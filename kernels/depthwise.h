@@ -41,8 +41,8 @@ size_t gpudl_depthwise_weights_size(const GpudlDepthwise *d);
 void gpudl_depthwise_pack(const GpudlDepthwise *d, const float *w, const float *bias, float *packed);
 
 /**
- * y = act(sum over taps of x * w + bias), in float32, rounded once when stored; before that silu may be off by 2e-4 of
- * its value (and 1e-35) where y is bfloat16. A NaN stays one; weights are finite.
+ * y = act(sum over taps of x * w + bias), in float32, rounded once when stored; before that silu may be off by 1e-35,
+ * and where y is bfloat16 by 2e-4 of its value. A NaN stays one; weights are finite.
  * Rounding to bfloat16 may take subnormals for zero. x and y are aligned to an element and do not overlap; of y exactly
  * the c channels of each pixel are written, of x no element beside those is read. Single-threaded; keeps no state.
  */

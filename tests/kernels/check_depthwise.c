@@ -168,6 +168,49 @@ static void test_rounding(gconstpointer data)
     }
 }
 
+/* Silu of sums of any magnitude, one a channel: far below zero it is next to nothing, and of -infinity NaN, as in the
+ * reference. */
+static void test_silu(gconstpointer data)
+{
+    static const double sums[] = {-1,    -50,   -86,   -88,   -100, -128, -256, -608,      -1e4, -1e10,
+                                  -1e20, -1e30, -1e38, -3e38, 50,   88,   1e10, -INFINITY, 1e38, 0};
+    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+
+    if (kernels == NULL) {
+        g_test_skip("this processor has it not");
+        return;
+    }
+    for (guint i = 0; i < 2; i++) {
+        g_autoptr(CheckTensor) w = check_floats(CHECK_SHAPE(20, 3, 3), 0, 0), packed = NULL;
+        g_autoptr(CheckPicture) x = NULL, y = NULL;
+        GpudlDepthwise d = {i ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32, 1, 1, 1, 20, 1, 1};
+
+        G_STATIC_ASSERT(G_N_ELEMENTS(sums) == 20);
+        check_case(i, "%s, silu", kernels->name);
+        d.kernel = 3;
+        d.stride = 1;
+        d.pad_top = d.pad_left = 1;
+        d.act.kind = GPUDL_ACT_SILU;
+        x = check_picture(d.type, 1, 1, 1, 20, 0, 0);
+        y = check_picture(d.type, 1, 1, 1, 20, 0, 0);
+        set_ways(&d, x, y);
+        for (gint c = 0; c < 20; c++) {
+            check_set(x->memory, c, sums[c]);
+            check_set(w, c * 9 + 4, 1);
+        }
+        packed = check_floats(CHECK_SHAPE((gint64)(gpudl_depthwise_weights_size(&d) / sizeof(float))), 0, 0);
+        gpudl_depthwise_pack(&d, w->view.data, NULL, packed->view.data);
+        kernels->run(&d, x->data, packed->view.data, y->data);
+        for (gint c = 0; c < 20; c++) {
+            const double wanted = gpudl_activate(&d.act, check_get(x->memory, c)), got = check_get(y->memory, c);
+
+            if (isnan(wanted) ? !isnan(got)
+                              : !(fabs(got - wanted) <= (i ? 2e-4 + 0x1p-8 : 1e-6) * fabs(wanted) + 1e-35))
+                check_fail("silu(%g) is %g, found %g", check_get(x->memory, c), wanted, got);
+        }
+    }
+}
+
 static void test_refusals(void)
 {
     const GpudlDepthwise good = {GPUDL_DTYPE_F32, 1, 4, 4, 8, 4, 4, 8, 32, 128, 8, 32, 128, 3, 1, 1, 1};
@@ -225,10 +268,12 @@ int main(int argc, char **argv)
     for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++) {
         g_autofree char *random = g_strdup_printf("/depthwise/random/%s", names[simd]);
         g_autofree char *nan = g_strdup_printf("/depthwise/nan/%s", names[simd]);
+        g_autofree char *silu = g_strdup_printf("/depthwise/silu/%s", names[simd]);
         g_autofree char *rounding = g_strdup_printf("/depthwise/rounding/%s", names[simd]);
 
         g_test_add_data_func(random, GINT_TO_POINTER(simd), test_random);
         g_test_add_data_func(nan, GINT_TO_POINTER(simd), test_nan);
+        g_test_add_data_func(silu, GINT_TO_POINTER(simd), test_silu);
         g_test_add_data_func(rounding, GINT_TO_POINTER(simd), test_rounding);
     }
     g_test_add_func("/depthwise/refusals", test_refusals);
