@@ -27,6 +27,8 @@ struct _GpudlDevicePromise {
 static GMutex promises_lock;
 static GCond promises_changed; /* some thread has come back, or ended; or some waiter was cancelled */
 static guint n_threads;
+/* Atomic; not GLib's once: it has a lock that fork() may leave locked in a child. */
+static gint guarded_threads, guarded_libraries;
 
 static void forget_threads(void)
 {
@@ -56,21 +58,21 @@ static void destroy(GpudlDevicePromise *promise)
 
 static void wait_at_exit(void)
 {
-    const gint64 end = g_get_monotonic_time() + EXIT_WAITS_US;
+    static gint64 end; /* of both waits together */
 
     g_mutex_lock(&promises_lock);
+    if (end == 0)
+        end = g_get_monotonic_time() + EXIT_WAITS_US;
     while (n_threads > 0 && g_cond_wait_until(&promises_changed, &promises_lock, end))
         ;
     g_mutex_unlock(&promises_lock);
 }
 
-/* What was registered last is called first at the end of the process: before what the driver's libraries, which are
- * opened by now, have registered. */
-static void guard_exit(void)
+/* What was registered last is called first at the end of the process. Twice: before there is a thread, so that an end
+ * waits for one that opens the driver's libraries; and behind what they have registered, whose turn is then later. */
+static void guard_exit(gint *guarded)
 {
-    static gint guarded; /* not GLib's once: it has a lock that fork() may leave locked in a child */
-
-    if (g_atomic_int_compare_and_exchange(&guarded, 0, 1))
+    if (g_atomic_int_compare_and_exchange(guarded, 0, 1))
         atexit(wait_at_exit);
 }
 
@@ -81,7 +83,7 @@ static gpointer search(gpointer data)
     gboolean dropped;
 
     gpudl_backend_find(promise->backend, promise->id, NULL); /* the libraries are opened */
-    guard_exit();
+    guard_exit(&guarded_libraries);
     found = gpudl_device_search(promise->backend, promise->id);
     g_mutex_lock(&promises_lock);
     promise->found = found;
@@ -109,6 +111,7 @@ GpudlDevicePromise *gpudl_device_promise(const gchar *backend, gint id, const gc
     if (path && !g_file_test(path, G_FILE_TEST_EXISTS))
         return promise;
     promise->searching = TRUE;
+    guard_exit(&guarded_threads);
     g_mutex_lock(&promises_lock);
     n_threads++;
     g_mutex_unlock(&promises_lock);

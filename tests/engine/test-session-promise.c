@@ -63,6 +63,7 @@ static gpointer open_later(gpointer data)
 
     g_usleep(50000);
     g_atomic_int_set(&later->done, 1);
+    FAKE_SET(later->fake, does.hang_probe, 0);
     FAKE_SET(later->fake, does.hang_device_open, 0);
     return NULL;
 }
@@ -230,8 +231,8 @@ static void check_closed(void)
         _exit(3);
 }
 
-/* exit() runs what ends the driver's libraries: no thread is in them then. */
-static void test_exit_waits_for_what_is_being_opened(void)
+/* exit() runs what ends the driver's libraries: no thread is in them then. probing: nor on its way into them. */
+static void test_exit_waits(gconstpointer probing)
 {
     Later later = {0};
 
@@ -242,9 +243,13 @@ static void test_exit_waits_for_what_is_being_opened(void)
     }
     atexit(check_closed);
     ending = later.fake = fake_begin("cuda");
-    FAKE_SET(later.fake, does.hang_device_open, 1);
+    FAKE_SET(later.fake, does.hang_device_open, !probing);
+    FAKE_SET(later.fake, does.hang_probe, probing != NULL);
     gpudl_device_promise_free(gpudl_device_promise("cuda", -1, NULL));
-    FAKE_AWAIT(later.fake, opening, 1);
+    if (probing)
+        FAKE_AWAIT(later.fake, probing, 1);
+    else
+        FAKE_AWAIT(later.fake, opening, 1);
     g_thread_unref(g_thread_new("later", open_later, &later));
     exit(0);
 }
@@ -260,6 +265,7 @@ int main(int argc, char **argv)
     g_test_add_func("/promise/failure-is-told-once", test_failure_is_told_once);
     g_test_add_func("/promise/auto-tells-of-the-next-backend-once", test_auto_tells_of_the_next_backend_once);
     g_test_add_func("/promise/nothing-is-opened-for-no-file", test_nothing_is_opened_for_no_file);
-    g_test_add_func("/promise/exit-waits-for-what-is-being-opened", test_exit_waits_for_what_is_being_opened);
+    g_test_add_data_func("/promise/exit-waits-for-what-is-being-opened", NULL, test_exit_waits);
+    g_test_add_data_func("/promise/exit-waits-for-what-is-being-looked-for", "probing", test_exit_waits);
     return g_test_run();
 }

@@ -22,6 +22,13 @@ GpudlStatus fake_probe(int32_t device_id, GpudlFault *fault)
     uint32_t n;
 
     pthread_mutex_lock(&fake.lock);
+    if (fake.does.hang_probe) {
+        fake.seen.probing++;
+        pthread_cond_broadcast(&fake.changed);
+        while (fake.does.hang_probe)
+            fake_sleep_locked(0);
+        fake.seen.probing--;
+    }
     status = fake.does.probe_status;
     n = fake.is.n_devices;
     pthread_mutex_unlock(&fake.lock);

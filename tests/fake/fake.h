@@ -77,6 +77,7 @@ typedef struct {
     uint32_t hang;                   /* executions submitted from now on never end */
     uint32_t hang_submit, hang_idle; /* the call does not return until it is 0 again */
     uint32_t hang_device_open;       /* likewise; forks within it as drivers do */
+    uint32_t hang_probe;             /* likewise; does not fork */
     uint32_t slow_stage_us, slow_unstage_us;
 
     GpudlStatus fail_status; /* of the following; GPUDL_STATUS_FAILED */
@@ -122,6 +123,7 @@ typedef struct {
     uint32_t engines, devices, blocks, tickets;
     uint32_t loading;   /* open() is under way */
     uint32_t opening;   /* device_open() hangs */
+    uint32_t probing;   /* probe() hangs */
     uint32_t staged;    /* requests between stage() and unstage(): queued or running */
     uint32_t running;   /* jobs between the beginning of submit() and the end of wait() */
     uint32_t under_way; /* executions likewise */

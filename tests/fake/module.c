@@ -211,7 +211,7 @@ static void in_child(void)
     fake_engines = NULL;
     fake.seen.engines = fake.seen.devices = fake.seen.tickets = fake.seen.blocks = 0;
     fake.seen.staged = fake.seen.running = fake.seen.under_way = fake.seen.stuck = fake.seen.idling = 0;
-    fake.seen.opening = fake.seen.loading = 0;
+    fake.seen.opening = fake.seen.probing = fake.seen.loading = 0;
 }
 
 __attribute__((constructor)) static void set_up(void)
