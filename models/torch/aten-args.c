@@ -282,20 +282,21 @@ GpudlTensor *aten_operand(AtenNode *node, const gchar *name, const GpudlTensor *
     return tf_scalar(node->build, dtype, value, error);
 }
 
+gboolean aten_in_common(AtenNode *node, GpudlTensor **a, GpudlTensor **b, GError **error)
+{
+    const GpudlDType dtype = common_type(*a, *b);
+
+    return (*a = tf_cast(node->build, *a, dtype, error)) != NULL &&
+           (*b = tf_cast(node->build, *b, dtype, error)) != NULL;
+}
+
 gboolean aten_operands(AtenNode *node, const gchar *a, const gchar *b, GpudlTensor *two[2], GError **error)
 {
     const gboolean second = !is_tensor(aten_arg(node, a));
-    GpudlDType dtype;
 
     two[second] = aten_tensor(node, second ? b : a, error);
     two[!second] = two[second] != NULL ? aten_operand(node, second ? a : b, two[second], error) : NULL;
-    if (two[!second] == NULL)
-        return FALSE;
-    dtype = common_type(two[0], two[1]);
-    for (guint i = 0; i < 2; i++)
-        if ((two[i] = tf_cast(node->build, two[i], dtype, error)) == NULL)
-            return FALSE;
-    return TRUE;
+    return two[!second] != NULL && aten_in_common(node, &two[0], &two[1], error);
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */

@@ -66,6 +66,8 @@ gboolean aten_absent(AtenNode *node, const gchar *name, GError **error);
 
 /** Tensor or number as a tensor: of a number, a scalar of the type that PyTorch computes in together with `with`. */
 GpudlTensor *aten_operand(AtenNode *node, const gchar *name, const GpudlTensor *with, GError **error);
+/** Casts both to the type that PyTorch computes in. */
+gboolean aten_in_common(AtenNode *node, GpudlTensor **a, GpudlTensor **b, GError **error);
 /** Two arguments of which one at least is a tensor, in the type that PyTorch computes in. */
 gboolean aten_operands(AtenNode *node, const gchar *a, const gchar *b, GpudlTensor *two[2], GError **error);
 

@@ -216,8 +216,12 @@ gboolean aten_map_add_product(AtenNode *node, GError **error)
     double value;
 
     if (x == NULL || !aten_operands(node, "tensor1", "tensor2", two, error) ||
-        !aten_number(node, "value", 1, &value, error))
+        !aten_number(node, "value", 1, &value, error) || !aten_in_common(node, &x, &two[0], error) ||
+        !aten_in_common(node, &x, &two[1], error))
         return FALSE;
+    if (node->row->op == GPUDL_OP_DIV && !aten_is_float(x->dtype))
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "of %s; of floats it is taken",
+                       gpudl_dtype_name(x->dtype));
     y = tf_binary(node->build, node->row->op, two[0], two[1], error);
     if (y != NULL && value != 1)
         y = with_number(node, GPUDL_OP_MUL, y, value, error);

@@ -396,7 +396,8 @@ gboolean aten_map_upsample(AtenNode *node, GError **error)
     if (x->shape.rank != 4)
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "a tensor of rank %d, expected 4", x->shape.rank);
     if (smooth && corners)
-        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "antialiased, with align_corners");
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "antialiased with align_corners, without it is taken");
     attrs.resize.rank = 4;
     attrs.resize.mode = nearest                           ? GPUDL_SAMPLE_NEAREST
                         : strstr(name, "bicubic") != NULL ? GPUDL_SAMPLE_CUBIC

@@ -20,8 +20,10 @@ static GpudlTensor *gather_regular(AtenNode *node, GpudlTensor *x, gint axis, gi
     gint64 *values;
 
     if (rows < 1 || rows > MOST_INDICES / width) {
-        tf_fail(node->build, GPUDL_ERROR_LIMIT, error, "%" G_GINT64_FORMAT " times %" G_GINT64_FORMAT " indices", rows,
-                width);
+        tf_fail(node->build, GPUDL_ERROR_LIMIT, error,
+                "a result of %" G_GINT64_FORMAT " by %" G_GINT64_FORMAT " along its dimension, at least 1 and at most "
+                "%d in all are taken",
+                rows, width, MOST_INDICES);
         return NULL;
     }
     if (!aten_spend(node, (guint64)(rows * width) * sizeof *values, error))
@@ -71,12 +73,12 @@ gboolean aten_map_repeat_interleave(AtenNode *node, GError **error)
         return FALSE;
     if (!aten_axis(node, dim, x->shape.rank, &axis, error))
         return FALSE;
-    if (x->shape.rank < 1 || repeats < 1 || repeats > MOST_INDICES)
-        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "%" G_GINT64_FORMAT " repeats in a tensor of rank %d",
-                       repeats, x->shape.rank);
-    return aten_done(node, gather_regular(node, x, axis,
-                                          x->shape.dims[axis] <= MOST_INDICES ? x->shape.dims[axis] * repeats : 0, 0, 1,
-                                          repeats, error));
+    if (x->shape.rank < 1)
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "its dim is %" G_GINT64_FORMAT " of a scalar", dim);
+    if (repeats < 1 || repeats > MOST_INDICES)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "%" G_GINT64_FORMAT " repeats, 1 to %d are taken",
+                       repeats, MOST_INDICES);
+    return aten_done(node, gather_regular(node, x, axis, x->shape.dims[axis] * repeats, 0, 1, repeats, error));
 }
 
 /* The whole, as often as is said along each dimension; there may be more dimensions than x has. */
@@ -113,7 +115,7 @@ gboolean aten_map_flip(AtenNode *node, GError **error)
 
 /* ---- on weights alone -------------------------------------------------------------------------------------------- */
 
-/* The values of what depends on nothing as float64, which the caller frees. NULL with error. */
+/* The values of what depends on nothing as float64, at least one, which the caller frees. NULL with error. */
 static double *known_values(AtenNode *node, GpudlTensor *x, gsize *n, GError **error)
 {
     GpudlTensor *wide;
@@ -126,22 +128,28 @@ static double *known_values(AtenNode *node, GpudlTensor *x, gsize *n, GError **e
         return NULL;
     }
     *n = (gsize)gpudl_shape_elements(&x->shape);
+    if (*n == 0) {
+        tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "an empty tensor, which is not taken");
+        return NULL;
+    }
     if (!aten_spend(node, *n * sizeof(double), error) ||
         (wide = tf_cast(node->build, x, GPUDL_DTYPE_F64, error)) == NULL)
         return NULL;
+    if (wide->data == NULL) { /* it was too much to be cast at load time */
+        aten_spend(node, G_MAXUINT64, error);
+        return NULL;
+    }
     data = g_bytes_get_data(wide->data, &size);
     return g_memdup2(data, size);
 }
 
-/* The result of these, which are taken, in the type that is said, else in this one. */
-static gboolean done_values(AtenNode *node, const GpudlShape *shape, double *values, GpudlDType said,
-                            GpudlDType otherwise, GError **error)
+/* The result of these, which are taken, in this type. */
+static gboolean done_values(AtenNode *node, const GpudlShape *shape, double *values, GpudlDType dtype, GError **error)
 {
     GBytes *data = g_bytes_new_take(values, (gsize)gpudl_shape_elements(shape) * sizeof *values);
     GpudlTensor *wide = tf_constant(node->build, GPUDL_DTYPE_F64, shape, data, error);
 
-    return wide != NULL &&
-           aten_done(node, tf_cast(node->build, wide, said != GPUDL_DTYPE_NONE ? said : otherwise, error));
+    return wide != NULL && aten_done(node, tf_cast(node->build, wide, dtype, error));
 }
 
 /* sin and cos */
@@ -156,11 +164,10 @@ gboolean aten_map_trigonometric(AtenNode *node, GError **error)
         return FALSE;
     for (gsize i = 0; i < n; i++)
         values[i] = sine ? sin(values[i]) : cos(values[i]);
-    return done_values(node, &x->shape, values, GPUDL_DTYPE_NONE, aten_is_float(x->dtype) ? x->dtype : GPUDL_DTYPE_F32,
-                       error);
+    return done_values(node, &x->shape, values, aten_is_float(x->dtype) ? x->dtype : GPUDL_DTYPE_F32, error);
 }
 
-/* Sums of all up to each. */
+/* Sums of all up to each, of what was cast before. */
 gboolean aten_map_cumsum(AtenNode *node, GError **error)
 {
     GpudlTensor *x = aten_tensor(node, "self", error);
@@ -171,14 +178,21 @@ gboolean aten_map_cumsum(AtenNode *node, GError **error)
     gsize n;
 
     if (x == NULL || !aten_int(node, "dim", 0, &dim, error) || !aten_axis(node, dim, x->shape.rank, &axis, error) ||
-        !aten_dtype(node, "dtype", &dtype, error) || (values = known_values(node, x, &n, error)) == NULL)
+        !aten_dtype(node, "dtype", &dtype, error))
+        return FALSE;
+    if (dtype == GPUDL_DTYPE_NONE)
+        dtype = aten_is_float(x->dtype) ? x->dtype : GPUDL_DTYPE_I64;
+    if (!aten_is_float(dtype) && dtype != GPUDL_DTYPE_I32 && dtype != GPUDL_DTYPE_I64)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "sums in %s, which go round; floats, int32 and int64 are taken", gpudl_dtype_name(dtype));
+    if ((x = tf_cast(node->build, x, dtype, error)) == NULL || (values = known_values(node, x, &n, error)) == NULL)
         return FALSE;
     for (gint i = axis + 1; i < x->shape.rank; i++)
         inner *= x->shape.dims[i];
     for (gsize i = 0; i < n; i++)
         if (x->shape.rank > 0 && (gint64)i / inner % x->shape.dims[axis] > 0)
             values[i] += values[i - (gsize)inner];
-    return done_values(node, &x->shape, values, dtype, aten_is_float(x->dtype) ? x->dtype : GPUDL_DTYPE_I64, error);
+    return done_values(node, &x->shape, values, dtype, error);
 }
 
 /* Ones at the diagonal of n by m, or of n by n. */
@@ -194,9 +208,10 @@ gboolean aten_map_eye(AtenNode *node, GError **error)
     m = n;
     if (node->row->name[3] == '.' && !aten_int(node, "m", 0, &m, error))
         return FALSE;
-    if (n < 1 || m < 1 || n > G_MAXINT16 || m > G_MAXINT16)
+    if (n < 1 || m < 1 || n > MOST_INDICES / m)
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
-                       "%" G_GINT64_FORMAT " by %" G_GINT64_FORMAT ", 1 to %d are taken", n, m, G_MAXINT16);
+                       "%" G_GINT64_FORMAT " by %" G_GINT64_FORMAT ", at least 1 by 1 and at most %d in all are taken",
+                       n, m, MOST_INDICES);
     if (!aten_spend(node, (guint64)(n * m) * sizeof *values, error))
         return FALSE;
     shape.dims[0] = n;
@@ -204,5 +219,5 @@ gboolean aten_map_eye(AtenNode *node, GError **error)
     values = g_new0(double, (gsize)(n * m));
     for (gint64 i = 0; i < MIN(n, m); i++)
         values[i * m + i] = 1;
-    return done_values(node, &shape, values, dtype, GPUDL_DTYPE_F32, error);
+    return done_values(node, &shape, values, dtype != GPUDL_DTYPE_NONE ? dtype : GPUDL_DTYPE_F32, error);
 }

@@ -133,6 +133,8 @@ static const gchar *overload_of(const gchar *op, const AtenArg *args, guint n)
                 {"max", 0, ATEN_TENSOR, "max.other"},
                 {"min", 0, ATEN_INT, "min.dim"},
                 {"min", 0, ATEN_TENSOR, "min.other"},
+                {"eye", 0, ATEN_INT, "eye.m"},
+                {"repeat_interleave", 0, ATEN_INT, "repeat_interleave.self_int"},
                 {"_upsample_bilinear2d_aa", 4, ATEN_NONE, "_upsample_bilinear2d_aa.vec"},
                 {"_upsample_bilinear2d_aa", 4, ATEN_LIST, "_upsample_bilinear2d_aa.vec"},
                 {"_upsample_bicubic2d_aa", 4, ATEN_NONE, "_upsample_bicubic2d_aa.vec"},

@@ -229,12 +229,15 @@ tables("cos.default", {"self": whole}, torch.cos(whole))
 for values, dim in ((whole, 0), (whole * .3, -1), (whole > 3, 1)):
     tables("cumsum.default", {"self": values, "dim": dim}, torch.cumsum(values, dim))
 tables("cumsum.default", {"self": whole, "dim": 0, "dtype": torch.float32}, torch.cumsum(whole, 0))
+tables("cumsum.default", {"self": whole * .7, "dim": 0, "dtype": torch.int64}, torch.cumsum(whole * .7, 0, dtype=torch.int64))
 tables("eye.default", {"n": 4}, torch.eye(4))
 tables("eye.m", {"n": 3, "m": 4, "dtype": torch.int64}, torch.eye(3, 4))
 
 for target in ("addcmul.default", "addcdiv.default"):
     check(target, {"self": "x", "tensor1": normal(6, 5), "tensor2": normal(4, 1, 1) + 3, "value": 0.5})
     check(target, {"self": normal(4, 1, 1), "tensor1": "x", "tensor2": normal(6, 1) + 3})
+    check(target, {"self": torch.arange(4)[:, None, None], "tensor1": "x", "tensor2": torch.arange(6)[:, None] + 3, "value": 2})
+check("addcmul.default", {"self": "x", "tensor1": torch.arange(5) - 2, "tensor2": torch.arange(6)[:, None], "value": 0.5})
 for target in ("reshape_as.default", "view_as.default"):
     check(target, {"self": "x", "other": normal(1, 2, 10, 6)})
 
@@ -515,10 +518,19 @@ refused("another library's operator", "x.y", {"self": "x"}, r"node 'n0' \(aten.x
 refused("training", "batch_norm.default", norm | {"training": True}, r"\(aten.batch_norm.default\): .*model.eval\(\) before")
 refused("a sine of the input", "sin.default", {"self": "x"}, r"\(aten.sin.default\): it depends on the network's input; this operator")
 refused("windows beyond the end", "unfold.default", {"self": "x", "dimension": 2, "size": 7, "step": 1}, r"windows of 7 by 1 along a dimension of 6")
+for target in ("sin.default", "cumsum.default"):
+    for title, size, expected in (("more than is computed", [20000000], r"more numbers of nothing"), ("no", [3, 0], r"an empty tensor")):
+        net = Net()
+        net.input(normal(1, 4))
+        net.op(target, {"self": net.op("zeros.default", {"size": size})} | ({"dim": 0} if target[0] == "c" else {}))
+        case(f"refused: {title} elements, {target}", net, ["n1"], rf"\(aten.{target}\): {expected}")
 refused("too few repeats", "repeat.default", {"self": "x", "repeats": [2, 2]}, r"2 repeats for a tensor of rank 4")
-refused("too many indices", "repeat_interleave.self_int", {"self": "x", "repeats": 1 << 24, "dim": 2}, r"times 1 indices")
+refused("too many indices", "repeat_interleave.self_int", {"self": "x", "repeats": 1 << 24, "dim": 2}, r"a result of 100663296 by 1 along its dimension, at least 1 and")
+refused("no repeats", "repeat_interleave.self_int", {"self": "x", "repeats": 0, "dim": 2}, r"0 repeats, 1 to")
+refused("sums that go round", "cumsum.default", {"self": torch.arange(3), "dim": 0, "dtype": torch.uint8}, r"sums in uint8, which go round")
+refused("a quotient of integers", "addcdiv.default", {"self": torch.arange(3), "tensor1": torch.arange(3), "tensor2": torch.arange(3) + 1}, r"of int64; of floats")
 refused("antialiasing to corners", "_upsample_bicubic2d_aa.default", {"self": "x", "output_size": [3, 3], "align_corners": True},
-        r"\(aten._upsample_bicubic2d_aa.default\): antialiased, with align_corners")
+        r"\(aten._upsample_bicubic2d_aa.default\): antialiased with align_corners")
 refused("dropout in training", "dropout.default", {"input": "x", "p": 0.5, "train": True}, r"model.eval\(\) before")
 refused("an argument that is not known", "relu.default", {"self": "x", "new": 1}, r"its argument 1, 'new', is not taken")
 refused("an argument twice", "relu.default", {"self": "x", None: "x"}, r"argument 1, '', is not taken")
