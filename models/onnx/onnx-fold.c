@@ -55,6 +55,20 @@ static gboolean check_budget(OnnxImport *import, const GpudlNode *node, GError *
     return TRUE;
 }
 
+gboolean onnx_spend(const OnnxNode *node, guint64 bytes, GError **error)
+{
+    OnnxImport *import = node->import;
+
+    if (bytes <= FOLD_MAX_TOTAL_BYTES && import->folded_bytes + bytes <= FOLD_MAX_TOTAL_BYTES) {
+        import->folded_bytes += bytes;
+        return TRUE;
+    }
+    return onnx_fail(node, GPUDL_ERROR_LIMIT, error,
+                     "it would take %" G_GUINT64_FORMAT " bytes at load time, at most %" G_GUINT64_FORMAT
+                     " are taken for all of a file's operators",
+                     bytes, FOLD_MAX_TOTAL_BYTES);
+}
+
 static void view_of(GpudlTensor *tensor, gconstpointer data, GpudlTensorView *view)
 {
     view->dtype = tensor->dtype;

@@ -195,6 +195,9 @@ gboolean onnx_is_computable(const OnnxImport *import, const GpudlTensor *tensor)
  * what the reference says; LIMIT if it is no shape arithmetic but large. */
 GBytes *onnx_fold(OnnxImport *import, GpudlTensor *tensor, GError **error);
 
+/** Counts memory for values made at load time that are not in the file. FALSE with LIMIT: it is too much. */
+gboolean onnx_spend(const OnnxNode *node, guint64 bytes, GError **error);
+
 /** One number of dense data as double; 64-bit integers are rounded. */
 double onnx_number(GpudlDType dtype, gconstpointer data, gsize index);
 /** Writes one number, rounded and, for integers, saturated. */

@@ -132,6 +132,8 @@ gboolean onnx_map_eye_like(OnnxNode *node, GError **error)
         return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "dtype is %" G_GINT64_FORMAT, said);
     if (x->shape.rank != 2)
         return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "an input of rank %d, expected 2", x->shape.rank);
+    if (!onnx_spend(node, (guint64)gpudl_shape_elements(&x->shape) * gpudl_dtype_size(dtype), error))
+        return FALSE;
     out = new_values(dtype, &x->shape);
     for (gint64 row = 0; row < x->shape.dims[0]; row++)
         if (k >= -row && k < x->shape.dims[1] - row)

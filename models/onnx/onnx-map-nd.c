@@ -5,7 +5,6 @@
  */
 #include <string.h>
 
-#include "engine/limits.h"
 #include "onnx-internal.h"
 
 /* Where tuples of indices lead */
@@ -38,6 +37,20 @@ static gboolean check_indices(const OnnxNode *node, gint batch_dims, gint64 dept
     return TRUE;
 }
 
+/* Of int32 or int64, to the last bit. */
+static gint64 index_at(GpudlDType dtype, const guint8 *data, gsize i)
+{
+    gint64 wide;
+    gint32 narrow;
+
+    if (dtype == GPUDL_DTYPE_I32) {
+        memcpy(&narrow, data + i * sizeof narrow, sizeof narrow);
+        return narrow;
+    }
+    memcpy(&wide, data + i * sizeof wide, sizeof wide);
+    return wide;
+}
+
 /* The row of tuple j: its place among the batch dimensions, then its indices, each counted from the end if negative. */
 static gboolean find_row(const OnnxNode *node, gconstpointer data, gint batch_dims, gint64 depth, Targets *to, gsize j,
                          GError **error)
@@ -50,7 +63,7 @@ static gboolean find_row(const OnnxNode *node, gconstpointer data, gint batch_di
     row = (gint64)j / per_batch;
     for (gint64 i = 0; i < depth; i++) {
         const gint64 extent = node->inputs[0]->shape.dims[batch_dims + i];
-        const gint64 value = (gint64)onnx_number(indices->dtype, data, j * (gsize)depth + (gsize)i);
+        const gint64 value = index_at(indices->dtype, data, j * (gsize)depth + (gsize)i);
 
         if (value < -extent || value >= extent)
             return onnx_fail(node, GPUDL_ERROR_FORMAT, error,
@@ -91,8 +104,8 @@ static gboolean find_targets(OnnxNode *node, gint batch_dims, Targets *to, GErro
             to->dims[to->rank++] = x->dims[i];
     }
     to->dims[0] = to->n_rows;
-    if (to->n_rows > GPUDL_LIMIT_TENSOR_BYTES / (gint64)sizeof(gint64))
-        return onnx_fail(node, GPUDL_ERROR_LIMIT, error, "%" G_GINT64_FORMAT " rows to choose from", to->n_rows);
+    if (!onnx_spend(node, 2 * to->n * sizeof *to->rows, error)) /* with what gather_rows() makes of them */
+        return FALSE;
     to->rows = g_new(gint64, to->n);
     for (gsize j = 0; j < to->n; j++)
         if (!find_row(node, g_bytes_get_data(data, NULL), batch_dims, depth, to, j, error))
@@ -131,9 +144,13 @@ static GpudlTensor *replace_rows(OnnxNode *node, GpudlTensor *x, GpudlTensor *up
 {
     const GpudlAttrs attrs = {.axis.axis = 0};
     const GpudlShape shape = {.rank = 1, .dims[0] = x->shape.dims[0]};
-    GpudlTensor *inputs[2] = {x, updates}, *all = onnx_emit(node, GPUDL_OP_CONCAT, &attrs, inputs, 2, NULL, error);
-    g_autofree gint64 *rows = g_new(gint64, (gsize)shape.dims[0]);
+    GpudlTensor *inputs[2] = {x, updates}, *all;
+    g_autofree gint64 *rows = NULL;
 
+    if (!onnx_spend(node, 2 * (guint64)shape.dims[0] * sizeof *rows, error))
+        return NULL;
+    all = onnx_emit(node, GPUDL_OP_CONCAT, &attrs, inputs, 2, NULL, error);
+    rows = g_new(gint64, (gsize)shape.dims[0]);
     for (gint64 i = 0; i < shape.dims[0]; i++)
         rows[i] = source[i] < 0 ? i : shape.dims[0] + source[i];
     return all != NULL ? gather_rows(node, all, rows, &shape, NULL, error) : NULL;
@@ -144,11 +161,15 @@ static GpudlTensor *replace_rows(OnnxNode *node, GpudlTensor *x, GpudlTensor *up
 static GpudlTensor *reduce_round(OnnxNode *node, GpudlOp op, GpudlTensor *x, GpudlTensor *updates, const Targets *to,
                                  gboolean *done, gsize *left, GError **error)
 {
-    g_autofree gint64 *source = g_new(gint64, (gsize)to->n_rows), *old = g_new(gint64, to->n),
-                      *new = g_new(gint64, to->n);
+    g_autofree gint64 *source = NULL, *old = NULL, *new = NULL;
     GpudlShape shape = {.rank = 1};
     GpudlTensor *was, *is;
 
+    if (!onnx_spend(node, ((guint64)to->n_rows + 4 * to->n) * sizeof *source, error))
+        return NULL;
+    source = g_new(gint64, (gsize)to->n_rows);
+    old = g_new(gint64, to->n);
+    new = g_new(gint64, to->n);
     memset(source, -1, (gsize)to->n_rows * sizeof *source);
     for (gsize j = 0; j < to->n; j++) {
         if (done[j] || source[to->rows[j]] >= 0)
@@ -166,19 +187,26 @@ static GpudlTensor *reduce_round(OnnxNode *node, GpudlOp op, GpudlTensor *x, Gpu
     return replace_rows(node, x, is, source, error);
 }
 
-static GpudlTensor *scatter(OnnxNode *node, GpudlOp op, GpudlTensor *x, GpudlTensor *updates, const Targets *to,
-                            GError **error)
+/* Of several updates of one row the last one counts. */
+static GpudlTensor *overwrite(OnnxNode *node, GpudlTensor *x, GpudlTensor *updates, const Targets *to, GError **error)
 {
-    g_autofree gint64 *source = g_new(gint64, (gsize)to->n_rows);
+    g_autofree gint64 *source = NULL;
+
+    if (!onnx_spend(node, (guint64)to->n_rows * sizeof *source, error))
+        return NULL;
+    source = g_new(gint64, (gsize)to->n_rows);
+    memset(source, -1, (gsize)to->n_rows * sizeof *source);
+    for (gsize j = 0; j < to->n; j++)
+        source[to->rows[j]] = (gint64)j;
+    return replace_rows(node, x, updates, source, error);
+}
+
+static GpudlTensor *reduce(OnnxNode *node, GpudlOp op, GpudlTensor *x, GpudlTensor *updates, const Targets *to,
+                           GError **error)
+{
     g_autofree gboolean *done = g_new0(gboolean, to->n);
     gsize left = to->n;
 
-    memset(source, -1, (gsize)to->n_rows * sizeof *source);
-    if (op == GPUDL_OP_NONE) { /* of several for one row the last one counts */
-        for (gsize j = 0; j < to->n; j++)
-            source[to->rows[j]] = (gint64)j;
-        return replace_rows(node, x, updates, source, error);
-    }
     for (guint round = 0; x != NULL && left > 0; round++) {
         if (round == GPUDL_MAX_OUTPUTS) {
             onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "more than %d updates of one element", GPUDL_MAX_OUTPUTS);
@@ -223,12 +251,15 @@ gboolean onnx_map_scatter_nd(OnnxNode *node, GError **error)
     while (i < G_N_ELEMENTS(reductions) && reduction != NULL && strcmp(reduction, reductions[i].name) != 0)
         i++;
     if (i == G_N_ELEMENTS(reductions))
-        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "reduction '%s' is not known", reduction);
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "reduction '%s', expected none, add, mul, max or min",
+                         reduction);
     if (find_targets(node, 0, &to, error) && check_updates(node, &to, error) &&
         (x = onnx_reshape(node, node->inputs[0], to.dims, to.rank, NULL, error)) != NULL) {
         to.dims[0] = (gint64)to.n;
         updates = onnx_reshape(node, node->inputs[2], to.dims, to.rank, NULL, error);
-        x = updates != NULL ? scatter(node, reductions[i].op, x, updates, &to, error) : NULL;
+        x = updates == NULL                     ? NULL
+            : reductions[i].op == GPUDL_OP_NONE ? overwrite(node, x, updates, &to, error)
+                                                : reduce(node, reductions[i].op, x, updates, &to, error);
         if (x != NULL)
             node->outputs[0] = onnx_reshape(node, x, shape->dims, shape->rank, onnx_output_name(node, 0), error);
     }
