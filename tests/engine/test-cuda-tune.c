@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/cuda/block.h"
 #include "engine/cuda/load.h"
 #include "engine/cuda/lt.h"
 #include "engine/cuda/own.h"
