@@ -9,9 +9,6 @@
 #include "choice.h"
 #include "lower_windows.h"
 
-/* So much quicker than its steps, a block is not going to be taken apart again. */
-#define FAR_QUICKER 0.75f
-
 static int launch_block(const CudaStep *s, const CudaRun *run)
 {
     const CudaConvData data = {
@@ -208,22 +205,6 @@ void cuda_blocks_find(CudaCompiler *c)
 
 /* ---- choosing ---------------------------------------------------------------------------------------------------- */
 
-/* Of the steps of a block that ends here, as they were measured alone; 0: one was not. */
-static float apart_ns(const CudaStep *last)
-{
-    float ns = 0;
-
-    for (const CudaStep *s = last;; s--) {
-        if (s->block != last->block || s->conv->ns <= 0)
-            return s->block != last->block ? ns : 0;
-        ns += s->conv->ns;
-        if (s != last && s->block_steps == 1)
-            return 0; /* another block's, of the same problem */
-        if (s->x == last->more[0])
-            return ns;
-    }
-}
-
 static void take_apart(CudaConv *conv)
 {
     for (int i = 0; i < conv->n_others; i++)
@@ -236,37 +217,14 @@ static void take_apart(CudaConv *conv)
         }
 }
 
-/* Steps outside of blocks that are far quicker have the problem, too. */
-static int is_needed(const CudaProgram *program, const CudaConv *conv, const uint8_t *is_far)
+void cuda_blocks_begin_apart(CudaProgram *program)
 {
-    for (uint32_t i = 0; i < program->n_steps; i++)
-        if (program->steps[i].conv == conv && !is_far[i])
-            return 1;
-    return 0;
-}
-
-void cuda_blocks_prefer(const CudaDevice *device, CudaProgram *program)
-{
-    uint8_t *is_far = calloc(program->n_steps + 1u, 1);
-
     for (uint32_t i = 0; i < program->n_steps; i++) {
         const CudaStep *s = &program->steps[i];
-        const float apart = s->block != NULL && s->block_steps == 1 ? apart_ns(s) : 0;
 
-        if (apart <= 0 || s->block->form != CUDA_CONV_BLOCK || s->block->n_others == 0)
-            continue;
-        if (s->block->ns > apart)
+        if (s->block != NULL && s->block->form == CUDA_CONV_BLOCK)
             take_apart(s->block);
-        for (const CudaStep *k = s; is_far != NULL && s->block->ns < FAR_QUICKER * apart; k--) {
-            is_far[k - program->steps] = 1;
-            if (k->x == s->more[0])
-                break;
-        }
     }
-    for (uint32_t i = 0; i < program->n_steps && is_far != NULL; i++)
-        if (is_far[i] && !is_needed(program, program->steps[i].conv, is_far))
-            cuda_conv_settle(device, program->steps[i].conv);
-    free(is_far);
 }
 
 void cuda_blocks_name(CudaProgram *program)

@@ -13,10 +13,10 @@
 /** Finds the blocks among a compilation's steps, and packs their weights. Once all nodes are lowered. */
 void cuda_blocks_find(CudaCompiler *c);
 
-/** Where the plans of a block that take the least time alone are slower than its steps, as they were measured, the
- * steps apart become its choice, and that plan one of the others; where they are far quicker, steps that nothing else
- * has lose their others. Before a round of choices. */
-void cuda_blocks_prefer(const CudaDevice *device, CudaProgram *program);
+/** Before a round of choices: the steps apart become the choice of each block that has them among its others, so that a
+ * launch is taken where it makes the whole faster, and only there: alone it would be compared with launches that
+ * overlap one another in a network. */
+void cuda_blocks_begin_apart(CudaProgram *program);
 /** Names each step by what computes it. */
 void cuda_blocks_name(CudaProgram *program);
 

@@ -90,7 +90,7 @@ CudaRound *cuda_round_new(void *engine, CudaProgram *program, GpudlFault *fault)
         round->engine = engine;
         round->program = program;
         round->groups = calloc(2 * (size_t)program->n_steps + 1, sizeof *round->groups); /* of steps and blocks */
-        cuda_blocks_prefer(round->engine->shared.device, program);
+        cuda_blocks_begin_apart(program);
         round->streams =
             round->engine->shared.convs.measured && !program->is_settled && program->lanes.n > 0 ? CUDA_LANES : 1;
     }
@@ -254,7 +254,7 @@ static void finish(CudaRound *round)
     apply(round, best);
     for (uint32_t i = 0; i < round->n; i++) {
         changed += best[i] != 0;
-        if (network[0] != '\0') /* a block's first choice may be its steps, which are not what is kept of it alone */
+        if (network[0] != '\0') /* a block's first choice, its steps, is not what is kept of it alone */
             cuda_convs_keep_choice(convs, network, round->groups[i].conv,
                                    best[i] != 0 || round->groups[i].conv->key.hidden != 0);
     }

@@ -15,7 +15,8 @@
 #define PLANS_PER_FORM 4
 #define OWN_PLANS 3 /* of our own product, beside the libraries' */
 #define BLOCK_PLANS 8
-#define ONCE_PLANS 8 /* of our own kernels for few pixels: launched they take microseconds, and none is compiled */
+#define BLOCK_FRAMES 8 /* of fewer, what is fastest alone is not taken unless the network was measured with it */
+#define ONCE_PLANS 8   /* of our own kernels for few pixels: launched they take microseconds, and none is compiled */
 /* cuBLASLt's are a form more, our product's another */
 #define MOST_PLANS ((CUDA_CONV_FORMS + 2) * PLANS_PER_FORM + ONCE_PLANS)
 _Static_assert((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM + OWN_PLANS + ONCE_PLANS <= MOST_PLANS,
@@ -168,6 +169,8 @@ static uint32_t load_all(CudaTuning *tuning)
         if (!c->is_known)
             continue;
         c->plans[0] = loads[i].plan;
+        if (c->plans[0].form == CUDA_CONV_BLOCK && tuning->streams == 0 && c->conv->key.n < BLOCK_FRAMES)
+            c->plans[0].form = CUDA_CONV_APART;
         c->n = c->plans[0].form != CUDA_CONV_OWN;
         left--;
     }

@@ -556,7 +556,7 @@ static void test_beside_first(Fixture *f, gconstpointer data)
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 static const CudaConvKey block_key = {.dtype = GPUDL_DTYPE_F16,
-                                      .n = 2,
+                                      .n = 8,
                                       .c = 16,
                                       .h = 9,
                                       .w = 8,
@@ -613,6 +613,16 @@ static void test_block(Fixture *f, gconstpointer expands)
     tune(f);
     check_block(block);
     g_assert_cmpint(block->n_others, ==, 0);
+    begin_again(f);
+    key.n--; /* of fewer frames a network has to be measured with it */
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    check_block(block);
+    begin_again(f);
+    f->convs.measured = 0;
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    g_assert_cmpint(block->form, ==, CUDA_CONV_APART);
     begin_again(f);
     f->convs.measured = 0;
     key.h++;
