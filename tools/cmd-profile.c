@@ -88,7 +88,7 @@ static void on_settling(double done, const gchar *what, gpointer data)
 /* The session is ready when there is nothing left to tune, which would go on between the runs that are timed. */
 static gboolean load(Work *work, GCancellable *cancellable, GError **error)
 {
-    g_autoptr(GpudlDevicePromise) promise = gpudl_device_promise(work->backend, -1, work->arguments[0]);
+    g_autoptr(GpudlDevicePromise) promise = gpudl_device_promise(work->backend, work->device, work->arguments[0]);
     const GpudlSessionConfig config = {.struct_size = sizeof config,
                                        .backend = work->backend,
                                        .precision = work->asked_precision,

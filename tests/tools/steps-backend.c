@@ -3,7 +3,7 @@
  * A backend whose figures are known: it computes nothing, and says of its steps what stands here. Compiled twice: "cpu"
  * with profile(), "cuda" without, unless STEPS_TIMES is set. "cuda" tunes, one choice for each batch size, kept in
  * small files: in open() if it is to tune in full, else in idle(), some 20 ms each. What it runs or times while a
- * choice is not known is a line in the file STEPS_EARLY.
+ * choice is not known is a line in the file STEPS_EARLY, each device that it is asked for one in STEPS_ASKED.
  *
  * It does fp32 and fp16, batches up to 4, any number of threads, one frame in 100 us. 7 threads: the first execution
  * fails. A profile of 1000 runs takes half a minute.
@@ -40,8 +40,20 @@ static GpudlStatus fail(GpudlFault *fault, GpudlStatus status, const char *messa
     return status;
 }
 
+static void note(const char *path, const char *line)
+{
+    const int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND, 0644) : -1;
+
+    if (fd >= 0 && write(fd, line, strlen(line)) >= 0)
+        close(fd);
+}
+
 static GpudlStatus steps_probe(int32_t device_id, GpudlFault *fault)
 {
+    char line[16];
+
+    snprintf(line, sizeof line, "%d\n", (int)device_id);
+    note(getenv("STEPS_ASKED"), line);
     return device_id <= 1 ? GPUDL_STATUS_OK : fail(fault, GPUDL_STATUS_NO_DEVICE, "0 and 1 are all devices of steps");
 }
 
@@ -152,11 +164,7 @@ static GpudlStatus steps_idle(void *engine, uint64_t budget_ns, int *more, Gpudl
 
 static void note_early(const Engine *e)
 {
-    const char *path = getenv("STEPS_EARLY");
-    int fd = path && !is_tuned(e) ? open(path, O_WRONLY | O_CREAT | O_APPEND, 0644) : -1;
-
-    if (fd >= 0 && write(fd, "early\n", 6) == 6)
-        close(fd);
+    note(is_tuned(e) ? NULL : getenv("STEPS_EARLY"), "early\n");
 }
 
 static GpudlStatus steps_open(void *device, const GpudlHost *host, const GpudlOpenParams *params, void **engine,

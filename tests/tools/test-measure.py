@@ -200,12 +200,16 @@ def a_bench_measures_every_combination(dir):
 
 @test
 def what_is_measured_is_the_device_asked_for(dir):
-    env = {**STEPS, "STEPS_TIMES": "1", "GPUDL_CACHE_DIR": str(dir / "devices")}
+    asked = dir / "asked"
+    env = {**STEPS, "STEPS_TIMES": "1", "GPUDL_CACHE_DIR": str(dir / "devices"), "STEPS_ASKED": str(asked)}
     for command in ["profile"], ["bench", *QUICK, "--batch=1"]:
         for device, code in (0, 0), (1, 0), (2, 1):
+            asked.unlink(missing_ok=True)
             result = gpudl(*command, "--backend=cuda", f"--device={device}", dir / "net.bin", env=env)
             check(result.returncode == code, f"{device}: {result.returncode} {result.stderr}")
             check(("0 and 1 are all devices of steps" in result.stdout + result.stderr) == (device == 2), f"{result.stdout}{result.stderr}")
+            if device == 2:  # behind one that is opened all devices are listed
+                check(set(asked.read_text().split()) == {"2"}, f"{command[0]}: asked for 2, looked for {asked.read_text().split()}")
 
 
 @test
