@@ -55,13 +55,15 @@ def check(tap, name, prefix, stage, expected):
 
 
 tap = references.Tap()
-with tarfile.open(options.archive) as archive, tempfile.TemporaryDirectory(dir=options.build) as folder:
+with tarfile.open(options.archive) as archive:  # from end to end: each step back would unpack it anew
+    members = {member.name: archive.extractfile(member).read() for member in archive}
+with tempfile.TemporaryDirectory(dir=options.build) as folder:
     folder = pathlib.Path(folder)
-    for name, net in json.load(archive.extractfile("nets.json")).items():
+    for name, net in json.loads(members["nets.json"]).items():
         if options.nets and name not in options.nets:
             continue
         model, picture = folder / "net.onnx", folder / "picture.pb"
-        model.write_bytes(filled(archive.extractfile(name + ".onnx").read(), net["formulas"]))
+        model.write_bytes(filled(members[name + ".onnx"], net["formulas"]))
         picture.write_bytes(numpy_helper.from_array(fixed.picture(net["picture"])).SerializeToString())
         for backend in options.backends or ["ref"]:
             prefix = folder / backend
