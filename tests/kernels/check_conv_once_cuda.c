@@ -433,11 +433,8 @@ static void bench(void)
 
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {{"random", test_random},
-                                         {"layers", test_layers},
-                                         {"groups", test_groups},
-                                         {"plans", test_plans},
-                                         {"refuses", test_refuses}, {NULL, NULL}};
+    static const DeviceCheck checks[] = {{"random", test_random}, {"layers", test_layers},   {"groups", test_groups},
+                                         {"plans", test_plans},   {"refuses", test_refuses}, {NULL, NULL}};
     static const DeviceCheck benches[] = {{"conv_once", bench}, {"chain", bench_chain}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);
