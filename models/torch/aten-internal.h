@@ -100,6 +100,7 @@ gboolean aten_map_adaptive_max(AtenNode *node, GError **error);
 /* aten-map-norm.c */
 gboolean aten_map_batch_norm(AtenNode *node, GError **error);
 gboolean aten_map_layer_norm(AtenNode *node, GError **error);
+gboolean aten_map_rms_norm(AtenNode *node, GError **error);
 gboolean aten_map_group_norm(AtenNode *node, GError **error);
 gboolean aten_map_instance_norm(AtenNode *node, GError **error);
 gboolean aten_map_linear(AtenNode *node, GError **error);

@@ -128,6 +128,36 @@ gboolean aten_map_layer_norm(AtenNode *node, GError **error)
     return node->row->name[0] == 'n' ? aten_done_list(node, ys, 3) : aten_done(node, ys[0]);
 }
 
+/* x / sqrt(mean of x x + eps) over the last dimensions; eps that is not said is float32's epsilon. */
+gboolean aten_map_rms_norm(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "input", error), *weight, *t, *constant;
+    gint64 dims[GPUDL_MAX_RANK], axes[GPUDL_MAX_RANK];
+    double epsilon;
+    guint n;
+
+    if (x == NULL || !aten_ints(node, "normalized_shape", dims, GPUDL_MAX_RANK, &n, error) ||
+        !aten_optional(node, "weight", &weight, error) || !aten_number(node, "eps", 0x1p-23, &epsilon, error))
+        return FALSE;
+    if (n < 1 || (gint)n > x->shape.rank || x->dtype != GPUDL_DTYPE_F32)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "over %u dimensions of a tensor of rank %d, %s", n,
+                       x->shape.rank, gpudl_dtype_name(x->dtype));
+    for (guint i = 0; i < n; i++) {
+        axes[i] = x->shape.rank - (gint)(n - i);
+        if (dims[i] != x->shape.dims[axes[i]])
+            return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "its normalized_shape is not its input's");
+    }
+    if ((t = tf_binary(node->build, GPUDL_OP_MUL, x, x, error)) == NULL ||
+        (t = tf_reduce(node->build, GPUDL_OP_REDUCE_MEAN, t, axes, n, TRUE, error)) == NULL ||
+        (constant = tf_scalar(node->build, x->dtype, epsilon, error)) == NULL ||
+        (t = tf_binary(node->build, GPUDL_OP_ADD, t, constant, error)) == NULL ||
+        (t = tf_unary(node->build, GPUDL_OP_SQRT, t, error)) == NULL ||
+        (t = tf_binary(node->build, GPUDL_OP_DIV, x, t, error)) == NULL ||
+        (weight != NULL && (t = tf_binary(node->build, GPUDL_OP_MUL, t, weight, error)) == NULL))
+        return FALSE;
+    return aten_done(node, t);
+}
+
 static gboolean emit_group_norm(AtenNode *node, GpudlTensor *x, gint64 groups, GError **error)
 {
     GpudlTensor *inputs[3] = {x}, *ys[3] = {NULL};

@@ -174,6 +174,7 @@ static const AtenOp table[] = {
     {"remainder", "self other", aten_map_remainder},
     {"reshape", "self shape", aten_map_view, .view = TRUE},
     {"reshape_as", "self other", aten_map_view, .view = TRUE},
+    {"rms_norm", "input normalized_shape weight eps", aten_map_rms_norm},
     {"roll", "self shifts dims", aten_map_roll},
     {"round", "self", aten_map_unary, GPUDL_OP_ROUND},
     {"rsqrt", "self", aten_map_rsqrt},

@@ -265,6 +265,11 @@ for shape, given in (([5], True), ([6, 5], False), ([4, 6, 5], True)):
     check("layer_norm.default", args)
     check("native_layer_norm.default", args, n=3, outputs=[0])
 check("layer_norm.default", {"input": "x", "normalized_shape": [5]})
+x = normal(1, 4, 6, 5)  # the system's PyTorch may be older than this operator
+for n, weight, eps in ((1, normal(5), 0.01), (2, None, None), (2, normal(6, 5), 1e-5)):
+    want = x / torch.sqrt((x * x).mean(list(range(4 - n, 4)), keepdim=True) + (eps or torch.finfo(torch.float32).eps))
+    args = {"input": "x", "normalized_shape": list(x.shape[4 - n:]), "weight": weight, "eps": eps}
+    check("rms_norm.default", args, [want if weight is None else want * weight], x=x)
 for groups in (1, 2, 4):
     check("group_norm.default", {"input": "x", "num_groups": groups, "weight": normal(4), "bias": normal(4), "eps": 0.01})
 check("native_group_norm.default", {"input": "x", "weight": normal(4), "bias": None, "N": 1, "C": 4, "HxW": 30, "group": 2, "eps": 0.01}, n=3, outputs=[0])
