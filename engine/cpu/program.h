@@ -112,9 +112,8 @@ typedef struct {
     int32_t x, y;
 } CpuShuffle;
 
-/** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a depthwise
- * convolution, or one in tiles or by 1x1, or squeeze-and-excite, or a shuffle, or an activation over a value's bytes.
- */
+/** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a convolution (depthwise,
+ * in tiles, by 1x1, of few channels), or squeeze-and-excite, or a shuffle, or an activation over a value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
