@@ -31,9 +31,8 @@ typedef struct {
 /** Nonzero if all of d is as said there, pads and extents are 2^28 at most: the functions rely on it. */
 int gpudl_winograd_supported(const GpudlWinograd *d);
 
-/** Bytes of packed weights, and of scratch; multiples of 64. Scratch is half a megabyte at most, unless c is above
- * 2000.
- */
+/** Bytes of packed weights, and of scratch; multiples of 64. Scratch is 768 KiB at most where c is 2000 or less, and
+ * does not grow with extents and k. */
 size_t gpudl_winograd_weights_size(const GpudlWinograd *d);
 size_t gpudl_winograd_scratch_size(const GpudlWinograd *d);
 
@@ -46,10 +45,11 @@ void gpudl_winograd_pack(const GpudlWinograd *d, const float *w, const float *bi
  * rounded to bfloat16, but those of the sum of four pixels, which are there twice over, and all else is float32: a
  * result is off by up to 2^-8 of the sum of the magnitudes of those products, and where they are many by about 1.5
  * times as much as a direct one of rounded weights. Rounded to bfloat16 when stored, before which silu may be off by
- * 2e-4 of its value; subnormals may become zero. A NaN or infinity of x reaches what sees it and nothing else; an
- * infinity may arrive as NaN. Weights are finite. x and y are aligned to an element and do not overlap; of y exactly
- * the k channels of each pixel are written, of x no element beside its channels is read. scratch: of that many bytes,
- * aligned as packed; its contents don't matter. Single-threaded; keeps no state.
+ * 2e-4 of its value (and 1e-35); subnormals may become zero. A NaN or infinity of x reaches what sees it and nothing
+ * else; an infinity may arrive as NaN, and so may numbers of 2^126 or more. Sums of nine weights are finite in
+ * bfloat16. x and y are aligned to an element and do not overlap; of y exactly the k channels of each pixel are
+ * written, of x no element beside its channels is read. scratch: of that many bytes, aligned as packed; its contents
+ * don't matter. Single-threaded; keeps no state.
  */
 typedef void GpudlWinogradFunc(const GpudlWinograd *d, const void *x, const void *packed, void *scratch, void *y);
 

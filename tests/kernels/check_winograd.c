@@ -267,6 +267,17 @@ static void test_error(gconstpointer data)
     }
 }
 
+static void test_scratch_is_bounded(void)
+{
+    for (int32_t c = 1; c <= 2000; c++)
+        for (int32_t size = 1; size <= 512; size += size < 24 ? 1 : 61) {
+            const GpudlWinograd d = {.type = GPUDL_DTYPE_BF16, .n = 1, .c = c, .k = 1, .p = size, .q = size};
+
+            g_assert_cmpuint(gpudl_winograd_scratch_size(&d) % 64, ==, 0);
+            g_assert_cmpuint(gpudl_winograd_scratch_size(&d), <=, 768 << 10);
+        }
+}
+
 static void test_refusals(void)
 {
     const GpudlWinograd good = {GPUDL_DTYPE_BF16, 1, 4, 4, 8, 16, 4, 4, 8, 32, 128, 16, 64, 256, 1, 1};
@@ -294,6 +305,22 @@ static void test_refusals(void)
     REFUSED(pad_top, INT32_MIN);
     REFUSED(pad_left, INT32_MAX);
     REFUSED(act.kind, GPUDL_ACT_TANH);
+    /* what positions can't be counted in, and transformed pixels of one tile */
+    d = good;
+    d.p = (1 << 28) + 1;
+    d.y_frame = d.p * d.y_row;
+    g_assert_false(gpudl_winograd_supported(&d));
+    d = good;
+    d.w = (1 << 28) + 1;
+    d.x_row = d.w * d.x_pixel;
+    d.x_frame = d.h * d.x_row;
+    g_assert_false(gpudl_winograd_supported(&d));
+    d = good;
+    d.c = 65537;
+    d.x_pixel = d.c;
+    d.x_row = d.w * d.x_pixel;
+    d.x_frame = d.h * d.x_row;
+    g_assert_false(gpudl_winograd_supported(&d));
 }
 
 int main(int argc, char **argv)
@@ -311,6 +338,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(nan, GINT_TO_POINTER(simd), test_nan);
         g_test_add_data_func(error, GINT_TO_POINTER(simd), test_error);
     }
+    g_test_add_func("/winograd/scratch-is-bounded", test_scratch_is_bounded);
     g_test_add_func("/winograd/refusals", test_refusals);
     return g_test_run();
 }
