@@ -38,8 +38,9 @@ void gpudl_pointwise_pack(const GpudlPointwise *d, const float *w, const float *
 /**
  * y = act(sum over channels of x * w + bias (+ y)), products and sums in float32, pairs of neighbouring channels first;
  * rounded once when stored, subnormals may be taken for zero. Behind that silu may be off by 2e-4 of its value (and
- * 1e-35). A NaN stays one; weights are finite. x and y are aligned to an element and do not overlap; of y exactly the k
- * channels of each pixel are written, of x no element beside its channels is read. Single-threaded; keeps no state.
+ * 1e-35). A NaN stays one; weights are finite in bfloat16. x and y are aligned to an element and do not overlap; of y
+ * exactly the k channels of each pixel are written, of x no element beside its channels is read. Single-threaded; keeps
+ * no state.
  */
 typedef void GpudlPointwiseFunc(const GpudlPointwise *d, const void *x, const void *packed, void *y);
 

@@ -39,8 +39,9 @@ void gpudl_stem_pack(const GpudlStem *d, const float *w, const float *bias, void
 /**
  * y = act(sum over taps and channels of x * w + bias), products and sums in float32, pairs of neighbours in a row of x
  * first; rounded once when stored, subnormals may be taken for zero. Behind that silu may be off by 2e-4 of its value
- * (and 1e-35). A NaN stays one; weights are finite. x and y are aligned to an element and do not overlap; of y exactly
- * the k channels of each pixel are written, of x no element beside its pixels is read. Single-threaded; keeps no state.
+ * (and 1e-35). A NaN stays one; weights are finite in bfloat16. x and y are aligned to an element and do not overlap;
+ * of y exactly the k channels of each pixel are written, of x no element beside its pixels is read. Single-threaded;
+ * keeps no state.
  */
 typedef void GpudlStemFunc(const GpudlStem *d, const void *x, const void *packed, void *y);
 

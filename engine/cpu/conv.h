@@ -49,8 +49,9 @@ CpuLower cpu_lower_tiles, cpu_lower_pointwise, cpu_lower_stem;
  * reads it, else onto a copy of it. src: what the convolution reads. */
 int32_t cpu_conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t src, int32_t residual, DnnMdRef md);
 
-/** What own kernels ask of weights: an infinite one times the zeros of padding is NaN, but not in a sum without it. */
-int cpu_all_finite(const GpudlPlanTensor *t);
+/** What own kernels ask of weights: an infinite one times the zeros of padding is NaN, but not in a sum without it; and
+ * rounded to bfloat16, or summed by nine, they become none. */
+int cpu_weights_fit(const GpudlPlanTensor *t);
 
 /** The layout that oneDNN's blocks have here, of four dimensions. */
 dnnl_format_tag_t cpu_conv_block_tag(void);

@@ -47,7 +47,7 @@ int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
                           .y_frame = y_row * conv->y[2],
                           .onto = conv->post.sum,
                           .act = conv->post.act};
-    return gpudl_pointwise_supported(d) && cpu_all_finite(cpu_tensor(c, node->inputs[1]));
+    return gpudl_pointwise_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 
 /* Weights and bias as the kernel has them, packed once. */

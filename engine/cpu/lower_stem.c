@@ -49,7 +49,7 @@ int cpu_conv_stem(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv
                      .pad_top = (int32_t)conv->pad_l[0],
                      .pad_left = (int32_t)conv->pad_l[1],
                      .act = conv->post.act};
-    return gpudl_stem_supported(d) && cpu_all_finite(cpu_tensor(c, node->inputs[1]));
+    return gpudl_stem_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 
 /* Weights and bias as the kernel has them, packed once. */

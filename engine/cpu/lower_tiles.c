@@ -26,8 +26,8 @@ int cpu_conv_tiles(const CpuCompiler *c, const GpudlPlanNode *node, const CpuCon
     GpudlWinograd *d = &own->d;
 
     *own = (CpuTiles){.kernels = gpudl_winograd_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .scratch = -1, .y = -1};
-    /* exact programs are there for what infinities become, direct ones for weights that are not larger */
-    if (own->kernels == NULL || c->exact || c->shared->direct || !fits(conv) || !cpu_is_constant(c, node->inputs[1]) ||
+    /* direct programs are there for weights that are not larger */
+    if (own->kernels == NULL || c->shared->direct || !fits(conv) || !cpu_is_constant(c, node->inputs[1]) ||
         (conv->has_bias && !cpu_is_constant(c, node->inputs[2])))
         return 0;
     *d = (GpudlWinograd){.type = GPUDL_DTYPE_BF16,
@@ -48,7 +48,7 @@ int cpu_conv_tiles(const CpuCompiler *c, const GpudlPlanNode *node, const CpuCon
                          .pad_left = (int32_t)conv->pad_l[1],
                          .onto = conv->post.sum,
                          .act = conv->post.act};
-    return gpudl_winograd_supported(d) && cpu_all_finite(cpu_tensor(c, node->inputs[1]));
+    return gpudl_winograd_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 
 /* Weights and bias as the kernel has them, packed once. */
