@@ -309,41 +309,6 @@ gst_gpudl_infer_get_cuda_device_id (GstGpudlInfer * self)
   return id;
 }
 
-/* The model is read while a device is opened. */
-static void
-gst_gpudl_infer_preload (GstElement * element)
-{
-  GstGpudlInfer *self = GST_GPUDL_INFER (element);
-
-  GST_OBJECT_LOCK (self);
-  self->preload = gst_gpudl_preload_new (&self->settings);
-  GST_OBJECT_UNLOCK (self);
-}
-
-/* Without a context backend=cuda fails; backend=auto goes on without. */
-static gboolean
-gst_gpudl_infer_ensure_context (GstGpudlInfer * self)
-{
-  GError *error = NULL;
-  gboolean needed;
-
-  if (!gst_gpudl_infer_may_use_cuda (self)
-      || gst_gpudl_cuda_ensure (&self->cuda, GST_ELEMENT (self),
-          gst_gpudl_infer_get_cuda_device_id (self), gst_gpudl_infer_preload,
-          &error))
-    return TRUE;
-  GST_OBJECT_LOCK (self);
-  needed = self->settings.backend == GST_GPUDL_BACKEND_CUDA;
-  GST_OBJECT_UNLOCK (self);
-  if (needed) {
-    gst_gpudl_infer_fail (self, error, "looking for a CUDA context");
-    return FALSE;
-  }
-  GST_INFO_OBJECT (self, "no CUDA context: %s", error->message);
-  g_error_free (error);
-  return TRUE;
-}
-
 static GstStateChangeReturn
 gst_gpudl_infer_change_state (GstElement * element, GstStateChange transition)
 {
@@ -352,10 +317,8 @@ gst_gpudl_infer_change_state (GstElement * element, GstStateChange transition)
 
   if (transition == GST_STATE_CHANGE_NULL_TO_READY) {
     g_atomic_int_set (&self->failed, FALSE);
-    if (!gst_gpudl_infer_ensure_context (self)) {
-      g_clear_pointer (&self->preload, gst_gpudl_preload_free);
+    if (!gst_gpudl_infer_ensure_context (self))
       return GST_STATE_CHANGE_FAILURE;
-    }
   }
   if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING
       || transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED) {

@@ -26,15 +26,40 @@ may_use_cuda (GstGpudlBackend backend)
   return backend == GST_GPUDL_BACKEND_AUTO || backend == GST_GPUDL_BACKEND_CUDA;
 }
 
-gboolean
-gst_gpudl_infer_may_use_cuda (GstGpudlInfer * self)
+/* The model is read while a device is opened. */
+static void
+preload (GstElement * element)
 {
+  GstGpudlInfer *self = GST_GPUDL_INFER (element);
+
+  GST_OBJECT_LOCK (self);
+  self->preload = gst_gpudl_preload_new (&self->settings);
+  GST_OBJECT_UNLOCK (self);
+}
+
+gboolean
+gst_gpudl_infer_ensure_context (GstGpudlInfer * self)
+{
+  GError *error = NULL;
   GstGpudlBackend backend;
+  gint id;
 
   GST_OBJECT_LOCK (self);
   backend = self->settings.backend;
+  id = self->settings.cuda_device_id;
   GST_OBJECT_UNLOCK (self);
-  return may_use_cuda (backend);
+  if (!may_use_cuda (backend)
+      || gst_gpudl_cuda_ensure (&self->cuda, GST_ELEMENT (self), id, preload,
+          &error))
+    return TRUE;
+  if (backend == GST_GPUDL_BACKEND_CUDA) {
+    g_clear_pointer (&self->preload, gst_gpudl_preload_free);
+    gst_gpudl_infer_fail (self, error, "looking for a CUDA context");
+    return FALSE;
+  }
+  GST_INFO_OBJECT (self, "no CUDA context: %s", error->message);
+  g_error_free (error);
+  return TRUE;
 }
 
 void

@@ -15,8 +15,10 @@ G_BEGIN_DECLS
 void gst_gpudl_infer_fail (GstGpudlInfer * self, GError * error,
     const gchar * doing);
 
-/** The backend property leaves CUDA open, or asks for it. */
-gboolean gst_gpudl_infer_may_use_cuda (GstGpudlInfer * self);
+/** NULL to READY: a CUDA context, where the backend may need one; if a device has
+ * to be opened for it, the model is read meanwhile. Without one backend=cuda fails,
+ * which has been told; backend=auto goes on without. */
+gboolean gst_gpudl_infer_ensure_context (GstGpudlInfer * self);
 
 /** Loads the file with the element's settings. What fails leaves things for
  * gst_gpudl_infer_unload(), which does nothing where nothing is loaded. */
