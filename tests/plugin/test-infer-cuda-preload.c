@@ -151,6 +151,23 @@ test_failure (void)
   end (element, bus);
 }
 
+/* Nothing of the model is left where there is no device. */
+static void
+test_no_device (void)
+{
+  g_autoptr (GstBus) bus = gst_bus_new ();
+  GstElement *element;
+
+  plugin_fake_reset ();
+  FAKE_SET (fake, does.device_status, GPUDL_STATUS_NO_MEMORY);
+  element = new_element (model_path, bus);
+  g_assert_cmpint (gst_element_set_state (element, GST_STATE_READY), ==,
+      GST_STATE_CHANGE_FAILURE);
+  g_assert_cmpuint (FAKE_SEEN (fake, device_tries), >=, 1);
+  g_assert_null (GST_GPUDL_INFER (element)->preload);
+  end (element, bus);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -164,5 +181,6 @@ main (int argc, char **argv)
   ADD ("context-that-is-there-is-not-opened", test_context_given);
   ADD ("what-was-read-is-not-needed", test_not_needed);
   ADD ("failure-is-one-error-when-it-is-loaded", test_failure);
+  ADD ("no-device-leaves-nothing-read", test_no_device);
   return plugin_test_run ();
 }
