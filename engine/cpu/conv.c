@@ -159,6 +159,33 @@ int cpu_weights_fit(const GpudlPlanTensor *t)
     return 1;
 }
 
+int cpu_conv_is_dense_bf16(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv)
+{
+    if (conv->rank != 4 || conv->weight_rank != 4 || conv->type != dnnl_bf16 || conv->dst_type != dnnl_bf16 ||
+        !cpu_is_constant(c, node->inputs[1]) || (conv->has_bias && !cpu_is_constant(c, node->inputs[2])))
+        return 0;
+    for (int i = 0; i < 4; i++)
+        if (conv->x[i] > INT32_MAX || conv->y[i] > INT32_MAX)
+            return 0;
+    return 1;
+}
+
+int32_t cpu_conv_packed(CpuCompiler *c, const GpudlPlanNode *node, int32_t part, size_t bytes, CpuPackFunc *pack,
+                        const void *problem)
+{
+    const int has_bias = node->n_inputs > 2 && node->inputs[2] >= 0;
+    int32_t value = cpu_find_constant(c, part, NULL);
+    void *packed;
+
+    if (value >= 0)
+        return value;
+    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
+    if (packed != NULL && !c->shared->dry)
+        pack(problem, cpu_tensor(c, node->inputs[1])->data, has_bias ? cpu_tensor(c, node->inputs[2])->data : NULL,
+             packed);
+    return cpu_constant(c, part, NULL, packed, bytes);
+}
+
 int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuDepthwise *own)
 {
     const int64_t *w = conv->weights;

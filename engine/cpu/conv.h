@@ -53,6 +53,17 @@ int32_t cpu_conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t src, 
  * rounded to bfloat16, or summed by nine, they become none. */
 int cpu_weights_fit(const GpudlPlanTensor *t);
 
+/** What own kernels for dense convolutions in bfloat16 have in common: pictures, whose extents fit int32, constant
+ * weights and bias. */
+int cpu_conv_is_dense_bf16(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv);
+
+/** Packs weights and bias (NULL: none) as a kernel has them for the problem, which is that kernel's. */
+typedef void CpuPackFunc(const void *problem, const float *w, const float *bias, void *packed);
+
+/** The node's weights and bias as an own kernel has them, so many bytes, packed once; part: of the node's constants. */
+int32_t cpu_conv_packed(CpuCompiler *c, const GpudlPlanNode *node, int32_t part, size_t bytes, CpuPackFunc *pack,
+                        const void *problem);
+
 /** The layout that oneDNN's blocks have here, of four dimensions. */
 dnnl_format_tag_t cpu_conv_block_tag(void);
 

@@ -6,17 +6,13 @@
 /* Of a node's constants. */
 enum { PART_POINTWISE = 5 };
 
-/* The shape that the kernel is for; conv->x and so on fit int32. */
+/* The window that the kernel is for. */
 static int fits(const CpuConv *conv)
 {
-    if (conv->rank != 4 || conv->weight_rank != 4 || conv->type != dnnl_bf16 || conv->dst_type != dnnl_bf16 ||
-        conv->strides[0] != conv->strides[1] || conv->strides[0] > 2)
+    if (conv->strides[0] != conv->strides[1] || conv->strides[0] > 2)
         return 0;
     for (int i = 0; i < 2; i++)
         if (conv->weights[2 + i] != 1 || conv->pad_l[i] != 0)
-            return 0;
-    for (int i = 0; i < 4; i++)
-        if (conv->x[i] > INT32_MAX || conv->y[i] > INT32_MAX)
             return 0;
     return 1;
 }
@@ -27,8 +23,7 @@ int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
     GpudlPointwise *d = &own->d;
 
     *own = (CpuPointwise){.kernels = gpudl_pointwise_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .y = -1};
-    if (own->kernels == NULL || !fits(conv) || !cpu_is_constant(c, node->inputs[1]) ||
-        (conv->has_bias && !cpu_is_constant(c, node->inputs[2])))
+    if (own->kernels == NULL || !cpu_conv_is_dense_bf16(c, node, conv) || !fits(conv))
         return 0;
     *d = (GpudlPointwise){.type = GPUDL_DTYPE_BF16,
                           .n = (int32_t)conv->x[0],
@@ -50,21 +45,9 @@ int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
     return gpudl_pointwise_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 
-/* Weights and bias as the kernel has them, packed once. */
-static int32_t packed_weights(CpuCompiler *c, const GpudlPlanNode *node, const GpudlPointwise *d)
+static void pack(const void *problem, const float *w, const float *bias, void *packed)
 {
-    const size_t bytes = gpudl_pointwise_weights_size(d);
-    int32_t value = cpu_find_constant(c, PART_POINTWISE, NULL);
-    void *packed;
-
-    if (value >= 0)
-        return value;
-    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
-    if (packed != NULL && !c->shared->dry)
-        gpudl_pointwise_pack(d, cpu_tensor(c, node->inputs[1])->data,
-                             node->n_inputs > 2 && node->inputs[2] >= 0 ? cpu_tensor(c, node->inputs[2])->data : NULL,
-                             packed);
-    return cpu_constant(c, PART_POINTWISE, NULL, packed, bytes);
+    gpudl_pointwise_pack(problem, w, bias, packed);
 }
 
 int cpu_lower_pointwise(CpuCompiler *c, const GpudlPlanNode *node)
@@ -82,7 +65,7 @@ int cpu_lower_pointwise(CpuCompiler *c, const GpudlPlanNode *node)
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     } else {
         own.x = cpu_use(c, node->inputs[0], x);
-        own.packed = packed_weights(c, node, &own.d);
+        own.packed = cpu_conv_packed(c, node, PART_POINTWISE, gpudl_pointwise_weights_size(&own.d), pack, &own.d);
         own.y = cpu_conv_output(c, node, own.x, conv.post.sum ? node->inputs[3] : -1, y);
         cpu_pointwise(c, &own);
     }

@@ -150,21 +150,9 @@ static dnnl_primitive_desc_t chosen_conv(CpuCompiler *c, const GpudlPlanNode *no
     return NULL;
 }
 
-/* Weights and bias as the kernel has them, packed once. */
-static int32_t depthwise_weights(CpuCompiler *c, const GpudlPlanNode *node, const GpudlDepthwise *d)
+static void pack_depthwise(const void *problem, const float *w, const float *bias, void *packed)
 {
-    const size_t bytes = gpudl_depthwise_weights_size(d);
-    int32_t value = cpu_find_constant(c, PART_DEPTHWISE, NULL);
-    float *packed;
-
-    if (value >= 0)
-        return value;
-    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
-    if (packed != NULL && !c->shared->dry)
-        gpudl_depthwise_pack(d, cpu_tensor(c, node->inputs[1])->data,
-                             node->n_inputs > 2 && node->inputs[2] >= 0 ? cpu_tensor(c, node->inputs[2])->data : NULL,
-                             packed);
-    return cpu_constant(c, PART_DEPTHWISE, NULL, packed, bytes);
+    gpudl_depthwise_pack(problem, w, bias, packed);
 }
 
 static int lower_depthwise(CpuCompiler *c, const GpudlPlanNode *node)
@@ -183,7 +171,8 @@ static int lower_depthwise(CpuCompiler *c, const GpudlPlanNode *node)
         dnn_md_free(y);
     } else {
         own.x = cpu_use(c, node->inputs[0], x);
-        own.packed = depthwise_weights(c, node, &own.d);
+        own.packed =
+            cpu_conv_packed(c, node, PART_DEPTHWISE, gpudl_depthwise_weights_size(&own.d), pack_depthwise, &own.d);
         own.y = cpu_define(c, node->outputs[0], y);
         cpu_depthwise(c, &own);
     }

@@ -6,18 +6,14 @@
 /* Of a node's constants. */
 enum { PART_STEM = 6 };
 
-/* The shape that the kernel is for; conv->x and so on fit int32. */
+/* The window that the kernel is for. */
 static int fits(const CpuConv *conv)
 {
-    if (conv->rank != 4 || conv->weight_rank != 4 || conv->type != dnnl_bf16 || conv->dst_type != dnnl_bf16 ||
-        conv->post.sum || conv->weights[2] != conv->weights[3] || conv->weights[2] > INT32_MAX ||
+    if (conv->post.sum || conv->weights[2] != conv->weights[3] || conv->weights[2] > INT32_MAX ||
         conv->strides[0] != conv->strides[1] || conv->strides[0] > INT32_MAX)
         return 0;
     for (int i = 0; i < 2; i++)
         if (conv->dilates[i] != 0 || conv->pad_l[i] > INT32_MAX)
-            return 0;
-    for (int i = 0; i < 4; i++)
-        if (conv->x[i] > INT32_MAX || conv->y[i] > INT32_MAX)
             return 0;
     return 1;
 }
@@ -28,8 +24,7 @@ int cpu_conv_stem(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv
     GpudlStem *d = &own->d;
 
     *own = (CpuStem){.kernels = gpudl_stem_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .y = -1};
-    if (own->kernels == NULL || !fits(conv) || !cpu_is_constant(c, node->inputs[1]) ||
-        (conv->has_bias && !cpu_is_constant(c, node->inputs[2])))
+    if (own->kernels == NULL || !cpu_conv_is_dense_bf16(c, node, conv) || !fits(conv))
         return 0;
     *d = (GpudlStem){.type = GPUDL_DTYPE_BF16,
                      .n = (int32_t)conv->x[0],
@@ -52,21 +47,9 @@ int cpu_conv_stem(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv
     return gpudl_stem_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 
-/* Weights and bias as the kernel has them, packed once. */
-static int32_t packed_weights(CpuCompiler *c, const GpudlPlanNode *node, const GpudlStem *d)
+static void pack(const void *problem, const float *w, const float *bias, void *packed)
 {
-    const size_t bytes = gpudl_stem_weights_size(d);
-    int32_t value = cpu_find_constant(c, PART_STEM, NULL);
-    void *packed;
-
-    if (value >= 0)
-        return value;
-    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
-    if (packed != NULL && !c->shared->dry)
-        gpudl_stem_pack(d, cpu_tensor(c, node->inputs[1])->data,
-                        node->n_inputs > 2 && node->inputs[2] >= 0 ? cpu_tensor(c, node->inputs[2])->data : NULL,
-                        packed);
-    return cpu_constant(c, PART_STEM, NULL, packed, bytes);
+    gpudl_stem_pack(problem, w, bias, packed);
 }
 
 int cpu_lower_stem(CpuCompiler *c, const GpudlPlanNode *node)
@@ -85,7 +68,7 @@ int cpu_lower_stem(CpuCompiler *c, const GpudlPlanNode *node)
         dnn_md_free(y);
     } else {
         own.x = cpu_use(c, node->inputs[0], x);
-        own.packed = packed_weights(c, node, &own.d);
+        own.packed = cpu_conv_packed(c, node, PART_STEM, gpudl_stem_weights_size(&own.d), pack, &own.d);
         own.y = cpu_define(c, node->outputs[0], y);
         cpu_stem(c, &own);
     }

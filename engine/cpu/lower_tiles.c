@@ -6,16 +6,11 @@
 /* Of a node's constants. */
 enum { PART_TILES = 4 };
 
-/* The shape that the kernel is for; conv->x and so on fit int32. */
+/* The window that the kernel is for. */
 static int fits(const CpuConv *conv)
 {
-    if (conv->rank != 4 || conv->weight_rank != 4 || conv->type != dnnl_bf16 || conv->dst_type != dnnl_bf16)
-        return 0;
     for (int i = 0; i < 2; i++)
         if (conv->weights[2 + i] != 3 || conv->strides[i] != 1 || conv->dilates[i] != 0 || conv->pad_l[i] > 2)
-            return 0;
-    for (int i = 0; i < 4; i++)
-        if (conv->x[i] > INT32_MAX || conv->y[i] > INT32_MAX)
             return 0;
     return 1;
 }
@@ -27,8 +22,7 @@ int cpu_conv_tiles(const CpuCompiler *c, const GpudlPlanNode *node, const CpuCon
 
     *own = (CpuTiles){.kernels = gpudl_winograd_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .scratch = -1, .y = -1};
     /* direct programs are there for weights that are not larger */
-    if (own->kernels == NULL || c->shared->direct || !fits(conv) || !cpu_is_constant(c, node->inputs[1]) ||
-        (conv->has_bias && !cpu_is_constant(c, node->inputs[2])))
+    if (own->kernels == NULL || c->shared->direct || !cpu_conv_is_dense_bf16(c, node, conv) || !fits(conv))
         return 0;
     *d = (GpudlWinograd){.type = GPUDL_DTYPE_BF16,
                          .n = (int32_t)conv->x[0],
@@ -51,21 +45,9 @@ int cpu_conv_tiles(const CpuCompiler *c, const GpudlPlanNode *node, const CpuCon
     return gpudl_winograd_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 
-/* Weights and bias as the kernel has them, packed once. */
-static int32_t packed_weights(CpuCompiler *c, const GpudlPlanNode *node, const GpudlWinograd *d)
+static void pack(const void *problem, const float *w, const float *bias, void *packed)
 {
-    const size_t bytes = gpudl_winograd_weights_size(d);
-    int32_t value = cpu_find_constant(c, PART_TILES, NULL);
-    void *packed;
-
-    if (value >= 0)
-        return value;
-    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
-    if (packed != NULL && !c->shared->dry)
-        gpudl_winograd_pack(d, cpu_tensor(c, node->inputs[1])->data,
-                            node->n_inputs > 2 && node->inputs[2] >= 0 ? cpu_tensor(c, node->inputs[2])->data : NULL,
-                            packed);
-    return cpu_constant(c, PART_TILES, NULL, packed, bytes);
+    gpudl_winograd_pack(problem, w, bias, packed);
 }
 
 int cpu_lower_tiles(CpuCompiler *c, const GpudlPlanNode *node)
@@ -85,7 +67,7 @@ int cpu_lower_tiles(CpuCompiler *c, const GpudlPlanNode *node)
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     } else {
         own.x = cpu_use(c, node->inputs[0], x);
-        own.packed = packed_weights(c, node, &own.d);
+        own.packed = cpu_conv_packed(c, node, PART_TILES, gpudl_winograd_weights_size(&own.d), pack, &own.d);
         own.scratch = cpu_temporary(c, dnn_md_plain(1, &scratch));
         own.y = cpu_conv_output(c, node, own.x, conv.post.sum ? node->inputs[3] : -1, y);
         cpu_tiles(c, &own);
