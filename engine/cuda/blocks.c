@@ -57,7 +57,15 @@ static int is_filter(const CudaCompiler *c, const CudaStep *s)
            key->dilation[1] == 1;
 }
 
-/* Whether what a step writes is read by the one behind it, and by nothing else. */
+/* Whether what a convolution gives is what the other one has as its input: a slice of it may lie where it begins. */
+static int is_same_picture(const CudaConv *given, const CudaConv *read)
+{
+    const CudaConvKey *y = &given->key, *x = &read->key;
+
+    return x->n == y->n && x->h == y->p && x->w == y->q && x->c == y->k && x->x_pitch == y->y_pitch;
+}
+
+/* Whether all that a step writes is read by the one behind it just as it lies, and by nothing else. */
 static int feeds_next(const CudaCompiler *c, const CudaStep *s)
 {
     const int32_t at = (int32_t)(s - c->program->steps);
@@ -65,7 +73,7 @@ static int feeds_next(const CudaCompiler *c, const CudaStep *s)
     const CudaBlock *block = &c->program->blocks[y->block];
 
     return x != NULL && x->block == y->block && x->offset == y->offset && block->constant == NULL && !block->pinned &&
-           block->first == at && block->last == at + 1 && s[1].conv != NULL && s[1].conv->key.c == s->conv->key.k;
+           block->first == at && block->last == at + 1 && s[1].conv != NULL && is_same_picture(s->conv, s[1].conv);
 }
 
 static int is_whole(const CudaCompiler *c, int32_t value)

@@ -574,7 +574,8 @@ static const struct {
              {"transposed", transposed, NULL},
              {"activations", NULL, nets_activations},
              {"gates", NULL, nets_gates},
-             {"blocks", NULL, nets_blocks}};
+             {"blocks", NULL, nets_blocks},
+             {"blocks-cropped", NULL, nets_cropped_blocks}};
 
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text)
 {

@@ -97,3 +97,28 @@ GpudlTensor *nets_blocks(Builder *b, GpudlTensor *x)
     z = builder_conv(b, filter(b, y, 32, 3, 1), 32, 32, 1, TRUE);
     return flat(b, builder_node(b, GPUDL_OP_ADD, y, z));
 }
+
+/* A part of a picture's rows or columns, every step-th of them. */
+static GpudlTensor *crop(Builder *b, GpudlTensor *x, gint axis, gint64 end, gint64 step)
+{
+    GpudlTensor *y = builder_node(b, GPUDL_OP_SLICE, x, NULL);
+    GpudlSliceAttrs attrs = {4, {0}, {G_MAXINT64, G_MAXINT64, G_MAXINT64, G_MAXINT64}, {1, 1, 1, 1}};
+
+    attrs.end[axis] = end;
+    attrs.step[axis] = step;
+    y->producer->attrs.slice = attrs;
+    return y;
+}
+
+/* What looks like inverted residuals, but a part of what a step gives is what the next one reads, where it lies: fewer
+ * rows, of one frame; every other column. */
+GpudlTensor *nets_cropped_blocks(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *y = builder_act(b, builder_conv(b, x, 16, 48, 1, TRUE), GPUDL_ACT_RELU, 0, 0);
+
+    y = builder_act(b, filter(b, crop(b, y, 2, -1, 1), 48, 3, 1), GPUDL_ACT_RELU, 0, 0);
+    x = builder_conv(b, y, 48, 16, 1, TRUE);
+    y = builder_act(b, builder_conv(b, x, 16, 32, 1, TRUE), GPUDL_ACT_RELU, 0, 0);
+    y = builder_act(b, filter(b, y, 32, 3, 1), GPUDL_ACT_RELU, 0, 0);
+    return flat(b, builder_conv(b, crop(b, y, 3, G_MAXINT64, 2), 32, 24, 1, TRUE));
+}
