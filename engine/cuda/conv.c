@@ -283,6 +283,8 @@ static void activation(Graph *g, const CudaConvKey *key, cudnnBackendDescriptor_
 /* The precompiled kernels take a bias of the pictures' type behind the residual, and relu or nothing. */
 int cuda_conv_has_form(const CudaConvKey *key, CudaConvForm form)
 {
+    if (key->depthwise != 0 || key->hidden != 0) /* weights lie otherwise */
+        return 0;
     return form != CUDA_CONV_RESIDUAL_FIRST ||
            (key->bias && cuda_conv_rounds_bias_well(key) &&
             (key->act == GPUDL_ACT_NONE || key->act == GPUDL_ACT_RELU || !cuda_conv_fuses(key)));

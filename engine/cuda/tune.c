@@ -99,7 +99,7 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
 /* Where the activation is what is wrong: ours behind cuDNN's convolution. */
 static void find_bare_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c)
 {
-    if (convs->device->cudnn != NULL && c->conv->key.depthwise == 0)
+    if (convs->device->cudnn != NULL)
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BARE, 1, c->plans, PLANS_PER_FORM);
 }
 
@@ -339,6 +339,8 @@ static void try_late_plans(const CudaConvs *convs, CudaTrial *trial, Candidates 
  * our direct kernel. */
 static void choose_otherwise(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
 {
+    if (c->conv->key.hidden != 0) /* its steps apart are always right */
+        return;
     if (!c->is_by_library) {
         find_bare_plans(convs, convs->device->handles[0], c);
         try_late_plans(convs, trial, c);

@@ -632,6 +632,26 @@ static void test_block(Fixture *f, gconstpointer expands)
     g_assert_cmpint(block->form, ==, CUDA_CONV_APART);
 }
 
+/* No library is asked for it: to one it would be another convolution, of weights that are not there. */
+static void test_block_beside(Fixture *f, gconstpointer data)
+{
+    CudaConvKey key = block_key;
+    CudaConv *block;
+
+    (void)data;
+    f->device.cudnn = &own_library;
+    own_double.library_ns = 300;
+    cuda_convs_clear(&f->convs);
+    begin_convs(&f->convs, &f->device);
+    f->convs.measured = 0;
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    g_assert_cmpint(block->form, ==, CUDA_CONV_APART);
+    g_assert_cmpstr(told->str, ==, "");
+    for (gint form = 0; form < CUDA_CONV_FORMS; form++)
+        g_assert_false(cuda_conv_has_form(&key, (CudaConvForm)form));
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -655,7 +675,8 @@ int main(int argc, char **argv)
                  {"beside-a-wrong-one-measured", test_beside_a_wrong_one, 1},
                  {"beside-first", test_beside_first, 0},
                  {"block", test_block, 1},
-                 {"block-of-what-is-there", test_block, 0}};
+                 {"block-of-what-is-there", test_block, 0},
+                 {"block-beside", test_block_beside, 0}};
 
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
