@@ -381,6 +381,11 @@ static_assert(TILE_COUNT * MOST_PARTS <= GPUDL_MBCONV_PLANS, "all plans find roo
 
 } // namespace
 
+extern "C" int gpudl_mbconv_has_clusters(void)
+{
+    return gpudl_has_clusters(reinterpret_cast<const void *>(mbconv<TileOf<3, 1, 2>, true, 2>));
+}
+
 extern "C" int gpudl_mbconv_plans(const GpudlMbconv *block, int32_t multiprocessors, int32_t shared_bytes, int clusters,
                                   GpudlMbconvPlan plans[GPUDL_MBCONV_PLANS])
 {

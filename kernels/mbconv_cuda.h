@@ -60,6 +60,10 @@ int64_t gpudl_mbconv_weight_bytes(const GpudlMbconv *block);
 /** Packs them, in host memory; FALSE if one is too large for float16. */
 int gpudl_mbconv_pack(const GpudlMbconv *block, const GpudlMbconvWeights *weights, void *packed);
 
+/** TRUE if the current device runs these kernels in clusters: from compute capability 9 on, if they were compiled for
+ * that. */
+int gpudl_mbconv_has_clusters(void);
+
 /** Plans of a block on a device of so many multiprocessors, each with so many bytes of shared memory for one block of
  * threads; clusters: whether it has them. The one that is thought to be the fastest comes first; how many, 0 where
  * nothing is to be computed, the block is refused or finds no room. Needs no device. */

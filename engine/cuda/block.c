@@ -37,7 +37,7 @@ int cuda_block_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvP
     GpudlMbconvPlan found[GPUDL_MBCONV_PLANS];
     const int n =
         gpudl_mbconv_plans(&block, device->properties.multiProcessorCount,
-                           (int32_t)device->properties.sharedMemPerBlockOptin, device->properties.major >= 9, found);
+                           (int32_t)device->properties.sharedMemPerBlockOptin, gpudl_mbconv_has_clusters(), found);
 
     for (int i = 0; i < n && i < room; i++) {
         plans[i] = (CudaConvPlan){.form = CUDA_CONV_BLOCK, .block = found[i]};

@@ -105,6 +105,7 @@ int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const Gpu
                                 int32_t groups, const GpudlAct *act, void *y, const GpudlNhwc *ys,
                                 const GpudlConvGemmPlan *plan, void *workspace, GpudlKernelStream stream);
 int __wrap_gpudl_conv_once_runs(void);
+int __wrap_gpudl_mbconv_has_clusters(void);
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan);
 GpudlStatus __real_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault);
 GpudlStatus __wrap_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault);
@@ -127,6 +128,11 @@ int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const Gpu
 int __wrap_gpudl_conv_once_runs(void)
 {
     return 0;
+}
+
+int __wrap_gpudl_mbconv_has_clusters(void)
+{
+    return !own_double.has_no_clusters;
 }
 
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan)

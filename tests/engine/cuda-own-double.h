@@ -15,6 +15,7 @@ typedef struct {
     guint wrong_tiles;  /* of our product, whose results are spoilt, a bit each */
     gint fastest_tile;  /* the one that seems to be so */
     guint runs;         /* of our product's kernel, counted here */
+    gboolean has_no_clusters;
 } OwnDouble;
 extern OwnDouble own_double;
 

@@ -119,6 +119,7 @@ static void set_up(Fixture *f, gconstpointer data)
     told = g_string_new(NULL);
     missing = g_string_new(NULL);
     own_double.wrong_tiles = own_double.runs = 0;
+    own_double.has_no_clusters = FALSE;
     own_double.fastest_tile = FASTEST;
     f->folder = g_dir_make_tmp("gpudl-own-XXXXXX", NULL);
     f->device = (CudaDevice){.driver = &driver};
@@ -632,6 +633,35 @@ static void test_block(Fixture *f, gconstpointer expands)
     g_assert_cmpint(block->form, ==, CUDA_CONV_APART);
 }
 
+/* What was chosen with clusters is not known where kernels are compiled for older devices, and none of them is tried.
+ */
+static void test_block_without_clusters(Fixture *f, gconstpointer data)
+{
+    CudaConvKey key = block_key;
+    CudaConv *block;
+
+    (void)data;
+    f->device.properties.major = 9;
+    key.hidden = 320; /* so many that it pays to share them */
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    check_block(block);
+    g_assert_cmpint(block->block.parts, >, 1);
+    begin_again(f);
+    own_double.has_no_clusters = TRUE;
+    f->convs.measured = 0;
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    g_assert_cmpint(block->form, ==, CUDA_CONV_APART);
+    begin_again(f);
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    check_block(block);
+    g_assert_cmpint(block->block.parts, ==, 1);
+    for (int i = 0; i < block->n_others; i++)
+        g_assert_cmpint(block->others[i].block.parts, <=, 1);
+}
+
 /* No library is asked for it: to one it would be another convolution, of weights that are not there. */
 static void test_block_beside(Fixture *f, gconstpointer data)
 {
@@ -676,6 +706,7 @@ int main(int argc, char **argv)
                  {"beside-first", test_beside_first, 0},
                  {"block", test_block, 1},
                  {"block-of-what-is-there", test_block, 0},
+                 {"block-without-clusters", test_block_without_clusters, 0},
                  {"block-beside", test_block_beside, 0}};
 
     g_test_init(&argc, &argv, NULL);
