@@ -200,7 +200,9 @@ static cudaError_t turn_weights(const CudaTrial *trial)
     for (size_t i = 0; i < k * taps && error == cudaSuccess; i++)
         to[i % k * taps + i / k] = from[i];
     if (error == cudaSuccess)
-        error = cudaMemcpy((void *)(uintptr_t)trial->truth.w, to, bytes, cudaMemcpyHostToDevice);
+        error = cudaMemcpyAsync((void *)(uintptr_t)trial->truth.w, to, bytes, cudaMemcpyHostToDevice, trial->stream);
+    if (error == cudaSuccess)
+        error = cudaStreamSynchronize(trial->stream);
     free(from);
     free(to);
     return error;
@@ -373,12 +375,13 @@ int cuda_trial_keeps_nan(CudaTrial *trial, const CudaConvPlan *plan)
         return 1;
     x += ((size_t)h * (size_t)key->w + (size_t)w) * (size_t)key->x_pitch * size;
     good = cudaMemcpy(number, x, size, cudaMemcpyDeviceToHost) == cudaSuccess &&
-           cudaMemcpy(x, nan, size, cudaMemcpyHostToDevice) == cudaSuccess && queue(trial, plan) &&
+           cudaMemcpyAsync(x, nan, size, cudaMemcpyHostToDevice, trial->stream) == cudaSuccess && queue(trial, plan) &&
            cudaStreamSynchronize(trial->stream) == cudaSuccess &&
            cudaMemcpy(trial->found, trial->data.y, trial->picture_bytes, cudaMemcpyDeviceToHost) == cudaSuccess;
     for (int32_t k = 0; k < key->k / key->groups && good; k++)
         good = isnan(value_at(trial, trial->found, ((size_t)p * (size_t)key->q + (size_t)q) * pitch + (size_t)k));
-    return cudaMemcpy(x, number, size, cudaMemcpyHostToDevice) == cudaSuccess && good;
+    return cudaMemcpyAsync(x, number, size, cudaMemcpyHostToDevice, trial->stream) == cudaSuccess &&
+           cudaStreamSynchronize(trial->stream) == cudaSuccess && good;
 }
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */

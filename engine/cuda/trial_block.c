@@ -69,9 +69,10 @@ static Both take(const uint16_t *pattern, size_t n, size_t first, size_t element
     return both;
 }
 
-static cudaError_t upload(const uint8_t *to, const void *from, size_t bytes)
+/* On the stream that reads it, which others' copies are not in order with. */
+static cudaError_t upload(const CudaTrial *trial, const uint8_t *to, const void *from, size_t bytes)
 {
-    return cudaMemcpy((void *)(uintptr_t)to, from, bytes, cudaMemcpyHostToDevice);
+    return cudaMemcpyAsync((void *)(uintptr_t)to, from, bytes, cudaMemcpyHostToDevice, trial->stream);
 }
 
 static int put_weights(const CudaTrial *trial, const uint16_t *pattern, size_t n, const uint8_t *extra)
@@ -93,15 +94,17 @@ static int put_weights(const CudaTrial *trial, const uint16_t *pattern, size_t n
     if (there)
         status = gpudl_mbconv_pack(&block, &weights, packed) ? (int)cudaSuccess : GPUDL_KERNEL_SHAPE;
     if (status == 0)
-        status = (int)upload(trial->data.w, packed, bytes);
+        status = (int)upload(trial, trial->data.w, packed, bytes);
     if (status == 0)
-        status = (int)upload(extra + e.expand_at, all[0].halfs, e.expand * 2);
+        status = (int)upload(trial, extra + e.expand_at, all[0].halfs, e.expand * 2);
     if (status == 0)
-        status = (int)upload(extra + e.depthwise_at, all[1].halfs, e.depthwise * 2);
+        status = (int)upload(trial, extra + e.depthwise_at, all[1].halfs, e.depthwise * 2);
     if (status == 0)
-        status = (int)upload(extra + e.project_at, all[2].halfs, e.project * 2);
+        status = (int)upload(trial, extra + e.project_at, all[2].halfs, e.project * 2);
     if (status == 0)
-        status = (int)upload(extra + e.biases_at, all[3].floats, 2 * hidden * sizeof(float));
+        status = (int)upload(trial, extra + e.biases_at, all[3].floats, 2 * hidden * sizeof(float));
+    if (status == 0)
+        status = (int)cudaStreamSynchronize(trial->stream);
     for (int i = 0; i < 4; i++) {
         free(all[i].floats);
         free(all[i].halfs);
@@ -190,10 +193,8 @@ static int run_steps(const CudaTrial *trial, int32_t picture, uint8_t *extra)
 int cuda_trial_block_begin(const CudaTrial *trial, const uint16_t *pattern, size_t n, uint8_t *extra)
 {
     const int32_t pictures = trial->key->n;
-    int status = (int)cudaStreamSynchronize(trial->stream); /* what filled it */
+    int status = put_weights(trial, pattern, n, extra);
 
-    if (status == 0)
-        status = put_weights(trial, pattern, n, extra);
     if (status == 0)
         status = run_steps(trial, 0, extra);
     if (status == 0 && pictures > 1)
