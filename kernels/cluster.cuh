@@ -70,6 +70,7 @@ __device__ __forceinline__ int gpudl_cluster_blocks()
 __device__ __forceinline__ void gpudl_cluster_barrier()
 {
 #if __CUDA_ARCH__ >= 900
+    __syncwarp(); /* "aligned": all lanes at once, whatever branches they come from */
     asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 #else
     __syncthreads();
@@ -81,6 +82,7 @@ __device__ __forceinline__ void gpudl_cluster_barrier()
 __device__ __forceinline__ void gpudl_cluster_meet()
 {
 #if __CUDA_ARCH__ >= 900
+    __syncwarp();
     asm volatile("barrier.cluster.arrive.relaxed.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
 #else
     __syncthreads();
