@@ -304,7 +304,7 @@ static int try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c, in
             return 0;
 
         if (plan->form == CUDA_CONV_APART) { /* beside the others until the round, which knows what its steps take */
-            plan->ns = c->best.ns;
+            plan->ns = c->best.ns > 0 ? c->best.ns : convs->measured ? 1 : 0; /* what is kept has a time */
             cuda_conv_add(convs->device, &c->best, plan);
             continue;
         }

@@ -106,6 +106,10 @@ int __wrap_gpudl_conv_gemm_cuda(GpudlConvGemmType type, const void *x, const Gpu
                                 const GpudlConvGemmPlan *plan, void *workspace, GpudlKernelStream stream);
 int __wrap_gpudl_conv_once_runs(void);
 int __wrap_gpudl_mbconv_has_clusters(void);
+int __real_gpudl_mbconv_cuda(const GpudlMbconv *block, const void *x, const void *weights, const float *bias,
+                             const void *z, void *y, const GpudlMbconvPlan *plan, GpudlKernelStream stream);
+int __wrap_gpudl_mbconv_cuda(const GpudlMbconv *block, const void *x, const void *weights, const float *bias,
+                             const void *z, void *y, const GpudlMbconvPlan *plan, GpudlKernelStream stream);
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan);
 GpudlStatus __real_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault);
 GpudlStatus __wrap_cuda_trial_begin(CudaTrial *trial, const CudaConvKey *key, GpudlFault *fault);
@@ -133,6 +137,13 @@ int __wrap_gpudl_conv_once_runs(void)
 int __wrap_gpudl_mbconv_has_clusters(void)
 {
     return !own_double.has_no_clusters;
+}
+
+int __wrap_gpudl_mbconv_cuda(const GpudlMbconv *block, const void *x, const void *weights, const float *bias,
+                             const void *z, void *y, const GpudlMbconvPlan *plan, GpudlKernelStream stream)
+{
+    return own_double.has_no_blocks ? GPUDL_KERNEL_SHAPE
+                                    : __real_gpudl_mbconv_cuda(block, x, weights, bias, z, y, plan, stream);
 }
 
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan)

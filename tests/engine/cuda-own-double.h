@@ -10,12 +10,12 @@
 #include "engine/cuda/trial.h"
 
 typedef struct {
-    gboolean is_spoilt; /* the library leaves one result out */
-    gfloat library_ns;  /* what its plans seem to take */
-    guint wrong_tiles;  /* of our product, whose results are spoilt, a bit each */
-    gint fastest_tile;  /* the one that seems to be so */
-    guint runs;         /* of our product's kernel, counted here */
-    gboolean has_no_clusters;
+    gboolean is_spoilt;                      /* the library leaves one result out */
+    gfloat library_ns;                       /* what its plans seem to take */
+    guint wrong_tiles;                       /* of our product, whose results are spoilt, a bit each */
+    gint fastest_tile;                       /* the one that seems to be so */
+    guint runs;                              /* of our product's kernel, counted here */
+    gboolean has_no_clusters, has_no_blocks; /* a block's launch: in clusters, at all */
 } OwnDouble;
 extern OwnDouble own_double;
 

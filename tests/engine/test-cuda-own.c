@@ -119,7 +119,7 @@ static void set_up(Fixture *f, gconstpointer data)
     told = g_string_new(NULL);
     missing = g_string_new(NULL);
     own_double.wrong_tiles = own_double.runs = 0;
-    own_double.has_no_clusters = FALSE;
+    own_double.has_no_clusters = own_double.has_no_blocks = FALSE;
     own_double.fastest_tile = FASTEST;
     f->folder = g_dir_make_tmp("gpudl-own-XXXXXX", NULL);
     f->device = (CudaDevice){.driver = &driver};
@@ -662,6 +662,29 @@ static void test_block_without_clusters(Fixture *f, gconstpointer data)
         g_assert_cmpint(block->others[i].block.parts, <=, 1);
 }
 
+/* That its steps are all there is, is known as well: it is not tuned again. */
+static void test_block_wrong(Fixture *f, gconstpointer data)
+{
+    CudaConvKey key = block_key;
+    CudaConv *block = cuda_convs_add(&f->convs, &key);
+    CudaConvPlan plan;
+
+    (void)data;
+    own_double.has_no_blocks = TRUE;
+    tune(f);
+    g_assert_cmpint(block->form, ==, CUDA_CONV_APART);
+    g_assert_nonnull(strstr(told->str, "is wrong for 8x16x9x8"));
+    g_assert_cmpfloat(block->ns, >, 0);
+    g_assert_true(cuda_convs_recall(&f->convs, "", NULL, &key, &plan));
+    g_assert_cmpint(plan.form, ==, CUDA_CONV_APART);
+    begin_again(f);
+    f->convs.measured = 0;
+    block = cuda_convs_add(&f->convs, &key);
+    tune(f);
+    g_assert_cmpint(block->form, ==, CUDA_CONV_APART);
+    g_assert_cmpfloat(block->ns, >, 0);
+}
+
 /* No library is asked for it: to one it would be another convolution, of weights that are not there. */
 static void test_block_beside(Fixture *f, gconstpointer data)
 {
@@ -707,6 +730,7 @@ int main(int argc, char **argv)
                  {"block", test_block, 1},
                  {"block-of-what-is-there", test_block, 0},
                  {"block-without-clusters", test_block_without_clusters, 0},
+                 {"block-wrong", test_block_wrong, 0},
                  {"block-beside", test_block_beside, 0}};
 
     g_test_init(&argc, &argv, NULL);
