@@ -130,7 +130,10 @@ gboolean read_tensor(const tflite::Model *model, const guint8 *data, gsize size,
     if (quantisation != nullptr) {
         tensor->refused = tensor->refused || quantisation->details_type() != tflite::QuantizationDetails_NONE;
         values(quantisation->scale(), &tensor->scales, &tensor->n_scales);
-        values(quantisation->zero_point(), &tensor->zeros, &tensor->n_zeros);
+        if (quantisation->zero_point() != nullptr) {
+            tensor->zeros = quantisation->zero_point()->Data();
+            tensor->n_zeros = quantisation->zero_point()->size();
+        }
         tensor->dimension = quantisation->quantized_dimension();
     }
     return read_buffer(model, data, size, from->buffer(), tensor, error);

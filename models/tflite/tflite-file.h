@@ -7,6 +7,7 @@
 #define GPUDL_MODELS_TFLITE_FILE_H
 
 #include <glib.h>
+#include <string.h>
 
 #include "kernels/types.h"
 
@@ -20,11 +21,21 @@ typedef struct {
     const guint8 *data;     /* NULL: no constant */
     gsize size;             /* bytes of data */
     const float *scales;    /* quantised: real = scale (stored - zero) */
-    const gint64 *zeros;    /* NULL: 0 */
+    const guint8 *zeros;    /* n_zeros integers of 64 bits, which may lie anywhere; NULL: 0 */
     gsize n_scales, n_zeros;
     gint dimension;   /* that has n_scales > 1 */
     gboolean refused; /* a variable, sparse, or quantised in a way of its own */
 } TfliteTensor;
+
+/** The stored value that stands for 0 in a channel; 0 where the file says nothing. */
+static inline gint64 tflite_zero(const TfliteTensor *tensor, gsize channel)
+{
+    gint64 zero = 0;
+
+    if (channel < tensor->n_zeros)
+        memcpy(&zero, tensor->zeros + channel * sizeof zero, sizeof zero);
+    return zero;
+}
 
 /** Attributes of all operators; those that one does not have are 0. */
 typedef struct {

@@ -11,7 +11,7 @@
 static gboolean integer_range(const TfNode *node, float *high)
 {
     const TfliteTensor *y = &tflite_node(node)->file->tensors[tflite_node(node)->op->outputs[0]];
-    const gint64 zero = y->n_zeros > 0 ? y->zeros[0] : 0;
+    const gint64 zero = tflite_zero(y, 0);
     const gint64 lowest = y->dtype == GPUDL_DTYPE_I8 ? G_MININT8 : 0;
 
     if (y->n_scales != 1 || !(y->scales[0] > 0) || zero != lowest ||

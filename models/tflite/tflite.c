@@ -72,7 +72,7 @@ static GBytes *dequantise(const TfliteTensor *tensor, const GpudlShape *shape, g
         inner *= (gsize)shape->dims[i];
     for (gsize i = 0; i < n; i++) {
         const gsize channel = tensor->n_scales > 1 ? i / inner % tensor->n_scales : 0;
-        const gint64 zero = tensor->n_zeros > channel ? tensor->zeros[channel] : 0;
+        const gint64 zero = tflite_zero(tensor, channel);
 
         real[i] = (float)((double)tensor->scales[channel] * ((double)stored(tensor, i) - (double)zero));
     }
@@ -314,8 +314,7 @@ static void fill_preproc(const TfliteFile *file, GpudlSourceInfo *info)
             info->preproc.mean[i] = file->mean[MIN(i, file->n_mean - 1)];
             info->preproc.std[i] = file->std[MIN(i, file->n_std - 1)];
         } else if (is_quantised(input) && bytes) {
-            info->preproc.mean[i] =
-                (float)((input->n_zeros > 0 ? input->zeros[0] : 0) + (input->dtype == GPUDL_DTYPE_I8 ? 128 : 0));
+            info->preproc.mean[i] = (float)((double)tflite_zero(input, 0) + (input->dtype == GPUDL_DTYPE_I8 ? 128 : 0));
             info->preproc.std[i] = 1 / input->scales[0];
         }
     }
