@@ -4,14 +4,8 @@
 #include <string.h>
 
 #include "check.h"
-#include "kernels/conv.h"
+#include "dense.h"
 #include "kernels/pointwise.h"
-#include "picture.h"
-
-static const GpudlAct acts[] = {
-    {GPUDL_ACT_NONE, 0, 0},     {GPUDL_ACT_RELU, 0, 0}, {GPUDL_ACT_CLIP, 0, 6},
-    {GPUDL_ACT_CLIP, -1.5f, 2}, {GPUDL_ACT_SILU, 0, 0}, {GPUDL_ACT_HARD_SWISH, 0, 0},
-};
 
 /* Pixels around those that are computed together, channels around the vectors' lengths and groups of them. */
 static GpudlPointwise make_problem(void)
@@ -24,7 +18,7 @@ static GpudlPointwise make_problem(void)
                         .k = (int32_t)check_int(1, check_int(0, 3) ? 34 : 150),
                         .stride = (int32_t)check_int(1, 2),
                         .onto = check_int(0, 2) == 0,
-                        .act = acts[check_int(0, G_N_ELEMENTS(acts) - 1)]};
+                        .act = check_dense_acts[check_int(0, CHECK_DENSE_ACTS - 1)]};
 
     d.p = (d.h - 1) / d.stride + 1;
     d.q = (d.w - 1) / d.stride + 1;
@@ -45,42 +39,19 @@ static void set_ways(GpudlPointwise *d, const CheckPicture *x, const CheckPictur
     d->y_frame = y->frame;
 }
 
-/* As bfloat16 has them where rounded. */
-static CheckTensor *widened(const CheckTensor *t, GpudlShape shape, gboolean rounded)
-{
-    g_autoptr(CheckTensor) narrow = check_tensor(rounded ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32, shape);
-    CheckTensor *wide = check_tensor(GPUDL_DTYPE_F64, shape);
-
-    for (gint64 i = 0; i < check_elements(wide); i++) {
-        check_set(narrow, i, t != NULL ? check_get(t, i) : 0);
-        check_set(wide, i, check_get(narrow, i));
-    }
-    return wide;
-}
-
 /* before: what y held, or NULL. */
 static CheckTensor *reference(const GpudlPointwise *d, const CheckPicture *x, const CheckTensor *w,
                               const CheckTensor *bias, const CheckTensor *before)
 {
     const GpudlWindow window = {2, {1, 1, 1}, {1, d->stride, d->stride}, {0, 0, 0}, {0, 0, 0}, {1, 1, 1}};
-    CheckTensor *y = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->n, d->k, d->p, d->q));
-    g_autoptr(CheckTensor) planar = check_picture_planar(x);
-    g_autoptr(CheckTensor) w64 = widened(w, CHECK_SHAPE(d->k, d->c, 1, 1), TRUE);
-    g_autoptr(CheckTensor) b64 = widened(bias, CHECK_SHAPE(d->k), FALSE);
 
-    check_status(gpudl_conv_ref(&planar->view, &w64->view, &b64->view, before != NULL ? &before->view : NULL, &window,
-                                1, &d->act, &y->view, NULL),
-                 GPUDL_KERNEL_OK);
-    return y;
+    return check_dense_reference(x, w, TRUE, bias, before, &window, &d->act, CHECK_SHAPE(d->n, d->k, d->p, d->q));
 }
 
-/* c products, the bias and what y held, summed in float32, each at most 2 in magnitude, in a chain; the activations
- * stretch that by 1.1 at most, and their own error is below 1e-6 of the value, silu's below 2e-4. */
+/* c products, the bias and what y held. */
 static double bound(const GpudlPointwise *d)
 {
-    const int n = d->c + 2;
-
-    return (1.1 * n * 0x1p-24 + (d->act.kind == GPUDL_ACT_SILU ? 2e-4 : 1e-6)) * 2 * n;
+    return check_dense_bound(d->c + 2, &d->act);
 }
 
 static void run(const GpudlPointwiseKernels *kernels, const GpudlPointwise *d, const CheckPicture *x,
@@ -92,19 +63,6 @@ static void run(const GpudlPointwiseKernels *kernels, const GpudlPointwise *d, c
     g_assert_true(gpudl_pointwise_supported(d));
     gpudl_pointwise_pack(d, w->view.data, bias != NULL ? bias->view.data : NULL, packed->view.data);
     kernels->run(d, x->data, packed->view.data, y->data);
-}
-
-/* Fills y where it is added onto; its values, or NULL. */
-static CheckTensor *fill(const GpudlPointwise *d, CheckPicture *y)
-{
-    if (!d->onto)
-        return NULL;
-    for (gint64 n = 0; n < y->n; n++)
-        for (gint64 h = 0; h < y->h; h++)
-            for (gint64 w = 0; w < y->w; w++)
-                for (gint64 c = 0; c < y->c; c++)
-                    check_set(y->memory, n * y->frame + h * y->row + w * y->pixel + c, check_real(-2, 2));
-    return check_picture_planar(y);
 }
 
 static void test_problems(gconstpointer data)
@@ -129,7 +87,7 @@ static void test_problems(gconstpointer data)
         set_ways(&d, x, y);
         w = check_floats(CHECK_SHAPE(d.k, d.c), -1, 1);
         bias = check_int(0, 3) ? check_floats(CHECK_SHAPE(d.k), -2, 2) : NULL;
-        before = fill(&d, y);
+        before = d.onto ? check_dense_fill(y, FALSE) : NULL;
         expected = reference(&d, x, w, bias, before);
         run(kernels, &d, x, w, bias, y);
         check_picture_close(y, expected, bound(&d));
@@ -145,14 +103,14 @@ static void test_nan(gconstpointer data)
         g_test_skip("this processor has it not, or it does not multiply bfloat16");
         return;
     }
-    for (guint i = 0; i < 2 * G_N_ELEMENTS(acts); i++) {
+    for (guint i = 0; i < 2 * CHECK_DENSE_ACTS; i++) {
         g_autoptr(CheckTensor) w = NULL, expected = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
         const int32_t c = i % 2 ? 20 : 19; /* the NaN is in a pair, or alone */
         GpudlPointwise d = {GPUDL_DTYPE_BF16, 1, 5, 7, c, 17, 5, 7, 1};
 
         check_case(i, "%s, NaN", kernels->name);
-        d.act = acts[i / 2];
+        d.act = check_dense_acts[i / 2];
         x = check_picture(d.type, 1, 5, 7, c, -2, 2);
         y = check_picture(d.type, 1, 5, 7, 17, 0, 0);
         set_ways(&d, x, y);

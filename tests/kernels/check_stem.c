@@ -4,14 +4,8 @@
 #include <math.h>
 
 #include "check.h"
-#include "kernels/conv.h"
+#include "dense.h"
 #include "kernels/stem.h"
-#include "picture.h"
-
-static const GpudlAct acts[] = {
-    {GPUDL_ACT_NONE, 0, 0},     {GPUDL_ACT_RELU, 0, 0}, {GPUDL_ACT_CLIP, 0, 6},
-    {GPUDL_ACT_CLIP, -1.5f, 2}, {GPUDL_ACT_SILU, 0, 0}, {GPUDL_ACT_HARD_SWISH, 0, 0},
-};
 
 /* Extents, pads that end anywhere, pixels around those that are computed together, channels around the vectors' lengths
  * and groups of them. */
@@ -27,7 +21,7 @@ static GpudlStem make_problem(void)
                    .q = (int32_t)check_int(1, 14),
                    .kernel = (int32_t)check_int(1, 11),
                    .stride = (int32_t)check_int(1, 4),
-                   .act = acts[check_int(0, G_N_ELEMENTS(acts) - 1)]};
+                   .act = check_dense_acts[check_int(0, CHECK_DENSE_ACTS - 1)]};
 
     d.pad_top = (int32_t)check_int(0, check_int(0, 2) ? d.kernel / 2 : 10);
     d.pad_left = (int32_t)check_int(0, check_int(0, 2) ? d.kernel / 2 : 10);
@@ -48,40 +42,18 @@ static void set_ways(GpudlStem *d, const CheckPicture *x, const CheckPicture *y)
     d->y_frame = y->frame;
 }
 
-/* As bfloat16 has them where rounded. */
-static CheckTensor *widened(const CheckTensor *t, GpudlShape shape, gboolean rounded)
-{
-    g_autoptr(CheckTensor) narrow = check_tensor(rounded ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32, shape);
-    CheckTensor *wide = check_tensor(GPUDL_DTYPE_F64, shape);
-
-    for (gint64 i = 0; i < check_elements(wide); i++) {
-        check_set(narrow, i, t != NULL ? check_get(t, i) : 0);
-        check_set(wide, i, check_get(narrow, i));
-    }
-    return wide;
-}
-
 static CheckTensor *reference(const GpudlStem *d, const CheckPicture *x, const CheckTensor *w, const CheckTensor *bias)
 {
     const GpudlWindow window = {
         2, {1, d->kernel, d->kernel}, {1, d->stride, d->stride}, {0, d->pad_top, d->pad_left}, {0, 0, 0}, {1, 1, 1}};
-    CheckTensor *y = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->n, d->k, d->p, d->q));
-    g_autoptr(CheckTensor) planar = check_picture_planar(x);
-    g_autoptr(CheckTensor) w64 = widened(w, CHECK_SHAPE(d->k, d->c, d->kernel, d->kernel), TRUE);
-    g_autoptr(CheckTensor) b64 = widened(bias, CHECK_SHAPE(d->k), FALSE);
 
-    check_status(gpudl_conv_ref(&planar->view, &w64->view, &b64->view, NULL, &window, 1, &d->act, &y->view, NULL),
-                 GPUDL_KERNEL_OK);
-    return y;
+    return check_dense_reference(x, w, TRUE, bias, NULL, &window, &d->act, CHECK_SHAPE(d->n, d->k, d->p, d->q));
 }
 
-/* c * kernel^2 products and the bias, summed in float32, each at most 2 in magnitude, in a chain; the activations
- * stretch that by 1.1 at most, and their own error is below 1e-6 of the value, silu's below 2e-4. */
+/* c * kernel^2 products and the bias. */
 static double bound(const GpudlStem *d)
 {
-    const int n = d->c * d->kernel * d->kernel + 1;
-
-    return (1.1 * n * 0x1p-24 + (d->act.kind == GPUDL_ACT_SILU ? 2e-4 : 1e-6)) * 2 * n;
+    return check_dense_bound(d->c * d->kernel * d->kernel + 1, &d->act);
 }
 
 static void run(const GpudlStemKernels *kernels, const GpudlStem *d, const CheckPicture *x, const CheckTensor *w,
@@ -144,7 +116,7 @@ static void test_nan(gconstpointer data)
         g_test_skip("this processor has it not, or it does not multiply bfloat16");
         return;
     }
-    for (guint i = 0; i < 12 * G_N_ELEMENTS(acts); i++) {
+    for (guint i = 0; i < 12 * CHECK_DENSE_ACTS; i++) {
         g_autoptr(CheckTensor) w = NULL, expected = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
         GpudlStem d = {GPUDL_DTYPE_BF16, 1, 9, 31, 3, 17, 5, 16};
@@ -153,7 +125,7 @@ static void test_nan(gconstpointer data)
         d.kernel = i % 2 ? 4 : 3; /* the last number of a row is in a pair, or alone */
         d.stride = 2;
         d.pad_top = d.pad_left = 1;
-        d.act = acts[i / 12];
+        d.act = check_dense_acts[i / 12];
         x = make_picture(&d, -2, 2);
         y = check_picture(d.type, 1, 5, 16, 17, 0, 0);
         set_ways(&d, x, y);

@@ -4,14 +4,8 @@
 #include <math.h>
 
 #include "check.h"
-#include "kernels/conv.h"
+#include "dense.h"
 #include "kernels/winograd.h"
-#include "picture.h"
-
-static const GpudlAct acts[] = {
-    {GPUDL_ACT_NONE, 0, 0},     {GPUDL_ACT_RELU, 0, 0}, {GPUDL_ACT_CLIP, 0, 6},
-    {GPUDL_ACT_CLIP, -1.5f, 2}, {GPUDL_ACT_SILU, 0, 0}, {GPUDL_ACT_HARD_SWISH, 0, 0},
-};
 
 /* Extents, pads that end anywhere, channels around the vectors' lengths and groups of them, tiles around those that are
  * computed together. */
@@ -26,7 +20,7 @@ static GpudlWinograd make_problem(void)
                        .p = (int32_t)check_int(1, 9),
                        .q = (int32_t)check_int(1, 9),
                        .onto = check_int(0, 2) == 0,
-                       .act = acts[check_int(0, G_N_ELEMENTS(acts) - 1)]};
+                       .act = check_dense_acts[check_int(0, CHECK_DENSE_ACTS - 1)]};
 
     d.pad_top = (int32_t)check_int(-3, 4);
     d.pad_left = (int32_t)check_int(-3, 4);
@@ -49,29 +43,13 @@ static void set_ways(GpudlWinograd *d, const CheckPicture *x, const CheckPicture
     d->y_frame = y->frame;
 }
 
-static CheckTensor *widened(const CheckTensor *t, GpudlShape shape)
-{
-    CheckTensor *wide = check_tensor(GPUDL_DTYPE_F64, shape);
-
-    for (gint64 i = 0; i < check_elements(wide); i++)
-        check_set(wide, i, t != NULL ? check_get(t, i) : 0);
-    return wide;
-}
-
 /* before: what y held, or NULL. */
 static CheckTensor *reference(const GpudlWinograd *d, const CheckPicture *x, const CheckTensor *w,
                               const CheckTensor *bias, const CheckTensor *before)
 {
     const GpudlWindow window = {2, {1, 3, 3}, {1, 1, 1}, {0, d->pad_top, d->pad_left}, {0, 0, 0}, {1, 1, 1}};
-    CheckTensor *y = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->n, d->k, d->p, d->q));
-    g_autoptr(CheckTensor) planar = check_picture_planar(x);
-    g_autoptr(CheckTensor) w64 = widened(w, CHECK_SHAPE(d->k, d->c, 3, 3));
-    g_autoptr(CheckTensor) b64 = widened(bias, CHECK_SHAPE(d->k));
 
-    check_status(gpudl_conv_ref(&planar->view, &w64->view, &b64->view, before != NULL ? &before->view : NULL, &window,
-                                1, &d->act, &y->view, NULL),
-                 GPUDL_KERNEL_OK);
-    return y;
+    return check_dense_reference(x, w, FALSE, bias, before, &window, &d->act, CHECK_SHAPE(d->n, d->k, d->p, d->q));
 }
 
 static double largest(const CheckTensor *t)
@@ -119,20 +97,6 @@ static void run(const GpudlWinogradKernels *kernels, const GpudlWinograd *d, con
     check_tensor_free(m.scratch);
 }
 
-/* Fills y where it is added onto; its values, or NULL. */
-static CheckTensor *fill(const GpudlWinograd *d, CheckPicture *y, gboolean whole)
-{
-    if (!d->onto)
-        return NULL;
-    for (gint64 n = 0; n < y->n; n++)
-        for (gint64 h = 0; h < y->h; h++)
-            for (gint64 w = 0; w < y->w; w++)
-                for (gint64 c = 0; c < y->c; c++)
-                    check_set(y->memory, n * y->frame + h * y->row + w * y->pixel + c,
-                              whole ? (double)check_int(-9, 9) : check_real(-2, 2));
-    return check_picture_planar(y);
-}
-
 /* exact: whole numbers so small that nothing is rounded but what is stored. */
 static void check_problem(const GpudlWinogradKernels *kernels, guint number, gboolean exact)
 {
@@ -143,7 +107,7 @@ static void check_problem(const GpudlWinogradKernels *kernels, guint number, gbo
     check_case(number, "%s", kernels->name);
     d = make_problem();
     if (exact && d.act.kind != GPUDL_ACT_RELU)
-        d.act = acts[0];
+        d.act = check_dense_acts[0];
     check_note(", %s, %dx%dx%dx%d to %dx%dx%d, pads %d %d, act %d%s", exact ? "exact" : "random", d.n, d.h, d.w, d.c,
                d.p, d.q, d.k, d.pad_top, d.pad_left, d.act.kind, d.onto ? ", onto" : "");
     x = check_picture(d.type, d.n, d.h, d.w, d.c, -2, 2);
@@ -160,7 +124,7 @@ static void check_problem(const GpudlWinogradKernels *kernels, guint number, gbo
         for (gint64 i = 0; bias != NULL && i < check_elements(bias); i++)
             check_set(bias, i, nearbyint(8 * check_get(bias, i)));
     }
-    before = fill(&d, y, exact);
+    before = d.onto ? check_dense_fill(y, exact) : NULL;
     planar = check_picture_planar(x);
     expected = reference(&d, x, w, bias, before);
     run(kernels, &d, x, w, bias, y);
@@ -189,7 +153,7 @@ static void test_nan(gconstpointer data)
         g_test_skip("this processor has it not, or it does not multiply bfloat16");
         return;
     }
-    for (guint i = 0; i < 16 * 2 * G_N_ELEMENTS(acts); i++) {
+    for (guint i = 0; i < 16 * 2 * CHECK_DENSE_ACTS; i++) {
         g_autoptr(CheckTensor) w = NULL, planar = NULL, got = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
         const double value = i % 2 ? NAN : INFINITY;
@@ -198,7 +162,7 @@ static void test_nan(gconstpointer data)
 
         check_case(i, "%s, %g", kernels->name, value);
         d.pad_top = d.pad_left = 1;
-        d.act = acts[i / 32];
+        d.act = check_dense_acts[i / 32];
         x = check_picture(d.type, 1, 9, 9, 20, -2, 2);
         y = check_picture(d.type, 1, 9, 9, 17, 0, 0);
         set_ways(&d, x, y);
