@@ -59,7 +59,8 @@ gboolean dataset_frame(const Dataset *dataset, guint picture, GpudlFrame *frame)
  * Finds the network's class of each of the data set's labels: by name where all of them are names (names[c], NULL: has
  * none; in any case, with blanks or _ or -, by all of a name or what stands before its first comma); else by number;
  * else, of as many folders as there are classes, by order if no name contradicts that. Returns n_labels ids, freed by
- * the caller. FORMAT: says which labels are unknown, or mean two classes, and what is known.
+ * the caller: below n_classes for each label that a picture has; a label without pictures may have no class, and then
+ * an id that is not. FORMAT: says which labels are unknown, or mean two classes, and what is known.
  */
 guint32 *dataset_match(const Dataset *dataset, const gchar *const *names, guint n_classes, DatasetMatch *match,
                        GError **error);

@@ -32,8 +32,8 @@ static void look_at(const Dataset *dataset)
 
     if (ids == NULL)
         hostile_check_error(error);
-    for (guint i = 0; ids != NULL && i < dataset->labels->len; i++)
-        g_assert_cmpuint(ids[i], <, G_N_ELEMENTS(names));
+    for (guint i = 0; ids != NULL && i < dataset->pictures->len; i++)
+        g_assert_cmpuint(ids[g_array_index(dataset->pictures, guint, i)], <, G_N_ELEMENTS(names));
     for (guint i = 0; i < MIN(dataset->pictures->len, 64); i++) {
         const guint picture = dataset->pictures->len - 1 - i;
         g_autofree gchar *name = dataset_name(dataset, picture);

@@ -304,6 +304,31 @@ static void names_and_numbers_do_not_mix(void)
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
 }
 
+/* Three digits' files have labels 0 to 4, of which 1 and 3 have no picture: those need no class, the others do. */
+static void labels_without_pictures_need_no_class(void)
+{
+    static const gchar *const all[] = {"4", "0", "2"}, *const some[] = {"4", "0", "one"};
+    guint8 pictures[PICTURES_BYTES], labels[LABELS_BYTES];
+    g_autofree gchar *path = NULL, *beside = NULL;
+    g_autofree guint32 *ids = NULL;
+    g_autoptr(Dataset) dataset = NULL;
+    g_autoptr(GError) error = NULL;
+    DatasetMatch match;
+
+    make_mnist(pictures, labels);
+    path = put("t10k-images-idx3-ubyte", pictures, sizeof pictures);
+    beside = put("t10k-labels-idx1-ubyte", labels, sizeof labels);
+    dataset = dataset_open(path, &error);
+    g_assert_no_error(error);
+    ids = dataset_match(dataset, all, G_N_ELEMENTS(all), &match, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(match, ==, DATASET_BY_NAME);
+    g_assert_true(ids[0] == 1 && ids[2] == 2 && ids[4] == 0);
+    g_assert_cmpuint(MIN(ids[1], ids[3]), >=, G_N_ELEMENTS(all));
+    g_assert_null(dataset_match(dataset, some, G_N_ELEMENTS(some), &match, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+}
+
 int main(int argc, char **argv)
 {
     static const gchar *const files[] = {"t10k-images-idx3-ubyte",
@@ -323,6 +348,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tools/dataset/lists", lists_of_any_bytes);
     g_test_add_func("/tools/dataset/packed", packed_files_are_not_believed);
     g_test_add_func("/tools/dataset/names", names_are_found_however_they_are_written);
+    g_test_add_func("/tools/dataset/without-pictures", labels_without_pictures_need_no_class);
     g_test_add_func("/tools/dataset/mixed", names_and_numbers_do_not_mix);
     result = g_test_run();
     for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
