@@ -7,7 +7,7 @@
 #include "cpu-host.h"
 #include "engine/ref/ref.h"
 
-/* Of the output's range, and of bfloat16 for all but few values; see test-cpu.c. */
+/* Of the output's range, and of bfloat16 for all but few values; see cpu-nets.c. */
 #define BOUND_FP32 1e-4
 #define BOUND_BF16 2e-2
 #define MOST_BF16 1e-1

@@ -165,7 +165,7 @@ static gboolean is_same(float a, float b, double bound)
 /* The first value that differs, or -1. */
 static gint64 compare(const float *got, const float *expected, gsize n)
 {
-    const double bound = cpu_host_precision() == GPUDL_PRECISION_BF16 ? 2e-2 : 1e-4; /* see test-cpu.c */
+    const double bound = cpu_host_precision() == GPUDL_PRECISION_BF16 ? 2e-2 : 1e-4; /* see cpu-nets.c */
     double most = 1;
 
     for (gsize i = 0; i < n; i++)

@@ -8,7 +8,7 @@
 #include "cpu-host.h"
 #include "engine/ref/ref.h"
 
-/* Of the output's range; see test-cpu.c. */
+/* Of the output's range; see cpu-nets.c. */
 #define BOUND_FP32 1e-4
 #define BOUND_BF16 2e-2
 

@@ -8,7 +8,7 @@
 #include "cpu-host.h"
 #include "engine/ref/ref.h"
 
-#define BOUND 2e-2 /* of the range, as for other networks in bfloat16 (test-cpu.c) */
+#define BOUND 2e-2 /* of the range, as for other networks in bfloat16 (cpu-nets.c) */
 
 /* With a residual a node that nobody reads, and one like it with the residual. */
 static GpudlTensor *conv(Builder *b, GpudlTensor *x, gint64 c, gint64 k, gint kernel, GpudlTensor *residual)

@@ -7,7 +7,7 @@
 #include "cpu-host.h"
 #include "engine/ref/ref.h"
 
-#define BOUND 1e-4 /* of the range, as for other float32 sums (test-cpu.c) */
+#define BOUND 1e-4 /* of the range, as for other float32 sums (cpu-nets.c) */
 
 #define LAYER_K 16 /* channels of a layer's result: as many as the transforms take, for the reference is slow */
 /* Of the range: some ten times what was measured, and a tenth of what whole networks may differ by. */
