@@ -10,6 +10,8 @@
 
 #include <cuda_runtime.h>
 
+#include "kernels/launch.h"
+
 /* ---- launches ------------------------------------------------------------------------------------------------------
  * Kernels overlap the end of what was queued before them (programmatic dependent launch): their blocks come to the
  * processors while the last blocks before them still run, which hides a part of what a launch takes. So each begins
@@ -74,7 +76,8 @@ static inline void gpudl_launch(void (*kernel)(Parameters...), dim3 grid, dim3 b
     config.dynamicSmemBytes = shared;
     config.stream = stream;
     config.attrs = &overlap;
-    config.numAttrs = gpudl_kernels_wait(reinterpret_cast<const void *>(kernel)) ? 1 : 0;
+    config.numAttrs =
+        gpudl_launches_may_overlap() && gpudl_kernels_wait(reinterpret_cast<const void *>(kernel)) ? 1 : 0;
     if (shared > 48 << 10 &&
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared) != cudaSuccess)
         return;

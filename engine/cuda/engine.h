@@ -71,10 +71,6 @@ void cuda_close(void *engine);
 /* buckets.c */
 /** Bytes of a plan's results, as the host reads them. */
 uint64_t cuda_output_bytes(const GpudlPlan *plan);
-/** Captures the bucket's program with the copies of its outputs on a slot. first: kernels may not be loaded yet, so it
- * is run once before. Under the device's lock. */
-GpudlStatus cuda_capture(CudaEngine *engine, const CudaBucket *bucket, uint32_t slot, int first, cudaGraphExec_t *exec,
-                         GpudlFault *fault);
 CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t slot);
 /** A batch size's program, from beginning to end on this thread; who waits for open() is told that this is part of
  * parts. parts 0: nobody waits. In the device's context. NULL with *status and *fault. */
@@ -93,6 +89,12 @@ CudaBucket *cuda_engine_other(CudaEngine *engine, int64_t batch, GpudlStatus *st
 GpudlStatus cuda_engine_add(CudaEngine *engine, CudaProgram *program, GpudlFault *fault);
 /** Brings the info up to date. */
 void cuda_engine_tell(CudaEngine *engine);
+
+/* capture.c */
+/** Captures the bucket's program with the copies of its outputs on a slot. first: kernels may not be loaded yet, so it
+ * is run once before. Under the device's lock. */
+GpudlStatus cuda_capture(CudaEngine *engine, const CudaBucket *bucket, uint32_t slot, int first, cudaGraphExec_t *exec,
+                         GpudlFault *fault);
 
 /* forecast.c */
 GpudlStatus cuda_forecast(void *device, const GpudlHost *host, const GpudlOpenParams *params,

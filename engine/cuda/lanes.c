@@ -81,6 +81,16 @@ int cuda_lanes_are_ordered(const CudaLanes *lanes, uint32_t before, uint32_t beh
     return lanes->lane[before] == lanes->lane[behind] || lanes->seen[behind] >= (int32_t)before;
 }
 
+int cuda_lanes_overlap(const CudaLanes *lanes, uint32_t step, int launches, CudaJoins *joins)
+{
+    int *joined = &joins->joins[lanes->lane[step]];
+    const int overlaps = !(*joined |= lanes->wait[step] >= 0);
+
+    if (launches)
+        *joined = 0;
+    return overlaps;
+}
+
 void cuda_lanes_widen(const CudaLanes *lanes, uint32_t step, int32_t *first, int32_t *last)
 {
     for (uint32_t j = 0; j < step; j++)

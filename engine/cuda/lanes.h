@@ -33,6 +33,17 @@ int cuda_lanes_split(CudaLanes *lanes, uint32_t n, const float *costs, CudaMeet 
 void cuda_lanes_order(CudaLanes *lanes, CudaMeet *meet, const void *data);
 /** TRUE if step "before" has ended when step "behind", a later one, begins. */
 int cuda_lanes_are_ordered(const CudaLanes *lanes, uint32_t before, uint32_t behind);
+/** Per lane: its next launch comes behind another stream's event, not only behind the lane's last launch. */
+typedef struct {
+    int joins[CUDA_LANES];
+} CudaJoins;
+/** Before the first step: lane 1 begins behind an event of lane 0's stream. */
+#define CUDA_JOINS_BEGIN ((CudaJoins){{0, 1}})
+
+/** For all steps in their order: TRUE if what a step launches may overlap the end of what is before it on its lane,
+ * which is all that it comes behind. launches: FALSE for a step that launches nothing; what it waits for is waited for
+ * by the next one of its lane. */
+int cuda_lanes_overlap(const CudaLanes *lanes, uint32_t step, int launches, CudaJoins *joins);
 /** *first .. *last is widened to all the steps that may run while a step does. What two such ranges don't share is in
  * order, so memory with disjoint ranges may be in one place. */
 void cuda_lanes_widen(const CudaLanes *lanes, uint32_t step, int32_t *first, int32_t *last);

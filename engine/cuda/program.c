@@ -51,11 +51,16 @@ int cuda_value_nhwc(const CudaValue *value, GpudlNhwc *nhwc)
     return pitch >= c && (c == 1 || s[1] == 1) && (h == 1 || s[2] == w * pitch) && (n == 1 || s[0] == h * w * pitch);
 }
 
+int cuda_step_launches(const CudaStep *step)
+{
+    return step->block == NULL || step->block->form != CUDA_CONV_BLOCK || step->block_steps == 1;
+}
+
 int cuda_step_launch(const CudaStep *step, const CudaRun *run)
 {
     if (step->block == NULL || step->block->form != CUDA_CONV_BLOCK)
         return step->launch(step, run);
-    return step->block_steps == 1 ? step->launch_block(step, run) : 0;
+    return cuda_step_launches(step) ? step->launch_block(step, run) : 0;
 }
 
 int cuda_program_queue(const CudaRun *run, uint32_t begin, uint32_t end, uint32_t *failed)

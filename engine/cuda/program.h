@@ -107,6 +107,8 @@ static inline int cuda_step_reads(const CudaStep *step, int32_t values[CUDA_STEP
     return n;
 }
 
+/** FALSE for a step of a block that its last one computes. */
+int cuda_step_launches(const CudaStep *step);
 /** Queues a step, or the block in place of its last one. */
 int cuda_step_launch(const CudaStep *step, const CudaRun *run);
 

@@ -74,9 +74,42 @@ static void check_widening(const CudaLanes *lanes)
     }
 }
 
+/* What a captured launch depends on, worked out as streams and events say: a launch on all that its stream came behind
+ * since the one before it, which a wait adds to. One that overlaps depends on its lane's last launch and nothing else,
+ * or on nothing at all. */
+static guint check_overlap(const CudaLanes *lanes)
+{
+    guint64 behind[CUDA_LANES] = {0}, events[MOST] = {0}, last[CUDA_LANES] = {0};
+    gboolean waited[CUDA_LANES] = {FALSE, TRUE};
+    CudaJoins joins = CUDA_JOINS_BEGIN;
+    guint apart = 0;
+
+    for (guint i = 0; i < lanes->n; i++) {
+        const guint lane = lanes->lane[i];
+        const gboolean launches = g_test_rand_int_range(0, 4) > 0;
+        const gboolean overlaps = cuda_lanes_overlap(lanes, i, launches, &joins);
+
+        if (lanes->wait[i] >= 0) {
+            behind[lane] |= events[lanes->wait[i]];
+            waited[lane] = TRUE;
+        }
+        if (overlaps)
+            g_assert_cmpuint(behind[lane] & ~last[lane], ==, 0);
+        else
+            g_assert_true(waited[lane]);
+        if (launches) {
+            last[lane] = behind[lane] = (guint64)1 << i;
+            waited[lane] = FALSE;
+            apart += !overlaps;
+        }
+        events[i] = behind[lane];
+    }
+    return apart;
+}
+
 static void test_random_steps_are_in_order(void)
 {
-    guint with_branches = 0;
+    guint with_branches = 0, apart = 0;
 
     for (guint run = 0; run < 400; run++) {
         const guint n = (guint)g_test_rand_int_range(1, MOST), memories = (guint)g_test_rand_int_range(1, MEMORIES);
@@ -94,6 +127,7 @@ static void test_random_steps_are_in_order(void)
         g_assert_true(cuda_lanes_split(&lanes, n, costs, touch_meet, &t));
         check_lanes(&lanes, touch_meet, &t);
         check_widening(&lanes);
+        apart += check_overlap(&lanes);
         with_branches += lanes.n_side > 0;
         for (guint i = 0; i < n; i++) /* any lanes, as long as it is waited for */
             lanes.lane[i] = g_test_rand_bit() ? 1 : 0;
@@ -103,10 +137,12 @@ static void test_random_steps_are_in_order(void)
         cuda_lanes_order(&lanes, touch_meet, &t);
         check_lanes(&lanes, touch_meet, &t);
         check_widening(&lanes);
+        apart += check_overlap(&lanes);
         cuda_lanes_clear(&lanes);
         g_assert_null(lanes.lane);
     }
     g_assert_cmpuint(with_branches, >, 100);
+    g_assert_cmpuint(apart, >, 1000);
 }
 
 static void test_a_chain_stays_on_one_lane(void)
@@ -125,6 +161,31 @@ static void test_a_chain_stays_on_one_lane(void)
     for (guint i = 0; i < 10; i++)
         g_assert_cmpint(lanes.wait[i], ==, -1);
     cuda_lanes_clear(&lanes);
+}
+
+static void test_a_chain_overlaps(void)
+{
+    uint8_t lane[4] = {0};
+    gint32 waits[] = {-1, -1, -1, -1};
+    const CudaLanes lanes = {.n = 4, .lane = lane, .wait = waits};
+    CudaJoins joins = CUDA_JOINS_BEGIN;
+
+    for (guint i = 0; i < 4; i++)
+        g_assert_true(cuda_lanes_overlap(&lanes, i, TRUE, &joins));
+}
+
+/* Step 2 begins a lane, 3 joins both but launches nothing, so 4 does. */
+static void test_forks_and_joins_do_not_overlap(void)
+{
+    uint8_t lane[] = {0, 0, 1, 0, 0, 0, 1};
+    gint32 waits[] = {-1, -1, 0, 2, -1, -1, -1};
+    const gboolean launches[] = {TRUE, TRUE, TRUE, FALSE, TRUE, TRUE, TRUE};
+    const gboolean expected[] = {TRUE, TRUE, FALSE, FALSE, FALSE, TRUE, TRUE};
+    const CudaLanes lanes = {.n = 7, .lane = lane, .wait = waits};
+    CudaJoins joins = CUDA_JOINS_BEGIN;
+
+    for (guint i = 0; i < 7; i++)
+        g_assert_cmpint(cuda_lanes_overlap(&lanes, i, launches[i], &joins), ==, expected[i]);
 }
 
 /* 0 makes what 1, 2 and 3 read; 4 reads what 2 and 3 make, 5 what 1 and 4 do. */
@@ -429,6 +490,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cuda-lanes/random-steps", test_random_steps_are_in_order);
     g_test_add_func("/cuda-lanes/chain", test_a_chain_stays_on_one_lane);
+    g_test_add_func("/cuda-lanes/chain-overlaps", test_a_chain_overlaps);
+    g_test_add_func("/cuda-lanes/forks-and-joins-do-not-overlap", test_forks_and_joins_do_not_overlap);
     g_test_add_func("/cuda-lanes/long-branch", test_a_long_branch_has_a_lane_to_itself);
     g_test_add_func("/cuda-lanes/slices", test_slices_of_a_concatenation_are_apart);
     g_test_add_func("/cuda-lanes/random-views", test_random_views);
