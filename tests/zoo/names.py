@@ -12,6 +12,7 @@ HYBRID = """byoanet coat cpubone edgenext efficientformer efficientformer_v2 eff
     iformer levit lowformer maxxvit mobilevit nextvit shvit swiftformer tiny_vit visformer vision_transformer_hybrid vitamin""".split()
 ATTENTION = ("caformer", "mobilenetv4_hybrid")  # in modules of the convolutional ones
 LARGEST = 100e6  # parameters: what is larger is left to its kind's representative
+LARGEST_KIND = 300e6  # parameters of a representative: a larger kind is not looked at
 
 TORCHVISION = """alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5 mobilenet_v2
     mobilenet_v3_large mobilenet_v3_small regnet_x_400mf regnet_y_400mf resnet18 resnet50 resnext50_32x4d shufflenet_v2_x0_5 squeezenet1_0
@@ -76,3 +77,16 @@ def catalogue(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"versions": versions, "names": names}))
     return names
+
+
+def jobs(catalogue):
+    """(entry, forms) in the order of what says most: kinds first, by TorchScript's exporter first, the other names last, the
+    small ones first; transformers behind all else."""
+    found = []
+    for entry in catalogue:
+        if entry["parameters"] > (LARGEST_KIND if entry["stands_for"] else LARGEST):
+            continue
+        for stage, forms in [(0, ["torchscript"]), (1, ["dynamo", "pt2"])] if entry["stands_for"] else [(2, ["import"])]:
+            rank = entry["family"] == "transformer", stage, entry["family"] == "hybrid"
+            found.append(((*rank, entry["parameters"], entry["name"]), entry, forms))
+    return [(entry, forms) for _, entry, forms in sorted(found, key=lambda job: job[0])]

@@ -36,6 +36,16 @@ same("families", [names.family(*pair) for pair in (("resnet50", "resnet"), ("caf
                                                    ("swin_t", "torchvision"), ("vgg11", "torchvision"))],
      ["convolutional", "hybrid", "convolutional", "hybrid", "hybrid", "transformer", "transformer", "convolutional"])
 
+def sized(name, module, stands_for, parameters):
+    return entry(name, module, stands_for) | {"parameters": parameters}
+
+
+work = names.jobs([sized("vit_tiny", "eva", 2, 5e6), sized("levit_128", "levit", 1, 9e6), sized("vgg11", "vgg", 2, 133e6), sized("vgg13", "vgg", 0, 99e6),
+                   sized("vgg19", "vgg", 0, 144e6), sized("resnet18", "resnet", 1, 12e6), sized("focalnet_huge", "focalnet", 1, 400e6)])
+same("kinds first, other names last, transformers behind them; a large name is left to its kind", [(job["name"], *forms) for job, forms in work],
+     [("resnet18", "torchscript"), ("vgg11", "torchscript"), ("levit_128", "torchscript"), ("resnet18", "dynamo", "pt2"), ("vgg11", "dynamo", "pt2"),
+      ("levit_128", "dynamo", "pt2"), ("vgg13", "import"), ("vit_tiny", "torchscript"), ("vit_tiny", "dynamo", "pt2")])
+
 catalogue = [entry("resnet18", stands_for=3), entry("resnet50"), entry("resnet101"), entry("resnet50d", stands_for=1)]
 fine = [row("resnet18", "torchscript", "equal"), row("resnet18", "dynamo", "ill-conditioned", error=2e-4, torch=2e-4, onnxruntime=None),
         row("resnet50d", "torchscript", "exporter fails"), row("resnet50d", "dynamo", "equal")]

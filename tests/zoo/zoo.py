@@ -6,8 +6,8 @@ torchvision's and timm's networks through libgpudl, as scripts/zoo (make check-z
 kind gets random weights (nets.py), is written by both of PyTorch's ONNX exporters and as .pt2, and its scores on the CPU
 backend in float32 are held against PyTorch's in float64: the error may be at most max(1e-4, 4 x the larger of float32
 PyTorch's and ONNX Runtime's own) of the range. Of the other names up to 100 million parameters the TorchScript exporter's
-file only has to import. Each result is a row in BUILD/zoo/rows; what has one is not done again, so a run that was ended goes
-on where it stopped.
+file only has to import; larger ones are left to their kind's smallest. Each result is a row in BUILD/zoo/rows; what has one is
+not done again, so a run that was ended goes on where it stopped.
 
 --shard I/N: the I-th of N parts (1 the first) alone, so that N machines, or processes, do different ones.
 --nets: only those of which "NAME FORM" matches; FORM is torchscript, dynamo, pt2 or import.
@@ -37,7 +37,6 @@ MARGIN = 4  # times what others are off
 REACTS = 1e-3  # of the range: what another picture has to change at least, ten times the bound
 TOO_MUCH = 1e-2  # of the range: what float32 itself may be off
 PATIENCE = 900  # seconds for one network
-ORDER = {"convolutional": 0, "hybrid": 1, "transformer": 2}
 
 parser = argparse.ArgumentParser(usage=__doc__.splitlines()[0].removeprefix("usage: "))
 parser.add_argument("build", type=pathlib.Path)
@@ -228,22 +227,6 @@ def forget(pattern):
         path.write_text("".join(line + "\n" for line in lines))
 
 
-def jobs(catalogue):
-    """(entry, forms) in the order of what says most: kinds first, by TorchScript's exporter first, the small ones first."""
-    found = []
-    for entry in catalogue:
-        if entry["parameters"] > names.LARGEST and entry["module"] != "torchvision":
-            continue
-        rank = ORDER[entry["family"]]
-        if entry["stands_for"]:
-            late = 4 if rank == 2 else 0
-            found.append(((rank + late, entry["parameters"]), entry, ["torchscript"]))
-            found.append(((2 + rank + late, entry["parameters"]), entry, ["dynamo", "pt2"]))
-        else:
-            found.append(((10 + rank, entry["parameters"]), entry, ["import"]))
-    return [(entry, forms) for _, entry, forms in sorted(found, key=lambda job: (job[0], job[1]["name"]))]
-
-
 def wanted(entry, forms, known):
     return [form for form in forms
             if (entry["name"], form) not in known and re.search(options.nets, f"{entry['name']} {form}")]
@@ -253,7 +236,7 @@ def work(catalogue):
     """Looks at what has no row yet."""
     part, parts = map(int, options.shard.split("/"))
     known, begin = read_rows(), time.monotonic()
-    todo = [(entry, forms) for entry, forms in jobs(catalogue)[part - 1::parts] if wanted(entry, forms, known)]
+    todo = [(entry, forms) for entry, forms in names.jobs(catalogue)[part - 1::parts] if wanted(entry, forms, known)]
     out = rows_folder / f"{part}-of-{parts}.jsonl"
     for n, (entry, forms) in enumerate(todo, 1):
         if time.monotonic() - begin > options.limit:
