@@ -105,10 +105,10 @@ dnnl_format_tag_t cpu_conv_block_tag(void)
     return cpu_isa_block() == 16 ? dnnl_aBcd16b : dnnl_aBcd8b;
 }
 
-/* General code is no way to compute anything. */
+/* Neither general code nor what rolls the input out into a matrix is a form of its own. */
 static dnnl_primitive_desc_t unless_general(dnnl_primitive_desc_t pd)
 {
-    if (pd == NULL || cpu_quality(pd) > 1)
+    if (pd == NULL || cpu_quality(pd) >= CPU_LOOPS)
         return pd;
     dnnl_primitive_desc_destroy(pd);
     return NULL;

@@ -82,13 +82,15 @@ CpuForm cpu_chosen_form(const CpuCompiler *c, int32_t node)
     return c->shared->forms != NULL && !c->exact ? (CpuForm)c->shared->forms[node] : CPU_FORM_FIRST;
 }
 
-int cpu_quality(dnnl_primitive_desc_t pd)
+CpuQuality cpu_quality(dnnl_primitive_desc_t pd)
 {
     const char *name = pd != NULL ? dnn_pd_name(pd) : "";
 
+    if (pd == NULL)
+        return CPU_NOTHING;
     if (strncmp(name, "jit", 3) != 0 && strncmp(name, "brg", 3) != 0)
-        return pd != NULL;
-    return strstr(name, "avx512") != NULL ? 3 : 2;
+        return strstr(name, "gemm:jit") != NULL ? CPU_MATRICES : CPU_GENERAL;
+    return strstr(name, "avx512") != NULL ? CPU_WIDE_LOOPS : CPU_LOOPS;
 }
 
 static int32_t add_block(CpuCompiler *c, void *constant, uint64_t bytes, int32_t pending)

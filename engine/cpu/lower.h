@@ -60,8 +60,10 @@ dnnl_data_type_t cpu_lying_type(CpuCompiler *c, int32_t tensor);
 dnnl_data_type_t cpu_result_type(const CpuCompiler *c, int32_t tensor, dnnl_data_type_t type);
 /** The form that a node was given. */
 CpuForm cpu_chosen_form(const CpuCompiler *c, int32_t node);
-/** How good an implementation is, by its name: loops of the widest vectors, of others, general code, none. */
-int cpu_quality(dnnl_primitive_desc_t pd);
+/** How good an implementation is, by its name: none; general code, which finds each value's place anew and takes some
+ * thousand times as long as loops; products of matrices; generated loops, and those of the widest vectors. */
+typedef enum { CPU_NOTHING = 0, CPU_GENERAL, CPU_MATRICES, CPU_LOOPS, CPU_WIDE_LOOPS } CpuQuality;
+CpuQuality cpu_quality(dnnl_primitive_desc_t pd);
 /** A constant tensor seen in another shape (stored: a layout of its bytes, e.g. with groups split off or transposed)
  * and packed into want; part tells several such views of one tensor apart. */
 int32_t cpu_use_packed_as(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef stored, DnnMdRef want);

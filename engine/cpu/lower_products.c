@@ -26,6 +26,17 @@ static dnnl_primitive_desc_t winograd_conv(CpuCompiler *c, const GpudlPlanNode *
     return pd;
 }
 
+/* The better of two, the first where they are as good; the other is freed. */
+static dnnl_primitive_desc_t better(dnnl_primitive_desc_t pd, dnnl_primitive_desc_t other)
+{
+    const int swap = cpu_quality(other) > cpu_quality(pd);
+    dnnl_primitive_desc_t unused = swap ? pd : other;
+
+    if (unused != NULL)
+        dnnl_primitive_desc_destroy(unused);
+    return swap ? other : pd;
+}
+
 /* The input's own layout where oneDNN is as good with it as with the one it would rather have: a reorder is dearer than
  * the difference between two fast implementations. */
 static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, DnnMdRef dst)
@@ -38,14 +49,7 @@ static dnnl_primitive_desc_t choose_conv(CpuCompiler *c, const GpudlPlanNode *no
     if (now != NULL)
         own = cpu_conv_describe(c->shared, conv, now, dst);
     dnn_md_free(now);
-    if (own != NULL && cpu_quality(own) >= cpu_quality(wanted)) {
-        if (wanted != NULL)
-            dnnl_primitive_desc_destroy(wanted);
-        return own;
-    }
-    if (own != NULL)
-        dnnl_primitive_desc_destroy(own);
-    return wanted;
+    return better(own, wanted);
 }
 
 int32_t cpu_conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t src, int32_t residual, DnnMdRef md)
@@ -94,7 +98,8 @@ static int can_be_made(dnnl_primitive_desc_t pd)
     return 1;
 }
 
-/* The convolution in one type; NULL if oneDNN has none. */
+/* The convolution in one type; NULL if oneDNN has none. Of groups of channels that fill no block it has only general
+ * code where either end lies in blocks. */
 static dnnl_primitive_desc_t first_conv(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type)
 {
     dnnl_primitive_desc_t pd;
@@ -108,6 +113,8 @@ static dnnl_primitive_desc_t first_conv(CpuCompiler *c, const GpudlPlanNode *nod
     pd = winograd_conv(c, node, &conv, dst);
     if (pd == NULL)
         pd = choose_conv(c, node, &conv, dst);
+    if (dst != NULL && cpu_quality(pd) <= CPU_GENERAL)
+        pd = better(pd, choose_conv(c, node, &conv, NULL));
     dnn_md_free(dst);
     return pd;
 }
@@ -115,24 +122,15 @@ static dnnl_primitive_desc_t first_conv(CpuCompiler *c, const GpudlPlanNode *nod
 /* In bfloat16, but where oneDNN has only lesser code for that than for float32. */
 static dnnl_primitive_desc_t best_conv(CpuCompiler *c, const GpudlPlanNode *node)
 {
-    dnnl_primitive_desc_t pd = first_conv(c, node, c->type), wide;
+    dnnl_primitive_desc_t pd = first_conv(c, node, c->type);
 
     if (c->type != dnnl_f32 && pd != NULL && !can_be_made(pd)) {
         dnnl_primitive_desc_destroy(pd);
         pd = NULL;
     }
-    if (c->type == dnnl_f32 || cpu_quality(pd) >= 3)
+    if (c->type == dnnl_f32 || cpu_quality(pd) >= CPU_WIDE_LOOPS)
         return pd;
-    wide = first_conv(c, node, dnnl_f32);
-    if (cpu_quality(wide) > cpu_quality(pd)) {
-        dnnl_primitive_desc_t unused = pd;
-
-        pd = wide;
-        wide = unused;
-    }
-    if (wide != NULL)
-        dnnl_primitive_desc_destroy(wide);
-    return pd;
+    return better(pd, first_conv(c, node, dnnl_f32));
 }
 
 /* In the form that was chosen, or NULL. */

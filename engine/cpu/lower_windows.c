@@ -68,7 +68,7 @@ static dnnl_primitive_desc_t describe_lying(CpuCompiler *c, int32_t tensor, Desc
     DnnMdRef md = value >= 0 ? cpu_value_md(c, value) : NULL;
     dnnl_primitive_desc_t pd = md != NULL && attr != NULL ? describe(c, attr, md, what) : NULL, other = NULL;
 
-    if (md != NULL && attr != NULL && dnn_md_type(md) != dnnl_f32 && cpu_quality(pd) < 3) {
+    if (md != NULL && attr != NULL && dnn_md_type(md) != dnnl_f32 && cpu_quality(pd) < CPU_WIDE_LOOPS) {
         DnnMd wide = dnn_md_as(md, dnnl_f32);
 
         other = wide != NULL ? describe(c, attr, wide, what) : NULL;

@@ -156,7 +156,7 @@ static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
         dnnl_primitive_desc_t pd = cpu_conv_describe_form(c->shared, &conv, form);
 
         /* in bfloat16 oneDNN's lesser code goes by way of float32 */
-        if (pd != NULL && (c->type == dnnl_f32 || cpu_quality(pd) >= 3))
+        if (pd != NULL && (c->type == dnnl_f32 || cpu_quality(pd) >= CPU_WIDE_LOOPS))
             note(problem, form, cpu_trial_primitive(trial, pd, best), dnn_pd_name(pd));
         if (problem->ns[form] != 0 && (best == 0 || problem->ns[form] < best))
             best = problem->ns[form];

@@ -181,6 +181,47 @@ static void test_layers(void)
     }
 }
 
+/* The range of n values; the largest difference of two lists as a part of it. */
+static double part_off(const float *got, const float *wanted, gint64 n)
+{
+    double low = INFINITY, high = -INFINITY, most = 0;
+
+    for (gint64 e = 0; e < n; e++) {
+        low = MIN(low, wanted[e]);
+        high = MAX(high, wanted[e]);
+        most = !(fabs((double)got[e] - (double)wanted[e]) <= most) ? fabs((double)got[e] - (double)wanted[e]) : most;
+    }
+    return most / (high - low);
+}
+
+/* Blocks of channels, which the transforms want around a convolution, are no use to groups that fill none: oneDNN has
+ * but general code for such groups then. */
+static void test_groups_that_fill_no_block(void)
+{
+    static const gint groups[][3] = {{8, 10, 40}, {4, 20, 80}, {2, 40, 160}, {4, 12, 4},
+                                     {16, 1, 2},  {16, 3, 3},  {2, 24, 8}};
+
+    for (guint i = 0; i < 2 * G_N_ELEMENTS(groups); i++) {
+        const gint n = groups[i / 2][0], c = n * groups[i / 2][1], k = n * groups[i / 2][2];
+        g_auto(Builder) b = builder_new();
+        g_autoptr(CpuHost) host = NULL;
+        g_autofree float *values = random_values(&b, 16 * 12 * 12), *got = NULL, *wanted = NULL;
+        GpudlTensor *x = builder_input(&b, "1x16x12x12"), *y;
+        gint64 n_values;
+
+        x = conv(&b, conv(&b, x, 16, 16, 3, NULL), 16, c, 1, NULL);
+        y = builder_conv(&b, x, c / n, k, 3, TRUE);
+        y->producer->attrs.window.group = n;
+        y->producer->attrs.window.act = (GpudlAct){i % 2 ? GPUDL_ACT_RELU : GPUDL_ACT_NONE, 0, 0};
+        builder_output(&b, conv(&b, y, k, 16, 3, NULL));
+        host = open_net(&b);
+        g_test_message("%d groups, %d to %d channels", n, c, k);
+        g_assert_cmpuint(count_steps(host, "ref"), ==, 0);
+        n_values = answers(&b, host, values, 16 * 12 * 12, &got, &wanted);
+        g_assert_cmpfloat(part_off(got, wanted, n_values), <=, BOUND);
+    }
+}
+
 /* A transform would carry them to neighbours that do not see them. */
 static void test_nan_and_infinity_stay_where_they_are(void)
 {
@@ -270,6 +311,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cpu-winograd/values", test_values);
     g_test_add_func("/cpu-winograd/layers", test_layers);
+    g_test_add_func("/cpu-winograd/groups-that-fill-no-block", test_groups_that_fill_no_block);
     g_test_add_func("/cpu-winograd/nan-and-infinity-stay-where-they-are", test_nan_and_infinity_stay_where_they_are);
     g_test_add_func("/cpu-winograd/damaged-weights-are-multiplied-directly",
                     test_damaged_weights_are_multiplied_directly);
