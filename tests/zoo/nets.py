@@ -12,6 +12,7 @@ FORMS = ("torchscript", "dynamo", "pt2")  # ONNX by either exporter of torch.onn
 OPSETS = {"torchscript": 17, "dynamo": 20}
 # linear in their weights: scaled by what their output's spread is. Standardised ones take any scale out again
 LINEAR = ("Conv2d", "Linear", "Conv2dSame")
+FLAT = 1e-4  # of the largest value: what varies less does so by rounding, as behind a norm of one channel
 SMALL = .1  # constants a parameter may begin with that would hide what it is multiplied with
 
 
@@ -76,10 +77,13 @@ def pictures(shape):
 
 
 def spread(module, _, output):
-    """A hook: scales the layer so that its output has spread 1; what it gives now is scaled alike."""
+    """A hook: scales the layer so that its output has spread 1, if it has any; what it gives now is scaled alike."""
     if not torch.is_tensor(output) or not torch.isfinite(output).all():
         return None
-    factor = 1 / max(output.std().item(), 1e-6)
+    deviation = output.std().item()
+    if deviation < FLAT * output.abs().max().item():
+        return None
+    factor = 1 / max(deviation, 1e-6)
     module.weight.data *= factor
     if module.bias is not None:
         module.bias.data *= factor

@@ -70,9 +70,16 @@ def onnxruntime_scores(path, x):
     return session.run(None, {session.get_inputs()[0].name: x.numpy()})[0].astype("f8").ravel()
 
 
+def processor_time():
+    """Seconds of the children that ended."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 def ours(path, backend, x=None):
-    """What zoo-run says, split, and the scores."""
+    """What zoo-run says, split, the scores, and the processor time that it took."""
     import numpy as np
+    before = processor_time()
     command = [options.build / "tests" / "zoo" / "zoo-run", backend, path]
     if x is not None:
         given, result = path.with_suffix(".in"), path.with_suffix(".out")
@@ -83,7 +90,8 @@ def ours(path, backend, x=None):
     said = ran.stdout.strip("\n").split("\t")
     if said[0] not in ("ok", "error"):
         said = ["error", "crash", f"zoo-run ended with {ran.returncode}: {ran.stderr[-500:]}"]
-    return said, np.fromfile(result, "f4").astype("f8") if said[0] == "ok" and x is not None else None
+    spent = round(processor_time() - before, 2)
+    return said, np.fromfile(result, "f4").astype("f8") if said[0] == "ok" and x is not None else None, spent
 
 
 def refused(row, said):
@@ -93,7 +101,7 @@ def refused(row, said):
 
 def judge(row, path, x, expected, torch_error):
     """The row with a verdict on one file."""
-    said, found = ours(path, "cpu", x)
+    said, found, row["run_seconds"] = ours(path, "cpu", x)
     if said[0] != "ok":
         return refused(row, said)
     theirs = None
@@ -152,7 +160,7 @@ def imported(entry, tell):
     except Exception as error:
         tell(row | {"verdict": "exporter fails", "text": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})
         return
-    said = ours(path, "cpu")[0]
+    said, _, row["run_seconds"] = ours(path, "cpu")
     tell(refused(row, said) if said[0] != "ok" else row | {"verdict": "imports", "text": "", "batch1": said[3]})
 
 
