@@ -6,8 +6,8 @@ torchvision's and timm's networks through libgpudl, as scripts/zoo (make check-z
 kind gets random weights (nets.py), is written by both of PyTorch's ONNX exporters and as .pt2, and its scores on the CPU
 backend in float32 are held against PyTorch's in float64: the error may be at most max(1e-4, 4 x the larger of float32
 PyTorch's and ONNX Runtime's own) of the range. Of the other names up to 100 million parameters the TorchScript exporter's
-file only has to import; larger ones are left to their kind's smallest. Each result is a row in BUILD/zoo/rows; what has one is
-not done again, so a run that was ended goes on where it stopped.
+file (dynamo's, where that fails) only has to import; larger ones are left to their kind's smallest. Each result is a row in
+BUILD/zoo/rows; what has one is not done again, so a run that was ended goes on where it stopped.
 
 --shard I/N: the I-th of N parts (1 the first) alone, so that N machines, or processes, do different ones.
 --nets: only those of which "NAME FORM" matches; FORM is torchscript, dynamo, pt2 or import.
@@ -155,13 +155,17 @@ def imported(entry, tell):
         net, shape = nets.make(entry["name"])
     nets.fill(net)
     row, path = {"form": "import", "parameters": entry["parameters"]}, place / f"{os.getpid()}.onnx"
-    try:
-        nets.export(net, torch.zeros(shape), "torchscript", path)
-    except Exception as error:
-        tell(row | {"verdict": "exporter fails", "text": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})
+    for exporter in ("torchscript", "dynamo"):  # what one can't write the other may
+        try:
+            nets.export(net, torch.zeros(shape), exporter, path)
+        except Exception as error:
+            row["text"] = row.get("text", "") + f"{exporter}: {type(error).__name__}: {' '.join(str(error).split())[:300]} "
+            continue
+        said, _, row["run_seconds"] = ours(path, "cpu")
+        row |= {"exporter": exporter, "text": ""}
+        tell(refused(row, said) if said[0] != "ok" else row | {"verdict": "imports", "batch1": said[3]})
         return
-    said, _, row["run_seconds"] = ours(path, "cpu")
-    tell(refused(row, said) if said[0] != "ok" else row | {"verdict": "imports", "text": "", "batch1": said[3]})
+    tell(row | {"verdict": "exporter fails"})
 
 
 def in_child(entry, forms, out):
