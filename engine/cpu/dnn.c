@@ -233,6 +233,12 @@ int dnn_has_winograd(void)
     return 0; /* a request is answered with the direct code */
 }
 
+int dnn_md_winograd(DnnMdRef md, GpudlWinogradWeights *d)
+{
+    (void)md, (void)d;
+    return 0;
+}
+
 dnnl_primitive_desc_t dnn_winograd(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src, DnnMdRef weights,
                                    DnnMdRef bias, DnnMdRef dst, const int64_t *strides, const int64_t *dilates,
                                    const int64_t *pad_l, const int64_t *pad_r, int large)
@@ -450,6 +456,27 @@ dnnl_primitive_desc_t dnn_convolution(dnnl_engine_t engine, dnnl_primitive_attr_
 int dnn_has_winograd(void)
 {
     return 1;
+}
+
+int dnn_md_winograd(DnnMdRef md, GpudlWinogradWeights *d)
+{
+    const dnnl_wino_desc_t *w = &md->format_desc.wino_desc;
+
+    if (md->format_kind != dnnl_format_kind_wino || md->data_type != dnnl_f32 || md->ndims != 4 || w->r != 3 ||
+        w->ic_block != GPUDL_WINOGRAD_BLOCK || w->oc_block != GPUDL_WINOGRAD_BLOCK || w->adj_scale != 1.f ||
+        w->oc != md->dims[0] || w->ic != md->dims[1])
+        return 0;
+    *d = (GpudlWinogradWeights){.points = w->alpha, .k = w->oc, .c = w->ic};
+    if (w->wino_format == dnnl_wino_wei_OBaaIBOIio) {
+        d->k_blocks = w->oc2_block;
+        d->c_blocks = w->ic2_block;
+    } else if (w->wino_format == dnnl_wino_wei_aaOio) { /* the same, all blocks lying together */
+        d->k_blocks = d->k / GPUDL_WINOGRAD_BLOCK;
+        d->c_blocks = d->c / GPUDL_WINOGRAD_BLOCK;
+    } else {
+        return 0;
+    }
+    return gpudl_winograd_weights_supported(d) && w->size == (size_t)gpudl_winograd_weights_count(d) * sizeof(float);
 }
 
 dnnl_primitive_desc_t dnn_winograd(dnnl_engine_t engine, dnnl_primitive_attr_t attr, DnnMdRef src, DnnMdRef weights,

@@ -12,6 +12,7 @@
 #include <oneapi/dnnl/dnnl.h>
 
 #include "kernels/types.h"
+#include "kernels/winograd_weights.h"
 
 /** Layout of a tensor: DnnMd is owned, DnnMdRef is not. */
 #if DNNL_VERSION_MAJOR >= 3
@@ -43,6 +44,9 @@ const int64_t *dnn_md_dims(DnnMdRef md);
 dnnl_data_type_t dnn_md_type(DnnMdRef md);
 /** Nonzero if row-major without gaps. */
 int dnn_md_is_plain(DnnMdRef md);
+/** Nonzero if it is float32 weights that Winograd's transforms have been through, as gpudl_winograd_weights() makes
+ * them of dense ones for *d. */
+int dnn_md_winograd(DnnMdRef md, GpudlWinogradWeights *d);
 /** A dense layout of the same type and kind (plain, channels last, channel blocks of 4, 8, 16) for other dimensions of
  * the same rank; NULL if the kind is none of these. */
 DnnMd dnn_md_like(DnnMdRef md, const int64_t *dims);

@@ -38,6 +38,20 @@ int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnM
     return 1;
 }
 
+/* FALSE if oneDNN can't. */
+static int pack(const CpuShared *shared, const CpuPackingJob *job, dnnl_stream_t stream)
+{
+    GpudlWinogradWeights transforms;
+
+    if (dnn_md_winograd(job->packed->md, &transforms) && dnn_md_is_plain(job->md)) {
+        gpudl_winograd_weights(&transforms, job->from, job->packed->data);
+        return 1;
+    }
+    if (job->padded)
+        memset(job->packed->data, 0, job->packed->bytes);
+    return cpu_reorder_now(shared->dnn, stream, job->md, job->from, job->packed->md, job->packed->data);
+}
+
 static void work(Run *run, dnnl_stream_t stream)
 {
     uint32_t i;
@@ -45,9 +59,7 @@ static void work(Run *run, dnnl_stream_t stream)
     while (!atomic_load(&run->stop) && (i = atomic_fetch_add(&run->next, 1)) < run->packing->n) {
         CpuPackingJob *job = &run->packing->jobs[i];
 
-        if (job->padded)
-            memset(job->packed->data, 0, job->packed->bytes);
-        job->done = cpu_reorder_now(run->shared->dnn, stream, job->md, job->from, job->packed->md, job->packed->data);
+        job->done = pack(run->shared, job, stream);
         job->failed = !job->done;
         if (job->failed)
             atomic_store(&run->stop, FAILED);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
  * Weights that are packed at the end of a compilation, by as many threads as the engine will have workers: their memory
- * is written to for the first time, and oneDNN's transforms are plain loops.
+ * is written to for the first time. Winograd's transforms are our own (kernels/winograd_weights.h), all else oneDNN's
+ * reorders.
  */
 #ifndef GPUDL_ENGINE_CPU_PACKING_H
 #define GPUDL_ENGINE_CPU_PACKING_H

@@ -177,6 +177,75 @@ static void test_failure(Fixture *self, gconstpointer data)
     g_assert_null(find(self, 11));
 }
 
+/* Weights that oneDNN's Winograd convolutions read are those that its own transform makes, but for roundings; whatever
+ * lay there before. */
+static void compare_transforms(gint64 c, gint64 k, gint64 side, gboolean large)
+{
+    const gint64 xs[] = {1, c, side, side}, ys[] = {1, k, side, side}, ws[] = {k, c, 3, 3};
+    const gint64 strides[] = {1, 1}, dilates[] = {0, 0}, pads[] = {1, 1};
+    CpuShared shared = {.host = &host, .packers = 1};
+    DnnMd x = dnn_md_tag(4, xs, dnnl_aBcd16b), y = dnn_md_tag(4, ys, dnnl_aBcd16b), w = dnn_md_plain(4, ws);
+    DnnMd any = dnn_md_tag(4, ws, dnnl_format_tag_any);
+    g_autofree float *values = g_new(float, (gsize)(k * c * 9));
+    dnnl_primitive_attr_t attr = dnn_attr(NULL);
+    GpudlWinogradWeights d;
+    dnnl_primitive_desc_t pd;
+
+    g_assert_cmpint(dnnl_engine_create(&shared.dnn, dnnl_cpu, 0), ==, dnnl_success);
+    g_assert_cmpint(dnnl_stream_create(&shared.stream, shared.dnn, dnnl_stream_default_flags), ==, dnnl_success);
+    pd = dnn_winograd(shared.dnn, attr, x, any, NULL, y, strides, dilates, pads, pads, large);
+    g_assert_nonnull(pd);
+    for (gint64 i = 0; i < k * c * 9; i++)
+        values[i] = (float)g_test_rand_double_range(-1, 1);
+    if (dnn_md_winograd(dnn_pd_md(pd, dnnl_query_weights_md, 0), &d)) {
+        DnnMdRef md = dnn_pd_md(pd, dnnl_query_weights_md, 0);
+        const gsize bytes = dnn_md_bytes(md);
+        float *theirs = cpu_aligned_bytes(bytes), *ours = cpu_aligned_room(bytes);
+        CpuPacked *packed = cpu_packed_add(&shared.packed, 0, 0, md, ours, bytes);
+        CpuPacking packing = {0};
+        gint32 failed;
+
+        memset(ours, 0xff, bytes);
+        g_assert_true(cpu_packing_add(&packing, packed, 0, w, values, TRUE));
+        g_assert_true(cpu_packing_run(&packing, &shared, &failed));
+        g_assert_true(cpu_reorder_now(shared.dnn, shared.stream, w, values, md, theirs));
+        for (gsize i = 0; i < bytes / sizeof(float); i++) /* sums of magnitudes: 2.25^2 at most */
+            g_assert_cmpfloat_with_epsilon(ours[i], theirs[i], 16 * 0x1p-24 * 5.1);
+        cpu_packing_clear(&packing);
+        free(theirs);
+    } else { /* a layout that is left to oneDNN */
+        g_assert_cmpint(c, ==, 64);
+        g_assert_false(large);
+    }
+    cpu_packed_clear(&shared.packed);
+    dnnl_primitive_desc_destroy(pd);
+    dnnl_primitive_attr_destroy(attr);
+    dnn_md_free(x);
+    dnn_md_free(y);
+    dnn_md_free(w);
+    dnn_md_free(any);
+    dnnl_stream_destroy(shared.stream);
+    dnnl_engine_destroy(shared.dnn);
+}
+
+static void test_transforms(void)
+{
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+
+    if (!dnn_has_winograd() || (isa & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core) {
+        g_test_skip("oneDNN has no Winograd transforms here");
+        return;
+    }
+    for (gint large = 0; large < 2; large++) {
+        compare_transforms(64, 64, 56, large);
+        compare_transforms(128, 128, 28, large);
+        compare_transforms(48, 80, 13, large);
+        compare_transforms(16, 1024, 4, large);
+        compare_transforms(112, 224, 14, large);
+        compare_transforms(512, 32, 7, large);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -189,6 +258,7 @@ int main(int argc, char **argv)
 
     omp_set_num_threads(1); /* as the module does where it is called */
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/cpu-packing/transforms", test_transforms);
     for (guint n_threads = 1; n_threads <= 40; n_threads = n_threads * 6 + 1)
         for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
             g_autofree gchar *path = g_strdup_printf("/cpu-packing/%s/%u", tests[i].name, n_threads);
