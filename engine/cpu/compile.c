@@ -140,7 +140,7 @@ static void release_inputs(CpuCompiler *c, const GpudlPlanNode *node)
 }
 
 /* Where the network's input is only ever read by the reorder to channels last that the stem wants, the reorder goes:
- * the input is written that way at once. What it does for a stem in bfloat16 then is to round. */
+ * the input is written that way at once, and rounded where the stem multiplies bfloat16. */
 static void interleave_input(CpuCompiler *c)
 {
     CpuProgram *p = c->program;
@@ -189,11 +189,6 @@ static void interleave_input(CpuCompiler *c)
     }
     for (uint32_t i = 0; i < c->plan->n_outputs; i++)
         wanted = wanted && !cpu_same_memory(c, p->output_values[i], planar);
-    if (wanted && reorder != NULL && narrows) {
-        cpu_change_reorder(c, reorder, last);
-        p->input_interleaved = c->status == GPUDL_STATUS_OK;
-        return;
-    }
     dnn_md_free(last);
     if (!wanted || reorder == NULL)
         return;
@@ -202,7 +197,7 @@ static void interleave_input(CpuCompiler *c)
     reorder->n_args = 0;
     reorder->what = "nothing: the input is written so";
     p->input_values[0] = other;
-    p->input_interleaved = 1;
+    p->input_layout = narrows ? CPU_PREPROC_INTERLEAVED_BF16 : CPU_PREPROC_INTERLEAVED;
     p->blocks[p->values[other].block].first = 0;
     p->blocks[p->values[planar].block].bytes = 0;
 }

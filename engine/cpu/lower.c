@@ -513,36 +513,6 @@ void cpu_copy(CpuCompiler *c, int32_t from, int32_t to)
     dnnl_primitive_attr_destroy(attr);
 }
 
-void cpu_change_reorder(CpuCompiler *c, CpuStep *step, DnnMd from)
-{
-    CpuValue *source = &c->program->values[step->args[0].value];
-    dnnl_primitive_attr_t attr = dnn_attr(NULL);
-    dnnl_primitive_desc_t pd =
-        attr != NULL ? dnn_reorder(c->shared->dnn, attr, from, cpu_value_md(c, step->args[1].value)) : NULL;
-    dnnl_primitive_t primitive = NULL;
-
-    dnn_md_free(source->md);
-    source->md = from;
-    if (pd == NULL || dnn_md_bytes(dnn_pd_md(pd, dnnl_query_scratchpad_md, 0)) > 0 ||
-        (!c->shared->dry && dnnl_primitive_create(&primitive, pd) != dnnl_success)) {
-        cpu_fail(c, GPUDL_STATUS_BACKEND, "node '%s': oneDNN can't round the input", c->plan->nodes[step->node].name);
-    } else {
-        const_dnnl_primitive_desc_t kept = NULL;
-
-        dnnl_primitive_destroy(step->primitive);
-        step->primitive = primitive;
-        free(step->label);
-        step->label = NULL;
-        if (primitive != NULL && dnnl_primitive_get_primitive_desc(primitive, &kept) == dnnl_success)
-            step->what = dnn_pd_name((dnnl_primitive_desc_t)kept);
-        name_reorder(c, step);
-    }
-    if (pd != NULL)
-        dnnl_primitive_desc_destroy(pd);
-    if (attr != NULL)
-        dnnl_primitive_attr_destroy(attr);
-}
-
 void cpu_apply_activation(CpuCompiler *c, const GpudlAct *act, int32_t value)
 {
     DnnEltwise ops[2];

@@ -92,8 +92,6 @@ int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md);
 
 /** Adds a primitive (pd is taken over and destroyed) with n (argument, value) pairs; its scratchpad is placed. */
 void cpu_step(CpuCompiler *c, dnnl_primitive_desc_t pd, uint32_t n, const CpuArg *args);
-/** Makes a reorder read another layout (taken over) of the same bytes, which its source's value gets. */
-void cpu_change_reorder(CpuCompiler *c, CpuStep *step, DnnMd from);
 /** Copies a value into another layout of the same dimensions. */
 void cpu_copy(CpuCompiler *c, int32_t from, int32_t to);
 /** A step behind those that are there, of the node that is being lowered; NULL after a failure. What it runs by is

@@ -427,7 +427,7 @@ static GpudlStatus cpu_open(void *device, const GpudlHost *host, const GpudlOpen
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static GpudlStatus preprocess(const Slot *slot, const GpudlFrame *frame, const GpudlPreproc *preproc,
-                              CpuPreprocLayout layout, float *dst, GpudlFault *fault)
+                              CpuPreprocLayout layout, void *dst, GpudlFault *fault)
 {
     const char *wrong = cpu_preproc_run(slot->preproc, frame, preproc, layout, dst);
 
@@ -442,8 +442,7 @@ static GpudlStatus run_network(const Slot *slot, const CpuInstance *instance, co
     GpudlStatus status = GPUDL_STATUS_OK;
 
     if (job->frame != NULL)
-        status = preprocess(slot, job->frame, job->preproc,
-                            instance->program->input_interleaved ? CPU_PREPROC_INTERLEAVED : CPU_PREPROC_PLANAR,
+        status = preprocess(slot, job->frame, job->preproc, instance->program->input_layout,
                             cpu_instance_input(instance, 0), fault);
     else
         cpu_instance_set_input(instance, 0, job->values);

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/half.h"
 #include "kernels/preproc_parts.h"
+#include "kernels/triples.h"
 #include "preproc_kernels.h"
 
 #define N_CACHED 8
@@ -51,6 +53,7 @@ typedef struct {
 
 struct CpuPreproc {
     const CpuPreprocKernels *kernels;
+    const GpudlTriplesKernels *triples;
     uint64_t tick;
     Tables cache[N_CACHED];
 };
@@ -377,30 +380,29 @@ static void pad_channel(const GpudlPreproc *pp, const GpudlPreprocGeometry *g, f
     fill(channel + (size_t)below * pp->width, (int64_t)(pp->height - below) * pp->width, value);
 }
 
+/* A value of an interleaved destination, of either type. */
+static void put(CpuPreprocLayout layout, void *dst, size_t at, float value)
+{
+    if (layout == CPU_PREPROC_INTERLEAVED_BF16)
+        ((uint16_t *)dst)[at] = gpudl_f32_to_bf16(value);
+    else
+        ((float *)dst)[at] = value;
+}
+
 /* The same for triples: rows above and below, and what lies beside. */
-static void pad_triples(const GpudlPreproc *pp, const GpudlPreprocGeometry *g, const float pad[3], float *dst)
+static void pad_triples(const GpudlPreproc *pp, const GpudlPreprocGeometry *g, const float pad[3],
+                        CpuPreprocLayout layout, void *dst)
 {
     for (int32_t y = 0; y < pp->height; y++) {
         int inside = y >= g->dst_y && y < g->dst_y + g->dst_height;
-        float *row = dst + (size_t)y * pp->width * 3;
+        const size_t row = (size_t)y * pp->width * 3;
 
         for (int32_t x = 0; x < pp->width; x++) {
             if (inside && x == g->dst_x)
                 x += g->dst_width;
             for (int c = 0; c < 3 && x < pp->width; c++)
-                row[3 * (size_t)x + c] = pad[c];
+                put(layout, dst, row + 3 * (size_t)x + c, pad[c]);
         }
-    }
-}
-
-void cpu_preproc_interleave(const float *const planes[3], int64_t n, float *dst)
-{
-    const float *a = planes[0], *b = planes[1], *c = planes[2];
-
-    for (int64_t i = 0; i < n; i++) {
-        dst[3 * i] = a[i];
-        dst[3 * i + 1] = b[i];
-        dst[3 * i + 2] = c[i];
     }
 }
 
@@ -429,14 +431,14 @@ static void resample_row(const CpuPreprocKernels *kernels, const Tables *tables,
 }
 
 const char *cpu_preproc_run(CpuPreproc *self, const GpudlFrame *frame, const GpudlPreproc *pp, CpuPreprocLayout layout,
-                            float *dst)
+                            void *dst)
 {
     const char *fault = gpudl_preproc_fault(frame, pp);
     const float *in[3] = {NULL};
     const GpudlPreprocGeometry *g;
     const Tables *tables;
     size_t plane = (size_t)pp->width * pp->height;
-    int triples = layout == CPU_PREPROC_INTERLEAVED && pp->channels == 3;
+    int triples = layout != CPU_PREPROC_PLANAR && pp->channels == 3;
 
     if (fault != NULL)
         return fault;
@@ -447,19 +449,21 @@ const char *cpu_preproc_run(CpuPreproc *self, const GpudlFrame *frame, const Gpu
     for (int32_t k = 0; k < tables->n_columns; k++)
         in[k] = tables->columns[k].out;
     if (triples)
-        pad_triples(pp, g, tables->pad, dst);
+        pad_triples(pp, g, tables->pad, layout, dst);
     for (int32_t c = 0; c < pp->channels && !triples; c++)
-        pad_channel(pp, g, tables->pad[c], dst + c * plane);
+        pad_channel(pp, g, tables->pad[c], (float *)dst + c * plane);
     for (int32_t y = 0; y < g->dst_height; y++) {
         size_t at = (size_t)(g->dst_y + y) * pp->width + g->dst_x;
         float *out[3] = {NULL};
 
         resample_row(self->kernels, tables, frame, y);
         for (int32_t c = 0; c < pp->channels; c++)
-            out[c] = triples ? tables->triple + (size_t)c * g->dst_width : dst + c * plane + at;
+            out[c] = triples ? tables->triple + (size_t)c * g->dst_width : (float *)dst + c * plane + at;
         self->kernels->color(&tables->color, in, g->dst_width, out);
-        if (triples)
-            cpu_preproc_interleave((const float *const *)out, g->dst_width, dst + 3 * at);
+        if (triples && layout == CPU_PREPROC_INTERLEAVED_BF16)
+            self->triples->bf16((const float *const *)out, g->dst_width, (uint16_t *)dst + 3 * at);
+        else if (triples)
+            self->triples->f32((const float *const *)out, g->dst_width, (float *)dst + 3 * at);
     }
     return NULL;
 }
@@ -469,8 +473,12 @@ CpuPreproc *cpu_preproc_new(CpuPreprocIsa isa)
     const CpuPreprocKernels *kernels = find_kernels(isa);
     CpuPreproc *self = kernels != NULL ? calloc(1, sizeof *self) : NULL;
 
-    if (self != NULL)
+    if (self != NULL) {
         self->kernels = kernels;
+        self->triples = gpudl_triples_kernels(isa == CPU_PREPROC_AVX512 ? GPUDL_SIMD_AVX512
+                                              : isa == CPU_PREPROC_AVX2 ? GPUDL_SIMD_AVX2
+                                                                        : GPUDL_SIMD_GENERIC);
+    }
     return self;
 }
 

@@ -3,7 +3,7 @@
  * Pre-processing on the CPU: one pass over the source's bytes, single-threaded, equal to gpudl_preproc_ref within
  * 1/255 of a pixel's range. Rows are resampled first, over contiguous samples whatever they mean, so that each source
  * row is read only for the destination rows it belongs to; columns follow on the one row that is left, then the matrix
- * and the normalisation straight into the planar destination.
+ * and the normalisation straight into the planar destination, or by way of three rows into an interleaved one.
  */
 #ifndef GPUDL_ENGINE_CPU_PREPROC_H
 #define GPUDL_ENGINE_CPU_PREPROC_H
@@ -31,20 +31,18 @@ const char *cpu_preproc_isa_name(CpuPreprocIsa isa);
 CpuPreproc *cpu_preproc_new(CpuPreprocIsa isa);
 void cpu_preproc_free(CpuPreproc *self);
 
-/** Order of the values of dst; the same for one channel. */
+/** Order of the values of dst, the first two being the same for one channel. */
 typedef enum {
-    CPU_PREPROC_PLANAR = 0, /* [channels][height][width] */
-    CPU_PREPROC_INTERLEAVED /* [height][width][channels] */
+    CPU_PREPROC_PLANAR = 0,      /* [channels][height][width] */
+    CPU_PREPROC_INTERLEAVED,     /* [height][width][channels] */
+    CPU_PREPROC_INTERLEAVED_BF16 /* the same of three channels, rounded to bfloat16 */
 } CpuPreprocLayout;
 
 /**
- * Fills dst, float32, dense. Allocates only when the geometry (frame's format, size, crop,
+ * Fills dst, float32 unless layout says otherwise, dense. Allocates only when the geometry (frame's format, size, crop,
  * colour, pp) is none of the last 8. Returns NULL, or what is wrong (static text; nothing is written then).
  */
 const char *cpu_preproc_run(CpuPreproc *self, const GpudlFrame *frame, const GpudlPreproc *pp, CpuPreprocLayout layout,
-                            float *dst);
-
-/** Three planes of n values as n triples. */
-void cpu_preproc_interleave(const float *const planes[3], int64_t n, float *dst);
+                            void *dst);
 
 #endif

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "isa.h"
 #include "kernels/elementwise.h"
 #include "kernels/shuffle.h"
+#include "kernels/triples.h"
 #include "packed.h"
-#include "preproc.h"
 #include "program.h"
 
 void cpu_program_free(CpuProgram *p)
@@ -131,16 +132,21 @@ void cpu_instance_set_input(const CpuInstance *instance, uint32_t i, const void 
 {
     const GpudlPlan *plan = instance->program->plan;
     const GpudlPlanTensor *t = &plan->tensors[plan->inputs[i]];
-    float *dst = cpu_instance_input(instance, i);
+    const CpuPreprocLayout layout = i == 0 ? instance->program->input_layout : CPU_PREPROC_PLANAR;
+    void *dst = cpu_instance_input(instance, i);
 
-    if (i == 0 && instance->program->input_interleaved) {
-        int64_t n = t->shape.dims[2] * t->shape.dims[3];
+    if (layout != CPU_PREPROC_PLANAR) {
+        const GpudlTriplesKernels *kernels = gpudl_triples_kernels(cpu_isa_simd());
+        const int64_t n = t->shape.dims[2] * t->shape.dims[3];
 
         for (int64_t b = 0; b < t->shape.dims[0]; b++) {
             const float *picture = (const float *)values + 3 * n * b;
             const float *const planes[3] = {picture, picture + n, picture + 2 * n};
 
-            cpu_preproc_interleave(planes, n, dst + 3 * n * b);
+            if (layout == CPU_PREPROC_INTERLEAVED_BF16)
+                kernels->bf16(planes, n, (uint16_t *)dst + 3 * n * b);
+            else
+                kernels->f32(planes, n, (float *)dst + 3 * n * b);
         }
     } else if (t->bytes > 0) {
         memcpy(dst, values, t->bytes);

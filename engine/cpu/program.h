@@ -19,6 +19,7 @@
 #include "kernels/squeeze.h"
 #include "kernels/stem.h"
 #include "kernels/winograd.h"
+#include "preproc.h"
 
 #define CPU_ALIGNMENT 64 /* of blocks, constants and workspaces */
 
@@ -152,7 +153,7 @@ typedef struct {
     CpuBlock *blocks;
     CpuValue *values;
     int32_t *input_values, *output_values; /* dense, one per plan input and output */
-    int input_interleaved;                 /* the first input wants its three channels interleaved, not planar */
+    CpuPreprocLayout input_layout;         /* of the first input: interleaved only if it has three channels */
     int spreads_nan;                       /* a NaN of the input may reach its neighbours, with no flag raised */
     uint64_t work_bytes, weight_bytes;     /* weights: constants that steps read */
 } CpuProgram;

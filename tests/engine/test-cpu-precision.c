@@ -341,6 +341,26 @@ static void test_no_copies_that_nobody_reads(void)
     }
 }
 
+/* Whoever writes the picture rounds it as well: the first step multiplies. */
+static void test_the_picture_is_written_as_the_stem_reads_it(void)
+{
+    g_auto(Builder) b = network(1);
+    g_autoptr(CpuHost) host = NULL;
+    const GpudlProfileRow *rows;
+    guint32 n;
+
+    if (!multiplies_bf16()) {
+        g_test_skip("bfloat16 is not this machine's");
+        return;
+    }
+    host = open_with(b.graph, GPUDL_PRECISION_BF16);
+    g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
+    g_assert_cmpint(host->backend->profile(host->engine, 0, 1, 1, &rows, &n, &host->fault), ==, GPUDL_STATUS_OK);
+    g_assert_cmpuint(n, >, 1);
+    g_test_message("%s", rows[0].implementation);
+    g_assert_null(strstr(rows[0].implementation, "reorder"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -353,6 +373,8 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-precision/values-are-near-the-references", test_values_are_near_the_references);
     g_test_add_func("/cpu-precision/logits-are-not-rounded", test_logits_are_not_rounded);
     g_test_add_func("/cpu-precision/results-of-what-was-rounded-are-not", test_results_of_what_was_rounded_are_not);
+    g_test_add_func("/cpu-precision/the-picture-is-written-as-the-stem-reads-it",
+                    test_the_picture_is_written_as_the_stem_reads_it);
     g_test_add_func("/cpu-precision/no-copies-that-nobody-reads", test_no_copies_that_nobody_reads);
     return g_test_run();
 }
