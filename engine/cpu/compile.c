@@ -182,6 +182,8 @@ static void interleave_input(CpuCompiler *c)
             wanted = wanted && !cpu_same_memory(c, step->pointwise->x, planar);
         if (step->stem != NULL)
             wanted = wanted && !cpu_same_memory(c, step->stem->x, planar);
+        if (step->matvec != NULL)
+            wanted = wanted && !cpu_same_memory(c, step->matvec->x, planar);
         if (step->squeeze != NULL)
             wanted = wanted && !cpu_same_memory(c, step->squeeze->x, planar);
         for (uint32_t k = 0; step->call != NULL && k < step->call->n_inputs; k++)

@@ -91,6 +91,14 @@ void cpu_stem(CpuCompiler *c, const CpuStem *own)
         step->stem = copy_of(c, own, sizeof *own);
 }
 
+void cpu_matvec(CpuCompiler *c, const CpuMatvec *own)
+{
+    CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->y}, 3, 3);
+
+    if (step != NULL)
+        step->matvec = copy_of(c, own, sizeof *own);
+}
+
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own)
 {
     CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->scratch, own->y}, 4, 4);

@@ -292,11 +292,24 @@ static int inner_product_in(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data
     return pd != NULL;
 }
 
+/* The same by a kernel of our own. */
+static int own_product_in(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, int32_t w, int by_rows,
+                          float factor, int32_t bias, float beta, const GpudlAct *act)
+{
+    float *bias_values = bias >= 0 ? gemm_bias(c, bias, beta, cpu_tensor(c, node->outputs[0])->shape.dims[1]) : NULL;
+    const CpuProduct product = {w, by_rows, factor, bias_values, act};
+    const int done = (bias < 0 || bias_values != NULL) && cpu_lower_matvec(c, node, type, &product);
+
+    free(bias_values);
+    return done;
+}
+
 /* y[m][n] = act(x[m][k] w + bias): w is constant, [n][k] (by_rows) or [k][n]; scaled by factor. */
 static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, int32_t w, int by_rows, float factor,
                                int32_t bias, float beta, const GpudlAct *act)
 {
-    return inner_product_in(c, node, c->type, w, by_rows, factor, bias, beta, act) ||
+    return own_product_in(c, node, c->type, w, by_rows, factor, bias, beta, act) ||
+           inner_product_in(c, node, c->type, w, by_rows, factor, bias, beta, act) ||
            (c->type != dnnl_f32 && inner_product_in(c, node, dnnl_f32, w, by_rows, factor, bias, beta, act));
 }
 

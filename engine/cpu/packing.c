@@ -18,21 +18,49 @@ typedef struct {
     atomic_int stop; /* FAILED, CANCELLED, or 0 */
 } Run;
 
-int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from, int padded)
+/* A job of zeros; NULL if there is no memory. */
+static CpuPackingJob *next_job(CpuPacking *packing)
 {
-    CpuPackingJob *jobs = packing->jobs;
-
     if (packing->n == packing->room) {
-        jobs = realloc(jobs, (packing->room * 2 + 64u) * sizeof *jobs);
+        CpuPackingJob *jobs = realloc(packing->jobs, (packing->room * 2 + 64u) * sizeof *jobs);
+
         if (jobs == NULL)
-            return 0;
+            return NULL;
         packing->jobs = jobs;
         packing->room = packing->room * 2 + 64;
     }
-    jobs[packing->n] =
-        (CpuPackingJob){.packed = packed, .md = dnn_md_copy(md), .from = from, .tensor = tensor, .padded = padded};
-    if (jobs[packing->n].md == NULL)
+    packing->jobs[packing->n] = (CpuPackingJob){.product = {.type = GPUDL_DTYPE_NONE}};
+    return &packing->jobs[packing->n];
+}
+
+int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from, int padded)
+{
+    CpuPackingJob *job = next_job(packing);
+
+    if (job == NULL || (job->md = dnn_md_copy(md)) == NULL)
         return 0;
+    job->packed = packed;
+    job->from = from;
+    job->tensor = tensor;
+    job->padded = padded;
+    packing->n++;
+    packing->bytes += packed->bytes;
+    return 1;
+}
+
+int cpu_packing_add_product(CpuPacking *packing, CpuPacked *packed, int32_t tensor, const GpudlMatvec *product,
+                            const float *from, int by_rows, float factor)
+{
+    CpuPackingJob *job = next_job(packing);
+
+    if (job == NULL)
+        return 0;
+    job->packed = packed;
+    job->from = from;
+    job->tensor = tensor;
+    job->product = *product;
+    job->by_rows = by_rows;
+    job->factor = factor;
     packing->n++;
     packing->bytes += packed->bytes;
     return 1;
@@ -43,6 +71,10 @@ static int pack(const CpuShared *shared, const CpuPackingJob *job, dnnl_stream_t
 {
     GpudlWinogradWeights transforms;
 
+    if (job->product.type != GPUDL_DTYPE_NONE) {
+        gpudl_matvec_pack_weights(&job->product, job->from, job->by_rows, job->factor, job->packed->data);
+        return 1;
+    }
     if (dnn_md_winograd(job->packed->md, &transforms) && dnn_md_is_plain(job->md)) {
         gpudl_winograd_weights(&transforms, job->from, job->packed->data);
         return 1;

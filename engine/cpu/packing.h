@@ -7,6 +7,7 @@
 #ifndef GPUDL_ENGINE_CPU_PACKING_H
 #define GPUDL_ENGINE_CPU_PACKING_H
 
+#include "kernels/matvec.h"
 #include "packed.h"
 
 /** Fewer bytes than this are packed by the thread that asks. */
@@ -18,6 +19,9 @@ typedef struct {
     const void *from;
     int32_t tensor;
     int padded, done, failed;
+    GpudlMatvec product; /* type NONE: it is none; else weights of one, packed for gpudl_matvec_kernels() */
+    int by_rows;         /* of that one, */
+    float factor;        /* and what weights are multiplied by */
 } CpuPackingJob;
 
 /** All of one compilation; zeros are an empty one. */
@@ -30,6 +34,10 @@ typedef struct {
 /** Notes that packed, whose memory need not be written to yet, is to be made of what lies at from, which stays until
  * then. padded: the layout has room beside the values, which is to be zeros. md is copied. 0 if there is no memory. */
 int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from, int padded);
+
+/** Likewise weights of a product as its kernel has them; biases are the caller's. */
+int cpu_packing_add_product(CpuPacking *packing, CpuPacked *packed, int32_t tensor, const GpudlMatvec *product,
+                            const float *from, int by_rows, float factor);
 
 /** Fills all; returns when no thread is left. FALSE if not all are made: *failed is the tensor of one that oneDNN can't
  * make, or -1 where the host cancels. */

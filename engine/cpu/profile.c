@@ -36,6 +36,9 @@ static uint64_t step_bytes(const CpuProgram *p, const CpuStep *step)
     if (step->stem != NULL)
         return dnn_md_bytes(p->values[step->stem->x].md) + dnn_md_bytes(p->values[step->stem->y].md) +
                p->blocks[p->values[step->stem->packed].block].bytes;
+    if (step->matvec != NULL)
+        return dnn_md_bytes(p->values[step->matvec->x].md) + dnn_md_bytes(p->values[step->matvec->y].md) +
+               p->blocks[p->values[step->matvec->packed].block].bytes;
     if (step->squeeze != NULL) /* both reads of the input */
         return 2 * dnn_md_bytes(p->values[step->squeeze->x].md) + dnn_md_bytes(p->values[step->squeeze->y].md) +
                p->blocks[p->values[step->squeeze->packed].block].bytes;
@@ -123,7 +126,7 @@ GpudlStatus cpu_instance_profile(const CpuInstance *instance, uint32_t runs, Gpu
 
         if (step->primitive == NULL && step->call == NULL && step->norm == NULL && step->join == NULL &&
             step->depthwise == NULL && step->tiles == NULL && step->pointwise == NULL && step->stem == NULL &&
-            step->squeeze == NULL && step->shuffle == NULL)
+            step->matvec == NULL && step->squeeze == NULL && step->shuffle == NULL)
             continue;
         qsort(times + (size_t)i * runs, runs, sizeof *times, compare);
         rows[(*n_rows)++] = (GpudlProfileRow){.node = step->node,

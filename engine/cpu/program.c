@@ -32,6 +32,7 @@ void cpu_program_free(CpuProgram *p)
         free(step->tiles);
         free(step->pointwise);
         free(step->stem);
+        free(step->matvec);
         free(step->squeeze);
         free(step->shuffle);
         free(step->args);
@@ -293,6 +294,11 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
                           value_data(instance, own->y));
     } else if (step->stem != NULL) {
         const CpuStem *own = step->stem;
+
+        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
+                          value_data(instance, own->y));
+    } else if (step->matvec != NULL) {
+        const CpuMatvec *own = step->matvec;
 
         own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
                           value_data(instance, own->y));

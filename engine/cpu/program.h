@@ -14,6 +14,7 @@
 #include "engine/graph/attrs.h"
 #include "kernels/depthwise.h"
 #include "kernels/join.h"
+#include "kernels/matvec.h"
 #include "kernels/norm.h"
 #include "kernels/pointwise.h"
 #include "kernels/squeeze.h"
@@ -99,6 +100,13 @@ typedef struct {
     int32_t x, packed, y;
 } CpuStem;
 
+/** A matrix times a vector by a kernel of our own, and its values. */
+typedef struct {
+    const GpudlMatvecKernels *kernels;
+    GpudlMatvec d;
+    int32_t x, packed, y;
+} CpuMatvec;
+
 /** Squeeze-and-excite by a kernel of our own, and its values. */
 typedef struct {
     const GpudlSqueezeKernels *kernels;
@@ -114,7 +122,8 @@ typedef struct {
 } CpuShuffle;
 
 /** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a convolution (depthwise,
- * in tiles, by 1x1, of few channels), or squeeze-and-excite, or a shuffle, or an activation over a value's bytes. */
+ * in tiles, by 1x1, of few channels), or a matrix times a vector, or squeeze-and-excite, or a shuffle, or an activation
+ * over a value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
@@ -126,6 +135,7 @@ typedef struct {
     CpuTiles *tiles;
     CpuPointwise *pointwise;
     CpuStem *stem;
+    CpuMatvec *matvec;
     CpuSqueeze *squeeze;
     CpuShuffle *shuffle;
     const GpudlAct *act; /* of the plan; or NULL */
