@@ -24,8 +24,9 @@ typedef struct {
     const uint16_t *weights;
     const float *biases;
     int64_t x_way, y_way, c;
-    Part last; /* of the group's last vector */
-    int onto;
+    int64_t z_way;
+    Part last;      /* of the group's last vector */
+    int adds, wide; /* z is added; y is float32, in whole vectors */
     Act act;
 } Group;
 
@@ -54,8 +55,22 @@ INLINE void load_weights(const uint16_t *weights, __m512bh w[VECTORS], int vecto
         w[v] = (__m512bh)_mm512_loadu_si512(weights + v * 2 * LANES);
 }
 
-INLINE void finish(const Group *g, Vector sums[MOST_ROWS][VECTORS], uint16_t *y, int rows, int vectors,
-                   GpudlActKind act)
+INLINE void finish_wide(const Group *g, Vector sums[MOST_ROWS][VECTORS], float *y, int rows, int vectors,
+                        GpudlActKind act)
+{
+    const Vector low = splat(g->act.low), high = splat(g->act.high);
+
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            store_f32(y + v * LANES, activate(act, low, high, sums[r][v], 1), ALL_LANES);
+        y += g->y_way;
+    }
+}
+
+INLINE void finish(const Group *g, Vector sums[MOST_ROWS][VECTORS], const uint16_t *z, uint16_t *y, int rows,
+                   int vectors, GpudlActKind act)
 {
     const Vector low = splat(g->act.low), high = splat(g->act.high);
 
@@ -65,16 +80,26 @@ INLINE void finish(const Group *g, Vector sums[MOST_ROWS][VECTORS], uint16_t *y,
         for (int v = 0; v < vectors; v++) {
             const Part part = v == vectors - 1 ? g->last : ALL_LANES;
 
-            if (g->onto)
-                sums[r][v] = add(sums[r][v], load_bf16(y + v * LANES, part));
+            if (g->adds)
+                sums[r][v] = add(sums[r][v], load_bf16(z + v * LANES, part));
             store_bf16(y + v * LANES, activate(act, low, high, sums[r][v], 1), part);
         }
         y += g->y_way;
+        z += g->z_way;
     }
 }
 
+INLINE void finish_as(const Group *g, Vector sums[MOST_ROWS][VECTORS], const uint16_t *z, void *y, int rows,
+                      int vectors, GpudlActKind act)
+{
+    if (g->wide)
+        finish_wide(g, sums, y, rows, vectors, act);
+    else
+        finish(g, sums, z, y, rows, vectors, act);
+}
+
 /* So many pixels from x on by so many vectors. */
-INLINE void pixels_of(const Group *g, const uint16_t *x, uint16_t *y, int rows, int vectors, int half)
+INLINE void pixels_of(const Group *g, const uint16_t *x, const uint16_t *z, void *y, int rows, int vectors, int half)
 {
     const uint16_t *weights = g->weights;
     const int64_t x_way = g->x_way, c = g->c;
@@ -109,23 +134,23 @@ INLINE void pixels_of(const Group *g, const uint16_t *x, uint16_t *y, int rows, 
             add_pair(sums, w, r, x[r * x_way + i], vectors, half);
     }
     if (g->act.kind == GPUDL_ACT_NONE)
-        finish(g, sums, y, rows, vectors, GPUDL_ACT_NONE);
+        finish_as(g, sums, z, y, rows, vectors, GPUDL_ACT_NONE);
     else if (g->act.kind == GPUDL_ACT_SILU)
-        finish(g, sums, y, rows, vectors, GPUDL_ACT_SILU);
+        finish_as(g, sums, z, y, rows, vectors, GPUDL_ACT_SILU);
     else
-        finish(g, sums, y, rows, vectors, GPUDL_ACT_HARD_SWISH);
+        finish_as(g, sums, z, y, rows, vectors, GPUDL_ACT_HARD_SWISH);
 }
 
-typedef void PixelsFunc(const Group *g, const uint16_t *x, uint16_t *y);
+typedef void PixelsFunc(const Group *g, const uint16_t *x, const uint16_t *z, void *y);
 
 #define PIXELS(rows, vectors)                                                                                          \
-    static void pixels_##rows##_##vectors(const Group *g, const uint16_t *x, uint16_t *y)                              \
+    static void pixels_##rows##_##vectors(const Group *g, const uint16_t *x, const uint16_t *z, void *y)               \
     {                                                                                                                  \
-        pixels_of(g, x, y, rows, vectors, 0);                                                                          \
+        pixels_of(g, x, z, y, rows, vectors, 0);                                                                       \
     }                                                                                                                  \
-    static void pixels_##rows##_##vectors##_half(const Group *g, const uint16_t *x, uint16_t *y)                       \
+    static void pixels_##rows##_##vectors##_half(const Group *g, const uint16_t *x, const uint16_t *z, void *y)        \
     {                                                                                                                  \
-        pixels_of(g, x, y, rows, vectors, 1);                                                                          \
+        pixels_of(g, x, z, y, rows, vectors, 1);                                                                       \
     }
 #define FOR_ROWS(F, vectors) F(1, vectors) F(2, vectors) F(3, vectors) F(4, vectors) F(5, vectors) F(6, vectors)
 #define FOR_ALL(F) FOR_ROWS(F, 1) FOR_ROWS(F, 2) FOR_ROWS(F, 3) FOR_ROWS(F, 4)
@@ -136,39 +161,63 @@ FOR_ALL(PIXELS)
 /* [pixels][vectors][the last one is half] */
 static PixelsFunc *const pixels_funcs[MOST_ROWS][VECTORS][2] = {FOR_ALL(PIXELS_OF)};
 
-/* Pixels that lie one way apart, all groups. */
-static void run_pixels(const GpudlPointwise *d, const uint16_t *x, const void *packed, uint16_t *y, int64_t n)
+void gpudl_pointwise_group_avx512_bf16(const GpudlPointwise *d, int64_t first, const GpudlPointwisePixels *at,
+                                       int64_t n)
+{
+    const int64_t vectors = gpudl_pointwise_vectors(d), group = gpudl_pointwise_group(vectors, first);
+    const int64_t left = d->k - (first + group - 1) * LANES;
+    const int64_t size = at->wide ? sizeof(float) : sizeof(uint16_t);
+    const float *biases = at->packed;
+    Group g = {.x_way = at->x_way, .y_way = at->y_way, .z_way = at->z_way, .c = d->c};
+
+    g.weights =
+        (const uint16_t *)(const void *)(biases + vectors * LANES) + gpudl_pointwise_pairs(d) * first * 2 * LANES;
+    g.biases = biases + first * LANES;
+    g.last = part_of(left < LANES ? left : LANES);
+    g.adds = at->z != NULL;
+    g.wide = at->wide;
+    g.act = act_of(&d->act);
+    for (int64_t i = 0, rows; i < n; i += rows) {
+        const int64_t blocks = (n - i + MOST_ROWS - 1) / MOST_ROWS;
+
+        rows = (n - i + blocks - 1) / blocks;
+        pixels_funcs[rows - 1][group - 1][left <= LANES / 2](
+            &g, at->x + i * g.x_way, at->z != NULL ? at->z + i * g.z_way : NULL, (char *)at->y + i * g.y_way * size);
+    }
+}
+
+void gpudl_pointwise_pixels_avx512_bf16(const GpudlPointwise *d, const GpudlPointwisePixels *at, int64_t n)
 {
     const int64_t vectors = gpudl_pointwise_vectors(d);
-    const float *biases = packed;
-    Group g = {.x_way = d->x_pixel * d->stride, .y_way = d->y_pixel, .c = d->c, .onto = d->onto};
 
-    g.weights = (const uint16_t *)(const void *)(biases + vectors * LANES);
-    g.act = act_of(&d->act);
-    for (int64_t v = 0, group; v < vectors; v += group) {
-        const int64_t left = d->k - (v + (group = gpudl_pointwise_group(vectors, v)) - 1) * LANES;
+    for (int64_t i = 0, pixels; i < n; i += pixels) {
+        const int64_t blocks = (n - i + MOST_PIXELS - 1) / MOST_PIXELS;
 
-        g.biases = biases + v * LANES;
-        g.last = part_of(left < LANES ? left : LANES);
-        for (int64_t at = 0, rows; at < n; at += rows) {
-            const int64_t blocks = (n - at + MOST_ROWS - 1) / MOST_ROWS;
+        pixels = (n - i + blocks - 1) / blocks;
+        for (int64_t v = 0; v < vectors; v += gpudl_pointwise_group(vectors, v)) {
+            GpudlPointwisePixels here = *at;
 
-            rows = (n - at + blocks - 1) / blocks;
-            pixels_funcs[rows - 1][group - 1][left <= LANES / 2](&g, x + at * g.x_way, y + at * g.y_way + v * LANES);
+            here.x += i * at->x_way;
+            here.y = (uint16_t *)at->y + i * at->y_way + v * LANES;
+            if (at->z != NULL)
+                here.z += i * at->z_way + v * LANES;
+            gpudl_pointwise_group_avx512_bf16(d, v, &here, pixels);
         }
-        g.weights += gpudl_pointwise_pairs(d) * group * 2 * LANES;
     }
 }
 
 /* In blocks as even as can be. */
 static void run_row(const GpudlPointwise *d, const uint16_t *x, const void *packed, uint16_t *y, int64_t n)
 {
-    for (int64_t at = 0, pixels; at < n; at += pixels) {
-        const int64_t blocks = (n - at + MOST_PIXELS - 1) / MOST_PIXELS;
+    const GpudlPointwisePixels at = {.packed = packed,
+                                     .x = x,
+                                     .z = d->onto ? y : NULL,
+                                     .y = y,
+                                     .x_way = d->x_pixel * d->stride,
+                                     .z_way = d->y_pixel,
+                                     .y_way = d->y_pixel};
 
-        pixels = (n - at + blocks - 1) / blocks;
-        run_pixels(d, x + at * d->x_pixel * d->stride, packed, y + at * d->y_pixel, pixels);
-    }
+    gpudl_pointwise_pixels_avx512_bf16(d, &at, n);
 }
 
 static void run(const GpudlPointwise *d, const void *x, const void *packed, void *y)

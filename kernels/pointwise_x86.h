@@ -31,6 +31,21 @@ static inline int64_t gpudl_pointwise_group(int64_t vectors, int64_t first)
     return first < large * (small + 1) ? small + 1 : small;
 }
 
+/** Pixels that lie one way apart; ways are in elements. */
+typedef struct {
+    const void *packed;
+    const uint16_t *x, *z; /* z is added before the activation, NULL: nothing is; it may be y */
+    void *y;               /* bfloat16; wide: float32, of which whole vectors are written */
+    int64_t x_way, z_way, y_way;
+    int wide;
+} GpudlPointwisePixels;
+
+/** Of n pixels the group that begins with vector first (y and z lie there), or all groups. Of d channels and activation
+ * are read. */
+void gpudl_pointwise_group_avx512_bf16(const GpudlPointwise *d, int64_t first, const GpudlPointwisePixels *at,
+                                       int64_t n);
+void gpudl_pointwise_pixels_avx512_bf16(const GpudlPointwise *d, const GpudlPointwisePixels *at, int64_t n);
+
 extern const GpudlPointwiseKernels gpudl_pointwise_avx512_bf16;
 
 /** That of an instruction set, NULL where there is none. */
