@@ -184,6 +184,8 @@ static void interleave_input(CpuCompiler *c)
             wanted = wanted && !cpu_same_memory(c, step->stem->x, planar);
         if (step->matvec != NULL)
             wanted = wanted && !cpu_same_memory(c, step->matvec->x, planar);
+        if (step->inverted != NULL)
+            wanted = wanted && !cpu_same_memory(c, step->inverted->x, planar);
         if (step->squeeze != NULL)
             wanted = wanted && !cpu_same_memory(c, step->squeeze->x, planar);
         for (uint32_t k = 0; step->call != NULL && k < step->call->n_inputs; k++)

@@ -129,6 +129,8 @@ void cpu_pointwise(CpuCompiler *c, const CpuPointwise *own);
 void cpu_stem(CpuCompiler *c, const CpuStem *own);
 /** Runs a matrix times a vector (copied) whose values are filled in. */
 void cpu_matvec(CpuCompiler *c, const CpuMatvec *own);
+/** Runs an inverted residual (copied) whose values are filled in. */
+void cpu_inverted(CpuCompiler *c, const CpuInverted *own);
 /** Runs squeeze-and-excite (copied) whose values are filled in. */
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own);
 /** Runs a shuffle of channels (copied) whose values are filled in. */

@@ -99,6 +99,14 @@ void cpu_matvec(CpuCompiler *c, const CpuMatvec *own)
         step->matvec = copy_of(c, own, sizeof *own);
 }
 
+void cpu_inverted(CpuCompiler *c, const CpuInverted *own)
+{
+    CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->scratch, own->y}, 4, 4);
+
+    if (step != NULL)
+        step->inverted = copy_of(c, own, sizeof *own);
+}
+
 void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own)
 {
     CpuStep *step = add_own(c, own->kernels->name, (const int32_t[]){own->x, own->packed, own->scratch, own->y}, 4, 4);

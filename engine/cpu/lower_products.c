@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conv.h"
+#include "inverted.h"
 
 #define ARG_NONE (-1)
 
@@ -186,7 +187,8 @@ int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
 
     if (cpu_fused(c, &attrs->act).kind != attrs->act.kind && gpudl_activate(&attrs->act, 0) != 0)
         return 0; /* it could not be put behind: blocks may have padding, which is 0 */
-    if (lower_depthwise(c, node) || cpu_lower_stem(c, node) || cpu_lower_tiles(c, node) || cpu_lower_pointwise(c, node))
+    if (cpu_lower_inverted(c, node) || lower_depthwise(c, node) || cpu_lower_stem(c, node) ||
+        cpu_lower_tiles(c, node) || cpu_lower_pointwise(c, node))
         return 1;
     pd = chosen_conv(c, node);
     if (pd == NULL)

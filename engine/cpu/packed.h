@@ -33,6 +33,7 @@ typedef enum {
     CPU_FORM_BLOCKS,    /* oneDNN on blocks of channels */
     CPU_FORM_LAST,      /* oneDNN on channels last */
     CPU_FORM_OWN,       /* a kernel of our own on channels last */
+    CPU_FORM_STRIPS,    /* with the convolutions behind it as one step of our own, on channels last */
     CPU_FORMS
 } CpuForm;
 

@@ -39,6 +39,9 @@ static uint64_t step_bytes(const CpuProgram *p, const CpuStep *step)
     if (step->matvec != NULL)
         return dnn_md_bytes(p->values[step->matvec->x].md) + dnn_md_bytes(p->values[step->matvec->y].md) +
                p->blocks[p->values[step->matvec->packed].block].bytes;
+    if (step->inverted != NULL)
+        return (step->inverted->d.shortcut ? 2 : 1) * dnn_md_bytes(p->values[step->inverted->x].md) +
+               dnn_md_bytes(p->values[step->inverted->y].md) + p->blocks[p->values[step->inverted->packed].block].bytes;
     if (step->squeeze != NULL) /* both reads of the input */
         return 2 * dnn_md_bytes(p->values[step->squeeze->x].md) + dnn_md_bytes(p->values[step->squeeze->y].md) +
                p->blocks[p->values[step->squeeze->packed].block].bytes;
@@ -69,6 +72,12 @@ static uint64_t step_flops(const CpuProgram *p, const CpuStep *step)
         const GpudlSqueeze *s = &step->squeeze->s;
 
         return (uint64_t)s->n * (uint64_t)s->c * (2 * (uint64_t)s->pixels + 4 * (uint64_t)s->r);
+    }
+    if (step->inverted != NULL) {
+        flops = 0;
+        for (int i = 0; i < 3; i++)
+            flops += step->inverted->nodes[i] >= 0 ? gpudl_module_flops(p->plan, step->inverted->nodes[i]) : 0;
+        return flops;
     }
     switch (dnn_primitive_kind(step->primitive)) {
     case dnnl_reorder:
@@ -126,7 +135,7 @@ GpudlStatus cpu_instance_profile(const CpuInstance *instance, uint32_t runs, Gpu
 
         if (step->primitive == NULL && step->call == NULL && step->norm == NULL && step->join == NULL &&
             step->depthwise == NULL && step->tiles == NULL && step->pointwise == NULL && step->stem == NULL &&
-            step->matvec == NULL && step->squeeze == NULL && step->shuffle == NULL)
+            step->inverted == NULL && step->matvec == NULL && step->squeeze == NULL && step->shuffle == NULL)
             continue;
         qsort(times + (size_t)i * runs, runs, sizeof *times, compare);
         rows[(*n_rows)++] = (GpudlProfileRow){.node = step->node,

@@ -33,6 +33,7 @@ void cpu_program_free(CpuProgram *p)
         free(step->pointwise);
         free(step->stem);
         free(step->matvec);
+        free(step->inverted);
         free(step->squeeze);
         free(step->shuffle);
         free(step->args);
@@ -302,6 +303,11 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
 
         own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
                           value_data(instance, own->y));
+    } else if (step->inverted != NULL) {
+        const CpuInverted *own = step->inverted;
+
+        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
+                          value_data(instance, own->scratch), value_data(instance, own->y));
     } else if (step->squeeze != NULL) {
         const CpuSqueeze *own = step->squeeze;
 

@@ -13,6 +13,7 @@
 #include "engine/backend.h"
 #include "engine/graph/attrs.h"
 #include "kernels/depthwise.h"
+#include "kernels/inverted.h"
 #include "kernels/join.h"
 #include "kernels/matvec.h"
 #include "kernels/norm.h"
@@ -107,6 +108,15 @@ typedef struct {
     int32_t x, packed, y;
 } CpuMatvec;
 
+/** An inverted residual by a kernel of our own, the nodes that it computes (-1: there is none), and its values; y may
+ * be x's memory. */
+typedef struct {
+    const GpudlInvertedKernels *kernels;
+    GpudlInverted d;
+    int32_t nodes[3];
+    int32_t x, packed, scratch, y;
+} CpuInverted;
+
 /** Squeeze-and-excite by a kernel of our own, and its values. */
 typedef struct {
     const GpudlSqueezeKernels *kernels;
@@ -122,8 +132,8 @@ typedef struct {
 } CpuShuffle;
 
 /** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a convolution (depthwise,
- * in tiles, by 1x1, of few channels), or a matrix times a vector, or squeeze-and-excite, or a shuffle, or an activation
- * over a value's bytes. */
+ * in tiles, by 1x1, of few channels), or an inverted residual, or a matrix times a vector, or squeeze-and-excite, or a
+ * shuffle, or an activation over a value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
@@ -136,6 +146,7 @@ typedef struct {
     CpuPointwise *pointwise;
     CpuStem *stem;
     CpuMatvec *matvec;
+    CpuInverted *inverted;
     CpuSqueeze *squeeze;
     CpuShuffle *shuffle;
     const GpudlAct *act; /* of the plan; or NULL */

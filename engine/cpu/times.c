@@ -12,7 +12,7 @@
 /* Entries of the cache: all have a text. */
 enum { ENTRY_TIMES = 0, ENTRY_FORMS = 2 };
 
-static const char *const form_names[CPU_FORMS] = {"none", "blocks", "last", "own"};
+static const char *const form_names[CPU_FORMS] = {"none", "blocks", "last", "own", "strips"};
 
 /* ---- problems ---------------------------------------------------------------------------------------------------- */
 
@@ -52,6 +52,26 @@ void cpu_squeeze_text(const GpudlSqueeze *s, char text[CPU_PROBLEM_TEXT])
              type_name(s->type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32), (int)s->n, (int)s->pixels, (int)s->c,
              (int)s->r, (int)s->inner.kind, (double)s->inner.alpha, (double)s->inner.beta, (int)s->gate.kind,
              (double)s->gate.alpha, (double)s->gate.beta);
+}
+
+static size_t append_act(char *text, size_t at, const GpudlAct *act)
+{
+    return at + (size_t)snprintf(text + at, CPU_PROBLEM_TEXT - at, " act %d %.9g %.9g", (int)act->kind,
+                                 (double)act->alpha, (double)act->beta);
+}
+
+void cpu_inverted_text(const GpudlInverted *d, char text[CPU_PROBLEM_TEXT])
+{
+    size_t at = (size_t)snprintf(
+        text, CPU_PROBLEM_TEXT, "inverted %s x %dx%dx%dx%d hidden %d%s y %dx%dx%d window %d stride %d pad %dx%d%s",
+        type_name(d->type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32), (int)d->n, (int)d->c, (int)d->h, (int)d->w,
+        (int)d->hidden, d->expands ? "" : " as x", (int)d->k, (int)d->p, (int)d->q, (int)d->kernel, (int)d->stride,
+        (int)d->pad_top, (int)d->pad_left, d->shortcut ? " sum" : "");
+
+    if (d->expands)
+        at = append_act(text, at, &d->expand);
+    at = append_act(text, at, &d->depthwise);
+    append_act(text, at, &d->project);
 }
 
 void cpu_reorder_text(dnnl_data_type_t type, const GpudlShape *shape, char text[CPU_PROBLEM_TEXT])
@@ -151,7 +171,7 @@ static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
     CpuConv conv;
     uint64_t best = 0;
 
-    cpu_conv_of(c, &c->plan->nodes[problem->node], c->type, &conv);
+    cpu_conv_of(c, &c->plan->nodes[problem->owner], c->type, &conv);
     for (CpuForm form = CPU_FORM_BLOCKS; form < CPU_FORM_OWN; form++) {
         dnnl_primitive_desc_t pd = cpu_conv_describe_form(c->shared, &conv, form);
 
@@ -163,16 +183,16 @@ static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
         if (pd != NULL)
             dnnl_primitive_desc_destroy(pd);
     }
-    if (cpu_conv_depthwise(c, &c->plan->nodes[problem->node], &conv, &own)) {
+    if (cpu_conv_depthwise(c, &c->plan->nodes[problem->owner], &conv, &own)) {
         note(problem, CPU_FORM_OWN, cpu_trial_depthwise(trial, &own, best), own.kernels->name);
         best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
-    } else if (cpu_conv_stem(c, &c->plan->nodes[problem->node], &conv, &stem)) {
+    } else if (cpu_conv_stem(c, &c->plan->nodes[problem->owner], &conv, &stem)) {
         note(problem, CPU_FORM_OWN, cpu_trial_stem(trial, &stem, best), stem.kernels->name);
         best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
-    } else if (cpu_conv_tiles(c, &c->plan->nodes[problem->node], &conv, &tiles)) {
+    } else if (cpu_conv_tiles(c, &c->plan->nodes[problem->owner], &conv, &tiles)) {
         note(problem, CPU_FORM_OWN, cpu_trial_tiles(trial, &tiles, best), tiles.kernels->name);
         best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
-    } else if (cpu_conv_pointwise(c, &c->plan->nodes[problem->node], &conv, &pointwise)) {
+    } else if (cpu_conv_pointwise(c, &c->plan->nodes[problem->owner], &conv, &pointwise)) {
         note(problem, CPU_FORM_OWN, cpu_trial_pointwise(trial, &pointwise, best), pointwise.kernels->name);
         best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
     }
@@ -241,10 +261,10 @@ static uint64_t time_parts(CpuCompiler *c, CpuTrial *trial, CpuForm form, const 
 
 static void measure_squeeze(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
 {
-    const int64_t *dims = cpu_tensor(c, c->plan->nodes[problem->node].inputs[0])->shape.dims;
+    const int64_t *dims = cpu_tensor(c, c->plan->nodes[problem->owner].inputs[0])->shape.dims;
     CpuSqueezeFound found;
 
-    if (!cpu_squeeze_find(c, problem->node, &found)) {
+    if (!cpu_squeeze_find(c, problem->owner, &found)) {
         note(problem, CPU_FORM_FIRST, 1, "none");
         return;
     }
@@ -253,10 +273,20 @@ static void measure_squeeze(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem
     note(problem, CPU_FORM_OWN, cpu_trial_squeeze(trial, found.kernels, &found.s, 0), found.kernels->name);
 }
 
+static void measure_inverted(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
+{
+    CpuInvertedFound found;
+
+    if (cpu_inverted_find(c, problem->owner, &found))
+        note(problem, CPU_FORM_STRIPS, cpu_trial_inverted(trial, &found.own, 0), found.own.kernels->name);
+    if (problem->ns[CPU_FORM_STRIPS] == 0)
+        note(problem, CPU_FORM_FIRST, 1, "none");
+}
+
 static void measure_reorder(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
 {
-    const int64_t *dims = cpu_tensor(c, problem->tensor)->shape.dims;
-    const dnnl_data_type_t type = cpu_result_type(c, problem->tensor, c->type);
+    const int64_t *dims = cpu_tensor(c, problem->owner)->shape.dims;
+    const dnnl_data_type_t type = cpu_result_type(c, problem->owner, c->type);
     DnnMd blocks = dnn_md_typed(type, 4, dims, cpu_conv_block_tag()), last = dnn_md_typed(type, 4, dims, dnnl_acdb);
     dnnl_primitive_attr_t attr = dnn_attr(NULL);
 
@@ -281,12 +311,14 @@ static void measure_reorder(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem
 
 void cpu_times_measure(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
 {
-    if (problem->tensor >= 0)
-        measure_reorder(c, trial, problem);
-    else if (c->plan->nodes[problem->node].op != GPUDL_OP_CONV)
-        measure_squeeze(c, trial, problem);
-    else
-        measure_conv(c, trial, problem);
+    static void (*const measures[])(CpuCompiler * c, CpuTrial * trial, CpuProblem * problem) = {
+        [CPU_PROBLEM_CONV] = measure_conv,
+        [CPU_PROBLEM_SQUEEZE] = measure_squeeze,
+        [CPU_PROBLEM_REORDER] = measure_reorder,
+        [CPU_PROBLEM_INVERTED] = measure_inverted,
+    };
+
+    measures[problem->kind](c, trial, problem);
     problem->known = 1;
     keep(c->shared, problem);
 }

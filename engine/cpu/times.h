@@ -4,6 +4,7 @@
 #define GPUDL_ENGINE_CPU_TIMES_H
 
 #include "conv.h"
+#include "inverted.h"
 #include "squeeze.h"
 #include "trial.h"
 
@@ -11,11 +12,12 @@
 #define CPU_PROBLEM_NAME 40
 
 /** A convolution in its forms, or squeeze-and-excite, in all of its parts or as one step of our own, or a reorder,
- * whose form is the layout that it brings a tensor into. */
+ * whose form is the layout that it brings a tensor into, or an inverted residual as one step of our own. */
+typedef enum { CPU_PROBLEM_CONV = 0, CPU_PROBLEM_SQUEEZE, CPU_PROBLEM_REORDER, CPU_PROBLEM_INVERTED } CpuProblemKind;
 typedef struct {
     char text[CPU_PROBLEM_TEXT]; /* one line with all that times depend on */
-    int32_t node;                /* a convolution or the mean of a squeeze-and-excite: one that has it */
-    int32_t tensor;              /* a reorder: one that has it; else -1 */
+    CpuProblemKind kind;
+    int32_t owner; /* one that has it: of a reorder a tensor; of others a node, with which blocks begin */
     int known;
     uint64_t ns[CPU_FORMS]; /* 0: there is none; CPU_FORM_FIRST is there where no other is */
     char names[CPU_FORMS][CPU_PROBLEM_NAME];
@@ -24,6 +26,7 @@ typedef struct {
 /** Writes a problem's text. */
 void cpu_conv_text(const CpuConv *conv, char text[CPU_PROBLEM_TEXT]);
 void cpu_squeeze_text(const GpudlSqueeze *s, char text[CPU_PROBLEM_TEXT]);
+void cpu_inverted_text(const GpudlInverted *d, char text[CPU_PROBLEM_TEXT]);
 void cpu_reorder_text(dnnl_data_type_t type, const GpudlShape *shape, char text[CPU_PROBLEM_TEXT]);
 
 /** Fills in what the cache knows, and says so in known. */

@@ -210,6 +210,31 @@ uint64_t cpu_trial_stem(CpuTrial *trial, const CpuStem *own, uint64_t best)
 }
 
 typedef struct {
+    const CpuInverted *own;
+    uint8_t *operands[4]; /* x, weights, scratch, y */
+} InvertedRun;
+
+static int run_inverted(void *data)
+{
+    const InvertedRun *run = data;
+
+    run->own->kernels->run(&run->own->d, run->operands[0], run->operands[1], run->operands[2], run->operands[3]);
+    return 1;
+}
+
+uint64_t cpu_trial_inverted(CpuTrial *trial, const CpuInverted *own, uint64_t best)
+{
+    const GpudlInverted *d = &own->d;
+    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * sizeof(uint16_t), gpudl_inverted_weights_size(d),
+                              gpudl_inverted_scratch_size(d), (uint64_t)d->y_frame * (uint64_t)d->n * sizeof(uint16_t)};
+    InvertedRun run = {.own = own};
+
+    return place_operands(trial, 4, sizes, run.operands)
+               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_inverted, &run)
+               : 0;
+}
+
+typedef struct {
     const GpudlSqueezeKernels *kernels;
     const GpudlSqueeze *s;
     uint8_t *operands[4]; /* x, weights, scratch, y */

@@ -25,6 +25,7 @@ uint64_t cpu_trial_depthwise(CpuTrial *trial, const CpuDepthwise *own, uint64_t 
 uint64_t cpu_trial_tiles(CpuTrial *trial, const CpuTiles *own, uint64_t best);
 uint64_t cpu_trial_pointwise(CpuTrial *trial, const CpuPointwise *own, uint64_t best);
 uint64_t cpu_trial_stem(CpuTrial *trial, const CpuStem *own, uint64_t best);
+uint64_t cpu_trial_inverted(CpuTrial *trial, const CpuInverted *own, uint64_t best);
 uint64_t cpu_trial_squeeze(CpuTrial *trial, const GpudlSqueezeKernels *kernels, const GpudlSqueeze *s, uint64_t best);
 
 #endif

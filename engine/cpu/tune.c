@@ -11,6 +11,13 @@
 #define SAMPLE_FULL_NS 5000000
 #define MOST_NS 400000000 /* and all of a network's, unless in full */
 
+/* An inverted residual, whose steps, one less where nothing expands, may be one. */
+typedef struct {
+    int32_t node, problem, n;
+    int32_t steps[3]; /* in their order */
+    int taken;
+} Block;
+
 /* Steps are the convolutions and squeeze-and-excites that may be chosen for, links what goes from one to another. */
 typedef struct {
     CpuCompiler *c;
@@ -20,6 +27,8 @@ typedef struct {
     int32_t *tensor_steps;               /* per tensor: the step that settles its layout, -1: none does */
     int32_t *link_problems;              /* per link */
     CpuLink *links;
+    uint32_t n_blocks;
+    Block *blocks;
 } Tuning;
 
 /* ---- what there is to choose ------------------------------------------------------------------------------------- */
@@ -39,7 +48,7 @@ static void *grown(void *array, uint32_t n, uint32_t *room, size_t size)
 }
 
 /* The problem of that text, found or added; -1 if there is no memory. */
-static int32_t add_problem(Tuning *t, const char text[CPU_PROBLEM_TEXT], int32_t node, int32_t tensor)
+static int32_t add_problem(Tuning *t, const char text[CPU_PROBLEM_TEXT], CpuProblemKind kind, int32_t owner)
 {
     CpuProblem *problems;
 
@@ -52,7 +61,7 @@ static int32_t add_problem(Tuning *t, const char text[CPU_PROBLEM_TEXT], int32_t
         return -1;
     }
     t->problems = problems;
-    problems[t->n_problems] = (CpuProblem){.node = node, .tensor = tensor};
+    problems[t->n_problems] = (CpuProblem){.kind = kind, .owner = owner};
     memcpy(problems[t->n_problems].text, text, CPU_PROBLEM_TEXT);
     return (int32_t)t->n_problems++;
 }
@@ -96,7 +105,7 @@ static void add_link(Tuning *t, int32_t tensor, int32_t to)
     }
     cpu_reorder_text(tensor_type(t, tensor), shape, text);
     links[t->n_links] = (CpuLink){from, to, {0, 0}};
-    problems[t->n_links] = add_problem(t, text, -1, tensor);
+    problems[t->n_links] = add_problem(t, text, CPU_PROBLEM_REORDER, tensor);
     if (problems[t->n_links] >= 0)
         t->n_links++;
 }
@@ -153,12 +162,13 @@ static void follow(Tuning *t, const GpudlPlanNode *node)
 }
 
 /* What reads x and writes y, both of which lie as it is chosen to. */
-static int32_t add_step(Tuning *t, int32_t index, const char text[CPU_PROBLEM_TEXT], int32_t x, int32_t y)
+static int32_t add_step(Tuning *t, CpuProblemKind kind, int32_t index, const char text[CPU_PROBLEM_TEXT], int32_t x,
+                        int32_t y)
 {
     const int32_t step = (int32_t)t->n_steps;
 
     t->step_nodes[step] = index;
-    t->step_problems[step] = add_problem(t, text, index, -1);
+    t->step_problems[step] = add_problem(t, text, kind, index);
     t->n_steps++;
     t->tensor_steps[y] = step;
     add_link(t, x, step);
@@ -172,7 +182,7 @@ static void add_conv(Tuning *t, int32_t index, const CpuConv *conv)
     int32_t step;
 
     cpu_conv_text(conv, text);
-    step = add_step(t, index, text, node->inputs[0], node->outputs[0]);
+    step = add_step(t, CPU_PROBLEM_CONV, index, text, node->inputs[0], node->outputs[0]);
     if (conv->post.sum)
         add_link(t, node->inputs[3], step);
 }
@@ -182,11 +192,41 @@ static void add_squeeze(Tuning *t, int32_t index, const CpuSqueezeFound *found)
     char text[CPU_PROBLEM_TEXT] = "";
 
     cpu_squeeze_text(&found->s, text);
-    add_step(t, index, text, found->nodes.x, found->nodes.y);
+    add_step(t, CPU_PROBLEM_SQUEEZE, index, text, found->nodes.x, found->nodes.y);
+}
+
+/* Blocks that begin with a product come first, so a depthwise convolution is not taken twice. */
+static void add_blocks(Tuning *t)
+{
+    const GpudlPlan *plan = t->c->plan;
+    uint8_t *taken = calloc(plan->n_nodes + 1, 1);
+
+    t->blocks = calloc(plan->n_nodes + 1, sizeof *t->blocks);
+    if (taken == NULL || t->blocks == NULL)
+        cpu_fail(t->c, GPUDL_STATUS_NO_MEMORY, "no memory for choosing implementations");
+    for (uint32_t i = 0; i < plan->n_nodes && t->c->status == GPUDL_STATUS_OK; i++) {
+        char text[CPU_PROBLEM_TEXT] = "";
+        CpuInvertedFound found;
+        Block *block = &t->blocks[t->n_blocks];
+
+        if (taken[i] || !cpu_inverted_find(t->c, (int32_t)i, &found))
+            continue;
+        *block = (Block){.node = (int32_t)i};
+        for (int k = 0; k < 3; k++)
+            if (found.own.nodes[k] >= 0) {
+                block->steps[block->n++] = t->tensor_steps[plan->nodes[found.own.nodes[k]].outputs[0]];
+                taken[found.own.nodes[k]] = 1;
+            }
+        cpu_inverted_text(&found.own.d, text);
+        block->problem = add_problem(t, text, CPU_PROBLEM_INVERTED, (int32_t)i);
+        t->n_blocks++;
+    }
+    free(taken);
 }
 
 static void clear(Tuning *t)
 {
+    free(t->blocks);
     free(t->problems);
     free(t->step_nodes);
     free(t->step_problems);
@@ -220,6 +260,7 @@ static int collect(Tuning *t, CpuCompiler *c)
         if (cpu_squeeze_find(c, (int32_t)i, &found))
             add_squeeze(t, (int32_t)i, &found);
     }
+    add_blocks(t);
     return c->status == GPUDL_STATUS_OK;
 }
 
@@ -272,6 +313,46 @@ static CpuForm best_form(const CpuProblem *problem, int layout)
 }
 
 #define NO_FORM ((uint64_t)1 << 39) /* ns; of a layout that a step can't have */
+#define NOISE 50                    /* one part in so many of a time is noise */
+
+/* What a step takes in its best form of either layout, 0: it is not known. */
+static uint64_t best_ns(const Tuning *t, int32_t step)
+{
+    const CpuProblem *problem = &t->problems[t->step_problems[step]];
+    uint64_t best = 0;
+
+    for (CpuForm form = CPU_FORM_BLOCKS; form <= CPU_FORM_OWN && problem->ns[CPU_FORM_FIRST] == 0; form++)
+        if (problem->ns[form] != 0 && (best == 0 || problem->ns[form] < best))
+            best = problem->ns[form];
+    return best;
+}
+
+/*
+ * Blocks that take no longer as one step than their steps, whatever those' layouts: in channels last all of its time is
+ * the first one's, and none of them leaves that layout without the others. A block rounds less than its steps do, so it
+ * is taken where it is slower by less than what measuring is good for.
+ */
+static void take_blocks(Tuning *t, uint64_t (*costs)[2])
+{
+    for (uint32_t i = 0; i < t->n_blocks; i++) {
+        Block *block = &t->blocks[i];
+        const uint64_t measured = t->problems[block->problem].ns[CPU_FORM_STRIPS], ns = measured - measured / NOISE;
+        uint64_t apart = 0;
+
+        block->taken = ns != 0;
+        for (int k = 0; k < block->n; k++) {
+            block->taken = block->taken && best_ns(t, block->steps[k]) != 0;
+            apart += best_ns(t, block->steps[k]);
+        }
+        block->taken = block->taken && ns <= apart;
+        for (int k = 0; k < block->n && block->taken; k++)
+            costs[block->steps[k]][1] = k == 0 ? ns : 0;
+        for (uint32_t l = 0; l < t->n_links && block->taken; l++)
+            for (int k = 0; k + 1 < block->n; k++)
+                if (t->links[l].from == block->steps[k] && t->links[l].to == block->steps[k + 1])
+                    t->links[l].cost[0] = t->links[l].cost[1] = NO_FORM;
+    }
+}
 
 static void choose(Tuning *t)
 {
@@ -297,6 +378,8 @@ static void choose(Tuning *t)
         t->links[i].cost[0] = problem->ns[CPU_FORM_LAST];
         t->links[i].cost[1] = problem->ns[CPU_FORM_BLOCKS];
     }
+    if (chosen)
+        take_blocks(t, costs);
     chosen = chosen && cpu_choose_layouts(t->n_steps, (const uint64_t(*)[2])costs, t->n_links, t->links, layouts);
     for (uint32_t i = 0; i < t->n_steps && chosen; i++) {
         const CpuProblem *problem = &t->problems[t->step_problems[i]];
@@ -304,6 +387,9 @@ static void choose(Tuning *t)
 
         forms[t->step_nodes[i]] = (uint8_t)(problem->ns[form] != 0 ? form : CPU_FORM_FIRST);
     }
+    for (uint32_t i = 0; i < t->n_blocks && chosen; i++)
+        if (t->blocks[i].taken && layouts[t->blocks[i].steps[0]] == 1)
+            forms[t->blocks[i].node] = CPU_FORM_STRIPS;
     if (!chosen)
         cpu_fail(t->c, GPUDL_STATUS_NO_MEMORY, "no memory for choosing implementations");
     else
@@ -316,11 +402,18 @@ static void choose(Tuning *t)
 
 static void force(CpuCompiler *c)
 {
+    CpuInvertedFound found;
+
     c->shared->forms = malloc(c->plan->n_nodes + 1);
     if (c->shared->forms == NULL)
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for choosing implementations");
     else
         memset(c->shared->forms, (int)c->shared->forced, c->plan->n_nodes + 1);
+    if (c->shared->forced != CPU_FORM_STRIPS || c->status != GPUDL_STATUS_OK)
+        return;
+    for (uint32_t i = 0; i < c->plan->n_nodes; i++) /* what is no block's begin has a kernel of its own */
+        if (!cpu_inverted_find(c, (int32_t)i, &found))
+            c->shared->forms[i] = CPU_FORM_OWN;
 }
 
 void cpu_tune(CpuCompiler *c)

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "inverted.h"
+
+#include "conv.h"
+#include "isa.h"
+
+/* Of a node's constants. */
+enum { PART_INVERTED = 7 };
+
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
+
+/* A convolution of float32 tensors, not yet looked at otherwise. */
+static int is_conv(const CpuCompiler *c, int32_t index, CpuConv *conv)
+{
+    const GpudlPlanNode *node = index >= 0 ? &c->plan->nodes[index] : NULL;
+
+    return node != NULL && node->op == GPUDL_OP_CONV && node->n_outputs == 1 && cpu_is_f32(c, node->inputs[0]) &&
+           cpu_is_f32(c, node->outputs[0]) && cpu_is_constant(c, node->inputs[1]) &&
+           cpu_tensor(c, node->inputs[0])->shape.rank == 4 && cpu_conv_of(c, node, c->type, conv);
+}
+
+static int is_product(const CpuCompiler *c, int32_t index, CpuConv *conv, GpudlPointwise *d)
+{
+    CpuPointwise own;
+    const int found = is_conv(c, index, conv) && cpu_conv_pointwise(c, &c->plan->nodes[index], conv, &own);
+
+    if (found)
+        *d = own.d;
+    return found && d->stride == 1 && d->p == d->h && d->q == d->w;
+}
+
+static int is_filter(const CpuCompiler *c, int32_t index, CpuConv *conv, GpudlDepthwise *d)
+{
+    CpuDepthwise own;
+    const int found = is_conv(c, index, conv) && cpu_conv_depthwise(c, &c->plan->nodes[index], conv, &own);
+
+    if (found)
+        *d = own.d;
+    return found && d->type == GPUDL_DTYPE_BF16;
+}
+
+/* The node that alone reads what this one gives, as its picture. */
+static int32_t next_of(const CpuCompiler *c, int32_t index)
+{
+    const int32_t y = c->plan->nodes[index].outputs[0], reader = cpu_only_reader(c, y);
+
+    return reader >= 0 && c->plan->nodes[reader].inputs[0] == y ? reader : -1;
+}
+
+int cpu_inverted_find(const CpuCompiler *c, int32_t index, CpuInvertedFound *found)
+{
+    const GpudlPlanNode *first = &c->plan->nodes[index];
+    GpudlInverted *d = &found->own.d;
+    GpudlPointwise expand = {0}, project;
+    GpudlDepthwise filter;
+    CpuConv conv;
+
+    *found = (CpuInvertedFound){
+        .expand = -1,
+        .filter = index,
+        .own = {.kernels = gpudl_inverted_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .scratch = -1, .y = -1}};
+    if (found->own.kernels == NULL)
+        return 0;
+    if (is_product(c, index, &conv, &expand)) {
+        if (conv.post.sum)
+            return 0;
+        found->expand = index;
+        found->filter = next_of(c, index);
+    }
+    if (!is_filter(c, found->filter, &conv, &filter))
+        return 0;
+    found->project = next_of(c, found->filter);
+    if (!is_product(c, found->project, &conv, &project) ||
+        (conv.post.sum && c->plan->nodes[found->project].inputs[3] != first->inputs[0]))
+        return 0;
+    *d = (GpudlInverted){.type = GPUDL_DTYPE_BF16,
+                         .n = filter.n,
+                         .h = filter.h,
+                         .w = filter.w,
+                         .c = found->expand >= 0 ? expand.c : filter.c,
+                         .hidden = filter.c,
+                         .p = filter.p,
+                         .q = filter.q,
+                         .k = project.k,
+                         .y_pixel = project.y_pixel,
+                         .y_row = project.y_row,
+                         .y_frame = project.y_frame,
+                         .expands = found->expand >= 0,
+                         .kernel = filter.kernel,
+                         .stride = filter.stride,
+                         .pad_top = filter.pad_top,
+                         .pad_left = filter.pad_left,
+                         .shortcut = conv.post.sum,
+                         .expand = expand.act,
+                         .depthwise = filter.act,
+                         .project = project.act};
+    d->x_pixel = d->expands ? expand.x_pixel : filter.x_pixel;
+    d->x_row = d->expands ? expand.x_row : filter.x_row;
+    d->x_frame = d->expands ? expand.x_frame : filter.x_frame;
+    found->own.nodes[0] = found->expand;
+    found->own.nodes[1] = found->filter;
+    found->own.nodes[2] = found->project;
+    return gpudl_inverted_supported(d);
+}
+
+/* ---- lowering ---------------------------------------------------------------------------------------------------- */
+
+/* A node's weights, or its bias, NULL: it has none. */
+static const float *constant_of(const CpuCompiler *c, int32_t index, uint32_t input)
+{
+    const GpudlPlanNode *node = index >= 0 ? &c->plan->nodes[index] : NULL;
+
+    return node != NULL && node->n_inputs > input && node->inputs[input] >= 0 ? cpu_tensor(c, node->inputs[input])->data
+                                                                              : NULL;
+}
+
+static int32_t packed_weights(CpuCompiler *c, const CpuInvertedFound *found)
+{
+    const GpudlInvertedWeights weights = {constant_of(c, found->expand, 1),  constant_of(c, found->expand, 2),
+                                          constant_of(c, found->filter, 1),  constant_of(c, found->filter, 2),
+                                          constant_of(c, found->project, 1), constant_of(c, found->project, 2)};
+    const size_t bytes = gpudl_inverted_weights_size(&found->own.d);
+    const int32_t value = cpu_find_constant(c, PART_INVERTED, NULL);
+    void *packed;
+
+    if (value >= 0)
+        return value;
+    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
+    if (packed != NULL && !c->shared->dry)
+        gpudl_inverted_pack(&found->own.d, &weights, packed);
+    return cpu_constant(c, PART_INVERTED, NULL, packed, bytes);
+}
+
+/* Onto x, where nobody else reads it from now on and it is the shortcut: what is expanded of it stays. */
+static int32_t place_output(CpuCompiler *c, const CpuInvertedFound *found, int32_t x, DnnMd md)
+{
+    const int32_t from = c->plan->nodes[c->node].inputs[0], to = c->plan->nodes[found->project].outputs[0];
+    int may = 0;
+
+    if (found->own.d.shortcut && found->own.d.expands) {
+        /* the last node's use of x is this step's */
+        cpu_hold(c, from, -1);
+        may = cpu_may_overwrite(c, x);
+        cpu_hold(c, from, 1);
+    }
+    return may ? cpu_define_alias(c, to, md, x) : cpu_define(c, to, md);
+}
+
+int cpu_lower_inverted(CpuCompiler *c, const GpudlPlanNode *node)
+{
+    CpuInvertedFound found;
+    int64_t scratch;
+    DnnMd x, y;
+
+    if (cpu_chosen_form(c, c->node) != CPU_FORM_STRIPS || !cpu_inverted_find(c, c->node, &found))
+        return 0;
+    x = dnn_md_typed(dnnl_bf16, 4, cpu_tensor(c, node->inputs[0])->shape.dims, dnnl_acdb);
+    y = dnn_md_typed(dnnl_bf16, 4, cpu_tensor(c, c->plan->nodes[found.project].outputs[0])->shape.dims, dnnl_acdb);
+    if (x == NULL || y == NULL) {
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        dnn_md_free(y);
+    } else {
+        if (found.expand >= 0)
+            cpu_cover(c, found.filter);
+        cpu_cover(c, found.project);
+        scratch = (int64_t)(gpudl_inverted_scratch_size(&found.own.d) / sizeof(float));
+        found.own.x = cpu_use(c, node->inputs[0], x);
+        found.own.packed = packed_weights(c, &found);
+        found.own.scratch = cpu_temporary(c, dnn_md_plain(1, &scratch));
+        found.own.y = place_output(c, &found, found.own.x, y);
+        cpu_inverted(c, &found.own);
+    }
+    dnn_md_free(x);
+    return 1;
+}
