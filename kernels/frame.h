@@ -106,9 +106,9 @@ typedef enum {
     GPUDL_RESIZE_LAST = GPUDL_RESIZE_BORDER
 } GpudlResizeMode;
 
-/** Resampling filter. Bilinear, bicubic and area widen with the scale when shrinking (antialiasing), as Pillow's resize
- * does. Nearest and bilinear-aliased don't: they read 1 sample and 2 x 2 samples round the destination sample's centre,
- * whatever the scale. */
+/** Resampling filter. Bilinear, bicubic (both) and area widen with the scale when shrinking (antialiasing), as Pillow's
+ * resize does. Nearest and bilinear-aliased don't: they read 1 sample and 2 x 2 samples round the destination sample's
+ * centre, whatever the scale. */
 typedef enum {
     GPUDL_SCALE_AUTO = 0, /* what the model says, else bilinear */
     GPUDL_SCALE_NEAREST,
@@ -119,7 +119,11 @@ typedef enum {
      * INTER_LINEAR, PyTorch's interpolate() and torchvision's Resize with antialias=False, ONNX' linear Resize by
      * half_pixel. The same as bilinear where nothing shrinks. */
     GPUDL_SCALE_BILINEAR_ALIASED,
-    GPUDL_SCALE_LAST = GPUDL_SCALE_BILINEAR_ALIASED
+    /** Bicubic as Pillow computes it of bytes, bit for bit, and with it torchvision and timm of pictures: along rows
+     * first, rounded and clamped to bytes, then along columns, the same. Of frames whose samples are 8 bits of R, G, B
+     * or grey; those of YCbCr are bicubic, since Pillow has no such. */
+    GPUDL_SCALE_BICUBIC_BYTES,
+    GPUDL_SCALE_LAST = GPUDL_SCALE_BICUBIC_BYTES
 } GpudlScaleMethod;
 
 /** Channel order the network was trained with. */

@@ -13,7 +13,10 @@
  *
  * Where windows are small (nearest, enlarging, a little shrinking) that is more work than they are: there a thread
  * reads the samples of its pixels itself.
+ *
+ * bicubic-bytes goes the other way round (preproc_cubic.cuh).
  */
+#include "preproc_cubic.cuh"
 #include "preproc_output.cuh"
 
 namespace
@@ -40,7 +43,7 @@ template <int ROWS, int THREADS> struct Shared {
     int32_t base[4];                        /* where the piece lies in values, counted in bytes; [3]: end */
     float weight_sum[2][ROWS];
     GpudlPreprocTaps row_taps[2][ROWS]; /* of the direct way */
-    GpudlPreprocOutput out;             /* of the direct way with words */
+    GpudlPreprocOutput out;             /* of what is a call */
     uint2 weights[2][ROWS][SLAB / 2];   /* of two rows each: .x upper halves, .y GPUDL_JOB_LOW_BITS lower bits */
     float values[ROWS][VALUES + VALUES / 32];
     /* of each thread, from piece to piece: registers are needed for the rows meanwhile */
@@ -361,11 +364,13 @@ __device__ __forceinline__ void direct_tile(Shared<ROWS, THREADS> &s, const Gpud
     }
 }
 
-/* the same of words; a call, so that it takes no registers from what bytes need */
+/* the same of words, and bicubic-bytes; a call, so that it takes no registers from what bytes need */
 template <int ROWS, int THREADS>
-__device__ __noinline__ void direct_words(Shared<ROWS, THREADS> &s, int n, int y0, int x, bool mine, int ra, int rb)
+__device__ __noinline__ void direct_called(Shared<ROWS, THREADS> &s, int n, int y0, int x, bool mine, int ra, int rb)
 {
-    if (s.job.direct_taps == 2)
+    if (s.job.method == GPUDL_SCALE_BICUBIC_BYTES)
+        gpudl_preproc_cubic(s.job, s.out, n, y0, ROWS, x, mine, ra, rb);
+    else if (s.job.direct_taps == 2)
         direct_tile<2, true>(s, s.out, n, y0, x, mine, ra, rb);
     else
         direct_tile<GPUDL_JOB_DIRECT_TAPS, true>(s, s.out, n, y0, x, mine, ra, rb);
@@ -473,16 +478,18 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
     const int ra = max(0, s.job.dst_y - y0), rb = min(ROWS, s.job.dst_y + s.job.dst_height - y0);
     const bool mine = x >= xa && x < xb;
 
-    if (s.job.direct_taps != 0) {
+    const bool called = s.job.word_mask != 0 || s.job.method == GPUDL_SCALE_BICUBIC_BYTES;
+
+    if (s.job.direct_taps != 0 || s.job.method == GPUDL_SCALE_BICUBIC_BYTES) {
         const int half = threadIdx.x % 2, r = threadIdx.x / 2;
 
         if (r >= ra && r < rb)
             s.row_taps[half][r] = gpudl_job_taps(&s.job.y[half], s.job.method, y0 + r - s.job.dst_y);
-        if (s.job.word_mask != 0 && threadIdx.x == 0)
+        if (called && threadIdx.x == 0)
             s.out = out;
         __syncthreads();
-        if (x < x1 && s.job.word_mask != 0)
-            direct_words(s, n, y0, x, mine, ra, rb);
+        if (x < x1 && called)
+            direct_called(s, n, y0, x, mine, ra, rb);
         else if (x < x1 && s.job.direct_taps == 2)
             direct_tile<2, false>(s, out, n, y0, x, mine, ra, rb);
         else if (x < x1)

@@ -6,7 +6,9 @@
  *  1. geometry: gpudl_preproc_geometry() gives the source rectangle, in luma pixels, and the destination rectangle;
  *  2. each component is resampled on its own from its own grid onto the destination grid: first rows, then columns,
  * weights normalised to sum 1, samples outside the component's crop rectangle do not exist (as in Pillow, not
- * repeated; of bilinear-aliased's two samples that is the same); chroma sits where chroma_site says;
+ * repeated; of bilinear-aliased's two samples that is the same); chroma sits where chroma_site says; bicubic-bytes of
+ * R, G, B and grey is Pillow's own arithmetic instead: along rows first, weights and sums integers in units of 2^-22,
+ * each of both passes rounded and clamped to a byte;
  *  3. matrix and range give RGB (or luma for gray networks: Y for YCbCr, BT.601 weights for RGB), clamped to 0..255:
  * of samples of 10 bits as of those of 8, by a range of their own, so that nothing is rounded to bytes between;
  *  4. normalisation as GpudlPreproc says. Destination pixels outside the rectangle are pad_color, normalised likewise.

@@ -10,6 +10,8 @@
 /* the device reads jobs as words of 8 bytes */
 _Static_assert(sizeof(GpudlPreprocJob) % 8 == 0, "jobs lie one behind the other, aligned");
 
+_Static_assert(GPUDL_JOB_BYTES_BITS == GPUDL_BYTES_BITS, "the same integers on both sides");
+
 static void set_axis(GpudlPreprocJobAxis *to, const GpudlAxis *axis)
 {
     const int narrows = axis->scale > 1 && axis->method != GPUDL_SCALE_BILINEAR_ALIASED;
@@ -213,6 +215,7 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
 {
     const GpudlPixelLayout *layout = gpudl_pixel_layout(frame->format);
     GpudlFrame readable = *frame;
+    GpudlScaleMethod method;
     GpudlPreprocGeometry geometry;
     GpudlColorTransform color;
     int32_t row_bytes[4], rows[4];
@@ -225,6 +228,7 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
         return fault;
     if (gpudl_preproc_geometry(frame, pp, &geometry) != 0)
         return "frame or network input without pixels";
+    method = gpudl_preproc_method(frame, pp);
     gpudl_preproc_color(frame, pp, &color);
     gpudl_pixel_format_layout(frame->format, frame->width, frame->height, row_bytes, rows);
     set_axes(job, frame, pp, &geometry, layout);
@@ -250,9 +254,9 @@ const char *gpudl_preproc_job_fill(GpudlPreprocJob *job, const GpudlFrame *frame
     }
     job->n_planes = (uint8_t)layout->n_planes;
     job->n_components = (uint8_t)layout->n_components;
-    job->method = (uint8_t)pp->scale_method;
-    job->direct_taps = direct_taps(job, pp->scale_method);
-    set_points(job, pp->scale_method);
-    set_shrink(job, pp->scale_method);
+    job->method = (uint8_t)method;
+    job->direct_taps = method == GPUDL_SCALE_BICUBIC_BYTES ? 0 : direct_taps(job, method);
+    set_points(job, method);
+    set_shrink(job, method);
     return NULL;
 }

@@ -6,9 +6,9 @@
  *
  * The arithmetic: source samples are bytes, or words of two. Rows come first: weights are integers in units of 2^-26,
  * sums of weight times byte are exact; the two of a word make one in float32. Columns follow in float32, then both sums
- * of weights divide. Matrix and normalisation are float32. So values differ from the reference by a few roundings of
- * float32 (GPUDL_PREPROC_JOB_BOUND). Which samples belong to a window is decided in double, with the reference's very
- * operations: nearest and area jump there.
+ * of weights divide. bicubic-bytes is the reference's, in integers and float64, bit for bit. Matrix and normalisation
+ * are float32. So values differ from the reference by a few roundings of float32 (GPUDL_PREPROC_JOB_BOUND). Which
+ * samples belong to a window is decided in double, with the reference's very operations: nearest and area jump there.
  */
 #ifndef GPUDL_KERNELS_PREPROC_JOB_H
 #define GPUDL_KERNELS_PREPROC_JOB_H
@@ -35,6 +35,9 @@ extern "C" {
 
 /** Windows up to that many samples wide and high need no sums by rows first. */
 #define GPUDL_JOB_DIRECT_TAPS 4
+
+/** GPUDL_BYTES_BITS, which the device's side does not see. */
+#define GPUDL_JOB_BYTES_BITS 22
 
 /** One axis at one sampling: destination sample i lies at first_centre + i * scale, samples lo <= s < hi exist. */
 typedef struct {
@@ -217,6 +220,80 @@ GPUDL_BOTH_SIDES GpudlPreprocPoint gpudl_job_point(const GpudlPreprocJobAxis *ax
     if (whole != point.first)
         point.weight = whole < point.first ? 0.f : 1.f;
     return point;
+}
+
+/** The reference's arithmetic of float64: no product and sum become one. */
+#ifdef __CUDA_ARCH__
+#define GPUDL_JOB_MUL(a, b) __dmul_rn(a, b)
+#define GPUDL_JOB_ADD(a, b) __dadd_rn(a, b)
+#define GPUDL_JOB_DIV(a, b) __ddiv_rn(a, b)
+#else
+#define GPUDL_JOB_MUL(a, b) ((a) * (b))
+#define GPUDL_JOB_ADD(a, b) ((a) + (b))
+#define GPUDL_JOB_DIV(a, b) ((a) / (b))
+#endif
+
+/** The window of bicubic-bytes, whose weights are integers that have to be the reference's: samples begin <= s < end,
+ * at least one. sum 0: the one sample is all of it. */
+typedef struct {
+    int32_t begin, end;
+    double centre, widen, sum;
+} GpudlPreprocCubic;
+
+/** Weight of sample s, not normalised: gpudl_axis_taps()' operations in their order. */
+GPUDL_BOTH_SIDES double gpudl_job_cubic_at(const GpudlPreprocCubic *window, int32_t s)
+{
+    const double t = fabs(GPUDL_JOB_DIV(GPUDL_JOB_ADD(s + 0.5, -window->centre), window->widen));
+    double sum;
+
+    if (t < 1.0) {
+        sum = GPUDL_JOB_ADD(GPUDL_JOB_MUL(1.5, t), -2.5);
+        return GPUDL_JOB_ADD(GPUDL_JOB_MUL(GPUDL_JOB_MUL(sum, t), t), 1.0);
+    }
+    if (!(t < 2.0))
+        return 0.0;
+    sum = GPUDL_JOB_ADD(GPUDL_JOB_MUL(-0.5, t), 2.5);
+    sum = GPUDL_JOB_ADD(GPUDL_JOB_MUL(sum, t), -4.0);
+    return GPUDL_JOB_ADD(GPUDL_JOB_MUL(sum, t), 2.0);
+}
+
+GPUDL_BOTH_SIDES GpudlPreprocCubic gpudl_job_cubic(const GpudlPreprocJobAxis *axis, int32_t i)
+{
+    GpudlPreprocCubic window;
+    double support;
+
+    window.centre = gpudl_job_centre(axis, i);
+    window.widen = axis->scale > 1.0 ? axis->scale : 1.0;
+    window.sum = 0.0;
+    support = 2.0 * window.widen;
+    window.begin = gpudl_job_floor(GPUDL_JOB_ADD(GPUDL_JOB_ADD(window.centre, -support), 0.5));
+    window.end = gpudl_job_floor(GPUDL_JOB_ADD(GPUDL_JOB_ADD(window.centre, support), 0.5));
+    window.begin = gpudl_job_clamp(window.begin, axis->lo, axis->hi);
+    window.end = gpudl_job_clamp(window.end, axis->lo, axis->hi);
+    for (int32_t s = window.begin; s < window.end; s++)
+        window.sum = GPUDL_JOB_ADD(window.sum, gpudl_job_cubic_at(&window, s));
+    if (!(window.sum > 0.0)) {
+        window.begin = gpudl_job_clamp(gpudl_job_floor(window.centre), axis->lo, axis->hi - 1);
+        window.end = window.begin + 1;
+        window.sum = 0.0;
+    }
+    return window;
+}
+
+/** Weight of sample s in units of 2^-GPUDL_BYTES_BITS, as gpudl_bytes_weight() has it. */
+GPUDL_BOTH_SIDES int32_t gpudl_job_cubic_weight(const GpudlPreprocCubic *window, int32_t s)
+{
+    const double one = 1 << GPUDL_JOB_BYTES_BITS;
+    const double weight =
+        window->sum > 0.0 ? GPUDL_JOB_MUL(GPUDL_JOB_DIV(gpudl_job_cubic_at(window, s), window->sum), one) : one;
+
+    return (int32_t)GPUDL_JOB_ADD(weight, weight < 0.0 ? -0.5 : 0.5);
+}
+
+/** The byte that a sum of them times bytes is, as gpudl_bytes_round() has it. */
+GPUDL_BOTH_SIDES int32_t gpudl_job_cubic_byte(int32_t sum)
+{
+    return gpudl_job_clamp((sum + (1 << (GPUDL_JOB_BYTES_BITS - 1))) >> GPUDL_JOB_BYTES_BITS, 0, 255);
 }
 
 /** Middle of sample s, from the whole that a window's centre has. */

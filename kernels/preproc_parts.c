@@ -207,6 +207,14 @@ int gpudl_preproc_geometry(const GpudlFrame *frame, const GpudlPreproc *pp, Gpud
 
 /* ---- resampling -------------------------------------------------------------------------------------------------- */
 
+GpudlScaleMethod gpudl_preproc_method(const GpudlFrame *frame, const GpudlPreproc *pp)
+{
+    const GpudlPixelLayout *layout = gpudl_pixel_layout(frame->format);
+
+    return pp->scale_method == GPUDL_SCALE_BICUBIC_BYTES && layout->model == GPUDL_MODEL_YCBCR ? GPUDL_SCALE_BICUBIC
+                                                                                               : pp->scale_method;
+}
+
 void gpudl_preproc_axis(const GpudlFrame *frame, const GpudlPreproc *pp, const GpudlPreprocGeometry *geometry,
                         const GpudlComponentLayout *component, int vertical, GpudlAxis *axis)
 {
@@ -222,7 +230,7 @@ void gpudl_preproc_axis(const GpudlFrame *frame, const GpudlPreproc *pp, const G
     axis->first_centre = origin + 0.5 * axis->scale;
     axis->lo = vertical ? y : x;
     axis->hi = axis->lo + (vertical ? height : width);
-    axis->method = pp->scale_method;
+    axis->method = gpudl_preproc_method(frame, pp);
     if (shift != 0) {
         /* Sample s lies at luma 2 s + 1 (halfway) or 2 s + 0.5 (on the first of the pair). */
         axis->scale /= 2;
@@ -240,7 +248,9 @@ static double filter_widening(const GpudlAxis *axis)
 
 static double filter_support(GpudlScaleMethod method)
 {
-    return method == GPUDL_SCALE_BICUBIC ? 2.0 : method == GPUDL_SCALE_AREA ? 0.5 : 1.0;
+    return method == GPUDL_SCALE_BICUBIC || method == GPUDL_SCALE_BICUBIC_BYTES ? 2.0
+           : method == GPUDL_SCALE_AREA                                         ? 0.5
+                                                                                : 1.0;
 }
 
 static double filter_weight(GpudlScaleMethod method, double x)
@@ -248,7 +258,8 @@ static double filter_weight(GpudlScaleMethod method, double x)
     double t = fabs(x);
 
     switch (method) {
-    case GPUDL_SCALE_BICUBIC: /* Keys 1981, eq. 4 with a = -0.5 */
+    case GPUDL_SCALE_BICUBIC:
+    case GPUDL_SCALE_BICUBIC_BYTES: /* Keys 1981, eq. 4 with a = -0.5 */
         if (t < 1.0)
             return (1.5 * t - 2.5) * t * t + 1.0;
         return t < 2.0 ? ((-0.5 * t + 2.5) * t - 4.0) * t + 2.0 : 0.0;

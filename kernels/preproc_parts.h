@@ -58,6 +58,9 @@ typedef struct {
     GpudlScaleMethod method;
 } GpudlAxis;
 
+/** The method that counts for a frame: pp's, but that bicubic-bytes of YCbCr is bicubic. */
+GpudlScaleMethod gpudl_preproc_method(const GpudlFrame *frame, const GpudlPreproc *pp);
+
 /** Axis of a component: vertical 0 = x, 1 = y. geometry belongs to frame and pp. */
 void gpudl_preproc_axis(const GpudlFrame *frame, const GpudlPreproc *pp, const GpudlPreprocGeometry *geometry,
                         const GpudlComponentLayout *component, int vertical, GpudlAxis *axis);
@@ -70,6 +73,26 @@ int32_t gpudl_axis_max_taps(const GpudlAxis *axis);
  * gpudl_axis_max_taps() values. Returns count, at least 1; all samples are inside lo .. hi.
  */
 int32_t gpudl_axis_taps(const GpudlAxis *axis, int32_t i, int32_t *first, double *weights);
+
+/** Bits behind the point of bicubic-bytes' weights, as Pillow has them: 255 times weights that sum to 1 fit, bicubic's
+ * of both signs, too. */
+#define GPUDL_BYTES_BITS 22
+
+/** A weight in units of 2^-GPUDL_BYTES_BITS, halves away from zero. */
+static inline int32_t gpudl_bytes_weight(double weight)
+{
+    const double scaled = weight * (1 << GPUDL_BYTES_BITS);
+
+    return (int32_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+}
+
+/** The byte that a sum of such weights times bytes is. */
+static inline uint8_t gpudl_bytes_round(int32_t sum)
+{
+    const int32_t byte = (sum + (1 << (GPUDL_BYTES_BITS - 1))) >> GPUDL_BYTES_BITS;
+
+    return (uint8_t)(byte < 0 ? 0 : byte > 255 ? 255 : byte);
+}
 
 /**
  * From resampled components, in units of a sample, to network channels: pixel[c] = clamp(offset[c] + sum_k matrix[c][k]

@@ -53,6 +53,66 @@ static int resample(const GpudlFrame *frame, const GpudlPreproc *pp, const Gpudl
     return result;
 }
 
+/* The weights of one destination sample as integers. Returns how many. */
+static int32_t whole_weights(const GpudlAxis *axis, int32_t i, int32_t *first, double *weights, int32_t *whole)
+{
+    const int32_t count = gpudl_axis_taps(axis, i, first, weights);
+
+    for (int32_t k = 0; k < count; k++)
+        whole[k] = gpudl_bytes_weight(weights[k]);
+    return count;
+}
+
+/* bicubic-bytes: along the rows from lo to hi first, into bytes [hi - lo][n]; then along the columns of those */
+static int resample_bytes(const GpudlFrame *frame, const GpudlPreproc *pp, const GpudlPreprocGeometry *geometry,
+                          const GpudlComponentLayout *component, double *out)
+{
+    const uint8_t *plane = (const uint8_t *)frame->planes[component->plane] + component->offset;
+    const ptrdiff_t stride = frame->strides[component->plane];
+    GpudlAxis x_axis, y_axis;
+    uint8_t *between;
+    double *weights;
+    int32_t *whole, taps;
+    int result = -1;
+
+    gpudl_preproc_axis(frame, pp, geometry, component, 0, &x_axis);
+    gpudl_preproc_axis(frame, pp, geometry, component, 1, &y_axis);
+    taps = gpudl_axis_max_taps(&x_axis) > gpudl_axis_max_taps(&y_axis) ? gpudl_axis_max_taps(&x_axis)
+                                                                       : gpudl_axis_max_taps(&y_axis);
+    between = calloc((size_t)(y_axis.hi - y_axis.lo), (size_t)x_axis.n);
+    weights = calloc((size_t)taps, sizeof(double));
+    whole = calloc((size_t)taps, sizeof(int32_t));
+    if (between != NULL && weights != NULL && whole != NULL) {
+        for (int32_t x = 0; x < x_axis.n; x++) {
+            int32_t first, count = whole_weights(&x_axis, x, &first, weights, whole);
+
+            for (int32_t y = y_axis.lo; y < y_axis.hi; y++) {
+                int32_t sum = 0;
+
+                for (int32_t k = 0; k < count; k++)
+                    sum += whole[k] * plane[y * stride + (ptrdiff_t)(first + k) * component->step];
+                between[(size_t)(y - y_axis.lo) * x_axis.n + x] = gpudl_bytes_round(sum);
+            }
+        }
+        for (int32_t y = 0; y < y_axis.n; y++) {
+            int32_t first, count = whole_weights(&y_axis, y, &first, weights, whole);
+
+            for (int32_t x = 0; x < x_axis.n; x++) {
+                int32_t sum = 0;
+
+                for (int32_t k = 0; k < count; k++)
+                    sum += whole[k] * between[(size_t)(first - y_axis.lo + k) * x_axis.n + x];
+                out[(size_t)y * x_axis.n + x] = gpudl_bytes_round(sum);
+            }
+        }
+        result = 0;
+    }
+    free(whole);
+    free(weights);
+    free(between);
+    return result;
+}
+
 static void write_rectangle(const GpudlPreproc *pp, const GpudlPreprocGeometry *geometry,
                             const GpudlColorTransform *transform, int32_t n_components, const Plane *components,
                             float *dst)
@@ -92,6 +152,8 @@ int gpudl_preproc_ref(const GpudlFrame *frame, const GpudlPreproc *pp, float *ds
         components[k].values = calloc((size_t)geometry.dst_width * geometry.dst_height, sizeof(double));
         if (components[k].values == NULL)
             result = -1;
+        else if (gpudl_preproc_method(frame, pp) == GPUDL_SCALE_BICUBIC_BYTES)
+            result = resample_bytes(frame, pp, &geometry, &layout->components[k], components[k].values);
         else
             result = resample(frame, pp, &geometry, layout, &layout->components[k], components[k].values);
     }

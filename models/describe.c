@@ -130,7 +130,8 @@ static void add_preprocessing(JsonBuilder *b, GpudlModel *model)
 {
     static const gchar *const orders[] = {"auto", "rgb", "bgr", "gray"};
     static const gchar *const modes[] = {"auto", "stretch", "letterbox", "center-crop", "squash", "border"};
-    static const gchar *const methods[] = {"auto", "nearest", "bilinear", "bicubic", "area", "bilinear-aliased"};
+    static const gchar *const methods[] = {"auto", "nearest",          "bilinear",     "bicubic",
+                                           "area", "bilinear-aliased", "bicubic-bytes"};
     const GpudlPreproc *pp = &model->preproc;
     g_autofree gchar *color = g_strdup_printf("0x%06x", pp->pad_color);
     g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);

@@ -57,7 +57,8 @@ static gboolean read_own(const gchar *key, const gchar *value, GpudlHint *hint)
 {
     static const gchar *const orders[] = {"rgb", "bgr", "gray", NULL};
     static const gchar *const modes[] = {"stretch", "letterbox", "center-crop", "squash", "border", NULL};
-    static const gchar *const methods[] = {"nearest", "bilinear", "bicubic", "area", "bilinear-aliased", NULL};
+    static const gchar *const methods[] = {"nearest",          "bilinear",      "bicubic", "area",
+                                           "bilinear-aliased", "bicubic-bytes", NULL};
     GpudlPreproc *preproc = &hint->preproc;
     float values[3];
     gint found;

@@ -68,7 +68,10 @@ DEFINE_ENUM (gst_gpudl_scale_method_get_type, "GstGpudlScaleMethod",
     {GPUDL_SCALE_AREA, "Mean of the area covered", "area"},
     {GPUDL_SCALE_BILINEAR_ALIASED,
         "Of the 2x2 nearest pixels, as OpenCV's INTER_LINEAR does it",
-        "bilinear-aliased"})
+        "bilinear-aliased"},
+    {GPUDL_SCALE_BICUBIC_BYTES,
+        "Cubic, of RGB and grey in bytes as Pillow does it, bit for bit",
+        "bicubic-bytes"})
 
 DEFINE_ENUM (gst_gpudl_channel_order_get_type, "GstGpudlChannelOrder",
     {GPUDL_CHANNELS_AUTO, "What the model says, else rgb (gray for one channel)",

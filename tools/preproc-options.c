@@ -13,6 +13,7 @@ static const NamedValue scale_methods[] = {{"nearest", GPUDL_SCALE_NEAREST},
                                            {"bicubic", GPUDL_SCALE_BICUBIC},
                                            {"area", GPUDL_SCALE_AREA},
                                            {"bilinear-aliased", GPUDL_SCALE_BILINEAR_ALIASED},
+                                           {"bicubic-bytes", GPUDL_SCALE_BICUBIC_BYTES},
                                            {NULL, 0}};
 
 void preproc_options_clear(PreprocOptions *options)

@@ -33,7 +33,9 @@ typedef struct {
         "The short side (squash: both, border: the long one) becomes input / F before the middle is taken", "F"
 #define PREPROC_SCALE_METHOD(o)                                                                                        \
     "scale-method", 0, 0, G_OPTION_ARG_STRING, &(o).scale_method,                                                      \
-        "nearest, bilinear, bicubic, area or bilinear-aliased (2x2 pixels, as OpenCV's INTER_LINEAR)", "METHOD"
+        "nearest, bilinear, bicubic, area, bilinear-aliased (2x2 pixels, as OpenCV's INTER_LINEAR) or bicubic-bytes "  \
+        "(clamped between its passes, as Pillow's)",                                                                   \
+        "METHOD"
 #define PREPROC_PAD_COLOR(o)                                                                                           \
     "pad-color", 0, 0, G_OPTION_ARG_STRING, &(o).pad_color, "For letterbox and border", "RRGGBB"
 

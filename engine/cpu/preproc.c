@@ -8,6 +8,7 @@
 #include "kernels/half.h"
 #include "kernels/preproc_parts.h"
 #include "kernels/triples.h"
+#include "preproc_bytes.h"
 #include "preproc_kernels.h"
 
 #define N_CACHED 8
@@ -48,7 +49,8 @@ typedef struct {
     int32_t n_rows, n_columns;
     RowPass rows[3];
     ColumnPass columns[3];
-    float *triple; /* three rows of the destination, before they are interleaved */
+    CpuPreprocBytes *bytes; /* of bicubic-bytes, in place of rows and columns' weights */
+    float *triple;          /* three rows of the destination, before they are interleaved */
 } Tables;
 
 struct CpuPreproc {
@@ -105,6 +107,7 @@ static void clear_tables(Tables *tables)
         free(tables->columns[i].weights);
         free(tables->columns[i].out);
     }
+    cpu_preproc_bytes_free(tables->bytes);
     free(tables->triple);
     memset(tables, 0, sizeof *tables);
 }
@@ -275,20 +278,13 @@ static int plan_rows(const GpudlFrame *frame, const GpudlPreproc *pp, const Gpud
     return 0;
 }
 
-static int make_tables(const GpudlFrame *frame, const GpudlPreproc *pp, Tables *tables)
+/* The passes of filters that are sums of samples, first over rows. */
+static int make_passes(const GpudlFrame *frame, const GpudlPreproc *pp, Tables *tables)
 {
-    const GpudlPixelLayout *layout = gpudl_pixel_layout(frame->format);
-    GpudlColorTransform transform;
+    const GpudlPixelLayout *layout = tables->layout;
     int32_t most[3] = {0};
     GpudlAxis axis;
 
-    tables->layout = layout;
-    if (gpudl_preproc_geometry(frame, pp, &tables->geometry) != 0)
-        return -1;
-    gpudl_preproc_color(frame, pp, &transform);
-    while (tables->n_columns < layout->n_components && component_matters(&transform, pp->channels, tables->n_columns))
-        tables->n_columns++;
-    make_color(&transform, pp, tables);
     if (plan_rows(frame, pp, layout, tables) != 0)
         return -1;
     for (int32_t k = 0; k < tables->n_columns; k++) {
@@ -301,15 +297,44 @@ static int make_tables(const GpudlFrame *frame, const GpudlPreproc *pp, Tables *
         most[pass->rows - tables->rows] =
             pass->k > most[pass->rows - tables->rows] ? pass->k : most[pass->rows - tables->rows];
     }
-    tables->triple = aligned_zeroed(3 * (size_t)tables->geometry.dst_width, sizeof(float));
-    if (tables->triple == NULL)
-        return -1;
     for (int32_t r = 0; r < tables->n_rows; r++) {
         tables->rows[r].row = aligned_zeroed((size_t)tables->rows[r].n + most[r] + CPU_PREPROC_SLACK, sizeof(float));
         if (tables->rows[r].row == NULL)
             return -1;
     }
     return 0;
+}
+
+static int make_bytes(const GpudlFrame *frame, const GpudlPreproc *pp, Tables *tables)
+{
+    tables->bytes = cpu_preproc_bytes_new(frame, pp, &tables->geometry);
+    if (tables->bytes == NULL)
+        return -1;
+    for (int32_t k = 0; k < tables->n_columns; k++) {
+        tables->columns[k].out = aligned_zeroed((size_t)tables->geometry.dst_width + CPU_PREPROC_SLACK, sizeof(float));
+        if (tables->columns[k].out == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static int make_tables(const GpudlFrame *frame, const GpudlPreproc *pp, Tables *tables)
+{
+    const GpudlPixelLayout *layout = gpudl_pixel_layout(frame->format);
+    const int bytes = gpudl_preproc_method(frame, pp) == GPUDL_SCALE_BICUBIC_BYTES;
+    GpudlColorTransform transform;
+
+    tables->layout = layout;
+    if (gpudl_preproc_geometry(frame, pp, &tables->geometry) != 0)
+        return -1;
+    gpudl_preproc_color(frame, pp, &transform);
+    while (tables->n_columns < layout->n_components && component_matters(&transform, pp->channels, tables->n_columns))
+        tables->n_columns++;
+    make_color(&transform, pp, tables);
+    if ((bytes ? make_bytes(frame, pp, tables) : make_passes(frame, pp, tables)) != 0)
+        return -1;
+    tables->triple = aligned_zeroed(3 * (size_t)tables->geometry.dst_width, sizeof(float));
+    return tables->triple != NULL ? 0 : -1;
 }
 
 static void make_key(const GpudlFrame *frame, const GpudlPreproc *pp, Key *key)
@@ -409,6 +434,12 @@ static void pad_triples(const GpudlPreproc *pp, const GpudlPreprocGeometry *g, c
 /* Row y of the destination rectangle: components resampled, into tables->columns[].out. */
 static void resample_row(const CpuPreprocKernels *kernels, const Tables *tables, const GpudlFrame *frame, int32_t y)
 {
+    if (tables->bytes != NULL) {
+        float *const out[3] = {tables->columns[0].out, tables->columns[1].out, tables->columns[2].out};
+
+        cpu_preproc_bytes_row(tables->bytes, y, out);
+        return;
+    }
     for (int32_t r = 0; r < tables->n_rows; r++) {
         const RowPass *pass = &tables->rows[r];
         ptrdiff_t stride = frame->strides[pass->plane];
@@ -452,6 +483,8 @@ const char *cpu_preproc_run(CpuPreproc *self, const GpudlFrame *frame, const Gpu
         pad_triples(pp, g, tables->pad, layout, dst);
     for (int32_t c = 0; c < pp->channels && !triples; c++)
         pad_channel(pp, g, tables->pad[c], (float *)dst + c * plane);
+    if (tables->bytes != NULL)
+        cpu_preproc_bytes_across(tables->bytes, frame);
     for (int32_t y = 0; y < g->dst_height; y++) {
         size_t at = (size_t)(g->dst_y + y) * pp->width + g->dst_x;
         float *out[3] = {NULL};

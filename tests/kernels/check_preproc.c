@@ -495,6 +495,74 @@ static void test_pillow(void)
     }
 }
 
+/* Where Pillow clamps between its passes, with the frames that Pillow has: packed and planar, R, G, B and grey. */
+static void test_pillow_in_bytes(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(golden_bytes_cases); i++) {
+        const GoldenCase *c = &golden_bytes_cases[i];
+        const gsize size = (gsize)c->width * c->height, n = (gsize)c->dst_width * c->dst_height;
+        g_autofree guint8 *pixels = g_malloc(size * 3), *planes = g_malloc(size * 3);
+        g_autofree float *got = g_new(float, n * 3);
+        GpudlFrame frame = packed(GPUDL_PIXEL_RGB, pixels, c->width, c->height, 3 * c->width);
+        GpudlPreproc pp = plain(c->dst_width, c->dst_height, c->method);
+        guint32 state = 12345;
+
+        for (gsize k = 0; k < size * 3; k++) {
+            guint32 raw;
+
+            state = state * 1664525u + 1013904223u;
+            raw = state >> 25;
+            pixels[k] = (guint8)(raw < 16 ? 8 * raw : raw % 2 ? 255 : 0);
+            planes[k % 3 * size + k / 3] = pixels[k];
+        }
+        frame.crop_x = c->crop_x;
+        frame.crop_y = c->crop_y;
+        frame.crop_width = c->crop_width;
+        frame.crop_height = c->crop_height;
+        pp.resize_mode = c->mode;
+        pp.crop_fraction = c->crop_fraction;
+        g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+        for (gsize k = 0; k < 3 * n; k++)
+            if (got[k] != golden_bytes[c->first + k])
+                g_error("case %zu, value %zu: found %.5f, Pillow %d", i, k, got[k], golden_bytes[c->first + k]);
+        for (int k = 0; k < 3; k++) {
+            frame.planes[k] = planes + k * size;
+            frame.strides[k] = c->width;
+        }
+        frame.format = GPUDL_PIXEL_RGBP;
+        g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+        for (gsize k = 0; k < 3 * n; k++)
+            g_assert_cmpfloat(got[k], ==, golden_bytes[c->first + k]);
+        frame.format = GPUDL_PIXEL_GRAY8;
+        g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, got), ==, 0);
+        for (gsize k = 0; k < 3 * n; k++)
+            g_assert_cmpfloat(got[k], ==, golden_bytes[c->first + k % n]);
+    }
+}
+
+/* Of YCbCr it is bicubic. */
+static void test_bytes_of_ycbcr(void)
+{
+    for (GpudlPixelFormat format = GPUDL_PIXEL_NV12; format <= GPUDL_PIXEL_LAST; format++) {
+        const GpudlPixelLayout *layout = gpudl_pixel_layout(format);
+        guint8 pixels[3][12 * 4 * 8];
+        GpudlFrame frame = {.format = format, .width = 12, .height = 8};
+        GpudlPreproc pp = plain(5, 11, GPUDL_SCALE_BICUBIC_BYTES);
+        float bytes[3 * 5 * 11], exact[3 * 5 * 11];
+
+        for (int p = 0; p < 3; p++) {
+            for (gsize k = 0; k < sizeof pixels[p]; k++)
+                pixels[p][k] = (guint8)(k * k % 7 > 3 ? 255 : 0);
+            frame.planes[p] = pixels[p];
+            frame.strides[p] = 12 * 4;
+        }
+        g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, bytes), ==, 0);
+        pp.scale_method = GPUDL_SCALE_BICUBIC;
+        g_assert_cmpint(gpudl_preproc_ref(&frame, &pp, exact), ==, 0);
+        g_assert_cmpint(memcmp(bytes, exact, sizeof bytes) == 0, ==, layout->model == GPUDL_MODEL_YCBCR);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -510,5 +578,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kernels/preproc/normalisation-and-padding", test_normalisation_and_padding);
     g_test_add_func("/kernels/preproc/refuses", test_refuses);
     g_test_add_func("/kernels/preproc/pillow", test_pillow);
+    g_test_add_func("/kernels/preproc/pillow-in-bytes", test_pillow_in_bytes);
+    g_test_add_func("/kernels/preproc/bytes-of-ycbcr", test_bytes_of_ycbcr);
     return g_test_run();
 }

@@ -68,6 +68,25 @@ static float component(const GpudlPreprocJob *job, int k, int i, int j)
     return sum / (weight * row_weight);
 }
 
+/* bicubic-bytes: along the rows, bytes, along the column */
+static float cubic_component(const GpudlPreprocJob *job, int k, int i, int j)
+{
+    const int plane = job->component_plane[k];
+    const GpudlPreprocCubic x = gpudl_job_cubic(&job->x[0], i), y = gpudl_job_cubic(&job->y[0], j);
+    gint32 down = 0;
+
+    for (int row = y.begin; row < y.end; row++) {
+        gint32 across = 0;
+
+        for (int s = x.begin; s < x.end; s++)
+            across += gpudl_job_cubic_weight(&x, s) *
+                      job->planes[plane][(gssize)row * job->strides[plane] + s * job->component_step[k] +
+                                         job->component_offset[k]];
+        down += gpudl_job_cubic_weight(&y, row) * gpudl_job_cubic_byte(across);
+    }
+    return (float)gpudl_job_cubic_byte(down);
+}
+
 /* samples behind the first direct_taps of a window weigh nothing but a rounding */
 static void check_direct(const GpudlPreprocJob *job)
 {
@@ -131,7 +150,8 @@ static void emulate(const GpudlPreprocJob *job, const GpudlPreproc *pp, float *o
             float components[3] = {0};
 
             for (int k = 0; k < job->n_components && inside; k++)
-                components[k] = component(job, k, i, j);
+                components[k] =
+                    job->method == GPUDL_SCALE_BICUBIC_BYTES ? cubic_component(job, k, i, j) : component(job, k, i, j);
             for (int c = 0; c < pp->channels; c++)
                 out[((gsize)c * pp->height + y) * pp->width + x] =
                     inside ? gpudl_job_channel(job, c, components) : job->pad[c];

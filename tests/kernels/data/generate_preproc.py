@@ -3,7 +3,9 @@
 """Writes preproc_golden.h: pictures resized and cropped by Pillow, which the reference has to reproduce.
 
 Whole pictures are resized, and the middle is cut out of them, as torchvision 0.29 and timm 1.0 do it. Pillow resizes mode "F" in floating point without clamping (the exact filters) and mode "RGB" in integers, as
-networks' training saw it. Usage: generate_preproc.py > preproc_golden.h (Debian 12: python3-pil 9.4, python3-numpy).
+networks' training saw it. Of bicubic in bytes the picture is made of
+extremes: there it is clamped between the passes. Usage: generate_preproc.py > preproc_golden.h (Debian 12: python3-pil
+9.4, python3-numpy; Pillow 13 takes columns first where the height shrinks much more than the width).
 """
 import math
 
@@ -36,6 +38,12 @@ def noise(n):
         state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
         out[i] = 64 + (state >> 25)
     return out
+
+
+def extremes(n):
+    """The same as noise(), each 0 or 255 but for one in eight."""
+    raw = noise(n).astype(int) - 64
+    return np.where(raw < 16, 8 * raw, np.where(raw % 2, 255, 0)).astype(np.uint8)
 
 
 def scaled(w, h, dw, dh, mode, fraction):
@@ -74,11 +82,21 @@ for w, h, cx, cy, cw, ch, dw, dh, mode, fraction in SHAPES:
             floats.extend(np.asarray(plane).ravel())
             integers.extend(np.asarray(whole)[:, :, c].ravel())
 
+bytes_cases, bytes_values = [], []
+for w, h, cx, cy, cw, ch, dw, dh, mode, fraction in SHAPES:
+    picture = extremes(w * h * 3).reshape(h, w, 3)
+    part = np.ascontiguousarray(picture[cy:cy + ch, cx:cx + cw] if cw else picture)
+    bytes_cases.append("{%d, %d, %d, %d, %d, %d, %d, %d, GPUDL_RESIZE_%s, %rf, GPUDL_SCALE_BICUBIC_BYTES, %d}"
+                       % (w, h, cx, cy, cw, ch, dw, dh, mode, float(fraction), len(bytes_values)))
+    bytes_values.extend(np.asarray(fit(Image.fromarray(part), dw, dh, mode, fraction, Image.BICUBIC)).transpose(2, 0, 1).ravel())
+
 print("/* SPDX-License-Identifier: LGPL-2.1-or-later */")
 print("/* Made by generate_preproc.py with Pillow %s: do not edit. */" % PIL.__version__)
 print("typedef struct {\n    int width, height, crop_x, crop_y, crop_width, crop_height, dst_width, dst_height;")
-print("    GpudlResizeMode mode;\n    float crop_fraction;\n    GpudlScaleMethod method;\n    int first; /* in golden_exact and golden_integer: R, G, B planes */")
+print("    GpudlResizeMode mode;\n    float crop_fraction;\n    GpudlScaleMethod method;\n    int first; /* in golden_exact and golden_integer, or golden_bytes: R, G, B planes */")
 print("} GoldenCase;\n")
 print("static const GoldenCase golden_cases[] = {\n    %s,\n};\n" % ",\n    ".join(cases))
 print("static const float golden_exact[] = {\n    %s,\n};\n" % numbers(floats, "%.7ef"))
 print("static const unsigned char golden_integer[] = {\n    %s,\n};" % numbers(integers, "%d"))
+print("\nstatic const GoldenCase golden_bytes_cases[] = {\n    %s,\n};\n" % ",\n    ".join(bytes_cases))
+print("static const unsigned char golden_bytes[] = {\n    %s,\n};" % numbers(bytes_values, "%d"))
