@@ -129,9 +129,10 @@ static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
 
 static void read_method(gint resample, GpudlHint *hint)
 {
-    /* Pillow's numbers; what it has beside ours is left unsaid */
+    /* Pillow's numbers; what it has beside ours is left unsaid. Its bilinear and box are never clamped: in bytes they
+     * are off from ours by roundings alone */
     static const GpudlScaleMethod methods[] = {GPUDL_SCALE_NEAREST, GPUDL_SCALE_AUTO, GPUDL_SCALE_BILINEAR,
-                                               GPUDL_SCALE_BICUBIC, GPUDL_SCALE_AREA};
+                                               GPUDL_SCALE_BICUBIC_BYTES, GPUDL_SCALE_AREA};
 
     if (resample < 0 || resample >= (gint)G_N_ELEMENTS(methods) || methods[resample] == GPUDL_SCALE_AUTO)
         return;

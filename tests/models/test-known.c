@@ -108,7 +108,8 @@ static gchar *said(GpudlModel *model)
 {
     static const gchar *const orders[] = {"auto", "rgb", "bgr", "gray"};
     static const gchar *const modes[] = {"auto", "stretch", "letterbox", "crop", "squash", "border"};
-    static const gchar *const methods[] = {"auto", "nearest", "bilinear", "bicubic", "area", "aliased"};
+    static const gchar *const methods[] = {"auto", "nearest", "bilinear",     "bicubic",
+                                           "area", "aliased", "bicubic-bytes"};
     const GpudlPreproc *p = gpudl_model_get_preproc(model);
     g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);
     GString *text = g_string_new(NULL);
@@ -207,23 +208,23 @@ static void test_preprocessor(Fixture *self, gconstpointer data)
          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 stretch 1 bilinear"},
         {HF("\"BitImageProcessor\", \"size\": {\"shortest_edge\": 256}, \"crop_size\": {\"height\": 224, \"width\": "
             "224}, \"do_center_crop\": true, \"resample\": 3"),
-         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.875 bicubic"},
+         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.875 bicubic-bytes"},
         {HF("\"LevitImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, \"width\": "
             "224}, \"do_center_crop\": true, \"resample\": 3"),
-         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.875 bicubic"},
+         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.875 bicubic-bytes"},
         {HF("\"ConvNextImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_pct\": 0.875, \"resample\": 3"),
-         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.875 bicubic"},
+         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.875 bicubic-bytes"},
         {HF("\"ConvNextImageProcessor\", \"size\": {\"shortest_edge\": 384}, \"crop_pct\": 0.875, \"resample\": 3"),
-         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 stretch 1 bicubic"},
+         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 stretch 1 bicubic-bytes"},
         {HF("\"PoolFormerImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, "
             "\"width\": 224}, \"crop_pct\": 0.5, \"resample\": 3"),
-         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.5 bicubic"},
+         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.5 bicubic-bytes"},
         {HF("\"MobileViTImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, "
             "\"width\": 224}, \"do_center_crop\": true, \"do_flip_channel_order\": true, \"resample\": 2"),
          "bgr 255 mean 0,0,0 std 1,1,1 crop 1 bilinear"},
         {HF("\"DeiTImageProcessor\", \"size\": {\"height\": 256, \"width\": 256}, \"crop_size\": {\"height\": 224, "
             "\"width\": 224}, \"do_center_crop\": true, \"resample\": 3"),
-         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 squash 0.875 bicubic"},
+         "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 squash 0.875 bicubic-bytes"},
         {HF("\"EfficientNetImageProcessor\", \"size\": {\"height\": 346, \"width\": 346}, \"do_center_crop\": false, "
             "\"rescale_factor\": 0.00784313725490196, \"rescale_offset\": true, \"resample\": 0"),
          "rgb 127.5 mean 1.5,1.5,1.5 std 0.25,0.25,0.25 stretch 1 nearest"},
@@ -251,8 +252,9 @@ static void test_config(Fixture *self, gconstpointer data)
         "224], "
         "\"interpolation\": \"bicubic\", \"crop_pct\": 0.95, \"crop_mode\": \"center\", \"mean\": [0.5, 0.5, 0.5], "
         "\"std\": [0.25, 0.25, 0.25], \"test_input_size\": [3, 288, 288], \"test_crop_pct\": 1.0}}");
-    check(self, "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.95 bicubic labels a,b; from config.json; assumed "
-                "nothing");
+    check(self,
+          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.95 bicubic-bytes labels a,b; from config.json; assumed "
+          "nothing");
     put(self, "config.json",
         "{\"pretrained_cfg\": {\"input_size\": [3, 224, 224], \"test_input_size\": [3, 2, 4], \"test_crop_pct\": 0.75, "
         "\"interpolation\": \"bilinear\", \"crop_pct\": 0.5, \"crop_mode\": \"squash\", \"mean\": [0, 0, 0], "
@@ -269,7 +271,7 @@ static void test_border(Fixture *self, gconstpointer data)
     put(self, "config.json",
         "{\"pretrained_cfg\": {\"interpolation\": \"bicubic\", \"crop_pct\": 0.75, \"crop_mode\": \"border\", "
         "\"mean\": [0.485, 0.456, 0.5], \"std\": [1, 1, 1]}}");
-    check(self, "rgb 255 mean 0.485,0.456,0.5 std 1,1,1 border 0.75 bicubic; from config.json; assumed nothing");
+    check(self, "rgb 255 mean 0.485,0.456,0.5 std 1,1,1 border 0.75 bicubic-bytes; from config.json; assumed nothing");
     model = load(self);
     g_assert_cmphex(gpudl_model_get_preproc(model)->pad_color, ==, 0x7c7480);
 }
