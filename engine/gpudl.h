@@ -84,7 +84,7 @@ GPUDL_API GpudlModel *gpudl_model_ref(GpudlModel *model);
 GPUDL_API void gpudl_model_unref(GpudlModel *model);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GpudlModel, gpudl_model_unref)
 
-/** Name of the model (from the file, else the file's base name); never NULL. */
+/** Name of the model (from the file, else the file's base name) in UTF-8, other bytes as U+FFFD; never NULL. */
 GPUDL_API const gchar *gpudl_model_get_name(GpudlModel *model);
 /** 64 lower-case hex digits: SHA-256 of a net.bin's sections, or of another file's bytes; never what a header claims.
  * Computed of the file at the first call, which may take as long as reading it. "" for a model made in memory, and as

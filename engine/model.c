@@ -110,7 +110,7 @@ GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPre
     model->refs = 1;
     g_mutex_init(&model->lock);
     g_mutex_init(&model->id_lock);
-    model->name = g_strdup(name);
+    model->name = g_utf8_make_valid(name, -1);
     model->graph = graph;
     model->preproc = preproc ? *preproc : default_preproc(&input->shape);
     model->preproc.struct_size = sizeof model->preproc;

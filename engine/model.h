@@ -54,7 +54,7 @@ struct _GpudlModel {
     guint n_labels;
     GpudlActivation activation; /* resolved */
     GpudlGolden *golden;        /* or NULL; owned; its values are readable as constants are */
-    /* provenance: where it comes from; owned, NULL where unknown */
+    /* provenance: where it comes from; UTF-8; owned, NULL where unknown */
     gchar *source_file, *source_format, *producer, *licence, *converted_by;
 
     /* Lock order: id_lock, lock, the planner's. The lock is held while constants are read, id_lock while the id is
@@ -75,7 +75,8 @@ struct _GpudlModel {
 
 /**
  * Makes a model of a graph, taking ownership of the graph also on failure. The graph must be sorted, have one float32
- * input of rank 4 (N, 1 or 3 channels, H, W) and outputs whose elements at batch 1 are the classes. name is copied.
+ * input of rank 4 (N, 1 or 3 channels, H, W) and outputs whose elements at batch 1 are the classes. name is copied,
+ * and may be a file's: bytes that are no UTF-8 become U+FFFD.
  * preproc NULL: defaults for the input's size (rgb or gray, stretch, bilinear, x / 255). Constants that are not aligned
  * to 64 bytes are moved. The content is left empty. Errors: UNSUPPORTED, LIMIT, NO_MEMORY.
  */

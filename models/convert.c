@@ -552,7 +552,7 @@ gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const 
     c->path_out = g_strdup(path_out);
     c->options = gpudl_import_options_copy(&known);
     c->backend = g_strdup(backend);
-    c->golden_name = g_strdup(golden_name);
+    c->golden_name = golden_name ? g_utf8_make_valid(golden_name, -1) : NULL;
     c->has_frame = golden_frame != NULL;
     if (golden_frame)
         c->frame = frame;

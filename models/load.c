@@ -268,6 +268,7 @@ static GpudlModel *read_foreign(const Load *load, GpudlImportFile *file, GCancel
     g_auto(GpudlSourceInfo) info = {0};
     g_autoptr(GpudlModel) model = NULL;
     g_auto(GpudlBeside) beside = {0};
+    g_autofree gchar *base = g_path_get_basename(load->path);
     GpudlGraph *graph;
 
     if (alone && load->text != NULL && (model = gpudl_registry_find_bytes(load->path, load->text, file->sum)) != NULL) {
@@ -280,7 +281,7 @@ static GpudlModel *read_foreign(const Load *load, GpudlImportFile *file, GCancel
     model = graph != NULL ? gpudl_origin_make_onnx(graph, load->path, load->options, file, &info, error) : NULL;
     if (model == NULL || !apply_known(model, &beside, &info, error))
         return NULL;
-    model->source_file = g_path_get_basename(load->path);
+    model->source_file = g_utf8_make_valid(base, -1);
     model->source_format = info.format != NULL ? g_steal_pointer(&info.format)
                                                : g_strdup_printf("ONNX, opset %" G_GINT64_FORMAT, info.opset);
     model->producer = g_steal_pointer(&info.producer);

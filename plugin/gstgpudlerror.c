@@ -68,6 +68,9 @@ static void
 post (GstElement * element, GstMessageType type, GError * error,
     const gchar * doing)
 {
+  /* they name files: messages take UTF-8 or nothing */
+  g_autofree gchar *said = g_utf8_make_valid (error->message, -1);
+  g_autofree gchar *done = g_utf8_make_valid (doing, -1);
   guint row = GPUDL_ERROR_FAILED;
 
   if (error->domain == GPUDL_ERROR && error->code >= 0
@@ -77,8 +80,8 @@ post (GstElement * element, GstMessageType type, GError * error,
   /* takes both strings */
   gst_element_message_full (element, type,
       error_domain_quark (error_table[row].domain), error_table[row].code,
-      g_strdup_printf ("%s: %s", _(error_table[row].text), error->message),
-      g_strdup_printf ("while %s", doing), __FILE__, GST_FUNCTION, __LINE__);
+      g_strdup_printf ("%s: %s", _(error_table[row].text), said),
+      g_strdup_printf ("while %s", done), __FILE__, GST_FUNCTION, __LINE__);
   g_error_free (error);
 }
 

@@ -137,14 +137,17 @@ gst_gpudl_net_describe (const GstGpudlNet * net)
   GpudlSession *session = net->session;
   GpudlModel *model = net->model;
   const GpudlPreproc *preproc;
+  g_autofree gchar *location = NULL;
   guint64 weights, workspace;
 
   if (model == NULL)
     return NULL;
+  /* a file's name is bytes, a structure's string is UTF-8 or nothing */
+  location = g_utf8_make_valid (net->location, -1);
   preproc = gpudl_model_get_preproc (model);
   gpudl_session_get_memory (session, &weights, &workspace);
   return gst_structure_new ("gpudlinfer-model-info",
-      "location", G_TYPE_STRING, net->location,
+      "location", G_TYPE_STRING, location,
       "name", G_TYPE_STRING, net->name,
       "hash", G_TYPE_STRING, gpudl_model_get_id (model),
       "input-width", G_TYPE_INT, preproc->width,

@@ -109,6 +109,40 @@ test_model_file_errors (void)
   }
 }
 
+/* A file's name is bytes. What applications are told is UTF-8, or GStreamer leaves
+ * it out with a warning. */
+static void
+test_names_without_utf8 (void)
+{
+  const gchar *good = changed_model ("latin1-\351.bin", 0, "");
+  const gchar *bad = plugin_test_file ("bad-\351.bin", "this is no model");
+  GstElement *element = plugin_test_element ("gpudlinfer", NULL);
+  g_autoptr (GstMessage) message = NULL;
+  g_autoptr (GstStructure) info = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree gchar *debug = NULL;
+  GstBus *bus;
+
+  plugin_fake_reset ();
+  g_object_set (element, "model", bad, NULL);
+  bus = start (element, GST_STATE_CHANGE_FAILURE);
+  message = plugin_test_message (element, GST_MESSAGE_ERROR);
+  g_assert_nonnull (message);
+  gst_message_parse_error (message, &error, &debug);
+  g_assert_true (g_utf8_validate (error->message, -1, NULL));
+  g_assert_nonnull (strstr (error->message, "bad-\357\277\275.bin"));
+  g_assert_nonnull (debug);
+  g_assert_nonnull (strstr (debug, "bad-\357\277\275.bin"));
+
+  g_object_set (element, "model", good, NULL);
+  g_assert_cmpint (gst_element_set_state (element, GST_STATE_PAUSED), ==,
+      GST_STATE_CHANGE_SUCCESS);
+  g_object_get (element, "model-info", &info, NULL);
+  g_assert_true (g_str_has_suffix (gst_structure_get_string (info, "location"),
+          "/latin1-\357\277\275.bin"));
+  finish (element, bus);
+}
+
 /* Every status that a module can give, from each place where the engine asks it. */
 static void
 test_module_errors (void)
@@ -441,6 +475,7 @@ main (int argc, char **argv)
 
 #define ADD(name, func) g_test_add_func ("/errors/" name, func)
   ADD ("model-file-errors-are-one-message-each", test_model_file_errors);
+  ADD ("names-without-utf8-are-told-in-utf8", test_names_without_utf8);
   ADD ("module-errors-are-one-message-each", test_module_errors);
   ADD ("unusable-modules-are-one-message-each", test_unusable_modules);
   ADD ("missing-module-is-one-message", test_missing_module);

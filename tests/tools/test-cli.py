@@ -235,6 +235,24 @@ def odd_file_names_make_valid_json(dir):
 
 
 @test
+def names_that_are_no_utf8_do_no_harm(dir):
+    odd = os.fsencode(dir) + b"/latin1-\xe9"
+    write_png(Path(os.fsdecode(odd + b".png")), COLORS["red"])
+    for kind, source in (b".onnx", TESTCARD / "testcard.onnx"), (b".bin", dir / "net.bin"):
+        Path(os.fsdecode(odd + kind)).write_bytes(source.read_bytes())
+        for of in [odd + kind], [odd + kind, "--golden", odd + b".png"]:
+            done = subprocess.run([GPUDL, "convert", "--backend=ref", *of, "-o", dir / "odd.bin"], capture_output=True)
+            check(done.returncode == 0, done.stderr)
+            for file in odd + kind, dir / "odd.bin":
+                done = subprocess.run([GPUDL, "info", "--json", file], capture_output=True)
+                check(done.returncode == 0 and done.stderr == b"", (file, done.returncode, done.stderr))
+                told = json.loads(done.stdout.decode("utf-8"))["model"]
+                if kind == b".onnx":
+                    check((told["name"], told["source_file"]) == ("latin1-\ufffd", "latin1-\ufffd.onnx"), told)
+        check(told["golden"] == "picture latin1-\ufffd.png", told)
+
+
+@test
 def bad_models_are_one_error(dir):
     (dir / "empty.bin").write_bytes(b"")
     (dir / "text.bin").write_text("hello")
