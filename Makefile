@@ -1,7 +1,11 @@
 # Thin: every target is a script that installs what is missing, builds and does its job.
 
 # scripts read these from the environment: no quoting of blanks on the way
-export PREFIX DESTDIR PART GST ONLY NETS BATCHES PEERS LATENCY CLIP SHARD LIMIT AGAIN JSON
+export DESTDIR PART GST ONLY NETS BATCHES PEERS LATENCY CLIP SHARD LIMIT AGAIN JSON
+# unset is /usr/local, empty is somebody's mistake: told apart by what is exported
+ifneq ($(origin PREFIX),undefined)
+export PREFIX
+endif
 
 all:
 	@scripts/build

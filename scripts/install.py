@@ -5,7 +5,7 @@
 movable: exit status 1 if the build is configured so that what it makes works in its own prefix alone.
 targets: prints the files below build/ that are installed, for ninja.
 stage: leaves in build/stage what Meson installs, if that is not there yet.
-install: copies that to $DESTDIR$PREFIX (PREFIX: /usr/local unless set) and says what to set for it.
+install: copies that to $DESTDIR$PREFIX (PREFIX: /usr/local unless set, never empty) and says what to set for it.
 settings: says what has to be set for PREFIX, as install does at its end; nothing where the system looks there by itself.
 uninstall: removes what the list in PREFIX/share/gpudl says that install put there, and folders that it made and that are empty.
 """
@@ -102,7 +102,9 @@ def stage():
 
 def where():
     """The prefix as it will be known, and the folder that stands for it now."""
-    prefix, destdir = os.environ.get("PREFIX") or "/usr/local", os.environ.get("DESTDIR") or ""
+    prefix, destdir = os.environ.get("PREFIX", "/usr/local"), os.environ.get("DESTDIR") or ""
+    if not prefix:
+        fail("PREFIX is empty: expected a path that begins with /; without PREFIX= it is /usr/local", 2)
     for name, value in ("PREFIX", prefix), ("DESTDIR", destdir):
         if value and not value.startswith("/"):
             fail(f"{name}={value}: expected a path that begins with /", 2)

@@ -69,7 +69,7 @@ class Place:
         return done
 
     def make(self, target, prefix=None, code=0, **more):
-        words = [f"PREFIX={prefix}"] if prefix else []
+        words = [f"PREFIX={prefix}"] if prefix is not None else []
         return self.run("make", target, *words, *(f"{k}={v}" for k, v in more.items()), code=code)
 
 

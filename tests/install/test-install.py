@@ -144,7 +144,9 @@ def a_program_builds_with_pkg_config_alone(place):
 
 @test
 def a_wrong_place_is_one_line(place):
-    for prefix, code, says in ("apps", 2, "PREFIX=apps: expected a path that begins with /"), \
+    # as of a variable that a script has not set: never the whole system's
+    for prefix, code, says in ("", 2, "PREFIX is empty: expected a path that begins with /"), \
+            ("apps", 2, "PREFIX=apps: expected a path that begins with /"), \
             ("~/apps", 2, "PREFIX=~/apps: expected a path that begins with /"), \
             (place.source / "Makefile", 2, "Makefile is no folder"):
         done = place.make("install", prefix, code=code)
