@@ -110,10 +110,16 @@ static gboolean read_idx(Dataset *self, GBytes *bytes, GError **error)
                     "%s: is MNIST's file of labels, expected that of pictures (train-images-idx3-ubyte)", self->path);
         return FALSE;
     }
-    if (data[2] != IDX_BYTES || data[3] != 3 || size < IDX_PICTURES_HEADER) {
+    if (data[2] != IDX_BYTES || data[3] != 3) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
                     "%s: is an IDX file of type 0x%02x with %u dimensions, expected bytes (0x08) with 3", self->path,
                     data[2], data[3]);
+        return FALSE;
+    }
+    if (size < IDX_PICTURES_HEADER) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+                    "%s: has %" G_GSIZE_FORMAT " bytes, expected a header of %u: it is not all there", self->path, size,
+                    IDX_PICTURES_HEADER);
         return FALSE;
     }
     n = big_endian(data + 4);

@@ -125,6 +125,16 @@ static void check_refused_sizes(const guint8 *labels, gsize n_labels)
     }
 }
 
+static void mnist_without_its_whole_header_is_cut(void)
+{
+    g_autofree gchar *path = put("t10k-images-idx3-ubyte", "\0\0\010\003\0\0", 6);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(dataset_open(path, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+    g_assert_nonnull(strstr(error->message, "has 6 bytes, expected a header of 16"));
+}
+
 static void mnist_is_not_believed(void)
 {
     guint8 pictures[PICTURES_BYTES], labels[LABELS_BYTES];
@@ -343,6 +353,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     folder = g_dir_make_tmp("gpudl-dataset-XXXXXX", NULL);
     g_test_add_func("/tools/dataset/mnist", mnist_has_its_pictures);
+    g_test_add_func("/tools/dataset/mnist-cut-header", mnist_without_its_whole_header_is_cut);
     g_test_add_func("/tools/dataset/mnist-hostile", mnist_is_not_believed);
     g_test_add_func("/tools/dataset/cifar", cifar_has_planes);
     g_test_add_func("/tools/dataset/lists", lists_of_any_bytes);
