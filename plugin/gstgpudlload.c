@@ -107,6 +107,9 @@ gst_gpudl_infer_apply_labels (GstGpudlInfer * self, GError ** error)
   self->labels_serial = self->settings.labels_serial;
   path = g_strdup (self->settings.labels_file);
   GST_OBJECT_UNLOCK (self);
+  /* what a script's unset variable comes to is unset */
+  if (path != NULL && *path == '\0')
+    g_clear_pointer (&path, g_free);
   return gst_gpudl_result_set_labels (&self->result, path, error);
 }
 

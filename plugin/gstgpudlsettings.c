@@ -190,8 +190,8 @@ install_playing (GObjectClass * klass)
 
   g_object_class_install_property (klass, GST_GPUDL_PROP_LABELS_FILE,
       g_param_spec_string ("labels-file", "Labels file",
-          "One label a line, UTF-8, a line for every class (unset = those in "
-          "the model, else the class number); a file that can't be used is an "
+          "One label a line, UTF-8, a line for every class (unset or empty = "
+          "those in the model, else the class number); a file that can't be used is an "
           "error at start, a warning and no change later", NULL, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_TOP_K,
       g_param_spec_uint ("top-k", "Top k",

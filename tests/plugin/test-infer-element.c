@@ -692,9 +692,14 @@ test_labels (void)
     g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING));
   }
   g_assert_cmpint (g_atomic_int_get (&notified), ==, 1);
+  g_object_set (h->element, "labels-file", "", NULL);
+  check_label (h, "3");
+  g_object_set (h->element, "labels-file", path, NULL);
+  check_label (h, "d");
   g_object_set (h->element, "labels-file", NULL, NULL);
   check_label (h, "3");
-  g_assert_cmpint (g_atomic_int_get (&notified), ==, 2);
+  g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING));
+  g_assert_cmpint (g_atomic_int_get (&notified), ==, 4);
   gst_element_set_state (h->element, GST_STATE_READY);
   g_object_get (h->element, "labels", &none, NULL);
   g_assert_null (none);
