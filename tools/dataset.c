@@ -75,6 +75,11 @@ GBytes *dataset_read_file(const gchar *path, GError **error)
     GStatBuf st;
     gsize size;
 
+    if (path[0] == '\0') {
+        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FOUND,
+                            "'': an empty name was given, expected that of a data set");
+        return NULL;
+    }
     if (g_stat(path, &st) != 0) {
         g_set_error(error, GPUDL_ERROR, errno == ENOENT ? GPUDL_ERROR_NOT_FOUND : GPUDL_ERROR_OPEN_READ, "%s: %s", path,
                     errno == ENOENT ? "no such file or folder" : g_strerror(errno));

@@ -27,7 +27,10 @@ static gboolean check_file(GpudlMedia *self, const gchar *path, GError **error)
     const gchar *location = self->location;
     GStatBuf st;
 
-    if (g_stat(path, &st) != 0)
+    if (location[0] == '\0')
+        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FOUND,
+                            "'': an empty name was given, expected that of a picture or video");
+    else if (g_stat(path, &st) != 0)
         g_set_error(error, GPUDL_ERROR, errno == ENOENT ? GPUDL_ERROR_NOT_FOUND : GPUDL_ERROR_OPEN_READ, "%s: %s",
                     location, errno == ENOENT ? "no such file" : g_strerror(errno));
     else if (S_ISDIR(st.st_mode))

@@ -16,8 +16,13 @@
 
 static gboolean set_open_error(const gchar *path, int code, GError **error)
 {
-    g_set_error(error, GPUDL_ERROR, code == ENOENT || code == ENOTDIR ? GPUDL_ERROR_NOT_FOUND : GPUDL_ERROR_OPEN_READ,
-                "%s: %s", path, g_strerror(code));
+    if (path[0] == '\0')
+        g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FOUND,
+                            "'': an empty name was given, expected that of a file");
+    else
+        g_set_error(error, GPUDL_ERROR,
+                    code == ENOENT || code == ENOTDIR ? GPUDL_ERROR_NOT_FOUND : GPUDL_ERROR_OPEN_READ, "%s: %s", path,
+                    g_strerror(code));
     return FALSE;
 }
 

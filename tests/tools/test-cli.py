@@ -235,6 +235,14 @@ def odd_file_names_make_valid_json(dir):
 
 
 @test
+def an_empty_name_is_said_to_be_empty(dir):
+    net = dir / "net.bin"
+    for args in ["info", ""], ["run", "", dir / "red.png"], ["run", net, ""], ["convert", "", "-o", dir / "out.bin"], ["eval", net, ""], \
+            ["bench", ""], ["run", "--labels-file=", net, dir / "red.png"]:
+        check_run(gpudl(*args), 1, f"gpudl: {args[0]}: '': an empty name was given, expected that of a ")
+
+
+@test
 def names_that_are_no_utf8_do_no_harm(dir):
     odd = os.fsencode(dir) + b"/latin1-\xe9"
     write_png(Path(os.fsdecode(odd + b".png")), COLORS["red"])
