@@ -20,21 +20,25 @@ template <class... Parameters, class... Arguments>
 static inline void gpudl_launch_clusters(void (*kernel)(Parameters...), int blocks, dim3 grid, dim3 block,
                                          size_t shared, cudaStream_t stream, const Arguments &...arguments)
 {
+    const bool waits = gpudl_kernels_wait(reinterpret_cast<const void *>(kernel));
     cudaLaunchAttribute attributes[2] = {};
     cudaLaunchConfig_t config = {};
 
-    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[0].val.programmaticStreamSerializationAllowed = 1;
-    attributes[1].id = cudaLaunchAttributeClusterDimension;
-    attributes[1].val.clusterDim.x = (unsigned)blocks;
-    attributes[1].val.clusterDim.y = 1;
-    attributes[1].val.clusterDim.z = 1;
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared;
     config.stream = stream;
     config.attrs = attributes;
-    config.numAttrs = !gpudl_kernels_wait(reinterpret_cast<const void *>(kernel)) ? 0 : blocks > 1 ? 2 : 1;
+    if (waits && gpudl_launches_may_overlap()) {
+        attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+    }
+    if (waits && blocks > 1) {
+        attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+        attributes[config.numAttrs].val.clusterDim.x = (unsigned)blocks;
+        attributes[config.numAttrs].val.clusterDim.y = 1;
+        attributes[config.numAttrs++].val.clusterDim.z = 1;
+    }
     if (shared > 48 << 10 &&
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared) != cudaSuccess)
         return;
