@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(THREADS) sum_together(const __grid_constant__ 
             if (to != share.rank)
                 gpudl_push(received + share.rank * ends.own * SUMS_LINE, sums + to * ends.own * SUMS_LINE,
                            ends.own * SUMS_BYTES, &counters[RECEIVED], to);
-    gpudl_counter_wait(&counters[RECEIVED]);
+    gpudl_counter_wait_for_blocks(&counters[RECEIVED]);
     gpudl_cluster_pass();
     ends.end(sums + share.rank * ends.own * SUMS_LINE, received, share.rank);
     gpudl_cluster_wait(); /* till here others are sent this block's sums */

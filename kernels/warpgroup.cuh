@@ -171,6 +171,15 @@ __device__ __forceinline__ void gpudl_counter_wait(uint64_t *counter)
                         : "memory");
 }
 
+/** The same of one that other blocks of the cluster push to: what they sent is seen. */
+__device__ __forceinline__ void gpudl_counter_wait_for_blocks(uint64_t *counter)
+{
+    GPUDL_WARPGROUP_ASM("{\n\t.reg .pred done;\n"
+                        "again:\n\tmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], 0;\n\t"
+                        "@!done bra again;\n\t}" ::"r"(gpudl_shared_address(counter))
+                        : "memory");
+}
+
 /* ---- copies --------------------------------------------------------------------------------------------------------
  * By one thread. to: lines at a multiple of 1024 bytes; counter: of the block, which is told of the bytes. */
 

@@ -115,6 +115,11 @@ static inline void gpudl_counter_wait(uint64_t *counter)
     gpudl_emulate_counter_wait(counter);
 }
 
+static inline void gpudl_counter_wait_for_blocks(uint64_t *counter)
+{
+    gpudl_emulate_counter_wait(counter);
+}
+
 /* ---- copies ------------------------------------------------------------------------------------------------------ */
 
 static inline void gpudl_map_soon(const GpudlTensorMap *)
