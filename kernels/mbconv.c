@@ -78,21 +78,13 @@ static int put_operand(const Matrix *m, int64_t row, int64_t column, uint8_t *to
     return fits;
 }
 
-static int put_biases(const GpudlMbconv *block, const GpudlMbconvWeights *w, int64_t first, uint8_t *to)
+static void put_biases(const GpudlMbconv *block, const float *bias, int64_t first, uint8_t *to)
 {
-    const Matrix bias = {w->depthwise_bias, 1, w->depthwise_bias != NULL ? block->hidden : 0};
-    int fits = 1;
-
     for (int i = 0; i < GPUDL_MBCONV_SLICE; i++) {
-        const int64_t channel = first + i;
-        const float e =
-            block->expands && w->expand_bias != NULL && channel < block->hidden ? w->expand_bias[channel] : 0.f;
+        const float v = bias != NULL && first + i < block->hidden ? bias[first + i] : 0.f;
 
-        memcpy(to + i * 4, &e, sizeof e);
-        fits &= put(&bias, 0, channel, to + 64 + i * 2);
+        memcpy(to + i * 4, &v, sizeof v);
     }
-    memset(to + 96, 0, 32);
-    return fits;
 }
 
 int gpudl_mbconv_pack(const GpudlMbconv *block, const GpudlMbconvWeights *weights, void *packed)
@@ -111,7 +103,8 @@ int gpudl_mbconv_pack(const GpudlMbconv *block, const GpudlMbconvWeights *weight
         for (int tap = 0; tap < area; tap++)
             for (int i = 0; i < GPUDL_MBCONV_SLICE; i++)
                 fits &= put(&taps, first + i, tap, to + s.taps + (tap * GPUDL_MBCONV_SLICE + i) * 2);
-        fits &= put_biases(block, weights, first, to + s.biases);
+        put_biases(block, block->expands ? weights->expand_bias : NULL, first, to + s.biases);
+        put_biases(block, weights->depthwise_bias, first, to + s.biases + GPUDL_MBCONV_SLICE * 4);
         for (int32_t k = 0; k < gpudl_mbconv_sixteens(block->ys.c); k++)
             fits &= put_operand(&project, k * 16, first, to + s.project + k * GPUDL_MBCONV_OPERAND);
     }

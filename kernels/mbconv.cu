@@ -6,7 +6,7 @@
  *        X  input pixels x channels
  *        |  first product, tensor cores, float32; activation; 0 outside of the picture
  *        E  input pixels x 32
- *        |  depthwise convolution in pairs of float16: a thread marches down rows; activation
+ *        |  depthwise convolution, tensor cores with weights on a diagonal, float32; activation
  *        D  output pixels x 32
  *        |  second product, tensor cores: sums stay in registers from step to step
  *       sums, which go through shared memory once to be stored in whole vectors, with bias, z and activation
@@ -18,8 +18,8 @@
  * Where tiles are too few for the device, the blocks of a cluster share a tile's hidden channels and tell one another
  * what they have summed: each finishes some of the pixels.
  *
- * Lines of E and D are 80 bytes apart: rows that are read as matrices, and pairs of a strip and the one DISTANCE
- * further, lie in different banks.
+ * Lines of E and D are 80 bytes apart: rows that are read as matrices, and the words of a tile of sums, lie in
+ * different banks.
  */
 #include <math.h>
 
@@ -31,6 +31,131 @@ namespace
 {
 
 constexpr int MOST_PARTS = 8;
+
+/* ---- depthwise --------------------------------------------------------------------------------------------------- */
+
+/* Taps of one of 8 channels, as second operands: 8 x 8 with a tap of each channel on the diagonal. A lane has two
+ * elements of such a matrix, of which at most one is on the diagonal. */
+template <int TAPS> struct Diagonals {
+    static constexpr int AREA = TAPS * TAPS;
+    unsigned pairs[(AREA + 1) / 2], even, odd;
+
+    /* from: the first tap of the first channel */
+    __device__ __forceinline__ explicit Diagonals(const unsigned char *from)
+    {
+        const int lane = (int)threadIdx.x % 32, channel = lane / 4;
+        const bool is_on = channel / 2 == lane % 4, is_upper = channel % 2 != 0;
+
+#pragma unroll
+        for (int i = 0; i < (AREA + 1) / 2; i++) {
+            pairs[i] = tap(from, 2 * i, channel);
+            if (2 * i + 1 < AREA)
+                pairs[i] |= tap(from, 2 * i + 1, channel) << 16;
+        }
+        even = !is_on ? 0x4444 : is_upper ? 0x1044 : 0x4410;
+        odd = !is_on ? 0x4444 : is_upper ? 0x3244 : 0x4432;
+    }
+
+    static __device__ __forceinline__ unsigned tap(const unsigned char *from, int i, int channel)
+    {
+        return *reinterpret_cast<const unsigned short *>(from + i * GPUDL_MBCONV_SLICE * 2 + channel * 2);
+    }
+
+    __device__ __forceinline__ unsigned get(int i) const
+    {
+        return __byte_perm(pairs[i / 2], 0, i % 2 != 0 ? odd : even);
+    }
+};
+
+/* The sums of a row of places, rounded, to d behind the clamp. */
+template <class TILE, bool CLAMP>
+__device__ __forceinline__ void put_row(const float *sum, int row, const GpudlMbconvAct &act, unsigned char *d)
+{
+    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
+
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const int place = half * 8 + lane / 4, p = TILE::segment(warp, place) * TILE::ROWS + row;
+        const int q = TILE::column(place);
+        unsigned word = GpudlPair<__half>::set(sum[2 * half], sum[2 * half + 1]);
+
+        if (CLAMP)
+            word = gpudl_mbconv_clamp(word, act.low, act.high);
+        if (p < TILE::H && q < TILE::W)
+            *reinterpret_cast<unsigned *>(d + (p * TILE::W + q) * GPUDL_MBCONV_LINE + warp % 4 * 16 + lane % 4 * 4) =
+                word;
+    }
+}
+
+/* What row i of a warp's input adds to the rows of sums that see it. at: the lane's line of the row. */
+template <class TILE>
+__device__ __forceinline__ void filter_row(int i, const unsigned char *at, const Diagonals<TILE::TAPS> &taps,
+                                           float *sum)
+{
+    constexpr int TAPS = TILE::TAPS, STRIDE = TILE::STRIDE, LINE = GPUDL_MBCONV_LINE;
+    const int behind = (int)threadIdx.x % 32 / 16 * LINE; /* the upper lanes' lines are of the tap behind */
+
+#pragma unroll
+    for (int s = 0; s < TAPS; s += 2) {
+        const bool two = s + 1 < TAPS;
+        unsigned a[4];
+
+        gpudl_load_matrices(a, at + s * LINE + (two ? behind : 0));
+#pragma unroll
+        for (int r = 0; r < TAPS; r++) {
+            const int row = (i - r) / STRIDE;
+
+            if (i < r || (i - r) % STRIDE != 0 || row >= TILE::ROWS)
+                continue;
+            if (two)
+                gpudl_mbconv_multiply(sum + 4 * row, a, taps.get(r * TAPS + s), taps.get(r * TAPS + s + 1));
+            else
+                gpudl_mma_k8(*reinterpret_cast<float(*)[4]>(sum + 4 * row), a[0], a[1], taps.get(r * TAPS + s));
+        }
+    }
+}
+
+/* The step's depthwise convolution of e, to d. */
+template <class TILE, bool CLAMP>
+__device__ __forceinline__ void filter(const GpudlMbconvJob &job, const unsigned char *weights, int slices,
+                                       const unsigned char *e, unsigned char *d)
+{
+    constexpr int TAPS = TILE::TAPS, STRIDE = TILE::STRIDE, ROWS = TILE::ROWS, LINE = GPUDL_MBCONV_LINE;
+    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, eight = warp % 4;
+    const int first = TILE::segment(warp, lane % 16) * ROWS * STRIDE;
+    const unsigned char *slice = weights + eight / 2 * job.slice.next;
+    const unsigned char *from = e + min(TILE::column(lane % 16), TILE::W - 1) * STRIDE * LINE + eight * 16;
+    const GpudlMbconvAct act = job.depthwise;
+    float sum[ROWS * 4];
+
+    if (eight / 2 >= slices)
+        return;
+    const Diagonals<TAPS> taps(slice + job.slice.taps + eight % 2 * 16);
+    const float2 bias =
+        *reinterpret_cast<const float2 *>(slice + job.slice.biases + 64 + eight % 2 * 32 + lane % 4 * 8);
+
+#pragma unroll
+    for (int i = 0; i < ROWS * 4; i++)
+        sum[i] = i % 2 == 0 ? bias.x : bias.y;
+#pragma unroll
+    for (int i = 0; i < (ROWS - 1) * STRIDE + TAPS; i++) {
+        /* a row that the tile has not is the last one once more, for sums that are not kept */
+        const int row =
+            (TILE::SEGMENTS - 1) * ROWS * STRIDE + i < TILE::IN_H ? first + i : min(first + i, TILE::IN_H - 1);
+
+        filter_row<TILE>(i, from + row * TILE::IN_W * LINE, taps, sum);
+        if (CLAMP && i >= TAPS - 1 && (i - TAPS + 1) % STRIDE == 0)
+            put_row<TILE, true>(sum + (i - TAPS + 1) / STRIDE * 4, (i - TAPS + 1) / STRIDE, act, d);
+    }
+    if (!CLAMP) {
+        gpudl_activate_quickly<ROWS * 4>(act.act, sum);
+#pragma unroll
+        for (int row = 0; row < ROWS; row++)
+            put_row<TILE, false>(sum + row * 4, row, act, d);
+    }
+}
+
+/* ---- the kernel -------------------------------------------------------------------------------------------------- */
 
 /* y of pixels first .. last - 1 of the tile, of what all blocks of the cluster have summed */
 template <class TILE>
@@ -148,9 +273,9 @@ __global__ void __launch_bounds__(GPUDL_MBCONV_THREADS, blocks_at_once<TILE>(EXP
             fetch_weights(job, step + 1, shared + job.shared_w + (step + 1 - begin) % 2 * room);
         gpudl_copy_commit();
         if (job.depthwise.clamp)
-            gpudl_mbconv_filter<TILE, true>(job, weights, slices, e, d);
+            filter<TILE, true>(job, weights, slices, e, d);
         else
-            gpudl_mbconv_filter<TILE, false>(job, weights, slices, e, d);
+            filter<TILE, false>(job, weights, slices, e, d);
         gpudl_copy_wait<0>();
         __syncthreads();
         if (!EXPANDS && step + 1 < end) {

@@ -42,22 +42,30 @@ __host__ __device__ constexpr int gpudl_mbconv_up(int a, int b)
 }
 
 /**
- * H x W output pixels. A thread of the depthwise step makes two channels of COLUMNS columns of ROWS rows; the halves of
- * a warp have columns that are DISTANCE strips apart, so that their words lie in different banks. Of the second
+ * H x W output pixels. A warp of the depthwise step makes 8 channels of 16 places at a time: a row of pixels, or two
+ * rows of 8 where they are narrow; and ROWS of those, of the SEGMENTS that the tile's rows are cut into. Of the second
  * product, a warp makes every ACROSSth 16 pixels by every (WARPS / ACROSS)th part of the channels.
  */
 template <int TAPS_, int STRIDE_, int H_, int W_> struct GpudlMbconvTile {
     static constexpr int TAPS = TAPS_, STRIDE = STRIDE_, H = H_, W = W_;
     static constexpr int IN_H = (H - 1) * STRIDE + TAPS, IN_W = (W - 1) * STRIDE + TAPS, IN = IN_H * IN_W, OUT = H * W;
     static constexpr int IN_TILES = gpudl_mbconv_up(IN, 16), OUT_TILES = gpudl_mbconv_up(OUT, 16);
-    static constexpr int COLUMNS = STRIDE == 1 && W > 7 ? 2 : 1;
-    static constexpr int DISTANCE = 4 / (COLUMNS * STRIDE);
-    static constexpr int STRIPS = gpudl_mbconv_up(W / COLUMNS, 2 * DISTANCE) * 2 * DISTANCE;
-    static constexpr int SEGMENTS = 2 * GPUDL_MBCONV_WARPS / STRIPS, ROWS = gpudl_mbconv_up(H, SEGMENTS);
+    static constexpr int FOLDS = W > 8 ? 1 : 2, SEGMENTS = GPUDL_MBCONV_WARPS / 4 * FOLDS;
+    static constexpr int ROWS = gpudl_mbconv_up(H, SEGMENTS);
     static constexpr int ACROSS = OUT_TILES > 4 ? GPUDL_MBCONV_WARPS : 4, ALONG = GPUDL_MBCONV_WARPS / ACROSS;
     static constexpr int PER_WARP = gpudl_mbconv_up(OUT_TILES, ACROSS);
 
-    static_assert(W % COLUMNS == 0 && SEGMENTS * STRIPS == 2 * GPUDL_MBCONV_WARPS, "a half of a warp for each strip");
+    static_assert(W * FOLDS <= 16, "a warp has 16 places");
+
+    /* of a warp's place: its rows' segment, and its column, the last one where there are no more */
+    static __device__ __forceinline__ int segment(int warp, int place)
+    {
+        return warp / 4 * FOLDS + (FOLDS > 1 ? place / 8 : 0);
+    }
+    static __device__ __forceinline__ int column(int place)
+    {
+        return FOLDS > 1 ? place % 8 : place;
+    }
 };
 
 __device__ __forceinline__ unsigned gpudl_mbconv_clamp(unsigned pair, unsigned low, unsigned high)
@@ -199,98 +207,6 @@ __device__ __forceinline__ void gpudl_mbconv_expand(const GpudlMbconvJob &job, c
                                         inside >> (2 * number + 1) & 1 ? 0xffffffffu : 0u, slices,
                                         e + tile * 16 * GPUDL_MBCONV_LINE);
         }
-    }
-}
-
-/* ---- depthwise --------------------------------------------------------------------------------------------------- */
-
-/** The activation of all that a thread has summed: one decision. */
-template <int N> __device__ __forceinline__ void gpudl_mbconv_activate(const GpudlAct &act, __half2 (&sum)[N])
-{
-    float v[2 * N];
-
-#pragma unroll
-    for (int i = 0; i < N; i++) {
-        const float2 two = __half22float2(sum[i]);
-
-        v[2 * i] = two.x;
-        v[2 * i + 1] = two.y;
-    }
-    gpudl_activate_quickly<2 * N>(act, v);
-#pragma unroll
-    for (int i = 0; i < N; i++)
-        sum[i] = __floats2half2_rn(v[2 * i], v[2 * i + 1]);
-}
-
-__device__ __forceinline__ __half2 gpudl_mbconv_pair(const unsigned char *shared)
-{
-    return GpudlPair<__half>::halves(*reinterpret_cast<const unsigned *>(shared));
-}
-
-/** The step's depthwise convolution of e, to d. */
-template <class TILE, bool CLAMP>
-__device__ __forceinline__ void gpudl_mbconv_filter(const GpudlMbconvJob &job, const unsigned char *weights, int slices,
-                                                    const unsigned char *e, unsigned char *d)
-{
-    constexpr int TAPS = TILE::TAPS, STRIDE = TILE::STRIDE, COLUMNS = TILE::COLUMNS, ROWS = TILE::ROWS;
-    constexpr int WIDE = (COLUMNS - 1) * STRIDE + TAPS, LINE = GPUDL_MBCONV_LINE, PAIRS = TILE::STRIPS / 2;
-    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, pair = lane % 16, half = lane / 16;
-    const int order = warp % PAIRS, segment = warp / PAIRS;
-    const int strip = order / TILE::DISTANCE * 2 * TILE::DISTANCE + order % TILE::DISTANCE + half * TILE::DISTANCE;
-    const int column = strip * COLUMNS, first = segment * ROWS;
-    const unsigned char *slice = weights + pair / 8 * job.slice.next + pair % 8 * 4;
-    const unsigned char *from = e + (first * STRIDE * TILE::IN_W + column * STRIDE) * LINE + pair * 4;
-    unsigned char *to = d + (first * TILE::W + column) * LINE + pair * 4;
-    const unsigned low = job.depthwise.low, high = job.depthwise.high;
-    __half2 taps[TAPS * TAPS], sum[ROWS * COLUMNS], bias;
-
-    if (column >= TILE::W || pair >= slices * 8)
-        return;
-    bias = gpudl_mbconv_pair(slice + job.slice.biases + 64);
-#pragma unroll
-    for (int i = 0; i < TAPS * TAPS; i++)
-        taps[i] = gpudl_mbconv_pair(slice + job.slice.taps + i * 32);
-#pragma unroll
-    for (int i = 0; i < ROWS * COLUMNS; i++)
-        sum[i] = bias;
-#pragma unroll
-    for (int i = 0; i < (ROWS - 1) * STRIDE + TAPS; i++) {
-        __half2 in[WIDE];
-
-        /* rows of the last segment that the tile has not */
-        if ((TILE::SEGMENTS - 1) * ROWS * STRIDE + i >= TILE::IN_H && first * STRIDE + i >= TILE::IN_H)
-            break;
-#pragma unroll
-        for (int j = 0; j < WIDE; j++)
-            in[j] = gpudl_mbconv_pair(from + (i * TILE::IN_W + j) * LINE);
-#pragma unroll
-        for (int r = 0; r < TAPS; r++) {
-            const int row = (i - r) / STRIDE;
-
-            if (i < r || (i - r) % STRIDE != 0 || row >= ROWS)
-                continue;
-#pragma unroll
-            for (int j = 0; j < COLUMNS; j++) {
-                __half2 *const to_sum = &sum[row * COLUMNS + j];
-
-#pragma unroll
-                for (int s = 0; s < TAPS; s++)
-                    *to_sum = __hfma2(in[j * STRIDE + s], taps[r * TAPS + s], *to_sum);
-                if (CLAMP && r == TAPS - 1)
-                    *reinterpret_cast<unsigned *>(to + (row * TILE::W + j) * LINE) =
-                        gpudl_mbconv_clamp(GpudlPair<__half>::word(*to_sum), low, high);
-            }
-        }
-    }
-    if (!CLAMP) {
-        gpudl_mbconv_activate(job.depthwise.act, sum);
-#pragma unroll
-        for (int row = 0; row < ROWS; row++)
-#pragma unroll
-            for (int j = 0; j < COLUMNS; j++)
-                if (first + row < TILE::H)
-                    *reinterpret_cast<unsigned *>(to + (row * TILE::W + j) * LINE) =
-                        GpudlPair<__half>::word(sum[row * COLUMNS + j]);
     }
 }
 

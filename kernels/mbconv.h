@@ -7,7 +7,7 @@
  *   expand     for each 16 input channels: 32 lanes x 4 words, the second operands of the products that make channels
  *              0..7 and 8..15 of the slice (mma.m16n8k16's b0 and b1, twice)
  *   taps       float16 [taps * taps][16]
- *   biases     float32 expand [16], float16 depthwise [16], and 32 bytes of nothing
+ *   biases     float32 expand [16], depthwise [16]
  *   project    for each 16 output channels: 32 lanes x 4 words, likewise
  * What is beyond the channels is 0.
  */

@@ -77,9 +77,9 @@ int gpudl_mbconv_plans(const GpudlMbconv *block, int32_t multiprocessors, int32_
  * weights  as packed, at a multiple of 16 bytes; bias float32 [k], at a multiple of 16 bytes, or NULL. Both are
  *          constants: they are read before what was queued last is done
  *
- * Products sum in float32 and round once where they are stored; the depthwise convolution sums in float16: it is off
- * by at most taps^2 * 2^-11 of what its terms' magnitudes add up to, and infinite where that leaves float16. NaN goes
- * through. Returns before the device is done: 0, a status or the launch's CUDA error; SHAPE where the plan is none of
+ * All three steps sum in float32 and round once where they are stored. NaN goes through; a hidden channel that is
+ * infinite makes NaN of those that it lies with, eight by eight, and so of all channels of y there. Returns before the
+ * device is done: 0, a status or the launch's CUDA error; SHAPE where the plan is none of
  * the block's or the device has no clusters for it.
  */
 int gpudl_mbconv_cuda(const GpudlMbconv *block, const void *x, const void *weights, const float *bias, const void *z,
