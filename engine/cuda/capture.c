@@ -56,7 +56,6 @@ static int queue_lanes(CudaEngine *engine, const CudaRun *run, cudaStream_t side
         gpudl_launches_overlap(cuda_lanes_overlap(lanes, i, cuda_step_launches(&run->program->steps[i]), &joins));
         status = queue_step(&runs[lanes->lane[i]], i, events);
     }
-    gpudl_launches_overlap(1);
     return status == 0 ? (int)cudaStreamWaitEvent(run->stream, events[last_side], 0) : status;
 }
 
@@ -77,8 +76,10 @@ static int capture_steps(CudaEngine *engine, const CudaRun *run, uint32_t slot, 
     if (status == 0)
         status = (int)cudaStreamBeginCapture(run->stream, cudaStreamCaptureModeThreadLocal);
     if (status == 0) {
+        gpudl_launches_overlap(run->program->streams != CUDA_APART);
         status = two ? queue_lanes(engine, run, engine->slots[slot].side, events, last_side, failed, fault)
                      : cuda_program_queue(run, 0, run->program->n_frame_steps, failed);
+        gpudl_launches_overlap(1);
         ended = (int)cudaStreamEndCapture(run->stream, graph);
         status = status != 0 ? status : ended;
     }

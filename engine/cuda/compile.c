@@ -82,7 +82,7 @@ static void place(CudaCompiler *c)
 static void find_branches(CudaCompiler *c, uint32_t streams)
 {
     c->program->is_settled = streams > 0;
-    c->program->streams = 1;
+    c->program->streams = streams == CUDA_APART ? CUDA_APART : 1;
     if (streams != CUDA_LANES && (streams > 0 || !c->tries_branches))
         return;
     if (!cuda_branches_split(c->program))

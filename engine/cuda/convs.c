@@ -8,9 +8,9 @@
 
 #include "block.h"
 #include "choice.h"
-#include "lanes.h"
 #include "lt.h"
 #include "own.h"
+#include "program.h"
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
 
@@ -147,13 +147,14 @@ int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t
 }
 
 /* The names of what is kept of a network, by its streams. */
-static const char *const settled[] = {"", "settled on one stream", "settled on two streams"};
-_Static_assert(sizeof settled / sizeof *settled == CUDA_LANES + 1, "each number of streams has a name");
+static const char *const settled[] = {"", "settled on one stream", "settled on two streams",
+                                      "settled on one stream, apart"};
+_Static_assert(sizeof settled / sizeof *settled == CUDA_APART + 1, "each number of streams has a name");
 
 uint32_t cuda_convs_network_streams(const CudaConvs *convs, const char *network)
 {
     GpudlCacheEntry entry;
-    uint32_t streams = CUDA_LANES;
+    uint32_t streams = CUDA_APART;
 
     if (!read_cache(convs, network, &entry))
         return 0;

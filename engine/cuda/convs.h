@@ -38,7 +38,8 @@ int cuda_convs_load(const CudaConvs *convs, cudnnHandle_t handle, const CudaConv
  */
 int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t handle, const CudaConvKey *key,
                       CudaConvPlan *plan);
-/** On how many streams a network is settled, 1 .. CUDA_LANES; 0 if it was not kept that it is. */
+/** On how many streams a network is settled, 1 .. CUDA_LANES, or CUDA_APART (program.h); 0 if it was not kept that it
+ * is. */
 uint32_t cuda_convs_network_streams(const CudaConvs *convs, const char *network);
 
 /** Keeps the conv's plan as the fastest alone. */

@@ -19,8 +19,9 @@
 #include "kernels/window.h"
 #include "lanes.h"
 
-#define CUDA_ALIGNMENT 256 /* of blocks and constants */
-#define CUDA_CHANNELS 8    /* channels are padded to a multiple of this */
+#define CUDA_ALIGNMENT 256          /* of blocks and constants */
+#define CUDA_CHANNELS 8             /* channels are padded to a multiple of this */
+#define CUDA_APART (CUDA_LANES + 1) /* in the place of a number of streams: one, where launches do not overlap */
 
 typedef struct {
     void *constant; /* on the device; NULL: in the workspace */
@@ -87,7 +88,7 @@ struct CudaProgram {
     char network[128]; /* whose program this is, one line that other batches and precisions do not have; "": nobody's */
     int is_settled;    /* the choices inside its graph were made before, streams among them */
     CudaLanes lanes;   /* of the steps that frames need; n 0: it has no branches, or is not asked for them */
-    uint32_t streams;  /* that its graph is captured on: 1, or CUDA_LANES */
+    uint32_t streams;  /* that its graph is captured on: 1, CUDA_LANES, or CUDA_APART */
 };
 
 void cuda_program_free(CudaProgram *program);

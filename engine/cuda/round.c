@@ -8,6 +8,7 @@
 #include "choice.h"
 #include "engine.h"
 #include "engine/module.h"
+#include "prove.h"
 #include "search.h"
 
 /* A measurement: the median of so many, each of as many replays as take about so long, at most so many. */
@@ -18,8 +19,9 @@
 /* Steps that compute the same problem have the same plan. */
 typedef struct {
     CudaConv *conv;
-    CudaConvPlan plans[1 + CUDA_CONV_OTHERS]; /* the fastest alone, and the others; one of them is the conv's */
-    uint32_t n, steps;
+    /* the fastest alone, and the others, one of which is the conv's; behind those our direct kernel, for the proof */
+    CudaConvPlan plans[1 + CUDA_CONV_OTHERS + 1];
+    uint32_t n, steps, reference; /* reference: a plan that the others are to agree with in the network */
 } Group;
 
 struct CudaRound {
@@ -30,6 +32,8 @@ struct CudaRound {
     uint32_t n, measured;
     uint32_t streams; /* that there is to choose from: 1, or CUDA_LANES for a program with branches */
     int is_wanted;    /* there is something to choose, or that nothing is to be kept */
+    uint32_t *proved; /* the choices that are left of the best, once they are proved; of groups */
+    uint32_t lanes;   /* with those: what the program's streams are to be */
 };
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
@@ -63,6 +67,7 @@ static void fill_group(Group *group)
     for (uint32_t i = 0; i < group->n; i++)
         if (group->plans[i].workspace > conv->most_workspace)
             conv->most_workspace = group->plans[i].workspace;
+    group->reference = cuda_prove_reference(&conv->key, group->plans, group->n);
 }
 
 /* Behind the groups of steps there is one of the streams, which comes first: plans are chosen for what they run beside.
@@ -124,7 +129,7 @@ void cuda_round_free(CudaRound *round)
 
     if (round == NULL)
         return;
-    best = round->search != NULL ? cuda_search_best(round->search) : NULL;
+    best = round->proved != NULL ? round->proved : round->search != NULL ? cuda_search_best(round->search) : NULL;
     for (uint32_t i = 0; i < round->n; i++) {
         Group *group = &round->groups[i];
         const uint32_t choice = best != NULL ? best[i] : 0;
@@ -135,11 +140,14 @@ void cuda_round_free(CudaRound *round)
             if (k != choice)
                 cuda_conv_plan_free(round->engine->shared.device, group->plans[k].plan);
     }
-    if (best != NULL && round->streams > 1)
+    if (round->proved != NULL)
+        round->program->streams = round->lanes;
+    else if (best != NULL && round->streams > 1)
         round->program->streams = 1 + best[round->n];
     if (round->n > 0)
         cuda_blocks_name(round->program);
     cuda_search_free(round->search);
+    free(round->proved);
     free(round->groups);
     free(round);
 }
@@ -231,9 +239,9 @@ static GpudlStatus measure(CudaRound *round, const uint32_t *choices, int may_st
 static void tell(const CudaRound *round, uint32_t changed)
 {
     const GpudlHost *host = round->engine->shared.host;
-    const char *streams = round->streams == 1            ? ""
-                          : round->program->streams == 1 ? ", branches one after the other"
-                                                         : ", branches on a second stream";
+    const char *streams = round->streams == 1                     ? ""
+                          : round->program->streams != CUDA_LANES ? ", branches one after the other"
+                                                                  : ", branches on a second stream";
     char message[240];
 
     snprintf(message, sizeof message,
@@ -244,20 +252,46 @@ static void tell(const CudaRound *round, uint32_t changed)
     host->log(host->host, GPUDL_LOG_INFO, message);
 }
 
+/* What is left of the best choices when their results are compared with those of the references. */
+static GpudlStatus prove(CudaRound *round, GpudlFault *fault)
+{
+    const uint32_t *best = cuda_search_best(round->search);
+    CudaProveGroup *groups = calloc(round->n + 1u, sizeof *groups);
+    GpudlStatus status;
+
+    round->proved = calloc(round->n + 1u, sizeof *round->proved);
+    if (groups == NULL || round->proved == NULL) {
+        free(groups);
+        return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory to prove the choices of %u problems",
+                                 round->n);
+    }
+    apply(round, best);
+    round->lanes = round->program->streams;
+    for (uint32_t i = 0; i < round->n; i++)
+        groups[i] = (CudaProveGroup){round->groups[i].conv, &round->groups[i].plans[best[i]],
+                                     &round->groups[i].plans[round->groups[i].reference], 1};
+    status = cuda_prove(round->engine, round->program, groups, round->n, &round->lanes, fault);
+    for (uint32_t i = 0; i < round->n; i++)
+        round->proved[i] = groups[i].taken ? best[i] : round->groups[i].reference;
+    free(groups);
+    return status;
+}
+
+/* Each has its plan; what is kept. */
 static void finish(CudaRound *round)
 {
     const CudaConvs *convs = &round->engine->shared.convs;
     const char *network = round->program->network;
-    const uint32_t *best = cuda_search_best(round->search);
     uint32_t changed = 0;
 
-    apply(round, best);
     for (uint32_t i = 0; i < round->n; i++) {
-        changed += best[i] != 0;
+        cuda_conv_take(round->groups[i].conv, &round->groups[i].plans[round->proved[i]]);
+        changed += round->proved[i] != 0;
         if (network[0] != '\0') /* a block's first choice, its steps, is not what is kept of it alone */
             cuda_convs_keep_choice(convs, network, round->groups[i].conv,
-                                   best[i] != 0 || round->groups[i].conv->key.hidden != 0);
+                                   round->proved[i] != 0 || round->groups[i].conv->key.hidden != 0);
     }
+    round->program->streams = round->lanes;
     if (network[0] != '\0')
         cuda_convs_keep_network(convs, network, round->program->streams, cuda_search_best_ns(round->search));
     if (round->measured > 0)
@@ -287,7 +321,12 @@ GpudlStatus cuda_round_go(CudaRound *round, uint64_t deadline_ns, int *done, Gpu
             break;
     }
     *done = cuda_search_next(round->search) == NULL;
-    if (*done && round->is_wanted && (round->measured == 0 || cuda_search_best_ns(round->search) > 0))
+    if (*done && round->is_wanted && (round->measured == 0 || cuda_search_best_ns(round->search) > 0)) {
+        const GpudlStatus status = prove(round, fault);
+
+        if (status != GPUDL_STATUS_OK)
+            return status;
         finish(round);
+    }
     return GPUDL_STATUS_OK;
 }

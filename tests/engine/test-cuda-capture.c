@@ -191,6 +191,12 @@ static void test_one_stream_overlaps(void)
     g_assert_cmpstr(queued->str, ==, "0+ 1+ 2+ 3+ 4+ 5+ 6+ ");
 }
 
+static void test_apart_nothing_overlaps(void)
+{
+    g_assert_cmpint(capture(CUDA_APART, NULL), ==, GPUDL_STATUS_OK);
+    g_assert_cmpstr(queued->str, ==, "0 1 2 3 4 5 6 ");
+}
+
 static void test_behind_two_streams_nothing_overlaps(void)
 {
     g_assert_cmpint(capture(2, NULL), ==, GPUDL_STATUS_OK);
@@ -222,6 +228,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     queued = g_string_new(NULL);
     g_test_add_func("/cuda-capture/one-stream-overlaps", test_one_stream_overlaps);
+    g_test_add_func("/cuda-capture/apart-nothing-overlaps", test_apart_nothing_overlaps);
     g_test_add_func("/cuda-capture/behind-two-streams-nothing-overlaps", test_behind_two_streams_nothing_overlaps);
     g_test_add_func("/cuda-capture/block-joins", test_a_block_joins_in_the_place_of_its_first_step);
     g_test_add_func("/cuda-capture/failure", test_launches_behind_a_failure_overlap_again);
