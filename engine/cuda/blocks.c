@@ -137,12 +137,15 @@ static const float *constant_of(const CudaCompiler *c, const CudaStep *s, uint32
     return cuda_tensor(c, tensor)->data;
 }
 
-/* Packed weights as a value, -1: they can't be had. */
+/* Packed weights as a value, -1: they can't be had. In another batch the node may end a block with a first product
+ * where it ends one without here: those are other weights. They are there whatever the block's choice is: batches that
+ * are compiled later, when the model's own are gone, may take the launch. */
 static int32_t pack(CudaCompiler *c, const Found *found, const CudaConvKey *key)
 {
     const GpudlMbconv block = cuda_block_of(key);
     const int64_t words = gpudl_mbconv_weight_bytes(&block) / 4, hidden = key->hidden;
-    const int32_t known = cuda_find_constant(c, CUDA_PART_BLOCK, GPUDL_DTYPE_I32, words);
+    const int32_t part = found->expand != NULL ? CUDA_PART_BLOCK : CUDA_PART_SHORT_BLOCK;
+    const int32_t known = cuda_find_constant(c, part, GPUDL_DTYPE_I32, words);
     GpudlMbconvWeights weights = {
         .depthwise = constant_of(c, found->filter, 1, hidden * key->r * key->s),
         .depthwise_bias = constant_of(c, found->filter, 2, hidden),
@@ -164,7 +167,7 @@ static int32_t pack(CudaCompiler *c, const Found *found, const CudaConvKey *key)
         return -1;
     packed = malloc((size_t)words * sizeof *packed);
     if (packed != NULL && gpudl_mbconv_pack(&block, &weights, packed))
-        value = cuda_add_table(c, CUDA_PART_BLOCK, words, packed);
+        value = cuda_add_table(c, part, words, packed);
     free(packed);
     return value;
 }

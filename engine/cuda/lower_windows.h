@@ -8,7 +8,14 @@
 
 /** Constants of a node that carries weights: parts for cuda_find_constant(). WIDE: depthwise weights with zeros behind
  * the channels, in place of the others. BLOCK: those of all steps of the block that ends with the node. */
-enum { CUDA_PART_WEIGHTS = 0, CUDA_PART_BIAS, CUDA_PART_HALF_BIAS, CUDA_PART_WIDE, CUDA_PART_BLOCK };
+enum {
+    CUDA_PART_WEIGHTS = 0,
+    CUDA_PART_BIAS,
+    CUDA_PART_HALF_BIAS,
+    CUDA_PART_WIDE,
+    CUDA_PART_BLOCK,
+    CUDA_PART_SHORT_BLOCK
+};
 
 GpudlWindow cuda_window(const GpudlWindowAttrs *attrs);
 
