@@ -65,7 +65,6 @@ CudaProgram *cuda_engine_compile(CudaEngine *engine, int64_t batch, int part, in
     const GpudlPlan *plan = shared->host->plan(shared->host->host, batch, fault);
     CudaCompilation *compilation;
     Watched watched = {shared->host, NULL, batch, part, parts};
-    cudaError_t error;
     int done;
 
     *status = GPUDL_STATUS_UNSUPPORTED;
@@ -82,9 +81,6 @@ CudaProgram *cuda_engine_compile(CudaEngine *engine, int64_t batch, int part, in
         *status = cuda_tuning_try(compilation->tuning, UINT64_MAX, &done, fault);
     if (*status == GPUDL_STATUS_OK)
         cuda_tell(shared->host, "batch %lld: plans chosen", (long long)batch);
-    error = cudaStreamSynchronize(NULL); /* uploads of weights */
-    if (*status == GPUDL_STATUS_OK && error != cudaSuccess)
-        *status = cuda_fail(shared->device, fault, error, "uploading weights");
     if (*status == GPUDL_STATUS_OK)
         return cuda_compile_end(compilation, status, fault);
     cuda_compile_free(compilation);

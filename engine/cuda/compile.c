@@ -242,6 +242,11 @@ GpudlStatus cuda_compile_weights(CudaCompilation *compilation, GpudlFault *fault
     const int is_new = !c->packer.finished;
     const GpudlStatus status = cuda_packer_finish(&c->packer, fault);
 
+    const cudaError_t error = status == GPUDL_STATUS_OK && is_new ? cudaStreamSynchronize(NULL) : cudaSuccess;
+
+    /* copies return when the host's memory has been read; the streams of slots and trials don't wait for them */
+    if (error != cudaSuccess)
+        return cuda_fail(c->device, fault, error, "uploading weights");
     if (status == GPUDL_STATUS_OK && is_new)
         cuda_tell(c->host, "batch %lld: weights packed and uploaded", (long long)c->plan->batch);
     return status;
