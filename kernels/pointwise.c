@@ -2,13 +2,15 @@
 #include "pointwise.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "pairs.h"
 #include "pointwise_x86.h"
 
 int gpudl_pointwise_supported(const GpudlPointwise *d)
 {
-    if (d->type != GPUDL_DTYPE_BF16 || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 || d->k < 1 || d->p < 1 || d->q < 1)
+    if ((d->type != GPUDL_DTYPE_BF16 && d->type != GPUDL_DTYPE_F32) || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 ||
+        d->k < 1 || d->p < 1 || d->q < 1)
         return 0;
     if (d->x_pixel < d->c || d->x_row / d->w < d->x_pixel || d->x_frame / d->h < d->x_row || d->y_pixel < d->k ||
         d->y_row / d->q < d->y_pixel || d->y_frame / d->p < d->y_row)
@@ -31,12 +33,21 @@ int gpudl_pointwise_supported(const GpudlPointwise *d)
 size_t gpudl_pointwise_weights_size(const GpudlPointwise *d)
 {
     return (size_t)(gpudl_pointwise_vectors(d) * GPUDL_POINTWISE_LANES) *
-           (sizeof(float) + (size_t)(2 * gpudl_pointwise_pairs(d)) * sizeof(uint16_t));
+           (sizeof(float) + (size_t)gpudl_pointwise_steps(d) * sizeof(uint32_t));
+}
+
+static uint32_t word_of(float value)
+{
+    uint32_t word;
+
+    memcpy(&word, &value, sizeof word);
+    return word;
 }
 
 void gpudl_pointwise_pack(const GpudlPointwise *d, const float *w, const float *bias, void *packed)
 {
-    const int64_t vectors = gpudl_pointwise_vectors(d), pairs = gpudl_pointwise_pairs(d), lanes = GPUDL_POINTWISE_LANES;
+    const int64_t vectors = gpudl_pointwise_vectors(d), steps = gpudl_pointwise_steps(d), lanes = GPUDL_POINTWISE_LANES;
+    const int bf16 = d->type == GPUDL_DTYPE_BF16;
     float *biases = packed;
     uint32_t *to = (uint32_t *)(void *)(biases + vectors * lanes);
 
@@ -44,17 +55,18 @@ void gpudl_pointwise_pack(const GpudlPointwise *d, const float *w, const float *
         biases[i] = bias != NULL && i < d->k ? bias[i] : 0.f;
     for (int64_t first = 0, n; first < vectors; first += n) {
         n = gpudl_pointwise_group(vectors, first);
-        for (int64_t pair = 0; pair < pairs; pair++)
+        for (int64_t step = 0; step < steps; step++)
             for (int64_t i = 0; i < n * lanes; i++) {
-                const int64_t at = (first * lanes + i) * d->c + 2 * pair;
+                const int64_t channel = bf16 ? 2 * step : step, at = (first * lanes + i) * d->c + channel;
                 const int here = first * lanes + i < d->k;
 
-                *to++ = gpudl_pairs_of(here ? w[at] : 0.f, here && 2 * pair + 1 < d->c ? w[at + 1] : 0.f);
+                *to++ = bf16 ? gpudl_pairs_of(here ? w[at] : 0.f, here && channel + 1 < d->c ? w[at + 1] : 0.f)
+                             : word_of(here ? w[at] : 0.f);
             }
     }
 }
 
-const GpudlPointwiseKernels *gpudl_pointwise_kernels(GpudlSimd simd)
+const GpudlPointwiseKernels *gpudl_pointwise_kernels(GpudlSimd simd, GpudlDType type)
 {
-    return gpudl_pointwise_native(simd);
+    return gpudl_pointwise_native(simd, type);
 }

@@ -15,7 +15,7 @@ extern "C" {
  * slice of the channels of a wider tensor is x or y as well. No pads.
  */
 typedef struct {
-    GpudlDType type;                 /* of x and y: bfloat16 */
+    GpudlDType type;                 /* of x and y: float32, bfloat16 */
     int32_t n, h, w, c;              /* x: frames, rows, columns, channels; at least 1 */
     int32_t k, p, q;                 /* y's channels, rows and columns, at least 1 */
     int32_t stride;                  /* 1, 2: pixels (row * stride, column * stride) are in x */
@@ -31,16 +31,16 @@ int gpudl_pointwise_supported(const GpudlPointwise *d);
 /** Bytes of packed weights, a multiple of 64. */
 size_t gpudl_pointwise_weights_size(const GpudlPointwise *d);
 
-/** w: [k][c], rounded to bfloat16; bias: [k] or NULL, which is zeros, stays float32. packed: that many bytes, aligned
+/** w: [k][c], rounded to the type; bias: [k] or NULL, which is zeros, stays float32. packed: that many bytes, aligned
  * to a float; to 64 bytes is faster. */
 void gpudl_pointwise_pack(const GpudlPointwise *d, const float *w, const float *bias, void *packed);
 
 /**
- * y = act(sum over channels of x * w + bias (+ y)), products and sums in float32, pairs of neighbouring channels first;
- * rounded once when stored, subnormals may be taken for zero. Behind that silu may be off by 2e-4 of its value (and
- * 1e-35). A NaN stays one; weights are finite in bfloat16. x and y are aligned to an element and do not overlap; of y
- * exactly the k channels of each pixel are written, of x no element beside its channels is read. Single-threaded; keeps
- * no state.
+ * y = act(sum over channels of x * w + bias (+ y)), products and sums in float32, in bfloat16 pairs of neighbouring
+ * channels first; rounded once when stored. In bfloat16 subnormals may be taken for zero and silu may be off by 2e-4 of
+ * its value, in float32 by 1e-6 (and by 1e-35). A NaN stays one; weights are finite in the type. x and y are aligned to
+ * an element and do not overlap; of y exactly the k channels of each pixel are written, of x no element beside its
+ * channels is read. Single-threaded; keeps no state.
  */
 typedef void GpudlPointwiseFunc(const GpudlPointwise *d, const void *x, const void *packed, void *y);
 
@@ -50,9 +50,9 @@ typedef struct {
     GpudlPointwiseFunc *run;
 } GpudlPointwiseKernels;
 
-/** Those of an instruction set; NULL where the processor or the build has it not, and of sets that do not multiply
- * bfloat16. */
-const GpudlPointwiseKernels *gpudl_pointwise_kernels(GpudlSimd simd);
+/** Those of an instruction set for a type; NULL where the processor or the build has it not, and of sets that do not
+ * multiply that: float32 from AVX512 on, bfloat16 AVX512_BF16. */
+const GpudlPointwiseKernels *gpudl_pointwise_kernels(GpudlSimd simd, GpudlDType type);
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,11 @@
 
 #include "pointwise_x86.h"
 
-const GpudlPointwiseKernels *gpudl_pointwise_native(GpudlSimd simd)
+const GpudlPointwiseKernels *gpudl_pointwise_native(GpudlSimd simd, GpudlDType type)
 {
-    return simd == GPUDL_SIMD_AVX512_BF16 && gpudl_simd_has(simd) ? &gpudl_pointwise_avx512_bf16 : NULL;
+    if (simd < GPUDL_SIMD_AVX512 || !gpudl_simd_has(simd))
+        return NULL;
+    if (type == GPUDL_DTYPE_BF16)
+        return simd == GPUDL_SIMD_AVX512_BF16 ? &gpudl_pointwise_avx512_bf16 : NULL;
+    return type == GPUDL_DTYPE_F32 ? &gpudl_pointwise_avx512 : NULL;
 }

@@ -9,17 +9,18 @@
 #define GPUDL_POINTWISE_VECTORS 4 /* at most, of a group: channels of y that are computed together */
 
 /**
- * Packed: biases, [vectors][lanes], float32. Then group by group, pair by pair of channels of x the group's channels of
- * y, each with its weights of the two: [pairs][vectors of the group][lanes][2], bfloat16.
+ * Packed: biases, [vectors][lanes], float32. Then group by group, step by step the group's channels of y:
+ * [steps][vectors of the group][lanes]. A step is a channel of x, and a word its weight; in bfloat16 a pair of them and
+ * their weights.
  */
 static inline int64_t gpudl_pointwise_vectors(const GpudlPointwise *d)
 {
     return ((int64_t)d->k + GPUDL_POINTWISE_LANES - 1) / GPUDL_POINTWISE_LANES;
 }
 
-static inline int64_t gpudl_pointwise_pairs(const GpudlPointwise *d)
+static inline int64_t gpudl_pointwise_steps(const GpudlPointwise *d)
 {
-    return ((int64_t)d->c + 1) / 2;
+    return d->type == GPUDL_DTYPE_BF16 ? ((int64_t)d->c + 1) / 2 : d->c;
 }
 
 /** Vectors of the group that begins with this one: groups are as even as can be. */
@@ -34,21 +35,22 @@ static inline int64_t gpudl_pointwise_group(int64_t vectors, int64_t first)
 /** Pixels that lie one way apart; ways are in elements. */
 typedef struct {
     const void *packed;
-    const uint16_t *x, *z; /* z is added before the activation, NULL: nothing is; it may be y */
-    void *y;               /* bfloat16; wide: float32, of which whole vectors are written */
+    const void *x, *z; /* z is added before the activation, NULL: nothing is; it may be y */
+    void *y;           /* of x's type; wide: float32, of which whole vectors are written */
     int64_t x_way, z_way, y_way;
     int wide;
 } GpudlPointwisePixels;
 
 /** Of n pixels the group that begins with vector first (y and z lie there), or all groups. Of d channels and activation
  * are read. */
-void gpudl_pointwise_group_avx512_bf16(const GpudlPointwise *d, int64_t first, const GpudlPointwisePixels *at,
-                                       int64_t n);
-void gpudl_pointwise_pixels_avx512_bf16(const GpudlPointwise *d, const GpudlPointwisePixels *at, int64_t n);
+typedef void GpudlPointwiseGroup(const GpudlPointwise *d, int64_t first, const GpudlPointwisePixels *at, int64_t n);
+typedef void GpudlPointwiseAll(const GpudlPointwise *d, const GpudlPointwisePixels *at, int64_t n);
+GpudlPointwiseGroup gpudl_pointwise_group_avx512, gpudl_pointwise_group_avx512_bf16;
+GpudlPointwiseAll gpudl_pointwise_pixels_avx512, gpudl_pointwise_pixels_avx512_bf16;
 
-extern const GpudlPointwiseKernels gpudl_pointwise_avx512_bf16;
+extern const GpudlPointwiseKernels gpudl_pointwise_avx512, gpudl_pointwise_avx512_bf16;
 
-/** That of an instruction set, NULL where there is none. */
-const GpudlPointwiseKernels *gpudl_pointwise_native(GpudlSimd simd);
+/** That of an instruction set and type, NULL where there is none. */
+const GpudlPointwiseKernels *gpudl_pointwise_native(GpudlSimd simd, GpudlDType type);
 
 #endif

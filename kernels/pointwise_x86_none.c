@@ -3,8 +3,9 @@
 
 #include "pointwise_x86.h"
 
-const GpudlPointwiseKernels *gpudl_pointwise_native(GpudlSimd simd)
+const GpudlPointwiseKernels *gpudl_pointwise_native(GpudlSimd simd, GpudlDType type)
 {
     (void)simd;
+    (void)type;
     return NULL;
 }

@@ -159,15 +159,20 @@ int cpu_weights_fit(const GpudlPlanTensor *t)
     return 1;
 }
 
-int cpu_conv_is_dense_bf16(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv)
+int cpu_conv_is_dense(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv)
 {
-    if (conv->rank != 4 || conv->weight_rank != 4 || conv->type != dnnl_bf16 || conv->dst_type != dnnl_bf16 ||
+    if (conv->rank != 4 || conv->weight_rank != 4 || conv->type != conv->dst_type ||
         !cpu_is_constant(c, node->inputs[1]) || (conv->has_bias && !cpu_is_constant(c, node->inputs[2])))
         return 0;
     for (int i = 0; i < 4; i++)
         if (conv->x[i] > INT32_MAX || conv->y[i] > INT32_MAX)
             return 0;
     return 1;
+}
+
+int cpu_conv_is_dense_bf16(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv)
+{
+    return conv->type == dnnl_bf16 && cpu_conv_is_dense(c, node, conv);
 }
 
 int32_t cpu_conv_packed(CpuCompiler *c, const GpudlPlanNode *node, int32_t part, size_t bytes, CpuPackFunc *pack,

@@ -53,8 +53,9 @@ int32_t cpu_conv_output(CpuCompiler *c, const GpudlPlanNode *node, int32_t src, 
  * rounded to bfloat16, or summed by nine, they become none. */
 int cpu_weights_fit(const GpudlPlanTensor *t);
 
-/** What own kernels for dense convolutions in bfloat16 have in common: pictures, whose extents fit int32, constant
- * weights and bias. */
+/** What own kernels for dense convolutions have in common: pictures of one type, whose extents fit int32, constant
+ * weights and bias; and those for bfloat16. */
+int cpu_conv_is_dense(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv);
 int cpu_conv_is_dense_bf16(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv);
 
 /** Packs weights and bias (NULL: none) as a kernel has them for the problem, which is that kernel's. */

@@ -175,8 +175,9 @@ static int run_pointwise(void *data)
 uint64_t cpu_trial_pointwise(CpuTrial *trial, const CpuPointwise *own, uint64_t best)
 {
     const GpudlPointwise *d = &own->d;
-    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * sizeof(uint16_t), gpudl_pointwise_weights_size(d),
-                              (uint64_t)d->y_frame * (uint64_t)d->n * sizeof(uint16_t)};
+    const uint64_t size = d->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
+    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * size, gpudl_pointwise_weights_size(d),
+                              (uint64_t)d->y_frame * (uint64_t)d->n * size};
     PointwiseRun run = {.own = own};
 
     return place_operands(trial, 3, sizes, run.operands)
@@ -225,8 +226,9 @@ static int run_inverted(void *data)
 uint64_t cpu_trial_inverted(CpuTrial *trial, const CpuInverted *own, uint64_t best)
 {
     const GpudlInverted *d = &own->d;
-    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * sizeof(uint16_t), gpudl_inverted_weights_size(d),
-                              gpudl_inverted_scratch_size(d), (uint64_t)d->y_frame * (uint64_t)d->n * sizeof(uint16_t)};
+    const uint64_t size = d->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
+    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * size, gpudl_inverted_weights_size(d),
+                              gpudl_inverted_scratch_size(d), (uint64_t)d->y_frame * (uint64_t)d->n * size};
     InvertedRun run = {.own = own};
 
     return place_operands(trial, 4, sizes, run.operands)

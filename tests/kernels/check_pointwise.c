@@ -8,9 +8,9 @@
 #include "kernels/pointwise.h"
 
 /* Pixels around those that are computed together, channels around the vectors' lengths and groups of them. */
-static GpudlPointwise make_problem(void)
+static GpudlPointwise make_problem(GpudlDType type)
 {
-    GpudlPointwise d = {.type = GPUDL_DTYPE_BF16,
+    GpudlPointwise d = {.type = type,
                         .n = (int32_t)check_int(1, 2),
                         .h = (int32_t)check_int(1, 12),
                         .w = (int32_t)check_int(1, 12),
@@ -45,13 +45,16 @@ static CheckTensor *reference(const GpudlPointwise *d, const CheckPicture *x, co
 {
     const GpudlWindow window = {2, {1, 1, 1}, {1, d->stride, d->stride}, {0, 0, 0}, {0, 0, 0}, {1, 1, 1}};
 
-    return check_dense_reference(x, w, TRUE, bias, before, &window, &d->act, CHECK_SHAPE(d->n, d->k, d->p, d->q));
+    return check_dense_reference(x, w, d->type == GPUDL_DTYPE_BF16, bias, before, &window, &d->act,
+                                 CHECK_SHAPE(d->n, d->k, d->p, d->q));
 }
 
 /* c products, the bias and what y held. */
 static double bound(const GpudlPointwise *d)
 {
-    return check_dense_bound(d->c + 2, &d->act);
+    const GpudlAct exact = {GPUDL_ACT_NONE, 0, 0}; /* of float32 silu is as good as others */
+
+    return check_dense_bound(d->c + 2, d->type == GPUDL_DTYPE_BF16 ? &d->act : &exact);
 }
 
 static void run(const GpudlPointwiseKernels *kernels, const GpudlPointwise *d, const CheckPicture *x,
@@ -65,12 +68,19 @@ static void run(const GpudlPointwiseKernels *kernels, const GpudlPointwise *d, c
     kernels->run(d, x->data, packed->view.data, y->data);
 }
 
+/* An instruction set and a type. */
+typedef struct {
+    GpudlSimd simd;
+    GpudlDType type;
+} Party;
+
 static void test_problems(gconstpointer data)
 {
-    const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const Party *party = data;
+    const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels(party->simd, party->type);
 
     if (kernels == NULL) {
-        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+        g_test_skip("this processor has it not, or it does not multiply the type");
         return;
     }
     for (guint i = 0; i < 400; i++) {
@@ -79,7 +89,7 @@ static void test_problems(gconstpointer data)
         GpudlPointwise d;
 
         check_case(i, "%s", kernels->name);
-        d = make_problem();
+        d = make_problem(party->type);
         check_note(", %dx%dx%dx%d to %dx%dx%d, stride %d, act %d%s", d.n, d.h, d.w, d.c, d.p, d.q, d.k, d.stride,
                    d.act.kind, d.onto ? ", onto" : "");
         x = check_picture(d.type, d.n, d.h, d.w, d.c, -2, 2);
@@ -97,17 +107,18 @@ static void test_problems(gconstpointer data)
 /* A NaN of x makes NaN of its own pixel, through every activation, and of nothing else. */
 static void test_nan(gconstpointer data)
 {
-    const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const Party *party = data;
+    const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels(party->simd, party->type);
 
     if (kernels == NULL) {
-        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+        g_test_skip("this processor has it not, or it does not multiply the type");
         return;
     }
     for (guint i = 0; i < 2 * CHECK_DENSE_ACTS; i++) {
         g_autoptr(CheckTensor) w = NULL, expected = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
         const int32_t c = i % 2 ? 20 : 19; /* the NaN is in a pair, or alone */
-        GpudlPointwise d = {GPUDL_DTYPE_BF16, 1, 5, 7, c, 17, 5, 7, 1};
+        GpudlPointwise d = {party->type, 1, 5, 7, c, 17, 5, 7, 1};
 
         check_case(i, "%s, NaN", kernels->name);
         d.act = check_dense_acts[i / 2];
@@ -127,11 +138,12 @@ static void test_nan(gconstpointer data)
  * in the reference. */
 static void test_silu(gconstpointer data)
 {
-    const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const Party *party = data;
+    const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels(party->simd, party->type);
     const float one = 1;
 
     if (kernels == NULL) {
-        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+        g_test_skip("this processor has it not, or it does not multiply the type");
         return;
     }
     for (guint sign = 0; sign < 2; sign++) {
@@ -180,7 +192,7 @@ static void test_refusals(void)
     d = good;                                                                                                          \
     d.field = value;                                                                                                   \
     g_assert_false(gpudl_pointwise_supported(&d))
-    REFUSED(type, GPUDL_DTYPE_F32);
+    REFUSED(type, GPUDL_DTYPE_F16);
     REFUSED(n, 0);
     REFUSED(c, 9);
     REFUSED(k, 17);
@@ -202,17 +214,22 @@ static void test_refusals(void)
 int main(int argc, char **argv)
 {
     static const char *const names[] = {"generic", "avx2", "avx512", "avx512-bf16"};
+    static const GpudlDType types[] = {GPUDL_DTYPE_F32, GPUDL_DTYPE_BF16};
+    static Party parties[2 * (GPUDL_SIMD_LAST + 1)];
 
     check_init(&argc, &argv);
     G_STATIC_ASSERT(G_N_ELEMENTS(names) == GPUDL_SIMD_LAST + 1);
-    for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++) {
-        g_autofree char *problems = g_strdup_printf("/pointwise/problems/%s", names[simd]);
-        g_autofree char *nan = g_strdup_printf("/pointwise/nan/%s", names[simd]);
-        g_autofree char *silu = g_strdup_printf("/pointwise/silu/%s", names[simd]);
+    for (guint i = 0; i < G_N_ELEMENTS(parties); i++) {
+        const gchar *simd = names[i / 2], *type = gpudl_dtype_name(types[i % 2]);
+        g_autofree char *problems = g_strdup_printf("/pointwise/problems/%s/%s", simd, type);
+        g_autofree char *nan = g_strdup_printf("/pointwise/nan/%s/%s", simd, type);
+        g_autofree char *silu = g_strdup_printf("/pointwise/silu/%s", simd);
 
-        g_test_add_data_func(problems, GINT_TO_POINTER(simd), test_problems);
-        g_test_add_data_func(nan, GINT_TO_POINTER(simd), test_nan);
-        g_test_add_data_func(silu, GINT_TO_POINTER(simd), test_silu);
+        parties[i] = (Party){(GpudlSimd)(i / 2), types[i % 2]};
+        g_test_add_data_func(problems, &parties[i], test_problems);
+        g_test_add_data_func(nan, &parties[i], test_nan);
+        if (types[i % 2] == GPUDL_DTYPE_BF16)
+            g_test_add_data_func(silu, &parties[i], test_silu);
     }
     g_test_add_func("/pointwise/refusals", test_refusals);
     return g_test_run();
