@@ -15,9 +15,9 @@ int gpudl_inverted_supported(const GpudlInverted *d)
 {
     GpudlInvertedCut cut;
 
-    if (d->type != GPUDL_DTYPE_BF16 || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 || d->hidden < 1 || d->k < 1 ||
-        d->p < 1 || d->q < 1 || d->h > MOST_SIDE || d->w > MOST_SIDE || d->hidden > MOST_SIDE ||
-        (!d->expands && d->hidden != d->c))
+    if ((d->type != GPUDL_DTYPE_BF16 && d->type != GPUDL_DTYPE_F32) || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 ||
+        d->hidden < 1 || d->k < 1 || d->p < 1 || d->q < 1 || d->h > MOST_SIDE || d->w > MOST_SIDE ||
+        d->hidden > MOST_SIDE || (!d->expands && d->hidden != d->c))
         return 0;
     if (d->x_pixel < d->c || d->x_row / d->w < d->x_pixel || d->x_frame / d->h < d->x_row || d->y_pixel < d->k ||
         d->y_row / d->q < d->y_pixel || d->y_frame / d->p < d->y_row)
@@ -55,7 +55,7 @@ static int64_t filtered_bytes(const GpudlInverted *d, int32_t rows)
 {
     const int64_t lanes = ((int64_t)d->hidden + LANES - 1) / LANES * LANES;
 
-    return aligned(rows * (int64_t)d->q * lanes * (int64_t)sizeof(uint16_t));
+    return aligned(rows * (int64_t)d->q * lanes * (int64_t)gpudl_dtype_size(d->type));
 }
 
 /* As many rows as stay near, in strips as even as can be. */
@@ -75,11 +75,10 @@ void gpudl_inverted_cut(const GpudlInverted *d, GpudlInvertedCut *cut)
 
     *cut = (GpudlInvertedCut){.rows = choose_rows(d), .lanes = ((int64_t)d->hidden + LANES - 1) / LANES * LANES};
     cut->way = cut->lanes;
-    cut->expand =
-        (GpudlPointwise){GPUDL_DTYPE_BF16, 1,         1,         1, d->c,     d->hidden, 1, 1, 1, d->c, d->c, d->c,
-                         d->hidden,        d->hidden, d->hidden, 0, d->expand};
-    cut->project = (GpudlPointwise){GPUDL_DTYPE_BF16, 1,         1,         1,    d->hidden, d->k, 1, 1,         1,
-                                    d->hidden,        d->hidden, d->hidden, d->k, d->k,      d->k, 0, d->project};
+    cut->expand = (GpudlPointwise){d->type, 1,    1,    1,         d->c,      d->hidden, 1, 1,        1,
+                                   d->c,    d->c, d->c, d->hidden, d->hidden, d->hidden, 0, d->expand};
+    cut->project = (GpudlPointwise){d->type,   1,         1,         1,    d->hidden, d->k, 1, 1,         1,
+                                    d->hidden, d->hidden, d->hidden, d->k, d->k,      d->k, 0, d->project};
     cut->depthwise = (GpudlDepthwise){
         GPUDL_DTYPE_BF16, 1,         d->h,  d->w,         d->hidden, d->p,      d->q,       d->hidden,   row,
         row * d->h,       d->hidden, y_row, y_row * d->p, d->kernel, d->stride, d->pad_top, d->pad_left, d->depthwise};
@@ -118,7 +117,7 @@ void gpudl_inverted_pack(const GpudlInverted *d, const GpudlInvertedWeights *wei
     gpudl_pointwise_pack(&cut.project, weights->project, weights->project_bias, (char *)packed + cut.weights[2]);
 }
 
-const GpudlInvertedKernels *gpudl_inverted_kernels(GpudlSimd simd)
+const GpudlInvertedKernels *gpudl_inverted_kernels(GpudlSimd simd, GpudlDType type)
 {
-    return gpudl_inverted_native(simd);
+    return gpudl_inverted_native(simd, type);
 }

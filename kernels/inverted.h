@@ -18,7 +18,7 @@ extern "C" {
  * slice of the channels of a wider tensor is x or y as well.
  */
 typedef struct {
-    GpudlDType type;                     /* of x and y: bfloat16 */
+    GpudlDType type;                     /* of x and y: float32, bfloat16 */
     int32_t n, h, w, c;                  /* x: frames, rows, columns, channels; at least 1 */
     int32_t hidden;                      /* channels between the products; without the first one those of x */
     int32_t p, q, k;                     /* y's rows, columns and channels, at least 1: they settle the end pads */
@@ -45,18 +45,18 @@ int gpudl_inverted_supported(const GpudlInverted *d);
 size_t gpudl_inverted_weights_size(const GpudlInverted *d);
 size_t gpudl_inverted_scratch_size(const GpudlInverted *d);
 
-/** E and P are rounded to bfloat16, D and biases stay float32. packed: that many bytes, aligned to a float; to 64 bytes
+/** E and P are rounded to the type, D and biases stay float32. packed: that many bytes, aligned to a float; to 64 bytes
  * is faster. */
 void gpudl_inverted_pack(const GpudlInverted *d, const GpudlInvertedWeights *weights, void *packed);
 
 /**
- * y = project(P * bf16(depthwise(D * expand(E * x + e) + d)) + p (+ x)): what expands stays float32, what the depthwise
- * convolution makes is rounded once, as y is when stored. Sums are in float32, those of products by pairs of channels;
- * subnormals may be taken for zero. Behind each step silu may be off by 2e-4 of its value (and 1e-35). A NaN of x makes
- * NaN of all that sees it; weights are finite in bfloat16. x and y are aligned to an element; they do not overlap, but
- * where something expands, the stride is 1, p is h, q is w and the ways are the same y may be x. Of y exactly the k
- * channels of each pixel are written, of x no element beside its channels is read. scratch: aligned to 64 bytes, and
- * whatever it holds. Single-threaded; keeps no state.
+ * y = project(P * T(depthwise(D * expand(E * x + e) + d)) + p (+ x)): what expands stays float32, what the depthwise
+ * convolution makes is rounded once to the type, as y is when stored. Sums are in float32, in bfloat16 those of
+ * products by pairs of channels; subnormals may be taken for zero there, and behind each step silu may be off by 2e-4
+ * of its value (and 1e-35), in float32 by 1e-6. A NaN of x makes NaN of all that sees it; weights are finite in the
+ * type. x and y are aligned to an element; they do not overlap, but where something expands, the stride is 1, p is h, q
+ * is w and the ways are the same y may be x. Of y exactly the k channels of each pixel are written, of x no element
+ * beside its channels is read. scratch: aligned to 64 bytes, and whatever it holds. Single-threaded; keeps no state.
  */
 typedef void GpudlInvertedFunc(const GpudlInverted *d, const void *x, const void *packed, void *scratch, void *y);
 
@@ -66,9 +66,9 @@ typedef struct {
     GpudlInvertedFunc *run;
 } GpudlInvertedKernels;
 
-/** Those of an instruction set; NULL where the processor or the build has it not, and of sets that do not multiply
- * bfloat16. */
-const GpudlInvertedKernels *gpudl_inverted_kernels(GpudlSimd simd);
+/** Those of an instruction set for a type; NULL where the processor or the build has it not, and of sets that do not
+ * multiply that: float32 from AVX512 on, bfloat16 AVX512_BF16. */
+const GpudlInvertedKernels *gpudl_inverted_kernels(GpudlSimd simd, GpudlDType type);
 
 #ifdef __cplusplus
 }

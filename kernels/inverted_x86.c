@@ -3,7 +3,11 @@
 
 #include "inverted_x86.h"
 
-const GpudlInvertedKernels *gpudl_inverted_native(GpudlSimd simd)
+const GpudlInvertedKernels *gpudl_inverted_native(GpudlSimd simd, GpudlDType type)
 {
-    return simd == GPUDL_SIMD_AVX512_BF16 && gpudl_simd_has(simd) ? &gpudl_inverted_avx512_bf16 : NULL;
+    if (simd < GPUDL_SIMD_AVX512 || !gpudl_simd_has(simd))
+        return NULL;
+    if (type == GPUDL_DTYPE_BF16)
+        return simd == GPUDL_SIMD_AVX512_BF16 ? &gpudl_inverted_avx512_bf16 : NULL;
+    return type == GPUDL_DTYPE_F32 ? &gpudl_inverted_avx512 : NULL;
 }

@@ -13,7 +13,7 @@
 
 /**
  * Strips of rows of y. For each, slice by slice of hidden channels, those rows of x are expanded that no strip before
- * has seen, into a ring of rows, [ring][w][slice] float32, and filtered, into [rows][q][way] bfloat16; then all is
+ * has seen, into a ring of rows, [ring][w][slice] float32, and filtered, into [rows][q][way] of the type; then all is
  * projected. One strip for the whole picture needs one ring for all slices, more strips one for each.
  */
 typedef struct {
@@ -27,9 +27,9 @@ typedef struct {
 
 void gpudl_inverted_cut(const GpudlInverted *d, GpudlInvertedCut *cut);
 
-extern const GpudlInvertedKernels gpudl_inverted_avx512_bf16;
+extern const GpudlInvertedKernels gpudl_inverted_avx512, gpudl_inverted_avx512_bf16;
 
-/** That of an instruction set, NULL where there is none. */
-const GpudlInvertedKernels *gpudl_inverted_native(GpudlSimd simd);
+/** That of an instruction set and type, NULL where there is none. */
+const GpudlInvertedKernels *gpudl_inverted_native(GpudlSimd simd, GpudlDType type);
 
 #endif

@@ -3,8 +3,9 @@
 
 #include "inverted_x86.h"
 
-const GpudlInvertedKernels *gpudl_inverted_native(GpudlSimd simd)
+const GpudlInvertedKernels *gpudl_inverted_native(GpudlSimd simd, GpudlDType type)
 {
     (void)simd;
+    (void)type;
     return NULL;
 }

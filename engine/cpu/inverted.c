@@ -36,7 +36,7 @@ static int is_filter(const CpuCompiler *c, int32_t index, CpuConv *conv, GpudlDe
 
     if (found)
         *d = own.d;
-    return found && d->type == GPUDL_DTYPE_BF16;
+    return found;
 }
 
 /* The node that alone reads what this one gives, as its picture. */
@@ -50,6 +50,7 @@ static int32_t next_of(const CpuCompiler *c, int32_t index)
 int cpu_inverted_find(const CpuCompiler *c, int32_t index, CpuInvertedFound *found)
 {
     const GpudlPlanNode *first = &c->plan->nodes[index];
+    const GpudlDType type = c->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32;
     GpudlInverted *d = &found->own.d;
     GpudlPointwise expand = {0}, project;
     GpudlDepthwise filter;
@@ -58,7 +59,8 @@ int cpu_inverted_find(const CpuCompiler *c, int32_t index, CpuInvertedFound *fou
     *found = (CpuInvertedFound){
         .expand = -1,
         .filter = index,
-        .own = {.kernels = gpudl_inverted_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .scratch = -1, .y = -1}};
+        .own = {
+            .kernels = gpudl_inverted_kernels(cpu_isa_simd(), type), .x = -1, .packed = -1, .scratch = -1, .y = -1}};
     if (found->own.kernels == NULL)
         return 0;
     if (is_product(c, index, &conv, &expand)) {
@@ -73,7 +75,7 @@ int cpu_inverted_find(const CpuCompiler *c, int32_t index, CpuInvertedFound *fou
     if (!is_product(c, found->project, &conv, &project) ||
         (conv.post.sum && c->plan->nodes[found->project].inputs[3] != first->inputs[0]))
         return 0;
-    *d = (GpudlInverted){.type = GPUDL_DTYPE_BF16,
+    *d = (GpudlInverted){.type = type,
                          .n = filter.n,
                          .h = filter.h,
                          .w = filter.w,
@@ -154,8 +156,8 @@ int cpu_lower_inverted(CpuCompiler *c, const GpudlPlanNode *node)
 
     if (cpu_chosen_form(c, c->node) != CPU_FORM_STRIPS || !cpu_inverted_find(c, c->node, &found))
         return 0;
-    x = dnn_md_typed(dnnl_bf16, 4, cpu_tensor(c, node->inputs[0])->shape.dims, dnnl_acdb);
-    y = dnn_md_typed(dnnl_bf16, 4, cpu_tensor(c, c->plan->nodes[found.project].outputs[0])->shape.dims, dnnl_acdb);
+    x = dnn_md_typed(c->type, 4, cpu_tensor(c, node->inputs[0])->shape.dims, dnnl_acdb);
+    y = dnn_md_typed(c->type, 4, cpu_tensor(c, c->plan->nodes[found.project].outputs[0])->shape.dims, dnnl_acdb);
     if (x == NULL || y == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         dnn_md_free(y);

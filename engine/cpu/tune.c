@@ -313,7 +313,7 @@ static CpuForm best_form(const CpuProblem *problem, int layout)
 }
 
 #define NO_FORM ((uint64_t)1 << 39) /* ns; of a layout that a step can't have */
-#define NOISE 50                    /* one part in so many of a time is noise */
+#define NEXT_TO 25                  /* one part in so many of a time does not decide */
 
 /* What a step takes in its best form of either layout, 0: it is not known. */
 static uint64_t best_ns(const Tuning *t, int32_t step)
@@ -328,15 +328,15 @@ static uint64_t best_ns(const Tuning *t, int32_t step)
 }
 
 /*
- * Blocks that take no longer as one step than their steps, whatever those' layouts: in channels last all of its time is
- * the first one's, and none of them leaves that layout without the others. A block rounds less than its steps do, so it
- * is taken where it is slower by less than what measuring is good for.
+ * Blocks that take next to no longer as one step than their steps, whatever those' layouts: alone, these read what
+ * lies between them from caches that other steps, and other workers, have too, and in bfloat16 they round it. In
+ * channels last all of the time is the first one's, and none of them leaves that layout without the others.
  */
 static void take_blocks(Tuning *t, uint64_t (*costs)[2])
 {
     for (uint32_t i = 0; i < t->n_blocks; i++) {
         Block *block = &t->blocks[i];
-        const uint64_t measured = t->problems[block->problem].ns[CPU_FORM_STRIPS], ns = measured - measured / NOISE;
+        const uint64_t measured = t->problems[block->problem].ns[CPU_FORM_STRIPS], ns = measured - measured / NEXT_TO;
         uint64_t apart = 0;
 
         block->taken = ns != 0;
