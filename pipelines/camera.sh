@@ -33,12 +33,13 @@ device=${device:-/dev/video0}
 [ -c "$device" ] || fail "$device: is no camera but a file; file.sh and pictures.sh take these"
 need_elements v4l2src decodebin videoconvert gpudlinfer gpudloverlay
 find_model
+need_utf8 "$model"
 # leaky: a frame that comes while the network is busy is dropped rather than shown late
 queue=(queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0)
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     run v4l2src device="$device" ! decodebin ! videoconvert ! "${queue[@]}" ! \
-        gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! autovideosink sync=false
+        gpudlinfer model="$(launch_value "$model")" backend="$backend" ! gpudloverlay ! videoconvert ! autovideosink sync=false
 else
     run_labels v4l2src device="$device" ! decodebin ! videoconvert ! "${queue[@]}" ! \
-        gpudlinfer model="$model" backend="$backend" top-k=1 post-messages=all ! fakesink
+        gpudlinfer model="$(launch_value "$model")" backend="$backend" top-k=1 post-messages=all ! fakesink
 fi

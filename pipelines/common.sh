@@ -91,17 +91,44 @@ find_model() { # sets $model from the option, $GPUDL_MODEL or the demo's; what i
         fail "no model: name one with --model or in GPUDL_MODEL; 'make demo' in the source makes build/demo/efficientnet-lite0.bin there"
     fi
     [ -e "$model" ] || fail "$model: no such model; name one with --model or in GPUDL_MODEL, or run 'make demo' once"
-    [ -f "$model" ] || fail "$model: is no file; expected a model, a net.bin or a file of ONNX, TensorFlow or Caffe"
+    [ -f "$model" ] || fail "$model: is no file; expected a model, a net.bin or a file of ONNX, PyTorch, TensorFlow or Caffe"
 }
 
 to_uri() { # to_uri FILE-OR-URI
     case $1 in
     *://*) echo "$1" ;;
     *)
-        # the characters that mean something in a URI
-        printf 'file://%s\n' "$(realpath "$1" | sed 's/%/%25/g; s/ /%20/g; s/#/%23/g; s/?/%3f/g')"
+        # byte by byte: a name need not be UTF-8, a URI has to be
+        local LC_ALL=C path uri= byte i
+        path=$(realpath -- "$1")
+        for ((i = 0; i < ${#path}; i++)); do
+            byte=${path:i:1}
+            case $byte in
+            [A-Za-z0-9/._~-]) uri+=$byte ;;
+            *)
+                printf -v byte %02x "'$byte"
+                uri+=%${byte: -2}
+                ;;
+            esac
+        done
+        echo "file://$uri"
         ;;
     esac
+}
+
+launch_value() { # launch_value TEXT: as gst-launch-1.0 has to be given it, which takes some characters for its own
+    case $1 in
+    *[\\\"$'\n\t']*)
+        local text=${1//\\/\\\\}
+        printf '"%s"\n' "${text//\"/\\\"}"
+        ;;
+    *) printf '%s\n' "$1" ;;
+    esac
+}
+
+need_utf8() { # need_utf8 FILE: gst-launch-1.0 takes no other names than in a URI
+    iconv -f UTF-8 -t UTF-8 <<<"$1" >/dev/null 2>&1 ||
+        fail "$1: the name is no UTF-8, and gst-launch-1.0 takes no other: rename the file, or link to it under another name"
 }
 
 need_input() { # need_input FILE-OR-URI: a file has to be there
@@ -130,6 +157,7 @@ need_output() { # need_output FILE [INPUT]: has to be of the kind that is writte
     *"$suffix") ;;
     *) usage_error "$1: the output's name has to end in $suffix, which is what can be written here" ;;
     esac
+    need_utf8 "$1"
     [ -d "$(dirname "$1")" ] || fail "$1: there is no folder $(dirname "$1") to write it to"
     if [ -n "${2:-}" ] && [ "$1" -ef "${2#file://}" ]; then
         usage_error "$1: is the input; the output has to be another file"
@@ -166,7 +194,7 @@ common_option() {
 }
 
 common_usage() { # common_usage [BACKEND]: the only one that can be asked for
-    echo "  --model FILE      the network: a net.bin or a file of ONNX, TensorFlow or Caffe (default: \$GPUDL_MODEL, else the demo's)"
+    echo "  --model FILE      the network: a net.bin or a file of ONNX, PyTorch, TensorFlow or Caffe (default: \$GPUDL_MODEL, else the demo's)"
     echo "  --backend NAME    ${1:-auto, cuda, cpu or ref (default auto)}"
     echo "  -h, --help        this"
     echo "The built tree is used when there is one (\$GPUDL_BUILD, else ../build), else what is installed."

@@ -40,6 +40,7 @@ if [ "$sink" = autovideosink ] && [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; the
 fi
 need_elements videoconvert videoflip gpudlinfer gpudloverlay "$sink"
 find_model
+need_utf8 "$model"
 if [ -n "$video" ]; then
     need_input "$video"
     source=(uridecodebin uri="$(to_uri "$video")")
@@ -47,4 +48,4 @@ else
     source=(videotestsrc num-buffers=300 ! "video/x-raw,width=640,height=480,framerate=30/1")
 fi
 run "${source[@]}" ! videoconvert ! videoflip video-direction=auto ! \
-    gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! "$sink"
+    gpudlinfer model="$(launch_value "$model")" backend="$backend" ! gpudloverlay ! videoconvert ! "$sink"

@@ -30,9 +30,10 @@ done
 
 need_elements uridecodebin videoconvert videoflip gpudlinfer gpudloverlay
 find_model
+need_utf8 "$model"
 find_encoder
 need_input "${files[0]}"
 output=${files[1]:-annotated$suffix}
 need_output "$output" "${files[0]}"
 run -e uridecodebin uri="$(to_uri "${files[0]}")" ! videoconvert ! videoflip video-direction=auto ! \
-    gpudlinfer model="$model" backend="$backend" ! gpudloverlay ! videoconvert ! "${encoder[@]}" ! filesink location="$output"
+    gpudlinfer model="$(launch_value "$model")" backend="$backend" ! gpudloverlay ! videoconvert ! "${encoder[@]}" ! filesink location="$(launch_value "$output")"

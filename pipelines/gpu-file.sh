@@ -17,12 +17,13 @@ gpu_files "$@"
 
 need_gpu parsebin gpudloverlay
 find_model
+need_utf8 "$model"
 need_input "${files[0]}"
-infer=("${gpu_memory[@]}" ! gpudlinfer model="$model" backend="$backend")
+infer=("${gpu_memory[@]}" ! gpudlinfer model="$(launch_value "$model")" backend="$backend")
 gpu_source "${files[0]}"
 if [ ${#files[@]} = 1 ]; then
     run_labels "${source[@]}" ! "${infer[@]}" top-k=1 post-messages=all ! fakesink
 fi
 find_encoder
 need_output "${files[1]}" "${files[0]}"
-run -e "${source[@]}" ! "${infer[@]}" ! cudadownload ! gpudloverlay ! videoconvert ! "${encoder[@]}" ! filesink location="${files[1]}"
+run -e "${source[@]}" ! "${infer[@]}" ! cudadownload ! gpudloverlay ! videoconvert ! "${encoder[@]}" ! filesink location="$(launch_value "${files[1]}")"

@@ -16,11 +16,12 @@ gpu_files "$@"
 
 need_gpu parsebin
 find_model
+need_utf8 "$model"
 words=()
 for i in "${!files[@]}"; do
     need_input "${files[i]}"
     gpu_source "${files[i]}"
-    words+=("${source[@]}" ! "${gpu_memory[@]}" ! gpudlinfer name="file$i" model="$model" backend="$backend" top-k=1 post-messages=all !
+    words+=("${source[@]}" ! "${gpu_memory[@]}" ! gpudlinfer name="file$i" model="$(launch_value "$model")" backend="$backend" top-k=1 post-messages=all !
         fakesink)
 done
 

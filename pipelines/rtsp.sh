@@ -69,6 +69,7 @@ else
     need_elements rtspsrc decodebin videoconvert gpudlinfer gpudloverlay
 fi
 find_model
+need_utf8 "$model"
 if [ -n "$output" ]; then
     find_encoder
     need_output "$output"
@@ -87,12 +88,12 @@ else
     source+=(! decodebin ! videoconvert)
     to_drawing=(gpudloverlay)
 fi
-infer=(gpudlinfer model="$model" backend="$backend")
+infer=(gpudlinfer model="$(launch_value "$model")" backend="$backend")
 
 pipeline() { # pipeline FILE: sets $words
     words=("${source[@]}" ! "${newest[@]}" ! "${infer[@]}")
     if [ -n "$output" ]; then
-        words=(-e "${words[@]}" post-messages=all ! "${to_drawing[@]}" ! videoconvert ! "${encoder[@]}" ! filesink location="$1")
+        words=(-e "${words[@]}" post-messages=all ! "${to_drawing[@]}" ! videoconvert ! "${encoder[@]}" ! filesink location="$(launch_value "$1")")
     elif [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
         words+=(post-messages=all ! "${due[@]}" ! "${to_drawing[@]}" ! videoconvert ! autovideosink)
     else

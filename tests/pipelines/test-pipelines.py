@@ -3,6 +3,7 @@
 """test-pipelines.py SCRIPTS BUILD TESTCARD: runs the scripts of pipelines/ that need no camera and no display, as a
 user would, on the testcard network, and checks what comes out. The others are checked up to where the camera begins."""
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,28 @@ def file_takes_names_with_blanks(dir):
     suffix = next(p for p in dir.iterdir() if p.name.startswith("annotated.")).suffix
     script("file.sh", *net(dir), dir / "a b#c%20.avi", dir / f"out put{suffix}")
     check((dir / f"out put{suffix}").stat().st_size > 1000)
+
+
+@test
+def file_takes_names_of_any_characters(dir):
+    suffix = next(p for p in dir.iterdir() if p.name.startswith("annotated.")).suffix
+    odd = dir / "odd"
+    odd.mkdir()
+    for name in "back\\slash", 'a "quoted" name', '"quoted"', 'one" quote', "a=b,c;d!e?f:g'h", "\u00fcml\u00e4ut", "new\nline":
+        video, model, out = odd / f"{name}.avi", odd / f"{name}.bin", odd / f"{name}{suffix}"
+        shutil.copy(dir / "smpte.avi", video)
+        shutil.copy(dir / "net.bin", model)
+        script("file.sh", "--backend", "ref", "--model", model, video, out)
+        check(out.stat().st_size > 1000, name)
+    # what a URI can say and gst-launch-1.0 can't
+    latin1 = str(odd) + os.fsdecode(b"/latin1-\xe9")
+    shutil.copy(dir / "smpte.avi", f"{latin1}.avi")
+    shutil.copy(dir / "net.bin", f"{latin1}.bin")
+    script("file.sh", *net(dir), f"{latin1}.avi", dir / f"latin1{suffix}", errors="replace")
+    check((dir / f"latin1{suffix}").stat().st_size > 1000)
+    for args in [*net(dir), dir / "smpte.avi", f"{latin1}{suffix}"], ["--model", f"{latin1}.bin", dir / "smpte.avi"]:
+        result = script("file.sh", *args, code=1, errors="replace")
+        check("the name is no UTF-8" in result.stderr and result.stderr.count("\n") == 1, result.stderr)
 
 
 @test
