@@ -8,6 +8,7 @@
 #include "tools/interrupt.h"
 #include "tools/media.h"
 #include "tools/network.h"
+#include "tools/preproc-options.h"
 #include "tools/progress.h"
 #include "tools/results.h"
 
@@ -46,6 +47,7 @@ typedef struct {
     gboolean json, every_frame;
     gchar *top_k_text, *threshold_text;
     NetworkOptions options;
+    PreprocOptions preproc;
     gchar **arguments;
     /* what they mean */
     gint top_k; /* -1: by what is shown */
@@ -99,6 +101,7 @@ static void clean_up(Run *run)
     g_free(run->slots);
     network_clear(&run->network);
     network_options_clear(&run->options);
+    preproc_options_clear(&run->preproc);
     g_strfreev(run->arguments);
     g_free(run->top_k_text);
     g_free(run->threshold_text);
@@ -466,7 +469,8 @@ static int check_options(Run *run)
     if (!parse_optional_count(run->top_k_text, &run->top_k, "top-k", 0, G_MAXINT, "all classes", &error) ||
         (run->threshold_text != NULL &&
          !parse_number("threshold", run->threshold_text, 0.0, 1.0, &run->threshold, &error)) ||
-        !parse_second(run, &error) || !network_options_read(&run->options, &run->import, &run->config, &error))
+        !parse_second(run, &error) || !network_options_read(&run->options, &run->import, &run->config, &error) ||
+        !preproc_options_read(&run->preproc, &run->import, &error))
         return say_usage(NAME, "%s", error->message);
     return -1;
 }
@@ -483,6 +487,14 @@ int cmd_run(int argc, char **argv)
         {"threshold", 0, 0, G_OPTION_ARG_STRING, &run.threshold_text, "Leave out classes below this, 0 to 1", "T"},
         {NETWORK_LABELS_FILE(run.options)},
         {NETWORK_INPUT_SIZE(run.options)},
+        {PREPROC_MEAN(run.preproc)},
+        {PREPROC_STD(run.preproc)},
+        {PREPROC_SCALE(run.preproc)},
+        {PREPROC_CHANNEL_ORDER(run.preproc)},
+        {PREPROC_RESIZE_MODE(run.preproc)},
+        {PREPROC_CROP_FRACTION(run.preproc)},
+        {PREPROC_SCALE_METHOD(run.preproc)},
+        {PREPROC_PAD_COLOR(run.preproc)},
         {"every-frame", 0, 0, G_OPTION_ARG_NONE, &run.every_frame,
          "Of a live address every frame, however late; without it those that come while the network is busy are "
          "dropped",
@@ -498,7 +510,8 @@ int cmd_run(int argc, char **argv)
         argv, entries, "MODEL FILE...",
         "Classifies pictures and every frame of videos. MODEL is a net.bin or a file of\n"
         "ONNX, PyTorch, TensorFlow or Caffe; a FILE may also be a URI that GStreamer can open. Directories\n"
-        "are not taken: name the files.\n\n"
+        "are not taken: name the files. The network sees (pixel / scale - mean) / std; what no option says is\n"
+        "taken from MODEL, and from what lies beside it.\n\n"
         "With --json each line is\n"
         "{\"file\", \"frame\", \"pts\", \"results\": [{\"id\", \"label\", \"confidence\"}]}\n"
         "with frame counted from 0 and pts in ns, the stream's time (from 0 at its beginning), or\n"

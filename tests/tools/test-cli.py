@@ -224,6 +224,25 @@ def what_a_bare_model_lacks_is_said(dir):
 
 
 @test
+def pixels_are_as_the_options_say(dir):
+    def answer(*args):
+        result = gpudl("run", "--json", "-k1", *args)
+        check(result.returncode == 0, result.stderr)
+        return json.loads(result.stdout)["results"][0], result.stderr
+
+    for model in "net.bin", "bare.bin":
+        found, said = answer("--channel-order=bgr", dir / model, dir / "red.png")
+        check(found["id"] == 2, (model, found))
+        check(model == "net.bin" or "wants its pixels; assumed" in said and "channel-order" not in said.split("assumed")[1].split(". ")[0], said)
+    # red is (1 - 0.5) / 5 times ten, the others -1: exp(1) of exp(1) + 2 exp(-1)
+    found, _ = answer("--mean=0.5", "--std=5", dir / "net.bin", dir / "red.png")
+    check(found["id"] == 0 and abs(found["confidence"] - 0.78699) < 1e-4, found)
+    found, _ = answer("--scale=51000", dir / "net.bin", dir / "red.png")
+    check(abs(found["confidence"] - 0.34454) < 1e-4, found)
+    check_run(gpudl("run", "--resize-mode=zoom", dir / "net.bin", dir / "red.png"), 2, "gpudl: run: --resize-mode: found 'zoom', expected ")
+
+
+@test
 def odd_file_names_make_valid_json(dir):
     for name in [b'a "quoted" \\ name.png', b"new\nline.png", b"latin1-\xe9.png", b"#%20 percent.png"]:
         path = os.path.join(os.fsencode(dir), name)
