@@ -132,12 +132,14 @@ install_ready (GObjectClass * klass)
    * integers of "<0,0,0>" by the element's default. */
   g_object_class_install_property (klass, GST_GPUDL_PROP_MEAN,
       gst_param_spec_array ("mean", "Mean",
-          "Subtracted from pixel / pixel-scale: one number, or one per channel "
-          "in the network's own order (empty = the model's)", NULL, flags));
+          "Subtracted from pixel / pixel-scale: one number, as <0.5>, or one per "
+          "channel in the network's own order, as <0.485,0.456,0.406> (empty = "
+          "the model's)", NULL, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_STD,
       gst_param_spec_array ("std", "Standard deviation",
-          "Divides what is left after mean: one number, or one per channel in "
-          "the network's own order (empty = the model's)", NULL, flags));
+          "Divides what is left after mean: one number, as <0.5>, or one per "
+          "channel in the network's own order, as <0.229,0.224,0.225> (empty = "
+          "the model's)", NULL, flags));
   g_object_class_install_property (klass, GST_GPUDL_PROP_PIXEL_SCALE,
       g_param_spec_double ("pixel-scale", "Pixel scale",
           "Divides the pixels of 0..255 before mean and std: 255 for networks "
