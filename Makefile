@@ -25,7 +25,7 @@ help:
 	@echo 'make compat SUITES=... in other releases of Debian, as bookworm'
 	@echo 'make bench             measure this machine: ours against ONNX Runtime and OpenVINO, in fp32; PRECISION=fp32,bf16,auto others'
 	@echo 'make bench AGAINST=... the same against a build folder or a git revision of this project; fails if slower'
-	@echo 'make gpu-check         the tests on an NVIDIA GPU; PART=suite|ptx|sanitizer|pipelines one part, GST=1.26 another GStreamer'
+	@echo 'make gpu-check         the tests on an NVIDIA GPU; PART=suite|ptx|sanitizer|pipelines one part, CARDS=2 parts side by side, GST=1.26 another GStreamer'
 	@echo 'make gpu-bench         networks on an NVIDIA GPU, ours against PyTorch; NETS=... BATCHES=... PEERS=... choose'
 	@echo 'make gpu-bench PART=pipelines  whole pipelines from NVDEC on, against identity, copies and PyTorch; LATENCY=60: seconds of the live stream (300)'
 	@echo 'make gpu-kernels       times of the kernels on an NVIDIA GPU'
