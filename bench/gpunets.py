@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""torchvision's and timm's networks with weights that any process makes alike: a fixed seed, batch norms and biases set
-so that values keep their size on the way. `gpunets.py NAME FILE` writes one as ONNX with a free batch."""
+"""torchvision's networks, and EfficientNet-Lite0, with weights that any process makes alike: a fixed seed, batch norms and
+biases set so that values keep their size on the way. `gpunets.py NAME FILE` writes one as ONNX with a free batch."""
 import inspect
 import sys
 
 SIDE = 224
 EXTRA = {"googlenet": {"init_weights": False, "aux_logits": False}}
-TIMM = {"efficientnet_lite0": "tf_efficientnet_lite0"}
+# window, stride, channels, times of EfficientNet-Lite0's blocks behind the first, which all expand 6 times
+LITE0 = [(3, 2, 24, 2), (5, 2, 40, 2), (3, 2, 80, 3), (5, 1, 112, 3), (5, 2, 192, 4), (3, 1, 320, 1)]
 OTHER_NAMES = {"shufflenet_v2": "shufflenet_v2_x1_0"}
 
 
@@ -30,13 +31,40 @@ def statistics(module, inputs):
     module.bias.data = .2 * torch.randn(n)
 
 
+def lite0():
+    """EfficientNet-Lite0, which torchvision has not: B0 without squeeze-and-excite, relu6 for swish, stem and head as they
+    are in B0. Padding as PyTorch's networks have it, the same on both sides."""
+    from torch import nn
+
+    def layer(c, k, window=1, stride=1, groups=1, act=True):
+        parts = [nn.Conv2d(c, k, window, stride, window // 2, groups=groups, bias=False), nn.BatchNorm2d(k)]
+        return nn.Sequential(*parts, *([nn.ReLU6(True)] if act else []))
+
+    class Block(nn.Module):
+        def __init__(self, c, k, window, stride, expand):
+            super().__init__()
+            hidden = c * expand
+            first = [layer(c, hidden)] if expand > 1 else []
+            self.steps = nn.Sequential(*first, layer(hidden, hidden, window, stride, hidden), layer(hidden, k, act=False))
+            self.adds = stride == 1 and c == k
+
+        def forward(self, x):
+            return x + self.steps(x) if self.adds else self.steps(x)
+
+    parts, c = [layer(3, 32, 3, 2), Block(32, 16, 3, 1, 1)], 16
+    for window, stride, k, times in LITE0:
+        for i in range(times):
+            parts.append(Block(c, k, window, stride if i == 0 else 1, 6))
+            c = k
+    return nn.Sequential(*parts, layer(c, 1280), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000))
+
+
 def make(name):
     """The network in float32 on the CPU."""
     import torch
     torch.manual_seed(1)
-    if name in TIMM:
-        import timm
-        net = timm.create_model(TIMM[name], pretrained=False).eval()
+    if name == "efficientnet_lite0":
+        net = lite0().eval()
     else:
         import torchvision
         net = getattr(torchvision.models, OTHER_NAMES.get(name, name))(weights=None, **EXTRA.get(name, {})).eval()
