@@ -27,7 +27,7 @@
 namespace
 {
 
-constexpr int THREADS = 128, COLUMNS = 8, PROCESSORS = 132;
+constexpr int THREADS = 128, COLUMNS = 8;
 
 template <class T> using Problem = GpudlDepthwise<T>;
 
@@ -567,15 +567,4 @@ extern "C" int gpudl_depthwise_plan_cuda(const GpudlDepthwiseCall *call, const G
     if (status != GPUDL_KERNEL_OK || is_empty(call->ys))
         return status;
     return call->dtype == GPUDL_DTYPE_F16 ? run<__half>(call, plan, stream) : run<GpudlBf16>(call, plan, stream);
-}
-
-extern "C" int gpudl_depthwise_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w,
-                                    const float *bias, const GpudlWindow *window, const GpudlAct *act, void *y,
-                                    const GpudlNhwc *ys, GpudlKernelStream stream)
-{
-    const GpudlDepthwiseCall call = {dtype, x, w, bias, y, xs, ys, window, act};
-    GpudlDepthwisePlan plans[GPUDL_DEPTHWISE_PLANS] = {};
-
-    gpudl_depthwise_plans(&call, PROCESSORS, plans);
-    return gpudl_depthwise_plan_cuda(&call, &plans[0], stream);
 }

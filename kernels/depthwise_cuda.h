@@ -14,6 +14,8 @@ extern "C" {
 #endif
 
 /**
+ * A call.
+ *
  * y = act(sum over taps of x * w + bias), in float32 (tensor cores cut their sums off at 2^-23), rounded once when
  * stored.
  *
@@ -31,13 +33,6 @@ extern "C" {
  *
  * w and bias are constants: they may be read before what was queued last is done.
  */
-typedef int GpudlDepthwiseCudaFunc(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w,
-                                   const float *bias, const GpudlWindow *window, const GpudlAct *act, void *y,
-                                   const GpudlNhwc *ys, GpudlKernelStream stream);
-
-GpudlDepthwiseCudaFunc gpudl_depthwise_cuda;
-
-/** The same call, whole. */
 typedef struct {
     GpudlDType dtype;
     const void *x, *w;
@@ -55,12 +50,12 @@ typedef struct {
 
 #define GPUDL_DEPTHWISE_PLANS 12
 
-/** Plans of a call on a device of so many multiprocessors, the one that gpudl_depthwise_cuda() takes first; how many,
- * 0 where nothing is to be computed or the call is refused. Pointers are looked at, not followed. */
+/** Plans of a call on a device of so many multiprocessors, the one that is thought to be the fastest first; how
+ * many, 0 where nothing is to be computed or the call is refused. Pointers are looked at, not followed. */
 int gpudl_depthwise_plans(const GpudlDepthwiseCall *call, int processors,
                           GpudlDepthwisePlan plans[GPUDL_DEPTHWISE_PLANS]);
 
-/** gpudl_depthwise_cuda() by a plan; GPUDL_KERNEL_SHAPE where it is none of the call's. */
+/** Queues a plan; GPUDL_KERNEL_SHAPE where it is none of the call's. */
 int gpudl_depthwise_plan_cuda(const GpudlDepthwiseCall *call, const GpudlDepthwisePlan *plan, GpudlKernelStream stream);
 
 #ifdef __cplusplus
