@@ -2,6 +2,7 @@
 """Networks with random weights that a comparison says something about, and the files that PyTorch writes of them."""
 import contextlib
 import copy
+import functools
 import io
 
 import timm
@@ -137,13 +138,19 @@ def truth(name, net, x):
     return scores(wide.double(), x.double())
 
 
+@functools.lru_cache(1)
+def program(net, x):
+    """torch.export's, of which both forms are made that are not TorchScript: it takes as long as either."""
+    return torch.export.export(net, (x,))
+
+
 def export(net, x, form, path):
     """Writes the network as that form; what exporters print is dropped."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), torch.no_grad():
         if form == "torchscript":
             torch.onnx.export(net, (x,), str(path), dynamo=False, opset_version=OPSETS[form], input_names=["input"], output_names=["output"])
         elif form == "dynamo":
-            torch.onnx.export(net, (x,), str(path), dynamo=True, opset_version=OPSETS[form], external_data=False, input_names=["input"],
+            torch.onnx.export(program(net, x), f=str(path), dynamo=True, opset_version=OPSETS[form], external_data=False, input_names=["input"],
                               output_names=["output"])
         else:
-            torch.export.save(torch.export.export(net, (x,)), str(path))
+            torch.export.save(program(net, x), str(path))
