@@ -7,6 +7,7 @@
 #include "inverted_x86.h"
 
 #define MOST_SIDE ((int32_t)1 << 27)
+#define MOST_HIDDEN ((int32_t)1 << 24)
 #define LANES 16
 #define SLICE 64                  /* hidden channels that are expanded together, at most */
 #define NEAR ((int64_t)320 << 10) /* bytes that the second cache holds beside weights, x and y */
@@ -17,7 +18,8 @@ int gpudl_inverted_supported(const GpudlInverted *d)
 
     if ((d->type != GPUDL_DTYPE_BF16 && d->type != GPUDL_DTYPE_F32) || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 ||
         d->hidden < 1 || d->k < 1 || d->p < 1 || d->q < 1 || d->h > MOST_SIDE || d->w > MOST_SIDE ||
-        d->hidden > MOST_SIDE || (!d->expands && d->hidden != d->c))
+        d->hidden > MOST_HIDDEN || (!d->expands && d->hidden != d->c) || (!d->projects && d->hidden != d->k) ||
+        (!d->expands && !d->projects))
         return 0;
     if (d->x_pixel < d->c || d->x_row / d->w < d->x_pixel || d->x_frame / d->h < d->x_row || d->y_pixel < d->k ||
         d->y_row / d->q < d->y_pixel || d->y_frame / d->p < d->y_row)
@@ -25,10 +27,10 @@ int gpudl_inverted_supported(const GpudlInverted *d)
     if ((d->kernel != 3 && d->kernel != 5) || (d->stride != 1 && d->stride != 2) || d->pad_top < 0 ||
         d->pad_top >= d->kernel || d->pad_left < 0 || d->pad_left >= d->kernel)
         return 0;
-    if (d->shortcut && (d->k != d->c || d->p != d->h || d->q != d->w || d->stride != 1))
+    if (d->shortcut && (!d->projects || d->k != d->c || d->p != d->h || d->q != d->w || d->stride != 1))
         return 0;
     gpudl_inverted_cut(d, &cut);
-    return gpudl_depthwise_supported(&cut.depthwise) && gpudl_pointwise_supported(&cut.project) &&
+    return gpudl_depthwise_supported(&cut.depthwise) && (!d->projects || gpudl_pointwise_supported(&cut.project)) &&
            (!d->expands || gpudl_pointwise_supported(&cut.expand));
 }
 
@@ -55,7 +57,7 @@ static int64_t filtered_bytes(const GpudlInverted *d, int32_t rows)
 {
     const int64_t lanes = ((int64_t)d->hidden + LANES - 1) / LANES * LANES;
 
-    return aligned(rows * (int64_t)d->q * lanes * (int64_t)gpudl_dtype_size(d->type));
+    return d->projects ? aligned(rows * (int64_t)d->q * lanes * (int64_t)gpudl_dtype_size(d->type)) : 0;
 }
 
 /* As many rows as stay near, in strips as even as can be. */
@@ -84,7 +86,7 @@ void gpudl_inverted_cut(const GpudlInverted *d, GpudlInvertedCut *cut)
         row * d->h,       d->hidden, y_row, y_row * d->p, d->kernel, d->stride, d->pad_top, d->pad_left, d->depthwise};
     cut->weights[1] = d->expands ? gpudl_pointwise_weights_size(&cut->expand) : 0;
     cut->weights[2] = cut->weights[1] + gpudl_depthwise_weights_size(&cut->depthwise);
-    cut->weights[3] = cut->weights[2] + gpudl_pointwise_weights_size(&cut->project);
+    cut->weights[3] = cut->weights[2] + (d->projects ? gpudl_pointwise_weights_size(&cut->project) : 0);
     cut->filtered = (size_t)ring_bytes(d, cut->rows, &cut->ring);
     cut->scratch = cut->filtered + (size_t)filtered_bytes(d, cut->rows);
 }
@@ -114,7 +116,8 @@ void gpudl_inverted_pack(const GpudlInverted *d, const GpudlInvertedWeights *wei
         gpudl_pointwise_pack(&cut.expand, weights->expand, weights->expand_bias, (char *)packed + cut.weights[0]);
     gpudl_depthwise_pack(&cut.depthwise, weights->depthwise, weights->depthwise_bias,
                          (void *)((char *)packed + cut.weights[1]));
-    gpudl_pointwise_pack(&cut.project, weights->project, weights->project_bias, (char *)packed + cut.weights[2]);
+    if (d->projects)
+        gpudl_pointwise_pack(&cut.project, weights->project, weights->project_bias, (char *)packed + cut.weights[2]);
 }
 
 const GpudlInvertedKernels *gpudl_inverted_kernels(GpudlSimd simd, GpudlDType type)

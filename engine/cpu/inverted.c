@@ -52,7 +52,7 @@ int cpu_inverted_find(const CpuCompiler *c, int32_t index, CpuInvertedFound *fou
     const GpudlPlanNode *first = &c->plan->nodes[index];
     const GpudlDType type = c->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32;
     GpudlInverted *d = &found->own.d;
-    GpudlPointwise expand = {0}, project;
+    GpudlPointwise expand = {0}, project = {0};
     GpudlDepthwise filter;
     CpuConv conv;
 
@@ -73,8 +73,11 @@ int cpu_inverted_find(const CpuCompiler *c, int32_t index, CpuInvertedFound *fou
         return 0;
     found->project = next_of(c, found->filter);
     if (!is_product(c, found->project, &conv, &project) ||
-        (conv.post.sum && c->plan->nodes[found->project].inputs[3] != first->inputs[0]))
-        return 0;
+        (conv.post.sum && c->plan->nodes[found->project].inputs[3] != first->inputs[0])) {
+        if (found->expand < 0)
+            return 0;
+        found->project = -1;
+    }
     *d = (GpudlInverted){.type = type,
                          .n = filter.n,
                          .h = filter.h,
@@ -83,16 +86,17 @@ int cpu_inverted_find(const CpuCompiler *c, int32_t index, CpuInvertedFound *fou
                          .hidden = filter.c,
                          .p = filter.p,
                          .q = filter.q,
-                         .k = project.k,
-                         .y_pixel = project.y_pixel,
-                         .y_row = project.y_row,
-                         .y_frame = project.y_frame,
+                         .k = found->project >= 0 ? project.k : filter.c,
+                         .y_pixel = found->project >= 0 ? project.y_pixel : filter.y_pixel,
+                         .y_row = found->project >= 0 ? project.y_row : filter.y_row,
+                         .y_frame = found->project >= 0 ? project.y_frame : filter.y_frame,
                          .expands = found->expand >= 0,
+                         .projects = found->project >= 0,
                          .kernel = filter.kernel,
                          .stride = filter.stride,
                          .pad_top = filter.pad_top,
                          .pad_left = filter.pad_left,
-                         .shortcut = conv.post.sum,
+                         .shortcut = found->project >= 0 && conv.post.sum,
                          .expand = expand.act,
                          .depthwise = filter.act,
                          .project = project.act};
@@ -116,6 +120,12 @@ static const float *constant_of(const CpuCompiler *c, int32_t index, uint32_t in
                                                                               : NULL;
 }
 
+/* What the last node gives. */
+static int32_t output_of(const CpuCompiler *c, const CpuInvertedFound *found)
+{
+    return c->plan->nodes[found->project >= 0 ? found->project : found->filter].outputs[0];
+}
+
 static int32_t packed_weights(CpuCompiler *c, const CpuInvertedFound *found)
 {
     const GpudlInvertedWeights weights = {constant_of(c, found->expand, 1),  constant_of(c, found->expand, 2),
@@ -136,7 +146,7 @@ static int32_t packed_weights(CpuCompiler *c, const CpuInvertedFound *found)
 /* Onto x, where nobody else reads it from now on and it is the shortcut: what is expanded of it stays. */
 static int32_t place_output(CpuCompiler *c, const CpuInvertedFound *found, int32_t x, DnnMd md)
 {
-    const int32_t from = c->plan->nodes[c->node].inputs[0], to = c->plan->nodes[found->project].outputs[0];
+    const int32_t from = c->plan->nodes[c->node].inputs[0], to = output_of(c, found);
     int may = 0;
 
     if (found->own.d.shortcut && found->own.d.expands) {
@@ -157,14 +167,15 @@ int cpu_lower_inverted(CpuCompiler *c, const GpudlPlanNode *node)
     if (cpu_chosen_form(c, c->node) != CPU_FORM_STRIPS || !cpu_inverted_find(c, c->node, &found))
         return 0;
     x = dnn_md_typed(c->type, 4, cpu_tensor(c, node->inputs[0])->shape.dims, dnnl_acdb);
-    y = dnn_md_typed(c->type, 4, cpu_tensor(c, c->plan->nodes[found.project].outputs[0])->shape.dims, dnnl_acdb);
+    y = dnn_md_typed(c->type, 4, cpu_tensor(c, output_of(c, &found))->shape.dims, dnnl_acdb);
     if (x == NULL || y == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         dnn_md_free(y);
     } else {
         if (found.expand >= 0)
             cpu_cover(c, found.filter);
-        cpu_cover(c, found.project);
+        if (found.project >= 0)
+            cpu_cover(c, found.project);
         scratch = (int64_t)(gpudl_inverted_scratch_size(&found.own.d) / sizeof(float));
         found.own.x = cpu_use(c, node->inputs[0], x);
         found.own.packed = packed_weights(c, &found);

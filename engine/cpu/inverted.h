@@ -5,9 +5,9 @@
 
 #include "lower.h"
 
-/** Convolutions, each of which alone reads what the one before it gives; nodes are in their order. */
+/** Convolutions, each of which alone reads what the one before it gives; nodes are in their order. Two at least. */
 typedef struct {
-    int32_t expand, filter, project; /* nodes; expand -1: there is none */
+    int32_t expand, filter, project; /* nodes; expand or project -1: there is none */
     CpuInverted own;                 /* without values */
 } CpuInvertedFound;
 

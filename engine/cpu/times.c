@@ -63,15 +63,16 @@ static size_t append_act(char *text, size_t at, const GpudlAct *act)
 void cpu_inverted_text(const GpudlInverted *d, char text[CPU_PROBLEM_TEXT])
 {
     size_t at = (size_t)snprintf(
-        text, CPU_PROBLEM_TEXT, "inverted %s x %dx%dx%dx%d hidden %d%s y %dx%dx%d window %d stride %d pad %dx%d%s",
+        text, CPU_PROBLEM_TEXT, "inverted %s x %dx%dx%dx%d hidden %d%s%s y %dx%dx%d window %d stride %d pad %dx%d%s",
         type_name(d->type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32), (int)d->n, (int)d->c, (int)d->h, (int)d->w,
-        (int)d->hidden, d->expands ? "" : " as x", (int)d->k, (int)d->p, (int)d->q, (int)d->kernel, (int)d->stride,
-        (int)d->pad_top, (int)d->pad_left, d->shortcut ? " sum" : "");
+        (int)d->hidden, d->expands ? "" : " as x", d->projects ? "" : " as y", (int)d->k, (int)d->p, (int)d->q,
+        (int)d->kernel, (int)d->stride, (int)d->pad_top, (int)d->pad_left, d->shortcut ? " sum" : "");
 
     if (d->expands)
         at = append_act(text, at, &d->expand);
     at = append_act(text, at, &d->depthwise);
-    append_act(text, at, &d->project);
+    if (d->projects)
+        append_act(text, at, &d->project);
 }
 
 void cpu_reorder_text(dnnl_data_type_t type, const GpudlShape *shape, char text[CPU_PROBLEM_TEXT])

@@ -20,6 +20,7 @@ static GpudlInverted make_problem(GpudlDType type)
                        .hidden = (int32_t)check_int(1, check_int(0, 3) ? 70 : 260),
                        .k = (int32_t)check_int(1, 40),
                        .expands = check_int(0, 4) > 0,
+                       .projects = 1,
                        .kernel = check_int(0, 1) ? 3 : 5,
                        .stride = (int32_t)check_int(1, 2),
                        .expand = check_dense_acts[check_int(0, CHECK_DENSE_ACTS - 1)],
@@ -37,7 +38,11 @@ static GpudlInverted make_problem(GpudlDType type)
     }
     if (!d.expands)
         d.hidden = d.c;
-    if (d.stride == 1 && d.p == d.h && d.q == d.w && check_int(0, 1)) {
+    if (d.expands && check_int(0, 3) == 0) {
+        d.projects = 0;
+        d.k = d.hidden;
+    }
+    if (d.projects && d.stride == 1 && d.p == d.h && d.q == d.w && check_int(0, 1)) {
         d.k = d.c;
         d.shortcut = 1;
     }
@@ -155,7 +160,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Step, clear_step)
 static Weights make_weights(const GpudlInverted *d)
 {
     return (Weights){d->expands ? make_product(d->hidden, d->c, 1) : (Product){NULL, NULL},
-                     make_product(d->hidden, 1, d->kernel), make_product(d->k, d->hidden, 1)};
+                     make_product(d->hidden, 1, d->kernel),
+                     d->projects ? make_product(d->k, d->hidden, 1) : (Product){NULL, NULL}};
 }
 
 static void reference(const GpudlInverted *d, const CheckPicture *x, const Weights *weights, Step *y)
@@ -183,8 +189,13 @@ static void reference(const GpudlInverted *d, const CheckPicture *x, const Weigh
             follow(&from, &weights->e, bf16, NULL, &point, 1, &d->expand, CHECK_SHAPE(d->n, d->hidden, d->h, d->w), 0);
     filtered = follow(d->expands ? &expanded : &from, &weights->d, FALSE, NULL, &window, d->hidden, &d->depthwise,
                       CHECK_SHAPE(d->n, d->hidden, d->p, d->q), stored);
-    *y = follow(&filtered, &weights->p, bf16, d->shortcut ? from.values : NULL, &point, 1, &d->project,
-                CHECK_SHAPE(d->n, d->k, d->p, d->q), stored);
+    if (d->projects) {
+        *y = follow(&filtered, &weights->p, bf16, d->shortcut ? from.values : NULL, &point, 1, &d->project,
+                    CHECK_SHAPE(d->n, d->k, d->p, d->q), stored);
+    } else {
+        *y = filtered;
+        filtered = (Step){0};
+    }
 }
 
 static void compare(const CheckPicture *got, const Step *expected)
@@ -262,8 +273,8 @@ static void test_problems(gconstpointer data)
         check_case(i, "%s", kernels->name);
         d = make_problem(party->type);
         check_note(", %dx%dx%dx%d by %d to %dx%dx%d, %s%dx%d, stride %d, pads %d %d, acts %d %d %d%s", d.n, d.h, d.w,
-                   d.c, d.hidden, d.p, d.q, d.k, d.expands ? "" : "no expansion, ", d.kernel, d.kernel, d.stride,
-                   d.pad_top, d.pad_left, d.expand.kind, d.depthwise.kind, d.project.kind,
+                   d.c, d.hidden, d.p, d.q, d.k, d.expands ? (d.projects ? "" : "no projection, ") : "no expansion, ",
+                   d.kernel, d.kernel, d.stride, d.pad_top, d.pad_left, d.expand.kind, d.depthwise.kind, d.project.kind,
                    d.shortcut ? ", shortcut" : "");
         x = check_picture(d.type, d.n, d.h, d.w, d.c, -2, 2);
         y = check_picture(d.type, d.n, d.p, d.q, d.k, 0, 0);
@@ -272,7 +283,7 @@ static void test_problems(gconstpointer data)
         reference(&d, x, &weights, &expected);
         run(kernels, &d, x, &weights, y);
         compare(y, &expected);
-        if (d.expands && d.stride == 1 && d.p == d.h && d.q == d.w && d.k == d.c) {
+        if (d.expands && d.projects && d.stride == 1 && d.p == d.h && d.q == d.w && d.k == d.c) {
             check_note(", in place");
             set_ways(&d, x, x);
             run(kernels, &d, x, &weights, x);
@@ -296,6 +307,7 @@ static void test_nan(gconstpointer data)
 
         check_case(i, "%s, NaN", kernels->name);
         d.expands = i % 2;
+        d.projects = 1;
         d.kernel = 3;
         d.stride = d.pad_top = d.pad_left = 1;
         d.expand = d.depthwise = d.project = check_dense_acts[i / 2];
@@ -314,30 +326,28 @@ static void test_nan(gconstpointer data)
 
 static void test_refusals(void)
 {
-    const GpudlInverted good = {GPUDL_DTYPE_BF16,
-                                1,
-                                4,
-                                4,
-                                8,
-                                32,
-                                4,
-                                4,
-                                8,
-                                8,
-                                32,
-                                128,
-                                8,
-                                32,
-                                128,
-                                1,
-                                3,
-                                1,
-                                1,
-                                1,
-                                1,
-                                {GPUDL_ACT_NONE, 0, 0},
-                                {GPUDL_ACT_NONE, 0, 0},
-                                {GPUDL_ACT_NONE, 0, 0}};
+    const GpudlInverted good = {.type = GPUDL_DTYPE_BF16,
+                                .n = 1,
+                                .h = 4,
+                                .w = 4,
+                                .c = 8,
+                                .hidden = 32,
+                                .p = 4,
+                                .q = 4,
+                                .k = 8,
+                                .x_pixel = 8,
+                                .x_row = 32,
+                                .x_frame = 128,
+                                .y_pixel = 8,
+                                .y_row = 32,
+                                .y_frame = 128,
+                                .expands = 1,
+                                .projects = 1,
+                                .kernel = 3,
+                                .stride = 1,
+                                .pad_top = 1,
+                                .pad_left = 1,
+                                .shortcut = 1};
     GpudlInverted d;
 
     g_assert_true(gpudl_inverted_supported(&good));
@@ -357,6 +367,7 @@ static void test_refusals(void)
     REFUSED(p, 3);
     REFUSED(q, 3);
     REFUSED(expands, 0);
+    REFUSED(projects, 0);
     REFUSED(kernel, 4);
     REFUSED(kernel, 7);
     REFUSED(stride, 2);
