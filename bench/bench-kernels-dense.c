@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Dense convolutions in bfloat16: 3x3 in tiles, 1x1, which are also timed in float32, and those of three channels that
- * networks begin with. */
+/* Dense convolutions in bfloat16, 3x3 in tiles and those of three channels that networks begin with, and 1x1. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +9,17 @@
 #include "kernels/stem.h"
 #include "kernels/winograd.h"
 
-static dnnl_primitive_desc_t describe(dnnl_data_type_t type, int c, int k, int size, int kernel, int stride,
+static dnnl_primitive_desc_t describe(GpudlDType type, int c, int k, int size, int kernel, int stride,
                                       const GpudlAct *act, dnnl_format_tag_t x_tag, dnnl_format_tag_t y_tag)
 {
     const int out = (size + stride - 1) / stride, end = (out - 1) * stride + kernel - size - kernel / 2;
     const int64_t x[4] = {1, c, size, size}, w[4] = {k, c, kernel, kernel}, y[4] = {1, k, out, out}, bias[1] = {k},
                   strides[2] = {stride, stride}, none[2] = {0, 0}, low[2] = {kernel / 2, kernel / 2},
                   high[2] = {end, end};
+    const dnnl_data_type_t dnn = type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
     const DnnPost post = {0, *act};
-    DnnMd mds[4] = {dnn_md_typed(type, 4, x, x_tag), dnn_md_typed(type, 4, w, dnnl_format_tag_any),
-                    dnn_md_tag(1, bias, dnnl_a), dnn_md_typed(type, 4, y, y_tag)};
+    DnnMd mds[4] = {dnn_md_typed(dnn, 4, x, x_tag), dnn_md_typed(dnn, 4, w, dnnl_format_tag_any),
+                    dnn_md_tag(1, bias, dnnl_a), dnn_md_typed(dnn, 4, y, y_tag)};
     dnnl_primitive_attr_t attr = dnn_attr(&post);
     dnnl_primitive_desc_t pd = dnn_convolution(engine, attr, mds[0], mds[1], mds[2], mds[3], strides, none, low, high);
 
@@ -80,8 +80,8 @@ static void bench_winograd(int i, const char *filter)
     own->scratch = values(gpudl_winograd_scratch_size(&d));
     own->y = values((size_t)d.y_frame * 2);
     own->run = own->kernels != NULL ? run_winograd : NULL;
-    set_primitive(&parties[0], describe(dnnl_bf16, c, k, size, 3, 1, &d.act, dnnl_nhwc, dnnl_nhwc));
-    set_primitive(&parties[1], describe(dnnl_bf16, c, k, size, 3, 1, &d.act, dnnl_nChw16c, dnnl_nChw16c));
+    set_primitive(&parties[0], describe(GPUDL_DTYPE_BF16, c, k, size, 3, 1, &d.act, dnnl_nhwc, dnnl_nhwc));
+    set_primitive(&parties[1], describe(GPUDL_DTYPE_BF16, c, k, size, 3, 1, &d.act, dnnl_nChw16c, dnnl_nChw16c));
     compete(parties, MOST_PARTIES - 1);
     print_line(name, GPUDL_DTYPE_BF16, 18. * c * k * (double)pixels, parties, MOST_PARTIES - 1);
     free_parties(parties, MOST_PARTIES);
@@ -119,10 +119,8 @@ static void run_pointwise(Party *party)
 
 static void bench_pointwise(int i, GpudlDType type, const char *filter)
 {
+    const GpudlSimd simd = type == GPUDL_DTYPE_BF16 ? GPUDL_SIMD_AVX512_BF16 : GPUDL_SIMD_AVX512;
     const int c = products[i].c, k = products[i].k, size = products[i].size;
-    const int narrow = type == GPUDL_DTYPE_BF16;
-    const size_t size_of = narrow ? 2 : 4;
-    const GpudlSimd simd = narrow ? GPUDL_SIMD_AVX512_BF16 : GPUDL_SIMD_AVX512;
     const int64_t pixels = (int64_t)size * size;
     const GpudlPointwise d = {.type = type,
                               .n = 1,
@@ -148,13 +146,12 @@ static void bench_pointwise(int i, GpudlDType type, const char *filter)
         return;
     own->what = &d;
     own->kernels = gpudl_pointwise_kernels(simd, type);
-    own->x = values((size_t)d.x_frame * size_of);
+    own->x = values((size_t)d.x_frame * gpudl_dtype_size(type));
     own->packed = values(gpudl_pointwise_weights_size(&d));
-    own->y = values((size_t)d.y_frame * size_of);
+    own->y = values((size_t)d.y_frame * gpudl_dtype_size(type));
     own->run = own->kernels != NULL ? run_pointwise : NULL;
-    set_primitive(&parties[0], describe(narrow ? dnnl_bf16 : dnnl_f32, c, k, size, 1, 1, &d.act, dnnl_nhwc, dnnl_nhwc));
-    set_primitive(&parties[1],
-                  describe(narrow ? dnnl_bf16 : dnnl_f32, c, k, size, 1, 1, &d.act, dnnl_nChw16c, dnnl_nChw16c));
+    set_primitive(&parties[0], describe(type, c, k, size, 1, 1, &d.act, dnnl_nhwc, dnnl_nhwc));
+    set_primitive(&parties[1], describe(type, c, k, size, 1, 1, &d.act, dnnl_nChw16c, dnnl_nChw16c));
     compete(parties, MOST_PARTIES - 1);
     print_line(name, type, 2. * c * k * (double)pixels, parties, MOST_PARTIES - 1);
     free_parties(parties, MOST_PARTIES);
@@ -215,9 +212,9 @@ static void bench_stem(int i, const char *filter)
     own->packed = values(gpudl_stem_weights_size(&d));
     own->y = values((size_t)d.y_frame * 2);
     own->run = own->kernels != NULL ? run_stem : NULL;
-    set_primitive(&parties[0], describe(dnnl_bf16, 3, k, size, kernel, stride, &d.act, dnnl_nhwc, dnnl_nhwc));
+    set_primitive(&parties[0], describe(GPUDL_DTYPE_BF16, 3, k, size, kernel, stride, &d.act, dnnl_nhwc, dnnl_nhwc));
     set_primitive(&parties[1],
-                  describe(dnnl_bf16, 3, k, size, kernel, stride, &d.act, dnnl_format_tag_any, dnnl_nChw16c));
+                  describe(GPUDL_DTYPE_BF16, 3, k, size, kernel, stride, &d.act, dnnl_format_tag_any, dnnl_nChw16c));
     compete(parties, MOST_PARTIES - 1);
     print_line(name, GPUDL_DTYPE_BF16, 6. * kernel * kernel * k * out * out, parties, MOST_PARTIES - 1);
     free_parties(parties, MOST_PARTIES);
@@ -230,9 +227,10 @@ void bench_dense(const char *filter)
 {
     for (unsigned i = 0; i < sizeof convolutions / sizeof *convolutions; i++)
         bench_winograd((int)i, filter);
-    for (unsigned i = 0; i < sizeof products / sizeof *products; i++)
-        for (int narrow = 1; narrow >= 0; narrow--)
-            bench_pointwise((int)i, narrow ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32, filter);
+    for (unsigned i = 0; i < sizeof products / sizeof *products; i++) {
+        bench_pointwise((int)i, GPUDL_DTYPE_F32, filter);
+        bench_pointwise((int)i, GPUDL_DTYPE_BF16, filter);
+    }
     for (unsigned i = 0; i < sizeof stems / sizeof *stems; i++)
         bench_stem((int)i, filter);
 }

@@ -432,6 +432,7 @@ int main(int argc, char **argv)
         bench_squeeze((int)i, GPUDL_DTYPE_BF16, filter);
     }
     bench_dense(filter);
+    bench_inverted(filter);
     dnnl_stream_destroy(stream);
     dnnl_engine_destroy(engine);
     return 0;

@@ -41,7 +41,9 @@ void compete(Party *parties, int n);
 void print_line(const char *name, GpudlDType type, double operations, const Party *parties, int n);
 void free_parties(Party *parties, int n);
 
-/** Dense convolutions in bfloat16: bench-kernels-dense.c. */
+/** Dense convolutions: bench-kernels-dense.c. */
 void bench_dense(const char *filter);
+/** Inverted residuals: bench-kernels-inverted.c. */
+void bench_inverted(const char *filter);
 
 #endif

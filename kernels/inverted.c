@@ -10,7 +10,7 @@
 #define MOST_HIDDEN ((int32_t)1 << 24)
 #define LANES 16
 #define SLICE 64                  /* hidden channels that are expanded together, at most */
-#define NEAR ((int64_t)320 << 10) /* bytes that the second cache holds beside weights, x and y */
+#define NEAR ((int64_t)448 << 10) /* bytes that the second cache holds beside weights, x and y */
 
 int gpudl_inverted_supported(const GpudlInverted *d)
 {

@@ -264,7 +264,7 @@ static void test_problems(gconstpointer data)
     const Party *party = data;
     const GpudlInvertedKernels *kernels = kernels_of(party);
 
-    for (guint i = 0; kernels != NULL && i < 300; i++) {
+    for (guint i = 0; kernels != NULL && i < 200; i++) {
         g_autoptr(CheckPicture) x = NULL, y = NULL;
         g_auto(Weights) weights = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}};
         g_auto(Step) expected = {0};
