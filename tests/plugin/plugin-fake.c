@@ -28,7 +28,8 @@ static void
 check_module (Fake * module)
 {
   g_assert_cmpuint (FAKE_SEEN (module, engines), ==, 0);
-  g_assert_cmpuint (FAKE_SEEN (module, devices), ==, 0);
+  /* a device that was promised to a load that failed is closed by the thread that opens it */
+  FAKE_AWAIT_EXACTLY (module, devices, 0);
   g_assert_cmpuint (FAKE_SEEN (module, tickets), ==, 0);
   g_assert_cmpuint (FAKE_SEEN (module, blocks), ==, 0);
 }
