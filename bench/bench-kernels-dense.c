@@ -207,7 +207,7 @@ static void bench_stem(int i, const char *filter)
     if (strstr(name, filter) == NULL)
         return;
     own->what = &d;
-    own->kernels = gpudl_stem_kernels(GPUDL_SIMD_AVX512_BF16);
+    own->kernels = gpudl_stem_kernels(GPUDL_SIMD_AVX512_BF16, GPUDL_DTYPE_BF16);
     own->x = values((size_t)d.x_frame * 2);
     own->packed = values(gpudl_stem_weights_size(&d));
     own->y = values((size_t)d.y_frame * 2);

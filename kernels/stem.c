@@ -10,8 +10,8 @@
 
 int gpudl_stem_supported(const GpudlStem *d)
 {
-    if (d->type != GPUDL_DTYPE_BF16 || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 || d->k < 1 || d->p < 1 ||
-        d->q < 1 || d->c > GPUDL_STEM_CHANNELS)
+    if ((d->type != GPUDL_DTYPE_F32 && d->type != GPUDL_DTYPE_BF16) || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 ||
+        d->k < 1 || d->p < 1 || d->q < 1 || d->c > GPUDL_STEM_CHANNELS)
         return 0;
     if (d->x_row / d->w < d->c || d->x_frame / d->h < d->x_row || d->y_pixel < d->k || d->y_row / d->q < d->y_pixel ||
         d->y_frame / d->p < d->y_row)
@@ -34,8 +34,8 @@ int gpudl_stem_supported(const GpudlStem *d)
 
 size_t gpudl_stem_weights_size(const GpudlStem *d)
 {
-    return (size_t)(gpudl_stem_vectors(d) * GPUDL_STEM_LANES) *
-           (sizeof(float) + (size_t)(2 * d->kernel * gpudl_stem_pairs(d)) * sizeof(uint16_t));
+    return (size_t)(gpudl_stem_vectors(d) * GPUDL_STEM_LANES) * (size_t)(1 + d->kernel * gpudl_stem_steps(d)) *
+           sizeof(float);
 }
 
 /* The weight of channel k of y for a number in a row of its window, 0 beyond. */
@@ -46,24 +46,35 @@ static float weight(const GpudlStem *d, const float *w, int64_t k, int64_t row, 
     return k < d->k && column < d->kernel ? w[((k * d->c + c) * d->kernel + row) * d->kernel + column] : 0.f;
 }
 
+/* Of a step of a window's row, those of n channels of y from k on. */
+static void pack_step(const GpudlStem *d, const float *w, int64_t row, int64_t step, int64_t k, int64_t n, void *packed)
+{
+    uint32_t *pairs = packed;
+    float *single = packed;
+
+    for (int64_t i = 0; i < n; i++)
+        if (d->type == GPUDL_DTYPE_F32)
+            single[i] = weight(d, w, k + i, row, step);
+        else
+            pairs[i] = gpudl_pairs_of(weight(d, w, k + i, row, 2 * step), weight(d, w, k + i, row, 2 * step + 1));
+}
+
 void gpudl_stem_pack(const GpudlStem *d, const float *w, const float *bias, void *packed)
 {
     const int64_t vectors = gpudl_stem_vectors(d), lanes = GPUDL_STEM_LANES;
-    float *biases = packed;
-    uint32_t *to = (uint32_t *)(void *)(biases + vectors * lanes);
+    float *biases = packed, *to = biases + vectors * lanes;
 
     for (int64_t i = 0; i < vectors * lanes; i++)
         biases[i] = bias != NULL && i < d->k ? bias[i] : 0.f;
     for (int64_t first = 0, n; first < vectors; first += n) {
         n = gpudl_stem_group(vectors, first);
         for (int64_t row = 0; row < d->kernel; row++)
-            for (int64_t pair = 0; pair < gpudl_stem_pairs(d); pair++)
-                for (int64_t i = first * lanes; i < (first + n) * lanes; i++)
-                    *to++ = gpudl_pairs_of(weight(d, w, i, row, 2 * pair), weight(d, w, i, row, 2 * pair + 1));
+            for (int64_t step = 0; step < gpudl_stem_steps(d); step++, to += n * lanes)
+                pack_step(d, w, row, step, first * lanes, n * lanes, to);
     }
 }
 
-const GpudlStemKernels *gpudl_stem_kernels(GpudlSimd simd)
+const GpudlStemKernels *gpudl_stem_kernels(GpudlSimd simd, GpudlDType type)
 {
-    return gpudl_stem_native(simd);
+    return gpudl_stem_native(simd, type);
 }

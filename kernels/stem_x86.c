@@ -3,7 +3,11 @@
 
 #include "stem_x86.h"
 
-const GpudlStemKernels *gpudl_stem_native(GpudlSimd simd)
+const GpudlStemKernels *gpudl_stem_native(GpudlSimd simd, GpudlDType type)
 {
-    return simd == GPUDL_SIMD_AVX512_BF16 && gpudl_simd_has(simd) ? &gpudl_stem_avx512_bf16 : NULL;
+    if (!gpudl_simd_has(simd))
+        return NULL;
+    if (type == GPUDL_DTYPE_BF16)
+        return simd == GPUDL_SIMD_AVX512_BF16 ? &gpudl_stem_avx512_bf16 : NULL;
+    return simd >= GPUDL_SIMD_AVX512 ? &gpudl_stem_avx512 : NULL;
 }

@@ -12,18 +12,20 @@
 #define GPUDL_STEM_CHANNELS 4
 
 /**
- * Packed: biases, [vectors][lanes], float32. Then group by group, row by row of the window, pair by pair of the numbers
- * in it the group's channels of y, each with its weights of the two: [kernel][pairs][vectors of the group][lanes][2],
- * bfloat16.
+ * Packed: biases, [vectors][lanes], float32. Then group by group, row by row of the window, step by step of the numbers
+ * in it, which are one, or two of bfloat16, the group's channels of y, each with its weights of these:
+ * [kernel][steps][vectors of the group][lanes][1 or 2].
  */
 static inline int64_t gpudl_stem_vectors(const GpudlStem *d)
 {
     return ((int64_t)d->k + GPUDL_STEM_LANES - 1) / GPUDL_STEM_LANES;
 }
 
-static inline int64_t gpudl_stem_pairs(const GpudlStem *d)
+static inline int64_t gpudl_stem_steps(const GpudlStem *d)
 {
-    return ((int64_t)d->kernel * d->c + 1) / 2;
+    const int64_t numbers = (int64_t)d->kernel * d->c;
+
+    return d->type == GPUDL_DTYPE_BF16 ? (numbers + 1) / 2 : numbers;
 }
 
 /** Vectors of the group that begins with this one: groups are as even as can be. */
@@ -35,9 +37,9 @@ static inline int64_t gpudl_stem_group(int64_t vectors, int64_t first)
     return first < large * (small + 1) ? small + 1 : small;
 }
 
-extern const GpudlStemKernels gpudl_stem_avx512_bf16;
+extern const GpudlStemKernels gpudl_stem_avx512, gpudl_stem_avx512_bf16;
 
 /** That of an instruction set, NULL where there is none. */
-const GpudlStemKernels *gpudl_stem_native(GpudlSimd simd);
+const GpudlStemKernels *gpudl_stem_native(GpudlSimd simd, GpudlDType type);
 
 #endif

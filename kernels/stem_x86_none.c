@@ -3,8 +3,8 @@
 
 #include "stem_x86.h"
 
-const GpudlStemKernels *gpudl_stem_native(GpudlSimd simd)
+const GpudlStemKernels *gpudl_stem_native(GpudlSimd simd, GpudlDType type)
 {
-    (void)simd;
+    (void)simd, (void)type;
     return NULL;
 }

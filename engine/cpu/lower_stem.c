@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Convolutions of few channels in bfloat16 by a kernel of our own (kernels/stem.h), where that measures better. */
+/* Convolutions of few channels by a kernel of our own (kernels/stem.h), where that measures better. */
 #include "conv.h"
 #include "isa.h"
 
@@ -21,12 +21,13 @@ static int fits(const CpuConv *conv)
 int cpu_conv_stem(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuStem *own)
 {
     const int64_t row = conv->x[3] * conv->x[1], y_row = conv->y[3] * conv->y[1];
+    const GpudlDType type = conv->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32;
     GpudlStem *d = &own->d;
 
-    *own = (CpuStem){.kernels = gpudl_stem_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .y = -1};
-    if (own->kernels == NULL || !cpu_conv_is_dense_bf16(c, node, conv) || !fits(conv))
+    *own = (CpuStem){.kernels = gpudl_stem_kernels(cpu_isa_simd(), type), .x = -1, .packed = -1, .y = -1};
+    if (own->kernels == NULL || !cpu_conv_is_dense(c, node, conv) || !fits(conv))
         return 0;
-    *d = (GpudlStem){.type = GPUDL_DTYPE_BF16,
+    *d = (GpudlStem){.type = type,
                      .n = (int32_t)conv->x[0],
                      .h = (int32_t)conv->x[2],
                      .w = (int32_t)conv->x[3],
@@ -61,8 +62,8 @@ int cpu_lower_stem(CpuCompiler *c, const GpudlPlanNode *node)
     if (cpu_chosen_form(c, c->node) != CPU_FORM_OWN || !cpu_conv_of(c, node, c->type, &conv) ||
         !cpu_conv_stem(c, node, &conv, &own))
         return 0;
-    x = dnn_md_typed(dnnl_bf16, 4, conv.x, dnnl_acdb);
-    y = dnn_md_typed(dnnl_bf16, 4, conv.y, dnnl_acdb);
+    x = dnn_md_typed(conv.type, 4, conv.x, dnnl_acdb);
+    y = dnn_md_typed(conv.type, 4, conv.y, dnnl_acdb);
     if (x == NULL || y == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         dnn_md_free(y);

@@ -8,7 +8,7 @@
 #include "isa.h"
 
 /* Counted up where other implementations than before are measured, or differently. */
-#define CPU_WAYS 3
+#define CPU_WAYS 5
 
 void cpu_name_processor(char *name, size_t room)
 {
@@ -42,7 +42,7 @@ int cpu_share_cache(CpuShared *shared, const GpudlOpenParams *params)
  */
 static void force_form(CpuShared *shared)
 {
-    static const char *const names[CPU_FORMS] = {"first", "blocks", "last", "own", "strips"};
+    static const char *const names[CPU_FORMS] = {"first", "blocks", "last", "own"};
     const char *name = getenv("GPUDL_CPU_FORM");
 
     for (int i = 0; i < CPU_FORMS && name != NULL; i++)

@@ -201,8 +201,9 @@ static int run_stem(void *data)
 uint64_t cpu_trial_stem(CpuTrial *trial, const CpuStem *own, uint64_t best)
 {
     const GpudlStem *d = &own->d;
-    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * sizeof(uint16_t), gpudl_stem_weights_size(d),
-                              (uint64_t)d->y_frame * (uint64_t)d->n * sizeof(uint16_t)};
+    const uint64_t size = d->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
+    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * size, gpudl_stem_weights_size(d),
+                              (uint64_t)d->y_frame * (uint64_t)d->n * size};
     StemRun run = {.own = own};
 
     return place_operands(trial, 3, sizes, run.operands)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "stem_x86.h"
+
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")
+#define SIMD_BF16 0
+#include "simd_avx512.inc"
+
+#define STEM_BF16 0
+#define STEM_NAME gpudl_stem_avx512
+#define STEM_TEXT "stem:avx512"
+#include "stem_lines.inc"
