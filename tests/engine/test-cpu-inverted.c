@@ -325,9 +325,10 @@ static void test_times_decide(void)
     } cases[] = {
         {{100, 100, 250, 1}, 1},  {{100, 100, 305, 1}, 1}, /* within the noise of a measurement */
         {{100, 100, 320, 1}, 0},  {{100, 100, 0, 1}, 0},
-        {{100, 200, 250, 1}, 1},  /* all in blocks would be slower, with two reorders for it */
-        {{100, 200, 250, 90}, 0}, /* reorders cost more than it gives */
-        {{100, 100, 100, 90}, 1},
+        {{100, 200, 250, 1}, 1},                           /* all in blocks would be slower, with two reorders for it */
+        {{100, 200, 250, 90}, 0},                          /* reorders cost more than it gives */
+        {{100, 100, 100, 90}, 1}, {{300, 100, 305, 1}, 1}, /* channels last are the better layout in any case */
+        {{300, 100, 320, 1}, 0},
     };
     const Form form = {.c = 16, .hidden = 40, .k = 16, .kernel = 3, .stride = 1, .expands = TRUE, .onto = TRUE};
     g_autofree gchar *folder = g_dir_make_tmp("gpudl-inverted-XXXXXX", NULL);
