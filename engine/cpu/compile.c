@@ -167,27 +167,8 @@ static void interleave_input(CpuCompiler *c)
                 reorder == NULL && step->n_args == 2 && step->args[0].value == planar && step->args[1].value == other;
             reorder = step;
         }
-        if (step->norm != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->norm->x, planar) &&
-                     !cpu_same_memory(c, step->norm->scale, planar) && !cpu_same_memory(c, step->norm->bias, planar);
-        for (uint32_t k = 0; step->join != NULL && k < step->join->n; k++)
-            wanted = wanted && !cpu_same_memory(c, step->join->pieces[k].value, planar);
-        if (step->depthwise != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->depthwise->x, planar);
-        if (step->shuffle != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->shuffle->x, planar);
-        if (step->tiles != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->tiles->x, planar);
-        if (step->pointwise != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->pointwise->x, planar);
-        if (step->stem != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->stem->x, planar);
-        if (step->matvec != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->matvec->x, planar);
-        if (step->inverted != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->inverted->x, planar);
-        if (step->squeeze != NULL)
-            wanted = wanted && !cpu_same_memory(c, step->squeeze->x, planar);
+        for (uint32_t k = 0; step->own != NULL && k < step->own->n; k++)
+            wanted = wanted && !cpu_same_memory(c, step->own->uses[k].value, planar);
         for (uint32_t k = 0; step->call != NULL && k < step->call->n_inputs; k++)
             wanted = wanted && !cpu_same_memory(c, step->call->values[k], planar);
     }

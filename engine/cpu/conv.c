@@ -197,7 +197,7 @@ int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
     const int64_t row = conv->x[3] * conv->x[1], y_row = conv->y[3] * conv->x[1];
     GpudlDepthwise *d = &own->d;
 
-    *own = (CpuDepthwise){.kernels = gpudl_depthwise_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .y = -1};
+    *own = (CpuDepthwise){.kernels = gpudl_depthwise_kernels(cpu_isa_simd())};
     /* weights: groups, channels of each twice, taps */
     if (own->kernels == NULL || conv->rank != 4 || conv->weight_rank != 5 || w[0] != conv->x[1] || w[1] != 1 ||
         w[2] != 1 || w[3] != w[4] || conv->strides[0] != conv->strides[1] || conv->dilates[0] != 0 ||

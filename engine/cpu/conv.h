@@ -3,6 +3,10 @@
 #ifndef GPUDL_ENGINE_CPU_CONV_H
 #define GPUDL_ENGINE_CPU_CONV_H
 
+#include "kernels/depthwise.h"
+#include "kernels/pointwise.h"
+#include "kernels/stem.h"
+#include "kernels/winograd.h"
 #include "lower.h"
 
 typedef struct {
@@ -32,7 +36,31 @@ dnnl_primitive_desc_t cpu_conv_describe_winograd(const CpuShared *shared, const 
  */
 dnnl_primitive_desc_t cpu_conv_describe_form(const CpuShared *shared, const CpuConv *conv, CpuForm form);
 
-/** Of CPU_FORM_OWN: a depthwise convolution by the best kernel there is, without values; FALSE where there is none. The
+/** A depthwise convolution by a kernel of our own. */
+typedef struct {
+    const GpudlDepthwiseKernels *kernels;
+    GpudlDepthwise d;
+} CpuDepthwise;
+
+/** A dense convolution by a kernel of our own, in tiles. */
+typedef struct {
+    const GpudlWinogradKernels *kernels;
+    GpudlWinograd d;
+} CpuTiles;
+
+/** A convolution by 1x1 by a kernel of our own. */
+typedef struct {
+    const GpudlPointwiseKernels *kernels;
+    GpudlPointwise d;
+} CpuPointwise;
+
+/** A convolution of few channels by a kernel of our own. */
+typedef struct {
+    const GpudlStemKernels *kernels;
+    GpudlStem d;
+} CpuStem;
+
+/** Of CPU_FORM_OWN: a depthwise convolution by the best kernel there is; FALSE where there is none. The
  * weights are the node's, constant, and have to be finite. */
 int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuDepthwise *own);
 

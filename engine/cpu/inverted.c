@@ -2,6 +2,7 @@
 #include "inverted.h"
 
 #include "conv.h"
+#include "engine/module.h"
 #include "isa.h"
 
 /* Of a node's constants. */
@@ -57,10 +58,7 @@ int cpu_inverted_find(const CpuCompiler *c, int32_t index, CpuInvertedFound *fou
     CpuConv conv;
 
     *found = (CpuInvertedFound){
-        .expand = -1,
-        .filter = index,
-        .own = {
-            .kernels = gpudl_inverted_kernels(cpu_isa_simd(), type), .x = -1, .packed = -1, .scratch = -1, .y = -1}};
+        .expand = -1, .filter = index, .own = {.kernels = gpudl_inverted_kernels(cpu_isa_simd(), type)}};
     if (found->own.kernels == NULL)
         return 0;
     if (is_product(c, index, &conv, &expand)) {
@@ -158,6 +156,22 @@ static int32_t place_output(CpuCompiler *c, const CpuInvertedFound *found, int32
     return may ? cpu_define_alias(c, to, md, x) : cpu_define(c, to, md);
 }
 
+static void run(const void *problem, void *const *data)
+{
+    const CpuInverted *own = problem;
+
+    own->kernels->run(&own->d, data[0], data[1], data[2], data[3]);
+}
+
+static uint64_t flops_of(const CpuCompiler *c, const CpuInverted *own)
+{
+    uint64_t flops = 0;
+
+    for (int i = 0; i < 3; i++)
+        flops += own->nodes[i] >= 0 ? gpudl_module_flops(c->plan, own->nodes[i]) : 0;
+    return flops;
+}
+
 int cpu_lower_inverted(CpuCompiler *c, const GpudlPlanNode *node)
 {
     CpuInvertedFound found;
@@ -177,11 +191,15 @@ int cpu_lower_inverted(CpuCompiler *c, const GpudlPlanNode *node)
         if (found.project >= 0)
             cpu_cover(c, found.project);
         scratch = (int64_t)(gpudl_inverted_scratch_size(&found.own.d) / sizeof(float));
-        found.own.x = cpu_use(c, node->inputs[0], x);
-        found.own.packed = packed_weights(c, &found);
-        found.own.scratch = cpu_temporary(c, dnn_md_plain(1, &scratch));
-        found.own.y = place_output(c, &found, found.own.x, y);
-        cpu_inverted(c, &found.own);
+        const int32_t src = cpu_use(c, node->inputs[0], x);
+        const int32_t packed = packed_weights(c, &found);
+        const int32_t room = cpu_temporary(c, dnn_md_plain(1, &scratch));
+        const int32_t dst = place_output(c, &found, src, y);
+        CpuOwn *own = cpu_own(c, found.own.kernels->name, run, &found.own, sizeof found.own, 4,
+                              (const CpuUse[]){{src, found.own.d.shortcut ? 2 : 1}, {packed, 1}, {room, 0}, {dst, 1}});
+
+        if (own != NULL)
+            own->flops = flops_of(c, &found.own);
     }
     dnn_md_free(x);
     return 1;

@@ -3,12 +3,20 @@
 #ifndef GPUDL_ENGINE_CPU_INVERTED_H
 #define GPUDL_ENGINE_CPU_INVERTED_H
 
+#include "kernels/inverted.h"
 #include "lower.h"
+
+/** An inverted residual by a kernel of our own, and the nodes that it computes (-1: there is none). */
+typedef struct {
+    const GpudlInvertedKernels *kernels;
+    GpudlInverted d;
+    int32_t nodes[3];
+} CpuInverted;
 
 /** Convolutions, each of which alone reads what the one before it gives; nodes are in their order. Two at least. */
 typedef struct {
     int32_t expand, filter, project; /* nodes; expand or project -1: there is none */
-    CpuInverted own;                 /* without values */
+    CpuInverted own;
 } CpuInvertedFound;
 
 /** Whether a block begins with the node, a product or, where none comes before it, a depthwise convolution. All but

@@ -115,26 +115,10 @@ void cpu_copy(CpuCompiler *c, int32_t from, int32_t to);
 CpuStep *cpu_add_step(CpuCompiler *c);
 /** The last step uses the value. */
 void cpu_touch(CpuCompiler *c, int32_t value);
-/** Runs a norm (copied) whose values are filled in. */
-void cpu_norm(CpuCompiler *c, const CpuNorm *norm);
-/** Runs a join, taken over (free()), whose values are filled in. */
-void cpu_join(CpuCompiler *c, CpuJoin *join);
-/** Runs a depthwise convolution (copied) whose values are filled in. */
-void cpu_depthwise(CpuCompiler *c, const CpuDepthwise *own);
-/** Runs a convolution in tiles (copied) whose values are filled in. */
-void cpu_tiles(CpuCompiler *c, const CpuTiles *own);
-/** Runs a convolution by 1x1 (copied) whose values are filled in. */
-void cpu_pointwise(CpuCompiler *c, const CpuPointwise *own);
-/** Runs a convolution of few channels (copied) whose values are filled in. */
-void cpu_stem(CpuCompiler *c, const CpuStem *own);
-/** Runs a matrix times a vector (copied) whose values are filled in. */
-void cpu_matvec(CpuCompiler *c, const CpuMatvec *own);
-/** Runs an inverted residual (copied) whose values are filled in. */
-void cpu_inverted(CpuCompiler *c, const CpuInverted *own);
-/** Runs squeeze-and-excite (copied) whose values are filled in. */
-void cpu_squeeze(CpuCompiler *c, const CpuSqueeze *own);
-/** Runs a shuffle of channels (copied) whose values are filled in. */
-void cpu_shuffle(CpuCompiler *c, const CpuShuffle *own);
+/** Adds a step by a kernel of our own: its name, static, its problem (copied, size bytes), and n values, all of which
+ * have to be there. NULL after a failure; the caller may fill in flops. */
+CpuOwn *cpu_own(CpuCompiler *c, const char *name, CpuOwnFunc *run, const void *problem, size_t size, uint32_t n,
+                const CpuUse *uses);
 /** Runs the node's operator by its reference kernel. */
 void cpu_call(CpuCompiler *c);
 

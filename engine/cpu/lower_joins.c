@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "kernels/join.h"
 #include "lower.h"
 
 /* Longer lists are made at once: whoever reads one looks at all of it. */
@@ -153,8 +154,90 @@ static DnnMd joined_md(CpuCompiler *c, const int32_t *pieces, uint32_t n, int32_
     return md;
 }
 
+/* Pieces beside one another: rows of each into columns of y, all float32 or all bfloat16 (narrow). Scaled, and ReLU
+ * then: in rows of channels (block 0), or in frames of blocks of so many channels, each of which has plane rows. Its
+ * uses are y, scale and shift (of one number a channel) if scaled, then the pieces. */
+typedef struct {
+    const GpudlJoinKernels *kernels;
+    int64_t rows, pitch; /* of y, in elements; with blocks: frames, and elements of one */
+    int64_t block, plane;
+    int scaled, relu, narrow;
+    uint32_t n;
+    int64_t columns[]; /* of each piece */
+} Join;
+
+static const void *piece_data(const Join *join, void *const *data, uint32_t i)
+{
+    return data[(join->scaled ? 3 : 1) + i];
+}
+
+#define JOIN_BYTES 32768 /* of y that are written at a time, by all pieces: they stay in the first cache */
+
+static void join_rows(const Join *join, void *const *data, int64_t first, int64_t rows)
+{
+    const int64_t size = join->narrow ? sizeof(uint16_t) : sizeof(float);
+    const float *scale = join->scaled ? data[1] : NULL, *shift = join->scaled ? data[2] : NULL;
+    char *y = (char *)data[0] + first * join->pitch * size;
+
+    for (uint32_t i = 0; i < join->n; i++) {
+        const int64_t n = join->columns[i];
+        const char *x = (const char *)piece_data(join, data, i) + first * n * size;
+
+        if (scale == NULL)
+            join->kernels->copy(x, n * size, rows, n * size, y, join->pitch * size);
+        else if (join->narrow)
+            join->kernels->bf16((const uint16_t *)x, n, rows, n, scale, shift, join->relu, (uint16_t *)y, join->pitch);
+        else
+            join->kernels->f32((const float *)x, n, rows, n, scale, shift, join->relu, (float *)y, join->pitch);
+        y += n * size;
+        if (scale != NULL) {
+            scale += n;
+            shift += n;
+        }
+    }
+}
+
+static void join_blocks(const Join *join, void *const *data)
+{
+    const int64_t size = join->narrow ? sizeof(uint16_t) : sizeof(float), b = join->block;
+    char *y = data[0];
+
+    for (int64_t frame = 0; frame < join->rows; frame++) {
+        const float *scale = data[1], *shift = data[2];
+
+        for (uint32_t i = 0; i < join->n; i++) {
+            const int64_t n = join->columns[i];
+            const char *x = (const char *)piece_data(join, data, i) + frame * n * size;
+
+            for (int64_t at = 0; at < n; at += b * join->plane, scale += b, shift += b) {
+                if (join->narrow)
+                    join->kernels->bf16((const uint16_t *)x, b, join->plane, b, scale, shift, join->relu, (uint16_t *)y,
+                                        b);
+                else
+                    join->kernels->f32((const float *)x, b, join->plane, b, scale, shift, join->relu, (float *)y, b);
+                x += b * join->plane * size;
+                y += b * join->plane * size;
+            }
+        }
+    }
+}
+
+static void run(const void *problem, void *const *data)
+{
+    const Join *join = problem;
+    const int64_t size = join->narrow ? sizeof(uint16_t) : sizeof(float);
+    const int64_t few = JOIN_BYTES / (join->pitch * size), at_once = few > 1 ? few : 1;
+
+    if (join->block > 0) {
+        join_blocks(join, data);
+        return;
+    }
+    for (int64_t first = 0; first < join->rows; first += at_once)
+        join_rows(join, data, first, join->rows - first < at_once ? join->rows - first : at_once);
+}
+
 /* Fills in what the layout says: rows and the columns of each piece. */
-static void shape_join(const CpuCompiler *c, CpuJoin *join, const int32_t *pieces, int32_t y, int axis, DnnMdRef md)
+static void shape_join(const CpuCompiler *c, Join *join, const int32_t *pieces, int32_t y, int axis, DnnMdRef md)
 {
     const GpudlShape *shape = &cpu_tensor(c, y)->shape;
     const int kind = dnn_md_kind(md);
@@ -164,10 +247,10 @@ static void shape_join(const CpuCompiler *c, CpuJoin *join, const int32_t *piece
     join->narrow = dnn_md_type(md) == dnnl_bf16;
     join->rows = kind == 1 ? frames * plane : frames;
     join->pitch = shape->dims[axis] * each;
-    join->block = join->scale >= 0 && kind > 1 ? kind : 0;
+    join->block = join->scaled && kind > 1 ? kind : 0;
     join->plane = plane;
     for (uint32_t i = 0; i < join->n; i++)
-        join->pieces[i].columns = cpu_tensor(c, pieces[i])->shape.dims[axis] * each;
+        join->columns[i] = cpu_tensor(c, pieces[i])->shape.dims[axis] * each;
 }
 
 /* All pieces into y; scale and shift are values, -1: none. FALSE, having added nothing, where that can't be. */
@@ -177,15 +260,18 @@ static int join(CpuCompiler *c, const GpudlPlanNode *concat, int32_t y, int32_t 
     int32_t pieces[MOST_PIECES];
     uint32_t n = gather(c, concat, pieces, 0);
     DnnMd md = n <= MOST_PIECES ? joined_md(c, pieces, n, y, axis, scale >= 0) : NULL;
-    CpuJoin *made = NULL;
+    const uint32_t first = scale >= 0 ? 3 : 1;
+    const size_t size = sizeof(Join) + n * sizeof(int64_t);
+    CpuUse uses[3 + MOST_PIECES] = {{-1, 1}, {scale, 1}, {shift, 1}};
+    Join *made = NULL;
 
     if (md != NULL) {
         const GpudlJoinKernels *kernels = choose_kernels(dnn_md_type(md));
 
         if (scale < 0 || dnn_md_type(md) != dnnl_bf16 || kernels->bf16 != NULL)
-            made = calloc(1, sizeof *made + n * sizeof *made->pieces);
+            made = calloc(1, size);
         if (made != NULL)
-            *made = (CpuJoin){.kernels = kernels, .n = n, .scale = scale, .shift = shift, .relu = relu};
+            *made = (Join){.kernels = kernels, .n = n, .scaled = scale >= 0, .relu = relu};
     }
     if (made == NULL) {
         dnn_md_free(md);
@@ -194,12 +280,13 @@ static int join(CpuCompiler *c, const GpudlPlanNode *concat, int32_t y, int32_t 
     for (uint32_t i = 0; i < n; i++) {
         DnnMd like = dnn_md_like(md, cpu_tensor(c, pieces[i])->shape.dims);
 
-        made->pieces[i].value = like != NULL ? cpu_use(c, pieces[i], like) : -1;
+        uses[first + i] = (CpuUse){like != NULL ? cpu_use(c, pieces[i], like) : -1, 1};
         dnn_md_free(like);
     }
     shape_join(c, made, pieces, y, axis, md);
-    made->y = cpu_define(c, y, md);
-    cpu_join(c, made);
+    uses[0].value = cpu_define(c, y, md);
+    cpu_own(c, made->kernels->name, run, made, size, first + n, uses);
+    free(made);
     return 1;
 }
 

@@ -4,7 +4,13 @@
  * take to come from memory, which oneDNN's blocks do at two thirds of its speed.
  */
 #include "isa.h"
+#include "kernels/matvec.h"
 #include "lower.h"
+
+typedef struct {
+    const GpudlMatvecKernels *kernels;
+    GpudlMatvec d;
+} Own;
 
 /* Of a node's constants: its weights in float32, in bfloat16. */
 enum { PART_MATVEC_F32 = 2, PART_MATVEC_BF16 };
@@ -44,9 +50,16 @@ static int32_t packed_weights(CpuCompiler *c, const GpudlMatvec *d, const CpuPro
     return value;
 }
 
+static void run(const void *problem, void *const *data)
+{
+    const Own *own = problem;
+
+    own->kernels->run(&own->d, data[0], data[1], data[2]);
+}
+
 int cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, const CpuProduct *product)
 {
-    CpuMatvec own;
+    Own own;
     DnnMd x, y;
 
     if (!problem_of(c, node, type, product->act, &own.d))
@@ -61,11 +74,12 @@ int cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         dnn_md_free(y);
     } else {
-        own.x = cpu_use(c, node->inputs[0], x);
-        own.packed = packed_weights(c, &own.d, product);
-        own.y = cpu_define(c, node->outputs[0], y);
-        cpu_matvec(c, &own);
-        cpu_apply_exact(c, product->act, own.y);
+        const int32_t src = cpu_use(c, node->inputs[0], x);
+        const int32_t packed = packed_weights(c, &own.d, product);
+        const int32_t dst = cpu_define(c, node->outputs[0], y);
+
+        cpu_own(c, own.kernels->name, run, &own, sizeof own, 3, (const CpuUse[]){{src, 1}, {packed, 1}, {dst, 1}});
+        cpu_apply_exact(c, product->act, dst);
     }
     dnn_md_free(x);
     return 1;

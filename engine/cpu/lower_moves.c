@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/shuffle.h"
 #include "lower.h"
 
 int cpu_lower_identity(CpuCompiler *c, const GpudlPlanNode *node)
@@ -39,6 +40,18 @@ int32_t cpu_find_shuffle(const CpuCompiler *c, const GpudlPlanNode *node, int64_
     return third;
 }
 
+/* Channels, last, dealt out in turns by a kernel of our own. */
+typedef struct {
+    int64_t pixels, groups, size, bytes; /* bytes: of an element */
+} Shuffle;
+
+static void run_shuffle(const void *problem, void *const *data)
+{
+    const Shuffle *s = problem;
+
+    gpudl_shuffle(data[0], s->pixels, s->groups, s->size, (int)s->bytes, data[1]);
+}
+
 /* On what lies channels last by a kernel of our own: oneDNN has only general code for that. */
 static int lower_shuffle(CpuCompiler *c, const GpudlPlanNode *node)
 {
@@ -67,12 +80,12 @@ static int lower_shuffle(CpuCompiler *c, const GpudlPlanNode *node)
     if (own) {
         const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape;
 
-        cpu_shuffle(c, &(CpuShuffle){.pixels = gpudl_shape_elements(x) / x->dims[1],
-                                     .groups = x->dims[1] / size,
-                                     .size = size,
-                                     .narrow = dnn_md_type(md) == dnnl_bf16,
-                                     .x = src,
-                                     .y = dst});
+        const Shuffle shuffle = {.pixels = gpudl_shape_elements(x) / x->dims[1],
+                                 .groups = x->dims[1] / size,
+                                 .size = size,
+                                 .bytes = dnn_md_type(md) == dnnl_bf16 ? sizeof(uint16_t) : sizeof(float)};
+
+        cpu_own(c, "shuffle", run_shuffle, &shuffle, sizeof shuffle, 2, (const CpuUse[]){{src, 1}, {dst, 1}});
     } else {
         cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
     }

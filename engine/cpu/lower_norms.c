@@ -18,17 +18,48 @@ static const GpudlNormKernels *choose_kernels(void)
     return kernels != NULL ? kernels : gpudl_norm_kernels(GPUDL_NORM_GENERIC);
 }
 
-/* Adds the step; md is the layout of both, taken over; norm's values are filled in here. */
-static void add_norm(CpuCompiler *c, const GpudlPlanNode *node, DnnMd md, int32_t x, CpuNorm norm)
+/* Which of GpudlNormKernels, and its extents; n: rows or frames. Its uses are x, y, and scale and bias if there. */
+typedef enum { NORM_ROWS = 0, NORM_PLANAR, NORM_INTERLEAVED } Kind;
+typedef struct {
+    const GpudlNormKernels *kernels;
+    Kind kind;
+    int64_t n, c, plane, groups;
+    float epsilon;
+    int has_scale, has_bias;
+} Norm;
+
+static void run(const void *problem, void *const *data)
 {
+    const Norm *norm = problem;
+    const float *x = data[0], *scale = norm->has_scale ? data[2] : NULL;
+    const float *bias = norm->has_bias ? data[2 + norm->has_scale] : NULL;
+    float *y = data[1];
+
+    if (norm->kind == NORM_ROWS)
+        norm->kernels->rows(x, scale, bias, norm->n, norm->c, norm->epsilon, y);
+    else
+        (norm->kind == NORM_PLANAR ? norm->kernels->planar : norm->kernels->interleaved)(
+            x, scale, bias, norm->n, norm->c, norm->plane, norm->groups, norm->epsilon, y);
+}
+
+/* Adds the step; md is the layout of both, taken over; kernels, epsilon and what is there are filled in here. */
+static void add_norm(CpuCompiler *c, const GpudlPlanNode *node, DnnMd md, int32_t x, Norm norm)
+{
+    CpuUse uses[4] = {{x, 1}};
+    uint32_t n = 2;
+
     norm.kernels = choose_kernels();
     norm.epsilon = ((const GpudlAttrs *)node->attrs)->norm.epsilon;
-    norm.x = x;
-    norm.scale = node->n_inputs > 1 && node->inputs[1] >= 0 ? cpu_use_plain(c, node->inputs[1]) : -1;
-    norm.bias = node->n_inputs > 2 && node->inputs[2] >= 0 ? cpu_use_plain(c, node->inputs[2]) : -1;
-    norm.y =
+    norm.has_scale = node->n_inputs > 1 && node->inputs[1] >= 0;
+    norm.has_bias = node->n_inputs > 2 && node->inputs[2] >= 0;
+    if (norm.has_scale)
+        uses[n++] = (CpuUse){cpu_use_plain(c, node->inputs[1]), 1};
+    if (norm.has_bias)
+        uses[n++] = (CpuUse){cpu_use_plain(c, node->inputs[2]), 1};
+    uses[1].moves = 1;
+    uses[1].value =
         cpu_may_overwrite(c, x) ? cpu_define_alias(c, node->outputs[0], md, x) : cpu_define(c, node->outputs[0], md);
-    cpu_norm(c, &norm);
+    cpu_own(c, norm.kernels->name, run, &norm, sizeof norm, n, uses);
 }
 
 /* Channels last, as the convolutions beside are. */
@@ -63,9 +94,9 @@ int cpu_lower_layer_norm(CpuCompiler *c, const GpudlPlanNode *node)
     if (md == NULL)
         return 0;
     add_norm(c, node, md, cpu_use(c, node->inputs[0], md),
-             (CpuNorm){.kind = CPU_NORM_ROWS,
-                       .c = product(x, attrs->axis, end),
-                       .n = product(x, 0, attrs->axis) * product(x, end, x->rank)});
+             (Norm){.kind = NORM_ROWS,
+                    .c = product(x, attrs->axis, end),
+                    .n = product(x, 0, attrs->axis) * product(x, end, x->rank)});
     return 1;
 }
 
@@ -88,10 +119,10 @@ int cpu_lower_group_norm(CpuCompiler *c, const GpudlPlanNode *node)
     if (md == NULL)
         return 0;
     add_norm(c, node, md, cpu_use(c, node->inputs[0], md),
-             (CpuNorm){.kind = planar ? CPU_NORM_PLANAR : CPU_NORM_INTERLEAVED,
-                       .n = x->dims[0],
-                       .c = x->dims[1],
-                       .plane = product(x, 2, x->rank),
-                       .groups = groups});
+             (Norm){.kind = planar ? NORM_PLANAR : NORM_INTERLEAVED,
+                    .n = x->dims[0],
+                    .c = x->dims[1],
+                    .plane = product(x, 2, x->rank),
+                    .groups = groups});
     return 1;
 }

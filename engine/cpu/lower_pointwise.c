@@ -23,7 +23,7 @@ int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
     const GpudlDType type = conv->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32;
     GpudlPointwise *d = &own->d;
 
-    *own = (CpuPointwise){.kernels = gpudl_pointwise_kernels(cpu_isa_simd(), type), .x = -1, .packed = -1, .y = -1};
+    *own = (CpuPointwise){.kernels = gpudl_pointwise_kernels(cpu_isa_simd(), type)};
     if (own->kernels == NULL || !cpu_conv_is_dense(c, node, conv) || !fits(conv))
         return 0;
     *d = (GpudlPointwise){.type = type,
@@ -51,6 +51,13 @@ static void pack(const void *problem, const float *w, const float *bias, void *p
     gpudl_pointwise_pack(problem, w, bias, packed);
 }
 
+static void run(const void *problem, void *const *data)
+{
+    const CpuPointwise *own = problem;
+
+    own->kernels->run(&own->d, data[0], data[1], data[2]);
+}
+
 int cpu_lower_pointwise(CpuCompiler *c, const GpudlPlanNode *node)
 {
     CpuPointwise own;
@@ -65,10 +72,12 @@ int cpu_lower_pointwise(CpuCompiler *c, const GpudlPlanNode *node)
     if (x == NULL || y == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     } else {
-        own.x = cpu_use(c, node->inputs[0], x);
-        own.packed = cpu_conv_packed(c, node, PART_POINTWISE, gpudl_pointwise_weights_size(&own.d), pack, &own.d);
-        own.y = cpu_conv_output(c, node, own.x, conv.post.sum ? node->inputs[3] : -1, y);
-        cpu_pointwise(c, &own);
+        const int32_t src = cpu_use(c, node->inputs[0], x);
+        const int32_t packed =
+            cpu_conv_packed(c, node, PART_POINTWISE, gpudl_pointwise_weights_size(&own.d), pack, &own.d);
+        const int32_t dst = cpu_conv_output(c, node, src, conv.post.sum ? node->inputs[3] : -1, y);
+        cpu_own(c, own.kernels->name, run, &own, sizeof own, 3,
+                (const CpuUse[]){{src, 1}, {packed, 1}, {dst, own.d.onto ? 2 : 1}});
     }
     dnn_md_free(x);
     dnn_md_free(y);

@@ -154,6 +154,13 @@ static void pack_depthwise(const void *problem, const float *w, const float *bia
     gpudl_depthwise_pack(problem, w, bias, packed);
 }
 
+static void run_depthwise(const void *problem, void *const *data)
+{
+    const CpuDepthwise *own = problem;
+
+    own->kernels->run(&own->d, data[0], data[1], data[2]);
+}
+
 static int lower_depthwise(CpuCompiler *c, const GpudlPlanNode *node)
 {
     CpuDepthwise own;
@@ -169,11 +176,13 @@ static int lower_depthwise(CpuCompiler *c, const GpudlPlanNode *node)
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         dnn_md_free(y);
     } else {
-        own.x = cpu_use(c, node->inputs[0], x);
-        own.packed =
+        const int32_t src = cpu_use(c, node->inputs[0], x);
+        const int32_t packed =
             cpu_conv_packed(c, node, PART_DEPTHWISE, gpudl_depthwise_weights_size(&own.d), pack_depthwise, &own.d);
-        own.y = cpu_define(c, node->outputs[0], y);
-        cpu_depthwise(c, &own);
+        const int32_t dst = cpu_define(c, node->outputs[0], y);
+
+        cpu_own(c, own.kernels->name, run_depthwise, &own, sizeof own, 3,
+                (const CpuUse[]){{src, 1}, {packed, 1}, {dst, 1}});
     }
     dnn_md_free(x);
     return 1;

@@ -24,7 +24,7 @@ int cpu_conv_stem(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv
     const GpudlDType type = conv->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32;
     GpudlStem *d = &own->d;
 
-    *own = (CpuStem){.kernels = gpudl_stem_kernels(cpu_isa_simd(), type), .x = -1, .packed = -1, .y = -1};
+    *own = (CpuStem){.kernels = gpudl_stem_kernels(cpu_isa_simd(), type)};
     if (own->kernels == NULL || !cpu_conv_is_dense(c, node, conv) || !fits(conv))
         return 0;
     *d = (GpudlStem){.type = type,
@@ -53,6 +53,13 @@ static void pack(const void *problem, const float *w, const float *bias, void *p
     gpudl_stem_pack(problem, w, bias, packed);
 }
 
+static void run(const void *problem, void *const *data)
+{
+    const CpuStem *own = problem;
+
+    own->kernels->run(&own->d, data[0], data[1], data[2]);
+}
+
 int cpu_lower_stem(CpuCompiler *c, const GpudlPlanNode *node)
 {
     CpuStem own;
@@ -68,10 +75,10 @@ int cpu_lower_stem(CpuCompiler *c, const GpudlPlanNode *node)
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         dnn_md_free(y);
     } else {
-        own.x = cpu_use(c, node->inputs[0], x);
-        own.packed = cpu_conv_packed(c, node, PART_STEM, gpudl_stem_weights_size(&own.d), pack, &own.d);
-        own.y = cpu_define(c, node->outputs[0], y);
-        cpu_stem(c, &own);
+        const int32_t src = cpu_use(c, node->inputs[0], x);
+        const int32_t packed = cpu_conv_packed(c, node, PART_STEM, gpudl_stem_weights_size(&own.d), pack, &own.d);
+        const int32_t dst = cpu_define(c, node->outputs[0], y);
+        cpu_own(c, own.kernels->name, run, &own, sizeof own, 3, (const CpuUse[]){{src, 1}, {packed, 1}, {dst, 1}});
     }
     dnn_md_free(x);
     return 1;

@@ -20,7 +20,7 @@ int cpu_conv_tiles(const CpuCompiler *c, const GpudlPlanNode *node, const CpuCon
     const int64_t row = conv->x[3] * conv->x[1], y_row = conv->y[3] * conv->y[1];
     GpudlWinograd *d = &own->d;
 
-    *own = (CpuTiles){.kernels = gpudl_winograd_kernels(cpu_isa_simd()), .x = -1, .packed = -1, .scratch = -1, .y = -1};
+    *own = (CpuTiles){.kernels = gpudl_winograd_kernels(cpu_isa_simd())};
     /* direct programs are there for weights that are not larger */
     if (own->kernels == NULL || c->shared->direct || !cpu_conv_is_dense_bf16(c, node, conv) || !fits(conv))
         return 0;
@@ -50,6 +50,13 @@ static void pack(const void *problem, const float *w, const float *bias, void *p
     gpudl_winograd_pack(problem, w, bias, packed);
 }
 
+static void run(const void *problem, void *const *data)
+{
+    const CpuTiles *own = problem;
+
+    own->kernels->run(&own->d, data[0], data[1], data[2], data[3]);
+}
+
 int cpu_lower_tiles(CpuCompiler *c, const GpudlPlanNode *node)
 {
     int64_t scratch;
@@ -66,11 +73,12 @@ int cpu_lower_tiles(CpuCompiler *c, const GpudlPlanNode *node)
     if (x == NULL || y == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     } else {
-        own.x = cpu_use(c, node->inputs[0], x);
-        own.packed = cpu_conv_packed(c, node, PART_TILES, gpudl_winograd_weights_size(&own.d), pack, &own.d);
-        own.scratch = cpu_temporary(c, dnn_md_plain(1, &scratch));
-        own.y = cpu_conv_output(c, node, own.x, conv.post.sum ? node->inputs[3] : -1, y);
-        cpu_tiles(c, &own);
+        const int32_t src = cpu_use(c, node->inputs[0], x);
+        const int32_t packed = cpu_conv_packed(c, node, PART_TILES, gpudl_winograd_weights_size(&own.d), pack, &own.d);
+        const int32_t room = cpu_temporary(c, dnn_md_plain(1, &scratch));
+        const int32_t dst = cpu_conv_output(c, node, src, conv.post.sum ? node->inputs[3] : -1, y);
+        cpu_own(c, own.kernels->name, run, &own, sizeof own, 4,
+                (const CpuUse[]){{src, 1}, {packed, 1}, {room, 0}, {dst, own.d.onto ? 2 : 1}});
     }
     dnn_md_free(x);
     dnn_md_free(y);

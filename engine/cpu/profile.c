@@ -15,6 +15,12 @@ static uint64_t tensor_bytes(const GpudlPlan *plan, const int32_t *tensors, uint
     return bytes;
 }
 
+/* Of what oneDNN knows no layout of, all of its memory. */
+static uint64_t value_bytes(const CpuProgram *p, int32_t value)
+{
+    return p->values[value].md != NULL ? dnn_md_bytes(p->values[value].md) : p->blocks[p->values[value].block].bytes;
+}
+
 /* In the layouts that the step has, padding of blocks included. */
 static uint64_t step_bytes(const CpuProgram *p, const CpuStep *step)
 {
@@ -22,35 +28,11 @@ static uint64_t step_bytes(const CpuProgram *p, const CpuStep *step)
     int onto = dnn_primitive_kind(step->primitive) == dnnl_convolution && node->n_inputs > 3 && node->inputs[3] >= 0;
     uint64_t bytes = 0;
 
-    if (step->call != NULL || step->norm != NULL || step->depthwise != NULL)
+    if (step->call != NULL)
         return tensor_bytes(p->plan, node->inputs, node->n_inputs) +
                tensor_bytes(p->plan, node->outputs, node->n_outputs);
-    if (step->tiles != NULL)
-        return dnn_md_bytes(p->values[step->tiles->x].md) +
-               (step->tiles->d.onto ? 2 : 1) * dnn_md_bytes(p->values[step->tiles->y].md) +
-               p->blocks[p->values[step->tiles->packed].block].bytes;
-    if (step->pointwise != NULL)
-        return dnn_md_bytes(p->values[step->pointwise->x].md) +
-               (step->pointwise->d.onto ? 2 : 1) * dnn_md_bytes(p->values[step->pointwise->y].md) +
-               p->blocks[p->values[step->pointwise->packed].block].bytes;
-    if (step->stem != NULL)
-        return dnn_md_bytes(p->values[step->stem->x].md) + dnn_md_bytes(p->values[step->stem->y].md) +
-               p->blocks[p->values[step->stem->packed].block].bytes;
-    if (step->matvec != NULL)
-        return dnn_md_bytes(p->values[step->matvec->x].md) + dnn_md_bytes(p->values[step->matvec->y].md) +
-               p->blocks[p->values[step->matvec->packed].block].bytes;
-    if (step->inverted != NULL)
-        return (step->inverted->d.shortcut ? 2 : 1) * dnn_md_bytes(p->values[step->inverted->x].md) +
-               dnn_md_bytes(p->values[step->inverted->y].md) + p->blocks[p->values[step->inverted->packed].block].bytes;
-    if (step->squeeze != NULL) /* both reads of the input */
-        return 2 * dnn_md_bytes(p->values[step->squeeze->x].md) + dnn_md_bytes(p->values[step->squeeze->y].md) +
-               p->blocks[p->values[step->squeeze->packed].block].bytes;
-    if (step->shuffle != NULL)
-        return dnn_md_bytes(p->values[step->shuffle->x].md) + dnn_md_bytes(p->values[step->shuffle->y].md);
-    for (uint32_t i = 0; step->join != NULL && i < step->join->n; i++)
-        bytes += dnn_md_bytes(p->values[step->join->pieces[i].value].md);
-    if (step->join != NULL)
-        return bytes + dnn_md_bytes(p->values[step->join->y].md);
+    for (uint32_t i = 0; step->own != NULL && i < step->own->n; i++)
+        bytes += (uint64_t)step->own->uses[i].moves * value_bytes(p, step->own->uses[i].value);
     for (uint32_t i = 0; i < step->n_args; i++) {
         size_t size = dnn_md_bytes(p->values[step->args[i].value].md);
 
@@ -68,17 +50,8 @@ static uint64_t step_flops(const CpuProgram *p, const CpuStep *step)
     const GpudlPlanNode *node = &p->plan->nodes[step->node];
     uint64_t flops = gpudl_module_flops(p->plan, step->node);
 
-    if (step->squeeze != NULL) {
-        const GpudlSqueeze *s = &step->squeeze->s;
-
-        return (uint64_t)s->n * (uint64_t)s->c * (2 * (uint64_t)s->pixels + 4 * (uint64_t)s->r);
-    }
-    if (step->inverted != NULL) {
-        flops = 0;
-        for (int i = 0; i < 3; i++)
-            flops += step->inverted->nodes[i] >= 0 ? gpudl_module_flops(p->plan, step->inverted->nodes[i]) : 0;
-        return flops;
-    }
+    if (step->own != NULL && step->own->flops != 0)
+        return step->own->flops;
     switch (dnn_primitive_kind(step->primitive)) {
     case dnnl_reorder:
         return 0;
@@ -133,9 +106,7 @@ GpudlStatus cpu_instance_profile(const CpuInstance *instance, uint32_t runs, Gpu
     for (uint32_t i = 0; i < p->n_steps && status == GPUDL_STATUS_OK; i++) {
         const CpuStep *step = &p->steps[i];
 
-        if (step->primitive == NULL && step->call == NULL && step->norm == NULL && step->join == NULL &&
-            step->depthwise == NULL && step->tiles == NULL && step->pointwise == NULL && step->stem == NULL &&
-            step->inverted == NULL && step->matvec == NULL && step->squeeze == NULL && step->shuffle == NULL)
+        if (step->primitive == NULL && step->call == NULL && step->own == NULL)
             continue;
         qsort(times + (size_t)i * runs, runs, sizeof *times, compare);
         rows[(*n_rows)++] = (GpudlProfileRow){.node = step->node,

@@ -7,7 +7,6 @@
 
 #include "isa.h"
 #include "kernels/elementwise.h"
-#include "kernels/shuffle.h"
 #include "kernels/triples.h"
 #include "packed.h"
 #include "program.h"
@@ -26,16 +25,10 @@ void cpu_program_free(CpuProgram *p)
             free(step->call->values);
             free(step->call);
         }
-        free(step->norm);
-        free(step->join);
-        free(step->depthwise);
-        free(step->tiles);
-        free(step->pointwise);
-        free(step->stem);
-        free(step->matvec);
-        free(step->inverted);
-        free(step->squeeze);
-        free(step->shuffle);
+        if (step->own != NULL) {
+            free(step->own->problem);
+            free(step->own);
+        }
         free(step->args);
         free(step->label);
     }
@@ -78,7 +71,7 @@ CpuInstance *cpu_instance_new(dnnl_engine_t dnn, const CpuProgram *program)
 {
     CpuInstance *instance = calloc(1, sizeof *instance);
     uint64_t bytes = (program->work_bytes / CPU_ALIGNMENT + 1) * CPU_ALIGNMENT;
-    size_t n_args = 0, n_views = 1;
+    size_t n_args = 0, n_views = 1, n_data = 1;
 
     if (instance == NULL)
         return NULL;
@@ -89,14 +82,17 @@ CpuInstance *cpu_instance_new(dnnl_engine_t dnn, const CpuProgram *program)
         n_args += program->steps[i].n_args;
         if (call != NULL && call->n_inputs + call->n_outputs > n_views)
             n_views = call->n_inputs + call->n_outputs;
+        if (program->steps[i].own != NULL && program->steps[i].own->n > n_data)
+            n_data = program->steps[i].own->n;
     }
     instance->workspace = cpu_aligned_bytes(bytes); /* the pages are there before the first frame */
     instance->memories = calloc(program->n_values + 1, sizeof *instance->memories);
     instance->args = calloc(n_args + 1, sizeof *instance->args);
     instance->views = calloc(n_views, sizeof *instance->views);
     instance->inputs = calloc(n_views, sizeof *instance->inputs);
+    instance->data = calloc(n_data, sizeof *instance->data);
     if (instance->workspace == NULL || instance->memories == NULL || instance->args == NULL ||
-        instance->views == NULL || instance->inputs == NULL)
+        instance->views == NULL || instance->inputs == NULL || instance->data == NULL)
         goto fail;
     if (dnnl_stream_create(&instance->stream, dnn, dnnl_stream_default_flags) != dnnl_success ||
         !make_memories(dnn, instance))
@@ -121,6 +117,7 @@ void cpu_instance_free(CpuInstance *instance)
     free(instance->args);
     free(instance->views);
     free(instance->inputs);
+    free(instance->data);
     free(instance->workspace);
     free(instance);
 }
@@ -171,83 +168,11 @@ static int run_act(const CpuInstance *instance, const CpuStep *step)
     return gpudl_unary_ref(GPUDL_UNARY_ACTIVATION, step->act, &all, &all, NULL);
 }
 
-static void run_norm(const CpuInstance *instance, const CpuNorm *norm)
+static void run_own(const CpuInstance *instance, const CpuOwn *own)
 {
-    const float *x = value_data(instance, norm->x);
-    const float *scale = norm->scale >= 0 ? value_data(instance, norm->scale) : NULL;
-    const float *bias = norm->bias >= 0 ? value_data(instance, norm->bias) : NULL;
-    float *y = value_data(instance, norm->y);
-
-    if (norm->kind == CPU_NORM_ROWS)
-        norm->kernels->rows(x, scale, bias, norm->n, norm->c, norm->epsilon, y);
-    else
-        (norm->kind == CPU_NORM_PLANAR ? norm->kernels->planar : norm->kernels->interleaved)(
-            x, scale, bias, norm->n, norm->c, norm->plane, norm->groups, norm->epsilon, y);
-}
-
-#define JOIN_BYTES 32768 /* of y that are written at a time, by all pieces: they stay in the first cache */
-
-static void join_rows(const CpuInstance *instance, const CpuJoin *join, int64_t first, int64_t rows)
-{
-    const int64_t size = join->narrow ? sizeof(uint16_t) : sizeof(float);
-    const float *scale = join->scale >= 0 ? value_data(instance, join->scale) : NULL;
-    const float *shift = join->scale >= 0 ? value_data(instance, join->shift) : NULL;
-    char *y = (char *)value_data(instance, join->y) + first * join->pitch * size;
-
-    for (uint32_t i = 0; i < join->n; i++) {
-        const int64_t n = join->pieces[i].columns;
-        const char *x = (const char *)value_data(instance, join->pieces[i].value) + first * n * size;
-
-        if (scale == NULL)
-            join->kernels->copy(x, n * size, rows, n * size, y, join->pitch * size);
-        else if (join->narrow)
-            join->kernels->bf16((const uint16_t *)x, n, rows, n, scale, shift, join->relu, (uint16_t *)y, join->pitch);
-        else
-            join->kernels->f32((const float *)x, n, rows, n, scale, shift, join->relu, (float *)y, join->pitch);
-        y += n * size;
-        if (scale != NULL) {
-            scale += n;
-            shift += n;
-        }
-    }
-}
-
-static void join_blocks(const CpuInstance *instance, const CpuJoin *join)
-{
-    const int64_t size = join->narrow ? sizeof(uint16_t) : sizeof(float), b = join->block;
-    char *y = value_data(instance, join->y);
-
-    for (int64_t frame = 0; frame < join->rows; frame++) {
-        const float *scale = value_data(instance, join->scale), *shift = value_data(instance, join->shift);
-
-        for (uint32_t i = 0; i < join->n; i++) {
-            const int64_t n = join->pieces[i].columns;
-            const char *x = (const char *)value_data(instance, join->pieces[i].value) + frame * n * size;
-
-            for (int64_t at = 0; at < n; at += b * join->plane, scale += b, shift += b) {
-                if (join->narrow)
-                    join->kernels->bf16((const uint16_t *)x, b, join->plane, b, scale, shift, join->relu, (uint16_t *)y,
-                                        b);
-                else
-                    join->kernels->f32((const float *)x, b, join->plane, b, scale, shift, join->relu, (float *)y, b);
-                x += b * join->plane * size;
-                y += b * join->plane * size;
-            }
-        }
-    }
-}
-
-static void run_join(const CpuInstance *instance, const CpuJoin *join)
-{
-    const int64_t size = join->narrow ? sizeof(uint16_t) : sizeof(float);
-    const int64_t few = JOIN_BYTES / (join->pitch * size), at_once = few > 1 ? few : 1;
-
-    if (join->block > 0) {
-        join_blocks(instance, join);
-        return;
-    }
-    for (int64_t first = 0; first < join->rows; first += at_once)
-        join_rows(instance, join, first, join->rows - first < at_once ? join->rows - first : at_once);
+    for (uint32_t i = 0; i < own->n; i++)
+        instance->data[i] = value_data(instance, own->uses[i].value);
+    own->run(own->problem, instance->data);
 }
 
 static int run_call(const CpuInstance *instance, const CpuCall *call)
@@ -274,50 +199,8 @@ GpudlStatus cpu_instance_run_step(const CpuInstance *instance, const CpuStep *st
             snprintf(fault->message, sizeof fault->message, "node '%s': %s", node, cpu_call_status_text(status));
             return GPUDL_STATUS_FAILED;
         }
-    } else if (step->norm != NULL) {
-        run_norm(instance, step->norm);
-    } else if (step->join != NULL) {
-        run_join(instance, step->join);
-    } else if (step->depthwise != NULL) {
-        const CpuDepthwise *own = step->depthwise;
-
-        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
-                          value_data(instance, own->y));
-    } else if (step->tiles != NULL) {
-        const CpuTiles *own = step->tiles;
-
-        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
-                          value_data(instance, own->scratch), value_data(instance, own->y));
-    } else if (step->pointwise != NULL) {
-        const CpuPointwise *own = step->pointwise;
-
-        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
-                          value_data(instance, own->y));
-    } else if (step->stem != NULL) {
-        const CpuStem *own = step->stem;
-
-        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
-                          value_data(instance, own->y));
-    } else if (step->matvec != NULL) {
-        const CpuMatvec *own = step->matvec;
-
-        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
-                          value_data(instance, own->y));
-    } else if (step->inverted != NULL) {
-        const CpuInverted *own = step->inverted;
-
-        own->kernels->run(&own->d, value_data(instance, own->x), value_data(instance, own->packed),
-                          value_data(instance, own->scratch), value_data(instance, own->y));
-    } else if (step->squeeze != NULL) {
-        const CpuSqueeze *own = step->squeeze;
-
-        own->kernels->run(&own->s, value_data(instance, own->x), value_data(instance, own->packed),
-                          value_data(instance, own->scratch), value_data(instance, own->y));
-    } else if (step->shuffle != NULL) {
-        const CpuShuffle *own = step->shuffle;
-
-        gpudl_shuffle(value_data(instance, own->x), own->pixels, own->groups, own->size, own->narrow ? 2 : 4,
-                      value_data(instance, own->y));
+    } else if (step->own != NULL) {
+        run_own(instance, step->own);
     } else if (step->primitive != NULL) {
         dnnl_status_t status = dnnl_primitive_execute(step->primitive, instance->stream, (int)step->n_args, args);
 

@@ -12,15 +12,6 @@
 #include "dnn.h"
 #include "engine/backend.h"
 #include "engine/graph/attrs.h"
-#include "kernels/depthwise.h"
-#include "kernels/inverted.h"
-#include "kernels/join.h"
-#include "kernels/matvec.h"
-#include "kernels/norm.h"
-#include "kernels/pointwise.h"
-#include "kernels/squeeze.h"
-#include "kernels/stem.h"
-#include "kernels/winograd.h"
 #include "preproc.h"
 
 #define CPU_ALIGNMENT 64 /* of blocks, constants and workspaces */
@@ -44,111 +35,31 @@ typedef struct {
 
 typedef struct CpuCall CpuCall;
 
-/** A norm by a kernel of our own: which of GpudlNormKernels, its extents (n: rows or frames) and values, scale and bias
- * -1 where there are none. */
-typedef enum { CPU_NORM_ROWS = 0, CPU_NORM_PLANAR, CPU_NORM_INTERLEAVED } CpuNormKind;
+/** A value that a step by a kernel of our own uses, and how often its bytes are read or written; 0: scratch memory. */
 typedef struct {
-    const GpudlNormKernels *kernels;
-    CpuNormKind kind;
-    int64_t n, c, plane, groups;
-    float epsilon;
-    int32_t x, scale, bias, y;
-} CpuNorm;
+    int32_t value, moves;
+} CpuUse;
 
-/** Pieces beside one another: rows of each into columns of y, all float32 or all bfloat16 (narrow). With scale and
- * shift (values of one number a channel, -1: none), and ReLU then: in rows of channels (block 0), or in frames of
- * blocks of so many channels, each of which has plane rows. */
+/** Computes a problem on the addresses of its uses, in their order. */
+typedef void CpuOwnFunc(const void *problem, void *const *data);
+
+/** A step by a kernel of our own. */
 typedef struct {
-    int32_t value;
-    int64_t columns;
-} CpuJoinPiece;
-typedef struct {
-    const GpudlJoinKernels *kernels;
-    int64_t rows, pitch; /* of y, in elements; with blocks: frames, and elements of one */
-    int64_t block, plane;
-    int32_t y, scale, shift;
-    int relu, narrow;
+    CpuOwnFunc *run;
+    void *problem;
+    uint64_t flops; /* 0: those of its nodes */
     uint32_t n;
-    CpuJoinPiece pieces[];
-} CpuJoin;
+    CpuUse uses[];
+} CpuOwn;
 
-/** A depthwise convolution by a kernel of our own, and its values. */
-typedef struct {
-    const GpudlDepthwiseKernels *kernels;
-    GpudlDepthwise d;
-    int32_t x, packed, y;
-} CpuDepthwise;
-
-/** A dense convolution by a kernel of our own, in tiles, and its values; y is the residual's memory where there is one.
- */
-typedef struct {
-    const GpudlWinogradKernels *kernels;
-    GpudlWinograd d;
-    int32_t x, packed, scratch, y;
-} CpuTiles;
-
-/** A convolution by 1x1 by a kernel of our own, and its values; y as above. */
-typedef struct {
-    const GpudlPointwiseKernels *kernels;
-    GpudlPointwise d;
-    int32_t x, packed, y;
-} CpuPointwise;
-
-/** A convolution of few channels by a kernel of our own, and its values. */
-typedef struct {
-    const GpudlStemKernels *kernels;
-    GpudlStem d;
-    int32_t x, packed, y;
-} CpuStem;
-
-/** A matrix times a vector by a kernel of our own, and its values. */
-typedef struct {
-    const GpudlMatvecKernels *kernels;
-    GpudlMatvec d;
-    int32_t x, packed, y;
-} CpuMatvec;
-
-/** An inverted residual by a kernel of our own, the nodes that it computes (-1: there is none), and its values; y may
- * be x's memory. */
-typedef struct {
-    const GpudlInvertedKernels *kernels;
-    GpudlInverted d;
-    int32_t nodes[3];
-    int32_t x, packed, scratch, y;
-} CpuInverted;
-
-/** Squeeze-and-excite by a kernel of our own, and its values. */
-typedef struct {
-    const GpudlSqueezeKernels *kernels;
-    GpudlSqueeze s;
-    int32_t x, packed, scratch, y;
-} CpuSqueeze;
-
-/** Channels, last, dealt out in turns by a kernel of our own, and its values. */
-typedef struct {
-    int64_t pixels, groups, size;
-    int narrow; /* bfloat16, else float32 */
-    int32_t x, y;
-} CpuShuffle;
-
-/** Either a primitive with its arguments, or a call with its views, or a norm, or a join, or a convolution (depthwise,
- * in tiles, by 1x1, of few channels), or an inverted residual, or a matrix times a vector, or squeeze-and-excite, or a
- * shuffle, or an activation over a value's bytes. */
+/** Either a primitive with its arguments, or a call with its views, or a kernel of our own, or an activation over a
+ * value's bytes. */
 typedef struct {
     dnnl_primitive_t primitive;
     uint32_t n_args;
     CpuArg *args;
     CpuCall *call;
-    CpuNorm *norm;
-    CpuJoin *join;
-    CpuDepthwise *depthwise;
-    CpuTiles *tiles;
-    CpuPointwise *pointwise;
-    CpuStem *stem;
-    CpuMatvec *matvec;
-    CpuInverted *inverted;
-    CpuSqueeze *squeeze;
-    CpuShuffle *shuffle;
+    CpuOwn *own;
     const GpudlAct *act; /* of the plan; or NULL */
     int32_t act_value;
     int padded;        /* divides 0 by 0 where its vectors hang over; what NaN it makes beside arrives in its output */
@@ -191,6 +102,7 @@ typedef struct {
     dnnl_exec_arg_t *args;   /* of all steps, one after the other */
     GpudlTensorView *views;  /* scratch of the largest call */
     const GpudlTensorView **inputs;
+    void **data; /* scratch of the own step with the most uses */
 } CpuInstance;
 
 /** NULL if there is no memory. */

@@ -66,11 +66,25 @@ static int32_t packed_weights(CpuCompiler *c, const CpuSqueezeFound *found)
     return cpu_constant(c, PART_SQUEEZE, NULL, packed, bytes);
 }
 
+typedef struct {
+    const GpudlSqueezeKernels *kernels;
+    GpudlSqueeze s;
+} Own;
+
+static void run(const void *problem, void *const *data)
+{
+    const Own *own = problem;
+
+    own->kernels->run(&own->s, data[0], data[1], data[2], data[3]);
+}
+
 int cpu_lower_squeeze(CpuCompiler *c, const GpudlPlanNode *node)
 {
+    int32_t src, packed, room, dst;
     CpuSqueezeFound found;
-    CpuSqueeze step;
+    CpuOwn *step;
     int64_t scratch;
+    Own own;
     DnnMd md;
 
     if (cpu_chosen_form(c, c->node) != CPU_FORM_OWN || !cpu_squeeze_find(c, c->node, &found))
@@ -84,15 +98,18 @@ int cpu_lower_squeeze(CpuCompiler *c, const GpudlPlanNode *node)
     for (int i = 0; i < found.nodes.n_nodes; i++)
         cpu_cover(c, found.nodes.nodes[i]);
     scratch = (int64_t)(gpudl_squeeze_scratch_size(&found.s) / sizeof(float));
-    step = (CpuSqueeze){.kernels = found.kernels, .s = found.s};
-    step.x = cpu_use(c, found.nodes.x, md);
-    step.packed = packed_weights(c, &found);
-    step.scratch = cpu_temporary(c, dnn_md_plain(1, &scratch));
+    own = (Own){found.kernels, found.s};
+    src = cpu_use(c, found.nodes.x, md);
+    packed = packed_weights(c, &found);
+    room = cpu_temporary(c, dnn_md_plain(1, &scratch));
     /* the product's use of x is this step's */
     cpu_hold(c, found.nodes.x, -1);
-    step.y = cpu_may_overwrite(c, step.x) ? cpu_define_alias(c, found.nodes.y, md, step.x)
-                                          : cpu_define(c, found.nodes.y, md);
+    dst = cpu_may_overwrite(c, src) ? cpu_define_alias(c, found.nodes.y, md, src) : cpu_define(c, found.nodes.y, md);
     cpu_hold(c, found.nodes.x, 1);
-    cpu_squeeze(c, &step);
+    /* the input is read twice */
+    step = cpu_own(c, own.kernels->name, run, &own, sizeof own, 4,
+                   (const CpuUse[]){{src, 2}, {packed, 1}, {room, 0}, {dst, 1}});
+    if (step != NULL)
+        step->flops = (uint64_t)own.s.n * (uint64_t)own.s.c * (2 * (uint64_t)own.s.pixels + 4 * (uint64_t)own.s.r);
     return 1;
 }

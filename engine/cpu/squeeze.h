@@ -4,6 +4,7 @@
 #define GPUDL_ENGINE_CPU_SQUEEZE_H
 
 #include "engine/squeeze.h"
+#include "kernels/squeeze.h"
 #include "lower.h"
 
 typedef struct {

@@ -4,6 +4,9 @@
 #define GPUDL_ENGINE_CPU_TRIAL_H
 
 #include "choose.h"
+#include "conv.h"
+#include "inverted.h"
+#include "kernels/squeeze.h"
 #include "packed.h"
 #include "program.h"
 
