@@ -22,18 +22,36 @@ gboolean onnx_map_qlinear_binary(OnnxNode *node, GError **error)
     return onnx_quant_finish(node, onnx_binary(node, node->row->op, left, right, NULL, error), &y, error);
 }
 
+/* Of a picture with its channels last the same with them second, or back. NULL with an error. */
+static GpudlTensor *turn_channels(OnnxNode *node, GpudlTensor *x, gboolean back, GError **error)
+{
+    const gint32 rank = x->shape.rank;
+    GpudlAttrs attrs = {.transpose.rank = rank};
+
+    for (gint32 i = 1; i < rank; i++)
+        attrs.transpose.perm[i] = back ? (i + 1 < rank ? i + 1 : 1) : (i > 1 ? i - 1 : rank - 1);
+    return onnx_emit(node, GPUDL_OP_TRANSPOSE, &attrs, &x, 1, NULL, error);
+}
+
 /* Operators of one input, whose attributes are those of the float operator. */
 static gboolean map_qlinear_unary(OnnxNode *node, OnnxMapFunc map, GpudlOp op, GError **error)
 {
     const OnnxQuantized x = onnx_quant_operand(node, 0), y = onnx_quant_result(node, 3);
-    GpudlTensor *input;
+    const gboolean last = onnx_attr_int(node, "channels_last", 0) != 0;
+    GpudlTensor *input, *output;
 
-    if (onnx_attr_int(node, "channels_last", 0) != 0)
-        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error, "channels_last = 1");
     if (!onnx_quant_check_scale(node, x.scale, 1, error) || !onnx_quant_check_scale(node, y.scale, 3, error) ||
         (input = onnx_quant_dequantize(node, &x, 1, 0, error)) == NULL)
         return FALSE;
-    return onnx_quant_finish(node, onnx_quant_map_float(node, map, &input, 1, op, error), &y, error);
+    if (last && input->shape.rank < 3)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "channels_last = 1 of rank %d, expected at least 3",
+                         input->shape.rank);
+    if (last && (input = turn_channels(node, input, FALSE, error)) == NULL)
+        return FALSE;
+    output = onnx_quant_map_float(node, map, &input, 1, op, error);
+    if (last && output != NULL)
+        output = turn_channels(node, output, TRUE, error);
+    return output != NULL && onnx_quant_finish(node, output, &y, error);
 }
 
 gboolean onnx_map_qlinear_pool(OnnxNode *node, GError **error)
