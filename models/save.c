@@ -2,6 +2,7 @@
 #include "models/save.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
 #include "models/gpudl-import.h"
+
+#define WRITE_BYTES ((gsize)64 << 20) /* at once: no system takes more than 2 GB */
 
 static gboolean fail_write(const gchar *path, const gchar *why, GError **error)
 {
@@ -34,18 +37,56 @@ gboolean gpudl_save_check(const gchar *path, GError **error)
     return fail_write(path, why, error);
 }
 
+static gboolean put(gconstpointer data, gsize size, gpointer user_data, GError **error)
+{
+    const guint8 *at = data;
+    const int fd = *(const int *)user_data;
+
+    while (size > 0) {
+        const gssize n = write(fd, at, MIN(size, WRITE_BYTES));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_WRITE, g_strerror(n < 0 ? errno : ENOSPC));
+            return FALSE;
+        }
+        at += n;
+        size -= (gsize)n;
+    }
+    return TRUE;
+}
+
+/* Into a file beside it, which takes its name once it is on the disk. */
+static gboolean save(GpudlModel *model, const gchar *path, GError **error)
+{
+    g_autofree gchar *beside = g_strdup_printf("%s.XXXXXX", path);
+    g_autoptr(GError) failure = NULL;
+    int fd = g_mkstemp_full(beside, O_RDWR | O_CLOEXEC, 0666);
+    gboolean good;
+
+    if (fd < 0)
+        return fail_write(path, g_strerror(errno), error);
+    good = gpudl_modelfile_put(model, put, &fd, &failure);
+    if (good && fsync(fd) != 0) {
+        good = FALSE;
+        g_set_error_literal(&failure, GPUDL_ERROR, GPUDL_ERROR_WRITE, g_strerror(errno));
+    }
+    close(fd);
+    if (good && g_rename(beside, path) != 0) {
+        good = FALSE;
+        g_set_error_literal(&failure, GPUDL_ERROR, GPUDL_ERROR_WRITE, g_strerror(errno));
+    }
+    if (good)
+        return TRUE;
+    g_unlink(beside);
+    if (g_error_matches(failure, GPUDL_ERROR, GPUDL_ERROR_WRITE))
+        return fail_write(path, failure->message, error);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
 gboolean gpudl_model_save(GpudlModel *model, const gchar *path, GError **error)
 {
-    g_autoptr(GBytes) bytes = gpudl_save_check(path, error) ? gpudl_modelfile_write(model, error) : NULL;
-    g_autoptr(GError) failure = NULL;
-    const gchar *data;
-    gsize size;
-
-    if (!bytes)
-        return FALSE;
-    data = g_bytes_get_data(bytes, &size);
-    if (!g_file_set_contents_full(path, data, (gssize)size,
-                                  G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0666, &failure))
-        return fail_write(path, failure->message, error);
-    return TRUE;
+    return gpudl_save_check(path, error) && save(model, path, error);
 }

@@ -53,8 +53,14 @@ GpudlModel *gpudl_modelfile_read(GBytes *file, const gchar *path, GError **error
 GpudlModel *gpudl_modelfile_read_checked(GBytes *file, const gchar *path, const gchar *content,
                                          GCancellable *cancellable, GError **error);
 
-/** The bytes of a net.bin for this model, whose constants are held meanwhile. LIMIT if it would be too large; errors of
- * gpudl_model_hold(). */
+/** Takes the next bytes of a file. FALSE with an error ends the writing. */
+typedef gboolean (*GpudlModelfilePut)(gconstpointer data, gsize size, gpointer user_data, GError **error);
+
+/** Gives out the bytes of a net.bin for this model, in order, without a copy of its constants, which are held
+ * meanwhile. LIMIT if it would be too large, before the first byte; errors of gpudl_model_hold() and of put. */
+gboolean gpudl_modelfile_put(GpudlModel *model, GpudlModelfilePut put, gpointer user_data, GError **error);
+
+/** The same as one piece of memory. */
 GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error);
 
 /** Opens a file of at most limit bytes for reading; the caller closes. -1 with the errors of gpudl_file_read_pages().

@@ -44,19 +44,6 @@ static guint64 add_weights(Writer *w, GBytes *bytes)
     return offset;
 }
 
-/* To zeroed memory. */
-static void put_weights(const Writer *w, guint8 *to)
-{
-    for (guint i = 0; i < w->weights->len; i++) {
-        gsize size;
-        const guint8 *data = g_bytes_get_data(w->weights->pdata[i], &size);
-
-        if (size > 0)
-            memcpy(to, data, size);
-        to += aligned(size);
-    }
-}
-
 static Gpudl__V1__Tensor *make_tensor(Writer *w, const GpudlTensor *tensor, gboolean is_input)
 {
     Gpudl__V1__Tensor *t = take(w, sizeof *t);
@@ -296,14 +283,41 @@ static void put_u64(guint8 *at, guint64 value)
     memcpy(at, &value, sizeof value);
 }
 
-static void put_section(guint8 *file, guint number, gsize offset, gsize size)
-{
-    guint8 *entry = file + GPUDL_FILE_AT_SECTIONS + number * GPUDL_FILE_SECTION_BYTES;
-    XXH128_canonical_t canonical;
+/* A section, wherever its bytes are. */
+typedef struct {
+    guint64 offset, size;
+    GPtrArray *pieces; /* GBytes, each filled up with zeros to the alignment */
+} Section;
 
-    put_u64(entry, offset);
-    put_u64(entry + 8, size);
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(file + offset, size));
+static const guint8 zeros[GPUDL_FILE_ALIGNMENT];
+
+static void put_section(guint8 *header, guint number, const Section *section, GChecksum *id)
+{
+    guint8 *entry = header + GPUDL_FILE_AT_SECTIONS + number * GPUDL_FILE_SECTION_BYTES;
+    XXH3_state_t *state = XXH3_createState();
+    XXH128_canonical_t canonical;
+    guint64 left = section->size;
+
+    XXH3_128bits_reset(state);
+    for (guint i = 0; i < section->pieces->len; i++) {
+        gsize size, fill;
+        const guint8 *data = g_bytes_get_data(section->pieces->pdata[i], &size);
+
+        fill = MIN(left - size, aligned(size) - size); /* MODEL ends where its message does */
+        if (size > 0) {
+            XXH3_128bits_update(state, data, size);
+            g_checksum_update(id, data, (gssize)size);
+        }
+        if (fill > 0) {
+            XXH3_128bits_update(state, zeros, fill);
+            g_checksum_update(id, zeros, (gssize)fill);
+        }
+        left -= size + fill;
+    }
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+    XXH3_freeState(state);
+    put_u64(entry, section->offset);
+    put_u64(entry + 8, section->size);
     memcpy(entry + 16, canonical.digest, sizeof canonical.digest);
 }
 
@@ -323,82 +337,106 @@ static guint64 weights_needed(const GpudlModel *model)
     return total;
 }
 
-/* All of the file; packed is its description. */
-static void put_file(const Writer *w, guint8 *file, gsize total, const guint8 *packed, gsize model_size,
-                     gsize weights_at)
+static void make_header(guint8 header[GPUDL_FILE_HEADER_BYTES], const Section sections[2])
 {
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_autoptr(GChecksum) id = g_checksum_new(G_CHECKSUM_SHA256);
     gsize id_size = 32;
 
-    memcpy(file + GPUDL_FILE_HEADER_BYTES, packed, model_size);
-    put_weights(w, file + weights_at);
-    memcpy(file + GPUDL_FILE_AT_MAGIC, GPUDL_FILE_MAGIC, 8);
-    put_u32(file + GPUDL_FILE_AT_VERSION, GPUDL_FILE_VERSION);
-    put_u32(file + GPUDL_FILE_AT_HEADER, GPUDL_FILE_HEADER_BYTES);
-    put_u64(file + GPUDL_FILE_AT_SIZE, total);
-    put_section(file, 0, GPUDL_FILE_HEADER_BYTES, model_size);
-    put_section(file, 1, weights_at, w->weights_size);
-    g_checksum_update(sum, packed, (gssize)model_size);
-    g_checksum_update(sum, file + weights_at, (gssize)w->weights_size);
-    g_checksum_get_digest(sum, file + GPUDL_FILE_AT_ID, &id_size);
-    put_u64(file + GPUDL_FILE_AT_CHECK, XXH3_64bits(file, GPUDL_FILE_AT_CHECK));
+    memset(header, 0, GPUDL_FILE_HEADER_BYTES);
+    memcpy(header + GPUDL_FILE_AT_MAGIC, GPUDL_FILE_MAGIC, 8);
+    put_u32(header + GPUDL_FILE_AT_VERSION, GPUDL_FILE_VERSION);
+    put_u32(header + GPUDL_FILE_AT_HEADER, GPUDL_FILE_HEADER_BYTES);
+    put_u64(header + GPUDL_FILE_AT_SIZE, sections[1].offset + sections[1].size);
+    put_section(header, 0, &sections[0], id);
+    put_section(header, 1, &sections[1], id);
+    g_checksum_get_digest(id, header + GPUDL_FILE_AT_ID, &id_size);
+    put_u64(header + GPUDL_FILE_AT_CHECK, XXH3_64bits(header, GPUDL_FILE_AT_CHECK));
 }
 
-/* The weights are copied once, to where they lie in the file. */
-static GBytes *lay_out(Writer *w, GError **error)
+static gboolean put_pieces(const Section *section, GpudlModelfilePut put, gpointer user_data, GError **error)
 {
-    gsize model_size, weights_at, total;
-    guint8 *packed = pack_model(w, &model_size);
-    g_autoptr(GpudlPages) file = NULL;
+    for (guint i = 0; i < section->pieces->len; i++) {
+        gsize size;
+        const guint8 *data = g_bytes_get_data(section->pieces->pdata[i], &size);
 
-    weights_at = GPUDL_FILE_HEADER_BYTES + aligned(model_size);
-    total = weights_at + w->weights_size;
+        if ((size > 0 && !put(data, size, user_data, error)) ||
+            (aligned(size) > size && !put(zeros, aligned(size) - size, user_data, error)))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* The weights are given out from where they are: there is no copy of them. */
+static gboolean put_file(Writer *w, GpudlModelfilePut put, gpointer user_data, GError **error)
+{
+    gsize model_size;
+    guint8 *packed = pack_model(w, &model_size), header[GPUDL_FILE_HEADER_BYTES];
+    g_autoptr(GBytes) model = g_bytes_new_static(packed, model_size);
+    g_autoptr(GPtrArray) models = g_ptr_array_new();
+    const Section sections[2] = {
+        {GPUDL_FILE_HEADER_BYTES, model_size, models},
+        {GPUDL_FILE_HEADER_BYTES + aligned(model_size), w->weights_size, w->weights},
+    };
+    const guint64 total = sections[1].offset + sections[1].size;
+
     if (model_size > GPUDL_FILE_MODEL_LIMIT || total > GPUDL_LIMIT_FILE_BYTES) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
-                    "model '%s' needs a description of %" G_GSIZE_FORMAT " bytes in a file of %" G_GSIZE_FORMAT
+                    "model '%s' needs a description of %" G_GSIZE_FORMAT " bytes in a file of %" G_GUINT64_FORMAT
                     ", at most %u and %" G_GUINT64_FORMAT " can be read",
                     w->model->name, model_size, total, GPUDL_FILE_MODEL_LIMIT, GPUDL_LIMIT_FILE_BYTES);
-        return NULL;
+        return FALSE;
     }
-    file = gpudl_pages_new(total);
-    if (file == NULL) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY,
-                    "model '%s': no memory for the %" G_GSIZE_FORMAT " bytes of its file", w->model->name, total);
-        return NULL;
-    }
-    put_file(w, gpudl_pages_get_data(file), total, packed, model_size, weights_at);
-    return gpudl_pages_slice(file, 0, total);
+    g_ptr_array_add(models, model);
+    make_header(header, sections);
+    return put(header, sizeof header, user_data, error) && put_pieces(&sections[0], put, user_data, error) &&
+           put_pieces(&sections[1], put, user_data, error);
 }
 
-static GBytes *write_file(GpudlModel *model, GError **error)
+static gboolean put_model(GpudlModel *model, GpudlModelfilePut put, gpointer user_data, GError **error)
 {
     const guint64 weights = weights_needed(model);
     Writer w = {.model = model};
-    GBytes *result;
+    gboolean result;
 
     if (weights > GPUDL_LIMIT_FILE_BYTES) { /* before the rest is looked at: they alone decide */
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
                     "model '%s' needs %" G_GUINT64_FORMAT " bytes of weights, a file holds at most %" G_GUINT64_FORMAT,
                     model->name, weights, GPUDL_LIMIT_FILE_BYTES);
-        return NULL;
+        return FALSE;
     }
     w.pool = g_ptr_array_new_with_free_func(g_free);
     w.weights = g_ptr_array_new();
     w.index = g_hash_table_new(NULL, NULL);
-    result = lay_out(&w, error);
+    result = put_file(&w, put, user_data, error);
     g_ptr_array_unref(w.weights);
     g_hash_table_unref(w.index);
     g_ptr_array_unref(w.pool);
     return result;
 }
 
-GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error)
+gboolean gpudl_modelfile_put(GpudlModel *model, GpudlModelfilePut put, gpointer user_data, GError **error)
 {
-    GBytes *file;
+    gboolean good;
 
     if (!gpudl_model_hold(model, error))
-        return NULL;
-    file = write_file(model, error);
+        return FALSE;
+    good = put_model(model, put, user_data, error);
     gpudl_model_release(model);
-    return file;
+    return good;
+}
+
+static gboolean append(gconstpointer data, gsize size, gpointer user_data, GError **error)
+{
+    g_byte_array_append(user_data, data, (guint)size);
+    return TRUE;
+}
+
+GBytes *gpudl_modelfile_write(GpudlModel *model, GError **error)
+{
+    GByteArray *file = g_byte_array_new();
+
+    if (gpudl_modelfile_put(model, append, file, error))
+        return g_byte_array_free_to_bytes(file);
+    g_byte_array_unref(file);
+    return NULL;
 }
