@@ -161,6 +161,11 @@ typedef struct {
     GpudlStatus (*hold_constants)(void *host, GpudlFault *fault);
     void (*release_constants)(void *host);
     /**
+     * NULL, or says that within this open() the bytes of a constant are not read again, of none that shares them,
+     * unless hold_constants() is called anew: a host that is short of memory gives theirs back.
+     */
+    void (*spend_constant)(void *host, const void *data, uint64_t bytes);
+    /**
      * Places n blocks of memory so that blocks alive at the same node do not overlap. sizes may differ from the plan's
      * (blocked layouts, other precisions); 0 takes no room. first/last as in GpudlPlanTensor. offsets are multiples of
      * alignment. Returns the bytes needed, or UINT64_MAX on overflow.

@@ -202,11 +202,11 @@ gboolean gpudl_model_hold_cancellable(GpudlModel *model, GCancellable *cancellab
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&model->lock);
 
-    if (model->dropped) {
+    if (model->dropped || model->spent) {
         if (!model->source->refill(model, cancellable, error))
             return FALSE;
         gpudl_pages_seal(model->pages);
-        model->dropped = FALSE;
+        model->dropped = model->spent = FALSE;
         if (model->planner)
             gpudl_planner_set_held(model->planner, TRUE);
     }
@@ -231,6 +231,18 @@ void gpudl_model_release(GpudlModel *model)
         gpudl_planner_set_held(model->planner, FALSE);
     gpudl_pages_drop(model->pages);
     model->dropped = TRUE;
+}
+
+void gpudl_model_spend(GpudlModel *model, gconstpointer data, gsize size)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&model->lock);
+    const guint8 *begin = model->pages != NULL ? gpudl_pages_get_data(model->pages) : NULL, *at = data;
+
+    g_return_if_fail(model->spend && model->source != NULL);
+    if (begin == NULL || at < begin || at >= begin + gpudl_pages_get_size(model->pages))
+        return; /* a small one */
+    gpudl_pages_drop_part(model->pages, data, size);
+    model->spent = TRUE;
 }
 
 GpudlPlanner *gpudl_model_get_planner(GpudlModel *model)

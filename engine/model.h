@@ -67,6 +67,9 @@ struct _GpudlModel {
     guint holds;                                   /* gpudl_model_hold() less gpudl_model_release() */
     gboolean used;                                 /* held once: pages go with the last hold */
     gboolean dropped;                              /* pages are not there */
+    /* spend: whoever has the only reference set it, before a session: constants that it has packed go at once. spent:
+     * some have gone, whoever holds them: the next hold reads the file again */
+    gboolean spend, spent;
     gchar id[65], claimed_id[65];   /* id: valid once id_known; claimed_id: what a net.bin's header says, or "" */
     gint id_known;                  /* atomic */
     const GpudlModelSource *source; /* or NULL */
@@ -102,6 +105,10 @@ gboolean gpudl_model_try_ref(GpudlModel *model);
 gboolean gpudl_model_hold(GpudlModel *model, GError **error);
 gboolean gpudl_model_hold_cancellable(GpudlModel *model, GCancellable *cancellable, GError **error);
 void gpudl_model_release(GpudlModel *model);
+
+/** Of a model whose spend is set: size bytes at data, a constant's, are not read any more by who holds. Those in pages
+ * go back to the system, and reading them is a fault until the next hold. */
+void gpudl_model_spend(GpudlModel *model, gconstpointer data, gsize size);
 
 /** The plans of this model, which are its sessions' together: made at the first call, the model's, valid as long as it.
  */

@@ -164,6 +164,17 @@ void gpudl_pages_drop(GpudlPages *pages)
     mmap(pages->data, mapped_size(pages), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
+void gpudl_pages_drop_part(GpudlPages *pages, const void *data, gsize size)
+{
+    const gsize offset = (gsize)((const guint8 *)data - pages->data);
+    gsize begin, end;
+
+    g_assert(offset <= pages->size && size <= pages->size - offset);
+    if (whole_pages(offset, size, &begin, &end))
+        mmap(pages->data + begin, end - begin, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+             0);
+}
+
 gboolean gpudl_pages_restore(GpudlPages *pages)
 {
     if (mmap(pages->data, mapped_size(pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==

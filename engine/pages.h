@@ -38,7 +38,11 @@ void gpudl_pages_seal(GpudlPages *pages);
 /** Gives the memory back and keeps the addresses: until gpudl_pages_restore() reading and writing are faults. */
 void gpudl_pages_drop(GpudlPages *pages);
 
-/** After gpudl_pages_drop(): zeros again, writable. FALSE if the system has no memory; dropped it stays then. */
+/** The same of those pages that lie whole in size bytes from data on, which are the pages'. */
+void gpudl_pages_drop_part(GpudlPages *pages, const void *data, gsize size);
+
+/** After gpudl_pages_drop(), or parts of it: zeros again, writable. FALSE if the system has no memory; dropped it stays
+ * then. */
 gboolean gpudl_pages_restore(GpudlPages *pages);
 
 /** Where pages are handed out piece by piece, each aligned to 64 bytes. */

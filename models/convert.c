@@ -382,6 +382,8 @@ static gboolean open_session(Conversion *c, GError **error)
         .memory_limit = memory_limit(c),
     };
 
+    /* a net.bin's constants are read once more, in place; others are read again from the file */
+    c->model->spend = c->model->file == NULL;
     c->session = gpudl_session_acquire(c->model, &config, c->cancellable, &local);
     if (!c->session && config.memory_limit > 0 && g_error_matches(local, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY)) {
         g_clear_error(&local);
@@ -450,6 +452,7 @@ static gboolean run_rewritten(Conversion *c, GError **error)
     report(c, "compiling");
     if (!open_session(c, error))
         return FALSE;
+    let_go(c);
     if (run_trials(c, error))
         return TRUE;
     g_prefix_error(error, "%s: ", c->path_in);
@@ -507,10 +510,7 @@ static gboolean convert(Conversion *c, GpudlParity *parity, GError **error)
     c->options->input_width = c->model->preproc.width;
     if (gpudl_model_is_read_from(c->model, c->path_out))
         return fail_input(c->path_out, error);
-    if (!run_rewritten(c, error))
-        return FALSE;
-    let_go(c);
-    return run_file(c, parity, error) && read_again(c, error) && write_model(c, error);
+    return run_rewritten(c, error) && run_file(c, parity, error) && read_again(c, error) && write_model(c, error);
 }
 
 static gpointer convert_work(GpudlWork *work, gpointer data, GError **error)

@@ -228,7 +228,8 @@ static CpuPacked *pack(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef st
         return NULL;
     }
     packed = keep(c, tensor, part, want, data, bytes);
-    if (packed != NULL && !c->shared->dry && !cpu_packing_add(&c->packing, packed, tensor, stored, t->data, padded)) {
+    if (packed != NULL && !c->shared->dry &&
+        !cpu_packing_add(&c->packing, packed, tensor, stored, t->data, t->bytes, padded)) {
         packed->owner = -1; /* it is never filled */
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack weights '%s'", t->name);
     }
@@ -283,7 +284,7 @@ void cpu_pack_product(CpuCompiler *c, int32_t part, const GpudlMatvec *d, const 
     CpuPacked *packed = cpu_packed_find(&c->shared->packed, (int32_t)c->plan->n_tensors + c->node, part, NULL);
 
     if (packed == NULL || cpu_packing_add_product(&c->packing, packed, product->w, d, cpu_tensor(c, product->w)->data,
-                                                  product->by_rows, product->factor))
+                                                  cpu_tensor(c, product->w)->bytes, product->by_rows, product->factor))
         return;
     packed->owner = -1; /* it is never filled */
     cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack weights '%s'", cpu_tensor(c, product->w)->name);

@@ -33,7 +33,8 @@ static CpuPackingJob *next_job(CpuPacking *packing)
     return &packing->jobs[packing->n];
 }
 
-int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from, int padded)
+int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from,
+                    uint64_t from_bytes, int padded)
 {
     CpuPackingJob *job = next_job(packing);
 
@@ -41,6 +42,7 @@ int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnM
         return 0;
     job->packed = packed;
     job->from = from;
+    job->from_bytes = from_bytes;
     job->tensor = tensor;
     job->padded = padded;
     packing->n++;
@@ -49,7 +51,7 @@ int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnM
 }
 
 int cpu_packing_add_product(CpuPacking *packing, CpuPacked *packed, int32_t tensor, const GpudlMatvec *product,
-                            const float *from, int by_rows, float factor)
+                            const float *from, uint64_t from_bytes, int by_rows, float factor)
 {
     CpuPackingJob *job = next_job(packing);
 
@@ -57,6 +59,7 @@ int cpu_packing_add_product(CpuPacking *packing, CpuPacked *packed, int32_t tens
         return 0;
     job->packed = packed;
     job->from = from;
+    job->from_bytes = from_bytes;
     job->tensor = tensor;
     job->product = *product;
     job->by_rows = by_rows;
@@ -86,6 +89,7 @@ static int pack(const CpuShared *shared, const CpuPackingJob *job, dnnl_stream_t
 
 static void work(Run *run, dnnl_stream_t stream)
 {
+    const GpudlHost *host = run->shared->host;
     uint32_t i;
 
     while (!atomic_load(&run->stop) && (i = atomic_fetch_add(&run->next, 1)) < run->packing->n) {
@@ -93,9 +97,11 @@ static void work(Run *run, dnnl_stream_t stream)
 
         job->done = pack(run->shared, job, stream);
         job->failed = !job->done;
+        if (job->done && job->alone && host->spend_constant != NULL)
+            host->spend_constant(host->host, job->from, job->from_bytes);
         if (job->failed)
             atomic_store(&run->stop, FAILED);
-        else if (stream == run->shared->stream && run->shared->host->cancelled(run->shared->host->host))
+        else if (stream == run->shared->stream && host->cancelled(host->host))
             atomic_store(&run->stop, CANCELLED);
     }
 }
@@ -123,6 +129,29 @@ static int by_size(const void *a, const void *b)
     return x->tensor < y->tensor ? -1 : x->tensor > y->tensor;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const CpuPackingJob *x = a, *y = b;
+
+    return (uintptr_t)x->from < (uintptr_t)y->from ? -1 : (uintptr_t)x->from > (uintptr_t)y->from;
+}
+
+/* Constants may share bytes, and have several forms. */
+static void find_alone(CpuPacking *packing)
+{
+    uintptr_t end = 0; /* of all that begin before */
+
+    qsort(packing->jobs, packing->n, sizeof *packing->jobs, by_place);
+    for (uint32_t i = 0; i < packing->n; i++) {
+        CpuPackingJob *job = &packing->jobs[i];
+        const uintptr_t behind = (uintptr_t)job->from + job->from_bytes;
+
+        job->alone =
+            (uintptr_t)job->from >= end && (i + 1 == packing->n || (uintptr_t)packing->jobs[i + 1].from >= behind);
+        end = behind > end ? behind : end;
+    }
+}
+
 int cpu_packing_run(CpuPacking *packing, const CpuShared *shared, int32_t *failed)
 {
     const uint32_t most = packing->bytes < CPU_PACKING_ALONE ? 1 : packing->n;
@@ -131,7 +160,9 @@ int cpu_packing_run(CpuPacking *packing, const CpuShared *shared, int32_t *faile
     pthread_t threads[MOST_THREADS];
     uint32_t n = 0;
 
-    if (packing->n > 1) /* there may be no jobs at all, and no array of them */
+    if (packing->n > 0) /* else there is no array of them */
+        find_alone(packing);
+    if (packing->n > 1)
         qsort(packing->jobs, packing->n, sizeof *packing->jobs, by_size);
     while (n + 1 < wanted && n + 1 < most && pthread_create(&threads[n], NULL, work_beside, &run) == 0)
         n++;

@@ -17,8 +17,10 @@ typedef struct {
     CpuPacked *packed; /* its data is to be filled */
     DnnMd md;          /* as it lies in from */
     const void *from;
+    uint64_t from_bytes;
     int32_t tensor;
-    int padded, done, failed;
+    int padded, alone; /* alone: no other job reads what it reads */
+    int done, failed;
     GpudlMatvec product; /* type NONE: it is none; else weights of one, packed for gpudl_matvec_kernels() */
     int by_rows;         /* of that one, */
     float factor;        /* and what weights are multiplied by */
@@ -32,15 +34,17 @@ typedef struct {
 } CpuPacking;
 
 /** Notes that packed, whose memory need not be written to yet, is to be made of what lies at from, which stays until
- * then. padded: the layout has room beside the values, which is to be zeros. md is copied. 0 if there is no memory. */
-int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from, int padded);
+ * then, from_bytes. padded: the layout has room beside the values, which is to be zeros. md is copied. 0 if there is no
+ * memory. */
+int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from,
+                    uint64_t from_bytes, int padded);
 
 /** Likewise weights of a product as its kernel has them; biases are the caller's. */
 int cpu_packing_add_product(CpuPacking *packing, CpuPacked *packed, int32_t tensor, const GpudlMatvec *product,
-                            const float *from, int by_rows, float factor);
+                            const float *from, uint64_t from_bytes, int by_rows, float factor);
 
-/** Fills all; returns when no thread is left. FALSE if not all are made: *failed is the tensor of one that oneDNN can't
- * make, or -1 where the host cancels. */
+/** Fills all, and tells the host of constants that are not read again; returns when no thread is left. FALSE if not all
+ * are made: *failed is the tensor of one that oneDNN can't make, or -1 where the host cancels. */
 int cpu_packing_run(CpuPacking *packing, const CpuShared *shared, int32_t *failed);
 
 /** What was not made is not found again. */

@@ -33,6 +33,13 @@ static void host_release_constants(void *host)
     gpudl_model_release(session->model);
 }
 
+static void host_spend_constant(void *host, const void *data, uint64_t bytes)
+{
+    GpudlSession *session = host;
+
+    gpudl_model_spend(session->model, data, (gsize)bytes);
+}
+
 static uint64_t host_place(void *host, uint32_t n, const uint64_t *sizes, const int32_t *first, const int32_t *last,
                            uint64_t alignment, uint64_t *offsets)
 {
@@ -170,6 +177,7 @@ void gpudl_host_init(GpudlHost *host, GpudlSession *session)
         .plan = host_plan,
         .hold_constants = host_hold_constants,
         .release_constants = host_release_constants,
+        .spend_constant = session->model->spend ? host_spend_constant : NULL,
         .place = host_place,
         .log = host_log,
         .cancelled = host_cancelled,

@@ -17,7 +17,17 @@ static int cancelled(void *host)
     return ++questions == cancel_at;
 }
 
+static gint n_spent;
+
+static void spend(void *data, const void *from, uint64_t bytes)
+{
+    g_atomic_int_inc(&n_spent);
+    memset((void *)from, 0xee, bytes);
+}
+
 static const GpudlHost host = {.cancelled = cancelled};
+/* what is spent is gone */
+static const GpudlHost thrifty = {.cancelled = cancelled, .spend_constant = spend};
 
 typedef struct {
     CpuShared shared;
@@ -59,6 +69,7 @@ static void set_up(Fixture *self, gconstpointer n_threads)
         packed = cpu_packed_add(&self->shared.packed, i, 0, to, room, bytes);
         g_assert_nonnull(packed);
         g_assert_true(cpu_packing_add(&self->packing, packed, i, from, self->values[i],
+                                      (gsize)(dims[0] * dims[1]) * sizeof(float),
                                       bytes != (gsize)(dims[0] * dims[1]) * sizeof(float)));
         dnn_md_free(from);
         dnn_md_free(to);
@@ -126,6 +137,40 @@ static void test_all_made(Fixture *self, gconstpointer data)
     cpu_packing_clear(&self->packing);
     for (gint i = 0; i < N_JOBS; i++)
         assert_packed(self, i);
+}
+
+/* Constants go once they are packed, but for those that share bytes: 8 with 4 all, 12 with 16 most. */
+static void test_spent(Fixture *self, gconstpointer data)
+{
+    const gsize n = 256 * 128; /* values of each of these */
+    float *copies[N_JOBS], *longer = g_new0(float, n + 64);
+    gint32 failed;
+
+    self->shared.host = &thrifty;
+    n_spent = 0;
+    memcpy(longer, self->values[16], n * sizeof(float));
+    for (guint i = 0; i < self->packing.n; i++) {
+        CpuPackingJob *job = &self->packing.jobs[i];
+
+        job->from = job->tensor == 8    ? self->values[4]
+                    : job->tensor == 12 ? longer + 64
+                    : job->tensor == 16 ? longer
+                                        : job->from;
+    }
+    for (gint i = 0; i < N_JOBS; i++)
+        copies[i] = g_memdup2(i == 8    ? self->values[4]
+                              : i == 12 ? longer + 64
+                                        : self->values[i],
+                              (gsize)(self->dims[i][0] * self->dims[i][1]) * sizeof(float));
+    g_assert_true(cpu_packing_run(&self->packing, &self->shared, &failed));
+    g_assert_cmpint(n_spent, ==, N_JOBS - 4);
+    cpu_packing_clear(&self->packing);
+    for (gint i = 0; i < N_JOBS; i++) {
+        g_free(self->values[i]);
+        self->values[i] = copies[i];
+        assert_packed(self, i);
+    }
+    g_free(longer);
 }
 
 static void test_nothing_run(Fixture *self, gconstpointer data)
@@ -206,7 +251,7 @@ static void compare_transforms(gint64 c, gint64 k, gint64 side, gboolean large)
         gint32 failed;
 
         memset(ours, 0xff, bytes);
-        g_assert_true(cpu_packing_add(&packing, packed, 0, w, values, TRUE));
+        g_assert_true(cpu_packing_add(&packing, packed, 0, w, values, (gsize)(k * c * 9) * sizeof *values, TRUE));
         g_assert_true(cpu_packing_run(&packing, &shared, &failed));
         g_assert_true(cpu_reorder_now(shared.dnn, shared.stream, w, values, md, theirs));
         for (gsize i = 0; i < bytes / sizeof(float); i++) /* sums of magnitudes: 2.25^2 at most */
@@ -252,6 +297,7 @@ int main(int argc, char **argv)
         const gchar *name;
         void (*run)(Fixture *self, gconstpointer data);
     } tests[] = {{"all-made", test_all_made},
+                 {"spent", test_spent},
                  {"nothing-run", test_nothing_run},
                  {"given-up", test_given_up},
                  {"failure", test_failure}};

@@ -436,6 +436,37 @@ typedef struct {
     gint *failures;
 } Holder;
 
+/* What one holder has used up is there again for the next one, whoever holds meanwhile. */
+static void test_spend(LoadFixture *self, gconstpointer data)
+{
+    g_autofree gchar *onnx = load_write_net(self, "net.onnx", &load_wide);
+    g_autoptr(GpudlModel) model = load_file(onnx);
+    g_autoptr(GPtrArray) copies = NULL;
+    g_autoptr(GError) error = NULL;
+    guint64 full;
+
+    g_assert_true(gpudl_model_hold(model, &error));
+    copies = copy_constants(model->graph);
+    full = resident();
+    model->spend = TRUE;
+    for (guint i = 0; i < model->graph->tensors->len; i++) {
+        const GpudlTensor *tensor = model->graph->tensors->pdata[i];
+
+        if (tensor->data != NULL)
+            gpudl_model_spend(model, g_bytes_get_data(tensor->data, NULL), g_bytes_get_size(tensor->data));
+    }
+    g_assert_cmpuint(resident() + (3 << 20), <, full); /* of 4 MB */
+    g_assert_true(gpudl_model_hold(model, &error));
+    g_assert_no_error(error);
+    assert_constants(model->graph, copies);
+    gpudl_model_release(model);
+    assert_constants(model->graph, copies);
+    gpudl_model_release(model);
+    g_assert_true(gpudl_model_hold(model, &error));
+    assert_constants(model->graph, copies);
+    gpudl_model_release(model);
+}
+
 static gpointer hold_often(gpointer data)
 {
     const Holder *holder = data;
@@ -476,6 +507,7 @@ int main(int argc, char **argv)
 {
     static const LoadCase cases[] = {
         {"hold", test_hold},
+        {"spend", test_spend},
         {"weights-once", test_weights_once},
         {"replaced-weights-go", test_replaced_weights_go},
         {"convert-weights-once", test_convert_weights_once},

@@ -51,14 +51,23 @@ def graphdef(folder, weights):
     (folder / "net.pb").write_bytes(net.bytes)
 
 
-def onnx(folder, weights):
+def onnx_half(folder, weights):
+    """As half floats, which become twice as many bytes; in matrices of a quarter, since one is packed at a time."""
+    import numpy as np
+
+    parts = [weights[0][:, :CHANNELS // 2]] + [m for w in weights[1:] for half in np.split(w, 2) for m in np.split(half, 2, 1)]
+    onnx(folder, [(2 * w).astype(np.float16) for w in parts], 10)
+
+
+def onnx(folder, weights, element_type=1):
     import onnx
 
-    nodes = [onnx.helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"]) for i in range(LAYERS + 1)]
-    nodes += [onnx.helper.make_node("GlobalAveragePool", [f"x{LAYERS + 1}"], ["p"]), onnx.helper.make_node("Flatten", ["p"], ["y"])]
-    values = [onnx.numpy_helper.from_array(w.T.reshape(CHANNELS, -1, 1, 1), f"w{i}") for i, w in enumerate(weights)]
-    graph = onnx.helper.make_graph(nodes, "net", [onnx.helper.make_tensor_value_info("x0", 1, [1, 3, SIDE, SIDE])],
-                                   [onnx.helper.make_tensor_value_info("y", 1, [1, CHANNELS])], values)
+    n, channels = len(weights), weights[-1].shape[1]
+    nodes = [onnx.helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"]) for i in range(n)]
+    nodes += [onnx.helper.make_node("GlobalAveragePool", [f"x{n}"], ["p"]), onnx.helper.make_node("Flatten", ["p"], ["y"])]
+    values = [onnx.numpy_helper.from_array(w.T.reshape(channels, -1, 1, 1), f"w{i}") for i, w in enumerate(weights)]
+    graph = onnx.helper.make_graph(nodes, "net", [onnx.helper.make_tensor_value_info("x0", element_type, [1, 3, SIDE, SIDE])],
+                                   [onnx.helper.make_tensor_value_info("y", element_type, [1, channels])], values)
     onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)]), folder / "net.onnx")
 
 
@@ -157,7 +166,7 @@ def main():
     tap.finish()
 
 
-FORMATS = {"caffe": (caffe, "net.prototxt", "net.caffemodel"), "graphdef": (graphdef, "net.pb"), "onnx": (onnx, "net.onnx"),
+FORMATS = {"caffe": (caffe, "net.prototxt", "net.caffemodel"), "graphdef": (graphdef, "net.pb"), "onnx": (onnx, "net.onnx"), "onnx-half": (onnx_half, "net.onnx"),
            "pt2": (pt2, "net.pt2")}
 if flatc:
     FORMATS["tflite"] = (tflite, "net.tflite")
