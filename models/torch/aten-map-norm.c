@@ -394,36 +394,84 @@ static GpudlTensor *turn(AtenNode *node, GpudlTensor *x, const gchar *from, cons
     return tf_transpose(node->build, x, perm, n, error);
 }
 
-/* What is a product of matrices: letters of both and the result are a batch, one of both alone is summed over, and each
- * has one of its own. */
+/* Which letters of a product's first and second operand are of both and the result, of one and the result, of both
+ * alone. */
+typedef struct {
+    gchar shared[GPUDL_MAX_RANK + 1], rows[GPUDL_MAX_RANK + 1], columns[GPUDL_MAX_RANK + 1], summed[GPUDL_MAX_RANK + 1];
+} Letters;
+
+/* FALSE: a letter of one operand alone, or of the result alone. */
+static gboolean sort_letters(gchar parts[3][GPUDL_MAX_RANK + 1], Letters *letters)
+{
+    for (guint k = 0; k < 2; k++)
+        for (const gchar *c = parts[k]; *c != '\0'; c++) {
+            const gboolean other = strchr(parts[1 - k], *c) != NULL, out = strchr(parts[2], *c) != NULL;
+            gchar *list = !other ? (k == 0 ? letters->rows : letters->columns)
+                          : out  ? letters->shared
+                                 : letters->summed;
+
+            if (!other && !out)
+                return FALSE;
+            if (!other || k == 0)
+                list[strlen(list)] = *c;
+        }
+    return strlen(letters->shared) + strlen(letters->rows) + strlen(letters->columns) == strlen(parts[2]);
+}
+
+/* x as a stack of matrices, dimensions that make up one written as one; those of the side that may hold a batch are
+ * what is left. */
+static GpudlTensor *as_matrices(AtenNode *node, GpudlTensor *x, const gchar *names, const gchar *shared,
+                                const gchar *sides[2], guint free_side, GError **error)
+{
+    g_autofree gchar *order = g_strconcat(shared, sides[0], sides[1], NULL);
+    const guint n = (guint)strlen(shared);
+    gint64 dims[GPUDL_MAX_RANK + 2] = {0}, together = 1;
+
+    for (const gchar *c = sides[1 - free_side]; *c != '\0'; c++)
+        together *= (gint64)(strlen(names) == (gsize)x->shape.rank ? x->shape.dims[strchr(names, *c) - names] : 1);
+    x = turn(node, x, names, order, error);
+    if (x == NULL || (strlen(sides[0]) == 1 && strlen(sides[1]) == 1))
+        return x;
+    dims[n + free_side] = -1;
+    dims[n + 1 - free_side] = together;
+    return aten_reshape(node, x, dims, n + 2, error);
+}
+
+/* The product with its rows and columns taken apart: the first of them that there is, which may be the batch, takes
+ * what is left. */
+static GpudlTensor *take_apart(AtenNode *node, GpudlTensor *y, const Letters *letters, GpudlTensor *const xs[2],
+                               gchar parts[3][GPUDL_MAX_RANK + 1], GError **error)
+{
+    guint n = (guint)strlen(letters->shared);
+    gint64 dims[GPUDL_MAX_RANK + 1] = {0};
+    gboolean rest = TRUE;
+
+    if (strlen(letters->rows) == 1 && strlen(letters->columns) == 1)
+        return y;
+    for (guint k = 0; k < 2; k++)
+        for (const gchar *c = k == 0 ? letters->rows : letters->columns; *c != '\0'; c++, rest = FALSE)
+            dims[n++] = rest ? -1 : xs[k]->shape.dims[strchr(parts[k], *c) - parts[k]];
+    return aten_reshape(node, y, dims, n, error);
+}
+
 gboolean aten_map_einsum(AtenNode *node, GError **error)
 {
-    gchar parts[3][GPUDL_MAX_RANK + 1] = {{0}}, order[3][GPUDL_MAX_RANK + 2] = {{0}}, own[3] = {0};
-    guint n, counts[3] = {0}, batch = 0;
+    gchar parts[3][GPUDL_MAX_RANK + 1] = {{0}};
+    Letters l = {{0}, {0}, {0}, {0}};
+    guint n;
     g_autofree GpudlTensor **xs = aten_tensors(node, "tensors", &n, error);
+    g_autofree gchar *order = NULL;
     GpudlTensor *a, *b;
 
     if (xs == NULL || !read_equation(node, parts, error))
         return FALSE;
-    for (guint k = 0; k < 2; k++)
-        for (const gchar *c = parts[k]; *c != '\0'; c++) {
-            const gboolean other = strchr(parts[1 - k], *c) != NULL, out = strchr(parts[2], *c) != NULL;
-
-            if (other && out && k == 0)
-                order[0][batch] = order[1][batch] = order[2][batch] = *c, batch++;
-            if (other != out || !other) { /* summed over: 2; the tensor's own: k */
-                own[other ? 2 : k] = *c;
-                counts[other ? 2 : k] += other ? k == 0 : out ? 1 : 2;
-            }
-        }
-    if (n != 2 || counts[0] != 1 || counts[1] != 1 || counts[2] != 1 || strlen(parts[2]) != batch + 2)
-        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "an equation that is no product of matrices");
-    order[0][batch] = order[2][batch] = own[0];
-    order[0][batch + 1] = order[1][batch] = own[2];
-    order[1][batch + 1] = order[2][batch + 1] = own[1];
-    if ((a = turn(node, xs[0], parts[0], order[0], error)) == NULL ||
-        (b = turn(node, xs[1], parts[1], order[1], error)) == NULL ||
-        (a = tf_binary(node->build, GPUDL_OP_MATMUL, a, b, error)) == NULL)
+    if (n != 2 || !sort_letters(parts, &l) || strlen(l.shared) + 2 > GPUDL_MAX_RANK)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "an equation that is no product of two tensors");
+    order = g_strconcat(l.shared, l.rows, l.columns, NULL);
+    if ((a = as_matrices(node, xs[0], parts[0], l.shared, (const gchar *[]){l.rows, l.summed}, 0, error)) == NULL ||
+        (b = as_matrices(node, xs[1], parts[1], l.shared, (const gchar *[]){l.summed, l.columns}, 1, error)) == NULL ||
+        (a = tf_binary(node->build, GPUDL_OP_MATMUL, a, b, error)) == NULL ||
+        (a = take_apart(node, a, &l, xs, parts, error)) == NULL)
         return FALSE;
-    return aten_done(node, turn(node, a, order[2], parts[2], error));
+    return aten_done(node, turn(node, a, order, parts[2], error));
 }

@@ -204,11 +204,15 @@ for mask in (None, torch.ones(6, 6)):
     i = net.input(x)
     made = net.op("_native_multi_head_attention.default", {"query": i, "key": i, "value": i, **heads, "mask": mask, "need_weights": False}, 2)
     case(f"_native_multi_head_attention {'with a mask' if mask is not None else ''}", net, made[:1], [want[0]] if mask is None else r"its mask is a tensor; only None")
-for equation, shapes in (("bid,bjd->bij", ((1, 3, 4), (1, 5, 4))), ("B G H I D, B G H J D -> B G H I J", ((1, 2, 3, 4, 5), (1, 2, 3, 6, 5))), ("bij,bjk->kbi", ((1, 2, 3), (1, 3, 4)))):
+for equation, shapes in (
+        ("bid,bjd->bij", ((1, 3, 4), (1, 5, 4))), ("B G H I D, B G H J D -> B G H I J", ((1, 2, 3, 4, 5), (1, 2, 3, 6, 5))),
+        ("bij,bjk->kbi", ((1, 2, 3), (1, 3, 4))), ("bij,jk->bik", ((1, 2, 3), (3, 4))), ("byhwc,hkc->byhwk", ((1, 2, 3, 4, 5), (3, 6, 5))),
+        ("byhwc,wkc->byhwk", ((1, 2, 3, 4, 5), (4, 6, 5))), ("bij,bij->bij", ((1, 2, 3), (1, 2, 3))), ("bij,kij->bk", ((1, 2, 3), (4, 2, 3))),
+        ("bi,j->bij", ((1, 2), (3,))), ("bij,bij->b", ((1, 2, 3), (1, 2, 3))), ("bchw,cdhk->bdkw", ((1, 2, 3, 4), (2, 5, 3, 6)))):
     net, a, b = Net(), normal(*shapes[0]), normal(*shapes[1])
     y = net.op("einsum.default", {"equation": equation, "tensors": [net.input(a), b]})
     case("einsum " + equation, net, [y], [torch.einsum(equation, a, b)])
-for equation in ("bij,bj->b", "bij,jk->bik", "bii,bij->bij", "...ij,...jk->...ik", "bij,bij->bij", "bij->bji"):
+for equation in ("bij,bj->b", "bij,bij->bk", "bii,bij->bij", "...ij,...jk->...ik", "bij->bji"):
     net = Net()
     y = net.op("einsum.default", {"equation": equation, "tensors": [net.input(normal(1, 2, 2)), normal(1, 2, 2)]})
     case("einsum refused: " + equation, net, [y], r"\(aten.einsum.default\): an equation (that is no product|of other than two)")
