@@ -5,7 +5,6 @@
 #include "engine/session/session.h"
 #include "models/gpudl-import.h"
 #include "plugin-test.h"
-#include "plugin/gstgpudlmeta.h"
 #include "tests/models/onnx-writer.h"
 
 #define WIDTH 32
@@ -237,4 +236,19 @@ plugin_fake_pull (GstHarness * h, guint n)
   g_autoptr (GstBuffer) buffer = gst_harness_pull (h);
 
   plugin_fake_check_frame (h, buffer, n);
+}
+
+GstGpudlClassification *
+plugin_fake_classify (GstHarness * h, guint8 value)
+{
+  g_autoptr (GstBuffer) buffer = NULL;
+  GstGpudlClassification *c;
+
+  g_assert_cmpint (gst_harness_push (h,
+          plugin_test_frame (PLUGIN_TEST_GRAY_SIZE, value, 0)), ==,
+      GST_FLOW_OK);
+  buffer = gst_harness_pull (h);
+  c = gst_gpudl_meta_read (buffer, 0);
+  g_assert_nonnull (c);
+  return c;
 }

@@ -11,6 +11,7 @@
 
 #include <gst/check/gstharness.h>
 
+#include "plugin/gstgpudlmeta.h"
 #include "tests/fake/fake.h"
 
 /** The module that "auto" finds: "cpu", or what GPUDL_TEST_BACKEND says; and the other one. */
@@ -55,6 +56,9 @@ void plugin_fake_check_frame(GstHarness *h, GstBuffer *buffer, guint n);
 
 /** Pulls a buffer, which is frame n. */
 void plugin_fake_pull(GstHarness *h, guint n);
+
+/** Pushes a frame that is all value; what is told of it, which the caller frees. */
+GstGpudlClassification *plugin_fake_classify(GstHarness *h, guint8 value);
 
 typedef enum {
     PLUGIN_FAKE_AT_STAGE,  /* says it to who submits the frame */
