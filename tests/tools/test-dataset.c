@@ -127,7 +127,8 @@ static void check_refused_sizes(const guint8 *labels, gsize n_labels)
 
 static void mnist_without_its_whole_header_is_cut(void)
 {
-    g_autofree gchar *path = put("t10k-images-idx3-ubyte", "\0\0\010\003\0\0", 6);
+    static const guint8 cut[] = {0, 0, 8, 3, 0, 0};
+    g_autofree gchar *path = put("t10k-images-idx3-ubyte", cut, sizeof cut);
     g_autoptr(GError) error = NULL;
 
     g_assert_null(dataset_open(path, &error));
