@@ -144,14 +144,14 @@ __device__ __forceinline__ void filter(const GpudlMbconvJob &job, const unsigned
             (TILE::SEGMENTS - 1) * ROWS * STRIDE + i < TILE::IN_H ? first + i : min(first + i, TILE::IN_H - 1);
 
         filter_row<TILE>(i, from + row * TILE::IN_W * LINE, taps, sum);
-        if (CLAMP && i >= TAPS - 1 && (i - TAPS + 1) % STRIDE == 0)
-            put_row<TILE, true>(sum + (i - TAPS + 1) / STRIDE * 4, (i - TAPS + 1) / STRIDE, act, d);
-    }
-    if (!CLAMP) {
-        gpudl_activate_quickly<ROWS * 4>(act.act, sum);
-#pragma unroll
-        for (int row = 0; row < ROWS; row++)
-            put_row<TILE, false>(sum + row * 4, row, act, d);
+        if (i >= TAPS - 1 && (i - TAPS + 1) % STRIDE == 0) {
+            const int done = (i - TAPS + 1) / STRIDE;
+
+            /* row by row: a decision for all of them would keep all in registers until the end */
+            if (!CLAMP)
+                gpudl_activate_quickly<4>(act.act, sum + done * 4);
+            put_row<TILE, CLAMP>(sum + done * 4, done, act, d);
+        }
     }
 }
 
