@@ -191,38 +191,13 @@ int32_t cpu_conv_packed(CpuCompiler *c, const GpudlPlanNode *node, int32_t part,
     return cpu_constant(c, part, NULL, packed, bytes);
 }
 
-int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuDepthwise *own)
+int cpu_conv_own(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuOwnConv *own)
 {
-    const int64_t *w = conv->weights;
-    const int64_t row = conv->x[3] * conv->x[1], y_row = conv->y[3] * conv->x[1];
-    GpudlDepthwise *d = &own->d;
+    /* of few channels before those that are good at many */
+    static CpuFindOwn *const all[] = {cpu_own_depthwise, cpu_own_stem, cpu_own_tiles, cpu_own_pointwise};
 
-    *own = (CpuDepthwise){.kernels = gpudl_depthwise_kernels(cpu_isa_simd())};
-    /* weights: groups, channels of each twice, taps */
-    if (own->kernels == NULL || conv->rank != 4 || conv->weight_rank != 5 || w[0] != conv->x[1] || w[1] != 1 ||
-        w[2] != 1 || w[3] != w[4] || conv->strides[0] != conv->strides[1] || conv->dilates[0] != 0 ||
-        conv->dilates[1] != 0 || conv->type != conv->dst_type || conv->post.sum || w[3] > INT32_MAX ||
-        conv->x[0] > INT32_MAX || conv->x[1] > INT32_MAX || conv->x[2] > INT32_MAX || conv->x[3] > INT32_MAX ||
-        conv->strides[0] > INT32_MAX || !cpu_is_constant(c, node->inputs[1]) ||
-        (conv->has_bias && !cpu_is_constant(c, node->inputs[2])))
-        return 0;
-    *d = (GpudlDepthwise){.type = conv->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32,
-                          .n = (int32_t)conv->x[0],
-                          .h = (int32_t)conv->x[2],
-                          .w = (int32_t)conv->x[3],
-                          .c = (int32_t)conv->x[1],
-                          .p = (int32_t)conv->y[2],
-                          .q = (int32_t)conv->y[3],
-                          .x_pixel = conv->x[1],
-                          .x_row = row,
-                          .x_frame = row * conv->x[2],
-                          .y_pixel = conv->x[1],
-                          .y_row = y_row,
-                          .y_frame = y_row * conv->y[2],
-                          .kernel = (int32_t)w[3],
-                          .stride = (int32_t)conv->strides[0],
-                          .pad_top = (int32_t)conv->pad_l[0],
-                          .pad_left = (int32_t)conv->pad_l[1],
-                          .act = conv->post.act};
-    return gpudl_depthwise_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i](c, node, conv, own))
+            return 1;
+    return 0;
 }

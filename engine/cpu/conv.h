@@ -5,8 +5,6 @@
 
 #include "kernels/depthwise.h"
 #include "kernels/pointwise.h"
-#include "kernels/stem.h"
-#include "kernels/winograd.h"
 #include "lower.h"
 
 typedef struct {
@@ -36,42 +34,32 @@ dnnl_primitive_desc_t cpu_conv_describe_winograd(const CpuShared *shared, const 
  */
 dnnl_primitive_desc_t cpu_conv_describe_form(const CpuShared *shared, const CpuConv *conv, CpuForm form);
 
-/** A depthwise convolution by a kernel of our own. */
+/** Packs weights and bias (NULL: none) as a kernel has them for the problem, which is that kernel's. */
+typedef void CpuPackFunc(const void *problem, const float *w, const float *bias, void *packed);
+
+/** Words of a kernel and its problem, at most. */
+#define CPU_OWN_PROBLEM 24
+
+/** A convolution by a kernel of our own, on channels last. */
 typedef struct {
-    const GpudlDepthwiseKernels *kernels;
-    GpudlDepthwise d;
-} CpuDepthwise;
+    const char *name;
+    CpuOwnFunc *run; /* x, weights, scratch memory if there is any, y; a residual is in y */
+    CpuPackFunc *pack;
+    int32_t part;                         /* of the node's constants */
+    uint64_t packed_bytes, scratch_bytes; /* scratch 0: there is none */
+    size_t size;                          /* bytes of the problem: whatever run and pack know */
+    uint64_t problem[CPU_OWN_PROBLEM];
+} CpuOwnConv;
 
-/** A dense convolution by a kernel of our own, in tiles. */
-typedef struct {
-    const GpudlWinogradKernels *kernels;
-    GpudlWinograd d;
-} CpuTiles;
+/** Of CPU_FORM_OWN: FALSE where there is none. The weights are the node's, constant, and have to be finite. */
+typedef int CpuFindOwn(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuOwnConv *own);
+/** The first of all. */
+CpuFindOwn cpu_conv_own;
+CpuFindOwn cpu_own_depthwise, cpu_own_stem, cpu_own_tiles, cpu_own_pointwise;
 
-/** A convolution by 1x1 by a kernel of our own. */
-typedef struct {
-    const GpudlPointwiseKernels *kernels;
-    GpudlPointwise d;
-} CpuPointwise;
-
-/** A convolution of few channels by a kernel of our own. */
-typedef struct {
-    const GpudlStemKernels *kernels;
-    GpudlStem d;
-} CpuStem;
-
-/** Of CPU_FORM_OWN: a depthwise convolution by the best kernel there is; FALSE where there is none. The
- * weights are the node's, constant, and have to be finite. */
-int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuDepthwise *own);
-
-/** Likewise a dense convolution in tiles, one by 1x1, and one of few channels, which comes before those. */
-int cpu_conv_tiles(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuTiles *own);
-int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuPointwise *own);
-int cpu_conv_stem(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuStem *own);
-
-/** Those three in the form that was chosen, which is CPU_FORM_OWN; FALSE, having added nothing, where it is not or
- * there is none. */
-CpuLower cpu_lower_tiles, cpu_lower_pointwise, cpu_lower_stem;
+/** What two of them compute, for those that compute more at once. */
+int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, GpudlDepthwise *d);
+int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, GpudlPointwise *d);
 
 /** Where a convolution's result in layout md goes: onto the residual (a tensor, -1: none), in place if nobody else
  * reads it, else onto a copy of it. src: what the convolution reads. */
@@ -85,9 +73,6 @@ int cpu_weights_fit(const GpudlPlanTensor *t);
  * weights and bias; and those for bfloat16. */
 int cpu_conv_is_dense(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv);
 int cpu_conv_is_dense_bf16(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv);
-
-/** Packs weights and bias (NULL: none) as a kernel has them for the problem, which is that kernel's. */
-typedef void CpuPackFunc(const void *problem, const float *w, const float *bias, void *packed);
 
 /** The node's weights and bias as an own kernel has them, so many bytes, packed once; part: of the node's constants. */
 int32_t cpu_conv_packed(CpuCompiler *c, const GpudlPlanNode *node, int32_t part, size_t bytes, CpuPackFunc *pack,

@@ -22,22 +22,13 @@ static int is_conv(const CpuCompiler *c, int32_t index, CpuConv *conv)
 
 static int is_product(const CpuCompiler *c, int32_t index, CpuConv *conv, GpudlPointwise *d)
 {
-    CpuPointwise own;
-    const int found = is_conv(c, index, conv) && cpu_conv_pointwise(c, &c->plan->nodes[index], conv, &own);
-
-    if (found)
-        *d = own.d;
-    return found && d->stride == 1 && d->p == d->h && d->q == d->w;
+    return is_conv(c, index, conv) && cpu_conv_pointwise(c, &c->plan->nodes[index], conv, d) && d->stride == 1 &&
+           d->p == d->h && d->q == d->w;
 }
 
 static int is_filter(const CpuCompiler *c, int32_t index, CpuConv *conv, GpudlDepthwise *d)
 {
-    CpuDepthwise own;
-    const int found = is_conv(c, index, conv) && cpu_conv_depthwise(c, &c->plan->nodes[index], conv, &own);
-
-    if (found)
-        *d = own.d;
-    return found;
+    return is_conv(c, index, conv) && cpu_conv_depthwise(c, &c->plan->nodes[index], conv, d);
 }
 
 /* The node that alone reads what this one gives, as its picture. */
@@ -203,4 +194,14 @@ int cpu_lower_inverted(CpuCompiler *c, const GpudlPlanNode *node)
     }
     dnn_md_free(x);
     return 1;
+}
+
+uint64_t cpu_inverted_trial(CpuTrial *trial, const CpuInverted *own)
+{
+    const GpudlInverted *d = &own->d;
+    const uint64_t size = gpudl_dtype_size(d->type);
+    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * size, gpudl_inverted_weights_size(d),
+                              gpudl_inverted_scratch_size(d), (uint64_t)d->y_frame * (uint64_t)d->n * size};
+
+    return cpu_trial_own(trial, run, own, 4, sizes, 0);
 }

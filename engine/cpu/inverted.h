@@ -5,6 +5,7 @@
 
 #include "kernels/inverted.h"
 #include "lower.h"
+#include "trial.h"
 
 /** An inverted residual by a kernel of our own, and the nodes that it computes (-1: there is none). */
 typedef struct {
@@ -26,5 +27,8 @@ int cpu_inverted_find(const CpuCompiler *c, int32_t node, CpuInvertedFound *foun
 /** All of it as one step, at the first node, where the form that was chosen for that is CPU_FORM_STRIPS; FALSE, having
  * added nothing, where it is not or there is no such block. */
 CpuLower cpu_lower_inverted;
+
+/** ns of one run, 0: it can't be made. */
+uint64_t cpu_inverted_trial(CpuTrial *trial, const CpuInverted *own);
 
 #endif

@@ -10,8 +10,6 @@
 
 /* Ways that one constant can be seen; see cpu_use_packed_as(). */
 enum { PART_GROUPS = -2, PART_ROWS = -3, PART_COLUMNS = -4 };
-/* Of a node's constants. */
-enum { PART_DEPTHWISE = 2 };
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
 
@@ -149,42 +147,35 @@ static dnnl_primitive_desc_t chosen_conv(CpuCompiler *c, const GpudlPlanNode *no
     return NULL;
 }
 
-static void pack_depthwise(const void *problem, const float *w, const float *bias, void *packed)
+/* By a kernel of our own, where that is the form that was chosen. */
+static int lower_own(CpuCompiler *c, const GpudlPlanNode *node)
 {
-    gpudl_depthwise_pack(problem, w, bias, packed);
-}
-
-static void run_depthwise(const void *problem, void *const *data)
-{
-    const CpuDepthwise *own = problem;
-
-    own->kernels->run(&own->d, data[0], data[1], data[2]);
-}
-
-static int lower_depthwise(CpuCompiler *c, const GpudlPlanNode *node)
-{
-    CpuDepthwise own;
+    CpuOwnConv own;
     CpuConv conv;
     DnnMd x, y;
 
     if (cpu_chosen_form(c, c->node) != CPU_FORM_OWN || !cpu_conv_of(c, node, c->type, &conv) ||
-        !cpu_conv_depthwise(c, node, &conv, &own))
+        !cpu_conv_own(c, node, &conv, &own))
         return 0;
     x = dnn_md_typed(conv.type, 4, conv.x, dnnl_acdb);
     y = dnn_md_typed(conv.type, 4, conv.y, dnnl_acdb);
     if (x == NULL || y == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
-        dnn_md_free(y);
     } else {
-        const int32_t src = cpu_use(c, node->inputs[0], x);
-        const int32_t packed =
-            cpu_conv_packed(c, node, PART_DEPTHWISE, gpudl_depthwise_weights_size(&own.d), pack_depthwise, &own.d);
-        const int32_t dst = cpu_define(c, node->outputs[0], y);
+        const int64_t scratch = (int64_t)(own.scratch_bytes / sizeof(float));
+        CpuUse uses[4];
+        uint32_t n = 0;
 
-        cpu_own(c, own.kernels->name, run_depthwise, &own, sizeof own, 3,
-                (const CpuUse[]){{src, 1}, {packed, 1}, {dst, 1}});
+        uses[n++] = (CpuUse){cpu_use(c, node->inputs[0], x), 1};
+        uses[n++] = (CpuUse){cpu_conv_packed(c, node, own.part, own.packed_bytes, own.pack, own.problem), 1};
+        if (scratch > 0)
+            uses[n++] = (CpuUse){cpu_temporary(c, dnn_md_plain(1, &scratch)), 0};
+        uses[n] = (CpuUse){cpu_conv_output(c, node, uses[0].value, conv.post.sum ? node->inputs[3] : -1, y),
+                           conv.post.sum ? 2 : 1};
+        cpu_own(c, own.name, own.run, own.problem, own.size, n + 1, uses);
     }
     dnn_md_free(x);
+    dnn_md_free(y);
     return 1;
 }
 
@@ -196,8 +187,7 @@ int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
 
     if (cpu_fused(c, &attrs->act).kind != attrs->act.kind && gpudl_activate(&attrs->act, 0) != 0)
         return 0; /* it could not be put behind: blocks may have padding, which is 0 */
-    if (cpu_lower_inverted(c, node) || lower_depthwise(c, node) || cpu_lower_stem(c, node) ||
-        cpu_lower_tiles(c, node) || cpu_lower_pointwise(c, node))
+    if (cpu_lower_inverted(c, node) || lower_own(c, node))
         return 1;
     pd = chosen_conv(c, node);
     if (pd == NULL)

@@ -113,3 +113,14 @@ int cpu_lower_squeeze(CpuCompiler *c, const GpudlPlanNode *node)
         step->flops = (uint64_t)own.s.n * (uint64_t)own.s.c * (2 * (uint64_t)own.s.pixels + 4 * (uint64_t)own.s.r);
     return 1;
 }
+
+uint64_t cpu_squeeze_trial(CpuTrial *trial, const CpuSqueezeFound *found)
+{
+    const GpudlSqueeze *s = &found->s;
+    const Own own = {found->kernels, *s};
+    const uint64_t size = gpudl_dtype_size(s->type);
+    const uint64_t sizes[] = {(uint64_t)s->x_frame * (uint64_t)s->n * size, gpudl_squeeze_weights_size(s),
+                              gpudl_squeeze_scratch_size(s), (uint64_t)s->y_frame * (uint64_t)s->n * size};
+
+    return cpu_trial_own(trial, run, &own, 4, sizes, 0);
+}

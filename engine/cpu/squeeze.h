@@ -6,6 +6,7 @@
 #include "engine/squeeze.h"
 #include "kernels/squeeze.h"
 #include "lower.h"
+#include "trial.h"
 
 typedef struct {
     GpudlSqueezeFound nodes;
@@ -19,5 +20,8 @@ int cpu_squeeze_find(const CpuCompiler *c, int32_t node, CpuSqueezeFound *found)
 /** All of it as one step, at the mean's node, where the form that was chosen for that is CPU_FORM_OWN; FALSE, having
  * added nothing, where it is not or there is no such thing. */
 CpuLower cpu_lower_squeeze;
+
+/** ns of one run as one step, 0: it can't be made. */
+uint64_t cpu_squeeze_trial(CpuTrial *trial, const CpuSqueezeFound *found);
 
 #endif

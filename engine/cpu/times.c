@@ -163,12 +163,23 @@ static void note(CpuProblem *problem, CpuForm form, uint64_t ns, const char *nam
             *at = '-';
 }
 
+static uint64_t time_own(CpuTrial *trial, const CpuConv *conv, const CpuOwnConv *own, uint64_t best)
+{
+    const uint64_t size = conv->type == dnnl_bf16 ? sizeof(uint16_t) : sizeof(float);
+    uint64_t sizes[4] = {size, own->packed_bytes, own->scratch_bytes}, y = size;
+    const uint32_t n = own->scratch_bytes > 0 ? 4 : 3;
+
+    for (int i = 0; i < 4; i++) {
+        sizes[0] *= (uint64_t)conv->x[i];
+        y *= (uint64_t)conv->y[i];
+    }
+    sizes[n - 1] = y;
+    return cpu_trial_own(trial, own->run, own->problem, n, sizes, best);
+}
+
 static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
 {
-    CpuDepthwise own;
-    CpuTiles tiles;
-    CpuPointwise pointwise;
-    CpuStem stem;
+    CpuOwnConv own;
     CpuConv conv;
     uint64_t best = 0;
 
@@ -184,17 +195,8 @@ static void measure_conv(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
         if (pd != NULL)
             dnnl_primitive_desc_destroy(pd);
     }
-    if (cpu_conv_depthwise(c, &c->plan->nodes[problem->owner], &conv, &own)) {
-        note(problem, CPU_FORM_OWN, cpu_trial_depthwise(trial, &own, best), own.kernels->name);
-        best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
-    } else if (cpu_conv_stem(c, &c->plan->nodes[problem->owner], &conv, &stem)) {
-        note(problem, CPU_FORM_OWN, cpu_trial_stem(trial, &stem, best), stem.kernels->name);
-        best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
-    } else if (cpu_conv_tiles(c, &c->plan->nodes[problem->owner], &conv, &tiles)) {
-        note(problem, CPU_FORM_OWN, cpu_trial_tiles(trial, &tiles, best), tiles.kernels->name);
-        best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
-    } else if (cpu_conv_pointwise(c, &c->plan->nodes[problem->owner], &conv, &pointwise)) {
-        note(problem, CPU_FORM_OWN, cpu_trial_pointwise(trial, &pointwise, best), pointwise.kernels->name);
+    if (cpu_conv_own(c, &c->plan->nodes[problem->owner], &conv, &own)) {
+        note(problem, CPU_FORM_OWN, time_own(trial, &conv, &own, best), own.name);
         best = best != 0 ? best : problem->ns[CPU_FORM_OWN];
     }
     if (best == 0)
@@ -271,7 +273,7 @@ static void measure_squeeze(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem
     }
     for (CpuForm form = CPU_FORM_BLOCKS; form <= CPU_FORM_LAST; form++)
         note(problem, form, time_parts(c, trial, form, dims, &found.s), "parts");
-    note(problem, CPU_FORM_OWN, cpu_trial_squeeze(trial, found.kernels, &found.s, 0), found.kernels->name);
+    note(problem, CPU_FORM_OWN, cpu_squeeze_trial(trial, &found), found.kernels->name);
 }
 
 static void measure_inverted(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
@@ -279,7 +281,7 @@ static void measure_inverted(CpuCompiler *c, CpuTrial *trial, CpuProblem *proble
     CpuInvertedFound found;
 
     if (cpu_inverted_find(c, problem->owner, &found))
-        note(problem, CPU_FORM_STRIPS, cpu_trial_inverted(trial, &found.own, 0), found.own.kernels->name);
+        note(problem, CPU_FORM_STRIPS, cpu_inverted_trial(trial, &found.own), found.own.kernels->name);
     if (problem->ns[CPU_FORM_STRIPS] == 0)
         note(problem, CPU_FORM_FIRST, 1, "none");
 }

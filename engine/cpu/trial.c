@@ -92,173 +92,33 @@ uint64_t cpu_trial_primitive(CpuTrial *trial, dnnl_primitive_desc_t pd, uint64_t
     return ns;
 }
 
-/* Places so many operands one after the other in the trial's memory; FALSE if there is none. */
-static int place_operands(CpuTrial *trial, int n, const uint64_t *sizes, uint8_t **operands)
+typedef struct {
+    CpuOwnFunc *run;
+    const void *problem;
+    void *data[CPU_TRIAL_VALUES];
+} OwnRun;
+
+static int run_own(void *data)
 {
+    const OwnRun *run = data;
+
+    run->run(run->problem, run->data);
+    return 1;
+}
+
+uint64_t cpu_trial_own(CpuTrial *trial, CpuOwnFunc *run, const void *problem, uint32_t n, const uint64_t *sizes,
+                       uint64_t best)
+{
+    OwnRun own = {.run = run, .problem = problem};
     uint64_t bytes = 0, at = 0;
     uint8_t *memory;
 
-    for (int i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++)
         bytes += (sizes[i] + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
     memory = make_room(trial, bytes);
-    for (int i = 0; i < n && memory != NULL; i++) {
-        operands[i] = memory + at;
+    for (uint32_t i = 0; i < n && memory != NULL; i++) {
+        own.data[i] = memory + at;
         at += (sizes[i] + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
     }
-    return memory != NULL;
-}
-
-typedef struct {
-    const CpuDepthwise *own;
-    uint8_t *operands[3]; /* x, weights, y */
-} DepthwiseRun;
-
-static int run_depthwise(void *data)
-{
-    const DepthwiseRun *run = data;
-
-    run->own->kernels->run(&run->own->d, run->operands[0], (const void *)run->operands[1], run->operands[2]);
-    return 1;
-}
-
-uint64_t cpu_trial_depthwise(CpuTrial *trial, const CpuDepthwise *own, uint64_t best)
-{
-    const GpudlDepthwise *d = &own->d;
-    const uint64_t size = d->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
-    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * size, gpudl_depthwise_weights_size(d),
-                              (uint64_t)d->y_frame * (uint64_t)d->n * size};
-    DepthwiseRun run = {.own = own};
-
-    return place_operands(trial, 3, sizes, run.operands)
-               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_depthwise, &run)
-               : 0;
-}
-
-typedef struct {
-    const CpuTiles *own;
-    uint8_t *operands[4]; /* x, weights, scratch, y */
-} TilesRun;
-
-static int run_tiles(void *data)
-{
-    const TilesRun *run = data;
-
-    run->own->kernels->run(&run->own->d, run->operands[0], run->operands[1], run->operands[2], run->operands[3]);
-    return 1;
-}
-
-uint64_t cpu_trial_tiles(CpuTrial *trial, const CpuTiles *own, uint64_t best)
-{
-    const GpudlWinograd *d = &own->d;
-    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * sizeof(uint16_t), gpudl_winograd_weights_size(d),
-                              gpudl_winograd_scratch_size(d), (uint64_t)d->y_frame * (uint64_t)d->n * sizeof(uint16_t)};
-    TilesRun run = {.own = own};
-
-    return place_operands(trial, 4, sizes, run.operands)
-               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_tiles, &run)
-               : 0;
-}
-
-typedef struct {
-    const CpuPointwise *own;
-    uint8_t *operands[3]; /* x, weights, y */
-} PointwiseRun;
-
-static int run_pointwise(void *data)
-{
-    const PointwiseRun *run = data;
-
-    run->own->kernels->run(&run->own->d, run->operands[0], run->operands[1], run->operands[2]);
-    return 1;
-}
-
-uint64_t cpu_trial_pointwise(CpuTrial *trial, const CpuPointwise *own, uint64_t best)
-{
-    const GpudlPointwise *d = &own->d;
-    const uint64_t size = d->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
-    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * size, gpudl_pointwise_weights_size(d),
-                              (uint64_t)d->y_frame * (uint64_t)d->n * size};
-    PointwiseRun run = {.own = own};
-
-    return place_operands(trial, 3, sizes, run.operands)
-               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_pointwise, &run)
-               : 0;
-}
-
-typedef struct {
-    const CpuStem *own;
-    uint8_t *operands[3]; /* x, weights, y */
-} StemRun;
-
-static int run_stem(void *data)
-{
-    const StemRun *run = data;
-
-    run->own->kernels->run(&run->own->d, run->operands[0], run->operands[1], run->operands[2]);
-    return 1;
-}
-
-uint64_t cpu_trial_stem(CpuTrial *trial, const CpuStem *own, uint64_t best)
-{
-    const GpudlStem *d = &own->d;
-    const uint64_t size = d->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
-    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * size, gpudl_stem_weights_size(d),
-                              (uint64_t)d->y_frame * (uint64_t)d->n * size};
-    StemRun run = {.own = own};
-
-    return place_operands(trial, 3, sizes, run.operands)
-               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_stem, &run)
-               : 0;
-}
-
-typedef struct {
-    const CpuInverted *own;
-    uint8_t *operands[4]; /* x, weights, scratch, y */
-} InvertedRun;
-
-static int run_inverted(void *data)
-{
-    const InvertedRun *run = data;
-
-    run->own->kernels->run(&run->own->d, run->operands[0], run->operands[1], run->operands[2], run->operands[3]);
-    return 1;
-}
-
-uint64_t cpu_trial_inverted(CpuTrial *trial, const CpuInverted *own, uint64_t best)
-{
-    const GpudlInverted *d = &own->d;
-    const uint64_t size = d->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
-    const uint64_t sizes[] = {(uint64_t)d->x_frame * (uint64_t)d->n * size, gpudl_inverted_weights_size(d),
-                              gpudl_inverted_scratch_size(d), (uint64_t)d->y_frame * (uint64_t)d->n * size};
-    InvertedRun run = {.own = own};
-
-    return place_operands(trial, 4, sizes, run.operands)
-               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_inverted, &run)
-               : 0;
-}
-
-typedef struct {
-    const GpudlSqueezeKernels *kernels;
-    const GpudlSqueeze *s;
-    uint8_t *operands[4]; /* x, weights, scratch, y */
-} SqueezeRun;
-
-static int run_squeeze(void *data)
-{
-    const SqueezeRun *run = data;
-
-    run->kernels->run(run->s, run->operands[0], run->operands[1], (void *)run->operands[2], run->operands[3]);
-    return 1;
-}
-
-uint64_t cpu_trial_squeeze(CpuTrial *trial, const GpudlSqueezeKernels *kernels, const GpudlSqueeze *s, uint64_t best)
-{
-    const uint64_t size = s->type == GPUDL_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
-    const uint64_t sizes[] = {(uint64_t)s->x_frame * (uint64_t)s->n * size, gpudl_squeeze_weights_size(s),
-                              gpudl_squeeze_scratch_size(s), (uint64_t)s->y_frame * (uint64_t)s->n * size};
-    SqueezeRun run = {.kernels = kernels, .s = s};
-
-    return place_operands(trial, 4, sizes, run.operands)
-               ? cpu_measure(&trial->clock, trial->sample_ns, best, run_squeeze, &run)
-               : 0;
+    return memory != NULL ? cpu_measure(&trial->clock, trial->sample_ns, best, run_own, &own) : 0;
 }
