@@ -42,7 +42,8 @@ int cpu_share_cache(CpuShared *shared, const GpudlOpenParams *params)
  */
 static void force_form(CpuShared *shared)
 {
-    static const char *const names[CPU_FORMS] = {"first", "blocks", "last", "own"};
+    static const char *const names[] = {"first", "blocks", "last", "own", "strips"};
+    _Static_assert(sizeof names / sizeof *names == CPU_FORMS, "each form has a name");
     const char *name = getenv("GPUDL_CPU_FORM");
 
     for (int i = 0; i < CPU_FORMS && name != NULL; i++)
