@@ -7,6 +7,15 @@
 
 #define TOLERANCE 1e-3 /* of the output's range: above fp32 reordering (1e-5), below any wrong rewrite seen */
 
+#define MOST_INPUTS 8u
+#define FEWEST_INPUTS 2u
+#define MACS (G_GUINT64_CONSTANT(64) * 1000 * 1000 * 1000) /* of all inputs together */
+
+guint gpudl_compared_inputs(guint64 macs)
+{
+    return (guint)CLAMP(MACS / MAX(macs, 1), FEWEST_INPUTS, MOST_INPUTS);
+}
+
 void gpudl_compared_begin(GpudlCompared *head)
 {
     *head = (GpudlCompared){.low = G_MAXDOUBLE, .high = -G_MAXDOUBLE};

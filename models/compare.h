@@ -15,6 +15,13 @@ typedef struct {
     guint64 n_values;
 } GpudlCompared;
 
+/**
+ * How many random inputs are compared of a network of so many multiply-accumulates: 8, fewer of one for which the
+ * scalar reference would take longer than for 8 of 8 G each, and no fewer than 2, since one alone shows nothing of what
+ * should depend on the input and does not.
+ */
+guint gpudl_compared_inputs(guint64 macs);
+
 /** Nothing compared yet. */
 void gpudl_compared_begin(GpudlCompared *head);
 

@@ -15,7 +15,6 @@
 #include "models/save.h"
 #include "models/work.h"
 
-#define N_RANDOM 8
 #define WORK_BYTES (G_GUINT64_CONSTANT(32) << 20) /* of a session, beside its weights; small networks have no limit */
 #define GPUDL_PARITY_FIRST_SIZE GPUDL_SIZE_TO(GpudlParity, backend)
 
@@ -46,6 +45,7 @@ typedef struct {
     GpudlSession *session;
     GpudlStream *stream;
     GpudlRequest *request;
+    guint n_random; /* inputs that are compared, beside the golden picture */
     guint n_steps, step;
     GpudlGolden *golden;
     GPtrArray *trials; /* random ones, then the golden picture */
@@ -267,7 +267,7 @@ static gboolean run_trial(Conversion *c, float *input, gchar *description, GErro
 static gboolean run_trials(Conversion *c, GError **error)
 {
     c->trials = g_ptr_array_new_with_free_func(trial_free);
-    for (guint32 seed = 1; seed <= N_RANDOM; seed++)
+    for (guint32 seed = 1; seed <= c->n_random; seed++)
         if (!run_trial(c, random_input(c->model, seed), g_strdup_printf("random, seed %u", seed), error))
             return FALSE;
     if (c->has_frame) {
@@ -288,7 +288,7 @@ static gboolean run_trials(Conversion *c, GError **error)
 
 static gboolean prove_random(Conversion *c, GError **error)
 {
-    for (guint i = 0; i < N_RANDOM; i++) {
+    for (guint i = 0; i < c->n_random; i++) {
         g_autoptr(GPtrArray) expected = NULL;
 
         report(c, "comparing with the reference");
@@ -306,13 +306,13 @@ static gboolean prove_golden(Conversion *c, GError **error)
     g_autoptr(GPtrArray) expected = NULL;
 
     report(c, "comparing the golden picture");
-    expected = compare(c, c->trials->pdata[N_RANDOM], error);
+    expected = compare(c, c->trials->pdata[c->n_random], error);
     if (!expected)
         return FALSE;
     if (c->expect && !gpudl_compared_expect(values_of(expected, 0), c->expect, c->n_expect,
                                             gpudl_model_get_n_classes(c->model, 0), error))
         return FALSE;
-    keep_golden(c, c->trials->pdata[N_RANDOM], values_of(expected, 0));
+    keep_golden(c, c->trials->pdata[c->n_random], values_of(expected, 0));
     return TRUE;
 }
 
@@ -506,6 +506,9 @@ static gboolean convert(Conversion *c, GpudlParity *parity, GError **error)
     report(c, "reading the model");
     if (!read_model(c, error))
         return FALSE;
+    c->n_steps -= c->n_random;
+    c->n_random = gpudl_compared_inputs(gpudl_graph_macs(c->model->graph));
+    c->n_steps += c->n_random;
     c->options->input_height = c->model->preproc.height; /* the graph as imported is of this size, too */
     c->options->input_width = c->model->preproc.width;
     if (gpudl_model_is_read_from(c->model, c->path_out))
@@ -560,7 +563,8 @@ gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const 
     c->n_expect = n_expect;
     c->progress = progress;
     c->user_data = user_data;
-    c->n_steps = N_RANDOM + (golden_frame ? 4 : 3);
+    c->n_random = gpudl_compared_inputs(0); /* until the network is known */
+    c->n_steps = c->n_random + (golden_frame ? 4 : 3);
     outcome = gpudl_work_run(convert_work, c, conversion_free, outcome_free, cancellable, error);
     if (!outcome) {
         g_prefix_error(error, "%s: ", path_in);

@@ -72,13 +72,14 @@ typedef struct {
 /**
  * Converts a model file to net.bin at path_out (atomically replaced; only a regular file ever is, and none that the
  * model is read from: INVALID_ARGUMENT).
- * 8 random inputs and, if given, golden_frame are run through the graph as imported on the reference backend and
- * through the rewritten graph on backend ("cpu", "ref", ...); a difference above 1e-3 of the output's range in any
- * output refuses (FAILED, nothing is written). expect (may be NULL): float32 values, n_expect of them, that
- * golden_frame has to give for the first output before the activation, from the framework the model came from; compared
- * alike. The golden sample (golden_frame's or the first random one's) is stored. progress may be NULL. Once cancellable
- * (may be NULL) is cancelled, CANCELLED is returned at once, with nothing written; a file that is being written is
- * finished first, and then it is no failure. parity (may be NULL) is filled also on FAILED.
+ * 8 random inputs (above 8 G multiply-accumulates fewer, at least 2) and, if given, golden_frame are run through the
+ * graph as imported on the reference backend and through the rewritten graph on backend ("cpu", "ref", ...); a
+ * difference above 1e-3 of the output's range in any output refuses (FAILED, nothing is written). expect (may be NULL):
+ * float32 values, n_expect of them, that golden_frame has to give for the first output before the activation, from the
+ * framework the model came from; compared alike. The golden sample (golden_frame's or the first random one's) is
+ * stored. progress may be NULL. Once cancellable (may be NULL) is cancelled, CANCELLED is returned at once, with
+ * nothing written; a file that is being written is finished first, and then it is no failure. parity (may be NULL) is
+ * filled also on FAILED.
  */
 GPUDL_API gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_out, const GpudlImportOptions *options,
                                        const gchar *backend, const GpudlFrame *golden_frame, const gchar *golden_name,

@@ -172,7 +172,8 @@ int cmd_convert(int argc, char **argv)
                       "Makes a net.bin of a model file. The network sees (pixel / scale - mean) / std; what no\n"
                       "option says is taken from the file. Caffe's networks are in two: NET.prototxt NET.caffemodel;\n"
                       "of one alone the other is looked for beside it.\n\n"
-                      "The rewritten graph runs 8 random inputs, and the golden picture, on the backend and is\n"
+                      "The rewritten graph runs 8 random inputs (2 to 7 where an input takes more than 8 G\n"
+                      "multiply-accumulates), and the golden picture, on the backend and is\n"
                       "compared with the graph as imported on the reference backend. A difference above 1e-3 of\n"
                       "the output's range refuses: nothing is written.");
     if (status < 0)

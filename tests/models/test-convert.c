@@ -10,6 +10,7 @@
 
 #include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
+#include "models/compare.h"
 #include "models/gpudl-import.h"
 #include "tests/models/onnx-writer.h"
 
@@ -270,6 +271,19 @@ static void add(const gchar *name, void (*func)(Fixture *, gconstpointer))
     g_test_add(name, Fixture, NULL, set_up, func, tear_down);
 }
 
+/* No file of that size need be made: 8 up to 8 G, then as many as make 64 G together, at least 2. */
+static void test_fewer_inputs_of_large_networks(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        guint64 macs;
+        guint inputs;
+    } cases[] = {{0, 8},           {8000000000, 8},  {8000000001, 7},   {16000000000, 4},
+                 {20000000000, 3}, {34400000000, 2}, {374000000000, 2}, {G_MAXUINT64, 2}};
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpuint(gpudl_compared_inputs(cases[i].macs), ==, cases[i].inputs);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -279,6 +293,7 @@ int main(int argc, char **argv)
     add("/convert/without-picture-a-random-sample-is-kept", test_without_picture_a_random_sample_is_kept);
     add("/convert/a-file-that-changes-is-refused", test_a_file_that_changes_is_refused);
     add("/convert/half-floats-are-compared-as-float32", test_half_floats_are_compared_as_float32);
+    add("/convert/fewer-inputs-of-large-networks", test_fewer_inputs_of_large_networks);
     add("/convert/parity-is-as-large-as-the-caller-says", test_parity_is_as_large_as_the_caller_says);
     add("/convert/unwritable-place-is-told", test_unwritable_place_is_told);
     add("/describe/is-json", test_describe_is_json);
