@@ -27,8 +27,8 @@ typedef struct {
     float *right, *found; /* values of all heads */
     uint32_t captured;    /* graphs so far */
     float worst;          /* of what was not right last */
-    GpudlStatus status;
-    GpudlFault fault; /* of the last run that failed */
+    GpudlStatus failed;   /* and the fault: of the last run that did */
+    GpudlFault fault;
 } Prover;
 
 uint32_t cuda_prove_reference(const CudaConvKey *key, CudaConvPlan *plans, uint32_t n)
@@ -121,12 +121,16 @@ static float differ(void *data, const uint8_t *taken, CudaProofWay way)
     Prover *p = data;
     const GpudlPlan *plan = p->program->plan;
     size_t at = 0;
+    GpudlStatus status;
     float most = 0;
 
-    if (p->status != GPUDL_STATUS_DEVICE)
-        p->status = compute(p, taken, way, p->found, &p->fault);
-    if (p->status != GPUDL_STATUS_OK)
+    if (p->failed == GPUDL_STATUS_DEVICE)
         return INFINITY;
+    status = compute(p, taken, way, p->found, &p->fault);
+    if (status != GPUDL_STATUS_OK) {
+        p->failed = status;
+        return INFINITY;
+    }
     for (uint32_t i = 0; i < plan->n_outputs; i++) {
         const size_t n = plan->tensors[plan->outputs[i]].bytes / sizeof(float);
 
@@ -187,9 +191,10 @@ static GpudlStatus prove(Prover *p, uint8_t *taken, uint32_t *streams, GpudlFaul
         status = compute(p, taken, CUDA_PROOF_STEPS, p->right, fault);
     if (status != GPUDL_STATUS_OK || cuda_proof(differ, p, bound_of(&p->engine->shared), p->n, taken, &way))
         return status;
-    if (p->status == GPUDL_STATUS_DEVICE) {
+    /* lost, or none of the runs that ended was wrong */
+    if (p->failed == GPUDL_STATUS_DEVICE || (p->failed != GPUDL_STATUS_OK && p->worst == 0)) {
         *fault = p->fault;
-        return GPUDL_STATUS_DEVICE;
+        return p->failed;
     }
     for (uint32_t i = 0; i < p->n; i++)
         p->groups[i].taken = taken[i];

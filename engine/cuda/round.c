@@ -262,6 +262,8 @@ static GpudlStatus prove(CudaRound *round, GpudlFault *fault)
     round->proved = calloc(round->n + 1u, sizeof *round->proved);
     if (groups == NULL || round->proved == NULL) {
         free(groups);
+        free(round->proved);
+        round->proved = NULL;
         return gpudl_module_fail(fault, GPUDL_STATUS_NO_MEMORY, "no memory to prove the choices of %u problems",
                                  round->n);
     }
