@@ -5,6 +5,11 @@
 #include <math.h>
 #include <string.h>
 
+/* What results are off by is rounding, also where they lie close together: their range counts as at least so much of
+ * their size, and as half's smallest normal number, below which its steps get no smaller. */
+#define LEAST_OF_SIZE 0.125f
+#define LEAST_RANGE 0x1p-14f
+
 int cuda_proof(CudaProofRun *run, void *data, float bound, uint32_t n, uint8_t *taken, CudaProofWay *way)
 {
     memset(taken, 1, n);
@@ -28,7 +33,7 @@ int cuda_proof(CudaProofRun *run, void *data, float bound, uint32_t n, uint8_t *
 
 float cuda_proof_difference(const float *right, const float *found, size_t n)
 {
-    float low = FLT_MAX, high = -FLT_MAX, most = 0;
+    float low = FLT_MAX, high = -FLT_MAX, most = 0, size, range;
 
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(right[i]))
@@ -41,8 +46,8 @@ float cuda_proof_difference(const float *right, const float *found, size_t n)
             return INFINITY;
         most = fmaxf(most, fabsf(found[i] - right[i]));
     }
+    size = fmaxf(fabsf(low), fabsf(high));
     /* results that are all the same, one for instance, have no range: their size */
-    if (!(high > low))
-        high = fmaxf(fabsf(high), 1e-6f) + low;
-    return most / (high - low);
+    range = n > 0 && !(high > low) ? size : fmaxf(high - low, LEAST_OF_SIZE * size);
+    return most / fmaxf(range, LEAST_RANGE);
 }

@@ -28,7 +28,8 @@ typedef float CudaProofRun(void *data, const uint8_t *taken, CudaProofWay way);
 int cuda_proof(CudaProofRun *run, void *data, float bound, uint32_t n, uint8_t *taken, CudaProofWay *way);
 
 /** Largest difference of n values from the right ones, in units of the range of these; infinite where one is no number.
- * 0 where the right ones are not all numbers: then nothing can be said. */
+ * Right ones that lie close together have an eighth of their size as their range, a single one its size, and any at
+ * least 2^-14. 0 where the right ones are not all numbers: then nothing can be said. */
 float cuda_proof_difference(const float *right, const float *found, size_t n);
 
 #endif

@@ -102,6 +102,20 @@ static void test_differences_are_of_the_range(void)
     g_assert_cmpfloat(cuda_proof_difference(right, right, 0), ==, 0);
 }
 
+/* As a half's rounding leaves them: heads that hardly vary, or whose scores are next to nothing. */
+static void test_rounding_is_no_difference(void)
+{
+    const float close[] = {1, 1.001f, 1.002f}, rounded[] = {1, 1.001f, 1.003f}, far[] = {1, 1.001f, 1.1f};
+    const float negative[] = {-1, -1.001f}, rounded_negative[] = {-1, -1.002f};
+    const float tiny[] = {0, 0x1p-20f}, rounded_tiny[] = {0x1p-24f, 0x1p-20f}, not_tiny[] = {0x1p-15f, 0};
+
+    g_assert_cmpfloat_with_epsilon(cuda_proof_difference(close, rounded, 3), 0.001f / (1.002f / 8), 1e-4f);
+    g_assert_cmpfloat(cuda_proof_difference(close, far, 3), >, 0.5f);
+    g_assert_cmpfloat_with_epsilon(cuda_proof_difference(negative, rounded_negative, 2), 0.001f / (1.001f / 8), 1e-4f);
+    g_assert_cmpfloat(cuda_proof_difference(tiny, rounded_tiny, 2), ==, 0x1p-10f);
+    g_assert_cmpfloat(cuda_proof_difference(tiny, not_tiny, 2), ==, 0.5f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -111,5 +125,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cuda-proof/wrong-graph", test_a_graph_that_is_wrong_is_run_otherwise);
     g_test_add_func("/cuda-proof/nothing-helps", test_where_nothing_helps_references_are_left);
     g_test_add_func("/cuda-proof/differences", test_differences_are_of_the_range);
+    g_test_add_func("/cuda-proof/rounding", test_rounding_is_no_difference);
     return g_test_run();
 }
