@@ -62,6 +62,13 @@ static CpuHost *open_net(Builder *b)
     return host;
 }
 
+/* For processors without AVX2 there is none. */
+static gboolean are_here(CpuHost *host)
+{
+    return strstr(host->info.device_name, ", AVX-512,") != NULL || strstr(host->info.device_name, ", AVX2,") != NULL ||
+           strstr(host->info.device_name, ", AMX,") != NULL;
+}
+
 static guint count_steps(CpuHost *host, gint64 batch)
 {
     const GpudlProfileRow *rows;
@@ -125,7 +132,8 @@ static void test_layers(void)
             builder_output(&b, behind ? add_layer(&b, &last, y) : y);
             host = open_net(&b);
             g_test_message("layer %u, %s", i, host->info.device_name);
-            g_assert_cmpuint(count_steps(host, 1), ==, behind + (layer->act.kind != GPUDL_ACT_TANH));
+            g_assert_cmpuint(count_steps(host, 1), ==,
+                             are_here(host) ? behind + (layer->act.kind != GPUDL_ACT_TANH) : 0);
             check_values(host, &b, 1, layer->k);
             g_assert_cmpuint(count_steps(host, 2), ==, 0);
             check_values(host, &b, 2, layer->k);
