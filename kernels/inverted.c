@@ -17,9 +17,11 @@ int gpudl_inverted_supported(const GpudlInverted *d)
     GpudlInvertedCut cut;
 
     if ((d->type != GPUDL_DTYPE_BF16 && d->type != GPUDL_DTYPE_F32) || d->n < 1 || d->h < 1 || d->w < 1 || d->c < 1 ||
-        d->hidden < 1 || d->k < 1 || d->p < 1 || d->q < 1 || d->h > MOST_SIDE || d->w > MOST_SIDE ||
-        d->hidden > MOST_HIDDEN || (!d->expands && d->hidden != d->c) || (!d->projects && d->hidden != d->k) ||
-        (!d->expands && !d->projects))
+        d->hidden < 1 || d->k < 1 || d->p < 1 || d->q < 1 || d->h > MOST_SIDE || d->w > MOST_SIDE || d->p > MOST_SIDE ||
+        d->q > MOST_SIDE || d->hidden > MOST_HIDDEN || (!d->expands && d->hidden != d->c) ||
+        (!d->projects && d->hidden != d->k) || (!d->expands && !d->projects))
+        return 0;
+    if (d->hidden > INT64_MAX / ((int64_t)d->h * d->w) || d->hidden > INT64_MAX / ((int64_t)d->p * d->q))
         return 0;
     if (d->x_pixel < d->c || d->x_row / d->w < d->x_pixel || d->x_frame / d->h < d->x_row || d->y_pixel < d->k ||
         d->y_row / d->q < d->y_pixel || d->y_frame / d->p < d->y_row)

@@ -39,8 +39,8 @@ typedef struct {
     const float *expand, *expand_bias, *depthwise, *depthwise_bias, *project, *project_bias;
 } GpudlInvertedWeights;
 
-/** Nonzero if all of d is as said there, rows and columns 2^27 and hidden channels 2^24 at most: the functions rely on
- * it. */
+/** Nonzero if all of d is as said there, rows and columns 2^27 and hidden channels 2^24 at most, and a frame of those
+ * in int64_t: the functions rely on it. */
 int gpudl_inverted_supported(const GpudlInverted *d);
 
 /** Bytes of packed weights and of scratch memory, multiples of 64. */

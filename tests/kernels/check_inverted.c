@@ -385,6 +385,25 @@ static void test_refusals(void)
     REFUSED(expand.kind, GPUDL_ACT_TANH);
     REFUSED(depthwise.kind, GPUDL_ACT_TANH);
     REFUSED(project.kind, GPUDL_ACT_TANH);
+#undef REFUSED
+    /* rows and columns of y, and what lies between, are counted as well */
+    d = good;
+    d.shortcut = 0;
+    d.p = INT32_MAX;
+    d.y_frame = (int64_t)INT32_MAX * d.y_row;
+    g_assert_false(gpudl_inverted_supported(&d));
+    d.p = 4;
+    d.q = INT32_MAX;
+    d.y_row = (int64_t)INT32_MAX * d.y_pixel;
+    d.y_frame = 4 * d.y_row;
+    g_assert_false(gpudl_inverted_supported(&d));
+    d = good;
+    d.shortcut = 0;
+    d.h = d.w = 1 << 27;
+    d.hidden = 1 << 24;
+    d.x_row = d.w * d.x_pixel;
+    d.x_frame = d.h * d.x_row;
+    g_assert_false(gpudl_inverted_supported(&d));
 }
 
 int main(int argc, char **argv)
