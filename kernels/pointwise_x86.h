@@ -41,8 +41,8 @@ typedef struct {
     int wide;
 } GpudlPointwisePixels;
 
-/** Of n pixels the group that begins with vector first (y and z lie there), or all groups. Of d channels and activation
- * are read. */
+/** Of n pixels the group that begins with vector first (y and z lie there), or all groups, which are never wide. Of d
+ * channels and activation are read. */
 typedef void GpudlPointwiseGroup(const GpudlPointwise *d, int64_t first, const GpudlPointwisePixels *at, int64_t n);
 typedef void GpudlPointwiseAll(const GpudlPointwise *d, const GpudlPointwisePixels *at, int64_t n);
 GpudlPointwiseGroup gpudl_pointwise_group_avx512, gpudl_pointwise_group_avx512_bf16;
