@@ -53,5 +53,7 @@ check "each told whole, with its time" grep -q '^ptx: [0-9]* s on card [01]$' "$
 check "a failure on one of two is told" run 1 CARDS=2 BREAKS=pipelines
 check "cards are those that are allowed" run 0 CARDS=2 CUDA_VISIBLE_DEVICES=5,3
 check "and no others" [ "$(cut -d ' ' -f 2 "$place/ran" | sort -u | tr '\n' ' ')" = "3 5 " ]
+check "more than are allowed are refused" run 2 CARDS=2 CUDA_VISIBLE_DEVICES=5
+check "and where none is" run 2 CARDS=2 CUDA_VISIBLE_DEVICES=
 check "never two on one card" [ ! -e "$place/wrong" ]
 echo "1..$n"
