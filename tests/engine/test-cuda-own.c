@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cuda-own-double.h"
+#include "engine/cuda/program.h"
 #include "engine/cuda/tune.h"
 
 static gint entered;
@@ -438,6 +439,8 @@ static void test_cache(Fixture *f, gconstpointer data)
     g_assert_false(cuda_convs_recall(&with, "", NULL, &f->deep->key, &plan));
     g_assert_false(cuda_convs_recall(&with, "a network", NULL, &f->dense->key, &plan));
     g_assert_cmpuint(cuda_convs_network_streams(&with, "a network"), ==, 2);
+    cuda_convs_keep_network(&with, "a network", CUDA_APART, 1000);
+    g_assert_cmpuint(cuda_convs_network_streams(&with, "a network"), ==, CUDA_APART);
     cuda_convs_keep_network(&with, "a network", 1, 1000);
     g_assert_cmpuint(cuda_convs_network_streams(&with, "a network"), ==, 1);
     f->device.cudnn = NULL;
