@@ -409,10 +409,52 @@ static void test_packs(void)
         device_fail("65536 was packed");
 }
 
+/* Channels beyond the hidden ones are 0 whatever lies behind their weights, and so is all of a bias that is none. */
+static void test_packs_nothing_beyond(void)
+{
+    GpudlMbconv block = {
+        .xs = {1, 4, 4, 8, 8}, .ys = {1, 4, 4, 8, 8}, .hidden = 5, .expands = 1, .taps = 3, .stride = 1};
+    float values[5 * 9 + 1];
+
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        values[i] = 1;
+    for (int bias = 0; bias < 4; bias++) {
+        const GpudlMbconvWeights weights = {values, values, values, bias & 1 ? values : NULL, bias & 2 ? values : NULL};
+        const GpudlMbconvSlice slice = gpudl_mbconv_slice(&block);
+        uint8_t *to = device_host((size_t)gpudl_mbconv_weight_bytes(&block));
+        float packed[2][GPUDL_MBCONV_SLICE];
+
+        if (!gpudl_mbconv_pack(&block, &weights, to))
+            device_fail("weights of 1 were refused");
+        memcpy(packed, to + slice.biases, sizeof packed);
+        for (int i = 0; i < 2 * GPUDL_MBCONV_SLICE; i++) {
+            const int which = i / GPUDL_MBCONV_SLICE, channel = i % GPUDL_MBCONV_SLICE;
+            const float expected = channel < block.hidden && bias >> which & 1 ? 1 : 0;
+
+            if (packed[which][channel] != expected)
+                device_fail("bias %d of step %d is packed as %g, expected %g", channel, which, packed[which][channel],
+                            expected);
+        }
+        for (int i = 0; i < 9 * GPUDL_MBCONV_SLICE; i++) {
+            uint16_t tap;
+
+            memcpy(&tap, to + slice.taps + i * 2, sizeof tap);
+            if (tap != (i % GPUDL_MBCONV_SLICE < block.hidden ? 0x3c00 : 0))
+                device_fail("tap %d of channel %d is packed as 0x%04x", i / GPUDL_MBCONV_SLICE, i % GPUDL_MBCONV_SLICE,
+                            tap);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
-    static const DeviceCheck checks[] = {{"random", test_random},   {"cancels", test_cancels}, {"nan", test_nan},
-                                         {"refuses", test_refuses}, {"packs", test_packs},     {NULL, NULL}};
+    static const DeviceCheck checks[] = {{"random", test_random},
+                                         {"cancels", test_cancels},
+                                         {"nan", test_nan},
+                                         {"refuses", test_refuses},
+                                         {"packs", test_packs},
+                                         {"packs-nothing-beyond", test_packs_nothing_beyond},
+                                         {NULL, NULL}};
     static const DeviceCheck benches[] = {{"mbconv", mbconv_bench}, {NULL, NULL}};
 
     return device_main(argc, argv, checks, benches);
