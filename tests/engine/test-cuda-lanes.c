@@ -188,6 +188,19 @@ static void test_forks_and_joins_do_not_overlap(void)
         g_assert_cmpint(cuda_lanes_overlap(&lanes, i, launches[i], &joins), ==, expected[i]);
 }
 
+/* Lane 1 is behind the event that its stream joined the capture with, also where its first step waits for none. */
+static void test_the_second_lane_begins_without_overlap(void)
+{
+    uint8_t lane[] = {0, 1, 1};
+    gint32 waits[] = {-1, -1, -1};
+    const gboolean expected[] = {TRUE, FALSE, TRUE};
+    const CudaLanes lanes = {.n = 3, .lane = lane, .wait = waits};
+    CudaJoins joins = CUDA_JOINS_BEGIN;
+
+    for (guint i = 0; i < 3; i++)
+        g_assert_cmpint(cuda_lanes_overlap(&lanes, i, TRUE, &joins), ==, expected[i]);
+}
+
 /* 0 makes what 1, 2 and 3 read; 4 reads what 2 and 3 make, 5 what 1 and 4 do. */
 static void test_a_long_branch_has_a_lane_to_itself(void)
 {
@@ -492,6 +505,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cuda-lanes/chain", test_a_chain_stays_on_one_lane);
     g_test_add_func("/cuda-lanes/chain-overlaps", test_a_chain_overlaps);
     g_test_add_func("/cuda-lanes/forks-and-joins-do-not-overlap", test_forks_and_joins_do_not_overlap);
+    g_test_add_func("/cuda-lanes/second-lane-begins", test_the_second_lane_begins_without_overlap);
     g_test_add_func("/cuda-lanes/long-branch", test_a_long_branch_has_a_lane_to_itself);
     g_test_add_func("/cuda-lanes/slices", test_slices_of_a_concatenation_are_apart);
     g_test_add_func("/cuda-lanes/random-views", test_random_views);
