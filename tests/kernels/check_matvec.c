@@ -136,6 +136,30 @@ static void test_not_finite(gconstpointer data)
     }
 }
 
+/* A NaN among the weights is in its row's sum, whatever its payload: rounding it must not make another number of it. */
+static void test_nan_among_weights(gconstpointer data)
+{
+    static const guint32 payloads[] = {0x7f800001, 0x7fffffff, 0xffffffff, 0xff800001, 0x7fc00000};
+    const Subject *subject = data;
+    const GpudlMatvec d = {.type = subject->type, .y_type = GPUDL_DTYPE_F32, .n = 5, .k = 3};
+    const float x[3] = {1, 1, 1};
+
+    for (guint i = 0; i < G_N_ELEMENTS(payloads); i++) {
+        float w[5 * 3] = {0};
+        g_autofree guint8 *y = NULL;
+
+        check_case(i, "%s", subject->kernels->name);
+        memcpy(&w[3 * 3 + 1], &payloads[i], sizeof *w);
+        y = run(subject, &d, x, w, TRUE, 1, NULL);
+        for (gint k = 0; k < 5; k++) {
+            const float got = get(GPUDL_DTYPE_F32, y + 4, k);
+
+            if (k == 3 ? !isnan(got) : got != 0)
+                check_fail("element %d: found %g", k, got);
+        }
+    }
+}
+
 static void test_refused(void)
 {
     const GpudlMatvec good = {.type = GPUDL_DTYPE_BF16, .y_type = GPUDL_DTYPE_BF16, .n = 1, .k = 1};
@@ -174,12 +198,14 @@ int main(int argc, char **argv)
     for (guint i = 0; i < G_N_ELEMENTS(subjects); i++) {
         g_autofree gchar *random = g_strdup_printf("/matvec/random/%s", subjects[i].name);
         g_autofree gchar *not_finite = g_strdup_printf("/matvec/not-finite/%s", subjects[i].name);
+        g_autofree gchar *nan = g_strdup_printf("/matvec/nan-among-weights/%s", subjects[i].name);
 
         here[i] = (Subject){gpudl_matvec_kernels(subjects[i].simd, subjects[i].type), subjects[i].type};
         if (here[i].kernels == NULL)
             continue; /* this processor has it not */
         g_test_add_data_func(random, &here[i], test_random);
         g_test_add_data_func(not_finite, &here[i], test_not_finite);
+        g_test_add_data_func(nan, &here[i], test_nan_among_weights);
     }
     return g_test_run();
 }
