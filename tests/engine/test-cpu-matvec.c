@@ -87,7 +87,7 @@ static void check_values(CpuHost *host, Builder *b, gint64 batch, gint64 k)
 {
     const double bound = cpu_host_precision() == GPUDL_PRECISION_BF16 ? 2e-2 : 1e-5;
     g_autoptr(GError) error = NULL;
-    g_autofree float *values = g_new(float, batch *k), *got = NULL;
+    g_autofree float *values = g_new(float, batch *k), *got = NULL, *other = NULL;
     g_autoptr(GPtrArray) expected = NULL;
     g_autoptr(GBytes) input = NULL;
     double low = INFINITY, high = -INFINITY;
@@ -103,7 +103,8 @@ static void check_values(CpuHost *host, Builder *b, gint64 batch, gint64 k)
     g_assert_no_error(error);
     wanted = g_bytes_get_data(expected->pdata[0], &bytes);
     got = g_malloc0(bytes);
-    if (host->backend->run_tensors(host->engine, 0, batch, (const void *const[]){values}, (void *const[]){got},
+    other = expected->len > 1 ? g_malloc0(g_bytes_get_size(expected->pdata[1])) : NULL;
+    if (host->backend->run_tensors(host->engine, 0, batch, (const void *const[]){values}, (void *const[]){got, other},
                                    &host->fault) != GPUDL_STATUS_OK)
         g_error("run: %s", host->fault.message);
     for (gsize i = 0; i < bytes / sizeof(float); i++) {
@@ -141,6 +142,24 @@ static void test_layers(void)
         }
 }
 
+/* A picture is written in one order: where a convolution wants its channels interleaved, and somebody else reads it as
+ * it is, both find what they want. */
+static void test_picture_that_others_read(void)
+{
+    const Layer layer = {3 * 6 * 5, 7, TRUE, 1, 1, "7", {GPUDL_ACT_NONE, 0, 0}};
+    g_auto(Builder) b = builder_new();
+    g_autoptr(CpuHost) host = NULL;
+    GpudlTensor *x = builder_input(&b, "1x3x6x5");
+
+    builder_output(&b, add_layer(&b, &layer, builder_reshape(&b, x, "0x-1")));
+    builder_output(&b, builder_conv(&b, builder_conv(&b, x, 3, 16, 3, TRUE), 16, 8, 3, TRUE));
+    g_setenv("GPUDL_CPU_FORM", "last", TRUE);
+    host = open_net(&b);
+    g_unsetenv("GPUDL_CPU_FORM");
+    g_assert_cmpuint(count_steps(host, 1), ==, 1);
+    check_values(host, &b, 1, layer.k);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -149,5 +168,6 @@ int main(int argc, char **argv)
         return 0;
     }
     g_test_add_func("/cpu-matvec/layers", test_layers);
+    g_test_add_func("/cpu-matvec/picture-that-others-read", test_picture_that_others_read);
     return g_test_run();
 }
