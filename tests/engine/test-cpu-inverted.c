@@ -109,22 +109,29 @@ static CpuHost *start_strips(Builder *b)
     return start_net(b, "strips", &(GpudlOpenParams){.activation = GPUDL_ACTIVATION_NONE, .threads = 1});
 }
 
-/* Steps that are blocks; what a profile says of them is of all of their nodes. */
-static guint count_blocks(CpuHost *host)
+/* Steps by such a kernel; what a profile says of blocks is of all of their nodes. */
+static guint count_steps(CpuHost *host, const gchar *prefix)
 {
     const GpudlProfileRow *rows;
     guint32 n;
     guint count = 0;
 
     g_assert_cmpint(host->backend->profile(host->engine, 0, 1, 1, &rows, &n, &host->fault), ==, GPUDL_STATUS_OK);
-    for (guint i = 0; i < n; i++)
+    for (guint i = 0; i < n; i++) {
+        if (g_str_has_prefix(rows[i].implementation, prefix))
+            count++;
         if (g_str_has_prefix(rows[i].implementation, "inverted:")) {
             g_assert_cmpint(rows[i].last_node, >, rows[i].node);
             g_assert_cmpuint(rows[i].bytes, >, 0);
             g_assert_cmpuint(rows[i].flops, >, 0);
-            count++;
         }
+    }
     return count;
+}
+
+static guint count_blocks(CpuHost *host)
+{
+    return count_steps(host, "inverted:");
 }
 
 /* Off by so much of the range at most, as other networks (test-cpu.c). */
@@ -230,6 +237,34 @@ static void test_without_expansion_onto_its_input(void)
     check_answers(&b, host, 1, "without expansion");
 }
 
+/* A block onto its input takes the input's memory, but where somebody reads that afterwards; and whoever does may not
+ * write over it either while another one waits. */
+static void test_who_reads_the_input(void)
+{
+    const Form form = {.c = 32, .hidden = 64, .k = 32, .kernel = 3, .stride = 1, .expands = TRUE, .onto = TRUE};
+    guint64 work[2];
+
+    for (guint others = 0; others < 2; others++) {
+        g_auto(Builder) b = builder_new();
+        g_autoptr(CpuHost) host = NULL;
+        GpudlTensor *x = builder_conv(&b, begin(&b, 8, 28, 28), 8, 32, 3, TRUE), *y = block(&b, x, &form);
+
+        if (others) {
+            GpudlNode *node = gpudl_graph_add_node(b.graph, GPUDL_OP_ACTIVATION, "act", &x, 1, NULL, 1);
+
+            node->attrs.unary.act = (GpudlAct){GPUDL_ACT_CLIP, -.1f, .1f};
+            finish(&b, node->outputs[0], 32);
+            finish(&b, x, 32);
+        }
+        finish(&b, y, 32);
+        host = start_strips(&b);
+        g_assert_cmpuint(count_blocks(host), ==, 1);
+        check_answers(&b, host, 1, "who reads the input");
+        work[others] = host->info.work_bytes;
+    }
+    g_assert_cmpuint(work[1], >=, work[0] + 32 * 28 * 28 * 2);
+}
+
 static void test_what_is_no_block(void)
 {
     for (guint i = 0; i < 7; i++) {
@@ -254,6 +289,8 @@ static void test_what_is_no_block(void)
         host = start_strips(&b);
         /* without what expands the other two may be one, and without what projects */
         g_assert_cmpuint(count_blocks(host), ==, i == 0 || i == 3 ? 0 : 1);
+        if (i == 0 || i == 3) /* then it goes by a kernel of its own */
+            g_assert_cmpuint(count_steps(host, "depthwise:"), ==, 1);
         if (i != 6)
             check_answers(&b, host, 1, what);
     }
@@ -366,6 +403,7 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/cpu-inverted/values", test_values);
     g_test_add_func("/cpu-inverted/without-expansion-onto-its-input", test_without_expansion_onto_its_input);
+    g_test_add_func("/cpu-inverted/who-reads-the-input", test_who_reads_the_input);
     g_test_add_func("/cpu-inverted/what-is-no-block", test_what_is_no_block);
     g_test_add_func("/cpu-inverted/times-decide", test_times_decide);
     return g_test_run();
