@@ -19,7 +19,7 @@
  * what they have summed: each finishes some of the pixels.
  *
  * Lines of E and D are 80 bytes apart: rows that are read as matrices, and the words of a tile of sums, lie in
- * different banks.
+ * different banks. At stride 2 the window's lie 160 bytes apart, two by two in the same ones.
  */
 #include <math.h>
 
