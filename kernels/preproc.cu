@@ -478,17 +478,15 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
     const int ra = max(0, s.job.dst_y - y0), rb = min(ROWS, s.job.dst_y + s.job.dst_height - y0);
     const bool mine = x >= xa && x < xb;
 
-    const bool called = s.job.word_mask != 0 || s.job.method == GPUDL_SCALE_BICUBIC_BYTES;
-
     if (s.job.direct_taps != 0 || s.job.method == GPUDL_SCALE_BICUBIC_BYTES) {
         const int half = threadIdx.x % 2, r = threadIdx.x / 2;
 
         if (r >= ra && r < rb)
             s.row_taps[half][r] = gpudl_job_taps(&s.job.y[half], s.job.method, y0 + r - s.job.dst_y);
-        if (called && threadIdx.x == 0)
+        if (threadIdx.x == 0)
             s.out = out;
         __syncthreads();
-        if (x < x1 && called)
+        if (x < x1 && (s.job.word_mask != 0 || s.job.method == GPUDL_SCALE_BICUBIC_BYTES))
             direct_called(s, n, y0, x, mine, ra, rb);
         else if (x < x1 && s.job.direct_taps == 2)
             direct_tile<2, false>(s, out, n, y0, x, mine, ra, rb);
