@@ -220,7 +220,8 @@ __device__ __forceinline__ void fetch_weights(const GpudlMbconvJob &job, int ste
         gpudl_copy_async<16>(to + i, from + i, true);
 }
 
-/* On a processor. Where sums are few, what a thread needs finds room in 80 registers, which was faster for these. */
+/* On a processor. Where sums are few, 80 registers are left to a thread: three at once were faster for these when
+ * windows were summed in pairs of float16. */
 template <class TILE> constexpr int blocks_at_once(bool expands, int pairs)
 {
     return TILE::TAPS == 3 && (expands ? TILE::STRIDE == 2 && TILE::OUT > 64 && pairs <= 2 : pairs == 1) ? 3 : 2;
