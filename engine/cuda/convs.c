@@ -146,9 +146,10 @@ int cuda_convs_recall(const CudaConvs *convs, const char *network, cudnnHandle_t
     return is_known;
 }
 
-/* The names of what is kept of a network, by its streams. */
-static const char *const settled[] = {"", "settled on one stream", "settled on two streams",
-                                      "settled on one stream, apart"};
+/* The names of what is kept of a network, by its streams. Folders may have others, "settled on two streams": choices
+ * that are not proved, and are made anew. */
+static const char *const settled[] = {"", "proved on one stream", "proved on two streams",
+                                      "proved on one stream, apart"};
 _Static_assert(sizeof settled / sizeof *settled == CUDA_APART + 1, "each number of streams has a name");
 
 uint32_t cuda_convs_network_streams(const CudaConvs *convs, const char *network)

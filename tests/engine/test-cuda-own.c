@@ -422,6 +422,8 @@ static void test_cache(Fixture *f, gconstpointer data)
 {
     CudaConvs with;
     CudaConvPlan plan = {.ns = 7};
+    const GpudlCacheEntry unproved = {.form = CUDA_CONV_OWN, .ns = 1000, .name = "settled on two streams"};
+    char message[512];
 
     (void)data;
     begin_convs(&with, &f->device);
@@ -443,6 +445,8 @@ static void test_cache(Fixture *f, gconstpointer data)
     g_assert_cmpuint(cuda_convs_network_streams(&with, "a network"), ==, CUDA_APART);
     cuda_convs_keep_network(&with, "a network", 1, 1000);
     g_assert_cmpuint(cuda_convs_network_streams(&with, "a network"), ==, 1);
+    g_assert_true(gpudl_cache_write(&with.cache, "a network", &unproved, message, sizeof message));
+    g_assert_cmpuint(cuda_convs_network_streams(&with, "a network"), ==, 0);
     f->device.cudnn = NULL;
     g_assert_true(cuda_convs_open_cache(&f->convs, f->folder));
     g_assert_nonnull(strstr(f->convs.cache.device, "own kernels"));
