@@ -2,10 +2,8 @@
 /* What a graph is captured from: on which stream each step is queued, and whether its kernels may overlap what is
  * before them. The runtime is a double that writes down what it is asked for. */
 #include <glib.h>
-#include <stdarg.h>
 
 #include "engine/cuda/engine.h"
-#include "engine/cuda/lt.h"
 #include "engine/cuda/tell.h"
 #include "kernels/launch.h"
 
@@ -89,36 +87,6 @@ GpudlStatus cuda_bind(CudaDevice *device, cudaStream_t stream, GpudlFault *fault
     (void)stream;
     (void)fault;
     return GPUDL_STATUS_OK;
-}
-
-GpudlStatus cuda_fail(CudaDevice *device, GpudlFault *fault, cudaError_t error, const char *format, ...)
-{
-    (void)device;
-    (void)fault;
-    (void)error;
-    (void)format;
-    return GPUDL_STATUS_DEVICE;
-}
-
-GpudlStatus cuda_fail_cudnn(CudaDevice *device, GpudlFault *fault, cudnnStatus_t error, const char *format, ...)
-{
-    (void)device;
-    (void)fault;
-    (void)error;
-    (void)format;
-    return GPUDL_STATUS_BACKEND;
-}
-
-const char *cuda_lt_status_name(const CudaDevice *device, int status)
-{
-    (void)device;
-    (void)status;
-    return "";
-}
-
-cudaError_t cudaPeekAtLastError(void)
-{
-    return cudaSuccess;
 }
 
 void cuda_tell(const GpudlHost *host, const char *format, ...)

@@ -2,11 +2,9 @@
 /* Which choices are left when a network is run with them and without: two convolutions, whose results the runtime's
  * double makes wrong where it is asked to. */
 #include <glib.h>
-#include <stdarg.h>
 
 #include "engine/cuda/choice.h"
 #include "engine/cuda/engine.h"
-#include "engine/cuda/lt.h"
 #include "engine/cuda/prove.h"
 #include "kernels/launch.h"
 
@@ -43,11 +41,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
 {
     g_free(graph);
-    return cudaSuccess;
-}
-
-cudaError_t cudaPeekAtLastError(void)
-{
     return cudaSuccess;
 }
 
@@ -94,31 +87,6 @@ GpudlStatus cuda_bind(CudaDevice *device, cudaStream_t stream, GpudlFault *fault
     (void)stream;
     g_snprintf(fault->message, sizeof fault->message, "not bound");
     return fake.bind;
-}
-
-GpudlStatus cuda_fail(CudaDevice *device, GpudlFault *fault, cudaError_t error, const char *format, ...)
-{
-    (void)device;
-    (void)fault;
-    (void)error;
-    (void)format;
-    return GPUDL_STATUS_DEVICE;
-}
-
-GpudlStatus cuda_fail_cudnn(CudaDevice *device, GpudlFault *fault, cudnnStatus_t error, const char *format, ...)
-{
-    (void)device;
-    (void)fault;
-    (void)error;
-    (void)format;
-    return GPUDL_STATUS_BACKEND;
-}
-
-const char *cuda_lt_status_name(const CudaDevice *device, int status)
-{
-    (void)device;
-    (void)status;
-    return "";
 }
 
 CudaRun cuda_run_on(const CudaEngine *engine, const CudaBucket *bucket, uint32_t slot)
