@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fence.h"
 #include "kernels/elementwise_cuda.h"
 
 /* Names of tensors in a graph. */
@@ -507,7 +508,7 @@ void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form,
-                            cudnnBackendDescriptor_t plan, const CudaConvData *data)
+                            cudnnBackendDescriptor_t plan, const CudaConvData *data, cudaStream_t stream)
 {
     const float shift = shift_of(key), scale = scale_of(key); /* read while the plan is queued */
     int64_t ids[7] = {UID_X, UID_W, UID_Y};
@@ -534,6 +535,8 @@ cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, cons
     set(&g, variant, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, addresses);
     set(&g, variant, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &data->workspace);
     finalize(&g, variant);
+    if (g.status == CUDNN_STATUS_SUCCESS && cuda_fence(device, stream) != cudaSuccess)
+        g.status = CUDNN_STATUS_EXECUTION_FAILED;
     if (g.status == CUDNN_STATUS_SUCCESS)
         g.status = g.cudnn->execute(handle, plan, variant);
     clear(&g);

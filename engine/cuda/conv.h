@@ -141,9 +141,10 @@ typedef struct {
     void *y, *workspace;
 } CudaConvData;
 
-/** Queues a plan on the handle's stream. BARE computes the convolution alone. */
+/** Queues a plan on the handle's stream, which is the one given, behind a fence (fence.h). BARE computes the
+ * convolution alone. */
 cudnnStatus_t cuda_conv_run(const CudaDevice *device, cudnnHandle_t handle, const CudaConvKey *key, CudaConvForm form,
-                            cudnnBackendDescriptor_t plan, const CudaConvData *data);
+                            cudnnBackendDescriptor_t plan, const CudaConvData *data, cudaStream_t stream);
 
 /** What a form leaves: y = act(y + bias + z) of BARE, y = act(y) where only that is left, else nothing; in float32.
  * Status of the launcher. */

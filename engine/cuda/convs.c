@@ -41,9 +41,10 @@ int cuda_convs_open_cache(CudaConvs *convs, const char *folder)
     if (device->cudnn != NULL)
         snprintf(libraries, sizeof libraries, "cuDNN %zu", device->cudnn->get_version());
     device->driver->get_version(&driver);
-    snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, %s", device->properties.name,
-             device->properties.major, device->properties.minor, device->properties.multiProcessorCount, driver,
-             CUDART_VERSION, libraries);
+    /* fenced: what others kept was measured, and proved, while libraries' kernels might overlap ours (fence.h) */
+    snprintf(line, sizeof line, "%.128s, %d.%d, %d multiprocessors, driver %d, CUDA %d, %s, fenced",
+             device->properties.name, device->properties.major, device->properties.minor,
+             device->properties.multiProcessorCount, driver, CUDART_VERSION, libraries);
     return gpudl_cache_open(&convs->cache, "cuda", folder, GPUDL_CUDA_TUNING_DIR, line);
 }
 

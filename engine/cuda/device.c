@@ -327,6 +327,9 @@ GpudlStatus cuda_device_open(GpudlDeviceParams *params, void **result, GpudlFaul
         error = cudaStreamCreateWithFlags(&self->upload, cudaStreamNonBlocking);
         if (error != cudaSuccess)
             status = cuda_fail(NULL, fault, error, "the upload stream of device %d", self->id);
+        error = status == GPUDL_STATUS_OK ? cudaMalloc(&self->fence, CUDA_FENCE_BYTES) : cudaSuccess;
+        if (error != cudaSuccess)
+            status = cuda_fail(NULL, fault, error, "%d bytes of device %d", CUDA_FENCE_BYTES, self->id);
         cuda_leave(self);
     }
     if (status != GPUDL_STATUS_OK)
@@ -351,6 +354,7 @@ void cuda_device_close(void *data)
         cuda_staging_end(&self->staging);
         if (self->upload != NULL)
             cudaStreamDestroy(self->upload);
+        cudaFree(self->fence);
         cuda_leave(self);
     } else {
         cuda_staging_end(&self->staging); /* there was no context to make anything in */

@@ -15,6 +15,7 @@
 /** Handles: one to run with, one for each thread that builds plans. */
 #define CUDA_BUILDERS 16
 #define CUDA_HANDLES (1 + CUDA_BUILDERS)
+#define CUDA_FENCE_BYTES 16
 
 typedef struct CudaLt CudaLt;
 
@@ -26,6 +27,7 @@ struct CudaDevice {
     const CudaCudnn *cudnn; /* NULL: neither it nor cuBLASLt is opened (libraries.h), our own kernels compute all */
     CudaLt *lt;             /* cuBLASLt, NULL until it is wanted (lt.h) */
     cudaStream_t upload;    /* of stage() */
+    void *fence;            /* CUDA_FENCE_BYTES on the device that nobody reads (fence.h) */
     CudaStaging staging;
     struct cudaDeviceProp properties;
     /* building before lock. building: handles from 1 on, for as long as plans are loaded or built with them; seconds.

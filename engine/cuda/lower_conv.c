@@ -35,7 +35,7 @@ static int launch_conv(const CudaStep *s, const CudaRun *run)
         return cuda_once_run(&s->conv->key, &s->conv->once, &data, run->stream);
     if (s->conv->form == CUDA_CONV_OWN)
         return cuda_conv_own(&s->conv->key, &data, 0, s->conv->key.n, run->stream);
-    status = cuda_conv_run(run->device, run->handle, &s->conv->key, s->conv->form, s->conv->plan, &data);
+    status = cuda_conv_run(run->device, run->handle, &s->conv->key, s->conv->form, s->conv->plan, &data, run->stream);
     if (status != CUDNN_STATUS_SUCCESS)
         return CUDA_STEP_CUDNN + (int)status;
     return cuda_conv_finish(&s->conv->key, s->conv->form, &data, run->stream);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fence.h"
+
 #define TEXT_OF(number) TEXT_OF_(number)
 #define TEXT_OF_(number) #number
 #define LIBRARY "libcublasLt.so." TEXT_OF(CUBLAS_VER_MAJOR)
@@ -369,6 +371,8 @@ int cuda_lt_run(const CudaDevice *device, const CudaConvKey *key, const CudaLtAl
 
     memcpy(&copy, algo, sizeof copy);
     describe(&p, &lt->f, key, cuda_conv_is_narrow(key) ? data->half_bias : data->bias);
+    if (p.status == CUBLAS_STATUS_SUCCESS && cuda_fence(device, stream) != cudaSuccess)
+        p.status = CUBLAS_STATUS_EXECUTION_FAILED;
     if (p.status == CUBLAS_STATUS_SUCCESS)
         p.status =
             lt->f.matmul(lt->handle, p.desc, &alpha, data->w, p.w, data->x, p.x, &beta, residual ? data->z : data->y,

@@ -37,7 +37,7 @@ char *cuda_lt_save(const CudaDevice *device, const CudaLtAlgo *algo, size_t *byt
  * the plan but its name. */
 int cuda_lt_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan);
 
-/** Queues a product. 0 or cuBLASLt's status. */
+/** Queues a product behind a fence (fence.h). 0 or cuBLASLt's status. */
 int cuda_lt_run(const CudaDevice *device, const CudaConvKey *key, const CudaLtAlgo *algo, int64_t workspace,
                 const CudaConvData *data, cudaStream_t stream);
 const char *cuda_lt_status_name(const CudaDevice *device, int status);

@@ -306,7 +306,7 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
         return cuda_block_run(trial->key, &plan->block, &trial->data, trial->stream) == 0;
     if (plan->form == CUDA_CONV_OWN)
         return cuda_conv_own(trial->key, &trial->data, 0, trial->key->n, trial->stream) == 0;
-    if (cuda_conv_run(device, device->handles[0], trial->key, plan->form, plan->plan, &trial->data) !=
+    if (cuda_conv_run(device, device->handles[0], trial->key, plan->form, plan->plan, &trial->data, trial->stream) !=
         CUDNN_STATUS_SUCCESS)
         return 0;
     return cuda_conv_finish(trial->key, plan->form, &trial->data, trial->stream) == GPUDL_KERNEL_OK;

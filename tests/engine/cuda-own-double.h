@@ -11,6 +11,8 @@
 
 typedef struct {
     gboolean is_spoilt;                      /* the library leaves one result out */
+    gboolean fails_fence;
+    gboolean is_fenced;                      /* what is queued next does not overlap what was before */
     gfloat library_ns;                       /* what its plans seem to take */
     guint wrong_tiles;                       /* of our product, whose results are spoilt, a bit each */
     gint fastest_tile;                       /* the one that seems to be so */

@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "engine/cuda/fence.h"
 #include "engine/cuda/lt.h"
 #include "tests/driver/lt/libcublasLt.h"
 
@@ -41,6 +42,17 @@ static const CudaConvKey usual = {.dtype = GPUDL_DTYPE_F16,
                                   .y_pitch = 264,
                                   .bias = 1,
                                   .act = GPUDL_ACT_RELU};
+
+static cudaError_t fence_answers;
+
+cudaError_t __wrap_cuda_fence(const CudaDevice *device, cudaStream_t stream);
+
+cudaError_t __wrap_cuda_fence(const CudaDevice *device, cudaStream_t stream)
+{
+    (void)device;
+    (void)stream;
+    return fence_answers;
+}
 
 static CudaDevice *begin(void)
 {
@@ -308,6 +320,23 @@ static void test_a_run_has_the_residual_and_the_right_bias(void)
     end(device);
 }
 
+/* Nothing is queued where the fence before it can't be. */
+static void test_a_run_is_fenced(void)
+{
+    static char y[1];
+    const CudaConvData data = {y, y, y, y, y, y, y};
+    const CudaLtAlgo algo = {{7}};
+    CudaDevice *device = begin_open();
+
+    fence_answers = cudaErrorInvalidValue;
+    g_assert_cmpint(cuda_lt_run(device, &usual, &algo, 0, &data, NULL), ==, CUBLAS_STATUS_EXECUTION_FAILED);
+    g_assert_cmpuint(fake->algo, ==, 0);
+    fence_answers = cudaSuccess;
+    g_assert_cmpint(cuda_lt_run(device, &usual, &algo, 0, &data, NULL), ==, 0);
+    g_assert_cmpuint(fake->algo, ==, 7);
+    end(device);
+}
+
 /* ---- keeping ----------------------------------------------------------------------------------------------------- */
 
 static void test_an_algorithm_is_kept_and_checked(void)
@@ -388,6 +417,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cuda-lt/unusable-algorithms-are-left-out", test_unusable_algorithms_are_left_out);
     g_test_add_func("/cuda-lt/a-run-has-the-residual-and-the-right-bias",
                     test_a_run_has_the_residual_and_the_right_bias);
+    g_test_add_func("/cuda-lt/a-run-is-fenced", test_a_run_is_fenced);
     g_test_add_func("/cuda-lt/an-algorithm-is-kept-and-checked", test_an_algorithm_is_kept_and_checked);
     g_test_add_func("/cuda-lt/what-is-not-of-this-library-is-not-known", test_what_is_not_of_this_library_is_not_known);
     return g_test_run();

@@ -120,7 +120,7 @@ static void set_up(Fixture *f, gconstpointer data)
     told = g_string_new(NULL);
     missing = g_string_new(NULL);
     own_double.wrong_tiles = own_double.runs = 0;
-    own_double.has_no_clusters = own_double.has_no_blocks = FALSE;
+    own_double.has_no_clusters = own_double.has_no_blocks = own_double.fails_fence = FALSE;
     own_double.fastest_tile = FASTEST;
     f->folder = g_dir_make_tmp("gpudl-own-XXXXXX", NULL);
     f->device = (CudaDevice){.driver = &driver};
@@ -520,6 +520,17 @@ static void test_beside(Fixture *f, gconstpointer data)
     check_product(conv, own_double.fastest_tile);
 }
 
+/* A library's kernels are not queued where a fence before them can't be. */
+static void test_beside_without_a_fence(Fixture *f, gconstpointer data)
+{
+    CudaConv *conv = begin_beside(f, 300, FALSE);
+
+    (void)data;
+    own_double.fails_fence = TRUE;
+    tune(f);
+    g_assert_cmpint(conv->form, ==, CUDA_CONV_GEMM);
+}
+
 static void test_beside_a_faster_one(Fixture *f, gconstpointer data)
 {
     CudaConv *conv = begin_beside(f, 300, FALSE);
@@ -730,6 +741,7 @@ int main(int argc, char **argv)
                  {"bf16", test_bf16, 0},
                  {"bf16-bias", test_bf16_bias, 0},
                  {"beside", test_beside, 0},
+                 {"beside-without-a-fence", test_beside_without_a_fence, 0},
                  {"beside-a-faster-one", test_beside_a_faster_one, 0},
                  {"beside-a-wrong-one", test_beside_a_wrong_one, 0},
                  {"beside-a-wrong-one-measured", test_beside_a_wrong_one, 1},
