@@ -5,6 +5,7 @@ carried.py list BUILD: writes BUILD/gpu-tests.json, what the tests of a build ar
        places instead of paths, so that they run wherever the build is carried.
 carried.py pack BUILD FOLDER [--gstreamer PLUGINS] [--only NAMES] [--gst RELEASE --gst-root ROOT]: what these tests need, stripped, in FOLDER (made anew) and FOLDER.tar.xz: the programs, the
        libraries they are linked with (not the C library, not NVIDIA's), their data, and the scripts that run them.
+       --gstreamer: of that folder the plugins that the suites and pipelines are made of, and GStreamer's programs.
        --gst RELEASE --gst-root ROOT: also the GStreamer, C library and loader of another system's root, for run --gst.
 carried.py run BUILD PART [--gst RELEASE] [--logs FOLDER] [--limit SECONDS] [--only NAMES]: runs a part of them:
        suite      all that a carried build can run; those that need a GPU fail without one
@@ -42,7 +43,10 @@ SYSTEMS = re.compile(r"^(ld-linux|libc\.so|libm\.so|libdl\.so|libpthread\.so|lib
 ARCH = "x86_64-linux-gnu"
 # what the plugin's suites and GPU pipelines are made of
 PLUGINS = ["app", "coreelements", "typefindfunctions", "videotestsrc", "videoconvertscale", "videorate", "videoparsersbad",
-           "nvcodec", "isomp4", "matroska", "rawparse", "pango", "multifile", "overlaycomposition", "coretracers", "jpeg", "png"]
+           "nvcodec", "isomp4", "matroska", "rawparse", "pango", "multifile", "overlaycomposition", "coretracers", "jpeg", "png",
+           "playback", "imagefreeze", "videofilter", "videocrop", "gdkpixbuf", "gio", "autodetect", "alpha", "avi", "audioparsers",
+           "audioconvert", "audioresample", "audiotestsrc", "rtp", "rtpmanager", "rtsp", "udp", "tcp"]
+PROGRAMS = ["gst-launch-1.0", "gst-inspect-1.0"]  # what pipelines/*.sh start
 EXCLUSIONS = "tests/kernels/sanitizer-exclusions"
 
 
@@ -122,6 +126,14 @@ class Pack:
         elif path.suffix == ".py":  # modules beside it
             for name in re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.MULTILINE):
                 self.add(path.with_name(f"{name}.py"))
+
+    def add_foreign(self, path, folder):
+        """A program or library of the system, and what it is linked with."""
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, folder / path.name)
+        self.add_libraries(path)
+        if is_elf(path):
+            self.strip(folder / path.name)
 
     def strip(self, target):
         target.chmod(target.stat().st_mode | 0o200)
@@ -215,10 +227,13 @@ def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
             packed.add(build / name)
         plugins = folder / "build" / "gpu-lib" / "gstreamer-1.0"
         plugins.mkdir(parents=True)
-        for file in sorted(gstreamer.glob("libgst*.so")):
-            shutil.copy2(file, plugins / file.name)
-            packed.add_libraries(file)
-            packed.strip(plugins / file.name)
+        for file in (gstreamer / f"libgst{name}.so" for name in PLUGINS):
+            if file.exists():
+                packed.add_foreign(file, plugins)
+            else:
+                print(f"carried: note: {file} is not there: what needs it will fail where this is carried to", file=sys.stderr)
+        for program in filter(None, map(shutil.which, PROGRAMS)):
+            packed.add_foreign(pathlib.Path(program), packed.libraries / "bin")
     if gst:
         programs = [p for p in map(packed.to, sorted(p for p in packed.done if isinstance(p, pathlib.Path)))
                     if p.is_file() and is_elf(p)]
@@ -259,6 +274,7 @@ class Runner:
         env = {**os.environ, **{k: self.real(v) for k, v in test["env"].items()}, **more}
         if (self.libraries / "gstreamer-1.0").is_dir():
             env["GST_REGISTRY_FORK"] = "no"  # what is carried has no scanner
+            env["PATH"] = f"{self.libraries / 'bin'}:{env.get('PATH', os.defpath)}"
         if not self.root and self.libraries.is_dir():
             env["LD_LIBRARY_PATH"] = ":".join(p for p in (env.get("LD_LIBRARY_PATH"), str(self.libraries)) if p)
         return env

@@ -52,6 +52,11 @@ class Made:
                            **more})
         return path
 
+    def have_scripts(self):
+        (self.source / "scripts").mkdir()
+        for name in "carried.py", "summary.py", "gpu":
+            shutil.copy2(SCRIPTS / name, self.source / "scripts")
+
     def write(self):
         (self.source / "tests" / "data").write_text("data")
         for name, content in [("meson-info", {"directories": {"source": str(self.source)}}), ("intro-tests", self.tests),
@@ -70,6 +75,16 @@ class Made:
 
     def log(self, name):
         return (self.build / "logs" / f"{name}.log").read_text()
+
+
+@contextlib.contextmanager
+def path_before(folder):
+    kept = os.environ["PATH"]
+    os.environ["PATH"] = f"{folder}:{kept}"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = kept
 
 
 tests = []
@@ -214,9 +229,7 @@ def a_packed_folder_runs_elsewhere(made):
     (script.parent / "beside.py").write_text("import further\nLINE = further.LINE\n")
     (script.parent / "further.py").write_text("LINE = 'ok 1 - script'\n")
     made.tests.append({**made.tests[0], "name": "script", "cmd": [str(script)]})
-    (made.source / "scripts").mkdir()
-    for name in "carried.py", "summary.py", "gpu":
-        shutil.copy2(SCRIPTS / name, made.source / "scripts")
+    made.have_scripts()
     made.write()
     folder = made.source.parent / "carry"
     with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -245,13 +258,28 @@ def with_gstreamer_what_measures_pipelines_is_carried(made):
         (made.build / name).write_text("no program\n")
     plugins = made.source.parent / "plugins"
     plugins.mkdir()
-    shutil.copy2("/bin/true", plugins / "libgstone.so")
+    for name in "libgstapp.so", "libgstothers.so":
+        shutil.copy2("/bin/true", plugins / name)
+    programs = made.source.parent / "programs"
+    programs.mkdir()
+    (programs / "gst-launch-1.0").write_text("#!/bin/sh\necho ok 1 launched\n")
+    (programs / "gst-launch-1.0").chmod(0o755)
+    made.have_scripts()
+    made.add("pipe", "#!/bin/sh\nexec gst-launch-1.0\n", suites=("plugin",))
+    made.write()
     folder = made.source.parent / "carry"
     with contextlib.redirect_stdout(io.StringIO()):
         carried.pack(made.build, folder, None)
         check(not any((folder / "build" / name).exists() for name in names))
-        carried.pack(made.build, folder, plugins)
-    check(all((folder / "build" / name).exists() for name in [*names, "gpu-lib/gstreamer-1.0/libgstone.so"]))
+        err = io.StringIO()
+        with path_before(programs), contextlib.redirect_stderr(err):
+            carried.pack(made.build, folder, plugins)
+    check(all((folder / "build" / name).exists() for name in [*names, "gpu-lib/gstreamer-1.0/libgstapp.so"]))
+    check(not (folder / "build/gpu-lib/gstreamer-1.0/libgstothers.so").exists())
+    check(f"{plugins}/libgstcoreelements.so is not there" in err.getvalue(), err.getvalue())
+    done = carried.subprocess.run(["bash", folder / "scripts" / "gpu", "check"], capture_output=True, text=True,
+                                  env={**os.environ, "PART": "suite", "ONLY": "^pipe$", "OUT": str(folder / "out")})
+    check("ok 1 launched" in (folder / "out/suite/pipe.log").read_text(), done.stdout + done.stderr)
 
 
 @test
