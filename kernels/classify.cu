@@ -222,9 +222,8 @@ __device__ __forceinline__ void pick(Scores<THREADS, V> &mine, Best *winners, Gp
 }
 
 template <typename T, int THREADS, int V>
-__global__ void __launch_bounds__(THREADS)
-    classify(GpudlClassifyKind kind, const T *__restrict__ logits, int64_t pitch, int classes,
-             float *__restrict__ scores, GpudlClassifyPair *__restrict__ best)
+__global__ void __launch_bounds__(THREADS) classify(GpudlClassifyKind kind, const T *logits, int64_t pitch, int classes,
+                                                    float *scores, GpudlClassifyPair *best)
 {
     gpudl_begin();
 

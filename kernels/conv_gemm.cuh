@@ -83,7 +83,7 @@ __device__ __forceinline__ void finish(const Problem<T> &p, int group, int pixel
 #pragma unroll
         for (int i = 0; i < 8; i++)
             if (i < many)
-                v[i] += __ldg(p.bias + channel + i);
+                v[i] += gpudl_load_constant(p.bias + channel + i);
     if (z && p.whole) {
         float more[8];
 

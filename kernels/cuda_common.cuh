@@ -139,7 +139,8 @@ template <> struct GpudlPair<GpudlBf16> {
     }
 };
 
-/** V neighbouring channels of float16 or bfloat16: 8 in one 16-byte access, or one. */
+/** V neighbouring channels of float16 or bfloat16: 8 in one 16-byte access, or one. load() is for what kernels before
+ * write, load_constant() for weights and the like, see device.cuh. */
 template <class T, int V> struct GpudlVector;
 template <class T> struct GpudlVector<T, 8> {
     typedef T Element;
@@ -150,7 +151,11 @@ template <class T> struct GpudlVector<T, 8> {
     };
     __device__ __forceinline__ void load(const T *p)
     {
-        all = __ldg(reinterpret_cast<const uint4 *>(p));
+        all = gpudl_load_written(reinterpret_cast<const uint4 *>(p));
+    }
+    __device__ __forceinline__ void load_constant(const T *p)
+    {
+        all = gpudl_load_constant(reinterpret_cast<const uint4 *>(p));
     }
     __device__ __forceinline__ void store(T *p) const
     {
@@ -192,7 +197,11 @@ template <class T> struct GpudlVector<T, 1> {
     uint16_t bits;
     __device__ __forceinline__ void load(const T *p)
     {
-        bits = __ldg(reinterpret_cast<const uint16_t *>(p));
+        bits = gpudl_load_written(reinterpret_cast<const uint16_t *>(p));
+    }
+    __device__ __forceinline__ void load_constant(const T *p)
+    {
+        bits = gpudl_load_constant(reinterpret_cast<const uint16_t *>(p));
     }
     __device__ __forceinline__ void store(T *p) const
     {
@@ -224,16 +233,17 @@ template <int V> struct GpudlFloats {
 
     __device__ __forceinline__ void load(const float *p)
     {
-        if constexpr (V == 4) {
-            const float4 four = __ldg(reinterpret_cast<const float4 *>(p));
-
-            values[0] = four.x;
-            values[1] = four.y;
-            values[2] = four.z;
-            values[3] = four.w;
-        } else {
-            values[0] = __ldg(p);
-        }
+        if constexpr (V == 4)
+            put(gpudl_load_written(reinterpret_cast<const float4 *>(p)));
+        else
+            values[0] = gpudl_load_written(p);
+    }
+    __device__ __forceinline__ void load_constant(const float *p)
+    {
+        if constexpr (V == 4)
+            put(gpudl_load_constant(reinterpret_cast<const float4 *>(p)));
+        else
+            values[0] = gpudl_load_constant(p);
     }
     __device__ __forceinline__ void store(float *p) const
     {
@@ -262,6 +272,13 @@ template <int V> struct GpudlFloats {
     {
         for (int i = 0; i < V; i++)
             values[i] = other.values[i] > values[i] || other.values[i] != other.values[i] ? other.values[i] : values[i];
+    }
+    __device__ __forceinline__ void put(float4 four)
+    {
+        values[0] = four.x;
+        values[1] = four.y;
+        values[2] = four.z;
+        values[3] = four.w;
     }
 };
 

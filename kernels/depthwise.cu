@@ -35,7 +35,7 @@ template <int V, class T> __device__ __forceinline__ void start(const Problem<T>
 {
 #pragma unroll
     for (int i = 0; i < V; i++)
-        sum[i] = p.bias ? __ldg(p.bias + c + i) : 0.f;
+        sum[i] = p.bias ? gpudl_load_constant(p.bias + c + i) : 0.f;
 }
 
 /* any window: one output position */
@@ -60,7 +60,7 @@ template <int V, class T> __device__ __forceinline__ void single(const Problem<T
             if (w < 0 || w >= p.xs.w)
                 continue;
             in.load(p.x + (((int64_t)n * p.xs.h + h) * p.xs.w + w) * p.xs.pitch + c);
-            weight.load(p.w + ((int64_t)r * p.s + s) * p.xs.c + c);
+            weight.load_constant(p.w + ((int64_t)r * p.s + s) * p.xs.c + c);
             in.get(a);
             weight.get(b);
 #pragma unroll
@@ -139,11 +139,10 @@ template <class T, int K> struct Taps {
     {
 #pragma unroll
         for (int s = 0; s < K; s++) {
-            const T *from = w + (row * K + s) * channels;
             uint4 v = make_uint4(0, 0, 0, 0);
 
             if (diagonal != 0)
-                v = __ldg(reinterpret_cast<const uint4 *>(from));
+                v = gpudl_load_constant(reinterpret_cast<const uint4 *>(w + (row * K + s) * channels));
             tap[s].set(make_uint4(v.x & diagonal, v.y & diagonal, v.z & diagonal, v.w & diagonal));
         }
     }
@@ -212,7 +211,7 @@ template <class T, int K> struct Place {
             uint4 v = make_uint4(0, 0, 0, 0);
 
             if (there && inside[s])
-                v = __ldg(reinterpret_cast<const uint4 *>(from + s * (int)p.xs.pitch));
+                v = gpudl_load_written(reinterpret_cast<const uint4 *>(from + s * (int)p.xs.pitch));
             to.at[s].set(v);
         }
     }

@@ -39,8 +39,14 @@ template <class T, int V> struct GpudlMarchVector {
     }
     __device__ __forceinline__ void load(const T *from)
     {
-        const Word word = __ldg(reinterpret_cast<const Word *>(from));
-
+        put(gpudl_load_written(reinterpret_cast<const Word *>(from)));
+    }
+    __device__ __forceinline__ void load_constant(const T *from)
+    {
+        put(gpudl_load_constant(reinterpret_cast<const Word *>(from)));
+    }
+    __device__ __forceinline__ void put(Word word)
+    {
         if constexpr (V == 4) {
             pairs[0] = word.x;
             pairs[1] = word.y;
@@ -124,10 +130,10 @@ template <class T, int V, int K, int STRIDE, int W> struct GpudlMarch {
 
 #pragma unroll
         for (int i = 0; i < K * K; i++)
-            packed[i].load(p.w + i * p.xs.c + c);
+            packed[i].load_constant(p.w + i * p.xs.c + c);
 #pragma unroll
         for (int v = 0; v < V; v++)
-            bias[v] = p.bias ? __ldg(p.bias + c + v) : 0.f;
+            bias[v] = p.bias ? gpudl_load_constant(p.bias + c + v) : 0.f;
 #pragma unroll
         for (int i = 0; i < K * K; i++)
             packed[i].get(weights[i]);

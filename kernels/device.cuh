@@ -92,6 +92,73 @@ __device__ __forceinline__ void *gpudl_shared()
     return gpudl_shared_memory;
 }
 
+/* ---- loads ---------------------------------------------------------------------------------------------------------
+ * As kernels overlap, one is on the device while what it reads is still written. PTX allows ld.global.nc (__ldg(), or a
+ * parameter that is const and __restrict__) of what is read-only for as long as the kernel lives, and of nothing else:
+ * it need not see what others write, nor stay behind the wait. So a load's name says what it reads, and no parameter is
+ * __restrict__. tests/style/check-loads.py lists the loads of constants. */
+
+/** A constant: nothing that is queued on the device writes it while kernels are there that read it. Weights, biases and
+ * tables are, where the contract says so; it may be read before gpudl_wait_for_previous(). */
+template <class T> __device__ __forceinline__ T gpudl_load_constant(const T *p)
+{
+    return __ldg(p);
+}
+
+/** What kernels before may have written: activations, jobs, frames. It stays behind gpudl_wait_for_previous(), and such
+ * loads stay in their order; to the compiler the kernel's stores have nothing to do with it, else each would hold up
+ * the loads behind it. So p is nothing that this kernel writes but by values that were made of what p gave. */
+__device__ __forceinline__ uint4 gpudl_load_written(const uint4 *p)
+{
+    uint4 v;
+
+    asm volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+    return v;
+}
+__device__ __forceinline__ uint2 gpudl_load_written(const uint2 *p)
+{
+    uint2 v;
+
+    asm volatile("ld.global.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p));
+    return v;
+}
+__device__ __forceinline__ unsigned gpudl_load_written(const unsigned *p)
+{
+    unsigned v;
+
+    asm volatile("ld.global.u32 %0, [%1];" : "=r"(v) : "l"(p));
+    return v;
+}
+__device__ __forceinline__ unsigned short gpudl_load_written(const unsigned short *p)
+{
+    unsigned short v;
+
+    asm volatile("ld.global.u16 %0, [%1];" : "=h"(v) : "l"(p));
+    return v;
+}
+/* a word, so that nothing has to clear its upper bits again */
+__device__ __forceinline__ unsigned gpudl_load_written(const unsigned char *p)
+{
+    unsigned v;
+
+    asm volatile("ld.global.u8 %0, [%1];" : "=r"(v) : "l"(p));
+    return v;
+}
+__device__ __forceinline__ float4 gpudl_load_written(const float4 *p)
+{
+    float4 v;
+
+    asm volatile("ld.global.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p));
+    return v;
+}
+__device__ __forceinline__ float gpudl_load_written(const float *p)
+{
+    float v;
+
+    asm volatile("ld.global.f32 %0, [%1];" : "=f"(v) : "l"(p));
+    return v;
+}
+
 /** sum + w[0] * b[0] + w[1] * b[1]: w two signed halves of a word, b the word's lower two unsigned bytes. */
 __device__ __forceinline__ int gpudl_dot_low(unsigned w, unsigned b, int sum)
 {

@@ -35,7 +35,7 @@ template <int V> __device__ __forceinline__ void load_floats(const float *p, flo
 {
 #pragma unroll
     for (int j = 0; j < V; j += 4) {
-        const float4 four = __ldg(reinterpret_cast<const float4 *>(p + j));
+        const float4 four = gpudl_load_written(reinterpret_cast<const float4 *>(p + j));
 
         values[j] = four.x;
         values[j + 1] = four.y;

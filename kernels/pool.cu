@@ -262,8 +262,7 @@ template <GpudlPoolKind KIND> __device__ __forceinline__ float combine(float a, 
 /* LANES vectors of channels of one picture a block; its groups of LANES threads take turns at its pixels */
 template <GpudlPoolKind KIND, class VECTOR, int LANES>
 __global__ void __launch_bounds__(MOST_THREADS)
-    global_pool(const typename VECTOR::Element *__restrict__ x, const GpudlNhwc xs,
-                typename VECTOR::Element *__restrict__ y, int64_t y_pitch)
+    global_pool(const typename VECTOR::Element *x, const GpudlNhwc xs, typename VECTOR::Element *y, int64_t y_pitch)
 {
     gpudl_begin();
 

@@ -89,18 +89,18 @@ template <int ROWS> struct Sums {
 template <int ALIGN> __device__ __forceinline__ uint2 load(const uint8_t *p, int first, int last)
 {
     if (ALIGN == 8)
-        return __ldg(reinterpret_cast<const uint2 *>(p));
+        return gpudl_load_written(reinterpret_cast<const uint2 *>(p));
     if (ALIGN == 4)
-        return make_uint2(__ldg(reinterpret_cast<const unsigned *>(p)),
-                          __ldg(reinterpret_cast<const unsigned *>(p + 4)));
+        return make_uint2(gpudl_load_written(reinterpret_cast<const unsigned *>(p)),
+                          gpudl_load_written(reinterpret_cast<const unsigned *>(p + 4)));
     uint2 v = make_uint2(0, 0);
 
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         if (i >= first && i < last)
-            v.x |= (unsigned)__ldg(p + i) << 8 * i;
+            v.x |= gpudl_load_written(p + i) << 8 * i;
         if (i + 4 >= first && i + 4 < last)
-            v.y |= (unsigned)__ldg(p + i + 4) << 8 * i;
+            v.y |= gpudl_load_written(p + i + 4) << 8 * i;
     }
     return v;
 }
@@ -298,7 +298,8 @@ __device__ __forceinline__ float sample_value(unsigned sample)
 
 template <bool WORDS> __device__ __forceinline__ unsigned load_sample(const GpudlPreprocJob &job, const uint8_t *p)
 {
-    return WORDS ? (unsigned)gpudl_job_word(&job, __ldg(p), __ldg(p + 1)) : __ldg(p);
+    return WORDS ? (unsigned)gpudl_job_word(&job, gpudl_load_written(p), gpudl_load_written(p + 1))
+                 : gpudl_load_written(p);
 }
 
 template <int TAPS, bool WORDS>
@@ -458,7 +459,7 @@ __device__ __forceinline__ void gather_tile(Shared<ROWS, THREADS> &s, int i, boo
 
 template <int ROWS, int THREADS, int BLOCKS>
 __global__ void __launch_bounds__(THREADS, BLOCKS)
-    preproc(const GpudlPreprocJob *__restrict__ jobs, const GpudlPreprocOutput out, int tile_columns)
+    preproc(const GpudlPreprocJob *jobs, const GpudlPreprocOutput out, int tile_columns)
 {
     gpudl_begin();
 
@@ -468,7 +469,8 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
 
     static_assert(sizeof(GpudlPreprocJob) % 8 == 0 && sizeof(GpudlPreprocJob) / 8 <= THREADS, "one load fetches a job");
     if (threadIdx.x < sizeof(GpudlPreprocJob) / 8)
-        reinterpret_cast<uint2 *>(&s.job)[threadIdx.x] = reinterpret_cast<const uint2 *>(jobs + n)[threadIdx.x];
+        reinterpret_cast<uint2 *>(&s.job)[threadIdx.x] =
+            gpudl_load_written(reinterpret_cast<const uint2 *>(jobs + n) + threadIdx.x);
     if (threadIdx.x < 2 * ROWS)
         s.weight_sum[threadIdx.x % 2][threadIdx.x / 2] = 0.f;
     __syncthreads();

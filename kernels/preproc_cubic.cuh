@@ -29,7 +29,8 @@ __device__ __forceinline__ void gpudl_cubic_pixel(const GpudlPreprocJob &job, co
                     break;
 #pragma unroll
                 for (int r = 0; r < GPUDL_CUBIC_ROWS; r++)
-                    across[r][k] += weight * __ldg(p + (int64_t)min(row + r, wy.end - 1) * job.strides[plane]);
+                    across[r][k] +=
+                        weight * (int)gpudl_load_written(p + (int64_t)min(row + r, wy.end - 1) * job.strides[plane]);
             }
         }
 #pragma unroll

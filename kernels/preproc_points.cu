@@ -372,7 +372,7 @@ __global__ void __launch_bounds__(MOST_THREADS, MANY_BLOCKS)
 
 template <int ROWS>
 __global__ void __launch_bounds__(MOST_THREADS, MANY_BLOCKS)
-    points(const GpudlPreprocJob *__restrict__ jobs, const GpudlPreprocOutput out)
+    points(const GpudlPreprocJob *jobs, const GpudlPreprocOutput out)
 {
     gpudl_begin();
 
@@ -383,7 +383,7 @@ __global__ void __launch_bounds__(MOST_THREADS, MANY_BLOCKS)
 
     static_assert(sizeof(GpudlPreprocJob) % 8 == 0, "loads of 8 bytes fetch a job");
     for (int i = threadIdx.x; i < (int)sizeof(GpudlPreprocJob) / 8; i += blockDim.x)
-        reinterpret_cast<uint2 *>(&job)[i] = reinterpret_cast<const uint2 *>(jobs + blockIdx.z)[i];
+        reinterpret_cast<uint2 *>(&job)[i] = gpudl_load_written(reinterpret_cast<const uint2 *>(jobs + blockIdx.z) + i);
     __syncthreads();
     if (threadIdx.x < 3 * ROWS)
         rows[threadIdx.x / 3].find(job, threadIdx.x % 3, y + threadIdx.x / 3 - job.dst_y);

@@ -408,13 +408,14 @@ __global__ void __launch_bounds__(CUT::THREADS, CUT::BLOCKS)
 
 template <class CUT>
 __global__ void __launch_bounds__(CUT::THREADS, CUT::BLOCKS)
-    shrink_many(const GpudlPreprocJob *__restrict__ jobs, const GpudlPreprocOutput out, int tiles)
+    shrink_many(const GpudlPreprocJob *jobs, const GpudlPreprocOutput out, int tiles)
 {
     __shared__ Shared<CUT> s;
 
     gpudl_begin();
     for (int i = threadIdx.x; i < (int)sizeof(GpudlPreprocJob) / 8; i += CUT::THREADS)
-        reinterpret_cast<uint2 *>(&s.job)[i] = reinterpret_cast<const uint2 *>(jobs + blockIdx.z)[i];
+        reinterpret_cast<uint2 *>(&s.job)[i] =
+            gpudl_load_written(reinterpret_cast<const uint2 *>(jobs + blockIdx.z) + i);
     __syncthreads();
     shrink(s, s.job, block_of(out, tiles));
 }

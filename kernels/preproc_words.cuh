@@ -20,14 +20,14 @@ template <int WORDS, bool WHOLE> __device__ __forceinline__ void load_words(unsi
 {
     if (WHOLE || exist >= 4 * WORDS) {
         if constexpr (WORDS == 4) {
-            const uint4 v = __ldg(reinterpret_cast<const uint4 *>(p));
+            const uint4 v = gpudl_load_written(reinterpret_cast<const uint4 *>(p));
 
             to[0] = v.x;
             to[1] = v.y;
             to[2] = v.z;
             to[3] = v.w;
         } else {
-            const uint2 v = __ldg(reinterpret_cast<const uint2 *>(p));
+            const uint2 v = gpudl_load_written(reinterpret_cast<const uint2 *>(p));
 
             to[0] = v.x;
             to[1] = v.y;
@@ -40,7 +40,7 @@ template <int WORDS, bool WHOLE> __device__ __forceinline__ void load_words(unsi
             to[i] = 0;
 #pragma unroll 1
         for (int i = 0; i < exist; i++) {
-            const unsigned byte = (unsigned)__ldg(p + i) << i % 4 * 8;
+            const unsigned byte = gpudl_load_written(p + i) << i % 4 * 8;
 
 #pragma unroll
             for (int word = 0; word < WORDS; word++)

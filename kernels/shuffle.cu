@@ -39,7 +39,7 @@ template <typename T> __global__ void __launch_bounds__(THREADS) shuffle(const _
         return;
     const uint32_t pixel = i / p.vectors_of_pixel, vector = i % p.vectors_of_pixel;
     const uint4 *table = reinterpret_cast<const uint4 *>(p.from) + 2 * vector;
-    const uint4 a = __ldg(table), b = __ldg(table + 1);
+    const uint4 a = gpudl_load_constant(table), b = gpudl_load_constant(table + 1);
     const uint32_t from[VECTOR] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
     union {
         T elements[VECTOR];

@@ -33,7 +33,7 @@ typedef struct {
  *
  * dtype     any of 2 or 4 bytes, else GPUDL_KERNEL_DTYPE
  * n         1 to GPUDL_SHUFFLE_SOURCES sources; those that from does not name are not read
- * from      device memory, aligned to 16 bytes: channels entries
+ * from      device memory, aligned to 16 bytes: channels entries. Not written by what is queued before
  * pixels    of all images; pixels * channels at most 2^31 - 1
  * channels  a multiple of 8; y_pitch as well, and not below it
  * y         aligned to 16 bytes, with nothing in common with a source; elements between its pixels stay as they are

@@ -148,7 +148,7 @@ __device__ __forceinline__ void add_first(const Problem<typename VECTOR::Element
 
                 in[s].fill(0.f);
                 if (j < p.r)
-                    in[s].load(p.w1 + j * p.w_pitch + begin + i * V);
+                    in[s].load_constant(p.w1 + j * p.w_pitch + begin + i * V);
             }
 #pragma unroll
             for (int s = 0; s < SUMS; s++) {
@@ -194,14 +194,15 @@ __global__ void __launch_bounds__(MOST_THREADS) squeeze(const __grid_constant__ 
         for (int j = me; j < p.r; j += threads) {
             const float sum = add_blocks(room.added + j, blocks);
 
-            room.inner[j] = gpudl_activate_f32(p.inner, sum + (p.bias1 ? __ldg(p.bias1 + j) : 0.f));
+            room.inner[j] = gpudl_activate_f32(p.inner, sum + (p.bias1 ? gpudl_load_constant(p.bias1 + j) : 0.f));
         }
         __syncthreads();
         add_lines<VECTOR>(
             p.w2 + begin, p.w_pitch, p.r, 0, 1, many / V, [&](int j) { return room.inner[j]; }, room.parts, room.sums);
         for (int i = me; i < many; i += threads)
-            gpudl_store(p.y + n * p.y_pitch + begin + i,
-                        gpudl_activate_f32(p.gate, room.sums[i] + (p.bias2 ? __ldg(p.bias2 + begin + i) : 0.f)));
+            gpudl_store(
+                p.y + n * p.y_pitch + begin + i,
+                gpudl_activate_f32(p.gate, room.sums[i] + (p.bias2 ? gpudl_load_constant(p.bias2 + begin + i) : 0.f)));
         /* till here others read this block's sums */
         gpudl_cluster_barrier();
     }

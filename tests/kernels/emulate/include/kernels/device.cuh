@@ -32,6 +32,23 @@ static inline void *gpudl_shared()
     return gpudl_emulate_shared();
 }
 
+template <class T> static inline T gpudl_load_constant(const T *p)
+{
+    gpudl_emulate_aligned(p, alignof(T));
+    return *p;
+}
+
+template <class T> static inline T gpudl_load_written(const T *p)
+{
+    gpudl_emulate_aligned(p, alignof(T));
+    return *p;
+}
+
+static inline unsigned gpudl_load_written(const uint8_t *p)
+{
+    return *p;
+}
+
 static inline int gpudl_dot_low(unsigned w, unsigned b, int sum)
 {
     return sum + (int16_t)(w & 0xffff) * (int)(b & 0xff) + (int16_t)(w >> 16) * (int)(b >> 8 & 0xff);
