@@ -136,6 +136,12 @@ void gpudl_emulate_wait_for_previous()
     self.threads[self.at].has_waited = true;
 }
 
+void gpudl_emulate_reads_written(const void *p)
+{
+    if (!self.threads[self.at].has_waited)
+        gpudl_emulate_fail("a thread reads at %p without waiting for what was queued before, which may write there", p);
+}
+
 int gpudl_emulate_lane()
 {
     return self.at % self.n % 32;

@@ -6,7 +6,8 @@
  * What such a run shows: arithmetic and addresses for all sizes, tails and alignments; writes beside an output; under
  * AddressSanitizer and UndefinedBehaviorSanitizer reads beyond memory and vectors at odd addresses; barriers that not
  * all threads come to; lanes that wait for others of their warp in vain; most barriers and waits for copies that are
- * missing, since a thread runs far ahead of those behind it. What it can't show: races of threads that happen to run in
+ * missing, since a thread runs far ahead of those behind it; reads of what kernels before may have written that do not
+ * wait for these, where they are gpudl_load_written(). What it can't show: races of threads that happen to run in
  * the right order here, memory ordering, how the tensor cores round their sums, registers, speed, or anything about
  * launches in streams.
  */
@@ -38,6 +39,8 @@ void *gpudl_emulate_shared();
 
 /** Is called by each thread: a launch that overlaps the one before needs it. */
 void gpudl_emulate_wait_for_previous();
+/** Fails if the thread, which reads at p what kernels before may have written, has not waited for them. */
+void gpudl_emulate_reads_written(const void *p);
 
 /** Of the warp. */
 int gpudl_emulate_lane();

@@ -41,11 +41,13 @@ template <class T> static inline T gpudl_load_constant(const T *p)
 template <class T> static inline T gpudl_load_written(const T *p)
 {
     gpudl_emulate_aligned(p, alignof(T));
+    gpudl_emulate_reads_written(p);
     return *p;
 }
 
 static inline unsigned gpudl_load_written(const uint8_t *p)
 {
+    gpudl_emulate_reads_written(p);
     return *p;
 }
 
