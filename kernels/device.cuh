@@ -179,6 +179,19 @@ __device__ __forceinline__ void gpudl_prefetch(const void *p)
     asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
 
+/** 16 bytes at a multiple of that which nothing writes while the kernel runs, and which are read once: the first-level
+ * cache is not asked to keep them. What stands before the wait for what was queued before is asked for before it, as
+ * loads by __ldg() are not: ptxas moves those behind it. */
+__device__ __forceinline__ uint4 gpudl_load_once(const void *p)
+{
+    uint4 v;
+
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(p));
+    return v;
+}
+
 /** 1 / v, off by 2^-23 at most; v is no subnormal. */
 __device__ __forceinline__ float gpudl_reciprocal(float v)
 {

@@ -67,6 +67,12 @@ static inline void gpudl_prefetch(const void *p)
     (void)*static_cast<const volatile unsigned char *>(p);
 }
 
+static inline uint4 gpudl_load_once(const void *p)
+{
+    gpudl_emulate_aligned(p, 16);
+    return *static_cast<const uint4 *>(p);
+}
+
 static inline float gpudl_reciprocal(float v)
 {
     return 1.f / v;
