@@ -24,6 +24,7 @@ CudaConvPlan cuda_conv_plan(const CudaConv *conv)
                          .lt = conv->lt,
                          .gemm = conv->gemm,
                          .once = conv->once,
+                         .gemv = conv->gemv,
                          .depthwise = conv->depthwise,
                          .block = conv->block,
                          .workspace = conv->workspace,
@@ -42,6 +43,7 @@ void cuda_conv_take(CudaConv *conv, const CudaConvPlan *plan)
     conv->lt = plan->lt;
     conv->gemm = plan->gemm;
     conv->once = plan->once;
+    conv->gemv = plan->gemv;
     conv->depthwise = plan->depthwise;
     conv->block = plan->block;
     conv->workspace = plan->workspace;

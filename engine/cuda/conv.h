@@ -11,6 +11,7 @@
 #include "kernels/conv_gemm_cuda.h"
 #include "kernels/conv_once_cuda.h"
 #include "kernels/depthwise_cuda.h"
+#include "kernels/gemv_cuda.h"
 #include "kernels/mbconv_cuda.h"
 
 /** A problem; compared byte by byte, so zeroed before it is filled. x, w, y and z are NHWC or KRSC of one type. */
@@ -46,7 +47,8 @@ typedef enum {
     CUDA_CONV_OWN,                  /* all of it by our own direct kernel: where nothing else is right */
     CUDA_CONV_BLOCK,                /* all steps of a block by our own kernel (blocks.h) */
     CUDA_CONV_APART,                /* a block's steps, one by one */
-    CUDA_CONV_LAST = CUDA_CONV_APART
+    CUDA_CONV_GEMV,                 /* all of it by our own product of a matrix and few vectors (own.h) */
+    CUDA_CONV_LAST = CUDA_CONV_GEMV
 } CudaConvForm;
 
 /** An algorithm of cuBLASLt's, as plain data. */
@@ -61,6 +63,7 @@ typedef struct {
     CudaLtAlgo lt;                 /* of that form */
     GpudlConvGemmPlan gemm;        /* of that form */
     GpudlConvOncePlan once;        /* of that form */
+    GpudlGemvPlan gemv;            /* of that form */
     GpudlDepthwisePlan depthwise;  /* of that form */
     GpudlMbconvPlan block;         /* of that form */
     int64_t workspace;
@@ -81,6 +84,7 @@ struct CudaConv {
     CudaLtAlgo lt;
     GpudlConvGemmPlan gemm;
     GpudlConvOncePlan once;
+    GpudlGemvPlan gemv;
     GpudlDepthwisePlan depthwise;
     GpudlMbconvPlan block;
     int64_t workspace;

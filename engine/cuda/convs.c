@@ -83,6 +83,8 @@ static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaCo
         return cuda_gemm_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_ONCE)
         return cuda_once_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
+    if (entry->form == CUDA_CONV_GEMV)
+        return cuda_gemv_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_LT)
         return cuda_lt_fits(key) && cuda_lt_open(convs->device, convs->host) &&
                cuda_lt_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
@@ -100,16 +102,20 @@ static void step_text(const char *network, const CudaConvKey *key, char step[CUD
 
 static int read_cache(const CudaConvs *convs, const char *step, GpudlCacheEntry *entry)
 {
+    static const int32_t ends[] = {CUDA_CONV_OWN, CUDA_CONV_APART, CUDA_CONV_LAST + 1};
+
     if (convs->cache.device == NULL)
         return 0;
-    /* the last form has no plan: of the numbers that were given before there were blocks it is our direct kernel */
-    if (gpudl_cache_read(&convs->cache, step, CUDA_CONV_OWN + 1, entry))
-        return 1;
-    if (!gpudl_cache_read(&convs->cache, step, CUDA_CONV_LAST + 1, entry))
+    /* the last form has no plan: of the numbers that were given first it is our direct kernel, then a block's steps, of
+     * those behind there is none such */
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        if (!gpudl_cache_read(&convs->cache, step, ends[i] + 1, entry))
+            continue;
+        if (i == 0 || entry->form > ends[i - 1])
+            return 1;
+        free(entry->plan);
         return 0;
-    if (entry->form > CUDA_CONV_OWN)
-        return 1;
-    free(entry->plan);
+    }
     return 0;
 }
 
@@ -186,6 +192,8 @@ static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *
         entry.plan = cuda_gemm_save(&conv->gemm, &entry.plan_bytes);
     else if (conv->form == CUDA_CONV_ONCE)
         entry.plan = cuda_once_save(&conv->once, &entry.plan_bytes);
+    else if (conv->form == CUDA_CONV_GEMV)
+        entry.plan = cuda_gemv_save(&conv->gemv, &entry.plan_bytes);
     else if (conv->form == CUDA_CONV_DEPTHWISE)
         entry.plan = cuda_depthwise_save(&conv->depthwise, &entry.plan_bytes);
     else if (conv->form == CUDA_CONV_BLOCK)

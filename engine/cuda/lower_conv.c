@@ -33,6 +33,8 @@ static int launch_conv(const CudaStep *s, const CudaRun *run)
         return cuda_gemm_run(&s->conv->key, &s->conv->gemm, &data, run->stream);
     if (s->conv->form == CUDA_CONV_ONCE)
         return cuda_once_run(&s->conv->key, &s->conv->once, &data, run->stream);
+    if (s->conv->form == CUDA_CONV_GEMV)
+        return cuda_gemv_run(&s->conv->key, &s->conv->gemv, &data, run->stream);
     if (s->conv->form == CUDA_CONV_OWN)
         return cuda_conv_own(&s->conv->key, &data, 0, s->conv->key.n, run->stream);
     status = cuda_conv_run(run->device, run->handle, &s->conv->key, s->conv->form, s->conv->plan, &data, run->stream);

@@ -177,6 +177,92 @@ int cuda_once_load(const CudaDevice *device, const CudaConvKey *key, const char 
     return 0;
 }
 
+/* ---- few vectors ------------------------------------------------------------------------------------------------- */
+
+static int is_plain(const CudaConvKey *key)
+{
+    int plain = key->groups == 1 && key->z_pitch == 0 && key->depthwise == 0 && key->hidden == 0;
+
+    for (int d = 0; d < 2; d++)
+        plain = plain && key->pad_begin[d] == 0 && key->pad_end[d] == 0;
+    return plain;
+}
+
+/* The vectors; n 0: the problem is another one. They are pixels, where the window is one, or whole pictures, where it
+ * is as large as they are. */
+static GpudlNhwc vectors_of(const CudaConvKey *key)
+{
+    const int64_t pixels = (int64_t)key->h * key->w, terms = pixels * key->c;
+    GpudlNhwc xs = {0, 1, 1, key->c, key->x_pitch};
+
+    if (!is_plain(key) || pixels < 1 || pixels * key->n > INT32_MAX)
+        return xs;
+    if (key->r == 1 && key->s == 1 && key->stride[0] == 1 && key->stride[1] == 1 && key->p == key->h &&
+        key->q == key->w) {
+        xs.n = (int32_t)(pixels * key->n);
+    } else if (key->r == key->h && key->s == key->w && key->p == 1 && key->q == 1 && key->dilation[0] == 1 &&
+               key->dilation[1] == 1 && key->x_pitch == key->c && terms <= INT32_MAX) {
+        xs = (GpudlNhwc){key->n, 1, 1, (int32_t)terms, terms};
+    }
+    return xs;
+}
+
+int cuda_gemv_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room)
+{
+    const GpudlNhwc xs = vectors_of(key);
+    GpudlGemvPlan found[GPUDL_GEMV_PLANS];
+    const int n =
+        xs.n == 0
+            ? 0
+            : gpudl_gemv_plans((GpudlDType)key->dtype, &xs, key->k, device->properties.multiProcessorCount,
+                               (int32_t)device->properties.sharedMemPerBlockOptin, gpudl_gemv_has_clusters(), found);
+
+    for (int i = 0; i < n && i < room; i++) {
+        plans[i] = (CudaConvPlan){.form = CUDA_CONV_GEMV, .gemv = found[i]};
+        snprintf(plans[i].name, sizeof plans[i].name, "vectors, %d rows, %d x %d warps", (int)found[i].rows,
+                 (int)found[i].parts, (int)found[i].warps);
+    }
+    return n < room ? n : room;
+}
+
+int cuda_gemv_run(const CudaConvKey *key, const GpudlGemvPlan *plan, const CudaConvData *data, cudaStream_t stream)
+{
+    const GpudlNhwc xs = vectors_of(key);
+    const GpudlAct act = cuda_conv_act(key);
+
+    return gpudl_gemv_cuda((GpudlDType)key->dtype, data->x, &xs, data->w, key->bias ? (const float *)data->bias : NULL,
+                           key->k, &act, data->y, key->y_pitch, plan, stream);
+}
+
+static size_t write_gemv(const GpudlGemvPlan *plan, char text[TEXT_ROOM])
+{
+    return (size_t)snprintf(text, TEXT_ROOM, "vectors %d parts %d warps %d", (int)plan->rows, (int)plan->parts,
+                            (int)plan->warps);
+}
+
+char *cuda_gemv_save(const GpudlGemvPlan *plan, size_t *bytes)
+{
+    char *text = malloc(TEXT_ROOM);
+
+    if (text != NULL)
+        *bytes = write_gemv(plan, text);
+    return text;
+}
+
+int cuda_gemv_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan)
+{
+    CudaConvPlan plans[GPUDL_GEMV_PLANS];
+    const int n = cuda_gemv_plans(device, key, plans, GPUDL_GEMV_PLANS);
+    char known[TEXT_ROOM];
+
+    for (int i = 0; i < n; i++)
+        if (write_gemv(&plans[i].gemv, known) == bytes && memcmp(known, text, bytes) == 0) {
+            *plan = plans[i];
+            return 1;
+        }
+    return 0;
+}
+
 /* ---- depthwise --------------------------------------------------------------------------------------------------- */
 
 static GpudlDepthwiseCall call_of(const CudaConvKey *key, const Extents *e, const GpudlAct *act,

@@ -30,6 +30,16 @@ char *cuda_once_save(const GpudlConvOncePlan *plan, size_t *bytes);
 int cuda_once_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
                    CudaConvPlan *plan);
 
+/** Up to room plans of CUDA_CONV_GEMV, the one that is thought to be the fastest first: 0 where the problem is not that
+ * of a matrix and few vectors, or has a residual. In the device's context. */
+int cuda_gemv_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);
+/** Queues one. Status of the launcher. */
+int cuda_gemv_run(const CudaConvKey *key, const GpudlGemvPlan *plan, const CudaConvData *data, cudaStream_t stream);
+/** As for products. */
+char *cuda_gemv_save(const GpudlGemvPlan *plan, size_t *bytes);
+int cuda_gemv_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
+                   CudaConvPlan *plan);
+
 /** Up to room plans of a problem that is depthwise, the one that is thought to be the fastest first; at least one if
  * room is. Needs no device. */
 int cuda_depthwise_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);

@@ -297,6 +297,8 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
         return cuda_gemm_run(trial->key, &plan->gemm, &trial->data, trial->stream) == 0;
     if (plan->form == CUDA_CONV_ONCE)
         return cuda_once_run(trial->key, &plan->once, &trial->data, trial->stream) == 0;
+    if (plan->form == CUDA_CONV_GEMV)
+        return cuda_gemv_run(trial->key, &plan->gemv, &trial->data, trial->stream) == 0;
     if (plan->form == CUDA_CONV_DEPTHWISE) {
         const GpudlAct act = cuda_conv_act(trial->key);
 

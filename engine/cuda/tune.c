@@ -17,9 +17,10 @@
 #define BLOCK_PLANS 8
 #define BLOCK_FRAMES 8 /* of fewer, what is fastest alone is not taken unless the network was measured with it */
 #define ONCE_PLANS 8   /* of our own kernels for few pixels: launched they take microseconds, and none is compiled */
+#define GEMV_PLANS 8   /* likewise, of a matrix and few vectors */
 /* cuBLASLt's are a form more, our product's another */
-#define MOST_PLANS ((CUDA_CONV_FORMS + 2) * PLANS_PER_FORM + ONCE_PLANS)
-_Static_assert((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM + OWN_PLANS + ONCE_PLANS <= MOST_PLANS,
+#define MOST_PLANS ((CUDA_CONV_FORMS + 2) * PLANS_PER_FORM + ONCE_PLANS + GEMV_PLANS)
+_Static_assert((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM + OWN_PLANS + ONCE_PLANS + GEMV_PLANS <= MOST_PLANS,
                "own plans find room beside the libraries'");
 
 _Static_assert(GPUDL_DEPTHWISE_PLANS <= MOST_PLANS, "all plans of a depthwise problem find room");
@@ -58,6 +59,13 @@ typedef struct {
 
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
+/* Of our own kernels for few pixels, and for few vectors. */
+static void add_few_plans(const CudaConvs *convs, Candidates *c)
+{
+    c->n += cuda_once_plans(convs->device, &c->conv->key, c->plans + c->n, ONCE_PLANS);
+    c->n += cuda_gemv_plans(convs->device, &c->conv->key, c->plans + c->n, GEMV_PLANS);
+}
+
 /* Recommended plans: all that will be measured, or the first. Own products are tried where there are no libraries, and
  * where plans are measured. */
 static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int all)
@@ -76,7 +84,7 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
     if (convs->device->cudnn == NULL) {
         c->n = cuda_gemm_plans(convs->device, &c->conv->key, c->plans, all ? PLANS_PER_FORM : 1);
         if (convs->measured)
-            c->n += cuda_once_plans(convs->device, &c->conv->key, c->plans + c->n, ONCE_PLANS);
+            add_few_plans(convs, c);
         return;
     }
     for (int form = 0; form < CUDA_CONV_BARE && (all || c->n == 0); form++)
@@ -92,7 +100,7 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
         c->n = cuda_conv_plans(convs->device, handle, &c->conv->key, CUDA_CONV_BIAS_FIRST, 1, c->plans, wanted);
     if (convs->measured) {
         c->n += cuda_gemm_plans(convs->device, &c->conv->key, c->plans + c->n, OWN_PLANS);
-        c->n += cuda_once_plans(convs->device, &c->conv->key, c->plans + c->n, ONCE_PLANS);
+        add_few_plans(convs, c);
     }
 }
 
@@ -310,7 +318,8 @@ static int try_plans(const CudaConvs *convs, CudaTrial *trial, Candidates *c, in
         }
         if (!is_right(convs, trial, plan))
             continue;
-        c->is_by_library |= plan->form != CUDA_CONV_GEMM && plan->form != CUDA_CONV_ONCE;
+        c->is_by_library |=
+            plan->form != CUDA_CONV_GEMM && plan->form != CUDA_CONV_ONCE && plan->form != CUDA_CONV_GEMV;
         plan->ns = convs->measured ? cuda_trial_time(trial, plan) : 0;
         cuda_conv_add(convs->device, &c->best, plan);
         if (!convs->measured)

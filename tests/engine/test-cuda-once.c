@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Kernels for few pixels among what a convolution is computed by: tried against the direct kernel on this processor,
- * chosen where they are faster, kept and found again. */
+/* Kernels for few pixels, and for few vectors, among what a convolution is computed by: tried against the direct kernel
+ * on this processor, chosen where they are faster, kept and found again. */
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -59,10 +59,11 @@ static const GpudlHost host = {
 
 /* ---- the kernels, which may be wrong or missing, and the clock --------------------------------------------------- */
 
-static guint runs;
+static CudaConvForm form; /* that is tested */
+static guint runs;        /* of it */
 static gboolean is_spoilt, is_missing;
 static gint fastest; /* its number among the plans, or -1: the product */
-static GpudlConvOncePlan plans[GPUDL_CONV_ONCE_PLANS];
+static CudaConvPlan plans[GPUDL_CONV_ONCE_PLANS];
 
 int __real_gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
                                 const void *z, int64_t z_pitch, const GpudlWindow *window, int32_t groups,
@@ -73,6 +74,13 @@ int __wrap_gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc
                                 const GpudlAct *act, void *y, const GpudlNhwc *ys, const GpudlConvOncePlan *plan,
                                 GpudlKernelStream stream);
 int __wrap_gpudl_conv_once_runs(void);
+int __real_gpudl_gemv_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
+                           int32_t k, const GpudlAct *act, void *y, int64_t y_pitch, const GpudlGemvPlan *plan,
+                           GpudlKernelStream stream);
+int __wrap_gpudl_gemv_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
+                           int32_t k, const GpudlAct *act, void *y, int64_t y_pitch, const GpudlGemvPlan *plan,
+                           GpudlKernelStream stream);
+int __wrap_gpudl_gemv_has_clusters(void);
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan);
 
 int __wrap_gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
@@ -83,7 +91,7 @@ int __wrap_gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc
     const int status =
         __real_gpudl_conv_once_cuda(dtype, x, xs, w, bias, z, z_pitch, window, groups, act, y, ys, plan, stream);
 
-    runs++;
+    runs += form == CUDA_CONV_ONCE;
     if (is_spoilt)
         ((guint16 *)y)[((gint64)ys->n * ys->h * ys->w - 1) * ys->pitch + ys->c - 1] ^= 0x3000;
     return status;
@@ -94,12 +102,35 @@ int __wrap_gpudl_conv_once_runs(void)
     return !is_missing;
 }
 
+int __wrap_gpudl_gemv_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
+                           int32_t k, const GpudlAct *act, void *y, int64_t y_pitch, const GpudlGemvPlan *plan,
+                           GpudlKernelStream stream)
+{
+    const int status = __real_gpudl_gemv_cuda(dtype, x, xs, w, bias, k, act, y, y_pitch, plan, stream);
+
+    runs += form == CUDA_CONV_GEMV;
+    if (is_spoilt)
+        ((guint16 *)y)[(gint64)(xs->n - 1) * y_pitch + k - 1] ^= 0x3000;
+    return status;
+}
+
+int __wrap_gpudl_gemv_has_clusters(void)
+{
+    return !is_missing;
+}
+
+static gboolean is_same(const CudaConvPlan *plan, const CudaConvPlan *other)
+{
+    return memcmp(&plan->once, &other->once, sizeof plan->once) == 0 &&
+           memcmp(&plan->gemv, &other->gemv, sizeof plan->gemv) == 0;
+}
+
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan)
 {
     (void)trial;
-    if (plan->form != CUDA_CONV_ONCE)
+    if (plan->form != form)
         return plan->form == CUDA_CONV_GEMM ? 1000 : 9000;
-    return fastest >= 0 && memcmp(&plan->once, &plans[fastest], sizeof plan->once) == 0 ? 800 : 1010;
+    return fastest >= 0 && is_same(plan, &plans[fastest]) ? 800 : 1010;
 }
 
 /* ---- a convolution ----------------------------------------------------------------------------------------------- */
@@ -120,34 +151,59 @@ static void begin(Fixture *f, gboolean measured)
     runs = 0;
 }
 
+static const CudaConvKey once_key = {.dtype = GPUDL_DTYPE_F16,
+                                     .n = 2,
+                                     .c = 128,
+                                     .h = 5,
+                                     .w = 5,
+                                     .k = 72,
+                                     .r = 3,
+                                     .s = 3,
+                                     .p = 5,
+                                     .q = 5,
+                                     .groups = 1,
+                                     .stride = {1, 1},
+                                     .dilation = {1, 1},
+                                     .pad_begin = {1, 1},
+                                     .pad_end = {1, 1},
+                                     .x_pitch = 128,
+                                     .y_pitch = 80,
+                                     .z_pitch = 72,
+                                     .bias = 1,
+                                     .act = GPUDL_ACT_RELU};
+
+/* Two pixels of each of three pictures. */
+static const CudaConvKey gemv_key = {.dtype = GPUDL_DTYPE_F16,
+                                     .n = 3,
+                                     .c = 1032,
+                                     .h = 1,
+                                     .w = 2,
+                                     .k = 72,
+                                     .r = 1,
+                                     .s = 1,
+                                     .p = 1,
+                                     .q = 2,
+                                     .groups = 1,
+                                     .stride = {1, 1},
+                                     .dilation = {1, 1},
+                                     .x_pitch = 1040,
+                                     .y_pitch = 80,
+                                     .bias = 1,
+                                     .act = GPUDL_ACT_HARD_SWISH};
+
+static gint find(const Fixture *f, CudaConvPlan *found, gint room)
+{
+    return form == CUDA_CONV_ONCE ? cuda_once_plans(&f->device, &f->key, found, room)
+                                  : cuda_gemv_plans(&f->device, &f->key, found, room);
+}
+
 static void set_up(Fixture *f, gconstpointer data)
 {
-    const CudaConvKey key = {.dtype = GPUDL_DTYPE_F16,
-                             .n = 2,
-                             .c = 128,
-                             .h = 5,
-                             .w = 5,
-                             .k = 72,
-                             .r = 3,
-                             .s = 3,
-                             .p = 5,
-                             .q = 5,
-                             .groups = 1,
-                             .stride = {1, 1},
-                             .dilation = {1, 1},
-                             .pad_begin = {1, 1},
-                             .pad_end = {1, 1},
-                             .x_pitch = 128,
-                             .y_pitch = 80,
-                             .z_pitch = 72,
-                             .bias = 1,
-                             .act = GPUDL_ACT_RELU};
-
-    (void)data;
+    form = (CudaConvForm)GPOINTER_TO_INT(data);
     told = g_string_new(NULL);
     is_spoilt = is_missing = FALSE;
     fastest = 1;
-    f->key = key;
+    f->key = form == CUDA_CONV_ONCE ? once_key : gemv_key;
     f->folder = g_dir_make_tmp("gpudl-once-XXXXXX", NULL);
     f->device = (CudaDevice){.driver = &driver};
     g_strlcpy(f->device.properties.name, "NVIDIA Test", sizeof f->device.properties.name);
@@ -156,14 +212,7 @@ static void set_up(Fixture *f, gconstpointer data)
     pthread_mutex_init(&f->device.lock, NULL);
     pthread_mutex_init(&f->device.building, NULL);
     begin(f, TRUE);
-    {
-        CudaConvPlan found[GPUDL_CONV_ONCE_PLANS];
-        const gint n = cuda_once_plans(&f->device, &key, found, GPUDL_CONV_ONCE_PLANS);
-
-        g_assert_cmpint(n, >, 8);
-        for (gint i = 0; i < n; i++)
-            plans[i] = found[i].once;
-    }
+    g_assert_cmpint(find(f, plans, G_N_ELEMENTS(plans)), >, 8);
 }
 
 static void remove_all(const gchar *path)
@@ -206,9 +255,12 @@ static void tune(Fixture *f)
 
 static void check_fastest(const Fixture *f)
 {
-    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_ONCE);
-    g_assert_cmpmem(&f->conv->once, sizeof f->conv->once, &plans[fastest], sizeof plans[fastest]);
-    g_assert_true(g_str_has_prefix(f->conv->name, "at once, "));
+    const CudaConvPlan plan = cuda_conv_plan(f->conv);
+
+    g_assert_cmpint(f->conv->form, ==, form);
+    g_assert_true(is_same(&plan, &plans[fastest]));
+    g_assert_cmpstr(f->conv->name, ==, plans[fastest].name);
+    g_assert_true(g_str_has_prefix(f->conv->name, form == CUDA_CONV_ONCE ? "at once, " : "vectors, "));
     g_assert_cmpint(f->conv->workspace, ==, 0);
     g_assert_cmpfloat(f->conv->ns, ==, 800);
 }
@@ -248,15 +300,21 @@ static void test_wrong(Fixture *f, gconstpointer data)
     is_spoilt = TRUE;
     tune(f);
     g_assert_cmpint(f->conv->form, ==, CUDA_CONV_GEMM);
-    g_assert_nonnull(strstr(told->str, "at once, "));
-    g_assert_nonnull(strstr(told->str, " is wrong for 2x128x5x5, 3x3 taps to 72 channels in 1 groups\n"));
+    g_assert_nonnull(strstr(told->str, plans[fastest].name));
+    g_assert_nonnull(strstr(told->str, form == CUDA_CONV_ONCE
+                                           ? " is wrong for 2x128x5x5, 3x3 taps to 72 channels in 1 groups\n"
+                                           : " is wrong for 3x1032x1x2, 1x1 taps to 72 channels in 1 groups\n"));
 }
 
 /* What was kept is of no use where the kernels are not, or not for this problem. */
 static void test_missing(Fixture *f, gconstpointer data)
 {
     (void)data;
+    while (form == CUDA_CONV_GEMV && plans[fastest].gemv.parts == 1) /* clusters are what is missing */
+        fastest++;
+    g_assert_cmpint(fastest, <, 8);
     tune(f);
+    check_fastest(f);
     is_missing = TRUE;
     begin(f, FALSE);
     tune(f);
@@ -305,19 +363,88 @@ static void test_plans(Fixture *f, gconstpointer data)
     g_assert_cmpint(cuda_once_plans(&f->device, &f->key, found, 3), ==, 0);
 }
 
+/* Pixels of all pictures, eight at most, or whole pictures; nothing else. */
+static void test_vectors(Fixture *f, gconstpointer data)
+{
+    static const gchar *const bad[] = {"", "vectors 16", "vectors 24 parts 1 warps 8", "vectors 16 parts 3 warps 8",
+                                       "vectors 16 parts 1 warps 8 "};
+    CudaConvPlan found[GPUDL_GEMV_PLANS], plan;
+    const gint n = find(f, found, GPUDL_GEMV_PLANS);
+    CudaConvKey wrong[12];
+
+    (void)data;
+    for (gint i = 0; i < n; i++) {
+        gsize bytes;
+        g_autofree gchar *text = cuda_gemv_save(&found[i].gemv, &bytes);
+
+        g_assert_true(cuda_gemv_load(&f->device, &f->key, text, bytes, &plan));
+        g_assert_cmpint(plan.form, ==, CUDA_CONV_GEMV);
+        g_assert_cmpmem(&plan.gemv, sizeof plan.gemv, &found[i].gemv, sizeof plan.gemv);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
+        g_assert_false(cuda_gemv_load(&f->device, &f->key, bad[i], strlen(bad[i]), &plan));
+    g_assert_cmpint(find(f, found, 3), ==, 3);
+    f->key.n = 4;
+    g_assert_cmpint(find(f, found, 3), ==, 3);
+    for (guint i = 0; i < G_N_ELEMENTS(wrong); i++)
+        wrong[i] = gemv_key;
+    wrong[0].n = 5;
+    wrong[1].dtype = GPUDL_DTYPE_F32;
+    wrong[2].groups = 2;
+    wrong[3].z_pitch = 72;
+    wrong[4].pad_begin[1] = wrong[4].pad_end[0] = 1;
+    wrong[5].stride[1] = 2;
+    wrong[6].s = 2; /* the window is the picture, but pictures have gaps */
+    wrong[6].q = 1;
+    wrong[7].q = 1;
+    wrong[8].hidden = 8;
+    wrong[9].depthwise = 16;
+    wrong[10] = wrong[6];
+    wrong[10].x_pitch = 1032;
+    wrong[11] = wrong[10];
+    wrong[11].dilation[1] = 2;
+    for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        f->key = wrong[i];
+        g_assert_cmpint(find(f, found, 3), ==, i == 10 ? 3 : 0);
+    }
+}
+
+/* Whole pictures: the order of their pixels is that of the weights' taps. */
+static void test_pictures(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    f->key.c = f->key.x_pitch = 136;
+    f->key.n = 7;
+    f->key.h = f->key.r = 3;
+    f->key.s = 2;
+    f->key.q = 1;
+    f->key.stride[0] = 2; /* there is no second place */
+    begin(f, TRUE);
+    g_assert_cmpint(find(f, plans, G_N_ELEMENTS(plans)), >, 8);
+    tune(f);
+    check_fastest(f);
+    g_assert_cmpstr(told->str, ==, "");
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const gchar *name;
         void (*test)(Fixture *f, gconstpointer data);
-    } tests[] = {{"fastest", test_fastest}, {"slower", test_slower}, {"wrong", test_wrong},
-                 {"missing", test_missing}, {"first", test_first},   {"plans", test_plans}};
+        CudaConvForm form;
+    } tests[] = {{"once/fastest", test_fastest, CUDA_CONV_ONCE},  {"once/slower", test_slower, CUDA_CONV_ONCE},
+                 {"once/wrong", test_wrong, CUDA_CONV_ONCE},      {"once/missing", test_missing, CUDA_CONV_ONCE},
+                 {"once/first", test_first, CUDA_CONV_ONCE},      {"once/plans", test_plans, CUDA_CONV_ONCE},
+                 {"gemv/fastest", test_fastest, CUDA_CONV_GEMV},  {"gemv/slower", test_slower, CUDA_CONV_GEMV},
+                 {"gemv/wrong", test_wrong, CUDA_CONV_GEMV},      {"gemv/missing", test_missing, CUDA_CONV_GEMV},
+                 {"gemv/first", test_first, CUDA_CONV_GEMV},      {"gemv/vectors", test_vectors, CUDA_CONV_GEMV},
+                 {"gemv/pictures", test_pictures, CUDA_CONV_GEMV}};
 
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
-        g_autofree gchar *path = g_strdup_printf("/cuda-once/%s", tests[i].name);
+        g_autofree gchar *path = g_strdup_printf("/cuda-%s", tests[i].name);
 
-        g_test_add(path, Fixture, NULL, set_up, tests[i].test, tear_down);
+        g_test_add(path, Fixture, GINT_TO_POINTER(tests[i].form), set_up, tests[i].test, tear_down);
     }
     return g_test_run();
 }

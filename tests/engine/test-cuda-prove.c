@@ -287,6 +287,8 @@ static void test_references(void)
     g_assert_cmpuint(cuda_prove_reference(&key, plans, 1), ==, 1);
     g_assert_cmpint(plans[1].form, ==, CUDA_CONV_OWN);
     g_assert_null(plans[1].plan);
+    plans[0].form = CUDA_CONV_GEMV;
+    g_assert_cmpuint(cuda_prove_reference(&key, plans, 2), ==, 1);
     key.hidden = 16;
     plans[0].form = CUDA_CONV_BLOCK;
     plans[1].form = CUDA_CONV_APART;
