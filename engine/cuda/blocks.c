@@ -8,6 +8,19 @@
 #include "block.h"
 #include "choice.h"
 #include "lower_windows.h"
+#include "own.h"
+
+static int launch_means(const CudaStep *s, const CudaRun *run)
+{
+    const CudaConvData data = {
+        .x = cuda_value_data(run, s->more[0]),
+        .w = cuda_value_data(run, s->w),
+        .bias = s->bias >= 0 ? cuda_value_data(run, s->bias) : NULL,
+        .y = cuda_value_data(run, s->y),
+    };
+
+    return cuda_gemv_run(&s->block->key, &s->block->gemv, &data, run->stream);
+}
 
 static int launch_block(const CudaStep *s, const CudaRun *run)
 {
@@ -65,15 +78,21 @@ static int is_same_picture(const CudaConv *given, const CudaConv *read)
     return x->n == y->n && x->h == y->p && x->w == y->q && x->c == y->k && x->x_pitch == y->y_pitch;
 }
 
-/* Whether all that a step writes is read by the one behind it just as it lies, and by nothing else. */
-static int feeds_next(const CudaCompiler *c, const CudaStep *s)
+/* Whether a step's block of memory is read by the one behind it from where the step writes to, and by nothing else. */
+static int is_for_next(const CudaCompiler *c, const CudaStep *s)
 {
     const int32_t at = (int32_t)(s - c->program->steps);
     const CudaValue *y = cuda_value(c, s->y), *x = s[1].x >= 0 ? cuda_value(c, s[1].x) : NULL;
     const CudaBlock *block = &c->program->blocks[y->block];
 
     return x != NULL && x->block == y->block && x->offset == y->offset && block->constant == NULL && !block->pinned &&
-           block->first == at && block->last == at + 1 && s[1].conv != NULL && is_same_picture(s->conv, s[1].conv);
+           block->first == at && block->last == at + 1;
+}
+
+/* Whether all that a step writes is read by the one behind it just as it lies, and by nothing else. */
+static int feeds_next(const CudaCompiler *c, const CudaStep *s)
+{
+    return is_for_next(c, s) && s[1].conv != NULL && is_same_picture(s->conv, s[1].conv);
 }
 
 static int is_whole(const CudaCompiler *c, int32_t value)
@@ -205,13 +224,60 @@ static void add(CudaCompiler *c, const Found *found)
     cuda_touch(c, last);
 }
 
+/* A product that ends at the step, of the means that the one before it gives. */
+static int find_means(const CudaCompiler *c, uint32_t i, CudaConvKey *key)
+{
+    const CudaStep *s = &c->program->steps[i], *means = s - 1;
+    GpudlNhwc xs, ys;
+
+    if (s->conv == NULL || s->block != NULL || s->z >= 0 || !cuda_gives_means(means) || !is_for_next(c, means) ||
+        !is_whole(c, means->x) || !cuda_value_nhwc(cuda_value(c, means->x), &xs) ||
+        !cuda_value_nhwc(cuda_value(c, means->y), &ys))
+        return 0;
+    memcpy(key, &s->conv->key, sizeof *key);
+    if (key->n != xs.n || key->c != xs.c || key->h != 1 || key->w != 1 || (xs.n > 1 && key->x_pitch != ys.pitch) ||
+        key->r != 1 || key->s != 1)
+        return 0;
+    key->h = xs.h;
+    key->w = xs.w;
+    key->x_pitch = xs.pitch;
+    key->means = 1;
+    return 1;
+}
+
+static void add_means(CudaCompiler *c, uint32_t i, const CudaConvKey *key)
+{
+    CudaStep *last = &c->program->steps[i];
+    CudaConvPlan plan;
+    CudaConv *conv;
+
+    if (cuda_gemv_plans(c->device, key, &plan, 1) == 0)
+        return;
+    conv = cuda_convs_add(c->convs, key);
+    if (conv == NULL) {
+        cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+        return;
+    }
+    for (CudaStep *s = last - 1; s <= last; s++) {
+        s->block = conv;
+        s->launch_block = launch_means;
+        s->block_steps = (int32_t)(last - s) + 1;
+    }
+    last->more[0] = last[-1].x;
+    last->n_more = 1;
+    cuda_touch(c, last);
+}
+
 void cuda_blocks_find(CudaCompiler *c)
 {
+    CudaConvKey key;
     Found found;
 
     for (uint32_t i = 1; c->tries_blocks && i < c->program->n_frame_steps && c->status == GPUDL_STATUS_OK; i++)
         if (find_at(c, i, &found))
             add(c, &found);
+        else if (find_means(c, i, &key))
+            add_means(c, i, &key);
 }
 
 /* ---- choosing ---------------------------------------------------------------------------------------------------- */
@@ -233,7 +299,7 @@ void cuda_blocks_begin_apart(CudaProgram *program)
     for (uint32_t i = 0; i < program->n_steps; i++) {
         const CudaStep *s = &program->steps[i];
 
-        if (s->block != NULL && s->block->form == CUDA_CONV_BLOCK)
+        if (s->block != NULL && cuda_conv_is_one_launch(s->block))
             take_apart(s->block);
     }
 }
@@ -242,7 +308,7 @@ void cuda_blocks_name(CudaProgram *program)
 {
     for (uint32_t i = 0; i < program->n_steps; i++) {
         CudaStep *s = &program->steps[i];
-        const int is_block = s->block != NULL && s->block->form == CUDA_CONV_BLOCK;
+        const int is_block = s->block != NULL && cuda_conv_is_one_launch(s->block);
 
         if (is_block && s->block_steps > 1)
             snprintf(s->what, sizeof s->what, "part of the block behind");

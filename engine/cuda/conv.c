@@ -284,7 +284,7 @@ static void activation(Graph *g, const CudaConvKey *key, cudnnBackendDescriptor_
 /* The precompiled kernels take a bias of the pictures' type behind the residual, and relu or nothing. */
 int cuda_conv_has_form(const CudaConvKey *key, CudaConvForm form)
 {
-    if (key->depthwise != 0 || key->hidden != 0) /* weights lie otherwise */
+    if (key->depthwise != 0 || cuda_conv_is_block(key)) /* weights lie otherwise, or it is more than a convolution */
         return 0;
     return form != CUDA_CONV_RESIDUAL_FIRST ||
            (key->bias && cuda_conv_rounds_bias_well(key) &&
@@ -503,6 +503,8 @@ void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
                  key->expands ? "" : " given", key->inner_act[0], (double)key->inner_alpha[0],
                  (double)key->inner_beta[0], key->inner_act[1], (double)key->inner_alpha[1],
                  (double)key->inner_beta[1]);
+    if (key->means != 0 && n > 0 && (size_t)n < room)
+        snprintf(text + n, room - (size_t)n, " of means");
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */

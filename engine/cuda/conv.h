@@ -32,6 +32,9 @@ typedef struct {
     int32_t hidden, expands;
     int32_t inner_act[2]; /* behind its first and second step, as above */
     float inner_alpha[2], inner_beta[2];
+    /* Not 0: a block as well, a product with the means over each picture's pixels; the window is the product's, of one
+     * tap and place. It has CUDA_CONV_GEMV and CUDA_CONV_APART and nothing else. */
+    int32_t means;
 } CudaConvKey;
 
 /** Graphs of one problem. What a graph leaves of it is a kernel of our own behind. */
@@ -94,6 +97,18 @@ struct CudaConv {
     int n_others;
     int64_t most_workspace; /* of all that it may become, while that is being found out; else 0 */
 };
+
+/** Whether a problem is that of several steps (blocks.h). */
+static inline int cuda_conv_is_block(const CudaConvKey *key)
+{
+    return key->hidden != 0 || key->means != 0;
+}
+
+/** Whether a block's plan is one launch for all of its steps. */
+static inline int cuda_conv_is_one_launch(const CudaConv *block)
+{
+    return block->form == CUDA_CONV_BLOCK || block->form == CUDA_CONV_GEMV;
+}
 
 /** Whether the pictures' type has 16 bits. */
 static inline int cuda_conv_is_narrow(const CudaConvKey *key)

@@ -67,12 +67,14 @@ void cuda_convs_clear(CudaConvs *convs)
 static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key,
                       const GpudlCacheEntry *entry, CudaConvPlan *plan)
 {
-    if ((entry->form == CUDA_CONV_BLOCK || entry->form == CUDA_CONV_APART) != (key->hidden != 0))
-        return 0;
     if (entry->form == CUDA_CONV_APART)
-        return 1;
+        return cuda_conv_is_block(key);
     if (entry->form == CUDA_CONV_BLOCK)
-        return cuda_block_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
+        return key->hidden != 0 && cuda_block_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
+    if (entry->form == CUDA_CONV_GEMV)
+        return cuda_gemv_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
+    if (cuda_conv_is_block(key))
+        return 0;
     if ((entry->form == CUDA_CONV_DEPTHWISE) != (key->depthwise != 0))
         return 0;
     if (entry->form == CUDA_CONV_DEPTHWISE)
@@ -83,8 +85,6 @@ static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaCo
         return cuda_gemm_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_ONCE)
         return cuda_once_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    if (entry->form == CUDA_CONV_GEMV)
-        return cuda_gemv_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_LT)
         return cuda_lt_fits(key) && cuda_lt_open(convs->device, convs->host) &&
                cuda_lt_load(convs->device, key, entry->plan, entry->plan_bytes, plan);

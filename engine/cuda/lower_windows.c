@@ -43,6 +43,11 @@ static int launch_global_pool(const CudaStep *s, const CudaRun *run)
     return gpudl_global_pool_cuda((GpudlPoolKind)s->op, dtype_of(run, s->x), x, &xs, y, ys.pitch, run->stream);
 }
 
+int cuda_gives_means(const CudaStep *step)
+{
+    return step->launch == launch_global_pool && step->op == GPUDL_POOL_AVERAGE;
+}
+
 static int launch_depthwise(const CudaStep *s, const CudaRun *run)
 {
     const CudaConvData data = {.x = data_of(run, s->x, NULL),

@@ -22,6 +22,9 @@ GpudlWindow cuda_window(const GpudlWindowAttrs *attrs);
 /** A pool by the kernel that takes any; the second output is where the maxima lie. */
 int cuda_lower_any_pool(CudaCompiler *c, const GpudlPlanNode *node, GpudlPoolKind kind);
 
+/** Whether a step gives the means over all pixels of each picture that it reads. */
+int cuda_gives_means(const CudaStep *step);
+
 /** A convolution of 16-bit pictures with as many groups as channels, in and out. */
 int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node);
 

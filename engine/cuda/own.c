@@ -188,8 +188,8 @@ static int is_plain(const CudaConvKey *key)
     return plain;
 }
 
-/* The vectors; n 0: the problem is another one. They are pixels, where the window is one, or whole pictures, where it
- * is as large as they are. */
+/* The vectors; n 0: the problem is another one. They are pixels, where the window is one, whole pictures, where it is
+ * as large as they are, or their means. */
 static GpudlNhwc vectors_of(const CudaConvKey *key)
 {
     const int64_t pixels = (int64_t)key->h * key->w, terms = pixels * key->c;
@@ -197,6 +197,8 @@ static GpudlNhwc vectors_of(const CudaConvKey *key)
 
     if (!is_plain(key) || pixels < 1 || pixels * key->n > INT32_MAX)
         return xs;
+    if (key->means != 0)
+        return (GpudlNhwc){key->n, key->h, key->w, key->c, key->x_pitch};
     if (key->r == 1 && key->s == 1 && key->stride[0] == 1 && key->stride[1] == 1 && key->p == key->h &&
         key->q == key->w) {
         xs.n = (int32_t)(pixels * key->n);

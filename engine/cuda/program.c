@@ -53,12 +53,12 @@ int cuda_value_nhwc(const CudaValue *value, GpudlNhwc *nhwc)
 
 int cuda_step_launches(const CudaStep *step)
 {
-    return step->block == NULL || step->block->form != CUDA_CONV_BLOCK || step->block_steps == 1;
+    return step->block == NULL || !cuda_conv_is_one_launch(step->block) || step->block_steps == 1;
 }
 
 int cuda_step_launch(const CudaStep *step, const CudaRun *run)
 {
-    if (step->block == NULL || step->block->form != CUDA_CONV_BLOCK)
+    if (step->block == NULL || !cuda_conv_is_one_launch(step->block))
         return step->launch(step, run);
     return cuda_step_launches(step) ? step->launch_block(step, run) : 0;
 }

@@ -36,7 +36,7 @@ uint32_t cuda_prove_reference(const CudaConvKey *key, CudaConvPlan *plans, uint3
     for (uint32_t i = 0; i < n; i++)
         if (plans[i].form != CUDA_CONV_ONCE && plans[i].form != CUDA_CONV_GEMV && plans[i].form != CUDA_CONV_BLOCK)
             return i;
-    if (key->hidden != 0) /* its steps are always among them (tune.c), whatever they take */
+    if (cuda_conv_is_block(key)) /* its steps are always among them (tune.c), whatever they take */
         return 0;
     plans[n] = (CudaConvPlan){.form = CUDA_CONV_OWN, .name = "own kernel"};
     return n;

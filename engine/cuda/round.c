@@ -291,7 +291,7 @@ static void finish(CudaRound *round)
         changed += round->proved[i] != 0;
         if (network[0] != '\0') /* a block's first choice, its steps, is not what is kept of it alone */
             cuda_convs_keep_choice(convs, network, round->groups[i].conv,
-                                   round->proved[i] != 0 || round->groups[i].conv->key.hidden != 0);
+                                   round->proved[i] != 0 || cuda_conv_is_block(&round->groups[i].conv->key));
     }
     round->program->streams = round->lanes;
     if (network[0] != '\0')

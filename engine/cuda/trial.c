@@ -70,7 +70,7 @@ static size_t lay_out(const CudaConvKey *key, size_t workspace, uint8_t *base, C
         at += weights;
     }
     data->workspace = base + at; /* of a block's plans, which need none, what its truth is made of */
-    if (key->hidden != 0)
+    if (cuda_conv_is_block(key))
         at += cuda_trial_block_extra(key);
     return at + aligned(workspace);
 }
@@ -246,6 +246,8 @@ static int find_truth(CudaTrial *trial)
     const CudaConvKey *key = trial->key;
     int status;
 
+    if (key->means != 0)
+        return cuda_trial_means_begin(trial, trial->data.workspace);
     if (key->hidden != 0)
         return cuda_trial_block_begin(trial, (const uint16_t *)(const void *)trial->pattern,
                                       PATTERN_BYTES / sizeof(uint16_t), trial->data.workspace);

@@ -7,6 +7,7 @@
 
 #include "block.h"
 #include "kernels/half.h"
+#include "kernels/pool_cuda.h"
 #include "own.h"
 
 /* The steps' weights as the direct kernel takes them, and what lies between the steps, of one picture. */
@@ -43,9 +44,10 @@ size_t cuda_trial_block_weights(const CudaConvKey *key)
     return (size_t)gpudl_mbconv_weight_bytes(&block);
 }
 
+/* Of means: those of all pictures. */
 size_t cuda_trial_block_extra(const CudaConvKey *key)
 {
-    return extra_of(key).bytes;
+    return key->means != 0 ? aligned((size_t)key->n * (size_t)key->c * 2) : extra_of(key).bytes;
 }
 
 /* ---- weights ----------------------------------------------------------------------------------------------------- */
@@ -188,6 +190,21 @@ static int run_steps(const CudaTrial *trial, int32_t picture, uint8_t *extra)
                           .bias = trial->data.bias,
                           .y = (uint8_t *)trial->truth.y + out * (size_t)key->y_pitch};
     return status == 0 ? cuda_conv_own(&project, &data, 0, 1, trial->stream) : status;
+}
+
+int cuda_trial_means_begin(const CudaTrial *trial, uint8_t *extra)
+{
+    const GpudlNhwc xs = {trial->key->n, trial->key->h, trial->key->w, trial->key->c, trial->key->x_pitch};
+    CudaConvKey product = *trial->key;
+    CudaConvData data = trial->truth;
+    int status = gpudl_global_pool_cuda(GPUDL_POOL_AVERAGE, (GpudlDType)product.dtype, data.x, &xs, extra, product.c,
+                                        trial->stream);
+
+    product.means = 0;
+    product.h = product.w = 1;
+    product.x_pitch = product.c;
+    data.x = extra;
+    return status == 0 ? cuda_conv_own(&product, &data, 0, product.n, trial->stream) : status;
 }
 
 int cuda_trial_block_begin(const CudaTrial *trial, const uint16_t *pattern, size_t n, uint8_t *extra)

@@ -72,8 +72,10 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
 {
     const int wanted = all ? PLANS_PER_FORM : 1;
 
-    if (c->conv->key.hidden != 0) {
-        c->n = all && convs->measured ? cuda_block_plans(convs->device, &c->conv->key, c->plans, BLOCK_PLANS) : 0;
+    if (cuda_conv_is_block(&c->conv->key)) {
+        if (all && convs->measured)
+            c->n = c->conv->key.means != 0 ? cuda_gemv_plans(convs->device, &c->conv->key, c->plans, GEMV_PLANS)
+                                           : cuda_block_plans(convs->device, &c->conv->key, c->plans, BLOCK_PLANS);
         c->plans[c->n++] = (CudaConvPlan){.form = CUDA_CONV_APART, .name = "steps apart"};
         return;
     }
@@ -177,7 +179,7 @@ static uint32_t load_all(CudaTuning *tuning)
         if (!c->is_known)
             continue;
         c->plans[0] = loads[i].plan;
-        if (c->plans[0].form == CUDA_CONV_BLOCK && tuning->streams == 0 && c->conv->key.n < BLOCK_FRAMES)
+        if (cuda_conv_is_block(&c->conv->key) && tuning->streams == 0 && c->conv->key.n < BLOCK_FRAMES)
             c->plans[0].form = CUDA_CONV_APART;
         c->n = c->plans[0].form != CUDA_CONV_OWN;
         left--;
@@ -348,7 +350,7 @@ static void try_late_plans(const CudaConvs *convs, CudaTrial *trial, Candidates 
  * our direct kernel. */
 static void choose_otherwise(const CudaConvs *convs, CudaTrial *trial, Candidates *c)
 {
-    if (c->conv->key.hidden != 0) /* its steps apart are always right */
+    if (cuda_conv_is_block(&c->conv->key)) /* its steps apart are always right */
         return;
     if (!c->is_by_library) {
         find_bare_plans(convs, convs->device->handles[0], c);

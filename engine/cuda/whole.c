@@ -169,9 +169,9 @@ static int by_value(const void *a, const void *b)
  * from, as much as becomes of them. */
 static uint64_t bytes_of(const CudaProgram *p, const CudaStep *step)
 {
-    const int is_block = step->block != NULL && step->block->form == CUDA_CONV_BLOCK;
-    const int32_t values[] = {is_block ? step->more[0] : step->x, step->z, is_block ? step->more[1] : step->w,
-                              step->bias, step->y};
+    const int is_block = step->block != NULL && cuda_conv_is_one_launch(step->block);
+    const int32_t values[] = {is_block ? step->more[0] : step->x, step->z,
+                              is_block && step->n_more > 1 ? step->more[1] : step->w, step->bias, step->y};
     uint64_t bytes = 0;
 
     if (is_block && step->block_steps > 1) /* its block's last step does it */
@@ -251,7 +251,7 @@ static GpudlStatus prepare(const CudaRun *run, const CudaNoise *noise, uint32_t 
 /* Of a step's node, once; of a block's nodes at its last step. */
 static uint64_t count_flops(const CudaProgram *p, const CudaStep *step, int32_t *counted)
 {
-    const int is_block = step->block != NULL && step->block->form == CUDA_CONV_BLOCK;
+    const int is_block = step->block != NULL && cuda_conv_is_one_launch(step->block);
     uint64_t flops = 0;
 
     if (is_block && step->block_steps > 1)

@@ -575,7 +575,8 @@ static const struct {
              {"activations", NULL, nets_activations},
              {"gates", NULL, nets_gates},
              {"blocks", NULL, nets_blocks},
-             {"blocks-cropped", NULL, nets_cropped_blocks}};
+             {"blocks-cropped", NULL, nets_cropped_blocks},
+             {"means", NULL, nets_means}};
 
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text)
 {

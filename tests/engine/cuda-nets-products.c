@@ -98,6 +98,21 @@ GpudlTensor *nets_blocks(Builder *b, GpudlTensor *x)
     return flat(b, builder_node(b, GPUDL_OP_ADD, y, z));
 }
 
+/* Products of means: of a matrix, of a convolution; then of means that are read twice, and of maxima. */
+GpudlTensor *nets_means(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *wide = builder_conv(b, x, 16, 136, 3, TRUE), *y, *z;
+
+    y = linear(b, flat(b, builder_node(b, GPUDL_OP_GLOBAL_AVERAGE_POOL, x, NULL)), "16x24", "24", FALSE);
+    y = builder_act(b, y, GPUDL_ACT_HARD_SWISH, 0, 0);
+    z = builder_conv(b, builder_node(b, GPUDL_OP_GLOBAL_AVERAGE_POOL, wide, NULL), 136, 40, 1, TRUE);
+    y = join(b, y, flat(b, builder_act(b, z, GPUDL_ACT_RELU, 0, 0)), 1);
+    z = flat(b, builder_node(b, GPUDL_OP_GLOBAL_AVERAGE_POOL, builder_conv(b, x, 16, 32, 1, FALSE), NULL));
+    y = join(b, y, builder_node(b, GPUDL_OP_ADD, linear(b, z, "32x32", "1", TRUE), z), 1);
+    z = flat(b, builder_node(b, GPUDL_OP_GLOBAL_MAX_POOL, wide, NULL));
+    return join(b, y, linear(b, z, "136x8", "8", FALSE), 1);
+}
+
 /* A part of a picture's rows or columns, every step-th of them. */
 static GpudlTensor *crop(Builder *b, GpudlTensor *x, gint axis, gint64 end, gint64 step)
 {

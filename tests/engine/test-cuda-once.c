@@ -426,19 +426,97 @@ static void test_pictures(Fixture *f, gconstpointer data)
     g_assert_cmpstr(told->str, ==, "");
 }
 
+static void make_means(Fixture *f, gint n)
+{
+    f->key.n = n;
+    f->key.h = 3;
+    f->key.w = 5;
+    f->key.q = f->key.means = 1;
+    g_assert_cmpint(find(f, plans, G_N_ELEMENTS(plans)), >, 8);
+}
+
+/* Of means: right by a pool's and the direct kernel, and kept; the steps apart stay beside it. Of few frames it is
+ * these unless the network was measured. */
+static void test_means(Fixture *f, gconstpointer data)
+{
+    gint n_apart = 0;
+
+    (void)data;
+    make_means(f, 8);
+    begin(f, TRUE);
+    tune(f);
+    check_fastest(f);
+    g_assert_cmpstr(told->str, ==, "");
+    g_assert_cmpuint(runs, ==, 16);
+    for (gint i = 0; i < f->conv->n_others; i++)
+        n_apart += f->conv->others[i].form == CUDA_CONV_APART;
+    g_assert_cmpint(n_apart, ==, 1);
+    begin(f, FALSE);
+    tune(f);
+    g_assert_cmpuint(runs, ==, 0);
+    check_fastest(f);
+    make_means(f, 3);
+    begin(f, TRUE);
+    tune(f);
+    check_fastest(f);
+    begin(f, FALSE);
+    tune(f);
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_APART);
+    f->key.h++;
+    begin(f, FALSE);
+    tune(f);
+    g_assert_true(f->conv->chosen);
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_APART);
+}
+
+/* Its product alone is another problem, and no library is asked for it. */
+static void test_wrong_means(Fixture *f, gconstpointer data)
+{
+    const CudaConvKey product = f->key;
+    CudaConvPlan plan;
+    gchar texts[2][512];
+
+    (void)data;
+    make_means(f, 3);
+    begin(f, TRUE);
+    is_spoilt = TRUE;
+    tune(f);
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_APART);
+    g_assert_cmpint(f->conv->n_others, ==, 0);
+    g_assert_nonnull(strstr(told->str, " is wrong for 3x1032x3x5, "));
+    g_assert_true(cuda_convs_recall(&f->convs, "", NULL, &f->key, &plan));
+    g_assert_cmpint(plan.form, ==, CUDA_CONV_APART);
+    for (gint i = 0; i < CUDA_CONV_FORMS; i++)
+        g_assert_false(cuda_conv_has_form(&f->key, (CudaConvForm)i));
+    cuda_conv_key_text(&f->key, texts[0], sizeof texts[0]);
+    f->key.means = 0;
+    cuda_conv_key_text(&f->key, texts[1], sizeof texts[1]);
+    g_assert_cmpstr(texts[0], !=, texts[1]);
+    g_assert_cmpint(find(f, plans, G_N_ELEMENTS(plans)), ==, 0); /* means are not windows */
+    f->key = product;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const gchar *name;
         void (*test)(Fixture *f, gconstpointer data);
         CudaConvForm form;
-    } tests[] = {{"once/fastest", test_fastest, CUDA_CONV_ONCE},  {"once/slower", test_slower, CUDA_CONV_ONCE},
-                 {"once/wrong", test_wrong, CUDA_CONV_ONCE},      {"once/missing", test_missing, CUDA_CONV_ONCE},
-                 {"once/first", test_first, CUDA_CONV_ONCE},      {"once/plans", test_plans, CUDA_CONV_ONCE},
-                 {"gemv/fastest", test_fastest, CUDA_CONV_GEMV},  {"gemv/slower", test_slower, CUDA_CONV_GEMV},
-                 {"gemv/wrong", test_wrong, CUDA_CONV_GEMV},      {"gemv/missing", test_missing, CUDA_CONV_GEMV},
-                 {"gemv/first", test_first, CUDA_CONV_GEMV},      {"gemv/vectors", test_vectors, CUDA_CONV_GEMV},
-                 {"gemv/pictures", test_pictures, CUDA_CONV_GEMV}};
+    } tests[] = {{"once/fastest", test_fastest, CUDA_CONV_ONCE},
+                 {"once/slower", test_slower, CUDA_CONV_ONCE},
+                 {"once/wrong", test_wrong, CUDA_CONV_ONCE},
+                 {"once/missing", test_missing, CUDA_CONV_ONCE},
+                 {"once/first", test_first, CUDA_CONV_ONCE},
+                 {"once/plans", test_plans, CUDA_CONV_ONCE},
+                 {"gemv/fastest", test_fastest, CUDA_CONV_GEMV},
+                 {"gemv/slower", test_slower, CUDA_CONV_GEMV},
+                 {"gemv/wrong", test_wrong, CUDA_CONV_GEMV},
+                 {"gemv/missing", test_missing, CUDA_CONV_GEMV},
+                 {"gemv/first", test_first, CUDA_CONV_GEMV},
+                 {"gemv/vectors", test_vectors, CUDA_CONV_GEMV},
+                 {"gemv/pictures", test_pictures, CUDA_CONV_GEMV},
+                 {"gemv/means", test_means, CUDA_CONV_GEMV},
+                 {"gemv/wrong-means", test_wrong_means, CUDA_CONV_GEMV}};
 
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {

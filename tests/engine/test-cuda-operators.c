@@ -11,6 +11,7 @@
 #include "engine/cuda/block.h"
 #include "engine/cuda/choice.h"
 #include "engine/cuda/compile.h"
+#include "engine/cuda/own.h"
 #include "engine/plan.h"
 #include "engine/session/session.h"
 #include "kernels/half.h"
@@ -269,6 +270,8 @@ static void check_dense(const CudaProgram *program)
     }
 }
 
+#define MOST_PLANS MAX(GPUDL_MBCONV_PLANS, GPUDL_GEMV_PLANS)
+
 /* As if each block's number-th plan had been found the fastest; how many blocks have one. */
 static guint choose_blocks(const CudaProgram *program, int number)
 {
@@ -276,10 +279,12 @@ static guint choose_blocks(const CudaProgram *program, int number)
 
     for (guint i = 0; i < program->n_steps; i++) {
         const CudaStep *step = &program->steps[i];
-        CudaConvPlan plans[GPUDL_MBCONV_PLANS];
-        const int n_plans = step->block != NULL && step->block_steps == 1
-                                ? cuda_block_plans(&device, &step->block->key, plans, GPUDL_MBCONV_PLANS)
-                                : 0;
+        CudaConvPlan plans[MOST_PLANS];
+        const int is_last = step->block != NULL && step->block_steps == 1;
+        const int n_plans = !is_last ? 0
+                            : step->block->key.means != 0
+                                ? cuda_gemv_plans(&device, &step->block->key, plans, MOST_PLANS)
+                                : cuda_block_plans(&device, &step->block->key, plans, MOST_PLANS);
 
         if (number < n_plans) {
             cuda_conv_take(step->block, &plans[number]);
@@ -296,6 +301,8 @@ static void check_blocks(const gchar *net, const CudaProgram *program, const Gpu
 
     if (strcmp(net, "blocks") == 0)
         g_assert_cmpuint(n, ==, precisions[p].dtype == GPUDL_DTYPE_F16 ? 4 : 0);
+    if (strcmp(net, "means") == 0)
+        g_assert_cmpuint(n, ==, precisions[p].dtype != GPUDL_DTYPE_F32 ? 2 : 0);
     for (int number = 1; n > 0; number++) {
         check_program(program, plan, input, expected, p);
         if (number == 4 || choose_blocks(program, number) == 0)

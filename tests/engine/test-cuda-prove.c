@@ -289,6 +289,11 @@ static void test_references(void)
     g_assert_null(plans[1].plan);
     plans[0].form = CUDA_CONV_GEMV;
     g_assert_cmpuint(cuda_prove_reference(&key, plans, 2), ==, 1);
+    key.means = 1;
+    plans[1].form = CUDA_CONV_APART;
+    g_assert_cmpuint(cuda_prove_reference(&key, plans, 1), ==, 0);
+    g_assert_cmpuint(cuda_prove_reference(&key, plans, 2), ==, 1);
+    key.means = 0;
     key.hidden = 16;
     plans[0].form = CUDA_CONV_BLOCK;
     plans[1].form = CUDA_CONV_APART;
