@@ -10,16 +10,18 @@
 #include "lower_windows.h"
 #include "own.h"
 
-static int launch_means(const CudaStep *s, const CudaRun *run)
+static int launch_pair(const CudaStep *s, const CudaRun *run)
 {
+    const CudaConvKey *key = &s->block->key;
     const CudaConvData data = {
         .x = cuda_value_data(run, s->more[0]),
-        .w = cuda_value_data(run, s->w),
-        .bias = s->bias >= 0 ? cuda_value_data(run, s->bias) : NULL,
+        .w = cuda_value_data(run, s->more[1]),
+        .bias = key->bias ? cuda_value_data(run, s->more[2]) : NULL,
         .y = cuda_value_data(run, s->y),
     };
 
-    return cuda_gemv_run(&s->block->key, &s->block->gemv, &data, run->stream);
+    return key->means != 0 ? cuda_gemv_run(key, &s->block->gemv, &data, run->stream)
+                           : cuda_stem_run(key, &data, run->stream);
 }
 
 static int launch_block(const CudaStep *s, const CudaRun *run)
@@ -245,13 +247,43 @@ static int find_means(const CudaCompiler *c, uint32_t i, CudaConvKey *key)
     return 1;
 }
 
-static void add_means(CudaCompiler *c, uint32_t i, const CudaConvKey *key)
+/* A maximum pool that ends at the step, of what the convolution before it gives. */
+static int find_maxima(const CudaCompiler *c, uint32_t i, CudaConvKey *key)
 {
-    CudaStep *last = &c->program->steps[i];
+    const CudaStep *s = &c->program->steps[i], *first = s - 1;
+    const GpudlWindow *window = &s->window;
+    GpudlNhwc xs, ys;
+    GpudlStem stem;
+
+    if (!cuda_gives_maxima(s) || first->conv == NULL || first->block != NULL || first->z >= 0 ||
+        !is_for_next(c, first) || !is_whole(c, s->y) || cuda_value(c, first->x)->offset % 4 != 0 ||
+        !cuda_value_nhwc(cuda_value(c, s->x), &xs) || !cuda_value_nhwc(cuda_value(c, s->y), &ys))
+        return 0;
+    for (int d = 1; d <= 2; d++)
+        if (window->kernel[d] != 3 || window->stride[d] != 2 || window->dilation[d] != 1)
+            return 0;
+    memcpy(key, &first->conv->key, sizeof *key);
+    key->pooled = 1;
+    stem = cuda_stem_of(key);
+    if (cuda_conv_is_block(&first->conv->key) || xs.n != key->n || xs.h != key->p || xs.w != key->q || xs.c != key->k ||
+        xs.pitch != key->y_pitch || stem.p != key->p || stem.q != key->q)
+        return 0;
+    key->p = ys.h;
+    key->q = ys.w;
+    key->y_pitch = ys.pitch;
+    for (int d = 0; d < 2; d++)
+        key->pool_pad[d] = window->pad_begin[1 + d];
+    return 1;
+}
+
+/* A block of the step and the one before it, one of which has the weights. */
+static void add_pair(CudaCompiler *c, CudaStep *last, const CudaConvKey *key)
+{
+    const CudaStep *weighs = key->means != 0 ? last : last - 1;
     CudaConvPlan plan;
     CudaConv *conv;
 
-    if (cuda_gemv_plans(c->device, key, &plan, 1) == 0)
+    if ((key->means != 0 ? cuda_gemv_plans(c->device, key, &plan, 1) : cuda_stem_plans(key, &plan, 1)) == 0)
         return;
     conv = cuda_convs_add(c->convs, key);
     if (conv == NULL) {
@@ -260,11 +292,13 @@ static void add_means(CudaCompiler *c, uint32_t i, const CudaConvKey *key)
     }
     for (CudaStep *s = last - 1; s <= last; s++) {
         s->block = conv;
-        s->launch_block = launch_means;
+        s->launch_block = launch_pair;
         s->block_steps = (int32_t)(last - s) + 1;
     }
     last->more[0] = last[-1].x;
-    last->n_more = 1;
+    last->more[1] = weighs->w;
+    last->more[2] = weighs->bias;
+    last->n_more = key->bias ? 3 : 2;
     cuda_touch(c, last);
 }
 
@@ -276,8 +310,8 @@ void cuda_blocks_find(CudaCompiler *c)
     for (uint32_t i = 1; c->tries_blocks && i < c->program->n_frame_steps && c->status == GPUDL_STATUS_OK; i++)
         if (find_at(c, i, &found))
             add(c, &found);
-        else if (find_means(c, i, &key))
-            add_means(c, i, &key);
+        else if (find_means(c, i, &key) || find_maxima(c, i, &key))
+            add_pair(c, &c->program->steps[i], &key);
 }
 
 /* ---- choosing ---------------------------------------------------------------------------------------------------- */

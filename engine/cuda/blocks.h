@@ -2,8 +2,9 @@
 /**
  * Steps that follow one another and that one launch of our own computes as well: inverted residuals, a product, a
  * depthwise convolution and a product, or only the last two (kernels/mbconv_cuda.h); a global average pool and a
- * product of few pictures (kernels/gemv_cuda.h). Their steps stay as they are; the last one has a problem more, whose
- * plans are that launch, or none: the steps apart. With a plan of the launch the steps before do nothing.
+ * product of few pictures (kernels/gemv_cuda.h); a convolution of a network's input and a maximum pool
+ * (kernels/stem_cuda.h). Their steps stay as they are; the last one has a problem more, whose plans are that launch, or
+ * none: the steps apart. With a plan of the launch the steps before do nothing.
  */
 #ifndef GPUDL_ENGINE_CUDA_BLOCKS_H
 #define GPUDL_ENGINE_CUDA_BLOCKS_H

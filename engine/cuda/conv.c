@@ -505,6 +505,8 @@ void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
                  (double)key->inner_beta[1]);
     if (key->means != 0 && n > 0 && (size_t)n < room)
         snprintf(text + n, room - (size_t)n, " of means");
+    if (key->pooled != 0 && n > 0 && (size_t)n < room)
+        snprintf(text + n, room - (size_t)n, " pooled %d %d", key->pool_pad[0], key->pool_pad[1]);
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "kernels/depthwise_cuda.h"
 #include "kernels/gemv_cuda.h"
 #include "kernels/mbconv_cuda.h"
+#include "kernels/stem_cuda.h"
 
 /** A problem; compared byte by byte, so zeroed before it is filled. x, w, y and z are NHWC or KRSC of one type. */
 typedef struct {
@@ -35,6 +36,9 @@ typedef struct {
     /* Not 0: a block as well, a product with the means over each picture's pixels; the window is the product's, of one
      * tap and place. It has CUDA_CONV_GEMV and CUDA_CONV_APART and nothing else. */
     int32_t means;
+    /* Not 0: a block of a convolution, whose problem this is but for p, q and y_pitch, which are the block's, and a
+     * maximum over windows of 3 x 3 at stride 2. It has CUDA_CONV_STEM and CUDA_CONV_APART and nothing else. */
+    int32_t pooled, pool_pad[2];
 } CudaConvKey;
 
 /** Graphs of one problem. What a graph leaves of it is a kernel of our own behind. */
@@ -51,7 +55,8 @@ typedef enum {
     CUDA_CONV_BLOCK,                /* all steps of a block by our own kernel (blocks.h) */
     CUDA_CONV_APART,                /* a block's steps, one by one */
     CUDA_CONV_GEMV,                 /* all of it by our own product of a matrix and few vectors (own.h) */
-    CUDA_CONV_LAST = CUDA_CONV_GEMV
+    CUDA_CONV_STEM,                 /* a convolution of a network's input and maxima by our own kernel (blocks.h) */
+    CUDA_CONV_LAST = CUDA_CONV_STEM
 } CudaConvForm;
 
 /** An algorithm of cuBLASLt's, as plain data. */
@@ -101,13 +106,13 @@ struct CudaConv {
 /** Whether a problem is that of several steps (blocks.h). */
 static inline int cuda_conv_is_block(const CudaConvKey *key)
 {
-    return key->hidden != 0 || key->means != 0;
+    return key->hidden != 0 || key->means != 0 || key->pooled != 0;
 }
 
 /** Whether a block's plan is one launch for all of its steps. */
 static inline int cuda_conv_is_one_launch(const CudaConv *block)
 {
-    return block->form == CUDA_CONV_BLOCK || block->form == CUDA_CONV_GEMV;
+    return block->form == CUDA_CONV_BLOCK || block->form == CUDA_CONV_GEMV || block->form == CUDA_CONV_STEM;
 }
 
 /** Whether the pictures' type has 16 bits. */

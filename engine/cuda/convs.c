@@ -73,6 +73,8 @@ static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaCo
         return key->hidden != 0 && cuda_block_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_GEMV)
         return cuda_gemv_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
+    if (entry->form == CUDA_CONV_STEM)
+        return cuda_stem_load(key, entry->plan, entry->plan_bytes, plan);
     if (cuda_conv_is_block(key))
         return 0;
     if ((entry->form == CUDA_CONV_DEPTHWISE) != (key->depthwise != 0))
@@ -194,6 +196,8 @@ static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *
         entry.plan = cuda_once_save(&conv->once, &entry.plan_bytes);
     else if (conv->form == CUDA_CONV_GEMV)
         entry.plan = cuda_gemv_save(&conv->gemv, &entry.plan_bytes);
+    else if (conv->form == CUDA_CONV_STEM)
+        entry.plan = cuda_stem_save(&entry.plan_bytes);
     else if (conv->form == CUDA_CONV_DEPTHWISE)
         entry.plan = cuda_depthwise_save(&conv->depthwise, &entry.plan_bytes);
     else if (conv->form == CUDA_CONV_BLOCK)

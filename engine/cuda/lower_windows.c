@@ -48,6 +48,11 @@ int cuda_gives_means(const CudaStep *step)
     return step->launch == launch_global_pool && step->op == GPUDL_POOL_AVERAGE;
 }
 
+int cuda_gives_maxima(const CudaStep *step)
+{
+    return step->launch == launch_pool && step->op == GPUDL_POOL_MAX;
+}
+
 static int launch_depthwise(const CudaStep *s, const CudaRun *run)
 {
     const CudaConvData data = {.x = data_of(run, s->x, NULL),

@@ -24,6 +24,8 @@ int cuda_lower_any_pool(CudaCompiler *c, const GpudlPlanNode *node, GpudlPoolKin
 
 /** Whether a step gives the means over all pixels of each picture that it reads. */
 int cuda_gives_means(const CudaStep *step);
+/** Whether a step gives maxima over windows. */
+int cuda_gives_maxima(const CudaStep *step);
 
 /** A convolution of 16-bit pictures with as many groups as channels, in and out. */
 int cuda_lower_depthwise(CudaCompiler *c, const GpudlPlanNode *node);

@@ -181,7 +181,7 @@ int cuda_once_load(const CudaDevice *device, const CudaConvKey *key, const char 
 
 static int is_plain(const CudaConvKey *key)
 {
-    int plain = key->groups == 1 && key->z_pitch == 0 && key->depthwise == 0 && key->hidden == 0;
+    int plain = key->groups == 1 && key->z_pitch == 0 && key->depthwise == 0 && key->hidden == 0 && key->pooled == 0;
 
     for (int d = 0; d < 2; d++)
         plain = plain && key->pad_begin[d] == 0 && key->pad_end[d] == 0;
@@ -263,6 +263,59 @@ int cuda_gemv_load(const CudaDevice *device, const CudaConvKey *key, const char 
             return 1;
         }
     return 0;
+}
+
+/* ---- a network's begin ------------------------------------------------------------------------------------------- */
+
+GpudlStem cuda_stem_of(const CudaConvKey *key)
+{
+    const GpudlStem stem = {.xs = {key->n, key->h, key->w, key->c, key->x_pitch},
+                            .ys = {key->n, key->p, key->q, key->k, key->y_pitch},
+                            .taps = key->r,
+                            .pad = {key->pad_begin[0], key->pad_begin[1]},
+                            .p = (key->h + key->pad_begin[0] + key->pad_end[0] - key->r) / 2 + 1,
+                            .q = (key->w + key->pad_begin[1] + key->pad_end[1] - key->s) / 2 + 1,
+                            .pool_pad = {key->pool_pad[0], key->pool_pad[1]},
+                            .act = cuda_conv_act(key)};
+
+    return stem;
+}
+
+int cuda_stem_plans(const CudaConvKey *key, CudaConvPlan *plans, int room)
+{
+    const GpudlStem stem = cuda_stem_of(key);
+
+    if (room < 1 || key->pooled == 0 || key->r != key->s || key->stride[0] != 2 || key->stride[1] != 2 ||
+        key->dilation[0] != 1 || key->dilation[1] != 1 || key->groups != 1 || key->z_pitch != 0 ||
+        gpudl_stem_fits((GpudlDType)key->dtype, &stem) != GPUDL_KERNEL_OK)
+        return 0;
+    plans[0] = (CudaConvPlan){.form = CUDA_CONV_STEM, .name = "convolution and maxima"};
+    return 1;
+}
+
+int cuda_stem_run(const CudaConvKey *key, const CudaConvData *data, cudaStream_t stream)
+{
+    const GpudlStem stem = cuda_stem_of(key);
+
+    return gpudl_stem_cuda((GpudlDType)key->dtype, &stem, data->x, data->w,
+                           key->bias ? (const float *)data->bias : NULL, data->y, stream);
+}
+
+static const char stem_text[] = "stem";
+
+char *cuda_stem_save(size_t *bytes)
+{
+    char *text = malloc(sizeof stem_text);
+
+    if (text != NULL)
+        memcpy(text, stem_text, sizeof stem_text);
+    *bytes = sizeof stem_text - 1;
+    return text;
+}
+
+int cuda_stem_load(const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan)
+{
+    return bytes == sizeof stem_text - 1 && memcmp(text, stem_text, bytes) == 0 && cuda_stem_plans(key, plan, 1) == 1;
 }
 
 /* ---- depthwise --------------------------------------------------------------------------------------------------- */

@@ -40,6 +40,16 @@ char *cuda_gemv_save(const GpudlGemvPlan *plan, size_t *bytes);
 int cuda_gemv_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
                    CudaConvPlan *plan);
 
+/** A problem that is pooled as the kernel takes it. */
+GpudlStem cuda_stem_of(const CudaConvKey *key);
+/** CUDA_CONV_STEM's one plan if the problem is pooled and fits, and room is; how many that are. Needs no device. */
+int cuda_stem_plans(const CudaConvKey *key, CudaConvPlan *plans, int room);
+/** Queues it. Status of the launcher. */
+int cuda_stem_run(const CudaConvKey *key, const CudaConvData *data, cudaStream_t stream);
+/** As for products. */
+char *cuda_stem_save(size_t *bytes);
+int cuda_stem_load(const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan);
+
 /** Up to room plans of a problem that is depthwise, the one that is thought to be the fastest first; at least one if
  * room is. Needs no device. */
 int cuda_depthwise_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);

@@ -34,7 +34,8 @@ typedef struct {
 uint32_t cuda_prove_reference(const CudaConvKey *key, CudaConvPlan *plans, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (plans[i].form != CUDA_CONV_ONCE && plans[i].form != CUDA_CONV_GEMV && plans[i].form != CUDA_CONV_BLOCK)
+        if (plans[i].form != CUDA_CONV_ONCE && plans[i].form != CUDA_CONV_GEMV && plans[i].form != CUDA_CONV_BLOCK &&
+            plans[i].form != CUDA_CONV_STEM)
             return i;
     if (cuda_conv_is_block(key)) /* its steps are always among them (tune.c), whatever they take */
         return 0;

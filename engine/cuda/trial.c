@@ -248,6 +248,8 @@ static int find_truth(CudaTrial *trial)
 
     if (key->means != 0)
         return cuda_trial_means_begin(trial, trial->data.workspace);
+    if (key->pooled != 0)
+        return cuda_trial_pooled_begin(trial, trial->data.workspace);
     if (key->hidden != 0)
         return cuda_trial_block_begin(trial, (const uint16_t *)(const void *)trial->pattern,
                                       PATTERN_BYTES / sizeof(uint16_t), trial->data.workspace);
@@ -301,6 +303,8 @@ static int queue(const CudaTrial *trial, const CudaConvPlan *plan)
         return cuda_once_run(trial->key, &plan->once, &trial->data, trial->stream) == 0;
     if (plan->form == CUDA_CONV_GEMV)
         return cuda_gemv_run(trial->key, &plan->gemv, &trial->data, trial->stream) == 0;
+    if (plan->form == CUDA_CONV_STEM)
+        return cuda_stem_run(trial->key, &trial->data, trial->stream) == 0;
     if (plan->form == CUDA_CONV_DEPTHWISE) {
         const GpudlAct act = cuda_conv_act(trial->key);
 
@@ -355,6 +359,10 @@ int cuda_trial_check(CudaTrial *trial, const CudaConvPlan *plan)
 /* A place (h, w) of the first picture that the result at (p, q) of it is summed from; FALSE if there is none. */
 static int find_tap(const CudaConvKey *key, int32_t p, int32_t q, int32_t *h, int32_t *w)
 {
+    if (key->pooled != 0) { /* of the convolution's pixels, one that the maximum is of */
+        p = 2 * p > key->pool_pad[0] ? 2 * p - key->pool_pad[0] : 0;
+        q = 2 * q > key->pool_pad[1] ? 2 * q - key->pool_pad[1] : 0;
+    }
     for (int32_t r = 0; r < key->r; r++)
         for (int32_t s = 0; s < key->s; s++) {
             *h = p * key->stride[0] - key->pad_begin[0] + r * key->dilation[0];

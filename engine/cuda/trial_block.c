@@ -44,10 +44,14 @@ size_t cuda_trial_block_weights(const CudaConvKey *key)
     return (size_t)gpudl_mbconv_weight_bytes(&block);
 }
 
-/* Of means: those of all pictures. */
+/* Of means: those of all pictures. Of maxima: what they are of, of one picture. */
 size_t cuda_trial_block_extra(const CudaConvKey *key)
 {
-    return key->means != 0 ? aligned((size_t)key->n * (size_t)key->c * 2) : extra_of(key).bytes;
+    const GpudlStem stem = cuda_stem_of(key);
+
+    return key->means != 0    ? aligned((size_t)key->n * (size_t)key->c * 2)
+           : key->pooled != 0 ? aligned((size_t)stem.p * (size_t)stem.q * (size_t)key->k * 2)
+                              : extra_of(key).bytes;
 }
 
 /* ---- weights ----------------------------------------------------------------------------------------------------- */
@@ -205,6 +209,38 @@ int cuda_trial_means_begin(const CudaTrial *trial, uint8_t *extra)
     product.x_pitch = product.c;
     data.x = extra;
     return status == 0 ? cuda_conv_own(&product, &data, 0, product.n, trial->stream) : status;
+}
+
+static int run_pooled(const CudaTrial *trial, const CudaConvKey *conv, int32_t picture, uint8_t *extra)
+{
+    const GpudlStem stem = cuda_stem_of(trial->key);
+    const GpudlNhwc xs = {1, stem.p, stem.q, conv->k, conv->k}, ys = {1, stem.ys.h, stem.ys.w, conv->k, stem.ys.pitch};
+    const GpudlWindow window = {2, {1, 3, 3}, {1, 2, 2}, {0, stem.pool_pad[0], stem.pool_pad[1]}, {0}, {1, 1, 1}};
+    const size_t in = (size_t)picture * (size_t)conv->h * (size_t)conv->w * (size_t)conv->x_pitch * 2;
+    const size_t out = (size_t)picture * (size_t)ys.h * (size_t)ys.w * (size_t)ys.pitch * 2;
+    CudaConvData data = trial->truth;
+    int status;
+
+    data.x = (const uint8_t *)data.x + in;
+    data.y = extra;
+    status = cuda_conv_own(conv, &data, 0, 1, trial->stream);
+    return status == 0 ? gpudl_pool_cuda(GPUDL_POOL_MAX, (GpudlDType)conv->dtype, extra, &xs, &window,
+                                         (uint8_t *)trial->truth.y + out, &ys, trial->stream)
+                       : status;
+}
+
+int cuda_trial_pooled_begin(const CudaTrial *trial, uint8_t *extra)
+{
+    const GpudlStem stem = cuda_stem_of(trial->key);
+    CudaConvKey conv = *trial->key;
+    int status;
+
+    conv.pooled = 0;
+    conv.p = stem.p;
+    conv.q = stem.q;
+    conv.y_pitch = conv.k;
+    status = run_pooled(trial, &conv, 0, extra);
+    return status == 0 && conv.n > 1 ? run_pooled(trial, &conv, conv.n - 1, extra) : status;
 }
 
 int cuda_trial_block_begin(const CudaTrial *trial, const uint16_t *pattern, size_t n, uint8_t *extra)

@@ -12,7 +12,9 @@ size_t cuda_trial_block_extra(const CudaConvKey *key);
 /** Writes the weights, and the right results of the first and the last picture. pattern: numbers of float16 in -1..1, a
  * power of two of them; extra: the memory for it. A status of the launcher's or the device's error. */
 int cuda_trial_block_begin(const CudaTrial *trial, const uint16_t *pattern, size_t n, uint8_t *extra);
-/** Writes the right results of a product of means, of all pictures. As above. */
+/** Writes the right results of a product of means, of all pictures; of a convolution's maxima, of the first and the
+ * last one. As above. */
 int cuda_trial_means_begin(const CudaTrial *trial, uint8_t *extra);
+int cuda_trial_pooled_begin(const CudaTrial *trial, uint8_t *extra);
 
 #endif

@@ -66,6 +66,14 @@ static void add_few_plans(const CudaConvs *convs, Candidates *c)
     c->n += cuda_gemv_plans(convs->device, &c->conv->key, c->plans + c->n, GEMV_PLANS);
 }
 
+/* A block's plans but for its steps apart. */
+static int find_launches(const CudaConvs *convs, const CudaConvKey *key, CudaConvPlan *plans)
+{
+    return key->means != 0    ? cuda_gemv_plans(convs->device, key, plans, GEMV_PLANS)
+           : key->pooled != 0 ? cuda_stem_plans(key, plans, 1)
+                              : cuda_block_plans(convs->device, key, plans, BLOCK_PLANS);
+}
+
 /* Recommended plans: all that will be measured, or the first. Own products are tried where there are no libraries, and
  * where plans are measured. */
 static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int all)
@@ -74,8 +82,7 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
 
     if (cuda_conv_is_block(&c->conv->key)) {
         if (all && convs->measured)
-            c->n = c->conv->key.means != 0 ? cuda_gemv_plans(convs->device, &c->conv->key, c->plans, GEMV_PLANS)
-                                           : cuda_block_plans(convs->device, &c->conv->key, c->plans, BLOCK_PLANS);
+            c->n = find_launches(convs, &c->conv->key, c->plans);
         c->plans[c->n++] = (CudaConvPlan){.form = CUDA_CONV_APART, .name = "steps apart"};
         return;
     }

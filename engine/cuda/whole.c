@@ -170,8 +170,8 @@ static int by_value(const void *a, const void *b)
 static uint64_t bytes_of(const CudaProgram *p, const CudaStep *step)
 {
     const int is_block = step->block != NULL && cuda_conv_is_one_launch(step->block);
-    const int32_t values[] = {is_block ? step->more[0] : step->x, step->z,
-                              is_block && step->n_more > 1 ? step->more[1] : step->w, step->bias, step->y};
+    const int32_t values[] = {is_block ? step->more[0] : step->x, step->z, is_block ? step->more[1] : step->w,
+                              step->bias, step->y};
     uint64_t bytes = 0;
 
     if (is_block && step->block_steps > 1) /* its block's last step does it */

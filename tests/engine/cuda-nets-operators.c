@@ -484,6 +484,36 @@ static GpudlTensor *stacked(Case *k)
     return join(k, join(k, flat(k, a), flat(k, b), 1), flat(k, g), 1);
 }
 
+/* A convolution of the input at stride 2. */
+static GpudlTensor *halved(Case *k, gint64 channels, gint taps)
+{
+    GpudlTensor *y = builder_conv(&k->b, k->input, 3, channels, taps, TRUE);
+
+    y->producer->attrs.window.stride[1] = y->producer->attrs.window.stride[2] = 2;
+    return y;
+}
+
+/* What networks begin with: maxima of such a convolution, of 7 x 7 and of 3 x 3; then what looks like them, but is read
+ * twice, of averages, of other windows and of a convolution of more channels. */
+static GpudlTensor *stems(Case *k)
+{
+    GpudlTensor *x = builder_act(&k->b, halved(k, 24, 7), GPUDL_ACT_RELU, 0, 0), *y, *z;
+
+    y = flat(k, builder_pool(&k->b, GPUDL_OP_MAX_POOL, x, 3, 2, 1));
+    x = halved(k, 8, 3);
+    y = join(k, y, flat(k, builder_pool(&k->b, GPUDL_OP_MAX_POOL, x, 3, 2, 0)), 1);
+    x = builder_act(&k->b, halved(k, 8, 3), GPUDL_ACT_SILU, 0, 0);
+    z = flat(k, builder_pool(&k->b, GPUDL_OP_MAX_POOL, x, 3, 2, 1));
+    y = join(k, y, join(k, flat(k, x), z, 1), 1);
+    x = halved(k, 8, 7);
+    y = join(k, y, flat(k, builder_pool(&k->b, GPUDL_OP_AVERAGE_POOL, x, 3, 2, 1)), 1);
+    x = halved(k, 16, 3);
+    y = join(k, y, flat(k, builder_pool(&k->b, GPUDL_OP_MAX_POOL, x, 2, 2, 0)), 1);
+    x = builder_conv(&k->b, k->x, 16, 8, 3, TRUE);
+    x->producer->attrs.window.stride[1] = x->producer->attrs.window.stride[2] = 2;
+    return join(k, y, flat(k, builder_pool(&k->b, GPUDL_OP_MAX_POOL, x, 3, 2, 1)), 1);
+}
+
 /* ---- products ---------------------------------------------------------------------------------------------------- */
 
 /* softmax(q k') v, of 2 heads */
@@ -568,6 +598,7 @@ static const struct {
              {"weights-made", weights_made, NULL},
              {"maxima", maxima, NULL},
              {"stacked", stacked, NULL},
+             {"stems", stems, NULL},
              {"attention", attention, NULL},
              {"products", products, NULL},
              {"integer-product", integer_product, NULL},

@@ -81,6 +81,10 @@ int __wrap_gpudl_gemv_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs,
                            int32_t k, const GpudlAct *act, void *y, int64_t y_pitch, const GpudlGemvPlan *plan,
                            GpudlKernelStream stream);
 int __wrap_gpudl_gemv_has_clusters(void);
+int __real_gpudl_stem_cuda(GpudlDType dtype, const GpudlStem *stem, const void *x, const void *w, const float *bias,
+                           void *y, GpudlKernelStream stream);
+int __wrap_gpudl_stem_cuda(GpudlDType dtype, const GpudlStem *stem, const void *x, const void *w, const float *bias,
+                           void *y, GpudlKernelStream stream);
 float __wrap_cuda_trial_time(CudaTrial *trial, const CudaConvPlan *plan);
 
 int __wrap_gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w, const float *bias,
@@ -117,6 +121,17 @@ int __wrap_gpudl_gemv_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs,
 int __wrap_gpudl_gemv_has_clusters(void)
 {
     return !is_missing;
+}
+
+int __wrap_gpudl_stem_cuda(GpudlDType dtype, const GpudlStem *stem, const void *x, const void *w, const float *bias,
+                           void *y, GpudlKernelStream stream)
+{
+    const int status = __real_gpudl_stem_cuda(dtype, stem, x, w, bias, y, stream);
+
+    runs += form == CUDA_CONV_STEM;
+    if (is_spoilt)
+        ((guint16 *)y)[((gint64)stem->ys.n * stem->ys.h * stem->ys.w - 1) * stem->ys.pitch + stem->ys.c - 1] ^= 0x3000;
+    return status;
 }
 
 static gboolean is_same(const CudaConvPlan *plan, const CudaConvPlan *other)
@@ -191,8 +206,33 @@ static const CudaConvKey gemv_key = {.dtype = GPUDL_DTYPE_F16,
                                      .bias = 1,
                                      .act = GPUDL_ACT_HARD_SWISH};
 
+/* Whose maxima are of windows that begin beside the picture. */
+static const CudaConvKey stem_key = {.dtype = GPUDL_DTYPE_F16,
+                                     .n = 3,
+                                     .c = 4,
+                                     .h = 20,
+                                     .w = 37,
+                                     .k = 24,
+                                     .r = 7,
+                                     .s = 7,
+                                     .p = 5,
+                                     .q = 10,
+                                     .groups = 1,
+                                     .stride = {2, 2},
+                                     .dilation = {1, 1},
+                                     .pad_begin = {3, 3},
+                                     .pad_end = {3, 3},
+                                     .x_pitch = 4,
+                                     .y_pitch = 32,
+                                     .bias = 1,
+                                     .act = GPUDL_ACT_RELU,
+                                     .pooled = 1,
+                                     .pool_pad = {1, 1}};
+
 static gint find(const Fixture *f, CudaConvPlan *found, gint room)
 {
+    if (form == CUDA_CONV_STEM)
+        return cuda_stem_plans(&f->key, found, room);
     return form == CUDA_CONV_ONCE ? cuda_once_plans(&f->device, &f->key, found, room)
                                   : cuda_gemv_plans(&f->device, &f->key, found, room);
 }
@@ -202,8 +242,8 @@ static void set_up(Fixture *f, gconstpointer data)
     form = (CudaConvForm)GPOINTER_TO_INT(data);
     told = g_string_new(NULL);
     is_spoilt = is_missing = FALSE;
-    fastest = 1;
-    f->key = form == CUDA_CONV_ONCE ? once_key : gemv_key;
+    fastest = form == CUDA_CONV_STEM ? 0 : 1;
+    f->key = form == CUDA_CONV_ONCE ? once_key : form == CUDA_CONV_STEM ? stem_key : gemv_key;
     f->folder = g_dir_make_tmp("gpudl-once-XXXXXX", NULL);
     f->device = (CudaDevice){.driver = &driver};
     g_strlcpy(f->device.properties.name, "NVIDIA Test", sizeof f->device.properties.name);
@@ -212,7 +252,7 @@ static void set_up(Fixture *f, gconstpointer data)
     pthread_mutex_init(&f->device.lock, NULL);
     pthread_mutex_init(&f->device.building, NULL);
     begin(f, TRUE);
-    g_assert_cmpint(find(f, plans, G_N_ELEMENTS(plans)), >, 8);
+    g_assert_cmpint(find(f, plans, G_N_ELEMENTS(plans)), >, form == CUDA_CONV_STEM ? 0 : 8);
 }
 
 static void remove_all(const gchar *path)
@@ -260,7 +300,9 @@ static void check_fastest(const Fixture *f)
     g_assert_cmpint(f->conv->form, ==, form);
     g_assert_true(is_same(&plan, &plans[fastest]));
     g_assert_cmpstr(f->conv->name, ==, plans[fastest].name);
-    g_assert_true(g_str_has_prefix(f->conv->name, form == CUDA_CONV_ONCE ? "at once, " : "vectors, "));
+    g_assert_true(g_str_has_prefix(f->conv->name, form == CUDA_CONV_ONCE   ? "at once, "
+                                                  : form == CUDA_CONV_STEM ? "convolution "
+                                                                           : "vectors, "));
     g_assert_cmpint(f->conv->workspace, ==, 0);
     g_assert_cmpfloat(f->conv->ns, ==, 800);
 }
@@ -496,6 +538,68 @@ static void test_wrong_means(Fixture *f, gconstpointer data)
     f->key = product;
 }
 
+/* A convolution's maxima, likewise; what is no such block has no plan. */
+static void test_stem(Fixture *f, gconstpointer data)
+{
+    CudaConvKey wrong[10];
+    CudaConvPlan plan;
+    gsize bytes;
+    g_autofree gchar *text = cuda_stem_save(&bytes);
+
+    (void)data;
+    tune(f);
+    check_fastest(f);
+    g_assert_cmpstr(told->str, ==, "");
+    g_assert_cmpuint(runs, ==, 2);
+    g_assert_cmpint(f->conv->n_others, ==, 1);
+    g_assert_cmpint(f->conv->others[0].form, ==, CUDA_CONV_APART);
+    begin(f, FALSE);
+    tune(f);
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_APART); /* of few frames */
+    f->key.n = 8;
+    begin(f, TRUE);
+    tune(f);
+    begin(f, FALSE);
+    tune(f);
+    check_fastest(f);
+    for (guint i = 0; i < G_N_ELEMENTS(wrong); i++)
+        wrong[i] = stem_key;
+    wrong[0].pooled = 0;
+    wrong[1].s = 3;
+    wrong[2].stride[0] = 1;
+    wrong[3].dilation[1] = 2;
+    wrong[4].groups = 2;
+    wrong[5].z_pitch = 32;
+    wrong[6].dtype = GPUDL_DTYPE_F32;
+    wrong[7].c = wrong[7].x_pitch = 8;
+    wrong[8].pool_pad[1] = 2;
+    g_assert_true(cuda_stem_load(&stem_key, text, bytes, &plan));
+    g_assert_cmpint(plan.form, ==, CUDA_CONV_STEM);
+    g_assert_false(cuda_stem_load(&stem_key, "stem 1", 6, &plan));
+    g_assert_false(cuda_stem_load(&stem_key, "stem", 3, &plan));
+    for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_assert_cmpint(cuda_stem_plans(&wrong[i], &plan, 1), ==, i == 9);
+        g_assert_cmpint(cuda_stem_load(&wrong[i], text, bytes, &plan), ==, i == 9);
+    }
+    g_assert_cmpint(cuda_stem_plans(&stem_key, &plan, 0), ==, 0);
+}
+
+static void test_wrong_stem(Fixture *f, gconstpointer data)
+{
+    CudaConvKey other = f->key;
+    gchar texts[2][512];
+
+    (void)data;
+    is_spoilt = TRUE;
+    tune(f);
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_APART);
+    g_assert_nonnull(strstr(told->str, "convolution and maxima is wrong for 3x4x20x37, "));
+    other.pool_pad[0] = 0;
+    cuda_conv_key_text(&f->key, texts[0], sizeof texts[0]);
+    cuda_conv_key_text(&other, texts[1], sizeof texts[1]);
+    g_assert_cmpstr(texts[0], !=, texts[1]);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -516,7 +620,9 @@ int main(int argc, char **argv)
                  {"gemv/vectors", test_vectors, CUDA_CONV_GEMV},
                  {"gemv/pictures", test_pictures, CUDA_CONV_GEMV},
                  {"gemv/means", test_means, CUDA_CONV_GEMV},
-                 {"gemv/wrong-means", test_wrong_means, CUDA_CONV_GEMV}};
+                 {"gemv/wrong-means", test_wrong_means, CUDA_CONV_GEMV},
+                 {"stem/right", test_stem, CUDA_CONV_STEM},
+                 {"stem/wrong", test_wrong_stem, CUDA_CONV_STEM}};
 
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {

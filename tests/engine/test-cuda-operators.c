@@ -280,11 +280,11 @@ static guint choose_blocks(const CudaProgram *program, int number)
     for (guint i = 0; i < program->n_steps; i++) {
         const CudaStep *step = &program->steps[i];
         CudaConvPlan plans[MOST_PLANS];
-        const int is_last = step->block != NULL && step->block_steps == 1;
-        const int n_plans = !is_last ? 0
-                            : step->block->key.means != 0
-                                ? cuda_gemv_plans(&device, &step->block->key, plans, MOST_PLANS)
-                                : cuda_block_plans(&device, &step->block->key, plans, MOST_PLANS);
+        const CudaConvKey *key = step->block != NULL && step->block_steps == 1 ? &step->block->key : NULL;
+        const int n_plans = key == NULL        ? 0
+                            : key->means != 0  ? cuda_gemv_plans(&device, key, plans, MOST_PLANS)
+                            : key->pooled != 0 ? cuda_stem_plans(key, plans, MOST_PLANS)
+                                               : cuda_block_plans(&device, key, plans, MOST_PLANS);
 
         if (number < n_plans) {
             cuda_conv_take(step->block, &plans[number]);
@@ -301,7 +301,7 @@ static void check_blocks(const gchar *net, const CudaProgram *program, const Gpu
 
     if (strcmp(net, "blocks") == 0)
         g_assert_cmpuint(n, ==, precisions[p].dtype == GPUDL_DTYPE_F16 ? 4 : 0);
-    if (strcmp(net, "means") == 0)
+    if (strcmp(net, "means") == 0 || strcmp(net, "stems") == 0)
         g_assert_cmpuint(n, ==, precisions[p].dtype != GPUDL_DTYPE_F32 ? 2 : 0);
     for (int number = 1; n > 0; number++) {
         check_program(program, plan, input, expected, p);

@@ -294,6 +294,10 @@ static void test_references(void)
     g_assert_cmpuint(cuda_prove_reference(&key, plans, 1), ==, 0);
     g_assert_cmpuint(cuda_prove_reference(&key, plans, 2), ==, 1);
     key.means = 0;
+    key.pooled = 1;
+    plans[0].form = CUDA_CONV_STEM;
+    g_assert_cmpuint(cuda_prove_reference(&key, plans, 2), ==, 1);
+    key.pooled = 0;
     key.hidden = 16;
     plans[0].form = CUDA_CONV_BLOCK;
     plans[1].form = CUDA_CONV_APART;

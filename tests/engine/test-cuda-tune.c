@@ -152,6 +152,11 @@ int cuda_gemv_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPl
     return cuda_gemm_plans(device, key, out, room);
 }
 
+int cuda_stem_plans(const CudaConvKey *key, CudaConvPlan *out, int room)
+{
+    return cuda_gemm_plans(NULL, key, out, room);
+}
+
 int cuda_depthwise_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *out, int room)
 {
     return cuda_gemm_plans(device, key, out, room);
