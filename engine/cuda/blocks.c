@@ -9,6 +9,7 @@
 #include "choice.h"
 #include "lower_windows.h"
 #include "own.h"
+#include "siblings.h"
 
 static int launch_pair(const CudaStep *s, const CudaRun *run)
 {
@@ -146,8 +147,7 @@ static void key_of(const Found *found, CudaConvKey *key)
     }
 }
 
-/* The constant that a convolution's node has as its weights or bias, NULL: none, or not as many as wanted. */
-static const float *constant_of(const CudaCompiler *c, const CudaStep *s, uint32_t input, int64_t elements)
+const float *cuda_step_constant(const CudaCompiler *c, const CudaStep *s, uint32_t input, int64_t elements)
 {
     const GpudlPlanNode *node = &c->plan->nodes[s->node];
     const int32_t tensor = node->n_inputs > input ? node->inputs[input] : -1;
@@ -168,9 +168,9 @@ static int32_t pack(CudaCompiler *c, const Found *found, const CudaConvKey *key)
     const int32_t part = found->expand != NULL ? CUDA_PART_BLOCK : CUDA_PART_SHORT_BLOCK;
     const int32_t known = cuda_find_constant(c, part, GPUDL_DTYPE_I32, words);
     GpudlMbconvWeights weights = {
-        .depthwise = constant_of(c, found->filter, 1, hidden * key->r * key->s),
-        .depthwise_bias = constant_of(c, found->filter, 2, hidden),
-        .project = constant_of(c, found->project, 1, key->k * hidden),
+        .depthwise = cuda_step_constant(c, found->filter, 1, hidden * key->r * key->s),
+        .depthwise_bias = cuda_step_constant(c, found->filter, 2, hidden),
+        .project = cuda_step_constant(c, found->project, 1, key->k * hidden),
     };
     int32_t value = -1;
     uint32_t *packed;
@@ -178,8 +178,8 @@ static int32_t pack(CudaCompiler *c, const Found *found, const CudaConvKey *key)
     if (known >= 0)
         return known;
     if (found->expand != NULL) {
-        weights.expand = constant_of(c, found->expand, 1, hidden * key->c);
-        weights.expand_bias = constant_of(c, found->expand, 2, hidden);
+        weights.expand = cuda_step_constant(c, found->expand, 1, hidden * key->c);
+        weights.expand_bias = cuda_step_constant(c, found->expand, 2, hidden);
     }
     /* of padded channels, or not to be read any more */
     if (weights.depthwise == NULL || weights.project == NULL || (found->expand != NULL && weights.expand == NULL) ||
@@ -312,6 +312,8 @@ void cuda_blocks_find(CudaCompiler *c)
             add(c, &found);
         else if (find_means(c, i, &key) || find_maxima(c, i, &key))
             add_pair(c, &c->program->steps[i], &key);
+        else
+            cuda_siblings_add(c, i);
 }
 
 /* ---- choosing ---------------------------------------------------------------------------------------------------- */

@@ -71,6 +71,10 @@ int cuda_step_accesses(const CudaProgram *program, const CudaStep *step, CudaAcc
     if (step->y >= 0) /* what reads nothing clears the whole block */
         accesses[n++] = n_read > 0 ? access_of(&program->values[step->y], 1)
                                    : whole_block(program, program->values[step->y].block, 1);
+    if (step->block != NULL && step->block->key.siblings != 0 && step->block_steps == 1) {
+        accesses[n] = access_of(&program->values[step[-1].y], 1);
+        accesses[n++].instead = 1;
+    }
     if (step->scratch >= 0)
         accesses[n++] = whole_block(program, step->scratch, 1);
     return n;
@@ -112,8 +116,9 @@ static int meet(const void *data, uint32_t before, uint32_t behind)
 
     for (int i = 0; i < a->n; i++)
         for (int k = 0; k < b->n; k++)
-            if (cuda_accesses_meet(&a->at[i], &b->at[k]) ||
-                (memory->placed && blocks_meet(memory->program, &a->at[i], &b->at[k])))
+            if (!(b->at[k].instead && before + 1 == behind) &&
+                (cuda_accesses_meet(&a->at[i], &b->at[k]) ||
+                 (memory->placed && blocks_meet(memory->program, &a->at[i], &b->at[k]))))
                 return 1;
     return 0;
 }

@@ -12,9 +12,10 @@ typedef struct {
     int32_t block, writes;
     int64_t begin, end;        /* within the block */
     int64_t period, low, high; /* of these, those with low <= offset % period < high; period 0: all */
+    int32_t instead;           /* what the step before writes if this one does not in its place (siblings.h) */
 } CudaAccess;
 
-#define CUDA_ACCESSES (CUDA_STEP_READS + 2) /* most that a step has */
+#define CUDA_ACCESSES (CUDA_STEP_READS + 3) /* most that a step has */
 
 /** What a step touches that is no constant; how many. */
 int cuda_step_accesses(const CudaProgram *program, const CudaStep *step, CudaAccess accesses[CUDA_ACCESSES]);

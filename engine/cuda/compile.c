@@ -10,14 +10,23 @@
 #include "engine/module.h"
 #include "tell.h"
 
-/* Most of what the choices of a step may need. */
-static uint64_t scratch_bytes(const CudaConv *conv)
+/* Most of what the choices of a problem may need. */
+static uint64_t most_workspace(const CudaConv *conv)
 {
     int64_t most = conv->workspace > conv->most_workspace ? conv->workspace : conv->most_workspace;
 
     for (int i = 0; i < conv->n_others; i++)
         most = conv->others[i].workspace > most ? conv->others[i].workspace : most;
     return (uint64_t)most;
+}
+
+/* Of a step's: its own, or those of the siblings that it is the last of. */
+static uint64_t scratch_bytes(const CudaStep *step)
+{
+    const uint64_t own = most_workspace(step->conv);
+    const uint64_t both = step->block != NULL && step->block->key.siblings != 0 ? most_workspace(step->block) : 0;
+
+    return own > both ? own : both;
 }
 
 /* Everything gets its place. wide: branches don't wait for one another's memory. */
@@ -35,7 +44,7 @@ static void place_blocks(CudaCompiler *c, int wide)
     }
     for (uint32_t i = 0; i < p->n_steps; i++)
         if (p->steps[i].conv != NULL && p->steps[i].scratch >= 0)
-            p->blocks[p->steps[i].scratch].bytes = scratch_bytes(p->steps[i].conv);
+            p->blocks[p->steps[i].scratch].bytes = scratch_bytes(&p->steps[i]);
     cuda_blocks_name(p);
     for (uint32_t i = 0; i < p->n_blocks; i++) {
         const int used = p->blocks[i].first != INT32_MAX && p->blocks[i].constant == NULL && !p->blocks[i].pinned;
@@ -56,6 +65,14 @@ static void place_blocks(CudaCompiler *c, int wide)
     free(first);
 }
 
+static void settle(CudaCompiler *c, const CudaStep *step)
+{
+    if (step->conv != NULL)
+        cuda_conv_settle(c->device, step->conv);
+    if (step->block != NULL && step->block->key.siblings != 0)
+        cuda_conv_settle(c->device, step->block);
+}
+
 static int is_too_large(const CudaCompiler *c)
 {
     return c->status == GPUDL_STATUS_OK && c->work_limit > 0 && c->program->work_bytes > c->work_limit;
@@ -70,8 +87,7 @@ static void place(CudaCompiler *c)
         place_blocks(c, 0);
     if (is_too_large(c)) {
         for (uint32_t i = 0; i < c->program->n_steps; i++)
-            if (c->program->steps[i].conv != NULL)
-                cuda_conv_settle(c->device, c->program->steps[i].conv);
+            settle(c, &c->program->steps[i]);
         place_blocks(c, 0);
     }
     if (c->status == GPUDL_STATUS_OK && !cuda_branches_order(c->program))

@@ -284,7 +284,7 @@ static void activation(Graph *g, const CudaConvKey *key, cudnnBackendDescriptor_
 /* The precompiled kernels take a bias of the pictures' type behind the residual, and relu or nothing. */
 int cuda_conv_has_form(const CudaConvKey *key, CudaConvForm form)
 {
-    if (key->depthwise != 0 || cuda_conv_is_block(key)) /* weights lie otherwise, or it is more than a convolution */
+    if (key->depthwise != 0 || cuda_conv_is_fused(key)) /* weights lie otherwise, or it is more than a convolution */
         return 0;
     return form != CUDA_CONV_RESIDUAL_FIRST ||
            (key->bias && cuda_conv_rounds_bias_well(key) &&
@@ -507,6 +507,8 @@ void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
         snprintf(text + n, room - (size_t)n, " of means");
     if (key->pooled != 0 && n > 0 && (size_t)n < room)
         snprintf(text + n, room - (size_t)n, " pooled %d %d", key->pool_pad[0], key->pool_pad[1]);
+    if (key->siblings != 0 && n > 0 && (size_t)n < room)
+        snprintf(text + n, room - (size_t)n, " siblings");
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */

@@ -39,6 +39,9 @@ typedef struct {
     /* Not 0: a block of a convolution, whose problem this is but for p, q and y_pitch, which are the block's, and a
      * maximum over windows of 3 x 3 at stride 2. It has CUDA_CONV_STEM and CUDA_CONV_APART and nothing else. */
     int32_t pooled, pool_pad[2];
+    /* Not 0: a block of two convolutions, which are this one as well (siblings.h). It has the forms of a convolution,
+     * and CUDA_CONV_APART. */
+    int32_t siblings;
 } CudaConvKey;
 
 /** Graphs of one problem. What a graph leaves of it is a kernel of our own behind. */
@@ -103,15 +106,23 @@ struct CudaConv {
     int64_t most_workspace; /* of all that it may become, while that is being found out; else 0 */
 };
 
+/** Whether a problem is more than a convolution. */
+static inline int cuda_conv_is_fused(const CudaConvKey *key)
+{
+    return key->hidden != 0 || key->means != 0 || key->pooled != 0;
+}
+
 /** Whether a problem is that of several steps (blocks.h). */
 static inline int cuda_conv_is_block(const CudaConvKey *key)
 {
-    return key->hidden != 0 || key->means != 0 || key->pooled != 0;
+    return cuda_conv_is_fused(key) || key->siblings != 0;
 }
 
 /** Whether a block's plan is one launch for all of its steps. */
 static inline int cuda_conv_is_one_launch(const CudaConv *block)
 {
+    if (block->key.siblings != 0)
+        return block->chosen && block->form != CUDA_CONV_APART;
     return block->form == CUDA_CONV_BLOCK || block->form == CUDA_CONV_GEMV || block->form == CUDA_CONV_STEM;
 }
 

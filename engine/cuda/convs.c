@@ -75,7 +75,7 @@ static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaCo
         return cuda_gemv_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
     if (entry->form == CUDA_CONV_STEM)
         return cuda_stem_load(key, entry->plan, entry->plan_bytes, plan);
-    if (cuda_conv_is_block(key))
+    if (cuda_conv_is_fused(key))
         return 0;
     if ((entry->form == CUDA_CONV_DEPTHWISE) != (key->depthwise != 0))
         return 0;

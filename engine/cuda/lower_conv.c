@@ -9,9 +9,32 @@
 #include "lt.h"
 #include "own.h"
 
+int cuda_conv_queue(const CudaConv *conv, const CudaConvData *data, const CudaRun *run)
+{
+    const CudaConvKey *key = &conv->key;
+    cudnnStatus_t status;
+
+    if (conv->form == CUDA_CONV_LT) {
+        const int failed = cuda_lt_run(run->device, key, &conv->lt, conv->workspace, data, run->stream);
+
+        return failed != 0 ? CUDA_STEP_LT + failed : cuda_conv_finish(key, conv->form, data, run->stream);
+    }
+    if (conv->form == CUDA_CONV_GEMM)
+        return cuda_gemm_run(key, &conv->gemm, data, run->stream);
+    if (conv->form == CUDA_CONV_ONCE)
+        return cuda_once_run(key, &conv->once, data, run->stream);
+    if (conv->form == CUDA_CONV_GEMV)
+        return cuda_gemv_run(key, &conv->gemv, data, run->stream);
+    if (conv->form == CUDA_CONV_OWN)
+        return cuda_conv_own(key, data, 0, key->n, run->stream);
+    status = cuda_conv_run(run->device, run->handle, key, conv->form, conv->plan, data, run->stream);
+    if (status != CUDNN_STATUS_SUCCESS)
+        return CUDA_STEP_CUDNN + (int)status;
+    return cuda_conv_finish(key, conv->form, data, run->stream);
+}
+
 static int launch_conv(const CudaStep *s, const CudaRun *run)
 {
-    const CudaProgram *p = run->program;
     const CudaConvData data = {
         .x = cuda_value_data(run, s->x),
         .w = cuda_value_data(run, s->w),
@@ -19,28 +42,10 @@ static int launch_conv(const CudaStep *s, const CudaRun *run)
         .bias = s->bias >= 0 ? cuda_value_data(run, s->bias) : NULL,
         .half_bias = s->half_bias >= 0 ? cuda_value_data(run, s->half_bias) : NULL,
         .y = cuda_value_data(run, s->y),
-        .workspace = run->workspace + p->blocks[s->scratch].offset,
+        .workspace = run->workspace + run->program->blocks[s->scratch].offset,
     };
-    cudnnStatus_t status;
 
-    if (s->conv->form == CUDA_CONV_LT) {
-        const int failed =
-            cuda_lt_run(run->device, &s->conv->key, &s->conv->lt, s->conv->workspace, &data, run->stream);
-
-        return failed != 0 ? CUDA_STEP_LT + failed : cuda_conv_finish(&s->conv->key, s->conv->form, &data, run->stream);
-    }
-    if (s->conv->form == CUDA_CONV_GEMM)
-        return cuda_gemm_run(&s->conv->key, &s->conv->gemm, &data, run->stream);
-    if (s->conv->form == CUDA_CONV_ONCE)
-        return cuda_once_run(&s->conv->key, &s->conv->once, &data, run->stream);
-    if (s->conv->form == CUDA_CONV_GEMV)
-        return cuda_gemv_run(&s->conv->key, &s->conv->gemv, &data, run->stream);
-    if (s->conv->form == CUDA_CONV_OWN)
-        return cuda_conv_own(&s->conv->key, &data, 0, s->conv->key.n, run->stream);
-    status = cuda_conv_run(run->device, run->handle, &s->conv->key, s->conv->form, s->conv->plan, &data, run->stream);
-    if (status != CUDNN_STATUS_SUCCESS)
-        return CUDA_STEP_CUDNN + (int)status;
-    return cuda_conv_finish(&s->conv->key, s->conv->form, &data, run->stream);
+    return cuda_conv_queue(s->conv, &data, run);
 }
 
 /* What a product needs beside its key. n_bias values of bias and weights by (k, r, s, c) come from functions of the

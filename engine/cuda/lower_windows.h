@@ -7,15 +7,22 @@
 #include "lower.h"
 
 /** Constants of a node that carries weights: parts for cuda_find_constant(). WIDE: depthwise weights with zeros behind
- * the channels, in place of the others. BLOCK: those of all steps of the block that ends with the node. */
+ * the channels, in place of the others. BLOCK: those of all steps of the block that ends with the node; SIBLINGS: those
+ * of both convolutions (siblings.h). */
 enum {
     CUDA_PART_WEIGHTS = 0,
     CUDA_PART_BIAS,
     CUDA_PART_HALF_BIAS,
     CUDA_PART_WIDE,
     CUDA_PART_BLOCK,
-    CUDA_PART_SHORT_BLOCK
+    CUDA_PART_SHORT_BLOCK,
+    CUDA_PART_SIBLINGS,
+    CUDA_PART_SIBLINGS_BIAS,
+    CUDA_PART_SIBLINGS_HALF_BIAS
 };
+
+/** Queues a convolution's plan. As a step's launch. */
+int cuda_conv_queue(const CudaConv *conv, const CudaConvData *data, const CudaRun *run);
 
 GpudlWindow cuda_window(const GpudlWindowAttrs *attrs);
 

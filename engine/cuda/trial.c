@@ -70,7 +70,7 @@ static size_t lay_out(const CudaConvKey *key, size_t workspace, uint8_t *base, C
         at += weights;
     }
     data->workspace = base + at; /* of a block's plans, which need none, what its truth is made of */
-    if (cuda_conv_is_block(key))
+    if (cuda_conv_is_fused(key))
         at += cuda_trial_block_extra(key);
     return at + aligned(workspace);
 }

@@ -20,7 +20,7 @@
 #define GEMV_PLANS 8   /* likewise, of a matrix and few vectors */
 /* cuBLASLt's are a form more, our product's another */
 #define MOST_PLANS ((CUDA_CONV_FORMS + 2) * PLANS_PER_FORM + ONCE_PLANS + GEMV_PLANS)
-_Static_assert((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM + OWN_PLANS + ONCE_PLANS + GEMV_PLANS <= MOST_PLANS,
+_Static_assert((CUDA_CONV_FORMS + 1) * PLANS_PER_FORM + OWN_PLANS + ONCE_PLANS + GEMV_PLANS + 1 <= MOST_PLANS,
                "own plans find room beside the libraries'");
 
 _Static_assert(GPUDL_DEPTHWISE_PLANS <= MOST_PLANS, "all plans of a depthwise problem find room");
@@ -74,18 +74,12 @@ static int find_launches(const CudaConvs *convs, const CudaConvKey *key, CudaCon
                               : cuda_block_plans(convs->device, key, plans, BLOCK_PLANS);
 }
 
-/* Recommended plans: all that will be measured, or the first. Own products are tried where there are no libraries, and
+/* Of convolutions: all that will be measured, or the first. Own products are tried where there are no libraries, and
  * where plans are measured. */
-static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int all)
+static void find_conv_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int all)
 {
     const int wanted = all ? PLANS_PER_FORM : 1;
 
-    if (cuda_conv_is_block(&c->conv->key)) {
-        if (all && convs->measured)
-            c->n = find_launches(convs, &c->conv->key, c->plans);
-        c->plans[c->n++] = (CudaConvPlan){.form = CUDA_CONV_APART, .name = "steps apart"};
-        return;
-    }
     if (c->conv->key.depthwise != 0) {
         c->n = cuda_depthwise_plans(convs->device, &c->conv->key, c->plans, all ? MOST_PLANS : 1);
         return;
@@ -111,6 +105,22 @@ static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates 
         c->n += cuda_gemm_plans(convs->device, &c->conv->key, c->plans + c->n, OWN_PLANS);
         add_few_plans(convs, c);
     }
+}
+
+/* Recommended plans. A block's are measured, or it is its steps. */
+static void find_plans(const CudaConvs *convs, cudnnHandle_t handle, Candidates *c, int all)
+{
+    const CudaConvKey *key = &c->conv->key;
+
+    if (!cuda_conv_is_block(key)) {
+        find_conv_plans(convs, handle, c, all);
+        return;
+    }
+    if (all && convs->measured && cuda_conv_is_fused(key))
+        c->n = find_launches(convs, key, c->plans);
+    else if (all && convs->measured)
+        find_conv_plans(convs, handle, c, all);
+    c->plans[c->n++] = (CudaConvPlan){.form = CUDA_CONV_APART, .name = "steps apart"};
 }
 
 /* Where the activation is what is wrong: ours behind cuDNN's convolution. */
@@ -186,8 +196,11 @@ static uint32_t load_all(CudaTuning *tuning)
         if (!c->is_known)
             continue;
         c->plans[0] = loads[i].plan;
-        if (cuda_conv_is_block(&c->conv->key) && tuning->streams == 0 && c->conv->key.n < BLOCK_FRAMES)
+        if (cuda_conv_is_block(&c->conv->key) && tuning->streams == 0 && c->conv->key.n < BLOCK_FRAMES) {
+            cuda_conv_plan_free(convs->device, c->plans[0].plan);
+            c->plans[0].plan = NULL;
             c->plans[0].form = CUDA_CONV_APART;
+        }
         c->n = c->plans[0].form != CUDA_CONV_OWN;
         left--;
     }

@@ -259,7 +259,7 @@ static uint64_t count_flops(const CudaProgram *p, const CudaStep *step, int32_t 
     if (step->node != *counted)
         flops = gpudl_module_flops(p->plan, step->node);
     *counted = step->node;
-    for (const CudaStep *s = step; is_block && s->x != step->more[0]; s--)
+    for (const CudaStep *s = step; is_block && s > p->steps && s[-1].block_steps == s->block_steps + 1; s--)
         flops += gpudl_module_flops(p->plan, s[-1].node);
     return flops;
 }

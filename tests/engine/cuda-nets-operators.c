@@ -607,7 +607,8 @@ static const struct {
              {"gates", NULL, nets_gates},
              {"blocks", NULL, nets_blocks},
              {"blocks-cropped", NULL, nets_cropped_blocks},
-             {"means", NULL, nets_means}};
+             {"means", NULL, nets_means},
+             {"fires", NULL, nets_fires}};
 
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text)
 {

@@ -113,6 +113,36 @@ GpudlTensor *nets_means(Builder *b, GpudlTensor *x)
     return join(b, y, linear(b, z, "136x8", "8", FALSE), 1);
 }
 
+static GpudlTensor *expand(Builder *b, GpudlTensor *x, gint64 from, gint64 to, gint taps, GpudlActKind act)
+{
+    return builder_act(b, builder_conv(b, x, from, to, taps, TRUE), act, 0, 0);
+}
+
+/* Fire modules, either way round, and of 5 x 5 taps; then what looks like them, but has two activations, channels that
+ * are no whole vectors, two pictures, or a window that leaves the middle. */
+GpudlTensor *nets_fires(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *y = expand(b, x, 16, 8, 1, GPUDL_ACT_RELU), *z = expand(b, y, 8, 16, 1, GPUDL_ACT_RELU), *all;
+
+    all = flat(b, join(b, z, expand(b, y, 8, 24, 3, GPUDL_ACT_RELU), 1));
+    z = expand(b, x, 16, 8, 1, GPUDL_ACT_SILU);
+    all = join(b, all, flat(b, join(b, expand(b, x, 16, 16, 3, GPUDL_ACT_SILU), z, 1)), 1);
+    z = builder_conv(b, x, 16, 16, 5, FALSE);
+    all = join(b, all, flat(b, join(b, z, builder_conv(b, x, 16, 8, 1, FALSE), 1)), 1);
+    z = expand(b, x, 16, 8, 1, GPUDL_ACT_RELU);
+    all = join(b, all, flat(b, join(b, z, expand(b, x, 16, 8, 3, GPUDL_ACT_HARD_SWISH), 1)), 1);
+    z = builder_conv(b, x, 16, 12, 1, TRUE);
+    all = join(b, all, flat(b, join(b, z, builder_conv(b, x, 16, 12, 3, TRUE), 1)), 1);
+    y = expand(b, x, 16, 16, 1, GPUDL_ACT_RELU);
+    z = builder_conv(b, x, 16, 8, 1, TRUE);
+    all = join(b, all, flat(b, join(b, z, builder_conv(b, y, 16, 8, 3, TRUE), 1)), 1);
+    z = builder_conv(b, x, 16, 8, 1, TRUE);
+    x = builder_conv(b, x, 16, 8, 3, TRUE);
+    x->producer->attrs.window.pad_begin[1] = 2;
+    x->producer->attrs.window.pad_end[1] = 0;
+    return join(b, all, flat(b, join(b, z, x, 1)), 1);
+}
+
 /* A part of a picture's rows or columns, every step-th of them. */
 static GpudlTensor *crop(Builder *b, GpudlTensor *x, gint axis, gint64 end, gint64 step)
 {

@@ -34,6 +34,7 @@ GpudlTensor *nets_activations(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_gates(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_blocks(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_means(Builder *b, GpudlTensor *x);
+GpudlTensor *nets_fires(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_cropped_blocks(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_depthwise_of_half(Builder *b, GpudlTensor *x);
 

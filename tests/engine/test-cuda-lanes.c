@@ -498,6 +498,44 @@ static void test_a_fire_module_forks(void)
     cuda_lanes_clear(&net.program.lanes);
 }
 
+/* Its convolutions as one launch write both halves at the place of the last one: who reads the first half alone waits
+ * for that, and it waits for who has read there; apart they are as they were. */
+static void test_siblings_fork_and_are_waited_for(void)
+{
+    static const gint32 x[] = {0, 0, 1, 1, 2, 3}, y[] = {1, 6, 2, 3, 5, 6};
+    static Net net;
+    CudaConv conv = {.key = {.siblings = 1}};
+    CudaAccess accesses[CUDA_ACCESSES];
+
+    for (gint siblings = 0; siblings < 2; siblings++) {
+        make_random(&net);
+        net.program.n_steps = net.program.n_frame_steps = 6;
+        net.values[0] = picture(0, 1, 64, 28, 64, 0);
+        net.values[1] = picture(1, 1, 16, 28, 16, 0);
+        net.values[2] = picture(2, 1, 64, 28, 128, 0);
+        net.values[3] = picture(2, 1, 64, 28, 128, 64);
+        net.values[5] = picture(3, 1, 64, 28, 64, 0);
+        net.values[6] = picture(4, 1, 64, 28, 64, 0);
+        for (gint32 i = 0; i < 6; i++)
+            net.steps[i] =
+                (CudaStep){.x = x[i], .y = y[i], .z = -1, .w = -1, .bias = -1, .half_bias = -1, .scratch = -1};
+        net.steps[1].z = 2; /* reads what was there before */
+        for (gint32 i = 2; i < 4 && siblings; i++) {
+            net.steps[i].block = &conv;
+            net.steps[i].block_steps = 4 - i;
+        }
+        g_assert_cmpint(cuda_step_accesses(&net.program, &net.steps[3], accesses), ==, 2 + siblings);
+        g_assert_true(cuda_branches_split(&net.program));
+        g_assert_cmpuint(net.program.lanes.n, ==, 6);
+        g_assert_false(cuda_lanes_are_ordered(&net.program.lanes, 2, 3));
+        g_assert_true(cuda_lanes_are_ordered(&net.program.lanes, 1, 2));
+        g_assert_true(cuda_lanes_are_ordered(&net.program.lanes, 2, 4));
+        g_assert_cmpint(cuda_lanes_are_ordered(&net.program.lanes, 1, 3), >=, siblings);
+        g_assert_cmpint(cuda_lanes_are_ordered(&net.program.lanes, 3, 4), >=, siblings);
+        cuda_lanes_clear(&net.program.lanes);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -510,6 +548,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cuda-lanes/slices", test_slices_of_a_concatenation_are_apart);
     g_test_add_func("/cuda-lanes/random-views", test_random_views);
     g_test_add_func("/cuda-lanes/random-programs", test_random_programs_share_no_memory);
+    g_test_add_func("/cuda-lanes/siblings", test_siblings_fork_and_are_waited_for);
     g_test_add_func("/cuda-lanes/fire", test_a_fire_module_forks);
     return g_test_run();
 }

@@ -538,6 +538,43 @@ static void test_wrong_means(Fixture *f, gconstpointer data)
     f->key = product;
 }
 
+/* Of siblings: any convolution's plan, or their steps. */
+static void test_siblings(Fixture *f, gconstpointer data)
+{
+    const CudaConvKey alone = once_key;
+    gchar texts[2][512];
+    gint n_apart = 0, n_products = 0;
+
+    (void)data;
+    f->key.siblings = 1;
+    begin(f, TRUE);
+    tune(f);
+    check_fastest(f);
+    g_assert_true(cuda_conv_is_one_launch(f->conv));
+    g_assert_true(cuda_conv_has_form(&f->key, CUDA_CONV_BIAS_FIRST));
+    for (gint i = 0; i < f->conv->n_others; i++) {
+        n_apart += f->conv->others[i].form == CUDA_CONV_APART;
+        n_products += f->conv->others[i].form == CUDA_CONV_GEMM;
+    }
+    g_assert_cmpint(n_apart, ==, 1);
+    g_assert_cmpint(n_products, >, 0);
+    begin(f, FALSE);
+    g_assert_false(cuda_conv_is_one_launch(f->conv));
+    tune(f); /* of few frames */
+    g_assert_cmpint(f->conv->form, ==, CUDA_CONV_APART);
+    g_assert_false(cuda_conv_is_one_launch(f->conv));
+    f->key.n = 8;
+    begin(f, TRUE);
+    tune(f);
+    begin(f, FALSE);
+    tune(f);
+    g_assert_cmpint(f->conv->form, !=, CUDA_CONV_APART);
+    cuda_conv_key_text(&alone, texts[0], sizeof texts[0]);
+    f->key.n = alone.n;
+    cuda_conv_key_text(&f->key, texts[1], sizeof texts[1]);
+    g_assert_cmpstr(texts[0], !=, texts[1]);
+}
+
 /* A convolution's maxima, likewise; what is no such block has no plan. */
 static void test_stem(Fixture *f, gconstpointer data)
 {
@@ -606,23 +643,16 @@ int main(int argc, char **argv)
         const gchar *name;
         void (*test)(Fixture *f, gconstpointer data);
         CudaConvForm form;
-    } tests[] = {{"once/fastest", test_fastest, CUDA_CONV_ONCE},
-                 {"once/slower", test_slower, CUDA_CONV_ONCE},
-                 {"once/wrong", test_wrong, CUDA_CONV_ONCE},
-                 {"once/missing", test_missing, CUDA_CONV_ONCE},
-                 {"once/first", test_first, CUDA_CONV_ONCE},
-                 {"once/plans", test_plans, CUDA_CONV_ONCE},
-                 {"gemv/fastest", test_fastest, CUDA_CONV_GEMV},
-                 {"gemv/slower", test_slower, CUDA_CONV_GEMV},
-                 {"gemv/wrong", test_wrong, CUDA_CONV_GEMV},
-                 {"gemv/missing", test_missing, CUDA_CONV_GEMV},
-                 {"gemv/first", test_first, CUDA_CONV_GEMV},
-                 {"gemv/vectors", test_vectors, CUDA_CONV_GEMV},
-                 {"gemv/pictures", test_pictures, CUDA_CONV_GEMV},
-                 {"gemv/means", test_means, CUDA_CONV_GEMV},
-                 {"gemv/wrong-means", test_wrong_means, CUDA_CONV_GEMV},
-                 {"stem/right", test_stem, CUDA_CONV_STEM},
-                 {"stem/wrong", test_wrong_stem, CUDA_CONV_STEM}};
+    } tests[] = {
+        {"once/fastest", test_fastest, CUDA_CONV_ONCE},   {"once/slower", test_slower, CUDA_CONV_ONCE},
+        {"once/wrong", test_wrong, CUDA_CONV_ONCE},       {"once/missing", test_missing, CUDA_CONV_ONCE},
+        {"once/siblings", test_siblings, CUDA_CONV_ONCE}, {"once/first", test_first, CUDA_CONV_ONCE},
+        {"once/plans", test_plans, CUDA_CONV_ONCE},       {"gemv/fastest", test_fastest, CUDA_CONV_GEMV},
+        {"gemv/slower", test_slower, CUDA_CONV_GEMV},     {"gemv/wrong", test_wrong, CUDA_CONV_GEMV},
+        {"gemv/missing", test_missing, CUDA_CONV_GEMV},   {"gemv/first", test_first, CUDA_CONV_GEMV},
+        {"gemv/vectors", test_vectors, CUDA_CONV_GEMV},   {"gemv/pictures", test_pictures, CUDA_CONV_GEMV},
+        {"gemv/means", test_means, CUDA_CONV_GEMV},       {"gemv/wrong-means", test_wrong_means, CUDA_CONV_GEMV},
+        {"stem/right", test_stem, CUDA_CONV_STEM},        {"stem/wrong", test_wrong_stem, CUDA_CONV_STEM}};
 
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {

@@ -272,6 +272,18 @@ static void check_dense(const CudaProgram *program)
 
 #define MOST_PLANS MAX(GPUDL_MBCONV_PLANS, GPUDL_GEMV_PLANS)
 
+/* Memory is placed already. */
+static int find_without_workspace(const CudaConvKey *key, CudaConvPlan *plans)
+{
+    const int all = cuda_gemm_plans(&device, key, plans, MOST_PLANS / 2);
+    int n = 0;
+
+    for (int i = 0; i < all; i++)
+        if (plans[i].workspace == 0)
+            plans[n++] = plans[i];
+    return n + cuda_once_plans(&device, key, plans + n, 2);
+}
+
 /* As if each block's number-th plan had been found the fastest; how many blocks have one. */
 static guint choose_blocks(const CudaProgram *program, int number)
 {
@@ -281,10 +293,11 @@ static guint choose_blocks(const CudaProgram *program, int number)
         const CudaStep *step = &program->steps[i];
         CudaConvPlan plans[MOST_PLANS];
         const CudaConvKey *key = step->block != NULL && step->block_steps == 1 ? &step->block->key : NULL;
-        const int n_plans = key == NULL        ? 0
-                            : key->means != 0  ? cuda_gemv_plans(&device, key, plans, MOST_PLANS)
-                            : key->pooled != 0 ? cuda_stem_plans(key, plans, MOST_PLANS)
-                                               : cuda_block_plans(&device, key, plans, MOST_PLANS);
+        const int n_plans = key == NULL          ? 0
+                            : key->means != 0    ? cuda_gemv_plans(&device, key, plans, MOST_PLANS)
+                            : key->pooled != 0   ? cuda_stem_plans(key, plans, MOST_PLANS)
+                            : key->siblings != 0 ? find_without_workspace(key, plans)
+                                                 : cuda_block_plans(&device, key, plans, MOST_PLANS);
 
         if (number < n_plans) {
             cuda_conv_take(step->block, &plans[number]);
@@ -301,6 +314,8 @@ static void check_blocks(const gchar *net, const CudaProgram *program, const Gpu
 
     if (strcmp(net, "blocks") == 0)
         g_assert_cmpuint(n, ==, precisions[p].dtype == GPUDL_DTYPE_F16 ? 4 : 0);
+    if (strcmp(net, "fires") == 0)
+        g_assert_cmpuint(n, ==, precisions[p].dtype != GPUDL_DTYPE_F32 ? 3 : 0);
     if (strcmp(net, "means") == 0 || strcmp(net, "stems") == 0)
         g_assert_cmpuint(n, ==, precisions[p].dtype != GPUDL_DTYPE_F32 ? 2 : 0);
     for (int number = 1; n > 0; number++) {
