@@ -125,12 +125,13 @@ GPUDL_API gchar **gpudl_labels_read(const gchar *path, guint *n_labels, GError *
 typedef struct _GpudlDevice GpudlDevice;
 
 /**
- * Finds or opens a device. backend as in GpudlSessionConfig; id < 0: the first. context: a CUcontext, or NULL for the
- * device's primary one (also where the backend has no contexts); another device's context is INVALID_ARGUMENT.
+ * Finds or opens a device. backend as in GpudlSessionConfig; id < 0: the first. "cpu" and "ref" have one, 0; where
+ * "auto" comes to one of these, id is no matter. context: a CUcontext, or NULL for the device's primary one (also where
+ * the backend has no contexts); another device's context is INVALID_ARGUMENT.
  * context has to stay alive as long as the object: owner is what keeps it so, and release(owner) is called once, on any
  * thread, when it is not needed any more; also on failure, and at once if the object exists already, since whoever
- * made it keeps its context alive. release NULL: the caller sees to it. Errors: INVALID_ARGUMENT, BACKEND, NO_DEVICE,
- * NO_MEMORY.
+ * made it keeps its context alive. release NULL: the caller sees to it. Errors: INVALID_ARGUMENT, BACKEND, NO_DEVICE
+ * (also of an id that there is not), NO_MEMORY.
  */
 GPUDL_API GpudlDevice *gpudl_device_acquire(const gchar *backend, gint id, gpointer context, GDestroyNotify release,
                                             gpointer owner, GError **error);

@@ -130,6 +130,12 @@ GpudlDevice *gpudl_device_acquire(const gchar *backend, gint id, gpointer contex
 {
     const GpudlBackend *found = gpudl_backend_find(backend, id, error);
 
+    /* what "auto" comes to is not what the number was said of: it counts GPUs */
+    if (found && !found->device_open && id > 0 && backend && strcmp(backend, "auto") != 0) {
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_DEVICE,
+                    "backend '%s': device index out of range, found %d, expected 0", found->name, id);
+        found = NULL;
+    }
     if (found)
         return acquire(found, id, context, release, owner, error);
     if (release)

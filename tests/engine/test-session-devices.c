@@ -166,7 +166,7 @@ static void test_backends_without_devices(void)
     GpudlDevice *first, *second;
 
     fake_begin("cpu");
-    first = gpudl_device_acquire("cpu", 3, NULL, NULL, NULL, &error);
+    first = gpudl_device_acquire("cpu", 0, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
     second = gpudl_device_acquire("cpu", -1, NULL, NULL, NULL, &error);
     g_assert_true(first == second);
@@ -178,6 +178,37 @@ static void test_backends_without_devices(void)
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_INVALID_ARGUMENT);
     gpudl_device_unref(first);
     gpudl_device_unref(second);
+}
+
+static void test_backends_without_devices_have_one(void)
+{
+    static const gchar *const names[] = {"cpu", "ref"};
+
+    fake_begin("cpu");
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree gchar *expected =
+            g_strdup_printf("backend '%s': device index out of range, found 5, expected 0", names[i]);
+        g_autoptr(GError) error = NULL;
+        gint released = 0;
+
+        g_assert_null(gpudl_device_acquire(names[i], 5, NULL, count, &released, &error));
+        g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_DEVICE);
+        g_assert_cmpstr(error->message, ==, expected);
+        g_assert_cmpint(released, ==, 1);
+    }
+}
+
+/* Its number is that of a GPU, of which there is none. */
+static void test_auto_comes_to_the_only_one(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GpudlDevice) device = NULL;
+
+    fake_begin("cpu");
+    device = gpudl_device_acquire("auto", 5, NULL, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(gpudl_device_get_backend(device), ==, "cpu");
+    g_assert_cmpint(gpudl_device_get_id(device), ==, 0);
 }
 
 static void test_device_and_backend_have_to_agree(void)
@@ -300,6 +331,8 @@ int main(int argc, char **argv)
     g_test_add_func("/device/owner-is-released-once-whatever-comes", test_owner_is_released_once_whatever_comes);
     g_test_add_func("/device/blocks-hold-the-device", test_blocks_hold_the_device);
     g_test_add_func("/device/backends-without-devices", test_backends_without_devices);
+    g_test_add_func("/device/backends-without-devices-have-one", test_backends_without_devices_have_one);
+    g_test_add_func("/device/auto-comes-to-the-only-one", test_auto_comes_to_the_only_one);
     g_test_add_func("/device/device-and-backend-have-to-agree", test_device_and_backend_have_to_agree);
     g_test_add_func("/device/devices-are-listed", test_devices_are_listed);
     g_test_add_func("/device/opening-a-device-keeps-nobody-else", test_opening_a_device_keeps_nobody_else);
