@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "lower.h"
+#include "conv.h"
 
 #define BLOCK 16
 
@@ -50,6 +50,19 @@ static int fits(const CpuCompiler *c, const GpudlPlanNode *node)
     return 1;
 }
 
+/* Of a convolution that they would be used for. Infinite weights, and sums of those that are next to it, become NaN
+ * when they are transformed, before anything runs. */
+static int weights_fit(const CpuCompiler *c)
+{
+    for (uint32_t i = 0; i < c->plan->n_nodes; i++) {
+        const GpudlPlanNode *node = &c->plan->nodes[i];
+
+        if (node->op == GPUDL_OP_CONV && fits(c, node) && !cpu_weights_fit(cpu_tensor(c, node->inputs[1])))
+            return 0;
+    }
+    return 1;
+}
+
 void cpu_begin_winograd(CpuCompiler *c)
 {
     const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
@@ -60,7 +73,7 @@ void cpu_begin_winograd(CpuCompiler *c)
     for (uint32_t i = 0; i < c->plan->n_nodes && !c->winograd; i++)
         c->winograd = c->plan->nodes[i].op == GPUDL_OP_CONV && fits(c, &c->plan->nodes[i]);
     /* a NaN would go further than it should, unseen: those of the input are looked for when it is run */
-    c->winograd = c->winograd && !has_nan(c);
+    c->winograd = c->winograd && !has_nan(c) && weights_fit(c);
     if (c->program != NULL)
         c->program->spreads_nan = c->winograd;
 }
