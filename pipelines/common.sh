@@ -310,7 +310,7 @@ catch_signals() {
     trap 'on_signal 143' TERM
     trap 'on_signal 129' HUP
     trap on_suspend TSTP
-    trap '[ -z "$folder" ] || rm -rf "$folder"' EXIT
+    trap '[ -z "$folder" ] || rm -rf "$folder"; [ -z "$draft" ] || rm -f "$draft"' EXIT
 }
 
 await() { # waits for $child, whatever signals come in between, and sets $status
@@ -328,6 +328,32 @@ run() { # run WORDS...: gst-launch's words, to their end; does not return
     catch_signals
     launch "$@"
     await
+    exit "${interrupted:-$status}"
+}
+
+# filesink empties a file before anything is known of the input: one that is there stays until another is finished.
+run_to() { # run_to FILE WORDS...: as run(), what comes of it in FILE
+    local file=$1 target to
+    shift
+    to=$file
+    show_command -e "$@" ! filesink location="$(launch_value "$file")"
+    catch_signals
+    if [ -f "$file" ] && [ -s "$file" ] && [ -w "$file" ]; then
+        target=$(realpath -- "$file")
+        # where no other file can be made there is but this one to write to
+        draft=$(mktemp -- "$target.XXXXXX" 2>/dev/null) && to=$draft || draft=
+    fi
+    launch -e "$@" ! filesink location="$(launch_value "$to")"
+    await
+    if [ -n "$draft" ]; then
+        if [ "$status" = 0 ] && [ -s "$draft" ]; then
+            chmod --reference="$target" -- "$draft"
+            mv -f -- "$draft" "$target"
+            draft=
+        else
+            echo "${0##*/}: $file is as it was before" >&2
+        fi
+    fi
     exit "${interrupted:-$status}"
 }
 
@@ -472,3 +498,4 @@ sleeper=
 interrupted=
 frames=
 folder=
+draft=

@@ -35,5 +35,5 @@ find_encoder
 need_input "${files[0]}"
 output=${files[1]:-annotated$suffix}
 need_output "$output" "${files[0]}"
-run -e uridecodebin uri="$(to_uri "${files[0]}")" ! videoconvert ! videoflip video-direction=auto ! \
-    gpudlinfer model="$(launch_value "$model")" backend="$backend" ! gpudloverlay ! videoconvert ! "${encoder[@]}" ! filesink location="$(launch_value "$output")"
+run_to "$output" uridecodebin uri="$(to_uri "${files[0]}")" ! videoconvert ! videoflip video-direction=auto ! \
+    gpudlinfer model="$(launch_value "$model")" backend="$backend" ! gpudloverlay ! videoconvert ! "${encoder[@]}"

@@ -26,4 +26,4 @@ if [ ${#files[@]} = 1 ]; then
 fi
 find_encoder
 need_output "${files[1]}" "${files[0]}"
-run -e "${source[@]}" ! "${infer[@]}" ! cudadownload ! gpudloverlay ! videoconvert ! "${encoder[@]}" ! filesink location="$(launch_value "${files[1]}")"
+run_to "${files[1]}" "${source[@]}" ! "${infer[@]}" ! cudadownload ! gpudloverlay ! videoconvert ! "${encoder[@]}"

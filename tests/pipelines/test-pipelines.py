@@ -131,6 +131,38 @@ def the_output_is_not_the_input(dir):
 
 
 @test
+def an_output_stays_until_another_is_finished(dir):
+    folder = dir / "stays"
+    folder.mkdir()
+    suffix = next(p for p in dir.iterdir() if p.name.startswith("annotated.")).suffix
+    (folder / "noise.avi").write_bytes(bytes(range(256)) * 64)
+    (folder / f"target{suffix}").write_bytes(b"an hour's work")
+    (folder / f"target{suffix}").chmod(0o640)
+    (folder / f"out{suffix}").symlink_to(f"target{suffix}")
+    there = sorted(folder.iterdir())
+    gpu = shell(GPUDL_BUILD=BUILD, **on_no_gpu(dir / "gpu"))
+    for name, args, env in ("file.sh", net(dir), None), ("gpu-file.sh", ["--model", dir / "net.bin"], gpu):
+        result = script(name, *args, "noise.avi", f"out{suffix}", code=1, env=env, cwd=folder)
+        check((folder / f"target{suffix}").read_bytes() == b"an hour's work", result.stderr)
+        check(result.stderr.endswith(f"{name}: out{suffix} is as it was before\n"), result.stderr)
+        check(sorted(folder.iterdir()) == there, there)
+    result = script("file.sh", *net(dir), dir / "smpte.avi", f"out{suffix}", cwd=folder)
+    check(f"filesink location=out{suffix}\n" in result.stderr and "as it was" not in result.stderr, result.stderr)
+    check((folder / f"target{suffix}").stat().st_size > 1000)
+    check((folder / f"target{suffix}").stat().st_mode & 0o777 == 0o640)
+    check(sorted(folder.iterdir()) == there and (folder / f"out{suffix}").is_symlink(), there)
+    # what is ended is finished, and takes its place; the other one's is as before while it is not
+    (folder / f"target{suffix}").write_bytes(b"an hour's work")
+    with Running(dir, "file.sh", *net(dir), make_long(dir), f"out{suffix}", cwd=folder) as run:
+        run.wait_for("output", lambda: any(p.stat().st_size > 10000 for p in folder.glob(f"target{suffix}.*")))
+        check((folder / f"target{suffix}").read_bytes() == b"an hour's work")
+        run.ctrl_c()
+    lines = script("json-lines.sh", *net(dir), folder / f"target{suffix}").stdout.splitlines()
+    check(0 < len(lines) < 4000, len(lines))
+    check(sorted(folder.iterdir()) == there, there)
+
+
+@test
 def missing_tools_are_said_in_one_line(dir):
     without = stub(dir / "no-vp8", "gst-inspect-1.0", '[[ $1 != vp8enc ]] || exit 1; exec "$real" "$@"')
     script("file.sh", *net(dir), dir / "smpte.avi", dir / "out.avi", env=shell(GPUDL_BUILD=BUILD, **without))
