@@ -3,6 +3,7 @@
 
 #include "gstgpudlload.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #include "gstgpudlerror.h"
@@ -193,6 +194,20 @@ warn_of_assumed (GstGpudlInfer * self, GpudlModel * model, const gchar * name)
         (NULL));
 }
 
+/* Warns of a GPU that was named where the model runs on none. */
+static void
+warn_of_unused_device (GstGpudlInfer * self, GpudlSession * session)
+{
+  const gchar *backend = gpudl_session_get_backend (session);
+
+  if (self->used.cuda_device_id >= 0 && strcmp (backend, "cuda") != 0)
+    GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
+        (_("Property 'cuda-device-id' has no effect: the model runs on "
+                "backend '%s'."), backend),
+        ("found %d; backend=cuda makes a GPU that is not there an error",
+            self->used.cuda_device_id));
+}
+
 /* What fails leaves things for gst_gpudl_infer_unload(). */
 gboolean
 gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
@@ -214,6 +229,7 @@ gst_gpudl_infer_load (GstGpudlInfer * self, const gchar * location,
       || !gst_gpudl_infer_apply_preproc (self, error))
     return FALSE;
   warn_of_assumed (self, net.model, location);
+  warn_of_unused_device (self, net.session);
   gst_gpudl_fifo_open (&self->fifo, net.depth, net.stream);
   return TRUE;
 }
