@@ -3,14 +3,8 @@
 #include <math.h>
 
 #include "check.h"
-#include "kernels/conv.h"
+#include "dense.h"
 #include "kernels/depthwise.h"
-#include "picture.h"
-
-static const GpudlAct acts[] = {
-    {GPUDL_ACT_NONE, 0, 0},     {GPUDL_ACT_RELU, 0, 0}, {GPUDL_ACT_CLIP, 0, 6},
-    {GPUDL_ACT_CLIP, -1.5f, 2}, {GPUDL_ACT_SILU, 0, 0}, {GPUDL_ACT_HARD_SWISH, 0, 0},
-};
 
 /* Extents, pads that end anywhere, channels around the vectors' lengths. */
 static GpudlDepthwise make_problem(GpudlDType type)
@@ -24,7 +18,7 @@ static GpudlDepthwise make_problem(GpudlDType type)
                         .q = (int32_t)check_int(1, 14),
                         .kernel = (int32_t)(3 + 2 * check_int(0, 2)),
                         .stride = (int32_t)check_int(1, 2),
-                        .act = acts[check_int(0, G_N_ELEMENTS(acts) - 1)]};
+                        .act = check_dense_acts[check_int(0, CHECK_DENSE_ACTS - 1)]};
 
     d.pad_top = (int32_t)check_int(check_int(0, 4) ? 0 : -3, d.kernel / 2);
     d.pad_left = (int32_t)check_int(check_int(0, 4) ? 0 : -3, check_int(0, 4) ? d.kernel / 2 : 2 * d.kernel);
@@ -52,39 +46,24 @@ static CheckTensor *reference(const GpudlDepthwise *d, const CheckPicture *x, co
 {
     const GpudlWindow window = {
         2, {1, d->kernel, d->kernel}, {1, d->stride, d->stride}, {0, d->pad_top, d->pad_left}, {0, 0, 0}, {1, 1, 1}};
-    CheckTensor *y = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->n, d->c, d->p, d->q));
-    g_autoptr(CheckTensor) planar = check_picture_planar(x);
-    g_autoptr(CheckTensor) w64 = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->c, 1, d->kernel, d->kernel));
-    g_autoptr(CheckTensor) b64 = check_tensor(GPUDL_DTYPE_F64, CHECK_SHAPE(d->c));
 
-    for (gint64 i = 0; i < check_elements(w64); i++)
-        check_set(w64, i, check_get(w, i));
-    for (gint64 i = 0; i < d->c; i++)
-        check_set(b64, i, bias != NULL ? check_get(bias, i) : 0);
-    check_status(gpudl_conv_ref(&planar->view, &w64->view, &b64->view, NULL, &window, d->c, &d->act, &y->view, NULL),
-                 GPUDL_KERNEL_OK);
-    return y;
+    return check_dense_reference(x, w, FALSE, bias, NULL, &window, d->c, &d->act, CHECK_SHAPE(d->n, d->c, d->p, d->q));
 }
 
-/* kernel^2 products and the bias summed in float32, each at most 2 in magnitude, in a chain; the activations stretch
- * that by 1.1 at most, and their own error is below 1e-6 of the value, silu's in bfloat16 below 2e-4. */
+/* kernel^2 products and the bias. Of float32 silu is as close as the others are. */
 static double bound(const GpudlDepthwise *d)
 {
-    const int n = d->kernel * d->kernel + 1;
+    const GpudlAct none = {GPUDL_ACT_NONE, 0, 0};
 
-    const double act = d->type == GPUDL_DTYPE_BF16 && d->act.kind == GPUDL_ACT_SILU ? 2e-4 : 1e-6;
-
-    return (1.1 * n * 0x1p-24 + act) * 2 * n;
+    return check_dense_bound(d->kernel * d->kernel + 1, d->type == GPUDL_DTYPE_F32 ? &none : &d->act);
 }
 
 static void test_random(gconstpointer data)
 {
-    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels(((const CheckParty *)data)->simd);
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint i = 0; i < 400; i++) {
         g_autoptr(CheckTensor) w = NULL, bias = NULL, packed = NULL, expected = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
@@ -99,7 +78,7 @@ static void test_random(gconstpointer data)
         set_ways(&d, x, y);
         w = check_floats(CHECK_SHAPE(d.c, d.kernel, d.kernel), -1, 1);
         bias = check_int(0, 3) ? check_floats(CHECK_SHAPE(d.c), -2, 2) : NULL;
-        packed = check_floats(CHECK_SHAPE((gint64)(gpudl_depthwise_weights_size(&d) / sizeof(float))), 0, 0);
+        packed = check_packed(gpudl_depthwise_weights_size(&d));
         g_assert_true(gpudl_depthwise_supported(&d));
         gpudl_depthwise_pack(&d, w->view.data, bias != NULL ? bias->view.data : NULL, packed->view.data);
         kernels->run(&d, x->data, packed->view.data, y->data);
@@ -111,13 +90,11 @@ static void test_random(gconstpointer data)
 /* A NaN of x makes NaN of the outputs that see it, through every activation, and of nothing else. */
 static void test_nan(gconstpointer data)
 {
-    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels(((const CheckParty *)data)->simd);
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not");
+    if (!check_are_here(kernels))
         return;
-    }
-    for (guint i = 0; i < 2 * G_N_ELEMENTS(acts); i++) {
+    for (guint i = 0; i < 2 * CHECK_DENSE_ACTS; i++) {
         g_autoptr(CheckTensor) w = NULL, packed = NULL, expected = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
         GpudlDepthwise d = {i % 2 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32, 1, 9, 9, 20, 9, 9};
@@ -126,12 +103,12 @@ static void test_nan(gconstpointer data)
         d.kernel = 3;
         d.stride = 1;
         d.pad_top = d.pad_left = 1;
-        d.act = acts[i / 2];
+        d.act = check_dense_acts[i / 2];
         x = check_picture(d.type, 1, 9, 9, 20, -2, 2);
         y = check_picture(d.type, 1, 9, 9, 20, 0, 0);
         set_ways(&d, x, y);
         w = check_floats(CHECK_SHAPE(20, 3, 3), -1, 1);
-        packed = check_floats(CHECK_SHAPE((gint64)(gpudl_depthwise_weights_size(&d) / sizeof(float))), 0, 0);
+        packed = check_packed(gpudl_depthwise_weights_size(&d));
         gpudl_depthwise_pack(&d, w->view.data, NULL, packed->view.data);
         check_set(x->memory, 4 * x->row + 5 * x->pixel + 17, NAN);
         kernels->run(&d, x->data, packed->view.data, y->data);
@@ -144,15 +121,13 @@ static void test_nan(gconstpointer data)
 /* What is stored is rounded to nearest, ties to even: a kernel of one tap, sums that float32 holds. */
 static void test_rounding(gconstpointer data)
 {
-    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels(((const CheckParty *)data)->simd);
     float w[16 * 9] = {0}, bias[16], packed[16 * 10];
     guint16 x[16], y[16];
     GpudlDepthwise d = {GPUDL_DTYPE_BF16, 1, 1, 1, 16, 1, 1, 16, 16, 16, 16, 16, 16, 3, 1, 1, 1};
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not");
+    if (!check_are_here(kernels))
         return;
-    }
     for (int i = 0; i < 16; i++) {
         x[i] = 0x3f80; /* 1 */
         w[i * 9 + 4] = 1 + (float)i * 0x1p-9f;
@@ -174,12 +149,10 @@ static void test_silu(gconstpointer data)
 {
     static const double sums[] = {-1,    -50,   -86,   -88,   -100, -128, -256, -608,      -1e4, -1e10,
                                   -1e20, -1e30, -1e38, -3e38, 50,   88,   1e10, -INFINITY, 1e38, 0};
-    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const GpudlDepthwiseKernels *kernels = gpudl_depthwise_kernels(((const CheckParty *)data)->simd);
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint i = 0; i < 2; i++) {
         g_autoptr(CheckTensor) w = check_floats(CHECK_SHAPE(20, 3, 3), 0, 0), packed = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
@@ -198,7 +171,7 @@ static void test_silu(gconstpointer data)
             check_set(x->memory, c, sums[c]);
             check_set(w, c * 9 + 4, 1);
         }
-        packed = check_floats(CHECK_SHAPE((gint64)(gpudl_depthwise_weights_size(&d) / sizeof(float))), 0, 0);
+        packed = check_packed(gpudl_depthwise_weights_size(&d));
         gpudl_depthwise_pack(&d, w->view.data, NULL, packed->view.data);
         kernels->run(&d, x->data, packed->view.data, y->data);
         for (gint c = 0; c < 20; c++) {
@@ -261,21 +234,11 @@ static void test_refusals(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"generic", "avx2", "avx512", "avx512-bf16"};
-
     check_init(&argc, &argv);
-    G_STATIC_ASSERT(G_N_ELEMENTS(names) == GPUDL_SIMD_LAST + 1);
-    for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++) {
-        g_autofree char *random = g_strdup_printf("/depthwise/random/%s", names[simd]);
-        g_autofree char *nan = g_strdup_printf("/depthwise/nan/%s", names[simd]);
-        g_autofree char *silu = g_strdup_printf("/depthwise/silu/%s", names[simd]);
-        g_autofree char *rounding = g_strdup_printf("/depthwise/rounding/%s", names[simd]);
-
-        g_test_add_data_func(random, GINT_TO_POINTER(simd), test_random);
-        g_test_add_data_func(nan, GINT_TO_POINTER(simd), test_nan);
-        g_test_add_data_func(silu, GINT_TO_POINTER(simd), test_silu);
-        g_test_add_data_func(rounding, GINT_TO_POINTER(simd), test_rounding);
-    }
+    check_add_simds("/depthwise/random", test_random);
+    check_add_simds("/depthwise/nan", test_nan);
+    check_add_simds("/depthwise/silu", test_silu);
+    check_add_simds("/depthwise/rounding", test_rounding);
     g_test_add_func("/depthwise/refusals", test_refusals);
     return g_test_run();
 }

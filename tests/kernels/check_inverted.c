@@ -219,8 +219,7 @@ static void run(const GpudlInvertedKernels *kernels, const GpudlInverted *d, con
     const gsize bytes = gpudl_inverted_scratch_size(d);
     const GpudlInvertedWeights w = {data_of(weights->e.w),    data_of(weights->e.bias), data_of(weights->d.w),
                                     data_of(weights->d.bias), data_of(weights->p.w),    data_of(weights->p.bias)};
-    g_autoptr(CheckTensor) packed =
-        check_floats(CHECK_SHAPE((gint64)(gpudl_inverted_weights_size(d) / sizeof(float))), 0, 0);
+    g_autoptr(CheckTensor) packed = check_packed(gpudl_inverted_weights_size(d));
     guint8 *scratch = aligned_alloc(64, bytes + 128);
 
     g_assert_true(gpudl_inverted_supported(d));
@@ -244,27 +243,14 @@ static void set_ways(GpudlInverted *d, const CheckPicture *x, const CheckPicture
     d->y_frame = y->frame;
 }
 
-/* An instruction set and a type. */
-typedef struct {
-    GpudlSimd simd;
-    GpudlDType type;
-} Party;
-
-static const GpudlInvertedKernels *kernels_of(const Party *party)
-{
-    const GpudlInvertedKernels *kernels = gpudl_inverted_kernels(party->simd, party->type);
-
-    if (kernels == NULL)
-        g_test_skip("this processor has it not, or it does not multiply the type");
-    return kernels;
-}
-
 static void test_problems(gconstpointer data)
 {
-    const Party *party = data;
-    const GpudlInvertedKernels *kernels = kernels_of(party);
+    const CheckParty *party = data;
+    const GpudlInvertedKernels *kernels = gpudl_inverted_kernels(party->simd, party->type);
 
-    for (guint i = 0; kernels != NULL && i < 200; i++) {
+    if (!check_are_here(kernels))
+        return;
+    for (guint i = 0; i < 200; i++) {
         g_autoptr(CheckPicture) x = NULL, y = NULL;
         g_auto(Weights) weights = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}};
         g_auto(Step) expected = {0};
@@ -295,10 +281,12 @@ static void test_problems(gconstpointer data)
 /* A NaN of x makes NaN of what sees it, through every activation, and of nothing else; strips are several. */
 static void test_nan(gconstpointer data)
 {
-    const Party *party = data;
-    const GpudlInvertedKernels *kernels = kernels_of(party);
+    const CheckParty *party = data;
+    const GpudlInvertedKernels *kernels = gpudl_inverted_kernels(party->simd, party->type);
 
-    for (guint i = 0; kernels != NULL && i < 2 * CHECK_DENSE_ACTS; i++) {
+    if (!check_are_here(kernels))
+        return;
+    for (guint i = 0; i < 2 * CHECK_DENSE_ACTS; i++) {
         const int32_t h = 40, w = 24;
         GpudlInverted d = {party->type, 1, h, w, 9, i % 2 ? 200 : 9, h, w, 9};
         g_autoptr(CheckPicture) x = NULL, y = NULL;
@@ -408,21 +396,9 @@ static void test_refusals(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"generic", "avx2", "avx512", "avx512-bf16"};
-    static const GpudlDType types[] = {GPUDL_DTYPE_F32, GPUDL_DTYPE_BF16};
-    static Party parties[2 * (GPUDL_SIMD_LAST + 1)];
-
     check_init(&argc, &argv);
-    G_STATIC_ASSERT(G_N_ELEMENTS(names) == GPUDL_SIMD_LAST + 1);
-    for (guint i = 0; i < G_N_ELEMENTS(parties); i++) {
-        const gchar *simd = names[i / 2], *type = gpudl_dtype_name(types[i % 2]);
-        g_autofree char *problems = g_strdup_printf("/inverted/problems/%s/%s", simd, type);
-        g_autofree char *nan = g_strdup_printf("/inverted/nan/%s/%s", simd, type);
-
-        parties[i] = (Party){(GpudlSimd)(i / 2), types[i % 2]};
-        g_test_add_data_func(problems, &parties[i], test_problems);
-        g_test_add_data_func(nan, &parties[i], test_nan);
-    }
+    check_add_parties("/inverted/problems", test_problems);
+    check_add_parties("/inverted/nan", test_nan);
     g_test_add_func("/inverted/refusals", test_refusals);
     return g_test_run();
 }

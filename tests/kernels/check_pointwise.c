@@ -45,7 +45,7 @@ static CheckTensor *reference(const GpudlPointwise *d, const CheckPicture *x, co
 {
     const GpudlWindow window = {2, {1, 1, 1}, {1, d->stride, d->stride}, {0, 0, 0}, {0, 0, 0}, {1, 1, 1}};
 
-    return check_dense_reference(x, w, d->type == GPUDL_DTYPE_BF16, bias, before, &window, &d->act,
+    return check_dense_reference(x, w, d->type == GPUDL_DTYPE_BF16, bias, before, &window, 1, &d->act,
                                  CHECK_SHAPE(d->n, d->k, d->p, d->q));
 }
 
@@ -60,29 +60,20 @@ static double bound(const GpudlPointwise *d)
 static void run(const GpudlPointwiseKernels *kernels, const GpudlPointwise *d, const CheckPicture *x,
                 const CheckTensor *w, const CheckTensor *bias, CheckPicture *y)
 {
-    g_autoptr(CheckTensor) packed =
-        check_floats(CHECK_SHAPE((gint64)(gpudl_pointwise_weights_size(d) / sizeof(float))), 0, 0);
+    g_autoptr(CheckTensor) packed = check_packed(gpudl_pointwise_weights_size(d));
 
     g_assert_true(gpudl_pointwise_supported(d));
     gpudl_pointwise_pack(d, w->view.data, bias != NULL ? bias->view.data : NULL, packed->view.data);
     kernels->run(d, x->data, packed->view.data, y->data);
 }
 
-/* An instruction set and a type. */
-typedef struct {
-    GpudlSimd simd;
-    GpudlDType type;
-} Party;
-
 static void test_problems(gconstpointer data)
 {
-    const Party *party = data;
+    const CheckParty *party = data;
     const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels(party->simd, party->type);
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not, or it does not multiply the type");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint i = 0; i < 400; i++) {
         g_autoptr(CheckTensor) w = NULL, bias = NULL, expected = NULL, before = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
@@ -107,13 +98,11 @@ static void test_problems(gconstpointer data)
 /* A NaN of x makes NaN of its own pixel, through every activation, and of nothing else. */
 static void test_nan(gconstpointer data)
 {
-    const Party *party = data;
+    const CheckParty *party = data;
     const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels(party->simd, party->type);
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not, or it does not multiply the type");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint i = 0; i < 2 * CHECK_DENSE_ACTS; i++) {
         g_autoptr(CheckTensor) w = NULL, expected = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
@@ -138,14 +127,12 @@ static void test_nan(gconstpointer data)
  * in the reference. */
 static void test_silu(gconstpointer data)
 {
-    const Party *party = data;
-    const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels(party->simd, party->type);
+    const CheckParty *party = data;
+    const GpudlPointwiseKernels *kernels = gpudl_pointwise_kernels(party->simd, GPUDL_DTYPE_BF16);
     const float one = 1;
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not, or it does not multiply the type");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint sign = 0; sign < 2; sign++) {
         const int32_t n = 0x7f81 - 0x3000;
         const GpudlPointwise d = {GPUDL_DTYPE_BF16,      1, 1, n, 1, 1, 1, n, 1, 1, n, n, 1, n, n, 0,
@@ -213,24 +200,10 @@ static void test_refusals(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"generic", "avx2", "avx512", "avx512-bf16"};
-    static const GpudlDType types[] = {GPUDL_DTYPE_F32, GPUDL_DTYPE_BF16};
-    static Party parties[2 * (GPUDL_SIMD_LAST + 1)];
-
     check_init(&argc, &argv);
-    G_STATIC_ASSERT(G_N_ELEMENTS(names) == GPUDL_SIMD_LAST + 1);
-    for (guint i = 0; i < G_N_ELEMENTS(parties); i++) {
-        const gchar *simd = names[i / 2], *type = gpudl_dtype_name(types[i % 2]);
-        g_autofree char *problems = g_strdup_printf("/pointwise/problems/%s/%s", simd, type);
-        g_autofree char *nan = g_strdup_printf("/pointwise/nan/%s/%s", simd, type);
-        g_autofree char *silu = g_strdup_printf("/pointwise/silu/%s", simd);
-
-        parties[i] = (Party){(GpudlSimd)(i / 2), types[i % 2]};
-        g_test_add_data_func(problems, &parties[i], test_problems);
-        g_test_add_data_func(nan, &parties[i], test_nan);
-        if (types[i % 2] == GPUDL_DTYPE_BF16)
-            g_test_add_data_func(silu, &parties[i], test_silu);
-    }
+    check_add_parties("/pointwise/problems", test_problems);
+    check_add_parties("/pointwise/nan", test_nan);
+    check_add_simds("/pointwise/silu", test_silu);
     g_test_add_func("/pointwise/refusals", test_refusals);
     return g_test_run();
 }

@@ -7,12 +7,6 @@
 #include "dense.h"
 #include "kernels/stem.h"
 
-typedef struct {
-    const gchar *name;
-    GpudlSimd simd;
-    GpudlDType type;
-} Subject;
-
 /* Extents, pads that end anywhere, pixels around those that are computed together, channels around the vectors' lengths
  * and groups of them. */
 static GpudlStem make_problem(GpudlDType type)
@@ -53,7 +47,7 @@ static CheckTensor *reference(const GpudlStem *d, const CheckPicture *x, const C
     const GpudlWindow window = {
         2, {1, d->kernel, d->kernel}, {1, d->stride, d->stride}, {0, d->pad_top, d->pad_left}, {0, 0, 0}, {1, 1, 1}};
 
-    return check_dense_reference(x, w, d->type == GPUDL_DTYPE_BF16, bias, NULL, &window, &d->act,
+    return check_dense_reference(x, w, d->type == GPUDL_DTYPE_BF16, bias, NULL, &window, 1, &d->act,
                                  CHECK_SHAPE(d->n, d->k, d->p, d->q));
 }
 
@@ -68,8 +62,7 @@ static double bound(const GpudlStem *d)
 static void run(const GpudlStemKernels *kernels, const GpudlStem *d, const CheckPicture *x, const CheckTensor *w,
                 const CheckTensor *bias, CheckPicture *y)
 {
-    g_autoptr(CheckTensor) packed =
-        check_floats(CHECK_SHAPE((gint64)(gpudl_stem_weights_size(d) / sizeof(float))), 0, 0);
+    g_autoptr(CheckTensor) packed = check_packed(gpudl_stem_weights_size(d));
 
     g_assert_true(gpudl_stem_supported(d));
     gpudl_stem_pack(d, w->view.data, bias != NULL ? bias->view.data : NULL, packed->view.data);
@@ -90,20 +83,18 @@ static CheckPicture *make_picture(const GpudlStem *d, double low, double high)
 
 static void test_problems(gconstpointer data)
 {
-    const Subject *subject = data;
-    const GpudlStemKernels *kernels = gpudl_stem_kernels(subject->simd, subject->type);
+    const CheckParty *party = data;
+    const GpudlStemKernels *kernels = gpudl_stem_kernels(party->simd, party->type);
 
-    if (kernels == NULL) {
-        g_test_skip("there is none, or this processor has it not");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint i = 0; i < 400; i++) {
         g_autoptr(CheckTensor) w = NULL, bias = NULL, expected = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
         GpudlStem d;
 
         check_case(i, "%s", kernels->name);
-        d = make_problem(subject->type);
+        d = make_problem(party->type);
         check_note(", %dx%dx%dx%d to %dx%dx%d, kernel %d, stride %d, pads %d %d, act %d", d.n, d.h, d.w, d.c, d.p, d.q,
                    d.k, d.kernel, d.stride, d.pad_top, d.pad_left, d.act.kind);
         x = make_picture(&d, -2, 2);
@@ -120,17 +111,15 @@ static void test_problems(gconstpointer data)
 /* A NaN of x makes NaN of the outputs that see it, through every activation, and of nothing else. */
 static void test_nan(gconstpointer data)
 {
-    const Subject *subject = data;
-    const GpudlStemKernels *kernels = gpudl_stem_kernels(subject->simd, subject->type);
+    const CheckParty *party = data;
+    const GpudlStemKernels *kernels = gpudl_stem_kernels(party->simd, party->type);
 
-    if (kernels == NULL) {
-        g_test_skip("there is none, or this processor has it not");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint i = 0; i < 12 * CHECK_DENSE_ACTS; i++) {
         g_autoptr(CheckTensor) w = NULL, expected = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
-        GpudlStem d = {subject->type, 1, 9, 31, 3, 17, 5, 16};
+        GpudlStem d = {party->type, 1, 9, 31, 3, 17, 5, 16};
 
         check_case(i, "%s, NaN", kernels->name);
         d.kernel = i % 2 ? 4 : 3; /* the last number of a row is in a pair, or alone */
@@ -182,20 +171,9 @@ static void test_refusals(void)
 
 int main(int argc, char **argv)
 {
-    static const Subject subjects[] = {{"f32/avx2", GPUDL_SIMD_AVX2, GPUDL_DTYPE_F32},
-                                       {"f32/avx512", GPUDL_SIMD_AVX512, GPUDL_DTYPE_F32},
-                                       {"f32/avx512-bf16", GPUDL_SIMD_AVX512_BF16, GPUDL_DTYPE_F32},
-                                       {"bf16/avx512", GPUDL_SIMD_AVX512, GPUDL_DTYPE_BF16},
-                                       {"bf16/avx512-bf16", GPUDL_SIMD_AVX512_BF16, GPUDL_DTYPE_BF16}};
-
     check_init(&argc, &argv);
-    for (guint i = 0; i < G_N_ELEMENTS(subjects); i++) {
-        g_autofree char *problems = g_strdup_printf("/stem/problems/%s", subjects[i].name);
-        g_autofree char *nan = g_strdup_printf("/stem/nan/%s", subjects[i].name);
-
-        g_test_add_data_func(problems, &subjects[i], test_problems);
-        g_test_add_data_func(nan, &subjects[i], test_nan);
-    }
+    check_add_parties("/stem/problems", test_problems);
+    check_add_parties("/stem/nan", test_nan);
     g_test_add_func("/stem/refusals", test_refusals);
     return g_test_run();
 }

@@ -49,7 +49,7 @@ static CheckTensor *reference(const GpudlWinograd *d, const CheckPicture *x, con
 {
     const GpudlWindow window = {2, {1, 3, 3}, {1, 1, 1}, {0, d->pad_top, d->pad_left}, {0, 0, 0}, {1, 1, 1}};
 
-    return check_dense_reference(x, w, FALSE, bias, before, &window, &d->act, CHECK_SHAPE(d->n, d->k, d->p, d->q));
+    return check_dense_reference(x, w, FALSE, bias, before, &window, 1, &d->act, CHECK_SHAPE(d->n, d->k, d->p, d->q));
 }
 
 static double largest(const CheckTensor *t)
@@ -77,8 +77,7 @@ typedef struct {
 
 static Memory make_memory(const GpudlWinograd *d, const CheckTensor *w, const CheckTensor *bias)
 {
-    Memory m = {check_floats(CHECK_SHAPE((gint64)(gpudl_winograd_weights_size(d) / sizeof(float))), 0, 0),
-                check_floats(CHECK_SHAPE((gint64)(gpudl_winograd_scratch_size(d) / sizeof(float))), 0, 0)};
+    Memory m = {check_packed(gpudl_winograd_weights_size(d)), check_packed(gpudl_winograd_scratch_size(d))};
 
     for (gint64 k = 0; k < check_elements(m.scratch); k++)
         check_set(m.scratch, k, NAN);
@@ -133,12 +132,10 @@ static void check_problem(const GpudlWinogradKernels *kernels, guint number, gbo
 
 static void test_problems(gconstpointer data)
 {
-    const GpudlWinogradKernels *kernels = gpudl_winograd_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const GpudlWinogradKernels *kernels = gpudl_winograd_kernels(((const CheckParty *)data)->simd);
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint i = 0; i < 300; i++)
         check_problem(kernels, i, i % 2);
 }
@@ -147,12 +144,10 @@ static void test_problems(gconstpointer data)
  * or it stays one but for a clip. Each place within a tile, and beside it. */
 static void test_nan(gconstpointer data)
 {
-    const GpudlWinogradKernels *kernels = gpudl_winograd_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const GpudlWinogradKernels *kernels = gpudl_winograd_kernels(((const CheckParty *)data)->simd);
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint i = 0; i < 16 * 2 * CHECK_DENSE_ACTS; i++) {
         g_autoptr(CheckTensor) w = NULL, planar = NULL, got = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
@@ -195,12 +190,10 @@ static double deviation(const CheckTensor *got, const CheckTensor *exact)
  * have more. */
 static void test_error(gconstpointer data)
 {
-    const GpudlWinogradKernels *kernels = gpudl_winograd_kernels((GpudlSimd)GPOINTER_TO_INT(data));
+    const GpudlWinogradKernels *kernels = gpudl_winograd_kernels(((const CheckParty *)data)->simd);
 
-    if (kernels == NULL) {
-        g_test_skip("this processor has it not, or it does not multiply bfloat16");
+    if (!check_are_here(kernels))
         return;
-    }
     for (guint i = 0; i < 4; i++) {
         g_autoptr(CheckTensor) w = NULL, rounded = NULL, exact = NULL, got = NULL, direct = NULL, stored = NULL;
         g_autoptr(CheckPicture) x = NULL, y = NULL;
@@ -289,19 +282,10 @@ static void test_refusals(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"generic", "avx2", "avx512", "avx512-bf16"};
-
     check_init(&argc, &argv);
-    G_STATIC_ASSERT(G_N_ELEMENTS(names) == GPUDL_SIMD_LAST + 1);
-    for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++) {
-        g_autofree char *problems = g_strdup_printf("/winograd/problems/%s", names[simd]);
-        g_autofree char *nan = g_strdup_printf("/winograd/nan/%s", names[simd]);
-        g_autofree char *error = g_strdup_printf("/winograd/error/%s", names[simd]);
-
-        g_test_add_data_func(problems, GINT_TO_POINTER(simd), test_problems);
-        g_test_add_data_func(nan, GINT_TO_POINTER(simd), test_nan);
-        g_test_add_data_func(error, GINT_TO_POINTER(simd), test_error);
-    }
+    check_add_simds("/winograd/problems", test_problems);
+    check_add_simds("/winograd/nan", test_nan);
+    check_add_simds("/winograd/error", test_error);
     g_test_add_func("/winograd/scratch-is-bounded", test_scratch_is_bounded);
     g_test_add_func("/winograd/refusals", test_refusals);
     return g_test_run();

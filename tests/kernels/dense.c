@@ -6,6 +6,45 @@ const GpudlAct check_dense_acts[CHECK_DENSE_ACTS] = {
     {GPUDL_ACT_CLIP, -1.5f, 2}, {GPUDL_ACT_SILU, 0, 0}, {GPUDL_ACT_HARD_SWISH, 0, 0},
 };
 
+static void add(const gchar *path, GTestDataFunc test, GpudlDType type)
+{
+    static const gchar *const names[] = {"generic", "avx2", "avx512", "avx512-bf16"};
+    static CheckParty parties[GPUDL_SIMD_LAST + 1][GPUDL_DTYPE_LAST + 1];
+
+    G_STATIC_ASSERT(G_N_ELEMENTS(names) == GPUDL_SIMD_LAST + 1);
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree gchar *name =
+            g_strconcat(path, "/", names[i], type != GPUDL_DTYPE_NONE ? "/" : NULL, gpudl_dtype_name(type), NULL);
+
+        parties[i][type] = (CheckParty){(GpudlSimd)i, type};
+        g_test_add_data_func(name, &parties[i][type], test);
+    }
+}
+
+void check_add_simds(const gchar *path, GTestDataFunc test)
+{
+    add(path, test, GPUDL_DTYPE_NONE);
+}
+
+void check_add_parties(const gchar *path, GTestDataFunc test)
+{
+    add(path, test, GPUDL_DTYPE_F32);
+    add(path, test, GPUDL_DTYPE_BF16);
+}
+
+gboolean check_are_here(const void *kernels)
+{
+    if (kernels == NULL)
+        g_test_skip("this processor has it not, or it does not multiply the type");
+    return kernels != NULL;
+}
+
+CheckTensor *check_packed(gsize bytes)
+{
+    g_assert_cmpuint(bytes % 64, ==, 0);
+    return check_floats(CHECK_SHAPE((gint64)(bytes / sizeof(float))), 0, 0);
+}
+
 /* t NULL: zeros */
 static CheckTensor *widened(const CheckTensor *t, GpudlShape shape, gboolean rounded)
 {
@@ -21,16 +60,16 @@ static CheckTensor *widened(const CheckTensor *t, GpudlShape shape, gboolean rou
 
 CheckTensor *check_dense_reference(const CheckPicture *x, const CheckTensor *w, gboolean rounded,
                                    const CheckTensor *bias, const CheckTensor *before, const GpudlWindow *window,
-                                   const GpudlAct *act, GpudlShape shape)
+                                   int groups, const GpudlAct *act, GpudlShape shape)
 {
     CheckTensor *y = check_tensor(GPUDL_DTYPE_F64, shape);
-    const GpudlShape taps = CHECK_SHAPE(shape.dims[1], x->c, window->kernel[1], window->kernel[2]);
+    const GpudlShape taps = CHECK_SHAPE(shape.dims[1], x->c / groups, window->kernel[1], window->kernel[2]);
     g_autoptr(CheckTensor) planar = check_picture_planar(x);
     g_autoptr(CheckTensor) w64 = widened(w, taps, rounded);
     g_autoptr(CheckTensor) b64 = widened(bias, CHECK_SHAPE(shape.dims[1]), FALSE);
 
-    check_status(gpudl_conv_ref(&planar->view, &w64->view, &b64->view, before != NULL ? &before->view : NULL, window, 1,
-                                act, &y->view, NULL),
+    check_status(gpudl_conv_ref(&planar->view, &w64->view, &b64->view, before != NULL ? &before->view : NULL, window,
+                                groups, act, &y->view, NULL),
                  GPUDL_KERNEL_OK);
     return y;
 }
