@@ -5,7 +5,7 @@
 
 const GpudlMatvecKernels *gpudl_matvec_native(GpudlSimd simd, GpudlDType type)
 {
-    if (!gpudl_simd_has(simd))
+    if ((type != GPUDL_DTYPE_F32 && type != GPUDL_DTYPE_BF16) || !gpudl_simd_has(simd))
         return NULL;
     if (type == GPUDL_DTYPE_BF16)
         return simd == GPUDL_SIMD_AVX512_BF16 ? &gpudl_matvec_avx512_bf16 : NULL;

@@ -51,8 +51,8 @@ typedef struct {
     GpudlStemFunc *run;
 } GpudlStemKernels;
 
-/** Those of an instruction set for a type; NULL where the processor or the build has it not, of sets that do not
- * multiply bfloat16, and of those before AVX-512. */
+/** Those of an instruction set for a type; NULL where the processor or the build has it not, and of sets that do not
+ * multiply that: float32 from AVX512 on, bfloat16 AVX512_BF16. */
 const GpudlStemKernels *gpudl_stem_kernels(GpudlSimd simd, GpudlDType type);
 
 #ifdef __cplusplus

@@ -9,5 +9,5 @@ const GpudlStemKernels *gpudl_stem_native(GpudlSimd simd, GpudlDType type)
         return NULL;
     if (type == GPUDL_DTYPE_BF16)
         return simd == GPUDL_SIMD_AVX512_BF16 ? &gpudl_stem_avx512_bf16 : NULL;
-    return simd >= GPUDL_SIMD_AVX512 ? &gpudl_stem_avx512 : NULL;
+    return type == GPUDL_DTYPE_F32 && simd >= GPUDL_SIMD_AVX512 ? &gpudl_stem_avx512 : NULL;
 }

@@ -178,6 +178,8 @@ static void test_refused(void)
     REFUSED(k, 0);
     REFUSED(k, (1 << 28) + 1);
     REFUSED(act.kind, GPUDL_ACT_TANH);
+    for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++)
+        g_assert_null(gpudl_matvec_kernels((GpudlSimd)simd, GPUDL_DTYPE_F16));
 }
 
 int main(int argc, char **argv)

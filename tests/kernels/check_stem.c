@@ -167,6 +167,8 @@ static void test_refusals(void)
     REFUSED(y_row, 31);
     REFUSED(y_frame, 63);
     REFUSED(act.kind, GPUDL_ACT_TANH);
+    for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++)
+        g_assert_null(gpudl_stem_kernels((GpudlSimd)simd, GPUDL_DTYPE_F16));
 }
 
 int main(int argc, char **argv)
