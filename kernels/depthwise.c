@@ -2,6 +2,7 @@
 #include "depthwise.h"
 
 #include "depthwise_x86.h"
+#include "lanes.h"
 
 #define MOST (1 << 28)
 
@@ -25,16 +26,7 @@ int gpudl_depthwise_supported(const GpudlDepthwise *d)
         return 0;
     if ((d->kernel != 3 && d->kernel != 5 && d->kernel != 7) || (d->stride != 1 && d->stride != 2))
         return 0;
-    switch (d->act.kind) {
-    case GPUDL_ACT_NONE:
-    case GPUDL_ACT_RELU:
-    case GPUDL_ACT_CLIP:
-    case GPUDL_ACT_SILU:
-    case GPUDL_ACT_HARD_SWISH:
-        return 1;
-    default:
-        return 0;
-    }
+    return gpudl_lanes_act(&d->act);
 }
 
 size_t gpudl_depthwise_weights_size(const GpudlDepthwise *d)

@@ -8,9 +8,8 @@
 
 #define MOST_SIDE ((int32_t)1 << 27)
 #define MOST_HIDDEN ((int32_t)1 << 24)
-#define LANES 16
-#define SLICE 64                  /* hidden channels that are expanded together, at most */
-#define NEAR ((int64_t)448 << 10) /* bytes that the second cache holds beside weights, x and y */
+#define SLICE (GPUDL_GROUP_VECTORS * GPUDL_LANES) /* hidden channels that are expanded together, at most */
+#define NEAR ((int64_t)448 << 10)                 /* bytes that the second cache holds beside weights, x and y */
 
 int gpudl_inverted_supported(const GpudlInverted *d)
 {
@@ -47,7 +46,7 @@ static int64_t aligned(int64_t bytes)
 static int64_t ring_bytes(const GpudlInverted *d, int32_t rows, int32_t *ring)
 {
     const int64_t seen = (int64_t)(rows - 1) * d->stride + d->kernel;
-    const int64_t lanes = ((int64_t)d->hidden + LANES - 1) / LANES * LANES;
+    const int64_t lanes = gpudl_lanes_vectors(d->hidden) * GPUDL_LANES;
 
     *ring = (int32_t)(seen < d->h ? seen : d->h);
     if (!d->expands)
@@ -57,7 +56,7 @@ static int64_t ring_bytes(const GpudlInverted *d, int32_t rows, int32_t *ring)
 
 static int64_t filtered_bytes(const GpudlInverted *d, int32_t rows)
 {
-    const int64_t lanes = ((int64_t)d->hidden + LANES - 1) / LANES * LANES;
+    const int64_t lanes = gpudl_lanes_vectors(d->hidden) * GPUDL_LANES;
 
     return d->projects ? aligned(rows * (int64_t)d->q * lanes * (int64_t)gpudl_dtype_size(d->type)) : 0;
 }
@@ -77,7 +76,7 @@ void gpudl_inverted_cut(const GpudlInverted *d, GpudlInvertedCut *cut)
 {
     const int64_t row = (int64_t)d->w * d->hidden, y_row = (int64_t)d->q * d->hidden;
 
-    *cut = (GpudlInvertedCut){.rows = choose_rows(d), .lanes = ((int64_t)d->hidden + LANES - 1) / LANES * LANES};
+    *cut = (GpudlInvertedCut){.rows = choose_rows(d), .lanes = gpudl_lanes_vectors(d->hidden) * GPUDL_LANES};
     cut->way = cut->lanes;
     cut->expand = (GpudlPointwise){d->type, 1,    1,    1,         d->c,      d->hidden, 1, 1,        1,
                                    d->c,    d->c, d->c, d->hidden, d->hidden, d->hidden, 0, d->expand};

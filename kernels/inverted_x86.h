@@ -5,6 +5,7 @@
 
 #include "depthwise.h"
 #include "inverted.h"
+#include "lanes.h"
 #include "pointwise.h"
 
 /** Rows of y at most that are made together, and rows of x that those see. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lanes.h"
 #include "matvec_x86.h"
 
 #define MOST (1 << 28)
@@ -12,16 +13,7 @@ int gpudl_matvec_supported(const GpudlMatvec *d)
     if ((d->type != GPUDL_DTYPE_F32 && d->type != GPUDL_DTYPE_BF16) ||
         (d->y_type != GPUDL_DTYPE_F32 && d->y_type != d->type) || d->n < 1 || d->n > MOST || d->k < 1 || d->k > MOST)
         return 0;
-    switch (d->act.kind) {
-    case GPUDL_ACT_NONE:
-    case GPUDL_ACT_RELU:
-    case GPUDL_ACT_CLIP:
-    case GPUDL_ACT_SILU:
-    case GPUDL_ACT_HARD_SWISH:
-        return 1;
-    default:
-        return 0;
-    }
+    return gpudl_lanes_act(&d->act);
 }
 
 size_t gpudl_matvec_weights_size(const GpudlMatvec *d)

@@ -18,21 +18,12 @@ int gpudl_pointwise_supported(const GpudlPointwise *d)
     if ((d->stride != 1 && d->stride != 2) || (d->p - 1) > (d->h - 1) / d->stride ||
         (d->q - 1) > (d->w - 1) / d->stride)
         return 0;
-    switch (d->act.kind) {
-    case GPUDL_ACT_NONE:
-    case GPUDL_ACT_RELU:
-    case GPUDL_ACT_CLIP:
-    case GPUDL_ACT_SILU:
-    case GPUDL_ACT_HARD_SWISH:
-        return 1;
-    default:
-        return 0;
-    }
+    return gpudl_lanes_act(&d->act);
 }
 
 size_t gpudl_pointwise_weights_size(const GpudlPointwise *d)
 {
-    return (size_t)(gpudl_pointwise_vectors(d) * GPUDL_POINTWISE_LANES) *
+    return (size_t)(gpudl_lanes_vectors(d->k) * GPUDL_LANES) *
            (sizeof(float) + (size_t)gpudl_pointwise_steps(d) * sizeof(uint32_t));
 }
 
@@ -46,7 +37,7 @@ static uint32_t word_of(float value)
 
 void gpudl_pointwise_pack(const GpudlPointwise *d, const float *w, const float *bias, void *packed)
 {
-    const int64_t vectors = gpudl_pointwise_vectors(d), steps = gpudl_pointwise_steps(d), lanes = GPUDL_POINTWISE_LANES;
+    const int64_t vectors = gpudl_lanes_vectors(d->k), steps = gpudl_pointwise_steps(d), lanes = GPUDL_LANES;
     const int bf16 = d->type == GPUDL_DTYPE_BF16;
     float *biases = packed;
     uint32_t *to = (uint32_t *)(void *)(biases + vectors * lanes);
@@ -54,7 +45,7 @@ void gpudl_pointwise_pack(const GpudlPointwise *d, const float *w, const float *
     for (int64_t i = 0; i < vectors * lanes; i++)
         biases[i] = bias != NULL && i < d->k ? bias[i] : 0.f;
     for (int64_t first = 0, n; first < vectors; first += n) {
-        n = gpudl_pointwise_group(vectors, first);
+        n = gpudl_lanes_group(vectors, first);
         for (int64_t step = 0; step < steps; step++)
             for (int64_t i = 0; i < n * lanes; i++) {
                 const int64_t channel = bf16 ? 2 * step : step, at = (first * lanes + i) * d->c + channel;

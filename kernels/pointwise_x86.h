@@ -3,33 +3,17 @@
 #ifndef GPUDL_KERNELS_POINTWISE_X86_H
 #define GPUDL_KERNELS_POINTWISE_X86_H
 
+#include "lanes.h"
 #include "pointwise.h"
-
-#define GPUDL_POINTWISE_LANES 16  /* channels of y in a vector */
-#define GPUDL_POINTWISE_VECTORS 4 /* at most, of a group: channels of y that are computed together */
 
 /**
  * Packed: biases, [vectors][lanes], float32. Then group by group, step by step the group's channels of y:
  * [steps][vectors of the group][lanes]. A step is a channel of x, and a word its weight; in bfloat16 a pair of them and
  * their weights.
  */
-static inline int64_t gpudl_pointwise_vectors(const GpudlPointwise *d)
-{
-    return ((int64_t)d->k + GPUDL_POINTWISE_LANES - 1) / GPUDL_POINTWISE_LANES;
-}
-
 static inline int64_t gpudl_pointwise_steps(const GpudlPointwise *d)
 {
     return d->type == GPUDL_DTYPE_BF16 ? ((int64_t)d->c + 1) / 2 : d->c;
-}
-
-/** Vectors of the group that begins with this one: groups are as even as can be. */
-static inline int64_t gpudl_pointwise_group(int64_t vectors, int64_t first)
-{
-    const int64_t groups = (vectors + GPUDL_POINTWISE_VECTORS - 1) / GPUDL_POINTWISE_VECTORS;
-    const int64_t small = vectors / groups, large = vectors % groups;
-
-    return first < large * (small + 1) ? small + 1 : small;
 }
 
 /** Pixels that lie one way apart; ways are in elements. */

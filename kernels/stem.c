@@ -20,21 +20,12 @@ int gpudl_stem_supported(const GpudlStem *d)
         d->pad_top < 0 || d->pad_top >= GPUDL_STEM_KERNEL || d->pad_left < 0 || d->pad_left >= GPUDL_STEM_KERNEL ||
         d->h > MOST || d->w > MOST || d->p > MOST || d->q > MOST)
         return 0;
-    switch (d->act.kind) {
-    case GPUDL_ACT_NONE:
-    case GPUDL_ACT_RELU:
-    case GPUDL_ACT_CLIP:
-    case GPUDL_ACT_SILU:
-    case GPUDL_ACT_HARD_SWISH:
-        return 1;
-    default:
-        return 0;
-    }
+    return gpudl_lanes_act(&d->act);
 }
 
 size_t gpudl_stem_weights_size(const GpudlStem *d)
 {
-    return (size_t)(gpudl_stem_vectors(d) * GPUDL_STEM_LANES) * (size_t)(1 + d->kernel * gpudl_stem_steps(d)) *
+    return (size_t)(gpudl_lanes_vectors(d->k) * GPUDL_LANES) * (size_t)(1 + d->kernel * gpudl_stem_steps(d)) *
            sizeof(float);
 }
 
@@ -61,13 +52,13 @@ static void pack_step(const GpudlStem *d, const float *w, int64_t row, int64_t s
 
 void gpudl_stem_pack(const GpudlStem *d, const float *w, const float *bias, void *packed)
 {
-    const int64_t vectors = gpudl_stem_vectors(d), lanes = GPUDL_STEM_LANES;
+    const int64_t vectors = gpudl_lanes_vectors(d->k), lanes = GPUDL_LANES;
     float *biases = packed, *to = biases + vectors * lanes;
 
     for (int64_t i = 0; i < vectors * lanes; i++)
         biases[i] = bias != NULL && i < d->k ? bias[i] : 0.f;
     for (int64_t first = 0, n; first < vectors; first += n) {
-        n = gpudl_stem_group(vectors, first);
+        n = gpudl_lanes_group(vectors, first);
         for (int64_t row = 0; row < d->kernel; row++)
             for (int64_t step = 0; step < gpudl_stem_steps(d); step++, to += n * lanes)
                 pack_step(d, w, row, step, first * lanes, n * lanes, to);

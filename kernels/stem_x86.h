@@ -3,10 +3,9 @@
 #ifndef GPUDL_KERNELS_STEM_X86_H
 #define GPUDL_KERNELS_STEM_X86_H
 
+#include "lanes.h"
 #include "stem.h"
 
-#define GPUDL_STEM_LANES 16  /* channels of y in a vector */
-#define GPUDL_STEM_VECTORS 4 /* at most, of a group: channels of y that are computed together */
 #define GPUDL_STEM_KERNEL 11 /* at most, and what else the contract bounds */
 #define GPUDL_STEM_STRIDE 4
 #define GPUDL_STEM_CHANNELS 4
@@ -16,25 +15,11 @@
  * in it, which are one, or two of bfloat16, the group's channels of y, each with its weights of these:
  * [kernel][steps][vectors of the group][lanes][1 or 2].
  */
-static inline int64_t gpudl_stem_vectors(const GpudlStem *d)
-{
-    return ((int64_t)d->k + GPUDL_STEM_LANES - 1) / GPUDL_STEM_LANES;
-}
-
 static inline int64_t gpudl_stem_steps(const GpudlStem *d)
 {
     const int64_t numbers = (int64_t)d->kernel * d->c;
 
     return d->type == GPUDL_DTYPE_BF16 ? (numbers + 1) / 2 : numbers;
-}
-
-/** Vectors of the group that begins with this one: groups are as even as can be. */
-static inline int64_t gpudl_stem_group(int64_t vectors, int64_t first)
-{
-    const int64_t groups = (vectors + GPUDL_STEM_VECTORS - 1) / GPUDL_STEM_VECTORS;
-    const int64_t small = vectors / groups, large = vectors % groups;
-
-    return first < large * (small + 1) ? small + 1 : small;
 }
 
 extern const GpudlStemKernels gpudl_stem_avx512, gpudl_stem_avx512_bf16;

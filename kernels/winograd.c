@@ -20,16 +20,7 @@ int gpudl_winograd_supported(const GpudlWinograd *d)
     if (d->pad_top < -MOST || d->pad_top > MOST || d->pad_left < -MOST || d->pad_left > MOST || d->h > MOST ||
         d->w > MOST || d->p > MOST || d->q > MOST || d->c > MOST_CHANNELS)
         return 0;
-    switch (d->act.kind) {
-    case GPUDL_ACT_NONE:
-    case GPUDL_ACT_RELU:
-    case GPUDL_ACT_CLIP:
-    case GPUDL_ACT_SILU:
-    case GPUDL_ACT_HARD_SWISH:
-        return 1;
-    default:
-        return 0;
-    }
+    return gpudl_lanes_act(&d->act);
 }
 
 int64_t gpudl_winograd_tiles(const GpudlWinograd *d)
@@ -44,7 +35,7 @@ int64_t gpudl_winograd_tiles(const GpudlWinograd *d)
 
 size_t gpudl_winograd_weights_size(const GpudlWinograd *d)
 {
-    return (size_t)(gpudl_winograd_vectors(d) * GPUDL_WINOGRAD_LANES) *
+    return (size_t)(gpudl_lanes_vectors(d->k) * GPUDL_LANES) *
            (sizeof(float) + (size_t)(GPUDL_WINOGRAD_POINTS * 2 * gpudl_winograd_pairs(d)) * sizeof(uint16_t));
 }
 
@@ -56,7 +47,7 @@ size_t gpudl_winograd_scratch_size(const GpudlWinograd *d)
                                             (size_t)gpudl_winograd_products(tiles) * sizeof(float));
 }
 
-#define LANES GPUDL_WINOGRAD_LANES
+#define LANES GPUDL_LANES
 
 typedef float Lanes[LANES];
 
@@ -118,14 +109,14 @@ static void pack_vector(const GpudlWinograd *d, const float *w, int64_t channels
 
 void gpudl_winograd_pack(const GpudlWinograd *d, const float *w, const float *bias, void *packed)
 {
-    const int64_t vectors = gpudl_winograd_vectors(d), pairs = gpudl_winograd_pairs(d);
+    const int64_t vectors = gpudl_lanes_vectors(d->k), pairs = gpudl_winograd_pairs(d);
     float *biases = packed;
     uint32_t *to = (uint32_t *)(void *)(biases + vectors * LANES);
 
     for (int64_t i = 0; i < vectors * LANES; i++)
         biases[i] = bias != NULL && i < d->k ? bias[i] : 0.f;
     for (int64_t first = 0, n; first < vectors; first += n) {
-        n = gpudl_winograd_group(vectors, first);
+        n = gpudl_lanes_group(vectors, first);
         for (int64_t v = 0; v < n; v++) {
             const int64_t k = (first + v) * LANES, left = d->k - k;
 

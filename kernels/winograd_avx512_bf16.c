@@ -17,7 +17,7 @@
 #include "simd_act.inc"
 
 #define POINTS GPUDL_WINOGRAD_POINTS
-#define VECTORS GPUDL_WINOGRAD_VECTORS
+#define VECTORS GPUDL_GROUP_VECTORS
 #define MOST_ROWS 6 /* tiles whose products are made at once: with VECTORS and their weights, all registers */
 
 /* ---- pixels ------------------------------------------------------------------------------------------------------ */
@@ -233,7 +233,7 @@ static void transform_products(const GpudlWinograd *d, const float *products, in
 static void run(const GpudlWinograd *d, const void *x, const void *packed, void *scratch, void *y)
 {
     const int64_t all = ((int64_t)d->p + 1) / 2 * (((int64_t)d->q + 1) / 2), most = gpudl_winograd_tiles(d);
-    const int64_t vectors = gpudl_winograd_vectors(d);
+    const int64_t vectors = gpudl_lanes_vectors(d->k);
     const float *biases = packed;
     uint16_t *pixels = scratch;
     float *products = (float *)(void *)(pixels + POINTS * gpudl_winograd_point(d, most));
@@ -245,7 +245,7 @@ static void run(const GpudlWinograd *d, const void *x, const void *packed, void 
 
             transform_pixels(d, (const uint16_t *)x + n * d->x_frame, first, tiles, pixels);
             for (int64_t v = 0, group; v < vectors; v += group) {
-                group = gpudl_winograd_group(vectors, v);
+                group = gpudl_lanes_group(vectors, v);
                 make_products(d, pixels, tiles, weights, group, products);
                 transform_products(d, products, first, tiles, biases, v * LANES, group, (uint16_t *)y + n * d->y_frame);
                 weights += POINTS * gpudl_winograd_pairs(d) * group * 2 * LANES;

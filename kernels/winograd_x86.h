@@ -3,6 +3,7 @@
 #ifndef GPUDL_KERNELS_WINOGRAD_X86_H
 #define GPUDL_KERNELS_WINOGRAD_X86_H
 
+#include "lanes.h"
 #include "winograd.h"
 
 /**
@@ -14,30 +15,14 @@
 #define GPUDL_WINOGRAD_SUM 5
 #define GPUDL_WINOGRAD_SUM_LEFT 16
 #define GPUDL_WINOGRAD_WEIGHTS_LEFT 17
-#define GPUDL_WINOGRAD_LANES 16  /* channels of y in a vector */
-#define GPUDL_WINOGRAD_VECTORS 4 /* at most, of a group: channels of y that are computed together */
 
 /**
  * Packed: biases, [vectors][lanes], float32. Then group by group, point by point, pair by pair of channels of x the
  * group's channels of y, each with its weights of the two: [points][pairs][vectors of the group][lanes][2], bfloat16.
  */
-static inline int64_t gpudl_winograd_vectors(const GpudlWinograd *d)
-{
-    return ((int64_t)d->k + GPUDL_WINOGRAD_LANES - 1) / GPUDL_WINOGRAD_LANES;
-}
-
 static inline int64_t gpudl_winograd_pairs(const GpudlWinograd *d)
 {
     return ((int64_t)d->c + 1) / 2;
-}
-
-/** Vectors of the group that begins with this one: groups are as even as can be. */
-static inline int64_t gpudl_winograd_group(int64_t vectors, int64_t first)
-{
-    const int64_t groups = (vectors + GPUDL_WINOGRAD_VECTORS - 1) / GPUDL_WINOGRAD_VECTORS;
-    const int64_t small = vectors / groups, large = vectors % groups;
-
-    return first < large * (small + 1) ? small + 1 : small;
 }
 
 /** Tiles of 2x2 results that are computed together, at most. */
@@ -47,7 +32,7 @@ int64_t gpudl_winograd_tiles(const GpudlWinograd *d);
  * vectors. Ways between points avoid powers of 2, which would put all of them into the same places of a cache. */
 static inline int64_t gpudl_winograd_channels(const GpudlWinograd *d)
 {
-    return ((int64_t)d->c + GPUDL_WINOGRAD_LANES - 1) / GPUDL_WINOGRAD_LANES * GPUDL_WINOGRAD_LANES;
+    return gpudl_lanes_vectors(d->c) * GPUDL_LANES;
 }
 
 static inline int64_t gpudl_winograd_point(const GpudlWinograd *d, int64_t tiles)
@@ -58,7 +43,7 @@ static inline int64_t gpudl_winograd_point(const GpudlWinograd *d, int64_t tiles
 /** Likewise of products, float32, [tiles][vectors][lanes]. */
 static inline int64_t gpudl_winograd_products(int64_t tiles)
 {
-    return tiles * GPUDL_WINOGRAD_VECTORS * GPUDL_WINOGRAD_LANES + 16;
+    return tiles * GPUDL_GROUP_VECTORS * GPUDL_LANES + 16;
 }
 
 extern const GpudlWinogradKernels gpudl_winograd_avx512_bf16;
