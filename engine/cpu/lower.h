@@ -115,8 +115,8 @@ void cpu_copy(CpuCompiler *c, int32_t from, int32_t to);
 CpuStep *cpu_add_step(CpuCompiler *c);
 /** The last step uses the value. */
 void cpu_touch(CpuCompiler *c, int32_t value);
-/** Adds a step by a kernel of our own: its name, static, its problem (copied, size bytes), and n values, all of which
- * have to be there. NULL after a failure; the caller may fill in flops. */
+/** Adds a step by a kernel of our own: its name, static, its problem (copied, size bytes), and n values; one that is
+ * not there (negative) is a failure. NULL after a failure; the caller may fill in flops. */
 CpuOwn *cpu_own(CpuCompiler *c, const char *name, CpuOwnFunc *run, const void *problem, size_t size, uint32_t n,
                 const CpuUse *uses);
 /** Runs the node's operator by its reference kernel. */

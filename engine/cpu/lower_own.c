@@ -12,8 +12,10 @@ CpuOwn *cpu_own(CpuCompiler *c, const char *name, CpuOwnFunc *run, const void *p
     CpuStep *step;
 
     for (uint32_t i = 0; i < n; i++)
-        if (uses[i].value < 0)
+        if (uses[i].value < 0) { /* without memory for a layout nothing else may have failed yet */
+            cpu_fail(c, GPUDL_STATUS_FAILED, "node '%s': an operand is missing", c->plan->nodes[c->node].name);
             return NULL;
+        }
     own = calloc(1, sizeof *own + n * sizeof *uses);
     if (own != NULL)
         own->problem = malloc(size);
