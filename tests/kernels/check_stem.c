@@ -167,6 +167,25 @@ static void test_refusals(void)
     REFUSED(y_row, 31);
     REFUSED(y_frame, 63);
     REFUSED(act.kind, GPUDL_ACT_TANH);
+    /* extents beyond those that the contract allows, ways being as large as they have to be */
+    d = good;
+    d.h = (1 << 28) + 1;
+    d.x_frame = d.h * d.x_row;
+    g_assert_false(gpudl_stem_supported(&d));
+    d = good;
+    d.w = (1 << 28) + 1;
+    d.x_row = (int64_t)d.w * d.c;
+    d.x_frame = d.h * d.x_row;
+    g_assert_false(gpudl_stem_supported(&d));
+    d = good;
+    d.p = (1 << 28) + 1;
+    d.y_frame = d.p * d.y_row;
+    g_assert_false(gpudl_stem_supported(&d));
+    d = good;
+    d.q = (1 << 28) + 1;
+    d.y_row = d.q * d.y_pixel;
+    d.y_frame = d.p * d.y_row;
+    g_assert_false(gpudl_stem_supported(&d));
     for (int simd = 0; simd <= GPUDL_SIMD_LAST; simd++)
         g_assert_null(gpudl_stem_kernels((GpudlSimd)simd, GPUDL_DTYPE_F16));
 }
