@@ -3,9 +3,10 @@
 import collections
 
 FINE = ("equal", "ill-conditioned", "imports")
-BAD = ("wrong", "not judged", "refused", "crashed", "too slow")
-VERDICTS = (*FINE, *BAD, "exporter fails")
-SHARE = .99  # of timm's convolutional names that have to be fine
+BAD = ("wrong", "refused", "crashed", "too slow")
+UNKNOWN = ("not judged", "exporter fails")  # nothing is known to be amiss with us, nor to be right
+VERDICTS = (*FINE, *BAD, *UNKNOWN)
+SHARE = .99  # of timm's convolutional names that have to be fine: what is unknown is not, so that little can be
 
 
 def table(rows):
@@ -22,7 +23,7 @@ def table(rows):
 def verdict_of(rows):
     """Of all files of one network: the worst, except that what one exporter can't write another may."""
     found = {row["verdict"] for row in rows}
-    return next((verdict for verdict in (*BAD, "ill-conditioned", *FINE) if verdict in found), "exporter fails" if found else "not seen")
+    return next((verdict for verdict in (*BAD, "not judged", "ill-conditioned", *FINE, "exporter fails") if verdict in found), "not seen")
 
 
 def by_name(catalogue, rows):
@@ -44,20 +45,21 @@ def complete(catalogue, rows):
     for entry, verdict, own in by_name(catalogue, rows):
         if entry["module"] != "torchvision":
             counts.setdefault(entry["family"], collections.Counter())[verdict, own] += 1
-    good = not any(row["verdict"] in ("wrong", "not judged", "crashed") for row in rows)
+    good = not any(row["verdict"] in ("wrong", "crashed") for row in rows)
     for family, count in sorted(counts.items()):
         names = sum(count.values())
         fine = sum(n for (verdict, _), n in count.items() if verdict in FINE)
         unseen = sum(n for (verdict, _), n in count.items() if verdict == "not seen")
+        unjudged = sum(n for (verdict, _), n in count.items() if verdict == "not judged")
         itself = sum(n for (verdict, own), n in count.items() if own)
         lines.append(f"{family}: {fine} of timm's {names} names are fine ({100 * fine / names:.1f} %), {itself} of them or of the others looked "
-                     f"at themselves, the rest by the smallest of their kind; {unseen} not seen yet")
+                     f"at themselves, the rest by the smallest of their kind; {unseen} not seen yet, {unjudged} can't be judged")
         if family == "convolutional" and fine < SHARE * (names - unseen):
             good = False
     told = [row for row in rows if "batch1" in row]
     lines += [f"{sum(bool(row['batch1']) for row in told)} of {len(told)} files that were taken hold for batch 1 alone", ""]
     for row in sorted(rows, key=lambda row: (row["verdict"], row["net"])):
-        if row["verdict"] in BAD or row["verdict"] == "exporter fails":
+        if row["verdict"] in (*BAD, *UNKNOWN):
             lines.append(f"{row['verdict']}: {row['net']}, {row['form']}: {row['text']}")
         elif row["verdict"] == "ill-conditioned":
             lines.append(f"ill-conditioned: {row['net']}, {row['form']}: off by {row['error']:.2g} of the range, PyTorch in float32 by "

@@ -65,9 +65,17 @@ same("files for batch 1 are counted", lines[-3], "1 of 2 files that were taken h
 lines, good = summary.complete(catalogue, rows)
 same("one refused of four is not", good, False)
 same("a refusal is told with its node", [line for line in lines if line.startswith("refused:")], ["refused: resnet50, import: node 'x' (Op): no"])
-for verdict in ("wrong", "not judged", "crashed"):
-    large = [entry(f"resnet{18 + i}") for i in range(1000)] + catalogue
+large = [entry(f"resnet{18 + i}") for i in range(1000)] + catalogue
+for verdict in ("wrong", "crashed"):
     same(f"{verdict}: one of a thousand is not good", summary.complete(large, [*fine, row("resnet50", "import", verdict)])[1], False)
 same("refused: one of a thousand is", summary.complete(large, rows)[1], True)
+blind = [row("resnet50d", "torchscript", "exporter fails"), row("resnet50d", "dynamo", "not judged"), row("resnet50d", "pt2", "not judged")]
+same("what can't be judged is neither fine nor wrong", [verdict for e, verdict, _ in summary.by_name(catalogue, blind) if e["name"] == "resnet50d"],
+     ["not judged"])
+lines, good = summary.complete(large, [*fine[:2], *blind])
+same("one of a thousand that can't be judged is good", good, True)
+same("it is counted apart, and told", [line.split(";")[-1] for line in lines if line.startswith(("convolutional:", "not judged:"))],
+     [" 0 not seen yet, 1 can't be judged", "not judged: resnet50d, dynamo: node 'x' (Op): no", "not judged: resnet50d, pt2: node 'x' (Op): no"])
+same("one of four is not: what is not judged can hide what is wrong", summary.complete(catalogue, [*fine[:2], *blind])[1], False)
 same("what is not seen does not count against", summary.complete([*catalogue, entry("resnext50_32x4d", stands_for=1)], fine)[1], True)
 tap.finish()
