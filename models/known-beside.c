@@ -8,6 +8,7 @@
 #include "engine/modelfile/modelfile.h"
 #include "engine/modelfile/sum.h"
 #include "models/known.h"
+#include "models/shown.h"
 
 #define MOST_BYTES ((guint64)16 << 20)
 #define MOST_RANGES 3
@@ -70,14 +71,17 @@ gboolean gpudl_known_of_modelinfo(const gchar *text, GpudlHint *hint, GError **e
     for (guint i = 0; groups[i] != NULL; i++) {
         g_autofree gchar *dir = g_key_file_get_string(file, groups[i], "dir", NULL);
         g_autofree gchar *ranges = g_key_file_get_string(file, groups[i], "ranges", NULL);
+        g_autofree gchar *shown = NULL, *group = NULL;
 
         if (g_strcmp0(dir, "input") != 0 || ranges == NULL)
             continue;
         if (read_ranges(ranges, hint))
             return TRUE;
+        group = gpudl_shown(groups[i], GPUDL_SHOWN_BYTES);
+        shown = gpudl_shown(ranges, GPUDL_SHOWN_BYTES);
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-                    "[%s] has ranges=%.64s, expected \"min,max\" for all channels or three of them with ';' between",
-                    groups[i], ranges);
+                    "[%s] has ranges=%s, expected \"min,max\" for all channels or three of them with ';' between",
+                    group, shown);
         return FALSE;
     }
     return TRUE;

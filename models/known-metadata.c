@@ -4,6 +4,7 @@
 
 #include "engine/labels.h"
 #include "models/known.h"
+#include "models/shown.h"
 
 static const gchar *get(GHashTable *metadata, const gchar *key)
 {
@@ -115,11 +116,13 @@ static gboolean read_own_keys(GHashTable *metadata, GpudlHint *hint, GError **er
     for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
         g_autofree gchar *key = g_strconcat("gpudl.", keys[i], NULL);
         const gchar *value = get(metadata, key);
+        g_autofree gchar *shown = NULL;
 
         if (value == NULL || read_own(keys[i], value, hint))
             continue;
+        shown = gpudl_shown(value, GPUDL_SHOWN_BYTES);
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-                    "metadata '%s' is '%.64s', which is no value of 'gpudl convert --%s'", key, value, keys[i]);
+                    "metadata '%s' is '%s', which is no value of 'gpudl convert --%s'", key, shown, keys[i]);
         return FALSE;
     }
     return TRUE;

@@ -21,6 +21,9 @@ G_BEGIN_DECLS
 #define ONNX_OPSET_OLDEST 7
 #define ONNX_OPSET_NEWEST 28
 
+/** Of a message: names of 4096 bytes are taken, and may stand in it twice. */
+#define ONNX_MESSAGE_BYTES 10000
+
 typedef struct _OnnxNode OnnxNode;
 typedef gboolean (*OnnxMapFunc)(OnnxNode *node, GError **error);
 
@@ -86,7 +89,7 @@ struct _OnnxNode {
 /** Sets "node 'name' (Op, opset N): ..." and returns FALSE. */
 gboolean onnx_fail(const OnnxNode *node, GpudlError code, GError **error, const gchar *format, ...) G_GNUC_PRINTF(4, 5);
 
-/** The same without a node; always FALSE. */
+/** The same without a node; always FALSE. The message is valid UTF-8 whatever its arguments are, and bounded. */
 gboolean onnx_file_fail(GpudlError code, GError **error, const gchar *format, ...) G_GNUC_PRINTF(3, 4);
 
 /** TRUE with CANCELLED if the import is to end. */

@@ -15,9 +15,8 @@ gboolean onnx_fail(const OnnxNode *node, GpudlError code, GError **error, const 
     va_start(args, format);
     text = g_strdup_vprintf(format, args);
     va_end(args);
-    g_set_error(error, GPUDL_ERROR, code, "node '%s' (%s, opset %" G_GINT64_FORMAT "): %s", node->name, node->row->name,
-                node->import->opset, text);
-    return FALSE;
+    return onnx_file_fail(code, error, "node '%s' (%s, opset %" G_GINT64_FORMAT "): %s", node->name, node->row->name,
+                          node->import->opset, text);
 }
 
 /* ---- attributes -------------------------------------------------------------------------------------------------- */

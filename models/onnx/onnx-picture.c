@@ -80,7 +80,6 @@ gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *gr
     g_autoptr(GHashTable) inputs = free_inputs(import, graph, &input);
     const guint n = g_hash_table_size(inputs);
     const Onnx__TensorShapeProto *shape;
-    g_autofree gchar *name = input != NULL ? g_utf8_make_valid(input->name, -1) : NULL;
 
     if (n == 0) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
@@ -99,8 +98,7 @@ gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *gr
     shape = input->type->tensor_type->shape;
     if (shape == NULL || shape->n_dim == 4 || is_without_channels(shape))
         return TRUE;
-    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                "input '%s' has %" G_GSIZE_FORMAT " dimension%s, expected N x C x H x W: pictures", name, shape->n_dim,
-                shape->n_dim == 1 ? "" : "s");
-    return FALSE;
+    return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error,
+                          "input '%s' has %" G_GSIZE_FORMAT " dimension%s, expected N x C x H x W: pictures",
+                          input->name, shape->n_dim, shape->n_dim == 1 ? "" : "s");
 }

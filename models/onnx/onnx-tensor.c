@@ -77,8 +77,7 @@ static gboolean fail(const gchar *what, GpudlError code, GError **error, const g
     va_start(args, format);
     text = g_strdup_vprintf(format, args);
     va_end(args);
-    g_set_error(error, GPUDL_ERROR, code, "%s: %s", what, text);
-    return FALSE;
+    return onnx_file_fail(code, error, "%s: %s", what, text);
 }
 
 static gboolean read_shape(const Onnx__TensorProto *proto, const gchar *what, GpudlDType dtype, GpudlShape *shape,

@@ -6,16 +6,19 @@
 
 #include "engine/limits.h"
 #include "engine/modelfile/wire.h"
+#include "models/shown.h"
 #include "onnx-internal.h"
 
 gboolean onnx_file_fail(GpudlError code, GError **error, const gchar *format, ...)
 {
+    g_autofree gchar *text = NULL, *shown = NULL;
     va_list args;
 
     va_start(args, format);
-    if (error != NULL)
-        *error = g_error_new_valist(GPUDL_ERROR, (gint)code, format, args);
+    text = g_strdup_vprintf(format, args);
     va_end(args);
+    shown = gpudl_shown(text, ONNX_MESSAGE_BYTES);
+    g_set_error_literal(error, GPUDL_ERROR, code, shown);
     return FALSE;
 }
 

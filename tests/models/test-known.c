@@ -196,6 +196,28 @@ static void test_wrong_metadata(Fixture *self, gconstpointer data)
     }
 }
 
+/* A message shows the beginning of a long value, in whole characters. */
+static void test_long_value(Fixture *self, gconstpointer data)
+{
+    g_autofree gchar *a = g_strnfill(63, '1'), *value = g_strconcat(a, "\xc3\xa9 and so on", NULL);
+    g_autofree gchar *says = g_strdup_printf("metadata 'gpudl.scale' is '%s...', which", a);
+    g_autofree gchar *ranges = g_strdup_printf("[x]\ndir=input\nranges=%s\n", value);
+    g_autofree gchar *says_ranges = g_strdup_printf("[x] has ranges=%s..., expected", a);
+    const gchar *metadata[] = {"gpudl.scale", value, NULL};
+    g_autoptr(GError) error = NULL;
+
+    put_net(self, "net.onnx", &plain, metadata);
+    g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+    g_assert_nonnull(strstr(error->message, says));
+    g_clear_error(&error);
+    put_net(self, "net.onnx", &plain, NULL);
+    put(self, "net.modelinfo", ranges);
+    g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+    g_assert_nonnull(strstr(error->message, says_ranges));
+}
+
 #define HF(rest)                                                                                                       \
     "{\"image_processor_type\": " rest ", \"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.25, 0.25, 0.25]}"
 
@@ -536,6 +558,7 @@ int main(int argc, char **argv)
     ADD("nothing", test_nothing);
     ADD("metadata", test_metadata);
     ADD("wrong-metadata", test_wrong_metadata);
+    ADD("long-value", test_long_value);
     ADD("preprocessor", test_preprocessor);
     ADD("config", test_config);
     ADD("border", test_border);

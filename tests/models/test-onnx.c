@@ -262,6 +262,10 @@ static const OnnxBad bad[] = {
      {13, "x:f32:1x8xwx3", NULL, "Relu x -> y", "y"},
      GPUDL_ERROR_FORMAT,
      "dimension 2 ('w') of input 'x' is free; give its height and width"},
+    {"free-height-no-utf8", /* \xc3 begins a character that does not follow */
+     {13, "x:f32:1x3xh\xc3x8", NULL, "Relu x -> y", "y"},
+     GPUDL_ERROR_FORMAT,
+     "dimension 2 ('h\xef\xbf\xbd') of input 'x' is free"},
     {"free-channels",
      {13, "x:f32:1x?x8x8", NULL, "Relu x -> y", "y"},
      GPUDL_ERROR_FORMAT,
@@ -459,6 +463,20 @@ static void test_table(void)
     g_assert_null(onnx_op_find("relu", 13, NULL));
     g_assert_cmpint(onnx_op_find("Clip", 10, NULL)->until, ==, 10);
     g_assert_cmpint(onnx_op_find("Clip", 11, NULL)->since, ==, 11);
+}
+
+static void test_long_message(void)
+{
+    g_autofree gchar *name = g_strnfill(100000, 'h'), *input = g_strconcat("x:f32:1x3x", name, "x8", NULL);
+    const OnnxText text = {13, input, NULL, "Relu x -> y", "y"};
+    g_autoptr(GBytes) file = onnx_write_bytes(&text);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(gpudl_onnx_import(file, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+    g_assert_true(g_str_has_prefix(error->message, "dimension 2 ('hhh"));
+    g_assert_true(g_str_has_suffix(error->message, "hhh..."));
+    g_assert_cmpuint(strlen(error->message), ==, ONNX_MESSAGE_BYTES + 3);
 }
 
 static void test_info(void)
@@ -880,6 +898,7 @@ int main(int argc, char **argv)
     onnx_cases_add("/onnx", good, G_N_ELEMENTS(good), bad, G_N_ELEMENTS(bad));
     g_test_add_func("/onnx/table", test_table);
     g_test_add_func("/onnx/info", test_info);
+    g_test_add_func("/onnx/long-message", test_long_message);
     g_test_add_func("/onnx/input-size", test_input_size);
     g_test_add_func("/onnx/typed-data", test_typed_data);
     g_test_add_func("/onnx/packed-data", test_packed_data);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * Text of foreign files in messages, which are UTF-8 and short enough to be read, whatever stands in the file.
+ */
+#ifndef GPUDL_MODELS_SHOWN_H
+#define GPUDL_MODELS_SHOWN_H
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+#define GPUDL_SHOWN_BYTES 64 /* of a value that is wrong */
+
+/** text made valid UTF-8, and where it has more than `most` bytes then, the characters that fit with "..." behind them.
+ * NULL: "". Caller frees. */
+gchar *gpudl_shown(const gchar *text, gsize most);
+
+G_END_DECLS
+#endif
