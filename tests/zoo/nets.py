@@ -128,14 +128,27 @@ def scores(net, x):
     return y.double().numpy().ravel()
 
 
+def twin(name, net):
+    """Another of the same weights."""
+    try:
+        return copy.deepcopy(net)
+    except Exception:  # what a module keeps of a computation can't be copied
+        other, shape = make(name)
+        disturb(other, shape)
+        return other
+
+
 def truth(name, net, x):
     """What the network gives in float64."""
+    return scores(twin(name, net).double(), x.double())
+
+
+def channels_last(name, net, x):
+    """What it gives where values lie channel by channel within a pixel, which sums in another order; None if it can't."""
     try:
-        wide = copy.deepcopy(net)
-    except Exception:  # what a module keeps of a computation can't be copied
-        wide, shape = make(name)
-        disturb(wide, shape)
-    return scores(wide.double(), x.double())
+        return scores(twin(name, net).to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last))
+    except RuntimeError:  # of views that need the other layout
+        return None
 
 
 @functools.lru_cache(1)

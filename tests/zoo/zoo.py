@@ -4,9 +4,9 @@
 
 torchvision's and timm's networks through libgpudl, as scripts/zoo (make check-zoo) starts it. The smallest network of each
 kind gets random weights (nets.py), is written by both of PyTorch's ONNX exporters and as .pt2, and its scores on the CPU
-backend in float32 are held against PyTorch's in float64: the error may be at most max(1e-4, 4 x the larger of float32
-PyTorch's and ONNX Runtime's own) of the range, and less than 1e-4 where another picture changes less than 1e-3. Of the other
-names up to 100 million parameters the TorchScript exporter's file (dynamo's, where that fails) only has to import; larger ones
+backend in float32 are held against PyTorch's in float64: the error may be at most max(1e-4, 4 x the largest of float32
+PyTorch's, in either memory layout, and ONNX Runtime's own) of the range, and less than 1e-4 where another picture changes
+less than 1e-3. Of the other names up to 100 million parameters the TorchScript exporter's file (dynamo's, where that fails) only has to import; larger ones
 are left to their kind's smallest. Each result is a row in BUILD/zoo/rows; what has one is not done again, so a run that was
 ended goes on where it stopped.
 
@@ -20,8 +20,8 @@ of which float32 is too far off, or that sees too little of the picture, to tell
 error here, but not one of the fine ones either.
 """
 import argparse
+import functools
 import json
-import math
 import os
 import pathlib
 import re
@@ -33,13 +33,10 @@ import sys
 import time
 import warnings
 
+import bounds
 import names
 import summary
 
-BOUND = 1e-4  # of the range
-MARGIN = 4  # times what others are off
-REACTS = 10  # times the bound is what another picture has to change at least; else the bound is less
-TOO_MUCH = 1e-2  # of the range: what float32 itself may be off
 PATIENCE = 900  # seconds for one network
 
 parser = argparse.ArgumentParser(usage=__doc__.splitlines()[0].removeprefix("usage: "))
@@ -103,13 +100,9 @@ def refused(row, said):
     return row | {"verdict": "crashed" if stage == "crash" else "refused", "text": re.sub(r"^\S*/", "", text)}
 
 
-def tight(reacts):
-    """The bound where float32 has no errors: less where the picture is hardly seen in the scores."""
-    return min(BOUND, reacts / REACTS)
-
-
-def judge(row, path, x, expected, torch_error):
-    """The row with a verdict on one file. One whose scores tell nothing has to load and to run all the same."""
+def judge(row, path, x, expected, torch_error, relaid):
+    """The row with a verdict on one file. One whose scores tell nothing has to load and to run all the same. relaid(): what float32 is
+    off in another memory layout, or None."""
     said, found, row["run_seconds"] = ours(path, "cpu", x)
     theirs = None
     if row["form"] != "pt2":
@@ -123,23 +116,31 @@ def judge(row, path, x, expected, torch_error):
             row |= {"verdict": "exporter fails", "text": f"{row['text']}; ONNX Runtime: {row['onnxruntime_error']}"}
         return row
     reacts, row["batch1"] = row["reacts"], said[3]
-    if not (math.isfinite(row["range"]) and (reacts >= REACTS * BOUND or MARGIN * torch_error < tight(reacts)) and torch_error <= TOO_MUCH):
+    if not bounds.tells(row["range"], reacts, torch_error):
         text = f"another picture changes {reacts:.2g} of the range {row['range']:.3g}, float32 {torch_error:.2g}: nothing to judge by"
         return row | {"verdict": "not judged", "text": text}
     error = off(found, expected)
-    bound = max(tight(reacts), MARGIN * max(torch_error, theirs or 0))
-    row |= {"error": error, "bound": bound, "torch": torch_error, "onnxruntime": theirs, "text": ""}
-    if not error <= bound:
+    verdict, bound = bounds.verdict(error, reacts, [torch_error], theirs)
+    if verdict == "wrong" and (other := relaid()) is not None and other <= bounds.TOO_MUCH:
+        row["torch_channels_last"] = other
+        verdict, bound = bounds.verdict(error, reacts, [torch_error, other], theirs)
+    row |= {"error": error, "bound": bound, "torch": torch_error, "onnxruntime": theirs, "text": "", "verdict": verdict}
+    if verdict == "wrong":
         row["reference"] = off(ours(path, "ref", x)[1], expected)  # tells the importer's mistakes from the backend's
-        text = f"off by {error:.2g} of the range, allowed are {bound:.2g}; the reference backend by {row['reference']:.2g}"
-        return row | {"verdict": "wrong", "text": text}
-    return row | {"verdict": "equal" if torch_error <= BOUND else "ill-conditioned"}
+        row["text"] = f"off by {error:.2g} of the range, allowed are {bound:.2g}; the reference backend by {row['reference']:.2g}"
+    return row
 
 
 def compared(entry, forms, tell):
     import torch
     import nets
     import numpy as np
+
+    @functools.cache
+    def relaid():
+        values = nets.channels_last(entry["name"], net, x)
+        return None if values is None else off(values, expected)
+
     net, shape = nets.make(entry["name"])
     nets.disturb(net, shape)
     x, other = nets.pictures(shape).split(1)
@@ -157,7 +158,7 @@ def compared(entry, forms, tell):
             tell(row | {"verdict": "exporter fails", "text": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})
             continue
         row["bytes"], row["export_seconds"] = path.stat().st_size, round(time.monotonic() - begin, 1)
-        tell(judge(row, path, x, expected, torch_error))
+        tell(judge(row, path, x, expected, torch_error, relaid))
 
 
 def imported(entry, tell):

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What an error of make check-zoo may be; errors are parts of the range of the scores."""
+import math
+
+BOUND = 1e-4
+MARGIN = 4  # times what others are off
+REACTS = 10  # times the bound is what another picture has to change at least; else the bound is less
+TOO_MUCH = 1e-2  # what float32 itself may be off
+
+
+def tight(reacts):
+    """The bound where float32 has no errors: less where the picture is hardly seen in the scores."""
+    return min(BOUND, reacts / REACTS)
+
+
+def tells(span, reacts, torch_error):
+    """Whether a network's scores tell right from wrong: their range, what another picture changes, what float32 is off."""
+    return math.isfinite(span) and (reacts >= REACTS * BOUND or MARGIN * torch_error < tight(reacts)) and torch_error <= TOO_MUCH
+
+
+def verdict(error, reacts, torch_errors, theirs=None):
+    """A verdict on an error, and the bound. torch_errors: PyTorch's in float32, in one memory layout or more; theirs: ONNX Runtime's."""
+    bound = max(tight(reacts), MARGIN * max(*torch_errors, theirs or 0))
+    if not error <= bound:
+        return "wrong", bound
+    return "equal" if max(torch_errors) <= BOUND else "ill-conditioned", bound
