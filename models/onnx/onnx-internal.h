@@ -225,6 +225,10 @@ void onnx_complete_picture(const OnnxImport *import, const gchar *name, GpudlSha
 /** FALSE unless the graph reads one input without a value, of 3 or 4 dimensions; after its initializers. */
 gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *graph, GError **error);
 
+/** ScatterND without a reduction: where it writes a box of its input (*is_box), as slices and concatenations. FALSE if
+ * it does not, without an error and nothing done, or with one (onnx-map-box.c). */
+gboolean onnx_write_box(OnnxNode *node, gboolean *is_box, GError **error);
+
 /** Lets the float value of a quantised tensor follow a node just mapped that only moves it (onnx-map-quant.c). */
 void onnx_quant_follow(OnnxNode *node);
 

@@ -245,6 +245,7 @@ gboolean onnx_map_scatter_nd(OnnxNode *node, GError **error)
     const GpudlShape *shape = &node->inputs[0]->shape;
     g_autofree gchar *reduction = onnx_attr_string(node, "reduction");
     GpudlTensor *x = NULL, *updates;
+    gboolean is_box;
     Targets to = {0};
     guint i = 0;
 
@@ -253,6 +254,8 @@ gboolean onnx_map_scatter_nd(OnnxNode *node, GError **error)
     if (i == G_N_ELEMENTS(reductions))
         return onnx_fail(node, GPUDL_ERROR_FORMAT, error, "reduction '%s', expected none, add, mul, max or min",
                          reduction);
+    if (reductions[i].op == GPUDL_OP_NONE && (onnx_write_box(node, &is_box, error) || is_box))
+        return node->outputs[0] != NULL;
     if (find_targets(node, 0, &to, error) && check_updates(node, &to, error) &&
         (x = onnx_reshape(node, node->inputs[0], to.dims, to.rank, NULL, error)) != NULL) {
         to.dims[0] = (gint64)to.n;

@@ -9,6 +9,11 @@
 #include "models/onnx/onnx.h"
 #include "tests/models/onnx-cases.h"
 
+/* x is written to where rows a and columns b meet */
+#define BOX                                                                                                            \
+    "Expand a s -> ea; Expand b s -> eb; Unsqueeze ea m -> ua; Unsqueeze eb m -> ub; Concat ua ub -> i {axis=-1}; "    \
+    "ScatterND x i u -> y"
+
 static const OnnxGood good[] = {
     /* weights standardised by a batch norm in training mode: mean 2, variance 1; the channels' gains are 2 and 3 */
     {"weights-standardised",
@@ -228,6 +233,69 @@ static const OnnxGood good[] = {
      {18, "x:f32:3", "i:i64:2x1=1,2 u:f32:2=-5,7", "ScatterND x i u -> y {reduction=max}", "y"},
      "3",
      "0 1 7"},
+    {"scattered-box",
+     {13, "x:f32:3x4", "a:i64:2x1=0,1 b:i64:2=1,2 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2=10,20,30,40", BOX, "y"},
+     "3x4",
+     "0 10 20 3 4 30 40 7 8 9 10 11"},
+    {"scattered-box-at-the-end",
+     {13, "x:f32:3x4", "a:i64:2x1=-2,-1 b:i64:2=2,3 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2=10,20,30,40", BOX, "y"},
+     "3x4",
+     "0 1 2 3 4 5 10 20 8 9 30 40"},
+    {"scattered-box-of-rows",
+     {13, "x:f32:3x2x2", "a:i64:2x1=1,2 b:i64:2=0,1 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2x2=10,20,30,40,50,60,70,80", BOX,
+      "y"},
+     "3x2x2",
+     "0 1 2 3 10 20 30 40 50 60 70 80"},
+    {"scattered-box-whole",
+     {13, "x:f32:2x2", "a:i64:2x1=0,1 b:i64:2=0,1 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2=10,20,30,40", BOX, "y"},
+     "2x2",
+     "10 20 30 40"},
+    {"scattered-box-backwards",
+     /* no box */ {13, "x:f32:3x4", "a:i64:2x1=0,1 b:i64:2=2,1 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2=10,20,30,40", BOX, "y"},
+     "3x4", "0 20 10 3 4 40 30 7 8 9 10 11"},
+    {"scattered-box-apart",
+     /* no box */ {13, "x:f32:3x4", "a:i64:2x1=0,2 b:i64:2=0,1 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2=10,20,30,40", BOX, "y"},
+     "3x4", "10 20 2 3 4 5 6 7 30 40 10 11"},
+    {"scattered-box-twice", /* no box: one row, twice */
+     {13, "x:f32:3x4", "a:i64:1=1 b:i64:2=1,2 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2=10,20,30,40", BOX, "y"},
+     "3x4",
+     "0 1 2 3 4 30 40 7 8 9 10 11"},
+    {"scattered-box-turned", /* no box: columns lie in rows */
+     {13, "x:f32:4x4", "a:i64:2=0,1 b:i64:2x1=1,2 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2=10,20,30,40", BOX, "y"},
+     "4x4",
+     "0 10 30 3 4 20 40 7 8 9 10 11 12 13 14 15"},
+    {"scattered-box-of-one",
+     {13, "x:f32:3x4", "a:i64:1=1 b:i64:1=2 s:i64:2=1,1 m:i64:1=-1 u:f32:1x1=10", BOX, "y"},
+     "3x4",
+     "0 1 2 3 4 5 10 7 8 9 10 11"},
+    {"scattered-box-no-list", /* no box */
+     {13, "x:f32:3x4", "a:i64:2x2=0,1,1,2 b:i64:2=1,2 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2=10,20,30,40", BOX, "y"},
+     "3x4",
+     "0 10 2 3 4 30 20 7 8 9 40 11"},
+    {"scattered-box-diagonal", /* no box: all in a row go to one column */
+     {13, "x:f32:3x4", "a:i64:2x1=0,1 b:i64:2x1=1,2 s:i64:2=2,2 m:i64:1=-1 u:f32:2x2=10,20,30,40", BOX, "y"},
+     "3x4",
+     "0 20 2 3 4 5 40 7 8 9 10 11"},
+    {"scattered-box-in-another-shape", /* no box: what is repeated becomes other rows */
+     {13, "x:f32:4x3x3",
+      "a:i64:4x1x1=0,1,2,3 b:i64:1x3x1=0,1,2 c:i64:3=0,1,2 s:i64:3=4,3,3 t:i64:3=2,3,6 m:i64:1=-1 "
+      "u:f32:4x3x3=100,101,102,200,201,202,300,301,302,400,401,402,500,501,502,600,601,602,700,701,702,800,801,802,900,"
+      "901,902,1000,1001,1002,1100,1101,1102,1200,1201,1202",
+      "Expand a s -> ea; Expand b t -> eb; Reshape eb s -> rb; Expand c s -> ec; Unsqueeze ea m -> ua; "
+      "Unsqueeze rb m -> ub; Unsqueeze ec m -> uc; Concat ua ub uc -> i {axis=-1}; ScatterND x i u -> y",
+      "y"},
+     "4x3x3",
+     "200 201 202 300 301 302 6 7 8 9 10 11 400 401 402 600 601 602 800 801 802 900 901 902 24 25 26 27 28 29 1000 "
+     "1001 1002 1200 1201 1202"},
+    {"scattered-box-large", /* a table of 24 MB */
+     {13, "x:f32:1x1000x1000",
+      "o:i64:1x1x1=0 s:i64:3=1,1000,1000 m:i64:1=-1 f:i64:=-1000 n:i64:=1000 z:i64:=0 d:i64:=1 c:i64:2=1000,1 t:f32:=2",
+      "Range z n d -> l; Range f z d -> k; Reshape k c -> lc; Expand o s -> e0; Expand lc s -> e1; Expand l s -> e2; "
+      "Unsqueeze e0 m -> u0; Unsqueeze e1 m -> u1; Unsqueeze e2 m -> u2; Concat u0 u1 u2 -> i {axis=-1}; "
+      "Mul x t -> u; ScatterND x i u -> v; ReduceMax v -> y {keepdims=0}",
+      "y"},
+     "scalar",
+     "1999998"},
 
     /* transposed convolutions: 0, 1, 2 by 1, 10, 100 */
     {"transposed",
