@@ -165,6 +165,8 @@ gboolean aten_map_pixel_shuffle(AtenNode *node, GError **error);
 gboolean aten_map_channel_shuffle(AtenNode *node, GError **error);
 /* aten-map-repeat.c */
 gboolean aten_map_unfold(AtenNode *node, GError **error);
+gboolean aten_map_im2col(AtenNode *node, GError **error);
+gboolean aten_map_col2im(AtenNode *node, GError **error);
 gboolean aten_map_repeat_interleave(AtenNode *node, GError **error);
 gboolean aten_map_repeat(AtenNode *node, GError **error);
 gboolean aten_map_flip(AtenNode *node, GError **error);

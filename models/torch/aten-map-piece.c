@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "aten-internal.h"
+#include "engine/graph/shape.h"
 #include "engine/limits.h"
 #include "kernels/resize.h"
 
@@ -246,12 +247,90 @@ gboolean aten_map_index_select(AtenNode *node, GError **error)
            gather(node, x, indices, axis, error);
 }
 
-/* x[:, indices]: one tensor of indices among dimensions that are taken whole. */
+/* Numbers of weights that are indices, each counted from the front, in the shape given. NULL with error. */
+static gint64 *read_indices(AtenNode *node, GpudlTensor *indices, const GpudlShape *shape, gint64 extent,
+                            GError **error)
+{
+    const gsize n = (gsize)gpudl_shape_elements(shape);
+    gint64 *values;
+
+    if (indices->data == NULL) {
+        tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                "several tensors of indices of which one depends on the network's input");
+        return NULL;
+    }
+    if ((indices->dtype != GPUDL_DTYPE_I64 && indices->dtype != GPUDL_DTYPE_I32) || n == 0) {
+        tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "indices of %s, expected integers, and at least one",
+                gpudl_dtype_name(indices->dtype));
+        return NULL;
+    }
+    if (!aten_spend(node, 2 * n * sizeof *values, error) ||
+        (indices = tf_cast(node->build, indices, GPUDL_DTYPE_I64, error)) == NULL ||
+        (indices = tf_broadcast(node->build, indices, shape->dims, (gsize)shape->rank, error)) == NULL)
+        return NULL;
+    if (indices->data == NULL) { /* too much to be done at load time */
+        aten_spend(node, G_MAXUINT64, error);
+        return NULL;
+    }
+    values = g_memdup2(g_bytes_get_data(indices->data, NULL), n * sizeof *values);
+    for (gsize i = 0; i < n; i++) {
+        if (values[i] < -extent || values[i] >= extent) {
+            tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                    "index %" G_GINT64_FORMAT " of a dimension of %" G_GINT64_FORMAT, values[i], extent);
+            g_free(values);
+            return NULL;
+        }
+        values[i] += values[i] < 0 ? extent : 0;
+    }
+    return values;
+}
+
+/* x[:, a, b]: what tensors of indices of dimensions that follow one another say together, as one of these dimensions
+ * taken as one. They are weights. */
+static gboolean index_together(AtenNode *node, GpudlTensor *x, const AtenValue *list, gint first, gint last,
+                               GError **error)
+{
+    GpudlShape shape = {0};
+    gint64 dims[GPUDL_MAX_RANK], *together = NULL;
+    GpudlTensor *indices;
+    gsize n;
+    gint rank = 0;
+
+    for (gint i = first; i <= last; i++)
+        if (!gpudl_broadcast(&shape, &list->items[i].tensor->shape))
+            return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                           "tensors of indices of shapes that don't go together");
+    n = (gsize)gpudl_shape_elements(&shape);
+    for (gint i = first; i <= last; i++) {
+        g_autofree gint64 *values = read_indices(node, list->items[i].tensor, &shape, x->shape.dims[i], error);
+
+        if (values == NULL) {
+            g_free(together);
+            return FALSE;
+        }
+        for (gsize j = 0; together != NULL && j < n; j++)
+            values[j] += together[j] * x->shape.dims[i];
+        g_free(together);
+        together = g_steal_pointer(&values);
+    }
+    for (gint i = 0; i < x->shape.rank; i++) {
+        if (i > first && i <= last)
+            dims[rank - 1] *= x->shape.dims[i];
+        else
+            dims[rank++] = x->shape.dims[i];
+    }
+    indices =
+        tf_constant(node->build, GPUDL_DTYPE_I64, &shape, g_bytes_new_take(together, n * sizeof *together), error);
+    return indices != NULL && (x = aten_view(node, x, dims, (guint)rank, error)) != NULL &&
+           gather(node, x, indices, first, error);
+}
+
+/* x[:, indices]: a tensor of indices, or several of neighbours, among dimensions that are taken whole. */
 gboolean aten_map_index(AtenNode *node, GError **error)
 {
     GpudlTensor *x = aten_tensor(node, "self", error);
     const AtenValue *list = aten_arg(node, "indices");
-    gint axis = -1;
+    gint axis = -1, last = -1;
 
     if (x == NULL)
         return FALSE;
@@ -260,14 +339,18 @@ gboolean aten_map_index(AtenNode *node, GError **error)
     for (guint i = 0; i < list->n_items; i++) {
         if (list->items[i].kind == ATEN_NONE)
             continue;
-        if (list->items[i].kind != ATEN_TENSOR || list->items[i].tensor == NULL || axis >= 0 ||
-            !aten_is_current(&list->items[i]))
+        if (list->items[i].kind != ATEN_TENSOR || list->items[i].tensor == NULL || !aten_is_current(&list->items[i]))
+            return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "indices that are no tensor");
+        if (axis >= 0 && last != (gint)i - 1)
             return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
-                           "several tensors of indices at once; one is taken");
-        axis = (gint)i;
+                           "several tensors of indices with a dimension between them that is taken whole");
+        axis = axis < 0 ? (gint)i : axis;
+        last = (gint)i;
     }
     if (axis < 0)
         return aten_done(node, x);
+    if (last > axis)
+        return index_together(node, x, list, axis, last, error);
     return gather(node, x, list->items[axis].tensor, axis, error);
 }
 

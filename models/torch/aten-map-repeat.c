@@ -4,15 +4,16 @@
 #include <string.h>
 
 #include "aten-internal.h"
+#include "models/transposed.h"
 
 #define MOST_INDICES (1 << 24)
 
 /* ---- by indices that are made here ------------------------------------------------------------------------------- */
 
 /* x by indices of two dimensions, or of one where columns is 0, in place of an axis. Index (i, j) is
- * i * by / over + j. */
+ * i * by / over + j * apart. */
 static GpudlTensor *gather_regular(AtenNode *node, GpudlTensor *x, gint axis, gint64 rows, gint64 columns, gint64 by,
-                                   gint64 over, GError **error)
+                                   gint64 over, gint64 apart, GError **error)
 {
     const gint64 width = MAX(columns, 1);
     GpudlShape shape = {.rank = columns > 0 ? 2 : 1, .dims = {rows, columns}};
@@ -30,7 +31,7 @@ static GpudlTensor *gather_regular(AtenNode *node, GpudlTensor *x, gint axis, gi
         return NULL;
     values = g_new(gint64, (gsize)(rows * width));
     for (gint64 i = 0; i < rows * width; i++)
-        values[i] = i / width * by / over + i % width;
+        values[i] = i / width * by / over + i % width * apart;
     indices = tf_constant(node->build, GPUDL_DTYPE_I64, &shape,
                           g_bytes_new_take(values, (gsize)(rows * width) * sizeof *values), error);
     return indices != NULL ? tf_gather(node->build, x, indices, axis, error) : NULL;
@@ -50,7 +51,7 @@ gboolean aten_map_unfold(AtenNode *node, GError **error)
         return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
                        "windows of %" G_GINT64_FORMAT " by %" G_GINT64_FORMAT " along a dimension of %" G_GINT64_FORMAT,
                        size, step, x->shape.rank < 1 ? 0 : (gint64)x->shape.dims[axis]);
-    x = gather_regular(node, x, axis, (x->shape.dims[axis] - size) / step + 1, size, step, 1, error);
+    x = gather_regular(node, x, axis, (x->shape.dims[axis] - size) / step + 1, size, step, 1, 1, error);
     if (x == NULL)
         return FALSE;
     for (gint i = 0; i < x->shape.rank; i++)
@@ -58,6 +59,134 @@ gboolean aten_map_unfold(AtenNode *node, GError **error)
             perm[n++] = i;
     perm[n] = axis + 1;
     return aten_done(node, tf_transpose(node->build, x, perm, (gsize)x->shape.rank, error));
+}
+
+/* Windows over a picture, height and width. */
+typedef struct {
+    gint64 kernel[2], dilation[2], padding[2], stride[2];
+    gint64 size[2]; /* of the picture */
+    gint64 n[2];    /* windows along it */
+} Windows;
+
+static gboolean read_windows(AtenNode *node, Windows *w, GError **error)
+{
+    if (!aten_each(node, "kernel_size", 1, w->kernel, 2, error) ||
+        !aten_each(node, "dilation", 1, w->dilation, 2, error) ||
+        !aten_each(node, "padding", 0, w->padding, 2, error) || !aten_each(node, "stride", 1, w->stride, 2, error))
+        return FALSE;
+    for (guint i = 0; i < 2; i++) {
+        const gint64 least = MIN(MIN(w->kernel[i], w->dilation[i]), w->stride[i]);
+        const gint64 most = MAX(MAX(w->kernel[i], w->dilation[i]), MAX(w->stride[i], w->padding[i]));
+        const gint64 reach = w->dilation[i] * (w->kernel[i] - 1) + 1;
+
+        if (least < 1 || w->padding[i] < 0 || most > G_MAXINT16 || w->size[i] < 1 || w->size[i] > G_MAXINT32 ||
+            w->size[i] + 2 * w->padding[i] < reach)
+            return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                           "windows of %" G_GINT64_FORMAT " by %" G_GINT64_FORMAT " with a padding of %" G_GINT64_FORMAT
+                           " along a dimension of %" G_GINT64_FORMAT,
+                           w->kernel[i], w->stride[i], w->padding[i], w->size[i]);
+        w->n[i] = (w->size[i] + 2 * w->padding[i] - reach) / w->stride[i] + 1;
+    }
+    return TRUE;
+}
+
+/* N x channels x height x width to N x (channels x kernel) x windows. */
+gboolean aten_map_im2col(AtenNode *node, GError **error)
+{
+    static const gint64 perm[] = {0, 1, 3, 5, 2, 4};
+    GpudlTensor *x = aten_tensor(node, "self", error);
+    GpudlAttrs pad = {.pad.rank = 4};
+    gint64 dims[3] = {0};
+    Windows w;
+
+    if (x == NULL)
+        return FALSE;
+    if (x->shape.rank != 4)
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "an input of rank %d, expected 4", x->shape.rank);
+    dims[1] = x->shape.dims[1];
+    for (guint i = 0; i < 2; i++)
+        w.size[i] = x->shape.dims[2 + i];
+    if (!read_windows(node, &w, error))
+        return FALSE;
+    for (guint i = 0; i < 2; i++) {
+        pad.pad.begin[2 + i] = pad.pad.end[2 + i] = w.padding[i];
+        dims[1] *= w.kernel[i];
+    }
+    dims[2] = w.n[0] * w.n[1];
+    if ((w.padding[0] > 0 || w.padding[1] > 0) && (x = tf_emit(node->build, GPUDL_OP_PAD, &pad, &x, 1, error)) == NULL)
+        return FALSE;
+    x = gather_regular(node, x, 2, w.n[0], w.kernel[0], w.stride[0], 1, w.dilation[0], error);
+    if (x == NULL ||
+        (x = gather_regular(node, x, 4, w.n[1], w.kernel[1], w.stride[1], 1, w.dilation[1], error)) == NULL ||
+        (x = tf_transpose(node->build, x, perm, 6, error)) == NULL)
+        return FALSE;
+    return aten_done(node, aten_reshape(node, x, dims, 3, error));
+}
+
+static GpudlTensor *emit_one(gpointer build, GpudlOp op, const GpudlAttrs *attrs, GpudlTensor *input, GError **error)
+{
+    return tf_emit(build, op, attrs, &input, 1, error);
+}
+
+/* x, N x (channels x kernel) x windows along both, added up where windows overlap: a transposed convolution, whose
+ * kernel puts each of these at its place. */
+static GpudlTensor *add_windows(AtenNode *node, GpudlTensor *x, gint64 channels, const Windows *w, GError **error)
+{
+    const gint64 area = w->kernel[0] * w->kernel[1];
+    const GpudlShape shape = {.rank = 4, .dims = {channels * area, 1, w->kernel[0], w->kernel[1]}};
+    GpudlTransposedSide sides[2];
+    GpudlTensor *inputs[2] = {x, NULL};
+    GpudlAttrs attrs = {0};
+    float *values;
+
+    if (!aten_spend(node, (guint64)(channels * area) * (guint64)area * sizeof *values, error))
+        return NULL;
+    values = g_new0(float, (gsize)(channels * area * area));
+    for (gint64 i = 0; i < channels * area; i++)
+        values[i * area + i % area] = 1;
+    inputs[1] = tf_constant(node->build, GPUDL_DTYPE_F32, &shape,
+                            g_bytes_new_take(values, (gsize)(channels * area * area) * sizeof *values), error);
+    for (guint i = 0; i < 2; i++)
+        sides[i] = (GpudlTransposedSide){w->kernel[i], w->stride[i], w->dilation[i], w->padding[i],
+                                         w->stride[i] * (w->n[i] - 1) + w->dilation[i] * (w->kernel[i] - 1) + 1 -
+                                             w->padding[i] - w->size[i]};
+    if (inputs[1] == NULL ||
+        !gpudl_transposed_lower(emit_one, node->build, &inputs[0], &inputs[1], sides, channels, &attrs.window, error))
+        return NULL;
+    return tf_emit(node->build, GPUDL_OP_CONV, &attrs, inputs, 2, error);
+}
+
+/* The same backwards: what lies in several windows is added up. */
+gboolean aten_map_col2im(AtenNode *node, GError **error)
+{
+    static const gint64 perm[] = {0, 1, 4, 2, 5, 3};
+    GpudlTensor *x = aten_tensor(node, "self", error);
+    gboolean side_by_side = TRUE;
+    gint64 area, channels;
+    Windows w;
+
+    if (x == NULL || !aten_each(node, "output_size", 1, w.size, 2, error) || !read_windows(node, &w, error))
+        return FALSE;
+    area = w.kernel[0] * w.kernel[1];
+    if (x->shape.rank != 3 || x->shape.dims[1] < area || x->shape.dims[1] % area != 0 ||
+        x->shape.dims[2] != w.n[0] * w.n[1])
+        return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                       "%" G_GINT64_FORMAT " windows of %" G_GINT64_FORMAT
+                       " elements of each channel are no such input",
+                       w.n[0] * w.n[1], area);
+    channels = x->shape.dims[1] / area;
+    for (guint i = 0; i < 2; i++)
+        side_by_side = side_by_side && w.stride[i] == w.kernel[i] && w.dilation[i] == 1 && w.padding[i] == 0 &&
+                       w.size[i] == w.n[i] * w.kernel[i];
+    if (!side_by_side) {
+        x = aten_reshape(node, x, (const gint64[]){0, 0, w.n[0], w.n[1]}, 4, error);
+        return x != NULL && aten_done(node, add_windows(node, x, channels, &w, error));
+    }
+    if ((x = aten_reshape(node, x, (const gint64[]){0, channels, w.kernel[0], w.kernel[1], w.n[0], w.n[1]}, 6,
+                          error)) == NULL ||
+        (x = tf_transpose(node->build, x, perm, 6, error)) == NULL)
+        return FALSE;
+    return aten_done(node, aten_reshape(node, x, (const gint64[]){0, 0, w.size[0], w.size[1]}, 4, error));
 }
 
 /* Each element as often as is said, one behind the other. */
@@ -78,7 +207,7 @@ gboolean aten_map_repeat_interleave(AtenNode *node, GError **error)
     if (repeats < 1 || repeats > MOST_INDICES)
         return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error, "%" G_GINT64_FORMAT " repeats, 1 to %d are taken",
                        repeats, MOST_INDICES);
-    return aten_done(node, gather_regular(node, x, axis, x->shape.dims[axis] * repeats, 0, 1, repeats, error));
+    return aten_done(node, gather_regular(node, x, axis, x->shape.dims[axis] * repeats, 0, 1, repeats, 1, error));
 }
 
 /* The whole, as often as is said along each dimension; there may be more dimensions than x has. */

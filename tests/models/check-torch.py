@@ -114,6 +114,12 @@ check("_upsample_bicubic2d_aa.vec", {"input": "x", "output_size": [3, 7], "align
 # ---- read several times ----------------------------------------------------------------------------------------------
 for dimension, size, step in ((2, 3, 2), (-1, 2, 1), (1, 4, 1)):
     check("unfold.default", {"self": "x", "dimension": dimension, "size": size, "step": step})
+for kernel, dilation, padding, stride in (([2, 3], [1, 1], [0, 0], [2, 3]), ([3, 2], [1, 2], [1, 0], [2, 1]), ([1, 1], [1, 1], [0, 0], [1, 1]),
+                                          ([2, 2], [1, 1], [0, 1], [2, 2]), ([2, 1], [3, 1], [2, 0], [1, 3])):
+    windows = {"kernel_size": kernel, "dilation": dilation, "padding": padding, "stride": stride}
+    check("im2col.default", {"self": "x"} | windows, shape=(1, 3, 6, 9))
+    folded = aten.im2col(normal(1, 3, 6, 9), *windows.values())
+    check("col2im.default", {"self": "x", "output_size": [6, 9]} | windows, x=folded)
 check("repeat_interleave.self_int", {"self": "x", "repeats": 3, "dim": 2})
 check("repeat_interleave.self_int", {"self": "x", "repeats": 2, "dim": None})
 check("repeat.default", {"self": "x", "repeats": [1, 2, 1, 3]})
@@ -343,6 +349,11 @@ net, a = Net(), normal(1, 6, 3)
 table = torch.tensor([[5, 0], [1, -1]])
 case("index.Tensor", net, [net.op("index.Tensor", {"self": net.input(a), "indices": [None, table]})], [a[:, table]])
 check("index.Tensor", {"self": "x", "indices": [torch.tensor([0])]}, (x := normal(1, 6)), x=x)
+i, j = torch.tensor([[2, -1, 0], [1, 1, 3]]), torch.tensor([4, 0, -5])
+for indices in ([None, None, i, j], [None, i, j], [None, i, torch.tensor(-6), j], [None, j.int() % 4, i]):
+    net, a = Net(), normal(1, 4, 6, 5)
+    case("index.Tensor of several", net, [net.op("index.Tensor", {"self": net.input(a), "indices": indices})],
+         [aten.index(a, [k if k is None else k.long() for k in indices])])
 
 # ---- of numbers alone ------------------------------------------------------------------------------------------------
 for target, args, want in (("arange.default", {"end": 5}, torch.arange(5)), ("arange.start", {"start": 2, "end": 7}, torch.arange(2, 7)),
@@ -435,6 +446,14 @@ refused("an operator that is not taken", "fft_fft.default", {"self": "x"}, r"nod
 refused("another library's operator", "x.y", {"self": "x"}, r"node 'n0' \(aten.x.y\): this operator is not taken")
 refused("training", "batch_norm.default", norm | {"training": True}, r"\(aten.batch_norm.default\): .*model.eval\(\) before")
 refused("a sine of the input", "sin.default", {"self": "x"}, r"\(aten.sin.default\): it depends on the network's input; this operator")
+refused("no windows", "im2col.default", {"self": "x", "kernel_size": [2, 9], "dilation": [1, 1], "padding": [0, 1], "stride": [1, 1]},
+        r"windows of 9 by 1 with a padding of 1 along a dimension of 5")
+refused("a stride of 0", "im2col.default", {"self": "x", "kernel_size": [2, 2], "dilation": [1, 1], "padding": [0, 0], "stride": [0, 1]}, r"windows of 2 by 0")
+refused("other windows", "col2im.default", {"self": "x", "output_size": [6, 5], "kernel_size": [2, 2], "dilation": [1, 1], "padding": [0, 0],
+                                            "stride": [2, 1]}, r"12 windows of 4 elements of each channel are no such input", x=normal(1, 8, 11))
+refused("an index beyond the end", "index.Tensor", {"self": "x", "indices": [None, torch.tensor([4]), torch.tensor([0])]}, r"index 4 of a dimension of 4")
+refused("indices apart", "index.Tensor", {"self": "x", "indices": [None, torch.tensor([1]), None, torch.tensor([0])]}, r"a dimension between them")
+refused("indices of other shapes", "index.Tensor", {"self": "x", "indices": [None, torch.tensor([1, 2]), torch.tensor([0, 1, 2])]}, r"don't go together")
 refused("windows beyond the end", "unfold.default", {"self": "x", "dimension": 2, "size": 7, "step": 1}, r"windows of 7 by 1 along a dimension of 6")
 for target in ("sin.default", "cumsum.default"):
     for title, size, expected in (("more than is computed", [20000000], r"more numbers of nothing"), ("no", [3, 0], r"an empty tensor")):
