@@ -41,7 +41,9 @@ typedef struct {
     Pt2File file;
     JsonObject *graph;
     const GpudlSourceOptions *options;
-    GHashTable *values; /* gchar* -> Pt2Value*, the context's */
+    GHashTable *values; /* gchar* -> Pt2Value*, the context's; those of the region being read */
+    gchar *region;      /* what names of its nodes begin with; NULL outside of all */
+    guint depth;        /* of regions */
     guint n_pictures;
     gboolean size_chosen, bytes; /* bytes: the input is uint8 */
 } Pt2Import;
@@ -52,6 +54,8 @@ gboolean pt2_define(Pt2Import *import, const gchar *name, const AtenValue *value
 AtenValue *pt2_value(Pt2Import *import, const gchar *name, GError **error);
 /** An argument of the file. */
 AtenValue *pt2_argument(Pt2Import *import, JsonObject *arg, GError **error);
+/** A name of the file as the graph has it, with its region's before it; lives as long as the context. */
+const gchar *pt2_full_name(Pt2Import *import, const gchar *name);
 /** Gives what a node has made the names that the file says. */
 gboolean pt2_results(Pt2Import *import, JsonArray *outputs, const AtenValue *result, GError **error);
 

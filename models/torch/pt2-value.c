@@ -11,6 +11,19 @@ static gboolean fail(Pt2Import *import, GError **error, const gchar *text)
     return tf_fail(&import->context.build, GPUDL_ERROR_FORMAT, error, "%s", text);
 }
 
+const gchar *pt2_full_name(Pt2Import *import, const gchar *name)
+{
+    const gsize before = import->region != NULL ? strlen(import->region) : 0, n = before + strlen(name);
+    gchar *full;
+
+    if (before == 0 || n > GPUDL_LIMIT_NAME_BYTES)
+        return name;
+    full = aten_alloc(&import->context, n + 1, 1);
+    memcpy(full, import->region, before);
+    memcpy(full + before, name, n - before);
+    return full;
+}
+
 gboolean pt2_define(Pt2Import *import, const gchar *name, const AtenValue *value, const gchar *weight, GError **error)
 {
     Pt2Value *entry = aten_alloc(&import->context, 1, sizeof *entry);
@@ -182,7 +195,7 @@ static gboolean name_result(Pt2Import *import, JsonObject *output, const AtenVal
         return fail(import, error, "a result without a name");
     if (value->kind == ATEN_TENSOR && value->tensor != NULL && value->tensor->producer != NULL &&
         g_str_has_prefix(value->tensor->name, import->context.build.node))
-        tf_name(value->tensor, name);
+        tf_name(value->tensor, pt2_full_name(import, name));
     return pt2_define(import, name, value, NULL, error);
 }
 

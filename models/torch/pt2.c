@@ -9,6 +9,12 @@
 #include "models/tf/tf-layers.h"
 #include "pt2-internal.h"
 
+#define AUTOCAST "higher_order.wrap_with_autocast"
+#define NO_GRADIENTS "higher_order.wrap_with_set_grad_enabled"
+#define MOST_REGIONS 8 /* within each other */
+#define MOST_ARGS 16u
+#define MOST_OPERANDS 1024u
+
 /* ---- inputs ------------------------------------------------------------------------------------------------------ */
 
 /* 0 for an extent that the file leaves open. */
@@ -153,34 +159,136 @@ static const gchar *name_of(JsonObject *node)
     return name != NULL && strlen(name) <= GPUDL_LIMIT_NAME_BYTES ? name : "unnamed";
 }
 
+static gboolean import_nodes(Pt2Import *import, JsonArray *nodes, GError **error);
+
+/* A region of nodes with names of its own, which read nothing but its operands: torch.autocast(enabled=False) or
+ * torch.no_grad() round a part of a module. It is read in place, since neither changes what is computed. */
+static gboolean read_region(Pt2Import *import, JsonObject *graph, AtenArg *operands, guint n, AtenValue *result,
+                            GError **error)
+{
+    JsonArray *inputs = gpudl_json_array(graph, "inputs"), *nodes = gpudl_json_array(graph, "nodes");
+    JsonArray *outputs = gpudl_json_array(graph, "outputs");
+    const guint n_outputs = outputs != NULL ? json_array_get_length(outputs) : 0;
+
+    if (inputs == NULL || nodes == NULL || n_outputs == 0 || json_array_get_length(inputs) != n)
+        return tf_fail(&import->context.build, GPUDL_ERROR_FORMAT, error,
+                       "a region of %u operands, with inputs for these, nodes and outputs was expected", n);
+    for (guint i = 0; i < n; i++) {
+        JsonObject *tensor = gpudl_json_object(gpudl_json_element(inputs, i), "as_tensor");
+
+        if (!pt2_define(import, gpudl_json_text(tensor, "name"), operands[i].value, NULL, error))
+            return FALSE;
+    }
+    if (!import_nodes(import, nodes, error))
+        return FALSE;
+    result->kind = ATEN_LIST;
+    result->n_items = n_outputs;
+    result->items = aten_alloc(&import->context, n_outputs, sizeof *result->items);
+    for (guint i = 0; i < n_outputs; i++) {
+        JsonObject *tensor = gpudl_json_object(gpudl_json_element(outputs, i), "as_tensor");
+        const AtenValue *value = pt2_value(import, gpudl_json_text(tensor, "name"), error);
+
+        if (value == NULL)
+            return FALSE;
+        result->items[i] = *value;
+    }
+    return TRUE;
+}
+
+/* args: what is said of the region, then NULL where the graph is, then its operands. */
+static gboolean import_region(Pt2Import *import, JsonObject *node, const gchar *op, AtenArg *args, guint n,
+                              AtenValue *result, GError **error)
+{
+    const guint before = strcmp(op, AUTOCAST) == 0 ? 4 : 1;
+    g_autoptr(GHashTable) values = g_hash_table_new(g_str_hash, g_str_equal);
+    GHashTable *outer = import->values;
+    gchar *region = import->region;
+    JsonObject *graph;
+    JsonArray *made;
+    gboolean ok;
+
+    graph = gpudl_json_object(gpudl_json_element(gpudl_json_array(node, "inputs"), before), "arg");
+    graph = gpudl_json_object(gpudl_json_object(graph, "as_graph"), "graph");
+    if (n <= before || graph == NULL)
+        return tf_fail(&import->context.build, GPUDL_ERROR_FORMAT, error, "no graph as its argument %u", before);
+    if (before == 4 && (args[2].value == NULL || args[2].value->kind != ATEN_FLAG || args[2].value->integer != 0))
+        return tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "torch.autocast computes in another type than the file says; export it without, or with "
+                       "enabled=False");
+    if (import->depth == MOST_REGIONS)
+        return tf_fail(&import->context.build, GPUDL_ERROR_LIMIT, error, "regions within regions, %d are taken",
+                       MOST_REGIONS);
+    for (guint i = before + 1; i < n; i++)
+        if (args[i].value == NULL)
+            return tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error, "a graph as an operand");
+    import->region = g_strconcat(import->context.build.node, "/", NULL);
+    import->values = values;
+    import->depth++;
+    ok = read_region(import, graph, args + before + 1, n - before - 1, result, error);
+    import->depth--;
+    import->values = outer;
+    g_free(import->region);
+    import->region = region;
+    tf_build_at(&import->context.build, pt2_full_name(import, name_of(node)), op);
+    made = gpudl_json_array(node, "outputs");
+    if (ok && result->n_items == 1 && gpudl_json_array(gpudl_json_element(made, 0), "as_tensors") == NULL)
+        *result = result->items[0];
+    return ok;
+}
+
 static gboolean import_node(Pt2Import *import, JsonObject *node, GError **error)
 {
     const gchar *target = gpudl_json_text(node, "target"), *op = target != NULL ? target : "nothing";
     JsonArray *inputs = gpudl_json_array(node, "inputs");
     const guint n = inputs != NULL ? json_array_get_length(inputs) : 0;
-    AtenArg args[16];
+    AtenArg *args;
     AtenValue result = {0};
+    gboolean region;
 
     if (g_str_has_prefix(op, "torch.ops."))
         op += strlen("torch.ops.");
     if (strlen(op) > GPUDL_LIMIT_NAME_BYTES)
         op = "too long";
-    tf_build_at(&import->context.build, name_of(node), op);
-    if (n > G_N_ELEMENTS(args))
+    region = strcmp(op, AUTOCAST) == 0 || strcmp(op, NO_GRADIENTS) == 0;
+    tf_build_at(&import->context.build, pt2_full_name(import, name_of(node)), op);
+    if (n > (region ? MOST_OPERANDS : MOST_ARGS))
         return tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error, "%u arguments, at most %u are taken", n,
-                       (guint)G_N_ELEMENTS(args));
+                       region ? MOST_OPERANDS : MOST_ARGS);
+    args = aten_alloc(&import->context, n, sizeof *args);
     for (guint i = 0; i < n; i++) {
         JsonObject *input = gpudl_json_element(inputs, i);
 
         args[i].name = gpudl_json_text(input, "name");
         if (args[i].name != NULL && args[i].name[0] == '\0')
             args[i].name = NULL;
+        if (region && gpudl_json_member(gpudl_json_object(input, "arg"), "as_graph") != NULL)
+            continue; /* read where it is met */
         args[i].value = pt2_argument(import, gpudl_json_object(input, "arg"), error);
         if (args[i].value == NULL)
             return FALSE;
     }
-    return aten_call(&import->context, op, args, n, &result, error) &&
-           pt2_results(import, gpudl_json_array(node, "outputs"), &result, error);
+    if (region ? !import_region(import, node, op, args, n, &result, error)
+               : !aten_call(&import->context, op, args, n, &result, error))
+        return FALSE;
+    return pt2_results(import, gpudl_json_array(node, "outputs"), &result, error);
+}
+
+static gboolean import_nodes(Pt2Import *import, JsonArray *nodes, GError **error)
+{
+    GCancellable *cancellable = import->options != NULL ? import->options->cancellable : NULL;
+
+    if (json_array_get_length(nodes) > GPUDL_LIMIT_NODES)
+        return tf_fail(&import->context.build, GPUDL_ERROR_LIMIT, error, "a list of more than %u nodes",
+                       GPUDL_LIMIT_NODES);
+    for (guint i = 0; i < json_array_get_length(nodes); i++) {
+        if (g_cancellable_is_cancelled(cancellable)) {
+            g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "it was cancelled");
+            return FALSE;
+        }
+        if (!import_node(import, gpudl_json_element(nodes, i), error))
+            return FALSE;
+    }
+    return TRUE;
 }
 
 static gboolean read_outputs(Pt2Import *import, JsonObject *signature, GError **error)
@@ -218,7 +326,6 @@ static gboolean import_graph(Pt2Import *import, GError **error)
 {
     JsonObject *module = gpudl_json_object(json_node_get_object(import->file.model), "graph_module");
     JsonObject *signature = gpudl_json_object(module, "signature");
-    GCancellable *cancellable = import->options != NULL ? import->options->cancellable : NULL;
     GpudlGraph *graph = import->context.build.graph;
     JsonArray *nodes;
 
@@ -230,14 +337,8 @@ static gboolean import_graph(Pt2Import *import, GError **error)
                        GPUDL_LIMIT_NODES);
     if (!read_signature(import, signature, nodes, error))
         return FALSE;
-    for (guint i = 0; i < json_array_get_length(nodes); i++) {
-        if (g_cancellable_is_cancelled(cancellable)) {
-            g_set_error_literal(error, GPUDL_ERROR, GPUDL_ERROR_CANCELLED, "it was cancelled");
-            return FALSE;
-        }
-        if (!import_node(import, gpudl_json_element(nodes, i), error))
-            return FALSE;
-    }
+    if (!import_nodes(import, nodes, error))
+        return FALSE;
     if (!read_outputs(import, signature, error))
         return FALSE;
     if (graph->outputs->len == 0 || graph->inputs->len == 0) {

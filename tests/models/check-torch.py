@@ -434,6 +434,51 @@ for name, w in (("turned", normal(5, 3).t()), ("a part of a larger one", normal(
 # ---- refused ---------------------------------------------------------------------------------------------------------
 
 
+def region(said, operands, build):
+    """A region round what build(inner net, names) makes; its names are those outside, which are not meant."""
+    inner, names = Net(), [f"x{i}" for i in range(len(operands))]
+    outputs = build(inner, names)
+    graph = {"inputs": [{"as_tensor": {"name": k}} for k in names], "outputs": [{"as_tensor": {"name": k}} for k in outputs], "nodes": inner.nodes,
+             "tensor_values": {}}
+    return {None: said[0]} | {f"{i}": v for i, v in enumerate([*said[1:], {"as_graph": {"name": "submod_1", "graph": graph}}, *operands])}
+
+
+def check_region(name, target, said, build, expected, n=1, listed=False):
+    """expected: of x and x + 1; or what it is refused with."""
+    net, x = Net(), normal(1, 4, 6, 5)
+    a = net.input(x)
+    b = net.op("add.Tensor", {"self": a, "other": 1})
+    made = net.op(target, region(said, [b, a], build), n, listed)
+    net.nodes[-1]["target"] = "torch.ops.higher_order." + target
+    for k in net.nodes[-1]["inputs"]:
+        k["name"] = ""
+    made = [made] if isinstance(made, str) else made
+    case(name, net, [net.op("neg.default", {"self": k}) for k in made], expected if isinstance(expected, str) else [-v for v in expected(x, x + 1)])
+
+
+def differ(inner, names):
+    return [inner.op("sub.Tensor", {"self": inner.op("mul.Tensor", {"self": names[0], "other": 2}), "other": names[1]})]
+
+
+def nested(inner, names):
+    made = inner.op("wrap", region([False], names, differ))
+    inner.nodes[-1]["target"] = "torch.ops.higher_order.wrap_with_set_grad_enabled"
+    for k in inner.nodes[-1]["inputs"]:
+        k["name"] = ""
+    return [made, inner.op("relu.default", {"self": names[1]})]
+
+
+autocast = ["cpu", torch.bfloat16, False, False]
+check_region("a region without autocast", "wrap_with_autocast", autocast, differ, lambda x, y: [2 * y - x])
+check_region("a region without autocast, its results in a list", "wrap_with_autocast", autocast, differ, lambda x, y: [2 * y - x], listed=True)
+check_region("a region without gradients", "wrap_with_set_grad_enabled", [False], differ, lambda x, y: [2 * y - x])
+check_region("a region in a region", "wrap_with_autocast", autocast, nested, lambda x, y: [2 * y - x, x.relu()], n=2)
+check_region("refused: a region with autocast", "wrap_with_autocast", ["cpu", torch.bfloat16, True, False], differ,
+             r"node 'n1' \(higher_order.wrap_with_autocast\): torch.autocast computes in another type")
+check_region("refused: a region that reads what is outside", "wrap_with_autocast", autocast,
+             lambda inner, names: [inner.op("neg.default", {"self": "n9"})], r"node 'n1/n0' \(aten.neg.default\): 'n9' is read before it is made")
+
+
 def refused(name, target, args, expected, n=1, **given):
     net, x = Net(), given.get("x", normal(1, 4, 6, 5))
     args = {k: net.input(x) if isinstance(v, str) and v == "x" else v for k, v in args.items()}
