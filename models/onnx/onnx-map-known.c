@@ -189,14 +189,18 @@ static gboolean read_pieces(OnnxNode *node, gint64 extent, GpudlAxisAttrs *attrs
     else if (sizes != NULL)
         size = 0;
     if (sizes == NULL || size != 0)
-        n = size > 0 ? (gsize)((extent + size - 1) / size) : 0;
+        n = size > 0 ? (gsize)(extent / size + (extent % size != 0)) : 0;
     if (n < 1 || n > GPUDL_MAX_OUTPUTS)
         return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
                          "%" G_GSIZE_FORMAT " pieces of %" G_GINT64_FORMAT " elements, 1 to %d are taken", n, extent,
                          GPUDL_MAX_OUTPUTS);
     attrs->n_sizes = (gint32)n;
+    if (size == 0) { /* each is said; that they are the whole is seen where shapes are inferred */
+        memcpy(attrs->sizes, sizes, n * sizeof *sizes);
+        return TRUE;
+    }
     for (gsize i = 0; i < n; i++) {
-        attrs->sizes[i] = size > 0 ? MIN(size, left) : sizes[i];
+        attrs->sizes[i] = MIN(size, left);
         left -= attrs->sizes[i];
     }
     return TRUE;
