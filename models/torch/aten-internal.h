@@ -169,6 +169,7 @@ gboolean aten_map_im2col(AtenNode *node, GError **error);
 gboolean aten_map_col2im(AtenNode *node, GError **error);
 gboolean aten_map_repeat_interleave(AtenNode *node, GError **error);
 gboolean aten_map_repeat(AtenNode *node, GError **error);
+gboolean aten_map_meshgrid(AtenNode *node, GError **error);
 gboolean aten_map_flip(AtenNode *node, GError **error);
 gboolean aten_map_trigonometric(AtenNode *node, GError **error);
 gboolean aten_map_cumsum(AtenNode *node, GError **error);

@@ -232,6 +232,43 @@ gboolean aten_map_repeat(AtenNode *node, GError **error)
     return aten_done(node, tf_tile(node->build, x, repeats, (gsize)x->shape.rank, error));
 }
 
+/* Of vectors, each along a dimension of its own and repeated along the others; "xy": the first two the other way round.
+ */
+gboolean aten_map_meshgrid(AtenNode *node, GError **error)
+{
+    gint64 extents[GPUDL_MAX_RANK];
+    GpudlTensor *grids[GPUDL_MAX_RANK];
+    g_autofree GpudlTensor **xs = NULL;
+    const gchar *order;
+    guint n;
+
+    if (!aten_text(node, "indexing", "ij", &order, error) || (xs = aten_tensors(node, "tensors", &n, error)) == NULL)
+        return FALSE;
+    if (n < 1 || n > GPUDL_MAX_RANK || (strcmp(order, "ij") != 0 && strcmp(order, "xy") != 0))
+        return tf_fail(node->build, GPUDL_ERROR_UNSUPPORTED, error,
+                       "%u vectors in the order '%s', 1 to %d in 'ij' or 'xy' are taken", n, order, GPUDL_MAX_RANK);
+    for (guint i = 0; i < n; i++) {
+        const guint at = i < 2 && n > 1 && order[0] == 'x' ? 1 - i : i;
+
+        if (xs[i]->shape.rank > 1 || gpudl_shape_elements(&xs[i]->shape) < 1)
+            return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
+                           "a tensor of rank %d and %" G_GINT64_FORMAT " elements, expected a vector of one or more",
+                           xs[i]->shape.rank, gpudl_shape_elements(&xs[i]->shape));
+        extents[at] = gpudl_shape_elements(&xs[i]->shape);
+    }
+    for (guint i = 0; i < n; i++) {
+        const guint at = i < 2 && n > 1 && order[0] == 'x' ? 1 - i : i;
+        gint64 dims[GPUDL_MAX_RANK];
+
+        for (guint k = 0; k < n; k++)
+            dims[k] = k == at ? extents[k] : 1;
+        if ((grids[i] = aten_reshape(node, xs[i], dims, n, error)) == NULL ||
+            (grids[i] = tf_broadcast(node->build, grids[i], extents, n, error)) == NULL)
+            return FALSE;
+    }
+    return aten_done_list(node, grids, n);
+}
+
 gboolean aten_map_flip(AtenNode *node, GError **error)
 {
     GpudlTensor *x = aten_tensor(node, "self", error);

@@ -94,6 +94,7 @@ check("max_pool1d.default", {"self": "x", "kernel_size": [3], "stride": [2], "pa
 for size in ([1, 1], [3, 5], [2, 1], [4, 3], [7, 7], [5, 8]):
     check("adaptive_avg_pool2d.default", {"self": "x", "output_size": size})
     check("_adaptive_avg_pool2d.default", {"self": "x", "output_size": size})
+check("avg_pool1d.default", {"self": "x", "kernel_size": [3], "stride": [2], "padding": [1], "ceil_mode": True, "count_include_pad": False}, shape=(1, 2, 8))
 check("adaptive_avg_pool1d.default", {"self": "x", "output_size": [3]}, shape=(1, 2, 9))
 for size in ([1, 1], [3, 5]):
     check("adaptive_max_pool2d.default", {"self": "x", "output_size": size}, n=2, outputs=[0])
@@ -120,6 +121,17 @@ for kernel, dilation, padding, stride in (([2, 3], [1, 1], [0, 0], [2, 3]), ([3,
     check("im2col.default", {"self": "x"} | windows, shape=(1, 3, 6, 9))
     folded = aten.im2col(normal(1, 3, 6, 9), *windows.values())
     check("col2im.default", {"self": "x", "output_size": [6, 9]} | windows, x=folded)
+for order in ("ij", "xy"):
+    for vectors in ([normal(3)], [normal(3), normal(2)], [normal(2), torch.tensor(1.5), normal(4)]):
+        net = Net()
+        net.input(normal(1, 4))
+        made = net.op("meshgrid.indexing", {"tensors": vectors, "indexing": order}, len(vectors), True)
+        case(f"meshgrid.indexing({len(vectors)}, {order})", net, [net.op("mul.Tensor", {"self": net.op("sum.default", {"self": "x0"}), "other": k}) for k in made],
+             [net.inputs[0].sum() * k for k in torch.meshgrid(*vectors, indexing=order)])
+net, (a, b) = Net(), (normal(2), normal(3))
+made = net.op("meshgrid.default", {"tensors": [a, b]}, 2, True)
+case("meshgrid.default", net, [net.op("add.Tensor", {"self": net.input(normal(1, 1) * 0), "other": made[0]}), net.op("mul.Tensor", {"self": "x0", "other": made[1]})],
+     [torch.meshgrid(a, b, indexing="ij")[0], torch.zeros(2, 3)])
 check("repeat_interleave.self_int", {"self": "x", "repeats": 3, "dim": 2})
 check("repeat_interleave.self_int", {"self": "x", "repeats": 2, "dim": None})
 check("repeat.default", {"self": "x", "repeats": [1, 2, 1, 3]})
@@ -493,6 +505,7 @@ refused("training", "batch_norm.default", norm | {"training": True}, r"\(aten.ba
 refused("a sine of the input", "sin.default", {"self": "x"}, r"\(aten.sin.default\): it depends on the network's input; this operator")
 refused("no windows", "im2col.default", {"self": "x", "kernel_size": [2, 9], "dilation": [1, 1], "padding": [0, 1], "stride": [1, 1]},
         r"windows of 9 by 1 with a padding of 1 along a dimension of 5")
+refused("no vectors", "meshgrid.default", {"tensors": [torch.ones(2, 3)]}, r"a tensor of rank 2 and 6 elements, expected a vector")
 refused("a stride of 0", "im2col.default", {"self": "x", "kernel_size": [2, 2], "dilation": [1, 1], "padding": [0, 0], "stride": [0, 1]}, r"windows of 2 by 0")
 refused("other windows", "col2im.default", {"self": "x", "output_size": [6, 5], "kernel_size": [2, 2], "dilation": [1, 1], "padding": [0, 0],
                                             "stride": [2, 1]}, r"12 windows of 4 elements of each channel are no such input", x=normal(1, 8, 11))
