@@ -279,15 +279,15 @@ int32_t cpu_constant(CpuCompiler *c, int32_t part, DnnMd md, void *data, uint64_
     return add_value(c, md, packed_block(c, packed), -1);
 }
 
-void cpu_pack_product(CpuCompiler *c, int32_t part, const GpudlMatvec *d, const CpuProduct *product)
+void cpu_pack_product(CpuCompiler *c, int32_t part, const GpudlMatvec *d, int32_t w, int by_rows, float factor)
 {
     CpuPacked *packed = cpu_packed_find(&c->shared->packed, (int32_t)c->plan->n_tensors + c->node, part, NULL);
 
-    if (packed == NULL || cpu_packing_add_product(&c->packing, packed, product->w, d, cpu_tensor(c, product->w)->data,
-                                                  cpu_tensor(c, product->w)->bytes, product->by_rows, product->factor))
+    if (packed == NULL || cpu_packing_add_product(&c->packing, packed, w, d, cpu_tensor(c, w)->data,
+                                                  cpu_tensor(c, w)->bytes, by_rows, factor))
         return;
     packed->owner = -1; /* it is never filled */
-    cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack weights '%s'", cpu_tensor(c, product->w)->name);
+    cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack weights '%s'", cpu_tensor(c, w)->name);
 }
 
 int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md)

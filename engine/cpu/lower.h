@@ -42,20 +42,6 @@ typedef struct {
 /** Fails the compilation once; the first message stays. */
 __attribute__((format(printf, 3, 4))) void cpu_fail(CpuCompiler *c, GpudlStatus status, const char *format, ...);
 
-/** A fully connected layer: y[m][n] = act(x[m][k] w + bias). w is constant, [n][k] if by_rows, else [k][n], times
- * factor. */
-typedef struct {
-    int32_t w;
-    int by_rows;
-    float factor;
-    const float *bias; /* [n], or NULL: none */
-    const GpudlAct *act;
-} CpuProduct;
-
-/** Adds it by a kernel of our own where there is one: of one vector; FALSE, having added nothing, where
- * not. type: what is multiplied. */
-int cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, const CpuProduct *product);
-
 /** Fills the packed constants that lowering has asked for: at its end, before anything runs. */
 void cpu_pack_weights(CpuCompiler *c);
 
@@ -101,8 +87,8 @@ int cpu_same_memory(const CpuCompiler *c, int32_t a, int32_t b);
 
 /** A constant made at compile time: data (malloc'd, CPU_ALIGNMENT; taken over) is kept for part of this node. */
 int32_t cpu_constant(CpuCompiler *c, int32_t part, DnnMd md, void *data, uint64_t bytes);
-/** Fills a constant of this node, of raw layout, with a product's weights, at the end. */
-void cpu_pack_product(CpuCompiler *c, int32_t part, const GpudlMatvec *d, const CpuProduct *product);
+/** Fills a constant of this node, of raw layout, with a product's weights (the tensor w), at the end. */
+void cpu_pack_product(CpuCompiler *c, int32_t part, const GpudlMatvec *d, int32_t w, int by_rows, float factor);
 /** Looks one up that an earlier batch's program made; -1 if there is none. md is not taken. */
 int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md);
 

@@ -4,35 +4,26 @@
  * take to come from memory, which oneDNN's blocks do at two thirds of its speed.
  */
 #include "isa.h"
-#include "kernels/matvec.h"
-#include "lower.h"
-
-typedef struct {
-    const GpudlMatvecKernels *kernels;
-    GpudlMatvec d;
-} Own;
+#include "product.h"
 
 /* Of a node's constants: its weights in float32, in bfloat16. */
 enum { PART_MATVEC_F32 = 2, PART_MATVEC_BF16 };
 
-static int problem_of(const CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, const GpudlAct *act,
-                      GpudlMatvec *d)
+int cpu_product_own(const CpuProduct *product, CpuMatvec *own)
 {
-    const int64_t *x = cpu_tensor(c, node->inputs[0])->shape.dims, *y = cpu_tensor(c, node->outputs[0])->shape.dims;
-    const dnnl_data_type_t y_type = cpu_result_type(c, node->outputs[0], type);
-
-    if (x[0] != 1 || x[1] > INT32_MAX || y[1] > INT32_MAX)
+    if (product->m != 1 || product->k > INT32_MAX || product->n > INT32_MAX)
         return 0;
-    *d = (GpudlMatvec){.type = type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32,
-                       .y_type = y_type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32,
-                       .n = (int32_t)y[1],
-                       .k = (int32_t)x[1],
-                       .act = cpu_fused(c, act)};
-    return gpudl_matvec_supported(d);
+    own->d = (GpudlMatvec){.type = product->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32,
+                           .y_type = product->y_type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32,
+                           .n = (int32_t)product->n,
+                           .k = (int32_t)product->k,
+                           .act = product->fused};
+    own->kernels = gpudl_matvec_kernels(cpu_isa_simd(), own->d.type);
+    return own->kernels != NULL && gpudl_matvec_supported(&own->d);
 }
 
 /* Biases at once, weights at the end of the compilation. */
-static int32_t packed_weights(CpuCompiler *c, const GpudlMatvec *d, const CpuProduct *product)
+static int32_t packed_weights(CpuCompiler *c, const GpudlMatvec *d, const CpuProduct *product, const float *bias)
 {
     const int part = d->type == GPUDL_DTYPE_BF16 ? PART_MATVEC_BF16 : PART_MATVEC_F32;
     const uint64_t bytes = gpudl_matvec_weights_size(d);
@@ -43,44 +34,36 @@ static int32_t packed_weights(CpuCompiler *c, const GpudlMatvec *d, const CpuPro
         return value;
     room = cpu_aligned_room(c->shared->dry ? 0 : bytes);
     if (room != NULL && !c->shared->dry)
-        gpudl_matvec_pack_biases(d, product->bias, room);
+        gpudl_matvec_pack_biases(d, bias, room);
     value = cpu_constant(c, part, NULL, room, bytes);
     if (value >= 0 && !c->shared->dry)
-        cpu_pack_product(c, part, d, product);
+        cpu_pack_product(c, part, d, product->w, product->by_rows, product->factor);
     return value;
 }
 
 static void run(const void *problem, void *const *data)
 {
-    const Own *own = problem;
+    const CpuMatvec *own = problem;
 
     own->kernels->run(&own->d, data[0], data[1], data[2]);
 }
 
-int cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, const CpuProduct *product)
+void cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduct *product, const CpuMatvec *own,
+                      const float *bias)
 {
-    Own own;
-    DnnMd x, y;
+    DnnMd x = dnn_md_dense(product->type, 2, (const int64_t[]){1, product->k});
+    DnnMd y = dnn_md_dense(product->y_type, 2, (const int64_t[]){1, product->n});
 
-    if (!problem_of(c, node, type, product->act, &own.d))
-        return 0;
-    own.kernels = gpudl_matvec_kernels(cpu_isa_simd(), own.d.type);
-    if (own.kernels == NULL)
-        return 0;
-    x = dnn_md_dense(type, 2, cpu_tensor(c, node->inputs[0])->shape.dims);
-    y = dnn_md_dense(own.d.y_type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32, 2,
-                     cpu_tensor(c, node->outputs[0])->shape.dims);
     if (x == NULL || y == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         dnn_md_free(y);
     } else {
         const int32_t src = cpu_use(c, node->inputs[0], x);
-        const int32_t packed = packed_weights(c, &own.d, product);
+        const int32_t packed = packed_weights(c, &own->d, product, bias);
         const int32_t dst = cpu_define(c, node->outputs[0], y);
 
-        cpu_own(c, own.kernels->name, run, &own, sizeof own, 3, (const CpuUse[]){{src, 1}, {packed, 1}, {dst, 1}});
+        cpu_own(c, own->kernels->name, run, own, sizeof *own, 3, (const CpuUse[]){{src, 1}, {packed, 1}, {dst, 1}});
         cpu_apply_exact(c, product->act, dst);
     }
     dnn_md_free(x);
-    return 1;
 }

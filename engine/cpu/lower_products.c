@@ -5,6 +5,7 @@
 
 #include "conv.h"
 #include "inverted.h"
+#include "product.h"
 
 #define ARG_NONE (-1)
 
@@ -209,18 +210,15 @@ int cpu_lower_conv(CpuCompiler *c, const GpudlPlanNode *node)
 
 /* ---- matrices ---------------------------------------------------------------------------------------------------- */
 
-/* c of Gemm as one value per column: a scalar or [n] or [1][n], constant; scaled by beta. NULL if it is none of these.
- */
-static float *gemm_bias(CpuCompiler *c, int32_t tensor, float beta, int64_t n)
+/* What is added to each column, times beta; NULL if there is nothing, or no memory. */
+static float *product_bias(const CpuCompiler *c, const CpuProduct *p)
 {
-    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
-    int64_t elements = gpudl_shape_elements(&t->shape);
-    int fits = cpu_is_constant(c, tensor) && (elements == 1 || elements == n) &&
-               (elements == 1 || t->shape.dims[t->shape.rank - 1] == n);
-    float *bias = fits ? aligned_alloc(CPU_ALIGNMENT, ((size_t)n * sizeof(float) + 63) / 64 * 64) : NULL;
+    const GpudlPlanTensor *t = p->bias >= 0 ? cpu_tensor(c, p->bias) : NULL;
+    const int64_t way = t != NULL && gpudl_shape_elements(&t->shape) > 1;
+    float *bias = t != NULL ? aligned_alloc(CPU_ALIGNMENT, ((size_t)p->n * sizeof(float) + 63) / 64 * 64) : NULL;
 
-    for (int64_t i = 0; bias != NULL && i < n; i++)
-        bias[i] = beta * ((const float *)t->data)[elements == 1 ? 0 : i];
+    for (int64_t i = 0; bias != NULL && i < p->n; i++)
+        bias[i] = p->beta * ((const float *)t->data)[i * way];
     return bias;
 }
 
@@ -233,95 +231,94 @@ static float *scaled(const float *values, int64_t n, float factor)
     return result;
 }
 
-static int inner_product_in(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, int32_t w, int by_rows,
-                            float factor, int32_t bias, float beta, const GpudlAct *act)
+/* Weights as the primitive wants them. */
+static int32_t product_weights(CpuCompiler *c, const CpuProduct *p, DnnMdRef want)
 {
-    const int64_t *x_dims = cpu_tensor(c, node->inputs[0])->shape.dims;
-    const int64_t *y_dims = cpu_tensor(c, node->outputs[0])->shape.dims;
-    int64_t n = y_dims[1], k = x_dims[1];
-    const int64_t w_dims[2] = {n, k};
-    const DnnPost post = {0, cpu_fused(c, act)};
-    dnnl_primitive_attr_t attr = dnn_attr(&post);
-    DnnMd stored = dnn_md_tag(2, w_dims, by_rows ? dnnl_ab : dnnl_ba);
-    DnnMd any = dnn_md_typed(type, 2, w_dims, dnnl_format_tag_any), x = dnn_md_dense(type, 2, x_dims);
-    DnnMd y = dnn_md_dense(cpu_result_type(c, node->outputs[0], type), 2, y_dims), bias_md = dnn_md_plain(1, &n);
-    float *bias_values = bias >= 0 ? gemm_bias(c, bias, beta, n) : NULL;
-    dnnl_primitive_desc_t pd = NULL;
+    DnnMd stored = dnn_md_tag(2, (const int64_t[]){p->n, p->k}, p->by_rows ? dnnl_ab : dnnl_ba);
+    int32_t weights;
 
-    if (bias < 0 || bias_values != NULL)
-        pd = dnn_inner_product(c->shared->dnn, attr, x, any, bias >= 0 ? bias_md : NULL, y);
-    if (pd != NULL) {
-        DnnMdRef want = dnn_pd_md(pd, dnnl_query_weights_md, 0);
-        int32_t src = cpu_use(c, node->inputs[0], x), weights, bias_value = ARG_NONE, dst;
+    if (stored == NULL)
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    if (p->factor == 1.f) {
+        weights = stored != NULL ? cpu_use_packed_as(c, p->w, p->by_rows ? PART_ROWS : PART_COLUMNS, stored, want) : -1;
+    } else {
+        weights = stored != NULL ? cpu_find_constant(c, 1, stored) : -1;
+        if (weights < 0)
+            weights = cpu_constant(c, 1, dnn_md_copy(stored), scaled(cpu_tensor(c, p->w)->data, p->n * p->k, p->factor),
+                                   (uint64_t)(p->n * p->k) * sizeof(float));
+        if (stored != NULL && !dnn_md_equal(stored, want)) {
+            int32_t packed = cpu_temporary(c, dnn_md_copy(want));
 
-        if (factor == 1.f) {
-            weights = cpu_use_packed_as(c, w, by_rows ? PART_ROWS : PART_COLUMNS, stored, want);
-        } else {
-            weights = cpu_find_constant(c, 1, stored);
-            if (weights < 0)
-                weights = cpu_constant(c, 1, dnn_md_copy(stored), scaled(cpu_tensor(c, w)->data, n * k, factor),
-                                       (uint64_t)(n * k) * sizeof(float));
-            if (!dnn_md_equal(stored, want)) {
-                int32_t packed = cpu_temporary(c, dnn_md_copy(want));
-
-                cpu_copy(c, weights, packed);
-                weights = packed;
-            }
+            cpu_copy(c, weights, packed);
+            weights = packed;
         }
-        if (bias_values != NULL) {
+    }
+    dnn_md_free(stored);
+    return weights;
+}
+
+/* By oneDNN, in the product's type. bias: see product_bias(), taken over. */
+static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduct *p, float *bias)
+{
+    dnnl_primitive_desc_t pd = cpu_product_describe(c->shared, p);
+    DnnMd x = dnn_md_dense(p->type, 2, (const int64_t[]){p->m, p->k}), bias_md = dnn_md_plain(1, &p->n);
+
+    if (pd != NULL) {
+        int32_t src = cpu_use(c, node->inputs[0], x), bias_value = ARG_NONE, dst;
+        int32_t weights = product_weights(c, p, dnn_pd_md(pd, dnnl_query_weights_md, 0));
+
+        if (p->bias >= 0) {
             bias_value = cpu_find_constant(c, 0, bias_md);
             if (bias_value < 0) {
-                bias_value = cpu_constant(c, 0, dnn_md_copy(bias_md), bias_values, (uint64_t)n * sizeof(float));
-                bias_values = NULL;
+                bias_value = cpu_constant(c, 0, dnn_md_copy(bias_md), bias, (uint64_t)p->n * sizeof(float));
+                bias = NULL;
             }
         }
-        dst = cpu_define(c, node->outputs[0], dnn_md_copy(y));
+        dst = cpu_define(c, node->outputs[0], dnn_md_dense(p->y_type, 2, (const int64_t[]){p->m, p->n}));
         cpu_step(
-            c, pd, bias >= 0 ? 4 : 3,
+            c, pd, p->bias >= 0 ? 4 : 3,
             (const CpuArg[]){
                 {DNNL_ARG_SRC, src}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DST, dst}, {DNNL_ARG_BIAS, bias_value}});
-        cpu_apply_exact(c, act, dst);
+        cpu_apply_exact(c, p->act, dst);
     }
-    free(bias_values);
-    if (attr != NULL)
-        dnnl_primitive_attr_destroy(attr);
-    dnn_md_free(stored);
-    dnn_md_free(any);
+    free(bias);
     dnn_md_free(x);
-    dnn_md_free(y);
     dnn_md_free(bias_md);
     return pd != NULL;
 }
 
-/* The same by a kernel of our own. */
-static int own_product_in(CpuCompiler *c, const GpudlPlanNode *node, dnnl_data_type_t type, int32_t w, int by_rows,
-                          float factor, int32_t bias, float beta, const GpudlAct *act)
+static int lower_own_product(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduct *p)
 {
-    float *bias_values = bias >= 0 ? gemm_bias(c, bias, beta, cpu_tensor(c, node->outputs[0])->shape.dims[1]) : NULL;
-    const CpuProduct product = {w, by_rows, factor, bias_values, act};
-    const int done = (bias < 0 || bias_values != NULL) && cpu_lower_matvec(c, node, type, &product);
+    CpuMatvec own;
+    float *bias;
 
-    free(bias_values);
-    return done;
+    if (!cpu_product_own(p, &own))
+        return 0;
+    bias = product_bias(c, p);
+    if (p->bias >= 0 && bias == NULL)
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    else
+        cpu_lower_matvec(c, node, p, &own, bias);
+    free(bias);
+    return 1;
 }
 
-/* y[m][n] = act(x[m][k] w + bias): w is constant, [n][k] (by_rows) or [k][n]; scaled by factor. */
-static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, int32_t w, int by_rows, float factor,
-                               int32_t bias, float beta, const GpudlAct *act)
+/* A fully connected layer. */
+static int lower_product(CpuCompiler *c, const GpudlPlanNode *node)
 {
-    return own_product_in(c, node, c->type, w, by_rows, factor, bias, beta, act) ||
-           inner_product_in(c, node, c->type, w, by_rows, factor, bias, beta, act) ||
-           (c->type != dnnl_f32 && inner_product_in(c, node, dnnl_f32, w, by_rows, factor, bias, beta, act));
+    CpuProduct p;
+
+    if (!cpu_product_of(c, node, c->type, &p))
+        return 0;
+    if (lower_own_product(c, node, &p) || lower_inner_product(c, node, &p, product_bias(c, &p)))
+        return 1;
+    return c->type != dnnl_f32 && cpu_product_of(c, node, dnnl_f32, &p) &&
+           lower_inner_product(c, node, &p, product_bias(c, &p));
 }
 
 int cpu_lower_gemm(CpuCompiler *c, const GpudlPlanNode *node)
 {
-    const GpudlGemmAttrs *attrs = &((const GpudlAttrs *)node->attrs)->gemm;
-    int32_t bias = node->n_inputs > 2 && attrs->beta != 0.f ? node->inputs[2] : -1;
-
-    if (attrs->trans_a || !cpu_is_constant(c, node->inputs[1]))
-        return 0;
-    return lower_inner_product(c, node, node->inputs[1], attrs->trans_b, attrs->alpha, bias, attrs->beta, &attrs->act);
+    return lower_product(c, node);
 }
 
 /* Ranks are made equal with ones in front; a vector gets its row or column. */
@@ -362,7 +359,6 @@ static void free_mds(DnnMd md[3])
 
 int cpu_lower_matmul(CpuCompiler *c, const GpudlPlanNode *node)
 {
-    static const GpudlAct none = {GPUDL_ACT_NONE, 0.f, 0.f};
     const GpudlShape *a = &cpu_tensor(c, node->inputs[0])->shape, *b = &cpu_tensor(c, node->inputs[1])->shape;
     int64_t dims[3][GPUDL_MAX_RANK];
     int rank = matmul_dims(a, b, &cpu_tensor(c, node->outputs[0])->shape, dims);
@@ -373,7 +369,7 @@ int cpu_lower_matmul(CpuCompiler *c, const GpudlPlanNode *node)
     if (rank == 0)
         return 0;
     if (rank == 2 && cpu_is_constant(c, node->inputs[1]))
-        return lower_inner_product(c, node, node->inputs[1], 0, 1.f, -1, 0.f, &none);
+        return lower_product(c, node);
     pd = describe_matmul(c, node, type, rank, dims, md);
     if (type != dnnl_f32 && (pd == NULL || strncmp(dnn_pd_name(pd), "ref", 3) == 0)) {
         if (pd != NULL)
