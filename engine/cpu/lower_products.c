@@ -222,37 +222,44 @@ static float *product_bias(const CpuCompiler *c, const CpuProduct *p)
     return bias;
 }
 
-static float *scaled(const float *values, int64_t n, float factor)
+/* The values times the factor, in the layout that is wanted; NULL if there is no memory. */
+static void *scaled(const CpuCompiler *c, const CpuProduct *p, DnnMdRef stored, DnnMdRef want)
 {
-    float *result = aligned_alloc(CPU_ALIGNMENT, ((size_t)n * sizeof(float) + 63) / 64 * 64);
+    const float *values = cpu_tensor(c, p->w)->data;
+    const int64_t n = p->n * p->k;
+    float *result;
+    void *packed;
 
+    if (c->shared->dry)
+        return cpu_aligned_room(0);
+    result = cpu_aligned_room((uint64_t)n * sizeof *result);
     for (int64_t i = 0; result != NULL && i < n; i++)
-        result[i] = factor * values[i];
-    return result;
+        result[i] = p->factor * values[i];
+    if (result == NULL || dnn_md_equal(stored, want))
+        return result;
+    packed = cpu_aligned_bytes(dnn_md_bytes(want));
+    if (packed != NULL && !cpu_reorder_now(c->shared->dnn, c->shared->stream, stored, result, want, packed)) {
+        free(packed);
+        packed = NULL;
+    }
+    free(result);
+    return packed;
 }
 
 /* Weights as the primitive wants them. */
 static int32_t product_weights(CpuCompiler *c, const CpuProduct *p, DnnMdRef want)
 {
     DnnMd stored = dnn_md_tag(2, (const int64_t[]){p->n, p->k}, p->by_rows ? dnnl_ab : dnnl_ba);
-    int32_t weights;
+    int32_t weights = -1;
 
     if (stored == NULL)
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
-    if (p->factor == 1.f) {
-        weights = stored != NULL ? cpu_use_packed_as(c, p->w, p->by_rows ? PART_ROWS : PART_COLUMNS, stored, want) : -1;
-    } else {
-        weights = stored != NULL ? cpu_find_constant(c, 1, stored) : -1;
-        if (weights < 0)
-            weights = cpu_constant(c, 1, dnn_md_copy(stored), scaled(cpu_tensor(c, p->w)->data, p->n * p->k, p->factor),
-                                   (uint64_t)(p->n * p->k) * sizeof(float));
-        if (stored != NULL && !dnn_md_equal(stored, want)) {
-            int32_t packed = cpu_temporary(c, dnn_md_copy(want));
-
-            cpu_copy(c, weights, packed);
-            weights = packed;
-        }
-    }
+    else if (p->factor == 1.f)
+        weights = cpu_use_packed_as(c, p->w, p->by_rows ? PART_ROWS : PART_COLUMNS, stored, want);
+    else
+        weights = cpu_find_constant(c, 1, want);
+    if (weights < 0 && stored != NULL && p->factor != 1.f)
+        weights = cpu_constant(c, 1, dnn_md_copy(want), scaled(c, p, stored, want), dnn_md_bytes(want));
     dnn_md_free(stored);
     return weights;
 }
