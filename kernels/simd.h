@@ -5,6 +5,8 @@
 #ifndef GPUDL_KERNELS_SIMD_H
 #define GPUDL_KERNELS_SIMD_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -20,6 +22,10 @@ typedef enum {
 
 /** Nonzero if this processor and this build have it; always for GENERIC. */
 int gpudl_simd_has(GpudlSimd simd);
+
+/** Takes memory out of the processor's caches, where it has an instruction for that: what is read next comes from
+ * memory. */
+void gpudl_simd_forget(const void *data, size_t bytes);
 
 #ifdef __cplusplus
 }

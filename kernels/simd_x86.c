@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "simd.h"
 
+#include <emmintrin.h>
+
 int gpudl_simd_has(GpudlSimd simd)
 {
     const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -18,4 +20,11 @@ int gpudl_simd_has(GpudlSimd simd)
         return avx512 && __builtin_cpu_supports("avx512bf16");
     }
     return 0;
+}
+
+void gpudl_simd_forget(const void *data, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64) /* bytes of a line: of all processors that there are */
+        _mm_clflush((const char *)data + i);
+    _mm_mfence();
 }

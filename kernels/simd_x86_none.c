@@ -5,3 +5,8 @@ int gpudl_simd_has(GpudlSimd simd)
 {
     return simd == GPUDL_SIMD_GENERIC;
 }
+
+void gpudl_simd_forget(const void *data, size_t bytes)
+{
+    (void)data, (void)bytes;
+}

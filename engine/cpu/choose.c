@@ -21,29 +21,32 @@ uint64_t cpu_thread_clock(void *data)
 }
 
 /* ns of all repeats; 0: failed. */
-static uint64_t sample(const CpuClock *clock, uint64_t repeats, CpuRun *run, void *data)
+static uint64_t sample(const CpuClock *clock, uint64_t repeats, CpuBefore *before, CpuRun *run, void *data)
 {
-    const uint64_t before = clock->now(clock->data);
-    uint64_t after;
+    uint64_t begin, end;
 
+    if (before != NULL)
+        before(data);
+    begin = clock->now(clock->data);
     for (uint64_t i = 0; i < repeats; i++)
         if (!run(data))
             return 0;
-    after = clock->now(clock->data);
-    return after > before ? after - before : 1;
+    end = clock->now(clock->data);
+    return end > begin ? end - begin : 1;
 }
 
-uint64_t cpu_measure(const CpuClock *clock, uint64_t sample_ns, uint64_t best, CpuRun *run, void *data)
+uint64_t cpu_measure(const CpuClock *clock, uint64_t sample_ns, uint64_t best, CpuBefore *before, CpuRun *run,
+                     void *data)
 {
-    const uint64_t warm = sample(clock, 1, run, data);
+    const uint64_t warm = sample(clock, 1, before, run, data);
     uint64_t repeats = 1, least = UINT64_MAX, spent = 0;
 
     if (warm == 0 || (best != 0 && warm / HOPELESS > best))
         return warm;
-    if (warm < REPEATED_NS)
+    if (warm < REPEATED_NS && before == NULL)
         repeats = REPEATED_NS / warm < MOST_REPEATS ? REPEATED_NS / warm + 1 : MOST_REPEATS;
     for (int i = 0; i < MOST_SAMPLES && (i == 0 || spent < sample_ns); i++) {
-        const uint64_t ns = sample(clock, repeats, run, data);
+        const uint64_t ns = sample(clock, repeats, before, run, data);
 
         if (ns == 0)
             return 0;

@@ -17,11 +17,16 @@ uint64_t cpu_thread_clock(void *data);
 /** FALSE if it failed. */
 typedef int CpuRun(void *data);
 
+/** What is done before a run and does not count. */
+typedef void CpuBefore(void *data);
+
 /**
  * Shortest time of one run, ns, at least 1, after one that warms up; 0 if a run failed. Runs for about sample_ns at
  * most, but twice in any case. What takes longer than four times best (0: there is none yet) at first is not run again.
+ * before: NULL, or called before each run.
  */
-uint64_t cpu_measure(const CpuClock *clock, uint64_t sample_ns, uint64_t best, CpuRun *run, void *data);
+uint64_t cpu_measure(const CpuClock *clock, uint64_t sample_ns, uint64_t best, CpuBefore *before, CpuRun *run,
+                     void *data);
 
 /** A value that goes from one step to another: what it costs to bring it from layout 0 into 1, and from 1 into 0. */
 typedef struct {

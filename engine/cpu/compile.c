@@ -284,8 +284,7 @@ static void compile(CpuCompiler *c)
     CpuProgram *p = c->program;
 
     begin(c);
-    /* what is chosen for the first batch holds for all; where there are transforms, layouts are theirs */
-    if (c->shared->compilations == 1 && !c->winograd)
+    if (c->shared->compilations == 1) /* what is chosen for the first batch holds for all */
         cpu_tune(c);
     for (uint32_t i = 0; i < plan->n_inputs; i++)
         p->input_values[i] = cpu_define(c, plan->inputs[i], cpu_plain_md(c, plan->inputs[i]));
@@ -357,8 +356,7 @@ GpudlStatus cpu_program_foresee(CpuShared *shared, const GpudlPlan *plan, GpudlO
 
     if (make_compiler(&c, shared, plan, 0, fault)) {
         begin(&c);
-        if (!c.winograd)
-            cpu_tune_foresee(&c, forecast);
+        cpu_tune_foresee(&c, forecast);
     } else {
         cpu_fail(&c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     }

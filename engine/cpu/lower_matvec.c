@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fully connected layers of one frame by a kernel of our own (kernels/matvec.h). They take as long as their weights
- * take to come from memory, which oneDNN's blocks do at two thirds of its speed.
+ * Fully connected layers of one frame by a kernel of our own (kernels/matvec.h), where that measures better. They take
+ * as long as their weights take to come from memory.
  */
 #include "isa.h"
 #include "product.h"
@@ -66,4 +66,12 @@ void cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduc
         cpu_apply_exact(c, product->act, dst);
     }
     dnn_md_free(x);
+}
+
+uint64_t cpu_matvec_trial(CpuTrial *trial, const CpuMatvec *own, uint64_t best)
+{
+    const uint64_t sizes[] = {(uint64_t)own->d.k * gpudl_dtype_size(own->d.type), gpudl_matvec_weights_size(&own->d),
+                              (uint64_t)own->d.n * gpudl_dtype_size(own->d.y_type)};
+
+    return cpu_trial_own(trial, run, own, 3, sizes, best);
 }

@@ -310,14 +310,16 @@ static int lower_own_product(CpuCompiler *c, const GpudlPlanNode *node, const Cp
     return 1;
 }
 
-/* A fully connected layer. */
+/* A fully connected layer, in the form that was chosen, which is an exact program's as well: NaN goes through both, and
+ * weights are packed once. */
 static int lower_product(CpuCompiler *c, const GpudlPlanNode *node)
 {
+    const int own = c->shared->forms != NULL && c->shared->forms[c->node] == CPU_FORM_OWN;
     CpuProduct p;
 
     if (!cpu_product_of(c, node, c->type, &p))
         return 0;
-    if (lower_own_product(c, node, &p) || lower_inner_product(c, node, &p, product_bias(c, &p)))
+    if ((own && lower_own_product(c, node, &p)) || lower_inner_product(c, node, &p, product_bias(c, &p)))
         return 1;
     return c->type != dnnl_f32 && cpu_product_of(c, node, dnnl_f32, &p) &&
            lower_inner_product(c, node, &p, product_bias(c, &p));

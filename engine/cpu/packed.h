@@ -27,7 +27,7 @@ typedef struct {
     uint32_t n_buckets, n; /* n_buckets: 0 or a power of 2 */
 } CpuPackedTable;
 
-/** How a convolution is computed. */
+/** How a convolution is computed; of a fully connected layer CPU_FORM_OWN is a kernel of our own, all else oneDNN. */
 typedef enum {
     CPU_FORM_FIRST = 0, /* as oneDNN would, but on its input as it lies where that is as good */
     CPU_FORM_BLOCKS,    /* oneDNN on blocks of channels */

@@ -5,6 +5,7 @@
 
 #include "kernels/matvec.h"
 #include "lower.h"
+#include "trial.h"
 
 /** y[m][n] = act(x[m][k] w + bias). The tensor w is constant, [n][k] if by_rows, else [k][n], and counts times factor;
  * bias is a constant of n values or of one for all, -1: there is none, and counts times beta. */
@@ -36,5 +37,8 @@ int cpu_product_own(const CpuProduct *product, CpuMatvec *own);
 /** Adds it by that kernel. bias: what is added, NULL: nothing. */
 void cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduct *product, const CpuMatvec *own,
                       const float *bias);
+
+/** ns of one run, 0: it can't be made; see cpu_measure() for best. */
+uint64_t cpu_matvec_trial(CpuTrial *trial, const CpuMatvec *own, uint64_t best);
 
 #endif

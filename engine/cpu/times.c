@@ -9,6 +9,10 @@
 /* What takes as long is nothing that would be taken. */
 #define MOST_NS 1000000000000u
 
+/* What is measured of a product's weights, in rows of which there are so many or a multiple of that. */
+#define PRODUCT_BYTES ((int64_t)8 << 20)
+#define PRODUCT_ROWS 16
+
 /* Entries of the cache: all have a text. */
 enum { ENTRY_TIMES = 0, ENTRY_FORMS = 2 };
 
@@ -73,6 +77,15 @@ void cpu_inverted_text(const GpudlInverted *d, char text[CPU_PROBLEM_TEXT])
     at = append_act(text, at, &d->depthwise);
     if (d->projects)
         append_act(text, at, &d->project);
+}
+
+void cpu_product_text(const CpuProduct *product, char text[CPU_PROBLEM_TEXT])
+{
+    const size_t at = (size_t)snprintf(text, CPU_PROBLEM_TEXT, "product %s to %s x %lldx%lld y %lld%s",
+                                       type_name(product->type), type_name(product->y_type), (long long)product->m,
+                                       (long long)product->k, (long long)product->n, product->bias >= 0 ? " bias" : "");
+
+    append_act(text, at, &product->fused);
 }
 
 void cpu_reorder_text(dnnl_data_type_t type, const GpudlShape *shape, char text[CPU_PROBLEM_TEXT])
@@ -286,6 +299,39 @@ static void measure_inverted(CpuCompiler *c, CpuTrial *trial, CpuProblem *proble
         note(problem, CPU_FORM_FIRST, 1, "none");
 }
 
+/* ns of all rows, of what some take. */
+static uint64_t of_all(uint64_t ns, int64_t some, int64_t all)
+{
+    return (uint64_t)((double)ns * (double)all / (double)some);
+}
+
+/* Of a large one a part, whose time is as long as there are bytes: what is measured is how fast these come. */
+static void measure_product(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
+{
+    const GpudlPlanNode *node = &c->plan->nodes[problem->owner];
+    dnnl_primitive_desc_t pd;
+    int64_t rows, all;
+    CpuProduct part;
+    CpuMatvec own;
+
+    cpu_product_of(c, node, c->type, &part);
+    all = part.n;
+    rows = PRODUCT_BYTES / (part.k * (int64_t)(part.type == dnnl_bf16 ? sizeof(uint16_t) : sizeof(float)));
+    rows = rows < PRODUCT_ROWS ? PRODUCT_ROWS : rows / PRODUCT_ROWS * PRODUCT_ROWS;
+    part.n = all < rows ? all : rows;
+    trial->cold = 1;
+    pd = cpu_product_describe(c->shared, &part);
+    if (pd != NULL) {
+        note(problem, CPU_FORM_BLOCKS, of_all(cpu_trial_primitive(trial, pd, 0), part.n, all), dnn_pd_name(pd));
+        dnnl_primitive_desc_destroy(pd);
+    }
+    if (cpu_product_own(&part, &own))
+        note(problem, CPU_FORM_OWN, of_all(cpu_matvec_trial(trial, &own, 0), part.n, all), own.kernels->name);
+    trial->cold = 0;
+    if (problem->ns[CPU_FORM_BLOCKS] == 0 && problem->ns[CPU_FORM_OWN] == 0)
+        note(problem, CPU_FORM_FIRST, 1, "none");
+}
+
 static void measure_reorder(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
 {
     const int64_t *dims = cpu_tensor(c, problem->owner)->shape.dims;
@@ -315,10 +361,9 @@ static void measure_reorder(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem
 void cpu_times_measure(CpuCompiler *c, CpuTrial *trial, CpuProblem *problem)
 {
     static void (*const measures[])(CpuCompiler * c, CpuTrial * trial, CpuProblem * problem) = {
-        [CPU_PROBLEM_CONV] = measure_conv,
-        [CPU_PROBLEM_SQUEEZE] = measure_squeeze,
-        [CPU_PROBLEM_REORDER] = measure_reorder,
-        [CPU_PROBLEM_INVERTED] = measure_inverted,
+        [CPU_PROBLEM_CONV] = measure_conv,       [CPU_PROBLEM_SQUEEZE] = measure_squeeze,
+        [CPU_PROBLEM_REORDER] = measure_reorder, [CPU_PROBLEM_INVERTED] = measure_inverted,
+        [CPU_PROBLEM_PRODUCT] = measure_product,
     };
 
     measures[problem->kind](c, trial, problem);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/simd.h"
+
 #define MOST_OPERANDS 6
 #define FILLING 0x3c /* bytes of it are 0.0115 in float32 and in bfloat16 */
 
@@ -31,6 +33,8 @@ static uint8_t *make_room(CpuTrial *trial, uint64_t bytes)
 typedef struct {
     dnnl_primitive_t primitive;
     dnnl_stream_t stream;
+    const void *weights;
+    uint64_t weight_bytes;
     int n;
     dnnl_exec_arg_t args[MOST_OPERANDS];
 } Run;
@@ -41,6 +45,13 @@ static int run_primitive(void *data)
 
     return dnnl_primitive_execute(run->primitive, run->stream, run->n, run->args) == dnnl_success &&
            dnnl_stream_wait(run->stream) == dnnl_success;
+}
+
+static void forget_operand(void *data)
+{
+    const Run *run = data;
+
+    gpudl_simd_forget(run->weights, run->weight_bytes);
 }
 
 /* The operands one after the other in the trial's memory. */
@@ -73,6 +84,10 @@ static int make_operands(CpuTrial *trial, dnnl_primitive_desc_t pd, Run *run)
         operand = dnn_memory(trial->shared->dnn, mds[i], memory + offsets[i]);
         if (operand == NULL)
             return 0;
+        if (kinds[i].arg == DNNL_ARG_WEIGHTS) {
+            run->weights = memory + offsets[i];
+            run->weight_bytes = dnn_md_bytes(mds[i]);
+        }
         run->args[run->n++] = (dnnl_exec_arg_t){kinds[i].arg, operand};
     }
     return memory != NULL;
@@ -84,7 +99,8 @@ uint64_t cpu_trial_primitive(CpuTrial *trial, dnnl_primitive_desc_t pd, uint64_t
     uint64_t ns = 0;
 
     if (make_operands(trial, pd, &run) && dnnl_primitive_create(&run.primitive, pd) == dnnl_success)
-        ns = cpu_measure(&trial->clock, trial->sample_ns, best, run_primitive, &run);
+        ns = cpu_measure(&trial->clock, trial->sample_ns, best, trial->cold ? forget_operand : NULL, run_primitive,
+                         &run);
     if (run.primitive != NULL)
         dnnl_primitive_destroy(run.primitive);
     for (int i = 0; i < run.n; i++)
@@ -96,6 +112,7 @@ typedef struct {
     CpuOwnFunc *run;
     const void *problem;
     void *data[CPU_TRIAL_VALUES];
+    uint64_t weight_bytes;
 } OwnRun;
 
 static int run_own(void *data)
@@ -106,10 +123,17 @@ static int run_own(void *data)
     return 1;
 }
 
+static void forget_value(void *data)
+{
+    const OwnRun *run = data;
+
+    gpudl_simd_forget(run->data[1], run->weight_bytes);
+}
+
 uint64_t cpu_trial_own(CpuTrial *trial, CpuOwnFunc *run, const void *problem, uint32_t n, const uint64_t *sizes,
                        uint64_t best)
 {
-    OwnRun own = {.run = run, .problem = problem};
+    OwnRun own = {.run = run, .problem = problem, .weight_bytes = sizes[1]};
     uint64_t bytes = 0, at = 0;
     uint8_t *memory;
 
@@ -120,5 +144,7 @@ uint64_t cpu_trial_own(CpuTrial *trial, CpuOwnFunc *run, const void *problem, ui
         own.data[i] = memory + at;
         at += (sizes[i] + CPU_ALIGNMENT - 1) / CPU_ALIGNMENT * CPU_ALIGNMENT;
     }
-    return memory != NULL ? cpu_measure(&trial->clock, trial->sample_ns, best, run_own, &own) : 0;
+    if (memory == NULL)
+        return 0;
+    return cpu_measure(&trial->clock, trial->sample_ns, best, trial->cold ? forget_value : NULL, run_own, &own);
 }

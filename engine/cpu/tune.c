@@ -29,6 +29,8 @@ typedef struct {
     CpuLink *links;
     uint32_t n_blocks;
     Block *blocks;
+    uint32_t n_products; /* fully connected layers, which have no layouts to choose */
+    int32_t *product_nodes, *product_problems;
 } Tuning;
 
 /* ---- what there is to choose ------------------------------------------------------------------------------------- */
@@ -195,6 +197,20 @@ static void add_squeeze(Tuning *t, int32_t index, const CpuSqueezeFound *found)
     add_step(t, CPU_PROBLEM_SQUEEZE, index, text, found->nodes.x, found->nodes.y);
 }
 
+/* A fully connected layer that more than oneDNN can compute. */
+static void add_product(Tuning *t, int32_t index)
+{
+    char text[CPU_PROBLEM_TEXT] = "";
+    CpuProduct product;
+    CpuMatvec own;
+
+    if (!cpu_product_of(t->c, &t->c->plan->nodes[index], t->c->type, &product) || !cpu_product_own(&product, &own))
+        return;
+    cpu_product_text(&product, text);
+    t->product_nodes[t->n_products] = index;
+    t->product_problems[t->n_products++] = add_problem(t, text, CPU_PROBLEM_PRODUCT, index);
+}
+
 /* Blocks that begin with a product come first, so a depthwise convolution is not taken twice. */
 static void add_blocks(Tuning *t)
 {
@@ -230,6 +246,8 @@ static void clear(Tuning *t)
     free(t->problems);
     free(t->step_nodes);
     free(t->step_problems);
+    free(t->product_nodes);
+    free(t->product_problems);
     free(t->tensor_steps);
     free(t->link_problems);
     free(t->links);
@@ -242,8 +260,11 @@ static int collect(Tuning *t, CpuCompiler *c)
     *t = (Tuning){.c = c,
                   .step_nodes = calloc(plan->n_nodes + 1, sizeof *t->step_nodes),
                   .step_problems = calloc(plan->n_nodes + 1, sizeof *t->step_problems),
+                  .product_nodes = calloc(plan->n_nodes + 1, sizeof *t->product_nodes),
+                  .product_problems = calloc(plan->n_nodes + 1, sizeof *t->product_problems),
                   .tensor_steps = calloc(plan->n_tensors + 1, sizeof *t->tensor_steps)};
-    if (t->step_nodes == NULL || t->step_problems == NULL || t->tensor_steps == NULL) {
+    if (t->step_nodes == NULL || t->step_problems == NULL || t->product_nodes == NULL || t->product_problems == NULL ||
+        t->tensor_steps == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for choosing implementations");
         return 0;
     }
@@ -253,6 +274,9 @@ static int collect(Tuning *t, CpuCompiler *c)
         CpuSqueezeFound found;
         CpuConv conv;
 
+        add_product(t, (int32_t)i);
+        if (c->winograd) /* layouts are those of the transforms */
+            continue;
         if (describe_step(c, &plan->nodes[i], &conv))
             add_conv(t, (int32_t)i, &conv);
         else
@@ -260,7 +284,8 @@ static int collect(Tuning *t, CpuCompiler *c)
         if (cpu_squeeze_find(c, (int32_t)i, &found))
             add_squeeze(t, (int32_t)i, &found);
     }
-    add_blocks(t);
+    if (!c->winograd)
+        add_blocks(t);
     return c->status == GPUDL_STATUS_OK;
 }
 
@@ -390,6 +415,12 @@ static void choose(Tuning *t)
     for (uint32_t i = 0; i < t->n_blocks && chosen; i++)
         if (t->blocks[i].taken && layouts[t->blocks[i].steps[0]] == 1)
             forms[t->blocks[i].node] = CPU_FORM_STRIPS;
+    for (uint32_t i = 0; i < t->n_products && chosen; i++) {
+        const uint64_t *ns = t->problems[t->product_problems[i]].ns;
+
+        if (ns[CPU_FORM_OWN] != 0 && (ns[CPU_FORM_BLOCKS] == 0 || ns[CPU_FORM_OWN] <= ns[CPU_FORM_BLOCKS]))
+            forms[t->product_nodes[i]] = CPU_FORM_OWN;
+    }
     if (!chosen)
         cpu_fail(t->c, GPUDL_STATUS_NO_MEMORY, "no memory for choosing implementations");
     else
@@ -402,18 +433,20 @@ static void choose(Tuning *t)
 
 static void force(CpuCompiler *c)
 {
+    const CpuForm alone = c->shared->forced == CPU_FORM_STRIPS ? CPU_FORM_OWN : c->shared->forced;
     CpuInvertedFound found;
+    CpuProduct product;
 
-    c->shared->forms = malloc(c->plan->n_nodes + 1);
+    c->shared->forms = calloc(c->plan->n_nodes + 1, 1);
     if (c->shared->forms == NULL)
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for choosing implementations");
-    else
-        memset(c->shared->forms, (int)c->shared->forced, c->plan->n_nodes + 1);
-    if (c->shared->forced != CPU_FORM_STRIPS || c->status != GPUDL_STATUS_OK)
-        return;
-    for (uint32_t i = 0; i < c->plan->n_nodes; i++) /* what is no block's begin has a kernel of its own */
-        if (!cpu_inverted_find(c, (int32_t)i, &found))
-            c->shared->forms[i] = CPU_FORM_OWN;
+    for (uint32_t i = 0; i < c->plan->n_nodes && c->status == GPUDL_STATUS_OK; i++) {
+        if (c->winograd && !cpu_product_of(c, &c->plan->nodes[i], c->type, &product))
+            continue;
+        c->shared->forms[i] = (uint8_t)alone; /* what is no block's begin has a kernel of its own */
+        if (alone != c->shared->forced && cpu_inverted_find(c, (int32_t)i, &found))
+            c->shared->forms[i] = CPU_FORM_STRIPS;
+    }
 }
 
 void cpu_tune(CpuCompiler *c)
@@ -427,7 +460,7 @@ void cpu_tune(CpuCompiler *c)
     }
     if (shared->autotune == GPUDL_AUTOTUNE_OFF)
         return;
-    if (collect(&t, c) && t.n_steps > 0) {
+    if (collect(&t, c) && t.n_problems > 0) {
         for (uint32_t i = 0; i < t.n_problems; i++)
             cpu_times_recall(shared, &t.problems[i]);
         if (shared->autotune != GPUDL_AUTOTUNE_KNOWN)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * Which form each convolution of a network takes. Every problem is measured alone, once, in each form that it has, and
- * so are the reorders between blocks of channels and channels last; a network's steps then get the forms whose times
- * and reorders add up to the least. Times are kept in the cache, not choices: one problem may be in many networks.
+ * Which form each convolution and each fully connected layer of a network takes. Every problem is measured alone, once,
+ * in each form that it has, and so are the reorders between blocks of channels and channels last; a network's steps
+ * then get the forms whose times and reorders add up to the least. Times are kept in the cache, not choices: one
+ * problem may be in many networks.
  */
 #ifndef GPUDL_ENGINE_CPU_TUNE_H
 #define GPUDL_ENGINE_CPU_TUNE_H

@@ -11,7 +11,7 @@
 typedef struct {
     guint64 now;
     const guint64 *script;
-    guint n, runs;
+    guint n, runs, before;
 } Script;
 
 static uint64_t script_now(void *data)
@@ -33,7 +33,7 @@ static guint64 measure(Script *script, guint64 sample_ns, guint64 best)
 {
     const CpuClock clock = {script_now, script};
 
-    return cpu_measure(&clock, sample_ns, best, script_run, script);
+    return cpu_measure(&clock, sample_ns, best, NULL, script_run, script);
 }
 
 #define SCRIPT(...)                                                                                                    \
@@ -76,6 +76,25 @@ static void test_what_is_hopeless_runs_once(void)
     g_assert_cmpuint(measure(&near, 1000000, 1000000), ==, 1500000);
 }
 
+static void script_before(void *data)
+{
+    Script *script = data;
+
+    script->before++;
+    script->now += 1000000;
+}
+
+/* However short a run is, it comes right behind what is done before it. */
+static void test_what_comes_before_does_not_count(void)
+{
+    Script script = SCRIPT(1000, 3000, 2000, 2500);
+    const CpuClock clock = {script_now, &script};
+
+    g_assert_cmpuint(cpu_measure(&clock, 7000, 0, script_before, script_run, &script), ==, 2000);
+    g_assert_cmpuint(script.runs, ==, 4);
+    g_assert_cmpuint(script.before, ==, 4);
+}
+
 static void test_a_failure_is_no_time(void)
 {
     Script first = SCRIPT(0), second = SCRIPT(100000, 0);
@@ -94,7 +113,7 @@ static void test_a_clock_that_stands_still_is_survived(void)
     Script script = SCRIPT(1);
     const CpuClock clock = {stopped, NULL};
 
-    g_assert_cmpuint(cpu_measure(&clock, 1000000, 0, script_run, &script), ==, 1);
+    g_assert_cmpuint(cpu_measure(&clock, 1000000, 0, NULL, script_run, &script), ==, 1);
     g_assert_cmpuint(script.runs, <, 1000);
 }
 
@@ -210,6 +229,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-choose/what-is-short-runs-many-times-between-two-looks",
                     test_what_is_short_runs_many_times_between_two_looks);
     g_test_add_func("/cpu-choose/what-is-hopeless-runs-once", test_what_is_hopeless_runs_once);
+    g_test_add_func("/cpu-choose/what-comes-before-does-not-count", test_what_comes_before_does_not_count);
     g_test_add_func("/cpu-choose/a-failure-is-no-time", test_a_failure_is_no_time);
     g_test_add_func("/cpu-choose/a-clock-that-stands-still-is-survived", test_a_clock_that_stands_still_is_survived);
     g_test_add_func("/cpu-choose/the-thread-s-clock-goes", test_the_thread_s_clock_goes);

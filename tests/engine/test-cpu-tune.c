@@ -12,7 +12,15 @@
 #define CHANNELS 32
 #define MOST_ROWS 64
 
-/* Two convolutions of the same kind, one of another between, which is depthwise, one that adds, squeeze-and-excite. */
+static GpudlTensor *add_product(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *inputs[] = {x, builder_random(b, "32x32", -1, 1), builder_random(b, "32", -1, 1)};
+
+    return gpudl_graph_add_node(b->graph, GPUDL_OP_GEMM, "product", inputs, 3, NULL, 1)->outputs[0];
+}
+
+/* Two convolutions of the same kind, one of another between, which is depthwise, one that adds, squeeze-and-excite, a
+ * fully connected layer. */
 static Builder network(void)
 {
     Builder b = builder_new();
@@ -38,7 +46,8 @@ static Builder network(void)
     y = builder_conv(&b, y, CHANNELS, CHANNELS, 5, TRUE);
     y = builder_node(&b, GPUDL_OP_ADD, y, x);
     y = builder_pool(&b, GPUDL_OP_MAX_POOL, y, 2, 2, 0);
-    builder_output(&b, builder_reshape(&b, builder_node(&b, GPUDL_OP_GLOBAL_AVERAGE_POOL, y, NULL), "0x-1"));
+    y = builder_reshape(&b, builder_node(&b, GPUDL_OP_GLOBAL_AVERAGE_POOL, y, NULL), "0x-1");
+    builder_output(&b, add_product(&b, y));
     gpudl_graph_infer(b.graph, 1, &error);
     g_assert_no_error(error);
     return b;
@@ -213,12 +222,15 @@ static void script_entry(const Fixture *f, const gchar *path, gchar **lines, gpo
     const Times *times = data;
     const gboolean is_special = strstr(lines[2], " w 32x32x1x1 ") != NULL && times->special_blocks != 0;
     const gboolean is_stem = strstr(lines[2], " w 32x3x3x3 ") != NULL;
+    const gboolean is_product = g_str_has_prefix(lines[2], "product ");
     const gboolean has_own =
-        is_stem || strstr(lines[2], " w 32x1x1x3x3 ") != NULL || g_str_has_prefix(lines[2], "squeeze ");
+        is_product || is_stem || strstr(lines[2], " w 32x1x1x3x3 ") != NULL || g_str_has_prefix(lines[2], "squeeze ");
     g_autoptr(GString) text = g_string_new(NULL);
 
     if (g_str_has_prefix(lines[2], "reorder "))
         g_string_printf(text, "blocks %u scripted\nlast %u scripted\n", times->reorder, times->reorder);
+    else if (is_product) /* has no layouts */
+        g_string_printf(text, "blocks %u scripted\n", MIN(times->blocks, times->last));
     else
         g_string_printf(text, "blocks %u scripted\nlast %u scripted\n",
                         is_special ? times->special_blocks : times->blocks,
@@ -302,7 +314,45 @@ static void test_times_decide(void)
         g_assert_cmpuint(count(found, "depthwise:"), ==, i < 2 ? 0 : count(own, "depthwise:"));
         g_assert_cmpuint(count(found, "squeeze:"), ==, i < 2 ? 0 : 1);
         g_assert_cmpuint(count(found, "stem:"), ==, i < 2 ? 0 : count(own, "stem:"));
+        g_assert_cmpuint(count(found, "matvec:"), ==, i < 2 ? 0 : 1);
     }
+    end(&f);
+}
+
+/* Where convolutions go by Winograd's transforms, layouts are theirs; what has none is measured all the same. */
+static void test_products_beside_transforms(void)
+{
+    Fixture f = {.b = builder_new(), .folder = g_dir_make_tmp("gpudl-tune-XXXXXX", NULL)};
+    GpudlTensor *x = builder_conv(&f.b, builder_input(&f.b, "1x3x16x16"), 3, CHANNELS, 3, TRUE);
+    const Times slower_own = {.blocks = 1000, .last = 1000, .own = 1001}, as_fast = {.blocks = 5, .last = 5, .own = 5};
+    g_autofree gchar *first = NULL, *forced = NULL, *found = NULL;
+    g_autoptr(GError) error = NULL;
+
+    x = builder_conv(&f.b, x, CHANNELS, CHANNELS, 3, TRUE);
+    x = builder_reshape(&f.b, builder_node(&f.b, GPUDL_OP_GLOBAL_AVERAGE_POOL, x, NULL), "0x-1");
+    builder_output(&f.b, add_product(&f.b, x));
+    gpudl_graph_infer(f.b.graph, 1, &error);
+    g_assert_no_error(error);
+    first = implementations_of(&f, "first");
+    if (strstr(first, "wino") == NULL) {
+        g_test_skip("oneDNN has no Winograd transforms here");
+        end(&f);
+        return;
+    }
+    g_assert_cmpuint(count(first, "matvec:"), ==, 0);
+    forced = implementations_of(&f, "own");
+    g_assert_cmpuint(count(forced, "matvec:"), ==, 1);
+    g_assert_cmpuint(count(forced, "wino"), ==, count(first, "wino"));
+    g_assert_cmpuint(foresee(&f).n_choices, ==, 1);
+    g_free(learn(&f));
+    g_assert_cmpuint(foresee(&f).n_known, ==, 1);
+    g_assert_cmpuint(for_entries(&f, script_entry, (gpointer)&slower_own), ==, 1);
+    found = implementations_at(&f, GPUDL_AUTOTUNE_KNOWN);
+    g_assert_cmpstr(found, ==, first);
+    g_clear_pointer(&found, g_free);
+    g_assert_cmpuint(for_entries(&f, script_entry, (gpointer)&as_fast), ==, 1);
+    found = implementations_at(&f, GPUDL_AUTOTUNE_KNOWN);
+    g_assert_cmpstr(found, ==, forced);
     end(&f);
 }
 
@@ -504,6 +554,7 @@ static void test_all_forms_compute_the_same(void)
 
     g_assert_nonnull(strstr(own, "depthwise:"));
     g_assert_nonnull(strstr(own, "squeeze:"));
+    g_assert_nonnull(strstr(own, "matvec:"));
     /* of AVX-512 and wider sets */
     g_assert_cmpuint(count(own, "stem:"), ==, strstr(own, "depthwise:avx512") != NULL ? 1 : 0);
     for (guint i = 0; i < G_N_ELEMENTS(input); i++)
@@ -530,6 +581,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-tune/what-is-measured-is-kept", test_what_is_measured_is_kept);
     g_test_add_func("/cpu-tune/equal-problems-are-one", test_equal_problems_are_one);
     g_test_add_func("/cpu-tune/times-decide", test_times_decide);
+    g_test_add_func("/cpu-tune/products-beside-transforms", test_products_beside_transforms);
     g_test_add_func("/cpu-tune/a-reorder-has-to-pay", test_a_reorder_has_to_pay);
     g_test_add_func("/cpu-tune/layouts-go-through-shuffles", test_layouts_go_through_shuffles);
     g_test_add_func("/cpu-tune/off-looks-at-nothing", test_off_looks_at_nothing);
