@@ -141,6 +141,66 @@ static void test_values(gconstpointer data)
     }
 }
 
+/* Windows that the kernels are for, and those that are oneDNN's: of several strides, dilated, longer than wide, with
+ * pads of their own at each side, onto a residual. */
+static void test_windows(void)
+{
+    static const struct {
+        gint c, kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
+        gboolean onto;
+        const gchar *own; /* NULL: none of ours */
+    } windows[] = {
+        {3, {3, 3}, {2, 2}, {1, 1}, {0, 1}, {1, 0}, FALSE, "stem:"},
+        {3, {3, 3}, {2, 1}, {1, 1}, {1, 1}, {1, 1}, FALSE, NULL},
+        {3, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {2, 2}, FALSE, NULL},
+        {3, {3, 5}, {1, 1}, {1, 1}, {1, 2}, {1, 2}, FALSE, NULL},
+        {16, {3, 3}, {1, 1}, {1, 1}, {0, 2}, {1, 0}, FALSE, "winograd:"},
+        {16, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, FALSE, NULL},
+        {16, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {2, 2}, FALSE, NULL},
+        {16, {1, 1}, {2, 2}, {1, 1}, {0, 0}, {0, 0}, FALSE, "pointwise:"},
+        {16, {1, 1}, {2, 1}, {1, 1}, {0, 0}, {0, 0}, FALSE, NULL},
+        {16, {1, 1}, {3, 3}, {1, 1}, {0, 0}, {0, 0}, FALSE, NULL},
+        {3, {5, 5}, {1, 1}, {1, 1}, {2, 2}, {2, 2}, TRUE, NULL},
+    };
+    static const gchar *const kernels[] = {"stem:", "winograd:", "pointwise:"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(windows); i++) {
+        const gint c = windows[i].c;
+        g_auto(Builder) b = builder_new();
+        g_autoptr(CpuHost) host = NULL;
+        g_autofree float *values = random_values(&b, 16 * 13 * 11), *got = NULL, *wanted = NULL;
+        g_autofree gchar *shape = g_strdup_printf("1x%dx13x11", c), *what = g_strdup_printf("window %u", i);
+        g_autofree gchar *w_shape =
+            g_strdup_printf("%dx%dx%dx%d", windows[i].onto ? c : 20, c, windows[i].kernel[0], windows[i].kernel[1]);
+        g_autofree gchar *bias = g_strdup_printf("%d", windows[i].onto ? c : 20);
+        GpudlTensor *x = builder_input(&b, shape);
+        GpudlTensor *inputs[] = {x, builder_random(&b, w_shape, -1, 1), builder_random(&b, bias, -1, 1), x};
+        GpudlNode *node =
+            gpudl_graph_add_node(b.graph, GPUDL_OP_CONV, "window", inputs, windows[i].onto ? 4 : 3, NULL, 1);
+        GpudlWindowAttrs *w = &node->attrs.window;
+        gint64 n;
+
+        *w = (GpudlWindowAttrs){.n_spatial = 2, .group = 1, .kernel = {1}, .stride = {1}, .dilation = {1}};
+        for (gint d = 0; d < 2; d++) {
+            w->kernel[1 + d] = windows[i].kernel[d];
+            w->stride[1 + d] = windows[i].stride[d];
+            w->dilation[1 + d] = windows[i].dilation[d];
+            w->pad_begin[1 + d] = windows[i].pad_begin[d];
+            w->pad_end[1 + d] = windows[i].pad_end[d];
+        }
+        /* what is behind it is no convolution of ours: 7x7 of many channels; where those are 3 it is a stem */
+        builder_output(&b, builder_conv(&b, node->outputs[0], windows[i].onto ? c : 20, 6, 7, TRUE));
+        host = start_net(&b, 1, 0);
+        g_assert_cmpint(host->status, ==, GPUDL_STATUS_OK);
+        for (guint k = 0; k < G_N_ELEMENTS(kernels); k++)
+            if ((count_steps(host, kernels[k]) > 0) != (g_strcmp0(kernels[k], windows[i].own) == 0) &&
+                !(windows[i].onto && k == 0))
+                g_error("%s: %u steps by %s", what, count_steps(host, kernels[k]), kernels[k]);
+        n = answers(&b, host, values, (gsize)(c * 13 * 11), &got, &wanted);
+        check_close(got, wanted, n, what);
+    }
+}
+
 /* Also where they arise: the reference has infinities and NaN at the same places. */
 static void test_nan_and_infinity_stay_where_they_are(void)
 {
@@ -222,6 +282,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/cpu-tiles/values", GINT_TO_POINTER(3), test_values);
     g_test_add_data_func("/cpu-tiles/products", GINT_TO_POINTER(1), test_values);
     g_test_add_data_func("/cpu-tiles/stems", GINT_TO_POINTER(5), test_values);
+    g_test_add_func("/cpu-tiles/windows", test_windows);
     g_test_add_func("/cpu-tiles/nan-and-infinity-stay-where-they-are", test_nan_and_infinity_stay_where_they_are);
     g_test_add_func("/cpu-tiles/damaged-weights-are-multiplied-directly", test_damaged_weights_are_multiplied_directly);
     g_test_add_func("/cpu-tiles/a-memory-limit-is-kept-to", test_a_memory_limit_is_kept_to);

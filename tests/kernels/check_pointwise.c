@@ -196,6 +196,16 @@ static void test_refusals(void)
     REFUSED(y_row, 63);
     REFUSED(y_frame, 255);
     REFUSED(act.kind, GPUDL_ACT_TANH);
+    /* of four rows or columns every other one is two */
+    d = good;
+    d.stride = 2;
+    d.p = d.q = 2;
+    g_assert_true(gpudl_pointwise_supported(&d));
+    d.p = 3;
+    g_assert_false(gpudl_pointwise_supported(&d));
+    d.p = 2;
+    d.q = 3;
+    g_assert_false(gpudl_pointwise_supported(&d));
 }
 
 int main(int argc, char **argv)
