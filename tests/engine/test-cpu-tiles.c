@@ -159,7 +159,9 @@ static void test_windows(void)
         {16, {3, 3}, {1, 1}, {2, 2}, {2, 2}, {2, 2}, FALSE, NULL},
         {16, {1, 1}, {2, 2}, {1, 1}, {0, 0}, {0, 0}, FALSE, "pointwise:"},
         {16, {1, 1}, {2, 1}, {1, 1}, {0, 0}, {0, 0}, FALSE, NULL},
+        {16, {1, 1}, {1, 2}, {1, 1}, {0, 0}, {0, 0}, FALSE, NULL},
         {16, {1, 1}, {3, 3}, {1, 1}, {0, 0}, {0, 0}, FALSE, NULL},
+        {16, {3, 3}, {2, 2}, {1, 1}, {0, 0}, {0, 0}, FALSE, NULL},
         {3, {5, 5}, {1, 1}, {1, 1}, {2, 2}, {2, 2}, TRUE, NULL},
     };
     static const gchar *const kernels[] = {"stem:", "winograd:", "pointwise:"};
