@@ -218,9 +218,21 @@ template <class T, int V, int K, int STRIDE, int W> struct GpudlMarch {
     }
 };
 
+/** Blocks that a processor is to hold where the compiler would take a few registers more than they leave, though it
+ * does with those that are left and spills 8 bytes at most; 0: as it likes. */
+template <class T, int V, int K, int STRIDE, int W, int ROWS> struct GpudlMarchBlocks {
+    static constexpr int N = V == 1 && K == 7 && STRIDE == 1 ? 4 : 0;
+};
+template <> struct GpudlMarchBlocks<GpudlBf16, 4, 3, 1, 2, 0> {
+    static constexpr int N = 5;
+};
+template <> struct GpudlMarchBlocks<GpudlBf16, 2, 3, 2, 4, 0> {
+    static constexpr int N = 6;
+};
+
 /** ROWS 0: as many as the cut says, in a loop; else a strip has so many, and all its input is asked for at once. */
 template <class T, int V, int K, int STRIDE, int W, int ROWS>
-__global__ void __launch_bounds__(GPUDL_MARCH_THREADS)
+__global__ void __launch_bounds__(GPUDL_MARCH_THREADS, GpudlMarchBlocks<T, V, K, STRIDE, W, ROWS>::N)
     gpudl_march(const __grid_constant__ GpudlDepthwise<T> p, const GpudlMarchCut cut)
 {
     typedef GpudlMarch<T, V, K, STRIDE, W> March;

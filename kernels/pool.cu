@@ -167,9 +167,22 @@ __device__ __forceinline__ void small_window(const Problem &p, int n, int row, i
     }
 }
 
+/* Blocks that a processor is to hold where the compiler would take a few registers more than that leaves; 0: as it
+ * likes. */
+template <GpudlPoolKind KIND, class VECTOR, int K, int STRIDE, int COLUMNS> struct Blocks {
+    static constexpr int N = 0;
+};
+template <> struct Blocks<GPUDL_POOL_AVERAGE, GpudlVector<GpudlBf16, 8>, 3, 1, 1> {
+    static constexpr int N = 4;
+};
+template <> struct Blocks<GPUDL_POOL_MAX, GpudlFloats<4>, 0, 1, 1> {
+    static constexpr int N = 4;
+};
+
 /* Vectors of channels, then (groups of) columns, lie along x; rows along y, pictures along z. K 0: any window. */
 template <GpudlPoolKind KIND, class VECTOR, int K, int STRIDE, int COLUMNS>
-__global__ void __launch_bounds__(256) pool(const __grid_constant__ Problem p)
+__global__ void __launch_bounds__(256, Blocks<KIND, VECTOR, K, STRIDE, COLUMNS>::N)
+    pool(const __grid_constant__ Problem p)
 {
     gpudl_begin();
 
