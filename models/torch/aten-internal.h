@@ -161,6 +161,7 @@ gboolean aten_map_t(AtenNode *node, GError **error);
 gboolean aten_map_squeeze(AtenNode *node, GError **error);
 gboolean aten_map_unsqueeze(AtenNode *node, GError **error);
 gboolean aten_map_expand(AtenNode *node, GError **error);
+gboolean aten_map_copy(AtenNode *node, GError **error);
 gboolean aten_map_pixel_shuffle(AtenNode *node, GError **error);
 gboolean aten_map_channel_shuffle(AtenNode *node, GError **error);
 /* aten-map-repeat.c */

@@ -205,6 +205,28 @@ gboolean aten_map_expand(AtenNode *node, GError **error)
     return aten_done(node, tf_broadcast(node->build, x, dims, n, error));
 }
 
+/* The second in the type and the shape of the first, whose values are gone. */
+gboolean aten_map_copy(AtenNode *node, GError **error)
+{
+    GpudlTensor *x = aten_tensor(node, "self", error), *y;
+    gint64 dims[GPUDL_MAX_RANK];
+
+    if (x == NULL || (y = aten_tensor(node, "src", error)) == NULL)
+        return FALSE;
+    for (gint i = x->shape.rank - 1, k = y->shape.rank - 1; i >= 0 || k >= 0; i--, k--) {
+        const gint64 old = k >= 0 ? y->shape.dims[k] : 1;
+
+        if (i < 0 || (old != 1 && old != x->shape.dims[i]))
+            return tf_fail(node->build, GPUDL_ERROR_FORMAT, error, "what is copied does not fit in its place");
+        dims[i] = old == x->shape.dims[i] ? 1 : x->shape.dims[i];
+    }
+    if (y->dtype != x->dtype && (y = tf_cast(node->build, y, x->dtype, error)) == NULL)
+        return FALSE;
+    return aten_done(node, gpudl_shape_equal(&x->shape, &y->shape)
+                               ? y
+                               : tf_broadcast(node->build, y, dims, (gsize)x->shape.rank, error));
+}
+
 /* ---- order ------------------------------------------------------------------------------------------------------- */
 
 gboolean aten_map_permute(AtenNode *node, GError **error)

@@ -87,6 +87,7 @@ static const AtenOp table[] = {
     {"conv_transpose2d", "input weight bias stride padding output_padding groups dilation", aten_map_conv},
     {"conv_transpose3d", "input weight bias stride padding output_padding groups dilation", aten_map_conv},
     {"convolution", "input weight bias stride padding dilation transposed output_padding groups", aten_map_conv},
+    {"copy", "self src -non_blocking", aten_map_copy},
     {"cos", "self", aten_map_trigonometric},
     {"cumsum", "self dim dtype", aten_map_cumsum},
     {"detach", "self", aten_map_same, .view = TRUE},

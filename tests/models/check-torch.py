@@ -112,6 +112,10 @@ for size in ([9, 11], [3, 2], [12, 3]):
 check("_upsample_bilinear2d_aa.vec", {"input": "x", "output_size": None, "align_corners": False, "scale_factors": [1.7, 0.6]})
 check("_upsample_bicubic2d_aa.vec", {"input": "x", "output_size": [3, 7], "align_corners": False, "scale_factors": None})
 
+for place, shape in ((torch.zeros(1, 4, 6, 5), (1, 4, 6, 5)), (torch.zeros(1, 4, 6, 5), (1, 4, 1, 5)), (torch.zeros(1, 2, 4, 5), (1, 5)),
+                     (torch.zeros(1, 4, dtype=torch.int32), (1, 4))):
+    check("copy.default", {"self": place, "src": "x"}, place.clone().copy_(x := 3 * normal(*shape)), x=x)
+
 # ---- read several times ----------------------------------------------------------------------------------------------
 for dimension, size, step in ((2, 3, 2), (-1, 2, 1), (1, 4, 1)):
     check("unfold.default", {"self": "x", "dimension": dimension, "size": size, "step": step})
@@ -421,6 +425,10 @@ i = net.input(x)
 y = net.op("add.Tensor", {"self": i, "other": 1})
 net.op("mul_.Tensor", {"self": y, "other": 3})
 case("what was changed in place reads as changed", net, [net.op("neg.default", {"self": y})], [-3 * (x + 1)])
+net, picture = Net(), normal(1, 4, 6, 5)
+y = net.op("add.Tensor", {"self": net.input(picture), "other": 1})
+net.op("copy_.default", {"self": y, "src": net.op("sum.dim_IntList", {"self": "x0", "dim": [1], "keepdim": True})})
+case("what was copied in place", net, [net.op("neg.default", {"self": y})], [-picture.sum(1, True).expand(1, 4, 6, 5)])
 net = Net()
 y = net.op("add.Tensor", {"self": net.input(x), "other": 1})
 part = net.op("slice.Tensor", {"self": y, "dim": 1, "start": 2})
@@ -503,6 +511,8 @@ refused("an operator that is not taken", "fft_fft.default", {"self": "x"}, r"nod
 refused("another library's operator", "x.y", {"self": "x"}, r"node 'n0' \(aten.x.y\): this operator is not taken")
 refused("training", "batch_norm.default", norm | {"training": True}, r"\(aten.batch_norm.default\): .*model.eval\(\) before")
 refused("a sine of the input", "sin.default", {"self": "x"}, r"\(aten.sin.default\): it depends on the network's input; this operator")
+refused("more than its place", "copy.default", {"self": "x", "src": torch.ones(1, 4, 1, 3)}, r"what is copied does not fit in its place")
+refused("more dimensions than its place", "copy.default", {"self": "x", "src": torch.ones(1, 1, 4, 1, 1)}, r"what is copied does not fit in its place")
 refused("no windows", "im2col.default", {"self": "x", "kernel_size": [2, 9], "dilation": [1, 1], "padding": [0, 1], "stride": [1, 1]},
         r"windows of 9 by 1 with a padding of 1 along a dimension of 5")
 refused("no vectors", "meshgrid.default", {"tensors": [torch.ones(2, 3)]}, r"a tensor of rank 2 and 6 elements, expected a vector")
