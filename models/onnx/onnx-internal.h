@@ -313,6 +313,7 @@ ONNX_MAP(scatter_nd);
 /* onnx-map-einsum.c, onnx-map-transposed.c */
 ONNX_MAP(einsum);
 ONNX_MAP(conv_transpose);
+ONNX_MAP(col2im);
 /* onnx-map-known.c: on constants, and sequences */
 ONNX_MAP(trigonometric);
 ONNX_MAP(cum_sum);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ConvTranspose. */
+/* ConvTranspose, and Col2Im, which is one by a kernel of its own. */
 #include <string.h>
 
+#include "engine/limits.h"
 #include "models/transposed.h"
 #include "onnx-internal.h"
 
@@ -94,4 +95,85 @@ gboolean onnx_map_conv_transpose(OnnxNode *node, GError **error)
     }
     return gpudl_transposed_lower(emit, node, &inputs[0], &inputs[1], sides, groups, &conv.window, error) &&
            onnx_emit_output(node, GPUDL_OP_CONV, &conv, inputs, inputs[2] != NULL ? 3 : 2, error);
+}
+
+/* ---- Col2Im ------------------------------------------------------------------------------------------------------ */
+
+/* One dimension of the picture and the windows along it. */
+static gboolean read_block(const OnnxNode *node, gint n, gint i, gint64 picture, gint64 block,
+                           GpudlTransposedSide *side, gint64 *windows, GError **error)
+{
+    gint64 reach;
+
+    side->kernel = block;
+    if (!read_value(node, "strides", n, i, 1, 1, &side->stride, error) ||
+        !read_value(node, "dilations", n, i, 1, 1, &side->dilation, error) ||
+        !read_value(node, "pads", 2 * n, i, 0, 0, &side->begin, error) ||
+        !read_value(node, "pads", 2 * n, n + i, 0, 0, &side->end, error))
+        return FALSE;
+    if (block < 1 || block > G_MAXINT16 || picture < 1 || picture > GPUDL_LIMIT_TENSOR_BYTES)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error,
+                         "blocks of %" G_GINT64_FORMAT " along a dimension of %" G_GINT64_FORMAT, block, picture);
+    reach = side->dilation * (block - 1) + 1;
+    *windows = (picture + side->begin + side->end - reach) / side->stride + 1;
+    if (picture + side->begin + side->end < reach)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error,
+                         "blocks that reach over %" G_GINT64_FORMAT " along a dimension of %" G_GINT64_FORMAT, reach,
+                         picture);
+    side->end = side->stride * (*windows - 1) + reach - side->begin - picture;
+    return TRUE;
+}
+
+/* A kernel for each element of a block, which puts it at its place. */
+static GpudlTensor *place_weights(OnnxNode *node, gint64 channels, gint64 area, const GpudlTransposedSide *sides,
+                                  gint n, GError **error)
+{
+    GpudlShape shape = {.rank = 2 + n, .dims = {channels * area, 1}};
+    const guint64 bytes = (guint64)(channels * area) * (guint64)area * sizeof(float);
+    float *values;
+
+    for (gint i = 0; i < n; i++)
+        shape.dims[2 + i] = sides[i].kernel;
+    if (!onnx_spend(node, bytes, error))
+        return NULL;
+    values = g_malloc0(bytes);
+    for (gint64 i = 0; i < channels * area; i++)
+        values[i * area + i % area] = 1;
+    return onnx_constant(node, NULL, GPUDL_DTYPE_F32, &shape, g_bytes_new_take(values, bytes), error);
+}
+
+/* N x (channels x block) x windows, added up where windows overlap. */
+gboolean onnx_map_col2im(OnnxNode *node, GError **error)
+{
+    GpudlTensor *inputs[2] = {node->inputs[0], NULL};
+    const GpudlShape x = inputs[0]->shape;
+    g_autofree gint64 *picture = NULL, *block = NULL;
+    gint64 dims[GPUDL_MAX_RANK] = {0}, area = 1, all = 1;
+    GpudlTransposedSide sides[GPUDL_MAX_SPATIAL];
+    GpudlAttrs conv = {0};
+    gsize n, n_block;
+
+    if (!onnx_input_ints(node, 1, &picture, &n, error) || !onnx_input_ints(node, 2, &block, &n_block, error))
+        return FALSE;
+    if (n < 1 || n > GPUDL_MAX_SPATIAL || n_block != n || x.rank != 3 || inputs[0]->dtype != GPUDL_DTYPE_F32)
+        return onnx_fail(node, GPUDL_ERROR_UNSUPPORTED, error,
+                         "%s of rank %d, a picture of %" G_GSIZE_FORMAT " and a block of %" G_GSIZE_FORMAT
+                         " dimensions, expected float32 of rank 3, and 1 to %d of both",
+                         gpudl_dtype_name(inputs[0]->dtype), x.rank, n, n_block, GPUDL_MAX_SPATIAL);
+    for (gint i = 0; i < (gint)n; i++) {
+        if (!read_block(node, (gint)n, i, picture[i], block[i], &sides[i], &dims[2 + i], error))
+            return FALSE;
+        area *= block[i];
+        all = dims[2 + i] > x.dims[2] ? 0 : all * dims[2 + i]; /* no more than x has, so that products stay small */
+    }
+    if (all != x.dims[2] || x.dims[1] < area || x.dims[1] % area != 0)
+        return onnx_fail(node, GPUDL_ERROR_FORMAT, error,
+                         "%" G_GINT64_FORMAT " windows of %" G_GINT64_FORMAT
+                         " elements of each channel are no input of %" G_GINT64_FORMAT " by %" G_GINT64_FORMAT,
+                         all, area, (gint64)x.dims[1], (gint64)x.dims[2]);
+    inputs[0] = onnx_reshape(node, inputs[0], dims, 2 + (gint)n, NULL, error);
+    if (inputs[0] == NULL || (inputs[1] = place_weights(node, x.dims[1] / area, area, sides, (gint)n, error)) == NULL)
+        return FALSE;
+    return gpudl_transposed_lower(emit, node, &inputs[0], &inputs[1], sides, x.dims[1] / area, &conv.window, error) &&
+           onnx_emit_output(node, GPUDL_OP_CONV, &conv, inputs, 2, error);
 }

@@ -43,6 +43,7 @@ static const OnnxOp ops[] = {
     {"Celu", 12, 0, 1, 1, 1, "alpha:f", onnx_map_celu, GPUDL_OP_ELU},
     {"Clip", 1, 10, 1, 1, 1, "max:f min:f", onnx_map_clip, GPUDL_OP_ACTIVATION},
     {"Clip", 11, 0, 1, 3, 1, "", onnx_map_clip, GPUDL_OP_ACTIVATION},
+    {"Col2Im", 18, 0, 3, 3, 1, "dilations:I pads:I strides:I", onnx_map_col2im, GPUDL_OP_NONE},
     {"Concat", 4, 0, 1, ANY, 1, "axis:i", onnx_map_concat, GPUDL_OP_CONCAT},
     {"Constant", 1, 0, 0, 0, 1, "value:t value_float:f value_floats:F value_int:i value_ints:I", onnx_map_constant,
      GPUDL_OP_NONE},
