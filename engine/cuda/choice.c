@@ -8,6 +8,8 @@
  * takes hardly any. */
 #define NEARLY 1.15f
 #define NEARLY_NS 500
+/* Of what takes so little alone, most is the launch, and what is fastest hangs on what it follows: more are tried. */
+#define SMALL_NS 8000
 /* Bytes of workspace that they may have if the fastest needs less. */
 #define OTHERS_WORKSPACE ((int64_t)8 << 20)
 
@@ -101,12 +103,13 @@ void cuda_conv_add(const CudaDevice *device, CudaConv *conv, CudaConvPlan *plan)
 
 void cuda_conv_prune(const CudaDevice *device, CudaConv *conv)
 {
+    const int most = conv->ns <= SMALL_NS ? CUDA_CONV_OTHERS : CUDA_CONV_OTHERS / 2;
     int n = 0;
 
     for (int i = 0; i < conv->n_others; i++) {
         const CudaConvPlan *other = &conv->others[i];
 
-        if (other->ns <= conv->ns * NEARLY + NEARLY_NS &&
+        if (n < most && other->ns <= conv->ns * NEARLY + NEARLY_NS &&
             (other->workspace <= conv->workspace || other->workspace <= OTHERS_WORKSPACE))
             conv->others[n++] = *other;
         else

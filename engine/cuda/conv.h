@@ -82,8 +82,8 @@ typedef struct {
     char name[32];
 } CudaConvPlan;
 
-/** Most that are kept beside the fastest. */
-#define CUDA_CONV_OTHERS 4
+/** Most that are kept beside the fastest; of launches that take longer than it takes to launch them half as many. */
+#define CUDA_CONV_OTHERS 8
 
 typedef struct CudaConv CudaConv;
 struct CudaConv {

@@ -89,15 +89,15 @@ static void test_the_slowest_go_when_there_are_enough(void)
 {
     CudaConv conv = {0};
 
-    for (guint i = 1; i <= 5; i++)
+    for (guint i = 1; i <= 9; i++)
         add(&conv, i, (float)i * 10, 0);
-    check(&conv, 5, (const guint[]){1, 2, 3, 4, 5});
-    add(&conv, 6, 50, 0); /* those that came first stay */
-    check(&conv, 5, (const guint[]){1, 2, 3, 4, 5});
-    add(&conv, 7, 5, 0);
-    check(&conv, 5, (const guint[]){7, 1, 2, 3, 4});
-    add(&conv, 8, 25, 0);
-    check(&conv, 5, (const guint[]){7, 1, 2, 8, 3});
+    check(&conv, 9, (const guint[]){1, 2, 3, 4, 5, 6, 7, 8, 9});
+    add(&conv, 10, 90, 0); /* those that came first stay */
+    check(&conv, 9, (const guint[]){1, 2, 3, 4, 5, 6, 7, 8, 9});
+    add(&conv, 11, 5, 0);
+    check(&conv, 9, (const guint[]){11, 1, 2, 3, 4, 5, 6, 7, 8});
+    add(&conv, 12, 25, 0);
+    check(&conv, 9, (const guint[]){11, 1, 2, 12, 3, 4, 5, 6, 7});
     end(&conv);
 }
 
@@ -135,6 +135,14 @@ static void test_pruning(void)
     cuda_conv_prune(&device, &conv);
     check(&conv, 2, (const guint[]){1, 2});
     end(&conv);
+    for (guint large = 0; large < 2; large++) { /* more of what is mostly a launch */
+        conv = (CudaConv){0};
+        for (guint i = 1; i <= 9; i++)
+            add(&conv, i, (large ? 8000 : 7990) + (float)i, 0);
+        cuda_conv_prune(&device, &conv);
+        check(&conv, large ? 5 : 9, (const guint[]){1, 2, 3, 4, 5, 6, 7, 8, 9});
+        end(&conv);
+    }
 }
 
 static void test_any_order(void)
