@@ -37,6 +37,7 @@ MISTAKES = [
     ("depthwise.cu", "v = gpudl_load_written(", "v = __ldg("),
     ("depthwise_march.cuh", "put(gpudl_load_written(", "put(gpudl_load_constant("),
     ("depthwise_march.cuh", "to[s].load(from", "to[s].load_constant(from"),
+    ("gemv.cu", "in.load(from", "in.load_constant(from"),
     ("pool.cu", "in.load(from", "in.load_constant(from"),
     ("pool.cu", "Element *x, const", "Element *__restrict__ x, const"),
     ("norm.cu", "gpudl_load_written(", "gpudl_load_constant("),
