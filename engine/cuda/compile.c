@@ -171,8 +171,10 @@ static int prepare(CudaCompiler *c)
     c->program = calloc(1, sizeof *c->program);
     c->tensor_values = malloc((n + 1u) * sizeof *c->tensor_values);
     c->targets = malloc((n + 1u) * sizeof *c->targets);
+    c->turned = calloc(n + 1u, sizeof *c->turned);
     c->covered = calloc(c->plan->n_nodes + 1u, sizeof *c->covered);
-    if (c->program == NULL || c->tensor_values == NULL || c->targets == NULL || c->covered == NULL) {
+    if (c->program == NULL || c->tensor_values == NULL || c->targets == NULL || c->turned == NULL ||
+        c->covered == NULL) {
         cuda_compiler_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         return 0;
     }
@@ -197,6 +199,7 @@ void cuda_compile_free(CudaCompilation *compilation)
     cuda_program_free(compilation->compiler.program);
     free(compilation->compiler.tensor_values);
     free(compilation->compiler.targets);
+    free(compilation->compiler.turned);
     cuda_shuffles_free(compilation->compiler.shuffles, compilation->compiler.plan->n_tensors);
     free(compilation->compiler.covered);
     free(compilation);

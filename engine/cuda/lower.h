@@ -40,6 +40,8 @@ typedef struct {
     uint8_t *covered;       /* per node: part of an earlier one's step */
     int32_t *tensor_values; /* per tensor, -1: none yet */
     CudaTarget *targets;    /* per tensor */
+    int32_t *turned;        /* per tensor, rows of pictures: so many pixels, by which terms lie, then by channels; 0: as
+                             * the plan counts them */
     CudaShuffles *shuffles;
     uint32_t step_room, block_room, value_room;
     CudaPacker packer; /* what is to be packed, once all is lowered */
@@ -95,6 +97,11 @@ int32_t cuda_find_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int6
 int32_t cuda_add_constant(CudaCompiler *c, int32_t part, GpudlDType dtype, int64_t n, float *values);
 /** The same of what is packed before the compilation ends; from is a constant's of the plan. */
 int32_t cuda_add_packed(CudaCompiler *c, int32_t part, const CudaPacking *packing);
+
+/** The one node that reads a tensor, and nothing else does, if it is of that kind; else -1. */
+int32_t cuda_only_reader(const CudaCompiler *c, int32_t tensor, GpudlOp op);
+/** Whether a product is that of a constant matrix with rows of its first operand, one constant row being added. */
+int cuda_is_product_of_rows(const CudaCompiler *c, const GpudlPlanNode *node);
 
 /** Memory for the network's input, where pictures of at most 4 channels have 4 a pixel, as pre-processing writes them.
  */

@@ -238,24 +238,28 @@ int cuda_lower_conv(CudaCompiler *c, const GpudlPlanNode *node)
 
 /* ---- products of matrices ---------------------------------------------------------------------------------------- */
 
-/* [k][c] of b, which is [c][k] or, transposed, [k][c]; times alpha. */
-static int32_t pack_matrix(CudaCompiler *c, const Product *p, int32_t tensor, int transposed, float alpha)
+/* [k][c] of b, which is [c][k] or, transposed, [k][c]; times alpha. turned: pixels that columns lie by, then by
+ * channels; 0: as they are. */
+static int32_t pack_matrix(CudaCompiler *c, const Product *p, int32_t tensor, int transposed, float alpha,
+                           int32_t turned)
 {
+    const int64_t column = transposed ? 1 : p->kernels, pixels = turned > 0 ? turned : 1;
+    const int32_t part = turned > 0 ? CUDA_PART_TURNED : CUDA_PART_WEIGHTS;
     CudaPacking packing = {.kernels = p->kernels,
-                           .taps = 1,
-                           .channels = p->channels,
-                           .strides = {transposed ? p->channels : 1, 0, transposed ? 1 : p->kernels},
+                           .taps = pixels,
+                           .channels = p->channels / pixels,
+                           .strides = {transposed ? p->channels : 1, column, pixels * column},
                            .rows = p->key.k,
-                           .pitch = p->key.c,
+                           .pitch = p->key.c / pixels,
                            .dtype = c->dtype,
                            .tf32 = c->tf32,
                            .scale = alpha};
-    const int32_t packed = cuda_find_constant(c, CUDA_PART_WEIGHTS, c->dtype, packing.rows * packing.pitch);
+    const int32_t packed = cuda_find_constant(c, part, c->dtype, packing.rows * pixels * packing.pitch);
 
     if (packed >= 0 || c->status != GPUDL_STATUS_OK)
         return packed;
     packing.from = cuda_constant_data(c, tensor);
-    return packing.from != NULL ? cuda_add_packed(c, CUDA_PART_WEIGHTS, &packing) : -1;
+    return packing.from != NULL ? cuda_add_packed(c, part, &packing) : -1;
 }
 
 /* beta * c as [kernels] on the host; c has one row. NULL after a failure. */
@@ -339,6 +343,13 @@ static int is_product_of_rows(const CudaCompiler *c, const GpudlPlanNode *node, 
                           (n == 1 || (n == bs->dims[attrs->trans_b ? 0 : 1] && cs->dims[cs->rank - 1] == n)));
 }
 
+int cuda_is_product_of_rows(const CudaCompiler *c, const GpudlPlanNode *node)
+{
+    const GpudlGemmAttrs *attrs = &((const GpudlAttrs *)node->attrs)->gemm;
+
+    return is_product_of_rows(c, node, attrs, node->n_inputs > 2 && attrs->beta != 0 ? node->inputs[2] : -1);
+}
+
 static int lower_product(CudaCompiler *c, const GpudlPlanNode *node, const GpudlGemmAttrs *attrs)
 {
     const GpudlShape *bs = &cuda_tensor(c, node->inputs[1])->shape, *as = &cuda_tensor(c, node->inputs[0])->shape;
@@ -385,7 +396,7 @@ static int lower_product(CudaCompiler *c, const GpudlPlanNode *node, const Gpudl
     s = begin_product(c, &p);
     if (s == NULL)
         return 0;
-    s->w = pack_matrix(c, &p, node->inputs[1], attrs->trans_b, attrs->alpha);
+    s->w = pack_matrix(c, &p, node->inputs[1], attrs->trans_b, attrs->alpha, c->turned[node->inputs[0]]);
     if (bias >= 0) {
         const int known = cuda_find_constant(c, CUDA_PART_BIAS, GPUDL_DTYPE_F32, p.key.k) >= 0;
         float *values = known ? NULL : make_bias(c, &p, bias, attrs->beta);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lower.h"
+#include "lower_windows.h"
 
 /* ---- concatenation ----------------------------------------------------------------------------------------------- */
 
@@ -160,6 +160,40 @@ int cuda_lower_identity(CudaCompiler *c, const GpudlPlanNode *node)
     return define_as(c, node->outputs[0], &view);
 }
 
+/* Pictures as rows for a product with a constant matrix: as they lie, since the matrix's columns can be packed in that
+ * order. Batches that are compiled later have those of the first one. FALSE if nothing was made of them. */
+static int turn_rows(CudaCompiler *c, const GpudlPlanNode *node, int32_t x)
+{
+    const int32_t rows = node->outputs[0], reader = cuda_only_reader(c, rows, GPUDL_OP_GEMM);
+    const int32_t weights = (int32_t)c->plan->n_tensors + reader;
+    const GpudlShape *shape = &cuda_tensor(c, rows)->shape;
+    CudaValue view = *cuda_value(c, x);
+    const GpudlShape pictures = view.shape;
+    GpudlNhwc xs;
+
+    if (reader < 0 || c->plan->nodes[reader].inputs[0] != rows || c->targets[rows].concat >= 0 || pictures.rank != 4 ||
+        shape->rank != 2 || shape->dims[0] != pictures.dims[0] || pictures.dims[1] % CUDA_CHANNELS != 0 ||
+        view.dtype != c->dtype || !cuda_is_product_of_rows(c, &c->plan->nodes[reader]) ||
+        cuda_weights_find(c->weights, weights, CUDA_PART_WEIGHTS) != NULL)
+        return 0;
+    if (!cuda_value_nhwc(&view, &xs) || xs.pitch != xs.c || view.offset % CUDA_CHANNELS != 0) {
+        const int32_t dense =
+            cuda_weights_find(c->weights, weights, CUDA_PART_TURNED) != NULL ? cuda_temporary(c, c->dtype, &pictures, 1)
+                                                                             : -1;
+
+        if (dense < 0)
+            return 0;
+        cuda_copy(c, x, dense);
+        view = *cuda_value(c, dense);
+    }
+    view.shape = *shape;
+    view.strides[0] = shape->dims[1];
+    view.strides[1] = 1;
+    view.finite = 0;
+    c->turned[rows] = (int32_t)(pictures.dims[2] * pictures.dims[3]);
+    return cuda_define_view(c, rows, &view) >= 0;
+}
+
 int cuda_lower_reshape(CudaCompiler *c, const GpudlPlanNode *node)
 {
     const GpudlShape *shape = &cuda_tensor(c, node->outputs[0])->shape;
@@ -172,6 +206,8 @@ int cuda_lower_reshape(CudaCompiler *c, const GpudlPlanNode *node)
     from = *cuda_value(c, x);
     if (cuda_reshape_view(&from, shape, &view))
         return define_as(c, node->outputs[0], &view);
+    if (turn_rows(c, node, x))
+        return 1;
     /* written as the source has it into memory that the result's layout can be read from */
     y = cuda_define(c, node->outputs[0]);
     if (y < 0)

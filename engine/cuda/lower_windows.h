@@ -8,7 +8,8 @@
 
 /** Constants of a node that carries weights: parts for cuda_find_constant(). WIDE: depthwise weights with zeros behind
  * the channels, in place of the others. BLOCK: those of all steps of the block that ends with the node; SIBLINGS: those
- * of both convolutions (siblings.h). */
+ * of both convolutions (siblings.h); TURNED: a matrix whose columns lie as the terms of turned rows do, in place of
+ * WEIGHTS. */
 enum {
     CUDA_PART_WEIGHTS = 0,
     CUDA_PART_BIAS,
@@ -18,7 +19,8 @@ enum {
     CUDA_PART_SHORT_BLOCK,
     CUDA_PART_SIBLINGS,
     CUDA_PART_SIBLINGS_BIAS,
-    CUDA_PART_SIBLINGS_HALF_BIAS
+    CUDA_PART_SIBLINGS_HALF_BIAS,
+    CUDA_PART_TURNED
 };
 
 /** Queues a convolution's plan. As a step's launch. */

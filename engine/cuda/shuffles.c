@@ -70,8 +70,7 @@ static int is_picture(const CudaCompiler *c, int32_t tensor)
            gpudl_shape_elements(&t->shape) > 0;
 }
 
-/* The one node that reads a tensor, and nothing else does, if it is of that kind; else -1. */
-static int32_t only_reader(const CudaCompiler *c, int32_t tensor, GpudlOp op)
+int32_t cuda_only_reader(const CudaCompiler *c, int32_t tensor, GpudlOp op)
 {
     const int32_t n = c->shuffles->consumer[tensor];
 
@@ -93,11 +92,11 @@ static int begins_shuffle(const CudaCompiler *c, int32_t n, int32_t *transposes,
     if (parts->rank != 5 || parts->dims[0] != x->dims[0] || parts->dims[1] * parts->dims[2] != x->dims[1] ||
         parts->dims[3] != x->dims[2] || parts->dims[4] != x->dims[3] || x->dims[1] >= 1 << 24)
         return 0;
-    *transposes = only_reader(c, node->outputs[0], GPUDL_OP_TRANSPOSE);
+    *transposes = cuda_only_reader(c, node->outputs[0], GPUDL_OP_TRANSPOSE);
     if (*transposes < 0)
         return 0;
     perm = ((const GpudlAttrs *)c->plan->nodes[*transposes].attrs)->transpose.perm;
-    *last = only_reader(c, c->plan->nodes[*transposes].outputs[0], GPUDL_OP_RESHAPE);
+    *last = cuda_only_reader(c, c->plan->nodes[*transposes].outputs[0], GPUDL_OP_RESHAPE);
     return *last >= 0 && perm[0] == 0 && perm[1] == 2 && perm[2] == 1 && perm[3] == 3 && perm[4] == 4 &&
            gpudl_shape_equal(&cuda_tensor(c, c->plan->nodes[*last].outputs[0])->shape, x);
 }

@@ -246,6 +246,7 @@ static void check_steps(const gchar *net, const CudaProgram *program)
                 {"dense", "copy", 6},                /* other axes, and the result */
                 {"dense", "element-wise kernel", 5}, /* norms with their activations */
                 {"shuffled", "shuffling kernel", 4},
+                {"activations", "copy", 2},                /* the result: rows of pictures are read as they lie */
                 {"activations", "element-wise kernel", 0}, /* products do these themselves */
                 {"gates", "global pooling kernel", 0}};    /* all but the scaling is one step */
 
