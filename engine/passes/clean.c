@@ -37,6 +37,17 @@ static gboolean binary_is_void(const GpudlNode *node)
     }
 }
 
+/* Windows of one element, one for each: what an adaptive pool is where the picture has the size already. */
+static gboolean pool_is_void(const GpudlNode *node)
+{
+    const GpudlWindowAttrs *w = &node->attrs.window;
+
+    for (int i = GPUDL_MAX_SPATIAL - w->n_spatial; i < GPUDL_MAX_SPATIAL; i++)
+        if (w->kernel[i] != 1 || w->stride[i] != 1 || w->pad_begin[i] != 0 || w->pad_end[i] != 0)
+            return FALSE;
+    return node->n_outputs == 1;
+}
+
 /* The input that the node's output equals, or NULL. */
 static GpudlTensor *same_as(const GpudlNode *node)
 {
@@ -77,6 +88,9 @@ static GpudlTensor *same_as(const GpudlNode *node)
             if (node->attrs.pad.begin[i] != 0 || node->attrs.pad.end[i] != 0)
                 return NULL;
         return x;
+    case GPUDL_OP_AVERAGE_POOL:
+    case GPUDL_OP_MAX_POOL:
+        return equal && pool_is_void(node) ? x : NULL;
     case GPUDL_OP_ADD:
     case GPUDL_OP_SUB:
     case GPUDL_OP_MUL:

@@ -25,6 +25,7 @@ static void test_clean(void)
     y = builder_reshape(&b, y, "0x4x6x-1");
     y = builder_transpose(&b, y, "0x1x2x3");
     y = builder_pad(&b, y, "0x0x0x0", "0x0x0x0", 7);
+    y = builder_pool(&b, GPUDL_OP_AVERAGE_POOL, builder_pool(&b, GPUDL_OP_MAX_POOL, y, 1, 1, 0), 1, 1, 0);
     y = builder_node(&b, GPUDL_OP_CONCAT, y, NULL);
     y = builder_node(&b, GPUDL_OP_ADD, y, builder_scalar(&b, 0));
     y = builder_node(&b, GPUDL_OP_MUL, builder_scalar(&b, 1), y);
@@ -53,6 +54,18 @@ static void test_clean_keeps(void)
     }
     builder_output(&b, y);
     builder_check(&b, "clean", "Add:1 Sub:1 Div:1 Reshape:1 Slice:1");
+}
+
+/* Pools whose windows are of more elements than one, not one for each, or around the picture. */
+static void test_clean_keeps_pools(void)
+{
+    g_auto(Builder) b = builder_new();
+    GpudlTensor *y = builder_pool(&b, GPUDL_OP_AVERAGE_POOL, builder_input(&b, "1x4x6x6"), 3, 1, 1);
+
+    y = builder_pool(&b, GPUDL_OP_MAX_POOL, y, 1, 2, 0);
+    y = builder_pool(&b, GPUDL_OP_MAX_POOL, builder_pool(&b, GPUDL_OP_MAX_POOL, y, 2, 1, 1), 1, 1, 0);
+    builder_output(&b, y);
+    builder_check(&b, "clean", "MaxPool:2 AveragePool:1");
 }
 
 /* An output keeps its name; the graph's input itself cannot become an output, nor one output another. */
@@ -406,6 +419,7 @@ int main(int argc, char **argv)
     g_test_add_func("/passes/list", test_list);
     g_test_add_func("/passes/clean/removes", test_clean);
     g_test_add_func("/passes/clean/keeps", test_clean_keeps);
+    g_test_add_func("/passes/clean/keeps-pools", test_clean_keeps_pools);
     g_test_add_func("/passes/clean/outputs-keep-their-names", test_clean_outputs);
     g_test_add_func("/passes/move/merges", test_move);
     g_test_add_func("/passes/move/keeps", test_move_keeps);
