@@ -15,7 +15,8 @@ static inline bool gpudl_has_clusters(const void *kernel)
 }
 
 /** gpudl_launch() in clusters of so many blocks, at most 8, which the grid's x is a multiple of; 1 if there are none.
- */
+ * Of the memory that a processor divides between a cache and what blocks share, as much as can be is for the latter: it
+ * divides it anew only once it has nothing to do, so kernels that are to overlap have to want it alike. */
 template <class... Parameters, class... Arguments>
 static inline void gpudl_launch_clusters(void (*kernel)(Parameters...), int blocks, dim3 grid, dim3 block,
                                          size_t shared, cudaStream_t stream, const Arguments &...arguments)
@@ -41,6 +42,9 @@ static inline void gpudl_launch_clusters(void (*kernel)(Parameters...), int bloc
     }
     if (shared > 48 << 10 &&
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared) != cudaSuccess)
+        return;
+    if (cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared) !=
+        cudaSuccess)
         return;
     cudaLaunchKernelEx(&config, kernel, arguments...);
 }

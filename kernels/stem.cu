@@ -8,6 +8,7 @@
  *
  * Weights stay in registers, for half of the channels a warp, and get there before what was queued before has ended.
  */
+#include "kernels/cluster.cuh"
 #include "stem_cuda.h"
 #include "vectors.cuh"
 
@@ -187,8 +188,8 @@ template <class T, int TAPS> __global__ void __launch_bounds__(THREADS) stem(con
 
 template <class T, int TAPS> int launch(const Call<T> &p, int64_t blocks, cudaStream_t stream)
 {
-    gpudl_launch(stem<T, TAPS>, dim3((unsigned)blocks, (unsigned)gpudl_divide_up(p.k, CHANNELS)), THREADS,
-                 Window<TAPS>::BYTES, stream, p);
+    gpudl_launch_clusters(stem<T, TAPS>, 1, dim3((unsigned)blocks, (unsigned)gpudl_divide_up(p.k, CHANNELS)), THREADS,
+                          Window<TAPS>::BYTES, stream, p);
     return (int)cudaGetLastError();
 }
 
