@@ -77,6 +77,11 @@ template <> struct GpudlPair<__half> {
     {
         return word(__floats2half2_rn(first, second));
     }
+    /** The same, but that what is negative is 0. */
+    static __device__ __forceinline__ unsigned set_from_zero(float first, float second)
+    {
+        return gpudl_pack_positive_half(first, second);
+    }
     static __device__ __forceinline__ unsigned maximum(unsigned a, unsigned b)
     {
         return word(__hmax2_nan(halves(a), halves(b)));
@@ -111,6 +116,10 @@ template <> struct GpudlPair<GpudlBf16> {
     static __device__ __forceinline__ unsigned set(float first, float second)
     {
         return gpudl_pack_bf16(first, second);
+    }
+    static __device__ __forceinline__ unsigned set_from_zero(float first, float second)
+    {
+        return gpudl_pack_positive_bf16(first, second);
     }
     static __device__ __forceinline__ unsigned maximum(unsigned a, unsigned b)
     {

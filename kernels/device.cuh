@@ -199,6 +199,25 @@ __device__ __forceinline__ float gpudl_reciprocal(float v)
     return v;
 }
 
+/** Two halfs in a word, each rounded to nearest, ties to even; what is negative is 0, NaN stays one. first has the
+ * lower half. */
+__device__ __forceinline__ unsigned gpudl_pack_positive_half(float first, float second)
+{
+    unsigned word;
+
+#if __CUDA_ARCH__ >= 800
+    asm("cvt.rn.relu.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
+#else
+    first = first < 0.f ? 0.f : first;
+    second = second < 0.f ? 0.f : second;
+    asm("{\n\t.reg .b16 first, second;\n\tcvt.rn.f16.f32 first, %1;\n\tcvt.rn.f16.f32 second, %2;\n\t"
+        "mov.b32 %0, {first, second};\n\t}"
+        : "=r"(word)
+        : "f"(first), "f"(second));
+#endif
+    return word;
+}
+
 /* ---- bfloat16 -------------------------------------------------------------------------------------------------------
  * Two in a word. */
 
@@ -218,6 +237,19 @@ __device__ __forceinline__ unsigned gpudl_pack_bf16(float first, float second)
         bits[i] =
             (bits[i] & 0x7fffffffu) > 0x7f800000u ? bits[i] | 0x400000u : bits[i] + 0x7fffu + (bits[i] >> 16 & 1u);
     return bits[0] >> 16 | (bits[1] & 0xffff0000u);
+#endif
+}
+
+/** The same, but that what is negative is 0. */
+__device__ __forceinline__ unsigned gpudl_pack_positive_bf16(float first, float second)
+{
+#if __CUDA_ARCH__ >= 800
+    unsigned word;
+
+    asm("cvt.rn.relu.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
+    return word;
+#else
+    return gpudl_pack_bf16(first < 0.f ? 0.f : first, second < 0.f ? 0.f : second);
 #endif
 }
 

@@ -78,6 +78,21 @@ static int put_operand(const Matrix *m, int64_t row, int64_t column, uint8_t *to
     return fits;
 }
 
+/* Of a channel, in the order of mbconv.h. */
+static int put_taps(const Matrix *m, int64_t channel, int32_t taps, uint8_t *to)
+{
+    const int32_t words = gpudl_mbconv_tap_words(taps), pairs = taps * (taps - 1);
+    int fits = 1;
+
+    for (int32_t i = 0; i < words; i++) {
+        const int32_t behind = i - pairs, row = behind < taps - 1 ? behind : behind - (taps - 1) + 1;
+        const int32_t tap = i < pairs ? i / (taps - 1) * taps + i % (taps - 1) : row * taps + taps - 1;
+
+        fits &= put(m, channel, tap, to + i * 4 + channel % 2 * 2);
+    }
+    return fits;
+}
+
 static void put_biases(const GpudlMbconv *block, const float *bias, int64_t first, uint8_t *to)
 {
     for (int i = 0; i < GPUDL_MBCONV_SLICE; i++) {
@@ -100,9 +115,9 @@ int gpudl_mbconv_pack(const GpudlMbconv *block, const GpudlMbconvWeights *weight
     for (int64_t first = 0; first < block->hidden; first += GPUDL_MBCONV_SLICE, to += s.next) {
         for (int32_t k = 0; block->expands && k < gpudl_mbconv_sixteens(block->xs.c); k++)
             fits &= put_operand(&expand, first, k * 16, to + k * GPUDL_MBCONV_OPERAND);
-        for (int tap = 0; tap < area; tap++)
-            for (int i = 0; i < GPUDL_MBCONV_SLICE; i++)
-                fits &= put(&taps, first + i, tap, to + s.taps + (tap * GPUDL_MBCONV_SLICE + i) * 2);
+        memset(to + s.taps, 0, (size_t)(s.biases - s.taps));
+        for (int i = 0; i < GPUDL_MBCONV_SLICE; i++)
+            fits &= put_taps(&taps, first + i, block->taps, to + s.taps + i * gpudl_mbconv_tap_bytes(block->taps));
         put_biases(block, block->expands ? weights->expand_bias : NULL, first, to + s.biases);
         put_biases(block, weights->depthwise_bias, first, to + s.biases + GPUDL_MBCONV_SLICE * 4);
         for (int32_t k = 0; k < gpudl_mbconv_sixteens(block->ys.c); k++)

@@ -435,13 +435,14 @@ static void test_packs_nothing_beyond(void)
                 device_fail("bias %d of step %d is packed as %g, expected %g", channel, which, packed[which][channel],
                             expected);
         }
-        for (int i = 0; i < 9 * GPUDL_MBCONV_SLICE; i++) {
-            uint16_t tap;
+        for (int i = 0; i < (slice.biases - slice.taps) / 4; i++) {
+            const int words = gpudl_mbconv_tap_bytes(block.taps) / 4, channel = i / words;
+            const int is_tap = channel < block.hidden && i % words < gpudl_mbconv_tap_words(block.taps);
+            uint32_t tap;
 
-            memcpy(&tap, to + slice.taps + i * 2, sizeof tap);
-            if (tap != (i % GPUDL_MBCONV_SLICE < block.hidden ? 0x3c00 : 0))
-                device_fail("tap %d of channel %d is packed as 0x%04x", i / GPUDL_MBCONV_SLICE, i % GPUDL_MBCONV_SLICE,
-                            tap);
+            memcpy(&tap, to + slice.taps + i * 4, sizeof tap);
+            if (tap != (is_tap ? channel % 2 ? 0x3c000000u : 0x3c00u : 0))
+                device_fail("word %d of channel %d's taps is packed as 0x%08x", i % words, channel, (unsigned)tap);
         }
     }
 }

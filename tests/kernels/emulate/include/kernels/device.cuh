@@ -172,6 +172,17 @@ static inline unsigned gpudl_pack_bf16(float first, float second)
     return gpudl_f32_to_bf16(first) | (unsigned)gpudl_f32_to_bf16(second) << 16;
 }
 
+/* NaN is no less than 0 */
+static inline unsigned gpudl_pack_positive_bf16(float first, float second)
+{
+    return gpudl_pack_bf16(first < 0.f ? 0.f : first, second < 0.f ? 0.f : second);
+}
+
+static inline unsigned gpudl_pack_positive_half(float first, float second)
+{
+    return gpudl_f32_to_f16(first < 0.f ? 0.f : first) | (unsigned)gpudl_f32_to_f16(second < 0.f ? 0.f : second) << 16;
+}
+
 static inline unsigned gpudl_max_bf16(unsigned a, unsigned b)
 {
     unsigned word = 0;
