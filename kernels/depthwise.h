@@ -36,8 +36,8 @@ typedef struct {
  * multiple of 64. */
 size_t gpudl_depthwise_weights_size(const GpudlDepthwise *d);
 
-/** w: [c][kernel][kernel]; bias: [c] or NULL, which is zeros. packed: that many bytes, aligned to a float; to 64 bytes
- * is faster. What is packed is the same for all instruction sets. */
+/** w: [c][kernel][kernel]; bias: [c] or NULL, which is zeros. packed, all of which is written: that many bytes, aligned
+ * to a float; to 64 bytes is faster. What is packed is the same for all instruction sets. */
 void gpudl_depthwise_pack(const GpudlDepthwise *d, const float *w, const float *bias, float *packed);
 
 /**

@@ -47,8 +47,8 @@ int gpudl_inverted_supported(const GpudlInverted *d);
 size_t gpudl_inverted_weights_size(const GpudlInverted *d);
 size_t gpudl_inverted_scratch_size(const GpudlInverted *d);
 
-/** E and P are rounded to the type, D and biases stay float32. packed: that many bytes, aligned to a float; to 64 bytes
- * is faster. */
+/** E and P are rounded to the type, D and biases stay float32. packed, all of which is written: that many bytes,
+ * aligned to a float; to 64 bytes is faster. */
 void gpudl_inverted_pack(const GpudlInverted *d, const GpudlInvertedWeights *weights, void *packed);
 
 /**

@@ -21,12 +21,12 @@ size_t gpudl_matvec_weights_size(const GpudlMatvec *d)
     return (size_t)gpudl_matvec_rows(d) * (sizeof(float) + (size_t)gpudl_matvec_chunks(d) * GPUDL_MATVEC_CHUNK);
 }
 
-void gpudl_matvec_pack_biases(const GpudlMatvec *d, const float *bias, void *packed)
+void gpudl_matvec_pack_biases(const GpudlMatvec *d, const float *bias, int way, float factor, void *packed)
 {
     float *to = packed;
 
     for (int64_t i = 0; i < gpudl_matvec_rows(d); i++)
-        to[i] = bias != NULL && i < d->n ? bias[i] : 0.f;
+        to[i] = bias != NULL && i < d->n ? factor * bias[i * way] : 0.f;
 }
 
 /* As gpudl_f32_to_bf16() has it; in line, since compilers make vectors of it. */

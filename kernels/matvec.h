@@ -26,9 +26,9 @@ int gpudl_matvec_supported(const GpudlMatvec *d);
 /** Bytes of packed weights and biases, a multiple of 64. */
 size_t gpudl_matvec_weights_size(const GpudlMatvec *d);
 
-/** Writes all of packed, so many bytes, aligned to 64, in two parts that may be done by two threads: biases, bias: [n]
- * or NULL, which is zeros; weights, w: [n][k] if by_rows, else [k][n], each times factor. */
-void gpudl_matvec_pack_biases(const GpudlMatvec *d, const float *bias, void *packed);
+/** Write all of packed, so many bytes, aligned to 64: biases, bias: those of rows way apart (0: one for all), or NULL,
+ * which is zeros; weights, w: [n][k] if by_rows, else [k][n]; each times factor. */
+void gpudl_matvec_pack_biases(const GpudlMatvec *d, const float *bias, int way, float factor, void *packed);
 void gpudl_matvec_pack_weights(const GpudlMatvec *d, const float *w, int by_rows, float factor, void *packed);
 
 /**

@@ -31,8 +31,8 @@ int gpudl_pointwise_supported(const GpudlPointwise *d);
 /** Bytes of packed weights, a multiple of 64. */
 size_t gpudl_pointwise_weights_size(const GpudlPointwise *d);
 
-/** w: [k][c], rounded to the type; bias: [k] or NULL, which is zeros, stays float32. packed: that many bytes, aligned
- * to a float; to 64 bytes is faster. */
+/** w: [k][c], rounded to the type; bias: [k] or NULL, which is zeros, stays float32. packed, all of which is written:
+ * that many bytes, aligned to a float; to 64 bytes is faster. */
 void gpudl_pointwise_pack(const GpudlPointwise *d, const float *w, const float *bias, void *packed);
 
 /**

@@ -32,8 +32,8 @@ int gpudl_stem_supported(const GpudlStem *d);
 /** Bytes of packed weights, a multiple of 64. */
 size_t gpudl_stem_weights_size(const GpudlStem *d);
 
-/** w: [k][c][kernel][kernel], rounded to type; bias: [k] or NULL, which is zeros, stays float32. packed: that many
- * bytes, aligned to a float; to 64 bytes is faster. */
+/** w: [k][c][kernel][kernel], rounded to type; bias: [k] or NULL, which is zeros, stays float32. packed, all of which
+ * is written: that many bytes, aligned to a float; to 64 bytes is faster. */
 void gpudl_stem_pack(const GpudlStem *d, const float *w, const float *bias, void *packed);
 
 /**

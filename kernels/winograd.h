@@ -36,8 +36,8 @@ int gpudl_winograd_supported(const GpudlWinograd *d);
 size_t gpudl_winograd_weights_size(const GpudlWinograd *d);
 size_t gpudl_winograd_scratch_size(const GpudlWinograd *d);
 
-/** w: [k][c][3][3]; bias: [k] or NULL, which is zeros; in any case it stays float32. packed: that many bytes, aligned
- * to a float; to 64 bytes is faster. */
+/** w: [k][c][3][3]; bias: [k] or NULL, which is zeros; in any case it stays float32. packed, all of which is written:
+ * that many bytes, aligned to a float; to 64 bytes is faster. */
 void gpudl_winograd_pack(const GpudlWinograd *d, const float *w, const float *bias, void *packed);
 
 /**

@@ -6,8 +6,6 @@
 
 #include "isa.h"
 
-#define WORTH_SPENDING ((uint64_t)64 << 10)
-
 /* Weights [k][c / group][taps...] as oneDNN names them: with the groups in front where there are several. */
 static int weight_dims(const GpudlShape *shape, int64_t group, int64_t *dims)
 {
@@ -175,44 +173,6 @@ int cpu_conv_is_dense(const CpuCompiler *c, const GpudlPlanNode *node, const Cpu
 int cpu_conv_is_dense_bf16(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv)
 {
     return conv->type == dnnl_bf16 && cpu_conv_is_dense(c, node, conv);
-}
-
-/* Weights that one node alone has packed go, where the host is short of memory and no other constant shares their
- * bytes. Small ones are not worth the look at all others. */
-static void spend(const CpuCompiler *c, int32_t tensor)
-{
-    const GpudlHost *host = c->shared->host;
-    const GpudlPlanTensor *t = cpu_tensor(c, tensor);
-    const uintptr_t begin = (uintptr_t)t->data, end = begin + t->bytes;
-
-    if (host->spend_constant == NULL || t->bytes < WORTH_SPENDING || cpu_only_reader(c, tensor) != c->node)
-        return;
-    for (int32_t i = 0; i < (int32_t)c->plan->n_tensors; i++) {
-        const GpudlPlanTensor *other = cpu_tensor(c, i);
-        const uintptr_t at = (uintptr_t)other->data;
-
-        if (i != tensor && other->kind == GPUDL_PLAN_CONSTANT && at < end && at + other->bytes > begin)
-            return;
-    }
-    host->spend_constant(host->host, t->data, t->bytes);
-}
-
-int32_t cpu_conv_packed(CpuCompiler *c, const GpudlPlanNode *node, int32_t part, size_t bytes, CpuPackFunc *pack,
-                        const void *problem)
-{
-    const int has_bias = node->n_inputs > 2 && node->inputs[2] >= 0;
-    int32_t value = cpu_find_constant(c, part, NULL);
-    void *packed;
-
-    if (value >= 0)
-        return value;
-    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
-    if (packed != NULL && !c->shared->dry) {
-        pack(problem, cpu_tensor(c, node->inputs[1])->data, has_bias ? cpu_tensor(c, node->inputs[2])->data : NULL,
-             packed);
-        spend(c, node->inputs[1]);
-    }
-    return cpu_constant(c, part, NULL, packed, bytes);
 }
 
 int cpu_conv_own(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuOwnConv *own)

@@ -34,17 +34,14 @@ dnnl_primitive_desc_t cpu_conv_describe_winograd(const CpuShared *shared, const 
  */
 dnnl_primitive_desc_t cpu_conv_describe_form(const CpuShared *shared, const CpuConv *conv, CpuForm form);
 
-/** Packs weights and bias (NULL: none) as a kernel has them for the problem, which is that kernel's. */
-typedef void CpuPackFunc(const void *problem, const float *w, const float *bias, void *packed);
-
 /** Words of a kernel and its problem, at most. */
 #define CPU_OWN_PROBLEM 24
 
 /** A convolution by a kernel of our own, on channels last. */
 typedef struct {
     const char *name;
-    CpuOwnFunc *run; /* x, weights, scratch memory if there is any, y; a residual is in y */
-    CpuPackFunc *pack;
+    CpuOwnFunc *run;                      /* x, weights, scratch memory if there is any, y; a residual is in y */
+    CpuPackFunc *pack;                    /* of weights and bias */
     int32_t part;                         /* of the node's constants */
     uint64_t packed_bytes, scratch_bytes; /* scratch 0: there is none */
     size_t size;                          /* bytes of the problem: whatever run and pack know */
@@ -73,10 +70,6 @@ int cpu_weights_fit(const GpudlPlanTensor *t);
  * weights and bias; and those for bfloat16. */
 int cpu_conv_is_dense(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv);
 int cpu_conv_is_dense_bf16(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv);
-
-/** The node's weights and bias as an own kernel has them, so many bytes, packed once; part: of the node's constants. */
-int32_t cpu_conv_packed(CpuCompiler *c, const GpudlPlanNode *node, int32_t part, size_t bytes, CpuPackFunc *pack,
-                        const void *problem);
 
 /** The layout that oneDNN's blocks have here, of four dimensions. */
 dnnl_format_tag_t cpu_conv_block_tag(void);

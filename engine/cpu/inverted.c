@@ -100,13 +100,12 @@ int cpu_inverted_find(const CpuCompiler *c, int32_t index, CpuInvertedFound *fou
 
 /* ---- lowering ---------------------------------------------------------------------------------------------------- */
 
-/* A node's weights, or its bias, NULL: it has none. */
-static const float *constant_of(const CpuCompiler *c, int32_t index, uint32_t input)
+/* A node's weights, or its bias, -1: it has none. */
+static int32_t constant_of(const CpuCompiler *c, int32_t index, uint32_t input)
 {
     const GpudlPlanNode *node = index >= 0 ? &c->plan->nodes[index] : NULL;
 
-    return node != NULL && node->n_inputs > input && node->inputs[input] >= 0 ? cpu_tensor(c, node->inputs[input])->data
-                                                                              : NULL;
+    return node != NULL && node->n_inputs > input ? node->inputs[input] : -1;
 }
 
 /* What the last node gives. */
@@ -115,21 +114,23 @@ static int32_t output_of(const CpuCompiler *c, const CpuInvertedFound *found)
     return c->plan->nodes[found->project >= 0 ? found->project : found->filter].outputs[0];
 }
 
+static void pack(const void *problem, const float *const *constants, void *packed)
+{
+    const GpudlInvertedWeights weights = {constants[0], constants[1], constants[2],
+                                          constants[3], constants[4], constants[5]};
+
+    gpudl_inverted_pack(problem, &weights, packed);
+}
+
 static int32_t packed_weights(CpuCompiler *c, const CpuInvertedFound *found)
 {
-    const GpudlInvertedWeights weights = {constant_of(c, found->expand, 1),  constant_of(c, found->expand, 2),
-                                          constant_of(c, found->filter, 1),  constant_of(c, found->filter, 2),
-                                          constant_of(c, found->project, 1), constant_of(c, found->project, 2)};
-    const size_t bytes = gpudl_inverted_weights_size(&found->own.d);
-    const int32_t value = cpu_find_constant(c, PART_INVERTED, NULL);
-    void *packed;
+    const GpudlInverted *d = &found->own.d;
+    int32_t constants[CPU_SOURCES];
 
-    if (value >= 0)
-        return value;
-    packed = cpu_aligned_bytes(c->shared->dry ? 0 : bytes);
-    if (packed != NULL && !c->shared->dry)
-        gpudl_inverted_pack(&found->own.d, &weights, packed);
-    return cpu_constant(c, PART_INVERTED, NULL, packed, bytes);
+    for (int i = 0; i < CPU_SOURCES; i++)
+        constants[i] = constant_of(c, found->own.nodes[i / 2], 1 + (uint32_t)i % 2);
+    return cpu_own_constant(c, PART_INVERTED, gpudl_inverted_weights_size(d), pack, d, sizeof *d, CPU_SOURCES,
+                            constants);
 }
 
 /* Onto x, where nobody else reads it from now on and it is the shortcut: what is expanded of it stays. */

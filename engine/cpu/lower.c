@@ -229,7 +229,7 @@ static CpuPacked *pack(CpuCompiler *c, int32_t tensor, int32_t part, DnnMdRef st
     }
     packed = keep(c, tensor, part, want, data, bytes);
     if (packed != NULL && !c->shared->dry &&
-        !cpu_packing_add(&c->packing, packed, tensor, stored, t->data, t->bytes, padded)) {
+        !cpu_packing_add(&c->packing, packed, tensor, stored, &(CpuSource){t->data, t->bytes}, padded)) {
         packed->owner = -1; /* it is never filled */
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack weights '%s'", t->name);
     }
@@ -279,17 +279,6 @@ int32_t cpu_constant(CpuCompiler *c, int32_t part, DnnMd md, void *data, uint64_
     return add_value(c, md, packed_block(c, packed), -1);
 }
 
-void cpu_pack_product(CpuCompiler *c, int32_t part, const GpudlMatvec *d, int32_t w, int by_rows, float factor)
-{
-    CpuPacked *packed = cpu_packed_find(&c->shared->packed, (int32_t)c->plan->n_tensors + c->node, part, NULL);
-
-    if (packed == NULL || cpu_packing_add_product(&c->packing, packed, w, d, cpu_tensor(c, w)->data,
-                                                  cpu_tensor(c, w)->bytes, by_rows, factor))
-        return;
-    packed->owner = -1; /* it is never filled */
-    cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack weights '%s'", cpu_tensor(c, w)->name);
-}
-
 int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md)
 {
     CpuPacked *packed = cpu_packed_find(&c->shared->packed, (int32_t)c->plan->n_tensors + c->node, part, md);
@@ -297,6 +286,32 @@ int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md)
     if (packed == NULL)
         return -1;
     return add_value(c, md != NULL ? dnn_md_copy(md) : NULL, packed_block(c, packed), -1);
+}
+
+int32_t cpu_own_constant(CpuCompiler *c, int32_t part, uint64_t bytes, CpuPackFunc *pack, const void *problem,
+                         size_t size, uint32_t n, const int32_t *tensors)
+{
+    int32_t value = cpu_find_constant(c, part, NULL);
+    CpuSource from[CPU_SOURCES];
+    CpuPacked *packed;
+
+    if (value >= 0)
+        return value;
+    value = cpu_constant(c, part, NULL, cpu_aligned_room(c->shared->dry ? 0 : bytes), bytes);
+    if (value < 0 || c->shared->dry)
+        return value;
+    for (uint32_t i = 0; i < n; i++) {
+        const GpudlPlanTensor *t = tensors[i] >= 0 ? cpu_tensor(c, tensors[i]) : NULL;
+
+        from[i] = t != NULL ? (CpuSource){t->data, t->bytes} : (CpuSource){NULL, 0};
+    }
+    packed = cpu_packed_find(&c->shared->packed, (int32_t)c->plan->n_tensors + c->node, part, NULL);
+    if (!cpu_packing_add_own(&c->packing, packed, pack, problem, size, n, from)) {
+        packed->owner = -1; /* it is never filled */
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory to pack weights of node '%s'", c->plan->nodes[c->node].name);
+        return -1;
+    }
+    return value;
 }
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */

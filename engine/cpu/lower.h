@@ -87,8 +87,10 @@ int cpu_same_memory(const CpuCompiler *c, int32_t a, int32_t b);
 
 /** A constant made at compile time: data (malloc'd, CPU_ALIGNMENT; taken over) is kept for part of this node. */
 int32_t cpu_constant(CpuCompiler *c, int32_t part, DnnMd md, void *data, uint64_t bytes);
-/** Fills a constant of this node, of raw layout, with a product's weights (the tensor w), at the end. */
-void cpu_pack_product(CpuCompiler *c, int32_t part, const GpudlMatvec *d, int32_t w, int by_rows, float factor);
+/** A constant of this node as a kernel of our own has it, so many bytes: found, or to be packed at the end of n tensors
+ * (-1: none). The problem (size bytes) is copied. */
+int32_t cpu_own_constant(CpuCompiler *c, int32_t part, uint64_t bytes, CpuPackFunc *pack, const void *problem,
+                         size_t size, uint32_t n, const int32_t *tensors);
 /** Looks one up that an earlier batch's program made; -1 if there is none. md is not taken. */
 int32_t cpu_find_constant(CpuCompiler *c, int32_t part, DnnMdRef md);
 

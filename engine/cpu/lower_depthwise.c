@@ -49,9 +49,9 @@ int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
     return gpudl_depthwise_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 
-static void pack(const void *problem, const float *w, const float *bias, void *packed)
+static void pack(const void *problem, const float *const *constants, void *packed)
 {
-    gpudl_depthwise_pack(&((const Own *)problem)->d, w, bias, packed);
+    gpudl_depthwise_pack(&((const Own *)problem)->d, constants[0], constants[1], packed);
 }
 
 static void run(const void *problem, void *const *data)

@@ -22,23 +22,28 @@ int cpu_product_own(const CpuProduct *product, CpuMatvec *own)
     return own->kernels != NULL && gpudl_matvec_supported(&own->d);
 }
 
-/* Biases at once, weights at the end of the compilation. */
-static int32_t packed_weights(CpuCompiler *c, const GpudlMatvec *d, const CpuProduct *product, const float *bias)
-{
-    const int part = d->type == GPUDL_DTYPE_BF16 ? PART_MATVEC_BF16 : PART_MATVEC_F32;
-    const uint64_t bytes = gpudl_matvec_weights_size(d);
-    int32_t value = cpu_find_constant(c, part, NULL);
-    void *room;
+typedef struct {
+    GpudlMatvec d;
+    int by_rows, bias_way;
+    float factor, beta;
+} Packing;
 
-    if (value >= 0)
-        return value;
-    room = cpu_aligned_room(c->shared->dry ? 0 : bytes);
-    if (room != NULL && !c->shared->dry)
-        gpudl_matvec_pack_biases(d, bias, room);
-    value = cpu_constant(c, part, NULL, room, bytes);
-    if (value >= 0 && !c->shared->dry)
-        cpu_pack_product(c, part, d, product->w, product->by_rows, product->factor);
-    return value;
+static void pack(const void *problem, const float *const *constants, void *packed)
+{
+    const Packing *p = problem;
+
+    gpudl_matvec_pack_biases(&p->d, constants[1], p->bias_way, p->beta, packed);
+    gpudl_matvec_pack_weights(&p->d, constants[0], p->by_rows, p->factor, packed);
+}
+
+static int32_t packed_weights(CpuCompiler *c, const GpudlMatvec *d, const CpuProduct *product)
+{
+    const int way = product->bias >= 0 && gpudl_shape_elements(&cpu_tensor(c, product->bias)->shape) > 1;
+    const Packing problem = {*d, product->by_rows, way, product->factor, product->beta};
+
+    return cpu_own_constant(c, d->type == GPUDL_DTYPE_BF16 ? PART_MATVEC_BF16 : PART_MATVEC_F32,
+                            gpudl_matvec_weights_size(d), pack, &problem, sizeof problem, 2,
+                            (const int32_t[]){product->w, product->bias});
 }
 
 static void run(const void *problem, void *const *data)
@@ -48,24 +53,28 @@ static void run(const void *problem, void *const *data)
     own->kernels->run(&own->d, data[0], data[1], data[2]);
 }
 
-void cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduct *product, const CpuMatvec *own,
-                      const float *bias)
+int cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduct *product)
 {
-    DnnMd x = dnn_md_dense(product->type, 2, (const int64_t[]){1, product->k});
-    DnnMd y = dnn_md_dense(product->y_type, 2, (const int64_t[]){1, product->n});
+    CpuMatvec own;
+    DnnMd x, y;
 
+    if (!cpu_product_own(product, &own))
+        return 0;
+    x = dnn_md_dense(product->type, 2, (const int64_t[]){1, product->k});
+    y = dnn_md_dense(product->y_type, 2, (const int64_t[]){1, product->n});
     if (x == NULL || y == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         dnn_md_free(y);
     } else {
         const int32_t src = cpu_use(c, node->inputs[0], x);
-        const int32_t packed = packed_weights(c, &own->d, product, bias);
+        const int32_t packed = packed_weights(c, &own.d, product);
         const int32_t dst = cpu_define(c, node->outputs[0], y);
 
-        cpu_own(c, own->kernels->name, run, own, sizeof *own, 3, (const CpuUse[]){{src, 1}, {packed, 1}, {dst, 1}});
+        cpu_own(c, own.kernels->name, run, &own, sizeof own, 3, (const CpuUse[]){{src, 1}, {packed, 1}, {dst, 1}});
         cpu_apply_exact(c, product->act, dst);
     }
     dnn_md_free(x);
+    return 1;
 }
 
 uint64_t cpu_matvec_trial(CpuTrial *trial, const CpuMatvec *own, uint64_t best)

@@ -53,9 +53,9 @@ int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
     return gpudl_pointwise_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 
-static void pack(const void *problem, const float *w, const float *bias, void *packed)
+static void pack(const void *problem, const float *const *constants, void *packed)
 {
-    gpudl_pointwise_pack(&((const Own *)problem)->d, w, bias, packed);
+    gpudl_pointwise_pack(&((const Own *)problem)->d, constants[0], constants[1], packed);
 }
 
 static void run(const void *problem, void *const *data)

@@ -164,11 +164,13 @@ static int lower_own(CpuCompiler *c, const GpudlPlanNode *node)
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     } else {
         const int64_t scratch = (int64_t)(own.scratch_bytes / sizeof(float));
+        const int32_t constants[] = {node->inputs[1], conv.has_bias ? node->inputs[2] : -1};
         CpuUse uses[4];
         uint32_t n = 0;
 
         uses[n++] = (CpuUse){cpu_use(c, node->inputs[0], x), 1};
-        uses[n++] = (CpuUse){cpu_conv_packed(c, node, own.part, own.packed_bytes, own.pack, own.problem), 1};
+        uses[n++] =
+            (CpuUse){cpu_own_constant(c, own.part, own.packed_bytes, own.pack, own.problem, own.size, 2, constants), 1};
         if (scratch > 0)
             uses[n++] = (CpuUse){cpu_temporary(c, dnn_md_plain(1, &scratch)), 0};
         uses[n] = (CpuUse){cpu_conv_output(c, node, uses[0].value, conv.post.sum ? node->inputs[3] : -1, y),
@@ -294,22 +296,6 @@ static int lower_inner_product(CpuCompiler *c, const GpudlPlanNode *node, const 
     return pd != NULL;
 }
 
-static int lower_own_product(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduct *p)
-{
-    CpuMatvec own;
-    float *bias;
-
-    if (!cpu_product_own(p, &own))
-        return 0;
-    bias = product_bias(c, p);
-    if (p->bias >= 0 && bias == NULL)
-        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
-    else
-        cpu_lower_matvec(c, node, p, &own, bias);
-    free(bias);
-    return 1;
-}
-
 /* A fully connected layer, in the form that was chosen, which is an exact program's as well: NaN goes through both, and
  * weights are packed once. */
 static int lower_product(CpuCompiler *c, const GpudlPlanNode *node)
@@ -319,7 +305,7 @@ static int lower_product(CpuCompiler *c, const GpudlPlanNode *node)
 
     if (!cpu_product_of(c, node, c->type, &p))
         return 0;
-    if ((own && lower_own_product(c, node, &p)) || lower_inner_product(c, node, &p, product_bias(c, &p)))
+    if ((own && cpu_lower_matvec(c, node, &p)) || lower_inner_product(c, node, &p, product_bias(c, &p)))
         return 1;
     return c->type != dnnl_f32 && cpu_product_of(c, node, dnnl_f32, &p) &&
            lower_inner_product(c, node, &p, product_bias(c, &p));

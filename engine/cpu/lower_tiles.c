@@ -24,9 +24,9 @@ static int fits(const CpuConv *conv)
     return 1;
 }
 
-static void pack(const void *problem, const float *w, const float *bias, void *packed)
+static void pack(const void *problem, const float *const *constants, void *packed)
 {
-    gpudl_winograd_pack(&((const Own *)problem)->d, w, bias, packed);
+    gpudl_winograd_pack(&((const Own *)problem)->d, constants[0], constants[1], packed);
 }
 
 static void run(const void *problem, void *const *data)

@@ -29,44 +29,43 @@ static CpuPackingJob *next_job(CpuPacking *packing)
         packing->jobs = jobs;
         packing->room = packing->room * 2 + 64;
     }
-    packing->jobs[packing->n] = (CpuPackingJob){.product = {.type = GPUDL_DTYPE_NONE}};
+    packing->jobs[packing->n] = (CpuPackingJob){0};
     return &packing->jobs[packing->n];
 }
 
-int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const void *from,
-                    uint64_t from_bytes, int padded)
+/* Counts a job that is complete. */
+static int add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, uint32_t n, const CpuSource *from)
+{
+    CpuPackingJob *job = &packing->jobs[packing->n++];
+
+    job->packed = packed;
+    job->tensor = tensor;
+    memcpy(job->from, from, n * sizeof *from);
+    packing->bytes += packed->bytes;
+    return 1;
+}
+
+int cpu_packing_add(CpuPacking *packing, CpuPacked *packed, int32_t tensor, DnnMdRef md, const CpuSource *from,
+                    int padded)
 {
     CpuPackingJob *job = next_job(packing);
 
     if (job == NULL || (job->md = dnn_md_copy(md)) == NULL)
         return 0;
-    job->packed = packed;
-    job->from = from;
-    job->from_bytes = from_bytes;
-    job->tensor = tensor;
     job->padded = padded;
-    packing->n++;
-    packing->bytes += packed->bytes;
-    return 1;
+    return add(packing, packed, tensor, 1, from);
 }
 
-int cpu_packing_add_product(CpuPacking *packing, CpuPacked *packed, int32_t tensor, const GpudlMatvec *product,
-                            const float *from, uint64_t from_bytes, int by_rows, float factor)
+int cpu_packing_add_own(CpuPacking *packing, CpuPacked *packed, CpuPackFunc *pack, const void *problem, size_t size,
+                        uint32_t n, const CpuSource *from)
 {
     CpuPackingJob *job = next_job(packing);
 
-    if (job == NULL)
+    if (job == NULL || (job->problem = malloc(size)) == NULL)
         return 0;
-    job->packed = packed;
-    job->from = from;
-    job->from_bytes = from_bytes;
-    job->tensor = tensor;
-    job->product = *product;
-    job->by_rows = by_rows;
-    job->factor = factor;
-    packing->n++;
-    packing->bytes += packed->bytes;
-    return 1;
+    memcpy(job->problem, problem, size);
+    job->pack = pack;
+    return add(packing, packed, packed->owner, n, from);
 }
 
 /* FALSE if oneDNN can't. */
@@ -74,17 +73,21 @@ static int pack(const CpuShared *shared, const CpuPackingJob *job, dnnl_stream_t
 {
     GpudlWinogradWeights transforms;
 
-    if (job->product.type != GPUDL_DTYPE_NONE) {
-        gpudl_matvec_pack_weights(&job->product, job->from, job->by_rows, job->factor, job->packed->data);
+    if (job->pack != NULL) {
+        const float *constants[CPU_SOURCES];
+
+        for (int i = 0; i < CPU_SOURCES; i++)
+            constants[i] = job->from[i].values;
+        job->pack(job->problem, constants, job->packed->data);
         return 1;
     }
     if (dnn_md_winograd(job->packed->md, &transforms) && dnn_md_is_plain(job->md)) {
-        gpudl_winograd_weights(&transforms, job->from, job->packed->data);
+        gpudl_winograd_weights(&transforms, job->from[0].values, job->packed->data);
         return 1;
     }
     if (job->padded)
         memset(job->packed->data, 0, job->packed->bytes);
-    return cpu_reorder_now(shared->dnn, stream, job->md, job->from, job->packed->md, job->packed->data);
+    return cpu_reorder_now(shared->dnn, stream, job->md, job->from[0].values, job->packed->md, job->packed->data);
 }
 
 static void work(Run *run, dnnl_stream_t stream)
@@ -97,8 +100,9 @@ static void work(Run *run, dnnl_stream_t stream)
 
         job->done = pack(run->shared, job, stream);
         job->failed = !job->done;
-        if (job->done && job->alone && host->spend_constant != NULL)
-            host->spend_constant(host->host, job->from, job->from_bytes);
+        for (int k = 0; k < CPU_SOURCES && job->done && host->spend_constant != NULL; k++)
+            if (job->alone[k])
+                host->spend_constant(host->host, job->from[k].values, job->from[k].bytes);
         if (job->failed)
             atomic_store(&run->stop, FAILED);
         else if (stream == run->shared->stream && host->cancelled(host->host))
@@ -129,27 +133,41 @@ static int by_size(const void *a, const void *b)
     return x->tensor < y->tensor ? -1 : x->tensor > y->tensor;
 }
 
+/* What a job reads. */
+typedef struct {
+    uintptr_t begin, end;
+    int *alone;
+} Reading;
+
 static int by_place(const void *a, const void *b)
 {
-    const CpuPackingJob *x = a, *y = b;
+    const Reading *x = a, *y = b;
 
-    return (uintptr_t)x->from < (uintptr_t)y->from ? -1 : (uintptr_t)x->from > (uintptr_t)y->from;
+    return x->begin < y->begin ? -1 : x->begin > y->begin;
 }
 
-/* Constants may share bytes, and have several forms. */
+/* Constants may share bytes, and have several forms. Without memory to look for that, none is known to be alone. */
 static void find_alone(CpuPacking *packing)
 {
+    Reading *readings = malloc((size_t)packing->n * CPU_SOURCES * sizeof *readings);
     uintptr_t end = 0; /* of all that begin before */
+    size_t n = 0;
 
-    qsort(packing->jobs, packing->n, sizeof *packing->jobs, by_place);
-    for (uint32_t i = 0; i < packing->n; i++) {
-        CpuPackingJob *job = &packing->jobs[i];
-        const uintptr_t behind = (uintptr_t)job->from + job->from_bytes;
+    for (uint32_t i = 0; i < packing->n && readings != NULL; i++)
+        for (int k = 0; k < CPU_SOURCES; k++) {
+            const CpuSource *from = &packing->jobs[i].from[k];
 
-        job->alone =
-            (uintptr_t)job->from >= end && (i + 1 == packing->n || (uintptr_t)packing->jobs[i + 1].from >= behind);
-        end = behind > end ? behind : end;
+            if (from->values != NULL)
+                readings[n++] = (Reading){(uintptr_t)from->values, (uintptr_t)from->values + from->bytes,
+                                          &packing->jobs[i].alone[k]};
+        }
+    if (n > 1)
+        qsort(readings, n, sizeof *readings, by_place);
+    for (size_t i = 0; i < n; i++) {
+        *readings[i].alone = readings[i].begin >= end && (i + 1 == n || readings[i + 1].begin >= readings[i].end);
+        end = readings[i].end > end ? readings[i].end : end;
     }
+    free(readings);
 }
 
 int cpu_packing_run(CpuPacking *packing, const CpuShared *shared, int32_t *failed)
@@ -160,8 +178,7 @@ int cpu_packing_run(CpuPacking *packing, const CpuShared *shared, int32_t *faile
     pthread_t threads[MOST_THREADS];
     uint32_t n = 0;
 
-    if (packing->n > 0) /* else there is no array of them */
-        find_alone(packing);
+    find_alone(packing);
     if (packing->n > 1)
         qsort(packing->jobs, packing->n, sizeof *packing->jobs, by_size);
     while (n + 1 < wanted && n + 1 < most && pthread_create(&threads[n], NULL, work_beside, &run) == 0)
@@ -182,6 +199,7 @@ void cpu_packing_clear(CpuPacking *packing)
         if (!packing->jobs[i].done)
             packing->jobs[i].packed->owner = -1;
         dnn_md_free(packing->jobs[i].md);
+        free(packing->jobs[i].problem);
     }
     free(packing->jobs);
     *packing = (CpuPacking){0};

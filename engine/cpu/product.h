@@ -34,9 +34,8 @@ typedef struct {
 /** FALSE where there is none. */
 int cpu_product_own(const CpuProduct *product, CpuMatvec *own);
 
-/** Adds it by that kernel. bias: what is added, NULL: nothing. */
-void cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduct *product, const CpuMatvec *own,
-                      const float *bias);
+/** Adds it by that kernel; FALSE, having added nothing, where there is none. */
+int cpu_lower_matvec(CpuCompiler *c, const GpudlPlanNode *node, const CpuProduct *product);
 
 /** ns of one run, 0: it can't be made; see cpu_measure() for best. */
 uint64_t cpu_matvec_trial(CpuTrial *trial, const CpuMatvec *own, uint64_t best);

@@ -44,7 +44,7 @@ static float rounded(GpudlDType type, float value)
 
 /* Runs on copies of x that end where the memory does, and y between guards; y is of the caller. */
 static guint8 *run(const Subject *subject, const GpudlMatvec *d, const float *x, const float *w, gboolean by_rows,
-                   float factor, const float *bias)
+                   float factor, const float *bias, int way, float beta)
 {
     const gsize bytes = gpudl_matvec_weights_size(d), size = element(d->type), y_size = element(d->y_type);
     guint8 *packed = aligned_alloc(64, bytes), *vector = g_malloc((gsize)d->k * size);
@@ -54,7 +54,7 @@ static guint8 *run(const Subject *subject, const GpudlMatvec *d, const float *x,
     g_assert_cmpuint(bytes % 64, ==, 0);
     memset(packed, 0xff, bytes); /* NaN */
     gpudl_matvec_pack_weights(d, w, by_rows, factor, packed);
-    gpudl_matvec_pack_biases(d, bias, packed);
+    gpudl_matvec_pack_biases(d, bias, way, beta, packed);
     for (gint64 i = 0; i < d->k; i++)
         put(d->type, vector, i, x[i]);
     memset(y, GUARD, (gsize)(d->n + 2) * y_size);
@@ -76,21 +76,24 @@ static void check_random(const Subject *subject, guint number)
     g_autoptr(CheckTensor) x = NULL, w = NULL, bias = NULL;
     g_autofree guint8 *y = NULL;
     const float *values, *weights;
-    float factor;
+    const int way = check_int(0, 3) != 0;
+    float factor, beta;
 
     check_case(number, "%s", subject->kernels->name);
     d.n = (int32_t)check_int(1, check_int(0, 3) ? 40 : 300);
     d.k = (int32_t)check_int(1, check_int(0, 3) ? 70 : 700);
     factor = check_int(0, 1) ? 1 : .75f;
-    check_note(": %d of %d, act %d, by rows %d, factor %g", d.n, d.k, d.act.kind, by_rows, factor);
+    beta = check_int(0, 1) ? 1 : -1.5f;
+    check_note(": %d of %d, act %d, by rows %d, factors %g and %g, biases %d apart", d.n, d.k, d.act.kind, by_rows,
+               factor, beta, way);
     x = check_floats(CHECK_SHAPE(d.k), -1, 1);
     w = check_floats(CHECK_SHAPE(d.n, d.k), -1, 1);
     bias = check_int(0, 2) ? check_floats(CHECK_SHAPE(d.n), -2, 2) : NULL;
     values = x->view.data;
     weights = w->view.data;
-    y = run(subject, &d, values, weights, by_rows, factor, bias != NULL ? bias->view.data : NULL);
+    y = run(subject, &d, values, weights, by_rows, factor, bias != NULL ? bias->view.data : NULL, way, beta);
     for (gint64 i = 0; i < d.n; i++) {
-        double sum = bias != NULL ? check_get(bias, i) : 0, expected, slack;
+        double sum = bias != NULL ? (double)(beta * (float)check_get(bias, way * i)) : 0, expected, slack;
         const float got = get(d.y_type, y + element(d.y_type), i);
 
         for (gint64 k = 0; k < d.k; k++)
@@ -126,7 +129,7 @@ static void test_not_finite(gconstpointer data)
         check_case((guint)i, "%s", subject->kernels->name);
         x[44] = i == 0 ? NAN : i == 1 ? INFINITY : 1;
         bias[20] = i == 2 ? -INFINITY : 0;
-        y = run(subject, &d, x, w, TRUE, 1, bias);
+        y = run(subject, &d, x, w, TRUE, 1, bias, 1, 1);
         for (gint k = 0; k < 21; k++) {
             const float got = get(GPUDL_DTYPE_F32, y + 4, k);
 
@@ -150,7 +153,7 @@ static void test_nan_among_weights(gconstpointer data)
 
         check_case(i, "%s", subject->kernels->name);
         memcpy(&w[3 * 3 + 1], &payloads[i], sizeof *w);
-        y = run(subject, &d, x, w, TRUE, 1, NULL);
+        y = run(subject, &d, x, w, TRUE, 1, NULL, 1, 1);
         for (gint k = 0; k < 5; k++) {
             const float got = get(GPUDL_DTYPE_F32, y + 4, k);
 

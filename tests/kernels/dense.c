@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/kernels/dense.h"
 
+#include <math.h>
+
 const GpudlAct check_dense_acts[CHECK_DENSE_ACTS] = {
     {GPUDL_ACT_NONE, 0, 0},     {GPUDL_ACT_RELU, 0, 0}, {GPUDL_ACT_CLIP, 0, 6},
     {GPUDL_ACT_CLIP, -1.5f, 2}, {GPUDL_ACT_SILU, 0, 0}, {GPUDL_ACT_HARD_SWISH, 0, 0},
@@ -42,7 +44,7 @@ gboolean check_are_here(const void *kernels)
 CheckTensor *check_packed(gsize bytes)
 {
     g_assert_cmpuint(bytes % 64, ==, 0);
-    return check_floats(CHECK_SHAPE((gint64)(bytes / sizeof(float))), 0, 0);
+    return check_floats(CHECK_SHAPE((gint64)(bytes / sizeof(float))), NAN, NAN);
 }
 
 /* t NULL: zeros */

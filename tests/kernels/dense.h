@@ -24,7 +24,7 @@ void check_add_parties(const gchar *path, GTestDataFunc test);
  * multiply the type. */
 gboolean check_are_here(const void *kernels);
 
-/** Room for packed weights, so many bytes, aligned to a float and no more. */
+/** Room for packed weights, so many bytes, aligned to a float and no more: NaN, until it is written. */
 CheckTensor *check_packed(gsize bytes);
 
 /** The reference's result in float64, [n][k][p][q] of shape. w: [k][c / groups][r][s], taken as bfloat16 has it if
