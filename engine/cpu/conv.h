@@ -54,6 +54,16 @@ typedef int CpuFindOwn(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
 CpuFindOwn cpu_conv_own;
 CpuFindOwn cpu_own_depthwise, cpu_own_stem, cpu_own_tiles, cpu_own_pointwise;
 
+/** Initialisers of what the problems of all of these kernels have, of a convolution that fits int32: types, extents of
+ * x and y, and ways of channels last. */
+#define CPU_CONV_LAST(conv)                                                                                            \
+    .type = (conv)->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32, .n = (int32_t)(conv)->x[0],                \
+    .h = (int32_t)(conv)->x[2], .w = (int32_t)(conv)->x[3], .c = (int32_t)(conv)->x[1], .p = (int32_t)(conv)->y[2],    \
+    .q = (int32_t)(conv)->y[3], .x_row = (conv)->x[3] * (conv)->x[1],                                                  \
+    .x_frame = (conv)->x[2] * (conv)->x[3] * (conv)->x[1], .y_pixel = (conv)->y[1],                                    \
+    .y_row = (conv)->y[3] * (conv)->y[1], .y_frame = (conv)->y[2] * (conv)->y[3] * (conv)->y[1],                       \
+    .act = (conv)->post.act
+
 /** What two of them compute, for those that compute more at once. */
 int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, GpudlDepthwise *d);
 int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, GpudlPointwise *d);

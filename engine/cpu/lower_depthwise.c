@@ -18,7 +18,6 @@ _Static_assert(sizeof(Own) <= sizeof(uint64_t[CPU_OWN_PROBLEM]), "it is kept in 
 int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, GpudlDepthwise *d)
 {
     const int64_t *w = conv->weights;
-    const int64_t row = conv->x[3] * conv->x[1], y_row = conv->y[3] * conv->x[1];
 
     /* weights: groups, channels of each twice, taps */
     if (gpudl_depthwise_kernels(cpu_isa_simd()) == NULL || conv->rank != 4 || conv->weight_rank != 5 ||
@@ -28,24 +27,12 @@ int cpu_conv_depthwise(const CpuCompiler *c, const GpudlPlanNode *node, const Cp
         conv->x[3] > INT32_MAX || conv->strides[0] > INT32_MAX || !cpu_is_constant(c, node->inputs[1]) ||
         (conv->has_bias && !cpu_is_constant(c, node->inputs[2])))
         return 0;
-    *d = (GpudlDepthwise){.type = conv->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32,
-                          .n = (int32_t)conv->x[0],
-                          .h = (int32_t)conv->x[2],
-                          .w = (int32_t)conv->x[3],
-                          .c = (int32_t)conv->x[1],
-                          .p = (int32_t)conv->y[2],
-                          .q = (int32_t)conv->y[3],
+    *d = (GpudlDepthwise){CPU_CONV_LAST(conv),
                           .x_pixel = conv->x[1],
-                          .x_row = row,
-                          .x_frame = row * conv->x[2],
-                          .y_pixel = conv->x[1],
-                          .y_row = y_row,
-                          .y_frame = y_row * conv->y[2],
                           .kernel = (int32_t)w[3],
                           .stride = (int32_t)conv->strides[0],
                           .pad_top = (int32_t)conv->pad_l[0],
-                          .pad_left = (int32_t)conv->pad_l[1],
-                          .act = conv->post.act};
+                          .pad_left = (int32_t)conv->pad_l[1]};
     return gpudl_depthwise_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 

@@ -28,28 +28,12 @@ static int fits(const CpuConv *conv)
 
 int cpu_conv_pointwise(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, GpudlPointwise *d)
 {
-    const int64_t row = conv->x[3] * conv->x[1], y_row = conv->y[3] * conv->y[1];
     const GpudlDType type = conv->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32;
 
     if (gpudl_pointwise_kernels(cpu_isa_simd(), type) == NULL || !cpu_conv_is_dense(c, node, conv) || !fits(conv))
         return 0;
-    *d = (GpudlPointwise){.type = type,
-                          .n = (int32_t)conv->x[0],
-                          .h = (int32_t)conv->x[2],
-                          .w = (int32_t)conv->x[3],
-                          .c = (int32_t)conv->x[1],
-                          .k = (int32_t)conv->y[1],
-                          .p = (int32_t)conv->y[2],
-                          .q = (int32_t)conv->y[3],
-                          .stride = (int32_t)conv->strides[0],
-                          .x_pixel = conv->x[1],
-                          .x_row = row,
-                          .x_frame = row * conv->x[2],
-                          .y_pixel = conv->y[1],
-                          .y_row = y_row,
-                          .y_frame = y_row * conv->y[2],
-                          .onto = conv->post.sum,
-                          .act = conv->post.act};
+    *d = (GpudlPointwise){CPU_CONV_LAST(conv), .k = (int32_t)conv->y[1], .stride = (int32_t)conv->strides[0],
+                          .x_pixel = conv->x[1], .onto = conv->post.sum};
     return gpudl_pointwise_supported(d) && cpu_weights_fit(cpu_tensor(c, node->inputs[1]));
 }
 

@@ -41,31 +41,18 @@ static void run(const void *problem, void *const *data)
 
 int cpu_own_stem(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuOwnConv *own)
 {
-    const int64_t row = conv->x[3] * conv->x[1], y_row = conv->y[3] * conv->y[1];
     const GpudlDType type = conv->type == dnnl_bf16 ? GPUDL_DTYPE_BF16 : GPUDL_DTYPE_F32;
     Own o;
 
     o.kernels = gpudl_stem_kernels(cpu_isa_simd(), type);
     if (o.kernels == NULL || !cpu_conv_is_dense(c, node, conv) || !fits(conv))
         return 0;
-    o.d = (GpudlStem){.type = type,
-                      .n = (int32_t)conv->x[0],
-                      .h = (int32_t)conv->x[2],
-                      .w = (int32_t)conv->x[3],
-                      .c = (int32_t)conv->x[1],
+    o.d = (GpudlStem){CPU_CONV_LAST(conv),
                       .k = (int32_t)conv->y[1],
-                      .p = (int32_t)conv->y[2],
-                      .q = (int32_t)conv->y[3],
-                      .x_row = row,
-                      .x_frame = row * conv->x[2],
-                      .y_pixel = conv->y[1],
-                      .y_row = y_row,
-                      .y_frame = y_row * conv->y[2],
                       .kernel = (int32_t)conv->weights[2],
                       .stride = (int32_t)conv->strides[0],
                       .pad_top = (int32_t)conv->pad_l[0],
-                      .pad_left = (int32_t)conv->pad_l[1],
-                      .act = conv->post.act};
+                      .pad_left = (int32_t)conv->pad_l[1]};
     if (!gpudl_stem_supported(&o.d) || !cpu_weights_fit(cpu_tensor(c, node->inputs[1])))
         return 0;
     *own = (CpuOwnConv){.name = o.kernels->name,

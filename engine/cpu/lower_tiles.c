@@ -38,31 +38,18 @@ static void run(const void *problem, void *const *data)
 
 int cpu_own_tiles(const CpuCompiler *c, const GpudlPlanNode *node, const CpuConv *conv, CpuOwnConv *own)
 {
-    const int64_t row = conv->x[3] * conv->x[1], y_row = conv->y[3] * conv->y[1];
     Own o;
 
     o.kernels = gpudl_winograd_kernels(cpu_isa_simd());
     /* direct programs are there for weights that are not larger */
     if (o.kernels == NULL || c->shared->direct || !cpu_conv_is_dense_bf16(c, node, conv) || !fits(conv))
         return 0;
-    o.d = (GpudlWinograd){.type = GPUDL_DTYPE_BF16,
-                          .n = (int32_t)conv->x[0],
-                          .h = (int32_t)conv->x[2],
-                          .w = (int32_t)conv->x[3],
-                          .c = (int32_t)conv->x[1],
+    o.d = (GpudlWinograd){CPU_CONV_LAST(conv),
                           .k = (int32_t)conv->y[1],
-                          .p = (int32_t)conv->y[2],
-                          .q = (int32_t)conv->y[3],
                           .x_pixel = conv->x[1],
-                          .x_row = row,
-                          .x_frame = row * conv->x[2],
-                          .y_pixel = conv->y[1],
-                          .y_row = y_row,
-                          .y_frame = y_row * conv->y[2],
                           .pad_top = (int32_t)conv->pad_l[0],
                           .pad_left = (int32_t)conv->pad_l[1],
-                          .onto = conv->post.sum,
-                          .act = conv->post.act};
+                          .onto = conv->post.sum};
     if (!gpudl_winograd_supported(&o.d) || !cpu_weights_fit(cpu_tensor(c, node->inputs[1])))
         return 0;
     *own = (CpuOwnConv){.name = o.kernels->name,
