@@ -391,7 +391,7 @@ static void test_layouts_go_through_shuffles(void)
     gpudl_graph_infer(f.b.graph, 1, &error);
     g_assert_no_error(error);
     blocks = implementations_of(&f, "blocks");
-    g_free(implementations_at(&f, GPUDL_AUTOTUNE_CACHED));
+    g_free(learn(&f));
     script(&f, &dear);
     with_dear = implementations_at(&f, GPUDL_AUTOTUNE_KNOWN);
     g_assert_cmpstr(with_dear, ==, blocks);
