@@ -44,8 +44,8 @@ typedef struct {
     GpudlMatvecFunc *run;
 } GpudlMatvecKernels;
 
-/** Those of an instruction set for x of this type; NULL where the processor or the build has it not, and of sets that do
- * not multiply that: float32 from AVX2 on, bfloat16 AVX512_BF16. */
+/** Those of an instruction set for x of this type; NULL where the processor or the build has it not, and of sets that
+ * do not multiply that: float32 from AVX2 on, bfloat16 AVX512_BF16. */
 const GpudlMatvecKernels *gpudl_matvec_kernels(GpudlSimd simd, GpudlDType type);
 
 #ifdef __cplusplus
