@@ -28,8 +28,9 @@ int gpudl_mbconv_check(const GpudlMbconv *b)
 {
     const int is_square = (b->taps == 3 || b->taps == 5) && (b->stride == 1 || b->stride == 2);
 
-    if (!is_picture(&b->xs) || !is_picture(&b->ys) || b->xs.n != b->ys.n || !is_square || b->hidden < 1 ||
-        b->hidden > MOST_CHANNELS || (!b->expands && b->hidden != b->xs.c))
+    if ((b->dtype != GPUDL_DTYPE_F16 && b->dtype != GPUDL_DTYPE_BF16) || !is_picture(&b->xs) || !is_picture(&b->ys) ||
+        b->xs.n != b->ys.n || !is_square || b->hidden < 1 || b->hidden > MOST_CHANNELS ||
+        (!b->expands && b->hidden != b->xs.c))
         return GPUDL_KERNEL_SHAPE;
     for (int d = 0; d < 2; d++)
         if (b->pad[d] < 0 || b->pad[d] >= b->taps)
@@ -51,6 +52,7 @@ int64_t gpudl_mbconv_weight_bytes(const GpudlMbconv *block)
 
 /* A matrix [rows][columns]; what is beyond it is 0. */
 typedef struct {
+    GpudlDType dtype; /* as packed */
     const float *values;
     int64_t rows, columns;
 } Matrix;
@@ -58,10 +60,11 @@ typedef struct {
 static int put(const Matrix *m, int64_t row, int64_t column, uint8_t *to)
 {
     const float v = row < m->rows && column < m->columns ? m->values[row * m->columns + column] : 0.f;
-    const uint16_t bits = gpudl_f32_to_f16(v);
+    const int is_bf16 = m->dtype == GPUDL_DTYPE_BF16;
+    const uint16_t bits = is_bf16 ? gpudl_f32_to_bf16(v) : gpudl_f32_to_f16(v);
 
     memcpy(to, &bits, sizeof bits);
-    return (bits & 0x7fff) != 0x7c00 || isinf(v);
+    return (bits & 0x7fff) != (is_bf16 ? 0x7f80 : 0x7c00) || isinf(v);
 }
 
 /* Rows row .. row + 15 are the results', columns column .. column + 15 are summed over. */
@@ -106,9 +109,9 @@ int gpudl_mbconv_pack(const GpudlMbconv *block, const GpudlMbconvWeights *weight
 {
     const GpudlMbconvSlice s = gpudl_mbconv_slice(block);
     const int area = block->taps * block->taps;
-    const Matrix expand = {weights->expand, block->hidden, block->xs.c};
-    const Matrix taps = {weights->depthwise, block->hidden, area};
-    const Matrix project = {weights->project, block->ys.c, block->hidden};
+    const Matrix expand = {block->dtype, weights->expand, block->hidden, block->xs.c};
+    const Matrix taps = {block->dtype, weights->depthwise, block->hidden, area};
+    const Matrix project = {block->dtype, weights->project, block->ys.c, block->hidden};
     uint8_t *to = packed;
     int fits = 1;
 

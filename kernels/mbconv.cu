@@ -456,12 +456,15 @@ int launch(const GpudlMbconv *b, const Pointers &at, int parts, cudaStream_t str
     const int64_t blocks = (int64_t)b->ys.n * job.tiles_high * job.tiles_wide * parts;
     float high[2];
     const bool from_zero = is_from_zero(&b->depthwise, &high[1]) && (!EXPANDS || is_from_zero(&b->expand, &high[0]));
-    const auto kernel =
-        from_zero ? mbconv<__half, TILE, EXPANDS, PAIRS, true> : mbconv<__half, TILE, EXPANDS, PAIRS, false>;
+    /* bfloat16 has one kernel for all activations */
+    const bool clamps = from_zero && b->dtype == GPUDL_DTYPE_F16;
+    const auto kernel = b->dtype == GPUDL_DTYPE_BF16 ? mbconv<GpudlBf16, TILE, EXPANDS, PAIRS, false>
+                        : clamps                     ? mbconv<__half, TILE, EXPANDS, PAIRS, true>
+                                                     : mbconv<__half, TILE, EXPANDS, PAIRS, false>;
 
     if (blocks > INT32_MAX || (parts > 1 && !gpudl_has_clusters(reinterpret_cast<const void *>(kernel))))
         return GPUDL_KERNEL_SHAPE;
-    if (from_zero) {
+    if (clamps) {
         job.expand_high = EXPANDS ? gpudl_f32_to_f16(high[0]) * 0x10001u : 0;
         job.depthwise_high = gpudl_f32_to_f16(high[1]) * 0x10001u;
     }

@@ -15,8 +15,9 @@ extern "C" {
 #endif
 
 /**
- * y = project(P * depthwise(D * expand(E * x + e) + d) + p + z), of float16.
+ * y = project(P * depthwise(D * expand(E * x + e) + d) + p + z), of float16 or bfloat16.
  *
+ * dtype     of pictures and, packed, of weights: F16 or BF16
  * xs, ys    pictures of as many; channels are multiples of 8, pitches too
  * hidden    channels between the products, at least 1
  * expands   0: there is no first product, hidden is xs.c and the depthwise convolution reads x
@@ -28,6 +29,7 @@ extern "C" {
  *           library (gpudl_mbconv_has_act())
  */
 typedef struct {
+    GpudlDType dtype;
     GpudlNhwc xs, ys;
     int64_t z_pitch;
     int32_t hidden, expands, taps, stride, pad[2];
@@ -57,7 +59,7 @@ int gpudl_mbconv_check(const GpudlMbconv *block);
 
 /** Bytes of the packed weights, those of no plan in particular: the same for all pictures. */
 int64_t gpudl_mbconv_weight_bytes(const GpudlMbconv *block);
-/** Packs them, in host memory; FALSE if one is too large for float16. */
+/** Packs them, in host memory; FALSE if one is too large for the type. */
 int gpudl_mbconv_pack(const GpudlMbconv *block, const GpudlMbconvWeights *weights, void *packed);
 
 /** TRUE if the current device runs these kernels in clusters: from compute capability 9 on, if they were compiled for

@@ -16,7 +16,8 @@ static GpudlAct inner_act(const CudaConvKey *key, int i)
 
 GpudlMbconv cuda_block_of(const CudaConvKey *key)
 {
-    const GpudlMbconv block = {.xs = {key->n, key->h, key->w, key->c, key->x_pitch},
+    const GpudlMbconv block = {.dtype = (GpudlDType)key->dtype,
+                               .xs = {key->n, key->h, key->w, key->c, key->x_pitch},
                                .ys = {key->n, key->p, key->q, key->k, key->y_pitch},
                                .z_pitch = key->z_pitch,
                                .hidden = key->hidden,

@@ -47,7 +47,8 @@ typedef struct {
 
 static int is_conv(const CudaCompiler *c, const CudaStep *s)
 {
-    return s->conv != NULL && s->conv->key.dtype == GPUDL_DTYPE_F16 && c->plan->nodes[s->node].op == GPUDL_OP_CONV;
+    return s->conv != NULL && (s->conv->key.dtype == GPUDL_DTYPE_F16 || s->conv->key.dtype == GPUDL_DTYPE_BF16) &&
+           c->plan->nodes[s->node].op == GPUDL_OP_CONV;
 }
 
 static int is_product(const CudaCompiler *c, const CudaStep *s)

@@ -63,14 +63,21 @@ typedef struct {
 } Both;
 
 /* Numbers of the pattern, from one on that others do not begin with, so large that a sum of so many is about 1. */
-static Both take(const uint16_t *pattern, size_t n, size_t first, size_t elements, double terms)
+static Both take(GpudlDType dtype, const uint16_t *pattern, size_t n, size_t first, size_t elements, double terms)
 {
     Both both = {malloc((elements + 1) * sizeof(float)), malloc((elements + 1) * sizeof(uint16_t))};
     const float scale = (float)sqrt(3 / terms);
 
     for (size_t i = 0; i < elements && both.floats != NULL && both.halfs != NULL; i++) {
-        both.halfs[i] = gpudl_f32_to_f16(scale * gpudl_f16_to_f32(pattern[(first + i) & (n - 1)]));
-        both.floats[i] = gpudl_f16_to_f32(both.halfs[i]);
+        const uint16_t bits = pattern[(first + i) & (n - 1)];
+
+        if (dtype == GPUDL_DTYPE_BF16) {
+            both.halfs[i] = gpudl_f32_to_bf16(scale * gpudl_bf16_to_f32(bits));
+            both.floats[i] = gpudl_bf16_to_f32(both.halfs[i]);
+        } else {
+            both.halfs[i] = gpudl_f32_to_f16(scale * gpudl_f16_to_f32(bits));
+            both.floats[i] = gpudl_f16_to_f32(both.halfs[i]);
+        }
     }
     return both;
 }
@@ -87,9 +94,10 @@ static int put_weights(const CudaTrial *trial, const uint16_t *pattern, size_t n
     const GpudlMbconv block = cuda_block_of(key);
     const Extra e = extra_of(key);
     const size_t hidden = (size_t)key->hidden, bytes = cuda_trial_block_weights(key);
-    const Both all[4] = {take(pattern, n, 1009, e.expand, key->c),
-                         take(pattern, n, 20011, e.depthwise, (double)(key->r * key->s)),
-                         take(pattern, n, 40009, e.project, key->hidden), take(pattern, n, 60013, 2 * hidden, 9)};
+    const Both all[4] = {take(block.dtype, pattern, n, 1009, e.expand, key->c),
+                         take(block.dtype, pattern, n, 20011, e.depthwise, (double)(key->r * key->s)),
+                         take(block.dtype, pattern, n, 40009, e.project, key->hidden),
+                         take(block.dtype, pattern, n, 60013, 2 * hidden, 9)};
     const GpudlMbconvWeights weights = {all[0].floats, all[1].floats, all[2].floats, all[3].floats,
                                         all[3].floats + hidden};
     void *packed = malloc(bytes);

@@ -606,15 +606,20 @@ static void check_block(const CudaConv *block)
     g_assert_true(strstr(told->str, "of NaN") == NULL);
 }
 
+enum { EXPANDS = 1, IS_BF16 = 2 };
+
 /* Its launch is right by its steps' direct kernels, and kept; its steps apart stay beside it. Unmeasured it is these.
  */
-static void test_block(Fixture *f, gconstpointer expands)
+static void test_block(Fixture *f, gconstpointer data)
 {
+    const int kind = GPOINTER_TO_INT(data);
     CudaConvKey key = block_key;
     CudaConv *block;
     int n_apart = 0;
 
-    key.expands = GPOINTER_TO_INT(expands);
+    key.expands = (kind & EXPANDS) != 0;
+    if (kind & IS_BF16)
+        key.dtype = GPUDL_DTYPE_BF16;
     if (!key.expands) {
         key.c = key.x_pitch = key.hidden;
         key.inner_act[0] = 0;
@@ -746,8 +751,9 @@ int main(int argc, char **argv)
                  {"beside-a-wrong-one", test_beside_a_wrong_one, 0},
                  {"beside-a-wrong-one-measured", test_beside_a_wrong_one, 1},
                  {"beside-first", test_beside_first, 0},
-                 {"block", test_block, 1},
+                 {"block", test_block, EXPANDS},
                  {"block-of-what-is-there", test_block, 0},
+                 {"block-of-bfloat16", test_block, EXPANDS | IS_BF16},
                  {"block-without-clusters", test_block_without_clusters, 0},
                  {"block-wrong", test_block_wrong, 0},
                  {"block-beside", test_block_beside, 0}};

@@ -44,8 +44,10 @@ static void random_block(GpudlMbconv *b)
 {
     const int large = device_int(0, 7) == 0;
 
-    *b = (GpudlMbconv){
-        .expands = device_int(0, 3) > 0, .taps = device_int(0, 1) ? 3 : 5, .stride = (int32_t)device_int(1, 2)};
+    *b = (GpudlMbconv){.dtype = device_int(0, 2) ? GPUDL_DTYPE_F16 : GPUDL_DTYPE_BF16,
+                       .expands = device_int(0, 3) > 0,
+                       .taps = device_int(0, 1) ? 3 : 5,
+                       .stride = (int32_t)device_int(1, 2)};
     b->xs = (GpudlNhwc){(int32_t)device_int(1, 2), (int32_t)device_int(1, large ? 40 : 19),
                         (int32_t)device_int(1, large ? 40 : 19), 8 * (int32_t)device_int(1, 6), 0};
     b->ys = b->xs;
@@ -63,23 +65,23 @@ static void random_block(GpudlMbconv *b)
     random_act(&b->project);
 }
 
-/* As float16 has them; magnitudes so that sums of so many terms are about 1. */
-static float *random_floats(size_t n, double terms)
+/* As the type has them; magnitudes so that sums of so many terms are about 1. */
+static float *random_floats(GpudlDType dtype, size_t n, double terms)
 {
     float *to = device_host(n * sizeof(*to));
     const double most = sqrt(3 / terms);
 
     for (size_t i = 0; i < n; i++)
-        to[i] = (float)device_rounded(GPUDL_DTYPE_F16, device_real(-most, most));
+        to[i] = (float)device_rounded(dtype, device_real(-most, most));
     return to;
 }
 
-static uint16_t *random_picture(const GpudlNhwc *s, int64_t pitch)
+static uint16_t *random_picture(GpudlDType dtype, const GpudlNhwc *s, int64_t pitch)
 {
     const size_t n = elements(s, pitch);
     uint16_t *to = device_host(n * sizeof(*to));
 
-    device_random(GPUDL_DTYPE_F16, to, n, -2, 2, 0);
+    device_random(dtype, to, n, -2, 2, 0);
     return to;
 }
 
@@ -91,18 +93,18 @@ static void random_values(Problem *p)
     const size_t area = (size_t)(b->taps * b->taps);
 
     if (b->expands)
-        p->weights.expand = random_floats(hidden * c, (double)c);
+        p->weights.expand = random_floats(b->dtype, hidden * c, (double)c);
     if (b->expands && device_int(0, 3))
-        p->weights.expand_bias = random_floats(hidden, 9);
-    p->weights.depthwise = random_floats(hidden * area, (double)area);
+        p->weights.expand_bias = random_floats(b->dtype, hidden, 9);
+    p->weights.depthwise = random_floats(b->dtype, hidden * area, (double)area);
     if (device_int(0, 3))
-        p->weights.depthwise_bias = random_floats(hidden, 9);
-    p->weights.project = random_floats(k * hidden, (double)hidden);
+        p->weights.depthwise_bias = random_floats(b->dtype, hidden, 9);
+    p->weights.project = random_floats(b->dtype, k * hidden, (double)hidden);
     if (device_int(0, 3))
-        p->bias = random_floats(k, 9);
-    p->x = random_picture(&b->xs, b->xs.pitch);
+        p->bias = random_floats(b->dtype, k, 9);
+    p->x = random_picture(b->dtype, &b->xs, b->xs.pitch);
     if (b->z_pitch > 0)
-        p->z = random_picture(&b->ys, b->z_pitch);
+        p->z = random_picture(b->dtype, &b->ys, b->z_pitch);
 }
 
 /* ---- the reference ----------------------------------------------------------------------------------------------- */
@@ -119,15 +121,14 @@ static int64_t count(const GpudlTensorView *v)
     return gpudl_shape_elements(&v->shape);
 }
 
-static GpudlTensorView planar(const uint16_t *from, const GpudlNhwc *s, int64_t pitch)
+static GpudlTensorView planar(GpudlDType dtype, const uint16_t *from, const GpudlNhwc *s, int64_t pitch)
 {
     const int64_t plane = (int64_t)s->h * s->w;
     GpudlTensorView v = picture(s, s->c);
 
     for (int64_t i = 0; i < s->n * plane; i++)
         for (int64_t c = 0; c < s->c; c++)
-            ((double *)v.data)[(i / plane * s->c + c) * plane + i % plane] =
-                device_get(GPUDL_DTYPE_F16, from, i * pitch + c);
+            ((double *)v.data)[(i / plane * s->c + c) * plane + i % plane] = device_get(dtype, from, i * pitch + c);
     return v;
 }
 
@@ -160,9 +161,10 @@ static void convolve(const GpudlTensorView *x, const GpudlTensorView *w, const G
 
 /* A step of the block: its values, and how far ours may be off: by what its operands are off, and by epsilon of the
  * magnitudes that are summed. Activations have slopes of at most 1.1 and are off by a few 2^-22; results are rounded
- * to float16, and so is what is halfway of it. */
-static Known step(const Known *x, const GpudlNhwc *ys, int channels, const float *weights, const float *biases,
-                  const GpudlTensorView *z, const GpudlWindow *window, int groups, const GpudlAct *act, double epsilon)
+ * to the type, and so is what is halfway of it. */
+static Known step(GpudlDType dtype, const Known *x, const GpudlNhwc *ys, int channels, const float *weights,
+                  const float *biases, const GpudlTensorView *z, const GpudlWindow *window, int groups,
+                  const GpudlAct *act, double epsilon)
 {
     const int64_t per_group = x->value.shape.dims[1] / groups;
     const GpudlTensorView w = doubles(weights, channels, per_group, window->kernel[1], 0);
@@ -187,7 +189,7 @@ static Known step(const Known *x, const GpudlNhwc *ys, int channels, const float
         const double off = error[i] + epsilon * ((const double *)sizes.data)[i];
 
         value[i] = gpudl_activate(act, value[i]);
-        error[i] = 1.1 * off + fabs(value[i]) * 0x1p-20 + device_rounding(GPUDL_DTYPE_F16, fabs(value[i]) + off);
+        error[i] = 1.1 * off + fabs(value[i]) * 0x1p-20 + device_rounding(dtype, fabs(value[i]) + off);
     }
     return y;
 }
@@ -204,17 +206,17 @@ static Known reference(const Problem *p)
                                 {1, 1, 1}};
     const int area = b->taps * b->taps;
     GpudlTensorView z;
-    Known x = {planar(p->x, &b->xs, b->xs.pitch), picture(&b->xs, b->xs.c)};
+    Known x = {planar(b->dtype, p->x, &b->xs, b->xs.pitch), picture(&b->xs, b->xs.c)};
 
     if (b->z_pitch > 0)
-        z = planar(p->z, &b->ys, b->z_pitch);
+        z = planar(b->dtype, p->z, &b->ys, b->z_pitch);
     if (b->expands)
-        x = step(&x, &b->xs, b->hidden, p->weights.expand, p->weights.expand_bias, NULL, &one, 1, &b->expand,
+        x = step(b->dtype, &x, &b->xs, b->hidden, p->weights.expand, p->weights.expand_bias, NULL, &one, 1, &b->expand,
                  1.1 * (b->xs.c + 2) * 0x1p-24);
-    x = step(&x, &b->ys, b->hidden, p->weights.depthwise, p->weights.depthwise_bias, NULL, &square, b->hidden,
+    x = step(b->dtype, &x, &b->ys, b->hidden, p->weights.depthwise, p->weights.depthwise_bias, NULL, &square, b->hidden,
              &b->depthwise, 1.1 * (area + 2) * 0x1p-23); /* tensor cores cut off where others round */
-    return step(&x, &b->ys, b->ys.c, p->weights.project, p->bias, b->z_pitch > 0 ? &z : NULL, &one, 1, &b->project,
-                1.1 * (b->hidden + 2) * 0x1p-24);
+    return step(b->dtype, &x, &b->ys, b->ys.c, p->weights.project, p->bias, b->z_pitch > 0 ? &z : NULL, &one, 1,
+                &b->project, 1.1 * (b->hidden + 2) * 0x1p-24);
 }
 
 static void compare(const Problem *p, const Known *known, const uint16_t *got)
@@ -233,7 +235,7 @@ static void compare(const Problem *p, const Known *known, const uint16_t *got)
                     device_fail("pixel %d: channel %d, behind the last, was written", (int)pixel, (int)c);
                 continue;
             }
-            value = device_get(GPUDL_DTYPE_F16, got, place);
+            value = device_get(p->block.dtype, got, place);
             if (isnan(expected[at]) ? !isnan(value) : !(fabs(value - expected[at]) <= errors[at]))
                 device_fail("pixel %d channel %d: found %g, expected %g, bound %g", (int)pixel, (int)c, value,
                             expected[at], errors[at]);
@@ -244,10 +246,10 @@ static void compare(const Problem *p, const Known *known, const uint16_t *got)
 
 static void note(const GpudlMbconv *b)
 {
-    device_note(", %dx%dx%dx%d pitch %d -> %d -> %dx%dx%d pitch %d, taps %d stride %d pad %d %d z %d acts %d %d %d",
-                b->xs.n, b->xs.h, b->xs.w, b->xs.c, (int)b->xs.pitch, b->expands ? b->hidden : 0, b->ys.h, b->ys.w,
-                b->ys.c, (int)b->ys.pitch, b->taps, b->stride, b->pad[0], b->pad[1], (int)b->z_pitch, b->expand.kind,
-                b->depthwise.kind, b->project.kind);
+    device_note(", %s %dx%dx%dx%d pitch %d -> %d -> %dx%dx%d pitch %d, taps %d stride %d pad %d %d z %d acts %d %d %d",
+                b->dtype == GPUDL_DTYPE_F16 ? "f16" : "bf16", b->xs.n, b->xs.h, b->xs.w, b->xs.c, (int)b->xs.pitch,
+                b->expands ? b->hidden : 0, b->ys.h, b->ys.w, b->ys.c, (int)b->ys.pitch, b->taps, b->stride, b->pad[0],
+                b->pad[1], (int)b->z_pitch, b->expand.kind, b->depthwise.kind, b->project.kind);
 }
 
 static void *packed(const Problem *p)
@@ -257,7 +259,7 @@ static void *packed(const Problem *p)
 
     memset(to, 0xff, bytes);
     if (!gpudl_mbconv_pack(&p->block, &p->weights, to))
-        device_fail("weights that float16 has are refused");
+        device_fail("weights that the type has are refused");
     return to;
 }
 
@@ -304,7 +306,7 @@ static void test_random(void)
         device_fail("no block has more than %d plans", most);
 }
 
-/* Sums of a window that are small while what they are made of is large: 512 to 514 by taps that cancel one another.
+/* Sums of a window that are small while what they are made of is large: 512 to 516 by taps that cancel one another.
  * What is rounded to float16 on the way is off by as much as what is left. */
 static void test_cancels(void)
 {
@@ -321,8 +323,8 @@ static void test_cancels(void)
         note(b);
         random_values(&p);
         for (size_t i = 0; i < elements(&b->xs, b->xs.pitch); i++)
-            p.x[i] = (uint16_t)(0x6000 + device_int(0, 4));
-        p.weights.depthwise = taps = random_floats((size_t)(b->hidden * b->taps * b->taps), 9);
+            p.x[i] = (uint16_t)(b->dtype == GPUDL_DTYPE_F16 ? 0x6000 + device_int(0, 4) : 0x4400 + device_int(0, 1));
+        p.weights.depthwise = taps = random_floats(b->dtype, (size_t)(b->hidden * b->taps * b->taps), 9);
         for (int c = 0; c < b->hidden; c++, taps += b->taps * b->taps)
             for (int i = 0; i < b->taps * b->taps; i++)
                 taps[i] = i + 1 == b->taps * b->taps ? 0 : i % 2 != 0 ? -taps[i - 1] : taps[i];
@@ -340,14 +342,16 @@ static void test_nan(void)
         random_block(&p.block);
         note(&p.block);
         random_values(&p);
-        p.x[device_int(0, p.block.xs.h * p.block.xs.w - 1) * p.block.xs.pitch] = 0x7e00;
+        p.x[device_int(0, p.block.xs.h * p.block.xs.w - 1) * p.block.xs.pitch] =
+            p.block.dtype == GPUDL_DTYPE_F16 ? 0x7e00 : 0x7fc0;
         check_plans(&p, (int)device_int(0, 1), 3);
     }
 }
 
 static void test_refuses(void)
 {
-    const GpudlMbconv good = {.xs = {1, 4, 4, 8, 8},
+    const GpudlMbconv good = {.dtype = GPUDL_DTYPE_F16,
+                              .xs = {1, 4, 4, 8, 8},
                               .ys = {1, 4, 4, 8, 8},
                               .z_pitch = 8,
                               .hidden = 40,
@@ -355,7 +359,7 @@ static void test_refuses(void)
                               .taps = 3,
                               .stride = 1,
                               .pad = {1, 1}};
-    GpudlMbconv bad[12];
+    GpudlMbconv bad[13];
     GpudlMbconvPlan plans[GPUDL_MBCONV_PLANS];
     const GpudlMbconvPlan plan = {2, 1}, others[] = {{3, 1}, {-1, 1}, {2, 3}, {2, 0}, {2, 16}, {2, 4}};
     uint8_t *y = device_output(1 << 16, 0);
@@ -375,6 +379,7 @@ static void test_refuses(void)
     bad[10].ys.c = bad[10].ys.pitch = 400;
     bad[10].z_pitch = 0;
     bad[11].xs.c = bad[11].xs.pitch = 4096;
+    bad[12].dtype = GPUDL_DTYPE_F32;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         const int n = gpudl_mbconv_plans(&bad[i], 132, MOST_SHARED, 1, plans);
 
@@ -392,11 +397,16 @@ static void test_refuses(void)
     device_done(gpudl_mbconv_cuda(&bad[0], NULL, NULL, NULL, NULL, NULL, &plan, NULL));
 }
 
-/* What float16 has not is told, and only that. */
+/* What the type has not is told, and only that. */
 static void test_packs(void)
 {
-    const GpudlMbconv block = {
-        .xs = {1, 4, 4, 8, 8}, .ys = {1, 4, 4, 8, 8}, .hidden = 3, .expands = 1, .taps = 3, .stride = 1};
+    GpudlMbconv block = {.dtype = GPUDL_DTYPE_F16,
+                         .xs = {1, 4, 4, 8, 8},
+                         .ys = {1, 4, 4, 8, 8},
+                         .hidden = 3,
+                         .expands = 1,
+                         .taps = 3,
+                         .stride = 1};
     float values[72] = {0};
     const GpudlMbconvWeights weights = {values, values, values, values, values};
     void *to = device_host((size_t)gpudl_mbconv_weight_bytes(&block));
@@ -407,13 +417,24 @@ static void test_packs(void)
     values[17] = 65536;
     if (gpudl_mbconv_pack(&block, &weights, to))
         device_fail("65536 was packed");
+    block.dtype = GPUDL_DTYPE_BF16;
+    if (!gpudl_mbconv_pack(&block, &weights, to))
+        device_fail("65536 was refused of bfloat16");
+    values[17] = 3.4e38f; /* nearest is what bfloat16 has not */
+    if (gpudl_mbconv_pack(&block, &weights, to))
+        device_fail("3.4e38 was packed");
 }
 
 /* Channels beyond the hidden ones are 0 whatever lies behind their weights, and so is all of a bias that is none. */
 static void test_packs_nothing_beyond(void)
 {
-    GpudlMbconv block = {
-        .xs = {1, 4, 4, 8, 8}, .ys = {1, 4, 4, 8, 8}, .hidden = 5, .expands = 1, .taps = 3, .stride = 1};
+    GpudlMbconv block = {.dtype = GPUDL_DTYPE_F16,
+                         .xs = {1, 4, 4, 8, 8},
+                         .ys = {1, 4, 4, 8, 8},
+                         .hidden = 5,
+                         .expands = 1,
+                         .taps = 3,
+                         .stride = 1};
     float values[5 * 9 + 1];
 
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)

@@ -145,7 +145,8 @@ static void prepare(Bench *b, const Shape *s, int batch)
     const GpudlAct act = {s->act, 0, s->act == GPUDL_ACT_CLIP ? 6 : 0};
     size_t weights;
 
-    *b = (Bench){.block = {.xs = {batch, s->side, s->side, s->c, s->c},
+    *b = (Bench){.block = {.dtype = GPUDL_DTYPE_F16,
+                           .xs = {batch, s->side, s->side, s->c, s->c},
                            .ys = {batch, out, out, s->k, s->k},
                            .z_pitch = s->stride == 1 && s->c == s->k ? s->k : 0,
                            .hidden = s->hidden > 0 ? s->hidden : s->c,

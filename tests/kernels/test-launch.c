@@ -78,8 +78,14 @@ static int launch_cluster(void)
 {
     static float x[8]; /* nothing is read */
     const GpudlNhwc picture = {1, 4, 4, 8, 8};
-    const GpudlMbconv block = {
-        .xs = picture, .ys = picture, .hidden = 64, .expands = 1, .taps = 3, .stride = 1, .pad = {1, 1}};
+    const GpudlMbconv block = {.dtype = GPUDL_DTYPE_F16,
+                               .xs = picture,
+                               .ys = picture,
+                               .hidden = 64,
+                               .expands = 1,
+                               .taps = 3,
+                               .stride = 1,
+                               .pad = {1, 1}};
     const GpudlMbconvPlan plan = {2, 2};
     void *const place = (void *)((uintptr_t)x / 16 * 16);
 
