@@ -368,7 +368,7 @@ template <class T, class TILE, int PAIRS> struct GpudlMbconvSums {
 
 #pragma unroll
                     for (int i = 0; i < 2 * PAIRS; i++)
-                        words[i] = i * 8 < k ? __ldg(more + i * 4) : 0u;
+                        words[i] = i * 8 < k ? gpudl_load_written(more + i * 4) : 0u;
                 }
 #pragma unroll
                 for (int i = 0; i < 2 * PAIRS; i++) {

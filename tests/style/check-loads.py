@@ -27,6 +27,7 @@ CONSTANTS = collections.Counter({
     # the intrinsic itself, of a convolution's bias
     ("conv_once.cuh", "__ldg", "p.bias"): 1,
     ("mbconv.cu", "__ldg", "bias"): 1,
+    ("mbconv.cuh", "__ldg", "job.bias"): 1,
     # where it has its name
     ("device.cuh", "__ldg", "p"): 1,
 })
@@ -40,6 +41,7 @@ MISTAKES = [
     ("gemv.cu", "in.load(from", "in.load_constant(from"),
     ("pool.cu", "in.load(from", "in.load_constant(from"),
     ("pool.cu", "Element *x, const", "Element *__restrict__ x, const"),
+    ("mbconv.cuh", "gpudl_load_written(more", "__ldg(more"),
     ("norm.cu", "gpudl_load_written(", "gpudl_load_constant("),
     ("squeeze.cu", "in.load(at", "in.template load_constant(at"),
     ("preproc_words.cuh", "gpudl_load_written(", "gpudl_load_constant<uint4>("),
