@@ -177,9 +177,9 @@ static int turn_rows(CudaCompiler *c, const GpudlPlanNode *node, int32_t x)
         cuda_weights_find(c->weights, weights, CUDA_PART_WEIGHTS) != NULL)
         return 0;
     if (!cuda_value_nhwc(&view, &xs) || xs.pitch != xs.c || view.offset % CUDA_CHANNELS != 0) {
-        const int32_t dense =
-            cuda_weights_find(c->weights, weights, CUDA_PART_TURNED) != NULL ? cuda_temporary(c, c->dtype, &pictures, 1)
-                                                                             : -1;
+        const int32_t dense = cuda_weights_find(c->weights, weights, CUDA_PART_TURNED) != NULL
+                                  ? cuda_temporary(c, c->dtype, &pictures, 1)
+                                  : -1;
 
         if (dense < 0)
             return 0;

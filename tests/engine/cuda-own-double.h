@@ -10,7 +10,7 @@
 #include "engine/cuda/trial.h"
 
 typedef struct {
-    gboolean is_spoilt;                      /* the library leaves one result out */
+    gboolean is_spoilt; /* the library leaves one result out */
     gboolean fails_fence;
     gboolean is_fenced;                      /* what is queued next does not overlap what was before */
     gfloat library_ns;                       /* what its plans seem to take */

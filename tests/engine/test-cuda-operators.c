@@ -314,7 +314,7 @@ static void check_blocks(const gchar *net, const CudaProgram *program, const Gpu
     const guint n = choose_blocks(program, 0);
 
     if (strcmp(net, "blocks") == 0)
-        g_assert_cmpuint(n, ==, precisions[p].dtype == GPUDL_DTYPE_F16 ? 4 : 0);
+        g_assert_cmpuint(n, ==, precisions[p].dtype != GPUDL_DTYPE_F32 ? 4 : 0);
     if (strcmp(net, "fires") == 0)
         g_assert_cmpuint(n, ==, precisions[p].dtype != GPUDL_DTYPE_F32 ? 3 : 0);
     if (strcmp(net, "means") == 0 || strcmp(net, "stems") == 0)
