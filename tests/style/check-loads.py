@@ -20,6 +20,8 @@ CONSTANTS = collections.Counter({
     ("depthwise_march.cuh", "gpudl_load_constant", "from"): 1,  # of load_constant()
     ("depthwise_march.cuh", "gpudl_load_constant", "p.bias"): 1,
     ("depthwise_march.cuh", "load_constant", "p.w"): 1,
+    ("gemv.cu", "gpudl_load_once", "lower"): 1,
+    ("gemv.cu", "gpudl_load_once", "upper"): 1,
     ("shuffle.cu", "gpudl_load_constant", "table"): 2,
     ("squeeze.cu", "gpudl_load_constant", "p.bias1"): 1,
     ("squeeze.cu", "gpudl_load_constant", "p.bias2"): 1,
@@ -39,6 +41,7 @@ MISTAKES = [
     ("depthwise_march.cuh", "put(gpudl_load_written(", "put(gpudl_load_constant("),
     ("depthwise_march.cuh", "to[s].load(from", "to[s].load_constant(from"),
     ("gemv.cu", "in.load(from", "in.load_constant(from"),
+    ("gemv.cu", "gpudl_load_once(upper", "gpudl_load_once(x"),
     ("pool.cu", "in.load(from", "in.load_constant(from"),
     ("pool.cu", "Element *x, const", "Element *__restrict__ x, const"),
     ("mbconv.cuh", "gpudl_load_written(more", "__ldg(more"),
@@ -51,8 +54,8 @@ MISTAKES = [
 ]
 
 NO_CODE = re.compile(r'"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.DOTALL)
-CALL = re.compile(r"\b(__ldg|gpudl_load_constant|load_constant)\b(?:<[^<>()]*>)?\s*\(")
-DECLARED = re.compile(r"\b(?:T|void) (?:gpudl_)?load_constant\(const ")
+CALL = re.compile(r"\b(__ldg|gpudl_load_constant|gpudl_load_once|load_constant)\b(?:<[^<>()]*>)?\s*\(")
+DECLARED = re.compile(r"\b(?:T|void|uint4) (?:gpudl_)?load_(?:constant|once)\(const ")
 CAST = re.compile(r"^(?:\w+_cast<[^<>]*>\(|\([^()]*\*\)|\()\s*")
 OTHERS = re.compile(r"\b(?:__restrict__|__restrict|restrict|__nv_ldg\w*|__ldg\w+)\b")
 
