@@ -347,8 +347,14 @@ run_to() { # run_to FILE WORDS...: as run(), what comes of it in FILE
     await
     if [ -n "$draft" ]; then
         if [ "$status" = 0 ] && [ -s "$draft" ]; then
-            chmod --reference="$target" -- "$draft"
-            mv -f -- "$draft" "$target"
+            chmod --reference="$target" -- "$draft" 2>/dev/null || true
+            # a file that is mounted, or another user's in a sticky folder, can be written to and not be replaced
+            if mv -f -- "$draft" "$target" 2>/dev/null || cat -- "$draft" >"$target"; then
+                rm -f -- "$draft"
+            else
+                echo "${0##*/}: $file can't be written to; what was to be there is in $draft" >&2
+                status=1
+            fi
             draft=
         else
             echo "${0##*/}: $file is as it was before" >&2
