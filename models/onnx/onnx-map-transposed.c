@@ -164,7 +164,7 @@ gboolean onnx_map_col2im(OnnxNode *node, GError **error)
         if (!read_block(node, (gint)n, i, picture[i], block[i], &sides[i], &dims[2 + i], error))
             return FALSE;
         area *= block[i];
-        all = dims[2 + i] > x.dims[2] ? 0 : all * dims[2 + i]; /* no more than x has, so that products stay small */
+        all = all == 0 || dims[2 + i] > x.dims[2] / all ? 0 : all * dims[2 + i]; /* 0: more than x has */
     }
     if (all != x.dims[2] || x.dims[1] < area || x.dims[1] % area != 0)
         return onnx_fail(node, GPUDL_ERROR_FORMAT, error,

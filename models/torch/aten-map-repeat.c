@@ -77,10 +77,11 @@ static gboolean read_windows(AtenNode *node, Windows *w, GError **error)
     for (guint i = 0; i < 2; i++) {
         const gint64 least = MIN(MIN(w->kernel[i], w->dilation[i]), w->stride[i]);
         const gint64 most = MAX(MAX(w->kernel[i], w->dilation[i]), MAX(w->stride[i], w->padding[i]));
-        const gint64 reach = w->dilation[i] * (w->kernel[i] - 1) + 1;
+        const gboolean fits = least >= 1 && w->padding[i] >= 0 && most <= G_MAXINT16 && w->size[i] >= 1 &&
+                              w->size[i] <= G_MAXINT32; /* else products may overflow */
+        const gint64 reach = fits ? w->dilation[i] * (w->kernel[i] - 1) + 1 : 0;
 
-        if (least < 1 || w->padding[i] < 0 || most > G_MAXINT16 || w->size[i] < 1 || w->size[i] > G_MAXINT32 ||
-            w->size[i] + 2 * w->padding[i] < reach)
+        if (!fits || w->size[i] + 2 * w->padding[i] < reach)
             return tf_fail(node->build, GPUDL_ERROR_FORMAT, error,
                            "windows of %" G_GINT64_FORMAT " by %" G_GINT64_FORMAT " with a padding of %" G_GINT64_FORMAT
                            " along a dimension of %" G_GINT64_FORMAT,
