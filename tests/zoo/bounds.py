@@ -18,9 +18,9 @@ def tells(span, reacts, torch_error):
     return math.isfinite(span) and (reacts >= REACTS * BOUND or MARGIN * torch_error < tight(reacts)) and torch_error <= TOO_MUCH
 
 
-def verdict(error, reacts, torch_errors, theirs=None):
-    """A verdict on an error, and the bound. torch_errors: PyTorch's in float32, in one memory layout or more; theirs: ONNX Runtime's."""
-    bound = max(tight(reacts), MARGIN * max(*torch_errors, theirs or 0))
+def verdict(error, reacts, torch_error, theirs=None):
+    """A verdict on an error, and the bound. torch_error: PyTorch's in float32; theirs: ONNX Runtime's."""
+    bound = max(tight(reacts), MARGIN * max(torch_error, theirs or 0))
     if not error <= bound:
         return "wrong", bound
-    return "equal" if max(torch_errors) <= BOUND else "ill-conditioned", bound
+    return "equal" if torch_error <= BOUND else "ill-conditioned", bound

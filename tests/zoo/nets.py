@@ -143,14 +143,6 @@ def truth(name, net, x):
     return scores(twin(name, net).double(), x.double())
 
 
-def channels_last(name, net, x):
-    """What it gives where values lie channel by channel within a pixel, which sums in another order; None if it can't."""
-    try:
-        return scores(twin(name, net).to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last))
-    except RuntimeError:  # of views that need the other layout
-        return None
-
-
 @functools.lru_cache(1)
 def program(net, x):
     """torch.export's, of which both forms are made that are not TorchScript: it takes as long as either."""

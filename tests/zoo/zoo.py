@@ -20,7 +20,6 @@ of which float32 is too far off, or that sees too little of the picture, to tell
 error here, but not one of the fine ones either.
 """
 import argparse
-import functools
 import json
 import os
 import pathlib
@@ -100,9 +99,8 @@ def refused(row, said):
     return row | {"verdict": "crashed" if stage == "crash" else "refused", "text": re.sub(r"^\S*/", "", text)}
 
 
-def judge(row, path, x, expected, torch_error, relaid):
-    """The row with a verdict on one file. One whose scores tell nothing has to load and to run all the same. relaid(): what float32 is
-    off in another memory layout, or None."""
+def judge(row, path, x, expected, torch_error):
+    """The row with a verdict on one file. One whose scores tell nothing has to load and to run all the same."""
     said, found, row["run_seconds"] = ours(path, "cpu", x)
     theirs = None
     if row["form"] != "pt2":
@@ -120,10 +118,7 @@ def judge(row, path, x, expected, torch_error, relaid):
         text = f"another picture changes {reacts:.2g} of the range {row['range']:.3g}, float32 {torch_error:.2g}: nothing to judge by"
         return row | {"verdict": "not judged", "text": text}
     error = off(found, expected)
-    verdict, bound = bounds.verdict(error, reacts, [torch_error], theirs)
-    if verdict == "wrong" and (other := relaid()) is not None and other <= bounds.TOO_MUCH:
-        row["torch_channels_last"] = other
-        verdict, bound = bounds.verdict(error, reacts, [torch_error, other], theirs)
+    verdict, bound = bounds.verdict(error, reacts, torch_error, theirs)
     row |= {"error": error, "bound": bound, "torch": torch_error, "onnxruntime": theirs, "text": "", "verdict": verdict}
     if verdict == "wrong":
         row["reference"] = off(ours(path, "ref", x)[1], expected)  # tells the importer's mistakes from the backend's
@@ -135,11 +130,6 @@ def compared(entry, forms, tell):
     import torch
     import nets
     import numpy as np
-
-    @functools.cache
-    def relaid():
-        values = nets.channels_last(entry["name"], net, x)
-        return None if values is None else off(values, expected)
 
     net, shape = nets.make(entry["name"])
     nets.disturb(net, shape)
@@ -158,7 +148,7 @@ def compared(entry, forms, tell):
             tell(row | {"verdict": "exporter fails", "text": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})
             continue
         row["bytes"], row["export_seconds"] = path.stat().st_size, round(time.monotonic() - begin, 1)
-        tell(judge(row, path, x, expected, torch_error, relaid))
+        tell(judge(row, path, x, expected, torch_error))
 
 
 def imported(entry, tell):
