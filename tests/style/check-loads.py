@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """CUDA kernels read by ld.global.nc what is constant and nothing else (kernels/device.cuh, "loads"). What makes a compiler
-use it is __ldg(), a parameter that is const and __restrict__, or asm that says so: the first stands in
-gpudl_load_constant() alone, the others nowhere, and whoever calls that or load_constant() is in the table below, with what
-is read. The check then finds mistakes that it makes in copies of the sources, each of which reads an activation so."""
+use it is __ldg(), a parameter that is const and __restrict__, or asm that says so. The last two stand nowhere; whoever calls
+the first, gpudl_load_constant(), gpudl_load_once() or load_constant() is in the table below, with what is read. The check
+then finds mistakes that it makes in copies of the sources, each of which reads an activation so."""
 import collections
 import re
 
