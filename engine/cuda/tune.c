@@ -198,8 +198,7 @@ static uint32_t load_all(CudaTuning *tuning)
         c->plans[0] = loads[i].plan;
         if (cuda_conv_is_block(&c->conv->key) && tuning->streams == 0 && c->conv->key.n < BLOCK_FRAMES) {
             cuda_conv_plan_free(convs->device, c->plans[0].plan);
-            c->plans[0].plan = NULL;
-            c->plans[0].form = CUDA_CONV_APART;
+            c->plans[0] = (CudaConvPlan){.form = CUDA_CONV_APART, .ns = c->plans[0].ns, .name = "steps apart"};
         }
         c->n = c->plans[0].form != CUDA_CONV_OWN;
         left--;
