@@ -517,6 +517,8 @@ refused("no windows", "im2col.default", {"self": "x", "kernel_size": [2, 9], "di
         r"windows of 9 by 1 with a padding of 1 along a dimension of 5")
 refused("no vectors", "meshgrid.default", {"tensors": [torch.ones(2, 3)]}, r"a tensor of rank 2 and 6 elements, expected a vector")
 refused("a stride of 0", "im2col.default", {"self": "x", "kernel_size": [2, 2], "dilation": [1, 1], "padding": [0, 0], "stride": [0, 1]}, r"windows of 2 by 0")
+refused("windows beyond counting", "im2col.default", {"self": "x", "kernel_size": [2**62, 2], "dilation": [2**62, 1], "padding": [0, 0],
+                                                     "stride": [1, 1]}, r"windows of 4611686018427387904 by 1 with")
 refused("other windows", "col2im.default", {"self": "x", "output_size": [6, 5], "kernel_size": [2, 2], "dilation": [1, 1], "padding": [0, 0],
                                             "stride": [2, 1]}, r"12 windows of 4 elements of each channel are no such input", x=normal(1, 8, 11))
 refused("an index beyond the end", "index.Tensor", {"self": "x", "indices": [None, torch.tensor([4]), torch.tensor([0])]}, r"index 4 of a dimension of 4")

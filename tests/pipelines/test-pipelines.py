@@ -151,6 +151,12 @@ def an_output_stays_until_another_is_finished(dir):
     check((folder / f"target{suffix}").stat().st_size > 1000)
     check((folder / f"target{suffix}").stat().st_mode & 0o777 == 0o640)
     check(sorted(folder.iterdir()) == there and (folder / f"out{suffix}").is_symlink(), there)
+    # what can't take another's place, a mounted file's, is written into it
+    (folder / f"target{suffix}").write_bytes(b"an hour's work")
+    mounted = shell(GPUDL_BUILD=BUILD, **stub(dir / "mounted", "mv", "exit 1"))
+    script("file.sh", *net(dir), dir / "smpte.avi", f"out{suffix}", cwd=folder, env=mounted)
+    check((folder / f"target{suffix}").stat().st_size > 1000)
+    check(sorted(folder.iterdir()) == there, there)
     # what is ended is finished, and takes its place; the other one's is as before while it is not
     (folder / f"target{suffix}").write_bytes(b"an hour's work")
     with Running(dir, "file.sh", *net(dir), make_long(dir), f"out{suffix}", cwd=folder) as run:
