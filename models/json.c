@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/gpudl.h"
+#include "models/shown.h"
 
 #define MOST_NESTED 64               /* the parser recurses */
 #define MOST_VALUES ((gsize)2 << 20) /* each takes some hundred bytes of memory, and as few as two of the text */
@@ -24,12 +25,15 @@ static gint unit_at(const gchar *text, gsize length)
     return unit;
 }
 
-/* Bytes of what begins with a backslash; 0: the parser would take a quote behind it for a part of it. */
+/* Bytes of what begins with a backslash; 0: JSON has no such thing, but the parser takes it, be it for a byte that
+ * makes the text no UTF-8 or with the quote behind it. */
 static gsize escape_length(const gchar *text, gsize length)
 {
     const gint unit = unit_at(text, length), second = unit >= 0 ? unit_at(text + 6, length - 6) : -1;
 
-    if (length < 2 || text[1] != 'u')
+    if (length < 2 || text[1] == '\0' || strchr("\"\\/bfnrtu", text[1]) == NULL)
+        return 0;
+    if (text[1] != 'u')
         return 2;
     if (unit < 0xd800 || unit > 0xdfff)
         return unit >= 0 ? 6 : 0;
@@ -46,7 +50,7 @@ static const gchar *check_text(const gchar *text, gsize length)
     for (gsize i = 0; i < length; i += step) {
         step = quoted && text[i] == '\\' ? escape_length(text + i, length - i) : 1;
         if (step == 0)
-            return "a text with half of a character";
+            return "a backslash before what is no character of JSON";
         if (text[i] == '"')
             quoted = !quoted;
         if (quoted)
@@ -69,6 +73,7 @@ static const gchar *check_text(const gchar *text, gsize length)
 JsonNode *gpudl_json_parse(const gchar *text, gsize length, GError **error)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
+    g_autofree gchar *shown = NULL;
     const gchar *fault = length > G_MAXSSIZE || !g_utf8_validate_len(text, length, NULL) ? "no UTF-8" : NULL;
     g_autoptr(GError) found = NULL;
     JsonNode *root = NULL;
@@ -83,7 +88,7 @@ JsonNode *gpudl_json_parse(const gchar *text, gsize length, GError **error)
         return root;
     g_clear_pointer(&root, json_node_unref);
     if (found != NULL)
-        fault = found->message;
+        fault = shown = gpudl_shown(found->message, GPUDL_SHOWN_MESSAGE_BYTES);
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "is no object of JSON%s%s", fault != NULL ? ": " : "",
                 fault != NULL ? fault : "");
     return NULL;

@@ -64,7 +64,9 @@ gboolean gpudl_known_of_modelinfo(const gchar *text, GpudlHint *hint, GError **e
     g_auto(GStrv) groups = NULL;
 
     if (!g_key_file_load_from_data(file, text, strlen(text), G_KEY_FILE_NONE, &fault)) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "is no .modelinfo: %s", fault->message);
+        g_autofree gchar *shown = gpudl_shown(fault->message, GPUDL_SHOWN_MESSAGE_BYTES);
+
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "is no .modelinfo: %s", shown);
         return FALSE;
     }
     groups = g_key_file_get_groups(file, NULL);

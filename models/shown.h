@@ -9,7 +9,8 @@
 
 G_BEGIN_DECLS
 
-#define GPUDL_SHOWN_BYTES 64 /* of a value that is wrong */
+#define GPUDL_SHOWN_BYTES 64          /* of a value that is wrong */
+#define GPUDL_SHOWN_MESSAGE_BYTES 256 /* of a library's message, which may repeat what it has found */
 
 /** text made valid UTF-8, and where it has more than `most` bytes then, the characters that fit with "..." behind them.
  * NULL: "". Caller frees. */

@@ -329,6 +329,45 @@ static void test_order_of_places(Fixture *self, gconstpointer data)
     g_assert_null(assumed);
 }
 
+/* What a file's parser says repeats the file: it is text all the same, and short. */
+static void test_messages_beside(Fixture *self, gconstpointer data)
+{
+    g_autofree gchar *many = g_strnfill(100000, 'x'), *quoted = g_strdup_printf("{\"%s\", 1}", many);
+    const struct {
+        const gchar *name, *text, *says;
+    } files[] = {{"config.json", "{\"a\\242\", 1}", "a backslash before what is no character of JSON"},
+                 {"config.json", "{\"a\\'\": 1}", "a backslash before what is no character of JSON"},
+                 {"config.json", "{\"a\\ud800\": 1}", "a backslash before what is no character of JSON"},
+                 {"config.json", quoted, "unexpected string constant"},
+                 {"preprocessor_config.json", quoted, "unexpected string constant"}};
+
+    put_net(self, "net.onnx", &plain, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autoptr(GpudlModel) model = NULL;
+        const gchar *note;
+
+        put(self, files[i].name, files[i].text);
+        model = load(self);
+        note = gpudl_model_get_notes(model)[0];
+        g_assert_nonnull(strstr(note, files[i].says));
+        g_assert_true(g_utf8_validate(note, -1, NULL));
+        g_assert_cmpuint(strlen(note), <, 1000);
+        put(self, files[i].name, "{\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\": 1}");
+        g_clear_pointer(&model, gpudl_model_unref);
+        model = load(self);
+        g_assert_null(gpudl_model_get_notes(model)[0]);
+    }
+    {
+        g_autofree gchar *text = g_strdup_printf("[x]\n%s\n", many);
+        g_autoptr(GError) error = NULL;
+
+        put(self, "net.modelinfo", text);
+        g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
+        g_assert_nonnull(strstr(error->message, "is no .modelinfo: "));
+        g_assert_cmpuint(strlen(error->message), <, 1000);
+    }
+}
+
 static void test_broken_beside(Fixture *self, gconstpointer data)
 {
     g_autoptr(GpudlModel) model = NULL;
@@ -563,6 +602,7 @@ int main(int argc, char **argv)
     ADD("config", test_config);
     ADD("border", test_border);
     ADD("order", test_order_of_places);
+    ADD("messages-beside", test_messages_beside);
     ADD("broken-beside", test_broken_beside);
     ADD("graph", test_graph);
     ADD("inputs", test_inputs);
