@@ -185,3 +185,16 @@ plugin_pair_reconfigure (PluginPairStream * stream)
 
   g_assert_true (gst_pad_push_event (sink, gst_event_new_reconfigure ()));
 }
+
+void
+plugin_pair_await_inside (PluginPairStream * stream)
+{
+  g_autoptr (GstPad) infer = gst_pad_get_peer (stream->src);
+  const gint64 limit = g_get_monotonic_time () + 20 * G_TIME_SPAN_SECOND;
+
+  while (g_rec_mutex_trylock (GST_PAD_GET_STREAM_LOCK (infer))) {
+    GST_PAD_STREAM_UNLOCK (infer);
+    g_assert_cmpint (g_get_monotonic_time (), <, limit);
+    g_usleep (100);
+  }
+}

@@ -47,6 +47,10 @@ void plugin_pair_ask(PluginPairStream *stream);
 /** The sink asks to negotiate anew. */
 void plugin_pair_reconfigure(PluginPairStream *stream);
 
+/** Somebody else is in what the stream's sink pad does with a frame, a serialized event or query, and has got past what it
+ * stores and refuses on the way there. */
+void plugin_pair_await_inside(PluginPairStream *stream);
+
 /** Begins both and gives each a frame, in one thread: were it to wait until the first stream's sink plays, the second one
  * would never get the frame that playing waits for. data: the pair. For g_thread_new(). */
 gpointer plugin_pair_feed(gpointer data);

@@ -215,6 +215,8 @@ check_wait (Wait what, LetGo how, gboolean playing)
     .stream = &pair.streams[i],.what = what,.n = n + 1};
     threads[i] = g_thread_new ("wait", wait_in_thread, &waiters[i]);
   }
+  for (guint i = 0; i < 2; i++)
+    plugin_pair_await_inside (&pair.streams[i]);
   g_usleep (5 * 1000);
   for (guint i = 0; i < 2; i++)
     look_at (&pair.streams[i]);
