@@ -32,7 +32,7 @@ DEFINE_ENUM (gst_gpudl_backend_get_type, "GstGpudlBackend",
     {GST_GPUDL_BACKEND_REF, "CPU, slow reference code for checks", "ref"})
 
 DEFINE_ENUM (gst_gpudl_precision_get_type, "GstGpudlPrecision",
-    {GPUDL_PRECISION_AUTO, "fp16 on CUDA; on the CPU bf16 where the processor multiplies it, else fp32", "auto"},
+    {GPUDL_PRECISION_AUTO, "fp16 on CUDA; on the CPU bf16 where the processor is faster in it, else fp32", "auto"},
     {GPUDL_PRECISION_FP32, "32 bit floating point", "fp32"},
     {GPUDL_PRECISION_TF32, "32 bit with products of 10 bit mantissas", "tf32"},
     {GPUDL_PRECISION_FP16, "16 bit floating point", "fp16"},

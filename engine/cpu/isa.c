@@ -2,6 +2,16 @@
 #include "isa.h"
 
 #include <oneapi/dnnl/dnnl.h>
+#include <pthread.h>
+
+#include "engine/module.h"
+#include "kernels/rate.h"
+
+#define RATE_TURNS 32
+#define RATE_ROUNDS 600 /* of a turn, which takes 2 us and more */
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int prefers_bf16;
 
 /* oneDNN's numbers are sets of bits: an instruction set has those of all that it includes. */
 static int has(dnnl_cpu_isa_t isa)
@@ -12,6 +22,43 @@ static int has(dnnl_cpu_isa_t isa)
 int cpu_isa_has_bf16(void)
 {
     return has(dnnl_cpu_isa_avx512_core_bf16);
+}
+
+/* Less of it is nothing that a turn was disturbed by. */
+static void time_turn(const GpudlRate *rate, double *least)
+{
+    const uint64_t begin = gpudl_module_now_ns();
+    const double products = rate->multiply(RATE_ROUNDS), taken = (double)(gpudl_module_now_ns() - begin) / products;
+
+    if (*least == 0 || taken < *least)
+        *least = taken;
+}
+
+double cpu_isa_measure_bf16(void)
+{
+    const GpudlRate *narrow = gpudl_rate(cpu_isa_simd(), GPUDL_DTYPE_BF16),
+                    *wide = gpudl_rate(cpu_isa_simd(), GPUDL_DTYPE_F32);
+    double narrow_ns = 0, wide_ns = 0;
+
+    if (narrow == NULL || wide == NULL)
+        return 0;
+    for (int i = 0; i < RATE_TURNS; i++) {
+        time_turn(narrow, &narrow_ns);
+        time_turn(wide, &wide_ns);
+    }
+    return narrow_ns > 0 ? wide_ns / narrow_ns : 0;
+}
+
+static void find_preference(void)
+{
+    prefers_bf16 =
+        cpu_isa_has_bf16() && (has(dnnl_cpu_isa_avx512_core_amx) || cpu_isa_measure_bf16() >= CPU_ISA_BF16_PAYS);
+}
+
+int cpu_isa_prefers_bf16(void)
+{
+    pthread_once(&once, find_preference);
+    return prefers_bf16;
 }
 
 const char *cpu_isa_name(int bf16)

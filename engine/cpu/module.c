@@ -174,7 +174,7 @@ static GpudlStatus cpu_probe(int32_t device_id, GpudlFault *fault)
 /* One device: the processor, with what it computes in by itself and on what. */
 static GpudlStatus cpu_devices(GpudlBackendDevice *out, uint32_t room, uint32_t *n, GpudlFault *fault)
 {
-    const int bf16 = cpu_isa_has_bf16();
+    const int bf16 = cpu_isa_prefers_bf16();
     char model[96];
 
     *n = 1;
@@ -191,13 +191,14 @@ static GpudlStatus cpu_devices(GpudlBackendDevice *out, uint32_t room, uint32_t 
 
 static GpudlStatus cpu_resolve(void *device, GpudlOpenParams *params, GpudlFault *fault)
 {
-    const int bf16 = cpu_isa_has_bf16();
-    const GpudlModuleAbility can = {"cpu", CPU_PRECISIONS, bf16 ? GPUDL_PRECISION_BF16 : GPUDL_PRECISION_FP32, 1, 1};
+    const GpudlModuleAbility can = {"cpu", CPU_PRECISIONS,
+                                    cpu_isa_prefers_bf16() ? GPUDL_PRECISION_BF16 : GPUDL_PRECISION_FP32, 1, 1};
     GpudlStatus status = gpudl_module_resolve(&can, params, fault);
 
     if (status != GPUDL_STATUS_OK)
         return status;
-    if (params->precision == GPUDL_PRECISION_BF16 && !bf16) /* as slow as fp32 or slower, and less exact */
+    if (params->precision == GPUDL_PRECISION_BF16 &&
+        !cpu_isa_has_bf16()) /* as slow as fp32 or slower, and less exact */
         return gpudl_module_fail(
             fault, GPUDL_STATUS_UNSUPPORTED,
             "precision bf16 would only be emulated: oneDNN %d.%d.%d has %s to use here (processor, "
