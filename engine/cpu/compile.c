@@ -187,17 +187,30 @@ static void interleave_input(CpuCompiler *c)
     p->blocks[p->values[planar].block].bytes = 0;
 }
 
+/* A part lives as long as the whole, which is there when the first of them is. */
+static void join_lifetimes(CpuProgram *p)
+{
+    for (uint32_t i = 0; i < p->n_blocks; i++)
+        for (int32_t whole = p->blocks[i].within; whole >= 0; whole = p->blocks[whole].within) {
+            if (p->blocks[whole].first > p->blocks[i].first)
+                p->blocks[whole].first = p->blocks[i].first;
+            if (p->blocks[whole].last < p->blocks[i].last)
+                p->blocks[whole].last = p->blocks[i].last;
+        }
+}
+
 static void place_blocks(CpuCompiler *c)
 {
     CpuProgram *p = c->program;
     uint64_t *sizes = calloc(p->n_blocks + 1, sizeof *sizes), *offsets = calloc(p->n_blocks + 1, sizeof *offsets);
     int32_t *first = calloc(p->n_blocks + 1, sizeof *first), *last = calloc(p->n_blocks + 1, sizeof *last);
 
+    join_lifetimes(p);
     if (sizes == NULL || offsets == NULL || first == NULL || last == NULL) {
         cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
     } else {
         for (uint32_t i = 0; i < p->n_blocks; i++) {
-            sizes[i] = p->blocks[i].constant != NULL ? 0 : p->blocks[i].bytes;
+            sizes[i] = p->blocks[i].constant != NULL || p->blocks[i].within >= 0 ? 0 : p->blocks[i].bytes;
             first[i] = p->blocks[i].first;
             last[i] = p->blocks[i].last;
         }
@@ -205,8 +218,14 @@ static void place_blocks(CpuCompiler *c)
             c->shared->host->place(c->shared->host->host, p->n_blocks, sizes, first, last, CPU_ALIGNMENT, offsets);
         if (p->work_bytes > SIZE_MAX / 2)
             cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "the network's work memory is larger than memory can be");
-        for (uint32_t i = 0; i < p->n_blocks; i++)
-            p->blocks[i].offset = offsets[i];
+        for (uint32_t i = 0; i < p->n_blocks; i++) {
+            int32_t block = (int32_t)i;
+            uint64_t at = 0;
+
+            for (; p->blocks[block].within >= 0; block = p->blocks[block].within)
+                at += p->blocks[block].at;
+            p->blocks[i].offset = offsets[block] + at;
+        }
     }
     free(sizes);
     free(offsets);

@@ -99,7 +99,12 @@ static int32_t add_block(CpuCompiler *c, void *constant, uint64_t bytes, int32_t
 
     if (c->status != GPUDL_STATUS_OK || !grow(c, &p->blocks, p->n_blocks, &c->block_room, sizeof *p->blocks))
         return -1;
-    p->blocks[p->n_blocks] = (CpuBlock){constant, bytes, 0, (int32_t)p->n_steps, (int32_t)p->n_steps, pending, 0};
+    p->blocks[p->n_blocks] = (CpuBlock){.constant = constant,
+                                        .bytes = bytes,
+                                        .within = -1,
+                                        .first = (int32_t)p->n_steps,
+                                        .last = (int32_t)p->n_steps,
+                                        .pending = pending};
     return (int32_t)p->n_blocks++;
 }
 
@@ -430,6 +435,47 @@ int32_t cpu_temporary(CpuCompiler *c, DnnMd md)
     return add_value(c, md, md != NULL ? add_block(c, NULL, dnn_md_bytes(md), 0) : -1, -1);
 }
 
+/* Of this block or of one that it is a part of. */
+static int is_within(const CpuProgram *p, int32_t block, int32_t whole)
+{
+    while (block >= 0 && block != whole)
+        block = p->blocks[block].within;
+    return block == whole;
+}
+
+int cpu_put_into(CpuCompiler *c, int32_t value, int32_t whole, uint64_t at)
+{
+    CpuProgram *p = c->program;
+    CpuBlock *block;
+
+    if (c->status != GPUDL_STATUS_OK || value < 0 || whole < 0 || at % CPU_ALIGNMENT != 0)
+        return 0;
+    block = &p->blocks[p->values[value].block];
+    for (uint32_t i = 0; i < c->plan->n_inputs; i++) /* where the host writes may be decided anew at the end */
+        if (cpu_same_memory(c, p->input_values[i], value))
+            return 0;
+    if (block->constant != NULL || block->within >= 0 || p->values[value].md == NULL ||
+        block->bytes != dnn_md_bytes(p->values[value].md) ||
+        is_within(p, p->values[whole].block, p->values[value].block))
+        return 0;
+    block->within = p->values[whole].block;
+    block->at = at;
+    return 1;
+}
+
+int32_t cpu_part(CpuCompiler *c, DnnMd md, int32_t whole, uint64_t at)
+{
+    const int32_t value = whole >= 0 ? cpu_temporary(c, md) : -1;
+
+    if (whole < 0)
+        dnn_md_free(md);
+    if (value < 0)
+        return -1;
+    c->program->blocks[c->program->values[value].block].within = c->program->values[whole].block;
+    c->program->blocks[c->program->values[value].block].at = at;
+    return value;
+}
+
 int cpu_same_memory(const CpuCompiler *c, int32_t a, int32_t b)
 {
     return a >= 0 && b >= 0 && c->program->values[a].block == c->program->values[b].block;
@@ -446,6 +492,11 @@ int cpu_may_overwrite(const CpuCompiler *c, int32_t value)
     block = &c->program->blocks[c->program->values[value].block];
     if (block->constant != NULL)
         return 0;
+    for (uint32_t i = 0; i < c->program->n_blocks;
+         i++) /* it is a part, whose whole may be read yet, or has some to be read */
+        if (c->program->blocks[i].pending > 0 && c->program->blocks[i].within >= 0 &&
+            is_within(c->program, (int32_t)i, c->program->values[value].block))
+            return 0;
     for (uint32_t i = 0; i < node->n_inputs; i++)
         if (node->inputs[i] >= 0)
             for (int32_t v = c->tensor_values[node->inputs[i]]; v >= 0; v = c->next_value[v])

@@ -82,6 +82,14 @@ int32_t cpu_temporary(CpuCompiler *c, DnnMd md);
 /** TRUE if nobody but this node reads the value's memory from now on, so it may be overwritten. */
 int cpu_may_overwrite(const CpuCompiler *c, int32_t value);
 
+/** Has a value's memory be a part of another's from the beginning, so many bytes behind that one's; what the two
+ * hold must be the same bytes. FALSE, having done nothing, where that can't be: of constants, inputs, what is a part
+ * already or larger than the value, and where it would not be aligned. Nobody overwrites a part, nor the whole before
+ * parts were read for the last time. */
+int cpu_put_into(CpuCompiler *c, int32_t value, int32_t whole, uint64_t at);
+/** A part of a value's memory, which belongs to no tensor: for copies of what can't be put there. */
+int32_t cpu_part(CpuCompiler *c, DnnMd md, int32_t whole, uint64_t at);
+
 /** TRUE if two values lie in one block. */
 int cpu_same_memory(const CpuCompiler *c, int32_t a, int32_t b);
 

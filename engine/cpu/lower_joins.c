@@ -3,7 +3,9 @@
  * Concatenation. One that only others of its kind and batch normalisations read is not made: it waits, as a list of
  * pieces, for its readers. Those take the pieces from where they lie: DenseNet's growing lists are copied once per
  * layer, by the pass that normalises them, instead of twice. Convolutions can't do so: of oneDNN's generated code for
- * channels last none reads or writes a slice of the channels.
+ * channels last none reads or writes a slice of the channels. In blocks of channels a slice of one frame is a piece of
+ * memory: there, as in any layout whose pieces lie one behind the other, a list's pieces are computed where they
+ * belong.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -253,6 +255,25 @@ static void shape_join(const CpuCompiler *c, Join *join, const int32_t *pieces, 
         join->columns[i] = cpu_tensor(c, pieces[i])->shape.dims[axis] * each;
 }
 
+/* y's pieces lie one behind the other: they are computed where they belong, but for those that can't be, which are
+ * copied there. */
+static void lay_side_by_side(CpuCompiler *c, const int32_t *pieces, uint32_t n, int32_t y, DnnMdRef md)
+{
+    const int32_t whole = cpu_define(c, y, dnn_md_copy(md));
+    uint64_t at = 0;
+
+    for (uint32_t i = 0; i < n && whole >= 0; i++) {
+        DnnMd like = dnn_md_like(md, cpu_tensor(c, pieces[i])->shape.dims);
+        const int32_t value = like != NULL ? cpu_use(c, pieces[i], like) : -1;
+        const uint64_t bytes = like != NULL ? dnn_md_bytes(like) : 0;
+
+        if (value >= 0 && !cpu_put_into(c, value, whole, at))
+            cpu_copy(c, value, cpu_part(c, dnn_md_copy(like), whole, at));
+        at += bytes;
+        dnn_md_free(like);
+    }
+}
+
 /* All pieces into y; scale and shift are values, -1: none. FALSE, having added nothing, where that can't be. */
 static int join(CpuCompiler *c, const GpudlPlanNode *concat, int32_t y, int32_t scale, int32_t shift, int relu)
 {
@@ -277,13 +298,19 @@ static int join(CpuCompiler *c, const GpudlPlanNode *concat, int32_t y, int32_t 
         dnn_md_free(md);
         return 0;
     }
+    shape_join(c, made, pieces, y, axis, md);
+    if (scale < 0 && made->rows == 1) {
+        lay_side_by_side(c, pieces, n, y, md);
+        dnn_md_free(md);
+        free(made);
+        return 1;
+    }
     for (uint32_t i = 0; i < n; i++) {
         DnnMd like = dnn_md_like(md, cpu_tensor(c, pieces[i])->shape.dims);
 
         uses[first + i] = (CpuUse){like != NULL ? cpu_use(c, pieces[i], like) : -1, 1};
         dnn_md_free(like);
     }
-    shape_join(c, made, pieces, y, axis, md);
     uses[0].value = cpu_define(c, y, md);
     cpu_own(c, made->kernels->name, run, made, size, first + n, uses);
     free(made);

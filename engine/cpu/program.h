@@ -3,8 +3,8 @@
  * One plan compiled for the CPU: steps (oneDNN primitives and own data movers) over placed memory blocks. A program is
  * made once, then read by all slots; each slot brings its own workspace and memory objects (CpuInstance).
  *
- * Vocabulary: a block is a piece of workspace with a lifetime, or constant memory; a value is a layout on a block; a
- * plan's tensor has one or more values (its own, and copies in other layouts).
+ * Vocabulary: a block is a piece of workspace with a lifetime, or of another block, or constant memory; a value is a
+ * layout on a block; a plan's tensor has one or more values (its own, and copies in other layouts).
  */
 #ifndef GPUDL_ENGINE_CPU_PROGRAM_H
 #define GPUDL_ENGINE_CPU_PROGRAM_H
@@ -17,11 +17,13 @@
 #define CPU_ALIGNMENT 64 /* of blocks, constants and workspaces */
 
 typedef struct {
-    void *constant; /* else in the workspace */
-    uint64_t bytes, offset;
-    int32_t first, last; /* steps */
-    int32_t pending;     /* uses by nodes to come, and by the outside */
-    int32_t used;        /* by a step or as an output */
+    void *constant;         /* else in the workspace */
+    uint64_t bytes, offset; /* offset: in the workspace, once blocks are placed */
+    int32_t within;         /* the block that it is a part of, -1: none. Such chains have no circle */
+    uint64_t at;            /* where in that block */
+    int32_t first, last;    /* steps */
+    int32_t pending;        /* uses by nodes to come, and by the outside */
+    int32_t used;           /* by a step or as an output */
 } CpuBlock;
 
 typedef struct {

@@ -219,10 +219,13 @@ static Builder seeded_builder(void)
     return b;
 }
 
-static void test_random_nets(void)
+/* In the layouts that are chosen, and in blocks of channels, where a list's pieces may lie in it from the beginning. */
+static void test_random_nets(gconstpointer form)
 {
     const guint n_nets = is_slow() ? 5 : 60;
 
+    if (form != NULL)
+        g_setenv("GPUDL_CPU_FORM", form, TRUE);
     for (guint i = 0; i < n_nets; i++) {
         g_auto(Builder) b = seeded_builder();
         g_autoptr(CpuHost) host = NULL;
@@ -246,6 +249,7 @@ static void test_random_nets(void)
         }
         host = run(&b);
     }
+    g_unsetenv("GPUDL_CPU_FORM");
 }
 
 /* As DenseNet: growing = whether a list is the last list and one more piece, or all pieces anew. */
@@ -309,22 +313,65 @@ static void test_lists_take_no_memory(void)
     g_assert_cmpuint(host->info.work_bytes, <, plane * (2 * channels + channels / 2));
 }
 
-/* Two layers' squeezes and expansions, as SqueezeNet: made once, in one step, nothing turned round for it. */
-static void test_pieces_are_copied_once_for_others(void)
+/* Two layers' squeezes and expansions, as SqueezeNet: in channels last made once, in one step; in blocks of channels
+ * one frame's pieces are computed where they belong, and nothing is copied, nor is there memory for them besides.
+ * Nothing is turned round for it. */
+static void test_pieces_for_others(void)
 {
-    g_auto(Builder) b = builder_new();
-    g_autoptr(CpuHost) host = NULL;
-    GpudlTensor *x = conv(&b, builder_input(&b, "1x16x13x13"), 16, 3, NULL);
+    static const gchar *const forms[] = {"last", "blocks"};
+    const guint64 plane = sizeof(float) * 13 * 13;
+    guint64 bytes[2];
 
-    for (int i = 0; i < 2; i++) {
-        GpudlTensor *pieces[] = {conv(&b, x, 64, 1, NULL), conv(&b, x, 64, 3, NULL)};
+    for (guint form = 0; form < G_N_ELEMENTS(forms); form++) {
+        g_auto(Builder) b = builder_new();
+        g_autoptr(CpuHost) host = NULL;
+        GpudlTensor *x = conv(&b, builder_input(&b, "1x16x13x13"), 16, 1, NULL);
+        const guint joins = form == 0 ? 2 : 0;
 
-        x = conv(&b, concat(&b, 1, 2, pieces), 16, 1, NULL);
+        for (int i = 0; i < 2; i++) {
+            GpudlTensor *pieces[] = {conv(&b, x, 64, 1, NULL), conv(&b, x, 64, 1, NULL)};
+
+            x = conv(&b, concat(&b, 1, 2, pieces), 16, 1, NULL);
+        }
+        builder_output(&b, x);
+        g_setenv("GPUDL_CPU_FORM", forms[form], TRUE);
+        host = run(&b);
+        g_unsetenv("GPUDL_CPU_FORM");
+        g_assert_cmpuint(count_steps(host, GPUDL_OP_CONCAT, NULL), ==, joins);
+        g_assert_cmpuint(count_steps(host, GPUDL_OP_CONCAT, "join:"), ==, joins);
+        bytes[form] = host->info.work_bytes;
     }
-    builder_output(&b, x);
-    host = run(&b);
-    g_assert_cmpuint(count_steps(host, GPUDL_OP_CONCAT, NULL), ==, 2);
-    g_assert_cmpuint(count_steps(host, GPUDL_OP_CONCAT, "join:"), ==, 2);
+    g_test_message("%" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT " bytes of work memory", bytes[0], bytes[1]);
+    if (cpu_host_precision() == GPUDL_PRECISION_FP32) /* bfloat16 has scratch memory for blocks */
+        g_assert_cmpuint(bytes[1] + 64 * plane, <=, bytes[0]);
+}
+
+/* What lies in a list from the beginning, and a residual sum or an activation would write over, were the list not read
+ * again; a picture that a list has as it is, besides the first convolution, for which it is turned. */
+static void test_pieces_are_not_written_over(void)
+{
+    for (int form = 0; form < 3; form++) {
+        g_auto(Builder) b = builder_new();
+        g_autoptr(CpuHost) host = NULL;
+        GpudlTensor *input = builder_input(&b, "1x3x16x16"), *x = conv(&b, input, 32, 3, NULL),
+                    *y = conv(&b, x, 32, 1, NULL), *list;
+
+        if (form == 2) {
+            list = concat(&b, 1, 2, (GpudlTensor *[]){input, conv(&b, x, 1, 1, NULL)});
+            builder_output(&b, conv(&b, x, 8, 1, NULL));
+            builder_output(&b, list);
+        } else {
+            list = concat(&b, 1, 2, (GpudlTensor *[]){x, y});
+            x = form == 0 ? conv(&b, conv(&b, list, 16, 1, NULL), 32, 1, y)
+                          : builder_act(&b, y, GPUDL_ACT_SIGMOID, 0, 0);
+            infer(&b, 1);
+            x = conv(&b, x, 64, 1, NULL);
+            builder_output(&b, conv(&b, list, 64, 1, x));
+        }
+        g_setenv("GPUDL_CPU_FORM", form == 2 ? "last" : "blocks", TRUE);
+        host = run(&b);
+        g_unsetenv("GPUDL_CPU_FORM");
+    }
 }
 
 /* A list that others read as well, after and before those that could have done without; pieces that a residual sum or
@@ -399,13 +446,15 @@ int main(int argc, char **argv)
         printf("1..0 # SKIP bfloat16 is not this machine's\n");
         return 0;
     }
-    g_test_add_func("/cpu-joins/random-nets", test_random_nets);
+    g_test_add_data_func("/cpu-joins/random-nets", NULL, test_random_nets);
+    g_test_add_data_func("/cpu-joins/random-nets/blocks", "blocks", test_random_nets);
     if (!is_slow()) {
         g_test_add_func("/cpu-joins/lists-are-copied-by-what-normalises-them",
                         test_lists_are_copied_by_what_normalises_them);
         g_test_add_func("/cpu-joins/lists-take-no-memory", test_lists_take_no_memory);
-        g_test_add_func("/cpu-joins/pieces-are-copied-once-for-others", test_pieces_are_copied_once_for_others);
+        g_test_add_func("/cpu-joins/pieces-for-others", test_pieces_for_others);
     }
+    g_test_add_func("/cpu-joins/pieces-are-not-written-over", test_pieces_are_not_written_over);
     g_test_add_func("/cpu-joins/lists-that-are-read-elsewhere", test_lists_that_are_read_elsewhere);
     g_test_add_func("/cpu-joins/lists-are-held-by-those-that-wait", test_lists_are_held_by_those_that_wait);
     g_test_add_func("/cpu-joins/other-axes", test_other_axes);
