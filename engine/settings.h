@@ -10,7 +10,8 @@ extern "C" {
 #endif
 
 /** Arithmetic of the network. AUTO: fp16 on CUDA; on the CPU bf16 where the processor is faster in it (AMX_BF16;
- * AVX512_BF16 where that is measured), else fp32; and fp32 for a model whose golden sample does not bear the lower one. */
+ * AVX512_BF16 where that is measured), else fp32; and fp32 for a model whose golden sample does not bear the lower one.
+ */
 typedef enum {
     GPUDL_PRECISION_AUTO = 0,
     GPUDL_PRECISION_FP32,
