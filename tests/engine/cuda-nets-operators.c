@@ -608,7 +608,8 @@ static const struct {
              {"blocks", NULL, nets_blocks},
              {"blocks-cropped", NULL, nets_cropped_blocks},
              {"means", NULL, nets_means},
-             {"fires", NULL, nets_fires}};
+             {"fires", NULL, nets_fires},
+             {"turned", NULL, nets_turned}};
 
 GpudlModel *nets_operator(guint i, const gchar **name, gchar **text)
 {

@@ -144,11 +144,12 @@ GpudlTensor *nets_fires(Builder *b, GpudlTensor *x)
 }
 
 /* A part of a picture's rows or columns, every step-th of them. */
-static GpudlTensor *crop(Builder *b, GpudlTensor *x, gint axis, gint64 end, gint64 step)
+static GpudlTensor *crop(Builder *b, GpudlTensor *x, gint axis, gint64 begin, gint64 end, gint64 step)
 {
     GpudlTensor *y = builder_node(b, GPUDL_OP_SLICE, x, NULL);
     GpudlSliceAttrs attrs = {4, {0}, {G_MAXINT64, G_MAXINT64, G_MAXINT64, G_MAXINT64}, {1, 1, 1, 1}};
 
+    attrs.start[axis] = begin;
     attrs.end[axis] = end;
     attrs.step[axis] = step;
     y->producer->attrs.slice = attrs;
@@ -161,9 +162,54 @@ GpudlTensor *nets_cropped_blocks(Builder *b, GpudlTensor *x)
 {
     GpudlTensor *y = builder_act(b, builder_conv(b, x, 16, 48, 1, TRUE), GPUDL_ACT_RELU, 0, 0);
 
-    y = builder_act(b, filter(b, crop(b, y, 2, -1, 1), 48, 3, 1), GPUDL_ACT_RELU, 0, 0);
+    y = builder_act(b, filter(b, crop(b, y, 2, 0, -1, 1), 48, 3, 1), GPUDL_ACT_RELU, 0, 0);
     x = builder_conv(b, y, 48, 16, 1, TRUE);
     y = builder_act(b, builder_conv(b, x, 16, 32, 1, TRUE), GPUDL_ACT_RELU, 0, 0);
     y = builder_act(b, filter(b, y, 32, 3, 1), GPUDL_ACT_RELU, 0, 0);
-    return flat(b, builder_conv(b, crop(b, y, 3, G_MAXINT64, 2), 32, 24, 1, TRUE));
+    return flat(b, builder_conv(b, crop(b, y, 3, 0, G_MAXINT64, 2), 32, 24, 1, TRUE));
+}
+
+static GpudlTensor *rows(Builder *b, GpudlTensor *x, const gchar *w, gboolean by_rows)
+{
+    GpudlTensor *y = builder_node(b, GPUDL_OP_GEMM, flat(b, x), builder_random(b, w, -0.05, 0.05));
+
+    y->producer->attrs.gemm = (GpudlGemmAttrs){.trans_b = by_rows, .alpha = 1};
+    return y;
+}
+
+/* Columns of a matrix seen as a picture of so many channels, 5 x 5, which lie last. */
+static GpudlTensor *picture(Builder *b, GpudlTensor *x, gint64 begin, gint64 channels)
+{
+    g_autofree gchar *shape = g_strdup_printf("0x5x5x%d", (gint)channels);
+    GpudlTensor *y = builder_node(b, GPUDL_OP_SLICE, x, NULL);
+
+    y->producer->attrs.slice = (GpudlSliceAttrs){2, {0, begin}, {G_MAXINT64, begin + 25 * channels}, {1, 1}};
+    return builder_transpose(b, builder_reshape(b, y, shape), "0x3x1x2");
+}
+
+/* Matrices times parts of pictures: their upper and lower rows, and the upper one of two pictures that lie above each
+ * other, all of which lie by themselves in one frame and apart in several, so that these are copied where the weights
+ * are those that one frame has left; then what has gaps in any: their left columns, half of a picture's channels, and
+ * pictures that begin or are no whole vectors. */
+GpudlTensor *nets_turned(Builder *b, GpudlTensor *x)
+{
+    GpudlTensor *above = builder_conv(b, x, 16, 16, 3, TRUE), *half = builder_conv(b, x, 16, 16, 3, FALSE),
+                *matrix = builder_node(b, GPUDL_OP_EXP, flat(b, x), NULL),
+                *both = join(b, above, builder_conv(b, x, 16, 16, 1, TRUE), 2),
+                *all = join(b, half, builder_conv(b, x, 16, 16, 1, FALSE), 1),
+                *parts[] = {rows(b, crop(b, x, 2, 0, 5, 1), "640x24", FALSE),
+                            rows(b, crop(b, x, 2, 5, G_MAXINT64, 1), "16x384", TRUE),
+                            rows(b, above, "1024x16", FALSE),
+                            rows(b, crop(b, x, 3, 0, 3, 1), "384x8", FALSE),
+                            rows(b, half, "1024x8", FALSE),
+                            rows(b, picture(b, matrix, 0, 16), "400x8", FALSE),
+                            rows(b, picture(b, matrix, 4, 16), "400x8", FALSE),
+                            rows(b, picture(b, matrix, 8, 12), "300x8", FALSE),
+                            flat(b, builder_node(b, GPUDL_OP_GLOBAL_MAX_POOL, both, NULL)),
+                            flat(b, builder_node(b, GPUDL_OP_GLOBAL_MAX_POOL, all, NULL))},
+                *y = gpudl_graph_add_node(b->graph, GPUDL_OP_CONCAT, NULL, parts, G_N_ELEMENTS(parts), NULL, 1)
+                         ->outputs[0];
+
+    y->producer->attrs.axis.axis = 1;
+    return y;
 }

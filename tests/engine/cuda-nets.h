@@ -36,6 +36,7 @@ GpudlTensor *nets_blocks(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_means(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_fires(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_cropped_blocks(Builder *b, GpudlTensor *x);
+GpudlTensor *nets_turned(Builder *b, GpudlTensor *x);
 GpudlTensor *nets_depthwise_of_half(Builder *b, GpudlTensor *x);
 
 /**
