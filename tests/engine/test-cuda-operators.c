@@ -12,6 +12,7 @@
 #include "engine/cuda/choice.h"
 #include "engine/cuda/compile.h"
 #include "engine/cuda/own.h"
+#include "engine/passes/passes.h"
 #include "engine/plan.h"
 #include "engine/session/session.h"
 #include "kernels/half.h"
@@ -396,6 +397,96 @@ static void test_batches_in_another_order(gconstpointer data)
     }
 }
 
+/* ---- siblings ---------------------------------------------------------------------------------------------------- */
+
+#define SIDE 8
+#define AT 27 /* row 3, column 3 */
+
+/* Two convolutions of the same picture, one of one tap, as one launch. */
+static GpudlModel *make_siblings(gint taps, gboolean first)
+{
+    g_auto(Builder) b = builder_new();
+    g_autoptr(GError) error = NULL;
+    GpudlTensor *x = builder_conv(&b, builder_input(&b, "1x3x8x8"), 3, 16, 1, TRUE), *y, *z;
+    GpudlModel *model;
+
+    y = builder_conv(&b, x, 16, 8, first ? 1 : taps, TRUE);
+    z = builder_node(&b, GPUDL_OP_CONCAT, y, builder_conv(&b, x, 16, 8, first ? taps : 1, TRUE));
+    z->producer->attrs.axis.axis = 1;
+    builder_output(&b, builder_reshape(&b, z, "0x-1"));
+    if (!gpudl_graph_sort(b.graph, &error) || !gpudl_graph_infer(b.graph, 1, &error) ||
+        !gpudl_graph_prove_batch(b.graph, NULL, &error) || !gpudl_passes_run(b.graph, NULL, &error))
+        g_error("%s", error->message);
+    model = gpudl_model_new(g_steal_pointer(&b.graph), "net", NULL, &error);
+    g_assert_no_error(error);
+    return model;
+}
+
+static gboolean sees(gint pixel, gint taps)
+{
+    return ABS(pixel / SIDE - AT / SIDE) <= taps / 2 && ABS(pixel % SIDE - AT % SIDE) <= taps / 2;
+}
+
+/* Where an input that is no number at one pixel shows: of one tap there alone, in one launch no further than the larger
+ * window sees, and with that everywhere it does. */
+static void check_reach(const CudaProgram *program, const float *input, gint taps, gboolean first, gboolean fused)
+{
+    CudaRun run = {.program = program, .device = &device};
+    const float *found = NULL;
+    uint32_t failed = 0;
+
+    run.workspace = g_aligned_alloc(1, program->work_bytes + 1, CUDA_ALIGNMENT);
+    run.outputs = g_malloc(16 * SIDE * SIDE * sizeof *found);
+    memset(run.workspace, 0xff, program->work_bytes);
+    put_input(&run, input);
+    g_assert_cmpint(cuda_program_queue(&run, 0, program->n_steps, &failed), ==, 0);
+    found = cuda_value_data(&run, program->heads[0]);
+    for (gint i = 0; i < 16 * SIDE * SIDE; i++) {
+        const gint pixel = i % (SIDE * SIDE), own = (i / (SIDE * SIDE) < 8) == first ? 1 : taps;
+
+        if (sees(pixel, own))
+            g_assert_false(isfinite(found[i]));
+        else if (!fused || !sees(pixel, taps))
+            g_assert_true(isfinite(found[i]));
+    }
+    g_aligned_free(run.workspace);
+    g_free(run.outputs);
+}
+
+static void test_what_is_infinite_beside_siblings(void)
+{
+    static const float kinds[] = {NAN, -INFINITY};
+
+    for (guint i = 0; i < 2 * 2 * 2 * G_N_ELEMENTS(kinds); i++) {
+        const guint p = 1 + i % 2;
+        const gint taps = 1 + i / 2 % 2 * 2;
+        const gboolean first = i / 4 % 2;
+        g_autoptr(GpudlModel) model = make_siblings(taps, first);
+        g_autoptr(GpudlPlanner) planner = gpudl_planner_new(model->graph, "");
+        float input[3 * SIDE * SIDE];
+        CudaProgram *program;
+        guint n;
+
+        for (guint k = 0; k < G_N_ELEMENTS(input); k++)
+            input[k] = (float)g_test_rand_double_range(-1, 1);
+        input[AT] = kinds[i / 8];
+        shared[p].weights = (CudaWeights){.device = &device};
+        program = compile(&shared[p], gpudl_planner_get(planner, 1, NULL));
+        check_reach(program, input, taps, first, FALSE);
+        n = choose_blocks(program, 0);
+        g_assert_cmpuint(n, ==, 1);
+        for (int number = 1; n > 0; number++) {
+            check_reach(program, input, taps, first, TRUE);
+            n = choose_blocks(program, number);
+        }
+        for (guint k = 0; k < program->n_steps; k++)
+            if (program->steps[k].block != NULL)
+                program->steps[k].block->form = CUDA_CONV_APART;
+        cuda_program_free(program);
+        cuda_weights_clear(&shared[p].weights);
+    }
+}
+
 int main(int argc, char **argv)
 {
     int result;
@@ -421,6 +512,7 @@ int main(int argc, char **argv)
         if (strcmp(name, "turned") == 0)
             g_test_add_data_func("/cuda-operators/turned-later", GUINT_TO_POINTER(i), test_batches_in_another_order);
     }
+    g_test_add_func("/cuda-operators/what-is-infinite-beside-siblings", test_what_is_infinite_beside_siblings);
     result = g_test_run();
     for (guint p = 0; p < G_N_ELEMENTS(precisions); p++)
         cuda_convs_clear(&shared[p].convs);
