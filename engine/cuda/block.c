@@ -2,10 +2,6 @@
 #include "block.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define TEXT_ROOM 48
 
 static GpudlAct inner_act(const CudaConvKey *key, int i)
 {
@@ -54,34 +50,4 @@ int cuda_block_run(const CudaConvKey *key, const GpudlMbconvPlan *plan, const Cu
 
     return gpudl_mbconv_cuda(&block, data->x, data->w, key->bias ? (const float *)data->bias : NULL, data->z, data->y,
                              plan, stream);
-}
-
-static size_t write_text(const GpudlMbconvPlan *plan, char text[TEXT_ROOM])
-{
-    return (size_t)snprintf(text, TEXT_ROOM, "block %d parts %d", (int)plan->tile, (int)plan->parts);
-}
-
-char *cuda_block_save(const GpudlMbconvPlan *plan, size_t *bytes)
-{
-    char *text = malloc(TEXT_ROOM);
-
-    if (text != NULL)
-        *bytes = write_text(plan, text);
-    return text;
-}
-
-/* Only plans that the kernel names itself are run, whatever a file says. */
-int cuda_block_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
-                    CudaConvPlan *plan)
-{
-    CudaConvPlan plans[GPUDL_MBCONV_PLANS];
-    const int n = cuda_block_plans(device, key, plans, GPUDL_MBCONV_PLANS);
-    char known[TEXT_ROOM];
-
-    for (int i = 0; i < n; i++)
-        if (write_text(&plans[i].block, known) == bytes && memcmp(known, text, bytes) == 0) {
-            *plan = plans[i];
-            return 1;
-        }
-    return 0;
 }

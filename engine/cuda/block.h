@@ -12,10 +12,4 @@ int cuda_block_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvP
 /** Queues one: data->w as packed, data->bias that of the last product. Status of the launcher. */
 int cuda_block_run(const CudaConvKey *key, const GpudlMbconvPlan *plan, const CudaConvData *data, cudaStream_t stream);
 
-/** What a plan is found by again: malloc'd, not ended by 0; NULL if there is no memory. */
-char *cuda_block_save(const GpudlMbconvPlan *plan, size_t *bytes);
-/** The problem's plan of that text; FALSE if it has none such. */
-int cuda_block_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
-                    CudaConvPlan *plan);
-
 #endif

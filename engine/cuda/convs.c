@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block.h"
 #include "choice.h"
 #include "lt.h"
 #include "own.h"
@@ -67,30 +66,21 @@ void cuda_convs_clear(CudaConvs *convs)
 static int load_entry(const CudaConvs *convs, cudnnHandle_t handle, const CudaConvKey *key,
                       const GpudlCacheEntry *entry, CudaConvPlan *plan)
 {
-    if (entry->form == CUDA_CONV_APART)
+    const CudaConvForm form = (CudaConvForm)entry->form;
+
+    if (form == CUDA_CONV_APART)
         return cuda_conv_is_block(key);
-    if (entry->form == CUDA_CONV_BLOCK)
-        return key->hidden != 0 && cuda_block_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    if (entry->form == CUDA_CONV_GEMV)
-        return cuda_gemv_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    if (entry->form == CUDA_CONV_STEM)
-        return cuda_stem_load(key, entry->plan, entry->plan_bytes, plan);
-    if (cuda_conv_is_fused(key))
+    if ((form == CUDA_CONV_DEPTHWISE) != (key->depthwise != 0) ||
+        (cuda_conv_is_fused(key) && form != CUDA_CONV_BLOCK && form != CUDA_CONV_GEMV && form != CUDA_CONV_STEM))
         return 0;
-    if ((entry->form == CUDA_CONV_DEPTHWISE) != (key->depthwise != 0))
-        return 0;
-    if (entry->form == CUDA_CONV_DEPTHWISE)
-        return cuda_depthwise_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    if (entry->form == CUDA_CONV_OWN)
+    if (form == CUDA_CONV_OWN)
         return 1;
-    if (entry->form == CUDA_CONV_GEMM)
-        return cuda_gemm_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    if (entry->form == CUDA_CONV_ONCE)
-        return cuda_once_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    if (entry->form == CUDA_CONV_LT)
+    if (cuda_own_keeps(form))
+        return cuda_own_load(convs->device, key, form, entry->plan, entry->plan_bytes, plan);
+    if (form == CUDA_CONV_LT)
         return cuda_lt_fits(key) && cuda_lt_open(convs->device, convs->host) &&
                cuda_lt_load(convs->device, key, entry->plan, entry->plan_bytes, plan);
-    return handle != NULL && cuda_conv_has_form(key, (CudaConvForm)entry->form) &&
+    return handle != NULL && cuda_conv_has_form(key, form) &&
            cuda_conv_plan_load(convs->device, handle, entry->plan, entry->plan_bytes, plan);
 }
 
@@ -185,23 +175,14 @@ static void keep_entry(const CudaConvs *convs, const char *step, const GpudlCach
 
 static void keep_plan(const CudaConvs *convs, const char *step, const CudaConv *conv)
 {
+    const CudaConvPlan plan = cuda_conv_plan(conv);
     GpudlCacheEntry entry = {.form = conv->form, .ns = conv->ns};
 
     snprintf(entry.name, sizeof entry.name, "%s", conv->name);
     if (conv->form == CUDA_CONV_LT)
         entry.plan = cuda_lt_save(convs->device, &conv->lt, &entry.plan_bytes);
-    else if (conv->form == CUDA_CONV_GEMM)
-        entry.plan = cuda_gemm_save(&conv->gemm, &entry.plan_bytes);
-    else if (conv->form == CUDA_CONV_ONCE)
-        entry.plan = cuda_once_save(&conv->once, &entry.plan_bytes);
-    else if (conv->form == CUDA_CONV_GEMV)
-        entry.plan = cuda_gemv_save(&conv->gemv, &entry.plan_bytes);
-    else if (conv->form == CUDA_CONV_STEM)
-        entry.plan = cuda_stem_save(&entry.plan_bytes);
-    else if (conv->form == CUDA_CONV_DEPTHWISE)
-        entry.plan = cuda_depthwise_save(&conv->depthwise, &entry.plan_bytes);
-    else if (conv->form == CUDA_CONV_BLOCK)
-        entry.plan = cuda_block_save(&conv->block, &entry.plan_bytes);
+    else if (cuda_own_keeps(conv->form))
+        entry.plan = cuda_own_save(&plan, &entry.plan_bytes);
     else if (conv->plan != NULL)
         entry.plan = cuda_conv_plan_save(convs->device, conv->plan, &entry.plan_bytes);
     if (conv->form == CUDA_CONV_OWN || conv->form == CUDA_CONV_APART || entry.plan != NULL)

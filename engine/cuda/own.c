@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "own.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "block.h"
 #include "kernels/conv_cuda.h"
 
 /* Of so few output channels a group has, a tile is nearly empty: the direct kernel has no tiles. */
@@ -12,8 +14,6 @@
 
 /* Pictures of the largest batches that kernels for few pixels are tried for. */
 #define ONCE_PICTURES 8
-
-#define TEXT_ROOM 48
 
 /* A problem as the kernels take it. */
 typedef struct {
@@ -88,35 +88,6 @@ int cuda_gemm_run(const CudaConvKey *key, const GpudlConvGemmPlan *plan, const C
                                 data->y, &e.ys, plan, plan->workspace_bytes > 0 ? data->workspace : NULL, stream);
 }
 
-static size_t write_text(const GpudlConvGemmPlan *plan, char text[TEXT_ROOM])
-{
-    return (size_t)snprintf(text, TEXT_ROOM, "product %d split %d", (int)plan->tile, (int)plan->splits);
-}
-
-char *cuda_gemm_save(const GpudlConvGemmPlan *plan, size_t *bytes)
-{
-    char *text = malloc(TEXT_ROOM);
-
-    if (text != NULL)
-        *bytes = write_text(plan, text);
-    return text;
-}
-
-/* Only plans that the kernel names itself are run, whatever a file says. */
-int cuda_gemm_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan)
-{
-    CudaConvPlan plans[GPUDL_CONV_GEMM_PLANS];
-    const int n = cuda_gemm_plans(device, key, plans, GPUDL_CONV_GEMM_PLANS);
-    char known[TEXT_ROOM];
-
-    for (int i = 0; i < n; i++)
-        if (write_text(&plans[i].gemm, known) == bytes && memcmp(known, text, bytes) == 0) {
-            *plan = plans[i];
-            return 1;
-        }
-    return 0;
-}
-
 /* ---- few pixels -------------------------------------------------------------------------------------------------- */
 
 int cuda_once_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room)
@@ -146,35 +117,6 @@ int cuda_once_run(const CudaConvKey *key, const GpudlConvOncePlan *plan, const C
     return gpudl_conv_once_cuda((GpudlDType)key->dtype, data->x, &e.xs, data->w,
                                 key->bias ? (const float *)data->bias : NULL, key->z_pitch > 0 ? data->z : NULL,
                                 key->z_pitch, &e.window, key->groups, &e.act, data->y, &e.ys, plan, stream);
-}
-
-static size_t write_once(const GpudlConvOncePlan *plan, char text[TEXT_ROOM])
-{
-    return (size_t)snprintf(text, TEXT_ROOM, "once %d tile %d parts %d held %d", (int)plan->form, (int)plan->tile,
-                            (int)plan->parts, (int)plan->held);
-}
-
-char *cuda_once_save(const GpudlConvOncePlan *plan, size_t *bytes)
-{
-    char *text = malloc(TEXT_ROOM);
-
-    if (text != NULL)
-        *bytes = write_once(plan, text);
-    return text;
-}
-
-int cuda_once_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan)
-{
-    CudaConvPlan plans[GPUDL_CONV_ONCE_PLANS];
-    const int n = cuda_once_plans(device, key, plans, GPUDL_CONV_ONCE_PLANS);
-    char known[TEXT_ROOM];
-
-    for (int i = 0; i < n; i++)
-        if (write_once(&plans[i].once, known) == bytes && memcmp(known, text, bytes) == 0) {
-            *plan = plans[i];
-            return 1;
-        }
-    return 0;
 }
 
 /* ---- few vectors ------------------------------------------------------------------------------------------------- */
@@ -236,35 +178,6 @@ int cuda_gemv_run(const CudaConvKey *key, const GpudlGemvPlan *plan, const CudaC
                            key->k, &act, data->y, key->y_pitch, plan, stream);
 }
 
-static size_t write_gemv(const GpudlGemvPlan *plan, char text[TEXT_ROOM])
-{
-    return (size_t)snprintf(text, TEXT_ROOM, "vectors %d parts %d warps %d", (int)plan->rows, (int)plan->parts,
-                            (int)plan->warps);
-}
-
-char *cuda_gemv_save(const GpudlGemvPlan *plan, size_t *bytes)
-{
-    char *text = malloc(TEXT_ROOM);
-
-    if (text != NULL)
-        *bytes = write_gemv(plan, text);
-    return text;
-}
-
-int cuda_gemv_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan)
-{
-    CudaConvPlan plans[GPUDL_GEMV_PLANS];
-    const int n = cuda_gemv_plans(device, key, plans, GPUDL_GEMV_PLANS);
-    char known[TEXT_ROOM];
-
-    for (int i = 0; i < n; i++)
-        if (write_gemv(&plans[i].gemv, known) == bytes && memcmp(known, text, bytes) == 0) {
-            *plan = plans[i];
-            return 1;
-        }
-    return 0;
-}
-
 /* ---- a network's begin ------------------------------------------------------------------------------------------- */
 
 GpudlStem cuda_stem_of(const CudaConvKey *key)
@@ -299,23 +212,6 @@ int cuda_stem_run(const CudaConvKey *key, const CudaConvData *data, cudaStream_t
 
     return gpudl_stem_cuda((GpudlDType)key->dtype, &stem, data->x, data->w,
                            key->bias ? (const float *)data->bias : NULL, data->y, stream);
-}
-
-static const char stem_text[] = "stem";
-
-char *cuda_stem_save(size_t *bytes)
-{
-    char *text = malloc(sizeof stem_text);
-
-    if (text != NULL)
-        memcpy(text, stem_text, sizeof stem_text);
-    *bytes = sizeof stem_text - 1;
-    return text;
-}
-
-int cuda_stem_load(const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan)
-{
-    return bytes == sizeof stem_text - 1 && memcmp(text, stem_text, bytes) == 0 && cuda_stem_plans(key, plan, 1) == 1;
 }
 
 /* ---- depthwise --------------------------------------------------------------------------------------------------- */
@@ -366,29 +262,103 @@ int cuda_depthwise_run(const CudaConvKey *key, const GpudlDepthwisePlan *plan, c
     return gpudl_depthwise_plan_cuda(&call, plan, stream);
 }
 
-static size_t write_depthwise(const GpudlDepthwisePlan *plan, char text[TEXT_ROOM])
+/* ---- what is kept ------------------------------------------------------------------------------------------------ */
+
+#define TEXT_ROOM 48
+#define MOST_PLANS GPUDL_CONV_ONCE_PLANS
+_Static_assert(GPUDL_CONV_GEMM_PLANS <= MOST_PLANS && GPUDL_GEMV_PLANS <= MOST_PLANS &&
+                   GPUDL_DEPTHWISE_PLANS <= MOST_PLANS && GPUDL_MBCONV_PLANS <= MOST_PLANS,
+               "all plans of a problem");
+
+static int write_gemm(const CudaConvPlan *plan, char text[TEXT_ROOM])
 {
-    return (size_t)snprintf(text, TEXT_ROOM, "depthwise %d rows %d", (int)plan->form, (int)plan->rows);
+    return snprintf(text, TEXT_ROOM, "product %d split %d", (int)plan->gemm.tile, (int)plan->gemm.splits);
 }
 
-char *cuda_depthwise_save(const GpudlDepthwisePlan *plan, size_t *bytes)
+static int write_once(const CudaConvPlan *plan, char text[TEXT_ROOM])
 {
+    return snprintf(text, TEXT_ROOM, "once %d tile %d parts %d held %d", (int)plan->once.form, (int)plan->once.tile,
+                    (int)plan->once.parts, (int)plan->once.held);
+}
+
+static int write_gemv(const CudaConvPlan *plan, char text[TEXT_ROOM])
+{
+    return snprintf(text, TEXT_ROOM, "vectors %d parts %d warps %d", (int)plan->gemv.rows, (int)plan->gemv.parts,
+                    (int)plan->gemv.warps);
+}
+
+static int find_stem(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room)
+{
+    (void)device;
+    return cuda_stem_plans(key, plans, room);
+}
+
+static int write_stem(const CudaConvPlan *plan, char text[TEXT_ROOM])
+{
+    (void)plan;
+    return snprintf(text, TEXT_ROOM, "stem");
+}
+
+static int write_depthwise(const CudaConvPlan *plan, char text[TEXT_ROOM])
+{
+    return snprintf(text, TEXT_ROOM, "depthwise %d rows %d", (int)plan->depthwise.form, (int)plan->depthwise.rows);
+}
+
+static int write_block(const CudaConvPlan *plan, char text[TEXT_ROOM])
+{
+    return snprintf(text, TEXT_ROOM, "block %d parts %d", (int)plan->block.tile, (int)plan->block.parts);
+}
+
+static const struct {
+    CudaConvForm form;
+    int (*find)(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);
+    int (*write)(const CudaConvPlan *plan, char text[TEXT_ROOM]); /* its length */
+} kept[] = {
+    {CUDA_CONV_GEMM, cuda_gemm_plans, write_gemm},    {CUDA_CONV_DEPTHWISE, cuda_depthwise_plans, write_depthwise},
+    {CUDA_CONV_ONCE, cuda_once_plans, write_once},    {CUDA_CONV_GEMV, cuda_gemv_plans, write_gemv},
+    {CUDA_CONV_BLOCK, cuda_block_plans, write_block}, {CUDA_CONV_STEM, find_stem, write_stem},
+};
+#define N_KEPT (int)(sizeof kept / sizeof *kept)
+
+/* The form's number in the table, -1: it is not there. */
+static int number_of(CudaConvForm form)
+{
+    int i = N_KEPT - 1;
+
+    while (i >= 0 && kept[i].form != form)
+        i--;
+    return i;
+}
+
+int cuda_own_keeps(CudaConvForm form)
+{
+    return number_of(form) >= 0;
+}
+
+char *cuda_own_save(const CudaConvPlan *plan, size_t *bytes)
+{
+    const int number = number_of(plan->form);
     char *text = malloc(TEXT_ROOM);
 
+    assert(number >= 0);
     if (text != NULL)
-        *bytes = write_depthwise(plan, text);
+        *bytes = (size_t)kept[number].write(plan, text);
     return text;
 }
 
-int cuda_depthwise_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
-                        CudaConvPlan *plan)
+/* Only plans that the kernel names itself are run, whatever a file says. */
+int cuda_own_load(const CudaDevice *device, const CudaConvKey *key, CudaConvForm form, const char *text, size_t bytes,
+                  CudaConvPlan *plan)
 {
-    CudaConvPlan plans[GPUDL_DEPTHWISE_PLANS];
-    const int n = cuda_depthwise_plans(device, key, plans, GPUDL_DEPTHWISE_PLANS);
+    const int number = number_of(form);
+    CudaConvPlan plans[MOST_PLANS];
     char known[TEXT_ROOM];
+    int n;
 
+    assert(number >= 0);
+    n = kept[number].find(device, key, plans, MOST_PLANS);
     for (int i = 0; i < n; i++)
-        if (write_depthwise(&plans[i].depthwise, known) == bytes && memcmp(known, text, bytes) == 0) {
+        if ((size_t)kept[number].write(&plans[i], known) == bytes && memcmp(known, text, bytes) == 0) {
             *plan = plans[i];
             return 1;
         }

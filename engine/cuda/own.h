@@ -14,31 +14,17 @@ int cuda_gemm_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPl
 /** Queues one. Status of the launcher. */
 int cuda_gemm_run(const CudaConvKey *key, const GpudlConvGemmPlan *plan, const CudaConvData *data, cudaStream_t stream);
 
-/** What a plan is found by again: malloc'd, not ended by 0; NULL if there is no memory. */
-char *cuda_gemm_save(const GpudlConvGemmPlan *plan, size_t *bytes);
-/** The problem's plan of that text; FALSE if it has none such. */
-int cuda_gemm_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
-                   CudaConvPlan *plan);
-
 /** Up to room plans of CUDA_CONV_ONCE, the one that is thought to be the fastest first: 0 where the problem has many
  * pixels, where the kernels do not fit it, or the device does not run them. In the device's context. */
 int cuda_once_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);
 /** Queues one. Status of the launcher. */
 int cuda_once_run(const CudaConvKey *key, const GpudlConvOncePlan *plan, const CudaConvData *data, cudaStream_t stream);
-/** As for products. */
-char *cuda_once_save(const GpudlConvOncePlan *plan, size_t *bytes);
-int cuda_once_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
-                   CudaConvPlan *plan);
 
 /** Up to room plans of CUDA_CONV_GEMV, the one that is thought to be the fastest first: 0 where the problem is not that
  * of a matrix and few vectors, or has a residual. In the device's context. */
 int cuda_gemv_plans(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room);
 /** Queues one. Status of the launcher. */
 int cuda_gemv_run(const CudaConvKey *key, const GpudlGemvPlan *plan, const CudaConvData *data, cudaStream_t stream);
-/** As for products. */
-char *cuda_gemv_save(const GpudlGemvPlan *plan, size_t *bytes);
-int cuda_gemv_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
-                   CudaConvPlan *plan);
 
 /** A problem that is pooled as the kernel takes it. */
 GpudlStem cuda_stem_of(const CudaConvKey *key);
@@ -46,9 +32,6 @@ GpudlStem cuda_stem_of(const CudaConvKey *key);
 int cuda_stem_plans(const CudaConvKey *key, CudaConvPlan *plans, int room);
 /** Queues it. Status of the launcher. */
 int cuda_stem_run(const CudaConvKey *key, const CudaConvData *data, cudaStream_t stream);
-/** As for products. */
-char *cuda_stem_save(size_t *bytes);
-int cuda_stem_load(const CudaConvKey *key, const char *text, size_t bytes, CudaConvPlan *plan);
 
 /** Up to room plans of a problem that is depthwise, the one that is thought to be the fastest first; at least one if
  * room is. Needs no device. */
@@ -56,9 +39,13 @@ int cuda_depthwise_plans(const CudaDevice *device, const CudaConvKey *key, CudaC
 /** Queues one, with this activation. Status of the launcher. */
 int cuda_depthwise_run(const CudaConvKey *key, const GpudlDepthwisePlan *plan, const GpudlAct *act,
                        const CudaConvData *data, cudaStream_t stream);
-/** As for products. */
-char *cuda_depthwise_save(const GpudlDepthwisePlan *plan, size_t *bytes);
-int cuda_depthwise_load(const CudaDevice *device, const CudaConvKey *key, const char *text, size_t bytes,
-                        CudaConvPlan *plan);
+
+/** Whether it is one of the forms whose plans are found again by a text, which are those above and blocks (block.h). */
+int cuda_own_keeps(CudaConvForm form);
+/** A plan's text, of such a form: malloc'd, not ended by 0; NULL if there is no memory. */
+char *cuda_own_save(const CudaConvPlan *plan, size_t *bytes);
+/** The problem's plan of such a form and that text; FALSE if it has none such. In the device's context. */
+int cuda_own_load(const CudaDevice *device, const CudaConvKey *key, CudaConvForm form, const char *text, size_t bytes,
+                  CudaConvPlan *plan);
 
 #endif

@@ -387,14 +387,14 @@ static void test_plans(Fixture *f, gconstpointer data)
     (void)data;
     for (gint i = 0; i < n; i++) {
         gsize bytes;
-        g_autofree gchar *text = cuda_once_save(&found[i].once, &bytes);
+        g_autofree gchar *text = cuda_own_save(&found[i], &bytes);
 
-        g_assert_true(cuda_once_load(&f->device, &f->key, text, bytes, &plan));
+        g_assert_true(cuda_own_load(&f->device, &f->key, CUDA_CONV_ONCE, text, bytes, &plan));
         g_assert_cmpint(plan.form, ==, CUDA_CONV_ONCE);
         g_assert_cmpmem(&plan.once, sizeof plan.once, &found[i].once, sizeof plan.once);
     }
     for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
-        g_assert_false(cuda_once_load(&f->device, &f->key, bad[i], strlen(bad[i]), &plan));
+        g_assert_false(cuda_own_load(&f->device, &f->key, CUDA_CONV_ONCE, bad[i], strlen(bad[i]), &plan));
     g_assert_cmpint(cuda_once_plans(&f->device, &f->key, found, 3), ==, 3);
     f->key.n = 8;
     g_assert_cmpint(cuda_once_plans(&f->device, &f->key, found, 3), ==, 3);
@@ -417,14 +417,14 @@ static void test_vectors(Fixture *f, gconstpointer data)
     (void)data;
     for (gint i = 0; i < n; i++) {
         gsize bytes;
-        g_autofree gchar *text = cuda_gemv_save(&found[i].gemv, &bytes);
+        g_autofree gchar *text = cuda_own_save(&found[i], &bytes);
 
-        g_assert_true(cuda_gemv_load(&f->device, &f->key, text, bytes, &plan));
+        g_assert_true(cuda_own_load(&f->device, &f->key, CUDA_CONV_GEMV, text, bytes, &plan));
         g_assert_cmpint(plan.form, ==, CUDA_CONV_GEMV);
         g_assert_cmpmem(&plan.gemv, sizeof plan.gemv, &found[i].gemv, sizeof plan.gemv);
     }
     for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
-        g_assert_false(cuda_gemv_load(&f->device, &f->key, bad[i], strlen(bad[i]), &plan));
+        g_assert_false(cuda_own_load(&f->device, &f->key, CUDA_CONV_GEMV, bad[i], strlen(bad[i]), &plan));
     g_assert_cmpint(find(f, found, 3), ==, 3);
     f->key.n = 4;
     g_assert_cmpint(find(f, found, 3), ==, 3);
@@ -580,8 +580,9 @@ static void test_stem(Fixture *f, gconstpointer data)
 {
     CudaConvKey wrong[10];
     CudaConvPlan plan;
+    const CudaConvPlan only = {.form = CUDA_CONV_STEM};
     gsize bytes;
-    g_autofree gchar *text = cuda_stem_save(&bytes);
+    g_autofree gchar *text = cuda_own_save(&only, &bytes);
 
     (void)data;
     tune(f);
@@ -610,13 +611,13 @@ static void test_stem(Fixture *f, gconstpointer data)
     wrong[6].dtype = GPUDL_DTYPE_F32;
     wrong[7].c = wrong[7].x_pitch = 8;
     wrong[8].pool_pad[1] = 2;
-    g_assert_true(cuda_stem_load(&stem_key, text, bytes, &plan));
+    g_assert_true(cuda_own_load(&f->device, &stem_key, CUDA_CONV_STEM, text, bytes, &plan));
     g_assert_cmpint(plan.form, ==, CUDA_CONV_STEM);
-    g_assert_false(cuda_stem_load(&stem_key, "stem 1", 6, &plan));
-    g_assert_false(cuda_stem_load(&stem_key, "stem", 3, &plan));
+    g_assert_false(cuda_own_load(&f->device, &stem_key, CUDA_CONV_STEM, "stem 1", 6, &plan));
+    g_assert_false(cuda_own_load(&f->device, &stem_key, CUDA_CONV_STEM, "stem", 3, &plan));
     for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
         g_assert_cmpint(cuda_stem_plans(&wrong[i], &plan, 1), ==, i == 9);
-        g_assert_cmpint(cuda_stem_load(&wrong[i], text, bytes, &plan), ==, i == 9);
+        g_assert_cmpint(cuda_own_load(&f->device, &wrong[i], CUDA_CONV_STEM, text, bytes, &plan), ==, i == 9);
     }
     g_assert_cmpint(cuda_stem_plans(&stem_key, &plan, 0), ==, 0);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cuda-own-double.h"
+#include "engine/cuda/block.h"
 #include "engine/cuda/program.h"
 #include "engine/cuda/tune.h"
 
@@ -401,10 +402,10 @@ static void test_texts(Fixture *f, gconstpointer data)
     g_assert_cmpint(n, >, 4);
     for (gint i = 0; i < n; i++) {
         gsize bytes;
-        g_autofree gchar *text = cuda_gemm_save(&plans[i].gemm, &bytes);
+        g_autofree gchar *text = cuda_own_save(&plans[i], &bytes);
 
         memset(&plan, 0xff, sizeof plan);
-        g_assert_true(cuda_gemm_load(&f->device, &f->deep->key, text, bytes, &plan));
+        g_assert_true(cuda_own_load(&f->device, &f->deep->key, CUDA_CONV_GEMM, text, bytes, &plan));
         g_assert_cmpint(plan.form, ==, CUDA_CONV_GEMM);
         g_assert_cmpint(plan.gemm.tile, ==, plans[i].gemm.tile);
         g_assert_cmpint(plan.gemm.splits, ==, plans[i].gemm.splits);
@@ -412,9 +413,37 @@ static void test_texts(Fixture *f, gconstpointer data)
         g_assert_null(plan.plan);
     }
     for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
-        g_assert_false(cuda_gemm_load(&f->device, &f->deep->key, bad[i], strlen(bad[i]), &plan));
-    g_assert_false(cuda_gemm_load(&f->device, &f->narrow->key, "product 3 split 1", 17, &plan));
+        g_assert_false(cuda_own_load(&f->device, &f->deep->key, CUDA_CONV_GEMM, bad[i], strlen(bad[i]), &plan));
+    g_assert_false(cuda_own_load(&f->device, &f->narrow->key, CUDA_CONV_GEMM, "product 3 split 1", 17, &plan));
     g_assert_cmpint(cuda_gemm_plans(&f->device, &f->deep->key, plans, 1), ==, 1);
+}
+
+/* They are in caches that there are. */
+static void test_kept_texts(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        CudaConvPlan plan;
+        const gchar *text;
+    } rows[] = {{{.form = CUDA_CONV_GEMM, .gemm = {.tile = 3, .splits = 4}}, "product 3 split 4"},
+                {{.form = CUDA_CONV_ONCE, .once = {.form = 1, .tile = 24, .parts = 2, .held = 5}},
+                 "once 1 tile 24 parts 2 held 5"},
+                {{.form = CUDA_CONV_GEMV, .gemv = {.rows = 16, .parts = 2, .warps = 8}}, "vectors 16 parts 2 warps 8"},
+                {{.form = CUDA_CONV_DEPTHWISE, .depthwise = {.form = 4, .rows = 6}}, "depthwise 4 rows 6"},
+                {{.form = CUDA_CONV_BLOCK, .block = {.tile = 2, .parts = 3}}, "block 2 parts 3"},
+                {{.form = CUDA_CONV_STEM}, "stem"}};
+    guint n_kept = 0;
+
+    (void)f;
+    (void)data;
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        gsize bytes;
+        g_autofree gchar *text = cuda_own_save(&rows[i].plan, &bytes);
+
+        g_assert_cmpmem(text, bytes, rows[i].text, strlen(rows[i].text));
+    }
+    for (gint form = 0; form <= CUDA_CONV_LAST; form++)
+        n_kept += cuda_own_keeps((CudaConvForm)form) != 0;
+    g_assert_cmpuint(n_kept, ==, G_N_ELEMENTS(rows));
 }
 
 /* What was chosen with libraries is not known without, and the other way round. */
@@ -708,6 +737,45 @@ static void test_block_wrong(Fixture *f, gconstpointer data)
     g_assert_cmpfloat(block->ns, >, 0);
 }
 
+/* A problem is not computed by what is another kind's, though that would have such a plan for its extents. */
+static void test_forms_of_other_problems(Fixture *f, gconstpointer data)
+{
+    static const CudaConvForm forms[] = {CUDA_CONV_OWN,       CUDA_CONV_APART, CUDA_CONV_GEMM, CUDA_CONV_ONCE,
+                                         CUDA_CONV_DEPTHWISE, CUDA_CONV_BLOCK, CUDA_CONV_GEMV, CUDA_CONV_STEM};
+    static int (*const finds[])(const CudaDevice *device, const CudaConvKey *key, CudaConvPlan *plans, int room) = {
+        NULL, NULL, cuda_gemm_plans, cuda_once_plans, cuda_depthwise_plans, cuda_block_plans, cuda_gemv_plans, NULL};
+    CudaConvKey keys[6];
+    guint n_known = 0;
+
+    (void)data;
+    g_assert_true(cuda_convs_open_cache(&f->convs, f->folder));
+    for (guint k = 0; k < G_N_ELEMENTS(keys); k++)
+        keys[k] = k == 1 ? block_key : dense_key;
+    keys[2].means = keys[3].pooled = keys[4].siblings = 1;
+    keys[5].z_pitch = 0;
+    keys[5].k = keys[5].groups = 8;
+    keys[5].depthwise = 16;
+    for (guint i = 0; i < G_N_ELEMENTS(keys) * G_N_ELEMENTS(forms); i++) {
+        const guint k = i / G_N_ELEMENTS(forms), form = i % G_N_ELEMENTS(forms);
+        const gboolean is_conv = k == 0 || k == 4;
+        const gboolean fits[] = {is_conv, k >= 1 && k <= 4, is_conv, is_conv, k == 5, k == 1, FALSE, FALSE};
+        CudaConvPlan plan = {.form = forms[form]};
+        const gint n = finds[form] != NULL ? finds[form](&f->device, &keys[k], &plan, 1) : 1;
+        gsize bytes = 0;
+        g_autofree gchar *text = cuda_own_keeps(plan.form) ? cuda_own_save(&plan, &bytes) : NULL;
+        const GpudlCacheEntry entry = {
+            .form = (gint32)forms[form], .plan = text, .plan_bytes = bytes, .ns = 1000, .name = "kept"};
+        gchar step[CUDA_STEP_ROOM], message[256];
+
+        g_test_message("problem %u, form %d, %d plans", k, (gint)forms[form], n);
+        cuda_conv_key_text(&keys[k], step, sizeof step);
+        g_assert_true(gpudl_cache_write(&f->convs.cache, step, &entry, message, sizeof message));
+        g_assert_cmpint(cuda_convs_recall(&f->convs, "", NULL, &keys[k], &plan), ==, fits[form] && n > 0);
+        n_known += fits[form] && n > 0;
+    }
+    g_assert_cmpuint(n_known, >=, 10);
+}
+
 /* No library is asked for it: to one it would be another convolution, of weights that are not there. */
 static void test_block_beside(Fixture *f, gconstpointer data)
 {
@@ -741,6 +809,7 @@ int main(int argc, char **argv)
                  {"fastest", test_fastest, 0},
                  {"forecast", test_forecast, 0},
                  {"texts", test_texts, 0},
+                 {"kept-texts", test_kept_texts, 0},
                  {"cache", test_cache, 0},
                  {"handles", test_handles, 0},
                  {"bf16", test_bf16, 0},
@@ -756,7 +825,8 @@ int main(int argc, char **argv)
                  {"block-of-bfloat16", test_block, EXPANDS | IS_BF16},
                  {"block-without-clusters", test_block_without_clusters, 0},
                  {"block-wrong", test_block_wrong, 0},
-                 {"block-beside", test_block_beside, 0}};
+                 {"block-beside", test_block_beside, 0},
+                 {"forms-of-other-problems", test_forms_of_other_problems, 0}};
 
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
