@@ -3,32 +3,12 @@
  * kernels run on this processor (tests/kernels/emulate); what they deliver and how long they seem to take is this
  * test's to say. */
 #include <glib.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
+#include "double-device.h"
 #include "engine/cuda/own.h"
 #include "engine/cuda/trial.h"
 #include "engine/cuda/tune.h"
-
-static CUresult push(CUcontext context)
-{
-    (void)context;
-    return CUDA_SUCCESS;
-}
-
-static CUresult pop(CUcontext *context)
-{
-    *context = NULL;
-    return CUDA_SUCCESS;
-}
-
-static CUresult get_version(int *version)
-{
-    *version = 13000;
-    return CUDA_SUCCESS;
-}
-
-static const CudaDriver driver = {.ctx_push = push, .ctx_pop = pop, .get_version = get_version};
 
 static int never(void *host)
 {
@@ -124,33 +104,16 @@ static void set_up(Fixture *f, gconstpointer data)
     told = g_string_new(NULL);
     wrong_forms = 0;
     f->folder = g_dir_make_tmp("gpudl-depthwise-XXXXXX", NULL);
-    f->device = (CudaDevice){.driver = &driver};
-    g_strlcpy(f->device.properties.name, "NVIDIA Test", sizeof f->device.properties.name);
-    f->device.properties.multiProcessorCount = 132;
-    pthread_mutex_init(&f->device.lock, NULL);
-    pthread_mutex_init(&f->device.building, NULL);
+    double_device_begin(&f->device);
     begin(f, &narrow_key);
-}
-
-static void remove_all(const gchar *path)
-{
-    GDir *folder = g_dir_open(path, 0, NULL);
-    const gchar *name;
-
-    while (folder != NULL && (name = g_dir_read_name(folder)) != NULL) {
-        g_autofree gchar *inside = g_build_filename(path, name, NULL);
-
-        remove_all(inside);
-    }
-    g_clear_pointer(&folder, g_dir_close);
-    g_assert_cmpint(g_remove(path), ==, 0);
 }
 
 static void tear_down(Fixture *f, gconstpointer data)
 {
     (void)data;
     cuda_convs_clear(&f->convs);
-    remove_all(f->folder);
+    g_assert_cmpint(double_device_entered(), ==, 0);
+    double_device_remove(f->folder);
     g_free(f->folder);
     g_string_free(told, TRUE);
 }
@@ -206,7 +169,7 @@ static void test_fastest(Fixture *f, gconstpointer data)
     for (gint i = 0; i < n; i += n - 1) {
         g_autofree gchar *folder = g_steal_pointer(&f->folder);
 
-        remove_all(folder);
+        double_device_remove(folder);
         f->folder = g_dir_make_tmp("gpudl-depthwise-XXXXXX", NULL);
         begin(f, &narrow_key);
         fastest = plans[i].depthwise;

@@ -2,36 +2,16 @@
 /* Kernels for few pixels, and for few vectors, among what a convolution is computed by: tried against the direct kernel
  * on this processor, chosen where they are faster, kept and found again. */
 #include <glib.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
+#include "double-device.h"
 #include "engine/cuda/choice.h"
 #include "engine/cuda/convs.h"
 #include "engine/cuda/own.h"
 #include "engine/cuda/trial.h"
 #include "engine/cuda/tune.h"
 
-/* ---- a device without libraries ---------------------------------------------------------------------------------- */
-
-static CUresult push(CUcontext context)
-{
-    (void)context;
-    return CUDA_SUCCESS;
-}
-
-static CUresult pop(CUcontext *context)
-{
-    *context = NULL;
-    return CUDA_SUCCESS;
-}
-
-static CUresult get_version(int *version)
-{
-    *version = 13000;
-    return CUDA_SUCCESS;
-}
-
-static const CudaDriver driver = {.ctx_push = push, .ctx_pop = pop, .get_version = get_version};
+/* ---- a host ------------------------------------------------------------------------------------------------------ */
 
 static int never(void *data)
 {
@@ -166,27 +146,6 @@ static void begin(Fixture *f, gboolean measured)
     runs = 0;
 }
 
-static const CudaConvKey once_key = {.dtype = GPUDL_DTYPE_F16,
-                                     .n = 2,
-                                     .c = 128,
-                                     .h = 5,
-                                     .w = 5,
-                                     .k = 72,
-                                     .r = 3,
-                                     .s = 3,
-                                     .p = 5,
-                                     .q = 5,
-                                     .groups = 1,
-                                     .stride = {1, 1},
-                                     .dilation = {1, 1},
-                                     .pad_begin = {1, 1},
-                                     .pad_end = {1, 1},
-                                     .x_pitch = 128,
-                                     .y_pitch = 80,
-                                     .z_pitch = 72,
-                                     .bias = 1,
-                                     .act = GPUDL_ACT_RELU};
-
 /* Two pixels of each of three pictures. */
 static const CudaConvKey gemv_key = {.dtype = GPUDL_DTYPE_F16,
                                      .n = 3,
@@ -243,37 +202,19 @@ static void set_up(Fixture *f, gconstpointer data)
     told = g_string_new(NULL);
     is_spoilt = is_missing = FALSE;
     fastest = form == CUDA_CONV_STEM ? 0 : 1;
-    f->key = form == CUDA_CONV_ONCE ? once_key : form == CUDA_CONV_STEM ? stem_key : gemv_key;
+    f->key = form == CUDA_CONV_ONCE ? double_device_problem(128, 72) : form == CUDA_CONV_STEM ? stem_key : gemv_key;
     f->folder = g_dir_make_tmp("gpudl-once-XXXXXX", NULL);
-    f->device = (CudaDevice){.driver = &driver};
-    g_strlcpy(f->device.properties.name, "NVIDIA Test", sizeof f->device.properties.name);
-    f->device.properties.multiProcessorCount = 132;
-    f->device.properties.sharedMemPerBlockOptin = 227 << 10;
-    pthread_mutex_init(&f->device.lock, NULL);
-    pthread_mutex_init(&f->device.building, NULL);
+    double_device_begin(&f->device);
     begin(f, TRUE);
     g_assert_cmpint(find(f, plans, G_N_ELEMENTS(plans)), >, form == CUDA_CONV_STEM ? 0 : 8);
-}
-
-static void remove_all(const gchar *path)
-{
-    GDir *folder = g_dir_open(path, 0, NULL);
-    const gchar *name;
-
-    while (folder != NULL && (name = g_dir_read_name(folder)) != NULL) {
-        g_autofree gchar *inside = g_build_filename(path, name, NULL);
-
-        remove_all(inside);
-    }
-    g_clear_pointer(&folder, g_dir_close);
-    g_assert_cmpint(g_remove(path), ==, 0);
 }
 
 static void tear_down(Fixture *f, gconstpointer data)
 {
     (void)data;
     cuda_convs_clear(&f->convs);
-    remove_all(f->folder);
+    g_assert_cmpint(double_device_entered(), ==, 0);
+    double_device_remove(f->folder);
     g_free(f->folder);
     g_string_free(told, TRUE);
 }
@@ -541,7 +482,7 @@ static void test_wrong_means(Fixture *f, gconstpointer data)
 /* Of siblings: any convolution's plan, or their steps. */
 static void test_siblings(Fixture *f, gconstpointer data)
 {
-    const CudaConvKey alone = once_key;
+    const CudaConvKey alone = double_device_problem(128, 72);
     gchar texts[2][512];
     gint n_apart = 0, n_products = 0;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cuda-nets.h"
+#include "double-device.h"
 #include "engine/cuda/block.h"
 #include "engine/cuda/choice.h"
 #include "engine/cuda/compile.h"
@@ -26,26 +27,7 @@ static const struct {
 
 /* ---- a device and a host ----------------------------------------------------------------------------------------- */
 
-static CUresult push(CUcontext context)
-{
-    (void)context;
-    return CUDA_SUCCESS;
-}
-
-static CUresult pop(CUcontext *context)
-{
-    *context = NULL;
-    return CUDA_SUCCESS;
-}
-
-static CUresult get_version(int *version)
-{
-    *version = 13000;
-    return CUDA_SUCCESS;
-}
-
-static const CudaDriver driver = {.ctx_push = push, .ctx_pop = pop, .get_version = get_version};
-static CudaDevice device = {.driver = &driver};
+static CudaDevice device;
 
 static uint64_t place(void *data, uint32_t n, const uint64_t *sizes, const int32_t *first, const int32_t *last,
                       uint64_t alignment, uint64_t *offsets)
@@ -69,16 +51,6 @@ static int never(void *data)
 
 static const GpudlHost host = {
     .place = place, .log = log_message, .cancelled = never, .closing = never, .waiting = never};
-
-static void begin_device(void)
-{
-    g_strlcpy(device.properties.name, "NVIDIA Test", sizeof device.properties.name);
-    device.properties.major = 9;
-    device.properties.multiProcessorCount = 132;
-    device.properties.sharedMemPerBlockOptin = 227 << 10;
-    pthread_mutex_init(&device.lock, NULL);
-    pthread_mutex_init(&device.building, NULL);
-}
 
 /* ---- the reference ----------------------------------------------------------------------------------------------- */
 
@@ -492,7 +464,8 @@ int main(int argc, char **argv)
     int result;
 
     g_test_init(&argc, &argv, NULL);
-    begin_device();
+    double_device_begin(&device);
+    device.properties.major = 9;
     for (guint p = 0; p < G_N_ELEMENTS(precisions); p++)
         shared[p] = (CudaShared){.device = &device,
                                  .host = &host,

@@ -3,37 +3,14 @@
  * direct kernel, chosen and kept. The kernels run on this processor (tests/kernels/emulate), and what they deliver and
  * how long they seem to take is this test's to say. */
 #include <glib.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 #include "cuda-own-double.h"
+#include "double-device.h"
 #include "engine/cuda/block.h"
 #include "engine/cuda/program.h"
 #include "engine/cuda/tune.h"
 
-static gint entered;
-
-static CUresult push(CUcontext context)
-{
-    (void)context;
-    g_atomic_int_inc(&entered);
-    return CUDA_SUCCESS;
-}
-
-static CUresult pop(CUcontext *context)
-{
-    *context = NULL;
-    g_atomic_int_add(&entered, -1);
-    return CUDA_SUCCESS;
-}
-
-static CUresult get_version(int *version)
-{
-    *version = 13000;
-    return CUDA_SUCCESS;
-}
-
-static const CudaDriver driver = {.ctx_push = push, .ctx_pop = pop, .get_version = get_version};
 static const CudaCudnn cudnn = {.get_version = own_cudnn_version};
 
 #define FASTEST 5 /* is among the first plans of both products */
@@ -73,27 +50,6 @@ typedef struct {
     CudaConv *dense, *deep, *narrow;
 } Fixture;
 
-static const CudaConvKey dense_key = {.dtype = GPUDL_DTYPE_F16,
-                                      .n = 2,
-                                      .c = 8,
-                                      .h = 5,
-                                      .w = 5,
-                                      .k = 80,
-                                      .r = 3,
-                                      .s = 3,
-                                      .p = 5,
-                                      .q = 5,
-                                      .groups = 1,
-                                      .stride = {1, 1},
-                                      .dilation = {1, 1},
-                                      .pad_begin = {1, 1},
-                                      .pad_end = {1, 1},
-                                      .x_pitch = 8,
-                                      .y_pitch = 88,
-                                      .z_pitch = 80,
-                                      .bias = 1,
-                                      .act = GPUDL_ACT_RELU};
-
 static void begin_convs(CudaConvs *convs, CudaDevice *device)
 {
     *convs = (CudaConvs){.device = device, .host = &host, .measured = 1};
@@ -101,7 +57,7 @@ static void begin_convs(CudaConvs *convs, CudaDevice *device)
 
 static void add_convs(Fixture *f)
 {
-    CudaConvKey key = dense_key;
+    CudaConvKey key = double_device_problem(8, 80);
 
     f->dense = cuda_convs_add(&f->convs, &key);
     key.n = 1; /* few results of many products each: their sums are split */
@@ -110,7 +66,7 @@ static void add_convs(Fixture *f)
     key.k = key.y_pitch = 64;
     key.z_pitch = 0;
     f->deep = cuda_convs_add(&f->convs, &key);
-    key = dense_key;
+    key = double_device_problem(8, 80);
     key.groups = key.k = 8;
     f->narrow = cuda_convs_add(&f->convs, &key);
 }
@@ -124,36 +80,17 @@ static void set_up(Fixture *f, gconstpointer data)
     own_double.has_no_clusters = own_double.has_no_blocks = own_double.fails_fence = FALSE;
     own_double.fastest_tile = FASTEST;
     f->folder = g_dir_make_tmp("gpudl-own-XXXXXX", NULL);
-    f->device = (CudaDevice){.driver = &driver};
-    g_strlcpy(f->device.properties.name, "NVIDIA Test", sizeof f->device.properties.name);
-    f->device.properties.multiProcessorCount = 132;
-    f->device.properties.sharedMemPerBlockOptin = 227 << 10;
-    pthread_mutex_init(&f->device.lock, NULL);
-    pthread_mutex_init(&f->device.building, NULL);
+    double_device_begin(&f->device);
     begin_convs(&f->convs, &f->device);
     add_convs(f);
-}
-
-static void remove_all(const gchar *path)
-{
-    GDir *folder = g_dir_open(path, 0, NULL);
-    const gchar *name;
-
-    while (folder != NULL && (name = g_dir_read_name(folder)) != NULL) {
-        g_autofree gchar *inside = g_build_filename(path, name, NULL);
-
-        remove_all(inside);
-    }
-    g_clear_pointer(&folder, g_dir_close);
-    g_assert_cmpint(g_remove(path), ==, 0);
 }
 
 static void tear_down(Fixture *f, gconstpointer data)
 {
     (void)data;
     cuda_convs_clear(&f->convs);
-    g_assert_cmpint(entered, ==, 0);
-    remove_all(f->folder);
+    g_assert_cmpint(double_device_entered(), ==, 0);
+    double_device_remove(f->folder);
     g_free(f->folder);
     g_string_free(told, TRUE);
     g_string_free(missing, TRUE);
@@ -217,7 +154,7 @@ static void check_product(const CudaConv *conv, gint tile)
 static void test_bf16(Fixture *f, gconstpointer data)
 {
     CudaConvPlan plans[GPUDL_CONV_GEMM_PLANS];
-    CudaConvKey key = dense_key;
+    CudaConvKey key = double_device_problem(8, 80);
     CudaConv *conv;
 
     (void)data;
@@ -245,7 +182,7 @@ static void test_bf16(Fixture *f, gconstpointer data)
 static void test_bf16_bias(Fixture *f, gconstpointer data)
 {
     static const char text[] = "a plan";
-    CudaConvKey key = dense_key;
+    CudaConvKey key = double_device_problem(8, 80);
     GpudlCacheEntry entry = {.form = CUDA_CONV_RESIDUAL_FIRST,
                              .plan = (char *)text,
                              .plan_bytes = sizeof text - 1,
@@ -514,7 +451,7 @@ static void test_handles(Fixture *f, gconstpointer data)
 /* One problem, for which the library has a plan of the form with the bias first and the bare one. */
 static CudaConv *begin_beside(Fixture *f, gfloat ns, gboolean spoilt)
 {
-    CudaConvKey key = dense_key;
+    CudaConvKey key = double_device_problem(8, 80);
 
     key.bias = 0;
     cuda_convs_clear(&f->convs);
@@ -750,7 +687,7 @@ static void test_forms_of_other_problems(Fixture *f, gconstpointer data)
     (void)data;
     g_assert_true(cuda_convs_open_cache(&f->convs, f->folder));
     for (guint k = 0; k < G_N_ELEMENTS(keys); k++)
-        keys[k] = k == 1 ? block_key : dense_key;
+        keys[k] = k == 1 ? block_key : double_device_problem(8, 80);
     keys[2].means = keys[3].pooled = keys[4].siblings = 1;
     keys[5].z_pitch = 0;
     keys[5].k = keys[5].groups = 8;
