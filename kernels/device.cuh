@@ -95,8 +95,8 @@ __device__ __forceinline__ void *gpudl_shared()
 /* ---- loads ---------------------------------------------------------------------------------------------------------
  * As kernels overlap, one is on the device while what it reads is still written. PTX allows ld.global.nc (__ldg(), or a
  * parameter that is const and __restrict__) of what is read-only for as long as the kernel lives, and of nothing else:
- * it need not see what others write, nor stay behind the wait. So a load's name says what it reads, and no parameter is
- * __restrict__. tests/style/check-loads.py lists the loads of constants. */
+ * it need not see what others write, nor stay on its side of the wait. That is reason enough for a load's name to say
+ * what it reads, and for no parameter to be __restrict__. tests/style/check-loads.py lists the loads of constants. */
 
 /** A constant: nothing that is queued on the device writes it while kernels are there that read it. Weights, biases and
  * tables are, where the contract says so; it may be read before gpudl_wait_for_previous(). */
@@ -180,8 +180,8 @@ __device__ __forceinline__ void gpudl_prefetch(const void *p)
 }
 
 /** 16 bytes at a multiple of that which nothing writes while the kernel runs, and which are read once: the first-level
- * cache is not asked to keep them. What stands before the wait for what was queued before is asked for before it, as
- * loads by __ldg() are not: ptxas moves those behind it. */
+ * cache is not asked to keep them. It stays on its side of the wait for what was queued before: what stands before that
+ * is on its way meanwhile. */
 __device__ __forceinline__ uint4 gpudl_load_once(const void *p)
 {
     uint4 v;
