@@ -297,6 +297,16 @@ static void begin(CpuCompiler *c)
     cpu_begin_winograd(c);
 }
 
+/* Where the host writes it may be decided anew at the end. */
+static void define_input(CpuCompiler *c, uint32_t i)
+{
+    const int32_t value = cpu_define(c, c->plan->inputs[i], cpu_plain_md(c, c->plan->inputs[i]));
+
+    c->program->input_values[i] = value;
+    if (value >= 0)
+        c->program->blocks[c->program->values[value].block].fixed = 1;
+}
+
 static void compile(CpuCompiler *c)
 {
     const GpudlPlan *plan = c->plan;
@@ -306,7 +316,7 @@ static void compile(CpuCompiler *c)
     if (c->shared->compilations == 1) /* what is chosen for the first batch holds for all */
         cpu_tune(c);
     for (uint32_t i = 0; i < plan->n_inputs; i++)
-        p->input_values[i] = cpu_define(c, plan->inputs[i], cpu_plain_md(c, plan->inputs[i]));
+        define_input(c, i);
     for (uint32_t i = 0; i < plan->n_nodes && c->status == GPUDL_STATUS_OK; i++) {
         c->node = c->last_node = (int32_t)i;
         lower_node(c, &plan->nodes[i]);

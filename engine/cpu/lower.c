@@ -411,13 +411,22 @@ int32_t cpu_define(CpuCompiler *c, int32_t tensor, DnnMd md)
     return add_value(c, md, add_block(c, NULL, bytes, c->remaining[tensor]), tensor);
 }
 
+void cpu_expect(CpuCompiler *c, int32_t value, int32_t uses)
+{
+    CpuBlock *blocks = c->program->blocks, *block = &blocks[c->program->values[value].block];
+
+    block->pending += uses;
+    for (; block->within >= 0; block = &blocks[block->within])
+        blocks[block->within].held += uses;
+}
+
 int32_t cpu_define_alias(CpuCompiler *c, int32_t tensor, DnnMd md, int32_t value)
 {
     if (c->status != GPUDL_STATUS_OK || value < 0) {
         dnn_md_free(md);
         return -1;
     }
-    c->program->blocks[c->program->values[value].block].pending += c->remaining[tensor];
+    cpu_expect(c, value, c->remaining[tensor]);
     return add_value(c, md, c->program->values[value].block, tensor);
 }
 
@@ -435,31 +444,33 @@ int32_t cpu_temporary(CpuCompiler *c, DnnMd md)
     return add_value(c, md, md != NULL ? add_block(c, NULL, dnn_md_bytes(md), 0) : -1, -1);
 }
 
-/* Of this block or of one that it is a part of. */
-static int is_within(const CpuProgram *p, int32_t block, int32_t whole)
+/* Chains of parts are walked for each use: what is nested deeper is copied. */
+#define MOST_LEVELS 64
+
+static void make_part(CpuProgram *p, int32_t block, int32_t whole, uint64_t at)
 {
-    while (block >= 0 && block != whole)
-        block = p->blocks[block].within;
-    return block == whole;
+    CpuBlock *part = &p->blocks[block];
+
+    part->within = whole;
+    part->at = at;
+    if (p->blocks[whole].levels <= part->levels)
+        p->blocks[whole].levels = part->levels + 1;
+    for (; whole >= 0; whole = p->blocks[whole].within)
+        p->blocks[whole].held += part->pending + part->held;
 }
 
 int cpu_put_into(CpuCompiler *c, int32_t value, int32_t whole, uint64_t at)
 {
-    CpuProgram *p = c->program;
-    CpuBlock *block;
+    const CpuProgram *p = c->program;
+    const CpuBlock *block;
 
     if (c->status != GPUDL_STATUS_OK || value < 0 || whole < 0 || at % CPU_ALIGNMENT != 0)
         return 0;
     block = &p->blocks[p->values[value].block];
-    for (uint32_t i = 0; i < c->plan->n_inputs; i++) /* where the host writes may be decided anew at the end */
-        if (cpu_same_memory(c, p->input_values[i], value))
-            return 0;
-    if (block->constant != NULL || block->within >= 0 || p->values[value].md == NULL ||
-        block->bytes != dnn_md_bytes(p->values[value].md) ||
-        is_within(p, p->values[whole].block, p->values[value].block))
+    if (block->constant != NULL || block->fixed || block->within >= 0 || block->levels >= MOST_LEVELS ||
+        p->values[value].md == NULL || block->bytes != dnn_md_bytes(p->values[value].md))
         return 0;
-    block->within = p->values[whole].block;
-    block->at = at;
+    make_part(c->program, p->values[value].block, p->values[whole].block, at);
     return 1;
 }
 
@@ -471,8 +482,7 @@ int32_t cpu_part(CpuCompiler *c, DnnMd md, int32_t whole, uint64_t at)
         dnn_md_free(md);
     if (value < 0)
         return -1;
-    c->program->blocks[c->program->values[value].block].within = c->program->values[whole].block;
-    c->program->blocks[c->program->values[value].block].at = at;
+    make_part(c->program, c->program->values[value].block, c->program->values[whole].block, at);
     return value;
 }
 
@@ -490,13 +500,8 @@ int cpu_may_overwrite(const CpuCompiler *c, int32_t value)
     if (c->status != GPUDL_STATUS_OK || value < 0)
         return 0;
     block = &c->program->blocks[c->program->values[value].block];
-    if (block->constant != NULL)
+    if (block->constant != NULL || block->within >= 0 || block->held > 0) /* a part's whole may be read yet */
         return 0;
-    for (uint32_t i = 0; i < c->program->n_blocks;
-         i++) /* it is a part, whose whole may be read yet, or has some to be read */
-        if (c->program->blocks[i].pending > 0 && c->program->blocks[i].within >= 0 &&
-            is_within(c->program, (int32_t)i, c->program->values[value].block))
-            return 0;
     for (uint32_t i = 0; i < node->n_inputs; i++)
         if (node->inputs[i] >= 0)
             for (int32_t v = c->tensor_values[node->inputs[i]]; v >= 0; v = c->next_value[v])

@@ -75,6 +75,8 @@ DnnMdRef cpu_value_md(const CpuCompiler *c, int32_t value);
 int32_t cpu_define(CpuCompiler *c, int32_t tensor, DnnMd md);
 /** Gives a tensor a layout (taken over) on another value's memory. */
 int32_t cpu_define_alias(CpuCompiler *c, int32_t tensor, DnnMd md, int32_t value);
+/** So many uses of a value's memory more are to come, by nodes or from outside; negative: fewer. */
+void cpu_expect(CpuCompiler *c, int32_t value, int32_t uses);
 /** Another view (taken over) of a value's memory, belonging to no tensor. */
 int32_t cpu_view(CpuCompiler *c, DnnMd md, int32_t value);
 /** Memory for this node alone. */
@@ -84,8 +86,8 @@ int cpu_may_overwrite(const CpuCompiler *c, int32_t value);
 
 /** Has a value's memory be a part of another's from the beginning, so many bytes behind that one's; what the two
  * hold must be the same bytes. FALSE, having done nothing, where that can't be: of constants, inputs, what is a part
- * already or larger than the value, and where it would not be aligned. Nobody overwrites a part, nor the whole before
- * parts were read for the last time. */
+ * already, larger than the value or nested deeply, and where it would not be aligned. Nobody overwrites a part, nor the
+ * whole before parts were read for the last time. */
 int cpu_put_into(CpuCompiler *c, int32_t value, int32_t whole, uint64_t at);
 /** A part of a value's memory, which belongs to no tensor: for copies of what can't be put there. */
 int32_t cpu_part(CpuCompiler *c, DnnMd md, int32_t whole, uint64_t at);

@@ -36,7 +36,7 @@ void cpu_hold(CpuCompiler *c, int32_t tensor, int32_t uses)
 
     c->remaining[tensor] += uses;
     for (int32_t v = c->tensor_values[tensor]; v >= 0; v = c->next_value[v])
-        c->program->blocks[c->program->values[v].block].pending += uses;
+        cpu_expect(c, v, uses);
     for (uint32_t i = 0; node != NULL && i < node->n_inputs; i++)
         cpu_hold(c, node->inputs[i], uses);
 }

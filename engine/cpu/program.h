@@ -19,10 +19,13 @@
 typedef struct {
     void *constant;         /* else in the workspace */
     uint64_t bytes, offset; /* offset: in the workspace, once blocks are placed */
-    int32_t within;         /* the block that it is a part of, -1: none. Such chains have no circle */
+    int32_t within;         /* the block that it is a part of, -1: none. Such chains have no circle, and are short */
     uint64_t at;            /* where in that block */
+    int32_t levels;         /* of parts in it: 0: it has none, 1: they have none */
+    int32_t fixed;          /* becomes no part: an input's, which the host writes */
     int32_t first, last;    /* steps */
     int32_t pending;        /* uses by nodes to come, and by the outside */
+    int32_t held;           /* such uses of its parts, and of theirs */
     int32_t used;           /* by a step or as an output */
 } CpuBlock;
 

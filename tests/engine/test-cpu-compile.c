@@ -72,6 +72,38 @@ static GpudlTensor *wide_concat(Builder *b, GpudlTensor *x, guint n)
     return node->outputs[0];
 }
 
+static GpudlTensor *concat(Builder *b, GpudlTensor *x, GpudlTensor *y)
+{
+    GpudlTensor *pieces[] = {x, y};
+    GpudlNode *node = gpudl_graph_add_node(b->graph, GPUDL_OP_CONCAT, "concat", pieces, 2, NULL, 1);
+
+    node->attrs.axis.axis = 1;
+    return node->outputs[0];
+}
+
+/* Lists that are written over, once nobody reads their pieces. */
+static GpudlTensor *many_lists(Builder *b, GpudlTensor *x, guint n)
+{
+    GpudlTensor *first = concat(b, builder_reshape(b, x, "1x12"), builder_random(b, "1x4", -1, 1)), *y = NULL;
+
+    for (guint i = 0; i < n; i++) {
+        x = concat(b, builder_node(b, GPUDL_OP_ABS, first, NULL), builder_node(b, GPUDL_OP_NEG, first, NULL));
+        x = builder_node(b, GPUDL_OP_ABS, x, NULL);
+        y = y != NULL ? builder_node(b, GPUDL_OP_MAX, y, x) : x;
+    }
+    return y;
+}
+
+/* Each list is a piece of the next one, and computed where it belongs in that. */
+static GpudlTensor *nested_lists(Builder *b, GpudlTensor *x, guint n)
+{
+    GpudlTensor *first = concat(b, builder_reshape(b, x, "1x12"), builder_random(b, "1x4", -1, 1)), *list = first;
+
+    for (guint i = 0; i < n; i++)
+        list = concat(b, list, builder_node(b, GPUDL_OP_ABS, first, NULL));
+    return list;
+}
+
 typedef struct {
     const gchar *name;
     GpudlTensor *(*build)(Builder *b, GpudlTensor *x, guint n);
@@ -86,7 +118,8 @@ typedef struct {
 
 static const Growth growths[] = {
     {"maxima", chain_maxima, 30000},       {"convolutions", chain_convs, 15000}, {"far-readers", far_readers, 15000},
-    {"one-constant", one_constant, 15000}, {"wide-concat", wide_concat, 15000},
+    {"one-constant", one_constant, 15000}, {"wide-concat", wide_concat, 15000},  {"many-lists", many_lists, 6000},
+    {"nested-lists", nested_lists, 5000},
 };
 
 static void build(Builder *b, const Growth *growth, guint n)
