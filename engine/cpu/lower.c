@@ -476,14 +476,14 @@ int cpu_put_into(CpuCompiler *c, int32_t value, int32_t whole, uint64_t at)
 
 int32_t cpu_part(CpuCompiler *c, DnnMd md, int32_t whole, uint64_t at)
 {
-    const int32_t value = whole >= 0 ? cpu_temporary(c, md) : -1;
+    int32_t value;
 
-    if (whole < 0)
-        dnn_md_free(md);
-    if (value < 0)
-        return -1;
-    make_part(c->program, c->program->values[value].block, c->program->values[whole].block, at);
-    return value;
+    if (md == NULL)
+        cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
+    value = cpu_temporary(c, md);
+    if (value >= 0 && whole >= 0)
+        make_part(c->program, c->program->values[value].block, c->program->values[whole].block, at);
+    return whole >= 0 ? value : -1;
 }
 
 int cpu_same_memory(const CpuCompiler *c, int32_t a, int32_t b)

@@ -89,7 +89,7 @@ int cpu_may_overwrite(const CpuCompiler *c, int32_t value);
  * already, larger than the value or nested deeply, and where it would not be aligned. Nobody overwrites a part, nor the
  * whole before parts were read for the last time. */
 int cpu_put_into(CpuCompiler *c, int32_t value, int32_t whole, uint64_t at);
-/** A part of a value's memory, which belongs to no tensor: for copies of what can't be put there. */
+/** A part of a value's memory, which belongs to no tensor: for copies of what can't be put there. Takes md over. */
 int32_t cpu_part(CpuCompiler *c, DnnMd md, int32_t whole, uint64_t at);
 
 /** TRUE if two values lie in one block. */

@@ -256,10 +256,10 @@ static void shape_join(const CpuCompiler *c, Join *join, const int32_t *pieces, 
 }
 
 /* y's pieces lie one behind the other: they are computed where they belong, but for those that can't be, which are
- * copied there. */
-static void lay_side_by_side(CpuCompiler *c, const int32_t *pieces, uint32_t n, int32_t y, DnnMdRef md)
+ * copied there. md is taken over. */
+static void lay_side_by_side(CpuCompiler *c, const int32_t *pieces, uint32_t n, int32_t y, DnnMd md)
 {
-    const int32_t whole = cpu_define(c, y, dnn_md_copy(md));
+    const int32_t whole = cpu_define(c, y, md);
     uint64_t at = 0;
 
     for (uint32_t i = 0; i < n && whole >= 0; i++) {
@@ -267,6 +267,8 @@ static void lay_side_by_side(CpuCompiler *c, const int32_t *pieces, uint32_t n, 
         const int32_t value = like != NULL ? cpu_use(c, pieces[i], like) : -1;
         const uint64_t bytes = like != NULL ? dnn_md_bytes(like) : 0;
 
+        if (like == NULL)
+            cpu_fail(c, GPUDL_STATUS_NO_MEMORY, "no memory for the program");
         if (value >= 0 && !cpu_put_into(c, value, whole, at))
             cpu_copy(c, value, cpu_part(c, dnn_md_copy(like), whole, at));
         at += bytes;
@@ -301,7 +303,6 @@ static int join(CpuCompiler *c, const GpudlPlanNode *concat, int32_t y, int32_t 
     shape_join(c, made, pieces, y, axis, md);
     if (scale < 0 && made->rows == 1) {
         lay_side_by_side(c, pieces, n, y, md);
-        dnn_md_free(md);
         free(made);
         return 1;
     }
