@@ -19,8 +19,21 @@ def tells(span, reacts, torch_error):
 
 
 def verdict(error, reacts, torch_error, theirs=None):
-    """A verdict on an error, and the bound. torch_error: PyTorch's in float32; theirs: ONNX Runtime's."""
-    bound = max(tight(reacts), MARGIN * max(torch_error, theirs or 0))
+    """A verdict on an error, and the bound. torch_error: PyTorch's in float32; theirs: ONNX Runtime's, which counts unless it is so
+    large that it is no rounding."""
+    bound = max(tight(reacts), MARGIN * max(torch_error, theirs if theirs is not None and theirs <= TOO_MUCH else 0))
     if not error <= bound:
         return "wrong", bound
     return "equal" if torch_error <= BOUND else "ill-conditioned", bound
+
+
+def theirs_of(form, error_of):
+    """ONNX Runtime's error on what a network is as that form, or None, and why it has none. It does not read .pt2: the same network
+    and weights as ONNX stand for it, of the same program or by the other exporter. error_of(form of ONNX) raises where there is none."""
+    why = ""
+    for exporter in [form] if form != "pt2" else ["dynamo", "torchscript"]:
+        try:
+            return error_of(exporter), ""
+        except Exception as error:
+            why = why or str(error)[:300]
+    return None, why

@@ -49,13 +49,31 @@ same("kinds first, other names last, transformers behind them; a large name is l
 
 same("a verdict by what others are off", [bounds.verdict(error, 1, *others)[0] for error, *others in (
     (1e-4, 0), (2e-4, 0), (2e-4, 5e-5), (2e-4, 4e-5), (2e-4, 4e-5, 5e-5), (4e-4, 1.1e-4), (5e-4, 9e-5), (5.7e-4, 9.5e-5), (9e-4, 2e-4),
-    (float("inf"), 1e-2), (float("nan"), 1e-2))],
-     ["equal", "wrong", "equal", "wrong", "equal", "ill-conditioned", "wrong", "wrong", "wrong", "wrong", "wrong"])
+    (float("inf"), 1e-2), (float("nan"), 1e-2), (5e-4, 4e-5, .5), (5e-4, 4e-5, float("inf")))],
+     ["equal", "wrong", "equal", "wrong", "equal", "ill-conditioned", *7 * ["wrong"]])
 same("the bound is less where the picture is hardly seen", [bounds.verdict(2e-5, reacts, 0)[0] for reacts in (1e-3, 2e-4, 1e-4)],
      ["equal", "equal", "wrong"])
 same("what tells right from wrong", [bounds.tells(*figures) for figures in (
     (5, .3, 1e-6), (5, .3, 2e-2), (float("nan"), .3, 1e-6), (5, 1e-4, 1e-6), (5, 1e-4, 1e-5), (0, 0, 0))],
      [True, False, False, True, False, False])
+
+
+
+def error_of(exporter):
+    if exporter not in errors:
+        raise RuntimeError(f"{exporter} can't")
+    return errors[exporter]
+
+
+errors = {"torchscript": 1e-4, "dynamo": 3e-4}
+same("an ONNX file has ONNX Runtime's error of itself, a .pt2 that of the same program", [bounds.theirs_of(form, error_of) for form in (
+    "torchscript", "dynamo", "pt2")], [(1e-4, ""), (3e-4, ""), (3e-4, "")])
+same("so it is 4 times that what a .pt2 may be off", bounds.verdict(5.7e-4, 1, 9.5e-5, bounds.theirs_of("pt2", error_of)[0])[0], "equal")
+del errors["dynamo"]
+same("or that of the other exporter, for a .pt2 alone", [bounds.theirs_of(form, error_of) for form in ("dynamo", "pt2")],
+     [(None, "dynamo can't"), (1e-4, "")])
+errors.clear()
+same("or none", bounds.theirs_of("pt2", error_of), (None, "dynamo can't"))
 
 catalogue = [entry("resnet18", stands_for=3), entry("resnet50"), entry("resnet101"), entry("resnet50d", stands_for=1)]
 fine = [row("resnet18", "torchscript", "equal"), row("resnet18", "dynamo", "ill-conditioned", error=2e-4, torch=2e-4, onnxruntime=None),
