@@ -141,6 +141,11 @@ CpuLower cpu_lower_layer_norm, cpu_lower_group_norm;
 CpuLower cpu_lower_activation, cpu_lower_unary, cpu_lower_binary, cpu_lower_softmax;
 CpuLower cpu_lower_reshape, cpu_lower_identity, cpu_lower_transpose, cpu_lower_concat, cpu_lower_split, cpu_lower_slice;
 
+/** The window of a first pool over n dimensions, of whose results a second one makes the mean of all: oneDNN adds up a
+ * window in one chain, and each addition rounds a sum that grows. FALSE where that is short and one pool does, and in
+ * bfloat16, to which results are rounded. */
+int cpu_mean_window(const CpuCompiler *c, int n, const int64_t *dims, int64_t *window);
+
 /** A shuffle of channels: Reshape (node) n, c, h, w to n, g, c/g, h, w (or n, g, c/g, h w); Transpose of 1 and 2;
  * Reshape back: a permutation of channels that leaves every other thing alone. Returns the last of the three nodes, -1
  * if it is anything else. size: c/g. */

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pools, local response normalisation, batch normalisation that could not be folded. */
+#include <math.h>
 #include <string.h>
 
 #include "squeeze.h"
+
+/* Numbers that are added up one after the other where there are many. */
+#define LONG_CHAIN 256
 
 typedef struct {
     int n;
@@ -109,22 +113,36 @@ static dnnl_primitive_desc_t describe_pool(CpuCompiler *c, dnnl_primitive_attr_t
     return pd;
 }
 
-static int lower_pool(CpuCompiler *c, const GpudlPlanNode *node, dnnl_alg_kind_t alg, const Window *w,
-                      const int64_t *y_dims)
+/* One pool, or two, of which the second reads what the first one gives. */
+static int lower_pools(CpuCompiler *c, const GpudlPlanNode *node, const Pool *pools, int n)
 {
-    const Pool pool = {alg, w, y_dims};
     int same_rank = cpu_tensor(c, node->outputs[0])->shape.rank == cpu_tensor(c, node->inputs[0])->shape.rank;
     int32_t src, dst;
-    dnnl_primitive_desc_t pd = describe_lying(c, node->inputs[0], describe_pool, &pool, &src);
+    dnnl_primitive_desc_t pd = describe_lying(c, node->inputs[0], describe_pool, &pools[0], &src), second = NULL;
     DnnMd md;
 
     if (pd == NULL)
         return 0;
+    if (n > 1) {
+        dnnl_primitive_attr_t attr = dnn_attr(NULL);
+
+        second = attr != NULL ? describe_pool(c, attr, dnn_pd_md(pd, dnnl_query_dst_md, 0), &pools[1]) : NULL;
+        if (attr != NULL)
+            dnnl_primitive_attr_destroy(attr);
+        if (second == NULL) {
+            dnnl_primitive_desc_destroy(pd);
+            return 0;
+        }
+        dst = cpu_temporary(c, dnn_md_copy(dnn_pd_md(pd, dnnl_query_dst_md, 0)));
+        cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+        src = dst;
+        pd = second;
+    }
     md = dnn_md_copy(dnn_pd_md(pd, dnnl_query_dst_md, 0));
     dst = same_rank ? cpu_define(c, node->outputs[0], md) : cpu_temporary(c, md);
     cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
     if (!same_rank)
-        drop_dims(c, node->outputs[0], dst, y_dims);
+        drop_dims(c, node->outputs[0], dst, pools[n - 1].y_dims);
     return 1;
 }
 
@@ -140,26 +158,49 @@ int cpu_lower_pool(CpuCompiler *c, const GpudlPlanNode *node)
 
     if (node->n_outputs != 1 || !pool_window(attrs, &cpu_tensor(c, node->inputs[0])->shape, y, count_pad, &w))
         return 0;
-    return lower_pool(c, node, alg, &w, y->dims);
+    return lower_pools(c, node, &(const Pool){alg, &w, y->dims}, 1);
+}
+
+int cpu_mean_window(const CpuCompiler *c, int n, const int64_t *dims, int64_t *window)
+{
+    int64_t all = 1, most, taken = 1;
+
+    for (int i = 0; i < n; i++)
+        all *= dims[i];
+    if (all <= LONG_CHAIN || c->type != dnnl_f32)
+        return 0;
+    most = (int64_t)sqrt((double)all);
+    most = most > LONG_CHAIN ? most : LONG_CHAIN;
+    for (int i = n - 1; i >= 0; i--) {
+        window[i] = dims[i] < most / taken ? dims[i] : most / taken;
+        while (dims[i] % window[i] != 0)
+            window[i]--;
+        taken *= window[i];
+    }
+    return taken > 1;
 }
 
 /* One window as large as the picture. */
 static int lower_whole(CpuCompiler *c, const GpudlPlanNode *node, dnnl_alg_kind_t alg)
 {
     const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape;
-    int64_t y_dims[GPUDL_MAX_RANK];
-    Window w = {.n = x->rank - 2};
+    int64_t dims[2][GPUDL_MAX_RANK];
+    Window w[2] = {{.n = x->rank - 2}, {.n = x->rank - 2}};
+    const Pool pools[2] = {{alg, &w[0], dims[0]}, {alg, &w[1], dims[1]}};
+    int halves;
 
     if (x->rank < 3 || x->rank > 2 + GPUDL_MAX_SPATIAL)
         return 0;
-    y_dims[0] = x->dims[0];
-    y_dims[1] = x->dims[1];
-    for (int i = 0; i < w.n; i++) {
-        w.kernel[i] = x->dims[2 + i];
-        w.strides[i] = 1;
-        y_dims[2 + i] = 1;
+    halves = alg != dnnl_pooling_max && cpu_mean_window(c, w[0].n, x->dims + 2, w[0].kernel);
+    for (int i = 0; i < x->rank; i++)
+        dims[0][i] = dims[1][i] = i < 2 ? x->dims[i] : 1;
+    for (int i = 0; i < w[0].n; i++) {
+        w[0].strides[i] = w[0].kernel[i];
+        w[1].strides[i] = 1;
+        dims[0][2 + i] = halves ? x->dims[2 + i] / w[0].kernel[i] : 1;
+        w[1].kernel[i] = halves ? dims[0][2 + i] : x->dims[2 + i];
     }
-    return lower_pool(c, node, alg, &w, y_dims);
+    return halves ? lower_pools(c, node, pools, 2) : lower_pools(c, node, &pools[1], 1);
 }
 
 int cpu_lower_global_pool(CpuCompiler *c, const GpudlPlanNode *node)
@@ -170,16 +211,24 @@ int cpu_lower_global_pool(CpuCompiler *c, const GpudlPlanNode *node)
                        node->op == GPUDL_OP_GLOBAL_MAX_POOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding);
 }
 
-/* Over neighbouring dimensions of what is row-major: with what follows them as channels, a pool of one column. */
+/* part[0] times, part[1] rows of part[2] numbers: a picture of one column with these as channels. */
+static DnnMd column(const int64_t *part)
+{
+    return part[2] > 1 ? dnn_md_tag(4, (const int64_t[]){part[0], part[2], part[1], 1}, dnnl_acdb)
+                       : dnn_md_plain(4, (const int64_t[]){1, part[0], part[1], 1});
+}
+
+/* Over neighbouring dimensions of what is row-major: with what follows them as channels, a pool of one column, or two.
+ */
 static int lower_column(CpuCompiler *c, const GpudlPlanNode *node, dnnl_alg_kind_t alg, unsigned over)
 {
     const GpudlShape *x = &cpu_tensor(c, node->inputs[0])->shape, *y = &cpu_tensor(c, node->outputs[0])->shape;
-    static const int64_t ones[2] = {1, 1}, zeros[2] = {0, 0};
+    static const int64_t zeros[2] = {0, 0};
     int64_t part[3] = {1, 1, 1}, kernel[2] = {1, 1};
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd = NULL;
-    DnnMd from, to;
-    int at = 0;
+    dnnl_primitive_desc_t pd[2] = {NULL};
+    DnnMd md[3] = {NULL};
+    int at = 0, n = 1, good = 1;
 
     for (int i = 0; i < x->rank; i++) {
         if (x->dims[i] == 1)
@@ -191,27 +240,38 @@ static int lower_column(CpuCompiler *c, const GpudlPlanNode *node, dnnl_alg_kind
         part[at] *= x->dims[i];
     }
     kernel[0] = part[1];
-    from = part[2] > 1 ? dnn_md_tag(4, (const int64_t[]){part[0], part[2], part[1], 1}, dnnl_acdb)
-                       : dnn_md_plain(4, (const int64_t[]){1, part[0], part[1], 1});
-    to = part[2] > 1 ? dnn_md_tag(4, (const int64_t[]){part[0], part[2], 1, 1}, dnnl_acdb)
-                     : dnn_md_plain(4, (const int64_t[]){1, part[0], 1, 1});
+    if (alg != dnnl_pooling_max && cpu_mean_window(c, 1, &part[1], kernel))
+        n = 2;
     attr = dnn_attr(NULL);
-    if (from != NULL && to != NULL)
-        pd = dnn_pooling(c->shared->dnn, attr, alg, from, to, ones, kernel, zeros, zeros, zeros);
-    dnnl_primitive_attr_destroy(attr);
-    if (pd != NULL && strncmp(dnn_pd_name(pd), "ref", 3) == 0) {
-        dnnl_primitive_desc_destroy(pd);
-        pd = NULL;
+    md[0] = column(part);
+    for (int i = 0; i < n; i++) {
+        part[1] /= kernel[0];
+        md[i + 1] = column(part);
+        if (attr != NULL && md[i] != NULL && md[i + 1] != NULL)
+            pd[i] = dnn_pooling(c->shared->dnn, attr, alg, md[i], md[i + 1], kernel, kernel, zeros, zeros, zeros);
+        good = good && pd[i] != NULL && strncmp(dnn_pd_name(pd[i]), "ref", 3) != 0;
+        kernel[0] = part[1];
     }
-    if (pd != NULL) {
-        int32_t src = cpu_view(c, dnn_md_copy(from), cpu_use_plain(c, node->inputs[0]));
-        int32_t dst = cpu_view(c, dnn_md_copy(to), cpu_define(c, node->outputs[0], dnn_md_plain(y->rank, y->dims)));
+    if (good) {
+        int32_t src = cpu_view(c, dnn_md_copy(md[0]), cpu_use_plain(c, node->inputs[0]));
 
-        cpu_step(c, pd, 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+        for (int i = 0; i < n; i++) {
+            int32_t dst = i + 1 < n ? cpu_temporary(c, dnn_md_copy(md[i + 1]))
+                                    : cpu_view(c, dnn_md_copy(md[n]),
+                                               cpu_define(c, node->outputs[0], dnn_md_plain(y->rank, y->dims)));
+
+            cpu_step(c, pd[i], 2, (const CpuArg[]){{DNNL_ARG_SRC, src}, {DNNL_ARG_DST, dst}});
+            src = dst;
+        }
     }
-    dnn_md_free(from);
-    dnn_md_free(to);
-    return pd != NULL;
+    for (int i = 0; i < 2 && !good; i++)
+        if (pd[i] != NULL)
+            dnnl_primitive_desc_destroy(pd[i]);
+    for (int i = 0; i < 3; i++)
+        dnn_md_free(md[i]);
+    if (attr != NULL)
+        dnnl_primitive_attr_destroy(attr);
+    return good;
 }
 
 /* The mean, the sum or the maximum over neighbouring dimensions is a pool; the sum is the mean times their number. */

@@ -245,10 +245,34 @@ static uint64_t time_product(CpuCompiler *c, CpuTrial *trial, CpuForm form, dnnl
     return time_part(trial, pd != NULL ? pd : cpu_conv_describe(c->shared, &conv, NULL, NULL));
 }
 
+/* A picture's mean, as cpu_lower_global_pool() makes it. */
+static uint64_t time_mean(CpuCompiler *c, CpuTrial *trial, dnnl_primitive_attr_t attr, DnnMdRef x, DnnMdRef y,
+                          const int64_t *dims, dnnl_format_tag_t tag)
+{
+    static const int64_t zeros[2] = {0, 0};
+    int64_t window[2], rest[4] = {dims[0], dims[1]};
+    uint64_t ns[2] = {0};
+    DnnMd md;
+
+    if (!cpu_mean_window(c, 2, dims + 2, window))
+        return time_part(trial, dnn_pooling(c->shared->dnn, attr, dnnl_pooling_avg_exclude_padding, x, y, dims + 2,
+                                            dims + 2, zeros, zeros, zeros));
+    for (int i = 0; i < 2; i++)
+        rest[2 + i] = dims[2 + i] / window[i];
+    md = dnn_md_typed(dnn_md_type(x), 4, rest, tag);
+    if (md != NULL) {
+        ns[0] = time_part(trial, dnn_pooling(c->shared->dnn, attr, dnnl_pooling_avg_exclude_padding, x, md, window,
+                                             window, zeros, zeros, zeros));
+        ns[1] = time_part(trial, dnn_pooling(c->shared->dnn, attr, dnnl_pooling_avg_exclude_padding, md, y, rest + 2,
+                                             rest + 2, zeros, zeros, zeros));
+    }
+    dnn_md_free(md);
+    return ns[0] != 0 && ns[1] != 0 ? ns[0] + ns[1] : 0;
+}
+
 /* By oneDNN in four parts, on one layout: the sum of their times, 0 if one of them is not there. */
 static uint64_t time_parts(CpuCompiler *c, CpuTrial *trial, CpuForm form, const int64_t *dims, const GpudlSqueeze *s)
 {
-    static const int64_t ones[2] = {1, 1}, zeros[2] = {0, 0};
     const dnnl_format_tag_t tag = form == CPU_FORM_LAST ? dnnl_acdb : cpu_conv_block_tag();
     const dnnl_data_type_t type = s->type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
     const int64_t vector[4] = {dims[0], dims[1], 1, 1};
@@ -257,8 +281,7 @@ static uint64_t time_parts(CpuCompiler *c, CpuTrial *trial, CpuForm form, const 
     uint64_t parts[4] = {0}, sum = 0;
 
     if (x != NULL && gate != NULL && attr != NULL) {
-        parts[0] = time_part(trial, dnn_pooling(c->shared->dnn, attr, dnnl_pooling_avg_exclude_padding, x, gate, ones,
-                                                dims + 2, zeros, zeros, zeros));
+        parts[0] = time_mean(c, trial, attr, x, gate, dims, tag);
         parts[1] = time_product(c, trial, form, type, s->n, s->c, s->r, &s->inner);
         parts[2] = time_product(c, trial, form, type, s->n, s->r, s->c, &s->gate);
         parts[3] = time_part(trial, dnn_binary(c->shared->dnn, attr, dnnl_binary_mul, x, gate, x));
