@@ -14,7 +14,19 @@ OPSETS = {"torchscript": 17, "dynamo": 20}
 # linear in their weights: scaled by what their output's spread is. Standardised ones take any scale out again
 LINEAR = ("Conv2d", "Linear", "Conv2dSame")
 FLAT = 1e-4  # of the largest value: what varies less does so by rounding, as behind a norm of one channel
+ENCODERS = ("mobilenetv5_300m_enc",)  # they give a map of features
 SMALL = .1  # constants a parameter may begin with that would hide what it is multiplied with
+
+
+class Pooled(torch.nn.Module):
+    """An encoder and a mean over the picture behind it: a vector, as classification networks give."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x):
+        return self.encoder(x).mean((2, 3))
 
 
 def make(name):
@@ -27,7 +39,8 @@ def make(name):
         side = {"inception_v3": 299, "swin_v2_t": 256}.get(name, 224)
         return net.eval(), (1, 3, side, side)
     net = timm.create_model(name, exportable=True)
-    return net.eval(), (1, *net.default_cfg["input_size"])
+    shape = (1, *net.default_cfg["input_size"])
+    return (Pooled(net) if name in ENCODERS else net).eval(), shape
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ import bounds
 import names
 import summary
 
-PATIENCE = 900  # seconds for one network
+PATIENCE = 1800  # seconds for one network: the largest takes ten minutes where nothing else runs
 
 parser = argparse.ArgumentParser(usage=__doc__.splitlines()[0].removeprefix("usage: "))
 parser.add_argument("build", type=pathlib.Path)
