@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cpu-host.h"
 
+#include <glib/gstdio.h>
 #include <gmodule.h>
 #include <string.h>
 #include <time.h>
 
+#include "engine/cache.h"
 #include "engine/interface.h"
 
 static gint64 thread_ns(void)
@@ -280,4 +282,19 @@ void cpu_host_close(CpuHost *self)
     g_ptr_array_unref(self->copies);
     g_mutex_clear(&self->lock);
     g_free(self);
+}
+
+void cpu_host_remove_cache(const gchar *folder)
+{
+    g_autofree gchar *inner = g_strdup_printf("%s/cpu-%d", folder, GPUDL_CACHE_FORMAT);
+    g_autoptr(GDir) dir = g_dir_open(inner, 0, NULL);
+    const gchar *name;
+
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        g_autofree gchar *path = g_build_filename(inner, name, NULL);
+
+        g_remove(path);
+    }
+    g_rmdir(inner);
+    g_assert_cmpint(g_rmdir(folder), ==, 0);
 }

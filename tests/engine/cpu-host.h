@@ -60,6 +60,9 @@ GpudlStatus cpu_host_foresee(CpuHost *host, const GpudlOpenParams *params, Gpudl
 /** A new one, started. */
 CpuHost *cpu_host_open(const GpudlGraph *graph, const GpudlOpenParams *params);
 void cpu_host_close(CpuHost *host);
+
+/** Removes a folder that engines were given as cache_dir: nothing but times is in it. */
+void cpu_host_remove_cache(const gchar *folder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CpuHost, cpu_host_close)
 
 #endif

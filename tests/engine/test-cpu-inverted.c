@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Inverted residuals as one step: what is one, what it answers, and that times decide. */
-#include <glib/gstdio.h>
 #include <math.h>
 #include <string.h>
 
@@ -338,21 +337,6 @@ static guint script(const gchar *folder, const Times *times)
     return paths->len;
 }
 
-static void remove_all(const gchar *folder)
-{
-    g_autofree gchar *inner = g_strdup_printf("%s/cpu-%d", folder, GPUDL_CACHE_FORMAT);
-    g_autoptr(GDir) dir = g_dir_open(inner, 0, NULL);
-    const gchar *name;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree gchar *path = g_build_filename(inner, name, NULL);
-
-        g_remove(path);
-    }
-    g_rmdir(inner);
-    g_rmdir(folder);
-}
-
 /* Three steps of 100 in either layout, between two convolutions of as much. */
 static void test_times_decide(void)
 {
@@ -388,7 +372,7 @@ static void test_times_decide(void)
             g_error("case %u: found %u blocks, expected %u", i, count_blocks(host), cases[i].blocks);
         check_answers(&b, host, 1, "times");
     }
-    remove_all(folder);
+    cpu_host_remove_cache(folder);
 }
 
 int main(int argc, char **argv)

@@ -4,12 +4,10 @@
  * gpudl_simd_forget() come by here. Trials of fully connected layers have to find their weights in memory, as they do
  * in a whole network, not in a cache, where the run before left them. No time is looked at.
  */
-#include <glib/gstdio.h>
 #include <string.h>
 
 #include "builder.h"
 #include "cpu-host.h"
-#include "engine/cache.h"
 #include "engine/cpu/dnn.h"
 #include "engine/cpu/trial.h"
 #include "engine/interface.h"
@@ -129,21 +127,6 @@ const GpudlMatvecKernels *__wrap_gpudl_matvec_kernels(GpudlSimd simd, GpudlDType
     return &watched;
 }
 
-static void remove_folder(const gchar *folder)
-{
-    g_autofree gchar *inner = g_strdup_printf("%s/cpu-%d", folder, GPUDL_CACHE_FORMAT);
-    g_autoptr(GDir) dir = g_dir_open(inner, 0, NULL);
-    const gchar *name;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree gchar *path = g_build_filename(inner, name, NULL);
-
-        g_remove(path);
-    }
-    g_rmdir(inner);
-    g_assert_cmpint(g_rmdir(folder), ==, 0);
-}
-
 /* A fully connected layer of rows x 64 before a convolution, whose weights are small beside what a network reads. */
 static void watch(gint64 rows)
 {
@@ -175,7 +158,7 @@ static void watch(gint64 rows)
     g_assert_cmpuint(seen.n_own, >=, 2);
     g_assert_cmpuint(seen.n_convs, >=, 2);
     g_assert_cmpuint(seen.n_forgotten, ==, seen.n_products + seen.n_own);
-    remove_folder(folder);
+    cpu_host_remove_cache(folder);
 }
 
 /* One as short as what is else run over and over between two looks at the clock. */
