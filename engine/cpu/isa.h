@@ -12,16 +12,9 @@
 /** Nonzero if bfloat16 is multiplied by instructions for it (AVX512_BF16, AMX_BF16), not by way of float32. */
 int cpu_isa_has_bf16(void);
 
-/** Times as many products as in float32 that vectors multiply in bfloat16, by the best of a few short turns of each
- * (0.2 ms); 0 without instructions for it. AMX is not looked at. */
-double cpu_isa_measure_bf16(void);
-
-/** Nonzero if "auto" is bfloat16: on AMX, and where vectors multiply at least CPU_ISA_BF16_PAYS times as many products
- * in it. Measured once in a process. For any thread. */
+/** Nonzero if "auto" is bfloat16: on AMX, and where vectors multiply at least 1.25 times as many products in it as
+ * in float32. Measured once in a process. For any thread. */
 int cpu_isa_prefers_bf16(void);
-
-/** What rounding has to be worth. Processors are far from it: they have 2 (AMD) or 0.5 (Intel) times as many. */
-#define CPU_ISA_BF16_PAYS 1.25
 
 /** The widest that products run on, for people: "AMX" (for bf16 alone), "AVX-512", "AVX2", ... */
 const char *cpu_isa_name(int bf16);
