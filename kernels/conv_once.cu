@@ -449,7 +449,7 @@ extern "C" int gpudl_conv_once_plans(GpudlDType dtype, const GpudlNhwc *xs, cons
 
 extern "C" int gpudl_conv_once_runs(void)
 {
-    return gpudl_has_warpgroups();
+    return gpudl_has_warpgroups(reinterpret_cast<const void *>(sum_alone<__half, 16, 0>));
 }
 
 extern "C" int gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const GpudlNhwc *xs, const void *w,
@@ -469,7 +469,7 @@ extern "C" int gpudl_conv_once_cuda(GpudlDType dtype, const void *x, const Gpudl
     if (!lay_out(xs, window, groups, ys, plan->form, plan->tile, plan->parts, &l) ||
         (plan->held != 0 && plan->held != held_of(l, dtype, plan->form, plan->tile, plan->parts)))
         return GPUDL_KERNEL_SHAPE;
-    if (!gpudl_has_warpgroups())
+    if (!gpudl_conv_once_runs())
         return (int)cudaErrorNotSupported;
     if (dtype == GPUDL_DTYPE_F16)
         return run(Arguments<__half>{x, w, xs, ys, window, groups, plan, &l, nullptr}, bias, z, z_pitch, act, y,

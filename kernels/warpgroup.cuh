@@ -24,8 +24,9 @@
 #define GPUDL_WARPGROUP_ASM(...) __trap()
 #endif
 
-/** TRUE if the current device has all of this, and kernels were compiled for it. */
-static inline bool gpudl_has_warpgroups()
+/** TRUE if the current device has all of this, and the code of the kernel that it runs as well: where the driver is told
+ * to compile the PTX of another architecture (CUDA_FORCE_PTX_JIT) that has none of it. */
+static inline bool gpudl_has_warpgroups(const void *kernel)
 {
 #if defined(GPUDL_SM90A)
     int device, major = 0, minor = -1;
@@ -33,8 +34,9 @@ static inline bool gpudl_has_warpgroups()
     return cudaGetDevice(&device) == cudaSuccess &&
            cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
            cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess && major == 9 &&
-           minor == 0;
+           minor == 0 && gpudl_kernels_wait(kernel);
 #else
+    (void)kernel;
     return false;
 #endif
 }

@@ -10,6 +10,7 @@
 #include "tests/kernels/device.h"
 
 #define MULTIPROCESSORS 132
+#define NOT_SUPPORTED 801 /* cudaErrorNotSupported */
 #define MOST_SHARED (227 << 10)
 
 static int run(const ConvProblem *p, const GpudlConvOncePlan *plan)
@@ -24,11 +25,18 @@ static void note_plan(const GpudlConvOncePlan *plan)
     device_note(", form %d tile %d parts %d", plan->form, plan->tile, plan->parts);
 }
 
+static void need_kernels(void)
+{
+    if (!gpudl_conv_once_runs())
+        device_skip("of compute capability 9.0 alone, in code that is compiled for it");
+}
+
 /* Any window; pictures without, and with, a multiple of 64 channels. */
 static void test_random(void)
 {
     int fit = 0;
 
+    need_kernels();
     for (int number = 0; number < device_cases(600); number++) {
         GpudlConvOncePlan plans[GPUDL_CONV_ONCE_PLANS];
         ConvProblem p;
@@ -86,6 +94,7 @@ static void choose_layer(ConvProblem *p, int number)
 
 static void test_layers(void)
 {
+    need_kernels();
     for (int number = 0; number < device_cases(360); number++) {
         GpudlConvOncePlan plans[GPUDL_CONV_ONCE_PLANS], *plan;
         ConvProblem p;
@@ -107,6 +116,7 @@ static void test_layers(void)
 /* Inside groups of 64 channels, of which the last tile may be short. */
 static void test_groups(void)
 {
+    need_kernels();
     for (int number = 0; number < device_cases(40); number++) {
         GpudlConvOncePlan plans[GPUDL_CONV_ONCE_PLANS];
         const int side = (int)device_int(3, 15), groups = (int)device_int(2, 3), taps = number % 2 == 0 ? 3 : 1;
@@ -211,6 +221,7 @@ static void bench_chain(void)
         Chain chain;
         double seconds;
 
+        need_kernels();
         device_case(number, "chain of %dx%dx%d", sides[number % 4], sides[number % 4], channels[number % 4]);
         fill_chain(&chain, sides[number % 4], channels[number % 4], 1 + number / 4 % 2);
         for (int i = 0; i < DEPTH; i++)
@@ -311,6 +322,9 @@ static void test_refuses(void)
         if (status != calls[i].status)
             device_fail("call %d: found %d, expected %d", (int)i, status, calls[i].status);
     }
+    if (!gpudl_conv_once_runs() && gpudl_conv_once_cuda(GPUDL_DTYPE_F16, y, &xs, y, NULL, y, 8, &good, 1, &act, y, &ys,
+                                                        &plan, NULL) != NOT_SUPPORTED)
+        device_fail("what the device does not run is not refused");
 }
 
 /* ---- benches ---------------------------------------------------------------------------------------------------- */
@@ -384,6 +398,7 @@ static void bench(void)
         {7, 2048, 512, 1, 1, 0}, {1, 512, 1000, 1, 1, 0}, {1, 2048, 1000, 1, 1, 0},
     };
 
+    need_kernels();
     for (int number = 0; number < 2 * (int)(sizeof(layers) / sizeof(*layers)); number++) {
         const int i = number / 2, batch = number % 2 == 0 ? 1 : 8;
         const int side = layers[i].side, out = (side - 1) / layers[i].stride + 1, pad = layers[i].taps / 2;

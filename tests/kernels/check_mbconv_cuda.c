@@ -274,7 +274,7 @@ static void check_plans(const Problem *p, int first, int step_by)
     const float *bias = p->bias != NULL ? device_input(p->bias, k * sizeof(float), 0) : NULL;
     const Known known = reference(p);
     GpudlMbconvPlan plans[GPUDL_MBCONV_PLANS];
-    const int n = gpudl_mbconv_plans(b, 1 << device_int(0, 8), MOST_SHARED, device_capability() >= 9, plans);
+    const int n = gpudl_mbconv_plans(b, 1 << device_int(0, 8), MOST_SHARED, gpudl_mbconv_has_clusters(), plans);
 
     for (int i = first; i < n; i += step_by) {
         void *y = device_output(y_bytes, 0);

@@ -13,8 +13,10 @@
 
 #define GUARD 256 /* keeps the alignment of what lies between */
 #define GUARD_BYTE 0xa5
-#define SKIPPED 77
+#define NO_DEVICE 77 /* exit status */
 #define BENCH_RUNS 15
+
+enum { PASSED, FAILED, SKIPPED };
 
 typedef struct Memory {
     struct Memory *next;
@@ -29,7 +31,8 @@ static struct {
     const char *only;
     char text[2048];
     Memory *memory;
-    jmp_buf failed;
+    jmp_buf ended; /* a check before its time: FAILED or SKIPPED */
+    const char *reason;
     cudaStream_t stream;
     double copy_rate; /* bytes read and written, a second */
     int capability;
@@ -125,7 +128,13 @@ void device_fail(const char *format, ...)
     vprintf(format, args);
     va_end(args);
     printf("\n");
-    longjmp(self.failed, 1);
+    longjmp(self.ended, FAILED);
+}
+
+void device_skip(const char *reason)
+{
+    self.reason = reason;
+    longjmp(self.ended, SKIPPED);
 }
 
 uint64_t device_bits(void)
@@ -416,22 +425,24 @@ static int no_device(cudaError_t error)
         return 1;
     }
     printf("1..0 # SKIP no CUDA device: %s\n", cudaGetErrorString(error));
-    return self.tap ? 0 : SKIPPED;
+    return self.tap ? 0 : NO_DEVICE;
 }
 
 /* 1 if it passed */
 static int run_one(const DeviceCheck *check)
 {
-    /* what was in use when a check failed is freed without a word */
-    if (setjmp(self.failed) != 0) {
+    const int ended = setjmp(self.ended);
+
+    /* what was in use then is freed without a word */
+    if (ended != PASSED) {
         free_memory();
-        return 0;
+        return ended;
     }
     snprintf(self.text, sizeof(self.text), "%s", check->name);
     self.state = self.seed;
     check->run();
     end_case();
-    return 1;
+    return PASSED;
 }
 
 int device_main(int argc, char **argv, const DeviceCheck *checks, const DeviceCheck *benches)
@@ -454,13 +465,16 @@ int device_main(int argc, char **argv, const DeviceCheck *checks, const DeviceCh
         measure_copy();
     list = self.bench ? benches : checks;
     for (const DeviceCheck *check = list; check->name != NULL; check++) {
-        int passed;
+        int ended;
 
         if (self.only != NULL && strcmp(self.only, check->name) != 0)
             continue;
-        passed = run_one(check);
-        failures += !passed;
-        printf("%s %d - %s\n", passed ? "ok" : "not ok", ++number, check->name);
+        ended = run_one(check);
+        failures += ended == FAILED;
+        printf("%s %d - %s", ended == FAILED ? "not ok" : "ok", ++number, check->name);
+        if (ended == SKIPPED)
+            printf(" # SKIP %s", self.reason);
+        printf("\n");
         fflush(stdout);
     }
     printf("1..%d\n", number);

@@ -36,6 +36,8 @@ void device_case(int number, const char *format, ...) DEVICE_PRINTF(2, 3);
 void device_note(const char *format, ...) DEVICE_PRINTF(1, 2);
 /** Fails the check that runs; does not return. */
 _Noreturn void device_fail(const char *format, ...) DEVICE_PRINTF(1, 2);
+/** Ends the check that runs, which this device can't do, for a reason that is said; does not return. */
+_Noreturn void device_skip(const char *reason);
 
 uint64_t device_bits(void);
 /** Uniform integer, low <= n <= high; uniform real. */

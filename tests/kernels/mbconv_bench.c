@@ -192,7 +192,7 @@ static void bench_one(const Shape *s, int batch)
         all += single[i];
     printf("# bench b%d %dx%d %d-%d-%d %dx%d/%d: three kernels %.2f us (%.2f + %.2f + %.2f)\n", batch, s->side, s->side,
            s->c, s->hidden, s->k, s->taps, s->taps, s->stride, all, single[0], single[1], single[2]);
-    n = gpudl_mbconv_plans(&b.block, PROCESSORS, MOST_SHARED, device_capability() >= 9, plans);
+    n = gpudl_mbconv_plans(&b.block, PROCESSORS, MOST_SHARED, gpudl_mbconv_has_clusters(), plans);
     for (int i = 0; i < n; i++) {
         b.plan = plans[i];
         snprintf(name, sizeof(name), "  tile %d in %d parts", plans[i].tile, plans[i].parts);

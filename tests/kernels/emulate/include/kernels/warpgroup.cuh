@@ -11,7 +11,7 @@
 #include "kernels/cluster.cuh"
 #include "kernels/cuda_common.cuh"
 
-static inline bool gpudl_has_warpgroups()
+static inline bool gpudl_has_warpgroups(const void *)
 {
     return true;
 }
