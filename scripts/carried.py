@@ -48,6 +48,7 @@ PLUGINS = ["app", "coreelements", "typefindfunctions", "videotestsrc", "videocon
            "audioconvert", "audioresample", "audiotestsrc", "rtp", "rtpmanager", "rtsp", "udp", "tcp"]
 PROGRAMS = ["gst-launch-1.0", "gst-inspect-1.0"]  # what pipelines/*.sh start
 EXCLUSIONS = "tests/kernels/sanitizer-exclusions"
+KERNELS_AT_ONCE = 4
 
 
 # ---- list ------------------------------------------------------------------------------------------------------------
@@ -325,12 +326,12 @@ class Runner:
 
     def run_all(self, tests, **options):
         """Those that may run side by side first."""
-        side_by_side = [t for t in tests if t["parallel"]]
-        with concurrent.futures.ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
-            list(pool.map(lambda t: self.run(t, **options), side_by_side))
-        for test in tests:
-            if not test["parallel"]:
-                self.run(test, **options)
+        self.run_some([t for t in tests if t["parallel"]], max(1, len(os.sched_getaffinity(0))), **options)
+        self.run_some([t for t in tests if not t["parallel"]], 1, **options)
+
+    def run_some(self, tests, at_once, **options):
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            list(pool.map(lambda t: self.run(t, **options), tests))
 
 
 def scanner():
@@ -369,25 +370,30 @@ def needs_gpu(test):
     return "gpu" in test["suites"]
 
 
+def run_on_gpu(runner, tests, more):
+    """Kernels' checks compute what they compare with on a processor for most of their time: some share the device."""
+    more = {"GPUDL_REQUIRE_CUDA": "1", **more}
+    runner.run_some([t for t in tests if "kernels" in t["suites"]], KERNELS_AT_ONCE, more=more)
+    runner.run_all([t for t in tests if "kernels" not in t["suites"]], more=more)
+
+
 def run_suite(runner, told):
     tests = carried_tests(told, True)
     runner.run_all([t for t in tests if not needs_gpu(t)])
-    runner.run_all([t for t in tests if needs_gpu(t) and "pipelines" not in t["suites"]],
-                   more={"GPUDL_REQUIRE_CUDA": "1"})
+    run_on_gpu(runner, [t for t in tests if needs_gpu(t) and "pipelines" not in t["suites"]], {})
 
 
 def run_ptx(runner, told):
     """The driver takes none of the device code in the file then, and compiles its PTX. NVIDIA's libraries bring code
-    without PTX, so networks run on own kernels alone."""
+    without PTX, so networks run on own kernels alone, and the suite of what looks at the libraries as well is left out."""
     plain = [a for a in told["archs"] if not a.endswith("a")]
     if not plain:
         runner.skip("ptx", f"this build has no PTX: gpu_archs is {','.join(told['archs']) or 'empty'}, expected one "
                            "without 'a', as 75")
         return
     print(f"PTX of compute_{plain[0]}, compiled by the driver")
-    runner.run_all([t for t in told["tests"] if needs_gpu(t) and "pipelines" not in t["suites"]],
-                   more={"GPUDL_REQUIRE_CUDA": "1", "CUDA_FORCE_PTX_JIT": "1", "CUDA_CACHE_DISABLE": "1",
-                         "GPUDL_CUDA_LIBS": "0"})
+    run_on_gpu(runner, [t for t in told["tests"] if needs_gpu(t) and not {"pipelines", "libraries"} & set(t["suites"])],
+               {"CUDA_FORCE_PTX_JIT": "1", "CUDA_CACHE_DISABLE": "1", "GPUDL_CUDA_LIBS": "0"})
 
 
 def read_exclusions(path):
