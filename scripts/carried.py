@@ -45,7 +45,8 @@ ARCH = "x86_64-linux-gnu"
 PLUGINS = ["app", "coreelements", "typefindfunctions", "videotestsrc", "videoconvertscale", "videorate", "videoparsersbad",
            "nvcodec", "isomp4", "matroska", "rawparse", "pango", "multifile", "overlaycomposition", "coretracers", "jpeg", "png",
            "playback", "imagefreeze", "videofilter", "videocrop", "gdkpixbuf", "gio", "autodetect", "alpha", "avi", "audioparsers",
-           "audioconvert", "audioresample", "audiotestsrc", "rtp", "rtpmanager", "rtsp", "udp", "tcp"]
+           "audioconvert", "audioresample", "audiotestsrc", "rtp", "rtpmanager", "rtsp", "udp", "tcp",
+           "vpx", "y4mdec", "y4menc", "video4linux2"]
 PROGRAMS = ["gst-launch-1.0", "gst-inspect-1.0"]  # what pipelines/*.sh start
 EXCLUSIONS = "tests/kernels/sanitizer-exclusions"
 KERNELS_AT_ONCE = 4
@@ -217,6 +218,8 @@ def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
         packed.add(source / name)
     if any("tools" in t["suites"] for t in told["tests"]):
         packed.add(source / "tests/tools/media")
+    if any("pipelines" in t["suites"] for t in told["tests"]):
+        packed.add(source / "tests/pipelines/turned.mp4")
     demo = source / "build" / "demo"  # as models/recipes/efficientnet-lite0/obtain leaves it
     if any(real(text) == demo for t in told["tests"] for text in t["cmd"]):
         for file in [demo / "efficientnet-lite0.onnx", *sorted(demo.glob("photos/*"))]:

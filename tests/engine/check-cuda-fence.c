@@ -6,6 +6,7 @@
  * there.
  */
 #include <cuda_runtime_api.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,12 +33,15 @@ static void open_device(void)
 {
     GpudlDeviceParams params = {.id = 0};
     GpudlFault fault = {0};
+    char text[160];
 
     if (device != NULL)
         return;
     if (cuda_device_open(&params, (void **)&device, &fault) != GPUDL_STATUS_OK)
         device_fail("%s", fault.message);
     need(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+    cuda_describe(device, text, sizeof text);
+    printf("# %s\n", text);
 }
 
 /* ---- a problem --------------------------------------------------------------------------------------------------- */
