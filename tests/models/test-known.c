@@ -3,17 +3,10 @@
  */
 #include <string.h>
 
-#include <glib/gstdio.h>
-
-#include "engine/model.h"
 #include "engine/ref/ref.h"
-#include "models/gpudl-import.h"
 #include "models/import.h"
-#include "tests/models/onnx-writer.h"
+#include "tests/models/known-files.h"
 
-#define TAIL "GlobalAveragePool x -> p; Flatten p -> y"
-static const OnnxText plain = {13, "x:f32:Nx3x2x4", NULL, TAIL, "y"};
-static const OnnxText gray = {13, "x:f32:Nx1x2x4", NULL, TAIL, "y"};
 static const OnnxText free_size = {13, "x:f32:Nx?xhxw", "k:f32:3x3x1x1=1",
                                    "Conv x k -> a; GlobalAveragePool a -> p; Flatten p -> y", "y"};
 static const OnnxText rescaling = {13, "x:f32:Nx3x2x4", "s:f32:=0.00392157",
@@ -27,125 +20,24 @@ static const OnnxText bytes_last = {13, "x:u8:Nx2x4x3", "s:f32:=0.5",
                                     "GlobalAveragePool a -> p; Flatten p -> y",
                                     "y"};
 static const OnnxText flat = {13, "x:f32:Nx2x4", "w:f32:8x2=0.125", "Flatten x -> f; MatMul f w -> y", "y"};
-static const OnnxText four = {13, "x:f32:Nx4x2x4", NULL, TAIL, "y"};
+static const OnnxText four = {13, "x:f32:Nx4x2x4", NULL, KNOWN_TAIL, "y"};
 static const OnnxText four_bytes = {13, "x:u8:Nx2x4x4", NULL,
                                     "Cast x -> c {to=1}; Transpose c -> t {perm=0,3,1,2}; GlobalAveragePool t -> p; "
                                     "Flatten p -> y",
                                     "y"};
-static const OnnxText unused = {13, "length:i64:N x:f32:Nx3x2x4 mask:f32:5", NULL, TAIL, "y"};
+static const OnnxText unused = {13, "length:i64:N x:f32:Nx3x2x4 mask:f32:5", NULL, KNOWN_TAIL, "y"};
 
-typedef struct {
-    gchar *directory, *path;
-} Fixture;
-
-static void set_up(Fixture *self, gconstpointer data)
+static void test_nothing(KnownFixture *self, gconstpointer data)
 {
-    self->directory = g_dir_make_tmp("gpudl-known-XXXXXX", NULL);
+    known_put_net(self, "net.onnx", &known_plain, NULL);
+    known_check(self, "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear; from nothing; assumed " KNOWN_ORDER
+                      ", " KNOWN_VALUES ", " KNOWN_WHOLE);
+    known_put_net(self, "gray.onnx", &known_gray, NULL);
+    known_check(self, "gray 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear; from nothing; assumed " KNOWN_VALUES
+                      ", " KNOWN_WHOLE);
 }
 
-static void empty(const gchar *directory)
-{
-    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
-    const gchar *name;
-
-    while ((name = g_dir_read_name(dir)) != NULL) {
-        g_autofree gchar *path = g_build_filename(directory, name, NULL);
-
-        if (g_file_test(path, G_FILE_TEST_IS_DIR))
-            empty(path);
-        else
-            g_unlink(path);
-    }
-    g_assert_cmpint(g_rmdir(directory), ==, 0);
-}
-
-static void tear_down(Fixture *self, gconstpointer data)
-{
-    empty(self->directory);
-    g_free(self->directory);
-    g_free(self->path);
-}
-
-static void put(Fixture *self, const gchar *name, const gchar *text)
-{
-    g_autofree gchar *path = g_build_filename(self->directory, name, NULL), *folder = g_path_get_dirname(path);
-
-    g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
-    g_assert_true(g_file_set_contents(path, text, -1, NULL));
-}
-
-/* metadata: keys and values in turn, or NULL. */
-static void put_net(Fixture *self, const gchar *name, const OnnxText *text, const gchar *const *metadata)
-{
-    g_autoptr(GByteArray) bytes = onnx_write(text);
-    g_autofree gchar *folder = NULL;
-
-    for (; metadata != NULL && metadata[0] != NULL; metadata += 2) {
-        GByteArray *entry = g_byte_array_new();
-
-        pb_string(entry, 1, metadata[0]);
-        pb_string(entry, 2, metadata[1]);
-        pb_message(bytes, 14, entry);
-    }
-    g_free(self->path);
-    self->path = g_build_filename(self->directory, name, NULL);
-    folder = g_path_get_dirname(self->path);
-    g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
-    g_assert_true(g_file_set_contents(self->path, (const gchar *)bytes->data, bytes->len, NULL));
-}
-
-static GpudlModel *load(Fixture *self)
-{
-    g_autoptr(GError) error = NULL;
-    GpudlModel *model = gpudl_model_load(self->path, NULL, NULL, &error);
-
-    g_assert_no_error(error);
-    return model;
-}
-
-/* What the model says of itself, as one line. */
-static gchar *said(GpudlModel *model)
-{
-    static const gchar *const orders[] = {"auto", "rgb", "bgr", "gray"};
-    static const gchar *const modes[] = {"auto", "stretch", "letterbox", "crop", "squash", "border"};
-    static const gchar *const methods[] = {"auto", "nearest", "bilinear",     "bicubic",
-                                           "area", "aliased", "bicubic-bytes"};
-    const GpudlPreproc *p = gpudl_model_get_preproc(model);
-    g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);
-    GString *text = g_string_new(NULL);
-
-    g_string_append_printf(text, "%s %g mean %g,%g,%g std %g,%g,%g %s %g %s", orders[p->channel_order],
-                           (double)p->pixel_scale, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],
-                           (double)p->std[0], (double)p->std[1], (double)p->std[2], modes[p->resize_mode],
-                           (double)p->crop_fraction, methods[p->scale_method]);
-    if (gpudl_model_get_label(model, 0) != NULL)
-        g_string_append_printf(text, " labels %s,%s", gpudl_model_get_label(model, 0), gpudl_model_get_label(model, 1));
-    g_string_append_printf(text, "; from %s; assumed %s", model->known_from != NULL ? model->known_from : "nothing",
-                           assumed != NULL ? assumed : "nothing");
-    return g_string_free(text, FALSE);
-}
-
-static void check(Fixture *self, const gchar *expected)
-{
-    g_autoptr(GpudlModel) model = load(self);
-    g_autofree gchar *found = said(model);
-
-    g_assert_cmpstr(found, ==, expected);
-}
-
-#define ORDER "RGB (channel-order)"
-#define VALUES "values within 0 and 1 (mean, std, scale)"
-#define WHOLE "the whole picture stretched (resize-mode)"
-
-static void test_nothing(Fixture *self, gconstpointer data)
-{
-    put_net(self, "net.onnx", &plain, NULL);
-    check(self, "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear; from nothing; assumed " ORDER ", " VALUES ", " WHOLE);
-    put_net(self, "gray.onnx", &gray, NULL);
-    check(self, "gray 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear; from nothing; assumed " VALUES ", " WHOLE);
-}
-
-static void test_metadata(Fixture *self, gconstpointer data)
+static void test_metadata(KnownFixture *self, gconstpointer data)
 {
     static const struct {
         const gchar *metadata[14], *says;
@@ -153,11 +45,12 @@ static void test_metadata(Fixture *self, gconstpointer data)
         {{"task", "classify", "imgsz", "[2, 4]", "names", "{0: 'a', 1: \"b's\", 2: 'c'}"},
          "rgb 255 mean 0,0,0 std 1,1,1 crop 1 bilinear labels a,b's; from M; assumed nothing"},
         {{"character", "0\n90\n180"},
-         "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear labels 0,90; from M; assumed " ORDER ", " VALUES ", " WHOLE},
+         "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear labels 0,90; from M; assumed " KNOWN_ORDER ", " KNOWN_VALUES
+         ", " KNOWN_WHOLE},
         {{"Image.NominalPixelRange", "NominalRange_0_255", "Image.BitmapPixelFormat", "Bgr8"},
-         "bgr 1 mean 0,0,0 std 1,1,1 stretch 1 bilinear; from M; assumed " WHOLE},
+         "bgr 1 mean 0,0,0 std 1,1,1 stretch 1 bilinear; from M; assumed " KNOWN_WHOLE},
         {{"Image.NominalPixelRange", "Normalized_1_1", "Image.BitmapPixelFormat", "Rgba8"},
-         "rgb 127.5 mean 1,1,1 std 1,1,1 stretch 1 bilinear; from M; assumed " WHOLE},
+         "rgb 127.5 mean 1,1,1 std 1,1,1 stretch 1 bilinear; from M; assumed " KNOWN_WHOLE},
         {{"model_info mean_values", "104 117 123", "model_info scale_values", "2", "model_info reverse_input_channels",
           "NO", "model_info resize_type", "fit_to_window_letterbox", "model_info labels", "cat dog owl"},
          "bgr 1 mean 104,117,123 std 2,2,2 letterbox 1 bilinear labels cat,dog; from M; assumed nothing"},
@@ -173,12 +66,12 @@ static void test_metadata(Fixture *self, gconstpointer data)
         g_auto(GStrv) parts = g_strsplit(rows[i].says, "from M;", 2);
         g_autofree gchar *expected = g_strjoinv("from the file's metadata;", parts);
 
-        put_net(self, "net.onnx", &plain, rows[i].metadata);
-        check(self, expected);
+        known_put_net(self, "net.onnx", &known_plain, rows[i].metadata);
+        known_check(self, expected);
     }
 }
 
-static void test_wrong_metadata(Fixture *self, gconstpointer data)
+static void test_wrong_metadata(KnownFixture *self, gconstpointer data)
 {
     static const gchar *const rows[][2] = {{"gpudl.mean", "1,2"},          {"gpudl.std", "1,0,1"},
                                            {"gpudl.scale", "none"},        {"gpudl.crop_fraction", "1.5"},
@@ -189,7 +82,7 @@ static void test_wrong_metadata(Fixture *self, gconstpointer data)
         g_autofree gchar *says = g_strdup_printf("metadata '%s' is '%s'", rows[i][0], rows[i][1]);
         g_autoptr(GError) error = NULL;
 
-        put_net(self, "net.onnx", &plain, metadata);
+        known_put_net(self, "net.onnx", &known_plain, metadata);
         g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
         g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
         g_assert_nonnull(strstr(error->message, says));
@@ -197,7 +90,7 @@ static void test_wrong_metadata(Fixture *self, gconstpointer data)
 }
 
 /* A message shows the beginning of a long value, in whole characters. */
-static void test_long_value(Fixture *self, gconstpointer data)
+static void test_long_value(KnownFixture *self, gconstpointer data)
 {
     g_autofree gchar *a = g_strnfill(63, '1'), *value = g_strconcat(a, "\xc3\xa9 and so on", NULL);
     g_autofree gchar *says = g_strdup_printf("metadata 'gpudl.scale' is '%s...', which", a);
@@ -206,13 +99,13 @@ static void test_long_value(Fixture *self, gconstpointer data)
     const gchar *metadata[] = {"gpudl.scale", value, NULL};
     g_autoptr(GError) error = NULL;
 
-    put_net(self, "net.onnx", &plain, metadata);
+    known_put_net(self, "net.onnx", &known_plain, metadata);
     g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
     g_assert_nonnull(strstr(error->message, says));
     g_clear_error(&error);
-    put_net(self, "net.onnx", &plain, NULL);
-    put(self, "net.modelinfo", ranges);
+    known_put_net(self, "net.onnx", &known_plain, NULL);
+    known_put(self, "net.modelinfo", ranges);
     g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
     g_assert_nonnull(strstr(error->message, says_ranges));
@@ -221,7 +114,7 @@ static void test_long_value(Fixture *self, gconstpointer data)
 #define HF(rest)                                                                                                       \
     "{\"image_processor_type\": " rest ", \"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.25, 0.25, 0.25]}"
 
-static void test_preprocessor(Fixture *self, gconstpointer data)
+static void test_preprocessor(KnownFixture *self, gconstpointer data)
 {
     static const struct {
         const gchar *json, *says;
@@ -254,51 +147,57 @@ static void test_preprocessor(Fixture *self, gconstpointer data)
          "rgb 1 mean 0,0,0 std 1,1,1 stretch 1 bilinear"},
     };
 
-    put_net(self, "net.onnx", &plain, NULL);
+    known_put_net(self, "net.onnx", &known_plain, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree gchar *says = g_strconcat(rows[i].says, "; from preprocessor_config.json; assumed nothing", NULL);
 
-        put(self, "preprocessor_config.json", rows[i].json);
-        check(self, says); /* each time anew, though the model's file has not changed */
+        known_put(self, "preprocessor_config.json", rows[i].json);
+        known_check(self, says); /* each time anew, though the model's file has not changed */
     }
 }
 
-static void test_config(Fixture *self, gconstpointer data)
+static void test_config(KnownFixture *self, gconstpointer data)
 {
-    put_net(self, "onnx/model.onnx", &plain, NULL);
-    put(self, "config.json", "{\"id2label\": {\"0\": \"cat\", \"2\": \"owl\", \"1\": \"dog\"}, \"num_channels\": 3}");
-    check(self, "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear labels cat,dog; from config.json; assumed " ORDER
-                ", " VALUES ", " WHOLE);
-    put(self, "config.json",
+    known_put_net(self, "onnx/model.onnx", &known_plain, NULL);
+    known_put(self, "config.json",
+              "{\"id2label\": {\"0\": \"cat\", \"2\": \"owl\", \"1\": \"dog\"}, \"num_channels\": 3}");
+    known_check(self,
+                "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear labels cat,dog; from config.json; assumed " KNOWN_ORDER
+                ", " KNOWN_VALUES ", " KNOWN_WHOLE);
+    known_put(
+        self, "config.json",
         "{\"num_classes\": 3, \"label_names\": [\"a\", \"b\", \"c\"], \"pretrained_cfg\": {\"input_size\": [3, 224, "
         "224], "
         "\"interpolation\": \"bicubic\", \"crop_pct\": 0.95, \"crop_mode\": \"center\", \"mean\": [0.5, 0.5, 0.5], "
         "\"std\": [0.25, 0.25, 0.25], \"test_input_size\": [3, 288, 288], \"test_crop_pct\": 1.0}}");
-    check(self,
-          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.95 bicubic-bytes labels a,b; from config.json; assumed "
-          "nothing");
-    put(self, "config.json",
+    known_check(
+        self,
+        "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.95 bicubic-bytes labels a,b; from config.json; assumed "
+        "nothing");
+    known_put(
+        self, "config.json",
         "{\"pretrained_cfg\": {\"input_size\": [3, 224, 224], \"test_input_size\": [3, 2, 4], \"test_crop_pct\": 0.75, "
         "\"interpolation\": \"bilinear\", \"crop_pct\": 0.5, \"crop_mode\": \"squash\", \"mean\": [0, 0, 0], "
         "\"std\": [1, 1, 1]}}");
-    check(self, "rgb 255 mean 0,0,0 std 1,1,1 squash 0.75 bilinear; from config.json; assumed nothing");
+    known_check(self, "rgb 255 mean 0,0,0 std 1,1,1 squash 0.75 bilinear; from config.json; assumed nothing");
 }
 
 /* The mean is what timm fills up with. */
-static void test_border(Fixture *self, gconstpointer data)
+static void test_border(KnownFixture *self, gconstpointer data)
 {
     g_autoptr(GpudlModel) model = NULL;
 
-    put_net(self, "net.onnx", &plain, NULL);
-    put(self, "config.json",
-        "{\"pretrained_cfg\": {\"interpolation\": \"bicubic\", \"crop_pct\": 0.75, \"crop_mode\": \"border\", "
-        "\"mean\": [0.485, 0.456, 0.5], \"std\": [1, 1, 1]}}");
-    check(self, "rgb 255 mean 0.485,0.456,0.5 std 1,1,1 border 0.75 bicubic-bytes; from config.json; assumed nothing");
-    model = load(self);
+    known_put_net(self, "net.onnx", &known_plain, NULL);
+    known_put(self, "config.json",
+              "{\"pretrained_cfg\": {\"interpolation\": \"bicubic\", \"crop_pct\": 0.75, \"crop_mode\": \"border\", "
+              "\"mean\": [0.485, 0.456, 0.5], \"std\": [1, 1, 1]}}");
+    known_check(self,
+                "rgb 255 mean 0.485,0.456,0.5 std 1,1,1 border 0.75 bicubic-bytes; from config.json; assumed nothing");
+    model = known_load(self);
     g_assert_cmphex(gpudl_model_get_preproc(model)->pad_color, ==, 0x7c7480);
 }
 
-static void test_order_of_places(Fixture *self, gconstpointer data)
+static void test_order_of_places(KnownFixture *self, gconstpointer data)
 {
     static const gchar *const metadata[] = {"Image.NominalPixelRange", "NominalRange_0_255", "character", "a\nb\nc",
                                             NULL};
@@ -308,19 +207,22 @@ static void test_order_of_places(Fixture *self, gconstpointer data)
     g_autoptr(GpudlModel) model = NULL;
     g_autofree gchar *assumed = NULL;
 
-    put_net(self, "net.onnx", &inside, NULL);
-    check(self,
-          "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear; from the graph's first nodes; assumed " ORDER ", " WHOLE);
-    put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 2, \"width\": 4}"));
-    put(self, "labels.txt", "x\ny\nz\n");
-    check(self, "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 stretch 1 bilinear labels x,y; from "
-                "preprocessor_config.json, labels.txt; assumed nothing");
-    put_net(self, "net.onnx", &inside, metadata);
-    check(self, "rgb 1 mean 0,0,0 std 1,1,1 stretch 1 bilinear labels a,b; from the file's metadata, "
-                "preprocessor_config.json; assumed nothing");
-    put(self, "net.onnx.modelinfo",
+    known_put_net(self, "net.onnx", &inside, NULL);
+    known_check(self,
+                "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear; from the graph's first nodes; assumed " KNOWN_ORDER
+                ", " KNOWN_WHOLE);
+    known_put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 2, \"width\": 4}"));
+    known_put(self, "labels.txt", "x\ny\nz\n");
+    known_check(self, "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 stretch 1 bilinear labels x,y; from "
+                      "preprocessor_config.json, labels.txt; assumed nothing");
+    known_put_net(self, "net.onnx", &inside, metadata);
+    known_check(self, "rgb 1 mean 0,0,0 std 1,1,1 stretch 1 bilinear labels a,b; from the file's metadata, "
+                      "preprocessor_config.json; assumed nothing");
+    known_put(
+        self, "net.onnx.modelinfo",
         "[modelinfo]\nversion=1.0\n[x]\ndir=input\ntype=float32\nranges=-1.0,1.0;-1.0,1.0;0.0,4.0\n[y]\ndir=output\n");
-    check(self, "rgb 127.5 mean 1,1,0 std 1,1,0.5 stretch 1 bilinear labels a,b; from net.onnx.modelinfo, the file's "
+    known_check(self,
+                "rgb 127.5 mean 1,1,0 std 1,1,0.5 stretch 1 bilinear labels a,b; from net.onnx.modelinfo, the file's "
                 "metadata, preprocessor_config.json; assumed nothing");
     model = gpudl_model_load(self->path, &options, NULL, &error);
     g_assert_no_error(error);
@@ -330,7 +232,7 @@ static void test_order_of_places(Fixture *self, gconstpointer data)
 }
 
 /* What a file's parser says repeats the file: it is text all the same, and short. */
-static void test_messages_beside(Fixture *self, gconstpointer data)
+static void test_messages_beside(KnownFixture *self, gconstpointer data)
 {
     g_autofree gchar *many = g_strnfill(100000, 'x'), *quoted = g_strdup_printf("{\"%s\", 1}", many);
     const struct {
@@ -341,75 +243,75 @@ static void test_messages_beside(Fixture *self, gconstpointer data)
                  {"config.json", quoted, "unexpected string constant"},
                  {"preprocessor_config.json", quoted, "unexpected string constant"}};
 
-    put_net(self, "net.onnx", &plain, NULL);
+    known_put_net(self, "net.onnx", &known_plain, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
         g_autoptr(GpudlModel) model = NULL;
         const gchar *note;
 
-        put(self, files[i].name, files[i].text);
-        model = load(self);
+        known_put(self, files[i].name, files[i].text);
+        model = known_load(self);
         note = gpudl_model_get_notes(model)[0];
         g_assert_nonnull(strstr(note, files[i].says));
         g_assert_true(g_utf8_validate(note, -1, NULL));
         g_assert_cmpuint(strlen(note), <, 1000);
-        put(self, files[i].name, "{\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\": 1}");
+        known_put(self, files[i].name, "{\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\": 1}");
         g_clear_pointer(&model, gpudl_model_unref);
-        model = load(self);
+        model = known_load(self);
         g_assert_null(gpudl_model_get_notes(model)[0]);
     }
     {
         g_autofree gchar *text = g_strdup_printf("[x]\n%s\n", many);
         g_autoptr(GError) error = NULL;
 
-        put(self, "net.modelinfo", text);
+        known_put(self, "net.modelinfo", text);
         g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
         g_assert_nonnull(strstr(error->message, "is no .modelinfo: "));
         g_assert_cmpuint(strlen(error->message), <, 1000);
     }
 }
 
-static void test_broken_beside(Fixture *self, gconstpointer data)
+static void test_broken_beside(KnownFixture *self, gconstpointer data)
 {
     g_autoptr(GpudlModel) model = NULL;
     g_autoptr(GError) error = NULL;
     g_autofree gchar *deep = g_strnfill(100000, '[');
 
-    put_net(self, "net.onnx", &plain, NULL);
-    put(self, "config.json", deep);
-    put(self, "preprocessor_config.json", "{\"image_mean\": ");
-    put(self, "labels.txt", "a\nb\n");
-    model = load(self);
+    known_put_net(self, "net.onnx", &known_plain, NULL);
+    known_put(self, "config.json", deep);
+    known_put(self, "preprocessor_config.json", "{\"image_mean\": ");
+    known_put(self, "labels.txt", "a\nb\n");
+    model = known_load(self);
     g_assert_null(gpudl_model_get_label(model, 0));
     g_assert_cmpuint(g_strv_length((gchar **)gpudl_model_get_notes(model)), ==, 3);
     g_assert_nonnull(strstr(gpudl_model_get_notes(model)[0], "preprocessor_config.json: is no object of JSON"));
     g_assert_nonnull(strstr(gpudl_model_get_notes(model)[1], "config.json: is no object of JSON"));
     g_assert_cmpstr(gpudl_model_get_notes(model)[2], ==,
                     "labels.txt has 2 labels, the network 3 classes: they are not used");
-    put(self, "net.modelinfo", "[x]\ndir=input\nranges=5,1\n");
+    known_put(self, "net.modelinfo", "[x]\ndir=input\nranges=5,1\n");
     g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
     g_assert_nonnull(strstr(error->message, "net.modelinfo: [x] has ranges=5,1"));
 }
 
-static void test_graph(Fixture *self, gconstpointer data)
+static void test_graph(KnownFixture *self, gconstpointer data)
 {
     static const struct {
         const OnnxText *text;
         gint scale; /* 0: it does not show */
-    } rows[] = {{&rescaling, 1}, {&inside, 255}, {&shifted, 0}, {&bytes_last, 1}, {&plain, 0}};
+    } rows[] = {{&rescaling, 1}, {&inside, 255}, {&shifted, 0}, {&bytes_last, 1}, {&known_plain, 0}};
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GpudlModel) model = NULL;
 
-        put_net(self, "net.onnx", rows[i].text, NULL);
-        model = load(self);
+        known_put_net(self, "net.onnx", rows[i].text, NULL);
+        model = known_load(self);
         g_assert_cmpint(model->preproc_known, ==, rows[i].scale != 0);
         g_assert_cmpfloat(gpudl_model_get_preproc(model)->pixel_scale, ==, rows[i].scale == 1 ? 1 : 255);
     }
 }
 
 /* The answers of the graph for a picture whose channel c holds 10 c + 1.25, plane by plane. */
-static void check_answers(Fixture *self, const OnnxText *text, const gchar *shape, const float *expected, guint n)
+static void check_answers(KnownFixture *self, const OnnxText *text, const gchar *shape, const float *expected, guint n)
 {
     g_autoptr(GpudlModel) model = NULL;
     g_autoptr(GPtrArray) outputs = NULL;
@@ -418,8 +320,8 @@ static void check_answers(Fixture *self, const OnnxText *text, const gchar *shap
     g_autofree gchar *found = NULL;
     float values[24];
 
-    put_net(self, "net.onnx", text, NULL);
-    model = load(self);
+    known_put_net(self, "net.onnx", text, NULL);
+    model = known_load(self);
     found = gpudl_shape_to_string(&((GpudlTensor *)model->graph->inputs->pdata[0])->shape);
     g_assert_cmpstr(found, ==, shape);
     g_assert_true(gpudl_model_get_symbolic_batch(model, NULL));
@@ -434,7 +336,7 @@ static void check_answers(Fixture *self, const OnnxText *text, const gchar *shap
                                        1e-5);
 }
 
-static void test_inputs(Fixture *self, gconstpointer data)
+static void test_inputs(KnownFixture *self, gconstpointer data)
 {
     check_answers(self, &bytes_last, "1x3x2x4", (const float[]){0.5f, 5.5f, 10.5f}, 3);
     check_answers(self, &flat, "1x1x2x4", (const float[]){1.25f, 1.25f}, 2);
@@ -443,18 +345,18 @@ static void test_inputs(Fixture *self, gconstpointer data)
     check_answers(self, &unused, "1x3x2x4", (const float[]){1.25f, 11.25f, 21.25f}, 3);
 }
 
-static void test_free_size(Fixture *self, gconstpointer data)
+static void test_free_size(KnownFixture *self, gconstpointer data)
 {
     static const GpudlImportOptions options = {.input_height = 5, .input_width = 6};
     g_autoptr(GpudlModel) model = NULL, given = NULL;
     g_autoptr(GError) error = NULL;
 
-    put_net(self, "net.onnx", &free_size, NULL);
+    known_put_net(self, "net.onnx", &free_size, NULL);
     g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
     g_assert_nonnull(strstr(error->message, "give its height and width: --input-size HxW"));
     g_clear_error(&error);
-    put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 7, \"width\": 9}"));
-    model = load(self);
+    known_put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 7, \"width\": 9}"));
+    model = known_load(self);
     g_assert_cmpint(gpudl_model_get_preproc(model)->height, ==, 7);
     g_assert_cmpint(gpudl_model_get_preproc(model)->width, ==, 9);
     given = gpudl_model_load(self->path, &options, NULL, &error);
@@ -483,7 +385,7 @@ static gchar *heads_of(GpudlModel *model)
 
 #define SCORES "GlobalAveragePool x -> p; Flatten p -> f; "
 
-static void test_heads(Fixture *self, gconstpointer data)
+static void test_heads(KnownFixture *self, gconstpointer data)
 {
     static const struct {
         OnnxText text;
@@ -514,27 +416,27 @@ static void test_heads(Fixture *self, gconstpointer data)
         g_autoptr(GpudlModel) model = NULL;
         g_autofree gchar *found = NULL;
 
-        put_net(self, "net.onnx", &rows[i].text, NULL);
-        model = load(self);
+        known_put_net(self, "net.onnx", &rows[i].text, NULL);
+        model = known_load(self);
         found = heads_of(model);
         g_assert_cmpstr(found, ==, rows[i].says);
     }
 }
 
 /* What every head needs can't be left out; the message is the node's. */
-static void test_heads_refused(Fixture *self, gconstpointer data)
+static void test_heads_refused(KnownFixture *self, gconstpointer data)
 {
     static const OnnxText text = {13, "x:f32:Nx3x2x4", NULL, "Frob x -> z; " SCORES "Add f z -> u; Frob z -> v", "u v"};
     g_autoptr(GError) error = NULL;
 
-    put_net(self, "net.onnx", &text, NULL);
+    known_put_net(self, "net.onnx", &text, NULL);
     g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED);
     g_assert_nonnull(strstr(error->message, "node 'Frob_0' (Frob, opset 13): this operator is not taken"));
 }
 
 /* Its names are the classes', and a net.bin keeps what was said. */
-static void test_zip_map(Fixture *self, gconstpointer data)
+static void test_zip_map(KnownFixture *self, gconstpointer data)
 {
     static const gchar *const nodes[] = {"GlobalAveragePool x -> p", "Flatten p -> f"};
     GByteArray *graph = g_byte_array_new(), *zip = onnx_write_node("ZipMap.ai.onnx.ml f -> map"),
@@ -558,29 +460,29 @@ static void test_zip_map(Fixture *self, gconstpointer data)
     bytes = onnx_write_model(13, graph);
     self->path = g_build_filename(self->directory, "zip.onnx", NULL);
     g_assert_true(g_file_set_contents(self->path, (const gchar *)bytes->data, bytes->len, NULL));
-    model = load(self);
+    model = known_load(self);
     g_assert_cmpstr(gpudl_model_get_label(model, 2), ==, "owl");
     g_free(self->path);
     self->path = g_build_filename(self->directory, "zip.bin", NULL);
     g_assert_true(gpudl_model_save(model, self->path, &error));
     g_assert_no_error(error);
-    again = load(self);
+    again = known_load(self);
     g_assert_cmpstr(gpudl_model_get_label(again, 2), ==, "owl");
     g_assert_cmpstr(gpudl_model_get_notes(again)[0], ==, "output 'map' is cut off at its scores, 'f'");
     g_assert_cmpuint(again->assumed, ==, model->assumed);
 }
 
-static void test_folder(Fixture *self, gconstpointer data)
+static void test_folder(KnownFixture *self, gconstpointer data)
 {
     static const gchar *const places[] = {"onnx/model.onnx", "model.onnx"};
 
-    put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 2, \"width\": 4}"));
-    put(self, "config.json", "{\"id2label\": {\"0\": \"cat\", \"1\": \"dog\", \"2\": \"owl\"}}");
+    known_put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 2, \"width\": 4}"));
+    known_put(self, "config.json", "{\"id2label\": {\"0\": \"cat\", \"1\": \"dog\", \"2\": \"owl\"}}");
     for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
         g_autoptr(GpudlModel) model = NULL;
         g_autoptr(GError) error = NULL;
 
-        put_net(self, places[i], i == 0 ? &plain : &inside, NULL);
+        known_put_net(self, places[i], i == 0 ? &known_plain : &inside, NULL);
         model = gpudl_model_load(self->directory, NULL, NULL, &error);
         g_assert_no_error(error);
         g_assert_true(gpudl_model_is_read_from(model, self->path));
@@ -589,7 +491,7 @@ static void test_folder(Fixture *self, gconstpointer data)
     }
 }
 
-#define ADD(name, function) g_test_add("/known/" name, Fixture, NULL, set_up, function, tear_down)
+#define ADD(name, function) g_test_add("/known/" name, KnownFixture, NULL, known_set_up, function, known_tear_down)
 
 int main(int argc, char **argv)
 {
