@@ -46,7 +46,7 @@ struct _GpudlModel {
                                            the caller, the same as itself alone */
     GpudlGraph *graph;      /* rewritten, sorted, inferred at batch 1; float32 NCHW input of rank 4; owned */
     GpudlPreproc preproc;   /* resolved */
-    gboolean preproc_known; /* FALSE: nothing said how the network wants its pixels; the values are defaults */
+    gboolean preproc_known; /* FALSE: nothing said mean, std or pixel_scale; they are defaults */
     guint assumed;          /* GPUDL_SET_* of models/gpudl-import.h: what nothing said */
     gchar *known_from;      /* where the rest comes from, for people; owned, or NULL */
     GPtrArray *notes;       /* gchar*: what was left out of the file, for people; owned, NULL-terminated, or NULL */

@@ -140,7 +140,7 @@ static void add_preprocessing(JsonBuilder *b, GpudlModel *model)
     G_STATIC_ASSERT(G_N_ELEMENTS(methods) == GPUDL_SCALE_LAST + 1);
     json_builder_set_member_name(b, "preprocessing");
     json_builder_begin_object(b);
-    add_boolean(b, "known", model->preproc_known);
+    add_boolean(b, "known", assumed == NULL);
     add_string(b, "from", model->known_from);
     add_string(b, "assumed", assumed);
     add_int(b, "width", pp->width);

@@ -53,9 +53,15 @@ GPUDL_API GpudlModel *gpudl_model_load(const gchar *path, const GpudlImportOptio
 /**
  * What nothing said of how the network wants its pixels, and what is assumed instead, for people: "RGB (channel-order),
  * values within 0 and 1 (mean, std, scale)", each with the option of 'gpudl convert' (or, with properties, gpudlinfer's
- * property) that says otherwise. said: GPUDL_SET_* bits that somebody has said since. NULL: nothing. The caller frees.
+ * property) that says otherwise. Named are the order of three channels, the values, which any one of MEAN, STD and
+ * PIXEL_SCALE settles, and the resize mode. said: GPUDL_SET_* bits that somebody has said since. NULL: nothing is
+ * assumed. The caller frees.
  */
 GPUDL_API gchar *gpudl_model_describe_assumed(GpudlModel *model, guint said, gboolean properties);
+
+/** TRUE if gpudl_model_describe_assumed() names all that it could name of this model: nothing says how the network
+ * wants its pixels. FALSE: a part is known, or everything. */
+GPUDL_API gboolean gpudl_model_is_all_assumed(GpudlModel *model, guint said);
 
 /** Outcome of comparing the rewritten graph on a backend with the graph as imported on the reference backend. The
  * caller sets struct_size, the library the rest. */

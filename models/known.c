@@ -38,6 +38,27 @@ static gboolean is_news(const GpudlHint *known, const GpudlHint *hint, guint bit
     return (hint->set & bits) != 0 && (known->set & bits) == 0;
 }
 
+/* Who says how a picture is fitted says all of it. Who says a fraction or a colour alone leaves open what it is for. */
+static void add_geometry(GpudlHint *all, const GpudlHint *hint)
+{
+    const guint known = all->set & GPUDL_KNOWN_GEOMETRY, says = hint->set & GPUDL_KNOWN_GEOMETRY;
+    const GpudlHint before = *all;
+
+    if ((known & GPUDL_SET_RESIZE_MODE) || (says & ~known) == 0)
+        return;
+    copy_geometry(&all->preproc, hint);
+    all->other_height = hint->other_height;
+    all->other_fraction = hint->other_fraction;
+    if (known & GPUDL_SET_CROP_FRACTION) {
+        all->preproc.crop_fraction = before.preproc.crop_fraction;
+        all->other_height = 0;
+        all->other_fraction = 0;
+    }
+    if (known & GPUDL_SET_PAD_COLOR)
+        all->preproc.pad_color = before.preproc.pad_color;
+    all->set |= says & GPUDL_SET_RESIZE_MODE ? GPUDL_KNOWN_GEOMETRY : says;
+}
+
 void gpudl_known_add(GpudlKnown *known, GpudlHint *hint, const gchar *source)
 {
     GpudlHint *all = &known->hint;
@@ -49,12 +70,7 @@ void gpudl_known_add(GpudlKnown *known, GpudlHint *hint, const gchar *source)
         copy_values(&all->preproc, hint);
         all->set |= GPUDL_KNOWN_VALUES;
     }
-    if (is_news(all, hint, GPUDL_KNOWN_GEOMETRY)) {
-        copy_geometry(&all->preproc, hint);
-        all->other_height = hint->other_height;
-        all->other_fraction = hint->other_fraction;
-        all->set |= GPUDL_KNOWN_GEOMETRY;
-    }
+    add_geometry(all, hint);
     if (is_news(all, hint, GPUDL_SET_CHANNEL_ORDER))
         all->preproc.channel_order = hint->preproc.channel_order;
     if (is_news(all, hint, GPUDL_SET_SCALE_METHOD))
@@ -89,15 +105,19 @@ void gpudl_known_assume(GpudlModel *model, const GpudlPreproc *custom, guint set
         model->preproc.channel_order = custom->channel_order;
 }
 
-/* A network of one channel takes luma, whatever is said of colours; its first value counts. */
-static void settle_order(GpudlPreproc *preproc, const GpudlHint *all)
+/* A network of one channel takes luma, whatever is said of colours; its first value counts. Of three that are called
+ * grey the order is not said. */
+static void settle_order(GpudlModel *model, const GpudlHint *all)
 {
+    GpudlPreproc *preproc = &model->preproc;
     const gboolean gray = preproc->channels == 1;
 
-    if (gray)
+    if (gray) {
         preproc->channel_order = GPUDL_CHANNELS_GRAY;
-    else if ((all->set & GPUDL_SET_CHANNEL_ORDER) && all->preproc.channel_order != GPUDL_CHANNELS_GRAY)
+    } else if ((all->set & GPUDL_SET_CHANNEL_ORDER) && all->preproc.channel_order != GPUDL_CHANNELS_GRAY) {
         preproc->channel_order = all->preproc.channel_order;
+        model->assumed &= ~(guint)GPUDL_SET_CHANNEL_ORDER;
+    }
 }
 
 static void apply_labels(GpudlKnown *known, GpudlModel *model)
@@ -130,10 +150,8 @@ gboolean gpudl_known_apply(GpudlKnown *known, GpudlModel *model, GError **error)
     }
     if (all->set & GPUDL_SET_SCALE_METHOD)
         preproc->scale_method = all->preproc.scale_method;
-    settle_order(preproc, all);
-    model->assumed &= ~all->set;
-    if (preproc->channels == 1)
-        model->assumed &= ~(guint)GPUDL_SET_CHANNEL_ORDER;
+    settle_order(model, all);
+    model->assumed &= ~(all->set & ~(guint)GPUDL_SET_CHANNEL_ORDER);
     if (all->labels != NULL)
         apply_labels(known, model);
     if (known->sources != NULL && known->sources->len > 0) {
@@ -162,14 +180,33 @@ static void append(GString *text, const gchar *format, ...)
     va_end(args);
 }
 
+/* What there is to assume of a model, and is told. */
+static guint open_of(GpudlModel *model)
+{
+    return GPUDL_KNOWN_VALUES | GPUDL_SET_RESIZE_MODE | (model->preproc.channels == 1 ? 0 : GPUDL_SET_CHANNEL_ORDER);
+}
+
+/* Of these what is assumed. Mean, std and scale are looked up together: who says one of them has said what values the
+ * network wants. */
+static guint assumed_of(GpudlModel *model, guint said)
+{
+    const guint settled = said | ~model->assumed;
+
+    return open_of(model) & ~(settled & GPUDL_KNOWN_VALUES ? settled | GPUDL_KNOWN_VALUES : settled);
+}
+
+gboolean gpudl_model_is_all_assumed(GpudlModel *model, guint said)
+{
+    return assumed_of(model, said) == open_of(model);
+}
+
 gchar *gpudl_model_describe_assumed(GpudlModel *model, guint said, gboolean properties)
 {
     const GpudlPreproc *preproc = &model->preproc;
-    const guint assumed = model->assumed & ~said;
+    const guint assumed = assumed_of(model, said);
     GString *text;
 
-    if (!(assumed & (GPUDL_KNOWN_VALUES | GPUDL_SET_CHANNEL_ORDER | GPUDL_SET_RESIZE_MODE)) ||
-        (said & GPUDL_KNOWN_VALUES))
+    if (assumed == 0)
         return NULL;
     text = g_string_new(NULL);
     if (assumed & GPUDL_SET_CHANNEL_ORDER)

@@ -15,7 +15,9 @@
 
 G_BEGIN_DECLS
 
-/** What belongs together: a place that says one of these says all, by the defaults where it is silent. */
+/** What belongs together: a place that says one of these says all, by the defaults where it is silent; of the geometry
+ * one that says the resize mode. A crop fraction or a colour alone is kept for the mode, which a later place may say.
+ */
 #define GPUDL_KNOWN_VALUES (GPUDL_SET_MEAN | GPUDL_SET_STD | GPUDL_SET_PIXEL_SCALE)
 #define GPUDL_KNOWN_GEOMETRY (GPUDL_SET_RESIZE_MODE | GPUDL_SET_CROP_FRACTION | GPUDL_SET_PAD_COLOR)
 

@@ -36,9 +36,9 @@ static gboolean apply_preproc(GpudlModel *model, const GpudlPreproc *wanted, gui
     if (set & GPUDL_SET_PAD_COLOR)
         preproc->pad_color = wanted->pad_color;
     model->assumed &= ~set;
-    if (set & GPUDL_KNOWN_VALUES) { /* whoever says this has looked it up */
+    if (set & GPUDL_KNOWN_VALUES) { /* whoever says one of these has looked them up */
         model->preproc_known = TRUE;
-        model->assumed = 0;
+        model->assumed &= ~GPUDL_KNOWN_VALUES;
     }
     wrong = gpudl_preproc_check(preproc);
     if (wrong != NULL)

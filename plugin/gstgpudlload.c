@@ -185,7 +185,8 @@ warn_of_assumed (GstGpudlInfer * self, GpudlModel * model, const gchar * name)
   assumed = gpudl_model_describe_assumed (model, said, TRUE);
   if (assumed != NULL)
     GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
-        ("Nothing says how the model %s wants its pixels; assumed is %s.", name,
+        ("Nothing says%s how the model %s wants its pixels; assumed is %s.",
+            gpudl_model_is_all_assumed (model, said) ? "" : " all of", name,
             assumed),
         ("set these properties, or write down what is right with 'gpudl "
             "convert'"));

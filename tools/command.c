@@ -55,7 +55,7 @@ void note_model(const gchar *command, const gchar *path, GpudlModel *model)
             command,
             "note: nothing says%s how %s wants its pixels; assumed is %s. 'gpudl convert' with these options writes "
             "down what is right",
-            strstr(assumed, "values") != NULL ? "" : " all of", path, assumed);
+            gpudl_model_is_all_assumed(model, 0) ? "" : " all of", path, assumed);
 }
 
 int parse_options(char *const *argv, const GOptionEntry *entries, const gchar *arguments, const gchar *description)

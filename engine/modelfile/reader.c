@@ -552,7 +552,9 @@ static GpudlModel *build_model(Reader *r, const Gpudl__V1__Model *m, GError **er
         return NULL;
     }
     model->preproc_known = m->preprocessing->known;
-    model->assumed = m->preprocessing->known ? m->preprocessing->assumed & GPUDL_ASSUMED_ALL : GPUDL_ASSUMED_ALL;
+    model->assumed = m->preprocessing->assumed & GPUDL_ASSUMED_ALL;
+    if (!model->preproc_known && model->assumed == 0) /* of before there were such bits */
+        model->assumed = GPUDL_ASSUMED_ALL;
     if (m->activation < GPUDL_ACTIVATION_NONE || m->activation > GPUDL_ACTIVATION_SIGMOID) {
         fail(r, error, GPUDL_ERROR_FORMAT, "activation is %u, expected %d..%d", m->activation, GPUDL_ACTIVATION_NONE,
              GPUDL_ACTIVATION_SIGMOID);

@@ -303,14 +303,14 @@ DATA = ('layer { name: "d" type: "Data" top: "x" top: "label" include { phase: %
 found, said = run(DATA % ("TEST", "scale: 0.5 mean_value: 104 mean_value: 117 mean_value: 123 crop_size: 8 mirror: false"), model,
                   f(1, 3, 8, 8), options.backend[0])
 pixels = said["preprocessing"] if found is not None else {}
-tap.result(found is not None and pixels["known"] and pixels["channel_order"] == "bgr" and pixels["pixel_scale"] == 1 and
+tap.result(found is not None and pixels["assumed"].startswith("BGR (channel-order), the whole ") and pixels["pixel_scale"] == 1 and
            pixels["mean"] == [104, 117, 123] and pixels["std"] == [2, 2, 2] and pixels["width"] == 8,
            "a data layer's transformation is taken", str(said if found is None else pixels))
 trained = cf.net([cf.layer("d", "Data", (), ["x", "label"], more=cf.data(100, cf.single(5, 10.) + cf.single(1, .25))),
                   cf.layer("c", "Convolution", blobs=[cf.blob(w), cf.blob(b)])])
 found, said = run(HEAD % (8, 9) + "layer {" + CONV % 'type: "Convolution"' + "}", trained, x, options.backend[0])
 pixels = said["preprocessing"] if found is not None else {}
-tap.result(found is not None and pixels["known"] and pixels["mean"] == [10, 10, 10] and pixels["std"] == [4, 4, 4],
+tap.result(found is not None and "values" not in pixels["assumed"] and pixels["mean"] == [10, 10, 10] and pixels["std"] == [4, 4, 4],
            "the transformation of the network that was trained counts", str(said if found is None else pixels))
 found, said = run(HEAD % (8, 9) + "layer {" + CONV % 'type: "Convolution"' + "}", model, x, options.backend[0])
 pixels = said["preprocessing"] if found is not None else {}

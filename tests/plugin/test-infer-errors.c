@@ -409,12 +409,30 @@ bare_model (void)
   return path;
 }
 
+#define VALUES "values within 0 and 1 (mean, std, pixel-scale)"
+#define WHOLE "the whole picture stretched (resize-mode)"
+#define PART "Nothing says all of how the model %s wants its pixels; assumed is "
+
 static void
 test_assumed (void)
 {
+  static const struct
+  {
+    const gchar *properties[8], *says;
+  } rows[] = {
+    {{NULL}, "Nothing says how the model %s wants its pixels; assumed is RGB "
+        "(channel-order), " VALUES ", " WHOLE "."},
+    {{"mean", "<0.5>"}, PART "RGB (channel-order), " WHOLE "."},
+    {{"std", "<0.5>"}, PART "RGB (channel-order), " WHOLE "."},
+    {{"pixel-scale", "1"}, PART "RGB (channel-order), " WHOLE "."},
+    {{"channel-order", "bgr"}, PART VALUES ", " WHOLE "."},
+    {{"channel-order", "rgb", "mean", "<0.5>"}, PART WHOLE "."},
+    {{"resize-mode", "stretch", "mean", "<0.5>"}, PART "RGB (channel-order)."},
+    {{"resize-mode", "stretch", "mean", "<0.5>", "channel-order", "rgb"}, NULL},
+  };
   const gchar *path = bare_model ();
 
-  for (guint i = 0; i < 2; i++) {
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
     GstElement *element = plugin_test_element ("gpudlinfer", NULL);
     GstBus *bus;
     g_autoptr (GstMessage) warning = NULL, note = NULL;
@@ -422,16 +440,18 @@ test_assumed (void)
 
     plugin_fake_reset ();
     g_object_set (element, "model", path, NULL);
-    if (i == 1)
-      gst_util_set_object_arg (G_OBJECT (element), "mean", "<0.5>");
+    for (guint j = 0; rows[i].properties[j] != NULL; j += 2)
+      gst_util_set_object_arg (G_OBJECT (element), rows[i].properties[j],
+          rows[i].properties[j + 1]);
     bus = start (element, GST_STATE_CHANGE_SUCCESS);
     warning = gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING);
-    g_assert_cmpint (warning != NULL, ==, i == 0);
+    g_assert_cmpint (warning != NULL, ==, rows[i].says != NULL);
     if (warning != NULL) {
+      g_auto (GStrv) parts = g_strsplit (rows[i].says, "%s", 2);
+      g_autofree gchar *says = g_strjoinv (path, parts);
+
       gst_message_parse_warning (warning, &error, NULL);
-      g_assert_nonnull (strstr (error->message, "bare.bin wants its pixels; "
-              "assumed is RGB (channel-order), values within 0 and 1 (mean, "
-              "std, pixel-scale), the whole picture stretched (resize-mode)."));
+      g_assert_cmpstr (error->message, ==, says);
     }
     g_assert_null (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING));
     finish (element, bus);

@@ -318,6 +318,36 @@ def convert_proves_and_writes(dir):
 
 
 @test
+def what_options_leave_open_is_said(dir):
+    """At once and of the net.bin that keeps what they said, by each command that shows what a network answers."""
+    order, values, whole = "RGB (channel-order)", "values within 0 and 1 (mean, std, scale)", "the whole picture stretched (resize-mode)"
+    for options, assumed in [
+        (["--mean=0.1,0.2,0.3"], [order, whole]),
+        (["--std=2"], [order, whole]),
+        (["--scale=1"], [order, whole]),
+        (["--channel-order=bgr"], [values, whole]),
+        (["--resize-mode=center-crop"], [order, values]),
+        (["--mean=1", "--channel-order=rgb"], [whole]),
+        (["--scale=1", "--channel-order=rgb", "--resize-mode=stretch"], []),
+    ]:
+        def said(command, file):
+            return f"gpudl: {command}: note: nothing says all of how {file} wants its pixels; assumed is {', '.join(assumed)}. 'gpudl " \
+                "convert' with these options writes down what is right\n" if assumed else None
+
+        net, bare = dir / "part.bin", dir / "bare.onnx"
+        check_run(gpudl("convert", bare, "-o", net, "--backend=ref", *options), 0, said("convert", net))
+        check_run(gpudl("run", *options, bare, dir / "red.png"), 0, said("run", bare))
+        check_run(gpudl("run", net, dir / "red.png"), 0, said("run", net))
+        told = gpudl("info", "--json", net)
+        check_run(told, 0, said("info", net))
+        told = json.loads(told.stdout)["preprocessing"]
+        check(told["known"] == (not assumed) and told.get("assumed", "") == ", ".join(assumed), told)
+    # the advice is good for a net.bin, too
+    check_run(gpudl("convert", dir / "card.bin", "-o", net, "--backend=ref", "--scale=255", "--channel-order=rgb", "--resize-mode=stretch"), 0)
+    check(json.loads(gpudl("info", "--json", net).stdout)["preprocessing"]["known"])
+
+
+@test
 def convert_takes_and_refuses_expected_values(dir):
     def convert(values, name):
         write_npy(dir / "expect.npy", values)
