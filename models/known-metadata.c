@@ -54,6 +54,18 @@ static gint word(const gchar *text, const gchar *const *words)
     return 0;
 }
 
+/* RRGGBB, perhaps behind # or 0x. */
+static gboolean read_color(const gchar *text, guint32 *color)
+{
+    guint64 value;
+
+    text += text[0] == '#' ? 1 : g_str_has_prefix(text, "0x") ? 2 : 0;
+    if (strlen(text) != 6 || !g_ascii_string_to_unsigned(text, 16, 0, 0xffffff, &value, NULL))
+        return FALSE;
+    *color = (guint32)value;
+    return TRUE;
+}
+
 static gboolean read_own(const gchar *key, const gchar *value, GpudlHint *hint)
 {
     static const gchar *const orders[] = {"rgb", "bgr", "gray", NULL};
@@ -101,6 +113,10 @@ static gboolean read_own(const gchar *key, const gchar *value, GpudlHint *hint)
         preproc->scale_method = (GpudlScaleMethod)found;
         return found != 0;
     }
+    if (strcmp(key, "pad_color") == 0) {
+        hint->set |= GPUDL_SET_PAD_COLOR;
+        return read_color(value, &preproc->pad_color);
+    }
     if (strcmp(key, "labels") == 0) {
         hint->labels = take_labels(value);
         return hint->labels != NULL;
@@ -108,24 +124,106 @@ static gboolean read_own(const gchar *key, const gchar *value, GpudlHint *hint)
     return FALSE;
 }
 
+/* Behind "gpudl.", with '-' in place of each '_' or as they are here. */
+static const struct {
+    const gchar *name, *expected;
+} own_keys[] = {
+    {"mean", "a number, or three with ',' between"},
+    {"std", "a number, or three with ',' between, none of them 0"},
+    {"scale", "a number above 0"},
+    {"channel_order", "rgb, bgr or gray"},
+    {"resize_mode", "stretch, letterbox, center-crop, squash or border"},
+    {"crop_fraction", "a number above 0, at most 1"},
+    {"pad_color", "a colour as RRGGBB, hexadecimal"},
+    {"scale_method", "nearest, bilinear, bicubic, area, bilinear-aliased or bicubic-bytes"},
+    {"labels", "the classes' names, one a line or as a list in JSON"},
+};
+
+#define MOST_NOTES 8
+
+/* As the options are called; the caller frees. */
+static gchar *own_key(guint i)
+{
+    return g_strdelimit(g_strconcat("gpudl.", own_keys[i].name, NULL), "_", '-');
+}
+
+/* Its value and the key as it stands there, which the caller frees; NULL: it is not there. */
+static const gchar *get_own(GHashTable *metadata, guint i, gchar **key)
+{
+    const gchar *value = NULL;
+
+    for (guint form = 0; form < 2 && value == NULL; form++) {
+        g_autofree gchar *candidate = form == 0 ? own_key(i) : g_strconcat("gpudl.", own_keys[i].name, NULL);
+
+        value = get(metadata, candidate);
+        if (value != NULL)
+            *key = g_steal_pointer(&candidate);
+    }
+    return value;
+}
+
 static gboolean read_own_keys(GHashTable *metadata, GpudlHint *hint, GError **error)
 {
-    static const gchar *const keys[] = {"mean",          "std",         "scale",        "crop_fraction",
-                                        "channel_order", "resize_mode", "scale_method", "labels"};
+    for (guint i = 0; i < G_N_ELEMENTS(own_keys); i++) {
+        g_autofree gchar *key = NULL, *shown = NULL;
+        const gchar *value = get_own(metadata, i, &key);
 
-    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
-        g_autofree gchar *key = g_strconcat("gpudl.", keys[i], NULL);
-        const gchar *value = get(metadata, key);
-        g_autofree gchar *shown = NULL;
-
-        if (value == NULL || read_own(keys[i], value, hint))
+        if (value == NULL || read_own(own_keys[i].name, value, hint))
             continue;
         shown = gpudl_shown(value, GPUDL_SHOWN_BYTES);
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-                    "metadata '%s' is '%s', which is no value of 'gpudl convert --%s'", key, shown, keys[i]);
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "metadata '%s' is '%s', expected %s", key, shown,
+                    own_keys[i].expected);
         return FALSE;
     }
     return TRUE;
+}
+
+static gint compare_keys(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const gchar *const *)a, *(const gchar *const *)b);
+}
+
+/* Keys that are meant to be ours, and are not among those that are read; sorted. The strings are the table's. */
+static GPtrArray *unused_own_keys(GHashTable *metadata)
+{
+    g_autoptr(GHashTable) used = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GPtrArray *unused = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer key;
+
+    for (guint i = 0; i < G_N_ELEMENTS(own_keys); i++) {
+        gchar *read = NULL;
+
+        if (get_own(metadata, i, &read) != NULL)
+            g_hash_table_add(used, read);
+    }
+    g_hash_table_iter_init(&iter, metadata);
+    while (g_hash_table_iter_next(&iter, &key, NULL))
+        if (g_ascii_strncasecmp(key, "gpudl.", 6) == 0 && !g_hash_table_contains(used, key))
+            g_ptr_array_add(unused, key);
+    g_ptr_array_sort(unused, compare_keys);
+    return unused;
+}
+
+void gpudl_known_note_metadata(GHashTable *metadata, GpudlModel *model)
+{
+    g_autoptr(GPtrArray) unused = metadata != NULL ? unused_own_keys(metadata) : g_ptr_array_new();
+    g_autoptr(GString) keys = g_string_new(NULL);
+
+    for (guint i = 0; i < G_N_ELEMENTS(own_keys); i++) {
+        g_autofree gchar *key = own_key(i);
+
+        g_string_append_printf(keys, "%s%s", i > 0 ? ", " : "", key);
+    }
+    for (guint i = 0; i < MIN(unused->len, MOST_NOTES); i++) {
+        g_autofree gchar *key = gpudl_shown(unused->pdata[i], GPUDL_SHOWN_BYTES);
+        g_autofree gchar *value = gpudl_shown(get(metadata, unused->pdata[i]), GPUDL_SHOWN_BYTES);
+
+        gpudl_model_add_note(model, "metadata '%s' ('%s') is not used: the keys are %s, each once", key, value,
+                             keys->str);
+    }
+    if (unused->len > MOST_NOTES)
+        gpudl_model_add_note(model, "%u more keys 'gpudl.*' of its metadata are not used", unused->len - MOST_NOTES);
 }
 
 /* ---- others' ----------------------------------------------------------------------------------------------------- */

@@ -57,6 +57,8 @@ gboolean gpudl_known_apply(GpudlKnown *known, GpudlModel *model, GError **error)
 
 /** What an ONNX file's metadata_props say. FORMAT: a key of our own ("gpudl.mean") has a value that can't be. */
 gboolean gpudl_known_of_metadata(GHashTable *metadata, GpudlHint *hint, GError **error);
+/** Notes the keys "gpudl.*" that are none of our own. metadata may be NULL. */
+void gpudl_known_note_metadata(GHashTable *metadata, GpudlModel *model);
 
 #define GPUDL_BESIDE_FILES 8
 

@@ -73,13 +73,15 @@ static void test_metadata(KnownFixture *self, gconstpointer data)
 
 static void test_wrong_metadata(KnownFixture *self, gconstpointer data)
 {
-    static const gchar *const rows[][2] = {{"gpudl.mean", "1,2"},          {"gpudl.std", "1,0,1"},
+    static const gchar *const rows[][2] = {{"gpudl.crop-fraction", "0"},   {"gpudl.scale-method", "cubic"},
+                                           {"gpudl.pad-color", "red"},     {"gpudl.pad_color", "#1234567"},
+                                           {"gpudl.mean", "1,2"},          {"gpudl.std", "1,0,1"},
                                            {"gpudl.scale", "none"},        {"gpudl.crop_fraction", "1.5"},
                                            {"gpudl.channel_order", "gbr"}, {"gpudl.labels", "{"}};
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         const gchar *metadata[] = {rows[i][0], rows[i][1], NULL};
-        g_autofree gchar *says = g_strdup_printf("metadata '%s' is '%s'", rows[i][0], rows[i][1]);
+        g_autofree gchar *says = g_strdup_printf("metadata '%s' is '%s', expected ", rows[i][0], rows[i][1]);
         g_autoptr(GError) error = NULL;
 
         known_put_net(self, "net.onnx", &known_plain, metadata);
@@ -89,11 +91,74 @@ static void test_wrong_metadata(KnownFixture *self, gconstpointer data)
     }
 }
 
+/* Our own keys are called as the options are, or with '_' as they once were; one that is neither is told, with what
+ * stands there and what there is. */
+static void test_own_keys(KnownFixture *self, gconstpointer data)
+{
+    static const gchar *const named[] = {"gpudl.channel-order",
+                                         "bgr",
+                                         "gpudl.resize-mode",
+                                         "border",
+                                         "gpudl.crop-fraction",
+                                         "0.875",
+                                         "gpudl.scale-method",
+                                         "bicubic",
+                                         "gpudl.pad-color",
+                                         "#102030",
+                                         "gpudl.mean",
+                                         "0.5",
+                                         "gpudl.labels",
+                                         "a\nb\nc",
+                                         NULL};
+    static const gchar *const both[] = {"gpudl.scale-method", "area", "gpudl.scale_method", "nearest", NULL};
+    static const gchar *const unknown[] = {"gpudl.size", "224",        "gpudl.Mean", "1", "GPUDL.std",
+                                           "2",          "other.mean", "3",          NULL};
+    static const gchar *const many[] = {"gpudl.a", "",        "gpudl.b", "",        "gpudl.c", "",        "gpudl.d",
+                                        "",        "gpudl.e", "",        "gpudl.f", "",        "gpudl.g", "",
+                                        "gpudl.h", "",        "gpudl.i", "",        "gpudl.j", "",        NULL};
+    static const gchar *const notes[] = {"GPUDL.std' ('2')", "gpudl.Mean' ('1')", "gpudl.size' ('224')"};
+    g_autoptr(GpudlModel) model = NULL;
+
+    known_put_net(self, "net.onnx", &known_plain, named);
+    known_check(self, "bgr 255 mean 0.5,0.5,0.5 std 1,1,1 border 0.875 bicubic labels a,b; from the file's metadata; "
+                      "assumed nothing");
+    model = known_load(self);
+    g_assert_cmphex(gpudl_model_get_preproc(model)->pad_color, ==, 0x102030);
+    g_assert_null(gpudl_model_get_notes(model)[0]);
+    g_clear_pointer(&model, gpudl_model_unref);
+
+    known_put_net(self, "both.onnx", &known_plain, both);
+    model = known_load(self);
+    g_assert_cmpint(gpudl_model_get_preproc(model)->scale_method, ==, GPUDL_SCALE_AREA);
+    g_assert_true(
+        g_str_has_prefix(gpudl_model_get_notes(model)[0], "metadata 'gpudl.scale_method' ('nearest') is not used: "));
+    g_assert_null(gpudl_model_get_notes(model)[1]);
+    g_clear_pointer(&model, gpudl_model_unref);
+
+    known_put_net(self, "unknown.onnx", &known_plain, unknown);
+    model = known_load(self);
+    g_assert_cmpuint(g_strv_length((gchar **)gpudl_model_get_notes(model)), ==, G_N_ELEMENTS(notes));
+    for (guint i = 0; i < G_N_ELEMENTS(notes); i++) {
+        g_autofree gchar *says = g_strdup_printf(
+            "metadata '%s is not used: the keys are gpudl.mean, gpudl.std, gpudl.scale, gpudl.channel-order, "
+            "gpudl.resize-mode, gpudl.crop-fraction, gpudl.pad-color, gpudl.scale-method, gpudl.labels, each once",
+            notes[i]);
+
+        g_assert_cmpstr(gpudl_model_get_notes(model)[i], ==, says);
+    }
+    g_clear_pointer(&model, gpudl_model_unref);
+
+    known_put_net(self, "many.onnx", &known_plain, many);
+    model = known_load(self);
+    g_assert_cmpuint(g_strv_length((gchar **)gpudl_model_get_notes(model)), ==, 9);
+    g_assert_cmpstr(gpudl_model_get_notes(model)[8], ==, "2 more keys 'gpudl.*' of its metadata are not used");
+}
+
 /* A message shows the beginning of a long value, in whole characters. */
 static void test_long_value(KnownFixture *self, gconstpointer data)
 {
     g_autofree gchar *a = g_strnfill(63, '1'), *value = g_strconcat(a, "\xc3\xa9 and so on", NULL);
-    g_autofree gchar *says = g_strdup_printf("metadata 'gpudl.scale' is '%s...', which", a);
+    g_autofree gchar *says = g_strdup_printf("metadata 'gpudl.scale' is '%s...', expected", a);
     g_autofree gchar *ranges = g_strdup_printf("[x]\ndir=input\nranges=%s\n", value);
     g_autofree gchar *says_ranges = g_strdup_printf("[x] has ranges=%s..., expected", a);
     const gchar *metadata[] = {"gpudl.scale", value, NULL};
@@ -499,6 +564,7 @@ int main(int argc, char **argv)
     ADD("nothing", test_nothing);
     ADD("metadata", test_metadata);
     ADD("wrong-metadata", test_wrong_metadata);
+    ADD("own-keys", test_own_keys);
     ADD("long-value", test_long_value);
     ADD("preprocessor", test_preprocessor);
     ADD("config", test_config);
