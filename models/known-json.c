@@ -6,6 +6,7 @@
 #include "engine/labels.h"
 #include "engine/limits.h"
 #include "models/json.h"
+#include "models/known-processors.h"
 #include "models/known.h"
 
 /* A side of the input within its bounds, else 0. */
@@ -65,14 +66,16 @@ static gboolean is_type(const gchar *type, const gchar *name)
     return g_str_has_prefix(type, name);
 }
 
-/* (pixel * factor [- 1] - mean) / std */
+/* (pixel * factor [- 1] - mean) / std, which EfficientNet's divides by std once more unless it is told not to. */
 static void read_values(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
     GpudlPreproc *preproc = &hint->preproc;
     const gdouble factor = gpudl_json_number(root, "rescale_factor", 1 / 255.0);
     const gboolean offset = gpudl_json_flag(root, "rescale_offset", FALSE) || gpudl_json_flag(root, "offset", FALSE);
     const gboolean normalised = gpudl_json_flag(root, "do_normalize", !is_type(type, "MobileViT"));
-    float mean[3] = {0, 0, 0}, std[3] = {1, 1, 1};
+    const gboolean again = is_type(type, "EfficientNet") && gpudl_json_flag(root, "include_top", TRUE);
+    const gboolean rescaled = gpudl_json_flag(root, "do_rescale", TRUE);
+    float mean[3] = {0, 0, 0}, std[3] = {1, 1, 1}, more[3] = {1, 1, 1};
 
     if (gpudl_json_flag(root, "do_rescale", TRUE) && !(factor > 1e-5 && factor < 1e5))
         return;
@@ -80,9 +83,11 @@ static void read_values(JsonObject *root, const gchar *type, GpudlHint *hint)
     preproc->pixel_scale = !gpudl_json_flag(root, "do_rescale", TRUE) ? 1.f : (float)(round(1e4 / factor) / 1e4);
     if (normalised && (!three_of(root, "image_mean", mean) || !three_of(root, "image_std", std) || has_zero(std)))
         return;
+    if (again && (!three_of(root, "image_std", more) || has_zero(more)))
+        return;
     for (guint i = 0; i < 3; i++) {
-        preproc->mean[i] = mean[i] + (offset ? 1.f : 0.f);
-        preproc->std[i] = std[i];
+        preproc->mean[i] = mean[i] + (offset && rescaled ? 1.f : 0.f);
+        preproc->std[i] = std[i] * more[i];
     }
     hint->set |= GPUDL_KNOWN_VALUES;
 }
@@ -94,11 +99,18 @@ static void set_crop(GpudlHint *hint, GpudlResizeMode mode, gdouble fraction)
     hint->set |= GPUDL_SET_RESIZE_MODE | GPUDL_SET_CROP_FRACTION;
 }
 
+/* Of size the middle crop; where that is more, the picture gets a frame, which is none of our modes. */
+static void set_middle(GpudlHint *hint, GpudlResizeMode mode, gint crop, gint size)
+{
+    if (crop <= size)
+        set_crop(hint, mode, (gdouble)crop / size);
+}
+
 static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
     static const gchar *const stretching[] = {"ViT", "EfficientNet", "PPLCNet", "Beit", "Swin", "SegFormer"};
     const gdouble percent = gpudl_json_number(root, "crop_pct", 0);
-    gboolean stretches = FALSE, crops;
+    gboolean stretches = FALSE, crops, cuts;
     Size size, crop = size_of(root, "crop_size", FALSE);
 
     for (guint i = 0; i < G_N_ELEMENTS(stretching); i++)
@@ -107,23 +119,29 @@ static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
     crops = gpudl_json_flag(root, "do_center_crop", !stretches && (crop.height > 0 || percent > 0)) && crop.height > 0;
     if (crop.height == 0)
         crop.height = crop.width = crop.shortest;
-    hint->height = crops ? crop.height : size.height > 0 ? size.height : size.shortest;
-    hint->width = crops ? crop.width : size.width > 0 ? size.width : size.shortest;
+    cuts = crops && !is_type(type, "Perceiver"); /* which takes the middle before */
+    hint->height = cuts ? crop.height : size.height > 0 ? size.height : size.shortest;
+    hint->width = cuts ? crop.width : size.width > 0 ? size.width : size.shortest;
     if (!gpudl_json_flag(root, "do_resize", TRUE))
         return;
     if (is_type(type, "ConvNext") && size.shortest > 0) {
         const gboolean whole = size.shortest >= 384 || !(percent > 0);
 
         set_crop(hint, whole ? GPUDL_RESIZE_STRETCH : GPUDL_RESIZE_CENTER_CROP, whole ? 1 : percent);
-    } else if (is_type(type, "PoolFormer") && percent > 0) {
-        set_crop(hint, GPUDL_RESIZE_CENTER_CROP, percent);
-    } else if (size.shortest > 0 && crops) {
-        const gint shortest = is_type(type, "Levit") ? size.shortest * 256 / 224 : size.shortest;
+    } else if (is_type(type, "Perceiver") && crops && size.height > 0) {
+        set_middle(hint, GPUDL_RESIZE_CENTER_CROP, size.height, crop.height);
+    } else if (is_type(type, "PoolFormer") && percent > 0 && crops) {
+        const gint shortest = size.height > 0 ? size.height : size.shortest;
 
-        set_crop(hint, GPUDL_RESIZE_CENTER_CROP, (gdouble)crop.height / shortest);
-    } else if (size.height > 0) {
-        set_crop(hint, crops ? GPUDL_RESIZE_SQUASH : GPUDL_RESIZE_STRETCH,
-                 crops ? (gdouble)crop.height / size.height : 1);
+        if (size.height == size.width)
+            set_middle(hint, GPUDL_RESIZE_CENTER_CROP, crop.height, (gint)MIN(shortest / percent, G_MAXINT));
+    } else if (size.shortest > 0 && crops) {
+        const gint shortest = is_type(type, "Levit") ? (gint)(256 / 224.0 * size.shortest) : size.shortest;
+
+        set_middle(hint, GPUDL_RESIZE_CENTER_CROP, crop.height, shortest);
+    } else if (size.height > 0 && (!crops || crop.height * size.width == crop.width * size.height)) {
+        set_middle(hint, crops ? GPUDL_RESIZE_SQUASH : GPUDL_RESIZE_STRETCH, crops ? crop.height : 1,
+                   crops ? size.height : 1);
     }
 }
 
@@ -153,6 +171,7 @@ gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError 
         type = gpudl_json_text(root, "feature_extractor_type");
     if (type == NULL || (strstr(type, "Image") == NULL && strstr(type, "FeatureExtractor") == NULL))
         return TRUE; /* of sound or text */
+    gpudl_processor_complete(root, type);
     mode = gpudl_json_text(root, "image_mode");
     read_values(root, type, hint);
     read_geometry(root, type, hint);

@@ -207,7 +207,7 @@ static void test_preprocessor(KnownFixture *self, gconstpointer data)
          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 squash 0.875 bicubic-bytes"},
         {HF("\"EfficientNetImageProcessor\", \"size\": {\"height\": 346, \"width\": 346}, \"do_center_crop\": false, "
             "\"rescale_factor\": 0.00784313725490196, \"rescale_offset\": true, \"resample\": 0"),
-         "rgb 127.5 mean 1.5,1.5,1.5 std 0.25,0.25,0.25 stretch 1 nearest"},
+         "rgb 127.5 mean 1.5,1.5,1.5 std 0.0625,0.0625,0.0625 stretch 1 nearest"},
         {HF("\"ViTFeatureExtractor\", \"size\": 224, \"do_rescale\": false, \"do_normalize\": false, \"resample\": 2"),
          "rgb 1 mean 0,0,0 std 1,1,1 stretch 1 bilinear"},
     };
