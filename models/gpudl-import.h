@@ -101,7 +101,8 @@ GPUDL_API gboolean gpudl_model_is_read_from(GpudlModel *model, const gchar *path
 GPUDL_API gboolean gpudl_model_save(GpudlModel *model, const gchar *path, GError **error);
 
 /** What is inside, for listings: JSON text (object "model", arrays "inputs" and "outputs", object "preprocessing",
- * array "layers" if asked; sizes and counts as integers).
+ * array "layers" if asked; sizes and counts as integers). "known" of "preprocessing" is true where nothing is assumed;
+ * else "assumed" says what, as gpudl_model_describe_assumed() does.
  */
 GPUDL_API gchar *gpudl_model_describe(GpudlModel *model, gboolean layers);
 
