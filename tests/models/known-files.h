@@ -24,6 +24,10 @@ extern const OnnxText known_plain, known_gray;
 #define KNOWN_VALUES "values within 0 and 1 (mean, std, scale)"
 #define KNOWN_WHOLE "the whole picture stretched (resize-mode)"
 
+/** A preprocessor_config.json with mean and std; rest: the class's name in quotes, and more members. */
+#define KNOWN_HF(rest)                                                                                                 \
+    "{\"image_processor_type\": " rest ", \"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.25, 0.25, 0.25]}"
+
 void known_set_up(KnownFixture *self, gconstpointer data);
 /** Removes what is in the folder, and it. */
 void known_tear_down(KnownFixture *self, gconstpointer data);

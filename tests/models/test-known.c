@@ -7,8 +7,6 @@
 #include "models/import.h"
 #include "tests/models/known-files.h"
 
-static const OnnxText free_size = {13, "x:f32:Nx?xhxw", "k:f32:3x3x1x1=1",
-                                   "Conv x k -> a; GlobalAveragePool a -> p; Flatten p -> y", "y"};
 static const OnnxText rescaling = {13, "x:f32:Nx3x2x4", "s:f32:=0.00392157",
                                    "Mul x s -> a; GlobalAveragePool a -> p; Flatten p -> y", "y"};
 static const OnnxText inside = {13, "x:f32:Nx3x2x4", "m:f32:1x3x1x1=0.5 s:f32:1x3x1x1=0.25",
@@ -176,39 +174,43 @@ static void test_long_value(KnownFixture *self, gconstpointer data)
     g_assert_nonnull(strstr(error->message, says_ranges));
 }
 
-#define HF(rest)                                                                                                       \
-    "{\"image_processor_type\": " rest ", \"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.25, 0.25, 0.25]}"
-
 static void test_preprocessor(KnownFixture *self, gconstpointer data)
 {
     static const struct {
         const gchar *json, *says;
     } rows[] = {
-        {HF("\"ViTImageProcessor\", \"size\": {\"height\": 224, \"width\": 224}, \"resample\": 2"),
+        {KNOWN_HF("\"ViTImageProcessor\", \"size\": {\"height\": 224, \"width\": 224}, \"resample\": 2"),
          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 stretch 1 bilinear"},
-        {HF("\"BitImageProcessor\", \"size\": {\"shortest_edge\": 256}, \"crop_size\": {\"height\": 224, \"width\": "
-            "224}, \"do_center_crop\": true, \"resample\": 3"),
+        {KNOWN_HF(
+             "\"BitImageProcessor\", \"size\": {\"shortest_edge\": 256}, \"crop_size\": {\"height\": 224, \"width\": "
+             "224}, \"do_center_crop\": true, \"resample\": 3"),
          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.875 bicubic-bytes"},
-        {HF("\"LevitImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, \"width\": "
-            "224}, \"do_center_crop\": true, \"resample\": 3"),
+        {KNOWN_HF(
+             "\"LevitImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, \"width\": "
+             "224}, \"do_center_crop\": true, \"resample\": 3"),
          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.875 bicubic-bytes"},
-        {HF("\"ConvNextImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_pct\": 0.875, \"resample\": 3"),
+        {KNOWN_HF(
+             "\"ConvNextImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_pct\": 0.875, \"resample\": 3"),
          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.875 bicubic-bytes"},
-        {HF("\"ConvNextImageProcessor\", \"size\": {\"shortest_edge\": 384}, \"crop_pct\": 0.875, \"resample\": 3"),
+        {KNOWN_HF(
+             "\"ConvNextImageProcessor\", \"size\": {\"shortest_edge\": 384}, \"crop_pct\": 0.875, \"resample\": 3"),
          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 stretch 1 bicubic-bytes"},
-        {HF("\"PoolFormerImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, "
-            "\"width\": 224}, \"crop_pct\": 0.5, \"resample\": 3"),
+        {KNOWN_HF("\"PoolFormerImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, "
+                  "\"width\": 224}, \"crop_pct\": 0.5, \"resample\": 3"),
          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 crop 0.5 bicubic-bytes"},
-        {HF("\"MobileViTImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, "
-            "\"width\": 224}, \"do_center_crop\": true, \"do_flip_channel_order\": true, \"resample\": 2"),
+        {KNOWN_HF("\"MobileViTImageProcessor\", \"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, "
+                  "\"width\": 224}, \"do_center_crop\": true, \"do_flip_channel_order\": true, \"resample\": 2"),
          "bgr 255 mean 0,0,0 std 1,1,1 crop 1 bilinear"},
-        {HF("\"DeiTImageProcessor\", \"size\": {\"height\": 256, \"width\": 256}, \"crop_size\": {\"height\": 224, "
-            "\"width\": 224}, \"do_center_crop\": true, \"resample\": 3"),
+        {KNOWN_HF(
+             "\"DeiTImageProcessor\", \"size\": {\"height\": 256, \"width\": 256}, \"crop_size\": {\"height\": 224, "
+             "\"width\": 224}, \"do_center_crop\": true, \"resample\": 3"),
          "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 squash 0.875 bicubic-bytes"},
-        {HF("\"EfficientNetImageProcessor\", \"size\": {\"height\": 346, \"width\": 346}, \"do_center_crop\": false, "
-            "\"rescale_factor\": 0.00784313725490196, \"rescale_offset\": true, \"resample\": 0"),
+        {KNOWN_HF(
+             "\"EfficientNetImageProcessor\", \"size\": {\"height\": 346, \"width\": 346}, \"do_center_crop\": false, "
+             "\"rescale_factor\": 0.00784313725490196, \"rescale_offset\": true, \"resample\": 0"),
          "rgb 127.5 mean 1.5,1.5,1.5 std 0.0625,0.0625,0.0625 stretch 1 nearest"},
-        {HF("\"ViTFeatureExtractor\", \"size\": 224, \"do_rescale\": false, \"do_normalize\": false, \"resample\": 2"),
+        {KNOWN_HF(
+             "\"ViTFeatureExtractor\", \"size\": 224, \"do_rescale\": false, \"do_normalize\": false, \"resample\": 2"),
          "rgb 1 mean 0,0,0 std 1,1,1 stretch 1 bilinear"},
     };
 
@@ -276,7 +278,8 @@ static void test_order_of_places(KnownFixture *self, gconstpointer data)
     known_check(self,
                 "rgb 255 mean 0,0,0 std 1,1,1 stretch 1 bilinear; from the graph's first nodes; assumed " KNOWN_ORDER
                 ", " KNOWN_WHOLE);
-    known_put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 2, \"width\": 4}"));
+    known_put(self, "preprocessor_config.json",
+              KNOWN_HF("\"ViTImageProcessor\", \"size\": {\"height\": 2, \"width\": 4}"));
     known_put(self, "labels.txt", "x\ny\nz\n");
     known_check(self, "rgb 255 mean 0.5,0.5,0.5 std 0.25,0.25,0.25 stretch 1 bilinear labels x,y; from "
                       "preprocessor_config.json, labels.txt; assumed nothing");
@@ -410,31 +413,6 @@ static void test_inputs(KnownFixture *self, gconstpointer data)
     check_answers(self, &unused, "1x3x2x4", (const float[]){1.25f, 11.25f, 21.25f}, 3);
 }
 
-static void test_free_size(KnownFixture *self, gconstpointer data)
-{
-    static const GpudlImportOptions options = {.input_height = 5, .input_width = 6};
-    g_autoptr(GpudlModel) model = NULL, given = NULL;
-    g_autoptr(GError) error = NULL;
-
-    known_put_net(self, "net.onnx", &free_size, NULL);
-    g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
-    g_assert_nonnull(strstr(error->message, "give its height and width: --input-size HxW"));
-    g_clear_error(&error);
-    known_put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 7, \"width\": 9}"));
-    model = known_load(self);
-    g_assert_cmpint(gpudl_model_get_preproc(model)->height, ==, 7);
-    g_assert_cmpint(gpudl_model_get_preproc(model)->width, ==, 9);
-    given = gpudl_model_load(self->path, &options, NULL, &error);
-    g_assert_no_error(error);
-    g_assert_cmpint(gpudl_model_get_preproc(given)->height, ==, 5);
-    /* its constants come again from the file, of the same size */
-    g_assert_true(gpudl_model_hold(model, &error));
-    gpudl_model_release(model);
-    g_assert_true(gpudl_model_hold(model, &error));
-    g_assert_no_error(error);
-    gpudl_model_release(model);
-}
-
 /* The heads' names, and the notes, with | between them. */
 static gchar *heads_of(GpudlModel *model)
 {
@@ -541,7 +519,8 @@ static void test_folder(KnownFixture *self, gconstpointer data)
 {
     static const gchar *const places[] = {"onnx/model.onnx", "model.onnx"};
 
-    known_put(self, "preprocessor_config.json", HF("\"ViTImageProcessor\", \"size\": {\"height\": 2, \"width\": 4}"));
+    known_put(self, "preprocessor_config.json",
+              KNOWN_HF("\"ViTImageProcessor\", \"size\": {\"height\": 2, \"width\": 4}"));
     known_put(self, "config.json", "{\"id2label\": {\"0\": \"cat\", \"1\": \"dog\", \"2\": \"owl\"}}");
     for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
         g_autoptr(GpudlModel) model = NULL;
@@ -574,7 +553,6 @@ int main(int argc, char **argv)
     ADD("broken-beside", test_broken_beside);
     ADD("graph", test_graph);
     ADD("inputs", test_inputs);
-    ADD("free-size", test_free_size);
     ADD("heads", test_heads);
     ADD("heads-refused", test_heads_refused);
     ADD("zip-map", test_zip_map);
