@@ -142,6 +142,7 @@ static GpudlGraph *import_one(GpudlImportFile *file, const gchar *path, const Gp
                                     .input_width = options != NULL ? options->input_width : 0,
                                     .default_height = info != NULL ? info->default_height : 0,
                                     .default_width = info != NULL ? info->default_width : 0,
+                                    .default_first = info != NULL && info->default_first,
                                     .picture = TRUE,
                                     .directory = directory,
                                     .cancellable = cancellable,

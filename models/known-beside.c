@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "engine/labels.h"
+#include "engine/limits.h"
 #include "engine/modelfile/modelfile.h"
 #include "engine/modelfile/sum.h"
 #include "models/known.h"
@@ -12,6 +13,7 @@
 
 #define MOST_BYTES ((guint64)16 << 20)
 #define MOST_RANGES 3
+#define MOST_DIMS 6
 
 void gpudl_beside_clear(GpudlBeside *beside)
 {
@@ -57,6 +59,62 @@ static gboolean read_ranges(const gchar *text, GpudlHint *hint)
     return TRUE;
 }
 
+/* "1,3,224,224": extents from the outermost, or with dims-order=col-major from the innermost; what is free is no
+ * positive number. FALSE: no list of integers. */
+static gboolean read_dims(const gchar *text, gboolean reversed, GpudlHint *hint)
+{
+    g_auto(GStrv) parts = g_strsplit(text, ",", MOST_DIMS + 1);
+    const guint n = g_strv_length(parts);
+    gint64 dims[MOST_DIMS], height, width;
+    gboolean last;
+
+    if (n < 1 || n > MOST_DIMS)
+        return FALSE;
+    for (guint i = 0; i < n; i++) {
+        gchar *end = NULL;
+        const gchar *part = g_strstrip(parts[reversed ? n - 1 - i : i]);
+
+        dims[i] = g_ascii_strtoll(part, &end, 10);
+        if (end == part || *end != '\0')
+            return FALSE;
+    }
+    if (n < 3)
+        return TRUE;
+    last = dims[n - 1] == 1 || dims[n - 1] == 3 || dims[n - 1] == 4;
+    height = dims[last ? n - 3 : n - 2];
+    width = dims[last ? n - 2 : n - 1];
+    if (height >= 1 && height <= GPUDL_LIMIT_INPUT_SIDE && width >= 1 && width <= GPUDL_LIMIT_INPUT_SIDE) {
+        hint->height = (gint)height;
+        hint->width = (gint)width;
+    }
+    return TRUE;
+}
+
+/* What a group says of an input. */
+static gboolean read_input(GKeyFile *file, const gchar *name, GpudlHint *hint, GError **error)
+{
+    g_autofree gchar *ranges = g_key_file_get_string(file, name, "ranges", NULL);
+    g_autofree gchar *dims = g_key_file_get_string(file, name, "dims", NULL);
+    g_autofree gchar *order = g_key_file_get_string(file, name, "dims-order", NULL);
+    g_autofree gchar *group = gpudl_shown(name, GPUDL_SHOWN_BYTES), *shown = NULL;
+
+    if (ranges != NULL && !read_ranges(ranges, hint)) {
+        shown = gpudl_shown(ranges, GPUDL_SHOWN_BYTES);
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+                    "[%s] has ranges=%s, expected \"min,max\" for all channels or three of them with ';' between",
+                    group, shown);
+        return FALSE;
+    }
+    if (dims != NULL && !read_dims(dims, g_strcmp0(order, "col-major") == 0, hint)) {
+        shown = gpudl_shown(dims, GPUDL_SHOWN_BYTES);
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
+                    "[%s] has dims=%s, expected at most %d integers with ',' between, -1 where one is free", group,
+                    shown, MOST_DIMS);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 gboolean gpudl_known_of_modelinfo(const gchar *text, GpudlHint *hint, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
@@ -72,19 +130,13 @@ gboolean gpudl_known_of_modelinfo(const gchar *text, GpudlHint *hint, GError **e
     groups = g_key_file_get_groups(file, NULL);
     for (guint i = 0; groups[i] != NULL; i++) {
         g_autofree gchar *dir = g_key_file_get_string(file, groups[i], "dir", NULL);
-        g_autofree gchar *ranges = g_key_file_get_string(file, groups[i], "ranges", NULL);
-        g_autofree gchar *shown = NULL, *group = NULL;
 
-        if (g_strcmp0(dir, "input") != 0 || ranges == NULL)
+        if (g_strcmp0(dir, "input") != 0)
             continue;
-        if (read_ranges(ranges, hint))
-            return TRUE;
-        group = gpudl_shown(groups[i], GPUDL_SHOWN_BYTES);
-        shown = gpudl_shown(ranges, GPUDL_SHOWN_BYTES);
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
-                    "[%s] has ranges=%s, expected \"min,max\" for all channels or three of them with ';' between",
-                    group, shown);
-        return FALSE;
+        if (!read_input(file, groups[i], hint, error))
+            return FALSE;
+        if (hint->set != 0 || hint->height > 0)
+            break;
     }
     return TRUE;
 }

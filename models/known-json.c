@@ -246,6 +246,20 @@ static void read_timm(JsonObject *cfg, GpudlHint *hint)
     }
 }
 
+/* A side, or height and width. */
+static void read_image_size(JsonObject *root, GpudlHint *hint)
+{
+    JsonArray *array = gpudl_json_array(root, "image_size");
+    gdouble sides[2] = {side_of(root, "image_size"), side_of(root, "image_size")};
+
+    for (guint i = 0; i < 2 && array != NULL && json_array_get_length(array) == 2; i++)
+        if (!gpudl_json_node_number(json_array_get_element(array, i), &sides[i]) || !(sides[i] >= 1) ||
+            sides[i] > GPUDL_LIMIT_INPUT_SIDE)
+            return;
+    hint->height = (gint)sides[0];
+    hint->width = (gint)sides[1];
+}
+
 gboolean gpudl_known_of_config(const gchar *text, GpudlHint *hint, GError **error)
 {
     g_autoptr(JsonNode) node = gpudl_json_parse(text, strlen(text), error);
@@ -257,6 +271,8 @@ gboolean gpudl_known_of_config(const gchar *text, GpudlHint *hint, GError **erro
     cfg = gpudl_json_object(root, "pretrained_cfg");
     if (cfg != NULL || gpudl_json_member(root, "crop_pct") != NULL)
         read_timm(cfg != NULL ? cfg : root, hint);
+    if (hint->height == 0)
+        read_image_size(root, hint);
     hint->labels = labels_of(gpudl_json_member(root, "id2label"));
     if (hint->labels == NULL)
         hint->labels = labels_of(gpudl_json_member(root, "label_names"));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/labels.h"
+#include "engine/limits.h"
 #include "models/known.h"
 #include "models/shown.h"
 
@@ -36,6 +37,51 @@ static gboolean read_three(const gchar *text, float values[3])
 static gboolean has_zero(const float values[3])
 {
     return values[0] == 0 || values[1] == 0 || values[2] == 0;
+}
+
+/* A side of the input, behind which *end is set; 0: nothing of the kind. */
+static gint read_side(const gchar *text, const gchar **end)
+{
+    gchar *behind = NULL;
+    const gint64 side = g_ascii_isdigit(*text) ? g_ascii_strtoll(text, &behind, 10) : 0;
+
+    *end = behind;
+    return side >= 1 && side <= GPUDL_LIMIT_INPUT_SIDE ? (gint)side : 0;
+}
+
+/* "224x224", as options have it. */
+static gboolean read_own_size(const gchar *text, GpudlHint *hint)
+{
+    const gchar *end;
+
+    hint->height = read_side(text, &end);
+    if (hint->height == 0 || *end != 'x')
+        return FALSE;
+    hint->width = read_side(end + 1, &end);
+    return hint->width > 0 && *end == '\0';
+}
+
+/* Height and width, or one for both, perhaps in brackets; FALSE: nothing of the kind. */
+static gboolean read_size(const gchar *text, GpudlHint *hint)
+{
+    gint sides[2];
+    guint n = 0;
+
+    for (text += strspn(text, " \t[("); *text != '\0' && strchr(")]", *text) == NULL;) {
+        const gchar *end;
+        const gint side = n < 2 ? read_side(text, &end) : 0;
+
+        if (side == 0)
+            return FALSE;
+        sides[n++] = side;
+        text = end + strspn(end, " \t,");
+    }
+    text += strspn(text, ")] \t\r\n");
+    if (*text != '\0' || n == 0)
+        return FALSE;
+    hint->height = sides[0];
+    hint->width = sides[n - 1];
+    return TRUE;
 }
 
 static gchar **take_labels(const gchar *text)
@@ -117,6 +163,8 @@ static gboolean read_own(const gchar *key, const gchar *value, GpudlHint *hint)
         hint->set |= GPUDL_SET_PAD_COLOR;
         return read_color(value, &preproc->pad_color);
     }
+    if (strcmp(key, "input_size") == 0)
+        return read_own_size(value, hint);
     if (strcmp(key, "labels") == 0) {
         hint->labels = take_labels(value);
         return hint->labels != NULL;
@@ -136,6 +184,7 @@ static const struct {
     {"crop_fraction", "a number above 0, at most 1"},
     {"pad_color", "a colour as RRGGBB, hexadecimal"},
     {"scale_method", "nearest, bilinear, bicubic, area, bilinear-aliased or bicubic-bytes"},
+    {"input_size", "height and width as 224x224, each of 1 to " G_STRINGIFY(GPUDL_LIMIT_INPUT_SIDE)},
     {"labels", "the classes' names, one a line or as a list in JSON"},
 };
 
@@ -236,6 +285,7 @@ static void read_ultralytics(GHashTable *metadata, GpudlHint *hint)
     if (names == NULL || get(metadata, "imgsz") == NULL || (task != NULL && strcmp(task, "classify") != 0))
         return;
     hint->labels = take_labels(names);
+    read_size(get(metadata, "imgsz"), hint);
     hint->preproc = (GpudlPreproc){.pixel_scale = 255,
                                    .channel_order = GPUDL_CHANNELS_RGB,
                                    .resize_mode = GPUDL_RESIZE_CENTER_CROP,
@@ -288,8 +338,13 @@ static void read_openvino(GHashTable *metadata, GpudlHint *hint)
     static const gchar *const modes[] = {"standard", "fit_to_window_letterbox", "crop", NULL};
     const gchar *mean = get_rt(metadata, "mean_values"), *scale = get_rt(metadata, "scale_values");
     const gchar *reverse = get_rt(metadata, "reverse_input_channels"), *resize = get_rt(metadata, "resize_type");
-    const gchar *labels = get_rt(metadata, "labels");
+    const gchar *labels = get_rt(metadata, "labels"), *height = get_rt(metadata, "orig_height");
+    const gchar *width = get_rt(metadata, "orig_width");
+    GpudlHint side = {0};
 
+    if (height != NULL && width != NULL && read_size(height, &side) && side.height == side.width &&
+        read_size(width, hint))
+        hint->height = side.height;
     if (mean != NULL && read_three(mean, hint->preproc.mean))
         hint->set |= GPUDL_SET_MEAN;
     if (scale != NULL && read_three(scale, hint->preproc.std) && !has_zero(hint->preproc.std))

@@ -76,7 +76,7 @@ void gpudl_known_add(GpudlKnown *known, GpudlHint *hint, const gchar *source)
     if (is_news(all, hint, GPUDL_SET_SCALE_METHOD))
         all->preproc.scale_method = hint->preproc.scale_method;
     all->set |= hint->set & (GPUDL_SET_CHANNEL_ORDER | GPUDL_SET_SCALE_METHOD);
-    used = all->set != before;
+    used = all->set != before || (known->size_from != NULL && g_strcmp0(source, known->size_from) == 0);
     if (all->height == 0 && all->width == 0 && hint->height > 0 && hint->width > 0) {
         all->height = hint->height;
         all->width = hint->width;

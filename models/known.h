@@ -15,6 +15,9 @@
 
 G_BEGIN_DECLS
 
+/** What the file's own metadata is called among the places. */
+#define GPUDL_KNOWN_METADATA "the file's metadata"
+
 /** What belongs together: a place that says one of these says all, by the defaults where it is silent; of the geometry
  * one that says the resize mode. A crop fraction or a colour alone is kept for the mode, which a later place may say.
  */
@@ -39,6 +42,7 @@ typedef struct {
     GpudlHint hint;
     GPtrArray *sources;       /* gchar*: the places that something was taken from, owned; or NULL */
     const gchar *labels_from; /* one of the sources, or NULL */
+    const gchar *size_from;   /* the place that the input's size was taken from, set before places are added; or NULL */
 } GpudlKnown;
 
 void gpudl_known_clear(GpudlKnown *known);
@@ -86,7 +90,7 @@ gboolean gpudl_beside_read(const gchar *path, GpudlBeside *beside, GError **erro
 /** The JSON of a HuggingFace preprocessor_config.json, and of a config.json (also timm's). FORMAT: no JSON object. */
 gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError **error);
 gboolean gpudl_known_of_config(const gchar *text, GpudlHint *hint, GError **error);
-/** The text of GStreamer's .modelinfo. */
+/** The text of GStreamer's .modelinfo. FORMAT: ranges or dims of an input that can't be. */
 gboolean gpudl_known_of_modelinfo(const gchar *text, GpudlHint *hint, GError **error);
 
 G_END_DECLS

@@ -214,6 +214,15 @@ static GpudlModel *read_net_bin(const Load *load, const GpudlImportFile *file, G
     return g_steal_pointer(&model);
 }
 
+static void take_size(GpudlSourceInfo *info, const GpudlHint *hint, const gchar *from)
+{
+    if (info->default_height > 0 || hint->height <= 0 || hint->width <= 0)
+        return;
+    info->default_height = hint->height;
+    info->default_width = hint->width;
+    info->default_from = from;
+}
+
 /* What lies beside the file, which has to be what the request was made for. */
 static gboolean read_beside(const Load *load, GpudlBeside *beside, GpudlSourceInfo *info, GError **error)
 {
@@ -224,26 +233,29 @@ static gboolean read_beside(const Load *load, GpudlBeside *beside, GpudlSourceIn
         return FALSE;
     }
     g_strlcpy(info->beside, beside->sum, sizeof info->beside);
-    for (guint i = 0; i < beside->n_files && info->default_height == 0; i++) {
-        info->default_height = beside->files[i].hint.height;
-        info->default_width = beside->files[i].hint.width;
-    }
+    take_size(info, &beside->modelinfo, beside->modelinfo_name);
+    info->default_first = info->default_height > 0;
+    for (guint i = 0; i < beside->n_files; i++)
+        take_size(info, &beside->files[i].hint, beside->files[i].name);
     return TRUE;
 }
 
 /* In the order of the places, as models/known.h has it. */
-static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlSourceInfo *info, GError **error)
+static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlSourceInfo *info,
+                            const GpudlImportOptions *options, GError **error)
 {
     g_auto(GpudlKnown) known = {0};
     g_auto(GpudlHint) said = {.preproc = info->preproc, .set = info->preproc_set};
     g_auto(GpudlHint) metadata = {0}, graph = {0}, labels = {0};
 
+    if (info->size_chosen && (options->input_height == 0 || options->input_width == 0))
+        known.size_from = info->default_from;
     if (beside->modelinfo_name != NULL)
         gpudl_known_add(&known, &beside->modelinfo, beside->modelinfo_name);
     gpudl_known_add(&known, &said, info->preproc_from);
     if (!gpudl_known_of_metadata(info->metadata, &metadata, error))
         return FALSE;
-    gpudl_known_add(&known, &metadata, "the file's metadata");
+    gpudl_known_add(&known, &metadata, GPUDL_KNOWN_METADATA);
     labels.labels = g_strdupv(info->labels);
     gpudl_known_add(&known, &labels, info->format == NULL ? "the file's ZipMap" : "the file's labels");
     for (guint i = 0; i < beside->n_files; i++)
@@ -280,7 +292,7 @@ static GpudlModel *read_foreign(const Load *load, GpudlImportFile *file, GCancel
         return NULL;
     graph = gpudl_import_rewritten(file, load->path, load->options, &info, cancellable, error);
     model = graph != NULL ? gpudl_origin_make_onnx(graph, load->path, load->options, file, &info, error) : NULL;
-    if (model == NULL || !apply_known(model, &beside, &info, error))
+    if (model == NULL || !apply_known(model, &beside, &info, load->options, error))
         return NULL;
     model->source_file = g_utf8_make_valid(base, -1);
     model->source_format = info.format != NULL ? g_steal_pointer(&info.format)

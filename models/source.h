@@ -12,6 +12,9 @@
 
 G_BEGIN_DECLS
 
+/** What to do about an input whose height and width the file does not say, of each command and the element. */
+#define GPUDL_SOURCE_SIZE_ADVICE "give its height and width: --input-size HxW, gpudlinfer's input-size=HxW, e.g. "
+
 /** A file that values were read from. */
 typedef struct {
     gchar *path; /* links followed; owned */
@@ -44,9 +47,12 @@ typedef struct {
     guint preproc_set;    /* preproc_custom what its format is used with where it says nothing */
     guint preproc_custom;
     const gchar *preproc_from; /* what of the file says so: "transform_param"; static */
-    /* set by the caller: the size of an input that is free where the options give none, 0: none either; and what
-     * counts as content beside the file */
+    /* set by the caller: the size of an input that is free where the options give none, 0: none either, whether it
+     * counts before what the file itself says of that, and who says it; and what counts as content beside the file.
+     * An importer that takes the file's own word instead sets default_from, which is static then. */
     gint default_height, default_width;
+    gboolean default_first;
+    const gchar *default_from;
     gchar beside[33];
 } GpudlSourceInfo;
 
@@ -58,6 +64,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlSourceInfo, gpudl_source_info_clear)
 typedef struct {
     gint input_height, input_width;     /* for free spatial dimensions; 0: an error names them */
     gint default_height, default_width; /* for those that are free then; 0: none */
+    gboolean default_first;             /* before what the file itself says; else after it */
     /** Inputs whose value is known: name -> GpudlOnnxValue*, of ONNX alone; they become constants. May be NULL. */
     GHashTable *values;
     gboolean picture;          /* the graph is to have one input, of 4 dimensions: else UNSUPPORTED, before its nodes */

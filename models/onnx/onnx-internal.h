@@ -57,6 +57,9 @@ typedef struct {
     GHashTable *computable; /* set of GpudlTensor*: node outputs that depend on constants alone */
     GHashTable *folded;     /* GpudlTensor* -> GBytes*: values computed so far */
     gboolean size_chosen;   /* a free height or width came from the options */
+    gint defaults[2];       /* height and width where the options give none and the graph leaves them free; 0: none */
+    gboolean own_size;      /* the file's metadata says so */
+    GHashTable *metadata;   /* metadata_props: gchar* -> gchar*, owned */
     GHashTable *sequences;  /* GpudlTensor* that stands for a sequence -> GPtrArray* (owned) of GpudlTensor* */
     const Onnx__ModelProto *model;
     guint depth;         /* of graphs within graphs */

@@ -6,6 +6,7 @@
 
 #include "engine/limits.h"
 #include "engine/modelfile/wire.h"
+#include "models/known.h"
 #include "models/shown.h"
 #include "onnx-internal.h"
 
@@ -176,15 +177,14 @@ static gboolean apply_size(OnnxImport *import, const gchar *name, GpudlShape *sh
     const gint first = first_side(shape);
     const gint wanted[2] = {import->options != NULL ? import->options->input_height : 0,
                             import->options != NULL ? import->options->input_width : 0};
-    const gint defaults[2] = {import->options != NULL ? import->options->default_height : 0,
-                              import->options != NULL ? import->options->default_width : 0};
 
     for (gint i = 0; i < 2; i++) {
         gint64 *extent = &shape->dims[first + i];
 
-        if (wanted[i] == 0 && *extent == 0 && defaults[i] > 0 && defaults[i] <= GPUDL_LIMIT_INPUT_SIDE) {
+        if (wanted[i] == 0 && *extent == 0 && import->defaults[i] > 0 &&
+            import->defaults[i] <= GPUDL_LIMIT_INPUT_SIDE) {
             import->size_chosen = TRUE;
-            *extent = defaults[i];
+            *extent = import->defaults[i];
         }
         if (wanted[i] == 0)
             continue;
@@ -235,10 +235,8 @@ static gboolean read_input_shape(OnnxImport *import, const gchar *name, const On
         if (shape->dims[i] == 0)
             return onnx_file_fail(GPUDL_ERROR_FORMAT, error, "dimension %d%s%s%s of input '%s' is free; %s", i,
                                   named ? " ('" : "", named ? proto->dim[i]->dim_param : "", named ? "')" : "", name,
-                                  is_side(shape, i)
-                                      ? "give its height and width: --input-size HxW, gpudlinfer's input-size=HxW, "
-                                        "e.g. 224x224"
-                                      : "an input's height and width can be given, nothing else");
+                                  is_side(shape, i) ? GPUDL_SOURCE_SIZE_ADVICE "224x224"
+                                                    : "an input's height and width can be given, nothing else");
         if (shape->dims[i] > GPUDL_LIMIT_TENSOR_BYTES)
             return onnx_file_fail(GPUDL_ERROR_LIMIT, error,
                                   "dimension %d of input '%s' is %" G_GINT64_FORMAT ", at most %" G_GINT64_FORMAT
@@ -414,13 +412,38 @@ static void fill_info(OnnxImport *import, const Onnx__ModelProto *model, GpudlSo
     info->reads = g_array_ref(import->reads);
     if (import->reads->len > 0)
         gpudl_sum_get(import->external, info->external_content);
-    info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    info->metadata = g_hash_table_ref(import->metadata);
+    if (import->own_size)
+        info->default_from = GPUDL_KNOWN_METADATA;
+}
+
+static GHashTable *read_metadata(const Onnx__ModelProto *model)
+{
+    GHashTable *metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+
     for (gsize i = 0; i < model->n_metadata_props; i++) {
         const Onnx__StringStringEntryProto *entry = model->metadata_props[i];
 
         if (entry->key != NULL && entry->value != NULL)
-            g_hash_table_insert(info->metadata, g_utf8_make_valid(entry->key, -1), g_utf8_make_valid(entry->value, -1));
+            g_hash_table_insert(metadata, g_utf8_make_valid(entry->key, -1), g_utf8_make_valid(entry->value, -1));
     }
+    return metadata;
+}
+
+/* What is said of a size that the graph leaves free, by the caller or by the metadata. */
+static gboolean choose_defaults(OnnxImport *import, GError **error)
+{
+    const GpudlSourceOptions *options = import->options;
+    g_auto(GpudlHint) hint = {0};
+
+    if (options == NULL)
+        return TRUE;
+    if (options->picture && !gpudl_known_of_metadata(import->metadata, &hint, error))
+        return FALSE;
+    import->own_size = hint.height > 0 && (!options->default_first || options->default_height == 0);
+    import->defaults[0] = import->own_size ? hint.height : options->default_height;
+    import->defaults[1] = import->own_size ? hint.width : options->default_width;
+    return TRUE;
 }
 
 static void file_clear(gpointer data)
@@ -458,7 +481,8 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlSourceOptions *options, G
     import.external = gpudl_sum_new();
     import.heads = g_ptr_array_new();
     import.notes = g_ptr_array_new_with_free_func(g_free);
-    ok = import_graph(&import, model, error);
+    import.metadata = read_metadata(model);
+    ok = choose_defaults(&import, error) && import_graph(&import, model, error);
     if (ok && info != NULL)
         fill_info(&import, model, info);
     g_hash_table_unref(import.values);
@@ -468,6 +492,7 @@ GpudlGraph *gpudl_onnx_import(GBytes *file, const GpudlSourceOptions *options, G
     g_hash_table_unref(import.shadows);
     g_hash_table_unref(import.sequences);
     g_hash_table_unref(import.file_index);
+    g_hash_table_unref(import.metadata);
     g_array_unref(import.files);
     g_array_unref(import.reads);
     gpudl_sum_free(import.external);

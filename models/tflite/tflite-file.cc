@@ -366,6 +366,14 @@ gboolean read_operator(const tflite::Model *model, const tflite::Operator *from,
 
 void read_input_metadata(const tflite::TensorMetadata *metadata, TfliteFile *file)
 {
+    const tflite::ImageProperties *image = nullptr;
+
+    if (metadata != nullptr && metadata->content() != nullptr)
+        image = metadata->content()->content_properties_as_ImageProperties();
+    if (image != nullptr && image->default_size() != nullptr) {
+        file->default_height = image->default_size()->height();
+        file->default_width = image->default_size()->width();
+    }
     if (metadata == nullptr || metadata->process_units() == nullptr)
         return;
     for (const tflite::ProcessUnit *unit : *metadata->process_units()) {

@@ -73,7 +73,8 @@ typedef struct {
     gchar *name, *author, *licence; /* or NULL */
     const float *mean, *std;        /* of values 0..255; NULL without */
     gsize n_mean, n_std;
-    const gchar *labels_file; /* in the ZIP archive behind the model, or NULL */
+    guint32 default_height, default_width; /* of an input whose size is free; 0: not said */
+    const gchar *labels_file;              /* in the ZIP archive behind the model, or NULL */
 } TfliteFile;
 
 /** Verifies all of it before anything is read, then reads. data must stay until the file is cleared and be aligned to

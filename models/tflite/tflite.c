@@ -7,6 +7,7 @@
 
 #include "engine/limits.h"
 #include "models/gpudl-import.h"
+#include "models/known.h"
 #include "models/tflite/tflite-labels.h"
 #include "tflite-internal.h"
 
@@ -15,9 +16,9 @@ typedef struct {
     const TfliteFile *file;
     GBytes *bytes; /* the file's; those of constants are slices of them */
     const GpudlSourceOptions *options;
-    GpudlTensor **values; /* of the file's tensors; NULL: not made yet */
-    gboolean *cut;        /* tensors that are no longer there: the scores stand in their place */
-    gboolean size_chosen;
+    GpudlTensor **values;           /* of the file's tensors; NULL: not made yet */
+    gboolean *cut;                  /* tensors that are no longer there: the scores stand in their place */
+    gboolean size_chosen, own_size; /* own_size: the metadata says what is taken where it is free */
 } TfliteImport;
 
 gboolean gpudl_tflite_sniff(const guint8 *data, gsize size)
@@ -236,10 +237,27 @@ static gboolean import_operator(TfliteImport *import, gsize i, GError **error)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
+/* The options, or these of them with the file's own word on the size that is free, where that counts. */
+static const GpudlSourceOptions *with_own_size(TfliteImport *import, GpudlSourceOptions *sized)
+{
+    const TfliteFile *file = import->file;
+
+    if (import->options == NULL || (import->options->default_first && import->options->default_height > 0) ||
+        file->default_height < 1 || file->default_height > GPUDL_LIMIT_INPUT_SIDE || file->default_width < 1 ||
+        file->default_width > GPUDL_LIMIT_INPUT_SIDE)
+        return import->options;
+    import->own_size = TRUE;
+    *sized = *import->options;
+    sized->default_height = (gint)file->default_height;
+    sized->default_width = (gint)file->default_width;
+    return sized;
+}
+
 static gboolean import_input(TfliteImport *import, gint32 index, GError **error)
 {
     const TfliteTensor *tensor = &import->file->tensors[index];
-    const GpudlSourceOptions *options = import->options;
+    GpudlSourceOptions sized = {0};
+    const GpudlSourceOptions *options = with_own_size(import, &sized);
     const gboolean picture = options != NULL && options->picture;
     const gboolean bytes = tensor->dtype == GPUDL_DTYPE_U8 && picture;
     GpudlShape shape = tensor->shape;
@@ -331,6 +349,8 @@ static void fill_info(const TfliteImport *import, GBytes *bytes, GpudlSourceInfo
     info->producer = g_strdup(file->description);
     info->graph_name = g_strdup(file->name);
     info->size_chosen = import->size_chosen;
+    if (import->own_size)
+        info->default_from = GPUDL_KNOWN_METADATA;
     info->metadata = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     info->files = g_array_new(FALSE, FALSE, sizeof(GpudlSourceFile));
     info->reads = g_array_new(FALSE, FALSE, sizeof(GpudlSourceRead));

@@ -139,7 +139,8 @@ static void test_own_keys(KnownFixture *self, gconstpointer data)
     for (guint i = 0; i < G_N_ELEMENTS(notes); i++) {
         g_autofree gchar *says = g_strdup_printf(
             "metadata '%s is not used: the keys are gpudl.mean, gpudl.std, gpudl.scale, gpudl.channel-order, "
-            "gpudl.resize-mode, gpudl.crop-fraction, gpudl.pad-color, gpudl.scale-method, gpudl.labels, each once",
+            "gpudl.resize-mode, gpudl.crop-fraction, gpudl.pad-color, gpudl.scale-method, gpudl.input-size, "
+            "gpudl.labels, each once",
             notes[i]);
 
         g_assert_cmpstr(gpudl_model_get_notes(model)[i], ==, says);

@@ -7,6 +7,7 @@
 #include "models/zip.h"
 
 static const gchar *tflite, *graphdef; /* seeds of the hostile-input suite; tflite NULL: built without */
+static const gchar *said;              /* tensorflow/said.tflite, whose height and width are free; NULL as well */
 
 static gboolean without_tflite(void)
 {
@@ -64,6 +65,27 @@ static void test_fixed_size(void)
     g_assert_nonnull(strstr(error->message, "fixed height of 6, it can't be 8"));
 }
 
+/* The metadata's size where the graph leaves it free; options win. */
+static void test_size_said(void)
+{
+    const GpudlImportOptions options = {.struct_size = sizeof options, .input_height = 4, .input_width = 5};
+    g_autoptr(GpudlModel) model = NULL, given = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (without_tflite())
+        return;
+    model = gpudl_model_load(said, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(model->preproc.height, ==, 6);
+    g_assert_cmpint(model->preproc.width, ==, 7);
+    g_assert_cmpstr(model->known_from, ==, "NormalizationOptions, the file's metadata, the file's labels");
+    given = gpudl_model_load(said, &options, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(given->preproc.height, ==, 4);
+    g_assert_cmpint(given->preproc.width, ==, 5);
+    g_assert_cmpstr(given->known_from, ==, "NormalizationOptions, the file's labels");
+}
+
 static void test_zip(void)
 {
     g_autofree gchar *file = NULL;
@@ -98,9 +120,11 @@ int main(int argc, char **argv)
     g_assert_cmpint(argc, >=, 2);
     graphdef = argv[1];
     tflite = argc > 2 ? argv[2] : NULL;
+    said = argc > 3 ? argv[3] : NULL;
     g_test_add_func("/tensorflow/metadata-gives-labels-and-pixels", test_metadata);
     g_test_add_func("/tensorflow/options-come-before-metadata", test_options_win);
     g_test_add_func("/tensorflow/a-fixed-size-stays", test_fixed_size);
+    g_test_add_func("/tensorflow/a-free-size-is-the-metadata's", test_size_said);
     g_test_add_func("/tensorflow/zip-members-are-checked", test_zip);
     return g_test_run();
 }
