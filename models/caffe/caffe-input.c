@@ -5,6 +5,7 @@
 
 #include "caffe-internal.h"
 #include "engine/limits.h"
+#include "models/source.h"
 
 /* ---- pixels ------------------------------------------------------------------------------------------------------ */
 
@@ -154,9 +155,7 @@ static gboolean apply_size(CaffeImport *import, const gchar *name, GpudlShape *s
                                   *extent, wanted[i]);
         if (*extent <= 0 && wanted[i] == 0 && otherwise[i] == 0)
             return caffe_fail_net(GPUDL_ERROR_FORMAT, error,
-                                  "the %s of input '%s' is not said; it has to be given: 'gpudl convert --input-size "
-                                  "HxW' makes a net.bin for one size",
-                                  what, name);
+                                  "the %s of input '%s' is not said; " GPUDL_SOURCE_SIZE_ADVICE "224x224", what, name);
         import->info->size_chosen = import->info->size_chosen || *extent <= 0;
         if (*extent <= 0)
             *extent = wanted[i] != 0 ? wanted[i] : otherwise[i];

@@ -7,6 +7,8 @@
 #include "models/transposed.h"
 #include "tf-layers.h"
 
+#define MOST_VALUES ((gint64)3 * GPUDL_LIMIT_INPUT_SIDE * GPUDL_LIMIT_INPUT_SIDE)
+
 static const gint64 to_channels_first[] = {0, 3, 1, 2}, to_channels_last[] = {0, 2, 3, 1};
 
 /* ---- windows ----------------------------------------------------------------------------------------------------- */
@@ -320,9 +322,7 @@ static gboolean apply_size(TfBuild *build, const gchar *name, gint64 *extent, gi
                        GPUDL_LIMIT_INPUT_SIDE);
     if (*extent <= 0 && wanted == 0)
         return tf_fail(build, GPUDL_ERROR_FORMAT, error,
-                       "the %s of input '%s' is free; height and width have to be given: 'gpudl convert --input-size "
-                       "HxW' makes a net.bin for one size",
-                       what, name);
+                       "the %s of input '%s' is free; " GPUDL_SOURCE_SIZE_ADVICE "224x224", what, name);
     if (*extent > 0 && wanted != 0 && *extent != wanted)
         return tf_fail(build, GPUDL_ERROR_INVALID_ARGUMENT, error,
                        "input '%s' has a fixed %s of %" G_GINT64_FORMAT ", it can't be %d", name, what, *extent,
@@ -330,6 +330,32 @@ static gboolean apply_size(TfBuild *build, const gchar *name, gint64 *extent, gi
     *size_chosen = *size_chosen || *extent <= 0;
     *extent = *extent > 0 ? *extent : wanted;
     return TRUE;
+}
+
+/* A number of values a frame that is no picture of this size; none given: 0. */
+static void fail_flat(const TfBuild *build, const gchar *name, gint64 values, gint height, gint width, GError **error)
+{
+    const gint64 pixels = values % 3 == 0 ? values / 3 : values;
+    gint64 low;
+    g_autofree gchar *found = NULL, *colour = NULL;
+
+    if (values <= 0 || values > MOST_VALUES) {
+        tf_fail(build, GPUDL_ERROR_FORMAT, error,
+                "input '%s' has %" G_GINT64_FORMAT " values a frame, expected 1 to %" G_GINT64_FORMAT
+                ": a picture. Freeze the graph with the picture's shape, N x H x W x C",
+                name, values, MOST_VALUES);
+        return;
+    }
+    low = (gint64)sqrt((double)pixels);
+    while (low > 1 && pixels % low != 0)
+        low--;
+    found = height > 0 && width > 0 ? g_strdup_printf(", and is no picture of %dx%d (height x width)", height, width)
+                                    : g_strdup(" and does not say which picture they are");
+    colour = values % 3 == 0 ? g_strdup_printf(" or, in colour, %" G_GINT64_FORMAT, values / 3) : g_strdup("");
+    tf_fail(build, height > 0 && width > 0 ? GPUDL_ERROR_INVALID_ARGUMENT : GPUDL_ERROR_FORMAT, error,
+            "input '%s' has %" G_GINT64_FORMAT " values a frame%s; " GPUDL_SOURCE_SIZE_ADVICE "%" G_GINT64_FORMAT
+            "x%" G_GINT64_FORMAT ", whose product is %" G_GINT64_FORMAT "%s",
+            name, values, found, low, pixels / low, values, colour);
 }
 
 /* N x values: a picture of the size that is given, row by row, its colours side by side. */
@@ -343,11 +369,7 @@ static GpudlTensor *flat_input(TfBuild *build, const gchar *name, GpudlDType dty
     GpudlTensor *x;
 
     if (values <= 0 || area <= 0 || values % area != 0 || !is_channels(shape.dims[3])) {
-        tf_fail(build, GPUDL_ERROR_FORMAT, error,
-                "input '%s' has %" G_GINT64_FORMAT " values a frame and does not say which picture they are: give its "
-                "height and width, whose product is that or a third of it ('gpudl convert --input-size HxW'; found "
-                "%dx%d)",
-                name, values, height, width);
+        fail_flat(build, name, values, height, width, error);
         return NULL;
     }
     *size_chosen = TRUE;

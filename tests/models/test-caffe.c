@@ -117,7 +117,8 @@ static void test_free_size(Fixture *self, gconstpointer data)
 
     put_text(self, "net.prototxt", FREE POOL);
     g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
-    g_assert_nonnull(strstr(error->message, "the height of input 'x' is not said"));
+    g_assert_nonnull(strstr(error->message, "the height of input 'x' is not said; give its height and width: "
+                                            "--input-size HxW, gpudlinfer's input-size=HxW"));
     put_text(self, "preprocessor_config.json",
              "{\"image_processor_type\": \"ViTImageProcessor\", \"size\": {\"height\": 6, \"width\": 5}}");
     model = load(self);

@@ -2,9 +2,12 @@
 /* What TensorFlow files say beside their operators: metadata, labels in the ZIP archive, sizes that are open. */
 #include <string.h>
 
+#include <glib/gstdio.h>
+
 #include "engine/model.h"
 #include "models/gpudl-import.h"
 #include "models/zip.h"
+#include "tests/models/onnx-writer.h"
 
 static const gchar *tflite, *graphdef; /* seeds of the hostile-input suite; tflite NULL: built without */
 static const gchar *said;              /* tensorflow/said.tflite, whose height and width are free; NULL as well */
@@ -86,6 +89,120 @@ static void test_size_said(void)
     g_assert_cmpstr(given->known_from, ==, "NormalizationOptions, the file's labels");
 }
 
+/* Takes the attributes. */
+static void add_node(GByteArray *graph, const gchar *name, const gchar *op, const gchar *input, GByteArray *attributes)
+{
+    GByteArray *node = g_byte_array_new();
+
+    pb_string(node, 1, name);
+    pb_string(node, 2, op);
+    if (input != NULL)
+        pb_string(node, 3, input);
+    if (attributes != NULL) {
+        g_byte_array_append(node, attributes->data, attributes->len);
+        g_byte_array_unref(attributes);
+    }
+    pb_message(graph, 1, node);
+}
+
+/* One entry of a node's attributes; the value is taken. */
+static void add_attribute(GByteArray *attributes, const gchar *name, GByteArray *value)
+{
+    GByteArray *entry = g_byte_array_new();
+
+    pb_string(entry, 1, name);
+    pb_message(entry, 2, value);
+    pb_message(attributes, 5, entry);
+}
+
+/* A frozen graph whose input has these dimensions, and which leaves its values as they are but for their signs. */
+static gchar *write_graph(const gchar *folder, const gint64 *dims, guint rank)
+{
+    GByteArray *attributes = g_byte_array_new(), *type = g_byte_array_new(), *value = g_byte_array_new();
+    GByteArray *shape = g_byte_array_new();
+    g_autoptr(GByteArray) graph = g_byte_array_new();
+    gchar *path = g_build_filename(folder, "net.pb", NULL);
+
+    for (guint i = 0; i < rank; i++) {
+        GByteArray *dim = g_byte_array_new();
+
+        pb_int(dim, 1, dims[i]);
+        pb_message(shape, 2, dim);
+    }
+    pb_int(type, 6, 1); /* DT_FLOAT */
+    pb_message(value, 7, shape);
+    add_attribute(attributes, "dtype", type);
+    add_attribute(attributes, "shape", value);
+    add_node(graph, "x", "Placeholder", NULL, attributes);
+    add_node(graph, "y", "Neg", "x", NULL);
+    g_assert_true(g_file_set_contents(path, (const gchar *)graph->data, graph->len, NULL));
+    return path;
+}
+
+/* What is wrong with the size of a picture that a graph does not say, and what says it to commands and element alike.
+ */
+static void test_sizes_open(void)
+{
+#define ADVICE "; give its height and width: --input-size HxW, gpudlinfer's input-size=HxW, e.g. "
+    static const struct {
+        gint64 dims[4];
+        guint rank;
+        gint height, width;
+        const gchar *says; /* NULL: it is taken */
+    } rows[] = {
+        {{-1, 784},
+         2,
+         0,
+         0,
+         "has 784 values a frame and does not say which picture they are" ADVICE "28x28, whose product is 784"},
+        {{-1, 30},
+         2,
+         0,
+         0,
+         "has 30 values a frame and does not say which picture they are" ADVICE
+         "2x5, whose product is 30 or, in colour, 10"},
+        {{-1, 784},
+         2,
+         30,
+         30,
+         "has 784 values a frame, and is no picture of 30x30 (height x width)" ADVICE "28x28, whose product is 784"},
+        {{-1, -1},
+         2,
+         0,
+         0,
+         "has -1 values a frame, expected 1 to 50331648: a picture. Freeze the graph with the picture's shape"},
+        {{-1, G_MAXINT64}, 2, 0, 0, "has 9223372036854775807 values a frame, expected 1 to 50331648"},
+        {{-1, 784}, 2, 28, 28, NULL},
+        {{-1, 30}, 2, 5, 2, NULL},
+        {{-1, -1, 8, 3}, 4, 0, 0, "the height of input 'x' is free" ADVICE "224x224"},
+        {{-1, 8, -1, 3}, 4, 0, 0, "the width of input 'x' is free" ADVICE "224x224"},
+        {{-1, -1, -1, 3}, 4, 6, 5, NULL},
+    };
+    g_autofree gchar *folder = g_dir_make_tmp("gpudl-tensorflow-XXXXXX", NULL);
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const GpudlImportOptions options = {
+            .struct_size = sizeof options, .input_height = rows[i].height, .input_width = rows[i].width};
+        g_autofree gchar *path = write_graph(folder, rows[i].dims, rows[i].rank);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GpudlModel) model = gpudl_model_load(path, &options, NULL, &error);
+
+        g_assert_cmpint(g_unlink(path), ==, 0);
+        if (rows[i].says != NULL) {
+            g_assert_null(model);
+            g_assert_nonnull(error);
+            g_test_message("%s", error->message);
+            g_assert_nonnull(strstr(error->message, rows[i].says));
+            continue;
+        }
+        g_assert_no_error(error);
+        g_assert_cmpint(model->preproc.height, ==, rows[i].height);
+        g_assert_cmpint(model->preproc.width, ==, rows[i].width);
+    }
+    g_assert_cmpint(g_rmdir(folder), ==, 0);
+#undef ADVICE
+}
+
 static void test_zip(void)
 {
     g_autofree gchar *file = NULL;
@@ -125,6 +242,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tensorflow/options-come-before-metadata", test_options_win);
     g_test_add_func("/tensorflow/a-fixed-size-stays", test_fixed_size);
     g_test_add_func("/tensorflow/a-free-size-is-the-metadata's", test_size_said);
+    g_test_add_func("/tensorflow/a-size-that-is-open-is-asked-for", test_sizes_open);
     g_test_add_func("/tensorflow/zip-members-are-checked", test_zip);
     return g_test_run();
 }
