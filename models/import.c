@@ -48,20 +48,6 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
     return GPUDL_IMPORT_UNKNOWN;
 }
 
-gchar *gpudl_import_file_of(const gchar *path)
-{
-    static const gchar *const names[] = {"model.onnx", "onnx/model.onnx", /* to be told what they are: */
-                                         "saved_model.pb", "model.safetensors", "pytorch_model.bin"};
-
-    for (guint i = 0; i < G_N_ELEMENTS(names) && g_file_test(path, G_FILE_TEST_IS_DIR); i++) {
-        g_autofree gchar *file = g_build_filename(path, names[i], NULL);
-
-        if (g_file_test(file, G_FILE_TEST_IS_REGULAR))
-            return g_steal_pointer(&file);
-    }
-    return g_strdup(path);
-}
-
 void gpudl_import_name_file(GError **error, const gchar *path)
 {
     if (error != NULL && *error != NULL && !g_str_has_prefix((*error)->message, path))
@@ -113,7 +99,7 @@ static gboolean read_onnx(GpudlImportFile *file, const gchar *path, const GpudlR
 gboolean gpudl_import_read(GpudlImportFile *file, const gchar *path, const GpudlRoom *into, GCancellable *cancellable,
                            GError **error)
 {
-    if (!read_onnx(file, path, into, cancellable, error))
+    if (!gpudl_import_check_folder(path, error) || !read_onnx(file, path, into, cancellable, error))
         return FALSE;
     if (file->bytes != NULL)
         return TRUE;

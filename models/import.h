@@ -82,6 +82,10 @@ void gpudl_import_options_free(GpudlImportOptions *options);
  * else. The caller frees. */
 gchar *gpudl_import_file_of(const gchar *path);
 
+/** FALSE for a folder, which gpudl_import_file_of() has found no model in: OPEN_READ, which names what is there and
+ * what to do. */
+gboolean gpudl_import_check_folder(const gchar *path, GError **error);
+
 /** Puts the path before a message that does not begin with it. */
 void gpudl_import_name_file(GError **error, const gchar *path);
 

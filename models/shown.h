@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /**
- * Text of foreign files in messages, which are UTF-8 and short enough to be read, whatever stands in the file.
+ * Text of foreign files in messages, which are one line of UTF-8, short enough to be read, whatever stands in the file.
  */
 #ifndef GPUDL_MODELS_SHOWN_H
 #define GPUDL_MODELS_SHOWN_H
@@ -12,8 +12,8 @@ G_BEGIN_DECLS
 #define GPUDL_SHOWN_BYTES 64          /* of a value that is wrong */
 #define GPUDL_SHOWN_MESSAGE_BYTES 256 /* of a library's message, which may repeat what it has found */
 
-/** text made valid UTF-8, and where it has more than `most` bytes then, the characters that fit with "..." behind them.
- * NULL: "". Caller frees. */
+/** text made valid UTF-8 with blanks for control characters, line ends too, and where it has more than `most` bytes
+ * then, the characters that fit with "..." behind them. NULL: "". Caller frees. */
 gchar *gpudl_shown(const gchar *text, gsize most);
 
 G_END_DECLS

@@ -108,7 +108,7 @@ static void test_unreadable(Fixture *self, gconstpointer data)
     const gchar *fifo = path_for(self, "fifo.onnx"), *secret;
 
     expect(path_for(self, "none.onnx"), NULL, GPUDL_ERROR_NOT_FOUND, "No such file");
-    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, "is a directory");
+    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, "is an empty folder");
     write_bytes(self, "saved_model.pb", "\x08\x01\x12\x08\x0a\x06\x0a\x04test", 12);
     expect(self->directory, NULL, GPUDL_ERROR_FORMAT, "tf2onnx.convert --saved-model");
     expect(write_bytes(self, "empty.onnx", "", 0), NULL, GPUDL_ERROR_FORMAT, "empty");
@@ -118,6 +118,37 @@ static void test_unreadable(Fixture *self, gconstpointer data)
     g_assert_cmpint(g_chmod(secret, 0), ==, 0);
     if (geteuid() != 0) /* root reads it all the same */
         expect(secret, NULL, GPUDL_ERROR_OPEN_READ, "Permission denied");
+}
+
+/* What a folder without a model has instead, and what to do about it. */
+static void test_folders(Fixture *self, gconstpointer data)
+{
+#define EXPECTED ", expected a model's file, or a folder with model.onnx or onnx/model.onnx"
+    g_autofree gchar *folder = g_build_filename(self->directory, "onnx", NULL);
+    const gchar *inner;
+
+    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, ": is an empty folder" EXPECTED ". Give the model's file");
+    write_bytes(self, "notes.txt", "x", 1);
+    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ,
+           ": is a folder without a model" EXPECTED ", but found notes.txt. Give the model's file");
+    write_bytes(self, "config.json", "{}", 2);
+    expect(
+        self->directory, NULL, GPUDL_ERROR_OPEN_READ,
+        EXPECTED
+        ", but found config.json, notes.txt. It describes a network without its values: fetch model.onnx as well, or "
+        "write it with 'optimum-cli export onnx --model NAME OUT'");
+    write_net(self, "quantised.onnx", &net);
+    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, EXPECTED ", but found quantised.onnx. Give the file itself");
+    g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+    inner = write_net(self, "onnx/a.onnx", &net);
+    write_bytes(self, "a\nb.pb", "x", 1);
+    write_bytes(self, "c.pt", "x", 1);
+    write_bytes(self, "d.tflite", "x", 1);
+    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ,
+           EXPECTED ", but found a b.pb, c.pt, d.tflite, onnx/a.onnx and 1 more. Give the file itself");
+    g_assert_cmpint(g_unlink(inner), ==, 0);
+    g_assert_cmpint(g_rmdir(folder), ==, 0);
+#undef EXPECTED
 }
 
 static void test_foreign(Fixture *self, gconstpointer data)
@@ -342,6 +373,7 @@ int main(int argc, char **argv)
     } tests[] = {{"load", test_load},
                  {"content", test_content},
                  {"unreadable", test_unreadable},
+                 {"folders", test_folders},
                  {"foreign", test_foreign},
                  {"archives", test_archives},
                  {"damaged", test_damaged},
