@@ -189,8 +189,10 @@ static gboolean read_other(GBytes *bytes, const gchar *path, const gchar *other,
             return FALSE;
         data = g_bytes_get_data(more, &size);
         if (text ? !gpudl_caffe_sniff(data, size) : !gpudl_caffe_sniff_text(data, size)) {
-            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: looks like %s, expected Caffe's %s", other,
-                        gpudl_import_recognise(data, size), text ? ".caffemodel" : ".prototxt with layers");
+            g_autofree gchar *found = gpudl_import_recognise(data, size);
+
+            g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s: looks like %s, expected Caffe's %s", other, found,
+                        text ? ".caffemodel" : ".prototxt with layers");
             g_bytes_unref(more);
             return FALSE;
         }

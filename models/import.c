@@ -24,6 +24,7 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
 {
     gsize size;
     const guint8 *data = g_bytes_get_data(bytes, &size);
+    g_autofree gchar *found = NULL;
 
     if (gpudl_modelfile_sniff(data, size))
         return GPUDL_IMPORT_NET_BIN;
@@ -39,12 +40,13 @@ GpudlImportKind gpudl_import_kind(GBytes *bytes, GError **error)
         return GPUDL_IMPORT_ONNX;
     if (gpudl_caffe_sniff(data, size) || gpudl_caffe_sniff_text(data, size))
         return GPUDL_IMPORT_CAFFE;
+    found = gpudl_import_recognise(data, size);
     g_set_error(
         error, GPUDL_ERROR, GPUDL_ERROR_FORMAT,
         "no model that can be read: expected a net.bin or a file of ONNX, TensorFlow (Lite, or a frozen graph), "
         "PyTorch (torch.export's .pt2, TorchScript) or Caffe, but "
         "it looks like %s",
-        gpudl_import_recognise(data, size));
+        found);
     return GPUDL_IMPORT_UNKNOWN;
 }
 

@@ -95,10 +95,11 @@ gboolean gpudl_import_is_exported(const guint8 *data, gsize size);
 /** TRUE for those that torch.jit.save() writes. */
 gboolean gpudl_import_is_script(const guint8 *data, gsize size);
 
-/** "a Keras model (.keras). ...": what bytes that are no model look like, and what makes one of them; static text. */
-const gchar *gpudl_import_recognise(const guint8 *data, gsize size);
+/** "a Keras model (.keras). ...": what bytes that are no model look like, and what makes one of them. The caller
+ * frees. */
+gchar *gpudl_import_recognise(const guint8 *data, gsize size);
 
-/** The same of messages that begin as ONNX's do; NULL for others. */
+/** The same of messages that begin as ONNX's do, static; NULL for others. */
 const gchar *gpudl_import_recognise_message(const guint8 *data, gsize size);
 
 /** Takes a caller's options, NULL for none, as far as this version knows them; preproc is where those of *known point

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "models/import.h"
+#include "models/shown.h"
 
 #define MOST_MEMBERS 65535 /* of an archive that are looked at */
 #define TO_ONNX "torch.onnx.export(model.eval(), torch.zeros(1, 3, 224, 224), 'net.onnx')"
@@ -78,8 +79,12 @@ static const gchar *kind_of_text(const guint8 *data, gsize size)
 
 /* ---- ZIP --------------------------------------------------------------------------------------------------------- */
 
-/* What the names of its members show. */
+/* What the names of its members show; first and model lie in the archive. */
 typedef struct {
+    guint n;            /* members that are no folders */
+    const gchar *first; /* of these, or NULL */
+    const gchar *model; /* the first that is called as a model's file, or NULL */
+    gsize first_length, model_length;
     gboolean pickle, code, keras, weights, exported, exported_before, onnx, arrays, core_ml;
 } Members;
 
@@ -99,8 +104,28 @@ static gboolean ends_in(const gchar *name, gsize length, const gchar *suffix)
     return length >= n && memcmp(name + length - n, suffix, n) == 0;
 }
 
+static gboolean is_called_model(const gchar *name, gsize length)
+{
+    static const gchar *const suffixes[] = {".onnx", ".pt2", ".pt", ".tflite", ".pb", ".caffemodel", ".prototxt"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(suffixes); i++)
+        if (ends_in(name, length, suffixes[i]))
+            return TRUE;
+    return FALSE;
+}
+
 static void look_at_member(Members *members, const gchar *name, gsize length)
 {
+    if (length == 0 || name[length - 1] != '/') {
+        if (members->n++ == 0) {
+            members->first = name;
+            members->first_length = length;
+        }
+        if (members->model == NULL && is_called_model(name, length)) {
+            members->model = name;
+            members->model_length = length;
+        }
+    }
     members->pickle = members->pickle || ends_in(name, length, "data.pkl");
     members->code = members->code || g_strstr_len(name, (gssize)length, "/code/") != NULL;
     members->keras = members->keras || (length == 11 && memcmp(name, "config.json", 11) == 0);
@@ -138,27 +163,49 @@ static gboolean read_directory(const guint8 *data, gsize size, Members *members)
     return TRUE;
 }
 
-static const gchar *kind_of_zip(const guint8 *data, gsize size)
+/* What else is in an archive, and what to do about it. */
+static gchar *describe_members(const Members *members)
 {
-    Members members = {0};
+    const gchar *name = members->model != NULL ? members->model : members->first;
+    const gsize length = members->model != NULL ? members->model_length : members->first_length;
+    g_autofree gchar *copy = g_strndup(name, length), *shown = gpudl_shown(copy, GPUDL_SHOWN_BYTES);
 
-    if (!read_directory(data, size, &members))
-        return "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras) that is cut off";
-    if (members.exported_before)
+    if (members->n == 0)
+        return g_strdup("an empty ZIP archive. Take the model's file");
+    if (members->model != NULL)
+        return g_strdup_printf("a ZIP archive with '%s' in it. Unpack it with unzip, and give that file", shown);
+    return g_strdup_printf("a ZIP archive of %u file%s, '%s' %s, and no model among them (PyTorch's .pt and .pth, "
+                           "Keras' .keras have other members). Take the model's file",
+                           members->n, members->n == 1 ? "" : "s", shown, members->n == 1 ? "alone" : "first");
+}
+
+/* NULL: what describe_members() says. */
+static const gchar *kind_of_zip(const Members *members)
+{
+    if (members->exported_before)
         return "torch.export's .pt2 as PyTorch wrote it before 2.8. With a newer one: "
                "torch.export.save(torch.export.load('FILE'), 'net.pt2')";
-    if (members.pickle)
+    if (members->pickle)
         return "PyTorch weights without their graph (.pth). In Python, with the class they are of: "
                "model.load_state_dict(torch.load('FILE')); " TO_ONNX;
-    if (members.keras && members.weights)
+    if (members->keras && members->weights)
         return "a Keras model (.keras)" KERAS;
-    if (members.onnx)
-        return "a ZIP archive with an .onnx in it. Unpack it with unzip";
-    if (members.core_ml)
+    if (members->core_ml)
         return "a Core ML package. Take the model that it was made of";
-    if (members.arrays)
-        return "NumPy arrays (.npz)";
-    return "a ZIP archive (PyTorch's .pt and .pth, Keras' .keras have other members)";
+    if (members->arrays && members->model == NULL)
+        return "NumPy arrays (.npz). Take the model's file";
+    return NULL;
+}
+
+static gchar *recognise_zip(const guint8 *data, gsize size)
+{
+    Members members = {0};
+    const gchar *kind;
+
+    if (!read_directory(data, size, &members))
+        return g_strdup("a ZIP archive (PyTorch's .pt and .pth, Keras' .keras) that is cut off. Fetch it again");
+    kind = kind_of_zip(&members);
+    return kind != NULL ? g_strdup(kind) : describe_members(&members);
 }
 
 gboolean gpudl_import_is_exported(const guint8 *data, gsize size)
@@ -196,14 +243,13 @@ const gchar *gpudl_import_recognise_message(const guint8 *data, gsize size)
     return "a Core ML model. Take the model that it was made of";
 }
 
-const gchar *gpudl_import_recognise(const guint8 *data, gsize size)
+/* What is told of bytes without anything of theirs. */
+static const gchar *recognise_bytes(const guint8 *data, gsize size)
 {
     const gchar *message = gpudl_import_recognise_message(data, size);
 
     if (size == 0)
         return "an empty file";
-    if (size >= 4 && memcmp(data, "PK\3\4", 4) == 0)
-        return kind_of_zip(data, size);
     for (guint i = 0; i < G_N_ELEMENTS(magics); i++)
         if (size >= magics[i].offset + magics[i].length &&
             memcmp(data + magics[i].offset, magics[i].magic, magics[i].length) == 0)
@@ -218,4 +264,11 @@ const gchar *gpudl_import_recognise(const guint8 *data, gsize size)
     if (data[0] == 0x0a)
         return "a protobuf message that is no network of ONNX, TensorFlow or Caffe";
     return "something unknown";
+}
+
+gchar *gpudl_import_recognise(const guint8 *data, gsize size)
+{
+    if (size >= 4 && (memcmp(data, "PK\3\4", 4) == 0 || memcmp(data, "PK\5\6", 4) == 0))
+        return recognise_zip(data, size);
+    return g_strdup(recognise_bytes(data, size));
 }

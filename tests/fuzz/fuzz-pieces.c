@@ -200,7 +200,7 @@ static void fuzz_kind(const guint8 *data, gsize size)
     g_autoptr(GError) error = NULL;
 
     either(gpudl_import_kind(file, &error) != GPUDL_IMPORT_UNKNOWN, &error);
-    gpudl_import_recognise(g_bytes_get_data(file, NULL), size);
+    g_free(gpudl_import_recognise(g_bytes_get_data(file, NULL), size));
     gpudl_import_recognise_message(g_bytes_get_data(file, NULL), size);
 }
 

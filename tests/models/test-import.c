@@ -210,6 +210,7 @@ static GByteArray *write_zip(const gchar *const *members)
 
 static void test_archives(Fixture *self, gconstpointer data)
 {
+    static const guint8 nothing[22] = {'P', 'K', 5, 6};
     static const struct {
         const gchar *members[4], *says;
     } rows[] = {
@@ -219,10 +220,18 @@ static void test_archives(Fixture *self, gconstpointer data)
         {{"metadata.json", "config.json", "model.weights.h5"}, "a Keras model (.keras). In Python: "},
         {{"a.npy", "b.npy"}, "NumPy arrays (.npz)"},
         {{"Manifest.json", "Data/com.apple.CoreML/model.mlmodel"}, "a Core ML package"},
-        {{"readme.txt", "dir/net.onnx"}, "a ZIP archive with an .onnx in it. Unpack it"},
-        {{"readme.txt"}, "a ZIP archive (PyTorch's"},
+        {{"readme.txt", "dir/", "dir/net.onnx"},
+         "a ZIP archive with 'dir/net.onnx' in it. Unpack it with unzip, and give that file"},
+        {{"a\nb.tflite", "labels.txt"}, "a ZIP archive with 'a b.tflite' in it. Unpack it"},
+        {{"a.npy", "net.pb"}, "a ZIP archive with 'net.pb' in it. Unpack it"},
+        {{"dir/", "dir/readme.txt", "picture.png"},
+         "a ZIP archive of 2 files, 'dir/readme.txt' first, and no model among them (PyTorch's .pt and .pth, Keras' "
+         ".keras have other members). Take the model's file"},
+        {{"readme.txt"}, "a ZIP archive of 1 file, 'readme.txt' alone, and no model among them"},
+        {{"dir/"}, "an empty ZIP archive. Take the model's file"},
     };
 
+    expect(write_bytes(self, "empty", nothing, sizeof nothing), NULL, GPUDL_ERROR_FORMAT, "an empty ZIP archive");
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GByteArray) zip = write_zip(rows[i].members);
 
@@ -230,8 +239,9 @@ static void test_archives(Fixture *self, gconstpointer data)
         /* cut anywhere it is told, too, and nothing behind its end is read */
         for (guint n = 4; n < zip->len; n += 7) {
             g_autofree guint8 *cut = g_memdup2(zip->data, n);
+            g_autofree gchar *found = gpudl_import_recognise(cut, n);
 
-            g_assert_nonnull(strstr(gpudl_import_recognise(cut, n), "that is cut off"));
+            g_assert_nonnull(strstr(found, "that is cut off. Fetch it again"));
         }
     }
 }
