@@ -78,5 +78,9 @@ typedef struct {
     GpudlRoom *room;   /* where large external data is read to, of ONNX alone; made if there is none; or NULL */
 } GpudlSourceOptions;
 
+/** Adds one of n inputs, where there are more than are taken, to a message: "'x' ?x3x8x8, 'z' scalar and 3 more". i
+ * counts from 0; an extent below 1 is free; shape NULL: it is not told. */
+void gpudl_source_name_input(GString *text, guint i, guint n, const gchar *name, const GpudlShape *shape);
+
 G_END_DECLS
 #endif

@@ -286,10 +286,18 @@ gboolean caffe_import_input(CaffeImport *import, const Caffe__NetParameter *net,
     if (inputs->len == 0)
         return caffe_fail_net(GPUDL_ERROR_UNSUPPORTED, error,
                               "has no input: expected an Input layer or 'input' and 'input_shape' of a picture");
-    if (inputs->len > 1)
+    if (inputs->len > 1) {
+        g_autoptr(GString) named = g_string_new(NULL);
+
+        for (guint i = 0; i < inputs->len; i++) {
+            input = &g_array_index(inputs, Input, i);
+            gpudl_source_name_input(named, i, inputs->len, input->name, &input->shape);
+        }
         return caffe_fail_net(GPUDL_ERROR_UNSUPPORTED, error,
-                              "has %u inputs, '%s' and '%s' among them, expected one, a picture N x C x H x W",
-                              inputs->len, g_array_index(inputs, Input, 0).name, g_array_index(inputs, Input, 1).name);
+                              "has %u inputs, %s: expected one, a picture N x C x H x W. Leave out of the .prototxt "
+                              "what reads the others",
+                              inputs->len, named->str);
+    }
     input = &g_array_index(inputs, Input, 0);
     return add_input(import, input->name, &input->shape, error) &&
            import_transform(import, input->layer, values, error);

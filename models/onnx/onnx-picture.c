@@ -42,6 +42,46 @@ static gboolean are_weights_missing(const Onnx__GraphProto *graph, GHashTable *i
     return FALSE;
 }
 
+/* These inputs, for a message. */
+static gchar *name_inputs(const Onnx__GraphProto *graph, GHashTable *inputs)
+{
+    GString *text = g_string_new(NULL);
+    guint named = 0;
+
+    for (gsize i = 0; i < graph->n_input; i++) {
+        const Onnx__ValueInfoProto *input = graph->input[i];
+        const Onnx__TensorShapeProto *proto = NULL;
+        GpudlShape shape = {0};
+
+        if (input->name == NULL || !g_hash_table_contains(inputs, input->name))
+            continue;
+        if (input->type != NULL && input->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+            proto = input->type->tensor_type->shape;
+        shape.rank = proto != NULL ? (gint32)MIN(proto->n_dim, (gsize)GPUDL_MAX_RANK) : 0;
+        for (gint k = 0; k < shape.rank; k++)
+            if (proto->dim[k]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+                shape.dims[k] = proto->dim[k]->dim_value;
+        gpudl_source_name_input(text, named++, g_hash_table_size(inputs), input->name, proto != NULL ? &shape : NULL);
+    }
+    return g_string_free(text, FALSE);
+}
+
+/* What makes a file of one input of it. */
+static const gchar *export_again(const Onnx__GraphProto *graph, GHashTable *inputs)
+{
+    GHashTableIter iter;
+    gpointer name;
+
+    if (are_weights_missing(graph, inputs))
+        return "exported without weights. Export it again with them (PyTorch: export_params=True)";
+    g_hash_table_iter_init(&iter, inputs);
+    while (g_hash_table_iter_next(&iter, &name, NULL))
+        if (strstr(name, "normalization") != NULL)
+            return "Keras' own export leaves the values of Normalization out. In Python: model.export('DIR'); then: "
+                   "python -m tf2onnx.convert --saved-model DIR --output net.onnx";
+    return "expected one, a picture N x C x H x W. Export it again with the others as constants";
+}
+
 /* The channels that the first convolution of this input has weights for; 0: there is none. */
 static gint64 channels_of_conv(const OnnxImport *import, const gchar *name)
 {
@@ -87,11 +127,10 @@ gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *gr
         return FALSE;
     }
     if (n > 1) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED, "has %u inputs: %s", n,
-                    are_weights_missing(graph, inputs)
-                        ? "exported without weights. Export it again with them (PyTorch: export_params=True)"
-                        : "expected one, a picture N x C x H x W");
-        return FALSE;
+        g_autofree gchar *named = name_inputs(graph, inputs);
+
+        return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error, "has %u inputs, %s: %s", n, named,
+                              export_again(graph, inputs));
     }
     if (input->type == NULL || input->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
         return TRUE; /* said where the input is read */

@@ -80,6 +80,39 @@ static const gchar *op_of(const Tensorflow__NodeDef *proto)
     return proto->op != NULL ? proto->op : "";
 }
 
+static void copy_shape(const Tensorflow__TensorShapeProto *from, GpudlShape *to)
+{
+    to->rank = (gint32)MIN(from->n_dim, (gsize)GPUDL_MAX_RANK);
+    for (gint i = 0; i < to->rank; i++)
+        to->dims[i] = from->dim[i]->has_size ? from->dim[i]->size : 0;
+}
+
+/* More inputs than the picture, which are all named. */
+static gboolean fail_inputs(const GraphdefImport *import, GError **error)
+{
+    g_autoptr(GString) named = g_string_new(NULL);
+    guint n = 0, done = 0;
+
+    for (gsize i = 0; i < import->graph->n_node; i++)
+        n += strcmp(op_of(import->graph->node[i]), "Placeholder") == 0 && import->states[i].n_readers > 0;
+    for (gsize i = 0; i < import->graph->n_node; i++) {
+        const Tensorflow__NodeDef *proto = import->graph->node[i];
+        const Tensorflow__AttrValue *attr = graphdef_attr(proto, "shape");
+        GpudlShape shape = {0};
+
+        if (strcmp(op_of(proto), "Placeholder") != 0 || import->states[i].n_readers == 0)
+            continue;
+        if (attr != NULL && attr->shape != NULL)
+            copy_shape(attr->shape, &shape);
+        gpudl_source_name_input(named, done++, n, proto->name,
+                                attr != NULL && attr->shape != NULL && !attr->shape->unknown_rank ? &shape : NULL);
+    }
+    return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error,
+                   "one of %u inputs, %s: expected one, a picture N x H x W x C. Freeze the graph for inference, where "
+                   "what switches training (keep_prob, is_training) is a constant",
+                   n, named->str);
+}
+
 static gboolean import_placeholder(GraphdefImport *import, const Tensorflow__NodeDef *proto, State *state,
                                    GError **error)
 {
@@ -89,21 +122,17 @@ static gboolean import_placeholder(GraphdefImport *import, const Tensorflow__Nod
     const GpudlDType dtype = graphdef_dtype(type != NULL ? type->type : 0);
     GpudlShape shape = {0};
 
+    if (picture && import->n_placeholders++ > 0)
+        return fail_inputs(import, error);
     if (dtype == GPUDL_DTYPE_NONE)
         return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "an input of a type that is not taken");
-    if (picture && import->n_placeholders++ > 0)
-        return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error,
-                       "a second input, expected one, a picture N x H x W x C. Freeze the graph for inference, where "
-                       "what switches training (keep_prob, is_training) is a constant");
     if (attr == NULL || attr->shape == NULL || attr->shape->unknown_rank)
         return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error,
                        "an input whose number of dimensions is open. Freeze the graph with a shape for it");
     if (attr->shape->n_dim > GPUDL_MAX_RANK)
         return tf_fail(&import->build, GPUDL_ERROR_UNSUPPORTED, error, "an input of rank %" G_GSIZE_FORMAT,
                        attr->shape->n_dim);
-    shape.rank = (gint32)attr->shape->n_dim;
-    for (gint i = 0; i < shape.rank; i++)
-        shape.dims[i] = attr->shape->dim[i]->has_size ? attr->shape->dim[i]->size : 0;
+    copy_shape(attr->shape, &shape);
     state->outputs[0] =
         tf_input(&import->build, proto->name, dtype == GPUDL_DTYPE_U8 && picture ? GPUDL_DTYPE_F32 : dtype, &shape,
                  options, &import->size_chosen, error);

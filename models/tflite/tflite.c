@@ -279,8 +279,15 @@ static gboolean import_graph(TfliteImport *import, GError **error)
     const TfliteFile *file = import->file;
 
     if (import->options != NULL && import->options->picture && file->n_inputs != 1) {
+        g_autoptr(GString) named = g_string_new(NULL);
+
+        for (gsize i = 0; i < file->n_inputs; i++)
+            gpudl_source_name_input(named, (guint)i, (guint)file->n_inputs, file->tensors[file->inputs[i]].name,
+                                    &file->tensors[file->inputs[i]].shape);
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                    "has %" G_GSIZE_FORMAT " inputs, expected one, a picture N x H x W x C", file->n_inputs);
+                    "has %" G_GSIZE_FORMAT " inputs%s%s: expected one, a picture N x H x W x C%s", file->n_inputs,
+                    file->n_inputs > 0 ? ", " : "", named->str,
+                    file->n_inputs > 0 ? ". Convert it again with the others as constants" : "");
         return FALSE;
     }
     if (file->n_outputs < 1) {

@@ -41,10 +41,9 @@ typedef struct {
     Pt2File file;
     JsonObject *graph;
     const GpudlSourceOptions *options;
-    GHashTable *values; /* gchar* -> Pt2Value*, the context's; those of the region being read */
-    gchar *region;      /* what names of its nodes begin with; NULL outside of all */
-    guint depth;        /* of regions */
-    guint n_pictures;
+    GHashTable *values;          /* gchar* -> Pt2Value*, the context's; those of the region being read */
+    gchar *region;               /* what names of its nodes begin with; NULL outside of all */
+    guint depth;                 /* of regions */
     gboolean size_chosen, bytes; /* bytes: the input is uint8 */
 } Pt2Import;
 

@@ -42,9 +42,6 @@ static gboolean check_picture(Pt2Import *import, const gchar *name, const GpudlS
 {
     g_autofree gchar *text = gpudl_shape_to_string(shape);
 
-    if (import->n_pictures++ > 0)
-        return tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error,
-                       "a second input, '%s', expected one, a picture N x C x H x W", name);
     if (shape->rank == 4 && (shape->dims[1] == 1 || shape->dims[1] == 3 || shape->dims[3] == 1 || shape->dims[3] == 3))
         return TRUE;
     return tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error,
@@ -132,6 +129,38 @@ static gboolean read_spec(Pt2Import *import, JsonObject *spec, GHashTable *read,
                    "an input that is no tensor: objects and tokens are not taken");
 }
 
+/* The tensor that a caller gives, if the nodes read it; NULL: the input is something else. */
+static const gchar *given_input(JsonObject *spec, GHashTable *read)
+{
+    JsonObject *arg = gpudl_json_object(gpudl_json_object(spec, "user_input"), "arg");
+    const gchar *name = gpudl_json_text(gpudl_json_object(arg, "as_tensor"), "name");
+
+    return name != NULL && g_hash_table_contains(read, name) ? name : NULL;
+}
+
+/* FALSE where there is more than one, which are all named. */
+static gboolean check_inputs(Pt2Import *import, JsonArray *specs, GHashTable *read, GError **error)
+{
+    g_autoptr(GString) named = g_string_new(NULL);
+    guint n = 0, done = 0;
+
+    for (guint i = 0; i < json_array_get_length(specs); i++)
+        n += given_input(gpudl_json_element(specs, i), read) != NULL;
+    for (guint i = 0; i < json_array_get_length(specs) && n > 1; i++) {
+        const gchar *name = given_input(gpudl_json_element(specs, i), read);
+        GpudlShape shape;
+        GpudlDType dtype;
+
+        if (name != NULL)
+            gpudl_source_name_input(named, done++, n, name,
+                                    read_input_shape(import, name, &shape, &dtype, NULL) ? &shape : NULL);
+    }
+    return n <= 1 || tf_fail(&import->context.build, GPUDL_ERROR_UNSUPPORTED, error,
+                             "%u inputs, %s: expected one, a picture N x C x H x W. Export a module that takes the "
+                             "picture alone, and has the others as buffers",
+                             n, named->str);
+}
+
 static gboolean read_signature(Pt2Import *import, JsonObject *signature, JsonArray *nodes, GError **error)
 {
     JsonArray *specs = gpudl_json_array(signature, "input_specs");
@@ -141,6 +170,8 @@ static gboolean read_signature(Pt2Import *import, JsonObject *signature, JsonArr
     if (specs == NULL || json_array_get_length(specs) > GPUDL_LIMIT_TENSORS)
         return tf_fail(&import->context.build, GPUDL_ERROR_FORMAT, error, "no list of at most %u inputs",
                        GPUDL_LIMIT_TENSORS);
+    if (import->options != NULL && import->options->picture && !check_inputs(import, specs, read, error))
+        return FALSE;
     for (guint i = 0; i < json_array_get_length(specs); i++)
         if (!read_spec(import, gpudl_json_element(specs, i), read, error))
             return FALSE;

@@ -336,7 +336,7 @@ refused("too few arrays", LAYER % ("BatchNorm", ""), model, "2 arrays of values,
 refused("training's BatchNorm", LAYER % ("BatchNorm", "batch_norm_param { use_global_stats: false }"), model, "use_global_stats")
 refused("an unknown bottom", LAYER.replace('"x" top: "y"', '"z" top: "y"') % ("ReLU", ""), model, "input")
 refused("two inputs", HEAD % (8, 8) + HEAD.replace('"x"', '"x2"').replace('name: "test"', "") % (8, 8) +
-        'layer { name: "c" type: "Eltwise" bottom: "x" bottom: "x2" top: "y" }', model, "2 inputs")
+        'layer { name: "c" type: "Eltwise" bottom: "x" bottom: "x2" top: "y" }', model, "has 2 inputs, 'x' 1x3x8x8, 'x2' 1x3x8x8: expected one")
 refused("no size", DATA % ("TEST", "scale: 1"), model, "--input-size")
 refused("a mean file that is not there", DATA % ("TEST", 'crop_size: 8 mean_file: "data/mean.binaryproto"'), model,
         "data/mean.binaryproto", "--mean")

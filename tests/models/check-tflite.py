@@ -7,6 +7,7 @@ NumPy computes here from the operator's definition, but for those that TensorFlo
 refused.
 """
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -427,5 +428,13 @@ with tempfile.TemporaryDirectory(prefix="gpudl-tflite-") as folder:
                 if not off <= tolerance * max(1, np.abs(want).max()):
                     wrong = f"{stage}, output {k}: off by {off:.3g}"
         tap.result(not wrong, name, wrong)
+    net = Net()
+    one = net.input((1, 8, 8, 3))
+    net.tensors[one]["shape_signature"] = [-1, 8, 8, 3]
+    net.write(folder / "two.tflite", [net.op("MUL", [one, net.input((1,))])])
+    answer = subprocess.run([tf_run], input=f"{folder / 'two.tflite'}\t{folder / 'two.out'}\n", capture_output=True, text=True, timeout=60,
+                            env=os.environ | {"TF_RUN_SIZE": "8x8"}).stdout
+    says = "has 2 inputs, 't0' ?x8x8x3, 't1' 1: expected one, a picture N x H x W x C. Convert it again with the others as constants"
+    tap.result(says in answer, "of two inputs both are named", answer)
 tap.result(not missing, "every operator of the table has a case", ", ".join(sorted(missing)))
 tap.finish()

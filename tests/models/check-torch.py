@@ -6,6 +6,7 @@ Every operator of the table of PyTorch's: a .pt2 archive of it (pt2file.py) agai
 to be refused. Runs on the system's Python, which has PyTorch.
 """
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -641,6 +642,14 @@ with tempfile.TemporaryDirectory(prefix="gpudl-torch-") as folder:
                 if not off <= 2e-5 * max(1, want.abs().max().item()):
                     wrong = f"{stage}, output {k}: off by {off:.3g}"
         tap.result(not wrong, name, wrong)
+    two = Net()
+    shape = [{"as_expr": {"expr_str": "s0"}}, *sizes((3, 8, 8))]
+    one, other = two.input(normal(2, 3, 8, 8), shape), two.input(normal(1, 3, 1, 1))
+    (folder / "two.pt2").write_bytes(two.archive([two.op("add.Tensor", {"self": one, "other": other})]))
+    answer = subprocess.run([tf_run], input=f"{folder / 'two.pt2'}\t{folder / 'two.out'}\n", capture_output=True, text=True, timeout=60,
+                            env=os.environ | {"TF_RUN_SIZE": "8x8"}).stdout
+    says = "2 inputs, 'x0' ?x3x8x8, 'x1' 1x3x1x1: expected one, a picture N x C x H x W. Export a module that takes the picture alone"
+    tap.result(says in answer, "of two inputs both are named", answer)
 
 page = (source / "docs/OPERATORS.md").read_text().split("\n## PyTorch\n\n")[1]
 listed = set(re.findall("`([A-Za-z0-9_.]+)`", page.split("\n\n")[1]))

@@ -139,6 +139,42 @@ static gchar *write_graph(const gchar *folder, const gint64 *dims, guint rank)
     return path;
 }
 
+/* Each input is named where there is more than the picture. */
+static void test_two_inputs(void)
+{
+    static const guint8 unknown[] = {0x3a, 0x02, 0x18, 0x01}; /* shape { unknown_rank: true } */
+    static const gint64 dims[] = {-1, 784};
+    g_autofree gchar *folder = g_dir_make_tmp("gpudl-tensorflow-XXXXXX", NULL), *text = NULL, *path = NULL;
+    GByteArray *attributes = g_byte_array_new(), *value = g_byte_array_new(), *node = g_byte_array_new();
+    g_autoptr(GByteArray) graph = g_byte_array_new();
+    g_autoptr(GError) error = NULL;
+    gsize size;
+
+    path = write_graph(folder, dims, 2);
+    g_assert_true(g_file_get_contents(path, &text, &size, NULL));
+    g_byte_array_append(graph, (const guint8 *)text, (guint)size);
+    g_byte_array_append(value, unknown, sizeof unknown);
+    add_attribute(attributes, "shape", value);
+    add_node(graph, "keep_prob", "Placeholder", NULL, attributes);
+    pb_string(node, 1, "z");
+    pb_string(node, 2, "Mul");
+    pb_string(node, 3, "y");
+    pb_string(node, 3, "keep_prob");
+    pb_message(graph, 1, node);
+    g_assert_true(g_file_set_contents(path, (const gchar *)graph->data, graph->len, NULL));
+    {
+        const GpudlImportOptions options = {.struct_size = sizeof options, .input_height = 28, .input_width = 28};
+
+        g_assert_null(gpudl_model_load(path, &options, NULL, &error));
+    }
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED);
+    g_assert_nonnull(strstr(error->message,
+                            "one of 2 inputs, 'x' ?x784, 'keep_prob' of an unknown shape: expected one, a "
+                            "picture N x H x W x C. Freeze the graph for inference"));
+    g_assert_cmpint(g_unlink(path), ==, 0);
+    g_assert_cmpint(g_rmdir(folder), ==, 0);
+}
+
 /* What is wrong with the size of a picture that a graph does not say, and what says it to commands and element alike.
  */
 static void test_sizes_open(void)
@@ -243,6 +279,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tensorflow/a-fixed-size-stays", test_fixed_size);
     g_test_add_func("/tensorflow/a-free-size-is-the-metadata's", test_size_said);
     g_test_add_func("/tensorflow/a-size-that-is-open-is-asked-for", test_sizes_open);
+    g_test_add_func("/tensorflow/of-two-inputs-both-are-named", test_two_inputs);
     g_test_add_func("/tensorflow/zip-members-are-checked", test_zip);
     return g_test_run();
 }

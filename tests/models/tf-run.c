@@ -6,9 +6,9 @@
  *     MODEL OUT-PREFIX [INPUT ...]
  *
  * Each is imported as it is (no picture is asked for) and run twice on the reference: as imported ("literal") and as
- * rewritten by the passes ("rewritten"). With TF_RUN_SIZE=HxW in the environment the input is a picture of that size.
- * INPUT are the values alone, as the graph has them; outputs go to OUT-PREFIX.literal.N and OUT-PREFIX.rewritten.N. For
- * each case a line: ok TAB element type of each output, or error TAB message.
+ * rewritten by the passes ("rewritten"). With TF_RUN_SIZE=HxW in the environment the input has to be a picture, of that
+ * size. INPUT are the values alone, as the graph has them; outputs go to OUT-PREFIX.literal.N and
+ * OUT-PREFIX.rewritten.N. For each case a line: ok TAB element type of each output, or error TAB message.
  */
 #include <stdio.h>
 #include <string.h>
@@ -35,16 +35,17 @@ static GpudlGraph *import(GBytes *file, GError **error)
     GpudlSourceOptions sized = {.picture = TRUE};
     const gchar *size = g_getenv("TF_RUN_SIZE");
     const gboolean is_sized = size != NULL && sscanf(size, "%dx%d", &sized.input_height, &sized.input_width) == 2;
+    const GpudlSourceOptions *options = is_sized ? &sized : NULL;
 
     switch (gpudl_import_kind(file, error)) {
     case GPUDL_IMPORT_TFLITE:
-        return gpudl_tflite_import(file, NULL, NULL, error);
+        return gpudl_tflite_import(file, options, NULL, error);
     case GPUDL_IMPORT_GRAPHDEF:
-        return gpudl_graphdef_import(file, NULL, NULL, error);
+        return gpudl_graphdef_import(file, options, NULL, error);
     case GPUDL_IMPORT_PT2:
-        return gpudl_pt2_import(file, NULL, NULL, error);
+        return gpudl_pt2_import(file, options, NULL, error);
     case GPUDL_IMPORT_SCRIPT:
-        return gpudl_script_import(file, is_sized ? &sized : NULL, NULL, error);
+        return gpudl_script_import(file, options, NULL, error);
     default:
         return NULL;
     }

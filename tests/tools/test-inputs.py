@@ -94,10 +94,14 @@ def what_is_no_network_of_one_picture_is_told(dir):
     flat = [node("Flatten", "x", "y")]
     default = onnxfile.constant("b", [4], (0, 0, 0, 0))  # of an input, as files of IR version 3 have it
     for name, parts, inputs, says in [
-        ("no weights", conv, [value("x", ["N", 3, 8, 8]), *weights], "has 3 inputs: exported without weights"),
-        ("some weights", conv + [default], [value("x", [1, 3, 8, 8]), *weights], "has 2 inputs: exported without weights"),
+        ("no weights", conv, [value("x", ["N", 3, 8, 8]), *weights], "has 3 inputs, 'x' ?x3x8x8, 'w' 4x3x1x1, 'b' 4: exported without weights"),
+        ("some weights", conv + [default], [value("x", [1, 3, 8, 8]), *weights], "has 2 inputs, 'x' 1x3x8x8, 'w' 4x3x1x1: exported without weights"),
         ("two inputs", [node("Add", "x z", "s"), node("Flatten", "s", "y")],
-         [value("x", [1, 3, 8, 8]), value("z", [1, 3, 8, 8])], "has 2 inputs: expected one, a picture N x C x H x W"),
+         [value("x", [1, 3, 8, 8]), value("z", [1, 3, 8, 8])], "has 2 inputs, 'x' 1x3x8x8, 'z' 1x3x8x8: expected one, a picture N x C x H x W. Export it again with the others as constants"),
+        ("many inputs", [node("Concat", "x z n/normalization_1/Sub/y:0 d s a", "c", axis=1), node("Flatten", "c", "y")],
+         [value("x", ["N", 3, 8, 8]), value("z", None), value("n/normalization_1/Sub/y:0", []), value("d", [1, "e"]), value("s", [1]), value("a", [1])],
+         "has 6 inputs, 'x' ?x3x8x8, 'z' of an unknown shape, 'n/normalization_1/Sub/y:0' scalar, 'd' 1x? and 2 more: Keras' own export "
+         "leaves the values of Normalization out. In Python: model.export('DIR'); then: python -m tf2onnx.convert"),
         ("no inputs", [node("Flatten", "b", "y"), default], [], "has no inputs: "),
         ("rank 2", flat, [value("x", ["N", 64])], "input 'x' has 2 dimensions, expected N x C x H x W"),
         ("rank 3", flat, [value("x", [3, 8, 8])], "input 'x' has 3 dimensions, expected N x C x H x W"),
