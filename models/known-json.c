@@ -9,36 +9,98 @@
 #include "models/known-processors.h"
 #include "models/known.h"
 
+#define SIDES "of 1 to " G_STRINGIFY(GPUDL_LIMIT_INPUT_SIDE)
+#define THREE "a list of one or three numbers"
+
+/* ---- members ----------------------------------------------------------------------------------------------------- */
+
+/* Each is as if it were not there, with a note, where it is of another kind than is asked for. */
+
+static void refuse(GpudlHint *hint, const gchar *name, JsonNode *node, const gchar *expected)
+{
+    g_autofree gchar *found = json_to_string(node, FALSE);
+
+    gpudl_hint_refuse(hint, name, found, expected);
+}
+
+/* NULL also for null, which is how these files leave something open. */
+static JsonNode *member_of(JsonObject *object, const gchar *name)
+{
+    JsonNode *node = gpudl_json_member(object, name);
+
+    return node != NULL && !JSON_NODE_HOLDS_NULL(node) ? node : NULL;
+}
+
+static gboolean flag_of(GpudlHint *hint, JsonObject *object, const gchar *name, gboolean otherwise)
+{
+    JsonNode *node = member_of(object, name);
+
+    if (node != NULL && !(JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_BOOLEAN))
+        refuse(hint, name, node, "true or false");
+    return gpudl_json_flag(object, name, otherwise);
+}
+
+static const gchar *text_of(GpudlHint *hint, JsonObject *object, const gchar *name)
+{
+    JsonNode *node = member_of(object, name);
+
+    if (node != NULL && gpudl_json_text(object, name) == NULL)
+        refuse(hint, name, node, "a text");
+    return gpudl_json_text(object, name);
+}
+
+/* FALSE: it is there, and no number between these; *value stays what it was. */
+static gboolean read_number(GpudlHint *hint, JsonObject *object, const gchar *name, gdouble low, gdouble high,
+                            gdouble *value)
+{
+    JsonNode *node = member_of(object, name);
+    g_autofree gchar *expected = NULL;
+    gdouble found;
+
+    if (node == NULL)
+        return TRUE;
+    if (gpudl_json_node_number(node, &found) && found >= low && found <= high) {
+        *value = found;
+        return TRUE;
+    }
+    expected = g_strdup_printf("a number of %g to %g", low, high);
+    refuse(hint, name, node, expected);
+    return FALSE;
+}
+
+static gboolean is_side(gdouble value)
+{
+    return value >= 1 && value <= GPUDL_LIMIT_INPUT_SIDE;
+}
+
 /* A side of the input within its bounds, else 0. */
 static gint side_of(JsonObject *object, const gchar *name)
 {
     const gdouble value = gpudl_json_number(object, name, 0);
 
-    return value >= 1 && value <= GPUDL_LIMIT_INPUT_SIDE ? (gint)value : 0;
+    return is_side(value) ? (gint)value : 0;
 }
 
-/* A list of three numbers, or of one for all; FALSE: nothing of the kind. */
-static gboolean three_of(JsonObject *object, const gchar *name, float values[3])
+/* A list of three numbers, or of one for all, or that number; all above 0 if positive. FALSE: nothing of the kind. */
+static gboolean three_of(GpudlHint *hint, JsonObject *object, const gchar *name, gboolean positive, float values[3])
 {
-    JsonNode *node = gpudl_json_member(object, name);
+    JsonNode *node = member_of(object, name);
     JsonArray *array = node != NULL && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
-    const guint n = array != NULL ? json_array_get_length(array) : 0;
+    const guint n = array != NULL ? json_array_get_length(array) : 1;
+    gboolean good = n == 1 || n == 3;
 
-    if (n != 1 && n != 3)
+    if (node == NULL)
         return FALSE;
-    for (guint i = 0; i < 3; i++) {
+    for (guint i = 0; i < 3 && good; i++) {
+        JsonNode *element = array != NULL ? json_array_get_element(array, n == 1 ? 0 : i) : node;
         gdouble value;
 
-        if (!gpudl_json_node_number(json_array_get_element(array, n == 1 ? 0 : i), &value))
-            return FALSE;
-        values[i] = (float)value;
+        good = gpudl_json_node_number(element, &value) && fabs(value) < 1e6 && (!positive || value > 1e-6);
+        values[i] = good ? (float)value : 0;
     }
-    return TRUE;
-}
-
-static gboolean has_zero(const float values[3])
-{
-    return values[0] == 0 || values[1] == 0 || values[2] == 0;
+    if (!good)
+        refuse(hint, name, node, positive ? THREE " above 0" : THREE);
+    return good;
 }
 
 /* ---- preprocessor_config.json ------------------------------------------------------------------------------------ */
@@ -48,17 +110,21 @@ typedef struct {
     gint height, width, shortest;
 } Size;
 
-static Size size_of(JsonObject *root, const gchar *name, gboolean number_is_shortest)
+static Size size_of(GpudlHint *hint, JsonObject *root, const gchar *name, gboolean number_is_shortest)
 {
     JsonObject *object = gpudl_json_object(root, name);
+    JsonNode *node = member_of(root, name);
     Size size = {0};
 
     if (object != NULL) {
         size = (Size){side_of(object, "height"), side_of(object, "width"), side_of(object, "shortest_edge")};
-        return size.height == 0 || size.width == 0 ? (Size){.shortest = size.shortest} : size;
+        size = size.height == 0 || size.width == 0 ? (Size){.shortest = size.shortest} : size;
+    } else {
+        size.shortest = side_of(root, name);
     }
-    size.shortest = side_of(root, name);
-    return number_is_shortest ? size : (Size){size.shortest, size.shortest, 0};
+    if (node != NULL && size.height == 0 && size.shortest == 0)
+        refuse(hint, name, node, "a side, height and width, or shortest_edge, " SIDES);
+    return object != NULL || number_is_shortest ? size : (Size){size.shortest, size.shortest, 0};
 }
 
 static gboolean is_type(const gchar *type, const gchar *name)
@@ -70,24 +136,27 @@ static gboolean is_type(const gchar *type, const gchar *name)
 static void read_values(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
     GpudlPreproc *preproc = &hint->preproc;
-    const gdouble factor = gpudl_json_number(root, "rescale_factor", 1 / 255.0);
-    const gboolean offset = gpudl_json_flag(root, "rescale_offset", FALSE) || gpudl_json_flag(root, "offset", FALSE);
-    const gboolean normalised = gpudl_json_flag(root, "do_normalize", !is_type(type, "MobileViT"));
-    const gboolean again = is_type(type, "EfficientNet") && gpudl_json_flag(root, "include_top", TRUE);
-    const gboolean rescaled = gpudl_json_flag(root, "do_rescale", TRUE);
-    float mean[3] = {0, 0, 0}, std[3] = {1, 1, 1}, more[3] = {1, 1, 1};
+    const gboolean rescaled = flag_of(hint, root, "do_rescale", TRUE);
+    const gboolean offset = flag_of(hint, root, "rescale_offset", FALSE) || flag_of(hint, root, "offset", FALSE);
+    const gboolean normalised = flag_of(hint, root, "do_normalize", !is_type(type, "MobileViT"));
+    const gboolean again = is_type(type, "EfficientNet") && flag_of(hint, root, "include_top", TRUE);
+    float mean[3] = {0, 0, 0}, std[3] = {1, 1, 1};
+    gboolean good = TRUE;
+    gdouble factor = 1 / 255.0;
 
-    if (gpudl_json_flag(root, "do_rescale", TRUE) && !(factor > 1e-5 && factor < 1e5))
+    if (rescaled)
+        good = read_number(hint, root, "rescale_factor", 1e-5, 1e5, &factor);
+    if (normalised) /* all are looked at: each has a note of its own */
+        good = three_of(hint, root, "image_mean", FALSE, mean) && good;
+    if (normalised || again)
+        good = three_of(hint, root, "image_std", TRUE, std) && good;
+    if (!good)
         return;
     /* 1 / 0.00392156862745098 is not 255 to the last bit */
-    preproc->pixel_scale = !gpudl_json_flag(root, "do_rescale", TRUE) ? 1.f : (float)(round(1e4 / factor) / 1e4);
-    if (normalised && (!three_of(root, "image_mean", mean) || !three_of(root, "image_std", std) || has_zero(std)))
-        return;
-    if (again && (!three_of(root, "image_std", more) || has_zero(more)))
-        return;
+    preproc->pixel_scale = !rescaled ? 1.f : (float)(round(1e4 / factor) / 1e4);
     for (guint i = 0; i < 3; i++) {
         preproc->mean[i] = mean[i] + (offset && rescaled ? 1.f : 0.f);
-        preproc->std[i] = std[i] * more[i];
+        preproc->std[i] = normalised && again ? std[i] * std[i] : std[i];
     }
     hint->set |= GPUDL_KNOWN_VALUES;
 }
@@ -109,20 +178,21 @@ static void set_middle(GpudlHint *hint, GpudlResizeMode mode, gint crop, gint si
 static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
     static const gchar *const stretching[] = {"ViT", "EfficientNet", "PPLCNet", "Beit", "Swin", "SegFormer"};
-    const gdouble percent = gpudl_json_number(root, "crop_pct", 0);
     gboolean stretches = FALSE, crops, cuts;
-    Size size, crop = size_of(root, "crop_size", FALSE);
+    Size size, crop = size_of(hint, root, "crop_size", FALSE);
+    gdouble percent = 0;
+    const gboolean good = read_number(hint, root, "crop_pct", 1e-3, 10, &percent);
 
     for (guint i = 0; i < G_N_ELEMENTS(stretching); i++)
         stretches = stretches || is_type(type, stretching[i]);
-    size = size_of(root, "size", !stretches);
-    crops = gpudl_json_flag(root, "do_center_crop", !stretches && (crop.height > 0 || percent > 0)) && crop.height > 0;
+    size = size_of(hint, root, "size", !stretches);
+    crops = flag_of(hint, root, "do_center_crop", !stretches && (crop.height > 0 || percent > 0)) && crop.height > 0;
     if (crop.height == 0)
         crop.height = crop.width = crop.shortest;
     cuts = crops && !is_type(type, "Perceiver"); /* which takes the middle before */
     hint->height = cuts ? crop.height : size.height > 0 ? size.height : size.shortest;
     hint->width = cuts ? crop.width : size.width > 0 ? size.width : size.shortest;
-    if (!gpudl_json_flag(root, "do_resize", TRUE))
+    if (!flag_of(hint, root, "do_resize", TRUE) || !good)
         return;
     if (is_type(type, "ConvNext") && size.shortest > 0) {
         const gboolean whole = size.shortest >= 384 || !(percent > 0);
@@ -134,7 +204,7 @@ static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
         const gint shortest = size.height > 0 ? size.height : size.shortest;
 
         if (size.height == size.width)
-            set_middle(hint, GPUDL_RESIZE_CENTER_CROP, crop.height, (gint)MIN(shortest / percent, G_MAXINT));
+            set_middle(hint, GPUDL_RESIZE_CENTER_CROP, crop.height, (gint)(shortest / percent));
     } else if (size.shortest > 0 && crops) {
         const gint shortest = is_type(type, "Levit") ? (gint)(256 / 224.0 * size.shortest) : size.shortest;
 
@@ -145,17 +215,28 @@ static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
     }
 }
 
-static void read_method(gint resample, GpudlHint *hint)
+static void set_method(gint resample, GpudlHint *hint)
 {
-    /* Pillow's numbers; what it has beside ours is left unsaid. Its bilinear and box are never clamped: in bytes they
+    /* Pillow's numbers, of which 1 is none of ours. Its bilinear and box are never clamped: in bytes they
      * are off from ours by roundings alone */
     static const GpudlScaleMethod methods[] = {GPUDL_SCALE_NEAREST, GPUDL_SCALE_AUTO, GPUDL_SCALE_BILINEAR,
                                                GPUDL_SCALE_BICUBIC_BYTES, GPUDL_SCALE_AREA};
 
-    if (resample < 0 || resample >= (gint)G_N_ELEMENTS(methods) || methods[resample] == GPUDL_SCALE_AUTO)
-        return;
     hint->preproc.scale_method = methods[resample];
     hint->set |= GPUDL_SET_SCALE_METHOD;
+}
+
+static void read_method(JsonObject *root, GpudlHint *hint)
+{
+    JsonNode *node = member_of(root, "resample");
+    gint64 resample;
+
+    if (node == NULL)
+        return;
+    if (gpudl_json_integer(root, "resample", &resample) && (resample == 0 || (resample >= 2 && resample <= 4)))
+        set_method((gint)resample, hint);
+    else
+        refuse(hint, "resample", node, "0 (nearest), 2 (bilinear), 3 (bicubic) or 4 (box)");
 }
 
 gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError **error)
@@ -166,17 +247,18 @@ gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError 
 
     if (root == NULL)
         return FALSE;
-    type = gpudl_json_text(root, "image_processor_type");
+    hint->place = "preprocessor_config.json";
+    type = text_of(hint, root, "image_processor_type");
     if (type == NULL)
-        type = gpudl_json_text(root, "feature_extractor_type");
+        type = text_of(hint, root, "feature_extractor_type");
     if (type == NULL || (strstr(type, "Image") == NULL && strstr(type, "FeatureExtractor") == NULL))
         return TRUE; /* of sound or text */
     gpudl_processor_complete(root, type);
-    mode = gpudl_json_text(root, "image_mode");
+    mode = text_of(hint, root, "image_mode");
     read_values(root, type, hint);
     read_geometry(root, type, hint);
-    read_method((gint)gpudl_json_number(root, "resample", -1), hint);
-    hint->preproc.channel_order = gpudl_json_flag(root, "do_flip_channel_order", FALSE) || g_strcmp0(mode, "BGR") == 0
+    read_method(root, hint);
+    hint->preproc.channel_order = flag_of(hint, root, "do_flip_channel_order", FALSE) || g_strcmp0(mode, "BGR") == 0
                                       ? GPUDL_CHANNELS_BGR
                                       : GPUDL_CHANNELS_RGB;
     hint->set |= GPUDL_SET_CHANNEL_ORDER;
@@ -185,17 +267,25 @@ gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError 
 
 /* ---- config.json ------------------------------------------------------------------------------------------------- */
 
-static gchar **labels_of(JsonNode *node)
+static void read_labels(GpudlHint *hint, JsonObject *root, const gchar *name)
 {
-    g_autofree gchar *text = node != NULL && (JSON_NODE_HOLDS_OBJECT(node) || JSON_NODE_HOLDS_ARRAY(node))
-                                 ? json_to_string(node, FALSE)
-                                 : NULL;
-    gchar **labels = text != NULL ? gpudl_labels_parse(text, NULL) : NULL;
+    JsonNode *node = member_of(root, name);
+    g_autofree gchar *text = NULL, *expected = NULL;
+    g_autoptr(GError) fault = NULL;
 
-    /* what is written where nobody has given names */
-    if (labels != NULL && strcmp(labels[0], "LABEL_0") == 0)
-        g_clear_pointer(&labels, g_strfreev);
-    return labels;
+    if (node == NULL || hint->labels != NULL)
+        return;
+    if (JSON_NODE_HOLDS_OBJECT(node) || JSON_NODE_HOLDS_ARRAY(node)) {
+        text = json_to_string(node, FALSE);
+        hint->labels = gpudl_labels_parse(text, &fault);
+    }
+    if (hint->labels == NULL) {
+        expected = g_strdup_printf("a name of each class%s%s%s", fault != NULL ? " (" : "",
+                                   fault != NULL ? fault->message : "", fault != NULL ? ")" : "");
+        refuse(hint, name, node, expected);
+    } else if (strcmp(hint->labels[0], "LABEL_0") == 0) { /* what is written where nobody has given names */
+        g_clear_pointer(&hint->labels, g_strfreev);
+    }
 }
 
 /* Round the picture timm puts the mean, as bytes. */
@@ -208,54 +298,94 @@ static guint32 colour_of(const float mean[3])
     return colour;
 }
 
+/* One of these words, from 0; -1: it is none, or not there. */
+static gint word_of(GpudlHint *hint, JsonObject *object, const gchar *name, const gchar *const *words,
+                    const gchar *expected)
+{
+    JsonNode *node = member_of(object, name);
+
+    for (gint i = 0; words[i] != NULL; i++)
+        if (g_strcmp0(gpudl_json_text(object, name), words[i]) == 0)
+            return i;
+    if (node != NULL)
+        refuse(hint, name, node, expected);
+    return -1;
+}
+
+/* [channels, height, width]; FALSE: it is not there, or can't be. */
+static gboolean read_input_size(GpudlHint *hint, JsonObject *cfg, const gchar *name, gint *height, gint *width)
+{
+    JsonNode *node = member_of(cfg, name);
+    JsonArray *array = gpudl_json_array(cfg, name);
+    gdouble sides[2];
+    gboolean good = array != NULL && json_array_get_length(array) == 3;
+
+    for (guint i = 0; i < 2 && good; i++)
+        good = gpudl_json_node_number(json_array_get_element(array, 1 + i), &sides[i]) && is_side(sides[i]);
+    if (node != NULL && !good)
+        refuse(hint, name, node, "[channels, height, width], sides " SIDES);
+    if (good) {
+        *height = (gint)sides[0];
+        *width = (gint)sides[1];
+    }
+    return good;
+}
+
 static void read_timm(JsonObject *cfg, GpudlHint *hint)
 {
+    static const gchar *const methods[] = {"bilinear", "bicubic", NULL};
+    static const gchar *const modes[] = {"center", "squash", "border", NULL};
     GpudlPreproc *preproc = &hint->preproc;
-    const gchar *interpolation = gpudl_json_text(cfg, "interpolation"), *mode = gpudl_json_text(cfg, "crop_mode");
-    const gdouble percent = gpudl_json_number(cfg, "crop_pct", 0.875);
-    float size[3];
+    const gint method = word_of(hint, cfg, "interpolation", methods, "\"bilinear\" or \"bicubic\"");
+    const gint mode = word_of(hint, cfg, "crop_mode", modes, "\"center\", \"squash\" or \"border\"");
+    const gboolean good_mean = three_of(hint, cfg, "mean", FALSE, preproc->mean);
+    const gboolean good_std = three_of(hint, cfg, "std", TRUE, preproc->std);
+    gdouble percent = 0.875, test_percent;
+    gint height, width;
 
-    if (three_of(cfg, "mean", preproc->mean) && three_of(cfg, "std", preproc->std) && !has_zero(preproc->std)) {
+    if (good_mean && good_std) {
         preproc->pixel_scale = 255;
         preproc->channel_order = GPUDL_CHANNELS_RGB;
         hint->set |= GPUDL_KNOWN_VALUES | GPUDL_SET_CHANNEL_ORDER;
     }
-    if (g_strcmp0(interpolation, "bicubic") == 0)
-        read_method(3, hint);
-    else if (g_strcmp0(interpolation, "bilinear") == 0)
-        read_method(2, hint);
-    if (percent > 0)
+    if (method >= 0)
+        set_method(2 + method, hint);
+    if (read_number(hint, cfg, "crop_pct", 1e-3, 10, &percent)) {
         set_crop(hint,
-                 g_strcmp0(mode, "squash") == 0   ? GPUDL_RESIZE_SQUASH
-                 : g_strcmp0(mode, "border") == 0 ? GPUDL_RESIZE_BORDER
-                                                  : GPUDL_RESIZE_CENTER_CROP,
+                 mode == 1   ? GPUDL_RESIZE_SQUASH
+                 : mode == 2 ? GPUDL_RESIZE_BORDER
+                             : GPUDL_RESIZE_CENTER_CROP,
                  percent);
-    if (percent > 0 && hint->preproc.resize_mode == GPUDL_RESIZE_BORDER) {
+    }
+    if (hint->preproc.resize_mode == GPUDL_RESIZE_BORDER) {
         preproc->pad_color = (hint->set & GPUDL_SET_MEAN) != 0 ? colour_of(preproc->mean) : 0;
         hint->set |= GPUDL_SET_PAD_COLOR;
     }
-    if (three_of(cfg, "input_size", size) && size[1] >= 1 && size[1] <= GPUDL_LIMIT_INPUT_SIDE && size[2] >= 1 &&
-        size[2] <= GPUDL_LIMIT_INPUT_SIDE) {
-        hint->height = (gint)size[1];
-        hint->width = (gint)size[2];
-    }
-    if (three_of(cfg, "test_input_size", size) && size[1] >= 1 && size[1] <= GPUDL_LIMIT_INPUT_SIDE &&
-        (gint)size[1] != hint->height) {
-        hint->other_height = (gint)size[1];
-        hint->other_fraction = (float)CLAMP(gpudl_json_number(cfg, "test_crop_pct", percent), 0, 1);
+    read_input_size(hint, cfg, "input_size", &hint->height, &hint->width);
+    test_percent = percent;
+    if (read_input_size(hint, cfg, "test_input_size", &height, &width) && height != hint->height &&
+        read_number(hint, cfg, "test_crop_pct", 1e-3, 10, &test_percent)) {
+        hint->other_height = height;
+        hint->other_fraction = (float)MIN(test_percent, 1);
     }
 }
 
 /* A side, or height and width. */
 static void read_image_size(JsonObject *root, GpudlHint *hint)
 {
+    JsonNode *node = member_of(root, "image_size");
     JsonArray *array = gpudl_json_array(root, "image_size");
-    gdouble sides[2] = {side_of(root, "image_size"), side_of(root, "image_size")};
+    const guint n = array != NULL ? json_array_get_length(array) : 1;
+    gdouble sides[2];
+    gboolean good = node != NULL && (array == NULL || n == 2);
 
-    for (guint i = 0; i < 2 && array != NULL && json_array_get_length(array) == 2; i++)
-        if (!gpudl_json_node_number(json_array_get_element(array, i), &sides[i]) || !(sides[i] >= 1) ||
-            sides[i] > GPUDL_LIMIT_INPUT_SIDE)
-            return;
+    for (guint i = 0; i < 2 && good; i++)
+        good = gpudl_json_node_number(array != NULL ? json_array_get_element(array, i) : node, &sides[i]) &&
+               is_side(sides[i]);
+    if (node != NULL && !good)
+        refuse(hint, "image_size", node, "a side or [height, width], " SIDES);
+    if (!good)
+        return;
     hint->height = (gint)sides[0];
     hint->width = (gint)sides[1];
 }
@@ -268,13 +398,15 @@ gboolean gpudl_known_of_config(const gchar *text, GpudlHint *hint, GError **erro
 
     if (root == NULL)
         return FALSE;
+    hint->place = "config.json";
     cfg = gpudl_json_object(root, "pretrained_cfg");
-    if (cfg != NULL || gpudl_json_member(root, "crop_pct") != NULL)
+    if (cfg == NULL && member_of(root, "pretrained_cfg") != NULL)
+        refuse(hint, "pretrained_cfg", member_of(root, "pretrained_cfg"), "an object");
+    if (cfg != NULL || member_of(root, "crop_pct") != NULL)
         read_timm(cfg != NULL ? cfg : root, hint);
     if (hint->height == 0)
         read_image_size(root, hint);
-    hint->labels = labels_of(gpudl_json_member(root, "id2label"));
-    if (hint->labels == NULL)
-        hint->labels = labels_of(gpudl_json_member(root, "label_names"));
+    read_labels(hint, root, "id2label");
+    read_labels(hint, root, "label_names");
     return TRUE;
 }

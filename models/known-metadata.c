@@ -7,6 +7,10 @@
 #include "models/known.h"
 #include "models/shown.h"
 
+#define THREE "one or three numbers"
+#define SIDE "a number of 1 to " G_STRINGIFY(GPUDL_LIMIT_INPUT_SIDE)
+#define SIZE "a side or [height, width], of 1 to " G_STRINGIFY(GPUDL_LIMIT_INPUT_SIDE)
+
 static const gchar *get(GHashTable *metadata, const gchar *key)
 {
     return g_hash_table_lookup(metadata, key);
@@ -37,6 +41,11 @@ static gboolean read_three(const gchar *text, float values[3])
 static gboolean has_zero(const float values[3])
 {
     return values[0] == 0 || values[1] == 0 || values[2] == 0;
+}
+
+static gboolean are_positive(const float values[3])
+{
+    return values[0] > 0 && values[1] > 0 && values[2] > 0;
 }
 
 /* A side of the input, behind which *end is set; 0: nothing of the kind. */
@@ -87,6 +96,24 @@ static gboolean read_size(const gchar *text, GpudlHint *hint)
 static gchar **take_labels(const gchar *text)
 {
     return text != NULL ? gpudl_labels_parse(text, NULL) : NULL;
+}
+
+/* A value that is there, and can't be. */
+static void refuse(GpudlHint *hint, const gchar *key, const gchar *value, const gchar *expected)
+{
+    g_autofree gchar *shown = gpudl_shown(value, GPUDL_SHOWN_BYTES), *quoted = g_strdup_printf("'%s'", shown);
+
+    gpudl_hint_refuse(hint, key, quoted, expected);
+}
+
+/* Labels as text has them, or a note. */
+static void read_labels(GpudlHint *hint, const gchar *key, const gchar *value, const gchar *text, const gchar *expected)
+{
+    if (value == NULL)
+        return;
+    hint->labels = take_labels(text);
+    if (hint->labels == NULL)
+        refuse(hint, key, value, expected);
 }
 
 /* ---- our own keys ------------------------------------------------------------------------------------------------ */
@@ -280,12 +307,14 @@ void gpudl_known_note_metadata(GHashTable *metadata, GpudlModel *model)
 /* Ultralytics scales the short side, takes the middle, divides by 255. */
 static void read_ultralytics(GHashTable *metadata, GpudlHint *hint)
 {
-    const gchar *names = get(metadata, "names"), *task = get(metadata, "task");
+    const gchar *names = get(metadata, "names"), *task = get(metadata, "task"), *size = get(metadata, "imgsz");
 
-    if (names == NULL || get(metadata, "imgsz") == NULL || (task != NULL && strcmp(task, "classify") != 0))
+    if (names == NULL || size == NULL || (task != NULL && strcmp(task, "classify") != 0))
         return;
-    hint->labels = take_labels(names);
-    read_size(get(metadata, "imgsz"), hint);
+    read_labels(hint, "names", names, names[strspn(names, " \t\r\n")] == '{' || names[0] == '[' ? names : NULL,
+                "a map of all classes, as {0: 'a', 1: 'b'}");
+    if (!read_size(size, hint))
+        refuse(hint, "imgsz", size, SIZE);
     hint->preproc = (GpudlPreproc){.pixel_scale = 255,
                                    .channel_order = GPUDL_CHANNELS_RGB,
                                    .resize_mode = GPUDL_RESIZE_CENTER_CROP,
@@ -296,6 +325,10 @@ static void read_ultralytics(GHashTable *metadata, GpudlHint *hint)
 
 static void read_winml(GHashTable *metadata, GpudlHint *hint)
 {
+    static const struct {
+        const gchar *begins;
+        GpudlChannelOrder order;
+    } orders[] = {{"Bgr", GPUDL_CHANNELS_BGR}, {"Rgb", GPUDL_CHANNELS_RGB}, {"Gray", GPUDL_CHANNELS_GRAY}};
     const gchar *range = get(metadata, "Image.NominalPixelRange"), *format = get(metadata, "Image.BitmapPixelFormat");
 
     if (range != NULL && strcmp(range, "NominalRange_0_255") == 0) {
@@ -308,16 +341,17 @@ static void read_winml(GHashTable *metadata, GpudlHint *hint)
         hint->preproc.pixel_scale = 127.5f;
         hint->preproc.mean[0] = hint->preproc.mean[1] = hint->preproc.mean[2] = 1;
         hint->set |= GPUDL_SET_PIXEL_SCALE | GPUDL_SET_MEAN;
+    } else if (range != NULL) {
+        refuse(hint, "Image.NominalPixelRange", range, "NominalRange_0_255, Normalized_0_1 or Normalized_1_1");
     }
-    if (format == NULL)
-        return;
-    hint->set |= GPUDL_SET_CHANNEL_ORDER;
-    if (g_ascii_strncasecmp(format, "Bgr", 3) == 0)
-        hint->preproc.channel_order = GPUDL_CHANNELS_BGR;
-    else if (g_ascii_strncasecmp(format, "Rgb", 3) == 0)
-        hint->preproc.channel_order = GPUDL_CHANNELS_RGB;
-    else
-        hint->preproc.channel_order = GPUDL_CHANNELS_GRAY;
+    for (guint i = 0; format != NULL && i < G_N_ELEMENTS(orders); i++)
+        if (g_ascii_strncasecmp(format, orders[i].begins, strlen(orders[i].begins)) == 0) {
+            hint->preproc.channel_order = orders[i].order;
+            hint->set |= GPUDL_SET_CHANNEL_ORDER;
+            return;
+        }
+    if (format != NULL)
+        refuse(hint, "Image.BitmapPixelFormat", format, "Rgb8, Rgba8, Bgr8, Bgra8 or Gray8");
 }
 
 /* "model_info mean_values", as OpenVINO's model_api writes rt_info into ONNX, or without the first word. */
@@ -331,6 +365,27 @@ static const gchar *get_rt(GHashTable *metadata, const gchar *key)
     return value != NULL ? value : get(metadata, key);
 }
 
+static gint read_one_side(GpudlHint *hint, const gchar *key, const gchar *text)
+{
+    const gchar *end;
+    const gint side = read_side(text, &end);
+
+    if (side > 0 && *end == '\0')
+        return side;
+    refuse(hint, key, text, SIDE);
+    return 0;
+}
+
+static void read_openvino_size(GHashTable *metadata, GpudlHint *hint)
+{
+    const gchar *height = get_rt(metadata, "orig_height"), *width = get_rt(metadata, "orig_width");
+
+    if (height == NULL || width == NULL)
+        return;
+    hint->height = read_one_side(hint, "orig_height", height);
+    hint->width = read_one_side(hint, "orig_width", width);
+}
+
 /* Means and scales are of pixels within 0 and 255; OpenVINO's pictures are BGR unless they are reversed. */
 static void read_openvino(GHashTable *metadata, GpudlHint *hint)
 {
@@ -338,40 +393,45 @@ static void read_openvino(GHashTable *metadata, GpudlHint *hint)
     static const gchar *const modes[] = {"standard", "fit_to_window_letterbox", "crop", NULL};
     const gchar *mean = get_rt(metadata, "mean_values"), *scale = get_rt(metadata, "scale_values");
     const gchar *reverse = get_rt(metadata, "reverse_input_channels"), *resize = get_rt(metadata, "resize_type");
-    const gchar *labels = get_rt(metadata, "labels"), *height = get_rt(metadata, "orig_height");
-    const gchar *width = get_rt(metadata, "orig_width");
-    GpudlHint side = {0};
+    const gchar *labels = get_rt(metadata, "labels");
+    const gboolean good_mean = mean == NULL || read_three(mean, hint->preproc.mean);
+    const gboolean good_scale =
+        scale == NULL || (read_three(scale, hint->preproc.std) && are_positive(hint->preproc.std));
 
-    if (height != NULL && width != NULL && read_size(height, &side) && side.height == side.width &&
-        read_size(width, hint))
-        hint->height = side.height;
-    if (mean != NULL && read_three(mean, hint->preproc.mean))
-        hint->set |= GPUDL_SET_MEAN;
-    if (scale != NULL && read_three(scale, hint->preproc.std) && !has_zero(hint->preproc.std))
-        hint->set |= GPUDL_SET_STD;
-    if (hint->set & GPUDL_KNOWN_VALUES) {
+    if (!good_mean)
+        refuse(hint, "mean_values", mean, THREE);
+    if (!good_scale)
+        refuse(hint, "scale_values", scale, THREE " above 0");
+    if (good_mean && good_scale && (mean != NULL || scale != NULL)) { /* one without the other is another value */
         hint->preproc.pixel_scale = 1;
-        hint->set |= GPUDL_SET_PIXEL_SCALE;
+        hint->set |= GPUDL_SET_PIXEL_SCALE | (mean != NULL ? GPUDL_SET_MEAN : 0) | (scale != NULL ? GPUDL_SET_STD : 0);
     }
     if (reverse != NULL && (word(reverse, yes) || word(reverse, no))) {
         hint->preproc.channel_order = word(reverse, yes) ? GPUDL_CHANNELS_RGB : GPUDL_CHANNELS_BGR;
         hint->set |= GPUDL_SET_CHANNEL_ORDER;
+    } else if (reverse != NULL) {
+        refuse(hint, "reverse_input_channels", reverse, "YES or NO");
     }
     if (resize != NULL && word(resize, modes)) {
         hint->preproc.resize_mode = (GpudlResizeMode)word(resize, modes);
         hint->set |= GPUDL_SET_RESIZE_MODE;
+    } else if (resize != NULL) {
+        refuse(hint, "resize_type", resize, "standard, fit_to_window_letterbox or crop");
     }
     if (labels != NULL) {
         g_autofree gchar *lines = g_strdelimit(g_strstrip(g_strdup(labels)), " ", '\n');
 
-        hint->labels = take_labels(lines);
+        read_labels(hint, "labels", labels, lines, "the classes' names with blanks between");
     }
+    read_openvino_size(metadata, hint);
 }
 
 /* Rapid's and Paddle's: one class a line. */
 static void read_character(GHashTable *metadata, GpudlHint *hint)
 {
-    hint->labels = take_labels(get(metadata, "character"));
+    const gchar *names = get(metadata, "character");
+
+    read_labels(hint, "character", names, names, "the classes' names, one a line");
 }
 
 gboolean gpudl_known_of_metadata(GHashTable *metadata, GpudlHint *hint, GError **error)
@@ -387,7 +447,7 @@ gboolean gpudl_known_of_metadata(GHashTable *metadata, GpudlHint *hint, GError *
         return FALSE;
     gpudl_known_add(&known, &own, "gpudl");
     for (guint i = 0; i < G_N_ELEMENTS(readers); i++) {
-        g_auto(GpudlHint) one = {0};
+        g_auto(GpudlHint) one = {.place = GPUDL_KNOWN_METADATA};
 
         readers[i](metadata, &one);
         gpudl_known_add(&known, &one, "others");

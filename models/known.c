@@ -3,10 +3,28 @@
 
 #include <string.h>
 
+#include "models/shown.h"
+
 void gpudl_hint_clear(GpudlHint *hint)
 {
     g_strfreev(hint->labels);
+    g_clear_pointer(&hint->notes, g_ptr_array_unref);
     memset(hint, 0, sizeof *hint);
+}
+
+static void take_note(GpudlHint *hint, gchar *note)
+{
+    if (hint->notes == NULL)
+        hint->notes = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(hint->notes, note);
+}
+
+void gpudl_hint_refuse(GpudlHint *hint, const gchar *key, const gchar *found, const gchar *expected)
+{
+    /* what is cut and quoted already stays whole */
+    g_autofree gchar *shown = gpudl_shown(found, GPUDL_SHOWN_BYTES + strlen("'...'"));
+
+    take_note(hint, g_strdup_printf("%s in %s is %s, expected %s: not used", key, hint->place, shown, expected));
 }
 
 void gpudl_known_clear(GpudlKnown *known)
@@ -86,6 +104,9 @@ void gpudl_known_add(GpudlKnown *known, GpudlHint *hint, const gchar *source)
         known->labels_from = name;
         used = TRUE;
     }
+    for (guint i = 0; hint->notes != NULL && i < hint->notes->len; i++)
+        take_note(all, g_strdup(hint->notes->pdata[i]));
+    g_clear_pointer(&hint->notes, g_ptr_array_unref);
     if (known->sources == NULL)
         known->sources = g_ptr_array_new_with_free_func(g_free);
     if (used)
@@ -152,6 +173,8 @@ gboolean gpudl_known_apply(GpudlKnown *known, GpudlModel *model, GError **error)
         preproc->scale_method = all->preproc.scale_method;
     settle_order(model, all);
     model->assumed &= ~(all->set & ~(guint)GPUDL_SET_CHANNEL_ORDER);
+    for (guint i = 0; all->notes != NULL && i < all->notes->len; i++)
+        gpudl_model_add_note(model, "%s", (const gchar *)all->notes->pdata[i]);
     if (all->labels != NULL)
         apply_labels(known, model);
     if (known->sources != NULL && known->sources->len > 0) {

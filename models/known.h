@@ -32,10 +32,16 @@ typedef struct {
     gint height, width;   /* for an input whose size is free; 0: not said */
     gint other_height;    /* at this height ... */
     float other_fraction; /* ... this crop_fraction counts; 0: at no height */
+    const gchar *place;   /* what its notes call it; static */
+    GPtrArray *notes;     /* gchar*: values that can't be used, for people; owned; or NULL */
 } GpudlHint;
 
 void gpudl_hint_clear(GpudlHint *hint);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlHint, gpudl_hint_clear)
+
+/** Notes that a value of the place can't be used: "KEY in PLACE is FOUND, expected EXPECTED: not used". found, in
+ * quotes where it is text, is cut where it is long. */
+void gpudl_hint_refuse(GpudlHint *hint, const gchar *key, const gchar *found, const gchar *expected);
 
 /** All that is known. */
 typedef struct {
@@ -48,7 +54,8 @@ typedef struct {
 void gpudl_known_clear(GpudlKnown *known);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlKnown, gpudl_known_clear)
 
-/** Adds what is not known yet; places are added in their order. Takes the hint's labels. */
+/** Adds what is not known yet; places are added in their order. Takes the hint's labels, and its notes, whatever is
+ * known already. */
 void gpudl_known_add(GpudlKnown *known, GpudlHint *hint, const gchar *source);
 
 /** What a model just made is assumed to want, GPUDL_SET_* bits in set, by its format's custom; before
@@ -56,10 +63,11 @@ void gpudl_known_add(GpudlKnown *known, GpudlHint *hint, const gchar *source);
 void gpudl_known_assume(GpudlModel *model, const GpudlPreproc *custom, guint set);
 
 /** Settles the pre-processing and labels of a model just made, and what is assumed. Labels of another number than the
- * classes are left out with a note. */
+ * classes are left out with a note; the hints' notes become the model's. */
 gboolean gpudl_known_apply(GpudlKnown *known, GpudlModel *model, GError **error);
 
-/** What an ONNX file's metadata_props say. FORMAT: a key of our own ("gpudl.mean") has a value that can't be. */
+/** What an ONNX file's metadata_props say; values of others' keys that can't be are notes. FORMAT: a key of our own
+ * ("gpudl.mean") has a value that can't be. */
 gboolean gpudl_known_of_metadata(GHashTable *metadata, GpudlHint *hint, GError **error);
 /** Notes the keys "gpudl.*" that are none of our own. metadata may be NULL. */
 void gpudl_known_note_metadata(GHashTable *metadata, GpudlModel *model);
@@ -87,7 +95,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpudlBeside, gpudl_beside_clear)
  * else. FORMAT: the .modelinfo is, which names the model. */
 gboolean gpudl_beside_read(const gchar *path, GpudlBeside *beside, GError **error);
 
-/** The JSON of a HuggingFace preprocessor_config.json, and of a config.json (also timm's). FORMAT: no JSON object. */
+/** The JSON of a HuggingFace preprocessor_config.json, and of a config.json (also timm's); members that can't be are
+ * notes, null is as if it were not there. FORMAT: no JSON object. */
 gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError **error);
 gboolean gpudl_known_of_config(const gchar *text, GpudlHint *hint, GError **error);
 /** The text of GStreamer's .modelinfo. FORMAT: ranges or dims of an input that can't be. */

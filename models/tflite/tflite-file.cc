@@ -403,8 +403,10 @@ void read_metadata(const guint8 *data, gsize size, TfliteFile *file)
     const tflite::ModelMetadata *metadata;
     const tflite::SubGraphMetadata *graph;
 
-    if (((guintptr)data & 7) != 0 || size < 8 || !tflite::VerifyModelMetadataBuffer(verifier))
+    if (((guintptr)data & 7) != 0 || size < 8 || !tflite::VerifyModelMetadataBuffer(verifier)) {
+        file->metadata_damaged = TRUE;
         return;
+    }
     metadata = tflite::GetModelMetadata(data);
     file->name = text(metadata->name());
     file->author = text(metadata->author());

@@ -70,6 +70,7 @@ typedef struct {
     const gint32 *inputs, *outputs;
     gsize n_tensors, n_operators, n_inputs, n_outputs;
     /* metadata */
+    gboolean metadata_damaged;      /* it is there, and can't be read */
     gchar *name, *author, *licence; /* or NULL */
     const float *mean, *std;        /* of values 0..255; NULL without */
     gsize n_mean, n_std;

@@ -6,9 +6,9 @@
 
 G_BEGIN_DECLS
 
-/** The lines of a file of the ZIP archive that is appended to a model; NULL if there is none that can be read.
- * NULL-terminated; caller frees. */
-gchar **tflite_labels_read(GBytes *file, const gchar *name);
+/** The lines of a file of the ZIP archive that is appended to a model; NULL with error if there is none that can be
+ * read. NULL-terminated; caller frees. */
+gchar **tflite_labels_read(GBytes *file, const gchar *name, GError **error);
 
 G_END_DECLS
 #endif

@@ -237,14 +237,20 @@ static gboolean import_operator(TfliteImport *import, gsize i, GError **error)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
+/* The metadata says a size, and one that can be. */
+static gboolean has_size(const TfliteFile *file)
+{
+    return file->default_height >= 1 && file->default_height <= GPUDL_LIMIT_INPUT_SIDE && file->default_width >= 1 &&
+           file->default_width <= GPUDL_LIMIT_INPUT_SIDE;
+}
+
 /* The options, or these of them with the file's own word on the size that is free, where that counts. */
 static const GpudlSourceOptions *with_own_size(TfliteImport *import, GpudlSourceOptions *sized)
 {
     const TfliteFile *file = import->file;
 
     if (import->options == NULL || (import->options->default_first && import->options->default_height > 0) ||
-        file->default_height < 1 || file->default_height > GPUDL_LIMIT_INPUT_SIDE || file->default_width < 1 ||
-        file->default_width > GPUDL_LIMIT_INPUT_SIDE)
+        !has_size(file))
         return import->options;
     import->own_size = TRUE;
     *sized = *import->options;
@@ -320,17 +326,49 @@ static gboolean import_graph(TfliteImport *import, GError **error)
 
 /* ---- what the file says of itself -------------------------------------------------------------------------------- */
 
+/* "[127.5, 127.5]", of the first ones */
+static gchar *list_of(const float *values, gsize n)
+{
+    GString *text = g_string_new("[");
+
+    for (gsize i = 0; i < MIN(n, 4); i++)
+        g_string_append_printf(text, "%s%g", i > 0 ? ", " : "", (double)values[i]);
+    g_string_append(text, n > 4 ? ", ...]" : "]");
+    return g_string_free(text, FALSE);
+}
+
+static gboolean are_numbers(const float *values, gsize n, gboolean positive)
+{
+    gboolean good = n == 1 || n == 3;
+
+    for (gsize i = 0; i < n && good; i++)
+        good = fabsf(values[i]) < 1e6f && (!positive || values[i] > 1e-6f);
+    return good;
+}
+
+/* What NormalizationOptions say can be used; FALSE with notes where it can't be, or without where they say nothing. */
+static gboolean is_sound(const TfliteFile *file, GpudlHint *hint)
+{
+    const gboolean good_mean = are_numbers(file->mean, file->n_mean, FALSE);
+    const gboolean good_std = are_numbers(file->std, file->n_std, TRUE);
+    g_autofree gchar *mean = list_of(file->mean, file->n_mean), *std = list_of(file->std, file->n_std);
+
+    if (file->n_mean == 0 && file->n_std == 0)
+        return FALSE;
+    if (!good_mean)
+        gpudl_hint_refuse(hint, "NormalizationOptions' mean", mean, "one or three numbers");
+    if (!good_std)
+        gpudl_hint_refuse(hint, "NormalizationOptions' std", std, "one or three numbers above 0");
+    return good_mean && good_std;
+}
+
 /* How pixels become the values of the input: by its metadata, else by what its integers stand for. */
-static void fill_preproc(const TfliteFile *file, GpudlSourceInfo *info)
+static void fill_preproc(const TfliteFile *file, GpudlHint *hint, GpudlSourceInfo *info)
 {
     const TfliteTensor *input = &file->tensors[file->inputs[0]];
     const gboolean bytes = input->dtype == GPUDL_DTYPE_I8 || input->dtype == GPUDL_DTYPE_U8;
-    gboolean sound = file->n_mean > 0 && file->n_std > 0;
+    const gboolean sound = is_sound(file, hint);
 
-    for (gsize i = 0; i < file->n_std && sound; i++)
-        sound = isfinite(file->std[i]) && file->std[i] != 0;
-    for (gsize i = 0; i < file->n_mean && sound; i++)
-        sound = isfinite(file->mean[i]);
     info->preproc.pixel_scale = 1;
     for (guint i = 0; i < 3; i++) {
         info->preproc.mean[i] = 0;
@@ -348,9 +386,31 @@ static void fill_preproc(const TfliteFile *file, GpudlSourceInfo *info)
     info->preproc_from = sound ? "NormalizationOptions" : "the input's quantization";
 }
 
+static void read_labels(const TfliteFile *file, GBytes *bytes, GpudlHint *hint, GpudlSourceInfo *info)
+{
+    g_autofree gchar *quoted = g_strdup_printf("'%s'", file->labels_file), *expected = NULL;
+    g_autoptr(GError) fault = NULL;
+
+    info->labels = tflite_labels_read(bytes, file->labels_file, &fault);
+    if (info->labels != NULL)
+        return;
+    expected = g_strdup_printf("a file of one label a line in the archive behind the model (%s)", fault->message);
+    gpudl_hint_refuse(hint, "the labels' file", quoted, expected);
+}
+
+/* A size that is said, and can't be. */
+static void check_size(const TfliteFile *file, GpudlHint *hint)
+{
+    g_autofree gchar *found = g_strdup_printf("%ux%u", file->default_height, file->default_width);
+
+    if ((file->default_height != 0 || file->default_width != 0) && !has_size(file))
+        gpudl_hint_refuse(hint, "default_size", found, "sides of 1 to " G_STRINGIFY(GPUDL_LIMIT_INPUT_SIDE));
+}
+
 static void fill_info(const TfliteImport *import, GBytes *bytes, GpudlSourceInfo *info)
 {
     const TfliteFile *file = import->file;
+    g_auto(GpudlHint) hint = {.place = GPUDL_KNOWN_METADATA};
 
     info->format = g_strdup("TensorFlow Lite 3");
     info->producer = g_strdup(file->description);
@@ -365,10 +425,14 @@ static void fill_info(const TfliteImport *import, GBytes *bytes, GpudlSourceInfo
         g_hash_table_insert(info->metadata, g_strdup("license"), g_strdup(file->licence));
     if (file->author != NULL)
         g_hash_table_insert(info->metadata, g_strdup("author"), g_strdup(file->author));
+    if (file->metadata_damaged)
+        gpudl_hint_refuse(&hint, "TFLITE_METADATA", "damaged", "what the metadata's schema has");
     if (file->n_inputs == 1)
-        fill_preproc(file, info);
+        fill_preproc(file, &hint, info);
     if (file->labels_file != NULL)
-        info->labels = tflite_labels_read(bytes, file->labels_file);
+        read_labels(file, bytes, &hint, info);
+    check_size(file, &hint);
+    info->notes = g_steal_pointer(&hint.notes);
 }
 
 /* FlatBuffers' fields are read in place, aligned as they are in the file. */

@@ -61,7 +61,7 @@ static void fuzz_zip(const guint8 *data, gsize size)
         const gchar *name = gpudl_zip_get_name(zip, i);
         g_autoptr(GError) fault = NULL;
         g_autoptr(GBytes) member = gpudl_zip_get(zip, name, 1u << 20, &fault);
-        g_auto(GStrv) lines = tflite_labels_read(file, name);
+        g_auto(GStrv) lines = tflite_labels_read(file, name, NULL);
 
         g_assert_true(gpudl_zip_has(zip, name));
         check_name(name);

@@ -103,8 +103,8 @@ static void test_pplcnet(KnownFixture *self, gconstpointer data)
     }
 }
 
-/* A crop beyond the scaled picture is filled up with black, which is none of our modes: nothing is said of it. Of other
- * classes nothing is known beyond what stands there. */
+/* A crop beyond the scaled picture is filled up with black, which is none of our modes: nothing is said of it, nor
+ * where a fraction can't be used. Of other classes nothing is known beyond what stands there. */
 static void test_left_open(KnownFixture *self, gconstpointer data)
 {
     static const struct {
@@ -113,7 +113,8 @@ static void test_left_open(KnownFixture *self, gconstpointer data)
         {"{\"image_processor_type\":\"MobileViTImageProcessor\"}", KNOWN_WHOLE},
         {"{\"image_processor_type\":\"DeiTImageProcessor\",\"size\":200}", KNOWN_WHOLE},
         {"{\"image_processor_type\":\"DeiTImageProcessor\",\"size\":{\"height\":256,\"width\":512}}", KNOWN_WHOLE},
-        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":1e-300}", "nothing"},
+        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":0.01}", "nothing"},
+        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":1e-300}", KNOWN_WHOLE},
         {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":1e300}", KNOWN_WHOLE},
         {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"size\":{\"height\":256,\"width\":300}}",
          KNOWN_WHOLE},

@@ -121,6 +121,219 @@ static void test_sizes_wrong(KnownFixture *self, gconstpointer data)
     }
 }
 
+#define NAMES "names", "{0: 'a', 1: 'b', 2: 'c'}"
+#define TEN "0123456789"
+#define META " in the file's metadata is "
+#define PREPROCESSOR(rest) "preprocessor_config.json", "{\"image_processor_type\": \"ViTImageProcessor\", " rest "}"
+#define MEMBER(key, value) "\"" key "\": " value
+#define MEAN MEMBER("image_mean", "[0.5, 0.5, 0.5]")
+#define STD MEMBER("image_std", "[0.25, 0.25, 0.25]")
+#define IN_PREPROCESSOR " in preprocessor_config.json is "
+#define CONFIG(rest) "config.json", "{" rest "}"
+#define IN_CONFIG " in config.json is "
+#define SIDES "1 to 4096: not used"
+
+/* A value that can't be used leaves a note with what it is and what was expected, and nothing else. */
+static void test_unusable(KnownFixture *self, gconstpointer data)
+{
+    static const struct {
+        const gchar *metadata[5], *file, *text, *note;
+        gboolean values; /* pixels are known all the same */
+    } rows[] = {
+        {{NULL},
+         PREPROCESSOR(MEMBER("image_mean", "[\"a\", 1, 2]") ", " STD),
+         "image_mean" IN_PREPROCESSOR "[\"a\",1,2], expected a list of one or three numbers: not used",
+         FALSE},
+        {{NULL},
+         PREPROCESSOR(MEMBER("image_mean", "[1, 2]") ", " STD),
+         "image_mean" IN_PREPROCESSOR "[1,2], expected a list of one or three numbers: not used",
+         FALSE},
+        {{NULL},
+         PREPROCESSOR(MEMBER("image_mean", "[1, 2, 3, 4]") ", " STD),
+         "image_mean" IN_PREPROCESSOR "[1,2,3,4], expected a list of one or three numbers: not used",
+         FALSE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " MEMBER("image_std", "[1, 0, 1]")),
+         "image_std" IN_PREPROCESSOR "[1,0,1], expected a list of one or three numbers above 0: not used",
+         FALSE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " MEMBER("image_std", "[1, -1, 1]")),
+         "image_std" IN_PREPROCESSOR "[1,-1,1], expected a list of one or three numbers above 0: not used",
+         FALSE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " STD ", " MEMBER("rescale_factor", "0")),
+         "rescale_factor" IN_PREPROCESSOR "0, expected a number of 1e-05 to 100000: not used",
+         FALSE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " STD ", " MEMBER("size", "\"224\"")),
+         "size" IN_PREPROCESSOR "\"224\", expected a side, height and width, or shortest_edge, of " SIDES,
+         TRUE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " STD ", " MEMBER("crop_size", "{\"height\": 0, \"width\": 8}")),
+         "crop_size" IN_PREPROCESSOR "{\"height\":0,\"width\":8}, expected a side, height and width, or "
+         "shortest_edge, of " SIDES,
+         TRUE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " STD ", " MEMBER("crop_pct", "-1")),
+         "crop_pct" IN_PREPROCESSOR "-1, expected a number of 0.001 to 10: not used",
+         TRUE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " STD ", " MEMBER("resample", "1")),
+         "resample" IN_PREPROCESSOR "1, expected 0 (nearest), 2 (bilinear), 3 (bicubic) or 4 (box): not used",
+         TRUE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " STD ", " MEMBER("do_normalize", "\"no\"")),
+         "do_normalize" IN_PREPROCESSOR "\"no\", expected true or false: not used",
+         TRUE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " STD ", " MEMBER("image_mode", "3")),
+         "image_mode" IN_PREPROCESSOR "3, expected a text: not used",
+         TRUE},
+        {{NULL},
+         CONFIG(MEMBER("id2label", "{\"0\": \"a\", \"9\": \"b\"}")),
+         "id2label" IN_CONFIG "{\"0\":\"a\",\"9\":\"b\"}, expected a name of each class (",
+         FALSE},
+        {{NULL},
+         CONFIG(MEMBER("label_names", "\"a b c\"")),
+         "label_names" IN_CONFIG "\"a b c\", expected a name of each class: not used",
+         FALSE},
+        {{NULL},
+         CONFIG(MEMBER("image_size", "[7]")),
+         "image_size" IN_CONFIG "[7], expected a side or [height, width], of " SIDES,
+         FALSE},
+        {{NULL},
+         CONFIG(MEMBER("pretrained_cfg", "[]")),
+         "pretrained_cfg" IN_CONFIG "[], expected an object: not used",
+         FALSE},
+        {{NULL},
+         CONFIG(MEMBER("pretrained_cfg", "{\"mean\": [0, 0, 0], \"std\": [1, 1]}")),
+         "std" IN_CONFIG "[1,1], expected a list of one or three numbers above 0: not used",
+         FALSE},
+        {{NULL},
+         CONFIG(MEMBER("pretrained_cfg", "{\"input_size\": \"224\"}")),
+         "input_size" IN_CONFIG "\"224\", expected [channels, height, width], sides of " SIDES,
+         FALSE},
+        {{NULL},
+         CONFIG(MEMBER("pretrained_cfg", "{\"interpolation\": \"random\"}")),
+         "interpolation" IN_CONFIG "\"random\", expected \"bilinear\" or \"bicubic\": not used",
+         FALSE},
+        {{NULL},
+         CONFIG(MEMBER("pretrained_cfg", "{\"crop_mode\": \"corner\"}")),
+         "crop_mode" IN_CONFIG "\"corner\", expected \"center\", \"squash\" or \"border\": not used",
+         FALSE},
+        {{NULL},
+         CONFIG(MEMBER("pretrained_cfg", "{\"crop_pct\": \"x\"}")),
+         "crop_pct" IN_CONFIG "\"x\", expected a number of 0.001 to 10: not used",
+         FALSE},
+        {{"names", "cat, dog, owl", "imgsz", "[2, 4]"},
+         NULL,
+         NULL,
+         "names" META "'cat, dog, owl', expected a map of all classes, as {0: 'a', 1: 'b'}: not used",
+         TRUE},
+        {{"names", "{0: cat}", "imgsz", "[2, 4]"},
+         NULL,
+         NULL,
+         "names" META "'{0: cat}', expected a map of all classes, as {0: 'a', 1: 'b'}: not used",
+         TRUE},
+        {{NAMES, "imgsz", "[2, 'wide']"},
+         NULL,
+         NULL,
+         "imgsz" META "'[2, 'wide']', expected a side or [height, width], of " SIDES,
+         TRUE},
+        {{"names", TEN TEN TEN TEN TEN TEN TEN, "imgsz", "[2, 4]"},
+         NULL,
+         NULL,
+         "names" META "'" TEN TEN TEN TEN TEN TEN "0123...', expected a map of all",
+         TRUE},
+        {{NAMES, "imgsz", "0"}, NULL, NULL, "imgsz" META "'0', expected a side or [height, width], of " SIDES, TRUE},
+        {{"Image.NominalPixelRange", "NominalRange_16_235"},
+         NULL,
+         NULL,
+         "Image.NominalPixelRange" META "'NominalRange_16_235', expected NominalRange_0_255, Normalized_0_1 or "
+         "Normalized_1_1: not used",
+         FALSE},
+        {{"Image.BitmapPixelFormat", "Nv12"},
+         NULL,
+         NULL,
+         "Image.BitmapPixelFormat" META "'Nv12', expected Rgb8, Rgba8, Bgr8, Bgra8 or Gray8: not used",
+         FALSE},
+        {{"model_info mean_values", "1 2", "model_info scale_values", "2"},
+         NULL,
+         NULL,
+         "mean_values" META "'1 2', expected one or three numbers: not used",
+         FALSE},
+        {{"model_info mean_values", "1", "model_info scale_values", "2 -2 2"},
+         NULL,
+         NULL,
+         "scale_values" META "'2 -2 2', expected one or three numbers above 0: not used",
+         FALSE},
+        {{"model_info reverse_input_channels", "maybe"},
+         NULL,
+         NULL,
+         "reverse_input_channels" META "'maybe', expected YES or NO: not used",
+         FALSE},
+        {{"model_info resize_type", "fit_to_window"},
+         NULL,
+         NULL,
+         "resize_type" META "'fit_to_window', expected standard, fit_to_window_letterbox or crop: not used",
+         FALSE},
+        {{"model_info labels", ""},
+         NULL,
+         NULL,
+         "labels" META "'', expected the classes' names with blanks between: not used",
+         FALSE},
+        {{"model_info orig_height", "7", "model_info orig_width", "9px"},
+         NULL,
+         NULL,
+         "orig_width" META "'9px', expected a number of " SIDES,
+         FALSE},
+        {{"character", "\n"},
+         NULL,
+         NULL,
+         "character" META "' ', expected the classes' names, one a line: not used",
+         FALSE},
+        {{NULL}, "class_indices.json", "{\"cat\": 0, \"dog\": 7}", "not used: ", FALSE},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GpudlModel) model = NULL;
+        const gchar *const *notes;
+
+        known_put_net(self, "net.onnx", &known_plain, rows[i].metadata);
+        if (rows[i].file != NULL)
+            known_put(self, rows[i].file, rows[i].text);
+        model = known_load(self);
+        notes = gpudl_model_get_notes(model);
+        g_assert_cmpuint(g_strv_length((gchar **)notes), ==, 1);
+        if (!g_str_has_prefix(notes[0], rows[i].note))
+            g_error("row %u: '%s', expected '%s'", i, notes[0], rows[i].note);
+        g_assert_cmpint(model->preproc_known, ==, rows[i].values);
+        if (rows[i].file != NULL) {
+            g_autofree gchar *path = g_build_filename(self->directory, rows[i].file, NULL);
+
+            g_assert_cmpint(g_unlink(path), ==, 0);
+        }
+    }
+}
+
+/* null leaves a thing open, and numbers may stand where lists of them may. */
+static void test_usable(KnownFixture *self, gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = NULL;
+
+    known_put_net(self, "net.onnx", &known_plain, NULL);
+    known_put(self, PREPROCESSOR(MEMBER("image_mean", "0.5") ", " MEMBER("image_std", "[0.25]") ", " MEMBER(
+                        "crop_pct", "null") ", " MEMBER("resample", "null") ", " MEMBER("size",
+                                                                                        "null") ", " MEMBER("do_resize",
+                                                                                                            "null")));
+    known_put(self, CONFIG(MEMBER("id2label", "null") ", " MEMBER("image_size", "null") ", " MEMBER("pretrained_cfg",
+                                                                                                    "null")));
+    model = known_load(self);
+    g_assert_null(gpudl_model_get_notes(model)[0]);
+    g_assert_cmpfloat(gpudl_model_get_preproc(model)->mean[2], ==, 0.5f);
+    g_assert_cmpfloat(gpudl_model_get_preproc(model)->std[2], ==, 0.25f);
+}
+
 #define ADD(name, function)                                                                                            \
     g_test_add("/known-values/" name, KnownFixture, NULL, known_set_up, function, known_tear_down)
 
@@ -130,5 +343,7 @@ int main(int argc, char **argv)
     ADD("free-size", test_free_size);
     ADD("sizes-said", test_sizes_said);
     ADD("sizes-wrong", test_sizes_wrong);
+    ADD("unusable", test_unusable);
+    ADD("usable", test_usable);
     return g_test_run();
 }

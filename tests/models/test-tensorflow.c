@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What TensorFlow files say beside their operators: metadata, labels in the ZIP archive, sizes that are open. */
+#include <math.h>
 #include <string.h>
 
 #include <glib/gstdio.h>
@@ -87,6 +88,67 @@ static void test_size_said(void)
     g_assert_cmpint(given->preproc.height, ==, 4);
     g_assert_cmpint(given->preproc.width, ==, 5);
     g_assert_cmpstr(given->known_from, ==, "NormalizationOptions, the file's labels");
+}
+
+/* said.tflite with one stretch of bytes replaced by another of the same length; the note that it leaves. */
+static void check_changed(const guint8 *from, const guint8 *to, gsize n, gboolean known, const gchar *note)
+{
+    g_autofree gchar *folder = g_dir_make_tmp("gpudl-tensorflow-XXXXXX", NULL), *file = NULL;
+    g_autofree gchar *path = g_build_filename(folder, "net.tflite", NULL);
+    const GpudlImportOptions options = {.struct_size = sizeof options, .input_height = 4, .input_width = 5};
+    g_autoptr(GpudlModel) model = NULL;
+    g_autoptr(GError) error = NULL;
+    guint found = 0;
+    gsize size;
+
+    g_assert_true(g_file_get_contents(said, &file, &size, NULL));
+    for (gsize i = 0; i + n <= size; i++)
+        if (memcmp(file + i, from, n) == 0) {
+            memcpy(file + i, to, n);
+            found++;
+        }
+    g_assert_cmpuint(found, >, 0);
+    g_assert_true(g_file_set_contents(path, file, (gssize)size, NULL));
+    model = gpudl_model_load(path, &options, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(g_strv_length((gchar **)gpudl_model_get_notes(model)), ==, 1);
+    g_assert_cmpstr(gpudl_model_get_notes(model)[0], ==, note);
+    g_assert_cmpint(model->preproc_known, ==, known);
+    g_assert_cmpint(g_unlink(path), ==, 0);
+    g_assert_cmpint(g_rmdir(folder), ==, 0);
+}
+
+/* A value of the metadata that can't be used leaves a note, and nothing else. */
+static void test_unusable(void)
+{
+    static const float mean[] = {127.5f}, std[] = {63.75f}, zero[] = {0}, negative[] = {-1}, endless[] = {INFINITY};
+    static const guint32 width[] = {7, 6}, wide[] = {70000, 6}; /* as ImageSize has them in the file */
+    const gchar *const numbers = " in the file's metadata is ";
+    const struct {
+        gconstpointer from, to;
+        gsize n;
+        gboolean known;
+        const gchar *key, *rest;
+    } rows[] = {
+        {std, zero, 4, FALSE, "NormalizationOptions' std", "[0], expected one or three numbers above 0: not used"},
+        {std, negative, 4, FALSE, "NormalizationOptions' std", "[-1], expected one or three numbers above 0: not used"},
+        {mean, endless, 4, FALSE, "NormalizationOptions' mean", "[inf], expected one or three numbers: not used"},
+        {width, wide, 8, TRUE, "default_size", "6x70000, expected sides of 1 to 4096: not used"},
+        {"M001", "M009", 4, FALSE, "TFLITE_METADATA", "damaged, expected what the metadata's schema has: not used"},
+    };
+
+    if (without_tflite())
+        return;
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree gchar *note = g_strconcat(rows[i].key, numbers, rows[i].rest, NULL);
+
+        check_changed(rows[i].from, rows[i].to, rows[i].n, rows[i].known, note);
+    }
+    /* of the archive's directory */
+    check_changed(
+        (const guint8 *)"PK\1\2", (const guint8 *)"PK\1\3", 4, TRUE,
+        "the labels' file in the file's metadata is 'labels.txt', expected a file of one label a line in the archive "
+        "behind the model (ZIP archive: its directory is damaged): not used");
 }
 
 /* Takes the attributes. */
@@ -280,6 +342,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tensorflow/a-free-size-is-the-metadata's", test_size_said);
     g_test_add_func("/tensorflow/a-size-that-is-open-is-asked-for", test_sizes_open);
     g_test_add_func("/tensorflow/of-two-inputs-both-are-named", test_two_inputs);
+    g_test_add_func("/tensorflow/what-can't-be-used-is-noted", test_unusable);
     g_test_add_func("/tensorflow/zip-members-are-checked", test_zip);
     return g_test_run();
 }

@@ -87,6 +87,21 @@ def what_is_broken_is_not_measured_nor_converted(dir):
 
 
 @test
+def what_cannot_be_used_is_told_by_every_command(dir):
+    write_ppm(dir / "gray.ppm")
+    dir = dir / "unusable"
+    dir.mkdir()
+    write_means(dir / "net.onnx")
+    (dir / "preprocessor_config.json").write_text(
+        '{"image_processor_type": "ViTImageProcessor", "image_mean": ["a", 1, 2], "image_std": [1, 1, 1]}')
+    note = f"note: {dir / 'net.onnx'}: image_mean in preprocessor_config.json is [\"a\",1,2], expected a list of one or three numbers: not used"
+    for command in ["info"], ["run", dir.parent / "gray.ppm"], ["convert", "-o", dir / "noted.bin", "--backend=ref"]:
+        result = gpudl(command[0], dir / "net.onnx", *command[1:], backend=None if command[0] == "info" else "ref")
+        told = [line for line in result.stderr.splitlines() if "image_mean" in line]
+        check(result.returncode == 0 and told == [f"gpudl: {command[0]}: {note.replace('net.onnx', 'noted.bin') if command[0] == 'convert' else note}"], result)
+
+
+@test
 def what_is_no_network_of_one_picture_is_told(dir):
     value, node = onnxfile.value, onnxfile.node
     weights = [value("w", [4, 3, 1, 1]), value("b", [4])]
