@@ -23,6 +23,12 @@ static void refuse(GpudlHint *hint, const gchar *name, JsonNode *node, const gch
     gpudl_hint_refuse(hint, name, found, expected);
 }
 
+/* How many can't be used so far: of what belongs together nothing is taken where a part can't be. */
+static guint refused_by(const GpudlHint *hint)
+{
+    return hint->notes != NULL ? hint->notes->len : 0;
+}
+
 /* NULL also for null, which is how these files leave something open. */
 static JsonNode *member_of(JsonObject *object, const gchar *name)
 {
@@ -136,21 +142,22 @@ static gboolean is_type(const gchar *type, const gchar *name)
 static void read_values(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
     GpudlPreproc *preproc = &hint->preproc;
+    const guint before = refused_by(hint);
     const gboolean rescaled = flag_of(hint, root, "do_rescale", TRUE);
     const gboolean offset = flag_of(hint, root, "rescale_offset", FALSE) || flag_of(hint, root, "offset", FALSE);
     const gboolean normalised = flag_of(hint, root, "do_normalize", !is_type(type, "MobileViT"));
     const gboolean again = is_type(type, "EfficientNet") && flag_of(hint, root, "include_top", TRUE);
     float mean[3] = {0, 0, 0}, std[3] = {1, 1, 1};
-    gboolean good = TRUE;
     gdouble factor = 1 / 255.0;
+    gboolean good = TRUE;
 
     if (rescaled)
-        good = read_number(hint, root, "rescale_factor", 1e-5, 1e5, &factor);
-    if (normalised) /* all are looked at: each has a note of its own */
-        good = three_of(hint, root, "image_mean", FALSE, mean) && good;
-    if (normalised || again)
+        read_number(hint, root, "rescale_factor", 1e-5, 1e5, &factor);
+    if (normalised)
+        good = three_of(hint, root, "image_mean", FALSE, mean);
+    if (normalised || again) /* looked at in any case: each has a note of its own */
         good = three_of(hint, root, "image_std", TRUE, std) && good;
-    if (!good)
+    if (!good || refused_by(hint) > before)
         return;
     /* 1 / 0.00392156862745098 is not 255 to the last bit */
     preproc->pixel_scale = !rescaled ? 1.f : (float)(round(1e4 / factor) / 1e4);
@@ -178,21 +185,25 @@ static void set_middle(GpudlHint *hint, GpudlResizeMode mode, gint crop, gint si
 static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
     static const gchar *const stretching[] = {"ViT", "EfficientNet", "PPLCNet", "Beit", "Swin", "SegFormer"};
-    gboolean stretches = FALSE, crops, cuts;
+    const guint before = refused_by(hint);
+    gboolean stretches = FALSE, crops, cuts, resizes;
     Size size, crop = size_of(hint, root, "crop_size", FALSE);
     gdouble percent = 0;
-    const gboolean good = read_number(hint, root, "crop_pct", 1e-3, 10, &percent);
 
     for (guint i = 0; i < G_N_ELEMENTS(stretching); i++)
         stretches = stretches || is_type(type, stretching[i]);
     size = size_of(hint, root, "size", !stretches);
-    crops = flag_of(hint, root, "do_center_crop", !stretches && (crop.height > 0 || percent > 0)) && crop.height > 0;
+    crops = flag_of(hint, root, "do_center_crop", !stretches && crop.height > 0) && crop.height > 0;
     if (crop.height == 0)
         crop.height = crop.width = crop.shortest;
     cuts = crops && !is_type(type, "Perceiver"); /* which takes the middle before */
-    hint->height = cuts ? crop.height : size.height > 0 ? size.height : size.shortest;
-    hint->width = cuts ? crop.width : size.width > 0 ? size.width : size.shortest;
-    if (!flag_of(hint, root, "do_resize", TRUE) || !good)
+    if (refused_by(hint) == before) {
+        hint->height = cuts ? crop.height : size.height > 0 ? size.height : size.shortest;
+        hint->width = cuts ? crop.width : size.width > 0 ? size.width : size.shortest;
+    }
+    read_number(hint, root, "crop_pct", 1e-3, 10, &percent);
+    resizes = flag_of(hint, root, "do_resize", TRUE);
+    if (!resizes || refused_by(hint) > before)
         return;
     if (is_type(type, "ConvNext") && size.shortest > 0) {
         const gboolean whole = size.shortest >= 384 || !(percent > 0);
@@ -239,11 +250,23 @@ static void read_method(JsonObject *root, GpudlHint *hint)
         refuse(hint, "resample", node, "0 (nearest), 2 (bilinear), 3 (bicubic) or 4 (box)");
 }
 
+static void read_order(JsonObject *root, GpudlHint *hint)
+{
+    const guint before = refused_by(hint);
+    const gboolean reversed = g_strcmp0(text_of(hint, root, "image_mode"), "BGR") == 0;
+    const gboolean flipped = flag_of(hint, root, "do_flip_channel_order", FALSE);
+
+    if (refused_by(hint) > before)
+        return;
+    hint->preproc.channel_order = reversed || flipped ? GPUDL_CHANNELS_BGR : GPUDL_CHANNELS_RGB;
+    hint->set |= GPUDL_SET_CHANNEL_ORDER;
+}
+
 gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError **error)
 {
     g_autoptr(JsonNode) node = gpudl_json_parse(text, strlen(text), error);
     JsonObject *root = node != NULL ? json_node_get_object(node) : NULL;
-    const gchar *type = NULL, *mode = NULL;
+    const gchar *type = NULL;
 
     if (root == NULL)
         return FALSE;
@@ -254,14 +277,10 @@ gboolean gpudl_known_of_preprocessor(const gchar *text, GpudlHint *hint, GError 
     if (type == NULL || (strstr(type, "Image") == NULL && strstr(type, "FeatureExtractor") == NULL))
         return TRUE; /* of sound or text */
     gpudl_processor_complete(root, type);
-    mode = text_of(hint, root, "image_mode");
     read_values(root, type, hint);
     read_geometry(root, type, hint);
     read_method(root, hint);
-    hint->preproc.channel_order = flag_of(hint, root, "do_flip_channel_order", FALSE) || g_strcmp0(mode, "BGR") == 0
-                                      ? GPUDL_CHANNELS_BGR
-                                      : GPUDL_CHANNELS_RGB;
-    hint->set |= GPUDL_SET_CHANNEL_ORDER;
+    read_order(root, hint);
     return TRUE;
 }
 
@@ -337,7 +356,9 @@ static void read_timm(JsonObject *cfg, GpudlHint *hint)
     static const gchar *const modes[] = {"center", "squash", "border", NULL};
     GpudlPreproc *preproc = &hint->preproc;
     const gint method = word_of(hint, cfg, "interpolation", methods, "\"bilinear\" or \"bicubic\"");
+    const guint before = refused_by(hint);
     const gint mode = word_of(hint, cfg, "crop_mode", modes, "\"center\", \"squash\" or \"border\"");
+    const gboolean fits = refused_by(hint) == before;
     const gboolean good_mean = three_of(hint, cfg, "mean", FALSE, preproc->mean);
     const gboolean good_std = three_of(hint, cfg, "std", TRUE, preproc->std);
     gdouble percent = 0.875, test_percent;
@@ -350,7 +371,7 @@ static void read_timm(JsonObject *cfg, GpudlHint *hint)
     }
     if (method >= 0)
         set_method(2 + method, hint);
-    if (read_number(hint, cfg, "crop_pct", 1e-3, 10, &percent)) {
+    if (read_number(hint, cfg, "crop_pct", 1e-3, 10, &percent) && fits) {
         set_crop(hint,
                  mode == 1   ? GPUDL_RESIZE_SQUASH
                  : mode == 2 ? GPUDL_RESIZE_BORDER

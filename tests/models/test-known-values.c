@@ -184,7 +184,7 @@ static void test_unusable(KnownFixture *self, gconstpointer data)
         {{NULL},
          PREPROCESSOR(MEAN ", " STD ", " MEMBER("do_normalize", "\"no\"")),
          "do_normalize" IN_PREPROCESSOR "\"no\", expected true or false: not used",
-         TRUE},
+         FALSE},
         {{NULL},
          PREPROCESSOR(MEAN ", " STD ", " MEMBER("image_mode", "3")),
          "image_mode" IN_PREPROCESSOR "3, expected a text: not used",
@@ -316,6 +316,45 @@ static void test_unusable(KnownFixture *self, gconstpointer data)
     }
 }
 
+/* Where a part of what belongs together can't be used, nothing of it is taken: no value that nobody meant. */
+static void test_parts(KnownFixture *self, gconstpointer data)
+{
+#define IMAGE "\"image_processor_type\": \"ViTImageProcessor\", "
+#define CROP "\"size\": {\"shortest_edge\": 8}, \"crop_size\": {\"height\": 2, \"width\": 4}, \"do_center_crop\": "
+#define TIMM(rest) "{\"pretrained_cfg\": {\"mean\": [0, 0, 0], \"std\": [1, 1, 1], " rest "}}"
+    static const struct {
+        const gchar *file, *text, *assumed;
+    } rows[] = {
+        {"preprocessor_config.json", "{" IMAGE CROP "true}", "nothing"},
+        {"preprocessor_config.json", "{" IMAGE CROP "1}", KNOWN_WHOLE},
+        {"preprocessor_config.json", "{" IMAGE CROP "true, \"do_resize\": 1}", KNOWN_WHOLE},
+        {"preprocessor_config.json", "{" IMAGE CROP "true, \"crop_pct\": 0}", KNOWN_WHOLE},
+        {"preprocessor_config.json", "{" IMAGE "\"crop_size\": \"8\"}", KNOWN_WHOLE},
+        {"preprocessor_config.json", "{" IMAGE CROP "true, \"do_rescale\": 1}", KNOWN_VALUES},
+        {"preprocessor_config.json", "{" IMAGE CROP "true, \"do_normalize\": 1}", KNOWN_VALUES},
+        {"preprocessor_config.json", "{" IMAGE CROP "true, \"rescale_offset\": 1}", KNOWN_VALUES},
+        {"preprocessor_config.json", "{" IMAGE CROP "true, \"image_mode\": 1}", KNOWN_ORDER},
+        {"preprocessor_config.json", "{" IMAGE CROP "true, \"do_flip_channel_order\": 1}", KNOWN_ORDER},
+        {"config.json", TIMM("\"crop_mode\": \"squash\""), "nothing"},
+        {"config.json", TIMM("\"crop_mode\": \"corner\""), KNOWN_WHOLE},
+        {"config.json", TIMM("\"crop_pct\": 0"), KNOWN_WHOLE},
+    };
+
+    known_put_net(self, "net.onnx", &known_plain, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GpudlModel) model = NULL;
+        g_autofree gchar *path = g_build_filename(self->directory, rows[i].file, NULL), *assumed = NULL;
+
+        known_put(self, rows[i].file, rows[i].text);
+        model = known_load(self);
+        assumed = gpudl_model_describe_assumed(model, 0, FALSE);
+        if (g_strcmp0(assumed != NULL ? assumed : "nothing", rows[i].assumed) != 0)
+            g_error("row %u: assumed is %s", i, assumed);
+        g_assert_cmpint(gpudl_model_get_notes(model)[0] == NULL, ==, assumed == NULL);
+        g_assert_cmpint(g_unlink(path), ==, 0);
+    }
+}
+
 /* null leaves a thing open, and numbers may stand where lists of them may. */
 static void test_usable(KnownFixture *self, gconstpointer data)
 {
@@ -344,6 +383,7 @@ int main(int argc, char **argv)
     ADD("sizes-said", test_sizes_said);
     ADD("sizes-wrong", test_sizes_wrong);
     ADD("unusable", test_unusable);
+    ADD("parts", test_parts);
     ADD("usable", test_usable);
     return g_test_run();
 }
