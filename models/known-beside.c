@@ -240,7 +240,7 @@ static void look_in_folder(Looking *at, GpudlBeside *beside)
         if (!look(at, files[i].name, files[i].read, hint, &found, &fault)) {
             if (beside->notes == NULL)
                 beside->notes = g_ptr_array_new_with_free_func(g_free);
-            g_ptr_array_add(beside->notes, g_strdup_printf("not used: %s", fault->message));
+            g_ptr_array_add(beside->notes, g_strdup_printf("%s: not used", fault->message));
             gpudl_hint_clear(hint);
         } else if (found) {
             beside->files[beside->n_files++].name = files[i].name;

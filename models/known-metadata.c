@@ -247,8 +247,8 @@ static gboolean read_own_keys(GHashTable *metadata, GpudlHint *hint, GError **er
         if (value == NULL || read_own(own_keys[i].name, value, hint))
             continue;
         shown = gpudl_shown(value, GPUDL_SHOWN_BYTES);
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "metadata '%s' is '%s', expected %s", key, shown,
-                    own_keys[i].expected);
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "%s in " GPUDL_KNOWN_METADATA " is '%s', expected %s", key,
+                    shown, own_keys[i].expected);
         return FALSE;
     }
     return TRUE;
@@ -281,25 +281,25 @@ static GPtrArray *unused_own_keys(GHashTable *metadata)
     return unused;
 }
 
-void gpudl_known_note_metadata(GHashTable *metadata, GpudlModel *model)
+/* Notes of them, the last of which counts the rest. */
+static void refuse_unused_keys(GHashTable *metadata, GpudlHint *hint)
 {
-    g_autoptr(GPtrArray) unused = metadata != NULL ? unused_own_keys(metadata) : g_ptr_array_new();
-    g_autoptr(GString) keys = g_string_new(NULL);
+    g_autoptr(GPtrArray) unused = unused_own_keys(metadata);
+    g_autoptr(GString) expected = g_string_new("one of the keys ");
 
     for (guint i = 0; i < G_N_ELEMENTS(own_keys); i++) {
         g_autofree gchar *key = own_key(i);
 
-        g_string_append_printf(keys, "%s%s", i > 0 ? ", " : "", key);
+        g_string_append_printf(expected, "%s, ", key);
     }
+    g_string_append(expected, "each once");
     for (guint i = 0; i < MIN(unused->len, MOST_NOTES); i++) {
+        const guint more = i == MOST_NOTES - 1 ? unused->len - MOST_NOTES : 0;
         g_autofree gchar *key = gpudl_shown(unused->pdata[i], GPUDL_SHOWN_BYTES);
-        g_autofree gchar *value = gpudl_shown(get(metadata, unused->pdata[i]), GPUDL_SHOWN_BYTES);
+        g_autofree gchar *keys = more > 0 ? g_strdup_printf("%s (and %u more)", key, more) : g_strdup(key);
 
-        gpudl_model_add_note(model, "metadata '%s' ('%s') is not used: the keys are %s, each once", key, value,
-                             keys->str);
+        refuse(hint, keys, get(metadata, unused->pdata[i]), expected->str);
     }
-    if (unused->len > MOST_NOTES)
-        gpudl_model_add_note(model, "%u more keys 'gpudl.*' of its metadata are not used", unused->len - MOST_NOTES);
 }
 
 /* ---- others' ----------------------------------------------------------------------------------------------------- */
@@ -439,12 +439,13 @@ gboolean gpudl_known_of_metadata(GHashTable *metadata, GpudlHint *hint, GError *
     static void (*const readers[])(GHashTable * metadata, GpudlHint * hint) = {read_ultralytics, read_winml,
                                                                                read_openvino, read_character};
     g_auto(GpudlKnown) known = {0};
-    g_auto(GpudlHint) own = {0};
+    g_auto(GpudlHint) own = {.place = GPUDL_KNOWN_METADATA};
 
     if (metadata == NULL)
         return TRUE;
     if (!read_own_keys(metadata, &own, error))
         return FALSE;
+    refuse_unused_keys(metadata, &own);
     gpudl_known_add(&known, &own, "gpudl");
     for (guint i = 0; i < G_N_ELEMENTS(readers); i++) {
         g_auto(GpudlHint) one = {.place = GPUDL_KNOWN_METADATA};

@@ -66,11 +66,9 @@ void gpudl_known_assume(GpudlModel *model, const GpudlPreproc *custom, guint set
  * classes are left out with a note; the hints' notes become the model's. */
 gboolean gpudl_known_apply(GpudlKnown *known, GpudlModel *model, GError **error);
 
-/** What an ONNX file's metadata_props say; values of others' keys that can't be are notes. FORMAT: a key of our own
- * ("gpudl.mean") has a value that can't be. */
+/** What an ONNX file's metadata_props say; notes are values of others' keys that can't be, and keys "gpudl.*" that are
+ * none of our own. FORMAT: a key of our own ("gpudl.mean") has a value that can't be. */
 gboolean gpudl_known_of_metadata(GHashTable *metadata, GpudlHint *hint, GError **error);
-/** Notes the keys "gpudl.*" that are none of our own. metadata may be NULL. */
-void gpudl_known_note_metadata(GHashTable *metadata, GpudlModel *model);
 
 #define GPUDL_BESIDE_FILES 8
 

@@ -269,7 +269,6 @@ static gboolean apply_known(GpudlModel *model, GpudlBeside *beside, const GpudlS
         gpudl_model_add_note(model, "%s", (const gchar *)info->notes->pdata[i]);
     for (guint i = 0; beside->notes != NULL && i < beside->notes->len; i++)
         gpudl_model_add_note(model, "%s", (const gchar *)beside->notes->pdata[i]);
-    gpudl_known_note_metadata(info->metadata, model);
     gpudl_known_assume(model, &info->preproc, info->preproc_custom);
     return gpudl_known_apply(&known, model, error);
 }
