@@ -281,7 +281,7 @@ static GPtrArray *unused_own_keys(GHashTable *metadata)
     return unused;
 }
 
-/* Notes of them, the last of which counts the rest. */
+/* Notes of them, the first of which has the list of what there is, the last counts the rest. */
 static void refuse_unused_keys(GHashTable *metadata, GpudlHint *hint)
 {
     g_autoptr(GPtrArray) unused = unused_own_keys(metadata);
@@ -298,7 +298,7 @@ static void refuse_unused_keys(GHashTable *metadata, GpudlHint *hint)
         g_autofree gchar *key = gpudl_shown(unused->pdata[i], GPUDL_SHOWN_BYTES);
         g_autofree gchar *keys = more > 0 ? g_strdup_printf("%s (and %u more)", key, more) : g_strdup(key);
 
-        refuse(hint, keys, get(metadata, unused->pdata[i]), expected->str);
+        refuse(hint, keys, get(metadata, unused->pdata[i]), i == 0 ? expected->str : "one of those keys, each once");
     }
 }
 

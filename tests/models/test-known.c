@@ -141,9 +141,10 @@ static void test_own_keys(KnownFixture *self, gconstpointer data)
     g_assert_cmpuint(g_strv_length((gchar **)gpudl_model_get_notes(model)), ==, G_N_ELEMENTS(notes));
     for (guint i = 0; i < G_N_ELEMENTS(notes); i++) {
         g_autofree gchar *says = g_strdup_printf(
-            "%s, expected one of the keys gpudl.mean, gpudl.std, gpudl.scale, gpudl.channel-order, "
-            "gpudl.resize-mode, gpudl.crop-fraction, gpudl.pad-color, gpudl.scale-method, gpudl.input-size, "
-            "gpudl.labels, each once: not used",
+            i > 0 ? "%s, expected one of those keys, each once: not used"
+                  : "%s, expected one of the keys gpudl.mean, gpudl.std, gpudl.scale, gpudl.channel-order, "
+                    "gpudl.resize-mode, gpudl.crop-fraction, gpudl.pad-color, gpudl.scale-method, gpudl.input-size, "
+                    "gpudl.labels, each once: not used",
             notes[i]);
 
         g_assert_cmpstr(gpudl_model_get_notes(model)[i], ==, says);
