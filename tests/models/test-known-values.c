@@ -343,6 +343,7 @@ static void test_parts(KnownFixture *self, gconstpointer data)
         {"config.json", TIMM("\"crop_mode\": \"corner\""), KNOWN_WHOLE},
         {"config.json", TIMM("\"crop_pct\": 0"), KNOWN_WHOLE},
     };
+    g_autoptr(GError) error = NULL;
 
     known_put_net(self, "net.onnx", &known_plain, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -357,6 +358,12 @@ static void test_parts(KnownFixture *self, gconstpointer data)
         g_assert_cmpint(gpudl_model_get_notes(model)[0] == NULL, ==, assumed == NULL);
         g_assert_cmpint(g_unlink(path), ==, 0);
     }
+    /* nor one of the two sizes, where the graph leaves it free */
+    known_put_net(self, "net.onnx", &free_size, NULL);
+    known_put(self, rows[1].file, rows[1].text);
+    g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+    g_assert_nonnull(strstr(error->message, "--input-size"));
 }
 
 /* null leaves a thing open, and numbers may stand where lists of them may. */
