@@ -27,6 +27,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True
@@ -395,8 +396,10 @@ def run_ptx(runner, told):
                            "without 'a', as 75")
         return
     print(f"PTX of compute_{plain[0]}, compiled by the driver")
-    run_on_gpu(runner, [t for t in told["tests"] if needs_gpu(t) and not {"pipelines", "libraries"} & set(t["suites"])],
-               {"CUDA_FORCE_PTX_JIT": "1", "CUDA_CACHE_DISABLE": "1", "GPUDL_CUDA_LIBS": "0"})
+    with tempfile.TemporaryDirectory() as cache:  # a device that is opened anew would have all compiled anew
+        run_on_gpu(runner, [t for t in told["tests"] if needs_gpu(t) and not {"pipelines", "libraries"} & set(t["suites"])],
+                   {"CUDA_FORCE_PTX_JIT": "1", "CUDA_CACHE_PATH": cache, "CUDA_CACHE_MAXSIZE": "4000000000",
+                    "GPUDL_CUDA_LIBS": "0"})
 
 
 def read_exclusions(path):
