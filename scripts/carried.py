@@ -155,6 +155,25 @@ class Pack:
                 self.strip(self.libraries / name)
 
 
+    def add_pictures_and_fonts(self, libraries):
+        """What gdk-pixbuf reads kinds of pictures with, but for SVG, and a font to draw with: they are found by files that name
+        folders, which Runner writes. libraries: the folder of the system's."""
+        pixbuf = libraries / "gdk-pixbuf-2.0" / "2.10.0"
+        kept = []
+        for block in (pixbuf / "loaders.cache").read_text().split("\n\n") if pixbuf.is_dir() else []:
+            module = re.search(r'^"(/[^"]*/([^/"]+))"$', block, re.MULTILINE)
+            if module and "svg" not in module.group(2):
+                self.add_foreign(pathlib.Path(module.group(1)), self.libraries / "pixbuf")
+                kept.append(block[module.start():].replace(module.group(1), f"@HERE@/{module.group(2)}"))
+        if kept:
+            (self.libraries / "pixbuf" / "loaders.cache").write_text("\n\n".join(kept) + "\n")
+        asked = ["fc-match", "-f", "%{file}", "sans"]
+        font = subprocess.run(asked, capture_output=True, text=True).stdout if shutil.which(asked[0]) else ""
+        if font:
+            self.add_foreign(pathlib.Path(font), self.libraries / "fonts")
+            (self.libraries / "fonts" / "fonts.conf").write_text("<fontconfig><dir>@HERE@</dir></fontconfig>\n")
+
+
 def pack_other_system(release, root, folder, programs):
     """programs: of the packed folder, and the libraries of this build that they are linked with."""
     target, loader = folder / "build" / f"gst-{release}", root / "lib64" / "ld-linux-x86-64.so.2"
@@ -219,8 +238,6 @@ def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
         packed.add(source / name)
     if any("tools" in t["suites"] for t in told["tests"]):
         packed.add(source / "tests/tools/media")
-    if any("pipelines" in t["suites"] for t in told["tests"]):
-        packed.add(source / "tests/pipelines/turned.mp4")
     demo = source / "build" / "demo"  # as models/recipes/efficientnet-lite0/obtain leaves it
     if any(real(text) == demo for t in told["tests"] for text in t["cmd"]):
         for file in [demo / "efficientnet-lite0.onnx", *sorted(demo.glob("photos/*"))]:
@@ -239,6 +256,7 @@ def pack(build, folder, gstreamer, only=None, gst=None, gst_root=None):
                 print(f"carried: note: {file} is not there: what needs it will fail where this is carried to", file=sys.stderr)
         for program in filter(None, map(shutil.which, PROGRAMS)):
             packed.add_foreign(pathlib.Path(program), packed.libraries / "bin")
+        packed.add_pictures_and_fonts(gstreamer.parent)
     if gst:
         programs = [p for p in map(packed.to, sorted(p for p in packed.done if isinstance(p, pathlib.Path)))
                     if p.is_file() and is_elf(p)]
@@ -267,6 +285,13 @@ class Runner:
         self.libraries = root or build / "gpu-lib"
         self.count = {"passed": 0, "failed": 0, "skipped": 0}
         logs.mkdir(parents=True, exist_ok=True)
+        self.places = {}
+        for name, file in (("GDK_PIXBUF_MODULE_FILE", "pixbuf/loaders.cache"), ("FONTCONFIG_FILE", "fonts/fonts.conf")):
+            carried = self.libraries / file
+            if carried.is_file():
+                here = logs.resolve() / carried.name
+                here.write_text(carried.read_text().replace("@HERE@", str(carried.parent)))
+                self.places[name] = str(here)
 
     def real(self, text):
         gst = self.libraries / "gstreamer-1.0"
@@ -276,7 +301,7 @@ class Runner:
         return text.replace("@GST@", str(gst) if carried else system_plugins())
 
     def environment(self, test, more):
-        env = {**os.environ, **{k: self.real(v) for k, v in test["env"].items()}, **more}
+        env = {**os.environ, **self.places, **{k: self.real(v) for k, v in test["env"].items()}, **more}
         if (self.libraries / "gstreamer-1.0").is_dir():
             env["GST_REGISTRY_FORK"] = "no"  # what is carried has no scanner
             env["PATH"] = f"{self.libraries / 'bin'}:{env.get('PATH', os.defpath)}"
