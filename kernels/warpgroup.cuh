@@ -24,8 +24,8 @@
 #define GPUDL_WARPGROUP_ASM(...) __trap()
 #endif
 
-/** TRUE if the current device has all of this, and the code of the kernel that it runs as well: where the driver is told
- * to compile the PTX of another architecture (CUDA_FORCE_PTX_JIT) that has none of it. */
+/** TRUE if the current device has all of this, and the code of the kernel that it runs as well: where the driver is
+ * told to compile the PTX of another architecture (CUDA_FORCE_PTX_JIT) that has none of it. */
 static inline bool gpudl_has_warpgroups(const void *kernel)
 {
 #if defined(GPUDL_SM90A)
