@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The model in a folder, or what lies there instead. */
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <glib/gstdio.h>
 
 #include "engine/gpudl.h"
+#include "engine/modelfile/modelfile.h"
 #include "models/import.h"
 #include "models/shown.h"
 
 #define MOST_NAMED 4
 #define MOST_LOOKED_AT 10000 /* names in a folder */
+#define EXPORT "'optimum-cli export onnx --model NAME OUT'"
 
 static const gchar *const places[] = {"", "onnx"};
 
@@ -25,16 +31,28 @@ gchar *gpudl_import_file_of(const gchar *path)
     return g_strdup(path);
 }
 
-/* By its name alone: it is only shown. */
-static gboolean is_called_model(const gchar *name)
+/* A file of this name that begins as a net.bin. */
+static gboolean is_net_bin(const gchar *path, const gchar *name)
 {
-    static const gchar *const suffixes[] = {".onnx", ".pt2",        ".pt",       ".tflite", ".pb",
-                                            ".bin",  ".caffemodel", ".prototxt", NULL};
+    guint8 begin[sizeof GPUDL_FILE_MAGIC - 1];
+    const gint fd = g_str_has_suffix(name, ".bin") ? g_open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0) : -1;
+    const gssize n = fd >= 0 ? read(fd, begin, sizeof begin) : 0;
 
-    for (guint i = 0; suffixes[i] != NULL; i++)
-        if (g_str_has_suffix(name, suffixes[i]))
-            return TRUE;
-    return FALSE;
+    if (fd >= 0)
+        close(fd);
+    return n > 0 && gpudl_modelfile_sniff(begin, (gsize)n);
+}
+
+/* By its name alone, as HuggingFace's folders have them: one file or several, and those that list several. */
+static gboolean is_called_weights(const gchar *name)
+{
+    return g_str_has_suffix(name, ".safetensors") || strcmp(name, "tf_model.h5") == 0 ||
+           (g_str_has_prefix(name, "pytorch_model") && g_str_has_suffix(name, ".bin"));
+}
+
+static gboolean is_called_list(const gchar *name)
+{
+    return g_str_has_suffix(name, ".safetensors.index.json") || g_str_has_suffix(name, ".bin.index.json");
 }
 
 static gint by_name(gconstpointer a, gconstpointer b)
@@ -42,8 +60,28 @@ static gint by_name(gconstpointer a, gconstpointer b)
     return strcmp(*(const gchar *const *)a, *(const gchar *const *)b);
 }
 
-/* What is in the folder and in the one for ONNX in it, relative to it and sorted; models: files that are called so. */
-static void list(const gchar *path, GPtrArray *all, GPtrArray *models)
+/* What is in a folder and in the one for ONNX in it, relative to it and sorted. */
+typedef struct {
+    GPtrArray *all, *models, *weights, *lists; /* of gchar*: lists name several files of weights */
+} Found;
+
+static void sort_in(const Found *found, const gchar *file, const gchar *name, const gchar *relative)
+{
+    GPtrArray *kind = NULL;
+
+    if (!g_file_test(file, G_FILE_TEST_IS_REGULAR))
+        return;
+    if (gpudl_import_is_called_model(name, strlen(name)) || is_net_bin(file, name))
+        kind = found->models;
+    else if (is_called_weights(name))
+        kind = found->weights;
+    else if (is_called_list(name))
+        kind = found->lists;
+    if (kind != NULL)
+        g_ptr_array_add(kind, g_strdup(relative));
+}
+
+static void list(const gchar *path, const Found *found)
 {
     for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
         g_autofree gchar *folder = g_build_filename(path, places[i], NULL);
@@ -54,17 +92,18 @@ static void list(const gchar *path, GPtrArray *all, GPtrArray *models)
             g_autofree gchar *relative = g_build_filename(places[i], name, NULL);
             g_autofree gchar *file = g_build_filename(folder, name, NULL);
 
-            if (is_called_model(name) && g_file_test(file, G_FILE_TEST_IS_REGULAR))
-                g_ptr_array_add(models, g_strdup(relative));
-            g_ptr_array_add(all, g_steal_pointer(&relative));
+            sort_in(found, file, name, relative);
+            g_ptr_array_add(found->all, g_steal_pointer(&relative));
         }
     }
-    g_ptr_array_sort(all, by_name);
-    g_ptr_array_sort(models, by_name);
+    g_ptr_array_sort(found->all, by_name);
+    g_ptr_array_sort(found->models, by_name);
+    g_ptr_array_sort(found->weights, by_name);
+    g_ptr_array_sort(found->lists, by_name);
 }
 
 /* "a.json, b.txt and 3 more" */
-static gchar *name_some(GPtrArray *names)
+static gchar *name_some(const GPtrArray *names)
 {
     GString *text = g_string_new(NULL);
 
@@ -79,29 +118,51 @@ static gchar *name_some(GPtrArray *names)
     return g_string_free(text, FALSE);
 }
 
+/* What to do, and the names that say why. */
+static const gchar *advise(const gchar *path, const Found *found, const GPtrArray **told)
+{
+    g_autofree gchar *config = g_build_filename(path, "config.json", NULL);
+
+    *told = found->all;
+    if (found->models->len > 0) {
+        *told = found->models;
+        return "Give the file itself";
+    }
+    if (found->weights->len > 0) {
+        *told = found->weights;
+        return "These are weights without their graph: 'optimum-cli export onnx --model DIR OUT', with the folder, "
+               "writes a network of them";
+    }
+    if (found->lists->len > 0) {
+        *told = found->lists;
+        return "The weights that it lists are not there: fetch model.onnx as well, or write it with " EXPORT;
+    }
+    if (g_file_test(config, G_FILE_TEST_IS_REGULAR))
+        return "config.json describes a network without its values: fetch model.onnx as well, or write it "
+               "with " EXPORT;
+    return "Give the model's file";
+}
+
 gboolean gpudl_import_check_folder(const gchar *path, GError **error)
 {
-    g_autoptr(GPtrArray) all = NULL, models = NULL;
-    g_autofree gchar *found = NULL, *config = NULL;
+    g_autoptr(GPtrArray) all = NULL, models = NULL, weights = NULL, lists = NULL;
+    g_autofree gchar *named = NULL;
+    const GPtrArray *told;
     const gchar *advice;
+    Found found;
 
     if (!g_file_test(path, G_FILE_TEST_IS_DIR))
         return TRUE;
-    all = g_ptr_array_new_with_free_func(g_free);
-    models = g_ptr_array_new_with_free_func(g_free);
-    list(path, all, models);
-    found = name_some(models->len > 0 ? models : all);
-    config = g_build_filename(path, "config.json", NULL);
-    if (models->len > 0)
-        advice = "Give the file itself";
-    else if (g_file_test(config, G_FILE_TEST_IS_REGULAR))
-        advice = "It describes a network without its values: fetch model.onnx as well, or write it with 'optimum-cli "
-                 "export onnx --model NAME OUT'";
-    else
-        advice = "Give the model's file";
+    found.all = all = g_ptr_array_new_with_free_func(g_free);
+    found.models = models = g_ptr_array_new_with_free_func(g_free);
+    found.weights = weights = g_ptr_array_new_with_free_func(g_free);
+    found.lists = lists = g_ptr_array_new_with_free_func(g_free);
+    list(path, &found);
+    advice = advise(path, &found, &told);
+    named = name_some(told);
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_OPEN_READ,
                 "%s: %s, expected a model's file, or a folder with model.onnx or onnx/model.onnx%s%s. %s", path,
-                all->len > 0 ? "is a folder without a model" : "is an empty folder", all->len > 0 ? ", but found " : "",
-                found, advice);
+                found.all->len > 0 ? "is a folder without a model" : "is an empty folder",
+                found.all->len > 0 ? ", but found " : "", named, advice);
     return FALSE;
 }

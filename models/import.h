@@ -89,6 +89,10 @@ gboolean gpudl_import_check_folder(const gchar *path, GError **error);
 /** Puts the path before a message that does not begin with it. */
 void gpudl_import_name_file(GError **error, const gchar *path);
 
+/** TRUE if a file's name of this many bytes ends as those of models do; a net.bin's and weights' ".bin" is not among
+ * these. For messages alone: what a file is, is told by its content. */
+gboolean gpudl_import_is_called_model(const gchar *name, gsize length);
+
 /** TRUE for the ZIP archives that torch.export.save() writes, by the names of their members. */
 gboolean gpudl_import_is_exported(const guint8 *data, gsize size);
 

@@ -104,7 +104,7 @@ static gboolean ends_in(const gchar *name, gsize length, const gchar *suffix)
     return length >= n && memcmp(name + length - n, suffix, n) == 0;
 }
 
-static gboolean is_called_model(const gchar *name, gsize length)
+gboolean gpudl_import_is_called_model(const gchar *name, gsize length)
 {
     static const gchar *const suffixes[] = {".onnx", ".pt2", ".pt", ".tflite", ".pb", ".caffemodel", ".prototxt"};
 
@@ -121,7 +121,7 @@ static void look_at_member(Members *members, const gchar *name, gsize length)
             members->first = name;
             members->first_length = length;
         }
-        if (members->model == NULL && is_called_model(name, length)) {
+        if (members->model == NULL && gpudl_import_is_called_model(name, length)) {
             members->model = name;
             members->model_length = length;
         }
@@ -190,7 +190,7 @@ static const gchar *kind_of_zip(const Members *members)
                "model.load_state_dict(torch.load('FILE')); " TO_ONNX;
     if (members->keras && members->weights)
         return "a Keras model (.keras)" KERAS;
-    if (members->core_ml)
+    if (members->core_ml && members->model == NULL)
         return "a Core ML package. Take the model that it was made of";
     if (members->arrays && members->model == NULL)
         return "NumPy arrays (.npz). Take the model's file";

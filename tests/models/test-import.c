@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 
 #include "engine/model.h"
+#include "engine/modelfile/modelfile.h"
 #include "engine/ref/ref.h"
 #include "models/import.h"
 #include "tests/models/onnx-writer.h"
@@ -124,31 +125,54 @@ static void test_unreadable(Fixture *self, gconstpointer data)
 static void test_folders(Fixture *self, gconstpointer data)
 {
 #define EXPECTED ", expected a model's file, or a folder with model.onnx or onnx/model.onnx"
+#define FETCH "fetch model.onnx as well, or write it with 'optimum-cli export onnx --model NAME OUT'"
+#define WEIGHTS                                                                                                        \
+    "These are weights without their graph: 'optimum-cli export onnx --model DIR OUT', with the folder, writes a "     \
+    "network of them"
+    static const gchar magic[] = GPUDL_FILE_MAGIC;
+    /* one after the other, each beside those before it */
+    static const struct {
+        const gchar *name, *text, *says;
+    } rows[] = {
+        {"notes.txt", "x", ": is a folder without a model" EXPECTED ", but found notes.txt. Give the model's file"},
+        {"config.json", "{}",
+         ", but found config.json, notes.txt. config.json describes a network without its values: " FETCH},
+        {"training_args.bin", "PK\3\4",
+         ", but found config.json, notes.txt, training_args.bin. config.json describes a network without its values: "},
+        {"model.safetensors.index.json", "{}",
+         ", but found model.safetensors.index.json. The weights that it lists are not there: " FETCH},
+        {"model-00001-of-00002.safetensors", "x", ", but found model-00001-of-00002.safetensors. " WEIGHTS},
+        {"pytorch_model-00001-of-00002.bin", "PK\3\4",
+         ", but found model-00001-of-00002.safetensors, pytorch_model-00001-of-00002.bin. " WEIGHTS},
+        {"other.bin", magic, ", but found other.bin. Give the file itself"},
+        {"quantised.onnx", "x", EXPECTED ", but found other.bin, quantised.onnx. Give the file itself"},
+        {"onnx/a.onnx", "x", ", but found onnx/a.onnx, other.bin, quantised.onnx. Give the file itself"},
+        {"a\nb.pb", "x", ", but found a b.pb, onnx/a.onnx, other.bin, quantised.onnx. Give the file itself"},
+        {"c.pt", "x", ", but found a b.pb, c.pt, onnx/a.onnx, other.bin and 1 more. Give the file itself"},
+        {"d.tflite", "x", ", but found a b.pb, c.pt, d.tflite, onnx/a.onnx and 2 more. Give the file itself"},
+    };
+    static const gchar *const lists[] = {"pytorch_model.bin.index.json", "model.fp16.safetensors.index.json"};
     g_autofree gchar *folder = g_build_filename(self->directory, "onnx", NULL);
-    const gchar *inner;
 
     expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, ": is an empty folder" EXPECTED ". Give the model's file");
-    write_bytes(self, "notes.txt", "x", 1);
-    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ,
-           ": is a folder without a model" EXPECTED ", but found notes.txt. Give the model's file");
-    write_bytes(self, "config.json", "{}", 2);
-    expect(
-        self->directory, NULL, GPUDL_ERROR_OPEN_READ,
-        EXPECTED
-        ", but found config.json, notes.txt. It describes a network without its values: fetch model.onnx as well, or "
-        "write it with 'optimum-cli export onnx --model NAME OUT'");
-    write_net(self, "quantised.onnx", &net);
-    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, EXPECTED ", but found quantised.onnx. Give the file itself");
-    g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
-    inner = write_net(self, "onnx/a.onnx", &net);
-    write_bytes(self, "a\nb.pb", "x", 1);
-    write_bytes(self, "c.pt", "x", 1);
-    write_bytes(self, "d.tflite", "x", 1);
-    expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ,
-           EXPECTED ", but found a b.pb, c.pt, d.tflite, onnx/a.onnx and 1 more. Give the file itself");
-    g_assert_cmpint(g_unlink(inner), ==, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(lists); i++) {
+        const gchar *path = write_bytes(self, lists[i], "{}", 2);
+
+        expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, "The weights that it lists are not there: " FETCH);
+        g_assert_cmpint(g_unlink(path), ==, 0);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (g_str_has_prefix(rows[i].name, "onnx/"))
+            g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
+        write_bytes(self, rows[i].name, rows[i].text, strlen(rows[i].text));
+        expect(self->directory, NULL, GPUDL_ERROR_OPEN_READ, rows[i].says);
+    }
+    for (guint i = 0; i < self->paths->len; i++)
+        g_unlink(self->paths->pdata[i]);
     g_assert_cmpint(g_rmdir(folder), ==, 0);
 #undef EXPECTED
+#undef FETCH
+#undef WEIGHTS
 }
 
 static void test_foreign(Fixture *self, gconstpointer data)
@@ -223,6 +247,7 @@ static void test_archives(Fixture *self, gconstpointer data)
         {{"readme.txt", "dir/", "dir/net.onnx"},
          "a ZIP archive with 'dir/net.onnx' in it. Unpack it with unzip, and give that file"},
         {{"a\nb.tflite", "labels.txt"}, "a ZIP archive with 'a b.tflite' in it. Unpack it"},
+        {{"Data/model.mlmodel", "net.onnx"}, "a ZIP archive with 'net.onnx' in it. Unpack it"},
         {{"a.npy", "net.pb"}, "a ZIP archive with 'net.pb' in it. Unpack it"},
         {{"dir/", "dir/readme.txt", "picture.png"},
          "a ZIP archive of 2 files, 'dir/readme.txt' first, and no model among them (PyTorch's .pt and .pth, Keras' "
