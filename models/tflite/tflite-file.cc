@@ -403,7 +403,7 @@ void read_metadata(const guint8 *data, gsize size, TfliteFile *file)
     const tflite::ModelMetadata *metadata;
     const tflite::SubGraphMetadata *graph;
 
-    if (((guintptr)data & 7) != 0 || size < 8 || !tflite::VerifyModelMetadataBuffer(verifier)) {
+    if (size < 8 || !tflite::VerifyModelMetadataBuffer(verifier)) {
         file->metadata_damaged = TRUE;
         return;
     }
@@ -420,18 +420,32 @@ void read_metadata(const guint8 *data, gsize size, TfliteFile *file)
         read_output_metadata(graph->output_tensor_metadata()->Get(0), file);
 }
 
+/* The bytes of an entry of the model's metadata, or NULL. */
+const flatbuffers::Vector<uint8_t> *bytes_of(const tflite::Model *model, const tflite::Metadata *entry)
+{
+    if (model->buffers() == nullptr || entry->buffer() >= model->buffers()->size())
+        return nullptr;
+    return model->buffers()->Get(entry->buffer())->data();
+}
+
+/* The first entry of the name counts. Writers lay its bytes anywhere: fields are read in place, of a copy then. */
 void find_metadata(const tflite::Model *model, TfliteFile *file)
 {
-    if (model->metadata() == nullptr || model->buffers() == nullptr)
+    if (model->metadata() == nullptr)
         return;
     for (const tflite::Metadata *entry : *model->metadata()) {
-        if (entry->name() == nullptr || strcmp(entry->name()->c_str(), "TFLITE_METADATA") != 0 ||
-            entry->buffer() >= model->buffers()->size())
+        if (entry->name() == nullptr || strcmp(entry->name()->c_str(), "TFLITE_METADATA") != 0)
             continue;
-        const auto *bytes = model->buffers()->Get(entry->buffer())->data();
+        const auto *bytes = bytes_of(model, entry);
+        const guint8 *data = bytes != nullptr ? bytes->data() : nullptr;
 
-        if (bytes != nullptr)
-            read_metadata(bytes->data(), bytes->size(), file);
+        if (((guintptr)data & 7) != 0)
+            data = (const guint8 *)(file->metadata_copy = g_memdup2(data, bytes->size()));
+        if (data != nullptr)
+            read_metadata(data, bytes->size(), file);
+        else
+            file->metadata_damaged = TRUE;
+        return;
     }
 }
 
@@ -505,5 +519,6 @@ void tflite_file_clear(TfliteFile *file)
     g_free(file->name);
     g_free(file->author);
     g_free(file->licence);
+    g_free(file->metadata_copy);
     memset(file, 0, sizeof *file);
 }

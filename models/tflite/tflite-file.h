@@ -69,8 +69,9 @@ typedef struct {
     TfliteOperator *operators;
     const gint32 *inputs, *outputs;
     gsize n_tensors, n_operators, n_inputs, n_outputs;
-    /* metadata */
+    /* metadata, by the first entry of its name */
     gboolean metadata_damaged;      /* it is there, and can't be read */
+    gpointer metadata_copy;         /* of its bytes where they do not lie aligned in the file, or NULL */
     gchar *name, *author, *licence; /* or NULL */
     const float *mean, *std;        /* of values 0..255; NULL without */
     gsize n_mean, n_std;

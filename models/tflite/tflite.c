@@ -8,6 +8,7 @@
 #include "engine/limits.h"
 #include "models/gpudl-import.h"
 #include "models/known.h"
+#include "models/shown.h"
 #include "models/tflite/tflite-labels.h"
 #include "tflite-internal.h"
 
@@ -388,7 +389,8 @@ static void fill_preproc(const TfliteFile *file, GpudlHint *hint, GpudlSourceInf
 
 static void read_labels(const TfliteFile *file, GBytes *bytes, GpudlHint *hint, GpudlSourceInfo *info)
 {
-    g_autofree gchar *quoted = g_strdup_printf("'%s'", file->labels_file), *expected = NULL;
+    g_autofree gchar *shown = gpudl_shown(file->labels_file, GPUDL_SHOWN_BYTES);
+    g_autofree gchar *quoted = g_strdup_printf("'%s'", shown), *expected = NULL;
     g_autoptr(GError) fault = NULL;
 
     info->labels = tflite_labels_read(bytes, file->labels_file, &fault);

@@ -12,6 +12,7 @@
 
 static const gchar *tflite, *graphdef; /* seeds of the hostile-input suite; tflite NULL: built without */
 static const gchar *said;              /* tensorflow/said.tflite, whose height and width are free; NULL as well */
+static const gchar *twice;             /* tensorflow/twice.tflite, the same with two entries of metadata; likewise */
 
 static gboolean without_tflite(void)
 {
@@ -90,8 +91,48 @@ static void test_size_said(void)
     g_assert_cmpstr(given->known_from, ==, "NormalizationOptions, the file's labels");
 }
 
-/* said.tflite with one stretch of bytes replaced by another of the same length; the note that it leaves. */
-static void check_changed(const guint8 *from, const guint8 *to, gsize n, gboolean known, const gchar *note)
+/* Of the size that the graph leaves free: .modelinfo before the metadata before config.json. */
+static void test_size_beside(void)
+{
+    static const struct {
+        const gchar *name, *text, *from;
+        gint height, width;
+    } rows[] = {
+        {"config.json", "{\"image_size\": 9}", "NormalizationOptions, the file's metadata, the file's labels", 6, 7},
+        {"net.modelinfo", "[x]\ndir=input\ndims=1,4,5,3\n", "net.modelinfo, NormalizationOptions, the file's labels", 4,
+         5},
+        {"net.modelinfo", "[x]\ndir=input\ndims=1,-1,-1,3\n",
+         "NormalizationOptions, the file's metadata, the file's labels", 6, 7},
+    };
+    g_autofree gchar *folder = NULL, *path = NULL, *file = NULL;
+    gsize size;
+
+    if (without_tflite())
+        return;
+    folder = g_dir_make_tmp("gpudl-tensorflow-XXXXXX", NULL);
+    path = g_build_filename(folder, "net.tflite", NULL);
+    g_assert_true(g_file_get_contents(said, &file, &size, NULL));
+    g_assert_true(g_file_set_contents(path, file, (gssize)size, NULL));
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree gchar *beside = g_build_filename(folder, rows[i].name, NULL);
+        g_autoptr(GpudlModel) model = NULL;
+        g_autoptr(GError) error = NULL;
+
+        g_assert_true(g_file_set_contents(beside, rows[i].text, -1, NULL));
+        model = gpudl_model_load(path, NULL, NULL, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(model->preproc.height, ==, rows[i].height);
+        g_assert_cmpint(model->preproc.width, ==, rows[i].width);
+        g_assert_cmpstr(model->known_from, ==, rows[i].from);
+        g_assert_cmpint(g_unlink(beside), ==, 0);
+    }
+    g_assert_cmpint(g_unlink(path), ==, 0);
+    g_assert_cmpint(g_rmdir(folder), ==, 0);
+}
+
+/* A seed with one stretch of bytes replaced by another of the same length; the note that it leaves. */
+static void check_changed(const gchar *seed, const guint8 *from, const guint8 *to, gsize n, gboolean known,
+                          const gchar *note)
 {
     g_autofree gchar *folder = g_dir_make_tmp("gpudl-tensorflow-XXXXXX", NULL), *file = NULL;
     g_autofree gchar *path = g_build_filename(folder, "net.tflite", NULL);
@@ -101,7 +142,7 @@ static void check_changed(const guint8 *from, const guint8 *to, gsize n, gboolea
     guint found = 0;
     gsize size;
 
-    g_assert_true(g_file_get_contents(said, &file, &size, NULL));
+    g_assert_true(g_file_get_contents(seed, &file, &size, NULL));
     for (gsize i = 0; i + n <= size; i++)
         if (memcmp(file + i, from, n) == 0) {
             memcpy(file + i, to, n);
@@ -142,13 +183,37 @@ static void test_unusable(void)
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree gchar *note = g_strconcat(rows[i].key, numbers, rows[i].rest, NULL);
 
-        check_changed(rows[i].from, rows[i].to, rows[i].n, rows[i].known, note);
+        check_changed(said, rows[i].from, rows[i].to, rows[i].n, rows[i].known, note);
     }
     /* of the archive's directory */
     check_changed(
-        (const guint8 *)"PK\1\2", (const guint8 *)"PK\1\3", 4, TRUE,
+        said, (const guint8 *)"PK\1\2", (const guint8 *)"PK\1\3", 4, TRUE,
         "the labels' file in the file's metadata is 'labels.txt', expected a file of one label a line in the archive "
         "behind the model (ZIP archive: its directory is damaged): not used");
+}
+
+/* The first entry of the name counts, however it lies in the file, and a long name in it is shown in part. */
+static void test_metadata_twice(void)
+{
+#define TEN "0123456789"
+    static const gchar note[] = "the labels' file in the file's metadata is '" TEN TEN TEN TEN TEN TEN "0123...', "
+                                "expected a file of one label a line in the archive behind the model (";
+    g_autoptr(GpudlModel) model = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (without_tflite())
+        return;
+    model = gpudl_model_load(twice, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(model->preproc.height, ==, 6);
+    g_assert_cmpint(model->preproc.width, ==, 7);
+    g_assert_cmpfloat(model->preproc.std[2], ==, 63.75f);
+    g_assert_cmpuint(g_strv_length((gchar **)gpudl_model_get_notes(model)), ==, 1);
+    g_assert_true(g_str_has_prefix(gpudl_model_get_notes(model)[0], note));
+    check_changed(
+        twice, (const guint8 *)"M001", (const guint8 *)"M009", 4, FALSE,
+        "TFLITE_METADATA in the file's metadata is damaged, expected what the metadata's schema has: not used");
+#undef TEN
 }
 
 /* Takes the attributes. */
@@ -336,13 +401,16 @@ int main(int argc, char **argv)
     graphdef = argv[1];
     tflite = argc > 2 ? argv[2] : NULL;
     said = argc > 3 ? argv[3] : NULL;
+    twice = argc > 4 ? argv[4] : NULL;
     g_test_add_func("/tensorflow/metadata-gives-labels-and-pixels", test_metadata);
     g_test_add_func("/tensorflow/options-come-before-metadata", test_options_win);
     g_test_add_func("/tensorflow/a-fixed-size-stays", test_fixed_size);
     g_test_add_func("/tensorflow/a-free-size-is-the-metadata's", test_size_said);
+    g_test_add_func("/tensorflow/a-free-size-is-the-first-place's", test_size_beside);
     g_test_add_func("/tensorflow/a-size-that-is-open-is-asked-for", test_sizes_open);
     g_test_add_func("/tensorflow/of-two-inputs-both-are-named", test_two_inputs);
     g_test_add_func("/tensorflow/what-can't-be-used-is-noted", test_unusable);
+    g_test_add_func("/tensorflow/the-first-metadata-counts", test_metadata_twice);
     g_test_add_func("/tensorflow/zip-members-are-checked", test_zip);
     return g_test_run();
 }
