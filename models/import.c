@@ -131,6 +131,7 @@ static GpudlGraph *import_one(GpudlImportFile *file, const gchar *path, const Gp
                                     .default_height = info != NULL ? info->default_height : 0,
                                     .default_width = info != NULL ? info->default_width : 0,
                                     .default_first = info != NULL && info->default_first,
+                                    .default_from = info != NULL ? info->default_from : NULL,
                                     .picture = TRUE,
                                     .directory = directory,
                                     .cancellable = cancellable,

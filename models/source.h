@@ -65,6 +65,7 @@ typedef struct {
     gint input_height, input_width;     /* for free spatial dimensions; 0: an error names them */
     gint default_height, default_width; /* for those that are free then; 0: none */
     gboolean default_first;             /* before what the file itself says; else after it */
+    const gchar *default_from;          /* who says the default, for messages; NULL where there is none */
     /** Inputs whose value is known: name -> GpudlOnnxValue*, of ONNX alone; they become constants. May be NULL. */
     GHashTable *values;
     gboolean picture;          /* the graph is to have one input, of 4 dimensions: else UNSUPPORTED, before its nodes */

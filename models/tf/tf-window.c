@@ -314,12 +314,20 @@ static gboolean is_channels(gint64 n)
     return n == 1 || n == 3;
 }
 
+/* 0: none is asked for. */
+static gboolean check_side(const TfBuild *build, gint wanted, const gchar *what, GError **error)
+{
+    if (wanted >= 0 && wanted <= GPUDL_LIMIT_INPUT_SIDE)
+        return TRUE;
+    return tf_fail(build, GPUDL_ERROR_INVALID_ARGUMENT, error, "an input %s of %d, expected 1 to %d", what, wanted,
+                   GPUDL_LIMIT_INPUT_SIDE);
+}
+
 static gboolean apply_size(TfBuild *build, const gchar *name, gint64 *extent, gint wanted, const gchar *what,
                            gboolean *size_chosen, GError **error)
 {
-    if (wanted != 0 && (wanted < 0 || wanted > GPUDL_LIMIT_INPUT_SIDE))
-        return tf_fail(build, GPUDL_ERROR_INVALID_ARGUMENT, error, "an input %s of %d, expected 1 to %d", what, wanted,
-                       GPUDL_LIMIT_INPUT_SIDE);
+    if (!check_side(build, wanted, what, error))
+        return FALSE;
     if (*extent <= 0 && wanted == 0)
         return tf_fail(build, GPUDL_ERROR_FORMAT, error,
                        "the %s of input '%s' is free; " GPUDL_SOURCE_SIZE_ADVICE "224x224", what, name);
@@ -332,12 +340,35 @@ static gboolean apply_size(TfBuild *build, const gchar *name, gint64 *extent, gi
     return TRUE;
 }
 
-/* A number of values a frame that is no picture of this size; none given: 0. */
-static void fail_flat(const TfBuild *build, const gchar *name, gint64 values, gint height, gint width, GError **error)
+/* Sides as near to each other as they can be with this product, the lower one. */
+static gint64 lower_side(gint64 product)
 {
+    gint64 low = (gint64)sqrt((double)product);
+
+    while (low > 1 && product % low != 0)
+        low--;
+    return low;
+}
+
+/* ", and is no picture of 30x30 (height x width)": what is asked of the values. */
+static gchar *asked_of_flat(const GpudlSourceOptions *options, gint height, gint width)
+{
+    const gboolean said = options->input_height == 0 && options->input_width == 0 && options->default_from != NULL;
+
+    if (height <= 0 || width <= 0)
+        return g_strdup(" and does not say which picture they are");
+    return g_strdup_printf(", and is no picture of %dx%d (height x width)%s%s", height, width,
+                           said ? ", the size in " : "", said ? options->default_from : "");
+}
+
+/* A number of values a frame that is no picture of this size; none given: 0. */
+static void fail_flat(const TfBuild *build, const gchar *name, gint64 values, const GpudlSourceOptions *options,
+                      gint height, gint width, GError **error)
+{
+    const gboolean given = height > 0 && width > 0 && (options->input_height > 0 || options->input_width > 0);
     const gint64 pixels = values % 3 == 0 ? values / 3 : values;
     gint64 low;
-    g_autofree gchar *found = NULL, *colour = NULL;
+    g_autofree gchar *asked = NULL, *colour = NULL;
 
     if (values <= 0 || values > MOST_VALUES) {
         tf_fail(build, GPUDL_ERROR_FORMAT, error,
@@ -346,35 +377,20 @@ static void fail_flat(const TfBuild *build, const gchar *name, gint64 values, gi
                 name, values, MOST_VALUES);
         return;
     }
-    low = (gint64)sqrt((double)pixels);
-    while (low > 1 && pixels % low != 0)
-        low--;
-    found = height > 0 && width > 0 ? g_strdup_printf(", and is no picture of %dx%d (height x width)", height, width)
-                                    : g_strdup(" and does not say which picture they are");
+    low = lower_side(pixels);
+    if (pixels / low > GPUDL_LIMIT_INPUT_SIDE) { /* then so it is of all values */
+        tf_fail(build, GPUDL_ERROR_UNSUPPORTED, error,
+                "input '%s' has %" G_GINT64_FORMAT " values a frame, expected those of a picture: height x width, or "
+                "three times as many, with sides of 1 to %d",
+                name, values, GPUDL_LIMIT_INPUT_SIDE);
+        return;
+    }
+    asked = asked_of_flat(options, height, width);
     colour = values % 3 == 0 ? g_strdup_printf(" or, in colour, %" G_GINT64_FORMAT, values / 3) : g_strdup("");
-    tf_fail(build, height > 0 && width > 0 ? GPUDL_ERROR_INVALID_ARGUMENT : GPUDL_ERROR_FORMAT, error,
+    tf_fail(build, given ? GPUDL_ERROR_INVALID_ARGUMENT : GPUDL_ERROR_FORMAT, error,
             "input '%s' has %" G_GINT64_FORMAT " values a frame%s; " GPUDL_SOURCE_SIZE_ADVICE "%" G_GINT64_FORMAT
             "x%" G_GINT64_FORMAT ", whose product is %" G_GINT64_FORMAT "%s",
-            name, values, found, low, pixels / low, values, colour);
-}
-
-/* N x values: a picture of the size that is given, row by row, its colours side by side. */
-static GpudlTensor *flat_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *flat, gint height,
-                               gint width, gboolean *size_chosen, GError **error)
-{
-    static const GpudlSourceOptions fixed = {.picture = TRUE};
-    const gint64 values = flat->dims[1], area = (gint64)height * width;
-    const gint64 rows[2] = {-1, values};
-    GpudlShape shape = {.rank = 4, .dims = {flat->dims[0], height, width, area > 0 ? values / area : 0}};
-    GpudlTensor *x;
-
-    if (values <= 0 || area <= 0 || values % area != 0 || !is_channels(shape.dims[3])) {
-        fail_flat(build, name, values, height, width, error);
-        return NULL;
-    }
-    *size_chosen = TRUE;
-    x = tf_input(build, name, dtype, &shape, &fixed, size_chosen, error);
-    return x != NULL ? tf_reshape(build, x, rows, 2, error) : NULL;
+            name, values, asked, low, pixels / low, values, colour);
 }
 
 /* An extent of the picture that is asked for; 0: none. free: the file leaves it open. */
@@ -383,6 +399,28 @@ static gint wanted_extent(const GpudlSourceOptions *options, gint i, gboolean fr
     const gint given = i == 0 ? options->input_height : options->input_width;
 
     return given != 0 || !free ? given : i == 0 ? options->default_height : options->default_width;
+}
+
+/* N x values: a picture of the size that is given, row by row, its colours side by side. */
+static GpudlTensor *flat_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *flat,
+                               const GpudlSourceOptions *options, gboolean *size_chosen, GError **error)
+{
+    static const GpudlSourceOptions fixed = {.picture = TRUE};
+    const gint height = wanted_extent(options, 0, TRUE), width = wanted_extent(options, 1, TRUE);
+    const gint64 values = flat->dims[1], area = (gint64)height * width;
+    const gint64 rows[2] = {-1, values};
+    GpudlShape shape = {.rank = 4, .dims = {flat->dims[0], height, width, area > 0 ? values / area : 0}};
+    GpudlTensor *x;
+
+    if (!check_side(build, height, "height", error) || !check_side(build, width, "width", error))
+        return NULL;
+    if (values <= 0 || area <= 0 || values % area != 0 || !is_channels(shape.dims[3])) {
+        fail_flat(build, name, values, options, height, width, error);
+        return NULL;
+    }
+    *size_chosen = TRUE;
+    x = tf_input(build, name, dtype, &shape, &fixed, size_chosen, error);
+    return x != NULL ? tf_reshape(build, x, rows, 2, error) : NULL;
 }
 
 GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const GpudlShape *said,
@@ -396,8 +434,7 @@ GpudlTensor *tf_input(TfBuild *build, const gchar *name, GpudlDType dtype, const
     if (shape.rank > 0 && shape.dims[0] <= 0)
         shape.dims[0] = 1;
     if (picture && shape.rank == 2)
-        return flat_input(build, name, dtype, &shape, wanted_extent(options, 0, TRUE), wanted_extent(options, 1, TRUE),
-                          size_chosen, error);
+        return flat_input(build, name, dtype, &shape, options, size_chosen, error);
     if (picture && shape.rank != 4) {
         tf_fail(build, GPUDL_ERROR_UNSUPPORTED, error,
                 "input '%s' has %d dimension%s, expected N x H x W x C: pictures", name, shape.rank,

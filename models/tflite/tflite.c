@@ -257,6 +257,7 @@ static const GpudlSourceOptions *with_own_size(TfliteImport *import, GpudlSource
     *sized = *import->options;
     sized->default_height = (gint)file->default_height;
     sized->default_width = (gint)file->default_width;
+    sized->default_from = GPUDL_KNOWN_METADATA;
     return sized;
 }
 

@@ -307,6 +307,7 @@ static void test_two_inputs(void)
 static void test_sizes_open(void)
 {
 #define ADVICE "; give its height and width: --input-size HxW, gpudlinfer's input-size=HxW, e.g. "
+#define SIDES "height x width, or three times as many, with sides of 1 to 4096"
     static const struct {
         gint64 dims[4];
         guint rank;
@@ -335,6 +336,16 @@ static void test_sizes_open(void)
          0,
          "has -1 values a frame, expected 1 to 50331648: a picture. Freeze the graph with the picture's shape"},
         {{-1, G_MAXINT64}, 2, 0, 0, "has 9223372036854775807 values a frame, expected 1 to 50331648"},
+        {{-1, 7919}, 2, 0, 0, "has 7919 values a frame, expected those of a picture: " SIDES},
+        {{-1, 7919}, 2, 28, 28, "has 7919 values a frame, expected those of a picture: " SIDES},
+        {{-1, 3 * 8222}, 2, 0, 0, "has 24666 values a frame, expected those of a picture: " SIDES},
+        {{-1, 3 * 4096},
+         2,
+         0,
+         0,
+         "has 12288 values a frame and does not say which picture they are" ADVICE
+         "64x64, whose product is 12288 or, in colour, 4096"},
+        {{-1, 5000}, 2, 1, 5000, "an input width of 5000, expected 1 to 4096"},
         {{-1, 784}, 2, 28, 28, NULL},
         {{-1, 30}, 2, 5, 2, NULL},
         {{-1, -1, 8, 3}, 4, 0, 0, "the height of input 'x' is free" ADVICE "224x224"},
@@ -363,7 +374,38 @@ static void test_sizes_open(void)
         g_assert_cmpint(model->preproc.width, ==, rows[i].width);
     }
     g_assert_cmpint(g_rmdir(folder), ==, 0);
+#undef SIDES
 #undef ADVICE
+}
+
+/* A size that is said beside values that are no such picture is named with who says it. */
+static void test_size_that_does_not_fit(void)
+{
+    static const gint64 dims[] = {-1, 784};
+    const GpudlImportOptions options = {.struct_size = sizeof options, .input_height = 28, .input_width = 28};
+    g_autofree gchar *folder = g_dir_make_tmp("gpudl-tensorflow-XXXXXX", NULL), *path = write_graph(folder, dims, 2);
+    g_autofree gchar *beside = g_build_filename(folder, "config.json", NULL);
+    g_autoptr(GpudlModel) given = NULL, said_28 = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(g_file_set_contents(beside, "{\"image_size\": 224}", -1, NULL));
+    g_assert_null(gpudl_model_load(path, NULL, NULL, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
+    g_assert_nonnull(strstr(error->message,
+                            "has 784 values a frame, and is no picture of 224x224 (height x width), the size in "
+                            "config.json; give its height and width: --input-size HxW, gpudlinfer's input-size=HxW, "
+                            "e.g. 28x28, whose product is 784"));
+    g_clear_error(&error);
+    given = gpudl_model_load(path, &options, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(given->preproc.height, ==, 28);
+    g_assert_true(g_file_set_contents(beside, "{\"image_size\": 28}", -1, NULL));
+    said_28 = gpudl_model_load(path, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(said_28->known_from, ==, "config.json");
+    g_assert_cmpint(g_unlink(beside), ==, 0);
+    g_assert_cmpint(g_unlink(path), ==, 0);
+    g_assert_cmpint(g_rmdir(folder), ==, 0);
 }
 
 static void test_zip(void)
@@ -408,6 +450,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tensorflow/a-free-size-is-the-metadata's", test_size_said);
     g_test_add_func("/tensorflow/a-free-size-is-the-first-place's", test_size_beside);
     g_test_add_func("/tensorflow/a-size-that-is-open-is-asked-for", test_sizes_open);
+    g_test_add_func("/tensorflow/a-size-that-does-not-fit-is-named", test_size_that_does_not_fit);
     g_test_add_func("/tensorflow/of-two-inputs-both-are-named", test_two_inputs);
     g_test_add_func("/tensorflow/what-can't-be-used-is-noted", test_unusable);
     g_test_add_func("/tensorflow/the-first-metadata-counts", test_metadata_twice);
