@@ -19,8 +19,10 @@ void gpudl_beside_clear(GpudlBeside *beside)
 {
     gpudl_hint_clear(&beside->modelinfo);
     g_clear_pointer(&beside->modelinfo_name, g_free);
-    for (guint i = 0; i < beside->n_files; i++)
+    for (guint i = 0; i < beside->n_files; i++) {
         gpudl_hint_clear(&beside->files[i].hint);
+        g_clear_pointer(&beside->files[i].name, g_free);
+    }
     beside->n_files = 0;
     g_clear_pointer(&beside->notes, g_ptr_array_unref);
     beside->sum[0] = '\0';
@@ -180,6 +182,7 @@ static gboolean read_text(const gchar *path, const gchar *name, GpudlSum *sum, g
 
 typedef struct {
     const gchar *folder;
+    const gchar *within; /* how the names of files in the folder begin where they are told */
     GpudlSum *sum;
     gboolean any;
 } Looking;
@@ -243,7 +246,7 @@ static void look_in_folder(Looking *at, GpudlBeside *beside)
             g_ptr_array_add(beside->notes, g_strdup_printf("%s: not used", fault->message));
             gpudl_hint_clear(hint);
         } else if (found) {
-            beside->files[beside->n_files++].name = files[i].name;
+            beside->files[beside->n_files++].name = g_strconcat(at->within, files[i].name, NULL);
         }
     }
 }
@@ -253,13 +256,15 @@ gboolean gpudl_beside_read(const gchar *path, GpudlBeside *beside, GError **erro
     g_autofree gchar *absolute = g_canonicalize_filename(path, NULL), *folder = g_path_get_dirname(absolute);
     g_autofree gchar *last = g_path_get_basename(folder), *above = g_path_get_dirname(folder);
     g_autoptr(GpudlSum) sum = gpudl_sum_new();
-    Looking at = {.folder = folder, .sum = sum};
+    const gboolean two = strcmp(last, "onnx") == 0;
+    Looking at = {.folder = folder, .within = two ? "onnx/" : "", .sum = sum};
     gboolean good;
 
     good = look_for_modelinfo(&at, path, beside, error);
     look_in_folder(&at, beside);
     at.folder = above;
-    if (strcmp(last, "onnx") == 0)
+    at.within = "";
+    if (two)
         look_in_folder(&at, beside);
     if (good && at.any)
         gpudl_sum_get(sum, beside->sum);

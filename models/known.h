@@ -77,7 +77,7 @@ typedef struct {
     GpudlHint modelinfo;
     gchar *modelinfo_name;
     struct {
-        const gchar *name; /* static */
+        gchar *name; /* as it is told: "config.json", or "onnx/config.json" where the folder above is looked at, too */
         GpudlHint hint;
     } files[GPUDL_BESIDE_FILES];
     guint n_files;

@@ -93,6 +93,26 @@ static void test_sizes_said(KnownFixture *self, gconstpointer data)
     }
 }
 
+/* Of two files of one name, in the folder called onnx and in the one above, the one is named that said the size. */
+static void test_size_in_two_folders(KnownFixture *self, gconstpointer data)
+{
+    static const gchar size[] = "{\"image_size\": 8}", *const names[] = {"onnx/config.json", "config.json"};
+    static const struct {
+        const gchar *texts[2], *from;
+    } rows[] = {{{"{}", size}, "config.json"}, {{size, "{}"}, "onnx/config.json"}, {{size, size}, "onnx/config.json"}};
+
+    known_put_net(self, "onnx/net.onnx", &free_size, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GpudlModel) model = NULL;
+
+        for (guint k = 0; k < G_N_ELEMENTS(names); k++)
+            known_put(self, names[k], rows[i].texts[k]);
+        model = known_load(self);
+        g_assert_cmpint(gpudl_model_get_preproc(model)->height, ==, 8);
+        g_assert_cmpstr(model->known_from, ==, rows[i].from);
+    }
+}
+
 /* Sizes that can't be: of our own key and of a .modelinfo, which belong to the model, they are errors. */
 static void test_sizes_wrong(KnownFixture *self, gconstpointer data)
 {
@@ -392,6 +412,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("free-size", test_free_size);
     ADD("sizes-said", test_sizes_said);
+    ADD("size-in-two-folders", test_size_in_two_folders);
     ADD("sizes-wrong", test_sizes_wrong);
     ADD("unusable", test_unusable);
     ADD("parts", test_parts);
