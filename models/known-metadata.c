@@ -380,6 +380,10 @@ static void read_openvino_size(GHashTable *metadata, GpudlHint *hint)
 {
     const gchar *height = get_rt(metadata, "orig_height"), *width = get_rt(metadata, "orig_width");
 
+    if (height != NULL && width == NULL)
+        refuse(hint, "orig_height", height, "orig_width beside it");
+    if (width != NULL && height == NULL)
+        refuse(hint, "orig_width", width, "orig_height beside it");
     if (height == NULL || width == NULL)
         return;
     hint->height = read_one_side(hint, "orig_height", height);
