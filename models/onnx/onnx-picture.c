@@ -66,9 +66,26 @@ static gchar *name_inputs(const Onnx__GraphProto *graph, GHashTable *inputs)
     return g_string_free(text, FALSE);
 }
 
-/* What makes a file of one input of it. */
-static const gchar *export_again(const Onnx__GraphProto *graph, GHashTable *inputs)
+/* "net/normalization_1/Sub/y:0", of a layer as Keras names it. */
+static gboolean is_of_normalization(const gchar *name)
 {
+    static const gchar layer[] = "normalization";
+    const gchar *at = name;
+
+    while ((at = strstr(at, layer)) != NULL) {
+        const gboolean begins = at == name || at[-1] == '/';
+
+        at += strlen(layer);
+        if (begins && (*at == '/' || (*at == '_' && g_ascii_isdigit(at[1]))))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* What makes a file of one input of it. Keras exports by tf2onnx. */
+static const gchar *export_again(const OnnxImport *import, const Onnx__GraphProto *graph, GHashTable *inputs)
+{
+    const gboolean tf2onnx = g_strcmp0(import->model->producer_name, "tf2onnx") == 0;
     GHashTableIter iter;
     gpointer name;
 
@@ -76,7 +93,7 @@ static const gchar *export_again(const Onnx__GraphProto *graph, GHashTable *inpu
         return "exported without weights. Export it again with them (PyTorch: export_params=True)";
     g_hash_table_iter_init(&iter, inputs);
     while (g_hash_table_iter_next(&iter, &name, NULL))
-        if (strstr(name, "normalization") != NULL)
+        if (tf2onnx && is_of_normalization(name))
             return "Keras' own export leaves the values of Normalization out. In Python: model.export('DIR'); then: "
                    "python -m tf2onnx.convert --saved-model DIR --output net.onnx";
     return "expected one, a picture N x C x H x W. Export it again with the others as constants";
@@ -130,7 +147,7 @@ gboolean onnx_check_picture(const OnnxImport *import, const Onnx__GraphProto *gr
         g_autofree gchar *named = name_inputs(graph, inputs);
 
         return onnx_file_fail(GPUDL_ERROR_UNSUPPORTED, error, "has %u inputs, %s: %s", n, named,
-                              export_again(graph, inputs));
+                              export_again(import, graph, inputs));
     }
     if (input->type == NULL || input->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
         return TRUE; /* said where the input is read */

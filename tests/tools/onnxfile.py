@@ -47,7 +47,7 @@ def value(name, dims, dtype=FLOAT):
     return field(1, name) + field(2, field(1, field(1, dtype) + shape))
 
 
-def model(parts, inputs, outputs, opset=13):
-    """parts: nodes and constants; inputs and outputs: value()s."""
+def model(parts, inputs, outputs, opset=13, producer=None):
+    """parts: nodes and constants; inputs and outputs: value()s; producer: who wrote the file, or None."""
     graph = b"".join(parts) + field(2, "g") + b"".join(field(11, i) for i in inputs) + b"".join(field(12, o) for o in outputs)
-    return field(1, 8) + field(7, graph) + field(8, field(2, opset))
+    return field(1, 8) + (field(2, producer) if producer else b"") + field(7, graph) + field(8, field(2, opset))

@@ -107,14 +107,19 @@ def what_is_no_network_of_one_picture_is_told(dir):
     weights = [value("w", [4, 3, 1, 1]), value("b", [4])]
     conv = [node("Conv", "x w b", "c"), node("GlobalAveragePool", "c", "g"), node("Flatten", "g", "y")]
     flat = [node("Flatten", "x", "y")]
+    concat = [node("Concat", "x z n/normalization_1/Sub/y:0 d s a", "c", axis=1), node("Flatten", "c", "y")]
+    normalization = [value("n/normalization_1/Sub/y:0", []), value("d", [1, "e"])]
     default = onnxfile.constant("b", [4], (0, 0, 0, 0))  # of an input, as files of IR version 3 have it
     for name, parts, inputs, says in [
         ("no weights", conv, [value("x", ["N", 3, 8, 8]), *weights], "has 3 inputs, 'x' ?x3x8x8, 'w' 4x3x1x1, 'b' 4: exported without weights"),
         ("some weights", conv + [default], [value("x", [1, 3, 8, 8]), *weights], "has 2 inputs, 'x' 1x3x8x8, 'w' 4x3x1x1: exported without weights"),
         ("two inputs", [node("Add", "x z", "s"), node("Flatten", "s", "y")],
          [value("x", [1, 3, 8, 8]), value("z", [1, 3, 8, 8])], "has 2 inputs, 'x' 1x3x8x8, 'z' 1x3x8x8: expected one, a picture N x C x H x W. Export it again with the others as constants"),
-        ("many inputs", [node("Concat", "x z n/normalization_1/Sub/y:0 d s a", "c", axis=1), node("Flatten", "c", "y")],
-         [value("x", ["N", 3, 8, 8]), value("z", None), value("n/normalization_1/Sub/y:0", []), value("d", [1, "e"]), value("s", [1]), value("a", [1])],
+        ("many inputs", concat, [value("x", ["N", 3, 8, 8]), value("z", None), *normalization, value("s", [1]), value("a", [1])],
+         "has 6 inputs, 'x' ?x3x8x8, 'z' of an unknown shape, 'n/normalization_1/Sub/y:0' scalar, 'd' 1x? and 2 more: expected one, a picture N x C x H x W. "),
+        ("of Keras, other names", [node("Add", "x image_normalization/y", "s"), node("Flatten", "s", "y")],
+         [value("x", [1, 3, 8, 8]), value("image_normalization/y", [])], "has 2 inputs, 'x' 1x3x8x8, 'image_normalization/y' scalar: expected one, a picture N"),
+        ("of Keras", concat, [value("x", ["N", 3, 8, 8]), value("z", None), *normalization, value("s", [1]), value("a", [1])],
          "has 6 inputs, 'x' ?x3x8x8, 'z' of an unknown shape, 'n/normalization_1/Sub/y:0' scalar, 'd' 1x? and 2 more: Keras' own export "
          "leaves the values of Normalization out. In Python: model.export('DIR'); then: python -m tf2onnx.convert"),
         ("no inputs", [node("Flatten", "b", "y"), default], [], "has no inputs: "),
@@ -128,7 +133,7 @@ def what_is_no_network_of_one_picture_is_told(dir):
         ("free width", flat, [value("x", ["N", 8, "w", 3])], "dimension 2 ('w') of input 'x' is free; "),
     ]:
         path = dir / f"{name}.onnx"
-        path.write_bytes(onnxfile.model(parts, inputs, [value("y", None)]))
+        path.write_bytes(onnxfile.model(parts, inputs, [value("y", None)], producer="tf2onnx" if name.startswith("of Keras") else "pytorch"))
         for command in ["info"], ["run"]:
             result = gpudl(*command, path, *([dir / "gray.ppm"] if command == ["run"] else []))
             check_run(result, 1, f"gpudl: {command[0]}: {path}: {says}")
