@@ -5,6 +5,7 @@
 
 #include "engine/gpudl.h"
 #include "engine/limits.h"
+#include "engine/shown.h"
 
 /* One label with its id; -1: none was given. */
 typedef struct {
@@ -285,9 +286,13 @@ static gboolean read_pair(Scan *s, GArray *entries)
     name = read_name(s);
     if (name == NULL)
         return FALSE;
-    if (id < 0)
+    if (id < 0) {
+        g_autofree gchar *shown_key = gpudl_shown(key, GPUDL_SHOWN_BYTES),
+                         *shown = gpudl_shown(name, GPUDL_SHOWN_BYTES);
+
         return fail(s->error, GPUDL_ERROR_FORMAT, "neither '%s' nor '%s' is an id, expected one of both to be a number",
-                    key, name);
+                    shown_key, shown);
+    }
     return add(entries, id, name, s->error);
 }
 

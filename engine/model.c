@@ -6,6 +6,7 @@
 
 #include "engine/limits.h"
 #include "engine/passes/rewrite.h"
+#include "engine/shown.h"
 
 static GpudlPreproc default_preproc(const GpudlShape *input)
 {
@@ -177,15 +178,17 @@ void gpudl_model_unref(GpudlModel *model)
 
 void gpudl_model_add_note(GpudlModel *model, const gchar *format, ...)
 {
+    g_autofree gchar *note = NULL;
     va_list args;
 
+    va_start(args, format);
+    note = g_strdup_vprintf(format, args);
+    va_end(args);
     if (model->notes == NULL)
         model->notes = g_ptr_array_new_with_free_func(g_free);
     else
         g_ptr_array_set_size(model->notes, (gint)model->notes->len - 1);
-    va_start(args, format);
-    g_ptr_array_add(model->notes, g_strdup_vprintf(format, args));
-    va_end(args);
+    g_ptr_array_add(model->notes, gpudl_shown(note, GPUDL_SHOWN_NOTE_BYTES));
     g_ptr_array_add(model->notes, NULL);
 }
 

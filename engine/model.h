@@ -89,7 +89,8 @@ GpudlModel *gpudl_model_new(GpudlGraph *graph, const gchar *name, const GpudlPre
  */
 gboolean gpudl_model_set_labels(GpudlModel *model, const gchar *const *labels, GError **error);
 
-/** Adds a sentence to the notes, without the file's name; not after the model is shared. */
+/** Adds a sentence to the notes, without the file's name; not after the model is shared. Whatever text of files is in
+ * it, the note is one line of valid UTF-8 of at most GPUDL_SHOWN_NOTE_BYTES and "...", which a net.bin can keep. */
 void gpudl_model_add_note(GpudlModel *model, const gchar *format, ...) G_GNUC_PRINTF(2, 3);
 
 /** A reference, unless the last one has gone: FALSE. The caller knows by a lock that the memory is still there. */

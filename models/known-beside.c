@@ -8,8 +8,8 @@
 #include "engine/limits.h"
 #include "engine/modelfile/modelfile.h"
 #include "engine/modelfile/sum.h"
+#include "engine/shown.h"
 #include "models/known.h"
-#include "models/shown.h"
 
 #define MOST_BYTES ((guint64)16 << 20)
 #define MOST_RANGES 3
@@ -225,6 +225,14 @@ static gboolean look_for_modelinfo(Looking *at, const gchar *path, GpudlBeside *
     return TRUE;
 }
 
+/* Without the folder, which is nobody's matter where the note is kept. */
+static gchar *note_of(const Looking *at, const gchar *message)
+{
+    if (g_str_has_prefix(message, at->folder))
+        message += strlen(at->folder);
+    return g_strdup_printf("%s: not used", message + strspn(message, G_DIR_SEPARATOR_S));
+}
+
 static void look_in_folder(Looking *at, GpudlBeside *beside)
 {
     static const struct {
@@ -243,7 +251,7 @@ static void look_in_folder(Looking *at, GpudlBeside *beside)
         if (!look(at, files[i].name, files[i].read, hint, &found, &fault)) {
             if (beside->notes == NULL)
                 beside->notes = g_ptr_array_new_with_free_func(g_free);
-            g_ptr_array_add(beside->notes, g_strdup_printf("%s: not used", fault->message));
+            g_ptr_array_add(beside->notes, note_of(at, fault->message));
             gpudl_hint_clear(hint);
         } else if (found) {
             beside->files[beside->n_files++].name = g_strconcat(at->within, files[i].name, NULL);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "models/shown.h"
+#include "engine/shown.h"
 
 void gpudl_hint_clear(GpudlHint *hint)
 {

@@ -5,6 +5,7 @@
 #include "engine/limits.h"
 #include "engine/model.h"
 #include "engine/modelfile/modelfile.h"
+#include "engine/shown.h"
 #include "engine/structs.h"
 #include "models/import.h"
 #include "models/known.h"
@@ -296,7 +297,8 @@ static GpudlModel *read_foreign(const Load *load, GpudlImportFile *file, GCancel
     model->source_file = g_utf8_make_valid(base, -1);
     model->source_format = info.format != NULL ? g_steal_pointer(&info.format)
                                                : g_strdup_printf("ONNX, opset %" G_GINT64_FORMAT, info.opset);
-    model->producer = g_steal_pointer(&info.producer);
+    if (info.producer != NULL)
+        model->producer = gpudl_shown(info.producer, GPUDL_SHOWN_MESSAGE_BYTES);
     return apply_options(model, load->options, error) ? g_steal_pointer(&model) : NULL;
 }
 

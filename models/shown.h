@@ -1,20 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/**
- * Text of foreign files in messages, which are one line of UTF-8, short enough to be read, whatever stands in the file.
- */
+/** Text of foreign files in messages: the engine's, which notes need as well. */
 #ifndef GPUDL_MODELS_SHOWN_H
 #define GPUDL_MODELS_SHOWN_H
 
-#include <glib.h>
+#include "engine/shown.h"
 
-G_BEGIN_DECLS
-
-#define GPUDL_SHOWN_BYTES 64          /* of a value that is wrong */
-#define GPUDL_SHOWN_MESSAGE_BYTES 256 /* of a library's message, which may repeat what it has found */
-
-/** text made valid UTF-8 with blanks for control characters, line ends too, and where it has more than `most` bytes
- * then, the characters that fit with "..." behind them. NULL: "". Caller frees. */
-gchar *gpudl_shown(const gchar *text, gsize most);
-
-G_END_DECLS
 #endif

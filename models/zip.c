@@ -5,6 +5,7 @@
 
 #include "engine/gpudl.h"
 #include "engine/limits.h"
+#include "engine/shown.h"
 
 #define END_BYTES 22u
 #define LONG_END_BYTES 56u
@@ -46,7 +47,7 @@ static guint32 get32(const guint8 *at)
 
 static gboolean damaged(GError **error, const gchar *name, const gchar *what)
 {
-    g_autofree gchar *shown = g_utf8_make_valid(name, -1);
+    g_autofree gchar *shown = gpudl_shown(name, GPUDL_SHOWN_BYTES);
 
     g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT, "ZIP archive with '%s': %s", shown, what);
     return FALSE;
@@ -302,9 +303,11 @@ static GBytes *unpack(GpudlZip *zip, const Entry *entry, GError **error)
     g_autofree guint8 *out = NULL;
 
     if (entry->unpacked > zip->left) {
+        g_autofree gchar *shown = gpudl_shown(entry->name, GPUDL_SHOWN_BYTES);
+
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
                     "the ZIP archive unpacks to more than %" G_GUINT64_FORMAT " bytes at '%s'", GPUDL_LIMIT_FILE_BYTES,
-                    entry->name);
+                    shown);
         return NULL;
     }
     zip->left -= entry->unpacked;
@@ -312,7 +315,9 @@ static GBytes *unpack(GpudlZip *zip, const Entry *entry, GError **error)
         return damaged(error, entry->name, "it does not unpack to what its directory says"), NULL;
     out = g_try_malloc(MAX(entry->unpacked, 1));
     if (out == NULL) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "no memory for '%s'", entry->name);
+        g_autofree gchar *shown = gpudl_shown(entry->name, GPUDL_SHOWN_BYTES);
+
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NO_MEMORY, "no memory for '%s'", shown);
         return NULL;
     }
     if (!inflate_all(data + entry->at, entry->packed, out, entry->unpacked))
@@ -330,23 +335,24 @@ static GBytes *stored(const GpudlZip *zip, const Entry *entry)
 GBytes *gpudl_zip_get(GpudlZip *zip, const gchar *name, gsize limit, GError **error)
 {
     const guint place = GPOINTER_TO_UINT(g_hash_table_lookup(zip->by_name, name));
+    g_autofree gchar *shown = gpudl_shown(name, GPUDL_SHOWN_BYTES);
     g_autoptr(GBytes) bytes = NULL;
     Entry *entry;
 
     if (place == 0) {
-        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FOUND, "no '%s' in the ZIP archive", name);
+        g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_NOT_FOUND, "no '%s' in the ZIP archive", shown);
         return NULL;
     }
     entry = &g_array_index(zip->entries, Entry, place - 1);
     if (entry->unpacked > limit) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_LIMIT,
                     "'%s' in the ZIP archive has %" G_GSIZE_FORMAT " bytes, at most %" G_GSIZE_FORMAT " are taken",
-                    name, entry->unpacked, limit);
+                    shown, entry->unpacked, limit);
         return NULL;
     }
     if ((entry->flags & 1) != 0 || (entry->method != 0 && entry->method != 8)) {
         g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_UNSUPPORTED,
-                    "'%s' in the ZIP archive is %s, expected it stored or deflated", name,
+                    "'%s' in the ZIP archive is %s, expected it stored or deflated", shown,
                     (entry->flags & 1) != 0 ? "encrypted" : "packed in another way");
         return NULL;
     }

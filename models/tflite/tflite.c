@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "engine/limits.h"
+#include "engine/shown.h"
 #include "models/gpudl-import.h"
 #include "models/known.h"
-#include "models/shown.h"
 #include "models/tflite/tflite-labels.h"
 #include "tflite-internal.h"
 
@@ -390,13 +390,13 @@ static void fill_preproc(const TfliteFile *file, GpudlHint *hint, GpudlSourceInf
 
 static void read_labels(const TfliteFile *file, GBytes *bytes, GpudlHint *hint, GpudlSourceInfo *info)
 {
-    g_autofree gchar *shown = gpudl_shown(file->labels_file, GPUDL_SHOWN_BYTES);
-    g_autofree gchar *quoted = g_strdup_printf("'%s'", shown), *expected = NULL;
+    g_autofree gchar *shown = gpudl_shown(file->labels_file, GPUDL_SHOWN_BYTES), *quoted = NULL, *expected = NULL;
     g_autoptr(GError) fault = NULL;
 
     info->labels = tflite_labels_read(bytes, file->labels_file, &fault);
     if (info->labels != NULL)
         return;
+    quoted = g_strdup_printf("'%s'", shown);
     expected = g_strdup_printf("a file of one label a line in the archive behind the model (%s)", fault->message);
     gpudl_hint_refuse(hint, "the labels' file", quoted, expected);
 }

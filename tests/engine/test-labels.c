@@ -5,6 +5,8 @@
 #include "engine/gpudl.h"
 #include "engine/labels.h"
 
+#define LONG "01234567890123456789012345678901234567890123456789012345678901"
+
 static void test_forms(void)
 {
     static const struct {
@@ -71,6 +73,8 @@ static void test_faults(void)
     } rows[] = {
         {"", "no labels, expected 1.."},
         {"[]", "no labels, expected 1.."},
+        {"{\"a\nb\": \"cat\"}", "neither 'a b' nor 'cat' is an id"},
+        {"{\"cat\": \"" LONG LONG "\"}", "neither 'cat' nor '" LONG "01...' is an id"},
         {"[\"cat\"", "found the end of the text, expected ',' or ']'"},
         {"[\"cat\n", "expected the string's other quote"},
         {"[\"cat\",\n 7]", "line 2: found '7', expected a string in quotes"},

@@ -431,6 +431,28 @@ static void test_wrong_number_of_labels(void)
     g_assert_cmpuint(model->n_labels, ==, 3);
 }
 
+/* Whatever is noted of a file can be kept in a net.bin. */
+static void test_notes_are_lines(void)
+{
+    g_autoptr(GpudlModel) model = make_model(), again = NULL;
+    g_autofree gchar *lengthy = g_strnfill(5000, 'x');
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    const gchar *const *notes;
+
+    gpudl_model_add_note(model, "%s", "u\xff\r\nv\x7f");
+    gpudl_model_add_note(model, "%s", lengthy);
+    bytes = gpudl_modelfile_write(model, &error);
+    g_assert_no_error(error);
+    again = gpudl_modelfile_read(bytes, "net.bin", &error);
+    g_assert_no_error(error);
+    notes = gpudl_model_get_notes(again);
+    g_assert_cmpuint(g_strv_length((gchar **)notes), ==, 2);
+    g_assert_cmpstr(notes[0], ==, "u\xef\xbf\xbd  v ");
+    g_assert_cmpuint(strlen(notes[1]), ==, 1024 + 3);
+    g_assert_true(g_str_has_suffix(notes[1], "x..."));
+}
+
 /* The kernel's own files say that they have a page, and end sooner, like one that is cut off while it is read. */
 static void test_shorter_files(void)
 {
@@ -460,6 +482,7 @@ int main(int argc, char **argv)
     g_test_add_func("/modelfile/terse-ones-are-read", test_terse_ones_are_read);
     g_test_add_func("/modelfile/unreadable-files", test_unreadable_files);
     g_test_add_func("/modelfile/shorter-files", test_shorter_files);
+    g_test_add_func("/modelfile/notes-are-lines", test_notes_are_lines);
     g_test_add_func("/labels/forms", test_labels);
     g_test_add_func("/labels/wrong-number", test_wrong_number_of_labels);
     return g_test_run();

@@ -357,14 +357,34 @@ static void test_broken_beside(KnownFixture *self, gconstpointer data)
     model = known_load(self);
     g_assert_null(gpudl_model_get_label(model, 0));
     g_assert_cmpuint(g_strv_length((gchar **)gpudl_model_get_notes(model)), ==, 3);
-    g_assert_nonnull(strstr(gpudl_model_get_notes(model)[0], "preprocessor_config.json: is no object of JSON"));
-    g_assert_nonnull(strstr(gpudl_model_get_notes(model)[1], "config.json: is no object of JSON"));
+    g_assert_true(g_str_has_prefix(gpudl_model_get_notes(model)[0], "preprocessor_config.json: is no object of JSON"));
+    g_assert_true(g_str_has_prefix(gpudl_model_get_notes(model)[1], "config.json: is no object of JSON"));
     g_assert_cmpstr(gpudl_model_get_notes(model)[2], ==,
                     "labels.txt has 2 labels, the network 3 classes: they are not used");
     known_put(self, "net.modelinfo", "[x]\ndir=input\nranges=5,1\n");
     g_assert_null(gpudl_model_load(self->path, NULL, NULL, &error));
     g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_FORMAT);
     g_assert_nonnull(strstr(error->message, "net.modelinfo: [x] has ranges=5,1"));
+}
+
+/* A folder's name may be any bytes, and is nobody's matter who has the net.bin. */
+static void test_broken_in_odd_folder(KnownFixture *self, gconstpointer data)
+{
+    g_autofree gchar *path = g_build_filename(self->directory, "net.bin", NULL);
+    g_autoptr(GpudlModel) model = NULL, again = NULL;
+    g_autoptr(GError) error = NULL;
+
+    known_put_net(self, "u\xff/onnx/net.onnx", &known_plain, NULL);
+    known_put(self, "u\xff/onnx/config.json", "[");
+    known_put(self, "u\xff/labels.txt", "\xff\n");
+    model = known_load(self);
+    g_assert_cmpuint(g_strv_length((gchar **)gpudl_model_get_notes(model)), ==, 2);
+    g_assert_true(g_str_has_prefix(gpudl_model_get_notes(model)[0], "config.json: is no object of JSON"));
+    g_assert_cmpstr(gpudl_model_get_notes(model)[1], ==, "labels.txt: is no text in UTF-8: not used");
+    g_assert_true(gpudl_model_save(model, path, &error));
+    again = gpudl_model_load(path, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(gpudl_model_get_notes(again)[1], ==, gpudl_model_get_notes(model)[1]);
 }
 
 static void test_graph(KnownFixture *self, gconstpointer data)
@@ -557,6 +577,7 @@ int main(int argc, char **argv)
     ADD("order", test_order_of_places);
     ADD("messages-beside", test_messages_beside);
     ADD("broken-beside", test_broken_beside);
+    ADD("broken-in-odd-folder", test_broken_in_odd_folder);
     ADD("graph", test_graph);
     ADD("inputs", test_inputs);
     ADD("heads", test_heads);

@@ -136,8 +136,9 @@ static void check_changed(const gchar *seed, const guint8 *from, const guint8 *t
 {
     g_autofree gchar *folder = g_dir_make_tmp("gpudl-tensorflow-XXXXXX", NULL), *file = NULL;
     g_autofree gchar *path = g_build_filename(folder, "net.tflite", NULL);
+    g_autofree gchar *made = g_build_filename(folder, "net.bin", NULL);
     const GpudlImportOptions options = {.struct_size = sizeof options, .input_height = 4, .input_width = 5};
-    g_autoptr(GpudlModel) model = NULL;
+    g_autoptr(GpudlModel) model = NULL, again = NULL;
     g_autoptr(GError) error = NULL;
     guint found = 0;
     gsize size;
@@ -155,6 +156,11 @@ static void check_changed(const gchar *seed, const guint8 *from, const guint8 *t
     g_assert_cmpuint(g_strv_length((gchar **)gpudl_model_get_notes(model)), ==, 1);
     g_assert_cmpstr(gpudl_model_get_notes(model)[0], ==, note);
     g_assert_cmpint(model->preproc_known, ==, known);
+    g_assert_true(gpudl_model_save(model, made, &error));
+    again = gpudl_model_load(made, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(gpudl_model_get_notes(again)[0], ==, note);
+    g_assert_cmpint(g_unlink(made), ==, 0);
     g_assert_cmpint(g_unlink(path), ==, 0);
     g_assert_cmpint(g_rmdir(folder), ==, 0);
 }
@@ -190,6 +196,11 @@ static void test_unusable(void)
         said, (const guint8 *)"PK\1\2", (const guint8 *)"PK\1\3", 4, TRUE,
         "the labels' file in the file's metadata is 'labels.txt', expected a file of one label a line in the archive "
         "behind the model (ZIP archive: its directory is damaged): not used");
+    /* of the metadata, where an end stands behind it; bytes of any kind, in a note that a net.bin keeps */
+    check_changed(said, (const guint8 *)"labels.txt", (const guint8 *)"\xff\nbels.txt", sizeof "labels.txt", TRUE,
+                  "the labels' file in the file's metadata is '\xef\xbf\xbd bels.txt', expected a file of one label a "
+                  "line in the "
+                  "archive behind the model (no '\xef\xbf\xbd bels.txt' in the ZIP archive): not used");
 }
 
 /* The first entry of the name counts, however it lies in the file, and a long name in it is shown in part. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "shown.h"
+#include "engine/shown.h"
 
 #include <string.h>
 
