@@ -97,7 +97,8 @@ GPUDL_API gboolean gpudl_model_convert(const gchar *path_in, const gchar *path_o
  * made of the model may be written there. */
 GPUDL_API gboolean gpudl_model_is_read_from(GpudlModel *model, const gchar *path);
 
-/** Writes a model as it is to a net.bin. Errors: WRITE, LIMIT. */
+/** Writes a model as it is to a net.bin. Errors: WRITE, also where what was written can't be read back, and LIMIT; what
+ * stood there stays then. */
 GPUDL_API gboolean gpudl_model_save(GpudlModel *model, const gchar *path, GError **error);
 
 /** What is inside, for listings: JSON text (object "model", arrays "inputs" and "outputs", object "preprocessing",

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,7 +58,25 @@ static gboolean put(gconstpointer data, gsize size, gpointer user_data, GError *
     return TRUE;
 }
 
-/* Into a file beside it, which takes its name once it is on the disk. */
+/* What stands in the file has to be a net.bin, whatever texts and sizes the model came with. The checksums have just
+ * been computed; to verify them would have all weights in memory once more. */
+static gboolean read_back(int fd, const gchar *path, GError **error)
+{
+    const gchar content[GPUDL_CONTENT_BYTES] = ""; /* of a model that nobody sees */
+    g_autoptr(GError) fault = NULL;
+    g_autoptr(GMappedFile) mapped = g_mapped_file_new_from_fd(fd, FALSE, &fault);
+    g_autoptr(GBytes) file = mapped != NULL ? g_mapped_file_get_bytes(mapped) : NULL;
+    g_autoptr(GpudlModel) model = file != NULL ? gpudl_modelfile_read_checked(file, path, content, NULL, &fault) : NULL;
+    const gchar *why;
+
+    if (model != NULL)
+        return TRUE;
+    why = fault->message + (g_str_has_prefix(fault->message, path) ? strlen(path) + strlen(": ") : 0);
+    g_set_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE, "what was written can't be read back: %s", why);
+    return FALSE;
+}
+
+/* Into a file beside it, which takes its name once it is on the disk and can be read. */
 static gboolean save(GpudlModel *model, const gchar *path, GError **error)
 {
     g_autofree gchar *beside = g_strdup_printf("%s.XXXXXX", path);
@@ -72,6 +91,7 @@ static gboolean save(GpudlModel *model, const gchar *path, GError **error)
         good = FALSE;
         g_set_error_literal(&failure, GPUDL_ERROR, GPUDL_ERROR_WRITE, g_strerror(errno));
     }
+    good = good && read_back(fd, path, &failure);
     close(fd);
     if (good && g_rename(beside, path) != 0) {
         good = FALSE;

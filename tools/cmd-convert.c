@@ -75,24 +75,25 @@ static void on_progress(double done, const gchar *what, gpointer user_data)
     progress_update(done, what);
 }
 
-static void print_outcome(const Convert *c, const GpudlParity *parity)
+/* FALSE: what was written can't be loaded. */
+static gboolean print_outcome(const Convert *c, const GpudlParity *parity, GError **error)
 {
-    g_autoptr(GpudlModel) model = gpudl_model_load(c->output, NULL, NULL, NULL);
+    g_autoptr(GpudlModel) model = gpudl_model_load(c->output, NULL, NULL, error);
     GStatBuf st;
 
-    printf("%s", c->output);
-    if (model != NULL)
-        printf(": %s, %u classes", gpudl_model_get_name(model), gpudl_model_get_n_classes(model, 0));
+    if (model == NULL)
+        return FALSE;
+    printf("%s: %s, %u classes", c->output, gpudl_model_get_name(model), gpudl_model_get_n_classes(model, 0));
     if (g_stat(c->output, &st) == 0)
         printf(", %.1f MB", (double)st.st_size / 1e6);
     printf("\nchecked on %s against the graph as imported, %u inputs: max difference %.3g, rms %.3g, range %.4g\n",
            parity->backend, parity->n_inputs, parity->max_difference, parity->rms_difference, parity->range);
     if (parity->range > 0.0)
         printf("that is %.2g of the range at most; up to 1e-3 is taken\n", parity->max_difference / parity->range);
-    if (model != NULL)
-        note_model(NAME, c->output, model);
+    note_model(NAME, c->output, model);
     if (parity->widened)
         printf("the file's half floats are kept as float32, and both sides were computed so\n");
+    return TRUE;
 }
 
 static gboolean convert(Convert *c, GError **error)
@@ -134,9 +135,7 @@ static gboolean convert(Convert *c, GError **error)
                                NULL, &parity, cancellable, error);
     interrupt_end();
     progress_wipe();
-    if (done)
-        print_outcome(c, &parity);
-    return done;
+    return done && print_outcome(c, &parity, error);
 }
 
 int cmd_convert(int argc, char **argv)

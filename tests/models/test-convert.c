@@ -12,6 +12,7 @@
 #include "engine/modelfile/modelfile.h"
 #include "models/compare.h"
 #include "models/gpudl-import.h"
+#include "models/import.h"
 #include "tests/models/onnx-writer.h"
 
 typedef struct {
@@ -247,6 +248,27 @@ static void test_unwritable_place_is_told(Fixture *f, gconstpointer data)
     g_assert_true(g_str_has_prefix(error->message, path));
 }
 
+/* Nothing is left of what can't be read back, and what stood there stays. */
+static void test_what_cant_be_read_is_not_written(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GpudlModel) model = NULL, kept = NULL;
+    g_autoptr(GError) error = NULL;
+
+    model = gpudl_import_model(f->in, NULL, NULL, &error);
+    g_assert_no_error(error);
+    model->producer = g_strdup("\xff");
+    g_assert_false(gpudl_model_save(model, f->out, &error));
+    g_assert_error(error, GPUDL_ERROR, GPUDL_ERROR_WRITE);
+    g_assert_true(g_str_has_prefix(error->message, f->out));
+    g_assert_nonnull(strstr(error->message, "can't be read back: producer 0 is not UTF-8"));
+    g_assert_false(g_file_test(f->out, G_FILE_TEST_EXISTS));
+    g_clear_error(&error);
+    g_assert_false(gpudl_model_save(model, f->in, &error));
+    g_clear_error(&error);
+    kept = gpudl_import_model(f->in, NULL, NULL, &error);
+    g_assert_no_error(error);
+}
+
 static void test_describe_is_json(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
@@ -296,6 +318,7 @@ int main(int argc, char **argv)
     add("/convert/fewer-inputs-of-large-networks", test_fewer_inputs_of_large_networks);
     add("/convert/parity-is-as-large-as-the-caller-says", test_parity_is_as_large_as_the_caller_says);
     add("/convert/unwritable-place-is-told", test_unwritable_place_is_told);
+    add("/convert/what-can't-be-read-is-not-written", test_what_cant_be_read_is_not_written);
     add("/describe/is-json", test_describe_is_json);
     return g_test_run();
 }

@@ -348,6 +348,13 @@ def what_options_leave_open_is_said(dir):
 
 
 @test
+def convert_loads_what_it_wrote(dir):
+    (dir / "odd.bin.modelinfo").write_text("broken")
+    check_run(gpudl("convert", TESTCARD / "testcard.onnx", "-o", dir / "odd.bin", "--backend=ref"), 1,
+              f"gpudl: convert: {dir}/odd.bin.modelinfo: is no .modelinfo: ")
+
+
+@test
 def convert_takes_and_refuses_expected_values(dir):
     def convert(values, name):
         write_npy(dir / "expect.npy", values)
