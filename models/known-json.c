@@ -18,8 +18,13 @@
 
 static void refuse(GpudlHint *hint, const gchar *name, JsonNode *node, const gchar *expected)
 {
-    g_autofree gchar *found = json_to_string(node, FALSE);
+    gchar number[G_ASCII_DTOSTR_BUF_SIZE];
+    g_autofree gchar *found = NULL;
 
+    if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_DOUBLE) /* the library has 1e-300.0 */
+        found = g_strdup(g_ascii_formatd(number, sizeof number, "%.15g", json_node_get_double(node)));
+    else
+        found = json_to_string(node, FALSE);
     gpudl_hint_refuse(hint, name, found, expected);
 }
 
@@ -87,7 +92,8 @@ static gint side_of(JsonObject *object, const gchar *name)
     return is_side(value) ? (gint)value : 0;
 }
 
-/* A list of three numbers, or of one for all, or that number; all above 0 if positive. FALSE: nothing of the kind. */
+/* A list of three numbers, or of one for all, or that number; all above 0 if positive. FALSE: it is there, and nothing
+ * of the kind. What is not there stays what it was. */
 static gboolean three_of(GpudlHint *hint, JsonObject *object, const gchar *name, gboolean positive, float values[3])
 {
     JsonNode *node = member_of(object, name);
@@ -96,7 +102,7 @@ static gboolean three_of(GpudlHint *hint, JsonObject *object, const gchar *name,
     gboolean good = n == 1 || n == 3;
 
     if (node == NULL)
-        return FALSE;
+        return TRUE;
     for (guint i = 0; i < 3 && good; i++) {
         JsonNode *element = array != NULL ? json_array_get_element(array, n == 1 ? 0 : i) : node;
         gdouble value;
@@ -116,54 +122,67 @@ typedef struct {
     gint height, width, shortest;
 } Size;
 
-static Size size_of(GpudlHint *hint, JsonObject *root, const gchar *name, gboolean number_is_shortest)
+static Size size_of(GpudlHint *hint, JsonObject *root, const gchar *name, gboolean may_be_shortest)
 {
     JsonObject *object = gpudl_json_object(root, name);
     JsonNode *node = member_of(root, name);
-    Size size = {0};
+    const gint side = side_of(root, name);
+    Size size = may_be_shortest ? (Size){.shortest = side} : (Size){side, side, 0};
 
     if (object != NULL) {
-        size = (Size){side_of(object, "height"), side_of(object, "width"), side_of(object, "shortest_edge")};
-        size = size.height == 0 || size.width == 0 ? (Size){.shortest = size.shortest} : size;
-    } else {
-        size.shortest = side_of(root, name);
+        size = (Size){.height = side_of(object, "height"), .width = side_of(object, "width")};
+        if (size.height == 0 || size.width == 0)
+            size = (Size){.shortest = may_be_shortest ? side_of(object, "shortest_edge") : 0};
     }
     if (node != NULL && size.height == 0 && size.shortest == 0)
-        refuse(hint, name, node, "a side, height and width, or shortest_edge, " SIDES);
-    return object != NULL || number_is_shortest ? size : (Size){size.shortest, size.shortest, 0};
+        refuse(hint, name, node,
+               may_be_shortest ? "a side, height and width, or shortest_edge, " SIDES
+                               : "a side, or height and width, " SIDES);
+    return size;
 }
 
-static gboolean is_type(const gchar *type, const gchar *name)
+/* 1 / 0.00392156862745098 is not 255 to the last bit. */
+static gdouble scale_of(gdouble factor)
 {
-    return g_str_has_prefix(type, name);
+    const gdouble scale = 1 / factor, whole = round(scale);
+
+    return fabs(scale - whole) <= 1e-9 * scale ? whole : scale;
 }
 
-/* (pixel * factor [- 1] - mean) / std, which EfficientNet's divides by std once more unless it is told not to. */
+/* TRUE if something is said of the values: each of a class has defaults, but of others there is nothing else. */
+static gboolean says_values(JsonObject *root, gboolean normalised)
+{
+    return !normalised || member_of(root, "image_mean") != NULL || member_of(root, "image_std") != NULL;
+}
+
+/* (pixel * factor [- 1] - mean) / std, which EfficientNet's divides by std once more unless it is told not to.
+ * PPLCNet's mean and std are of channels that are turned round afterwards. */
 static void read_values(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
     GpudlPreproc *preproc = &hint->preproc;
     const guint before = refused_by(hint);
     const gboolean rescaled = flag_of(hint, root, "do_rescale", TRUE);
     const gboolean offset = flag_of(hint, root, "rescale_offset", FALSE) || flag_of(hint, root, "offset", FALSE);
-    const gboolean normalised = flag_of(hint, root, "do_normalize", !is_type(type, "MobileViT"));
-    const gboolean again = is_type(type, "EfficientNet") && flag_of(hint, root, "include_top", TRUE);
+    const gboolean normalised = flag_of(hint, root, "do_normalize", TRUE);
+    const gboolean again = gpudl_processor_is(type, "EfficientNet") && flag_of(hint, root, "include_top", TRUE);
+    const gboolean turned = gpudl_processor_is(type, "PPLCNet");
     float mean[3] = {0, 0, 0}, std[3] = {1, 1, 1};
     gdouble factor = 1 / 255.0;
-    gboolean good = TRUE;
 
     if (rescaled)
         read_number(hint, root, "rescale_factor", 1e-5, 1e5, &factor);
     if (normalised)
-        good = three_of(hint, root, "image_mean", FALSE, mean);
-    if (normalised || again) /* looked at in any case: each has a note of its own */
-        good = three_of(hint, root, "image_std", TRUE, std) && good;
-    if (!good || refused_by(hint) > before)
+        three_of(hint, root, "image_mean", FALSE, mean);
+    if (normalised || again)
+        three_of(hint, root, "image_std", TRUE, std);
+    if (refused_by(hint) > before || !says_values(root, normalised))
         return;
-    /* 1 / 0.00392156862745098 is not 255 to the last bit */
-    preproc->pixel_scale = !rescaled ? 1.f : (float)(round(1e4 / factor) / 1e4);
+    preproc->pixel_scale = !rescaled ? 1.f : (float)scale_of(factor);
     for (guint i = 0; i < 3; i++) {
-        preproc->mean[i] = mean[i] + (offset && rescaled ? 1.f : 0.f);
-        preproc->std[i] = normalised && again ? std[i] * std[i] : std[i];
+        const guint from = turned ? 2 - i : i;
+
+        preproc->mean[i] = mean[from] + (offset && rescaled ? 1.f : 0.f);
+        preproc->std[i] = normalised && again ? std[from] * std[from] : std[from];
     }
     hint->set |= GPUDL_KNOWN_VALUES;
 }
@@ -175,55 +194,91 @@ static void set_crop(GpudlHint *hint, GpudlResizeMode mode, gdouble fraction)
     hint->set |= GPUDL_SET_RESIZE_MODE | GPUDL_SET_CROP_FRACTION;
 }
 
+/* What the members together ask for, of the file or of the class, and is none of our modes. */
+static void refuse_fit(GpudlHint *hint, const gchar *expected, const gchar *format, ...) G_GNUC_PRINTF(3, 4);
+
+static void refuse_fit(GpudlHint *hint, const gchar *expected, const gchar *format, ...)
+{
+    g_autofree gchar *found = NULL;
+    va_list args;
+
+    va_start(args, format);
+    found = g_strdup_vprintf(format, args);
+    va_end(args);
+    gpudl_hint_refuse(hint, "the fit", found, expected);
+}
+
 /* Of size the middle crop; where that is more, the picture gets a frame, which is none of our modes. */
 static void set_middle(GpudlHint *hint, GpudlResizeMode mode, gint crop, gint size)
 {
     if (crop <= size)
         set_crop(hint, mode, (gdouble)crop / size);
+    else
+        refuse_fit(hint, "a middle that is within the picture", "the middle %d of %d pixels", crop, size);
+}
+
+/* How the picture is fitted, by sizes that can be. crop: 0 where nothing is cut. */
+static void set_fit(GpudlHint *hint, const gchar *type, Size size, Size crop, gdouble percent)
+{
+    const gboolean crops = crop.height > 0;
+
+    if (gpudl_processor_is(type, "ConvNext") && size.shortest > 0) {
+        const gboolean whole = size.shortest >= 384 || !(percent > 0);
+
+        set_crop(hint, whole ? GPUDL_RESIZE_STRETCH : GPUDL_RESIZE_CENTER_CROP, whole ? 1 : percent);
+    } else if (gpudl_processor_is(type, "Perceiver") && crops && size.height > 0) {
+        set_middle(hint, GPUDL_RESIZE_CENTER_CROP, size.height, crop.height);
+    } else if (gpudl_processor_is(type, "PoolFormer") && percent > 0 && crops) {
+        const gint shortest = size.height > 0 ? size.height : size.shortest;
+
+        if (size.height == size.width)
+            set_middle(hint, GPUDL_RESIZE_CENTER_CROP, crop.height, (gint)(shortest / percent));
+        else
+            refuse_fit(hint, "height and width alike where there is a crop_pct", "a size of %dx%d", size.height,
+                       size.width);
+    } else if (size.shortest > 0 && crops) {
+        const gint shortest = gpudl_processor_is(type, "Levit") ? (gint)(256 / 224.0 * size.shortest) : size.shortest;
+
+        set_middle(hint, GPUDL_RESIZE_CENTER_CROP, crop.height, shortest);
+    } else if (size.shortest > 0) {
+        refuse_fit(hint, "a middle of it, or height and width", "the short side scaled to %d", size.shortest);
+    } else if (size.height > 0 && crops && crop.height * size.width != crop.width * size.height) {
+        refuse_fit(hint, "a middle of the same shape", "the middle %dx%d of %dx%d", crop.height, crop.width,
+                   size.height, size.width);
+    } else if (size.height > 0) {
+        set_middle(hint, crops ? GPUDL_RESIZE_SQUASH : GPUDL_RESIZE_STRETCH, crops ? crop.height : 1,
+                   crops ? size.height : 1);
+    } else if (crops) {
+        refuse_fit(hint, "a size as well", "the middle %dx%d", crop.height, crop.width);
+    }
 }
 
 static void read_geometry(JsonObject *root, const gchar *type, GpudlHint *hint)
 {
-    static const gchar *const stretching[] = {"ViT", "EfficientNet", "PPLCNet", "Beit", "Swin", "SegFormer"};
     const guint before = refused_by(hint);
-    gboolean stretches = FALSE, crops, cuts, resizes;
+    JsonNode *shortest = gpudl_processor_is(type, "PPLCNet") ? member_of(root, "resize_short") : NULL;
     Size size, crop = size_of(hint, root, "crop_size", FALSE);
+    gboolean cuts, resizes;
     gdouble percent = 0;
 
-    for (guint i = 0; i < G_N_ELEMENTS(stretching); i++)
-        stretches = stretches || is_type(type, stretching[i]);
-    size = size_of(hint, root, "size", !stretches);
-    crops = flag_of(hint, root, "do_center_crop", !stretches && crop.height > 0) && crop.height > 0;
-    if (crop.height == 0)
-        crop.height = crop.width = crop.shortest;
-    cuts = crops && !is_type(type, "Perceiver"); /* which takes the middle before */
+    if (shortest != NULL && side_of(root, "resize_short") == 0) /* its size does not count then */
+        refuse(hint, "resize_short", shortest, "a side " SIDES ", or null");
+    size = size_of(hint, root, "size", TRUE);
+    if (!flag_of(hint, root, "do_center_crop", TRUE))
+        crop = (Size){0};
+    cuts = crop.height > 0 && !gpudl_processor_is(type, "Perceiver"); /* which takes the middle before */
     if (refused_by(hint) == before) {
         hint->height = cuts ? crop.height : size.height > 0 ? size.height : size.shortest;
         hint->width = cuts ? crop.width : size.width > 0 ? size.width : size.shortest;
     }
     read_number(hint, root, "crop_pct", 1e-3, 10, &percent);
     resizes = flag_of(hint, root, "do_resize", TRUE);
-    if (!resizes || refused_by(hint) > before)
+    if (refused_by(hint) > before)
         return;
-    if (is_type(type, "ConvNext") && size.shortest > 0) {
-        const gboolean whole = size.shortest >= 384 || !(percent > 0);
-
-        set_crop(hint, whole ? GPUDL_RESIZE_STRETCH : GPUDL_RESIZE_CENTER_CROP, whole ? 1 : percent);
-    } else if (is_type(type, "Perceiver") && crops && size.height > 0) {
-        set_middle(hint, GPUDL_RESIZE_CENTER_CROP, size.height, crop.height);
-    } else if (is_type(type, "PoolFormer") && percent > 0 && crops) {
-        const gint shortest = size.height > 0 ? size.height : size.shortest;
-
-        if (size.height == size.width)
-            set_middle(hint, GPUDL_RESIZE_CENTER_CROP, crop.height, (gint)(shortest / percent));
-    } else if (size.shortest > 0 && crops) {
-        const gint shortest = is_type(type, "Levit") ? (gint)(256 / 224.0 * size.shortest) : size.shortest;
-
-        set_middle(hint, GPUDL_RESIZE_CENTER_CROP, crop.height, shortest);
-    } else if (size.height > 0 && (!crops || crop.height * size.width == crop.width * size.height)) {
-        set_middle(hint, crops ? GPUDL_RESIZE_SQUASH : GPUDL_RESIZE_STRETCH, crops ? crop.height : 1,
-                   crops ? size.height : 1);
-    }
+    if (resizes)
+        set_fit(hint, type, size, crop, percent);
+    else
+        refuse(hint, "do_resize", member_of(root, "do_resize"), "true: every picture is fitted to the input");
 }
 
 static void set_method(gint resample, GpudlHint *hint)
@@ -359,12 +414,16 @@ static void read_timm(JsonObject *cfg, GpudlHint *hint)
     const guint before = refused_by(hint);
     const gint mode = word_of(hint, cfg, "crop_mode", modes, "\"center\", \"squash\" or \"border\"");
     const gboolean fits = refused_by(hint) == before;
-    const gboolean good_mean = three_of(hint, cfg, "mean", FALSE, preproc->mean);
-    const gboolean good_std = three_of(hint, cfg, "std", TRUE, preproc->std);
+    const gboolean says_values = member_of(cfg, "mean") != NULL || member_of(cfg, "std") != NULL;
+    float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f}; /* timm's where one is not said */
+    const gboolean good_mean = three_of(hint, cfg, "mean", FALSE, mean);
+    const gboolean good_std = three_of(hint, cfg, "std", TRUE, std);
     gdouble percent = 0.875, test_percent;
     gint height, width;
 
-    if (good_mean && good_std) {
+    if (says_values && good_mean && good_std) {
+        memcpy(preproc->mean, mean, sizeof mean);
+        memcpy(preproc->std, std, sizeof std);
         preproc->pixel_scale = 255;
         preproc->channel_order = GPUDL_CHANNELS_RGB;
         hint->set |= GPUDL_KNOWN_VALUES | GPUDL_SET_CHANNEL_ORDER;

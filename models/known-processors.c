@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "engine/limits.h"
 #include "models/json.h"
 
 #define IMAGENET "\"image_mean\":[0.485,0.456,0.406],\"image_std\":[0.229,0.224,0.225],"
@@ -43,8 +44,7 @@ static const struct {
     {"ViTHybrid", SHORTEST(224) CROP(224) CLIP RESAMPLE(3)},
 };
 
-/* "ViTImageProcessor", "ViTImageProcessorFast", "ViTFeatureExtractor". */
-static gboolean is_name_of(const gchar *name, const gchar *type)
+gboolean gpudl_processor_is(const gchar *type, const gchar *name)
 {
     const gsize length = strlen(name);
 
@@ -65,7 +65,12 @@ static gboolean is_there(JsonObject *root, const gchar *type, const gchar *name)
     JsonNode *node = gpudl_json_member(root, name);
 
     return node != NULL && (!JSON_NODE_HOLDS_NULL(node) || strcmp(name, "resize_short") == 0 ||
-                            (strcmp(name, "crop_pct") == 0 && is_name_of("PoolFormer", type)));
+                            (strcmp(name, "crop_pct") == 0 && gpudl_processor_is(type, "PoolFormer")));
+}
+
+static gboolean read_side(JsonObject *root, const gchar *name, gdouble *side)
+{
+    return gpudl_json_node_number(gpudl_json_member(root, name), side) && *side >= 1 && *side <= GPUDL_LIMIT_INPUT_SIDE;
 }
 
 /* A size as a number, which is what older files have, in the form that the class has it in. */
@@ -74,7 +79,7 @@ static void spell_size(JsonObject *root, JsonObject *defaults)
     JsonObject *size, *form = gpudl_json_object(defaults, "size");
     gdouble side;
 
-    if (!gpudl_json_node_number(gpudl_json_member(root, "size"), &side))
+    if (!read_side(root, "size", &side))
         return;
     size = json_object_new();
     if (gpudl_json_member(form, "shortest_edge") != NULL) {
@@ -86,37 +91,24 @@ static void spell_size(JsonObject *root, JsonObject *defaults)
     json_object_set_object_member(root, "size", size);
 }
 
-static void reverse(JsonObject *root, const gchar *name)
-{
-    JsonArray *given = gpudl_json_array(root, name), *turned;
-
-    if (given == NULL)
-        return;
-    turned = json_array_new();
-    for (guint i = json_array_get_length(given); i-- > 0;)
-        json_array_add_element(turned, json_array_dup_element(given, i));
-    json_object_set_array_member(root, name, turned);
-}
-
-/* Its short side is in a key of its own, and mean and std are of channels that are turned round afterwards. */
+/* Its short side is in a key of its own. */
 static void spell_pplcnet(JsonObject *root)
 {
-    JsonNode *shortest = gpudl_json_member(root, "resize_short");
+    JsonObject *size;
+    gdouble side;
 
-    if (!JSON_NODE_HOLDS_NULL(shortest)) {
-        JsonObject *size = json_object_new();
-
-        json_object_set_member(size, "shortest_edge", json_node_copy(shortest));
-        json_object_set_object_member(root, "size", size);
-    }
-    reverse(root, "image_mean");
-    reverse(root, "image_std");
+    if (!read_side(root, "resize_short", &side))
+        return;
+    size = json_object_new();
+    json_object_set_double_member(size, "shortest_edge", side);
+    json_object_set_object_member(root, "size", size);
 }
 
 void gpudl_processor_complete(JsonObject *root, const gchar *type)
 {
     for (guint i = 0; i < G_N_ELEMENTS(processors); i++) {
-        g_autoptr(JsonNode) node = is_name_of(processors[i].name, type) ? parse_defaults(processors[i].defaults) : NULL;
+        g_autoptr(JsonNode) node =
+            gpudl_processor_is(type, processors[i].name) ? parse_defaults(processors[i].defaults) : NULL;
         JsonObject *defaults = node != NULL ? json_node_get_object(node) : NULL;
         g_autoptr(GList) names = defaults != NULL ? json_object_get_members(defaults) : NULL;
 
@@ -126,9 +118,9 @@ void gpudl_processor_complete(JsonObject *root, const gchar *type)
             if (!is_there(root, type, name->data))
                 json_object_set_member(root, name->data, json_object_dup_member(defaults, name->data));
         spell_size(root, defaults);
-        if (is_name_of("PPLCNet", type))
+        if (gpudl_processor_is(type, "PPLCNet"))
             spell_pplcnet(root);
-        if (is_name_of("MobileViT", type)) /* which has no such step, whatever is said */
+        if (gpudl_processor_is(type, "MobileViT")) /* which has no such step, whatever is said */
             json_object_set_boolean_member(root, "do_normalize", FALSE);
         return;
     }

@@ -103,31 +103,50 @@ static void test_pplcnet(KnownFixture *self, gconstpointer data)
     }
 }
 
-/* A crop beyond the scaled picture is filled up with black, which is none of our modes: nothing is said of it, nor
- * where a fraction can't be used. Of other classes nothing is known beyond what stands there. */
+#define FIT "the fit in preprocessor_config.json is "
+
+/* What is none of our modes is not said, but told, nor is what goes with a fraction that can't be used. Of other
+ * classes nothing is known beyond what stands there. */
 static void test_left_open(KnownFixture *self, gconstpointer data)
 {
     static const struct {
-        const gchar *json, *assumed;
+        const gchar *json, *assumed, *note;
     } cases[] = {
-        {"{\"image_processor_type\":\"MobileViTImageProcessor\"}", KNOWN_WHOLE},
-        {"{\"image_processor_type\":\"DeiTImageProcessor\",\"size\":200}", KNOWN_WHOLE},
-        {"{\"image_processor_type\":\"DeiTImageProcessor\",\"size\":{\"height\":256,\"width\":512}}", KNOWN_WHOLE},
-        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":0.01}", "nothing"},
-        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":1e-300}", KNOWN_WHOLE},
-        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":1e300}", KNOWN_WHOLE},
-        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"size\":{\"height\":256,\"width\":300}}",
-         KNOWN_WHOLE},
-        {"{\"image_processor_type\":\"ViTImageProcessor\",\"do_resize\":false}", KNOWN_WHOLE},
-        {"{\"image_processor_type\":\"OtherImageProcessor\"}", KNOWN_VALUES ", " KNOWN_WHOLE},
+        {"{\"image_processor_type\":\"MobileViTImageProcessor\"}", KNOWN_WHOLE,
+         FIT "the middle 256 of 224 pixels, expected a middle that is within the picture: not used"},
+        {"{\"image_processor_type\":\"DeiTImageProcessor\",\"size\":200}", KNOWN_WHOLE,
+         FIT "the middle 224 of 200 pixels, expected a middle that is within the picture: not used"},
+        {"{\"image_processor_type\":\"DeiTImageProcessor\",\"size\":{\"height\":256,\"width\":512}}", KNOWN_WHOLE,
+         FIT "the middle 224x224 of 256x512, expected a middle of the same shape: not used"},
+        {"{\"image_processor_type\":\"PerceiverImageProcessor\",\"size\":300}", KNOWN_WHOLE,
+         FIT "the middle 300 of 256 pixels, expected a middle that is within the picture: not used"},
+        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":0.01}", "nothing", NULL},
+        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":1e-300}", KNOWN_WHOLE,
+         "crop_pct in preprocessor_config.json is 1e-300, expected a number of 0.001 to 10: not used"},
+        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"crop_pct\":1e300}", KNOWN_WHOLE,
+         "crop_pct in preprocessor_config.json is 1e+300, expected a number of 0.001 to 10: not used"},
+        {"{\"image_processor_type\":\"PoolFormerImageProcessor\",\"size\":{\"height\":256,\"width\":300}}", KNOWN_WHOLE,
+         FIT "a size of 256x300, expected height and width alike where there is a crop_pct: not used"},
+        {"{\"image_processor_type\":\"ViTImageProcessor\",\"do_resize\":false}", KNOWN_WHOLE,
+         "do_resize in preprocessor_config.json is false, expected true: every picture is fitted to the input: not "
+         "used"},
+        {"{\"image_processor_type\":\"CLIPImageProcessor\",\"do_center_crop\":false}", KNOWN_WHOLE,
+         FIT "the short side scaled to 224, expected a middle of it, or height and width: not used"},
+        {"{\"image_processor_type\":\"OtherImageProcessor\",\"crop_size\":224}", KNOWN_VALUES ", " KNOWN_WHOLE,
+         FIT "the middle 224x224, expected a size as well: not used"},
+        {"{\"image_processor_type\":\"OtherImageProcessor\"}", KNOWN_VALUES ", " KNOWN_WHOLE, NULL},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GpudlModel) model = load_with(self, cases[i].json, 224, 224);
         g_autofree gchar *assumed = gpudl_model_describe_assumed(model, 0, FALSE);
+        const gchar *const *notes = gpudl_model_get_notes(model);
 
         if (g_strcmp0(assumed != NULL ? assumed : "nothing", cases[i].assumed) != 0)
             g_error("%s: assumed is %s", cases[i].json, assumed);
+        if (cases[i].note == NULL ? notes[0] != NULL
+                                  : notes[0] == NULL || !g_str_has_prefix(notes[0], cases[i].note) || notes[1] != NULL)
+            g_error("%s: the note is %s", cases[i].json, notes[0]);
     }
 }
 

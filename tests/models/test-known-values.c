@@ -145,6 +145,7 @@ static void test_sizes_wrong(KnownFixture *self, gconstpointer data)
 #define TEN "0123456789"
 #define META " in the file's metadata is "
 #define PREPROCESSOR(rest) "preprocessor_config.json", "{\"image_processor_type\": \"ViTImageProcessor\", " rest "}"
+#define PPLCNET(rest) "preprocessor_config.json", "{\"image_processor_type\": \"PPLCNetImageProcessor\", " rest "}"
 #define MEMBER(key, value) "\"" key "\": " value
 #define MEAN MEMBER("image_mean", "[0.5, 0.5, 0.5]")
 #define STD MEMBER("image_std", "[0.25, 0.25, 0.25]")
@@ -190,9 +191,24 @@ static void test_unusable(KnownFixture *self, gconstpointer data)
          TRUE},
         {{NULL},
          PREPROCESSOR(MEAN ", " STD ", " MEMBER("crop_size", "{\"height\": 0, \"width\": 8}")),
-         "crop_size" IN_PREPROCESSOR "{\"height\":0,\"width\":8}, expected a side, height and width, or "
-         "shortest_edge, of " SIDES,
+         "crop_size" IN_PREPROCESSOR "{\"height\":0,\"width\":8}, expected a side, or height and width, of " SIDES,
          TRUE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " STD ", " MEMBER("crop_size", "{\"shortest_edge\": 8}")),
+         "crop_size" IN_PREPROCESSOR "{\"shortest_edge\":8}, expected a side, or height and width, of " SIDES,
+         TRUE},
+        {{NULL},
+         PREPROCESSOR(MEAN ", " STD ", " MEMBER("size", "5000")),
+         "size" IN_PREPROCESSOR "5000, expected a side, height and width, or shortest_edge, of " SIDES,
+         TRUE},
+        {{NULL},
+         PPLCNET(MEMBER("resize_short", "\"big\"")),
+         "resize_short" IN_PREPROCESSOR "\"big\", expected a side of 1 to 4096, or null: not used",
+         TRUE},
+        {{NULL},
+         PPLCNET(MEMBER("image_mean", "[1, 2, \"x\"]")),
+         "image_mean" IN_PREPROCESSOR "[1,2,\"x\"], expected a list of one or three numbers: not used",
+         FALSE},
         {{NULL},
          PREPROCESSOR(MEAN ", " STD ", " MEMBER("crop_pct", "-1")),
          "crop_pct" IN_PREPROCESSOR "-1, expected a number of 0.001 to 10: not used",
@@ -212,6 +228,10 @@ static void test_unusable(KnownFixture *self, gconstpointer data)
         {{NULL},
          CONFIG(MEMBER("id2label", "{\"0\": \"a\", \"9\": \"b\"}")),
          "id2label" IN_CONFIG "{\"0\":\"a\",\"9\":\"b\"}, expected a name of each class (",
+         FALSE},
+        {{NULL},
+         CONFIG(MEMBER("id2label", "{\"cat\": \"" TEN TEN TEN TEN TEN TEN TEN "\"}")),
+         "neither 'cat' nor '" TEN TEN TEN TEN TEN TEN "0123...' is an id",
          FALSE},
         {{NULL},
          CONFIG(MEMBER("label_names", "\"a b c\"")),
@@ -414,6 +434,48 @@ static void test_usable(KnownFixture *self, gconstpointer data)
     g_assert_cmpfloat(gpudl_model_get_preproc(model)->std[2], ==, 0.25f);
 }
 
+/* Who says a mean or a std says the other, too, as it is where it is silent, and whatever scale it can. */
+static void test_halves(KnownFixture *self, gconstpointer data)
+{
+#define OTHER(rest) "preprocessor_config.json", "{\"image_processor_type\": \"OtherImageProcessor\", " rest "}"
+#define VIT(rest) "preprocessor_config.json", "{\"image_processor_type\": \"ViTImageProcessor\", " rest "}"
+    static const struct {
+        const gchar *file, *text;
+        double scale, mean, std; /* of the second channel; scale 0: nothing is said */
+    } rows[] = {
+        {OTHER(MEAN), 255, 0.5, 1},
+        {OTHER(STD), 255, 0, 0.25},
+        {OTHER("\"do_normalize\": false"), 255, 0, 1},
+        {OTHER("\"do_normalize\": true"), 0, 0, 1},
+        {CONFIG("\"pretrained_cfg\": {\"mean\": [0.5, 0.5, 0.5]}"), 255, 0.5, 0.224},
+        {CONFIG("\"pretrained_cfg\": {\"std\": [0.5, 0.5, 0.5]}"), 255, 0.456, 0.5},
+        {CONFIG("\"pretrained_cfg\": {}"), 0, 0, 1},
+        {VIT("\"rescale_factor\": 0.00392156862745098"), 255, 0.5, 0.5},
+        {VIT("\"rescale_factor\": 1e5"), 1e-5, 0.5, 0.5},
+        {VIT("\"rescale_factor\": 15000"), 1 / 15000.0, 0.5, 0.5},
+        {VIT("\"rescale_factor\": 300"), 1 / 300.0, 0.5, 0.5},
+        {VIT("\"rescale_factor\": 1e-5"), 1e5, 0.5, 0.5},
+    };
+
+    known_put_net(self, "net.onnx", &known_plain, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree gchar *path = g_build_filename(self->directory, rows[i].file, NULL);
+        g_autoptr(GpudlModel) model = NULL;
+        const GpudlPreproc *pp;
+
+        known_put(self, rows[i].file, rows[i].text);
+        model = known_load(self);
+        pp = gpudl_model_get_preproc(model);
+        g_test_message("%s", rows[i].text);
+        g_assert_null(gpudl_model_get_notes(model)[0]);
+        g_assert_cmpint(model->preproc_known, ==, rows[i].scale > 0);
+        g_assert_cmpfloat(pp->pixel_scale, ==, rows[i].scale > 0 ? (float)rows[i].scale : 255);
+        g_assert_cmpfloat(pp->mean[1], ==, (float)rows[i].mean);
+        g_assert_cmpfloat(pp->std[1], ==, (float)rows[i].std);
+        g_assert_cmpint(g_unlink(path), ==, 0);
+    }
+}
+
 #define ADD(name, function)                                                                                            \
     g_test_add("/known-values/" name, KnownFixture, NULL, known_set_up, function, known_tear_down)
 
@@ -427,5 +489,6 @@ int main(int argc, char **argv)
     ADD("unusable", test_unusable);
     ADD("parts", test_parts);
     ADD("usable", test_usable);
+    ADD("halves", test_halves);
     return g_test_run();
 }
