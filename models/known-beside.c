@@ -46,7 +46,7 @@ static gboolean read_ranges(const gchar *text, GpudlHint *hint)
         if (*end != ',')
             return FALSE;
         high[i] = g_ascii_strtod(end + 1, &end);
-        if (*g_strchug(end) != '\0' || !(high[i] > low[i]) || !(high[i] - low[i] < 1e6))
+        if (*g_strchug(end) != '\0' || !(high[i] - low[i] > 1e-6) || !(high[i] - low[i] < 1e6))
             return FALSE;
     }
     /* (pixel / scale - mean) / std, with a std of 1 where one scale does for all */

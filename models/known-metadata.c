@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What writers of ONNX files put into metadata_props: our own keys, Ultralytics', WinML's, OpenVINO's, Paddle's. */
+#include <math.h>
 #include <string.h>
 
 #include "engine/labels.h"
 #include "engine/limits.h"
+#include "engine/shown.h"
 #include "models/known.h"
-#include "models/shown.h"
 
 #define THREE "one or three numbers"
 #define SIDE "a number of 1 to " G_STRINGIFY(GPUDL_LIMIT_INPUT_SIDE)
@@ -38,14 +39,17 @@ static gboolean read_three(const gchar *text, float values[3])
     return TRUE;
 }
 
+/* What can't be divided by: gpudl_preproc_check() takes it for 0. */
+#define LEAST_STD 1e-20f
+
 static gboolean has_zero(const float values[3])
 {
-    return values[0] == 0 || values[1] == 0 || values[2] == 0;
+    return fabsf(values[0]) < LEAST_STD || fabsf(values[1]) < LEAST_STD || fabsf(values[2]) < LEAST_STD;
 }
 
 static gboolean are_positive(const float values[3])
 {
-    return values[0] > 0 && values[1] > 0 && values[2] > 0;
+    return values[0] >= LEAST_STD && values[1] >= LEAST_STD && values[2] >= LEAST_STD;
 }
 
 /* A side of the input, behind which *end is set; 0: nothing of the kind. */
@@ -308,11 +312,13 @@ static void refuse_unused_keys(GHashTable *metadata, GpudlHint *hint)
 static void read_ultralytics(GHashTable *metadata, GpudlHint *hint)
 {
     const gchar *names = get(metadata, "names"), *task = get(metadata, "task"), *size = get(metadata, "imgsz");
+    gchar first;
 
     if (names == NULL || size == NULL || (task != NULL && strcmp(task, "classify") != 0))
         return;
-    read_labels(hint, "names", names, names[strspn(names, " \t\r\n")] == '{' || names[0] == '[' ? names : NULL,
-                "a map of all classes, as {0: 'a', 1: 'b'}");
+    first = names[strspn(names, " \t\r\n")];
+    read_labels(hint, "names", names, first == '{' || first == '[' ? names : NULL,
+                "a map or a list of all classes, as {0: 'a', 1: 'b'} or ['a', 'b']");
     if (!read_size(size, hint))
         refuse(hint, "imgsz", size, SIZE);
     hint->preproc = (GpudlPreproc){.pixel_scale = 255,

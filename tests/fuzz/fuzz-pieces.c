@@ -104,7 +104,42 @@ static void fuzz_code(const guint8 *data, gsize size)
 
 /* ---- what files beside a model say ------------------------------------------------------------------------------- */
 
-/* What is said has to be fit for use, or be refused as it would be when a model is made. */
+/* Notes go into a net.bin. */
+static void check_note(const gchar *note)
+{
+    g_assert_true(g_utf8_validate(note, -1, NULL));
+    for (const gchar *at = note; *at != '\0'; at = g_utf8_next_char(at))
+        g_assert_false(g_unichar_iscntrl(g_utf8_get_char(at)));
+}
+
+/* What is said has to be fit for use: a model that is made with it would be refused otherwise. */
+static void check_said(const GpudlHint *hint)
+{
+    GpudlPreproc preproc = hint->preproc;
+
+    preproc.width = preproc.height = 224;
+    if ((hint->set & GPUDL_SET_CHANNEL_ORDER) == 0)
+        preproc.channel_order = GPUDL_CHANNELS_RGB;
+    preproc.channels = preproc.channel_order == GPUDL_CHANNELS_GRAY ? 1 : 3;
+    if ((hint->set & GPUDL_KNOWN_VALUES) == 0) {
+        preproc.pixel_scale = 255;
+        for (guint c = 0; c < 3; c++) {
+            preproc.mean[c] = 0;
+            preproc.std[c] = 1;
+        }
+    }
+    if ((hint->set & GPUDL_SET_RESIZE_MODE) == 0)
+        preproc.resize_mode = GPUDL_RESIZE_STRETCH;
+    if ((hint->set & GPUDL_SET_CROP_FRACTION) == 0)
+        preproc.crop_fraction = 1;
+    if ((hint->set & GPUDL_SET_PAD_COLOR) == 0)
+        preproc.pad_color = 0;
+    if ((hint->set & GPUDL_SET_SCALE_METHOD) == 0)
+        preproc.scale_method = GPUDL_SCALE_BILINEAR;
+    g_assert_cmpstr(gpudl_preproc_check(&preproc), ==, NULL);
+    g_assert_true(hint->other_fraction >= 0 && hint->other_fraction <= 1);
+}
+
 static void check_hint(GpudlHint *hint)
 {
     g_auto(GpudlKnown) known = {0};
@@ -115,10 +150,10 @@ static void check_hint(GpudlHint *hint)
     g_assert_cmpint(hint->width, <=, GPUDL_LIMIT_INPUT_SIDE);
     for (guint i = 0; hint->labels != NULL && hint->labels[i] != NULL; i++)
         g_assert_true(g_utf8_validate(hint->labels[i], -1, NULL));
+    for (guint i = 0; hint->notes != NULL && i < hint->notes->len; i++)
+        check_note(hint->notes->pdata[i]);
     gpudl_known_add(&known, hint, "fuzz");
-    known.hint.preproc.width = known.hint.preproc.height = 224;
-    known.hint.preproc.channels = 3;
-    gpudl_preproc_check(&known.hint.preproc);
+    check_said(&known.hint);
 }
 
 static void fuzz_json(const guint8 *data, gsize size)

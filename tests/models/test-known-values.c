@@ -268,12 +268,14 @@ static void test_unusable(KnownFixture *self, gconstpointer data)
         {{"names", "cat, dog, owl", "imgsz", "[2, 4]"},
          NULL,
          NULL,
-         "names" META "'cat, dog, owl', expected a map of all classes, as {0: 'a', 1: 'b'}: not used",
+         "names" META
+         "'cat, dog, owl', expected a map or a list of all classes, as {0: 'a', 1: 'b'} or ['a', 'b']: not used",
          TRUE},
         {{"names", "{0: cat}", "imgsz", "[2, 4]"},
          NULL,
          NULL,
-         "names" META "'{0: cat}', expected a map of all classes, as {0: 'a', 1: 'b'}: not used",
+         "names" META
+         "'{0: cat}', expected a map or a list of all classes, as {0: 'a', 1: 'b'} or ['a', 'b']: not used",
          TRUE},
         {{NAMES, "imgsz", "[2, 'wide']"},
          NULL,
@@ -283,9 +285,14 @@ static void test_unusable(KnownFixture *self, gconstpointer data)
         {{"names", TEN TEN TEN TEN TEN TEN TEN, "imgsz", "[2, 4]"},
          NULL,
          NULL,
-         "names" META "'" TEN TEN TEN TEN TEN TEN "0123...', expected a map of all",
+         "names" META "'" TEN TEN TEN TEN TEN TEN "0123...', expected a map or a list of all",
          TRUE},
         {{NAMES, "imgsz", "0"}, NULL, NULL, "imgsz" META "'0', expected a side or [height, width], of " SIDES, TRUE},
+        {{"model_info mean_values", "1", "model_info scale_values", "1e-30"},
+         NULL,
+         NULL,
+         "scale_values" META "'1e-30', expected one or three numbers above 0: not used",
+         FALSE},
         {{"Image.NominalPixelRange", "NominalRange_16_235"},
          NULL,
          NULL,
@@ -476,6 +483,22 @@ static void test_halves(KnownFixture *self, gconstpointer data)
     }
 }
 
+/* Blanks before a list of names are none of them. */
+static void test_names(KnownFixture *self, gconstpointer data)
+{
+    static const gchar *const names[] = {"['a', 'b', 'c']", " \n['a', 'b', 'c']", "\t{0: 'a', 1: 'b', 2: 'c'}"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        const gchar *metadata[] = {"names", names[i], "imgsz", "[2, 4]", NULL};
+        g_autoptr(GpudlModel) model = NULL;
+
+        known_put_net(self, "net.onnx", &known_plain, metadata);
+        model = known_load(self);
+        g_assert_null(gpudl_model_get_notes(model)[0]);
+        g_assert_cmpstr(gpudl_model_get_label(model, 2), ==, "c");
+    }
+}
+
 #define ADD(name, function)                                                                                            \
     g_test_add("/known-values/" name, KnownFixture, NULL, known_set_up, function, known_tear_down)
 
@@ -490,5 +513,6 @@ int main(int argc, char **argv)
     ADD("parts", test_parts);
     ADD("usable", test_usable);
     ADD("halves", test_halves);
+    ADD("names", test_names);
     return g_test_run();
 }
