@@ -8,8 +8,8 @@
 
 #include "engine/gpudl.h"
 #include "engine/modelfile/modelfile.h"
+#include "engine/shown.h"
 #include "models/import.h"
-#include "models/shown.h"
 
 #define MOST_NAMED 4
 #define MOST_LOOKED_AT 10000 /* names in a folder */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "engine/gpudl.h"
-#include "models/shown.h"
+#include "engine/shown.h"
 
 #define MOST_NESTED 64               /* the parser recurses */
 #define MOST_VALUES ((gsize)2 << 20) /* each takes some hundred bytes of memory, and as few as two of the text */

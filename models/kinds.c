@@ -2,8 +2,8 @@
 /* What a file is that is no model for us, by its content, and what makes one of it. */
 #include <string.h>
 
+#include "engine/shown.h"
 #include "models/import.h"
-#include "models/shown.h"
 
 #define MOST_MEMBERS 65535 /* of an archive that are looked at */
 #define TO_ONNX "torch.onnx.export(model.eval(), torch.zeros(1, 3, 224, 224), 'net.onnx')"

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "models/shown.h"
+#include "engine/shown.h"
 
 #define MOST_NAMED 4u
 

@@ -6,8 +6,8 @@
 
 #include "engine/limits.h"
 #include "engine/modelfile/wire.h"
+#include "engine/shown.h"
 #include "models/known.h"
-#include "models/shown.h"
 #include "onnx-internal.h"
 
 gboolean onnx_file_fail(GpudlError code, GError **error, const gchar *format, ...)
