@@ -66,6 +66,9 @@ def make_list(build):
     info = build / "meson-info"
     source = pathlib.Path(json.loads((info / "meson-info.json").read_text())["directories"]["source"])
     options = {o["name"]: o["value"] for o in json.loads((info / "intro-buildoptions.json").read_text())}
+    if options.get("gpu_fast_compile"):
+        sys.exit(f"carried: {build} is built with -Dgpu_fast_compile=true, and on a GPU its kernels are several times as slow "
+                 f"as they should be: meson configure {build} -Dgpu_fast_compile=false, and build again")
     outputs = {t["id"]: t["filename"] for t in json.loads((info / "intro-targets.json").read_text())}
     tests = []
     for test in json.loads((info / "intro-tests.json").read_text()):

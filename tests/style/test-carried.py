@@ -40,7 +40,7 @@ class Made:
         self.build = self.source / "build"
         (self.build / "meson-info").mkdir(parents=True)
         (self.source / "tests").mkdir()
-        self.tests, self.targets, self.archs = [], [], archs
+        self.tests, self.targets, self.archs, self.options = [], [], archs, {}
 
     def add(self, name, text, suites=("engine",), **more):
         path = self.build / name
@@ -61,7 +61,8 @@ class Made:
         (self.source / "tests" / "data").write_text("data")
         for name, content in [("meson-info", {"directories": {"source": str(self.source)}}), ("intro-tests", self.tests),
                               ("intro-targets", self.targets),
-                              ("intro-buildoptions", [{"name": "gpu_archs", "value": list(self.archs)}])]:
+                              ("intro-buildoptions", [{"name": name, "value": value} for name, value in
+                                                      ({"gpu_archs": list(self.archs)} | self.options).items()])]:
             (self.build / "meson-info" / f"{name}.json").write_text(json.dumps(content))
         carried.HERE = self.source / "scripts"
         return carried.make_list(self.build)
@@ -109,6 +110,17 @@ def a_list_names_places_and_no_paths(made):
     check(told["tests"][0]["cmd"] == ["@BUILD@/say", "@SOURCE@/tests/data"], told)
     check(told["tests"][0]["env"]["A"] == "@BUILD@/a:@GST@" and told["archs"] == ["75", "90a"], told)
     check([t["parallel"] for t in told["tests"]] == [True, False], told)  # Meson's last wants the machine for itself
+
+
+@test
+def slow_kernels_are_not_carried(made):
+    made.options = {"gpu_fast_compile": True}
+    try:
+        made.write()
+    except SystemExit as refused:
+        check(f"meson configure {made.build} -Dgpu_fast_compile=false" in str(refused), refused)
+    else:
+        check(False, "a list was made")
 
 
 @test
