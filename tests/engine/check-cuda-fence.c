@@ -3,7 +3,7 @@
  * Whether libraries' kernels wait for what is queued ahead of them (engine/cuda/fence.h). A kernel of ours lets others
  * come as soon as it is on the device whole, and then takes long to write a residual; convolutions and products that
  * add it, by each plan that cuDNN and cuBLASLt recommend, queued behind it at once and in a graph, are as when it is
- * there.
+ * there. So are those of a chain in which each adds what the same plan has written just before.
  */
 #include <cuda_runtime_api.h>
 #include <stdio.h>
@@ -18,6 +18,7 @@
 #define PLANS 4
 #define RUNS 6
 #define LONG 4096 /* channels that each value of the residual sums up */
+#define LINKS 8
 
 static CudaDevice *device;
 static cudaStream_t stream;
@@ -51,7 +52,8 @@ typedef struct {
     CudaConvKey key;
     CudaConvData data;
     const void *x0, *w0;
-    size_t bytes; /* of y, and of the residual */
+    char *links;  /* the results of a chain */
+    size_t bytes; /* of y, of the residual and of a link */
 } Case;
 
 static CudaConvKey problem(GpudlDType dtype, int32_t n, int32_t side, int32_t c, int32_t k, int32_t taps, int act)
@@ -107,6 +109,7 @@ static void make_case(Case *c, const CudaConvKey *key)
     c->data.half_bias = device_input(half, (size_t)key->k * sizeof *half, 0);
     c->data.z = device_output(c->bytes, 0);
     c->data.y = device_output(c->bytes, 0);
+    c->links = device_output(LINKS * c->bytes, 0);
     c->x0 = random_input(dtype, pixels * LONG, 0.2);
     c->w0 = random_input(dtype, (int64_t)key->k * LONG, 0.2);
 }
@@ -141,35 +144,58 @@ static void queue_plan(const Case *c, const CudaConvPlan *plan, const CudaConvDa
     }
 }
 
-static uint8_t *fetch_result(const Case *c)
+/* Nothing is between the links, not even what clears their results. */
+static void queue_chain(const Case *c, const CudaConvPlan *plan, const CudaConvData *data, int waits)
 {
-    need(cudaStreamSynchronize(stream), "the stream");
-    return device_fetch(c->data.y, c->bytes);
+    CudaConvData link = *data;
+
+    need(cudaMemsetAsync(c->links, 0xff, LINKS * c->bytes, stream), "clearing the links");
+    for (int i = 0; i < LINKS; i++) {
+        link.y = c->links + (size_t)i * c->bytes;
+        queue_plan(c, plan, &link);
+        if (waits)
+            need(cudaStreamSynchronize(stream), "a link");
+        link.z = link.y;
+    }
 }
 
-/* In how many of RUNS runs behind the residual's kernel the result is other than expected. */
-static int count_changes(const Case *c, const CudaConvPlan *plan, const CudaConvData *data, const void *expected,
-                         int in_graph)
+static void queue(const Case *c, const CudaConvPlan *plan, const CudaConvData *data, int is_chain)
 {
+    if (is_chain) {
+        queue_chain(c, plan, data, 0);
+        return;
+    }
+    queue_residual(c);
+    queue_plan(c, plan, data);
+}
+
+static uint8_t *fetch_result(const Case *c, int is_chain)
+{
+    need(cudaStreamSynchronize(stream), "the stream");
+    return is_chain ? device_fetch(c->links, LINKS * c->bytes) : device_fetch(c->data.y, c->bytes);
+}
+
+/* In how many of RUNS runs behind the residual's kernel, or of a chain, the result is other than expected. */
+static int count_changes(const Case *c, const CudaConvPlan *plan, const CudaConvData *data, const void *expected,
+                         int is_chain, int in_graph)
+{
+    const size_t bytes = is_chain ? LINKS * c->bytes : c->bytes;
     cudaGraphExec_t executable = NULL;
     cudaGraph_t graph = NULL;
     int changes = 0;
 
     if (in_graph) {
         need(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture()");
-        queue_residual(c);
-        queue_plan(c, plan, data);
+        queue(c, plan, data, is_chain);
         need(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture()");
         need(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate()");
     }
     for (int i = 0; i < RUNS; i++) {
-        if (in_graph) {
+        if (in_graph)
             need(cudaGraphLaunch(executable, stream), "cudaGraphLaunch()");
-        } else {
-            queue_residual(c);
-            queue_plan(c, plan, data);
-        }
-        changes += memcmp(fetch_result(c), expected, c->bytes) != 0;
+        else
+            queue(c, plan, data, is_chain);
+        changes += memcmp(fetch_result(c, is_chain), expected, bytes) != 0;
     }
     if (in_graph) {
         cudaGraphExecDestroy(executable);
@@ -181,20 +207,27 @@ static int count_changes(const Case *c, const CudaConvPlan *plan, const CudaConv
 static void check_plan(const Case *c, const CudaConvPlan *plan, const char *name)
 {
     CudaConvData data = c->data;
-    const uint8_t *expected;
 
     data.workspace = plan->workspace > 0 ? device_output((size_t)plan->workspace, 0) : NULL;
     need(cudaDeviceSynchronize(), "what the case has on the device");
     queue_residual(c);
     need(cudaStreamSynchronize(stream), "the residual"); /* it is there */
-    queue_plan(c, plan, &data);
-    expected = fetch_result(c);
-    for (int in_graph = 0; in_graph < 2; in_graph++) {
-        const int changes = count_changes(c, plan, &data, expected, in_graph);
+    for (int is_chain = 0; is_chain < 2; is_chain++) {
+        const uint8_t *expected;
 
-        if (changes > 0)
-            device_fail("%s %s: %d of %d runs %s are other than those behind a residual that is there", name,
-                        plan->name, changes, RUNS, in_graph ? "in a graph" : "on a stream");
+        if (is_chain)
+            queue_chain(c, plan, &data, 1);
+        else
+            queue_plan(c, plan, &data);
+        expected = fetch_result(c, is_chain);
+        for (int in_graph = 0; in_graph < 2; in_graph++) {
+            const int changes = count_changes(c, plan, &data, expected, is_chain, in_graph);
+
+            if (changes > 0)
+                device_fail("%s %s: %d of %d runs %s are other than %s", name, plan->name, changes, RUNS,
+                            in_graph ? "in a graph" : "on a stream",
+                            is_chain ? "the same links, each waited for" : "those behind a residual that is there");
+        }
     }
 }
 
