@@ -7,13 +7,32 @@
 #ifndef GPUDL_ENGINE_CACHE_H
 #define GPUDL_ENGINE_CACHE_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 /** Largest plan that is kept, bytes; those compiled at run time have about 50000. */
 #define GPUDL_CACHE_MOST_BYTES ((size_t)4 << 20)
 /** Counted up when the meaning of what is kept changes. */
 #define GPUDL_CACHE_FORMAT 1
+
+/** Room for a number of a step's text. */
+#define GPUDL_CACHE_NUMBER 16
+
+/** A number as steps have it: the same text in every locale, another one for other bits. Returns text. */
+static inline const char *gpudl_cache_number(float value, char text[GPUDL_CACHE_NUMBER])
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    if (fabsf(value) < 1e6f && value == (float)(int32_t)value && (value != 0 || bits == 0))
+        snprintf(text, GPUDL_CACHE_NUMBER, "%d", (int)value);
+    else
+        snprintf(text, GPUDL_CACHE_NUMBER, "0x%08x", (unsigned)bits);
+    return text;
+}
 
 /** One choice. */
 typedef struct {

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/cache.h"
+
 /* What takes as long is nothing that would be taken. */
 #define MOST_NS 1000000000000u
 
@@ -33,6 +35,14 @@ static size_t append_dims(char *text, size_t at, const char *what, int n, const 
     return at < CPU_PROBLEM_TEXT ? at : CPU_PROBLEM_TEXT - 1;
 }
 
+static size_t append_act(char *text, size_t at, const char *what, const GpudlAct *act)
+{
+    char alpha[GPUDL_CACHE_NUMBER], beta[GPUDL_CACHE_NUMBER];
+
+    return at + (size_t)snprintf(text + at, CPU_PROBLEM_TEXT - at, " %s %d %s %s", what, (int)act->kind,
+                                 gpudl_cache_number(act->alpha, alpha), gpudl_cache_number(act->beta, beta));
+}
+
 void cpu_conv_text(const CpuConv *conv, char text[CPU_PROBLEM_TEXT])
 {
     const int n = conv->rank - 2;
@@ -45,23 +55,19 @@ void cpu_conv_text(const CpuConv *conv, char text[CPU_PROBLEM_TEXT])
     at = append_dims(text, at, "stride", n, conv->strides);
     at = append_dims(text, at, "dilate", n, conv->dilates);
     at = append_dims(text, at, "pad", n, conv->pad_l);
-    snprintf(text + at, CPU_PROBLEM_TEXT - at, "%s%s act %d %.9g %.9g", conv->has_bias ? " bias" : "",
-             conv->post.sum ? " sum" : "", (int)conv->post.act.kind, (double)conv->post.act.alpha,
-             (double)conv->post.act.beta);
+    at += (size_t)snprintf(text + at, CPU_PROBLEM_TEXT - at, "%s%s", conv->has_bias ? " bias" : "",
+                           conv->post.sum ? " sum" : "");
+    append_act(text, at, "act", &conv->post.act);
 }
 
 void cpu_squeeze_text(const GpudlSqueeze *s, char text[CPU_PROBLEM_TEXT])
 {
-    snprintf(text, CPU_PROBLEM_TEXT, "squeeze %s x %d pixels %d c %d r %d inner %d %.9g %.9g gate %d %.9g %.9g",
-             type_name(s->type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32), (int)s->n, (int)s->pixels, (int)s->c,
-             (int)s->r, (int)s->inner.kind, (double)s->inner.alpha, (double)s->inner.beta, (int)s->gate.kind,
-             (double)s->gate.alpha, (double)s->gate.beta);
-}
+    size_t at = (size_t)snprintf(text, CPU_PROBLEM_TEXT, "squeeze %s x %d pixels %d c %d r %d",
+                                 type_name(s->type == GPUDL_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32), (int)s->n,
+                                 (int)s->pixels, (int)s->c, (int)s->r);
 
-static size_t append_act(char *text, size_t at, const GpudlAct *act)
-{
-    return at + (size_t)snprintf(text + at, CPU_PROBLEM_TEXT - at, " act %d %.9g %.9g", (int)act->kind,
-                                 (double)act->alpha, (double)act->beta);
+    at = append_act(text, at, "inner", &s->inner);
+    append_act(text, at, "gate", &s->gate);
 }
 
 void cpu_inverted_text(const GpudlInverted *d, char text[CPU_PROBLEM_TEXT])
@@ -73,10 +79,10 @@ void cpu_inverted_text(const GpudlInverted *d, char text[CPU_PROBLEM_TEXT])
         (int)d->kernel, (int)d->stride, (int)d->pad_top, (int)d->pad_left, d->shortcut ? " sum" : "");
 
     if (d->expands)
-        at = append_act(text, at, &d->expand);
-    at = append_act(text, at, &d->depthwise);
+        at = append_act(text, at, "act", &d->expand);
+    at = append_act(text, at, "act", &d->depthwise);
     if (d->projects)
-        append_act(text, at, &d->project);
+        append_act(text, at, "act", &d->project);
 }
 
 void cpu_product_text(const CpuProduct *product, char text[CPU_PROBLEM_TEXT])
@@ -85,7 +91,7 @@ void cpu_product_text(const CpuProduct *product, char text[CPU_PROBLEM_TEXT])
                                        type_name(product->type), type_name(product->y_type), (long long)product->m,
                                        (long long)product->k, (long long)product->n, product->bias >= 0 ? " bias" : "");
 
-    append_act(text, at, &product->fused);
+    append_act(text, at, "act", &product->fused);
 }
 
 void cpu_reorder_text(dnnl_data_type_t type, const GpudlShape *shape, char text[CPU_PROBLEM_TEXT])

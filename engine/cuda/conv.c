@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/cache.h"
 #include "fence.h"
 #include "kernels/elementwise_cuda.h"
 
@@ -480,29 +481,29 @@ int cuda_conv_plan_load(const CudaDevice *device, cudnnHandle_t handle, const ch
 
 void cuda_conv_key_text(const CudaConvKey *key, char *text, size_t room)
 {
-    char alpha[32] = "";
+    char clip[GPUDL_CACHE_NUMBER], numbers[4][GPUDL_CACHE_NUMBER];
     int n;
 
-    if (key->alpha != 0)
-        snprintf(alpha, sizeof alpha, " alpha %.9g", (double)key->alpha);
     n = snprintf(
         text, room,
         "conv %s%s x %dx%dx%dx%d:%lld w %dx%dx%d groups %d y %dx%d:%lld z %lld stride %d %d dilation %d %d pads %d "
-        "%d %d %d bias %d act %d clip %.9g%s",
+        "%d %d %d bias %d act %d clip %s%s%s",
         key->dtype == GPUDL_DTYPE_F16    ? "fp16"
         : key->dtype == GPUDL_DTYPE_BF16 ? "bf16"
                                          : "fp32",
         key->tf32 ? " tf32" : "", key->n, key->h, key->w, key->c, (long long)key->x_pitch, key->k, key->r, key->s,
         key->groups, key->p, key->q, (long long)key->y_pitch, (long long)key->z_pitch, key->stride[0], key->stride[1],
         key->dilation[0], key->dilation[1], key->pad_begin[0], key->pad_begin[1], key->pad_end[0], key->pad_end[1],
-        key->bias, key->act, (double)key->beta, alpha);
+        key->bias, key->act, gpudl_cache_number(key->beta, clip), key->alpha != 0 ? " alpha " : "",
+        key->alpha != 0 ? gpudl_cache_number(key->alpha, numbers[0]) : "");
     if (key->depthwise != 0 && n > 0 && (size_t)n < room)
         snprintf(text + n, room - (size_t)n, " depthwise at %d bytes", key->depthwise);
     if (key->hidden != 0 && n > 0 && (size_t)n < room)
-        snprintf(text + n, room - (size_t)n, " block of %d%s acts %d %.9g %.9g %d %.9g %.9g", key->hidden,
-                 key->expands ? "" : " given", key->inner_act[0], (double)key->inner_alpha[0],
-                 (double)key->inner_beta[0], key->inner_act[1], (double)key->inner_alpha[1],
-                 (double)key->inner_beta[1]);
+        snprintf(text + n, room - (size_t)n, " block of %d%s acts %d %s %s %d %s %s", key->hidden,
+                 key->expands ? "" : " given", key->inner_act[0], gpudl_cache_number(key->inner_alpha[0], numbers[0]),
+                 gpudl_cache_number(key->inner_beta[0], numbers[1]), key->inner_act[1],
+                 gpudl_cache_number(key->inner_alpha[1], numbers[2]),
+                 gpudl_cache_number(key->inner_beta[1], numbers[3]));
     if (key->means != 0 && n > 0 && (size_t)n < room)
         snprintf(text + n, room - (size_t)n, " of means");
     if (key->pooled != 0 && n > 0 && (size_t)n < room)

@@ -171,12 +171,16 @@ static gboolean read_mean(const Caffe__BlobProto *blob, GpudlCaffeInfo *info, GE
         }
         constant = constant && high - low <= 1e-4;
     }
-    if (!constant)
+    if (!constant) {
+        char shown[3][G_ASCII_DTOSTR_BUF_SIZE]; /* as options are read, not as the locale has it */
+
+        for (gint c = 0; c < 3; c++)
+            g_ascii_formatd(shown[c], sizeof shown[c], "%.6g", mean[channels > 1 ? c : 0]);
         return caffe_fail_net(
             GPUDL_ERROR_UNSUPPORTED, error,
-            "a mean for each pixel, expected one for each channel. Their averages are what most take: "
-            "--mean %.6g,%.6g,%.6g",
-            mean[0], mean[channels > 1 ? 1 : 0], mean[channels > 1 ? 2 : 0]);
+            "a mean for each pixel, expected one for each channel. Their averages are what most take: --mean %s,%s,%s",
+            shown[0], shown[1], shown[2]);
+    }
     for (gint c = 0; c < 3; c++)
         info->preproc.mean[c] = (float)mean[channels > 1 ? c : 0];
     return TRUE;

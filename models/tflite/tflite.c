@@ -332,9 +332,11 @@ static gboolean import_graph(TfliteImport *import, GError **error)
 static gchar *list_of(const float *values, gsize n)
 {
     GString *text = g_string_new("[");
+    char shown[G_ASCII_DTOSTR_BUF_SIZE]; /* no decimal comma among these commas */
 
     for (gsize i = 0; i < MIN(n, 4); i++)
-        g_string_append_printf(text, "%s%g", i > 0 ? ", " : "", (double)values[i]);
+        g_string_append_printf(text, "%s%s", i > 0 ? ", " : "",
+                               g_ascii_formatd(shown, sizeof shown, "%g", (double)values[i]));
     g_string_append(text, n > 4 ? ", ...]" : "]");
     return g_string_free(text, FALSE);
 }

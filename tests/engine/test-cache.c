@@ -367,9 +367,32 @@ static void test_files_are_whole_at_any_time(void)
     end(&f);
 }
 
+/* Not as printf has them, whose decimal point is the locale's. */
+static void test_numbers_are_the_same_everywhere(void)
+{
+    static const struct {
+        gfloat value;
+        const gchar *text;
+    } numbers[] = {{0, "0"},
+                   {6, "6"},
+                   {-1, "-1"},
+                   {999999, "999999"},
+                   {1e6f, "0x49742400"},
+                   {0.1f, "0x3dcccccd"},
+                   {-0.f, "0x80000000"},
+                   {-2.5f, "0xc0200000"},
+                   {INFINITY, "0x7f800000"},
+                   {NAN, "0x7fc00000"}};
+    gchar text[GPUDL_CACHE_NUMBER];
+
+    for (guint i = 0; i < G_N_ELEMENTS(numbers); i++)
+        g_assert_cmpstr(gpudl_cache_number(numbers[i].value, text), ==, numbers[i].text);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/cache/numbers-are-the-same-everywhere", test_numbers_are_the_same_everywhere);
     g_test_add_func("/cache/what-is-written-is-read", test_what_is_written_is_read);
     g_test_add_func("/cache/other-steps-devices-backends-and-folders-know-nothing",
                     test_other_steps_devices_backends_and_folders_know_nothing);
